@@ -1,0 +1,178 @@
+"""The jobs that a caller can ask for.
+
+Each kind is a frozen msgspec type, JSON on the wire, tagged by `kind` and carrying its schema version. Unknown fields
+are ignored, so that an older worker can read a newer caller's job; sizes are limited here, at the door.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+SCHEMA_VERSION = 1
+MAX_PAYLOAD_BYTES = 1_000_000
+MAX_FIGHTS = 64
+
+Name = Annotated[str, Meta(min_length=1, max_length=120)]
+Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
+Moment = Annotated[datetime, Meta(tz=True)]
+Price = Annotated[float, Meta(gt=1.0, le=1001.0)]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Corner = Literal["red", "blue", "unknown"]
+
+
+class Fighter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One side of a fight.
+
+    `corner` is the official corner, if the source says so; a feed's home and away are *not* corners. A fighter whom
+    the fight log does not know is an `unknown_fighter` failure unless `debut` says that no record is expected; the
+    biography then stands in for the log's.
+    """
+
+    name: Name
+    corner: Corner = "unknown"
+    debut: bool = False
+    date_of_birth: date | None = None
+    height_cm: Annotated[float, Meta(gt=100, lt=250)] | None = None
+    reach_cm: Annotated[float, Meta(gt=100, lt=270)] | None = None
+    stance: Literal["orthodox", "southpaw", "switch"] | None = None
+
+
+class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One bookmaker's decimal prices, by fighter name, and when they were read."""
+
+    bookmaker: Name
+    prices: dict[Name, Price]
+    as_of: Moment | None = None
+
+
+class Fight(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One bout. Fighters may stand in any order; the answers name them.
+
+    `features` (a value for every column of the model; null where it may be missing) replaces the fight log; its
+    `red_` columns then mean the first fighter. Without it the worker builds the features from the model's own log.
+    `invalid_quotes` are the sentences with which the caller's side turned quotes away; the report repeats them.
+    """
+
+    id: Identifier
+    fighters: tuple[Fighter, Fighter]
+    weight_class: Annotated[str, Meta(max_length=60)] | None = None
+    scheduled_rounds: Literal[3, 5] | None = None
+    title_bout: bool | None = None
+    features: Annotated[dict[Name, float | None], Meta(max_length=1000)] | None = None
+    quotes: Annotated[tuple[Quote, ...], Meta(max_length=100)] = ()
+    invalid_quotes: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+
+
+class IntervalOptions(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which intervals to report. `bootstrap_samples`: null means all replicas of the model, 0 means none."""
+
+    levels: Annotated[tuple[Level, ...], Meta(min_length=1, max_length=8)] = (0.8, 0.95)
+    bootstrap_samples: Annotated[int, Meta(ge=0, le=10_000)] | None = None
+
+
+class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When to bet.
+
+    A bet needs the interval's lower bound at `level` times the best price to exceed 1, the chosen side's probability
+    to reach `min_prediction_confidence`, and the sampling interval to be no wider than `max_uncertainty_threshold`.
+    Stakes are Kelly's share of the bankroll times `kelly_fraction`, at most `max_stake_fraction`.
+    """
+
+    level: Level = 0.8
+    min_prediction_confidence: Share = 0.5
+    max_uncertainty_threshold: Share = 0.4
+    kelly_fraction: Share = 0.25
+    max_stake_fraction: Share = 0.05
+
+
+class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="predict_card"):
+    """A fight card to be answered before `event_start`, or before `deadline` where that is given."""
+
+    schema_version: int = SCHEMA_VERSION
+    card_id: Identifier
+    event_start: Moment
+    fights: Annotated[tuple[Fight, ...], Meta(min_length=1, max_length=MAX_FIGHTS)]
+    model: Identifier = "champion"
+    deadline: Moment | None = None
+    intervals: IntervalOptions = IntervalOptions()
+    rules: DecisionRules = DecisionRules()
+
+
+class MatrixColumns(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which columns of a ready feature matrix are not features."""
+
+    label: Name
+    event: Name
+    date: Name
+    red_odds: Name | None = None
+    blue_odds: Name | None = None
+
+
+class MemberWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Each member's share in the ensemble's probability; together 1."""
+
+    random_forest: Share = 0.40
+    xgboost: Share = 0.35
+    neural_network: Share = 0.25
+
+
+class TrainEnsemble(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="train_ensemble"):
+    """Train an ensemble with its bootstrap replicas and keep it as a bundle.
+
+    `data` is a folder with a fight log, or (with `matrix`) a CSV or Parquet file of ready features, readable by the
+    training pool. `data_digest` pins its content; a training pool that reads something else refuses the job. Fights
+    on or after `cutoff` are not seen. `alias` names the model when done.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    data: Annotated[str, Meta(min_length=1, max_length=4096)]
+    data_digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    matrix: MatrixColumns | None = None
+    cutoff: date | None = None
+    alias: Identifier | None = "champion"
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    bootstrap_samples: Annotated[int, Meta(ge=0, le=10_000)] = 100
+    fits: Annotated[int, Meta(ge=1, le=50)] = 5
+    folds: Annotated[int, Meta(ge=2, le=50)] = 10
+    forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 200
+    replica_forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 50
+    model_weights: MemberWeights = MemberWeights()
+    max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 3600.0
+    max_memory_mb: Annotated[float, Meta(gt=0)] = 4096.0
+    deadline: Moment | None = None
+
+
+class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="check_health"):
+    """Ask a worker to load the model, answer a dummy fight and report its memory."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: Identifier = "champion"
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
+Job = PredictCard | TrainEnsemble | CheckHealth
+"""Every job that can be submitted."""
+
+
+class Route(Struct, frozen=True):
+    """Where a kind of job runs and how long it may."""
+
+    queue: str
+    time_limit_seconds: float
+
+
+ROUTES: dict[str, Route] = {
+    "predict_card": Route("predict", 60.0),
+    "check_health": Route("predict", 60.0),
+    "train_ensemble": Route("train", 3600.0),
+}
+
+
+def kind_of(job: Job) -> str:
+    """Return the tag under which the job travels, for example `predict_card`."""
+    return str(job.__struct_config__.tag)

@@ -1,0 +1,149 @@
+"""What comes back: a report for each kind of job, without any number that was not computed.
+
+Reports hold no clock readings and nothing of the worker, so that the same job under the same model is the same bytes.
+A value that does not exist is absent, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from msgspec import Struct
+
+from ledger.failures import Failure
+from ledger.jobs import SCHEMA_VERSION
+
+
+class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bounds for the win probability at a confidence level, and how they were made.
+
+    `anchored`: half-width measured against de-vigged closing odds of past fights. `model_based`: no odds were in the
+    training data, so the width comes from the model alone. `bootstrap_percentile`: what refitting on a resample of
+    the same past would change; it is *not* the chance that the truth is inside.
+    """
+
+    level: float
+    lower: float
+    upper: float
+    method: Literal["anchored", "model_based", "bootstrap_percentile"]
+
+
+class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A price for this fighter and what it is worth; money per unit staked, shares of the bankroll."""
+
+    bookmaker: str
+    price: float
+    expected_value: float
+    expected_value_lower: float
+    kelly_fraction: float
+    kelly_fraction_lower: float
+
+
+class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One fighter's side of the answer. The other side is exactly its complement.
+
+    `name` is the caller's spelling, `fighter_id` the log's. `best` is absent without a valid quote.
+    """
+
+    name: str
+    fighter_id: str | None
+    probability: float
+    intervals: tuple[Interval, ...]
+    sampling_interval: Interval | None
+    members: dict[str, float]
+    market_probability: float | None = None
+    best: Bet | None = None
+
+
+class Market(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the market's probability was made: consensus over the bookmakers' de-vigged quotes."""
+
+    method: Literal["power"]
+    bookmakers: tuple[str, ...]
+    overround: float
+
+
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bet on `fighter` at `bookmaker` with `stake_fraction` of the bankroll, or abstain; `reasons` are codes."""
+
+    action: Literal["bet", "abstain"]
+    reasons: tuple[str, ...]
+    fighter: str | None = None
+    bookmaker: str | None = None
+    price: float | None = None
+    stake_fraction: float | None = None
+
+
+class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="predicted"):
+    """A predicted fight.
+
+    `sampling_reason` says why there is no sampling interval, `market_reason` why there is no market. `flags` warn:
+    `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`.
+    """
+
+    id: str
+    fighters: tuple[FighterAnswer, FighterAnswer]
+    decision: Decision
+    market: Market | None = None
+    market_reason: str | None = None
+    sampling_reason: str | None = None
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class FightFailure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="failed"):
+    """A fight that could not be predicted, in its place on the card."""
+
+    id: str
+    names: tuple[str, str]
+    failure: Failure
+
+
+class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="card_report"):
+    """The answer to a `PredictCard`: the model's digest, the last day of its data, and every fight in order."""
+
+    schema_version: int = SCHEMA_VERSION
+    card_id: str
+    model: str
+    data_cutoff: date
+    fights: tuple[FightReport | FightFailure, ...]
+
+
+class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="training_report"):
+    """The answer to a `TrainEnsemble`. `metrics` are out of fold, on the training fights (log loss, Brier score)."""
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    alias: str | None
+    data_digest: str
+    data_cutoff: date
+    fights: int
+    events: int
+    features: int
+    bootstrap_samples: int
+    interval_method: Literal["anchored", "model_based"]
+    metrics: dict[str, float]
+    bundle_bytes: int
+
+
+class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing looked at."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="health_report"):
+    """The answer to a `CheckHealth`. Unlike the others it speaks of the worker that answered."""
+
+    schema_version: int = SCHEMA_VERSION
+    status: Literal["healthy", "unhealthy"]
+    checks: tuple[HealthCheck, ...]
+    model: str | None = None
+    memory_mb: float
+
+
+Report = CardReport | TrainingReport | HealthReport
+"""Every report that a job can end with."""

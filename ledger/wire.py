@@ -1,0 +1,135 @@
+"""JSON in and out, with every check that belongs at the door.
+
+Covers decoding of jobs, reports and failures, their limits, and the digest by which a job is known. NaN and infinity
+never travel: JSON has no word for them, and an encoder that writes null in their place would invent a value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ledger.failures import Failure, FailureCode, JobRefused
+from ledger.jobs import MAX_PAYLOAD_BYTES, SCHEMA_VERSION, Job, MemberWeights, PredictCard, TrainEnsemble
+from ledger.reports import Report
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_job_decoder: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
+_report_decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
+_failure_decoder = msgspec.json.Decoder(Failure)
+
+
+def refuse(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **details: Any) -> JobRefused:
+    """Build the exception that says why a job was not accepted."""
+    return JobRefused(Failure(code=code, message=message, details=details))
+
+
+def encode(value: Job | Report | Failure) -> bytes:
+    """Write a value as canonical JSON (sorted keys). Raises ValueError on NaN or infinity, naming the field."""
+    for path, number in _floats(msgspec.to_builtins(value), ""):
+        if not math.isfinite(number):
+            raise ValueError(f"{path.lstrip('.')} is {number}: only finite numbers travel")
+    return _encoder.encode(value)
+
+
+def decode_job(payload: bytes) -> Job:
+    """Read a job. Raises JobRefused with `invalid_input` or `unsupported_schema`."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise refuse(
+            f"the job has {len(payload):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}: send fewer fights a card",
+            bytes=len(payload),
+            limit_bytes=MAX_PAYLOAD_BYTES,
+        )
+    _check_schema(payload)
+    try:
+        job = _job_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse(f"the job cannot be read: {error}") from error
+    check_job(job)
+    return job
+
+
+def decode_report(payload: bytes) -> Report:
+    """Read a report."""
+    return _report_decoder.decode(payload)
+
+
+def decode_failure(payload: bytes) -> Failure:
+    """Read a failure."""
+    return _failure_decoder.decode(payload)
+
+
+def content_digest(payload: bytes) -> str:
+    """Return the id of a job that came without a key: 128 bits of the SHA-256 of its canonical JSON."""
+    return hashlib.sha256(payload).hexdigest()[:32]
+
+
+def check_job(job: Job) -> None:
+    """Check what types alone cannot say. Raises JobRefused naming the fight or field."""
+    if job.schema_version != SCHEMA_VERSION:
+        raise refuse(
+            f"schema version {job.schema_version} is not supported; this version reads {SCHEMA_VERSION}",
+            FailureCode.UNSUPPORTED_SCHEMA,
+        )
+    if isinstance(job, PredictCard):
+        _check_card(job)
+    elif isinstance(job, TrainEnsemble):
+        _check_weights(job.model_weights)
+
+
+def _check_schema(payload: bytes) -> None:
+    """Look at the version before anything else: a newer schema may well not fit the older types."""
+
+    class Version(msgspec.Struct):
+        schema_version: int = SCHEMA_VERSION
+
+    try:
+        version = msgspec.json.decode(payload, type=Version).schema_version
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse(f"the job is not valid JSON: {error}") from error
+    if version != SCHEMA_VERSION:
+        raise refuse(
+            f"schema version {version} is not supported; this version reads {SCHEMA_VERSION}",
+            FailureCode.UNSUPPORTED_SCHEMA,
+        )
+
+
+def _check_card(card: PredictCard) -> None:
+    seen: set[str] = set()
+    for fight in card.fights:
+        first, second = fight.fighters
+        where = f"fight {fight.id!r}"
+        if fight.id in seen:
+            raise refuse(f"{where} stands twice on card {card.card_id!r}: give each fight its own id")
+        seen.add(fight.id)
+        if first.name.casefold() == second.name.casefold():
+            raise refuse(f"{where}: {first.name!r} cannot fight against oneself")
+        if first.corner == second.corner != "unknown":
+            raise refuse(f"{where}: both fighters have the {first.corner} corner")
+        for quote in fight.quotes:
+            if set(quote.prices) != {first.name, second.name}:
+                raise refuse(
+                    f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, "
+                    f"but the fighters are {sorted((first.name, second.name))}"
+                )
+
+
+def _check_weights(weights: MemberWeights) -> None:
+    total = math.fsum((weights.random_forest, weights.xgboost, weights.neural_network))
+    if abs(total - 1.0) > 1e-9:
+        raise refuse(f"model_weights must sum to 1, not {total:g}")
+
+
+def _floats(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _floats(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _floats(item, f"{path}[{index}]")
