@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.calibration import Calibration, brier_score, fit_logistic, log_loss
+from engine.errors import TrainingError
+
+
+def _league(seed: int, n: int = 40_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    logit = rng.normal(size=n)
+    known = rng.random(n) < 0.5
+    truth = 1.3 * logit + np.where(known, 0.4, 0.0)
+    won = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(np.int8)
+    return logit, won, known
+
+
+def test_slope_and_corner_term_are_recovered() -> None:
+    calibration = Calibration.fit(*_league(1))
+    assert calibration.corner_slope == pytest.approx(1.3, abs=0.05)
+    assert calibration.corner_term == pytest.approx(0.4, abs=0.05)
+
+
+def test_the_fit_is_the_maximum_of_the_likelihood() -> None:
+    logit, won, _ = _league(2, 500)
+    slope = fit_logistic(logit[:, None], won)[0]
+
+    def loss(s: float) -> float:
+        return float(np.mean(np.log1p(np.exp(-np.where(won == 1, 1, -1) * s * logit))))
+
+    assert loss(slope) < min(loss(slope - 1e-3), loss(slope + 1e-3))
+
+
+def test_an_offset_is_part_of_the_logit() -> None:
+    rng = np.random.default_rng(3)
+    offset, v = rng.normal(size=(2, 40_000))
+    won = (rng.random(40_000) < 1 / (1 + np.exp(-(offset + 0.7 * v)))).astype(np.int8)
+    assert fit_logistic(v[:, None], won, offset)[0] == pytest.approx(0.7, abs=0.05)
+
+
+def test_corner_moves_the_logit_both_ways_and_only_where_known() -> None:
+    calibration = Calibration(slope=1.0, corner_slope=1.2, corner_term=0.3)
+    logit = np.array([0.5, 0.5, 0.5])
+    red, unknown, blue = calibration(logit, np.array([1, 0, -1], dtype=np.int8))
+    assert (red, unknown, blue) == (pytest.approx(0.9), 0.5, pytest.approx(0.3))
+    assert calibration(-logit, np.array([-1, 0, 1], dtype=np.int8)).tolist() == [-red, -unknown, -blue]
+
+
+def test_predictions_that_know_the_result_are_refused() -> None:
+    won = np.array([0, 1] * 50, dtype=np.int8)
+    with pytest.raises(TrainingError, match="separate the results perfectly"):
+        fit_logistic((2.0 * won - 1.0)[:, None], won)
+
+
+def test_predictions_that_point_the_wrong_way_are_refused() -> None:
+    logit, won, known = _league(4, 2000)
+    with pytest.raises(TrainingError, match="point the wrong way"):
+        Calibration.fit(-logit, won, known)
+
+
+def test_scores_of_a_coin() -> None:
+    won = np.array([0, 1], dtype=np.int8)
+    half = np.array([0.5, 0.5])
+    assert log_loss(half, won) == pytest.approx(np.log(2))
+    assert brier_score(half, won) == 0.25

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.calibration import fit_logistic
+from engine.errors import TrainingError
+from engine.intervals import MIN_CLASS_FIGHTS, HalfWidths, experience_class, fit_half_widths, percentile_interval
+
+
+def _fit(n: int = 4000, noise: float = 0.5, spread: float | None = 0.1, priced: float = 1.0) -> HalfWidths:
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=n)
+    own = truth + noise * rng.normal(size=n)
+    own *= np.cov(own, truth)[0, 1] / np.var(own)  # a calibrated prediction shrinks by the reliability
+    market = np.where(rng.random(n) < priced, truth, np.nan)
+    won = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(np.int8)
+    experience = rng.integers(0, 10, size=n)
+    return fit_half_widths(own, own, market, won, np.ones(n, dtype=np.bool_), experience, spread)
+
+
+def test_the_half_width_covers_the_stated_share_of_the_market() -> None:
+    widths = _fit()
+    pooled = widths.distances[0][-1]
+    assert widths.method == "anchored"
+    for level in (0.8, 0.95):
+        h = widths.at(level, np.array([False]), np.array([-1]))[0] / widths.beta[0]
+        assert np.mean(pooled <= h) == pytest.approx(level, abs=0.01)
+
+
+def test_a_higher_level_is_never_narrower() -> None:
+    widths = _fit()
+    h = [widths.at(level, np.array([True]), np.array([2]))[0] for level in (0.5, 0.8, 0.95, 0.99)]
+    assert h == sorted(h)
+
+
+def test_the_bootstrap_is_a_floor() -> None:
+    calm, wild = _fit(spread=0.01), _fit(spread=3.0)
+    fight = (np.array([False]), np.array([4]))
+    assert wild.at(0.95, *fight)[0] == pytest.approx(2.0 * 1.959964 * 3.0)
+    assert calm.at(0.95, *fight)[0] < wild.at(0.95, *fight)[0]
+
+
+def test_a_class_with_few_fights_takes_the_pooled_half_width() -> None:
+    groups = tuple(np.linspace(0, top, MIN_CLASS_FIGHTS - 1) for top in (9, 8, 7, 6))
+    pooled = np.linspace(0, 1, 1000)
+    widths = HalfWidths(((*groups, pooled), (*groups, pooled)), (1.0, 1.0), None)
+    assert widths.at(0.5, np.zeros(5, dtype=np.bool_), np.array([0, 1, 3, 6, -1])).tolist() == [pytest.approx(0.5)] * 5
+
+
+def test_without_odds_the_width_is_model_based() -> None:
+    widths = _fit(priced=0.0)
+    assert widths.method == "model_based"
+    assert widths.at(0.95, np.array([False]), np.array([0]))[0] == pytest.approx(2.0 * 1.959964 * 0.1)
+
+
+def test_without_odds_and_replicas_there_is_no_interval() -> None:
+    with pytest.raises(TrainingError, match="no interval can be made: 0 fights have closing odds"):
+        _fit(priced=0.0, spread=None)
+
+
+def test_beta_widens_where_the_market_falls_short() -> None:
+    rng = np.random.default_rng(6)
+    own = rng.normal(size=20_000)
+    v = 0.4 * rng.normal(size=20_000)
+    won = (rng.random(20_000) < 1 / (1 + np.exp(-(own + 2.0 * v)))).astype(np.int8)
+    beta = fit_logistic(v[:, None], won, own)[0]
+    none = np.zeros(20_000, dtype=np.bool_)
+    widths = fit_half_widths(own, own, own + v, won, none, np.full(20_000, -1), None)
+    assert widths.beta[0] > 1.5
+    assert widths.beta[0] == pytest.approx(beta, rel=0.2)
+
+
+def test_experience_classes() -> None:
+    assert experience_class(np.array([0, 1, 2, 3, 5, 6, 40, -1])).tolist() == [0, 1, 1, 2, 2, 3, 3, 4]
+
+
+def test_percentiles_agree_with_numpy_and_are_exactly_odd() -> None:
+    values = np.random.default_rng(7).normal(size=(101, 20))
+    low, high = percentile_interval(values, 0.95)
+    np.testing.assert_allclose(low, np.quantile(values, 0.025, axis=0), atol=1e-12)
+    np.testing.assert_allclose(high, np.quantile(values, 0.975, axis=0), atol=1e-12)
+    mirrored_low, mirrored_high = percentile_interval(-values, 0.95)
+    assert np.array_equal(mirrored_low, -high)
+    assert np.array_equal(mirrored_high, -low)
