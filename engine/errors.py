@@ -1,16 +1,16 @@
 """What can go wrong in the engine. Every message names the offending thing and says what to do.
 
-    EngineError
-    ├── ValidationError              the input is not what it must be (also a ValueError)
-    │   ├── UnknownFighterError      no such name in the fight log
-    │   └── AmbiguousFighterError    more than one fighter has this name
-    ├── BootstrapError               no replicas where replicas are needed, or one that failed
-    ├── MemoryLimitError             a memory limit was or would be exceeded (also a MemoryError)
-    ├── TrainingError                a member could not be trained
-    │   └── TrainingTimeoutError     training ran out of time (also a TimeoutError)
-    └── BundleError                  a model bundle cannot be used
-        ├── BundleNotFoundError      there is none at that place
-        └── BundleCorruptError       its bytes are not those that were saved
+EngineError
+├── ValidationError              the input is not what it must be (also a ValueError)
+│   ├── UnknownFighterError      no such name in the fight log
+│   └── AmbiguousFighterError    more than one fighter has this name
+├── BootstrapError               no replicas where replicas are needed, or one that failed
+├── MemoryLimitError             a memory limit was or would be exceeded (also a MemoryError)
+├── TrainingError                a member could not be trained
+│   └── TrainingTimeoutError     training ran out of time (also a TimeoutError)
+└── BundleError                  a model bundle cannot be used
+├── BundleNotFoundError      there is none at that place
+└── BundleCorruptError       its bytes are not those that were saved
 """
 
 from __future__ import annotations

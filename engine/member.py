@@ -35,10 +35,13 @@ class ReplicatedMember(Protocol):
 def check_request(X: Floats, n_features: int, n_replicas: int, start: int, stop: int | None) -> range:
     """The replicas asked for, after checking that the rows fit what the member was fitted on.
 
-    Raises ValidationError for rows of another width and BootstrapError for replicas that do not exist.
+    Raises ValidationError for rows of another width or with infinite features, BootstrapError for replicas that do
+    not exist.
     """
     if X.ndim != 2 or X.shape[1] != n_features:
         raise ValidationError(f"expected rows of {n_features} features, got an array of shape {X.shape}")
+    if np.isinf(X).any():
+        raise ValidationError(f"infinite features in columns {np.flatnonzero(np.isinf(X).any(axis=0)).tolist()}")
     stop = n_replicas if stop is None else stop
     if not 0 <= start < stop <= n_replicas:
         raise BootstrapError(f"replicas {start}..{stop - 1} were asked for, but there are {n_replicas} (from 0)")

@@ -79,7 +79,8 @@ class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     A bet needs the interval's lower bound at `level` times the best price to exceed 1, the chosen side's probability
     to reach `min_prediction_confidence`, and the sampling interval to be no wider than `max_uncertainty_threshold`.
-    Stakes are Kelly's share of the bankroll times `kelly_fraction`, at most `max_stake_fraction`.
+    Stakes are Kelly's share of the bankroll at the lower bound times `kelly_fraction`, at most `max_stake_fraction`
+    each and `max_card_stake_fraction` together.
     """
 
     level: Level = 0.8
@@ -87,6 +88,7 @@ class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_uncertainty_threshold: Share = 0.4
     kelly_fraction: Share = 0.25
     max_stake_fraction: Share = 0.05
+    max_card_stake_fraction: Share = 0.25
 
 
 class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="predict_card"):

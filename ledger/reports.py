@@ -30,7 +30,10 @@ class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A price for this fighter and what it is worth; money per unit staked, shares of the bankroll."""
+    """The best price for this fighter and what it is worth: money per unit staked, shares of the bankroll.
+
+    `_lower` takes the interval's lower bound at the rules' level for the probability.
+    """
 
     bookmaker: str
     price: float
@@ -57,11 +60,15 @@ class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Market(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the market's probability was made: consensus over the bookmakers' de-vigged quotes."""
+    """How the market's probability was made: the median over the bookmakers' de-vigged quotes.
 
-    method: Literal["power"]
+    `arbitrage` warns that the best prices of both fighters together would win whoever wins: one of them is wrong.
+    """
+
+    method: str
     bookmakers: tuple[str, ...]
     overround: float
+    arbitrage: bool = False
 
 
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,172 @@
+"""The thread-safe bootstrap: which fights each replica is trained on, and what all replicas say of a fight.
+
+Every replica draws from seed sequences of its own, so results are the same bits for any number of threads, any batch
+size and any order. There is no global random state. Fights are resampled by
+event (the fights of one night share judges, altitude and news), a fight and its mirror together.
+
+Covers index generation, replica predictions in batches under a memory limit, and percentile intervals. Training the
+replicas is `engine.training`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from engine.errors import BootstrapError, ValidationError
+from engine.matrix import check_features
+from engine.member import Floats, ReplicatedMember
+from engine.memory import MemoryGuard
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapConfig:
+    """How replicas are predicted; see `create_bootstrap_config`."""
+
+    n_bootstrap: int = 100
+    confidence_level: float = 0.95
+    n_jobs: int = -1
+    max_memory_mb: float = 4096.0
+    batch_size: int = 25
+
+
+def create_bootstrap_config(
+    n_bootstrap: int = 100,
+    confidence_level: float = 0.95,
+    n_jobs: int = -1,
+    max_memory_mb: float = 4096.0,
+    batch_size: int = 25,
+) -> BootstrapConfig:
+    """Return a checked configuration.
+
+    n_bootstrap: replicas to use, 100 for speed, 1000 for precision. confidence_level: of the percentile interval, in
+    (0, 1). n_jobs: threads, -1 for one a core. max_memory_mb: limit for the resident memory of this process, in MiB.
+    batch_size: most replicas in memory at once for each thread; made smaller where the limit asks for it.
+    Raises ValidationError naming the value.
+    """
+    if n_bootstrap < 1:
+        raise ValidationError(f"n_bootstrap must be at least 1, not {n_bootstrap}")
+    if not 0.0 < confidence_level < 1.0:
+        raise ValidationError(f"confidence_level must lie between 0 and 1, not {confidence_level}")
+    if n_jobs != -1 and n_jobs < 1:
+        raise ValidationError(f"n_jobs must be -1 or at least 1, not {n_jobs}")
+    if not max_memory_mb > 0:
+        raise ValidationError(f"max_memory_mb must be positive, not {max_memory_mb}")
+    if batch_size < 1:
+        raise ValidationError(f"batch_size must be at least 1, not {batch_size}")
+    return BootstrapConfig(n_bootstrap, confidence_level, n_jobs, max_memory_mb, batch_size)
+
+
+def threads_for(n_jobs: int) -> int:
+    """Return the number of threads that `n_jobs` means here; -1 is one for each core this process may use."""
+    return len(os.sched_getaffinity(0)) if n_jobs == -1 else n_jobs
+
+
+def resample_events(event: NDArray[np.str_], stream: np.random.SeedSequence) -> NDArray[np.int64]:
+    """Return how often each fight stands in one resample, int64 (n,): events drawn with replacement, whole."""
+    names, member = np.unique(event, return_inverse=True)
+    drawn = np.random.default_rng(stream).integers(0, len(names), size=len(names))
+    return np.asarray(np.bincount(drawn, minlength=len(names))[member], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadSafeBootstrapSampler:
+    """Predicts a card with every replica of an ensemble."""
+
+    config: BootstrapConfig
+    _guard: MemoryGuard = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_guard", MemoryGuard(self.config.max_memory_mb))
+
+    def sample_bootstrap_predictions(
+        self, models: Mapping[str, ReplicatedMember], X: pd.DataFrame, weights: Mapping[str, float]
+    ) -> Floats:
+        """Return P(first-listed wins), float64 (n_bootstrap, n): the weighted ensemble of each replica.
+
+        models: replicated members by name. X: (n, features), missing values allowed. weights: by the same names,
+        summing to 1. Raises BootstrapError where a member has no or too few replicas (a plain fitted model has none:
+        no width is invented for it) or a replica fails; ValidationError on bad input; MemoryLimitError where not even
+        one replica fits.
+        """
+        check_weights(weights, models)
+        self._check_replicas(models)
+        values = check_features(X)
+        total = np.empty((self.config.n_bootstrap, len(values)))
+
+        def fill(start: int, stop: int) -> None:
+            self._guard.check(f"predicting replicas {start} to {stop - 1}")
+            total[start:stop] = weighted_sum(
+                {
+                    name: _checked(name, model.predict_replicas(values, start, stop), start)
+                    for name, model in models.items()
+                },
+                weights,
+            )
+
+        threads = threads_for(self.config.n_jobs)
+        Parallel(n_jobs=threads, prefer="threads")(
+            delayed(fill)(start, stop) for start, stop in self._batches(len(values), len(models), threads)
+        )
+        return total
+
+    def percentile_interval(self, predictions: Floats) -> tuple[Floats, Floats]:
+        """Return lower and upper bounds, two arrays (n,), of the central interval at the configured level."""
+        tail = (1.0 - self.config.confidence_level) / 2.0
+        return np.quantile(predictions, tail, axis=0), np.quantile(predictions, 1.0 - tail, axis=0)
+
+    def _batches(self, rows: int, members: int, threads: int) -> Iterator[tuple[int, int]]:
+        """Cut the replicas so that all threads are busy and no thread holds more than the limit allows."""
+        even = -(-self.config.n_bootstrap // threads)
+        wanted = min(self.config.batch_size, even)
+        # A member's output, the temporary arrays of its kernel (about three of that size) and the weighted sum.
+        each = rows * 8 * (members + 4) * threads
+        size = self._guard.batch_size(each, wanted)
+        for start in range(0, self.config.n_bootstrap, size):
+            yield start, min(start + size, self.config.n_bootstrap)
+
+    def _check_replicas(self, models: Mapping[str, ReplicatedMember]) -> None:
+        for name, model in models.items():
+            if not isinstance(model, ReplicatedMember):
+                raise BootstrapError(
+                    f"{name} is a {type(model).__name__} without bootstrap replicas, so it has no sampling interval: "
+                    "train the ensemble with bootstrap_samples of 100 or more"
+                )
+            if model.n_replicas < self.config.n_bootstrap:
+                raise BootstrapError(
+                    f"{name} has {model.n_replicas} replicas, {self.config.n_bootstrap} were asked for: lower "
+                    "n_bootstrap, or train with more bootstrap_samples"
+                )
+
+
+def check_weights(weights: Mapping[str, float], names: Mapping[str, object]) -> None:
+    """Raise ValidationError unless the weights name exactly the members, are not negative and sum to 1."""
+    if not names:
+        raise ValidationError("there are no models: load some first")
+    if set(weights) != set(names):
+        raise ValidationError(f"weights are for {sorted(weights)}, the models are {sorted(names)}")
+    total = sum(weights.values())
+    if any(not value >= 0 for value in weights.values()) or not abs(total - 1.0) <= 1e-9:
+        raise ValidationError(f"weights must not be negative and must sum to 1, not {total:g}: {dict(weights)}")
+
+
+def weighted_sum(predictions: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
+    """Return sum of weight times prediction, added in the order of the members' names: the same bits every time."""
+    names = sorted(weights)
+    total = predictions[names[0]] * weights[names[0]]
+    for name in names[1:]:
+        total = total + predictions[name] * weights[name]
+    return np.asarray(total)
+
+
+def _checked(name: str, predictions: Floats, start: int) -> Floats:
+    finite = np.isfinite(predictions).all(axis=1)
+    if not finite.all():
+        raise BootstrapError(f"replica {start + int(np.argmin(finite))} of {name} gave values that are not numbers")
+    return predictions

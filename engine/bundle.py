@@ -1,0 +1,215 @@
+"""A model bundle: a folder of flat arrays (.npy), blobs and `manifest.json`, named by its content. No pickle anywhere.
+
+`manifest.json` lists every other file with its size and SHA-256, beside what the writer says about the model, in one
+canonical form without timestamps. Its own SHA-256 is the bundle's digest and the folder's name: the same training
+gives the same digest, and a digest vouches for every byte. Nothing is parsed before its hash has been checked.
+
+    <parent>/<digest>/manifest.json
+                      random_forest/threshold.npy
+                      xgboost/replica_000.ubj
+    <parent>/.writing-<random>/       what a writer that was killed leaves behind; may be deleted
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.errors import BundleCorruptError, BundleNotFoundError, ValidationError
+from engine.member import Array
+
+SCHEMA = 1
+WRITING_PREFIX = ".writing-"
+_MANIFEST = "manifest.json"
+_NAME = re.compile(r"\w[\w-]*(/\w[\w-]*)*(\.[a-z0-9]+)?", re.ASCII)  # stays inside the folder on every system
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were verified. `manifest` is what its writer said; `sizes` the bytes of each file."""
+
+    folder: Path
+    digest: str
+    manifest: dict[str, Any]
+    sizes: dict[str, int]
+
+    @property
+    def array_names(self) -> list[str]:
+        """Names of all arrays, in order."""
+        return sorted(name.removesuffix(".npy") for name in self.sizes if name.endswith(".npy"))
+
+    @property
+    def blob_names(self) -> list[str]:
+        """Names of all blobs, in order."""
+        return sorted(name for name in self.sizes if not name.endswith(".npy"))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files but the manifest."""
+        return sum(self.sizes.values())
+
+    def array(self, name: str) -> Array:
+        """One array, memory-mapped read-only, so that processes share it. Raises KeyError for no such array."""
+        path = self._path(f"{name}.npy")
+        # A plain view: numpy's memmap class makes every operation on it slower.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+    def blob(self, name: str) -> bytes:
+        """One blob. Raises KeyError for no such blob."""
+        return self._path(name).read_bytes()
+
+    def _path(self, file: str) -> Path:
+        if file not in self.sizes:
+            raise KeyError(f"bundle {self.digest} has no file {file}")
+        return self.folder / file
+
+
+def write_bundle(
+    parent: Path, arrays: Mapping[str, Array], blobs: Mapping[str, bytes], manifest: Mapping[str, Any]
+) -> Bundle:
+    """Write `<parent>/<digest>` and open it; when it is there already it is verified and left as it is.
+
+    arrays: by name, such as `random_forest/threshold`. blobs: by name with an ending, such as
+    `xgboost/replica_000.ubj`. manifest: JSON values. The folder appears at once and whole, after all its bytes have
+    reached the disk. Raises ValidationError for a name that does not fit, an array of objects, or a manifest
+    that is not JSON.
+    """
+    _check_content(arrays, blobs)
+    parent.mkdir(parents=True, exist_ok=True)
+    writing = parent / f"{WRITING_PREFIX}{secrets.token_hex(8)}"
+    writing.mkdir()
+    try:
+        for name, array in arrays.items():
+            path = _prepare(writing / f"{name}.npy")
+            with path.open("xb") as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+        for name, blob in blobs.items():
+            _prepare(writing / name).write_bytes(blob)
+        text = _canonical({"schema": SCHEMA, "files": _describe(writing), "about": dict(manifest)})
+        (writing / _MANIFEST).write_bytes(text)
+        final = parent / hashlib.sha256(text).hexdigest()
+        _publish(writing, final)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)  # gone already when all went well
+    return open_bundle(final)
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Verify every byte of a bundle, then open it.
+
+    Raises BundleNotFoundError when there is no such folder, and BundleCorruptError naming the file when one is changed,
+    missing or unexpected. The manifest itself is checked against the folder's name where that is a digest.
+    """
+    if not folder.is_dir():
+        raise BundleNotFoundError(f"there is no model bundle at {folder}: train one, or copy it there")
+    try:
+        text = (folder / _MANIFEST).read_bytes()
+    except OSError as error:
+        raise BundleCorruptError(f"{folder}: {_MANIFEST} cannot be read ({error.strerror}); copy it again") from error
+    digest = hashlib.sha256(text).hexdigest()
+    if _DIGEST.fullmatch(folder.name) and digest != folder.name:
+        raise BundleCorruptError(f"{folder}: {_MANIFEST} does not have the hash {folder.name}; copy the bundle again")
+    files, about = _parse(folder, text)
+    found = _describe(folder)
+    for name in sorted(files.keys() | found.keys()):
+        if files.get(name) != found.get(name):
+            state = "is missing" if name not in found else "was changed" if name in files else "is not listed"
+            raise BundleCorruptError(f"{folder}: {name} {state}; copy the bundle again")
+    return Bundle(folder, digest, about, {name: entry["size"] for name, entry in files.items()})
+
+
+def leftovers(parent: Path) -> list[Path]:
+    """Folders of writers that were killed, or are still at work, oldest first."""
+    return sorted(parent.glob(f"{WRITING_PREFIX}*"), key=lambda path: path.stat().st_mtime)
+
+
+def _check_content(arrays: Mapping[str, Array], blobs: Mapping[str, bytes]) -> None:
+    for name in [*arrays, *blobs]:
+        if not _NAME.fullmatch(name):
+            raise ValidationError(
+                f"{name!r} cannot name a file of a bundle: use words of letters, digits, _ and -, with / between them"
+            )
+    for name in blobs:
+        if name == _MANIFEST or name.endswith(".npy") or "." not in name:
+            raise ValidationError(f"{name!r} cannot name a blob: give it an ending of its own, not {_MANIFEST} or .npy")
+    for name, array in arrays.items():
+        if "." in name or array.dtype.hasobject:
+            raise ValidationError(f"array {name!r} of dtype {array.dtype}: name it without an ending, without objects")
+
+
+def _canonical(manifest: dict[str, Any]) -> bytes:
+    """The one way to write this manifest: sorted, indented for readers, without NaN."""
+    try:
+        text = json.dumps(manifest, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"the manifest must hold finite JSON values only: {error}") from error
+    return f"{text}\n".encode()
+
+
+def _parse(folder: Path, text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The files and the writer's words of a manifest. Raises BundleCorruptError unless it has this schema."""
+    try:
+        manifest = json.loads(text)
+        schema, files, about = manifest["schema"], manifest["files"], manifest["about"]
+        if not (isinstance(files, dict) and isinstance(about, dict)):
+            raise TypeError("files and about must be objects")
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleCorruptError(f"{folder}: {_MANIFEST} is not a manifest: {error!r}") from error
+    if schema != SCHEMA:
+        raise BundleCorruptError(f"{folder}: {_MANIFEST} has schema {schema!r}, this version reads {SCHEMA}")
+    return files, about
+
+
+def _describe(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file below the folder but the manifest; links count as files without either."""
+    entries: dict[str, dict[str, Any]] = {}
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = Path(root, name)
+            relative = path.relative_to(folder).as_posix()
+            if relative == _MANIFEST:
+                continue
+            if path.is_symlink():
+                entries[relative] = {}
+                continue
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                entries[relative] = {"sha256": digest, "size": file.tell()}
+    return entries
+
+
+def _prepare(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _publish(writing: Path, final: Path) -> None:
+    """Bring every byte to the disk, then rename: a folder is renamed as a whole or not at all."""
+    for root, _, names in os.walk(writing):
+        for path in [*(Path(root, name) for name in names), Path(root)]:
+            _sync(path)
+    try:
+        writing.rename(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,297 @@
+"""What bookmakers' prices say: fair probabilities, the consensus of several books, quotes to turn away.
+
+Everything here is about two-way markets, fighter against fighter, in decimal prices: the return per unit staked, stake
+included. The two columns of an array are the two fighters in any order; swapping them swaps every answer, to the bit.
+
+The margin. `1 / price` of both fighters adds up to the *overround*, more than 1 by what the bookmaker keeps. De-vigging
+takes it off; the methods differ in who pays it. All five give a pair that adds up to exactly 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+
+from engine.errors import ValidationError
+from engine.odds import Floats, implied_probabilities, overround
+
+MIN_OVERROUND = 0.98
+"""Below this a quote is an arbitrage against its own maker: a misread price."""
+MAX_OVERROUND = 1.20
+"""Above this a quote says nothing about the fight: a suspended or misread market."""
+
+
+class DevigMethod(StrEnum):
+    """How the margin is taken off; see the function of the same name."""
+
+    PROPORTIONAL = "proportional"
+    POWER = "power"
+    SHIN = "shin"
+    ODDS_RATIO = "odds_ratio"
+    LOGARITHMIC = "logarithmic"
+
+
+class QuoteFault(StrEnum):
+    """Why a quote was turned away."""
+
+    IMPOSSIBLE_PRICE = "impossible_price"
+    OVERROUND_TOO_LOW = "overround_too_low"
+    OVERROUND_TOO_HIGH = "overround_too_high"
+    STALE = "stale"
+    REPEATED_BOOKMAKER = "repeated_bookmaker"
+
+
+class Absence(StrEnum):
+    """Why there is no market for a fight."""
+
+    NO_QUOTES = "no_quotes"
+    STALE_QUOTES = "stale_quotes"
+    INVALID_QUOTES = "invalid_quotes"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One bookmaker's decimal prices of the first and the second fighter, and when they were read."""
+
+    bookmaker: str
+    prices: tuple[float, float]
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedQuote:
+    """A quote that says nothing about the fight, and why."""
+
+    quote: Quote
+    fault: QuoteFault
+
+    def __str__(self) -> str:
+        """Return the sentence for a report."""
+        low, high = sorted(self.quote.prices)
+        return f"{self.quote.bookmaker}: {self.fault} (prices {low:g} and {high:g})"
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Quotes sorted into usable and rejected, each in the order given."""
+
+    valid: tuple[Quote, ...]
+    rejected: tuple[RejectedQuote, ...]
+
+    @property
+    def absence(self) -> Absence | None:
+        """Why there is no market, or None where there is one."""
+        if self.valid:
+            return None
+        if not self.rejected:
+            return Absence.NO_QUOTES
+        stale = any(item.fault is QuoteFault.STALE for item in self.rejected)
+        return Absence.STALE_QUOTES if stale else Absence.INVALID_QUOTES
+
+
+@dataclass(frozen=True, slots=True)
+class BestPrice:
+    """The highest decimal price for a fighter and who offers it."""
+
+    bookmaker: str
+    price: float
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The consensus of several books.
+
+    `probabilities` add up to exactly 1. `overround` is the median book's. `arbitrage` says that backing both fighters
+    at their best prices would win whoever wins: one of the two books is late or wrong.
+    """
+
+    method: DevigMethod
+    bookmakers: tuple[str, ...]
+    probabilities: tuple[float, float]
+    overround: float
+    best: tuple[BestPrice, BestPrice]
+    arbitrage: bool
+
+
+def devig(prices: ArrayLike, method: DevigMethod = DevigMethod.POWER) -> Floats:
+    """Return fair probabilities for two-way decimal prices.
+
+    Args:
+        prices: (..., 2) decimal prices, each above 1. Missing prices are the caller's to leave out.
+        method: how the margin is taken off. Power did best on real closing odds.
+
+    Returns: (..., 2) float64 in (0, 1); each pair adds up to exactly 1 and keeps the order of the prices.
+    Raises: ValidationError for another shape, a non-finite price or one not above 1.
+    """
+    implied = implied_probabilities(prices)
+    if implied.ndim == 0 or implied.shape[-1] != 2:
+        raise ValidationError(f"two-way prices need a last axis of length 2, got shape {implied.shape}")
+    return _complementary(_FORMULAS[method](implied))
+
+
+def add_margin(probability: ArrayLike, implied_total: ArrayLike) -> Floats:
+    """Return the two-way prices from which the odds-ratio method recovers `probability`.
+
+    Solves expit(x + c) + expit(-x + c) = R for u = exp(c): a quadratic in u. The margin falls more heavily on the
+    outsider, as it does in real books.
+
+    Args:
+        probability: (...) fair probability of the first fighter, in (0, 1).
+        implied_total: the overround R, broadcast against it, in (0, 2).
+
+    Returns: (..., 2) float64 decimal prices. Raises: ValidationError outside these ranges.
+    """
+    fair, total = np.asarray(probability, dtype=np.float64), np.asarray(implied_total, dtype=np.float64)
+    if not (np.all((fair > 0) & (fair < 1)) and np.all((total > 0) & (total < 2))):
+        raise ValidationError("a probability must be in (0, 1) and an overround in (0, 2)")
+    odds = fair / (1.0 - fair)
+    half = (total - 1.0) * (odds + 1.0 / odds) / 2.0
+    shift = (half + np.sqrt(half**2 + total * (2.0 - total))) / (2.0 - total)
+    return 1.0 + 1.0 / np.stack([shift * odds, shift / odds], axis=-1)
+
+
+def screen_quotes(quotes: Sequence[Quote], *, oldest: datetime | None = None) -> Screening:
+    """Sort quotes into usable and rejected, each for itself, so that one bad feed does not spoil the others.
+
+    Args:
+        quotes: of one fight, all with the fighters in the same order.
+        oldest: quotes read before this moment are stale; None, or a quote without a moment, is not judged.
+
+    A bookmaker counts once: its newest usable quote, or its first where the moments do not decide.
+    """
+    newest: dict[str, int] = {}
+    faults: dict[int, QuoteFault] = {}
+    for position, quote in enumerate(quotes):
+        if fault := _fault(quote, oldest):
+            faults[position] = fault
+            continue
+        held = newest.setdefault(quote.bookmaker, position)
+        if held != position:
+            newer = _is_newer(quote, quotes[held])
+            newest[quote.bookmaker] = position if newer else held
+            faults[held if newer else position] = QuoteFault.REPEATED_BOOKMAKER
+    return Screening(
+        valid=tuple(quotes[position] for position in sorted(newest.values())),
+        rejected=tuple(RejectedQuote(quotes[position], fault) for position, fault in sorted(faults.items())),
+    )
+
+
+def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) -> Market:
+    """Return the market of usable quotes of one fight, in any order.
+
+    Each book is de-vigged by itself and the median is taken, so that one late book does not move it. Best prices are
+    the highest; among equals the bookmaker first in the alphabet.
+
+    Raises: ValidationError without quotes, for a repeated bookmaker, or for an impossible price.
+    """
+    if not quotes:
+        raise ValidationError("a consensus needs at least one usable quote")
+    repeated = [name for name, count in Counter(quote.bookmaker for quote in quotes).items() if count > 1]
+    if repeated:
+        raise ValidationError(f"bookmakers must be distinct, repeated: {repeated}")
+    prices = np.array([quote.prices for quote in quotes], dtype=np.float64)
+    fair = _complementary(np.median(devig(prices, method), axis=0))
+    best = (_best(quotes, 0), _best(quotes, 1))
+    return Market(
+        method=method,
+        bookmakers=tuple(sorted(quote.bookmaker for quote in quotes)),
+        probabilities=(float(fair[0]), float(fair[1])),
+        overround=float(np.median(overround(prices))),
+        best=best,
+        arbitrage=bool(1.0 / best[0].price + 1.0 / best[1].price < 1.0),
+    )
+
+
+def _fault(quote: Quote, oldest: datetime | None) -> QuoteFault | None:
+    if not all(np.isfinite(price) and price > 1.0 for price in quote.prices):
+        return QuoteFault.IMPOSSIBLE_PRICE
+    total = float(overround(quote.prices))
+    if total < MIN_OVERROUND:
+        return QuoteFault.OVERROUND_TOO_LOW
+    if total > MAX_OVERROUND:
+        return QuoteFault.OVERROUND_TOO_HIGH
+    if oldest is not None and quote.as_of is not None and quote.as_of < oldest:
+        return QuoteFault.STALE
+    return None
+
+
+def _is_newer(quote: Quote, held: Quote) -> bool:
+    if quote.as_of is None:
+        return False
+    return held.as_of is None or quote.as_of > held.as_of
+
+
+def _best(quotes: Sequence[Quote], side: int) -> BestPrice:
+    quote = min(quotes, key=lambda quote: (-quote.prices[side], quote.bookmaker))
+    return BestPrice(quote.bookmaker, float(quote.prices[side]))
+
+
+def _complementary(pairs: Floats) -> Floats:
+    """Let the favourite have exactly 1 minus the outsider: symmetric, and the pair adds up to 1 to the bit."""
+    outsider = np.minimum(pairs.min(axis=-1, keepdims=True), 0.5)
+    first_is_outsider = pairs[..., :1] <= pairs[..., 1:]
+    even = pairs[..., :1] == pairs[..., 1:]
+    first = np.where(even, 0.5, np.where(first_is_outsider, outsider, 1.0 - outsider))
+    second = np.where(even, 0.5, np.where(first_is_outsider, 1.0 - outsider, outsider))
+    return np.concatenate([first, second], axis=-1)
+
+
+def _proportional(implied: Floats) -> Floats:
+    """Divide by the overround: everyone pays in proportion. The textbook baseline; flatters outsiders."""
+    normalised: Floats = implied / implied.sum(axis=-1, keepdims=True)
+    return normalised
+
+
+def _power(implied: Floats) -> Floats:
+    """Raise to the power that makes the pair add up to 1 (Clarke, Kovalchik and Ingram 2017).
+
+    "Adjusting bookmaker's odds to allow for overround", American Journal of Sports Science 5(6). Pair by pair, so that
+    a fight's answer does not depend on how many others are asked about.
+    """
+    pairs = [_power_pair(float(first), float(second)) for first, second in implied.reshape(-1, 2)]
+    return np.array(pairs, dtype=np.float64).reshape(implied.shape)
+
+
+def _power_pair(first: float, second: float) -> tuple[float, float]:
+    rates = -math.log(first), -math.log(second)
+    # exp(-a k) + exp(-b k) = 1 has its root in [ln 2 / b, ln 2 / a] for a <= b; the slack serves equal prices.
+    low, high = 0.999 * math.log(2.0) / max(rates), 1.001 * math.log(2.0) / min(rates)
+    power = brentq(lambda k: math.exp(-rates[0] * k) + math.exp(-rates[1] * k) - 1.0, low, high, xtol=1e-15)
+    return math.exp(-rates[0] * power), math.exp(-rates[1] * power)
+
+
+def _shin(implied: Floats) -> Floats:
+    """Shin's insider-trading model (Shin 1993; Jullien and Salanie 1994).
+
+    With two outcomes its solution is closed and equals taking half of the margin off each side (Clarke et al. 2017).
+    """
+    fair: Floats = implied + (1.0 - implied.sum(axis=-1, keepdims=True)) / 2.0
+    return fair
+
+
+def _odds_ratio(implied: Floats) -> Floats:
+    """Cheung's odds-ratio model (Buchdahl, "The wisdom of the crowd"): fair and quoted odds differ by one factor.
+
+    With two outcomes: logit p = (logit q1 - logit q2) / 2.
+    """
+    logits = np.log(implied) - np.log1p(-implied)
+    fair: Floats = 1.0 / (1.0 + np.exp((logits[..., ::-1] - logits) / 2.0))
+    return fair
+
+
+_FORMULAS = {
+    DevigMethod.PROPORTIONAL: _proportional,
+    DevigMethod.POWER: _power,
+    DevigMethod.SHIN: _shin,
+    DevigMethod.ODDS_RATIO: _odds_ratio,
+    # A constant taken off the log-odds, as penaltyblog names it: the odds-ratio model with its factor's logarithm.
+    DevigMethod.LOGARITHMIC: _odds_ratio,
+}

@@ -1,0 +1,110 @@
+"""The three members together: their shares, their hyperparameters, and one refit of all of them.
+
+A refit is one random forest, one XGBoost model and one neural network on the same weighted fights. Many refits are
+stacked, so that they are predicted together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.boosters import BoosterSet
+from engine.boosting import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
+from engine.forest import FlatForests, ForestParams, fit_forest
+from engine.matrix import MirrorPlan
+from engine.member import Floats, ReplicatedMember
+from engine.network import NetworkParams, StackedNetworks, fit_network
+
+MEMBERS = ("random_forest", "xgboost", "neural_network")
+DEFAULT_WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
+
+
+def _xgboost_params() -> ProductionXGBoostConfig:
+    return ProductionXGBoostConfig(
+        n_estimators=300, max_depth=4, subsample=0.8, colsample_bytree=0.5, min_child_weight=10.0, max_bin=64
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MemberParams:
+    """Hyperparameters; the defaults were chosen on fights before mid-2023 alone (see docs/decisions.md)."""
+
+    forest: ForestParams = field(default_factory=lambda: ForestParams(trees=200))
+    xgboost: ProductionXGBoostConfig = field(default_factory=_xgboost_params)
+    network: NetworkParams = field(default_factory=lambda: NetworkParams(epochs=8, alpha=1.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberStacks:
+    """The three members, each a stack of the same number of refits."""
+
+    random_forest: FlatForests
+    xgboost: BoosterSet
+    neural_network: StackedNetworks
+
+    def by_name(self) -> dict[str, ReplicatedMember]:
+        """Return the members under their names."""
+        return {"random_forest": self.random_forest, "xgboost": self.xgboost, "neural_network": self.neural_network}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingRows:
+    """n fights as 2n rows, each fight from both sides: values float64 (2n, f), won int8 (2n,)."""
+
+    values: Floats
+    won: NDArray[np.int8]
+    shared: SharedRows
+
+    @classmethod
+    def of(
+        cls, values: Floats, plan: MirrorPlan, won: NDArray[np.int8], config: ProductionXGBoostConfig
+    ) -> TrainingRows:
+        """Lay out fights, float64 (n, f), whose first fighter won where `won` is 1, (n,)."""
+        both = np.concatenate([values, plan(values)])
+        labels = np.concatenate([won, 1 - won]).astype(np.int8)
+        return cls(both, labels, SharedRows.of(both, labels, config))
+
+
+def fit_members(
+    rows: TrainingRows,
+    weight: NDArray[np.int64],
+    stop: NDArray[np.bool_],
+    params: MemberParams,
+    stream: np.random.SeedSequence,
+    limits: TrainingLimits,
+) -> MemberStacks:
+    """Fit all members once.
+
+    weight: how often each fight counts, (n,). stop: fights on which XGBoost decides when to stop, (n,); it does not
+    train on them. stream: its first child is the resample's, the next three are the members'. Raises TrainingError,
+    TrainingTimeoutError, MemoryLimitError.
+    """
+    _, *streams = stream.spawn(1 + len(MEMBERS))
+    seeds = [int(child.generate_state(1)[0]) for child in streams]
+    both = np.concatenate([weight, weight])
+    used = both > 0
+    forest = fit_forest(rows.values[used], rows.won[used], both[used].astype(np.float64), params.forest, seeds[0])
+    limits.check("the random forest")
+    config = replace(params.xgboost, seed=seeds[1] % 2**31)
+    held = np.concatenate([stop, stop])
+    boosted = boost(
+        rows.shared.drawn(np.where(held, 0, both), config), rows.shared.held_out(held), config, limits
+    )
+    network = fit_network(rows.values, rows.won, both.astype(np.float64), params.network, seeds[2])
+    limits.check("the neural network")
+    return MemberStacks(
+        FlatForests.from_forest(forest), BoosterSet((boosted.booster,)), StackedNetworks.from_pipeline(network)
+    )
+
+
+def stack_members(refits: Sequence[MemberStacks]) -> MemberStacks:
+    """Join refits into one stack, in order."""
+    return MemberStacks(
+        random_forest=FlatForests.concatenate([refit.random_forest for refit in refits]),
+        xgboost=BoosterSet.concatenate([refit.xgboost for refit in refits]),
+        neural_network=StackedNetworks.concatenate([refit.neural_network for refit in refits]),
+    )

@@ -1,0 +1,74 @@
+"""Formats of odds, and the probabilities that they imply with the bookmaker's margin still in them.
+
+The engine reckons in decimal prices: the return per unit staked, stake included. Bookmakers also write American odds
+(+150, -150) and British fractions (5/2); each format converts to decimal and back.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from engine.errors import ValidationError
+
+Floats = NDArray[np.float64]
+
+
+def american_to_decimal(american: ArrayLike) -> Floats:
+    """Return decimal prices for American ones: +150 wins 150 on 100, -150 wins 100 on 150. Any shape.
+
+    Raises: ValidationError for a value between -100 and 100, which no bookmaker can mean, or a non-finite one.
+    """
+    values = np.asarray(american, dtype=np.float64)
+    if not np.all(np.isfinite(values) & (np.abs(values) >= 100)):
+        raise ValidationError(f"American odds must be finite and at most -100 or at least 100, got {american!r}")
+    return 1.0 + np.where(values > 0, values / 100.0, 100.0 / np.abs(values))
+
+
+def decimal_to_american(prices: ArrayLike) -> Floats:
+    """Return American odds, not rounded, for decimal prices of any shape; 2.0 is +100. Raises: ValidationError."""
+    profit = _checked(prices) - 1.0
+    return np.where(profit >= 1.0, 100.0 * profit, -100.0 / profit)
+
+
+def fractional_to_decimal(fractional: str) -> float:
+    """Return the decimal price for British odds such as "5/2" (profit over stake), "4" or "evens".
+
+    Raises: ValidationError for text that is no positive fraction.
+    """
+    text = fractional.strip().lower()
+    try:
+        profit = Fraction(1) if text in {"evens", "evs"} else Fraction(text.replace(" ", ""))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValidationError(f"{fractional!r} is not a fraction such as 5/2") from error
+    if profit <= 0:
+        raise ValidationError(f"{fractional!r} must be above zero")
+    return float(1 + profit)
+
+
+def decimal_to_fractional(price: float, *, max_denominator: int = 1000) -> str:
+    """Return the nearest British odds, for example "5/2" for 3.5. Raises: ValidationError if they would be 0."""
+    profit = Fraction(float(_checked(price)) - 1.0).limit_denominator(max_denominator)
+    if profit <= 0:
+        raise ValidationError(f"price {price} is too close to 1 for a denominator of at most {max_denominator}")
+    return f"{profit.numerator}/{profit.denominator}"
+
+
+def implied_probabilities(prices: ArrayLike) -> Floats:
+    """Return `1 / price`, margin included, for decimal prices of any shape. Raises: ValidationError."""
+    return 1.0 / _checked(prices)
+
+
+def overround(prices: ArrayLike) -> Floats:
+    """Return the sum of the implied probabilities over the last axis. Raises: ValidationError."""
+    total: Floats = np.sum(implied_probabilities(prices), axis=-1)
+    return total
+
+
+def _checked(prices: ArrayLike) -> Floats:
+    values = np.asarray(prices, dtype=np.float64)
+    if not np.all(np.isfinite(values) & (values > 1.0)):
+        raise ValidationError(f"decimal prices must be finite and above 1, got {prices!r}")
+    return values

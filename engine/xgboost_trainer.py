@@ -1,0 +1,238 @@
+"""Train one XGBoost model with strict validation and enforced limits.
+
+    config = create_production_xgboost_config(n_estimators=300, max_memory_mb=4096)
+    result = ProductionXGBoostTrainer(config).train_model(X_train, y_train, X_test, y_test)
+
+Covers one binary model on a training and a test table; the loop itself is `engine.boosting`.
+`python -m engine.xgboost_trainer` trains on made-up rows and says what it verified.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xgboost as xgb
+from numpy.typing import NDArray
+
+from engine.boosting import HeldOut, ProductionXGBoostConfig, TrainingLimits, boost
+from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
+from engine.member import Array, Floats
+
+_log = logging.getLogger(__name__)
+
+Table = pd.DataFrame | Array
+
+
+def create_production_xgboost_config(
+    n_estimators: int = 300,
+    max_depth: int = 6,
+    learning_rate: float = 0.05,
+    max_memory_mb: float = 4096,
+    max_training_time_s: float = 3600,
+    early_stopping_rounds: int | None = 20,
+    **others: Any,
+) -> ProductionXGBoostConfig:
+    """Check and collect the settings; `others` are the remaining fields of `ProductionXGBoostConfig`.
+
+    Raises ValidationError naming the setting that does not exist or is out of bounds.
+    """
+    unknown = sorted(others.keys() - ProductionXGBoostConfig.__dataclass_fields__.keys())
+    if unknown:
+        raise ValidationError(
+            f"no such settings: {unknown}; there are {sorted(ProductionXGBoostConfig.__dataclass_fields__)}"
+        )
+    return ProductionXGBoostConfig(
+        n_estimators=n_estimators,
+        max_depth=max_depth,
+        learning_rate=learning_rate,
+        max_memory_mb=max_memory_mb,
+        max_training_time_s=max_training_time_s,
+        early_stopping_rounds=early_stopping_rounds,
+        **others,
+    )
+
+
+@dataclass(frozen=True)
+class XGBoostModel:
+    """A trained model that takes only rows with the columns it was trained on."""
+
+    booster: xgb.Booster
+    feature_names: tuple[str, ...]
+    allow_missing: bool = True
+
+    def predict_proba(self, X: Table) -> Floats:
+        """P(0) and P(1) for rows X (n, f): float64 (n, 2). Raises ValidationError as `train_model` does."""
+        names, values = _check_table(X, "X", self.allow_missing, self.feature_names)
+        p = self.booster.predict(xgb.DMatrix(values, feature_names=names, nthread=1)).astype(np.float64)
+        return np.column_stack([1.0 - p, p])
+
+
+@dataclass(frozen=True)
+class XGBoostTrainingResult:
+    """What came of a training. `log_losses` are those on the test rows after every round that was run."""
+
+    model: XGBoostModel
+    best_iteration: int  # counted from 0; later rounds are not in the model
+    log_loss: float  # on the test rows, natural logarithm
+    accuracy: float  # share of the test rows on the right side of 0.5
+    log_losses: tuple[float, ...]
+    training_seconds: float
+    peak_memory_mb: float  # highest that was seen after a round
+
+
+class ProductionXGBoostTrainer:
+    """Trains models under one configuration. Keeps nothing between trainings, so threads may share it."""
+
+    def __init__(self, config: ProductionXGBoostConfig) -> None:
+        self.config = config
+
+    def train_model(self, X_train: Table, y_train: Any, X_test: Table, y_test: Any) -> XGBoostTrainingResult:
+        """Train on X_train (n, f), y_train (n; 0 or 1); stop when the log loss on X_test (m, f), y_test rises.
+
+        NaN and nulls are missing values, which XGBoost learns natively, unless the configuration disallows them.
+        The test rows choose the number of rounds, so the scores on them are slightly flattering.
+        Raises ValidationError naming what is wrong with the input (see the module's functions), TrainingTimeoutError,
+        MemoryLimitError, and TrainingError.
+        """
+        config = self.config
+        limits = TrainingLimits(config.max_training_time_s, config.max_memory_mb)
+        names, train = _check_table(X_train, "X_train", config.allow_missing)
+        _, test = _check_table(X_test, "X_test", config.allow_missing, names)
+        won = _check_labels(y_train, "y_train", len(train), both=True)
+        test_won = _check_labels(y_test, "y_test", len(test), both=False)
+        limits.check("checked the input")
+        dtrain = xgb.QuantileDMatrix(train, won, feature_names=names, max_bin=config.max_bin, nthread=config.n_jobs)
+        held_out = HeldOut(xgb.DMatrix(test, feature_names=names, nthread=config.n_jobs), test_won)
+        boosted = boost(dtrain, held_out, config, limits)
+        model = XGBoostModel(boosted.booster, tuple(names), config.allow_missing)
+        p = model.predict_proba(test)[:, 1]
+        result = XGBoostTrainingResult(
+            model=model,
+            best_iteration=boosted.best_iteration,
+            log_loss=boosted.log_losses[boosted.best_iteration],
+            accuracy=float(np.mean((p > 0.5) == (test_won == 1))),
+            log_losses=boosted.log_losses,
+            training_seconds=limits.elapsed_seconds,
+            peak_memory_mb=limits.peak_memory_mb,
+        )
+        _log.info(
+            "trained on %d rows in %.1f s: best round %d of %d, test log loss %.4f",
+            len(train), result.training_seconds, result.best_iteration + 1, len(result.log_losses), result.log_loss,
+        )  # fmt: skip
+        return result
+
+
+def _check_table(
+    X: Table, what: str, allow_missing: bool, columns: Sequence[str] | None = None
+) -> tuple[list[str], NDArray[np.float32]]:
+    """Column names and values, float32 (n, f), of a table that is fit to learn from or to predict.
+
+    A frame's columns must be `columns`, in any order; an array has as many and takes their names.
+    """
+    if isinstance(X, np.ndarray):
+        if X.ndim != 2:
+            raise ValidationError(f"{what} must have two dimensions, its shape is {X.shape}")
+        names = [f"f{i}" for i in range(X.shape[1])] if columns is None else list(columns)
+        if X.shape[1] != len(names):
+            raise ValidationError(f"{what} has {X.shape[1]} columns, expected {len(names)}")
+        X = pd.DataFrame(X, columns=names)
+    elif not isinstance(X, pd.DataFrame):
+        raise ValidationError(f"{what} must be a DataFrame or an array, not {type(X).__name__}")
+    names = [str(name) for name in X.columns]
+    if X.empty:
+        raise ValidationError(f"{what} is empty: it has {len(X)} rows and {len(names)} columns")
+    if len(set(names)) < len(names):
+        raise ValidationError(
+            f"{what} has columns of the same name: {sorted({n for n in names if names.count(n) > 1})}"
+        )
+    if odd := [name for name in names if set(name) & set("[]<")]:
+        raise ValidationError(f"{what} has column names that XGBoost cannot keep, with [, ] or <: {odd}")
+    if columns is not None:
+        missing, extra = sorted(set(columns) - set(names)), sorted(set(names) - set(columns))
+        if missing or extra:
+            raise ValidationError(f"{what} has other columns than the training data: missing {missing}, extra {extra}")
+        X = X.set_axis(names, axis=1)[list(columns)]
+        names = list(columns)
+    strange = {
+        name: str(kind)
+        for name, kind in zip(names, X.dtypes, strict=True)
+        if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind)
+    }
+    if strange:
+        raise ValidationError(f"{what} has columns that are not numbers: {strange}")
+    with np.errstate(over="ignore"):
+        values = X.to_numpy(dtype=np.float32, na_value=np.nan)
+    _name_columns(np.isinf(values), names, f"{what} has infinite values, or beyond the range of float32, in")
+    if not allow_missing:
+        _name_columns(np.isnan(values), names, f"{what} has null values, which allow_missing=False forbids, in")
+    return names, values
+
+
+def _name_columns(bad: NDArray[np.bool_], names: Sequence[str], complaint: str) -> None:
+    """Raise ValidationError naming the columns in which anything is bad."""
+    if bad.any():
+        columns = {name: int(count) for name, count in zip(names, bad.sum(axis=0), strict=True) if count}
+        raise ValidationError(f"{complaint} (column: rows) {columns}")
+
+
+def _check_labels(y: Any, what: str, rows: int, both: bool) -> NDArray[np.int8]:
+    """Labels as int8 (rows), each 0 or 1; of both kinds where a model is to be trained on them."""
+    labels = np.asarray(y)
+    if labels.shape != (rows,):
+        raise ValidationError(f"{what} has shape {labels.shape}, expected ({rows},): one label for each row")
+    if nulls := int(pd.isna(labels).sum()):
+        raise ValidationError(f"{what} has {nulls} rows without a label; leave those rows out")
+    found = list(pd.unique(labels))
+    if any(label not in (0, 1) for label in found):
+        raise ValidationError(f"{what} must hold 0 and 1 only, found {[str(label) for label in found[:5]]}")
+    if both and len(found) < 2:
+        raise ValidationError(f"{what} holds only {found[0]}: a model needs rows of both outcomes")
+    return labels.astype(np.int8)
+
+
+def _self_test() -> list[str]:
+    """Train on made-up rows; what was verified. Raises TrainingError at the first thing that does not hold."""
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((2000, 10)) < 0.1, np.nan, rng.normal(size=(2000, 10)))
+    X = pd.DataFrame(values, columns=[f"feature_{i}" for i in range(10)])
+    y = (rng.random(len(X)) < 1 / (1 + np.exp(-np.nan_to_num(values[:, 0])))).astype(int)
+
+    def train(table: pd.DataFrame, **settings: Any) -> XGBoostTrainingResult:
+        trainer = ProductionXGBoostTrainer(create_production_xgboost_config(**settings))
+        return trainer.train_model(table[:1500], y[:1500], table[1500:], y[1500:])
+
+    one, two = train(X), train(X, n_jobs=2)
+    facts = {
+        f"log loss {one.log_loss:.4f} on the test rows beats 0.6931, that of a coin": one.log_loss < np.log(2),
+        f"training stopped early, after round {len(one.log_losses)} of 300": len(one.log_losses) < 300,
+        "one and two threads give the same bytes of model": one.model.booster.save_raw()
+        == two.model.booster.save_raw(),
+    }
+    if false := [fact for fact, holds in facts.items() if not holds]:
+        raise TrainingError(f"does not hold: {false}")
+    endless: dict[str, Any] = {"n_estimators": 100_000, "early_stopping_rounds": None}
+    refusals: list[tuple[type[Exception], pd.DataFrame, dict[str, Any]]] = [
+        (ValidationError, X.assign(feature_3=np.inf), {}),
+        (TrainingTimeoutError, X, {"max_training_time_s": 0.5, **endless}),
+        (MemoryLimitError, X, {"max_memory_mb": 1}),
+    ]
+    verified = list(facts)
+    for error, table, settings in refusals:
+        try:
+            train(table, **settings)
+        except error as refusal:
+            verified.append(f"{error.__name__}: {refusal}")
+        else:
+            raise TrainingError(f"{error.__name__} was expected with settings {settings}, but the training ended well")
+    return verified
+
+
+if __name__ == "__main__":
+    for line in _self_test():
+        sys.stdout.write(f"verified: {line}\n")

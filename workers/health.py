@@ -1,0 +1,50 @@
+"""From a `CheckHealth` to a `HealthReport`: load the model, answer a known fight, look at the memory."""
+
+from __future__ import annotations
+
+import psutil
+
+from engine.ensemble import ProductionEnsembleManager
+from engine.errors import EngineError
+from ledger.jobs import CheckHealth, Job
+from ledger.reports import HealthCheck, HealthReport
+from workers.context import JobContext
+
+# The canary has the same bits on the machine that trained it; another processor may differ in the last place.
+CANARY_TOLERANCE = 1e-12
+
+
+def check_health(job: Job, context: JobContext) -> HealthReport:
+    """Answer for this worker. An unhealthy worker is a report, not a failure: it says what is wrong."""
+    assert isinstance(job, CheckHealth)  # noqa: S101 - the registry sends each kind to its own handler
+    checks = []
+    digest = None
+    try:
+        digest, manager = context.models.get(job.model)
+    except EngineError as error:
+        checks.append(HealthCheck(name="model_loaded", passed=False, detail=str(error)))
+    else:
+        checks.append(HealthCheck(name="model_loaded", passed=True, detail=digest))
+        checks.append(_canary(manager))
+    memory_mb = psutil.Process().memory_info().rss / 2**20
+    limit_mb = context.settings.memory_limit_mb or float("inf")
+    detail = f"{memory_mb:.0f} MB of {limit_mb:.0f} MB"
+    checks.append(HealthCheck(name="memory", passed=memory_mb <= limit_mb, detail=detail))
+    return HealthReport(
+        status="healthy" if all(check.passed for check in checks) else "unhealthy",
+        checks=tuple(checks),
+        model=digest,
+        memory_mb=memory_mb,
+    )
+
+
+def _canary(manager: ProductionEnsembleManager) -> HealthCheck:
+    try:
+        difference = manager.check_canary()
+    except EngineError as error:
+        return HealthCheck(name="prediction", passed=False, detail=str(error))
+    return HealthCheck(
+        name="prediction",
+        passed=difference <= CANARY_TOLERANCE,
+        detail=f"known answers differ by at most {difference:.1e}",
+    )

@@ -1,0 +1,272 @@
+"""From a `PredictCard` to a `CardReport`: features, ensemble, market, decision.
+
+A fight that cannot be predicted becomes a typed failure in its place; the others are answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from engine import decision, market
+from engine.ensemble import FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
+from engine.errors import EngineError, ValidationError
+from engine.snapshot import FighterRequest, FightRequest
+from engine.symmetry import complement
+from ledger.jobs import Corner, DecisionRules, Fight, Fighter, Job, PredictCard
+from ledger.reports import (
+    Bet,
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightFailure,
+    FightReport,
+    Interval,
+    Market,
+)
+from workers.context import JobContext
+from workers.failures import failure_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A fight that can be predicted: its row, and what is known of it beside the row."""
+
+    fight: Fight
+    row: pd.DataFrame
+    experience: int
+    flags: tuple[str, ...]
+    fighter_ids: tuple[str | None, str | None]
+
+
+def predict_card(job: Job, context: JobContext) -> CardReport:
+    """Answer a card. Raises BundleError where the model cannot be used, and what the engine raises for a whole card."""
+    assert isinstance(job, PredictCard)  # noqa: S101 - the registry sends each kind to its own handler
+    digest, manager = context.models.get(job.model)
+    entries = _entries(job, manager)
+    predictable = [entry for entry in entries if isinstance(entry, _Entry)]
+    predictions = iter(_predict(job, manager, predictable) if predictable else [])
+    fights = [
+        _report(entry, next(predictions), job.rules) if isinstance(entry, _Entry) else entry for entry in entries
+    ]
+    return CardReport(
+        card_id=job.card_id,
+        model=digest,
+        data_cutoff=manager.ensemble.data_cutoff,
+        fights=_scale_stakes(fights, job.rules),
+    )
+
+
+def _predict(job: PredictCard, manager: ProductionEnsembleManager, entries: Sequence[_Entry]) -> list[FightPrediction]:
+    wanted = job.intervals.bootstrap_samples
+    replicas = manager.ensemble.n_replicas if wanted is None else wanted
+    config = create_production_ensemble_config(
+        bootstrap_samples=replicas,
+        max_memory_mb=manager.config.max_memory_mb,
+        n_jobs=manager.config.n_jobs,
+        confidence_level=max(job.intervals.levels),
+        min_prediction_confidence=job.rules.min_prediction_confidence,
+        max_uncertainty_threshold=job.rules.max_uncertainty_threshold,
+    )
+    return manager.configured(config).predict_fights(
+        pd.concat([entry.row for entry in entries], ignore_index=True),
+        [(entry.fight.fighters[0].name, entry.fight.fighters[1].name) for entry in entries],
+        corners=[first_corner(entry.fight) for entry in entries],
+        experience=[entry.experience for entry in entries],
+        levels=sorted({*job.intervals.levels, job.rules.level}),
+    )
+
+
+def first_corner(fight: Fight) -> Corner:
+    """Return the corner of the first fighter; telling either fighter's corner tells both."""
+    first, second = (fighter.corner for fighter in fight.fighters)
+    if first != "unknown" or second == "unknown":
+        return first
+    return "blue" if second == "red" else "red"
+
+
+def _entries(job: PredictCard, manager: ProductionEnsembleManager) -> list[_Entry | FightFailure]:
+    """Build the row of each fight, or the failure that stands in its place."""
+    entries: list[_Entry | FightFailure] = []
+    for fight in job.fights:
+        try:
+            entry = _inline(fight, manager) if fight.features is not None else _from_log(fight, job, manager)
+        except EngineError as error:
+            names = (fight.fighters[0].name, fight.fighters[1].name)
+            entries.append(FightFailure(id=fight.id, names=names, failure=failure_of(error)))
+        else:
+            flags = (*entry.flags, *(["corner_unknown"] if first_corner(fight) == "unknown" else []))
+            entries.append(replace(entry, flags=flags))
+    return entries
+
+
+def _inline(fight: Fight, manager: ProductionEnsembleManager) -> _Entry:
+    features = fight.features or {}
+    columns = list(manager.ensemble.columns)
+    missing = [name for name in columns if name not in features]
+    if missing:
+        raise ValidationError(f"fight {fight.id!r} lacks {len(missing)} of the model's features: {missing[:8]}")
+    values = [np.nan if features[name] is None else features[name] for name in columns]
+    flags = ("features_imputed",) if any(features[name] is None for name in columns) else ()
+    return _Entry(fight, pd.DataFrame([values], columns=columns, dtype=np.float64), -1, flags, (None, None))
+
+
+def _from_log(fight: Fight, job: PredictCard, manager: ProductionEnsembleManager) -> _Entry:
+    ensemble = manager.ensemble
+    if ensemble.snapshot is None:
+        raise ValidationError(
+            f"fight {fight.id!r} has no features and the model was trained on a ready matrix, without a fight log: "
+            "send `features`, or use a model trained on a fight log"
+        )
+    first, second = (_fighter_request(fighter) for fighter in fight.fighters)
+    rows = ensemble.snapshot.features(
+        [
+            FightRequest(
+                first=first,
+                second=second,
+                date=job.event_start.date(),
+                weight_class=fight.weight_class,
+                scheduled_rounds=fight.scheduled_rounds,
+                title_bout=fight.title_bout,
+            )
+        ]
+    )
+    error = rows.errors[0]
+    if error is not None:
+        raise error
+    row = rows.X[list(ensemble.columns)]
+    return _Entry(fight, row, int(rows.experience[0]), tuple(rows.flags[0]), rows.fighter_ids[0])
+
+
+def _fighter_request(fighter: Fighter) -> FighterRequest:
+    return FighterRequest(
+        name=fighter.name,
+        debut=fighter.debut,
+        date_of_birth=fighter.date_of_birth,
+        height_cm=fighter.height_cm,
+        reach_cm=fighter.reach_cm,
+        stance=fighter.stance,
+    )
+
+
+def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) -> FightReport:
+    names = (prediction.fighter_a, prediction.fighter_b)
+    quotes = [
+        market.Quote(quote.bookmaker, (quote.prices[names[0]], quote.prices[names[1]]), quote.as_of)
+        for quote in entry.fight.quotes
+    ]
+    screening = market.screen_quotes(quotes)
+    priced = market.consensus(screening.valid) if screening.valid else None
+    sides = _sides(prediction, priced, rules.level)
+    choice = decision.decide(
+        sides,
+        decision.Rules(
+            min_prediction_confidence=rules.min_prediction_confidence,
+            max_uncertainty_threshold=rules.max_uncertainty_threshold,
+            kelly_fraction=rules.kelly_fraction,
+            max_stake_fraction=rules.max_stake_fraction,
+        ),
+        sampling_width=prediction.uncertainty,
+        absence=screening.absence,
+    )
+    rejected = (*entry.fight.invalid_quotes, *(str(item) for item in screening.rejected))
+    return FightReport(
+        id=entry.fight.id,
+        fighters=(
+            _answer(prediction, 0, entry.fighter_ids[0], sides[0], priced),
+            _answer(prediction, 1, entry.fighter_ids[1], sides[1], priced),
+        ),
+        decision=Decision(
+            action=choice.action.value,
+            reasons=tuple(reason.value for reason in choice.reasons),
+            fighter=None if choice.side is None else names[choice.side],
+            bookmaker=None if choice.best is None else choice.best.bookmaker,
+            price=None if choice.best is None else choice.best.price,
+            stake_fraction=choice.stake_fraction,
+        ),
+        market=None
+        if priced is None
+        else Market(
+            method=priced.method.value,
+            bookmakers=priced.bookmakers,
+            overround=priced.overround,
+            arbitrage=priced.arbitrage,
+        ),
+        market_reason=None if screening.absence is None else screening.absence.value,
+        sampling_reason=prediction.sampling_reason,
+        flags=(*entry.flags, *(["invalid_quotes"] if rejected else [])),
+        notes=rejected,
+    )
+
+
+def _sides(
+    prediction: FightPrediction, priced: market.Market | None, level: float
+) -> tuple[decision.Side, decision.Side]:
+    lower, upper = prediction.intervals[level]
+    best = (None, None) if priced is None else priced.best
+    return (
+        decision.Side(prediction.probability, lower, best[0]),
+        decision.Side(complement(prediction.probability), complement(upper), best[1]),
+    )
+
+
+def _answer(
+    prediction: FightPrediction,
+    side: int,
+    fighter_id: str | None,
+    own: decision.Side,
+    priced: market.Market | None,
+) -> FighterAnswer:
+    sampling = prediction.sampling_interval
+    return FighterAnswer(
+        name=(prediction.fighter_a, prediction.fighter_b)[side],
+        fighter_id=fighter_id,
+        probability=own.probability,
+        intervals=tuple(
+            _interval(level, bounds, prediction.interval_method, side)
+            for level, bounds in sorted(prediction.intervals.items())
+        ),
+        sampling_interval=None
+        if sampling is None
+        else _interval(prediction.sampling_level, sampling, "bootstrap_percentile", side),
+        members={name: p if side == 0 else complement(p) for name, p in prediction.members.items()},
+        market_probability=None if priced is None else priced.probabilities[side],
+        best=_bet(own),
+    )
+
+
+def _interval(level: float, bounds: tuple[float, float], method: str, side: int) -> Interval:
+    lower, upper = bounds if side == 0 else (complement(bounds[1]), complement(bounds[0]))
+    return Interval(level=level, lower=lower, upper=upper, method=method)
+
+
+def _bet(own: decision.Side) -> Bet | None:
+    if own.best is None or own.lower is None:
+        return None
+    price = own.best.price
+    return Bet(
+        bookmaker=own.best.bookmaker,
+        price=price,
+        expected_value=decision.expected_value(own.probability, price),
+        expected_value_lower=decision.expected_value(own.lower, price),
+        kelly_fraction=decision.kelly(own.probability, price),
+        kelly_fraction_lower=decision.kelly(own.lower, price),
+    )
+
+
+def _scale_stakes(
+    fights: Sequence[FightReport | FightFailure], rules: DecisionRules
+) -> tuple[FightReport | FightFailure, ...]:
+    """Keep the stakes of the whole card under its cap."""
+    stakes = [(fight.decision.stake_fraction or 0.0) if isinstance(fight, FightReport) else 0.0 for fight in fights]
+    scaled = decision.scale_stakes(stakes, rules.max_card_stake_fraction)
+    return tuple(
+        msgspec.structs.replace(fight, decision=msgspec.structs.replace(fight.decision, stake_fraction=stake))
+        if isinstance(fight, FightReport) and fight.decision.stake_fraction is not None
+        else fight
+        for fight, stake in zip(fights, scaled, strict=True)
+    )
