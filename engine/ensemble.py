@@ -167,13 +167,15 @@ class ProductionEnsembleManager:
         """
         values = check_features(X, self.ensemble.columns)
         _check_pairs(fighter_pairs, len(values))
-        sides = np.array([_SIGN[corner] for corner in corners or ["unknown"] * len(values)], dtype=np.int8)
+        sides = _signs(["unknown"] * len(values) if corners is None else corners)
         earlier = np.asarray([-1] * len(values) if experience is None else experience, dtype=np.int64)
         if len(sides) != len(values) or len(earlier) != len(values):
             raise ValidationError(
                 f"X has {len(values)} rows, corners {len(sides)} and experience {len(earlier)}: give one for each row"
             )
         wanted = tuple(levels or (self.config.confidence_level,))
+        if not all(0.0 < level < 1.0 for level in wanted):
+            raise ValidationError(f"levels must lie between 0 and 1, not {', '.join(map(str, wanted))}")
         predictions: list[FightPrediction] = []
         for start in range(0, len(values), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
@@ -289,6 +291,13 @@ def _bundle_folder(model_paths: str | Path | Mapping[str, str | Path]) -> Path:
             f"{{'random_forest': 'bundle/random_forest', ...}}, not {dict(model_paths)}"
         )
     return folders.pop()
+
+
+def _signs(corners: Sequence[Corner]) -> NDArray[np.int8]:
+    for corner in corners:
+        if corner not in _SIGN:
+            raise ValidationError(f"{corner!r} is not a corner: write red, blue or unknown")
+    return np.array([_SIGN[corner] for corner in corners], dtype=np.int8)
 
 
 def _check_pairs(pairs: Sequence[tuple[str, str]], rows: int) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from engine.errors import ValidationError
 from engine.simulated_fighters import (
     WEIGHT_CLASSES,
     Fighters,
@@ -27,7 +28,8 @@ from engine.simulated_fighters import (
 Days = NDArray[np.int64]
 
 _NEVER = -100_000
-_REST_DAYS = 63
+_REST_DAYS = (63, 28, 7)
+"""Rest between two fights, and at shorter and shorter notice where a small league has nobody else."""
 _DAYS_A_YEAR = 365.25
 
 
@@ -129,9 +131,7 @@ class Circuit:
                 self.birth_day[debutant] = np.round(day - self.fighters.debut_age[debutant] * _DAYS_A_YEAR)
 
     def _match(self, day: int, *, veterans_only: bool) -> tuple[np.intp, np.intp]:
-        free = [self._free(division, day, veterans_only=veterans_only) for division in range(len(WEIGHT_CLASSES))]
-        weight = np.array([len(who) if len(who) > 1 else 0 for who in free], dtype=np.float64)
-        who = free[self._rng.choice(len(free), p=weight / weight.sum())]
+        who = self._division(day, veterans_only=veterans_only)
         first = self._rng.choice(who)
         others = who[who != first]
         gap = np.abs(self._standing[others] - self._standing[first])
@@ -141,10 +141,18 @@ class Circuit:
         self._last_day[[first, second]] = day
         return first, second
 
-    def _free(self, division: int, day: int, *, veterans_only: bool) -> Indices:
-        signed = np.array(self._signed[division], dtype=np.intp)
-        rested = day - self._last_day[signed] >= _REST_DAYS
-        return signed[rested & (self._bouts[signed] >= (1 if veterans_only else 0))]
+    def _division(self, day: int, *, veterans_only: bool) -> Indices:
+        """Return the free fighters of a division, chosen by how many it has."""
+        for rest_days in _REST_DAYS:
+            free = [self._free(signed, day - rest_days, veterans_only=veterans_only) for signed in self._signed]
+            weight = np.array([len(who) if len(who) > 1 else 0 for who in free], dtype=np.float64)
+            if weight.any():
+                return free[self._rng.choice(len(free), p=weight / weight.sum())]
+        raise ValidationError("nobody is free to fight: simulate more fights, fewer coming cards or a larger roster")
+
+    def _free(self, signed: list[np.intp], rested_since: int, *, veterans_only: bool) -> Indices:
+        who = np.array(signed, dtype=np.intp)
+        return who[(self._last_day[who] <= rested_since) & (self._bouts[who] >= (1 if veterans_only else 0))]
 
 
 def draw_endings(bouts: Bouts, fighters: Fighters, rng: np.random.Generator) -> pd.DataFrame:

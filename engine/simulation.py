@@ -54,10 +54,10 @@ class LeagueConfig:
 
     def __post_init__(self) -> None:
         """Raise ValidationError for a league that cannot be."""
-        if not 50 <= self.fights <= MAX_FIGHTS:
-            raise ValidationError(f"fights must be in [50, {MAX_FIGHTS}], got {self.fights}")
-        if not 0 <= self.upcoming_cards <= 20:
-            raise ValidationError(f"upcoming_cards must be in [0, 20], got {self.upcoming_cards}")
+        if not 100 <= self.fights <= MAX_FIGHTS:
+            raise ValidationError(f"fights must be in [100, {MAX_FIGHTS}], got {self.fights}")
+        if not 0 <= self.upcoming_cards <= 8:
+            raise ValidationError(f"upcoming_cards must be in [0, 8], got {self.upcoming_cards}")
         if not 200 <= self.roster_size <= 2000:
             raise ValidationError(f"roster_size must be in [200, 2000], got {self.roster_size}")
         if self.start.tzinfo is None or (self.quoted_at is not None and self.quoted_at.tzinfo is None):

@@ -106,7 +106,7 @@ class ProductionXGBoostTrainer:
         _, test = _check_table(X_test, "X_test", config.allow_missing, names)
         won = _check_labels(y_train, "y_train", len(train), both=True)
         test_won = _check_labels(y_test, "y_test", len(test), both=False)
-        limits.check("checked the input")
+        limits.check("the end of the checks of the input")
         dtrain = xgb.QuantileDMatrix(train, won, feature_names=names, max_bin=config.max_bin, nthread=config.n_jobs)
         held_out = HeldOut(xgb.DMatrix(test, feature_names=names, nthread=config.n_jobs), test_won)
         boosted = boost(dtrain, held_out, config, limits)

@@ -1,0 +1,53 @@
+"""A small league and a small ensemble trained on it, once a test run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.bundle import Bundle
+from engine.features import CONTEXT, build_matrix
+from engine.forest import ForestParams
+from engine.matrix import TrainingMatrix
+from engine.members import MemberParams
+from engine.model import save_ensemble
+from engine.simulation import League, LeagueConfig, simulate_league
+from engine.snapshot import Snapshot
+from engine.training import TrainingConfig, train_ensemble
+
+SMALL = MemberParams(forest=ForestParams(trees=10))
+
+
+@pytest.fixture(scope="session")
+def league() -> League:
+    return simulate_league(LeagueConfig(fights=450, seed=11))
+
+
+@pytest.fixture(scope="session")
+def league_matrix(league: League) -> TrainingMatrix:
+    matrix = build_matrix(league.log)
+    return matrix.select([*(name for name in matrix.X if name.startswith("diff_")), *CONTEXT])
+
+
+@pytest.fixture(scope="session")
+def small_training() -> TrainingConfig:
+    return TrainingConfig(
+        seed=3, bootstrap_samples=12, fits=2, folds=3, members=SMALL, replica_members=SMALL, n_jobs=2
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle(
+    league: League,
+    league_matrix: TrainingMatrix,
+    small_training: TrainingConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Bundle:
+    ensemble = train_ensemble(league_matrix, small_training, Snapshot.from_log(league.log))
+    return save_ensemble(ensemble, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(bundle: Bundle) -> Path:
+    return bundle.folder

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.bundle import Bundle
+from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
+from engine.matrix import TrainingMatrix
+from engine.model import save_ensemble
+from engine.simulation import League
+from engine.snapshot import Snapshot
+from engine.training import TrainingConfig, market_logit, train_ensemble
+
+
+def test_one_thread_or_two_train_the_same_bundle(
+    league: League, league_matrix: TrainingMatrix, small_training: TrainingConfig, bundle: Bundle, tmp_path: Path
+) -> None:
+    again = train_ensemble(league_matrix, replace(small_training, n_jobs=1), Snapshot.from_log(league.log))
+    assert save_ensemble(again, tmp_path).digest == bundle.digest
+
+
+def test_another_seed_is_another_model(
+    league_matrix: TrainingMatrix, small_training: TrainingConfig, bundle: Bundle, tmp_path: Path
+) -> None:
+    other = train_ensemble(league_matrix, replace(small_training, seed=4))
+    assert save_ensemble(other, tmp_path).digest != bundle.digest
+
+
+def test_the_model_learns_and_says_what_it_was_made_of(bundle: Bundle, league_matrix: TrainingMatrix) -> None:
+    manifest = bundle.manifest
+    assert manifest["metrics"]["log_loss"] < np.log(2)
+    assert manifest["metrics"]["market_log_loss"] < manifest["metrics"]["log_loss_priced"]
+    assert manifest["data"]["fights"] == len(league_matrix)
+    assert manifest["interval_method"] == "anchored"
+    assert "n_jobs" not in manifest["config"]
+
+
+def test_progress_counts_every_refit(league_matrix: TrainingMatrix, small_training: TrainingConfig) -> None:
+    seen: list[tuple[str, int, int]] = []
+    config = replace(small_training, bootstrap_samples=10)
+    train_ensemble(league_matrix, config, progress=lambda *step: seen.append(step))
+    assert [done for _, done, _ in seen] == list(range(1, 16))
+    assert {total for _, _, total in seen} == {15}
+    assert [stage for stage, _, _ in seen] == ["fits"] * 2 + ["folds"] * 3 + ["replicas"] * 10
+
+
+def test_shuffled_results_give_the_base_rate(league_matrix: TrainingMatrix, small_training: TrainingConfig) -> None:
+    shuffled = replace(league_matrix, won=np.random.default_rng(0).permutation(league_matrix.won))
+    try:
+        ensemble = train_ensemble(shuffled, replace(small_training, bootstrap_samples=0))
+    except TrainingError as error:
+        assert "point the wrong way" in str(error)  # noqa: PT017 - half of all shuffles end here, and rightly so
+    else:
+        assert ensemble.manifest["metrics"]["log_loss"] > 0.67
+
+
+def test_time_and_memory_limits_are_kept(league_matrix: TrainingMatrix, small_training: TrainingConfig) -> None:
+    with pytest.raises(TrainingTimeoutError, match="max_training_time_s is 0.01"):
+        train_ensemble(league_matrix, replace(small_training, max_training_time_s=0.01))
+    with pytest.raises(MemoryLimitError, match="max_memory_mb is 5"):
+        train_ensemble(league_matrix, replace(small_training, max_memory_mb=5.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bootstrap_samples": 5}, "must be 0 .* or at least 10, not 5"),
+        ({"folds": 1}, "folds at least 2"),
+        ({"model_weights": {"random_forest": 0.5, "xgboost": 0.25, "neural_network": 0.15}}, "must sum to 1, not 0.9"),
+    ],
+)
+def test_a_bad_configuration_is_refused(
+    league_matrix: TrainingMatrix, small_training: TrainingConfig, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        train_ensemble(league_matrix, replace(small_training, **changes))  # type: ignore[arg-type]
+
+
+def test_too_few_fights_and_a_single_winner_class_are_refused(
+    league_matrix: TrainingMatrix, small_training: TrainingConfig
+) -> None:
+    with pytest.raises(ValidationError, match="50 decided fights are too few"):
+        train_ensemble(league_matrix.take(np.arange(50)), small_training)
+    with pytest.raises(ValidationError, match="won by the red side"):
+        train_ensemble(replace(league_matrix, won=np.ones_like(league_matrix.won)), small_training)
+
+
+def test_the_market_s_logit_is_missing_where_odds_are(league_matrix: TrainingMatrix) -> None:
+    odds = league_matrix.red_odds.copy()
+    odds[3] = np.nan
+    logit = market_logit(replace(league_matrix, red_odds=odds))
+    assert np.isnan(logit[3])
+    assert np.isfinite(logit).sum() == np.isfinite(market_logit(league_matrix)).sum() - np.isfinite(
+        league_matrix.red_odds[3]
+    )
