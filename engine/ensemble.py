@@ -12,8 +12,10 @@ Usage, as in the migration guide:
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,13 +25,14 @@ from numpy.typing import NDArray
 
 from engine.bootstrap import ThreadSafeBootstrapSampler, check_weights, create_bootstrap_config
 from engine.bundle import open_bundle
-from engine.errors import BootstrapError, ValidationError
+from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, ValidationError
 from engine.intervals import Method, percentile_interval
-from engine.matrix import MirrorPlan, check_features
+from engine.matrix import MirrorPlan, check_features, mirror
 from engine.member import Floats
 from engine.memory import MemoryGuard
 from engine.members import MEMBERS
-from engine.model import Ensemble, load_ensemble, point_margins
+from engine.model import Ensemble, load_ensemble, point_margins, save_ensemble
+from engine.selftest import refuses, report, small_ensemble
 from engine.symmetry import logit_of, margin_of, probability_of
 
 Corner = Literal["red", "blue", "unknown"]
@@ -306,3 +309,49 @@ def _check_pairs(pairs: Sequence[tuple[str, str]], rows: int) -> None:
     for fighter_a, fighter_b in pairs:
         if fighter_a == fighter_b:
             raise ValidationError(f"{fighter_a!r} cannot fight against oneself")
+
+
+def _self_test() -> dict[str, bool]:
+    """Facts about saving, loading and answering, on a small trained model, and whether they hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        ensemble, X = small_ensemble()
+        path = save_ensemble(ensemble, Path(folder)).folder
+        manager = ProductionEnsembleManager(create_production_ensemble_config(bootstrap_samples=20, max_memory_mb=4096))
+        manager.load_models(path)
+        pairs = [(f"A{row}", f"B{row}") for row in range(len(X))]
+        answers = manager.predict_fights(X, pairs)
+        swapped = manager.predict_fights(mirror(X), [(b, a) for a, b in pairs])
+        single = manager.configured(replace(manager.config, n_jobs=1)).predict_fights(X, pairs)
+        off = manager.configured(replace(manager.config, bootstrap_samples=0)).predict_fights(X, pairs)
+        small = manager.configured(replace(manager.config, max_memory_mb=1.0))
+        facts = {
+            "a saved and loaded model gives the bits of its canary": manager.check_canary() == 0.0,
+            "every probability lies inside its interval": all(
+                answer.intervals[0.95][0] < answer.probability < answer.intervals[0.95][1] for answer in answers
+            ),
+            "one thread and all threads give the same bits": single == answers,
+            "swapped fighters get exactly 1 - p": all(
+                other.probability == 1.0 - answer.probability for answer, other in zip(answers, swapped, strict=True)
+            ),
+            "bootstrap off: no sampling interval, and the reason": off[0].sampling_interval is None
+            and off[0].sampling_reason == "bootstrap_off",
+            "empty input is a ValidationError": refuses(
+                ValidationError, lambda: manager.predict_fights(X.iloc[:0], [])
+            ),
+            "infinite input is a ValidationError": refuses(
+                ValidationError, lambda: manager.predict_fights(X.assign(diff_elo=np.inf), pairs)
+            ),
+            "a memory limit of 1 MB is a MemoryLimitError": refuses(
+                MemoryLimitError, lambda: small.predict_fights(X, pairs)
+            ),
+        }
+        manifest = path / "manifest.json"
+        manifest.write_bytes(manifest.read_bytes().replace(b"0.35", b"0.36"))
+        facts["an altered bundle is a BundleCorruptError"] = refuses(
+            BundleCorruptError, lambda: manager.load_models(path)
+        )
+        return facts
+
+
+if __name__ == "__main__":
+    sys.exit(report(_self_test()))

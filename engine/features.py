@@ -67,6 +67,13 @@ COLUMNS = (
 )
 """The columns of every feature matrix that is built from a fight log, in order; `diff_` is red minus blue."""
 
+MODEL_COLUMNS = (*(f"diff_{name}" for name in BASE_FEATURES), *CONTEXT)
+"""The columns that a model of a fight log learns from: differences and context.
+
+On fights of 2022 to mid-2023, trained on those before, adding both sides' own values makes the ensemble's log loss
+0.0005 worse and twice as dear; own values alone make it 0.005 worse.
+"""
+
 
 def biographies(fighters: pd.DataFrame) -> NDArray[np.float64]:
     """Return the biography of every fighter, float64 (fighters, len(BIOGRAPHY))."""

@@ -6,10 +6,10 @@ engine `red` only means *listed first*; the official corner is a separate value,
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ class TrainingMatrix:
     def __len__(self) -> int:
         return len(self.won)
 
-    def before(self, cutoff: date) -> TrainingMatrix:
+    def before(self, cutoff: datetime.date) -> TrainingMatrix:
         """Return the fights strictly before `cutoff`."""
         return self.take(self.date < np.datetime64(cutoff))
 

@@ -15,9 +15,10 @@ from scipy.special import expit
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
-SKILLS = ("striking", "defence", "wrestling", "grappling", "cardio", "power", "pace")
-"""Latent skills in standard deviations of a debutant; pace is a style and helps only those who can keep it up."""
+STRIKING, DEFENCE, WRESTLING, GRAPPLING, CARDIO, POWER, PACE = range(7)
+"""Columns of latent skills, in standard deviations of a debutant; pace is a style that takes cardio to pay."""
 
+_SKILLS = 7
 _AGEING = np.array([0.8, 1.0, 1.0, 0.6, 1.3, 0.4, 0.6])
 _SHARPNESS = 0.36
 """How much skill decides: set so that the truth itself scores a log loss of 0.60 to 0.62, as sharp closing odds do."""
@@ -56,7 +57,7 @@ WEIGHT_CLASSES = (
 class Fighters:
     """Everybody who might ever fight; n people, every array of length n.
 
-    skill: (n, len(SKILLS)) at the peak. peak_age, debut_age: years. weight_class: index into WEIGHT_CLASSES.
+    skill: (n, 7) at the peak. peak_age, debut_age: years. weight_class: index into WEIGHT_CLASSES.
     height_cm, reach_cm: float64. stance, name, fighter_id: str.
     """
 
@@ -81,8 +82,8 @@ def draw_fighters(count: int, rng: np.random.Generator) -> Fighters:
     order = (np.arange(count) + 0.5) / count * bounds[-1]
     division = rng.permutation(np.searchsorted(bounds, order)).astype(np.intp)
     talent = rng.normal(size=(count, 1))
-    skill = 0.65 * talent + 0.75 * rng.normal(size=(count, len(SKILLS)))
-    skill[:, SKILLS.index("pace")] -= 0.65 * talent[:, 0]
+    skill = 0.65 * talent + 0.75 * rng.normal(size=(count, _SKILLS))
+    skill[:, PACE] -= 0.65 * talent[:, 0]
     mean_height = np.array([each.height_cm for each in WEIGHT_CLASSES])[division]
     height = np.round(mean_height + rng.normal(0.0, 4.5, count))
     women = np.array([each.women for each in WEIGHT_CLASSES])[division]
@@ -99,7 +100,7 @@ def draw_fighters(count: int, rng: np.random.Generator) -> Fighters:
 
 
 def skill_at(fighters: Fighters, who: Indices, age_years: Floats) -> Floats:
-    """Return the (m, len(SKILLS)) skills of `who` at their ages: rising slowly to the peak, then falling faster."""
+    """Return the (m, 7) skills of `who` at their ages: rising slowly to the peak, then falling faster."""
     past = age_years - fighters.peak_age[who]
     loss = np.where(past > 0, 0.030, 0.010) * past**2
     aged: Floats = fighters.skill[who] - loss[:, None] * _AGEING
@@ -122,15 +123,17 @@ def true_logit(
 
 
 def takedown_share(own: Floats, other: Floats) -> Floats:
-    """Return the (m,) share of takedowns that succeed, from (m, len(SKILLS)) skills of both sides."""
-    return np.asarray(expit(0.9 * own[:, 2] - 0.7 * other[:, 2] - 0.2 * other[:, 1] - 0.4), dtype=np.float64)
+    """Return the (m,) share of takedowns that succeed, from (m, 7) skills of both sides."""
+    return np.asarray(
+        expit(0.9 * own[:, WRESTLING] - 0.7 * other[:, WRESTLING] - 0.2 * other[:, DEFENCE] - 0.4), dtype=np.float64
+    )
 
 
 def _threat(own: Floats, other: Floats, rounds: Floats) -> Floats:
     """Damage on the feet unless held down, control on the ground, and what is left in the later rounds."""
     striking, _, _, grappling, cardio, power, pace = own.T
-    damage = np.exp(0.40 * (striking + 0.5 * power - other[:, 1]))
-    control = np.exp(0.40 * (grappling - other[:, 3]))
+    damage = np.exp(0.40 * (striking + 0.5 * power - other[:, DEFENCE]))
+    control = np.exp(0.40 * (grappling - other[:, GRAPPLING]))
     lasting = 0.10 * rounds * cardio + 0.12 * pace * cardio
     threat: Floats = (1.0 - 0.6 * takedown_share(other, own)) * damage + takedown_share(own, other) * control + lasting
     return threat

@@ -16,7 +16,13 @@ from scipy.special import expit
 
 from engine.errors import ValidationError
 from engine.simulated_fighters import (
+    DEFENCE,
+    GRAPPLING,
+    PACE,
+    POWER,
+    STRIKING,
     WEIGHT_CLASSES,
+    WRESTLING,
     Fighters,
     Floats,
     Indices,
@@ -163,7 +169,12 @@ def draw_endings(bouts: Bouts, fighters: Fighters, rng: np.random.Generator) -> 
     lost = np.where(bouts.first_won[:, None], other, own)
     # Log-weights of decision, knock-out, submission: power beats defence, grappling beats grappling.
     weights = np.stack(
-        [np.zeros(count), 0.4 * (won[:, 5] - lost[:, 1]) - 0.5, 0.4 * (won[:, 3] - lost[:, 3]) - 1.1], axis=1
+        [
+            np.zeros(count),
+            0.4 * (won[:, POWER] - lost[:, DEFENCE]) - 0.5,
+            0.4 * (won[:, GRAPPLING] - lost[:, GRAPPLING]) - 1.1,
+        ],
+        axis=1,
     )
     # The largest of weights with Gumbel noise is a draw from their softmax.
     kind = np.argmax(weights + rng.gumbel(size=weights.shape), axis=1)
@@ -197,15 +208,19 @@ def _performance(
     count = len(own)
     minutes = endings["end_time_seconds"].to_numpy(np.float64) / 60.0
     night = rng.normal(np.where(won, 0.25, -0.25), 0.35)
-    attempts = rng.poisson(minutes * np.exp(1.95 + 0.30 * own[:, 6] + 0.10 * own[:, 0] + rng.normal(0.0, 0.2, count)))
-    landed = rng.binomial(attempts, expit(-0.2 + 0.45 * (own[:, 0] - other[:, 1]) + 0.4 * night))
-    shots = rng.poisson(minutes / 15.0 * np.exp(1.10 + 0.55 * own[:, 2] + rng.normal(0.0, 0.4, count)))
+    attempts = rng.poisson(
+        minutes * np.exp(1.95 + 0.30 * own[:, PACE] + 0.10 * own[:, STRIKING] + rng.normal(0.0, 0.2, count))
+    )
+    landed = rng.binomial(attempts, expit(-0.2 + 0.45 * (own[:, STRIKING] - other[:, DEFENCE]) + 0.4 * night))
+    shots = rng.poisson(minutes / 15.0 * np.exp(1.10 + 0.55 * own[:, WRESTLING] + rng.normal(0.0, 0.4, count)))
     takedowns = rng.binomial(shots, takedown_share(own, other))
-    held = takedowns * rng.gamma(2.0, 25.0, count) * np.exp(0.4 * (own[:, 3] - other[:, 3]))
+    held = takedowns * rng.gamma(2.0, 25.0, count) * np.exp(0.4 * (own[:, GRAPPLING] - other[:, GRAPPLING]))
     knocked_out = won & (endings["method"] == "KO/TKO").to_numpy()
     submitted = won & (endings["method"] == "Submission").to_numpy()
-    drops = rng.poisson(minutes * np.exp(-4.2 + 0.5 * (own[:, 5] + 0.5 * own[:, 0] - other[:, 1]) + night))
-    holds = rng.poisson(minutes * np.exp(-3.8 + 0.5 * (own[:, 3] - 0.5 * other[:, 3])))
+    drops = rng.poisson(
+        minutes * np.exp(-4.2 + 0.5 * (own[:, POWER] + 0.5 * own[:, STRIKING] - other[:, DEFENCE]) + night)
+    )
+    holds = rng.poisson(minutes * np.exp(-3.8 + 0.5 * (own[:, GRAPPLING] - 0.5 * other[:, GRAPPLING])))
     return {
         "knockdowns": drops + (knocked_out & (rng.random(count) < 0.6)),
         "submission_attempts": holds + submitted,

@@ -15,6 +15,9 @@ from ledger.failures import Failure
 from ledger.jobs import SCHEMA_VERSION
 
 
+IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile"]
+
+
 class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Bounds for the win probability at a confidence level, and how they were made.
 
@@ -26,7 +29,7 @@ class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
     level: float
     lower: float
     upper: float
-    method: Literal["anchored", "model_based", "bootstrap_percentile"]
+    method: IntervalMethod
 
 
 class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):

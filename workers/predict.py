@@ -26,6 +26,7 @@ from ledger.reports import (
     FightFailure,
     FightReport,
     Interval,
+    IntervalMethod,
     Market,
 )
 from workers.context import JobContext
@@ -239,7 +240,7 @@ def _answer(
     )
 
 
-def _interval(level: float, bounds: tuple[float, float], method: str, side: int) -> Interval:
+def _interval(level: float, bounds: tuple[float, float], method: IntervalMethod, side: int) -> Interval:
     lower, upper = bounds if side == 0 else (complement(bounds[1]), complement(bounds[0]))
     return Interval(level=level, lower=lower, upper=upper, method=method)
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from engine.errors import ValidationError
-from engine.features import CONTEXT, build_matrix
+from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import read_fight_log
 from engine.forest import ForestParams
 from engine.matrix import TrainingMatrix, read_matrix
@@ -86,11 +86,7 @@ def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, Snapshot | None]:
     log = read_fight_log(path)
     if job.cutoff is not None:
         log = log.before(job.cutoff)
-    matrix = build_matrix(log)
-    # Before corners were drawn the winner stands first, so those rows would teach who stands where. Measured on
-    # fights of 2022 to mid-2023: differences and context alone are better than with both sides' own values.
-    matrix = matrix.take(matrix.corner_known).select([*(c for c in matrix.X if c.startswith("diff_")), *CONTEXT])
-    return matrix, Snapshot.from_log(log)
+    return build_matrix(log).select(MODEL_COLUMNS), Snapshot.from_log(log)
 
 
 def _read_matrix(path: Path, columns: MatrixColumns) -> TrainingMatrix:

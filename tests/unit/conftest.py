@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.bundle import Bundle
-from engine.features import CONTEXT, build_matrix
+from engine.features import MODEL_COLUMNS, build_matrix
 from engine.forest import ForestParams
 from engine.matrix import TrainingMatrix
 from engine.members import MemberParams
@@ -27,7 +27,7 @@ def league() -> League:
 @pytest.fixture(scope="session")
 def league_matrix(league: League) -> TrainingMatrix:
     matrix = build_matrix(league.log)
-    return matrix.select([*(name for name in matrix.X if name.startswith("diff_")), *CONTEXT])
+    return matrix.select(MODEL_COLUMNS)
 
 
 @pytest.fixture(scope="session")

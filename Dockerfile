@@ -1,0 +1,23 @@
+# The workers' image: built in one stage with pip, run in another without it, as a user who owns nothing but /data.
+FROM python:3.11-slim AS build
+WORKDIR /src
+RUN python -m venv /venv
+COPY pyproject.toml constraints.txt README.md ./
+COPY engine engine
+COPY ledger ledger
+COPY producer producer
+COPY workers workers
+# Compiled here, because the runtime user cannot write beside the sources and each start would compile them again.
+RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[workers]' \
+    && /venv/bin/python -m compileall -q /venv/lib \
+    && /venv/bin/pip uninstall --yes pip setuptools
+
+FROM python:3.11-slim
+COPY --from=build /venv /venv
+RUN useradd --uid 10001 --create-home cornerman && install -d -o cornerman /data
+ENV PATH=/venv/bin:$PATH CORNERMAN_DATA=/data PYTHONUNBUFFERED=1
+USER cornerman
+WORKDIR /data
+VOLUME /data
+ENTRYPOINT ["cornerman"]
+CMD ["--help"]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="needs docker-compose to read the file")
+def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
+    command = ["docker-compose", "--profile", "producer", "config"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)  # noqa: S607
+    assert done.returncode == 0, done.stderr
+    services = _sections(done.stdout)
+    assert set(services) == {"valkey", "predict", "train", "producer"}
+    assert "--appendonly yes" in services["valkey"]
+    assert "--maxmemory-policy noeviction" in services["valkey"]
+    assert "healthcheck:" in services["valkey"]
+    for pool in ("predict", "train"):
+        assert "mem_limit:" in services[pool]
+        assert "restart: unless-stopped" in services[pool]
+        assert "condition: service_healthy" in services[pool]
+        assert f"- {pool}" in services[pool]
+    assert "restart: no" in services["producer"].translate(str.maketrans("", "", "'\""))
+
+
+def test_the_image_does_not_run_as_root() -> None:
+    stages = (ROOT / "Dockerfile").read_text().split("FROM ")
+    assert "USER cornerman" in stages[-1]
+    assert "constraints.txt" in stages[-2]
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The services of `docker-compose config` by name, each as its own text; the tool sorts and quotes its output."""
+    sections: dict[str, str] = {}
+    name = None
+    inside = False
+    for line in text.splitlines():
+        if not line.startswith(" "):
+            inside = line == "services:"
+        elif inside and line.startswith("  ") and not line.startswith("   "):
+            name = line.strip().removesuffix(":")
+            sections[name] = ""
+        elif inside and name is not None:
+            sections[name] += line.strip() + "\n"
+    return {name: " ".join(text.split("\n")) for name, text in sections.items()}

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from engine.decision import Action, Reason, Rules, Side, decide, expected_value, kelly, scale_stakes
+from engine.market import Absence, BestPrice
+
+SHARES = st.floats(0.0, 1.0)
+PRICES = st.floats(1.001, 1001.0)
+RULES = st.builds(
+    Rules,
+    min_prediction_confidence=SHARES,
+    max_uncertainty_threshold=SHARES,
+    kelly_fraction=SHARES,
+    max_stake_fraction=SHARES,
+)
+
+
+@st.composite
+def fights(draw: st.DrawFn) -> tuple[Side, Side]:
+    """Two sides that agree with each other, with or without interval and prices."""
+    probability = draw(SHARES)
+    best = draw(st.tuples(*[st.none() | st.builds(BestPrice, st.sampled_from("abc"), PRICES)] * 2))
+    lower: tuple[float | None, float | None] = (None, None)
+    if draw(st.booleans()):
+        lower = probability * draw(SHARES), (1.0 - probability) * draw(SHARES)
+    return Side(probability, lower[0], best[0]), Side(1.0 - probability, lower[1], best[1])
+
+
+@given(fights(), RULES, st.none() | SHARES, st.sampled_from(list(Absence)))
+def test_swapping_the_fighters_swaps_the_decision(
+    sides: tuple[Side, Side], rules: Rules, width: float | None, absence: Absence
+) -> None:
+    here = decide(sides, rules, sampling_width=width, absence=absence)
+    there = decide((sides[1], sides[0]), rules, sampling_width=width, absence=absence)
+    assert (here.action, here.reasons, here.best, here.stake_fraction) == (
+        there.action,
+        there.reasons,
+        there.best,
+        there.stake_fraction,
+    )
+    assert (here.side is None) == (there.side is None)
+    if here.side is not None:
+        assert here.side + there.side == 1  # type: ignore[operator] - both are given, as just asserted
+
+
+@given(fights(), RULES, st.none() | SHARES)
+def test_a_bet_satisfies_every_rule_and_an_abstention_says_which_not(
+    sides: tuple[Side, Side], rules: Rules, width: float | None
+) -> None:
+    decision = decide(sides, rules, sampling_width=width)
+    paying = [side for side in sides if side.lower and side.best and side.lower * side.best.price > 1.0]
+    wide = width is not None and width > rules.max_uncertainty_threshold
+    likely = len(paying) == 1 and paying[0].probability >= rules.min_prediction_confidence
+    assert (decision.action is Action.BET) == (likely and not wide)
+    if decision.action is Action.BET:
+        assert decision.reasons == (Reason.LOWER_BOUND_PAYS,)
+        assert sides[decision.side or 0] is paying[0]
+        assert decision.best == paying[0].best
+        assert decision.stake_fraction is not None
+        assert 0.0 <= decision.stake_fraction <= rules.max_stake_fraction
+    else:
+        assert decision.reasons
+        assert Reason.LOWER_BOUND_PAYS not in decision.reasons
+        assert list(decision.reasons) == sorted(set(decision.reasons), key=list(Reason).index)
+        assert (Reason.HIGH_UNCERTAINTY in decision.reasons) == wide
+        assert (decision.side, decision.best, decision.stake_fraction) == (None, None, None)
+
+
+@given(SHARES, SHARES, PRICES)
+def test_kelly_grows_with_the_probability_and_is_positive_only_with_an_edge(
+    lower: float, higher: float, price: float
+) -> None:
+    assume(lower <= higher)
+    assert 0.0 <= kelly(lower, price) <= kelly(higher, price) <= 1.0 + 1e-12
+    assert (kelly(lower, price) > 0.0) == (expected_value(lower, price) > 0.0)
+
+
+@given(st.lists(SHARES, max_size=15), SHARES, st.randoms(use_true_random=False))
+def test_scaling_keeps_the_cap_the_proportions_and_ignores_order(
+    stakes: list[float], cap: float, random: object
+) -> None:
+    scaled = scale_stakes(stakes, cap)
+    assert sum(scaled) <= max(cap, 0.0) + 1e-12
+    assert all(after <= before + 1e-15 for before, after in zip(stakes, scaled, strict=True))
+    for before, after in zip(stakes, scaled, strict=True):
+        assert after * sum(stakes) == pytest.approx(before * sum(scaled), abs=1e-12)
+    order = list(range(len(stakes)))
+    random.shuffle(order)  # type: ignore[attr-defined] - hypothesis types its Random as object
+    assert scale_stakes([stakes[place] for place in order], cap) == tuple(scaled[place] for place in order)

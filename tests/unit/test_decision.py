@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+
+from engine.decision import Action, Decision, Reason, Rules, Side, decide, expected_value, kelly, scale_stakes, stake
+from engine.errors import ValidationError
+from engine.market import Absence, BestPrice
+
+RULES = Rules()
+
+
+def side(probability: float, lower: float | None, price: float | None) -> Side:
+    return Side(probability, lower, None if price is None else BestPrice("Ringside", price))
+
+
+@pytest.mark.parametrize(
+    ("probability", "price", "value", "fraction"),
+    [
+        (0.6, 2.0, 0.2, 0.2),
+        (0.5, 2.0, 0.0, 0.0),
+        (0.4, 2.0, -0.2, 0.0),
+        (0.25, 5.0, 0.25, 0.0625),
+        (1.0, 1.5, 0.5, 1.0),
+        (0.0, 9.0, -1.0, 0.0),
+    ],
+)
+def test_expected_value_and_kelly(probability: float, price: float, value: float, fraction: float) -> None:
+    assert expected_value(probability, price) == pytest.approx(value)
+    assert kelly(probability, price) == pytest.approx(fraction)
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (Rules(), 0.05),
+        (Rules(max_stake_fraction=1.0), 0.05),
+        (Rules(kelly_fraction=1.0), 0.05),
+        (Rules(kelly_fraction=1.0, max_stake_fraction=1.0), 0.2),
+        (Rules(kelly_fraction=0.1), 0.02),
+        (Rules(kelly_fraction=0.0), 0.0),
+    ],
+)
+def test_a_stake_is_a_fraction_of_kelly_under_a_cap(rules: Rules, expected: float) -> None:
+    assert stake(0.6, 2.0, rules) == pytest.approx(expected)
+
+
+# (first side, second side, sampling width, absence, expected reasons); a bet is always on the first side.
+DECISIONS = [
+    ((0.70, 0.60, 1.80), (0.30, 0.20, 2.1), None, None, (Reason.LOWER_BOUND_PAYS,)),
+    ((0.70, 0.60, 1.80), (0.30, 0.20, 2.1), 0.40, None, (Reason.LOWER_BOUND_PAYS,)),
+    ((0.70, 0.60, 1.80), (0.30, 0.20, 2.1), 0.41, None, (Reason.HIGH_UNCERTAINTY,)),
+    ((0.70, 0.50, 1.80), (0.30, 0.20, 2.1), None, None, (Reason.PRICE_TOO_LOW,)),
+    ((0.70, 0.50, 2.00), (0.30, 0.20, 1.9), None, None, (Reason.PRICE_TOO_LOW,)),
+    ((0.70, 0.50, 1.80), (0.30, 0.20, 2.1), 0.50, None, (Reason.PRICE_TOO_LOW, Reason.HIGH_UNCERTAINTY)),
+    ((0.40, 0.30, 4.00), (0.60, 0.50, 1.3), None, None, (Reason.LOW_CONFIDENCE,)),
+    ((0.40, 0.30, 4.00), (0.60, 0.50, 1.3), 0.90, None, (Reason.LOW_CONFIDENCE, Reason.HIGH_UNCERTAINTY)),
+    ((0.50, 0.45, 2.50), (0.50, 0.45, 2.5), None, None, (Reason.BOTH_SIDES_PAY,)),
+    ((0.50, 0.45, 2.50), (0.50, 0.45, 1.6), None, None, (Reason.LOWER_BOUND_PAYS,)),
+    ((0.70, 0.60, None), (0.30, 0.20, None), None, None, (Reason.NO_QUOTES,)),
+    ((0.70, 0.60, None), (0.30, 0.20, None), None, Absence.STALE_QUOTES, (Reason.STALE_QUOTES,)),
+    ((0.70, 0.60, None), (0.30, 0.20, None), None, Absence.INVALID_QUOTES, (Reason.INVALID_QUOTES,)),
+    ((0.70, None, 1.80), (0.30, None, 2.1), None, None, (Reason.NO_INTERVAL,)),
+    ((0.70, None, None), (0.30, None, None), None, Absence.NO_QUOTES, (Reason.NO_QUOTES, Reason.NO_INTERVAL)),
+    ((0.70, 0.60, 1.80), (0.30, 0.20, None), None, None, (Reason.LOWER_BOUND_PAYS,)),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "width", "absence", "reasons"), DECISIONS)
+def test_decisions(
+    first: tuple[float, float | None, float | None],
+    second: tuple[float, float | None, float | None],
+    width: float | None,
+    absence: Absence | None,
+    reasons: tuple[Reason, ...],
+) -> None:
+    for sides, chosen in (((side(*first), side(*second)), 0), ((side(*second), side(*first)), 1)):
+        decision = decide(sides, RULES, sampling_width=width, absence=absence)
+        assert decision.reasons == reasons
+        if reasons == (Reason.LOWER_BOUND_PAYS,):
+            assert (decision.action, decision.side, decision.best) == (Action.BET, chosen, sides[chosen].best)
+        else:
+            assert decision == Decision(Action.ABSTAIN, reasons)
+
+
+def test_the_stake_is_kelly_at_the_lower_bound() -> None:
+    decision = decide((side(0.70, 0.60, 1.80), side(0.30, 0.20, 2.1)), Rules(kelly_fraction=0.5))
+    assert decision.stake_fraction == pytest.approx(0.5 * (0.60 * 1.80 - 1.0) / 0.80)
+
+
+def test_confidence_can_be_lowered_for_outsiders() -> None:
+    sides = (side(0.40, 0.30, 4.00), side(0.60, 0.50, 1.3))
+    assert decide(sides, Rules(min_prediction_confidence=0.4)).action is Action.BET
+
+
+@pytest.mark.parametrize(
+    ("stakes", "cap", "expected"),
+    [
+        ([], 0.1, ()),
+        ([0.02, 0.0, 0.03], 0.1, (0.02, 0.0, 0.03)),
+        ([0.05, 0.05], 0.1, (0.05, 0.05)),
+        ([0.04, 0.0, 0.16], 0.1, (0.02, 0.0, 0.08)),
+        ([0.04, 0.16], 0.0, (0.0, 0.0)),
+    ],
+)
+def test_the_stakes_of_a_card_stay_under_its_cap(stakes: list[float], cap: float, expected: tuple[float, ...]) -> None:
+    assert scale_stakes(stakes, cap) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("stakes", "cap"), [([0.1, -0.1], 0.5), ([1.1], 0.5), ([0.1], 1.1), ([float("nan")], 0.5)])
+def test_stakes_are_shares_of_the_bankroll(stakes: list[float], cap: float) -> None:
+    with pytest.raises(ValidationError, match="in \\[0, 1\\]"):
+        scale_stakes(stakes, cap)
+
+
+@pytest.mark.parametrize("name", Rules.__slots__)
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_rules_outside_their_range_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Rules(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("probability", "lower", "price", "message"),
+    [
+        (1.1, 0.5, 2.0, "probability"),
+        (float("nan"), 0.5, 2.0, "probability"),
+        (0.6, 0.7, 2.0, "lower bound"),
+        (0.6, -0.1, 2.0, "lower bound"),
+        (0.6, 0.5, 1.0, "decimal price"),
+        (0.6, 0.5, float("inf"), "decimal price"),
+    ],
+)
+def test_a_side_that_cannot_be_is_refused(probability: float, lower: float, price: float, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        side(probability, lower, price)
+
+
+def test_sides_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValidationError, match="add up to 1"):
+        decide((side(0.7, 0.6, 1.8), side(0.4, 0.2, 2.1)), RULES)
