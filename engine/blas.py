@@ -1,7 +1,8 @@
-"""One thread for linear algebra: the last bits of a matrix product depend on how many threads share it.
+"""One thread for linear algebra: the last bits of a large matrix product depend on how many threads share it.
 
-The number of threads is one setting for the whole process. So callers in several threads hold it together: the first
-one in lowers it, the last one out puts it back.
+The number of threads is one setting for the whole process, so callers in several threads hold it down together: the
+first one in lowers it, the last one out puts it back. Threadpoolctl lets only the thread that lowered it do that; when
+another one is last, it stays at one.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ class _Limit:
             self._holders += 1
             if self._holders == 1:
                 self._limiter = self._libraries.limit(limits=1, user_api="blas")
+                self._limiter.__enter__()  # marks this thread as the one that may put it back
 
     def leave(self) -> None:
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
-                self._limiter.restore_original_limits()
+                self._limiter.__exit__(None, None, None)
 
 
 @cache

@@ -71,6 +71,9 @@ class BoosterSet:
             try:
                 booster.load_model(bytearray(blobs[name]))
             except xgb.core.XGBoostError as error:
-                raise ValidationError(f"{name} is not a model that XGBoost {xgb.__version__} reads: {error}") from error
+                reason = str(error).partition("\nStack trace")[0]
+                raise ValidationError(
+                    f"{name} is not a model that XGBoost {xgb.__version__} reads: {reason}"
+                ) from error
             boosters.append(booster)
         return cls(tuple(boosters))

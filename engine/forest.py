@@ -80,6 +80,8 @@ class FlatForests:
         """One fitted binary forest (classes 0 and 1) as a set of one replica."""
         if list(model.classes_) != [0, 1]:
             raise ValidationError(f"a forest needs the classes 0 and 1, this one knows {list(model.classes_)}")
+        if 2 * model.n_features_in_ > np.iinfo(np.int16).max:
+            raise ValidationError(f"{model.n_features_in_} features are more than 16-bit columns reach; use fewer")
         trees = [_flatten(estimator.tree_) for estimator in model.estimators_]
         joined = _join(trees, axis=1)
         return cls(n_features=np.array([model.n_features_in_], dtype=np.int32), **joined)

@@ -56,12 +56,13 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
         learning_rate_init=params.learning_rate,
         random_state=seed,
     )
-    with one_blas_thread():
-        rows = scaler.fit_transform(imputer.fit_transform(X), sample_weight=weight)
-        for _ in range(params.epochs):
-            network.partial_fit(rows, won, sample_weight=weight, classes=[0, 1])
-    if not all(np.isfinite(matrix).all() for matrix in network.coefs_):
-        raise TrainingError(f"the network diverged; lower learning_rate, which is {params.learning_rate}")
+    try:
+        with one_blas_thread():
+            rows = scaler.fit_transform(imputer.fit_transform(X), sample_weight=weight)
+            for _ in range(params.epochs):
+                network.partial_fit(rows, won, sample_weight=weight, classes=[0, 1])
+    except ValueError as error:  # weights that are no longer finite
+        raise TrainingError(f"the network diverged, with learning_rate {params.learning_rate}: {error}") from error
     return Pipeline([("impute", imputer), ("scale", scaler), ("network", network)])
 
 

@@ -21,8 +21,8 @@ import sklearn
 import xgboost
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from engine.blas import one_blas_thread
 from engine.boosting import TrainingLimits
 from engine.bootstrap import check_weights, resample_events, threads_for
 from engine.calibration import Calibration, brier_score, log_loss
@@ -99,7 +99,7 @@ def train_ensemble(
     """
     _check(matrix, config)
     trainer = _Trainer(matrix, config, progress)
-    with threadpool_limits(1):  # BLAS with two threads gives other bits than with one
+    with one_blas_thread():
         fits = trainer.run("fits", trainer.fits())
         logit = trainer.out_of_fold()
         replicas = trainer.run("replicas", trainer.replicas())

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from engine.blas import one_blas_thread
+from engine.errors import BootstrapError, TrainingError, ValidationError
+from engine.network import NetworkParams, StackedNetworks, fit_network
+
+_PARAMS = NetworkParams(hidden=(8, 4), epochs=3)
+
+
+def _rows(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(loc=3.0, scale=5.0, size=(n, 6))
+    won = (X[:, 0] + rng.normal(size=n) > 3.0).astype(np.int8)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    X[:, 5] = np.nan  # never known
+    return X, won
+
+
+@pytest.fixture(scope="module")
+def models() -> list[Pipeline]:
+    X, won = _rows(400)
+    rng = np.random.default_rng(1)
+    weights = [rng.multinomial(400, np.ones(400) / 400).astype(float) for _ in range(5)]
+    return [fit_network(X, won, weight, _PARAMS, seed) for seed, weight in enumerate(weights)]
+
+
+@pytest.fixture(scope="module")
+def networks(models: list[Pipeline]) -> StackedNetworks:
+    return StackedNetworks.concatenate([StackedNetworks.from_pipeline(model) for model in models])
+
+
+def test_predictions_are_those_of_the_pipelines(models: list[Pipeline], networks: StackedNetworks) -> None:
+    X, _ = _rows(150, seed=2)
+    expected = np.array([model.predict_proba(X)[:, 1] for model in models])
+    np.testing.assert_allclose(networks.predict_replicas(X), expected, rtol=0, atol=1e-9)
+
+
+def test_a_network_learns_and_says_nothing_of_convergence() -> None:
+    X, won = _rows(2000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = fit_network(X, won, None, NetworkParams(epochs=10), seed=0)
+    X, won = _rows(2000, seed=3)
+    assert model.score(X, won) > 0.75
+
+
+def test_the_same_seed_gives_the_same_network() -> None:
+    X, won = _rows(300)
+    one, same, other = (fit_network(X, won, None, _PARAMS, seed).predict_proba(X) for seed in (7, 7, 8))
+    np.testing.assert_array_equal(one, same)
+    assert np.any(one != other)
+
+
+def test_rows_of_weight_zero_take_no_part() -> None:
+    X, won = _rows(300)
+    weight = np.where(np.arange(300) < 200, 1.0, 0.0)
+    poisoned = np.where(weight[:, None] > 0, X, 1e6)
+    expected = fit_network(X[:200], won[:200], weight[:200], _PARAMS, 0).predict_proba(X)
+    np.testing.assert_array_equal(fit_network(poisoned, won, weight, _PARAMS, 0).predict_proba(X), expected)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy warns of the very overflow that is refused here
+def test_divergence_is_an_error() -> None:
+    X, won = _rows(300)
+    with pytest.raises(TrainingError, match="learning_rate 1e\\+200"):
+        fit_network(X, won, None, NetworkParams(hidden=(8, 4), learning_rate=1e200, epochs=3), seed=0)
+
+
+def test_arrays_survive_a_read_only_memory_map(networks: StackedNetworks, tmp_path: Path) -> None:
+    for name, array in networks.to_arrays().items():
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = StackedNetworks.from_arrays({path.stem: np.load(path, mmap_mode="r") for path in tmp_path.iterdir()})
+    X, _ = _rows(20)
+    np.testing.assert_array_equal(mapped.predict_replicas(X), networks.predict_replicas(X))
+
+
+def test_rows_that_do_not_fit_are_refused(networks: StackedNetworks) -> None:
+    with pytest.raises(ValidationError, match="6 features"):
+        networks.predict_replicas(np.zeros((3, 7)))
+    with pytest.raises(BootstrapError, match="there are 5"):
+        networks.predict_replicas(np.zeros((3, 6)), 5)
+
+
+def test_networks_with_other_layers_are_not_stacked(networks: StackedNetworks) -> None:
+    X, won = _rows(100)
+    wider = StackedNetworks.from_pipeline(fit_network(X, won, None, NetworkParams(hidden=(9, 4), epochs=1), 0))
+    with pytest.raises(ValidationError, match="must agree"):
+        StackedNetworks.concatenate([networks, wider])
+    model = fit_network(X, won, None, _PARAMS, 0)
+    model.named_steps["network"].set_params(activation="tanh")
+    with pytest.raises(ValidationError, match="tanh"):
+        StackedNetworks.from_pipeline(model)
+
+
+def _blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_linear_algebra_is_held_to_one_thread_until_the_last_one_leaves() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with one_blas_thread():
+            entered.set()
+            leave.wait(timeout=30)
+
+    other = threading.Thread(target=hold)
+    with threadpool_limits(2, user_api="blas"):
+        with one_blas_thread():
+            assert _blas_threads() == {1}
+        assert _blas_threads() == {2}
+        with one_blas_thread():
+            other.start()
+            assert entered.wait(timeout=30)
+        assert _blas_threads() == {1}
+        leave.set()
+        other.join(timeout=30)
+        with one_blas_thread():
+            assert _blas_threads() == {1}
