@@ -1,1 +1,1 @@
-"""Numerics: fight log, features, ensemble, bootstrap, intervals and market. Knows nothing of queues, Redis or Celery."""
+"""Numerics: fight log, features, ensemble, bootstrap, intervals, market. Knows nothing of queues, Redis or Celery."""

@@ -213,7 +213,7 @@ def _self_test() -> dict[str, bool]:
 
 
 def _global_state() -> str:
-    """numpy's global random state, which nobody here may touch."""
+    """The global random state of numpy, which nobody here may touch."""
     return repr(np.random.get_state(legacy=False))  # noqa: NPY002 - to show just that
 
 

@@ -29,8 +29,8 @@ from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, 
 from engine.intervals import Method, percentile_interval
 from engine.matrix import MirrorPlan, check_features, mirror
 from engine.member import Floats
-from engine.memory import MemoryGuard
 from engine.members import MEMBERS
+from engine.memory import MemoryGuard
 from engine.model import Ensemble, load_ensemble, point_margins, save_ensemble
 from engine.selftest import refuses, report, small_ensemble
 from engine.symmetry import logit_of, margin_of, probability_of

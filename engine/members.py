@@ -91,9 +91,7 @@ def fit_members(
     limits.check("the random forest")
     config = replace(params.xgboost, seed=seeds[1] % 2**31)
     held = np.concatenate([stop, stop])
-    boosted = boost(
-        rows.shared.drawn(np.where(held, 0, both), config), rows.shared.held_out(held), config, limits
-    )
+    boosted = boost(rows.shared.drawn(np.where(held, 0, both), config), rows.shared.held_out(held), config, limits)
     network = fit_network(rows.values, rows.won, both.astype(np.float64), params.network, seeds[2])
     limits.check("the neural network")
     return MemberStacks(

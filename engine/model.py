@@ -28,6 +28,7 @@ from engine.network import StackedNetworks
 from engine.snapshot import Snapshot
 from engine.symmetry import margin_of
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ensemble:
     """A trained ensemble.

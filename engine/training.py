@@ -11,7 +11,7 @@ that calibration and half-widths are measured on; `bootstrap_samples` refits on 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -32,7 +32,15 @@ from engine.intervals import HalfWidths, fit_half_widths
 from engine.market import devig
 from engine.matrix import MirrorPlan, TrainingMatrix, check_features, matrix_digest
 from engine.member import Floats
-from engine.members import DEFAULT_WEIGHTS, MEMBERS, MemberParams, MemberStacks, TrainingRows, fit_members, stack_members
+from engine.members import (
+    DEFAULT_WEIGHTS,
+    MEMBERS,
+    MemberParams,
+    MemberStacks,
+    TrainingRows,
+    fit_members,
+    stack_members,
+)
 from engine.model import Ensemble, point_margins
 from engine.snapshot import Snapshot
 from engine.symmetry import logit_of, margin_of, probability_of

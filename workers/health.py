@@ -6,7 +6,7 @@ import psutil
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import EngineError
-from ledger.jobs import CheckHealth, Job
+from ledger.jobs import CheckHealth
 from ledger.reports import HealthCheck, HealthReport
 from workers.context import JobContext
 
@@ -14,9 +14,8 @@ from workers.context import JobContext
 CANARY_TOLERANCE = 1e-12
 
 
-def check_health(job: Job, context: JobContext) -> HealthReport:
+def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
     """Answer for this worker. An unhealthy worker is a report, not a failure: it says what is wrong."""
-    assert isinstance(job, CheckHealth)  # noqa: S101 - the registry sends each kind to its own handler
     checks = []
     digest = None
     try:

@@ -17,7 +17,7 @@ from engine.ensemble import FightPrediction, ProductionEnsembleManager, create_p
 from engine.errors import EngineError, ValidationError
 from engine.snapshot import FighterRequest, FightRequest
 from engine.symmetry import complement
-from ledger.jobs import Corner, DecisionRules, Fight, Fighter, Job, PredictCard
+from ledger.jobs import Corner, DecisionRules, Fight, Fighter, PredictCard
 from ledger.reports import (
     Bet,
     CardReport,
@@ -44,16 +44,13 @@ class _Entry:
     fighter_ids: tuple[str | None, str | None]
 
 
-def predict_card(job: Job, context: JobContext) -> CardReport:
+def predict_card(job: PredictCard, context: JobContext) -> CardReport:
     """Answer a card. Raises BundleError where the model cannot be used, and what the engine raises for a whole card."""
-    assert isinstance(job, PredictCard)  # noqa: S101 - the registry sends each kind to its own handler
     digest, manager = context.models.get(job.model)
     entries = _entries(job, manager)
     predictable = [entry for entry in entries if isinstance(entry, _Entry)]
     predictions = iter(_predict(job, manager, predictable) if predictable else [])
-    fights = [
-        _report(entry, next(predictions), job.rules) if isinstance(entry, _Entry) else entry for entry in entries
-    ]
+    fights = [_report(entry, next(predictions), job.rules) if isinstance(entry, _Entry) else entry for entry in entries]
     return CardReport(
         card_id=job.card_id,
         model=digest,

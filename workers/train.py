@@ -6,9 +6,9 @@ and the next attempt finds it again under the same digest.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
+from engine.bundle import Bundle
 from engine.errors import ValidationError
 from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import read_fight_log
@@ -19,16 +19,16 @@ from engine.model import save_ensemble
 from engine.snapshot import Snapshot
 from engine.training import TrainingConfig, train_ensemble
 from ledger.datafiles import folder_digest
-from ledger.jobs import Job, MatrixColumns, TrainEnsemble
+from ledger.jobs import MatrixColumns, TrainEnsemble
 from ledger.reports import TrainingReport
 from workers.context import JobContext
+from workers.execution import insist
 
 SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit, to end with a message of its own
 
 
-def train(job: Job, context: JobContext) -> TrainingReport:
+def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train, write the bundle, register it and give it its alias. Raises what the engine raises."""
-    assert isinstance(job, TrainEnsemble)  # noqa: S101 - the registry sends each kind to its own handler
     _check_data(job)
     context.progress("reading", 0, 1)
     matrix, snapshot = _read(job)
@@ -46,12 +46,7 @@ def train(job: Job, context: JobContext) -> TrainingReport:
     ensemble = train_ensemble(matrix, config, snapshot, context.progress)
     bundle = save_ensemble(ensemble, context.settings.models_folder)
     manifest = bundle.manifest
-    context.ledger.register_model(
-        bundle.digest,
-        {name: manifest[name] for name in ("data", "metrics", "bootstrap_samples", "interval_method")},
-    )
-    if job.alias is not None:
-        context.ledger.set_alias(job.alias, bundle.digest)
+    _register(job, context, bundle)
     return TrainingReport(
         model=bundle.digest,
         alias=job.alias,
@@ -65,6 +60,14 @@ def train(job: Job, context: JobContext) -> TrainingReport:
         metrics=manifest["metrics"],
         bundle_bytes=bundle.size_bytes,
     )
+
+
+def _register(job: TrainEnsemble, context: JobContext, bundle: Bundle) -> None:
+    """Make the model known, and wait for the ledger if it is away: training is too dear to be done again for that."""
+    summary = {name: bundle.manifest[name] for name in ("data", "metrics", "bootstrap_samples", "interval_method")}
+    insist(lambda: context.ledger.register_model(bundle.digest, summary))
+    if job.alias is not None:
+        insist(lambda: context.ledger.set_alias(str(job.alias), bundle.digest))
 
 
 def _check_data(job: TrainEnsemble) -> None:

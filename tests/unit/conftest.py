@@ -32,9 +32,7 @@ def league_matrix(league: League) -> TrainingMatrix:
 
 @pytest.fixture(scope="session")
 def small_training() -> TrainingConfig:
-    return TrainingConfig(
-        seed=3, bootstrap_samples=12, fits=2, folds=3, members=SMALL, replica_members=SMALL, n_jobs=2
-    )
+    return TrainingConfig(seed=3, bootstrap_samples=12, fits=2, folds=3, members=SMALL, replica_members=SMALL, n_jobs=2)
 
 
 @pytest.fixture(scope="session")

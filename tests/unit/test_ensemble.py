@@ -63,9 +63,7 @@ def test_threads_never_change_a_bit(
     assert _manager(bundle_folder, n_jobs=jobs).predict_fights(X, _pairs(len(X))) == expected
 
 
-def test_one_row_or_many_and_any_order_never_change_a_bit(
-    manager: ProductionEnsembleManager, X: pd.DataFrame
-) -> None:
+def test_one_row_or_many_and_any_order_never_change_a_bit(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
     together = manager.predict_fights(X, _pairs(len(X)))
     alone = [manager.predict_fights(X.iloc[[row]], [pair])[0] for row, pair in enumerate(_pairs(len(X)))]
     assert alone == together
@@ -139,9 +137,7 @@ def test_thresholds_can_warn(bundle_folder: Path, X: pd.DataFrame) -> None:
         (lambda m, X: m.predict_fights(X, _pairs(30), corners=["left"] * 30), "'left' is not a corner"),
     ],
 )
-def test_bad_input_is_named(
-    manager: ProductionEnsembleManager, X: pd.DataFrame, call: object, message: str
-) -> None:
+def test_bad_input_is_named(manager: ProductionEnsembleManager, X: pd.DataFrame, call: object, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         call(manager, X)  # type: ignore[operator]
 

@@ -12,7 +12,8 @@ from engine.matrix import MirrorPlan, check_features, mirror, read_matrix
 
 @pytest.fixture
 def rows() -> pd.DataFrame:
-    return pd.DataFrame({"red_age": [30.0, 25.0], "blue_age": [28.0, np.nan], "diff_elo": [12.5, -3.0], "women": [0.0, 1.0]})
+    sides = {"red_age": [30.0, 25.0], "blue_age": [28.0, np.nan]}
+    return pd.DataFrame({**sides, "diff_elo": [12.5, -3.0], "women": [0.0, 1.0]})
 
 
 def test_mirror_swaps_sides_negates_differences_and_leaves_context(rows: pd.DataFrame) -> None:

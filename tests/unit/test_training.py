@@ -58,7 +58,7 @@ def test_shuffled_results_give_the_base_rate(league_matrix: TrainingMatrix, smal
 
 
 def test_time_and_memory_limits_are_kept(league_matrix: TrainingMatrix, small_training: TrainingConfig) -> None:
-    with pytest.raises(TrainingTimeoutError, match="max_training_time_s is 0.01"):
+    with pytest.raises(TrainingTimeoutError, match=r"max_training_time_s is 0.01"):
         train_ensemble(league_matrix, replace(small_training, max_training_time_s=0.01))
     with pytest.raises(MemoryLimitError, match="max_memory_mb is 5"):
         train_ensemble(league_matrix, replace(small_training, max_memory_mb=5.0))
@@ -67,7 +67,7 @@ def test_time_and_memory_limits_are_kept(league_matrix: TrainingMatrix, small_tr
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bootstrap_samples": 5}, "must be 0 .* or at least 10, not 5"),
+        ({"bootstrap_samples": 5}, r"must be 0 .* or at least 10, not 5"),
         ({"folds": 1}, "folds at least 2"),
         ({"model_weights": {"random_forest": 0.5, "xgboost": 0.25, "neural_network": 0.15}}, "must sum to 1, not 0.9"),
     ],

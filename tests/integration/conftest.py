@@ -1,0 +1,82 @@
+"""What tests of whole processes can ask for: pools of workers, started as in production."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ledger.book import Ledger, LedgerSettings
+
+ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 30
+
+
+@dataclass
+class PoolProcess:
+    """A pool of workers as its supervisor sees it."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.pid).children()
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        self.process.send_signal(signum)
+        return self.process.wait(STOP_SECONDS)
+
+
+StartPool = Callable[..., PoolProcess]
+
+
+@pytest.fixture
+def start_pool(
+    ledger_settings: LedgerSettings, ledger: Ledger, tmp_path: Path, until: Callable[..., None]
+) -> Iterator[StartPool]:
+    """Start a pool of `probe_worker.py` and wait until it has announced itself. Further settings are variables."""
+    started: list[PoolProcess] = []
+
+    def start(*, concurrency: int = 2, **variables: str) -> PoolProcess:
+        before = len(ledger.pools())
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "CORNERMAN_REDIS_URL": str(ledger_settings.redis_url),
+            "CORNERMAN_NAMESPACE": ledger_settings.namespace,
+            "CORNERMAN_DATA": str(tmp_path),
+            **variables,
+        }
+        log = tmp_path / f"pool-{len(started)}.log"
+        command = [sys.executable, str(Path(__file__).with_name("probe_worker.py")), "--pool", "predict"]
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [*command, "--concurrency", str(concurrency)],
+                env=environment,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,  # a group of its own, as under a shell
+            )
+        pool = PoolProcess(process, log)
+        started.append(pool)
+        until(lambda: len(ledger.pools()) > before or process.poll() is not None, STOP_SECONDS)
+        assert process.poll() is None, log.read_text()
+        until(lambda: len(pool.children()) == concurrency, STOP_SECONDS)
+        return pool
+
+    yield start
+    for pool in started:
+        if pool.process.poll() is None:
+            os.killpg(pool.pid, signal.SIGKILL)
+            pool.process.wait(STOP_SECONDS)

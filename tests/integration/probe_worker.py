@@ -1,0 +1,46 @@
+"""A pool whose `check_health` handler does what the job's nonce says; started by the worker tests as a process."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import signal
+import sys
+import time
+
+from ledger.jobs import CheckHealth
+from ledger.reports import HealthCheck, HealthReport
+from workers.__main__ import main
+from workers.context import JobContext
+
+FOREVER_SECONDS = 600
+
+
+def probe(job: CheckHealth, context: JobContext) -> HealthReport:
+    behaviour = job.nonce.partition(":")[0]
+    context.progress(str(os.getpid()), 0, 1)
+    match behaviour:
+        case "block":
+            time.sleep(FOREVER_SECONDS)
+        case "hold_interpreter":
+            ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
+        case "raise_memory_error":
+            raise MemoryError
+        case "allocate":
+            bytearray(2**40)
+        case "raise_system_exit":
+            sys.exit(3)
+        case "os_exit":
+            os._exit(3)
+        case "kill_itself":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "block_at_first" if context.claim.attempt == 1:
+            time.sleep(FOREVER_SECONDS)
+    memory_mb = math.nan if behaviour == "nan" else 1.0
+    child = HealthCheck(name="child", passed=True, detail=str(os.getpid()))
+    return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
+
+
+if __name__ == "__main__":
+    sys.exit(main(handlers={"check_health": os.environ.get("PROBE_HANDLER", probe)}))

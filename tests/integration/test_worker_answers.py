@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from ledger.book import Ledger, LedgerSettings
+from ledger.failures import FailureCode
+from ledger.jobs import ROUTES, CheckHealth, Route
+from ledger.outcomes import Outcome, State
+from ledger.reports import HealthReport
+
+WAIT_SECONDS = 30
+
+
+def ask(ledger: Ledger, nonce: str) -> str:
+    return ledger.submit(CheckHealth(nonce=nonce)).job_id
+
+
+def child_of(outcome: Outcome) -> int:
+    assert isinstance(outcome.report, HealthReport)
+    return int(outcome.report.checks[0].detail)
+
+
+def test_answers_arrive_and_each_has_one_canonical_line(ledger: Ledger, start_pool: Callable[..., Any]) -> None:
+    pool = start_pool()
+    job_ids = [ask(ledger, f"answer:{number}") for number in range(50)]
+    outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in job_ids]
+    assert {outcome.state for outcome in outcomes} == {State.SUCCEEDED}
+    assert {child_of(outcome) for outcome in outcomes} <= {child.pid for child in pool.children()}
+    assert pool.stop() == 0
+    lines = [json.loads(line) for line in pool.log.read_text().splitlines() if line.startswith("{")]
+    jobs = [line for line in lines if line["event"] == "job"]
+    assert sorted(line["job_id"] for line in jobs) == sorted(job_ids)
+    assert set(jobs[0]) >= {"kind", "attempt", "outcome", "model", "queue_wait_seconds", "run_seconds"}
+    assert jobs[0]["peak_memory_mb"] > 0
+
+
+def test_a_bad_job_becomes_a_typed_failure_and_the_child_lives_on(
+    ledger: Ledger, start_pool: Callable[..., Any]
+) -> None:
+    pool = start_pool(concurrency=1)
+    before = child_of(ledger.wait(ask(ledger, "answer:before"), WAIT_SECONDS))
+    for nonce, code in {
+        "raise_memory_error": FailureCode.MEMORY_LIMIT_EXCEEDED,
+        "allocate": FailureCode.MEMORY_LIMIT_EXCEEDED,
+        "nan": FailureCode.INTERNAL,
+    }.items():
+        failure = ledger.wait(ask(ledger, nonce), WAIT_SECONDS).failure
+        assert failure is not None
+        assert failure.code == code
+    assert child_of(ledger.wait(ask(ledger, "answer:after"), WAIT_SECONDS)) == before
+    assert [child.pid for child in pool.children()] == [before]
+
+
+@pytest.mark.parametrize("nonce", ["block", "hold_interpreter"])
+def test_a_job_over_its_limit_is_stopped_also_inside_a_c_call(
+    nonce: str, ledger: Ledger, start_pool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_pool(concurrency=1)
+    monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.5))
+    late = ledger.wait(ask(ledger, nonce), WAIT_SECONDS)
+    assert late.failure is not None
+    assert (late.failure.code, late.attempt) == (FailureCode.TIME_LIMIT_EXCEEDED, 1)
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+
+
+def test_cancelling_a_running_job_frees_its_child(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    start_pool(concurrency=1)
+    job_id = ask(ledger, "hold_interpreter")
+    until(lambda: ledger.status(job_id).progress)
+    assert ledger.cancel(job_id).state is State.CANCELLED
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.status(job_id).state is State.CANCELLED
+
+
+def test_odd_queue_items_stop_nothing_and_are_put_aside(
+    ledger: Ledger, ledger_settings: LedgerSettings, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1)
+    shutdown = {"method": "shutdown", "arguments": {}, "destination": None}
+    stranger = {
+        "body": "e30=",
+        "headers": {"task": "celery.chord_unlock", "id": "x", "timelimit": [1e9, 1e9]},
+        "properties": {"delivery_tag": "1", "delivery_info": {}, "body_encoding": "base64"},
+        "content-type": "application/x-python-serialize",
+    }
+    odd = [b"", b"\xff\xfe\x00", b"{", b"null", b"[1, 2]", b"!!", b"x" * 100_000, b"cos\nsystem\n(S'false'\ntR."]
+    odd += [json.dumps(item).encode() for item in (shutdown, stranger)]
+    with redis.Redis.from_url(str(ledger_settings.redis_url)) as server:
+        server.lpush(f"{ledger_settings.namespace}:doorbell:predict", *odd)
+    until(lambda: len(ledger.quarantined("predict")) == len(odd))
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert pool.process.poll() is None
+    assert "celery.chord_unlock" not in pool.log.read_text()

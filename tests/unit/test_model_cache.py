@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import BundleCorruptError, BundleNotFoundError
+from workers.models import ModelCache
+
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+class Shelf:
+    """A folder of three bundles, two names, and a loader that counts."""
+
+    def __init__(self, folder: Path) -> None:
+        for digest in (A, B, C):
+            (folder / digest).mkdir()
+        self.aliases = {"champion": A, "challenger": B}
+        self.loaded: list[str] = []
+        self.cache = ModelCache(folder, self.aliases.get, self._load, capacity=2)
+
+    def _load(self, path: Path) -> str:
+        self.loaded.append(path.name[0])
+        return f"model {path.name[0]}"
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def test_a_model_is_loaded_once_whether_asked_by_name_or_digest(shelf: Shelf) -> None:
+    assert shelf.cache.get("champion") == (A, "model a")
+    assert shelf.cache.get(A) == (A, "model a")
+    assert shelf.loaded == ["a"]
+
+
+def test_a_name_that_moved_on_is_followed_at_once(shelf: Shelf) -> None:
+    shelf.cache.get("champion")
+    shelf.aliases["champion"] = B
+    assert shelf.cache.get("champion").digest == B
+
+
+def test_the_least_recently_used_gives_way(shelf: Shelf) -> None:
+    for name in (A, B, A, C, A, B):
+        shelf.cache.get(name)
+    assert shelf.loaded == ["a", "b", "c", "b"]
+
+
+def test_clearing_closes_all(shelf: Shelf) -> None:
+    shelf.cache.get(A)
+    shelf.cache.clear()
+    shelf.cache.get(A)
+    assert shelf.loaded == ["a", "a"]
+
+
+@pytest.mark.parametrize("name", ["unknown", "../../etc", "A" * 64, "a" * 63, ""])
+def test_a_name_that_is_none_is_not_found_and_opens_no_path(shelf: Shelf, name: str) -> None:
+    with pytest.raises(BundleNotFoundError, match="no model is called"):
+        shelf.cache.get(name)
+    assert shelf.loaded == []
+
+
+def test_a_bundle_that_is_elsewhere_is_told_with_the_folder(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.aliases["champion"] = "d" * 64
+    with pytest.raises(BundleNotFoundError, match=str(tmp_path)):
+        shelf.cache.get("champion")
+
+
+def test_a_model_that_fails_to_load_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / A).mkdir()
+
+    def fail(path: Path) -> str:
+        raise BundleCorruptError(path.name)
+
+    cache = ModelCache(tmp_path, lambda name: None, fail)
+    for _ in range(2):
+        with pytest.raises(BundleCorruptError):
+            cache.get(A)

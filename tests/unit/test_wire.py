@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from ledger import wire
+from ledger.failures import Failure, FailureCode, JobRefused
+from ledger.jobs import MAX_FIGHTS, MAX_PAYLOAD_BYTES, CheckHealth, MemberWeights, PredictCard, TrainEnsemble
+from ledger.reports import HealthReport
+
+
+def fight(**fields: Any) -> dict[str, Any]:
+    return {"id": "1", "fighters": [{"name": "Ana"}, {"name": "Bea"}]} | fields
+
+
+def card(*fights: dict[str, Any], **fields: Any) -> bytes:
+    job = {"kind": "predict_card", "card_id": "c", "event_start": "2099-01-01T00:00:00Z", "fights": fights or [fight()]}
+    return json.dumps(job | fields).encode()
+
+
+def quoted(ana: Any, bea: Any = 2.0, **fields: Any) -> bytes:
+    return card(fight(quotes=[{"bookmaker": "B", "prices": {"Ana": ana, "Bea": bea}} | fields]))
+
+
+def refusal(payload: bytes) -> Failure:
+    with pytest.raises(JobRefused) as caught:
+        wire.decode_job(payload)
+    return caught.value.failure
+
+
+def test_a_card_is_read() -> None:
+    job = wire.decode_job(card(fight(title_bout=True), deadline="2099-01-02T01:00:00+01:00"))
+    assert isinstance(job, PredictCard)
+    assert job.deadline == datetime(2099, 1, 2, tzinfo=UTC)
+    assert [fighter.name for fighter in job.fights[0].fighters] == ["Ana", "Bea"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        (b"", "not valid JSON"),
+        (b"\x00\xff\xfe", "not valid JSON"),
+        (b"\x80\x04\x95\x10", "not valid JSON"),
+        (b'{"kind": "check_health"', "not valid JSON"),
+        (b"[1, 2]", "Expected `object`"),
+        (b"null", "Expected `object`"),
+        (b'{"kind": "check_health", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion"),
+        (b'{"kind": "check_health", "nonce": "\xff"}', "utf-8"),
+        (b'{"nonce": "x"}', "kind"),
+        (b'{"kind": "launch"}', "launch"),
+        (card(event_start="2099-01-01T00:00:00"), "event_start"),
+        (card(event_start="tomorrow"), "event_start"),
+        (card(fight(fighters=[{"name": "Ana"}])), "fighters"),
+        (card(fight(fighters=[{"name": ""}, {"name": "Bea"}])), "name"),
+        (card(fight(fighters=[{"name": "Ana"}, {"name": "ANA"}])), "against oneself"),
+        (card(fight(), fight()), "'1' stands twice"),
+        (card(fight(fighters=[{"name": n, "corner": "red"} for n in "ab"])), "both fighters have the red corner"),
+        (card(fight(scheduled_rounds=4)), "scheduled_rounds"),
+        (card(intervals={"levels": [1.0]}), "levels"),
+        (card(intervals={"levels": []}), "levels"),
+        (quoted(-150), "prices"),
+        (quoted(1.0), "prices"),
+        (quoted(1002), "prices"),
+        (quoted("2.0"), "prices"),
+        (quoted(float("nan")), "not valid JSON"),
+        (quoted(float("inf")), "not valid JSON"),
+        (quoted(2.0).replace(b'"Bea": 2.0', b'"Bea": 1e999'), "out of range"),
+        (quoted(2.0).replace(b'"Bea": 2.0', b'"Cleo": 2.0'), "B prices ['Ana', 'Cleo']"),
+        (quoted(2.0, as_of="2099-01-01"), "as_of"),
+        (b'{"kind": "train_ensemble", "data": ""}', "data"),
+        (b'{"kind": "train_ensemble", "data": "d", "seed": -1}', "seed"),
+        (b'{"kind": "train_ensemble", "data": "d", "data_digest": "ab"}', "data_digest"),
+        (b'{"kind": "train_ensemble", "data": "d", "model_weights": {"forest": 1}}', "forest"),
+    ],
+)
+def test_what_cannot_be_a_job_is_refused_and_named(payload: bytes, named: str) -> None:
+    failure = refusal(payload)
+    assert failure.code is FailureCode.INVALID_INPUT
+    assert named in failure.message
+    assert not failure.retryable
+
+
+def test_weights_that_do_not_sum_to_one_are_refused_with_their_sum() -> None:
+    weights = {"random_forest": 0.4, "xgboost": 0.3, "neural_network": 0.2}
+    payload = json.dumps({"kind": "train_ensemble", "data": "d", "model_weights": weights}).encode()
+    assert "0.9" in refusal(payload).message
+
+
+def test_weights_that_sum_to_one_but_for_rounding_are_taken() -> None:
+    weights = MemberWeights(random_forest=0.1, xgboost=0.2, neural_network=0.7)
+    wire.check_job(TrainEnsemble(data="d", model_weights=weights))
+
+
+@pytest.mark.parametrize("version", [0, 2, 10**30])
+def test_another_schema_version_is_refused_before_anything_else(version: int) -> None:
+    failure = refusal(json.dumps({"kind": "of_tomorrow", "schema_version": version, "fights": 7}).encode())
+    assert failure.code is FailureCode.UNSUPPORTED_SCHEMA
+    assert str(version) in failure.message
+
+
+def test_ten_megabytes_are_refused_with_figures() -> None:
+    failure = refusal(b" " * 10_000_000)
+    assert failure.details == {"bytes": 10_000_000, "limit_bytes": MAX_PAYLOAD_BYTES}
+    assert "10,000,000" in failure.message
+
+
+def test_five_hundred_fights_are_too_many() -> None:
+    assert "fights" in refusal(card(*(fight(id=str(number)) for number in range(500)))).message
+    wire.decode_job(card(*(fight(id=str(number)) for number in range(MAX_FIGHTS))))
+
+
+def test_an_event_in_the_past_can_be_read() -> None:
+    """Whether it is too late is a question to the server's clock, at submit."""
+    job = wire.decode_job(card(event_start="1999-01-01T00:00:00Z"))
+    assert isinstance(job, PredictCard)
+    assert job.event_start.year == 1999
+
+
+def test_fields_of_tomorrow_are_ignored() -> None:
+    plain = wire.decode_job(card())
+    assert wire.decode_job(card(fight(mood={"deep": [1]}), weather="fine")) == plain
+
+
+def test_what_is_written_does_not_depend_on_the_order_it_came_in() -> None:
+    one, other = quoted(1.5), quoted(1.5).replace(b'"Ana": 1.5, "Bea": 2.0', b'"Bea": 2.0, "Ana": 1.5')
+    assert one != other
+    payloads = {wire.encode(wire.decode_job(payload)) for payload in (one, other)}
+    assert len(payloads) == 1
+    keys = list(json.loads(payloads.pop()))
+    assert keys == sorted(keys)
+
+
+def test_the_digest_is_of_the_content() -> None:
+    digest = wire.content_digest(wire.encode(CheckHealth(nonce="a")))
+    assert len(digest) == 32
+    assert digest == wire.content_digest(wire.encode(CheckHealth(nonce="a")))
+    assert digest != wire.content_digest(wire.encode(CheckHealth(nonce="b")))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_without_a_word_in_json_do_not_travel(number: float) -> None:
+    for value, path in [
+        (HealthReport(status="healthy", checks=(), memory_mb=number), "memory_mb"),
+        (Failure(code=FailureCode.INTERNAL, message="m", details={"a": [1.0, {"b": number}]}), r"details\.a\[1\]\.b"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{path} is"):
+            wire.encode(value)
+
+
+def test_reports_and_failures_round_trip() -> None:
+    report = HealthReport(status="healthy", checks=(), memory_mb=0.1 + 0.2)
+    assert wire.decode_report(wire.encode(report)) == report
+    failure = Failure(code=FailureCode.STALE_ODDS, message="old", retryable=True, details={"age_seconds": 1e-7})
+    assert wire.decode_failure(wire.encode(failure)) == failure
+    with pytest.raises(msgspec.DecodeError):
+        wire.decode_failure(b'{"code": "of_tomorrow", "message": "m"}')

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+
+from ledger.book import Claim
+from ledger.outcomes import State
+from workers.logs import SharedRotatingFile, canonical_line, configure, outcome_of_loss
+from workers.settings import WorkerSettings
+
+SUBMITTED = datetime(2026, 1, 1, tzinfo=UTC)
+CLAIM = Claim(
+    job_id="j1",
+    kind="check_health",
+    payload=b'{"secret": "hush"}',
+    attempt=2,
+    fence=7,
+    queue="predict",
+    time_limit_seconds=60.0,
+    submitted_at=SUBMITTED,
+    claimed_at=SUBMITTED + timedelta(seconds=1.5),
+    deadline=None,
+    correlation_id=None,
+)
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield root
+    for handler in root.handlers:
+        handler.close()
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def test_the_line_holds_all_there_is_to_say_and_nothing_of_the_payload() -> None:
+    line = canonical_line(CLAIM, "succeeded", queue_wait=timedelta(seconds=1.5), run_seconds=0.123456, model="abc")
+    assert line == {
+        "job_id": "j1",
+        "kind": "check_health",
+        "attempt": 2,
+        "outcome": "succeeded",
+        "model": "abc",
+        "queue_wait_seconds": 1.5,
+        "run_seconds": 0.1235,
+    }
+
+
+def test_what_is_not_known_is_absent() -> None:
+    line = canonical_line(CLAIM, "released", queue_wait=None, run_seconds=None, model=None)
+    assert set(line) == {"job_id", "kind", "attempt", "outcome"}
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"), [(None, "refused"), (State.QUEUED, "requeued"), (State.FAILED, "worker_lost")]
+)
+def test_how_a_lost_attempt_is_called(state: State | None, outcome: str) -> None:
+    assert outcome_of_loss(state) == outcome
+
+
+def test_own_and_foreign_lines_are_json_on_the_error_stream_and_in_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], root_logger: logging.Logger
+) -> None:
+    path = tmp_path / "logs" / "worker.log"
+    configure(WorkerSettings(log_file=path))
+    structlog.get_logger("cornerman").info("job", job_id="j1")
+    logging.getLogger("celery.anything").error("went %s", "wrong")
+    logging.getLogger("celery.app.trace").info("chatter")
+    for text in (capsys.readouterr().err, path.read_text()):
+        own, foreign = (json.loads(line) for line in text.splitlines())
+        assert (own["event"], own["job_id"], own["level"]) == ("job", "j1", "info")
+        assert (foreign["event"], foreign["level"]) == ("went wrong", "error")
+
+
+def test_the_file_is_rotated_once_for_all_who_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "worker.log"
+    writers = [SharedRotatingFile(path, limit_bytes=10, kept=2) for _ in range(2)]
+    for number in range(8):
+        record = logging.LogRecord("n", logging.INFO, "p", 1, f"line {number} ", None, None)
+        writers[number % 2].emit(record)
+    for writer in writers:
+        writer.close()
+    # Each line but the last of a file fits in front of the limit: two a file, oldest dropped.
+    assert [file.read_text().split() for file in sorted(tmp_path.glob("worker.log*")) if file.suffix != ".lock"] == [
+        ["line", "6", "line", "7"],
+        ["line", "4", "line", "5"],
+        ["line", "2", "line", "3"],
+    ]
+
+
+def test_without_old_files_the_full_one_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "worker.log"
+    writer = SharedRotatingFile(path, limit_bytes=1, kept=0)
+    for number in range(2):
+        writer.emit(logging.LogRecord("n", logging.INFO, "p", 1, f"line {number}", None, None))
+    writer.close()
+    assert path.read_text() == "line 1\n"

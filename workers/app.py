@@ -1,0 +1,148 @@
+"""The composition root of a pool: settings and handlers in, a Celery app out.
+
+Celery does what it is good at: forking children, replacing those that died, routing, warm shutdown. The state of
+jobs, their limits and their retries are the ledger's and the guard's, so what Celery has for the same is off.
+
+`celery -A workers.app worker -Q predict --without-gossip --without-mingle` finds `app` here. It is made on first use,
+because nothing happens at import.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from celery import Celery, bootsteps, signals
+from celery.worker import state
+from kombu import Queue
+
+from ledger.claims import QUEUES
+from workers import logs
+from workers.doorbell import Doorbell
+from workers.guard import Guard
+from workers.handlers import HANDLERS, Registry, warm_up
+from workers.pool import Pool
+from workers.settings import WorkerSettings
+from workers.transport import TASK, put_aside
+
+CANNOT_START = 70  # as in sysexits.h: EX_SOFTWARE
+
+# Read by the numeric libraries when they are loaded. A child is one unit of concurrency; training raises its own.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
+    """Return the app of one pool; a process has one."""
+    pool = Pool(settings, handlers)
+    app = Celery("cornerman", set_as_current=False)
+    app.conf.update(configuration(settings))
+    doorbell = Doorbell(pool)
+
+    # Without a result: the ledger keeps the outcomes, and nobody waits for a doorbell.
+    @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # celery ships no types
+    def answer_doorbell(queue: str) -> None:
+        doorbell.answer(queue)
+
+    app.steps["worker"].add(_guard_step(pool))
+    signals.setup_logging.connect(lambda **_: logs.configure(settings), weak=False)
+    signals.worker_process_init.connect(lambda **_: _start_child(app, pool), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: pool.board.close(), weak=False)
+    return app
+
+
+def configuration(settings: WorkerSettings) -> dict[str, Any]:
+    """Return every Celery option that differs from its default, with the reason."""
+    return {
+        # Doorbells instead of messages; see the transport. The URL is only for Celery's log: no password in it.
+        "broker_transport": "workers.transport:Transport",
+        "broker_url": _shown_url(settings.ledger.redis_url),
+        "broker_transport_options": {"ledger_settings": settings.ledger, "put_aside": put_aside(settings.ledger)},
+        # A pool that starts before its server waits for it.
+        "broker_connection_retry_on_startup": True,
+        # For ever: the guard goes on meanwhile, and the supervisor cannot bring the server back sooner.
+        "broker_connection_max_retries": None,
+        # Only the ledger's queues; a name that is none of them is an error, not a new queue.
+        "task_queues": [Queue(name, routing_key=name) for name in QUEUES],
+        "task_default_queue": QUEUES[0],
+        "task_create_missing_queues": False,
+        # A doorbell taken beyond what the children can answer is one that another pool does not hear.
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        # With nothing prefetched there is nothing to reduce after a reconnect.
+        "worker_enable_prefetch_count_reduction": False,
+        # A job outlives a broken connection, late acknowledgements there are none: this only stops a warning about it.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
+        # Otherwise whoever can write to the server could shut the pool down.
+        "worker_enable_remote_control": False,
+        # Children import the engine before they report for work, which takes seconds; more on a busy machine.
+        "worker_proc_alive_timeout": 120.0,
+        # Logs are configured in `workers.logs`.
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        # A doorbell has a queue's name in it and nothing else.
+        "accept_content": ["json"],
+        "worker_concurrency": settings.concurrency or None,
+    }
+
+
+def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
+    class GuardStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
+        """Starts the guard with the worker, and leaves it running until the process ends."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, worker: Any) -> None:
+            Guard(pool, list(worker.app.amqp.queues.consume_from)).start()
+
+        def stop(self, worker: Any) -> None:
+            """Leave the guard running, which children that finish their jobs need; say why the pool ends."""
+            if pool.board.broken:
+                worker.exitcode = CANNOT_START
+
+        def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+            """Look after the children from the main thread too, in step with the guard."""
+            hub.call_repeatedly(pool.settings.guard_seconds, self._maintain, worker)
+
+        def _maintain(self, worker: Any) -> None:
+            # Celery looks for a dead child when its pipe closes, which is a moment too early, and then after 5 s.
+            worker.pool.maintain_pool()
+            if pool.board.broken and not pool.board.closing:
+                pool.board.close()
+                state.should_stop = True  # a warm shutdown, as Celery's own signal handlers ask for it
+
+    return GuardStep
+
+
+def _start_child(app: Celery, pool: Pool) -> None:
+    """Prepare a child that was just forked. If it cannot start, its pool ends: the next child would fare no better."""
+    try:
+        os.environ.update(dict.fromkeys(_THREADS, "1"))
+        if limit_mb := pool.settings.memory_limit_mb:
+            # What is beyond it becomes a MemoryError, which is an outcome; the kernel's killer would be a crash.
+            resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
+        pool.board.enter()
+        warm_up(app.amqp.queues.consume_from, pool.handlers)
+    except Exception as error:
+        structlog.get_logger("cornerman").exception("the child cannot start")
+        pool.board.report_broken()
+        raise SystemExit(1) from error
+
+
+def _shown_url(redis_url: str | None) -> str:
+    parts = urlsplit(redis_url or "")
+    return f"redis://{parts.hostname or 'localhost'}:{parts.port or 6379}"
+
+
+@cache
+def _default_app() -> Celery:
+    return create_app(WorkerSettings.from_env().located(), HANDLERS)
+
+
+def __getattr__(name: str) -> Celery:
+    if name == "app":
+        return _default_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

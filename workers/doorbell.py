@@ -1,0 +1,76 @@
+"""What a child does when the doorbell rings: claim, run, and claim again while there is work.
+
+A doorbell says only that there is work in a queue; which, the ledger decides when it is claimed. So a doorbell too
+many finds nothing, and one that got lost is rung again by the guard.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections import deque
+from contextlib import suppress
+from functools import cached_property, partial
+
+import structlog
+
+from ledger.book import Claim, Ledger
+from ledger.failures import LedgerUnavailable
+from workers.execution import Execution, Terminated
+from workers.models import ModelCache, load_manager
+from workers.pool import Pool
+
+# Training takes a child, and its time limit, for itself.
+_CLAIMED_ALONE = ("train",)
+
+
+class Doorbell:
+    """One child's way to the ledger. It is opened with the first doorbell: connections must not be forked."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def answer(self, queue: str) -> None:
+        """Work off a queue until it is empty, the pool is closing, or `drain_seconds` are over."""
+        signal.signal(signal.SIGTERM, _leave)  # only now: billiard sets its own when the child is ready
+        until_seconds = time.monotonic() + self._pool.settings.drain_seconds
+        most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
+        # One at first, so that what came together is shared among the children; more only in a backlog.
+        limit = 1
+        while not self._pool.board.closing:
+            try:
+                claims = self._ledger.claim(queue, self._pool.owner(os.getpid()), limit)
+            except LedgerUnavailable as unavailable:
+                structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
+                return
+            self._work_off(claims)
+            if not claims or time.monotonic() >= until_seconds:
+                return
+            limit = min(2 * limit, most)
+
+    def _work_off(self, claims: list[Claim]) -> None:
+        waiting = deque(claims)
+        try:
+            while waiting and not self._pool.board.closing:
+                self._execution.run(waiting.popleft())
+        finally:
+            for claim in waiting:
+                with suppress(LedgerUnavailable):  # the guard gives back what an idle or dead child holds
+                    self._ledger.release(claim)
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        return Ledger.connect(self._pool.settings.ledger)
+
+    @cached_property
+    def _execution(self) -> Execution:
+        settings = self._pool.settings
+        load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
+        models = ModelCache(settings.models_folder, self._ledger.resolve_alias, load, settings.cached_models)
+        return Execution(self._pool, self._ledger, models)
+
+
+def _leave(signum: int, frame: object) -> None:
+    raise Terminated(0)

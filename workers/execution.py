@@ -1,0 +1,134 @@
+"""Running one claim: decode, handle, settle, log.
+
+How an attempt ends:
+
+    the handler returns a report             settled: `succeeded`
+    it raises anything, MemoryError too      settled: the typed failure; the child lives on
+    its report holds a NaN                   settled: `internal`
+    the ledger goes away under it            handed back, at the same attempt
+    the claim is no longer ours              left alone
+    the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends
+    the handler ends the process             lost: the attempt counts; the child ends
+    the process dies, or its time is up      the guard's business
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+
+from ledger import wire
+from ledger.book import Claim, Ledger
+from ledger.failures import Failure, LedgerUnavailable
+from ledger.jobs import Job
+from ledger.reports import Report
+from workers.context import ClaimLostError, JobContext
+from workers.failures import failure_of
+from workers.handlers import handler_of
+from workers.logs import canonical_line, outcome_of_loss, peak_memory_mb
+from workers.models import ModelCache
+from workers.pool import Pool
+
+_LONGEST_PAUSE_SECONDS = 1.0
+
+Answer = TypeVar("Answer")
+
+
+class Terminated(SystemExit):
+    """The child was told to stop. Unlike another SystemExit it says nothing against the job at hand."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended; `leaving` is the exception with which the child is on its way out."""
+
+    outcome: str
+    model: str | None = None
+    leaving: BaseException | None = None
+
+
+class Execution:
+    """Runs the claims of one child."""
+
+    def __init__(self, pool: Pool, ledger: Ledger, models: ModelCache[Any]) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._models = models
+        self._log = structlog.get_logger("cornerman")
+
+    def run(self, claim: Claim) -> None:
+        """Bring a claim to its end. Raises only SystemExit and KeyboardInterrupt, when the claim is off our hands."""
+        started_seconds = time.monotonic()
+        self._pool.board.begin(claim.job_id, claim.fence, claim.time_limit_seconds)
+        try:
+            ending = self._attempt(claim, started_seconds)
+        finally:
+            self._pool.board.end()
+        line = canonical_line(
+            claim,
+            ending.outcome,
+            queue_wait=claim.claimed_at - claim.submitted_at,
+            run_seconds=time.monotonic() - started_seconds,
+            model=ending.model,
+        )
+        self._log.info("job", **line, peak_memory_mb=peak_memory_mb())
+        if ending.leaving is not None:
+            raise ending.leaving
+
+    def _attempt(self, claim: Claim, started_seconds: float) -> Ending:
+        model: str | None = None
+        try:
+            job = wire.decode_job(claim.payload)
+            model = getattr(job, "model", None)
+            report = self._handle(job, claim, started_seconds)
+            return Ending(self._settle(claim, report), getattr(report, "model", None) or model)
+        except ClaimLostError:
+            return Ending("refused", model)
+        except LedgerUnavailable:
+            return self._hand_back(claim)
+        except Terminated as leaving:
+            return self._hand_back(claim, leaving)
+        except (SystemExit, KeyboardInterrupt) as leaving:
+            state = insist(lambda: self._ledger.lose(claim.job_id, claim.fence))
+            return Ending(outcome_of_loss(state), model, leaving)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises must become an outcome
+            if isinstance(error, MemoryError):
+                self._models.clear()  # they may be what fills the child
+            return Ending(self._settle(claim, failure_of(error)), model)
+
+    def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Report:
+        context = JobContext(claim, self._pool.settings, self._ledger, self._models, started_seconds)
+        report = handler_of(claim.kind, self._pool.handlers)(job, context)
+        if not isinstance(report, Report):
+            raise TypeError(f"the handler of {claim.kind} returned {type(report).__name__}, which is no report")
+        return report
+
+    def _settle(self, claim: Claim, result: Report | Failure) -> str:
+        if not insist(lambda: self._ledger.settle(claim, result)):
+            return "refused"
+        if isinstance(result, Failure):
+            return result.code.value
+        if claim.deadline is None or datetime.now(UTC) < claim.deadline:
+            return "succeeded"
+        return insist(lambda: self._ledger.status(claim.job_id)).state.value  # it may have come too late
+
+    def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
+        released = insist(lambda: self._ledger.release(claim))
+        return Ending("released" if released else "refused", leaving=leaving)
+
+
+def insist(tell: Callable[[], Answer]) -> Answer:
+    """Tell the ledger something until it answers: told twice is told once, and the guard ends what waits too long."""
+    pause_seconds = 0.05
+    while True:
+        try:
+            return tell()
+        except LedgerUnavailable as unavailable:
+            structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
+            time.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,60 @@
+"""From an exception to the typed failure that a caller can act on.
+
+The table is searched from the top, so the special stands before the general. What is not in it is a fault of ours and
+becomes `internal`.
+"""
+
+from __future__ import annotations
+
+from engine.errors import (
+    AmbiguousFighterError,
+    BootstrapError,
+    BundleError,
+    BundleNotFoundError,
+    TrainingError,
+    TrainingTimeoutError,
+    UnknownFighterError,
+    ValidationError,
+)
+from ledger.failures import Failure, FailureCode, JobRefused
+
+MAX_MESSAGE_CHARACTERS = 2000
+
+# Error, its code, and whether the same job may succeed later: on another pool, or after someone has acted.
+_CODES: tuple[tuple[type[BaseException], FailureCode, bool], ...] = (
+    (UnknownFighterError, FailureCode.UNKNOWN_FIGHTER, False),
+    (AmbiguousFighterError, FailureCode.UNKNOWN_FIGHTER, False),
+    (ValidationError, FailureCode.INVALID_INPUT, False),
+    (BundleNotFoundError, FailureCode.MODEL_NOT_FOUND, True),
+    (BundleError, FailureCode.MODEL_CORRUPT, False),
+    (BootstrapError, FailureCode.BOOTSTRAP_FAILED, False),
+    (TrainingTimeoutError, FailureCode.TIME_LIMIT_EXCEEDED, True),
+    (TrainingError, FailureCode.TRAINING_FAILED, False),
+    (MemoryError, FailureCode.MEMORY_LIMIT_EXCEEDED, True),
+)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return the failure that stands for an error which a handler raised."""
+    if isinstance(error, JobRefused):
+        return error.failure
+    for kind, code, retryable in _CODES:
+        if isinstance(error, kind):
+            return Failure(code=code, message=_message(error), retryable=retryable)
+    return Failure(code=FailureCode.INTERNAL, message=f"{type(error).__name__}: {_message(error)}")
+
+
+def timed_out(limit_seconds: float) -> Failure:
+    """Return the failure of a job whose child was killed for running over its limit."""
+    return Failure(
+        code=FailureCode.TIME_LIMIT_EXCEEDED,
+        message=f"the job ran longer than its limit of {limit_seconds:g} s and was stopped: ask for less at once",
+        retryable=True,
+        details={"limit_seconds": limit_seconds},
+    )
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, MemoryError) and not str(error):
+        return "the child ran into its memory limit: send fewer fights a card, or raise CORNERMAN_MEMORY_LIMIT_MB"
+    return (str(error) or "no message")[:MAX_MESSAGE_CHARACTERS]

@@ -1,0 +1,197 @@
+"""The guard of a pool: a thread in the main process that keeps the ledger true to what the children do.
+
+Every quarter of a second it renews the leases of jobs that live children run, kills children that are over their limit
+or run what was cancelled, and gives back, charges or settles what dead ones held. Now and then it puts the ledger right
+(`reap`) and says that the pool is alive. It is a thread, and not a timer of Celery's event loop, because that
+stands still while the broker reconnects and ends before the last children do. What to do is decided in
+`workers.decisions`; here are the senses and the hands.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Sequence, Set
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import structlog
+
+from ledger.book import Held, Ledger
+from ledger.failures import LedgerUnavailable
+from workers.board import token_of
+from workers.decisions import Child, Verdict, overtime, strays, verdict
+from workers.failures import timed_out
+from workers.logs import canonical_line, outcome_of_loss
+from workers.pool import Pool
+
+_ANNOUNCEMENTS_MISSED = 4  # so many may fail before a pool counts as gone
+
+
+class Guard:
+    """Looks after one pool."""
+
+    def __init__(self, pool: Pool, queues: Sequence[str]) -> None:
+        self._pool = pool
+        self._queues = sorted(queues)
+        self._log = structlog.get_logger("cornerman.guard")
+        self._ledger: Ledger | None = None
+        self._idle_since: dict[int, float] = {}
+        self._held_since: dict[bytes, float] = {}
+        self._timed_out: set[bytes] = set()
+        self._strays: set[tuple[int, bytes]] = set()
+        self._closing_since: float | None = None
+        self._announced_seconds = -float("inf")
+
+    def start(self) -> None:
+        """Go on for as long as the process lives: its last work is to hand back what unfinished children hold."""
+        threading.Thread(target=self._run, name="guard", daemon=True).start()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                self.look()
+            except LedgerUnavailable as unavailable:
+                self._log.warning("ledger unavailable", error=str(unavailable))
+            except Exception:  # noqa: BLE001 - without its guard a pool would hold jobs for ever: go on, loudly
+                self._log.exception("the guard stumbled")
+            pause.wait(self._pool.settings.guard_seconds)
+
+    def look(self) -> None:
+        """Look once at every child and every job that the pool holds. Raises LedgerUnavailable."""
+        now_seconds = time.monotonic()
+        children = {child.activity.pid: child for child in self._children(now_seconds)}
+        closing = self._finishing_is_over(now_seconds)
+        self._stop_overtime(children, now_seconds)
+        try:
+            self._tend(children, now_seconds, closing=closing)
+        finally:  # after their jobs were handed back, or else without
+            if closing:
+                self._stop_unfinished(children)
+
+    def _tend(self, children: dict[int, Child], now_seconds: float, *, closing: bool) -> None:
+        """Do what needs the ledger."""
+        if self._ledger is None:
+            self._ledger = Ledger.connect(self._pool.settings.ledger)
+        held = {token_of(job.job_id, job.fence): job for job in self._ledger.held_by(f"{self._pool.name}/")}
+        self._judge(self._ledger, held, children, now_seconds, closing)
+        self._timed_out &= held.keys()
+        self._stop_strays(held.keys(), children)
+        self._forget_dead(held.values(), children)
+        if now_seconds - self._announced_seconds >= self._pool.settings.announce_seconds:
+            self._announced_seconds = now_seconds
+            self._announce(self._ledger, children)
+        reaped = self._ledger.reap()
+        if reaped.requeued or reaped.lost or reaped.expired:
+            self._log.info("reaped", requeued=reaped.requeued, lost=reaped.lost, expired=reaped.expired)
+
+    def _children(self, now_seconds: float) -> list[Child]:
+        activities = self._pool.board.children()
+        self._idle_since = {
+            activity.pid: self._idle_since.get(activity.pid, now_seconds)
+            for activity in activities
+            if not activity.token
+        }
+        return [
+            Child(activity, _lives(activity.pid), now_seconds - self._idle_since.get(activity.pid, now_seconds))
+            for activity in activities
+        ]
+
+    def _stop_overtime(self, children: dict[int, Child], now_seconds: float) -> None:
+        """Kill who is over the limit. Needs no ledger, and works inside a long C call too."""
+        for child in children.values():
+            if child.alive and overtime(child.activity, now_seconds):
+                self._timed_out.add(child.activity.token)
+                self._kill(child.activity.pid, "time limit")
+
+    def _stop_unfinished(self, children: dict[int, Child]) -> None:
+        for child in children.values():
+            if child.alive and child.activity.token:
+                self._kill(child.activity.pid, "the pool is closing")
+
+    def _judge(
+        self, ledger: Ledger, held: dict[bytes, Held], children: dict[int, Child], now_seconds: float, closing: bool
+    ) -> None:
+        kept = []
+        self._held_since = {token: self._held_since.get(token, now_seconds) for token in held}
+        for token, job in held.items():
+            child = children.get(_pid_of(job))
+            held_seconds = now_seconds - self._held_since[token]
+            match verdict(token, child, held_seconds=held_seconds, timed_out=self._timed_out, closing=closing):
+                case Verdict.KEEP:
+                    kept.append((job.job_id, job.fence))
+                    continue
+                case Verdict.TIME_OUT:
+                    failure = timed_out(job.time_limit_seconds)
+                    outcome = failure.code.value if ledger.settle(job, failure) else "refused"
+                case Verdict.LOSE:
+                    outcome = outcome_of_loss(ledger.lose(job.job_id, job.fence))
+                case Verdict.GIVE_BACK:
+                    outcome = "released" if ledger.release(job) else "refused"
+            ran = child.activity if child is not None and child.activity.token == token else None
+            run_seconds = None if ran is None else now_seconds - ran.started_seconds
+            line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None)
+            self._log.info("job", **line)
+        ledger.renew(kept)
+
+    def _stop_strays(self, held: Set[bytes], children: dict[int, Child]) -> None:
+        found = strays(children.values(), held)
+        for pid, _ in found & self._strays:
+            self._kill(pid, "its job was cancelled or its lease ran out")
+        self._strays = found
+
+    def _forget_dead(self, held: Iterable[Held], children: dict[int, Child]) -> None:
+        holding = {_pid_of(job) for job in held}
+        for pid, child in children.items():
+            if not child.alive and pid not in holding:
+                self._pool.board.forget(pid)
+
+    def _finishing_is_over(self, now_seconds: float) -> bool:
+        if not self._pool.board.closing:
+            return False
+        if self._closing_since is None:
+            self._closing_since = now_seconds
+        return now_seconds - self._closing_since >= self._pool.settings.finish_seconds
+
+    def _announce(self, ledger: Ledger, children: dict[int, Child]) -> None:
+        living = [pid for pid, child in children.items() if child.alive]
+        info: dict[str, Any] = {
+            "node": self._pool.settings.node_name,
+            "pid": os.getpid(),
+            "queues": self._queues,
+            "children": len(living),
+            "busy": sum(bool(children[pid].activity.token) for pid in living),
+            "closing": self._pool.board.closing,
+            "memory_mb": round(sum(_memory_mb(pid) for pid in [os.getpid(), *living]), 1),
+        }
+        patience_seconds = _ANNOUNCEMENTS_MISSED * self._pool.settings.announce_seconds
+        ledger.announce_pool(self._pool.name, info, patience_seconds)
+
+    def _kill(self, pid: int, reason: str) -> None:
+        self._log.warning("child killed", child=pid, reason=reason)
+        with suppress(ProcessLookupError):  # it went by itself
+            os.kill(pid, signal.SIGKILL)
+
+
+def _pid_of(job: Held) -> int:
+    return int(job.owner.rpartition("/")[2])
+
+
+def _lives(pid: int) -> bool:
+    """Whether a child runs: not gone, not a zombie, and not a stranger who was given its number."""
+    try:
+        process = psutil.Process(pid)
+        return process.ppid() == os.getpid() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _memory_mb(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).memory_info().rss / 2**20)
+    except psutil.NoSuchProcess:
+        return 0.0

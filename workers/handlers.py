@@ -1,0 +1,43 @@
+"""Which function answers which kind of job.
+
+The functions are named, not imported: the engine takes seconds and memory to import, which only the children are to
+pay, and only those that need it.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from ledger.jobs import ROUTES
+from ledger.reports import Report
+from workers.context import JobContext
+
+Handler = Callable[[Any, JobContext], Report]
+"""Answers a job of its kind. What it raises becomes a typed failure."""
+
+Registry = Mapping[str, str | Handler]
+"""Handlers by kind: the function itself, or its name as `module:function`."""
+
+HANDLERS: Registry = {
+    "predict_card": "workers.predict:predict_card",
+    "check_health": "workers.health:check_health",
+    "train_ensemble": "workers.train:train",
+}
+
+
+def handler_of(kind: str, registry: Registry) -> Handler:
+    """Return the handler of a kind, importing it where that is still to do. Raises LookupError for want of one."""
+    if kind not in registry:
+        raise LookupError(f"this pool has no handler for {kind}")
+    handler = registry[kind]
+    return cast("Handler", pkgutil.resolve_name(handler)) if isinstance(handler, str) else handler
+
+
+def warm_up(queues: Iterable[str], registry: Registry) -> None:
+    """Import what jobs of these queues need, so that the first of them need not wait for it."""
+    wanted = set(queues)
+    for kind, route in ROUTES.items():
+        if route.queue in wanted and kind in registry:
+            handler_of(kind, registry)

@@ -1,0 +1,129 @@
+"""Logs as JSON lines, on the standard error and, if wanted, in a rotating file.
+
+Every attempt at a job ends with one canonical line that holds all there is to say of it. Payloads, prices and secrets
+are never logged. Celery's own lines pass through the same formatter.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import logging
+import logging.handlers
+import resource
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import billiard.util
+import structlog
+
+from ledger.book import Claim, Held
+from ledger.outcomes import State
+from workers.settings import WorkerSettings
+
+# What the canonical line says better: that doorbells come and go, that children come, and that a doorbell was lost.
+_QUIETED = {
+    "celery.worker.strategy": logging.WARNING,
+    "celery.app.trace": logging.WARNING,
+    "multiprocessing": logging.WARNING,
+    "celery.worker.request": logging.CRITICAL,
+}
+
+
+def configure(settings: WorkerSettings) -> None:
+    """Send the logs of this process, and of the children that it will fork, where the settings say."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(allow=()),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+    )
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if settings.log_file is not None:
+        handlers.append(SharedRotatingFile(settings.log_file, settings.log_file_mb * 2**20, settings.log_files))
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    logging.basicConfig(handlers=handlers, level=settings.log_level, force=True)
+    billiard.util.get_logger().propagate = True  # which says how a child died, past every formatter
+    for name, level in _QUIETED.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def canonical_line(
+    claim: Claim | Held, outcome: str, *, queue_wait: timedelta | None, run_seconds: float | None, model: str | None
+) -> dict[str, Any]:
+    """Return what is logged of an attempt at a job.
+
+    `outcome` is `succeeded`, a failure's code, or what became of the claim: `released` (queued again, the attempt does
+    not count), `requeued` (it counts), `refused` (someone else's outcome stands). What is not known is absent.
+    """
+    line = {
+        "job_id": claim.job_id,
+        "kind": claim.kind,
+        "attempt": claim.attempt,
+        "outcome": outcome,
+        "model": model,
+        "correlation_id": claim.correlation_id if isinstance(claim, Claim) else None,
+        "queue_wait_seconds": None if queue_wait is None else round(queue_wait.total_seconds(), 4),
+        "run_seconds": None if run_seconds is None else round(run_seconds, 4),
+    }
+    return {name: value for name, value in line.items() if value is not None}
+
+
+def outcome_of_loss(state: State | None) -> str:
+    """Return how an attempt ended whose child was lost, from what the ledger made of it."""
+    if state is None:
+        return "refused"
+    return "requeued" if state is State.QUEUED else "worker_lost"
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory, in MiB, that this process has had in RAM since it began."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+class SharedRotatingFile(logging.handlers.WatchedFileHandler):
+    """A rotating file that several processes write: each line goes out whole, and one process rotates for all.
+
+    The standard library's rotating handler would have every child rotate by itself and lose the lines of the others.
+    """
+
+    def __init__(self, path: Path, limit_bytes: int, kept: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, encoding="utf-8", delay=True)
+        self._limit_bytes = limit_bytes
+        self._kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, after making room if the file is full."""
+        if self._full():
+            with open(f"{self.baseFilename}.lock", "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if self._full():  # nobody else was first
+                    self._rotate()
+        super().emit(record)  # follows the name to the new file
+
+    def _full(self) -> bool:
+        path = Path(self.baseFilename)
+        return path.exists() and path.stat().st_size >= self._limit_bytes
+
+    def _rotate(self) -> None:
+        names = [Path(self.baseFilename), *(Path(f"{self.baseFilename}.{n}") for n in range(1, self._kept + 1))]
+        if not self._kept:
+            names[0].unlink()
+        for younger, older in reversed(list(itertools.pairwise(names))):
+            if younger.exists():
+                younger.replace(older)

@@ -1,0 +1,87 @@
+"""The models that a child has open: a small cache by digest, so that a card need not load its model again.
+
+Bundles lie in `<models folder>/<digest>` and never change; a name is looked up in the ledger each time, because an
+alias may move on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from engine.errors import BundleNotFoundError
+
+if TYPE_CHECKING:
+    from engine.ensemble import ProductionEnsembleManager
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+Model = TypeVar("Model")
+
+
+class OpenModel(NamedTuple, Generic[Model]):
+    """A model with the digest of its bundle."""
+
+    digest: str
+    model: Model
+
+
+class ModelCache(Generic[Model]):
+    """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads."""
+
+    def __init__(
+        self, folder: Path, resolve_alias: Callable[[str], str | None], load: Callable[[Path], Model], capacity: int = 2
+    ) -> None:
+        self._folder = folder
+        self._resolve_alias = resolve_alias
+        self._load = load
+        self._capacity = capacity
+        self._opened: OrderedDict[str, Model] = OrderedDict()
+
+    def get(self, name: str) -> OpenModel[Model]:
+        """Return the model that an alias or digest names.
+
+        Raises BundleNotFoundError naming what is missing and what to do, BundleCorruptError from the loader, and
+        LedgerUnavailable.
+        """
+        digest = self.resolve(name)
+        if digest not in self._opened:
+            path = self._folder / digest
+            if not path.is_dir():
+                raise BundleNotFoundError(
+                    f"model {name!r} is bundle {digest[:12]}, which is not in {self._folder}: copy it there, or let "
+                    f"this pool share the folder of the pool that trained it"
+                )
+            # Room first, or memory would have to hold one model more than allowed.
+            while len(self._opened) >= self._capacity:
+                self._opened.popitem(last=False)
+            self._opened[digest] = self._load(path)
+        self._opened.move_to_end(digest)
+        return OpenModel(digest, self._opened[digest])
+
+    def clear(self) -> None:
+        """Close every model, to give their memory back."""
+        self._opened.clear()
+
+    def resolve(self, name: str) -> str:
+        """Return the digest of an alias or digest. Raises BundleNotFoundError for a name that nobody has given."""
+        digest = self._resolve_alias(name) or name
+        # Also keeps a name such as ../../etc from becoming a path.
+        if not _DIGEST.fullmatch(digest):
+            raise BundleNotFoundError(
+                f"no model is called {name!r}: train one, or see `cornerman models` for those that there are"
+            )
+        return digest
+
+
+def load_manager(folder: Path, *, max_memory_mb: float) -> ProductionEnsembleManager:
+    """Open a bundle, with one thread and no replicas: each job brings its own configuration. Raises BundleError."""
+    from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config  # children only: it is big
+
+    config = create_production_ensemble_config(bootstrap_samples=0, max_memory_mb=max_memory_mb, n_jobs=1)
+    manager = ProductionEnsembleManager(config)
+    manager.load_models(folder)
+    return manager

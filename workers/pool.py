@@ -1,0 +1,32 @@
+"""What the processes of one pool share from before they are forked."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+from workers.board import Board
+from workers.handlers import Registry
+from workers.settings import WorkerSettings
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Settings, handlers, the board, and the incarnation by which claims are told apart.
+
+    Process ids repeat in containers, and after a restart; the incarnation does not.
+    """
+
+    settings: WorkerSettings
+    handlers: Registry
+    board: Board = field(default_factory=Board)
+    incarnation: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def name(self) -> str:
+        """The pool's name, unique in the fleet and in time."""
+        return f"{self.settings.node_name}#{self.incarnation}"
+
+    def owner(self, pid: int) -> str:
+        """Return the name under which a child of this pool claims."""
+        return f"{self.name}/{pid}"

@@ -1,0 +1,89 @@
+"""How a pool of workers runs; every value can be set by an environment variable."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ledger.embedded import find_running
+from ledger.settings import LedgerSettings, variable
+
+
+def _setting(default: Any, meaning: str, *, zero: bool = False) -> Any:
+    return field(default=default, metadata={"help": meaning, "zero": zero})
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """Each field's meaning stands in its metadata; `ledger.settings.variable(field)` is the variable that sets it."""
+
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    data: Path = _setting(Path(".cornerman"), "folder of what is kept on this machine")  # noqa: RUF009 - it is a field
+    models: Path | None = _setting(None, "folder of the model bundles, by default `models` in the data folder")  # noqa: RUF009 - it is a field
+    node: str = _setting("", "name of this machine in claims and logs, unique in the fleet; by default the host's")
+    concurrency: int = _setting(0, "children of a pool; 0 means one a core to predict and one to train", zero=True)
+    memory_limit_mb: int = _setting(4096, "most memory of a child, 0 for no limit; what needs more fails", zero=True)
+    cached_models: int = _setting(2, "models that a child keeps open")
+    claim_limit: int = _setting(4, "most jobs that a predicting child claims at once; a training child claims one")
+    drain_seconds: float = _setting(1.0, "how long a child goes on claiming for one doorbell")
+    finish_seconds: float = _setting(5.0, "how long after SIGTERM a job may go on before it is handed back", zero=True)
+    guard_seconds: float = _setting(0.25, "how often the guard looks after children, leases and limits")
+    announce_seconds: float = _setting(2.0, "how often a pool says that it is alive")
+    log_level: str = _setting("INFO", "least level that is logged: DEBUG, INFO, WARNING, ERROR")
+    log_file: Path | None = _setting(None, "file that is logged to besides the standard error")  # noqa: RUF009 - it is a field
+    log_file_mb: int = _setting(50, "size at which the log file is rotated")
+    log_files: int = _setting(5, "rotated log files that are kept")
+
+    def __post_init__(self) -> None:
+        """Turn values away that could only fail later. Raises ValueError naming the variable."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, int | float) and not (value > 0 or (entry.metadata["zero"] and value == 0)):
+                raise ValueError(f"{variable(entry)} must be greater than 0, not {value}")
+        if self.log_level not in logging.getLevelNamesMapping():
+            raise ValueError(f"CORNERMAN_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}")
+        if any(character in " #/" for character in self.node):
+            raise ValueError(f"CORNERMAN_NODE must be without space, `#` and `/`, not {self.node!r}")
+
+    @property
+    def models_folder(self) -> Path:
+        """Where the bundles lie, each in a folder named by its digest."""
+        return self.models or self.data / "models"
+
+    @property
+    def node_name(self) -> str:
+        """Name of this machine."""
+        return self.node or socket.gethostname()
+
+    def located(self) -> Self:
+        """Return the settings with the server that runs for the data folder, where none is named."""
+        if self.ledger.redis_url is not None:
+            return self
+        return replace(self, ledger=replace(self.ledger, redis_url=find_running(self.data)))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings; an empty variable counts as absent. Raises ValueError naming the variable."""
+        source = os.environ if environ is None else environ
+        given: dict[str, Any] = {"ledger": LedgerSettings.from_env(source)}
+        for entry in fields(cls):
+            text = source.get(variable(entry), "").strip()
+            if text and entry.name != "ledger":
+                given[entry.name] = _convert(entry, text)
+        return cls(**given)
+
+
+def _convert(entry: Field[Any], text: str) -> Any:
+    if "Path" in str(entry.type):
+        return Path(text)
+    if not isinstance(entry.default, int | float):
+        return text
+    try:
+        return type(entry.default)(text)
+    except ValueError:
+        raise ValueError(f"{variable(entry)} must be a number, not {text!r}") from None

@@ -1,0 +1,125 @@
+"""A kombu transport that reads doorbells instead of messages.
+
+Whatever stands on the list, Celery is handed a message of our own making that says no more than "there is work in
+this queue". What a stranger writes there can therefore call no task, raise no limit, attach no callback and stop no
+consumption; an item that no ledger writes is put aside. A doorbell needs no acknowledgement: the ledger rings again
+for work that nobody claims. So there is no hash of unacknowledged messages and no visibility timeout, and the only
+keys in use are the ledger's own lists.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import structlog
+from kombu.transport import redis as stock
+
+from ledger.book import Ledger
+from ledger.failures import LedgerUnavailable
+from ledger.settings import LedgerSettings
+
+TASK = "cornerman.doorbell"
+_BELL = b"!"  # what the ledger's scripts push
+
+
+def message_for(queue: str) -> dict[str, Any]:
+    """Return the Celery message (protocol 2) that a doorbell of `queue` stands for."""
+    task_id = uuid.uuid4().hex
+    return {
+        "body": json.dumps([[queue], {}, {}]),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": {"task": TASK, "id": task_id, "lang": "py", "root_id": task_id, "parent_id": None},
+        "properties": {
+            "correlation_id": task_id,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "delivery_tag": task_id,
+        },
+    }
+
+
+def put_aside(settings: LedgerSettings) -> Callable[[str, bytes], None]:
+    """Return what keeps an odd item for a look. It must not stop consumption, so a failure is only logged."""
+
+    def keep(queue: str, item: bytes) -> None:
+        log = structlog.get_logger("cornerman")
+        log.warning("odd queue item put aside", queue=queue, bytes=len(item))
+        try:
+            ledger = Ledger.connect(settings)
+            ledger.quarantine(queue, item)
+            ledger.close()
+        except LedgerUnavailable as unavailable:
+            log.warning("odd queue item lost", queue=queue, error=str(unavailable))
+
+    return keep
+
+
+class _Client(redis.Redis):
+    """A client whose blocking pop answers with our own message."""
+
+    def __init__(self, *, on_pop: Callable[[bytes, bytes], tuple[str, str]], **options: Any) -> None:
+        super().__init__(**options)
+        self._on_pop = on_pop
+
+    def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+        return self._on_pop(*reply) if command_name == "BRPOP" and reply else reply
+
+
+class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
+    """A channel on the doorbells of one ledger."""
+
+    ack_emulation = False  # no hash of unacknowledged messages
+    priority_steps = (0,)  # the ledger knows what is urgent; one list a queue
+
+    from_transport_options = (*stock.Channel.from_transport_options, "ledger_settings", "put_aside")
+    ledger_settings: LedgerSettings
+    put_aside: Callable[[str, bytes], None]
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """Consume without acknowledgements, whatever the consumer asks for."""
+        return super().basic_consume(queue, True, *args, **kwargs)
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Do nothing: there is nothing to acknowledge."""
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Do nothing: the ledger rings again."""
+
+    def _queue_bind(self, *args: Any) -> None:
+        """Write no bindings: nothing is published through Celery."""
+
+    def _q_for_pri(self, queue: str, pri: int) -> str:
+        return f"{self._prefix}{queue}"
+
+    def _get_client(self) -> Callable[..., _Client]:
+        super()._get_client()  # checks redis-py's version
+        return functools.partial(_Client, on_pop=self._popped)
+
+    def _popped(self, key: bytes, item: bytes) -> tuple[str, str]:
+        queue = key.decode().removeprefix(self._prefix)
+        if item != _BELL:
+            self.put_aside(queue, item)
+        return queue, json.dumps(message_for(queue))
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        """Connect as the ledger does, from the same URL: kombu reads TLS and socket URLs differently."""
+        pool = redis.ConnectionPool.from_url(self.ledger_settings.redis_url or "", protocol=2)
+        self.connection_class = pool.connection_class
+        wrapped = super()._connparams(asynchronous)["connection_class"]
+        return {"db": 0, **pool.connection_kwargs, "connection_class": wrapped}
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.ledger_settings.namespace}:doorbell:"
+
+
+class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
+    """Redis as the place of doorbells; named in Celery's `broker_transport`."""
+
+    Channel = Channel
