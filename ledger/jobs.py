@@ -9,19 +9,24 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 SCHEMA_VERSION = 1
 MAX_PAYLOAD_BYTES = 1_000_000
 MAX_FIGHTS = 64
 
-Name = Annotated[str, Meta(min_length=1, max_length=120)]
+Name = Annotated[str, Meta(max_length=120, pattern=r"\S")]
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Price = Annotated[float, Meta(gt=1.0, le=1001.0)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Corner = Literal["red", "blue", "unknown"]
+
+
+def current_schema_version() -> int:
+    """The version that is written now. As a factory, not a default: defaults do not travel, and the version must."""
+    return SCHEMA_VERSION
 
 
 class Fighter(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,7 +99,7 @@ class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="predict_card"):
     """A fight card to be answered before `event_start`, or before `deadline` where that is given."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = field(default_factory=current_schema_version)
     card_id: Identifier
     event_start: Moment
     fights: Annotated[tuple[Fight, ...], Meta(min_length=1, max_length=MAX_FIGHTS)]
@@ -130,7 +135,7 @@ class TrainEnsemble(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     on or after `cutoff` are not seen. `alias` names the model when done.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = field(default_factory=current_schema_version)
     data: Annotated[str, Meta(min_length=1, max_length=4096)]
     data_digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
     matrix: MatrixColumns | None = None
@@ -151,7 +156,7 @@ class TrainEnsemble(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="check_health"):
     """Ask a worker to load the model, answer a dummy fight and report its memory."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = field(default_factory=current_schema_version)
     model: Identifier = "champion"
     nonce: Annotated[str, Meta(max_length=64)] = ""
     deadline: Moment | None = None

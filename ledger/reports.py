@@ -9,11 +9,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ledger.failures import Failure
-from ledger.jobs import SCHEMA_VERSION
-
+from ledger.jobs import current_schema_version
 
 IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile"]
 
@@ -113,7 +112,7 @@ class FightFailure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="card_report"):
     """The answer to a `PredictCard`: the model's digest, the last day of its data, and every fight in order."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = field(default_factory=current_schema_version)
     card_id: str
     model: str
     data_cutoff: date
@@ -123,7 +122,7 @@ class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="training_report"):
     """The answer to a `TrainEnsemble`. `metrics` are out of fold, on the training fights (log loss, Brier score)."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = field(default_factory=current_schema_version)
     model: str
     alias: str | None
     data_digest: str
@@ -148,7 +147,7 @@ class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="health_report"):
     """The answer to a `CheckHealth`. Unlike the others it speaks of the worker that answered."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = field(default_factory=current_schema_version)
     status: Literal["healthy", "unhealthy"]
     checks: tuple[HealthCheck, ...]
     model: str | None = None

@@ -17,10 +17,20 @@ from ledger.failures import Failure, FailureCode, JobRefused
 from ledger.jobs import MAX_PAYLOAD_BYTES, SCHEMA_VERSION, Job, MemberWeights, PredictCard, TrainEnsemble
 from ledger.reports import Report
 
+
+class _Versioned(msgspec.Struct):
+    """Any job, short of all but its version. Hand-written jobs may leave it out and mean the first."""
+
+    schema_version: int = 1
+
+
+_version_decoder = msgspec.json.Decoder(_Versioned)
 _encoder = msgspec.json.Encoder(order="sorted")
 _job_decoder: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
 _report_decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 _failure_decoder = msgspec.json.Decoder(Failure)
+# Deeply nested JSON of a few kilobytes exhausts the decoder's stack.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def refuse(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **details: Any) -> JobRefused:
@@ -47,7 +57,7 @@ def decode_job(payload: bytes) -> Job:
     _check_schema(payload)
     try:
         job = _job_decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise refuse(f"the job cannot be read: {error}") from error
     check_job(job)
     return job
@@ -83,13 +93,9 @@ def check_job(job: Job) -> None:
 
 def _check_schema(payload: bytes) -> None:
     """Look at the version before anything else: a newer schema may well not fit the older types."""
-
-    class Version(msgspec.Struct):
-        schema_version: int = SCHEMA_VERSION
-
     try:
-        version = msgspec.json.decode(payload, type=Version).schema_version
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        version = _version_decoder.decode(payload).schema_version
+    except _UNREADABLE as error:
         raise refuse(f"the job is not valid JSON: {error}") from error
     if version != SCHEMA_VERSION:
         raise refuse(
@@ -106,7 +112,7 @@ def _check_card(card: PredictCard) -> None:
         if fight.id in seen:
             raise refuse(f"{where} stands twice on card {card.card_id!r}: give each fight its own id")
         seen.add(fight.id)
-        if first.name.casefold() == second.name.casefold():
+        if _spelling(first.name) == _spelling(second.name):
             raise refuse(f"{where}: {first.name!r} cannot fight against oneself")
         if first.corner == second.corner != "unknown":
             raise refuse(f"{where}: both fighters have the {first.corner} corner")
@@ -116,6 +122,11 @@ def _check_card(card: PredictCard) -> None:
                     f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, "
                     f"but the fighters are {sorted((first.name, second.name))}"
                 )
+
+
+def _spelling(name: str) -> str:
+    """The name without what a feed varies at random: case and spaces."""
+    return " ".join(name.casefold().split())
 
 
 def _check_weights(weights: MemberWeights) -> None:

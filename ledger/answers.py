@@ -1,0 +1,132 @@
+"""The caller's way back: where a job is, how it ended, and waiting for that without polling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from ledger import wire
+from ledger.failures import LedgerError, UnknownJob, WaitTimeout
+from ledger.outcomes import JobStatus, Outcome, Progress, State
+from ledger.server import Server, moment
+
+_STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
+_OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation")
+_progress_decoder = msgspec.json.Decoder(Progress)
+
+
+class Answers(Server):
+    """Reading, waiting for, following and cancelling jobs."""
+
+    def status(self, job_id: str) -> JobStatus:
+        """Return where a job is; `unknown` and `forgotten` are states of their own."""
+        record, remembered = self._call_all(
+            ("HMGET", self._key("job", job_id), *_STATUS), ("EXISTS", self._key("forgotten", job_id))
+        )
+        state, kind, queue, attempt, submitted, deadline, progress = record
+        if state is None:
+            return JobStatus(job_id=job_id, state=State.FORGOTTEN if remembered else State.UNKNOWN)
+        return JobStatus(
+            job_id=job_id,
+            state=State(state.decode()),
+            kind=kind.decode(),
+            queue=queue.decode(),
+            attempt=int(attempt),
+            submitted_at=moment(submitted),
+            deadline=moment(deadline) if deadline else None,
+            progress=_progress_decoder.decode(progress) if progress else None,
+        )
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """Return how a job ended, or None while there is no outcome; `status` tells why there is none."""
+        state, kind, attempt, submitted, settled, report, failure, correlation = self._call(
+            "HMGET", self._key("job", job_id), *_OUTCOME
+        )
+        if settled is None:
+            return None
+        return Outcome(
+            job_id=job_id,
+            kind=kind.decode(),
+            state=State(state.decode()),
+            attempt=int(attempt),
+            submitted_at=moment(submitted),
+            settled_at=moment(settled),
+            report=wire.decode_report(report) if report else None,
+            failure=wire.decode_failure(failure) if failure else None,
+            correlation_id=correlation.decode() or None,
+        )
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """End a job that has no outcome yet, and return where it is now. Its worker is told by its next `renew`."""
+        self._run("cancel", job_id)
+        return self.status(job_id)
+
+    def wait(
+        self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
+    ) -> Outcome:
+        """Wait for a job's outcome.
+
+        Sleeps on the job's channel. It subscribes before it reads, so that no outcome falls in between, and reads
+        again every `reread_seconds`, because a published hint may be lost.
+
+        Raises:
+            WaitTimeout: there is no outcome after `timeout_seconds`; the job goes on.
+            UnknownJob: the job was never submitted, or its retention is over.
+            LedgerUnavailable: the server does not answer; waiting again is safe.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        if (outcome := self._read(job_id)) is not None:
+            return outcome
+        with self._reaching(), self._redis.pubsub() as channel:
+            channel.subscribe(self._key("news", job_id))
+            while (remaining := deadline - time.monotonic()) > 0:
+                hint = channel.get_message(timeout=min(remaining, self.settings.reread_seconds))
+                if hint is not None and hint["type"] == "message" and hint["data"] != b"settled":
+                    if on_progress is not None:
+                        on_progress(_progress_decoder.decode(hint["data"]))
+                # The confirmed subscription is the first hint, silence the last: each of them calls for a look.
+                elif (outcome := self._read(job_id)) is not None:
+                    return outcome
+        raise WaitTimeout(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
+
+    def follow(self, after: str = "$", *, idle_seconds: float | None = None) -> Iterator[tuple[str, Outcome]]:
+        """Yield outcomes in the order of settling, each with its place in the stream.
+
+        `after` is a place that this method gave: what came later follows, also what came while nobody listened. "$"
+        begins with what is settled from this call on, "0" with the oldest that is kept. It ends after `idle_seconds`
+        without an outcome, by default never.
+
+        Raises:
+            LedgerError: outcomes after `after` may have been dropped since (`outcomes_cap`, `retention_seconds`).
+            LedgerUnavailable: the server does not answer; go on after the last place.
+        """
+        stream = self._key("outcomes")
+        if after == "$":
+            latest = self._call("XREVRANGE", stream, "+", "-", "COUNT", 1)
+            after = latest[0][0].decode() if latest else "0"
+        elif after != "0" and not self._call("XRANGE", stream, after, after):
+            raise LedgerError(f"the stream of outcomes no longer has {after}: some after it may be lost; begin with 0")
+        return self._follow(stream, after, idle_seconds)
+
+    def _follow(self, stream: str, after: str, idle_seconds: float | None) -> Iterator[tuple[str, Outcome]]:
+        patience = self.settings.reply_timeout_seconds / 2  # a reply must come before the socket gives up
+        idle_since = time.monotonic()
+        while idle_seconds is None or (remaining := idle_seconds - (time.monotonic() - idle_since)) > 0:
+            block = patience if idle_seconds is None else min(patience, remaining)
+            answer = self._call("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", stream, after)
+            for place, fields in answer[0][1] if answer else ():
+                after = place.decode()
+                outcome = self.outcome(fields[b"job"].decode())
+                if outcome is not None:  # its retention may end between the two reads
+                    yield after, outcome
+                idle_since = time.monotonic()
+
+    def _read(self, job_id: str) -> Outcome | None:
+        if (outcome := self.outcome(job_id)) is not None:
+            return outcome
+        state = self.status(job_id).state
+        if state in (State.UNKNOWN, State.FORGOTTEN):
+            raise UnknownJob(f"job {job_id} is {state}")
+        return None

@@ -1,0 +1,29 @@
+"""The ledger: the one door to the book, for callers and workers alike.
+
+A job is one record on the server and changes only by the scripts in `lua/`, each of them atomic:
+
+    submit ──> queued ──claim──> running ──settle──> succeeded | failed
+                 ^  │               │  │
+                 │  │               │  └─cancel────> cancelled
+                 │  ├─cancel────────┼──────────────> cancelled
+                 │  └─deadline──────┼──────────────> expired
+                 └─release, lose────┘ (the last attempt: failed as worker_lost)
+
+A claim is a lease on the server's clock, known by its fence. Whoever comes with an old fence is refused, and an outcome
+is never replaced. An outcome lives for the retention; a tombstone tells `forgotten` from `unknown` for a while longer.
+Not covered: a server that loses data it has confirmed (see `durable`), and several servers (shard by whole ledgers).
+"""
+
+from __future__ import annotations
+
+from ledger.answers import Answers
+from ledger.claims import Claim, Claims, Held, Reaped
+from ledger.registry import Registry
+from ledger.settings import LedgerSettings
+from ledger.submission import Submission
+
+__all__ = ["Claim", "Held", "Ledger", "LedgerSettings", "Reaped"]
+
+
+class Ledger(Submission, Answers, Claims, Registry):
+    """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

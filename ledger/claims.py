@@ -1,0 +1,156 @@
+"""The worker's side: claims under a lease, and the ways in which one ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from ledger import wire
+from ledger.failures import Failure, FailureCode
+from ledger.jobs import ROUTES
+from ledger.outcomes import Progress, State
+from ledger.reports import Report
+from ledger.server import Server, moment
+
+QUEUES = tuple(sorted({route.queue for route in ROUTES.values()}))
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's."""
+
+    job_id: str
+    kind: str
+    payload: bytes
+    attempt: int
+    fence: int
+    queue: str
+    time_limit_seconds: float
+    submitted_at: datetime
+    claimed_at: datetime
+    deadline: datetime | None
+    correlation_id: str | None
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A running job as the guard sees it. `owner` is `node#incarnation/child-pid`."""
+
+    job_id: str
+    fence: int
+    owner: str
+    attempt: int
+    kind: str
+    queue: str
+    claimed_at: datetime
+    lease_until: datetime
+    time_limit_seconds: float
+
+
+class Reaped(Struct, frozen=True):
+    """How much `reap` put right: jobs by what became of them, and doorbells."""
+
+    requeued: int
+    lost: int
+    expired: int
+    rung: int
+
+
+class Claims(Server):
+    """Handing out jobs and taking back outcomes."""
+
+    def claim(self, queue: str, owner: str, limit: int = 1) -> list[Claim]:
+        """Take up to `limit` of the most urgent jobs: earliest deadline first, then oldest.
+
+        What `owner` still holds counts as lost first, so one owner runs one claim at a time. A job past its deadline is
+        settled `expired` instead of handed out; one that was lost in company comes alone.
+        """
+        if not owner or " " in owner:
+            raise ValueError(f"an owner is a name without spaces, not {owner!r}")
+        now, *jobs = self._run("claim", queue, owner, limit)
+        return [
+            Claim(
+                job_id=job_id.decode(),
+                kind=kind.decode(),
+                payload=payload,
+                attempt=attempt,
+                fence=int(fence),
+                queue=queue,
+                time_limit_seconds=float(time_limit),
+                submitted_at=moment(submitted),
+                claimed_at=moment(now),
+                deadline=moment(deadline) if deadline else None,
+                correlation_id=correlation.decode() or None,
+            )
+            for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation in jobs
+        ]
+
+    def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
+        """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""
+        pairs = [value for pair in claims for value in pair]
+        return {job_id.decode() for job_id in self._run("renew", *pairs)} if pairs else set()
+
+    def settle(self, claim: Claim | Held, result: Report | Failure) -> bool:
+        """Store the outcome of a claimed job: the first one wins.
+
+        True if this is the outcome now, also when told again after a lost reply; False if the claim is no longer
+        current or another outcome exists. A report after the deadline is kept as `expired`, without the report.
+        Raises ValueError on NaN or infinity, naming the field.
+        """
+        return self.settle_many([(claim, result)])[0]
+
+    def settle_many(self, results: Sequence[tuple[Claim | Held, Report | Failure]]) -> list[bool]:
+        """Settle several jobs in one step, each as `settle` does. Raises ValueError before anything is stored."""
+        arguments: list[str | int | bytes] = []
+        for claim, result in results:
+            field = "failure" if isinstance(result, Failure) else "report"
+            arguments += (claim.job_id, claim.fence, state_after(result), field, wire.encode(result))
+        return [bool(accepted) for accepted in self._run("settle", *arguments)] if arguments else []
+
+    def release(self, claim: Claim | Held) -> bool:
+        """Give a job back without using up the attempt; it rings again by `reap`. False if no longer held."""
+        return bool(self._run("release", claim.job_id, claim.fence))
+
+    def lose(self, job_id: str, fence: int) -> State | None:
+        """Tell that the worker of a job is gone; return its new state, None if the claim was no longer current.
+
+        QUEUED: another attempt follows. FAILED: it was the last of `max_attempts`; the job is `worker_lost` and in
+        the dead-letter list. A loss among several jobs of one claim is charged to none of them.
+        """
+        state = self._run("lose", job_id, fence)
+        return None if state is None else State(state.decode())
+
+    def set_progress(self, claim: Claim | Held, progress: Progress) -> bool:
+        """Note how far a job is and tell its waiters. False if the claim is no longer held: then stop working."""
+        return bool(self._run("progress", claim.job_id, claim.fence, msgspec.json.encode(progress)))
+
+    def held_by(self, owner_prefix: str = "") -> list[Held]:
+        """List the running jobs of owners whose name begins with `owner_prefix`."""
+        return [
+            Held(
+                job_id=job_id.decode(),
+                fence=int(fence),
+                owner=owner.decode(),
+                attempt=int(attempt),
+                kind=kind.decode(),
+                queue=queue.decode(),
+                claimed_at=moment(claimed),
+                lease_until=moment(lease_until),
+                time_limit_seconds=float(time_limit),
+            )
+            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, lease_until in self._run(
+                "held", owner_prefix
+            )
+        ]
+
+    def reap(self) -> Reaped:
+        """Requeue or end jobs whose lease ran out, expire overdue queued ones, ring again where a doorbell was lost."""
+        return Reaped(*self._run("reap", round(self.settings.ring_seconds * 1000), *QUEUES))
+
+
+def state_after(result: Report | Failure) -> State:
+    """Return the final state that a result leads to."""
+    if not isinstance(result, Failure):
+        return State.SUCCEEDED
+    return {FailureCode.EXPIRED: State.EXPIRED, FailureCode.CANCELLED: State.CANCELLED}.get(result.code, State.FAILED)

@@ -1,0 +1,10 @@
+-- Tell that the worker of a running job is gone.
+--
+-- Keys: job (hash), queue (zset), leases (zset), held (zset), dead (zset), and those of an outcome: see the prelude.
+-- arg(1) id   arg(2) fence
+-- Answer the job's new state, queued or failed; nil if it was no longer held
+
+if not holds(arg(1), arg(2)) then
+  return false
+end
+return lose(arg(1))

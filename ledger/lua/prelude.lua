@@ -1,0 +1,158 @@
+-- Stands before every script: the common arguments, the keys, and the moves that more than one script makes.
+--
+-- No KEYS are passed. Key names are built here from the namespace <ns>, so that a ledger lives on one node.
+--
+-- <ns>:job:<id>          hash    the record of a job
+--     kind, queue, payload, digest, correlation, submitted (ms), deadline (ms or ''), limit (s)   set by submit
+--     place              its member in the queue: 16 digits of arrival, ':', id
+--     state              queued | running | succeeded | failed | expired | cancelled
+--     attempt            number of the current or last attempt; 0 before the first claim
+--     fence              grows with every claim; only who knows the current one may speak for the job
+--     owner, claimed (ms), company (jobs in the same claim), progress (JSON)                      while running
+--     solo               '1' after a loss in company: from now on it is claimed alone
+--     settled (ms), and report or failure (JSON)                                                  once final
+-- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
+-- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms, +inf without): first is most urgent
+-- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
+-- <ns>:held              zset    '<owner> <id>' of running jobs, all with score 0, read by prefix
+-- <ns>:doorbell:<queue>  list    opaque items that wake a worker; how many there are promises nothing
+-- <ns>:rung              hash    queue -> when its doorbell was last rung by reap (ms)
+-- <ns>:outcomes          stream  field `job`: id of each settled job, in the order of settling
+-- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
+-- <ns>:sequence          string  counter of arrivals
+-- <ns>:news:<id>         channel 'settled', or the JSON of a progress
+--
+-- ARGV[1] namespace        ARGV[2] retention (ms)   ARGV[3] tombstone (ms)   ARGV[4] cap of the stream
+-- ARGV[5] cap of doorbells ARGV[6] max attempts     ARGV[7] lease (ms)       then the script's own: arg(1), ...
+
+local ns = ARGV[1] .. ':'
+local retention, tombstone, outcomes_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local doorbell_cap, max_attempts, lease = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local now = math.floor(now_us / 1000)
+
+local function arg(index)
+  return ARGV[7 + index]
+end
+
+-- Lua's own conversion would round a time to 14 digits.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function record(id)
+  return ns .. 'job:' .. id
+end
+
+local function get(id, field)
+  return redis.call('HGET', record(id), field)
+end
+
+local function ring(queue)
+  local bell = ns .. 'doorbell:' .. queue
+  if redis.call('LLEN', bell) < doorbell_cap then
+    redis.call('LPUSH', bell, '!')
+    return 1
+  end
+  return 0
+end
+
+local function holds(id, fence)
+  local held = redis.call('HMGET', record(id), 'state', 'fence')
+  return held[1] == 'running' and held[2] == fence
+end
+
+local function enqueue(id)
+  local job = redis.call('HMGET', record(id), 'queue', 'place', 'deadline')
+  redis.call('ZADD', ns .. 'queue:' .. job[1], job[3] == '' and '+inf' or job[3], job[2])
+  return job[1]
+end
+
+-- Take a job out of the queue or out of its owner's hands.
+local function detach(id)
+  local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner')
+  redis.call('ZREM', ns .. 'queue:' .. job[1], job[2])
+  if job[3] then
+    redis.call('ZREM', ns .. 'leases', id)
+    redis.call('ZREM', ns .. 'held', job[3] .. ' ' .. id)
+    redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
+  end
+end
+
+-- Back into the queue at its old place, uncharging the attempt if that is not to count. Its fence is void by its state.
+local function requeue(id, uncharged)
+  detach(id)
+  redis.call('HSET', record(id), 'state', 'queued')
+  if uncharged then
+    redis.call('HINCRBY', record(id), 'attempt', -1)
+  end
+  return enqueue(id)
+end
+
+-- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
+local function finish(id, state, field, body)
+  detach(id)
+  redis.call('HSET', record(id), 'state', state, 'settled', digits(now), field, body)
+  redis.call('PEXPIRE', record(id), retention)
+  redis.call('SET', ns .. 'forgotten:' .. id, get(id, 'digest'), 'PX', retention + tombstone)
+  redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
+  redis.call('PUBLISH', ns .. 'news:' .. id, 'settled')
+end
+
+local function fail(id, state, code, message, details)
+  local failure = { code = code, message = message, retryable = false, details = details }
+  finish(id, state, 'failure', cjson.encode(failure))
+end
+
+local function expire(id)
+  local late = (now - tonumber(get(id, 'deadline'))) / 1000
+  fail(id, 'expired', 'expired',
+    'the deadline passed before an answer: submit earlier, add workers, or set a later deadline', { late_seconds = late })
+end
+
+-- List queued jobs by urgency. One whose record was deleted by hand or evicted must not block those behind it.
+local function waiting(queue, from, to, limit)
+  local ids, places = {}, ns .. 'queue:' .. queue
+  for _, place in ipairs(redis.call('ZRANGEBYSCORE', places, from, to, 'LIMIT', 0, limit)) do
+    local id = string.sub(place, 18)
+    if redis.call('EXISTS', record(id)) == 1 then
+      ids[#ids + 1] = id
+    else
+      redis.call('ZREM', places, place)
+    end
+  end
+  return ids
+end
+
+-- Settle what waits in a queue beyond its deadline; at most 1,000, so that no script holds the server for long.
+local function expire_overdue(queue)
+  local overdue = waiting(queue, '-inf', digits(now), 1000)
+  for _, id in ipairs(overdue) do
+    expire(id)
+  end
+  return #overdue
+end
+
+-- The worker of a running job is gone. Which job of a claim took it down is known only if there was just one: then the
+-- attempt counts, and the last one allowed is the end. Lost in company, none is charged and each must come alone next.
+-- Answers the new state; nil if the record is gone.
+local function lose(id)
+  local job = redis.call('HMGET', record(id), 'attempt', 'company')
+  local attempts = tonumber(job[1])
+  if not attempts then
+    redis.call('ZREM', ns .. 'leases', id)
+    return nil
+  elseif job[2] ~= '1' then
+    redis.call('HSET', record(id), 'solo', '1')
+    ring(requeue(id, true))
+    return 'queued'
+  elseif attempts < max_attempts then
+    ring(requeue(id))
+    return 'queued'
+  end
+  fail(id, 'failed', 'worker_lost', 'the job took its worker down ' .. attempts .. ' times: it will not be tried again',
+    { attempts = attempts })
+  redis.call('ZADD', ns .. 'dead', digits(now), id)
+  return 'failed'
+end

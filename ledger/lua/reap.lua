@@ -1,0 +1,34 @@
+-- Put right what nobody else will: leases that ran out, deadlines that passed in the queue, doorbells that got lost.
+--
+-- Keys: all of the prelude's.
+-- arg(1) ring (ms): how long a queue may wait before its doorbell is rung again   arg(2..) queues
+-- Answer {requeued, lost, expired, rung}
+
+local requeued, lost, expired, rung = 0, 0, 0, 0
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(now), 'LIMIT', 0, 1000)) do
+  local state = lose(id)
+  if state == 'queued' then
+    requeued = requeued + 1
+  elseif state == 'failed' then
+    lost = lost + 1
+  end
+end
+
+for index = 2, #ARGV - 7 do
+  local queue = arg(index)
+  expired = expired + expire_overdue(queue)
+  local missing = math.min(redis.call('ZCARD', ns .. 'queue:' .. queue), doorbell_cap)
+    - redis.call('LLEN', ns .. 'doorbell:' .. queue)
+  if missing > 0 and now - tonumber(redis.call('HGET', ns .. 'rung', queue) or 0) >= tonumber(arg(1)) then
+    for _ = 1, missing do
+      rung = rung + ring(queue)
+    end
+    redis.call('HSET', ns .. 'rung', queue, digits(now))
+  end
+end
+
+-- An entry must not outlive the record it names: a follower that comes back too late is to be told so.
+redis.call('XTRIM', ns .. 'outcomes', 'MINID', digits(math.max(now - retention, 0)))
+redis.call('ZREMRANGEBYSCORE', ns .. 'dead', '-inf', digits(now - retention))
+return { requeued, lost, expired, rung }

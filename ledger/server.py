@@ -1,0 +1,143 @@
+"""The one place that talks to Redis or Valkey: scripts, single commands, and what their errors mean.
+
+Whatever keeps the server from answering becomes `LedgerUnavailable`, which names the address, never the password.
+An error in our own use of the server is left as redis-py raises it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import AuthenticationWrongNumberOfArgsError
+from redis.retry import Retry
+
+from ledger import scripts
+from ledger.failures import LedgerUnavailable
+from ledger.settings import LedgerSettings
+
+_ADVICE = {
+    "NOAUTH": "it asks for a password: put one into CORNERMAN_REDIS_URL (redis://user:password@host:port/0)",
+    "WRONGPASS": "it does not accept this user and password: check CORNERMAN_REDIS_URL",
+    "NOPERM": "this user may not do that: grant it the namespace's keys and channels (deploy notes, ACL)",
+    "LOADING": "it is still loading its data: try again in a moment",
+    "OOM": "it is out of memory: raise its maxmemory or shorten CORNERMAN_RETENTION_SECONDS",
+    "READONLY": "it is a replica: point CORNERMAN_REDIS_URL at the primary",
+    "MASTERDOWN": "it is a replica without its primary: point CORNERMAN_REDIS_URL at the primary",
+    "MISCONF": "it cannot write its data to disk: see its log",
+}
+
+
+class Server:
+    """A connection and the settings; what the ledger's parts build on.
+
+    `client` must return bytes (no `decode_responses`) and speak RESP 2, as one from `connect` does.
+    """
+
+    def __init__(self, client: redis.Redis, settings: LedgerSettings) -> None:
+        self.settings = settings
+        self._redis: Any = client  # redis-py's signatures mix in those of its asynchronous client
+        self._scripts = scripts.register(client)
+        self._header = (
+            settings.namespace,
+            _milliseconds(settings.retention_seconds),
+            _milliseconds(settings.tombstone_seconds),
+            settings.outcomes_cap,
+            settings.doorbell_cap,
+            settings.max_attempts,
+            _milliseconds(settings.lease_seconds),
+        )
+
+    @classmethod
+    def connect(cls, settings: LedgerSettings) -> Self:
+        """Open a ledger. Raises LedgerUnavailable where the server does not answer or does not let this user in."""
+        if settings.redis_url is None:
+            raise LedgerUnavailable("no server is named: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0")
+        try:
+            client = redis.Redis.from_url(
+                settings.redis_url,
+                protocol=2,
+                socket_timeout=settings.reply_timeout_seconds,
+                socket_connect_timeout=settings.reply_timeout_seconds,
+                retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
+            )
+        except ValueError:  # its text may quote a piece of the password
+            raise LedgerUnavailable(
+                "CORNERMAN_REDIS_URL cannot be read: write redis://user:password@host:port/0, rediss:// or unix://, "
+                "with special characters of the password percent-encoded"
+            ) from None
+        ledger = cls(client, settings)
+        ledger._call("PING")
+        return ledger
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._redis.close()
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without user or password."""
+        where = self._redis.connection_pool.connection_kwargs
+        return str(where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}")
+
+    def _key(self, *parts: str) -> str:
+        return ":".join((self.settings.namespace, *parts))
+
+    def _run(self, name: str, *args: Any) -> Any:
+        with self._reaching():
+            return self._scripts[name](args=(*self._header, *args))
+
+    def _call(self, *command: Any) -> Any:
+        with self._reaching():
+            return self._redis.execute_command(*command)
+
+    def _call_all(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Run commands as one transaction."""
+        with self._reaching(), self._redis.pipeline(transaction=True) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(pipeline.execute())
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            reason = explain(error)
+            if reason is None:
+                raise
+            raise LedgerUnavailable(f"the server at {self.address} cannot be used: {reason}") from error
+
+
+def explain(error: redis.RedisError) -> str | None:
+    """Say why the server is of no use and what to do; None where the fault is in our own request."""
+    text = str(error)
+    for code, advice in _ADVICE.items():
+        if text.startswith(code):
+            return advice
+    if isinstance(error, redis.exceptions.NoPermissionError) or "ACL failure" in text:
+        return _ADVICE["NOPERM"]
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        return _ADVICE["OOM"]
+    if isinstance(error, redis.exceptions.ReadOnlyError):
+        return _ADVICE["READONLY"]
+    if isinstance(error, redis.BusyLoadingError):
+        return _ADVICE["LOADING"]
+    if isinstance(error, redis.AuthenticationError | AuthenticationWrongNumberOfArgsError):
+        return _ADVICE["NOAUTH" if "required" in text else "WRONGPASS"]
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return f"{text or type(error).__name__} (is it running, and is CORNERMAN_REDIS_URL right?)"
+    return None
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def moment(milliseconds: bytes | float) -> datetime:
+    """Read a time of the server."""
+    return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)

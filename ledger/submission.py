@@ -1,0 +1,164 @@
+"""The caller's way in: a job is checked, gets its id, and is accepted once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import redis
+
+from ledger import wire
+from ledger.failures import FailureCode, JobRefused, LedgerError
+from ledger.jobs import ROUTES, Job, PredictCard, TrainEnsemble, kind_of
+from ledger.outcomes import Receipt
+from ledger.server import Server
+
+TRAINING_GRACE_SECONDS = 60.0
+MAX_KEY_CHARACTERS = 200
+
+
+class Submission(Server):
+    """Accepting jobs."""
+
+    def submit(
+        self, job: Job, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+    ) -> Receipt:
+        """Accept a job, once.
+
+        Its id is `key`, or else a digest of its content: submitting it again gives the same job, whatever its state,
+        with `created=False`. Once its retention is over, the same job is accepted as a new one. `durable` waits until
+        the server has it in its append-only file on disk (Valkey, or Redis >= 7.2).
+
+        Raises:
+            JobRefused: nothing was written. `invalid_input` or `unsupported_schema` from the checks; `invalid_input`
+                where `key` names a job of other content; `expired` where the deadline has passed.
+            LedgerError: the server cannot confirm what `durable` asks for; the message says if the job was accepted.
+            LedgerUnavailable: the server does not answer; submitting again is safe.
+        """
+        return self.submit_many([job], keys=[key], correlation_id=correlation_id, durable=durable)[0]
+
+    def submit_many(
+        self,
+        jobs: Sequence[Job],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> list[Receipt]:
+        """Accept all of the jobs or none, in one atomic step. Raises as `submit` does, for the first refused."""
+        if not jobs:
+            return []
+        entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
+        contents: dict[str, str] = {}
+        for entry in entries:
+            if contents.setdefault(entry.job_id, entry.digest) != entry.digest:
+                raise _refusal(entry, "conflict")
+        arguments: list[Any] = [int(durable)]
+        for entry in entries:
+            arguments += (*entry.arguments(), correlation_id or "")
+        verdict, *marks = (self._submit_durably if durable else self._submit)(arguments)
+        if verdict != b"accepted":
+            raise _refusal(entries[marks[0]], verdict.decode())
+        return [
+            Receipt(job_id=entry.job_id, created=bool(created), durable=durable)
+            for entry, created in zip(entries, marks, strict=True)
+        ]
+
+    def _submit(self, arguments: list[Any]) -> list[Any]:
+        return list(self._run("submit", *arguments))
+
+    def _submit_durably(self, arguments: list[Any]) -> list[Any]:
+        """Submit and wait for the disk on one connection: WAITAOF speaks only of its own connection's writes."""
+        timeout = round(self.settings.fsync_timeout_seconds * 1000)
+        try:
+            self._call("WAITAOF", 1, 0, 1)  # before anything is written, so that a refusal leaves nothing behind
+            with self._reaching(), self._redis.pipeline(transaction=False) as pipeline:
+                self._scripts["submit"](args=(*self._header, *arguments), client=pipeline)
+                pipeline.execute_command("WAITAOF", 1, 0, timeout)
+                answer, (fsynced, _) = pipeline.execute()
+        except redis.ResponseError as error:
+            raise LedgerError(
+                f"the server at {self.address} cannot confirm a durable submit, nothing was written ({error}): use "
+                "Valkey or Redis >= 7.2 with `appendonly yes`, or submit without `durable`"
+            ) from error
+        if answer[0] == b"accepted" and not fsynced:
+            raise LedgerError(
+                f"accepted, but not on disk after {self.settings.fsync_timeout_seconds:g} s: submit again to confirm "
+                "(it stays one job), or set `appendfsync everysec` or `always`"
+            )
+        return list(answer)
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """A checked job on its way to the server."""
+
+    job: Job
+    job_id: str
+    payload: bytes
+    digest: str
+    deadline: datetime | None
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Return what submit.lua wants to know of a job, short of the correlation id."""
+        kind = kind_of(self.job)
+        return (
+            self.job_id,
+            self.digest,
+            kind,
+            ROUTES[kind].queue,
+            self.payload,
+            "" if self.deadline is None else int(self.deadline.timestamp() * 1000),
+            time_limit_seconds(self.job),
+        )
+
+
+def deadline_of(job: Job) -> datetime | None:
+    """Return when an answer becomes worthless: for a card the event's start, unless `deadline` says otherwise."""
+    if job.deadline is None and isinstance(job, PredictCard):
+        return job.event_start
+    return job.deadline
+
+
+def time_limit_seconds(job: Job) -> float:
+    """Return how long one attempt may run.
+
+    The route's limit; for training the caller's own `max_training_time_seconds` and a grace, so that the engine's
+    typed error comes before the kill.
+    """
+    if isinstance(job, TrainEnsemble):
+        return job.max_training_time_seconds + TRAINING_GRACE_SECONDS
+    return ROUTES[kind_of(job)].time_limit_seconds
+
+
+def _enter(job: Job, key: str | None) -> _Entry:
+    """Check a job by reading what will be written: constructing a value in Python checks no type and no limit."""
+    if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
+        raise wire.refuse(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
+    try:
+        checked = wire.decode_job(wire.encode(job))
+        deadline = deadline_of(checked)
+        utc = deadline and deadline.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise wire.refuse(f"the job cannot be written: {error}") from error
+    payload = wire.encode(checked)  # written anew, a price of 2 and one of 2.0 are the same content
+    digest = wire.content_digest(payload)
+    return _Entry(checked, digest if key is None else key, payload, digest, utc)
+
+
+def _refusal(entry: _Entry, reason: str) -> JobRefused:
+    if reason == "conflict":
+        return wire.refuse(
+            f"the key {entry.job_id!r} names a job with other content: choose another key, or submit that content"
+        )
+    if isinstance(entry.job, PredictCard):
+        start = entry.job.event_start.isoformat()
+        message = (
+            f"the event of card {entry.job.card_id!r} started at {start} and that is the deadline"
+            if entry.job.deadline is None
+            else f"the deadline of card {entry.job.card_id!r} (event start {start}) was {entry.deadline}"
+        )
+    else:
+        message = f"the deadline of this {kind_of(entry.job)} was {entry.deadline}"
+    return wire.refuse(f"{message}: set `deadline` to a later moment to have it answered", FailureCode.EXPIRED)

@@ -1,0 +1,42 @@
+"""What every test folder can ask for: a real server of this test run, and a ledger of its own for each test."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ledger.book import Ledger, LedgerSettings
+from ledger.embedded import EmbeddedServer
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def ledger_settings(valkey: EmbeddedServer) -> LedgerSettings:
+    return LedgerSettings(redis_url=valkey.url, namespace=f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def ledger(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
+    opened = Ledger.connect(ledger_settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Ask again until it is true; each question is a round trip to a server, or looks at a process."""
+
+    def ask(condition: Callable[[], object], timeout_seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + timeout_seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come true in time"
+
+    return ask

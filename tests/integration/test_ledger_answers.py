@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ledger.book import Claim, Ledger, LedgerSettings
+from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, UnknownJob, WaitTimeout
+from ledger.jobs import CheckHealth
+from ledger.outcomes import JobStatus, Progress, State
+from ledger.reports import HealthReport
+
+REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
+
+
+@pytest.fixture
+def opened(ledger_settings: LedgerSettings) -> Iterator[Callable[..., Ledger]]:
+    """Open the test's ledger with other settings."""
+    ledgers: list[Ledger] = []
+
+    def connect(**fields: float) -> Ledger:
+        ledgers.append(Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, **fields})))
+        return ledgers[-1]
+
+    yield connect
+    for ledger in ledgers:
+        ledger.close()
+
+
+def submit(ledger: Ledger, name: str = "job") -> str:
+    return ledger.submit(CheckHealth(nonce=name), key=name).job_id
+
+
+def claim_one(ledger: Ledger) -> Claim:
+    (claim,) = ledger.claim("predict", "n#1/1")
+    return claim
+
+
+def finish(ledger: Ledger, name: str) -> None:
+    submit(ledger, name)
+    assert ledger.settle(claim_one(ledger), REPORT)
+
+
+def waiters(ledger: Ledger, job_id: str) -> int:
+    channel = f"{ledger.settings.namespace}:news:{job_id}"
+    return int(ledger._call("PUBSUB", "NUMSUB", channel)[1])
+
+
+def test_wait_returns_an_outcome_that_was_there_before(ledger: Ledger) -> None:
+    finish(ledger, "job")
+    assert ledger.wait("job", 0).report == REPORT
+
+
+def test_wait_wakes_on_the_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
+    ledger = opened(reread_seconds=3600.0)  # a read on the slow interval cannot be what wakes it
+    job_id = submit(ledger)
+    claim = claim_one(ledger)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ledger.wait, job_id, 30)
+        until(lambda: waiters(ledger, job_id) == 1)
+        ledger.settle(claim, REPORT)
+        assert waiting.result().report == REPORT
+    until(lambda: waiters(ledger, job_id) == 0)
+
+
+def test_wait_survives_a_lost_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
+    waiter, settler = opened(reread_seconds=0.05), opened()
+    hint = "redis.call('PUBLISH', ns .. 'news:' .. id, 'settled')"
+    spoken = settler._scripts["settle"].script
+    assert hint in spoken
+    settler._scripts["settle"] = settler._redis.register_script(spoken.replace(hint, ""))
+    job_id = submit(settler)
+    claim = claim_one(settler)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(waiter.wait, job_id, 30)
+        until(lambda: waiters(settler, job_id) == 1)
+        settler.settle(claim, REPORT)
+        assert waiting.result().report == REPORT
+
+
+def test_wait_passes_progress_on(ledger: Ledger, until: Callable[..., None]) -> None:
+    job_id = submit(ledger)
+    claim = claim_one(ledger)
+    seen: list[Progress] = []
+    arrived = threading.Event()
+
+    def note(progress: Progress) -> None:
+        seen.append(progress)
+        arrived.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lambda: ledger.wait(job_id, 30, on_progress=note))
+        until(lambda: waiters(ledger, job_id) == 1)
+        step = Progress(stage="replicas", done=3, total=100)
+        assert ledger.set_progress(claim, step)
+        assert arrived.wait(20)
+        assert ledger.status(job_id).progress == step
+        ledger.settle(claim, REPORT)
+        assert waiting.result().state is State.SUCCEEDED
+    assert seen == [step]
+    assert ledger.status(job_id).progress is None
+
+
+def test_wait_ends_with_the_callers_patience(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    with pytest.raises(WaitTimeout, match="goes on"):
+        ledger.wait(job_id, 0.05)
+    assert ledger.status(job_id).state is State.QUEUED
+
+
+def test_an_unknown_job_is_not_pending(ledger: Ledger) -> None:
+    with pytest.raises(UnknownJob, match="never is unknown"):
+        ledger.wait("never", 30)
+    assert ledger.status("never") == JobStatus(job_id="never", state=State.UNKNOWN)
+    assert ledger.outcome("never") is None
+    assert ledger.cancel("never").state is State.UNKNOWN
+
+
+def test_a_job_is_forgotten_after_its_retention_and_then_unknown(
+    opened: Callable[..., Ledger], until: Callable[..., None]
+) -> None:
+    ledger = opened(retention_seconds=0.05, tombstone_seconds=1.0)
+    finish(ledger, "job")
+    until(lambda: ledger.outcome("job") is None)
+    assert ledger.status("job").state is State.FORGOTTEN
+    with pytest.raises(UnknownJob, match="forgotten"):
+        ledger.wait("job", 30)
+    with pytest.raises(JobRefused, match="other content"):
+        ledger.submit(CheckHealth(nonce="other"), key="job")
+    until(lambda: ledger.status("job").state is State.UNKNOWN)
+
+
+def test_a_forgotten_job_can_be_submitted_anew(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
+    ledger = opened(retention_seconds=0.05)
+    finish(ledger, "job")
+    until(lambda: ledger.status("job").state is State.FORGOTTEN)
+    assert ledger.submit(CheckHealth(nonce="job"), key="job").created
+    assert ledger.status("job").state is State.QUEUED
+
+
+def test_what_has_no_outcome_does_not_fade(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
+    ledger = opened(retention_seconds=0.05)
+    finish(ledger, "gone")
+    submit(ledger, "running")
+    claim_one(ledger)
+    submit(ledger, "queued")
+    until(lambda: ledger.status("gone").state is State.FORGOTTEN)
+    assert [ledger.status(name).state for name in ("running", "queued")] == [State.RUNNING, State.QUEUED]
+
+
+def test_cancelling_a_queued_job(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    assert ledger.cancel(job_id).state is State.CANCELLED
+    assert ledger.claim("predict", "n#1/1") == []
+    outcome = ledger.wait(job_id, 0)
+    assert outcome.failure is not None
+    assert outcome.failure.code is FailureCode.CANCELLED
+    assert outcome.failure.message.endswith("queued")
+
+
+def test_cancelling_a_running_job_tells_the_worker_and_refuses_its_answer(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    claim = claim_one(ledger)
+    assert ledger.cancel(job_id).state is State.CANCELLED
+    assert ledger.renew([(job_id, claim.fence)]) == {job_id}
+    assert not ledger.settle(claim, REPORT)
+    assert not ledger.release(claim)
+    assert ledger.held_by() == []
+    assert ledger.reap().requeued == 0
+    assert ledger.status(job_id).state is State.CANCELLED
+
+
+def test_cancelling_changes_no_outcome(ledger: Ledger) -> None:
+    finish(ledger, "job")
+    assert ledger.cancel("job").state is State.SUCCEEDED
+
+
+def test_follow_gives_every_outcome_in_order_and_resumes(ledger: Ledger) -> None:
+    for name in "abcd":
+        finish(ledger, name)
+    submit(ledger, "unsettled")
+    everything = list(ledger.follow("0", idle_seconds=0.01))
+    assert [outcome.job_id for _, outcome in everything] == list("abcd")
+    place = everything[1][0]
+    assert [outcome.job_id for _, outcome in ledger.follow(place, idle_seconds=0.01)] == ["c", "d"]
+
+
+def test_follow_from_now_on_begins_at_the_call_and_sleeps_until_news(ledger: Ledger) -> None:
+    finish(ledger, "before")
+    news = ledger.follow()
+    finish(ledger, "after")
+    assert next(news)[1].job_id == "after"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, news)
+        finish(ledger, "later")
+        assert waiting.result()[1].job_id == "later"
+
+
+def test_follow_shows_failures_of_every_kind(ledger: Ledger) -> None:
+    submit(ledger, "failed")
+    ledger.settle(claim_one(ledger), Failure(code=FailureCode.INTERNAL, message="m"))
+    ledger.cancel(submit(ledger, "cancelled"))
+    states = [outcome.state for _, outcome in ledger.follow("0", idle_seconds=0.01)]
+    assert states == [State.FAILED, State.CANCELLED]
+
+
+def test_follow_says_when_it_came_back_too_late(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
+    ledger = opened(retention_seconds=0.2)
+    finish(ledger, "first")
+    ((place, _),) = ledger.follow("0", idle_seconds=0.01)
+    finish(ledger, "missed")
+    until(lambda: ledger.status("missed").state is State.FORGOTTEN)
+    ledger.reap()
+    with pytest.raises(LedgerError, match="no longer has"):
+        ledger.follow(place)
+    assert list(ledger.follow("0", idle_seconds=0.01)) == []
+
+
+def test_the_stream_of_outcomes_is_capped(opened: Callable[..., Ledger]) -> None:
+    ledger = opened(outcomes_cap=100)
+    for number in range(500):
+        ledger.cancel(submit(ledger, str(number)))
+    assert 100 <= ledger._call("XLEN", f"{ledger.settings.namespace}:outcomes") < 400

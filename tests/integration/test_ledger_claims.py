@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace as changed
+
+from ledger.book import Claim, Held, Ledger, LedgerSettings
+from ledger.failures import Failure, FailureCode
+from ledger.jobs import CheckHealth, TrainEnsemble
+from ledger.outcomes import Progress, State
+from ledger.reports import HealthReport
+
+REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
+FAILURE = Failure(code=FailureCode.INTERNAL, message="it broke")
+OWNER = "node#7f/101"
+
+
+@pytest.fixture
+def hasty(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
+    """The same ledger with leases that run out at once."""
+    fields = {**ledger_settings.__dict__, "lease_seconds": 0.001}
+    opened = Ledger.connect(LedgerSettings(**fields))
+    yield opened
+    opened.close()
+
+
+def submit(ledger: Ledger, name: str = "job", deadline: datetime | None = None) -> str:
+    return ledger.submit(CheckHealth(nonce=name, deadline=deadline), key=name).job_id
+
+
+def claim_one(ledger: Ledger, owner: str = OWNER) -> Claim:
+    (claim,) = ledger.claim("predict", owner)
+    return claim
+
+
+def soon(ledger: Ledger) -> datetime:
+    return datetime.fromtimestamp(ledger.server_time() + 0.15, UTC)
+
+
+def passed(ledger: Ledger, job_id: str) -> bool:
+    deadline = ledger.status(job_id).deadline
+    assert deadline is not None
+    return ledger.server_time() > deadline.timestamp()
+
+
+def test_a_claim_says_all_that_a_worker_needs(ledger: Ledger) -> None:
+    deadline = datetime(2099, 5, 6, 7, tzinfo=UTC)
+    job = CheckHealth(nonce="n", deadline=deadline)
+    job_id = ledger.submit(job, correlation_id="order 66").job_id
+    claim = claim_one(ledger)
+    assert (claim.job_id, claim.kind, claim.attempt, claim.queue) == (job_id, "check_health", 1, "predict")
+    assert (claim.deadline, claim.correlation_id, claim.time_limit_seconds) == (deadline, "order 66", 60.0)
+    assert claim.submitted_at <= claim.claimed_at
+    assert b'"nonce":"n"' in claim.payload
+    status = ledger.status(job_id)
+    assert (status.state, status.attempt) == (State.RUNNING, 1)
+    assert ledger.queue_depths()["predict"] == 0
+
+
+def test_an_empty_queue_has_nothing_to_claim(ledger: Ledger) -> None:
+    ledger.submit(TrainEnsemble(data="d"))
+    assert ledger.claim("predict", OWNER, 10) == []
+
+
+def test_an_owner_is_one_word(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="without spaces"):
+        ledger.claim("predict", "two words")
+
+
+def test_the_most_urgent_come_first_out_of_a_thousand(ledger: Ledger) -> None:
+    start = datetime(2099, 1, 1, tzinfo=UTC)
+    order = [number * 337 % 1000 for number in range(1000)]
+    # Two jobs a deadline, and each fifth job without one: these come last, by age.
+    deadlines = [None if number % 5 == 0 else start + timedelta(minutes=number // 2) for number in order]
+    jobs = [
+        CheckHealth(nonce=str(number), deadline=deadline) for number, deadline in zip(order, deadlines, strict=True)
+    ]
+    names = [str(number) for number in order]
+    ledger.submit_many(jobs, keys=names)
+    far = datetime.max.replace(tzinfo=UTC)
+    expected = [name for _, name in sorted(zip(deadlines, names, strict=True), key=lambda pair: pair[0] or far)]
+    claimed: list[str] = []
+    while batch := ledger.claim("predict", f"{OWNER}{len(claimed)}", 32):
+        claimed += [claim.job_id for claim in batch]
+    assert claimed == expected
+
+
+def test_a_report_succeeds(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    assert ledger.settle(claim_one(ledger), REPORT)
+    outcome = ledger.outcome(job_id)
+    assert outcome is not None
+    assert (outcome.state, outcome.report, outcome.failure, outcome.attempt) == (State.SUCCEEDED, REPORT, None, 1)
+    assert outcome.submitted_at <= outcome.settled_at
+    assert ledger.held_by() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        (FailureCode.INTERNAL, State.FAILED),
+        (FailureCode.TIME_LIMIT_EXCEEDED, State.FAILED),
+        (FailureCode.EXPIRED, State.EXPIRED),
+        (FailureCode.CANCELLED, State.CANCELLED),
+    ],
+)
+def test_a_failure_ends_in_its_state(ledger: Ledger, code: FailureCode, state: State) -> None:
+    job_id = submit(ledger)
+    failure = Failure(code=code, message="why", retryable=True, details={"figures": [1, 2.5, None]})
+    assert ledger.settle(claim_one(ledger), failure)
+    outcome = ledger.outcome(job_id)
+    assert outcome is not None
+    assert (outcome.state, outcome.failure, outcome.report) == (state, failure, None)
+
+
+def test_the_first_settle_wins(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    claim = claim_one(ledger)
+    assert ledger.settle(claim, REPORT)
+    assert not ledger.settle(claim, FAILURE)
+    assert not ledger.settle(claim, changed(REPORT, memory_mb=2.0))
+    assert ledger.settle(claim, REPORT), "a settle told again after a lost reply is the same settle"
+    outcome = ledger.outcome(job_id)
+    assert outcome is not None
+    assert outcome.report == REPORT
+
+
+def test_a_stale_fence_is_refused_everywhere(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    stale = claim_one(ledger, "zombie#1/1")
+    assert ledger.lose(job_id, stale.fence) is State.QUEUED
+    current = claim_one(ledger)
+    assert current.fence > stale.fence
+    assert not ledger.settle(stale, REPORT)
+    assert not ledger.release(stale)
+    assert not ledger.set_progress(stale, Progress(stage="s", done=1, total=2))
+    assert ledger.lose(job_id, stale.fence) is None
+    assert ledger.renew([(job_id, stale.fence), (job_id, current.fence), ("never", 1)]) == {job_id, "never"}
+    assert ledger.status(job_id).state is State.RUNNING
+    assert ledger.settle(current, REPORT)
+    assert not ledger.settle(stale, REPORT), "the outcome is not the zombie's, even if it says the same"
+
+
+def test_a_settle_between_two_attempts_is_refused(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    claim = claim_one(ledger)
+    ledger.lose(job_id, claim.fence)
+    assert not ledger.settle(claim, REPORT)
+    assert ledger.status(job_id).state is State.QUEUED
+
+
+def test_nan_is_named_and_nothing_is_stored(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    claim = claim_one(ledger)
+    with pytest.raises(ValueError, match="memory_mb is nan"):
+        ledger.settle(claim, changed(REPORT, memory_mb=float("nan")))
+    assert ledger.status(job_id).state is State.RUNNING
+
+
+def test_several_settle_in_one_step(ledger: Ledger) -> None:
+    for name in "abc":
+        submit(ledger, name)
+    first, second, third = ledger.claim("predict", OWNER, 3)
+    ledger.cancel(second.job_id)
+    assert ledger.settle_many([(first, REPORT), (second, REPORT), (third, FAILURE)]) == [True, False, True]
+    assert [ledger.status(name).state for name in "abc"] == [State.SUCCEEDED, State.CANCELLED, State.FAILED]
+    assert ledger.settle_many([]) == []
+
+
+def test_a_lease_that_runs_out_gives_the_next_attempt_and_at_last_worker_lost(
+    hasty: Ledger, until: Callable[..., None]
+) -> None:
+    job_id = submit(hasty)
+    for attempt in (1, 2, 3):
+        claim = claim_one(hasty, f"{OWNER}{attempt}")
+        assert claim.attempt == attempt
+        until(lambda last=attempt == 3: hasty.reap().lost if last else hasty.reap().requeued)
+    outcome = hasty.outcome(job_id)
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert (outcome.state, outcome.failure.code, outcome.attempt) == (State.FAILED, FailureCode.WORKER_LOST, 3)
+    assert outcome.failure.details == {"attempts": 3}
+    assert hasty.dead_letters() == [job_id]
+    assert hasty.claim("predict", OWNER) == []
+
+
+def test_a_renewed_lease_does_not_run_out(ledger: Ledger, hasty: Ledger, until: Callable[..., None]) -> None:
+    job_id = submit(ledger)
+    claim = claim_one(hasty)
+    assert ledger.renew([(job_id, claim.fence)]) == set()
+    (held,) = ledger.held_by(OWNER)
+    until(lambda: ledger.server_time() > claim.claimed_at.timestamp() + 0.05)
+    assert ledger.reap().requeued == 0
+    assert held.lease_until - claim.claimed_at > timedelta(seconds=9)
+
+
+def test_release_keeps_the_attempt_and_the_place(ledger: Ledger) -> None:
+    submit(ledger, "first")
+    submit(ledger, "second")
+    for _ in range(5):
+        claim = claim_one(ledger)
+        assert (claim.job_id, claim.attempt) == ("first", 1)
+        assert ledger.release(claim)
+        assert not ledger.release(claim)
+    assert ledger.status("first").attempt == 0
+
+
+def test_a_new_claim_of_an_owner_gives_up_what_it_held(ledger: Ledger) -> None:
+    submit(ledger)
+    lost = claim_one(ledger)
+    neighbour = f"{OWNER}1"  # its name begins with the owner's
+    submit(ledger, "other")
+    kept = claim_one(ledger, neighbour)
+    again = claim_one(ledger)
+    assert (again.job_id, again.attempt) == (lost.job_id, 2)
+    assert [held.job_id for held in ledger.held_by(neighbour)] == [kept.job_id]
+
+
+def test_a_loss_in_company_charges_nobody_and_parts_the_company(ledger: Ledger) -> None:
+    for name in ("a", "b", "c"):
+        submit(ledger, name)
+    batch = ledger.claim("predict", OWNER, 3)
+    assert [ledger.lose(claim.job_id, claim.fence) for claim in batch] == [State.QUEUED] * 3
+    submit(ledger, "d")
+    alone = [ledger.claim("predict", f"{OWNER}{number}", 3) for number in range(4)]
+    assert [[claim.job_id for claim in claims] for claims in alone] == [["a"], ["b"], ["c"], ["d"]]
+    assert [claims[0].attempt for claims in alone] == [1, 1, 1, 1]
+
+
+def test_a_job_that_must_come_alone_ends_the_batch_before_it(ledger: Ledger) -> None:
+    submit(ledger, "poison")
+    submit(ledger, "innocent")
+    for claim in ledger.claim("predict", OWNER, 2):
+        ledger.lose(claim.job_id, claim.fence)
+    submit(ledger, "urgent", datetime(2099, 1, 1, tzinfo=UTC))
+    assert [claim.job_id for claim in ledger.claim("predict", "n#2/1", 3)] == ["urgent"]
+    assert [claim.job_id for claim in ledger.claim("predict", "n#2/2", 3)] == ["poison"]
+
+
+def test_attempts_never_exceed_the_most_allowed(ledger: Ledger) -> None:
+    submit(ledger, "poison")
+    submit(ledger, "other")
+    attempts = []
+    for claim in ledger.claim("predict", OWNER, 2):
+        ledger.lose(claim.job_id, claim.fence)
+    while (claim := claim_one(ledger)).job_id == "poison":
+        attempts.append(claim.attempt)
+        ledger.lose(claim.job_id, claim.fence)
+    assert attempts == [1, 2, 3]
+
+
+def test_an_overdue_job_is_expired_instead_of_handed_out(ledger: Ledger, until: Callable[..., None]) -> None:
+    job_id = submit(ledger, "late", soon(ledger))
+    submit(ledger, "patient")
+    until(lambda: passed(ledger, job_id))
+    assert claim_one(ledger).job_id == "patient"
+    outcome = ledger.outcome(job_id)
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert (outcome.state, outcome.failure.code, outcome.attempt) == (State.EXPIRED, FailureCode.EXPIRED, 0)
+
+
+def test_a_report_after_the_deadline_is_not_handed_to_anyone(ledger: Ledger, until: Callable[..., None]) -> None:
+    job_id = submit(ledger, "late", soon(ledger))
+    claim = claim_one(ledger)
+    until(lambda: passed(ledger, job_id))
+    assert ledger.settle(claim, REPORT)
+    outcome = ledger.outcome(job_id)
+    assert outcome is not None
+    assert (outcome.state, outcome.report) == (State.EXPIRED, None)
+
+
+def test_reap_expires_what_waits_beyond_its_deadline(ledger: Ledger, until: Callable[..., None]) -> None:
+    job_id = submit(ledger, "late", soon(ledger))
+    until(lambda: ledger.reap().expired)
+    assert ledger.status(job_id).state is State.EXPIRED
+
+
+def test_reap_rings_again_where_a_bell_was_lost(
+    ledger: Ledger, ledger_settings: LedgerSettings, until: Callable[..., None]
+) -> None:
+    bell = f"{ledger_settings.namespace}:doorbell:predict"
+    for name in "abc":
+        submit(ledger, name)
+    assert ledger.reap().rung == 0, "the bells are all there"
+    ledger._call("DEL", bell)
+    assert ledger.reap().rung == 3
+    ledger._call("DEL", bell)
+    assert ledger.reap().rung == 0, "not before ring_seconds are over"
+    until(lambda: ledger.reap().rung == 3)
+    assert ledger._call("LLEN", bell) == 3
+
+
+def test_a_requeued_job_rings_and_a_released_one_does_not(ledger: Ledger, ledger_settings: LedgerSettings) -> None:
+    bell = f"{ledger_settings.namespace}:doorbell:predict"
+    submit(ledger)
+    claim = claim_one(ledger)
+    ledger._call("DEL", bell)
+    ledger.release(claim)
+    assert ledger._call("LLEN", bell) == 0
+    claim = claim_one(ledger)
+    ledger.lose(claim.job_id, claim.fence)
+    assert ledger._call("LLEN", bell) == 1
+
+
+def test_the_guard_finds_what_its_children_hold(ledger: Ledger) -> None:
+    for name in "abc":
+        submit(ledger, name)
+    ledger.claim("predict", "here#1/10", 2)
+    ledger.claim("predict", "here#2/10")
+    held = ledger.held_by("here#1/")
+    assert [(one.job_id, one.owner, one.attempt) for one in held] == [("a", "here#1/10", 1), ("b", "here#1/10", 1)]
+    assert all(one.kind == "check_health" and one.queue == "predict" for one in held)
+    assert all(one.lease_until - one.claimed_at == timedelta(seconds=10) for one in held)
+    assert len(ledger.held_by()) == 3
+    timeout = Failure(code=FailureCode.TIME_LIMIT_EXCEEDED, message="60 s")
+    assert isinstance(held[0], Held)
+    assert ledger.settle(held[0], timeout)
+    assert ledger.status("a").state is State.FAILED
+
+
+def test_a_job_name_may_hold_spaces_and_colons(ledger: Ledger) -> None:
+    job_id = submit(ledger, "UFC 300: Ana / Bea")
+    claim = claim_one(ledger)
+    assert [held.job_id for held in ledger.held_by(OWNER)] == [job_id]
+    assert ledger.settle(claim, REPORT)
+    assert ledger.held_by() == []
+
+
+def test_a_record_that_vanished_blocks_nobody(
+    ledger: Ledger, hasty: Ledger, ledger_settings: LedgerSettings, until: Callable[..., None]
+) -> None:
+    for name in ("running", "queued", "behind"):
+        submit(ledger, name)
+    claim_one(hasty)
+    for name in ("running", "queued"):
+        ledger._call("DEL", f"{ledger_settings.namespace}:job:{name}")
+    assert ledger.held_by() == []
+    assert ledger.claim("predict", "n#9/9") == []
+    assert claim_one(ledger).job_id == "behind"
+    until(lambda: ledger.reap() and ledger._call("ZCARD", f"{ledger_settings.namespace}:leases") == 1)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from ledger.book import Ledger, LedgerSettings
+from ledger.jobs import CheckHealth, TrainEnsemble
+
+
+def test_models_and_their_aliases(ledger: Ledger) -> None:
+    assert ledger.models() == []
+    assert ledger.resolve_alias("champion") is None
+    ledger.register_model("bb", {"data_cutoff": "2024-01-01"})
+    ledger.register_model("aa", {"log_loss": 0.61})
+    ledger.set_alias("champion", "aa")
+    ledger.set_alias("candidate", "aa")
+    assert ledger.models() == [
+        {"digest": "aa", "summary": {"log_loss": 0.61}, "aliases": ["candidate", "champion"]},
+        {"digest": "bb", "summary": {"data_cutoff": "2024-01-01"}, "aliases": []},
+    ]
+    ledger.set_alias("champion", "bb")
+    assert ledger.resolve_alias("champion") == "bb"
+
+
+def test_pools_are_listed_while_they_announce_themselves(ledger: Ledger, until: Callable[..., None]) -> None:
+    assert ledger.pools() == []
+    ledger.announce_pool("train@b", {"children": 1}, ttl_seconds=0.05)
+    ledger.announce_pool("predict@a", {"children": 2}, ttl_seconds=60)
+    until(lambda: ledger.pools() == [{"name": "predict@a", "children": 2}])
+    ledger.announce_pool("train@b", {"children": 3}, ttl_seconds=60)
+    assert [pool["children"] for pool in ledger.pools()] == [2, 3]
+
+
+def test_depths_count_what_waits(ledger: Ledger) -> None:
+    ledger.submit_many([CheckHealth(nonce="1"), CheckHealth(nonce="2"), TrainEnsemble(data="d")])
+    ledger.claim("predict", "n#1/1")
+    assert ledger.queue_depths() == {"predict": 1, "train": 1}
+
+
+def test_the_clock_is_the_servers(ledger: Ledger) -> None:
+    submitted = ledger.status(ledger.submit(CheckHealth()).job_id).submitted_at
+    assert submitted is not None
+    assert submitted.tzinfo is UTC
+    assert submitted <= datetime.fromtimestamp(ledger.server_time(), UTC)
+
+
+def test_odd_items_are_put_aside_cut_and_capped(ledger_settings: LedgerSettings) -> None:
+    ledger = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "quarantine_cap": 3}))
+    for number in range(5):
+        ledger.quarantine("predict", b"\xff%d" % number)
+    ledger.quarantine("predict", b"x" * 1_000_000)
+    kept = ledger.quarantined("predict")
+    assert kept[1:] == [b"\xff4", b"\xff3"]
+    assert len(kept[0]) == 10_000
+    ledger.close()
+
+
+def test_two_namespaces_share_nothing(ledger: Ledger, ledger_settings: LedgerSettings) -> None:
+    other = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "namespace": "neighbour"}))
+    job_id = ledger.submit(CheckHealth()).job_id
+    assert other.status(job_id).state == "unknown"
+    assert other.claim("predict", "n#1/1") == []
+    other.close()
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_dead_letters_are_newest_first(ledger: Ledger, limit: int) -> None:
+    for name in ("older", "newer"):
+        ledger.submit(CheckHealth(nonce=name), key=name)
+        while claims := ledger.claim("predict", "n#1/1"):
+            ledger.lose(claims[0].job_id, claims[0].fence)
+    assert ledger.dead_letters(limit) == ["newer", "older"][:limit]
