@@ -45,10 +45,13 @@ StartPool = Callable[..., PoolProcess]
 def start_pool(
     ledger_settings: LedgerSettings, ledger: Ledger, tmp_path: Path, until: Callable[..., None]
 ) -> Iterator[StartPool]:
-    """Start a pool of `probe_worker.py` and wait until it has announced itself. Further settings are variables."""
+    """Start a pool and wait until it has announced itself: of `probe_worker.py`, or the real one.
+
+    Further settings are variables.
+    """
     started: list[PoolProcess] = []
 
-    def start(*, concurrency: int = 2, **variables: str) -> PoolProcess:
+    def start(*, concurrency: int = 2, queue: str = "predict", real: bool = False, **variables: str) -> PoolProcess:
         before = len(ledger.pools())
         environment = {
             **os.environ,
@@ -59,10 +62,10 @@ def start_pool(
             **variables,
         }
         log = tmp_path / f"pool-{len(started)}.log"
-        command = [sys.executable, str(Path(__file__).with_name("probe_worker.py")), "--pool", "predict"]
+        program = ["-m", "workers"] if real else [str(Path(__file__).with_name("probe_worker.py"))]
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [*command, "--concurrency", str(concurrency)],
+                [sys.executable, *program, "--pool", queue, "--concurrency", str(concurrency)],
                 env=environment,
                 stdout=stream,
                 stderr=stream,
