@@ -129,6 +129,13 @@ class ProductionEnsembleManager:
         self._guard = MemoryGuard(config.max_memory_mb)
         self._ensemble: Ensemble | None = None
 
+    @classmethod
+    def of(cls, ensemble: Ensemble, config: ProductionEnsembleConfig) -> ProductionEnsembleManager:
+        """Return a manager of a model that is in memory already. Raises as `load_models` does."""
+        manager = cls(config)
+        manager._use(ensemble)
+        return manager
+
     @property
     def ensemble(self) -> Ensemble:
         """The loaded model. Raises ValidationError before `load_models`."""
@@ -148,9 +155,7 @@ class ProductionEnsembleManager:
 
     def configured(self, config: ProductionEnsembleConfig) -> ProductionEnsembleManager:
         """Return a manager of the same loaded model under another configuration; nothing is loaded again."""
-        manager = ProductionEnsembleManager(config)
-        manager._use(self.ensemble)
-        return manager
+        return self.of(self.ensemble, config)
 
     def predict_fights(
         self,

@@ -68,11 +68,8 @@ COLUMNS = (
 """The columns of every feature matrix that is built from a fight log, in order; `diff_` is red minus blue."""
 
 MODEL_COLUMNS = (*(f"diff_{name}" for name in BASE_FEATURES), *CONTEXT)
-"""The columns that a model of a fight log learns from: differences and context.
-
-On fights of 2022 to mid-2023, trained on those before, adding both sides' own values makes the ensemble's log loss
-0.0005 worse and twice as dear; own values alone make it 0.005 worse.
-"""
+"""The columns that a model of a fight log learns from: differences and context. Both sides' own values change the log
+loss by less than its noise (`benchmarks/feature_sets.py`) and triple the columns."""
 
 
 def biographies(fighters: pd.DataFrame) -> NDArray[np.float64]:
