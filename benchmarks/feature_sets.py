@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("sides and context", past, (*SIDES, *CONTEXT)),
         ("differences, reliable corners only", past.take(past.corner_known), MODEL_COLUMNS),
     ):
-        print(f"{name:36} {len(columns):4} columns {len(fights):6,} fights  log loss {score(fights, later, columns):.4f}")
+        loss = score(fights, later, columns)
+        print(f"{name:36} {len(columns):4} columns {len(fights):6,} fights  log loss {loss:.4f}")
     return 0
 
 

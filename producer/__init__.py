@@ -1,1 +1,1 @@
-"""What a caller installs: the client, the odds feed and the command line. Loads no numpy, pandas or Celery."""
+"""What a caller installs: the client, the odds feed and the command line. Needs no numpy, no Celery."""

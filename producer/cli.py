@@ -1,0 +1,70 @@
+"""The command line: `cornerman`. One file a subject in `commands`; here, how every command ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ledger.failures import JobFailed, JobRefused
+from producer.commands.cards import enqueue
+from producer.commands.demo import demo
+from producer.commands.jobs import cancel, follow, result, status
+from producer.commands.models import health, models
+from producer.commands.service import up, worker
+from producer.commands.train import train
+from producer.exits import EXPECTED_ERRORS, MEANINGS, ExitCode, code_of, document_of, next_step
+from producer.screen import Screen
+
+# The backspace keeps click from filling the lines that follow it.
+HELP = """Fight cards in, win probabilities with honest intervals out.
+
+\b
+Try it:          cornerman demo
+Run it here:     cornerman up
+Train a model:   cornerman train FOLDER --wait
+Ask it:          cornerman enqueue feed.json --format american --wait
+
+The server is the one of CORNERMAN_REDIS_URL, or else the one that `cornerman up` runs for the folder of
+CORNERMAN_DATA (./.cornerman).
+"""
+EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {said}" for code, said in MEANINGS.items())
+
+
+class Cornerman(click.Group):
+    """The group of commands; turns what may be expected to go wrong into a message and an exit code."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, with the exit codes below its help."""
+        cmd.epilog = EXIT_CODES
+        super().add_command(cmd, name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        screen = ctx.ensure_object(Screen)
+        try:
+            return super().invoke(ctx)
+        except EXPECTED_ERRORS as error:
+            if screen.as_json:
+                screen.answer(document_of(error))
+            screen.remark(f"cornerman: {error}")
+            if isinstance(error, JobRefused | JobFailed) and (hint := next_step(error.failure)):
+                screen.remark(hint)
+            ctx.exit(code_of(error))
+        except KeyboardInterrupt:
+            screen.remark("cornerman: stopped")
+            ctx.exit(ExitCode.INTERRUPTED)
+
+
+@click.group(cls=Cornerman, help=HELP, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cornerman")
+def main() -> None:
+    """Enter the command line."""
+
+
+for command in (demo, up, worker, train, enqueue, result, follow, cancel, status, health, models):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main()

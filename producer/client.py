@@ -1,0 +1,149 @@
+"""The client: enqueue a job, wait for its answer, follow all answers.
+
+    from producer.client import Client
+    from producer.feed import read_cards
+
+    with Client.from_env() as client:                              # CORNERMAN_REDIS_URL
+        for card in read_cards(response.content, price_format="american"):
+            receipt = client.enqueue(card, durable=True)           # the same card twice is one job
+            report = client.result(receipt.job_id, timeout_seconds=30)
+
+A job is accepted whole or refused (`JobRefused`, nothing written), and an accepted job gets exactly one
+outcome. The client keeps no state but its connection: a caller that died asks again with the same job id, or
+enqueues the same job again. One client may be shared by threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+
+from ledger.book import Ledger
+from ledger.failures import JobFailed
+from ledger.jobs import Job
+from ledger.outcomes import JobStatus, Outcome, Progress, Receipt
+from ledger.reports import Report
+from ledger.settings import LedgerSettings
+from ledger.wire import decode_job
+
+
+class Client:
+    """The caller's door to the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @classmethod
+    def from_env(cls) -> Client:
+        """Connect as the environment says (`CORNERMAN_REDIS_URL` and the other `CORNERMAN_` variables).
+
+        Raises:
+            LedgerUnavailable: the server cannot be reached, or refuses the user.
+        """
+        return cls(Ledger.connect(LedgerSettings.from_env()))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection. Jobs go on."""
+        self._ledger.close()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger behind this client, for what only operators ask: models, pools, depths of queues."""
+        return self._ledger
+
+    def enqueue(
+        self,
+        job: Job | bytes,
+        *,
+        key: str | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> Receipt:
+        """Submit a job, as a value or as the JSON of one, and return its receipt.
+
+        `key` becomes the job's id; without it the id is a digest of the content. Either way, submitting the
+        same job again returns the job that is there (`created` is false). `durable` waits until the server
+        has the job on disk. `correlation_id` comes back in the outcome.
+
+        Raises:
+            JobRefused: invalid_input, unsupported_schema, expired (the deadline has passed), or the key
+            stands for another job. Nothing was written. LedgerUnavailable: the server went away; enqueue the
+            same again. LedgerError: the server cannot confirm what `durable` asks for.
+        """
+        value = decode_job(job) if isinstance(job, bytes) else job
+        return self._ledger.submit(value, key=key, correlation_id=correlation_id, durable=durable)
+
+    def enqueue_many(
+        self,
+        jobs: Sequence[Job],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> list[Receipt]:
+        """Submit jobs in one step, all or none; receipts in the order of the jobs. Raises as `enqueue` does."""
+        return self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+
+    def status(self, job_id: str) -> JobStatus:
+        """Return where the job is now; `unknown` and `forgotten` are answers, not errors."""
+        return self._ledger.status(job_id)
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """Return how the job ended, or None where it has not, or is not known."""
+        return self._ledger.outcome(job_id)
+
+    def wait(
+        self,
+        job_id: str,
+        timeout_seconds: float | None = None,
+        *,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Outcome:
+        """Wait until the job has ended and return how, be it a report or a failure; None waits without end.
+
+        `on_progress` is called with what a long job says of itself on the way.
+
+        Raises:
+            WaitTimeout: the caller's patience ended first; the job goes on.
+            UnknownJob: never submitted, or its retention is over.
+        """
+        patience = math.inf if timeout_seconds is None else timeout_seconds
+        return self._ledger.wait(job_id, patience, on_progress=on_progress)
+
+    def result(self, job_id: str, timeout_seconds: float | None = None) -> Report:
+        """Wait for the job's report and return it.
+
+        Raises:
+            JobFailed: the job ended as failed, expired or cancelled; `.failure` says why, with a code to
+            switch on. WaitTimeout, UnknownJob: as in `wait`.
+        """
+        return report_of(self.wait(job_id, timeout_seconds))
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """Take the job back, queued or running. A job that has already ended keeps its outcome."""
+        return self._ledger.cancel(job_id)
+
+    def follow(self, after: str = "$") -> Iterator[tuple[str, Outcome]]:
+        """Yield every job's outcome as it comes, with its place in the stream; never ends by itself.
+
+        `after` is the place of the last outcome seen, to go on from there; "$" is now, "0" the oldest kept.
+        """
+        return self._ledger.follow(after)
+
+
+def report_of(outcome: Outcome) -> Report:
+    """Return the outcome's report. Raises JobFailed where it has a failure instead."""
+    if outcome.report is not None:
+        return outcome.report
+    if outcome.failure is None:
+        raise ValueError(f"the outcome of job {outcome.job_id} has neither a report nor a failure")
+    raise JobFailed(outcome.job_id, outcome.failure)

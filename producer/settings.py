@@ -1,0 +1,57 @@
+"""Where this machine's part of cornerman lives, and how a command finds its server."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ledger.book import Ledger
+from ledger.embedded import find_running
+from ledger.failures import LedgerUnavailable
+from ledger.settings import LedgerSettings
+from ledger.wire import refuse
+from producer.client import Client
+
+URL_VARIABLE = "CORNERMAN_REDIS_URL"
+DATA_VARIABLE = "CORNERMAN_DATA"
+DEFAULT_DATA = ".cornerman"
+
+
+def data_folder() -> Path:
+    """Return the folder of the embedded server, the models and the logs; it need not exist yet."""
+    return Path(os.environ.get(DATA_VARIABLE) or DEFAULT_DATA).resolve()
+
+
+def ledger_settings() -> LedgerSettings:
+    """Read the environment; without a server in it, fill in the one that `cornerman up` runs on this machine.
+
+    Raises:
+        LedgerUnavailable: there is no server in either place.
+        JobRefused: a variable has a value that it cannot have.
+    """
+    try:
+        settings = LedgerSettings.from_env()
+    except ValueError as error:
+        raise refuse(str(error)) from error
+    if settings.redis_url is not None:
+        return settings
+    folder = data_folder()
+    url = find_running(folder)
+    if url is None:
+        raise LedgerUnavailable(
+            f"no server: {URL_VARIABLE} is not set, and none runs for {folder}. "
+            f"Start one with its workers: cornerman up. Or name one: {URL_VARIABLE}=redis://host:6379/0"
+        )
+    return replace(settings, redis_url=url)
+
+
+def connect() -> Client:
+    """Connect to the server of `ledger_settings`. Raises LedgerUnavailable where it cannot be reached."""
+    return Client(Ledger.connect(ledger_settings()))
+
+
+def child_environment(redis_url: str | None, folder: Path) -> dict[str, str]:
+    """Return the environment of a child process: ours, with the server and the data folder spelt out."""
+    named = {} if redis_url is None else {URL_VARIABLE: redis_url}
+    return {**os.environ, **named, DATA_VARIABLE: str(folder)}

@@ -1,0 +1,194 @@
+"""Tables for people: a card's report, failures, jobs, models, pools.
+
+Covers layout only. Every number stands in the report; nothing is computed here but a sum, a sign and a
+percentage. Text from outside is put in `Text`, never read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ledger.failures import Failure
+from ledger.outcomes import JobStatus, Outcome
+from ledger.reports import (
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightFailure,
+    FightReport,
+    HealthReport,
+    Report,
+    TrainingReport,
+)
+
+INTERVAL_LEVEL = 0.95
+NOTHING = "-"
+STYLES = {
+    "bet": "bold green",
+    "succeeded": "green",
+    "running": "cyan",
+    "failed": "red",
+    "expired": "yellow",
+    "cancelled": "yellow",
+    "unknown": "red",
+    "forgotten": "yellow",
+}
+
+
+def report_tables(report: Report) -> list[Table]:
+    """Return the tables of any report."""
+    match report:
+        case CardReport():
+            return card_tables(report)
+        case TrainingReport():
+            return [training_table(report)]
+        case HealthReport():
+            return [health_table(report)]
+
+
+def card_tables(
+    report: CardReport, *, truth: Mapping[str, Mapping[str, float | str]] | None = None, truth_title: str = "truth"
+) -> list[Table]:
+    """Return a card's table, a line for each fighter, and below it the fights that failed, if any.
+
+    `truth` adds a column: what is known of a fight from elsewhere, as text, by fight id and fighter's name.
+    """
+    table = Table(title=f"Card {report.card_id}", caption=_caption(report), title_justify="left")
+    table.add_column("fighter")
+    for title in ("win", f"{INTERVAL_LEVEL:.0%} interval", "market", *([] if truth is None else [truth_title])):
+        table.add_column(title, justify="right", no_wrap=True)
+    for title in ("decision", "reasons", "flags"):
+        table.add_column(title)
+    failed: list[tuple[str, Failure]] = []
+    for fight in report.fights:
+        if isinstance(fight, FightFailure):
+            failed.append((" v ".join(fight.names), fight.failure))
+        else:
+            _add_fight(table, fight, None if truth is None else truth.get(fight.id, {}))
+    tables = [table] if table.row_count else []
+    return [*tables, failures_table(failed, title="Fights without an answer")] if failed else tables
+
+
+def _caption(report: CardReport) -> str:
+    return f"model {report.model[:12]}, which knows fights up to {report.data_cutoff}"
+
+
+def _add_fight(table: Table, fight: FightReport, truth: Mapping[str, float | str] | None) -> None:
+    decision = fight.decision
+    judgement = [_decision(decision), Text(", ".join(decision.reasons)), Text(", ".join(fight.flags))]
+    for answer, rest in zip(fight.fighters, (judgement, []), strict=True):
+        known = [] if truth is None else [_known(truth.get(answer.name))]
+        table.add_row(
+            Text(answer.name),
+            percent(answer.probability),
+            _interval(answer),
+            percent(answer.market_probability),
+            *known,
+            *rest,
+            end_section=rest is not judgement,
+        )
+
+
+def _decision(decision: Decision) -> Text:
+    if decision.price is None or decision.action == "abstain":
+        return Text(decision.action)
+    stake = percent(decision.stake_fraction)
+    return Text(f"bet {stake} on {decision.fighter} at {decision.price:.2f}", style=STYLES["bet"])
+
+
+def _interval(answer: FighterAnswer) -> str:
+    for interval in answer.intervals:
+        if interval.level == INTERVAL_LEVEL:
+            return f"{percent(interval.lower)} to {percent(interval.upper)}"
+    return NOTHING
+
+
+def _known(truth: float | str | None) -> str:
+    return truth if isinstance(truth, str) else percent(truth)
+
+
+def percent(share: float | None) -> str:
+    """Write a share as a percentage, or a dash where there is none."""
+    return NOTHING if share is None else f"{share:.1%}"
+
+
+def failures_table(failures: Iterable[tuple[str, Failure]], *, title: str = "Failures") -> Table:
+    """Return a table of what failed, with the code to switch on and the message to read."""
+    table = _table(title, "what", "code", "message")
+    for what, failure in failures:
+        table.add_row(Text(what), Text(failure.code, style=STYLES["failed"]), Text(failure.message))
+    return table
+
+
+def training_table(report: TrainingReport) -> Table:
+    """Return what came out of a training job."""
+    table = _table("Trained", "model", "alias", "fights", "events", "features", "replicas", "intervals", "MB")
+    table.add_row(
+        report.model[:12],
+        Text(report.alias or NOTHING),
+        *(f"{count:,}" for count in (report.fights, report.events, report.features, report.bootstrap_samples)),
+        report.interval_method,
+        f"{report.bundle_bytes / 1e6:.1f}",
+    )
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(report.metrics.items()))
+    table.caption = f"out of fold: {metrics}; fights up to {report.data_cutoff}"
+    return table
+
+
+def health_table(report: HealthReport) -> Table:
+    """Return the checks of a worker."""
+    table = _table(f"Worker is {report.status}, {report.memory_mb:,.0f} MB", "check", "result", "detail")
+    for check in report.checks:
+        style = STYLES["succeeded" if check.passed else "failed"]
+        table.add_row(check.name, Text("passed" if check.passed else "FAILED", style=style), Text(check.detail))
+    return table
+
+
+def status_table(status: JobStatus) -> Table:
+    """Return where one job is."""
+    table = _table("Job", "job", "kind", "state", "attempt", "submitted", "deadline", "progress")
+    progress = status.progress
+    table.add_row(
+        Text(status.job_id),
+        status.kind or NOTHING,
+        Text(status.state, style=STYLES.get(status.state, "")),
+        str(status.attempt),
+        *(f"{moment:%Y-%m-%d %H:%M:%S}" if moment else NOTHING for moment in (status.submitted_at, status.deadline)),
+        Text(f"{progress.stage} {progress.done}/{progress.total}" if progress else NOTHING),
+    )
+    return table
+
+
+def outcome_line(place: str, outcome: Outcome) -> Text:
+    """Return one outcome as a line of a running list."""
+    reason = f"{outcome.failure.code}: {outcome.failure.message}" if outcome.failure else ""
+    return Text.assemble(
+        f"{outcome.settled_at:%H:%M:%S} {place} {outcome.job_id} {outcome.kind} ",
+        (outcome.state, STYLES.get(outcome.state, "")),
+        f" {reason}".rstrip(),
+    )
+
+
+def records_table(title: str, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> Table:
+    """Return records as rows, a column for each name; a value that is not there is a dash."""
+    table = _table(title, *(column.replace("_", " ") for column in columns))
+    for record in records:
+        table.add_row(*(Text(_written(record.get(column))) for column in columns))
+    return table
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or NOTHING
+    return NOTHING if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
