@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for level in LEVELS:
             low, high = np.array([answer.intervals[level] for answer in answers]).T
             inside = np.mean((low <= market) & (market <= high))
-            print(f"  {level:.0%} interval: {inside:.1%} of closing probabilities inside, width {np.mean(high - low):.3f}")
+            width = np.mean(high - low)
+            print(f"  {level:.0%} interval: {inside:.1%} of closing probabilities inside, width {width:.3f}")
     return 0
 
 
