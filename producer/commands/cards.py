@@ -94,6 +94,8 @@ def enqueue(
             screen.remark(HINTS[failure])
     if not cards:
         screen.remark("The feed holds no events; nothing was enqueued.")
+    if said := _turned_away(cards):
+        screen.remark(said)
     click.get_current_context().exit(_exit_code(entries, waited=wait))
 
 
@@ -128,6 +130,15 @@ def _collect(client: Client, screen: Screen, entries: Sequence[Entry], timeout_s
                 entry.outcome = watch(client, screen, entry.receipt.job_id, max(0.0, end - time.monotonic()))
             except WaitTimeout as late:
                 screen.remark(str(late))
+
+
+def _turned_away(cards: Sequence[PredictCard]) -> str | None:
+    """Say how many quotes were turned away; a wrong --format shows here first."""
+    rejected = [sentence for card in cards for fight in card.fights for sentence in fight.invalid_quotes]
+    if not rejected:
+        return None
+    quotes = len(rejected) + sum(len(fight.quotes) for card in cards for fight in card.fights)
+    return f"{len(rejected)} of {quotes} quotes were turned away, the first: {rejected[0]}"
 
 
 def _tables(entries: Sequence[Entry], *, waited: bool) -> list[RenderableType]:

@@ -166,6 +166,7 @@ def test_negative_odds_in_a_feed_leave_the_fight_without_that_quote(run: Run, le
     books = [{"key": "b", "markets": [{"key": "h2h", "outcomes": outcomes}]}]
     result = run("enqueue", "-", "--format", "decimal", input=feed(bookmakers=books))
     assert result.exit_code == ExitCode.OK
+    assert "1 of 1 quotes were turned away" in result.stderr
     [claim] = ledger.claim("predict", "test")
     [asked] = json.loads(claim.payload)["fights"]
     assert "quotes" not in asked
