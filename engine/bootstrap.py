@@ -1,11 +1,10 @@
 """The thread-safe bootstrap: which fights each replica is trained on, and what all replicas say of a fight.
 
 Every replica draws from seed sequences of its own, so results are the same bits for any number of threads, any batch
-size and any order. There is no global random state. Fights are resampled by
-event (the fights of one night share judges, altitude and news), a fight and its mirror together.
+size and any order. There is no global random state. Fights are resampled by event (the fights of one night share
+judges, altitude and news), a fight and its mirror together.
 
-Covers index generation, replica predictions in batches under a memory limit, and percentile intervals. Training the
-replicas is `engine.training`.
+Covers index generation and replica predictions in batches under a memory limit. Training is `engine.training`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import BootstrapError, MemoryLimitError, ValidationError
 from engine.matrix import check_features
-from engine.member import Floats, ReplicatedMember
+from engine.member import Floats, ReplicaSet, ReplicatedMember
 from engine.memory import MemoryGuard
 
 
@@ -91,14 +90,15 @@ class ThreadSafeBootstrapSampler:
     ) -> Floats:
         """Return P(first-listed wins), float64 (n_bootstrap, n): the weighted ensemble of each replica.
 
-        models: replicated members by name. X: (n, features), missing values allowed. weights: by the same names,
-        summing to 1. Raises BootstrapError where a member has no or too few replicas (a plain fitted model has none:
-        no width is invented for it) or a replica fails; ValidationError on bad input; MemoryLimitError where not even
-        one replica fits.
+        models: replicated members by name, as `Ensemble.replica_set` gives them, which also knows the columns that X
+        must have; with a plain mapping X must have the columns in the order of training. X: (n, features), missing
+        values allowed. weights: by the same names, summing to 1. Raises BootstrapError where a member has no or too few
+        replicas (a plain fitted model has none: no width is invented for it) or a replica fails; ValidationError on bad
+        input; MemoryLimitError where not even one replica fits.
         """
         check_weights(weights, models)
         self._check_replicas(models)
-        values = check_features(X)
+        values = check_features(X, models.columns if isinstance(models, ReplicaSet) else None)
         total = np.empty((self.config.n_bootstrap, len(values)))
 
         def fill(start: int, stop: int) -> None:
@@ -116,11 +116,6 @@ class ThreadSafeBootstrapSampler:
             delayed(fill)(start, stop) for start, stop in self._batches(len(values), len(models), threads)
         )
         return total
-
-    def percentile_interval(self, predictions: Floats) -> tuple[Floats, Floats]:
-        """Return lower and upper bounds, two arrays (n,), of the central interval at the configured level."""
-        tail = (1.0 - self.config.confidence_level) / 2.0
-        return np.quantile(predictions, tail, axis=0), np.quantile(predictions, 1.0 - tail, axis=0)
 
     def _batches(self, rows: int, members: int, threads: int) -> Iterator[tuple[int, int]]:
         """Cut the replicas so that all threads are busy and no thread holds more than the limit allows."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.errors import TrainingError
 from engine.member import Floats
 
+MIN_CORNER_FIGHTS = 200  # with fewer known corners two parameters are noise, and noise here is money
 _MAX_STEPS = 100
 
 
@@ -48,7 +49,7 @@ class Calibration:
     """Turns the ensemble's logit into a calibrated one.
 
     slope: for fights whose corner is unknown. corner_slope and corner_term: for fights whose corner is known; the term
-    is what the red corner adds, on the logit scale (0 where the training data tell no corners).
+    is what the red corner adds, on the logit scale; 0, with the common slope, where the training data tell too few.
     """
 
     slope: float
@@ -59,21 +60,26 @@ class Calibration:
     def fit(cls, logit: Floats, won: NDArray[np.int8], corner_known: NDArray[np.bool_]) -> Calibration:
         """Fit on out-of-fold logits of the first fighter, who has the red corner where `corner_known`."""
         slope = float(fit_logistic(logit[:, None], won)[0])
-        if slope <= 0:
-            raise TrainingError(
-                f"the out-of-fold predictions point the wrong way (calibration slope {slope:.3f}): "
-                "the features say nothing about who wins"
-            )
-        if not corner_known.any():
+        _check_slope(slope)
+        if corner_known.sum() < MIN_CORNER_FIGHTS:
             return cls(slope, slope, 0.0)
         columns = np.column_stack([logit[corner_known], np.ones(int(corner_known.sum()))])
         corner_slope, corner_term = fit_logistic(columns, won[corner_known])
+        _check_slope(float(corner_slope))
         return cls(slope, float(corner_slope), float(corner_term))
 
     def __call__(self, logit: Floats, corner: NDArray[np.int8]) -> Floats:
         """Return calibrated logits. corner: +1 where the first fighter has the red corner, -1 blue, 0 unknown."""
         known = np.where(corner == 0, self.slope * logit, self.corner_slope * logit)
         return np.asarray(known + self.corner_term * corner)
+
+
+def _check_slope(slope: float) -> None:
+    if slope <= 0:
+        raise TrainingError(
+            f"the out-of-fold predictions point the wrong way (calibration slope {slope:.3f}): "
+            "the features say nothing about who wins"
+        )
 
 
 def log_loss(probability: Floats, won: NDArray[np.int8]) -> float:

@@ -7,6 +7,7 @@ are predicted in the same call, and however many threads the process has. So wor
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,6 +31,14 @@ class ReplicatedMember(Protocol):
     def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
         """P(first fighter wins) by replicas start..stop-1 for rows X (n, f; NaN = missing): float64 (stop-start, n)."""
         ...
+
+
+class ReplicaSet(dict[str, ReplicatedMember]):
+    """The replicas of one model by member name, and the columns, in order, that their rows must have."""
+
+    def __init__(self, members: Mapping[str, ReplicatedMember], columns: Sequence[str]) -> None:
+        super().__init__(members)
+        self.columns = tuple(columns)
 
 
 def check_request(X: Floats, n_features: int, n_replicas: int, start: int, stop: int | None) -> range:

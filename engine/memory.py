@@ -51,4 +51,4 @@ class MemoryGuard:
                 f"max_memory_mb {self.max_memory_mb:.1f} are in use; an item of {max(free_bytes, 0) / _MB:.1f} MB "
                 f"would fit, or this one with max_memory_mb={ceil((used_bytes + bytes_per_item) / _MB)}"
             )
-        return min(requested, int(free_bytes // max(bytes_per_item, 1)))
+        return int(min(requested, free_bytes // max(bytes_per_item, 1)))  # no limit at all is infinite

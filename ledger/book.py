@@ -7,7 +7,8 @@ A job is one record on the server and changes only by the scripts in `lua/`, eac
                  │  │               │  └─cancel────> cancelled
                  │  ├─cancel────────┼──────────────> cancelled
                  │  └─deadline──────┼──────────────> expired
-                 └─release, lose────┘ (the last attempt: failed as worker_lost)
+                 └─release, lose────┘ (the last attempt: failed as worker_lost, a dead letter; queued again, it is
+                                       another job)
 
 A claim is a lease on the server's clock, known by its fence. Whoever comes with an old fence is refused, and an outcome
 is never replaced. An outcome lives for the retention; a tombstone tells `forgotten` from `unknown` for a while longer.
@@ -16,14 +17,14 @@ Not covered: a server that loses data it has confirmed (see `durable`), and seve
 
 from __future__ import annotations
 
-from ledger.answers import Answers
+from ledger.canaries import Canaries
 from ledger.claims import Claim, Claims, Held, Reaped
+from ledger.deadletters import DeadLetter, DeadLetters
 from ledger.registry import Registry
 from ledger.settings import LedgerSettings
-from ledger.submission import Submission
 
-__all__ = ["Claim", "Held", "Ledger", "LedgerSettings", "Reaped"]
+__all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped"]
 
 
-class Ledger(Submission, Answers, Claims, Registry):
+class Ledger(DeadLetters, Claims, Registry, Canaries):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ledger import wire
 from ledger.failures import Failure, FailureCode
-from ledger.jobs import ROUTES
+from ledger.jobs import MAX_PAYLOAD_BYTES, ROUTES
 from ledger.outcomes import Progress, State
 from ledger.reports import Report
 from ledger.server import Server, moment
@@ -63,12 +63,14 @@ class Claims(Server):
     def claim(self, queue: str, owner: str, limit: int = 1) -> list[Claim]:
         """Take up to `limit` of the most urgent jobs: earliest deadline first, then oldest.
 
-        What `owner` still holds counts as lost first, so one owner runs one claim at a time. A job past its deadline is
-        settled `expired` instead of handed out; one that was lost in company comes alone.
+        What `owner` still holds is queued again first, so one owner runs one claim at a time: the reply to the last
+        claim must have been lost, and as nobody worked on these jobs, the attempt does not count (at most
+        `max_attempts` times in a job's life). A job past its deadline is settled `expired` instead of handed out, one
+        above the size limit `invalid_input`; one that was lost in company comes alone.
         """
         if not owner or " " in owner:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
-        now, *jobs = self._run("claim", queue, owner, limit)
+        now, *jobs = self._run("claim", queue, owner, limit, MAX_PAYLOAD_BYTES)
         return [
             Claim(
                 job_id=job_id.decode(),

@@ -8,7 +8,6 @@ comes after a crash takes over the one that was left behind.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 import socket
@@ -17,13 +16,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import msgspec
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from ledger.failures import LedgerUnavailable
 
 NOTE = "server.json"
 START_ATTEMPTS = 3
 START_TIMEOUT_SECONDS = 120.0  # a long append-only file is read first
+REPLY_SECONDS = 1.0  # once it has started, a server answers at once
+STOP_SECONDS = 10.0
+
+
+class _Note(msgspec.Struct, frozen=True):
+    """What stands in the folder about its server."""
+
+    url: str
+    pid: int
+    started_by: int
+
+    def __str__(self) -> str:
+        """Name the process, for a message."""
+        return f"process {self.pid} at {self.url}"
 
 
 class EmbeddedServer:
@@ -43,53 +59,111 @@ class EmbeddedServer:
         self._ours = False
 
     def __enter__(self) -> Self:
-        """Start, join or take over the folder's server. Raises LedgerUnavailable where it does not start."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(self.folder / "server.lock"):
-            note = _running(self.folder)
-            self._ours = note is None or not _alive(note["started_by"])
-            if note is None:
-                self._child = _start(self.folder, self._appendfsync)
-                note = {"url": self._child.connection_url, "pid": _process_id(self._child.connection_url)}
-            self.url, self.pid = note["url"], note["pid"]
-            if self._ours:
-                draft = self.folder / f"{NOTE}.new"
-                draft.write_text(json.dumps({"url": self.url, "pid": self.pid, "started_by": os.getpid()}))
-                draft.replace(self.folder / NOTE)
+        """Start, join or take over the folder's server.
+
+        Raises LedgerUnavailable where it does not start, where it is there and silent, or the folder cannot be used.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with _locked(self.folder / "server.lock"):
+                self._join_or_start()
+        except (OSError, redis.RedisError) as error:
+            if self._child is not None:
+                self._child.stop()
+            raise LedgerUnavailable(f"no server can be started for {self.folder}: {error}") from error
         return self
 
+    def _join_or_start(self) -> None:
+        note = _read(self.folder)
+        try:
+            running = note if note is not None and _runs(note, REPLY_SECONDS) else None
+        except redis.TimeoutError as error:
+            # Not to be joined, and its files not to be shared with a second server.
+            raise LedgerUnavailable(f"the server of {self.folder} lives and does not answer ({note})") from error
+        self._ours = running is None or not _alive(running.started_by)
+        if running is None:
+            self._child = _start(self.folder, self._appendfsync)
+            self.url = self._child.connection_url
+            self.pid = _process_id(self.url, START_TIMEOUT_SECONDS)
+        else:
+            self.url, self.pid = running.url, running.pid
+        if self._ours:
+            _write(self.folder, _Note(url=self.url, pid=self.pid, started_by=os.getpid()))
+
     def __exit__(self, *_: object) -> None:
-        """Stop the server, if it is ours to stop."""
+        """Stop the server, if it is ours to stop. Raises LedgerUnavailable where one taken over does not obey."""
         if not self._ours:
             return
         with _locked(self.folder / "server.lock"):
             (self.folder / NOTE).unlink(missing_ok=True)
             if self._child is not None:
                 self._child.stop()
-            else:
-                with redis.Redis.from_url(self.url) as client:
+                return
+            try:
+                with _connection(self.url, STOP_SECONDS) as client:
                     client.shutdown()
+            except redis.RedisError as error:
+                raise LedgerUnavailable(f"the server at {self.url} does not stop: end process {self.pid}") from error
 
 
 def find_running(folder: Path) -> str | None:
-    """Return the URL of the server that runs for a folder, None if there is none."""
-    note = _running(folder)
-    return None if note is None else str(note["url"])
+    """Return the URL of the server that runs for a folder, None if there is none.
 
-
-def _running(folder: Path) -> dict[str, Any] | None:
-    """Read the note, and believe it only if the process that it names answers there: ports and pids come again."""
+    One that lives and is silent runs too: it may only be slow, and whoever calls it learns more. Raises
+    LedgerUnavailable where the folder cannot be looked into.
+    """
+    note = _read(folder)
     try:
-        note: dict[str, Any] = json.loads((folder / NOTE).read_text())
-        return note if _process_id(note["url"]) == note["pid"] else None
-    except (FileNotFoundError, redis.ConnectionError):
+        return note.url if note is not None and _runs(note, REPLY_SECONDS) else None
+    except redis.TimeoutError:
+        return None if note is None else note.url
+
+
+def _read(folder: Path) -> _Note | None:
+    """Return what stands in the folder; None without a note, and for half a one that a power cut left."""
+    try:
+        return msgspec.json.decode((folder / NOTE).read_bytes(), type=_Note)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+    except OSError as error:
+        raise LedgerUnavailable(f"{folder} cannot be looked into for its server: {error.strerror}") from error
 
 
-def _process_id(url: str) -> int:
-    with redis.Redis.from_url(url, socket_timeout=START_TIMEOUT_SECONDS) as client:
+def _write(folder: Path, note: _Note) -> None:
+    draft = folder / f"{NOTE}.new"
+    with draft.open("wb") as stream:
+        stream.write(msgspec.json.encode(note))
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(folder / NOTE)
+
+
+def _runs(note: _Note, within_seconds: float) -> bool:
+    """Say whether the process that the note names answers there: ports and pids come again.
+
+    Raises redis.TimeoutError where it lives and is silent.
+    """
+    try:
+        return _process_id(note.url, within_seconds) == note.pid
+    except redis.TimeoutError:
+        if _alive(note.pid):
+            raise
+        return False
+    except (redis.RedisError, ValueError):  # nobody there, not one of ours, or an address that is none
+        return False
+
+
+def _process_id(url: str, within_seconds: float) -> int:
+    with _connection(url, within_seconds) as client:
         facts: Any = client.info("server")
     return int(facts["process_id"])
+
+
+def _connection(url: str, within_seconds: float) -> redis.Redis:
+    """Return a client that waits so long for a reply, once."""
+    return redis.Redis.from_url(
+        url, socket_timeout=within_seconds, socket_connect_timeout=within_seconds, retry=Retry(NoBackoff(), 0)
+    )
 
 
 def _start(folder: Path, appendfsync: str) -> Any:

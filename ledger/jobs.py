@@ -83,7 +83,7 @@ class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When to bet.
 
     A bet needs the interval's lower bound at `level` times the best price to exceed 1, the chosen side's probability
-    to reach `min_prediction_confidence`, and the sampling interval to be no wider than `max_uncertainty_threshold`.
+    to reach `min_prediction_confidence`, and that interval to be no wider than `max_uncertainty_threshold`.
     Stakes are Kelly's share of the bankroll at the lower bound times `kelly_fraction`, at most `max_stake_fraction`
     each and `max_card_stake_fraction` together.
     """
@@ -97,7 +97,11 @@ class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="predict_card"):
-    """A fight card to be answered before `event_start`, or before `deadline` where that is given."""
+    """A fight card to be answered before `event_start`, or before `deadline` where that is given.
+
+    With `max_quote_age_seconds` a card with an older quote is `stale_odds`, refused at submit or settled when its turn
+    comes too late; each quote then needs its `as_of`.
+    """
 
     schema_version: int = field(default_factory=current_schema_version)
     card_id: Identifier
@@ -105,6 +109,7 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     fights: Annotated[tuple[Fight, ...], Meta(min_length=1, max_length=MAX_FIGHTS)]
     model: Identifier = "champion"
     deadline: Moment | None = None
+    max_quote_age_seconds: Annotated[float, Meta(gt=0, le=2_678_400)] | None = None
     intervals: IntervalOptions = IntervalOptions()
     rules: DecisionRules = DecisionRules()
 
@@ -127,20 +132,17 @@ class MemberWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     neural_network: Share = 0.25
 
 
-class TrainEnsemble(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="train_ensemble"):
-    """Train an ensemble with its bootstrap replicas and keep it as a bundle.
+class TrainingPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every job that trains says: on what, how, and within which limits.
 
     `data` is a folder with a fight log, or (with `matrix`) a CSV or Parquet file of ready features, readable by the
-    training pool. `data_digest` pins its content; a training pool that reads something else refuses the job. Fights
-    on or after `cutoff` are not seen. `alias` names the model when done.
+    training pool. `data_digest` pins its content; a training pool that reads something else refuses the job.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
     data: Annotated[str, Meta(min_length=1, max_length=4096)]
     data_digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
     matrix: MatrixColumns | None = None
-    cutoff: date | None = None
-    alias: Identifier | None = "champion"
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     bootstrap_samples: Annotated[int, Meta(ge=0, le=10_000)] = 100
     fits: Annotated[int, Meta(ge=1, le=50)] = 5
@@ -153,6 +155,34 @@ class TrainEnsemble(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     deadline: Moment | None = None
 
 
+class TrainEnsemble(
+    TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="train_ensemble"
+):
+    """Train an ensemble with its bootstrap replicas and keep it as a bundle.
+
+    Fights on or after `cutoff` are not seen. `alias` names the model when done.
+    """
+
+    cutoff: date | None = None
+    alias: Identifier | None = "champion"
+
+
+class Backtest(TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="backtest"):
+    """Train on past fights, answer the ones that followed, and say what the answers were worth.
+
+    Scored are the fights from `first_day` (by default 1 January of the median fight's year) to `last_day` (inclusive;
+    by default the last fight's); fights after it are not seen. Every `refit_months` a new model is trained on
+    everything before; `max_training_time_seconds` is for all of them together. The replicas only give the half-width
+    its floor, for which few are enough.
+    """
+
+    first_day: date | None = None
+    last_day: date | None = None
+    refit_months: Annotated[int, Meta(ge=1, le=600)] = 12
+    bootstrap_samples: Annotated[int, Meta(ge=0, le=10_000)] = 20
+    max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
+
+
 class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="check_health"):
     """Ask a worker to load the model, answer a dummy fight and report its memory."""
 
@@ -162,7 +192,7 @@ class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     deadline: Moment | None = None
 
 
-Job = PredictCard | TrainEnsemble | CheckHealth
+Job = PredictCard | TrainEnsemble | Backtest | CheckHealth
 """Every job that can be submitted."""
 
 
@@ -177,6 +207,7 @@ ROUTES: dict[str, Route] = {
     "predict_card": Route("predict", 60.0),
     "check_health": Route("predict", 60.0),
     "train_ensemble": Route("train", 3600.0),
+    "backtest": Route("train", 14_400.0),
 }
 
 

@@ -42,10 +42,14 @@ class Registry(Server):
 
     def announce_pool(self, name: str, info: dict[str, Any], ttl_seconds: float) -> None:
         """Say that a pool is alive, for `ttl_seconds`. `info` holds JSON values."""
-        self._call_all(
+        *_, names = self._call_all(
             ("SADD", self._key("pools"), name),
             ("SET", self._key("pool", name), msgspec.json.encode(info), "PX", round(ttl_seconds * 1000)),
+            ("SMEMBERS", self._key("pools")),
         )
+        alive = self._call_all(*(("EXISTS", self._key("pool", other.decode())) for other in sorted(names)))
+        if gone := [other for other, lives in zip(sorted(names), alive, strict=True) if not lives]:
+            self._call("SREM", self._key("pools"), *gone)  # one that lives after all announces itself again
 
     def pools(self) -> list[dict[str, Any]]:
         """List the living pools: the `name` of each with what it announced, by name."""
@@ -53,9 +57,6 @@ class Registry(Server):
         if not names:
             return []
         infos = self._call("MGET", *(self._key("pool", name.decode()) for name in names))
-        gone = [name for name, info in zip(names, infos, strict=True) if info is None]
-        if gone:
-            self._call("SREM", self._key("pools"), *gone)  # one that lives announces itself again
         return [
             {"name": name.decode(), **msgspec.json.decode(info)}
             for name, info in zip(names, infos, strict=True)
@@ -71,10 +72,6 @@ class Registry(Server):
         """Return the server's clock, in seconds since 1970."""
         seconds, microseconds = self._call("TIME")
         return int(seconds) + int(microseconds) / 1e6
-
-    def dead_letters(self, limit: int = 100) -> list[str]:
-        """Return the ids of jobs that ended as `worker_lost`, newest first."""
-        return [job_id.decode() for job_id in self._call("ZREVRANGE", self._key("dead"), 0, limit - 1)]
 
     def quarantine(self, queue: str, item: bytes) -> None:
         """Put an odd item of a queue aside, cut to a readable length; the oldest give way to the newest."""

@@ -11,10 +11,11 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from ledger.evaluation import BacktestReport
 from ledger.failures import Failure
 from ledger.jobs import current_schema_version
 
-IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile"]
+IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "market_assumption"]
 
 
 class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -22,13 +23,23 @@ class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `anchored`: half-width measured against de-vigged closing odds of past fights. `model_based`: no odds were in the
     training data, so the width comes from the model alone. `bootstrap_percentile`: what refitting on a resample of
-    the same past would change; it is *not* the chance that the truth is inside.
+    the same past would change; it is *not* the chance that the truth is inside. `market_assumption`: as wide as the
+    closing price is assumed to err, which results cannot test. `monte_carlo_error`, of a percentile interval alone:
+    standard deviation of its ends over other draws of as many replicas.
     """
 
     level: float
     lower: float
     upper: float
     method: IntervalMethod
+    monte_carlo_error: float | None = None
+
+
+class MarketAware(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The market's probability, corrected by what the fighters' records add to it, in a band of `market_assumption`."""
+
+    probability: float
+    band: tuple[Interval, ...]
 
 
 class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,7 +59,8 @@ class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One fighter's side of the answer. The other side is exactly its complement.
 
-    `name` is the caller's spelling, `fighter_id` the log's. `best` is absent without a valid quote.
+    `probability` is from statistics only: it has not seen the odds; `market_aware` starts from them, and is absent
+    without them. `name` is the caller's spelling, `fighter_id` the log's. `best` is absent without a valid quote.
     """
 
     name: str
@@ -58,6 +70,7 @@ class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sampling_interval: Interval | None
     members: dict[str, float]
     market_probability: float | None = None
+    market_aware: MarketAware | None = None
     best: Bet | None = None
 
 
@@ -87,7 +100,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="predicted"):
     """A predicted fight.
 
-    `sampling_reason` says why there is no sampling interval, `market_reason` why there is no market. `flags` warn:
+    `sampling_reason` says why there is no sampling interval, `market_reason` why there is no market, and
+    `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags` warn:
     `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`.
     """
 
@@ -96,6 +110,7 @@ class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     decision: Decision
     market: Market | None = None
     market_reason: str | None = None
+    market_aware_reason: str | None = None
     sampling_reason: str | None = None
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -154,5 +169,5 @@ class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     memory_mb: float
 
 
-Report = CardReport | TrainingReport | HealthReport
+Report = CardReport | TrainingReport | BacktestReport | HealthReport
 """Every report that a job can end with."""

@@ -23,13 +23,17 @@ from ledger.settings import LedgerSettings
 _ADVICE = {
     "NOAUTH": "it asks for a password: put one into CORNERMAN_REDIS_URL (redis://user:password@host:port/0)",
     "WRONGPASS": "it does not accept this user and password: check CORNERMAN_REDIS_URL",
-    "NOPERM": "this user may not do that: grant it the namespace's keys and channels (deploy notes, ACL)",
+    "NOPERM": "this user may not do that: see deploy/users.acl for what each role needs",
     "LOADING": "it is still loading its data: try again in a moment",
     "OOM": "it is out of memory: raise its maxmemory or shorten CORNERMAN_RETENTION_SECONDS",
     "READONLY": "it is a replica: point CORNERMAN_REDIS_URL at the primary",
     "MASTERDOWN": "it is a replica without its primary: point CORNERMAN_REDIS_URL at the primary",
     "MISCONF": "it cannot write its data to disk: see its log",
 }
+
+
+class ServerFull(LedgerUnavailable):
+    """The server takes nothing new, because its `maxmemory` is reached."""
 
 
 class Server:
@@ -65,13 +69,15 @@ class Server:
                 socket_connect_timeout=settings.reply_timeout_seconds,
                 retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
             )
-        except ValueError:  # its text may quote a piece of the password
+            # A connection, not yet opened, of which redis-py checks the options that came with the URL.
+            client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+            ledger = cls(client, settings)
+            ledger._call("PING")
+        except (ValueError, TypeError, redis.RedisError):  # their text may quote a piece of the password
             raise LedgerUnavailable(
                 "CORNERMAN_REDIS_URL cannot be read: write redis://user:password@host:port/0, rediss:// or unix://, "
-                "with special characters of the password percent-encoded"
+                "with special characters of the password percent-encoded, and after a `?` only options of redis-py"
             ) from None
-        ledger = cls(client, settings)
-        ledger._call("PING")
         return ledger
 
     def close(self) -> None:
@@ -110,7 +116,8 @@ class Server:
             reason = explain(error)
             if reason is None:
                 raise
-            raise LedgerUnavailable(f"the server at {self.address} cannot be used: {reason}") from error
+            kind = ServerFull if reason == _ADVICE["OOM"] else LedgerUnavailable
+            raise kind(f"the server at {self.address} cannot be used: {reason}") from error
 
 
 def explain(error: redis.RedisError) -> str | None:
@@ -121,7 +128,7 @@ def explain(error: redis.RedisError) -> str | None:
             return advice
     if isinstance(error, redis.exceptions.NoPermissionError) or "ACL failure" in text:
         return _ADVICE["NOPERM"]
-    if isinstance(error, redis.exceptions.OutOfMemoryError):
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or "-OOM command not allowed" in text:  # the latter: 6.2
         return _ADVICE["OOM"]
     if isinstance(error, redis.exceptions.ReadOnlyError):
         return _ADVICE["READONLY"]

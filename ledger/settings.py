@@ -32,6 +32,10 @@ class LedgerSettings:
     retention_seconds: float = _setting(7 * DAY_SECONDS, "how long an outcome can be read")
     tombstone_seconds: float = _setting(30 * DAY_SECONDS, "how long after that the answer is `forgotten`")
     ring_seconds: float = _setting(1.0, "how often the doorbell rings again for jobs that nobody claims")
+    max_queue_length: int = _setting(100_000, "most jobs that may wait in a queue; beyond it new ones are refused")
+    max_memory_fraction: float = _setting(
+        0.8, "share of the server's maxmemory (where it has one) beyond which new jobs are refused"
+    )
     doorbell_cap: int = _setting(256, "most doorbells in a queue; at least the number of children in the fleet")
     outcomes_cap: int = _setting(100_000, "about how many outcomes a follower can look back on")
     quarantine_cap: int = _setting(1_000, "most odd queue items that are kept for a look")

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import redis
 
-from ledger import wire
+from ledger import admission, wire
 from ledger.failures import FailureCode, JobRefused, LedgerError
-from ledger.jobs import ROUTES, Job, PredictCard, TrainEnsemble, kind_of
+from ledger.freshness import fresh_until, stale_odds
+from ledger.jobs import ROUTES, Job, PredictCard, TrainingPlan, kind_of
 from ledger.outcomes import Receipt
-from ledger.server import Server
+from ledger.server import Server, ServerFull, moment
 
 TRAINING_GRACE_SECONDS = 60.0
 MAX_KEY_CHARACTERS = 200
@@ -33,7 +34,9 @@ class Submission(Server):
 
         Raises:
             JobRefused: nothing was written. `invalid_input` or `unsupported_schema` from the checks; `invalid_input`
-                where `key` names a job of other content; `expired` where the deadline has passed.
+                where `key` names a job of other content; `expired` where the deadline has passed; `stale_odds`;
+                `memory_limit_exceeded` where the queue or the server is full, with `retry_after_seconds` in its
+                details (a job that is known is answered nevertheless).
             LedgerError: the server cannot confirm what `durable` asks for; the message says if the job was accepted.
             LedgerUnavailable: the server does not answer; submitting again is safe.
         """
@@ -54,17 +57,33 @@ class Submission(Server):
         contents: dict[str, str] = {}
         for entry in entries:
             if contents.setdefault(entry.job_id, entry.digest) != entry.digest:
-                raise _refusal(entry, "conflict")
-        arguments: list[Any] = [int(durable)]
+                raise _conflict(entry)
+        arguments: list[Any] = [int(durable), self.settings.max_queue_length, self.settings.max_memory_fraction]
         for entry in entries:
             arguments += (*entry.arguments(), correlation_id or "")
-        verdict, *marks = (self._submit_durably if durable else self._submit)(arguments)
+        try:
+            verdict, *marks = (self._submit_durably if durable else self._submit)(arguments)
+        except ServerFull as error:
+            raise JobRefused(admission.out_of_memory()) from error
         if verdict != b"accepted":
-            raise _refusal(entries[marks[0]], verdict.decode())
+            raise self._refusal(entries, verdict.decode(), marks)
         return [
             Receipt(job_id=entry.job_id, created=bool(created), durable=durable)
             for entry, created in zip(entries, marks, strict=True)
         ]
+
+    def _refusal(self, entries: list[_Entry], verdict: str, figures: list[Any]) -> JobRefused:
+        """Say why submit.lua took nothing."""
+        if verdict == "long":
+            waiting, new, settled, span_ms = map(int, figures)
+            most = self.settings.max_queue_length
+            return JobRefused(admission.queue_full(waiting, new, most, settled, span_ms / 1000))
+        if verdict == "memory":
+            return JobRefused(admission.memory_full(*map(int, figures)))
+        entry, now = entries[figures[0]], moment(figures[1])
+        if verdict == "stale" and isinstance(entry.job, PredictCard):
+            return JobRefused(stale_odds(entry.job, now))
+        return _expired(entry) if verdict == "expired" else _conflict(entry)
 
     def _submit(self, arguments: list[Any]) -> list[Any]:
         return list(self._run("submit", *arguments))
@@ -99,6 +118,7 @@ class _Entry(msgspec.Struct, frozen=True):
     payload: bytes
     digest: str
     deadline: datetime | None
+    fresh_until: datetime | None
 
     def arguments(self) -> tuple[Any, ...]:
         """Return what submit.lua wants to know of a job, short of the correlation id."""
@@ -109,8 +129,9 @@ class _Entry(msgspec.Struct, frozen=True):
             kind,
             ROUTES[kind].queue,
             self.payload,
-            "" if self.deadline is None else int(self.deadline.timestamp() * 1000),
+            _milliseconds(self.deadline),
             time_limit_seconds(self.job),
+            _milliseconds(self.fresh_until),
         )
 
 
@@ -127,7 +148,7 @@ def time_limit_seconds(job: Job) -> float:
     The route's limit; for training the caller's own `max_training_time_seconds` and a grace, so that the engine's
     typed error comes before the kill.
     """
-    if isinstance(job, TrainEnsemble):
+    if isinstance(job, TrainingPlan):
         return job.max_training_time_seconds + TRAINING_GRACE_SECONDS
     return ROUTES[kind_of(job)].time_limit_seconds
 
@@ -138,20 +159,25 @@ def _enter(job: Job, key: str | None) -> _Entry:
         raise wire.refuse(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
     try:
         checked = wire.decode_job(wire.encode(job))
-        deadline = deadline_of(checked)
-        utc = deadline and deadline.astimezone(UTC)
+        deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise wire.refuse(f"the job cannot be written: {error}") from error
     payload = wire.encode(checked)  # written anew, a price of 2 and one of 2.0 are the same content
     digest = wire.content_digest(payload)
-    return _Entry(checked, digest if key is None else key, payload, digest, utc)
+    return _Entry(checked, digest if key is None else key, payload, digest, deadline, fresh)
 
 
-def _refusal(entry: _Entry, reason: str) -> JobRefused:
-    if reason == "conflict":
-        return wire.refuse(
-            f"the key {entry.job_id!r} names a job with other content: choose another key, or submit that content"
-        )
+def _milliseconds(limit: datetime | None) -> int | str:
+    return "" if limit is None else int(limit.timestamp() * 1000)
+
+
+def _conflict(entry: _Entry) -> JobRefused:
+    return wire.refuse(
+        f"the key {entry.job_id!r} names a job with other content: choose another key, or submit that content"
+    )
+
+
+def _expired(entry: _Entry) -> JobRefused:
     if isinstance(entry.job, PredictCard):
         start = entry.job.event_start.isoformat()
         message = (

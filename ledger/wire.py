@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import MAX_PAYLOAD_BYTES, SCHEMA_VERSION, Job, MemberWeights, PredictCard, TrainEnsemble
+from ledger.jobs import MAX_PAYLOAD_BYTES, SCHEMA_VERSION, Job, MemberWeights, PredictCard, TrainingPlan
 from ledger.reports import Report
 
 
@@ -87,7 +87,7 @@ def check_job(job: Job) -> None:
         )
     if isinstance(job, PredictCard):
         _check_card(job)
-    elif isinstance(job, TrainEnsemble):
+    elif isinstance(job, TrainingPlan):
         _check_weights(job.model_weights)
 
 
@@ -122,6 +122,8 @@ def _check_card(card: PredictCard) -> None:
                     f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, "
                     f"but the fighters are {sorted((first.name, second.name))}"
                 )
+            if card.max_quote_age_seconds is not None and quote.as_of is None:
+                raise refuse(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} does not say its as_of")
 
 
 def _spelling(name: str) -> str:

@@ -25,9 +25,9 @@ from workers import logs
 from workers.doorbell import Doorbell
 from workers.guard import Guard
 from workers.handlers import HANDLERS, Registry, warm_up
-from workers.pool import Pool
+from workers.pool import START_SECONDS, Pool
 from workers.settings import WorkerSettings
-from workers.transport import TASK, put_aside
+from workers.transport import TASK, Connection, put_aside
 
 CANNOT_START = 70  # as in sysexits.h: EX_SOFTWARE
 
@@ -40,6 +40,7 @@ def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
     pool = Pool(settings, handlers)
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
+    app.amqp.Connection = Connection
     doorbell = Doorbell(pool)
 
     # Without a result: the ledger keeps the outcomes, and nobody waits for a doorbell.
@@ -78,8 +79,8 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": True,
         # Otherwise whoever can write to the server could shut the pool down.
         "worker_enable_remote_control": False,
-        # Children import the engine before they report for work, which takes seconds; more on a busy machine.
-        "worker_proc_alive_timeout": 120.0,
+        # Children import the engine before they report for work.
+        "worker_proc_alive_timeout": START_SECONDS,
         # Logs are configured in `workers.logs`.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
@@ -96,7 +97,9 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
         requires = ("celery.worker.components:Pool",)
 
         def start(self, worker: Any) -> None:
-            Guard(pool, list(worker.app.amqp.queues.consume_from)).start()
+            queues = worker.app.amqp.queues
+            Guard(pool, list(queues.consume_from)).start()
+            queues.select_add(Queue(pool.canary, routing_key=pool.canary))
 
         def stop(self, worker: Any) -> None:
             """Leave the guard running, which children that finish their jobs need; say why the pool ends."""

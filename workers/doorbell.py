@@ -21,6 +21,7 @@ from ledger.failures import LedgerUnavailable
 from workers.execution import Execution, Terminated
 from workers.models import ModelCache, load_manager
 from workers.pool import Pool
+from workers.watchdog import answer_canary
 
 # Training takes a child, and its time limit, for itself.
 _CLAIMED_ALONE = ("train",)
@@ -33,18 +34,23 @@ class Doorbell:
         self._pool = pool
 
     def answer(self, queue: str) -> None:
-        """Work off a queue until it is empty, the pool is closing, or `drain_seconds` are over."""
+        """Work off a queue until it is empty, the pool is closing, or `drain_seconds` are over; answer a canary."""
         signal.signal(signal.SIGTERM, _leave)  # only now: billiard sets its own when the child is ready
+        try:
+            if queue == self._pool.canary:
+                answer_canary(self._pool, self._ledger, self._pool.owner(os.getpid()))
+            else:
+                self._drain(queue)
+        except LedgerUnavailable as unavailable:
+            structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
+
+    def _drain(self, queue: str) -> None:
         until_seconds = time.monotonic() + self._pool.settings.drain_seconds
         most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
         # One at first, so that what came together is shared among the children; more only in a backlog.
         limit = 1
         while not self._pool.board.closing:
-            try:
-                claims = self._ledger.claim(queue, self._pool.owner(os.getpid()), limit)
-            except LedgerUnavailable as unavailable:
-                structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
-                return
+            claims = self._ledger.claim(queue, self._pool.owner(os.getpid()), limit)
             self._work_off(claims)
             if not claims or time.monotonic() >= until_seconds:
                 return

@@ -5,6 +5,8 @@ How an attempt ends:
     the handler returns a report             settled: `succeeded`
     it raises anything, MemoryError too      settled: the typed failure; the child lives on
     its report holds a NaN                   settled: `internal`
+    the payload is no job of its kind        settled: `invalid_input`, unhandled
+    its quotes were too old when claimed     settled: `stale_odds`, unhandled
     the ledger goes away under it            handed back, at the same attempt
     the claim is no longer ours              left alone
     the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends
@@ -24,8 +26,9 @@ import structlog
 
 from ledger import wire
 from ledger.book import Claim, Ledger
-from ledger.failures import Failure, LedgerUnavailable
-from ledger.jobs import Job
+from ledger.failures import Failure, JobRefused, LedgerUnavailable
+from ledger.freshness import fresh_until, stale_odds
+from ledger.jobs import Job, PredictCard, kind_of
 from ledger.reports import Report
 from workers.context import ClaimLostError, JobContext
 from workers.failures import failure_of
@@ -83,7 +86,7 @@ class Execution:
     def _attempt(self, claim: Claim, started_seconds: float) -> Ending:
         model: str | None = None
         try:
-            job = wire.decode_job(claim.payload)
+            job = read(claim)
             model = getattr(job, "model", None)
             report = self._handle(job, claim, started_seconds)
             return Ending(self._settle(claim, report), getattr(report, "model", None) or model)
@@ -120,6 +123,21 @@ class Execution:
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))
         return Ending("released" if released else "refused", leaving=leaving)
+
+
+def read(claim: Claim) -> Job:
+    """Return a claim's job.
+
+    Raises JobRefused where its payload is none, or of another kind than the record says; and where its quotes were too
+    old by the time of the claim, which is the same for whoever looks later.
+    """
+    job = wire.decode_job(claim.payload)
+    if kind_of(job) != claim.kind:
+        raise wire.refuse(f"the record says {claim.kind}, its payload {kind_of(job)}: it did not come through submit")
+    until = fresh_until(job)
+    if isinstance(job, PredictCard) and until is not None and claim.claimed_at >= until:
+        raise JobRefused(stale_odds(job, claim.claimed_at))
+    return job
 
 
 def insist(tell: Callable[[], Answer]) -> Answer:

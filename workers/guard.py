@@ -27,7 +27,9 @@ from workers.decisions import Child, Verdict, overtime, strays, verdict
 from workers.failures import timed_out
 from workers.logs import canonical_line, outcome_of_loss
 from workers.pool import Pool
+from workers.watchdog import Watchdog
 
+WEDGED = 75  # as in sysexits.h: EX_TEMPFAIL
 _ANNOUNCEMENTS_MISSED = 4  # so many may fail before a pool counts as gone
 
 
@@ -45,6 +47,7 @@ class Guard:
         self._strays: set[tuple[int, bytes]] = set()
         self._closing_since: float | None = None
         self._announced_seconds = -float("inf")
+        self._watchdog = Watchdog(pool)
 
     def start(self) -> None:
         """Go on for as long as the process lives: its last work is to hand back what unfinished children hold."""
@@ -72,6 +75,8 @@ class Guard:
         finally:  # after their jobs were handed back, or else without
             if closing:
                 self._stop_unfinished(children)
+            if closing and self._watchdog.barks:
+                os._exit(WEDGED)  # what does not consume does not listen to a request to stop either
 
     def _tend(self, children: dict[int, Child], now_seconds: float, *, closing: bool) -> None:
         """Do what needs the ledger."""
@@ -88,6 +93,12 @@ class Guard:
         reaped = self._ledger.reap()
         if reaped.requeued or reaped.lost or reaped.expired:
             self._log.info("reaped", requeued=reaped.requeued, lost=reaped.lost, expired=reaped.expired)
+        if not self._pool.board.closing:
+            self._watchdog.look(self._ledger, children.values(), now_seconds)
+            if self._watchdog.barks:
+                self._log.error("the pool consumes nothing and ends, to be started again")
+                self._pool.board.close()
+                self._announce(self._ledger, children)
 
     def _children(self, now_seconds: float) -> list[Child]:
         activities = self._pool.board.children()
@@ -109,8 +120,9 @@ class Guard:
                 self._kill(child.activity.pid, "time limit")
 
     def _stop_unfinished(self, children: dict[int, Child]) -> None:
+        """Kill who is still there: a job goes on in it, or it waits half a minute in vain for Celery to hear of one."""
         for child in children.values():
-            if child.alive and child.activity.token:
+            if child.alive:
                 self._kill(child.activity.pid, "the pool is closing")
 
     def _judge(
@@ -166,6 +178,7 @@ class Guard:
             "children": len(living),
             "busy": sum(bool(children[pid].activity.token) for pid in living),
             "closing": self._pool.board.closing,
+            "healthy": not self._watchdog.barks,
             "memory_mb": round(sum(_memory_mb(pid) for pid in [os.getpid(), *living]), 1),
         }
         patience_seconds = _ANNOUNCEMENTS_MISSED * self._pool.settings.announce_seconds

@@ -24,6 +24,7 @@ HANDLERS: Registry = {
     "predict_card": "workers.predict:predict_card",
     "check_health": "workers.health:check_health",
     "train_ensemble": "workers.train:train",
+    "backtest": "workers.backtest:backtest",
 }
 
 

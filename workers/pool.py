@@ -9,6 +9,9 @@ from workers.board import Board
 from workers.handlers import Registry
 from workers.settings import WorkerSettings
 
+START_SECONDS = 120.0
+"""How long children may take to report for work: they import the engine first, which is slow on a busy machine."""
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -26,6 +29,11 @@ class Pool:
     def name(self) -> str:
         """The pool's name, unique in the fleet and in time."""
         return f"{self.settings.node_name}#{self.incarnation}"
+
+    @property
+    def canary(self) -> str:
+        """The queue whose doorbell only this pool hears."""
+        return f"canary-{self.name}"
 
     def owner(self, pid: int) -> str:
         """Return the name under which a child of this pool claims."""

@@ -34,6 +34,8 @@ class WorkerSettings:
     finish_seconds: float = _setting(5.0, "how long after SIGTERM a job may go on before it is handed back", zero=True)
     guard_seconds: float = _setting(0.25, "how often the guard looks after children, leases and limits")
     announce_seconds: float = _setting(2.0, "how often a pool says that it is alive")
+    canary_seconds: float = _setting(5.0, "how often a pool proves to itself that it consumes")
+    canary_patience_seconds: float = _setting(30.0, "how long without such a proof until it exits to be started again")
     log_level: str = _setting("INFO", "least level that is logged: DEBUG, INFO, WARNING, ERROR")
     log_file: Path | None = _setting(None, "file that is logged to besides the standard error")  # noqa: RUF009 - it is a field
     log_file_mb: int = _setting(50, "size at which the log file is rotated")

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import kombu
 import redis
 import structlog
 from kombu.transport import redis as stock
@@ -24,6 +25,7 @@ from ledger.failures import LedgerUnavailable
 from ledger.settings import LedgerSettings
 
 TASK = "cornerman.doorbell"
+RETRY_SECONDS = 1.0
 _BELL = b"!"  # what the ledger's scripts push
 
 
@@ -76,6 +78,7 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
     ack_emulation = False  # no hash of unacknowledged messages
     priority_steps = (0,)  # the ledger knows what is urgent; one list a queue
+    do_restore = False  # a doorbell popped in the last moment is not put back as a message: the ledger rings again
 
     from_transport_options = (*stock.Channel.from_transport_options, "ledger_settings", "put_aside")
     ledger_settings: LedgerSettings
@@ -117,6 +120,19 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
     @property
     def _prefix(self) -> str:
         return f"{self.ledger_settings.namespace}:doorbell:"
+
+
+class Connection(kombu.Connection):  # type: ignore[misc]  # kombu ships no types
+    """A connection that is tried again every second.
+
+    Celery's own pauses grow to half a minute: after a long outage a pool would go on without work for as long.
+    """
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Connection:
+        """Connect, however often it takes."""
+        steady = {"interval_start": RETRY_SECONDS, "interval_step": 0.0, "interval_max": RETRY_SECONDS}
+        super().ensure_connection(*args, **{**steady, **options})
+        return self
 
 
 class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types

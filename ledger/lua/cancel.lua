@@ -4,6 +4,7 @@
 -- arg(1) id
 -- Answer 1, or 0 if there is no such job or it has an outcome
 
+even_if_full()
 local state = get(arg(1), 'state')
 if state ~= 'queued' and state ~= 'running' then
   return 0

@@ -1,18 +1,52 @@
--- Hand out the most urgent queued jobs under a lease. What the owner still holds is lost: it would not ask otherwise.
+-- Hand out the most urgent queued jobs under a lease. What the owner still holds goes back: it would not ask otherwise.
 --
 -- Keys: job (hash), queue (zset), leases (zset), held (zset), and those of an outcome: see the prelude.
--- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out
+-- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out   arg(4) most bytes of a payload
 -- Answer {now (ms), {id, kind, payload, attempt, fence, limit, deadline, submitted, correlation}, ...}
 
+even_if_full()
 local queue, owner = arg(1), arg(2)
 
+-- The reply to its last claim got lost, so nobody has worked on these jobs: the attempt does not count. That is believed
+-- as often as a job may take its worker down, so that it cannot go on for ever.
+local function unheard(id)
+  local claims = redis.call('HINCRBY', record(id), 'unheard', 1)
+  if claims > max_attempts then
+    lose(id)
+  else
+    ring(requeue(id, true))
+  end
+end
+
 for _, entry in ipairs(redis.call('ZRANGEBYLEX', ns .. 'held', '[' .. owner .. ' ', '(' .. owner .. '!')) do
-  lose(string.sub(entry, #owner + 2))
+  local id = string.sub(entry, #owner + 2)
+  if redis.call('EXISTS', record(id)) == 1 then
+    unheard(id)
+  else
+    redis.call('ZREM', ns .. 'held', entry)
+  end
 end
 expire_overdue(queue)
 
-local claimed = {}
+-- What submit let in is smaller; who writes to the server past it must not fill the workers' memory.
+local function settle_oversized(id)
+  local bytes = redis.call('HSTRLEN', record(id), 'payload')
+  if bytes > tonumber(arg(4)) then
+    fail(id, 'failed', 'invalid_input', 'the job has ' .. bytes .. ' bytes, the limit is ' .. arg(4) .. ': it did not '
+      .. 'come through submit', { bytes = bytes, limit_bytes = tonumber(arg(4)) })
+    return true
+  end
+end
+
+local fitting = {}
 for _, id in ipairs(waiting(queue, '(' .. digits(now), '+inf', arg(3))) do
+  if not settle_oversized(id) then
+    fitting[#fitting + 1] = id
+  end
+end
+
+local claimed = {}
+for _, id in ipairs(fitting) do
   local solo = get(id, 'solo') == '1'
   if solo and #claimed > 0 then
     break

@@ -4,6 +4,7 @@
 -- arg(1) id   arg(2) fence
 -- Answer the job's new state, queued or failed; nil if it was no longer held
 
+even_if_full()
 if not holds(arg(1), arg(2)) then
   return false
 end

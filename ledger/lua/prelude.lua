@@ -10,6 +10,7 @@
 --     fence              grows with every claim; only who knows the current one may speak for the job
 --     owner, claimed (ms), company (jobs in the same claim), progress (JSON)                      while running
 --     solo               '1' after a loss in company: from now on it is claimed alone
+--     unheard            claims of which its owner seems never to have heard
 --     settled (ms), and report or failure (JSON)                                                  once final
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms, +inf without): first is most urgent
@@ -34,6 +35,12 @@ local now = math.floor(now_us / 1000)
 
 local function arg(index)
   return ARGV[7 + index]
+end
+
+-- A server at its maxmemory refuses a script's first write if that could need memory, and then lets all others pass. So
+-- what brings accepted jobs to their end begins with a write that needs none: else leases would run out for want of it.
+local function even_if_full()
+  redis.call('ZREM', ns .. 'leases', '')
 end
 
 -- Lua's own conversion would round a time to 14 digits.

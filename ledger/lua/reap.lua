@@ -4,6 +4,7 @@
 -- arg(1) ring (ms): how long a queue may wait before its doorbell is rung again   arg(2..) queues
 -- Answer {requeued, lost, expired, rung}
 
+even_if_full()
 local requeued, lost, expired, rung = 0, 0, 0, 0
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(now), 'LIMIT', 0, 1000)) do

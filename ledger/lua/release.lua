@@ -4,6 +4,7 @@
 -- arg(1) id   arg(2) fence
 -- Answer 1, or 0 if it was no longer held
 
+even_if_full()
 if not holds(arg(1), arg(2)) then
   return 0
 end

@@ -4,6 +4,7 @@
 -- arg(1..) for each job: id, fence
 -- Answer   {id, ...} of those that are no longer held
 
+even_if_full()
 local lost = {}
 for index = 1, #ARGV - 7, 2 do
   local id = arg(index)

@@ -4,6 +4,7 @@
 -- arg(1..) for each job: id, fence, state, field (report or failure), body (JSON)
 -- Answer   for each job 1 if this is its outcome now (also on being told again), 0 if it is refused
 
+even_if_full()
 local FIELDS = 5
 local answer = {}
 for index = 0, (#ARGV - 7) / FIELDS - 1 do

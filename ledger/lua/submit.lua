@@ -1,27 +1,62 @@
 -- Accept jobs, all of them or none.
 --
--- Keys: job (hash), queue (zset), doorbell (list), sequence (string), forgotten (string): see the prelude.
+-- Keys: job (hash), queue (zset), doorbell (list), sequence (string), forgotten (string), outcomes (stream): see the
+-- prelude.
 -- arg(1)    '1' if the caller waits for the append-only file
--- arg(2..)  for each job: id, digest, kind, queue, payload, deadline (ms or ''), limit (s), correlation
+-- arg(2)    most jobs that may wait in a queue   arg(3) most share of the server's maxmemory for new jobs
+-- arg(4..)  for each job: id, digest, kind, queue, payload, deadline (ms or ''), limit (s), fresh until (ms or ''),
+--           correlation
 -- Answer    {'accepted', 1 or 0 for each job: created or there already}
---        or {'conflict' | 'expired', index from 0}: nothing was written
+--        or nothing was written:
+--           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}
+--           {'long', jobs waiting, new ones, outcomes lately, in how long (ms)}
+--           {'memory', used (bytes), mark (bytes)}
 
-local FIELDS = 8
-local count = (#ARGV - 8) / FIELDS
+local HEAD, FIELDS = 3, 9
+local count = (#ARGV - 7 - HEAD) / FIELDS
 
 local function job_arg(index, field)
-  return arg(1 + index * FIELDS + field)
+  return arg(HEAD + index * FIELDS + field)
 end
 
+local function passed(moment)
+  return moment ~= '' and tonumber(moment) <= now
+end
+
+local new, seen = {}, {}
 for index = 0, count - 1 do
-  local id, digest, deadline = job_arg(index, 1), job_arg(index, 2), job_arg(index, 6)
+  local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
   local held = get(id, 'digest')
   local bound = held or redis.call('GET', ns .. 'forgotten:' .. id)
   if bound and bound ~= digest then
-    return { 'conflict', index }
+    return { 'conflict', index, digits(now) }
   end
-  if not held and deadline ~= '' and tonumber(deadline) <= now then
-    return { 'expired', index }
+  if not held and passed(job_arg(index, 6)) then
+    return { 'expired', index, digits(now) }
+  end
+  if not held and passed(job_arg(index, 8)) then
+    return { 'stale', index, digits(now) }
+  end
+  if not held and not seen[id] then
+    seen[id] = true
+    new[queue] = (new[queue] or 0) + 1
+  end
+end
+
+for queue, more in pairs(new) do
+  local waits = redis.call('ZCARD', ns .. 'queue:' .. queue)
+  if waits + more > tonumber(arg(2)) then
+    local latest = redis.call('XREVRANGE', ns .. 'outcomes', '+', '-', 'COUNT', 100)
+    local since = #latest > 0 and tonumber(string.match(latest[#latest][1], '^%d+')) or now
+    return { 'long', waits, more, #latest, digits(now - since) }
+  end
+end
+if next(new) then
+  local memory = redis.call('INFO', 'memory')
+  local used, most = string.match(memory, 'used_memory:(%d+)'), string.match(memory, 'maxmemory:(%d+)')
+  local mark = math.floor(tonumber(most or 0) * tonumber(arg(3)))
+  if mark > 0 and tonumber(used) >= mark then
+    return { 'memory', used, digits(mark) }
   end
 end
 
@@ -33,7 +68,7 @@ for index = 0, count - 1 do
     local place = string.format('%016d', redis.call('INCR', ns .. 'sequence')) .. ':' .. id
     redis.call('HSET', record(id), 'digest', job_arg(index, 2), 'kind', job_arg(index, 3), 'queue', job_arg(index, 4),
       'payload', job_arg(index, 5), 'deadline', job_arg(index, 6), 'limit', job_arg(index, 7),
-      'correlation', job_arg(index, 8), 'submitted', digits(now), 'place', place, 'state', 'queued',
+      'correlation', job_arg(index, 9), 'submitted', digits(now), 'place', place, 'state', 'queued',
       'attempt', 0, 'fence', 0)
     ring(enqueue(id))
   elseif arg(1) == '1' then

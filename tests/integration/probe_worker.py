@@ -42,5 +42,11 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
 
 
+def stop_consuming(signum: int, frame: object) -> None:
+    """Hold up the loop in which the main process consumes, as a fault in it would; its other threads go on."""
+    time.sleep(FOREVER_SECONDS)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGUSR2, stop_consuming)
     sys.exit(main(handlers={"check_health": os.environ.get("PROBE_HANDLER", probe)}))

@@ -8,7 +8,7 @@ from msgspec.structs import replace as changed
 
 from ledger.book import Claim, Held, Ledger, LedgerSettings
 from ledger.failures import Failure, FailureCode
-from ledger.jobs import CheckHealth, TrainEnsemble
+from ledger.jobs import MAX_PAYLOAD_BYTES, CheckHealth, TrainEnsemble
 from ledger.outcomes import Progress, State
 from ledger.reports import HealthReport
 
@@ -182,7 +182,7 @@ def test_a_lease_that_runs_out_gives_the_next_attempt_and_at_last_worker_lost(
     assert outcome.failure is not None
     assert (outcome.state, outcome.failure.code, outcome.attempt) == (State.FAILED, FailureCode.WORKER_LOST, 3)
     assert outcome.failure.details == {"attempts": 3}
-    assert hasty.dead_letters() == [job_id]
+    assert [letter.job_id for letter in hasty.dead_letters()] == [job_id]
     assert hasty.claim("predict", OWNER) == []
 
 
@@ -207,6 +207,25 @@ def test_release_keeps_the_attempt_and_the_place(ledger: Ledger) -> None:
     assert ledger.status("first").attempt == 0
 
 
+def test_a_claim_whose_reply_got_lost_costs_no_attempt(ledger: Ledger) -> None:
+    for name in "ab":
+        submit(ledger, name)
+    unheard = ledger.claim("predict", OWNER, 2)
+    heard = ledger.claim("predict", OWNER, 2)
+    assert [(claim.job_id, claim.attempt) for claim in heard] == [("a", 1), ("b", 1)]
+    assert not ledger.settle(unheard[0], REPORT), "its fence is void"
+    assert ledger.settle(heard[0], REPORT)
+
+
+def test_replies_that_are_always_lost_come_to_an_end(ledger: Ledger) -> None:
+    job_id = submit(ledger)
+    attempts = []
+    while claims := ledger.claim("predict", OWNER):
+        attempts.append(claims[0].attempt)
+    assert attempts == [1, 1, 1, 1, 2, 3], "max_attempts times uncharged, then one by one"
+    assert [letter.job_id for letter in ledger.dead_letters()] == [job_id]
+
+
 def test_a_new_claim_of_an_owner_gives_up_what_it_held(ledger: Ledger) -> None:
     submit(ledger)
     lost = claim_one(ledger)
@@ -214,7 +233,7 @@ def test_a_new_claim_of_an_owner_gives_up_what_it_held(ledger: Ledger) -> None:
     submit(ledger, "other")
     kept = claim_one(ledger, neighbour)
     again = claim_one(ledger)
-    assert (again.job_id, again.attempt) == (lost.job_id, 2)
+    assert (again.job_id, again.attempt, again.fence > lost.fence) == (lost.job_id, 1, True)
     assert [held.job_id for held in ledger.held_by(neighbour)] == [kept.job_id]
 
 
@@ -327,6 +346,20 @@ def test_a_job_name_may_hold_spaces_and_colons(ledger: Ledger) -> None:
     assert [held.job_id for held in ledger.held_by(OWNER)] == [job_id]
     assert ledger.settle(claim, REPORT)
     assert ledger.held_by() == []
+
+
+def test_a_payload_that_did_not_come_through_submit_fills_no_worker(
+    ledger: Ledger, ledger_settings: LedgerSettings
+) -> None:
+    for name in ("huge", "sound"):
+        submit(ledger, name)
+    ledger._call("HSET", f"{ledger_settings.namespace}:job:huge", "payload", b" " * (MAX_PAYLOAD_BYTES + 1))
+    assert [claim.job_id for claim in ledger.claim("predict", OWNER, 2)] == ["sound"]
+    outcome = ledger.outcome("huge")
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert outcome.failure.code is FailureCode.INVALID_INPUT
+    assert outcome.failure.details == {"bytes": MAX_PAYLOAD_BYTES + 1, "limit_bytes": MAX_PAYLOAD_BYTES}
 
 
 def test_a_record_that_vanished_blocks_nobody(

@@ -3,8 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import pytest
-
 from ledger.book import Ledger, LedgerSettings
 from ledger.jobs import CheckHealth, TrainEnsemble
 
@@ -63,12 +61,3 @@ def test_two_namespaces_share_nothing(ledger: Ledger, ledger_settings: LedgerSet
     assert other.status(job_id).state == "unknown"
     assert other.claim("predict", "n#1/1") == []
     other.close()
-
-
-@pytest.mark.parametrize("limit", [1, 2])
-def test_dead_letters_are_newest_first(ledger: Ledger, limit: int) -> None:
-    for name in ("older", "newer"):
-        ledger.submit(CheckHealth(nonce=name), key=name)
-        while claims := ledger.claim("predict", "n#1/1"):
-            ledger.lose(claims[0].job_id, claims[0].fence)
-    assert ledger.dead_letters(limit) == ["newer", "older"][:limit]

@@ -25,7 +25,17 @@ def guarded(tmp_path: Path) -> Iterator[EmbeddedServer]:
     with EmbeddedServer(tmp_path) as server:
         admin = redis.Redis.from_url(server.url)
         admin.execute_command(
-            "ACL", "SETUSER", "shop", "on", f">{SECRET}", "~mine:*", "&mine:*", "+@all", "-@dangerous", "-@admin"
+            "ACL",
+            "SETUSER",
+            "shop",
+            "on",
+            f">{SECRET}",
+            "~mine:*",
+            "&mine:*",
+            "+@all",
+            "-@dangerous",
+            "-@admin",
+            "+info",
         )
         admin.execute_command("ACL", "SETUSER", "default", "resetpass", f">{SECRET}")
         yield server

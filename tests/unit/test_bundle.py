@@ -62,6 +62,14 @@ def test_the_same_content_is_the_same_bundle(bundle: Bundle, tmp_path: Path) -> 
     assert leftovers(tmp_path) == []
 
 
+def test_a_corrupt_bundle_is_moved_aside_and_written_again(bundle: Bundle, tmp_path: Path) -> None:
+    damaged = bundle.folder / "xgboost" / "replica_000.ubj"
+    damaged.write_bytes(b"\x01tree")
+    assert write_bundle(tmp_path, _ARRAYS, _BLOBS, _ABOUT) == bundle
+    [aside] = tmp_path.glob(f"{bundle.digest}.corrupt-*")
+    assert (aside / "xgboost" / "replica_000.ubj").read_bytes() == b"\x01tree"
+
+
 def test_a_bundle_may_be_moved_under_another_name(bundle: Bundle, tmp_path: Path) -> None:
     assert open_bundle(shutil.copytree(bundle.folder, tmp_path / "champion")).digest == bundle.digest
 
@@ -92,12 +100,6 @@ def test_a_link_is_not_a_file_of_the_bundle(bundle: Bundle, tmp_path: Path) -> N
     file.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(BundleCorruptError, match=r"xgboost/replica_000\.ubj was changed"):
         open_bundle(bundle.folder)
-
-
-def test_a_damaged_bundle_is_not_taken_for_the_written_one(bundle: Bundle, tmp_path: Path) -> None:
-    (bundle.folder / "xgboost" / "replica_000.ubj").write_bytes(b"\x00tres")
-    with pytest.raises(BundleCorruptError, match="replica_000"):
-        write_bundle(tmp_path, _ARRAYS, _BLOBS, _ABOUT)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,13 @@ def test_predictions_that_point_the_wrong_way_are_refused() -> None:
         Calibration.fit(-logit, won, known)
 
 
+@pytest.mark.parametrize("known", [0, 1, 2, 8, 12, 199])
+def test_a_handful_of_known_corners_fits_no_corner_term(known: int) -> None:
+    logit, won, _ = _league(5, 600)
+    calibration = Calibration.fit(logit, won, np.arange(600) < known)
+    assert (calibration.corner_slope, calibration.corner_term) == (calibration.slope, 0.0)
+
+
 def test_scores_of_a_coin() -> None:
     won = np.array([0, 1], dtype=np.int8)
     half = np.array([0.5, 0.5])

@@ -42,3 +42,7 @@ def test_one_item_that_does_not_fit_is_an_error_that_says_what_would(used_mb: in
     with pytest.raises(MemoryLimitError, match=would_fit) as caught:
         _guard(100, used_mb).batch_size(61 * _MB, 25)
     assert f"max_memory_mb={used_mb + 61}" in str(caught.value)
+
+
+def test_without_a_limit_every_batch_fits() -> None:
+    assert MemoryGuard(float("inf")).batch_size(10**12, 25) == 25

@@ -1,0 +1,90 @@
+"""What a command asks of a process of its own on this machine, and the lines in which that answers.
+
+Training and answering a ready feature matrix need no server: `python -m workers.local` reads one request from its
+standard input and writes lines of JSON, the last of which is the report or the failure.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from ledger.evaluation import BacktestReport
+from ledger.failures import Failure
+from ledger.jobs import Backtest, Level, Name, TrainEnsemble
+from ledger.outcomes import Progress
+from ledger.reports import IntervalMethod, TrainingReport
+
+
+class TrainHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="train_here"):
+    """Train as the job says and write the bundle as the folder `out`; its alias means nothing here."""
+
+    job: TrainEnsemble
+    out: str
+
+
+class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="predict_matrix"):
+    """Answer every row of a feature matrix with the bundle in the folder `model`.
+
+    `red_odds` and `blue_odds` name the columns with decimal closing odds; by default those that the model was
+    trained with. The file need not have them.
+    """
+
+    model: str
+    matrix: str
+    red_odds: Name | None = None
+    blue_odds: Name | None = None
+    levels: tuple[Level, ...] = (0.8, 0.95)
+
+
+class BacktestHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_here"):
+    """Run a backtest; write every fight's forecast as CSV to the file `records`, if named."""
+
+    job: Backtest
+    records: str | None = None
+
+
+Request = TrainHere | PredictMatrix | BacktestHere
+
+Bounds = tuple[float, float]
+
+
+class MarketAwareAnswer(Struct, frozen=True, kw_only=True):
+    """The market-aware probability of red and its band by level, which rests on the assumption that `method` names."""
+
+    probability: float
+    band: dict[str, Bounds]
+    method: str
+
+
+class RowAnswer(Struct, frozen=True, kw_only=True):
+    """The answer for one row, said of its red side; bounds by level, as in `{"0.95": [0.31, 0.68]}`.
+
+    What is null has its reason beside it.
+    """
+
+    probability: float
+    intervals: dict[str, Bounds]
+    interval_method: IntervalMethod
+    sampling_interval: Bounds | None
+    sampling_reason: str | None
+    market_aware: MarketAwareAnswer | None
+    market_aware_reason: str | None
+
+
+class MatrixReport(Struct, frozen=True, kw_only=True):
+    """All rows were answered. `unused`: columns of the file that are neither features nor known by name."""
+
+    model: str
+    rows: int
+    unused: tuple[str, ...] = ()
+
+
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the answer: exactly one of these is there. The last line is a report or the failure."""
+
+    progress: Progress | None = None
+    rows: tuple[RowAnswer, ...] = field(default=())
+    trained: TrainingReport | None = None
+    answered: MatrixReport | None = None
+    backtested: BacktestReport | None = None
+    failure: Failure | None = None

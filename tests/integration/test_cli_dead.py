@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ledger.book import Ledger, LedgerSettings
+from ledger.jobs import CheckHealth
+from ledger.outcomes import State
+from producer.cli import main
+from producer.exits import ExitCode
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(ledger_settings: LedgerSettings, monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in [name for name in os.environ if name.startswith("CORNERMAN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CORNERMAN_REDIS_URL", str(ledger_settings.redis_url))
+    monkeypatch.setenv("CORNERMAN_NAMESPACE", ledger_settings.namespace)
+    return lambda *arguments: CliRunner().invoke(main, ["dead", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def dead(ledger: Ledger) -> list[str]:
+    """Two jobs that took their workers down, the newer first."""
+    for name in ("older", "newer"):
+        ledger.submit(CheckHealth(nonce=name), key=name)
+        while claims := ledger.claim("predict", "n#1/1"):
+            ledger.lose(claims[0].job_id, claims[0].fence)
+    return ["newer", "older"]
+
+
+def document(result: Result) -> Any:
+    assert result.exit_code == ExitCode.OK, result.output
+    return json.loads(result.stdout)
+
+
+def test_a_list_for_people_and_one_for_programs(run: Run, dead: list[str]) -> None:
+    letters = document(run("list", "--json"))["dead"]
+    assert [letter["job_id"] for letter in letters] == dead
+    assert set(letters[0]) >= {"job_id", "kind", "attempts", "died_at", "failure"}
+    assert len(document(run("list", "--limit", "1", "--json"))["dead"]) == 1
+    shown = run("list")
+    assert all(name in shown.stdout for name in [*dead, "check_health", "took its worker down 3 times"])
+
+
+def test_an_empty_list_says_so(run: Run) -> None:
+    assert document(run("list", "--json")) == {"dead": []}
+    assert "No dead letters" in run("list").output
+
+
+def test_one_letter_with_the_job_in_it(run: Run, dead: list[str]) -> None:
+    shown = document(run("show", "older", "--json"))
+    assert shown["dead"]["failure"]["code"] == "worker_lost"
+    assert (shown["job"]["kind"], shown["job"]["nonce"]) == ("check_health", "older")
+    assert '"nonce": "older"' in run("show", "older").stdout
+
+
+def test_a_requeue_names_the_next_life(run: Run, dead: list[str], ledger: Ledger) -> None:
+    assert document(run("requeue", "older", "--json")) == {
+        "requeued": [{"job": "older", "next_life": "older~2", "refused": None}]
+    }
+    assert ledger.status("older~2").state is State.QUEUED
+    assert "newer~2" in run("requeue", "--all").stdout
+    assert ledger.dead_letters() == []
+
+
+def test_one_that_is_refused_does_not_hold_up_the_others(run: Run, dead: list[str], ledger: Ledger) -> None:
+    late = json.dumps({"kind": "check_health", "deadline": datetime(2020, 1, 1, tzinfo=UTC).isoformat()})
+    ledger._call("HSET", f"{ledger.settings.namespace}:job:newer", "payload", late)
+    result = run("requeue", "--all", "--json")
+    assert result.exit_code == ExitCode.REFUSED
+    newer, older = json.loads(result.stdout)["requeued"]
+    assert newer["refused"].startswith("expired")
+    assert older["next_life"] == "older~2"
+    assert [letter.job_id for letter in ledger.dead_letters()] == ["newer"]
+
+
+def test_a_purge_of_some_and_of_all(run: Run, dead: list[str], ledger: Ledger) -> None:
+    assert document(run("purge", "older", "never", "--json")) == {"purged": 1}
+    assert document(run("purge", "--all", "--json")) == {"purged": 1}
+    assert ledger.status("older").state is State.FAILED
+
+
+@pytest.mark.parametrize("arguments", [["requeue"], ["purge"], ["purge", "x", "--all"], ["show"]])
+def test_wrong_usage_is_refused(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize("command", ["show", "requeue"])
+def test_a_job_that_never_was(run: Run, command: str) -> None:
+    assert run(command, "never", "--json").exit_code == ExitCode.UNKNOWN_JOB

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from ledger.book import Ledger
+from ledger.jobs import CheckHealth
+from ledger.outcomes import State
+from workers.guard import WEDGED
+
+WAIT_SECONDS = 30
+HASTY = {
+    "CORNERMAN_CANARY_SECONDS": "0.2",
+    "CORNERMAN_CANARY_PATIENCE_SECONDS": "3",
+    "CORNERMAN_FINISH_SECONDS": "0.3",
+}
+
+
+def canary_of(ledger: Ledger) -> str:
+    (announced,) = ledger.pools()
+    return f"canary-{announced['name']}"
+
+
+def test_a_pool_that_consumes_proves_it_and_leaves_no_trace(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1, **HASTY)
+    canary = canary_of(ledger)
+    answers: set[bytes] = set()
+    until(lambda: (answers.add(ledger.canary_answer(canary) or b""), len(answers - {b""}) >= 3)[1])
+    assert ledger.pools()[0]["healthy"] is True
+    assert [*ledger.follow("0", idle_seconds=0.01)] == []
+    assert ledger.dead_letters() == []
+    assert ledger.queue_depths() == {"predict": 0, "train": 0}
+    assert pool.stop() == 0
+    until(lambda: not ledger._call("EXISTS", f"{ledger.settings.namespace}:canary:{canary}"))
+    assert '"event": "job"' not in pool.log.read_text()
+
+
+@pytest.mark.parametrize("wedge", ["children stopped", "loop held up"])
+def test_a_pool_that_consumes_nothing_says_so_and_ends(
+    wedge: str, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=2, **HASTY)
+    canary, children = canary_of(ledger), pool.children()
+    until(lambda: ledger.canary_answer(canary))
+    if wedge == "children stopped":
+        for child in children:
+            child.suspend()
+    else:
+        os.kill(pool.pid, signal.SIGUSR2)
+    job_id = ledger.submit(CheckHealth(nonce="answer")).job_id
+    until(lambda: any(not announced["healthy"] for announced in ledger.pools()))
+    assert pool.process.wait(WAIT_SECONDS) == WEDGED
+    assert "consumes nothing" in pool.log.read_text()
+    assert psutil.wait_procs(children, WAIT_SECONDS)[1] == []
+    start_pool(concurrency=1, **HASTY)  # as its supervisor would
+    outcome = ledger.wait(job_id, WAIT_SECONDS)
+    assert (outcome.state, outcome.attempt) == (State.SUCCEEDED, 1)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ledger import wire
+from ledger.book import Claim
+from ledger.failures import FailureCode, JobRefused
+from ledger.jobs import MAX_PAYLOAD_BYTES, CheckHealth, Fight, Fighter, Job, PredictCard, Quote
+from workers.execution import read
+
+READ = datetime(2099, 1, 1, 12, tzinfo=UTC)
+QUOTE = Quote(bookmaker="Acme", prices={"Ana": 2.0, "Bea": 2.0}, as_of=READ)
+FIGHT = Fight(id="main event", fighters=(Fighter(name="Ana"), Fighter(name="Bea")), quotes=(QUOTE,))
+CARD = PredictCard(card_id="c", event_start=READ, fights=(FIGHT,), max_quote_age_seconds=60.0)
+
+
+def claim(job: Job | bytes, *, kind: str = "predict_card", after_seconds: float = 0.0) -> Claim:
+    return Claim(
+        job_id="j",
+        kind=kind,
+        payload=job if isinstance(job, bytes) else wire.encode(job),
+        attempt=1,
+        fence=1,
+        queue="predict",
+        time_limit_seconds=60.0,
+        submitted_at=READ,
+        claimed_at=READ + timedelta(seconds=after_seconds),
+        deadline=None,
+        correlation_id=None,
+    )
+
+
+def test_a_claim_holds_the_job_that_was_submitted() -> None:
+    assert read(claim(CARD, after_seconds=59.9)) == CARD
+    assert read(claim(CheckHealth(), kind="check_health")) == CheckHealth()
+
+
+def test_quotes_that_grew_too_old_in_the_queue_are_not_predicted() -> None:
+    with pytest.raises(JobRefused) as caught:
+        read(claim(CARD, after_seconds=90.0))
+    assert caught.value.failure.code is FailureCode.STALE_ODDS
+    assert caught.value.failure.details["age_seconds"] == 90.0
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "said"),
+    [
+        (b"!", "predict_card", "not valid JSON"),
+        (b" " * (MAX_PAYLOAD_BYTES + 1), "predict_card", "the limit is 1,000,000"),
+        (wire.encode(CheckHealth()), "predict_card", "says predict_card, its payload check_health"),
+        (wire.encode(CheckHealth()), "os.system", "says os.system"),
+        (b'{"kind": "os.system"}', "os.system", "os.system"),
+    ],
+)
+def test_what_did_not_come_through_submit_reaches_no_handler(payload: bytes, kind: str, said: str) -> None:
+    with pytest.raises(JobRefused, match=said) as caught:
+        read(claim(payload, kind=kind))
+    assert caught.value.failure.code is FailureCode.INVALID_INPUT

@@ -1,0 +1,262 @@
+"""Payloads and outcomes as this version writes them. A later version must read every one of these files.
+
+A change of schema adds files; one that is here is never edited. `python tests/unit/test_golden.py` writes those that
+are missing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from ledger import wire
+from ledger.failures import Failure, FailureCode
+from ledger.jobs import (
+    CheckHealth,
+    DecisionRules,
+    Fight,
+    Fighter,
+    IntervalOptions,
+    Job,
+    MatrixColumns,
+    MemberWeights,
+    PredictCard,
+    Quote,
+    TrainEnsemble,
+)
+from ledger.reports import (
+    Bet,
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightFailure,
+    FightReport,
+    HealthCheck,
+    HealthReport,
+    Interval,
+    Market,
+    Report,
+    TrainingReport,
+)
+
+FOLDER = Path(__file__).parents[1] / "golden"
+NIGHT = datetime(2099, 1, 3, 3, 30, tzinfo=UTC)
+DIGEST = "0123456789abcdef" * 4
+
+FULL_FIGHT = Fight(
+    id="main event",
+    fighters=(
+        Fighter(
+            name="Ana Núñez",
+            corner="red",
+            debut=True,
+            date_of_birth=date(1995, 2, 28),
+            height_cm=170.5,
+            reach_cm=172.0,
+            stance="southpaw",
+        ),
+        Fighter(name='Bea "B" O\'Neil', corner="blue"),
+    ),
+    weight_class="Women's Flyweight",
+    scheduled_rounds=5,
+    title_bout=True,
+    features={"diff_reach": -1.5, "women": None},
+    quotes=(
+        Quote(bookmaker="Acme", prices={"Ana Núñez": 1.5, 'Bea "B" O\'Neil': 2.75}, as_of=NIGHT),
+        Quote(bookmaker="Best", prices={"Ana Núñez": 1.01, 'Bea "B" O\'Neil': 1001.0}),
+    ),
+    invalid_quotes=("Crook: a price of 0.5 is none",),
+)
+PLAIN_FIGHT = Fight(id="2", fighters=(Fighter(name="Cleo"), Fighter(name="Dora")))
+FAILURE = Failure(
+    code=FailureCode.STALE_ODDS,
+    message="fight 'main event': the prices of Acme are 120.5 s old",
+    retryable=True,
+    details={"age_seconds": 120.5, "names": ["Ana", "Bea"], "none": None},
+)
+
+JOBS: dict[str, Job] = {
+    "job_predict_card_plain": PredictCard(card_id="c1", event_start=NIGHT, fights=(PLAIN_FIGHT,)),
+    "job_predict_card_full": PredictCard(
+        card_id="UFC 400",
+        event_start=NIGHT,
+        fights=(FULL_FIGHT, PLAIN_FIGHT),
+        model=DIGEST,
+        deadline=datetime(2099, 1, 3, 4, 0, 0, 250_000, tzinfo=UTC),
+        intervals=IntervalOptions(levels=(0.5, 0.9), bootstrap_samples=0),
+        rules=DecisionRules(level=0.9, min_prediction_confidence=0.6, kelly_fraction=0.5),
+    ),
+    "job_predict_card_fresh": PredictCard(
+        card_id="c2",
+        event_start=NIGHT,
+        fights=(
+            Fight(
+                id="1",
+                fighters=(Fighter(name="Ana"), Fighter(name="Bea")),
+                quotes=(Quote(bookmaker="Acme", prices={"Ana": 1.9, "Bea": 2.1}, as_of=NIGHT),),
+            ),
+        ),
+        max_quote_age_seconds=90.0,
+    ),
+    "job_train_ensemble_plain": TrainEnsemble(data="/fights"),
+    "job_train_ensemble_full": TrainEnsemble(
+        data="/fights.csv",
+        data_digest=DIGEST,
+        matrix=MatrixColumns(label="won", event="event", date="date", red_odds="r", blue_odds="b"),
+        cutoff=date(2024, 2, 29),
+        alias=None,
+        seed=2**32 - 1,
+        bootstrap_samples=0,
+        fits=1,
+        folds=2,
+        forest_trees=7,
+        replica_forest_trees=3,
+        model_weights=MemberWeights(random_forest=0.5, xgboost=0.25, neural_network=0.25),
+        max_training_time_seconds=0.5,
+        max_memory_mb=1e3,
+        deadline=NIGHT,
+    ),
+    "job_check_health_plain": CheckHealth(),
+    "job_check_health_full": CheckHealth(model="challenger", nonce="n", deadline=NIGHT),
+}
+REPORTS: dict[str, Report] = {
+    "report_card": CardReport(
+        card_id="UFC 400",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(
+            FightReport(
+                id="main event",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name,
+                        fighter_id=fighter_id,
+                        probability=probability,
+                        intervals=(Interval(level=0.8, lower=0.125, upper=0.875, method="anchored"),),
+                        sampling_interval=sampling,
+                        members={"random_forest": probability, "xgboost": 0.1 + 0.2},
+                        market_probability=0.5,
+                        best=best,
+                    )
+                    for name, fighter_id, probability, sampling, best in (
+                        (
+                            "Ana Núñez",
+                            "f1",
+                            0.625,
+                            Interval(level=0.95, lower=1e-7, upper=0.9, method="bootstrap_percentile"),
+                            Bet(
+                                bookmaker="Acme",
+                                price=1.5,
+                                expected_value=-0.0625,
+                                expected_value_lower=-0.8125,
+                                kelly_fraction=0.0,
+                                kelly_fraction_lower=0.0,
+                            ),
+                        ),
+                        ('Bea "B" O\'Neil', None, 0.375, None, None),
+                    )
+                ),
+                decision=Decision(
+                    action="bet",
+                    reasons=("edge",),
+                    fighter="Ana Núñez",
+                    bookmaker="Acme",
+                    price=1.5,
+                    stake_fraction=0.0125,
+                ),
+                market=Market(method="shin", bookmakers=("Acme", "Best"), overround=0.04, arbitrage=True),
+                flags=("debutant",),
+                notes=("Crook: a price of 0.5 is none",),
+            ),
+            FightReport(
+                id="3",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name,
+                        fighter_id=None,
+                        probability=0.5,
+                        intervals=(Interval(level=0.8, lower=0.0, upper=1.0, method="model_based"),),
+                        sampling_interval=None,
+                        members={},
+                    )
+                    for name in ("Eve", "Flo")
+                ),
+                decision=Decision(action="abstain", reasons=("no_market",)),
+                market_reason="no_quotes",
+                sampling_reason="no_replicas",
+            ),
+            FightFailure(id="2", names=("Cleo", "Dora"), failure=FAILURE),
+        ),
+    ),
+    "report_training": TrainingReport(
+        model=DIGEST,
+        alias=None,
+        data_digest=DIGEST,
+        data_cutoff=date(2024, 2, 28),
+        fights=6000,
+        events=500,
+        features=70,
+        bootstrap_samples=100,
+        interval_method="model_based",
+        metrics={"log_loss": 0.644, "brier": 0.2265},
+        bundle_bytes=12_345_678,
+    ),
+    "report_health": HealthReport(
+        status="unhealthy",
+        checks=(HealthCheck(name="model_loaded", passed=False, detail="no model is called 'champion'"),),
+        model=None,
+        memory_mb=123.5,
+    ),
+}
+FAILURES: dict[str, Failure] = {
+    "failure_full": FAILURE,
+    "failure_plain": Failure(code=FailureCode.INTERNAL, message="it broke"),
+}
+VALUES: dict[str, Job | Report | Failure] = {**JOBS, **REPORTS, **FAILURES}
+
+
+def golden(name: str) -> bytes:
+    return FOLDER.joinpath(f"{name}.json").read_bytes().removesuffix(b"\n")
+
+
+def test_every_value_has_its_file_and_every_file_its_value() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(VALUES)
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_a_job_is_read(name: str) -> None:
+    assert wire.decode_job(golden(name)) == JOBS[name]
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_a_report_is_read(name: str) -> None:
+    assert wire.decode_report(golden(name)) == REPORTS[name]
+
+
+@pytest.mark.parametrize("name", sorted(FAILURES))
+def test_a_failure_is_read(name: str) -> None:
+    assert wire.decode_failure(golden(name)) == FAILURES[name]
+
+
+@pytest.mark.parametrize("name", sorted(VALUES))
+def test_today_writes_the_same_bytes(name: str) -> None:
+    assert wire.encode(VALUES[name]) == golden(name)
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_a_job_keeps_its_id(name: str) -> None:
+    """A caller who submits the same content to a newer version must not get a second job."""
+    assert wire.content_digest(wire.encode(wire.decode_job(golden(name)))) == wire.content_digest(golden(name))
+
+
+def test_every_code_of_this_version_is_read() -> None:
+    codes = FOLDER.joinpath("failure_codes.txt").read_text().split()
+    assert [wire.decode_failure(b'{"code":"%s","message":"m"}' % code.encode()).code for code in codes] == codes
+    assert set(codes) == set(FailureCode), "a new code needs a new schema version"
+
+
+if __name__ == "__main__":
+    for missing in (name for name in sorted(VALUES) if not FOLDER.joinpath(f"{name}.json").exists()):
+        FOLDER.joinpath(f"{missing}.json").write_bytes(wire.encode(VALUES[missing]) + b"\n")

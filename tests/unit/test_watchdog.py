@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from ledger import wire
+from ledger.failures import JobRefused, LedgerUnavailable
+from ledger.jobs import CheckHealth
+from workers.board import Activity, token_of
+from workers.decisions import Child
+from workers.pool import START_SECONDS, Pool
+from workers.settings import WorkerSettings
+from workers.watchdog import Watchdog, answer_to
+
+BUSY = Child(Activity(7, token_of("job", 1), 0.0, 60.0))
+IDLE = Child(Activity(8))
+DEAD = Child(Activity(9), alive=False)
+
+
+class Echo:
+    """A ledger on which canaries are answered at once, wrongly, or not at all."""
+
+    def __init__(self, answer: str = "right") -> None:
+        self.answer = answer
+        self.asked: list[bytes] = []
+
+    def ask_canary(self, queue: str, question: bytes, ttl_seconds: float) -> None:
+        if self.answer == "down":
+            raise LedgerUnavailable("down")
+        self.asked.append(question)
+
+    def canary_answer(self, queue: str) -> bytes | None:
+        known = {"right": self.asked[-1:], "first": self.asked[:1]}.get(self.answer, [])
+        return answer_to(known[0]) if known else b"wrong" if self.answer == "wrong" else None
+
+
+def barks(echo: Echo, children: tuple[Child, ...] = (IDLE,), seconds: float = START_SECONDS + 60.0) -> bool:
+    """Look four times a second and say whether the watchdog barks in the end."""
+    watchdog = Watchdog(Pool(WorkerSettings(canary_seconds=5.0, canary_patience_seconds=30.0), {}))
+    for quarter in range(int(4 * seconds)):
+        try:
+            watchdog.look(echo, children, quarter / 4)  # type: ignore[arg-type]
+        except LedgerUnavailable:
+            assert echo.answer == "down"
+    return watchdog.barks
+
+
+@pytest.mark.parametrize(
+    ("answer", "children", "expected"),
+    [
+        ("right", (IDLE,), False),
+        ("wrong", (IDLE,), True),
+        ("none", (IDLE,), True),
+        ("first", (IDLE,), True),  # an old answer proves nothing
+        ("none", (BUSY, IDLE), True),
+        ("none", (BUSY,), False),
+        ("none", (BUSY, DEAD), False),
+        ("none", (DEAD,), True),
+        ("none", (), True),
+        ("down", (IDLE,), False),  # nobody can consume
+    ],
+)
+def test_what_counts_as_a_sign(answer: str, children: tuple[Child, ...], expected: bool) -> None:
+    assert barks(Echo(answer), children) is expected
+
+
+def test_the_first_children_may_take_their_time() -> None:
+    assert not barks(Echo("none"), seconds=START_SECONDS + 20)
+
+
+def test_time_in_which_nobody_looked_does_not_count() -> None:
+    echo = Echo("right")
+    watchdog = Watchdog(Pool(WorkerSettings(), {}))
+    watchdog.look(echo, [IDLE], 0.0)  # type: ignore[arg-type]
+    echo.answer = "none"
+    for hour in range(1, 10):
+        watchdog.look(echo, [IDLE], 3600.0 * hour)  # type: ignore[arg-type]
+    assert not watchdog.barks
+
+
+def test_it_asks_at_its_interval_and_never_the_same() -> None:
+    echo = Echo("right")
+    assert not barks(echo, seconds=60)
+    assert len(echo.asked) == len(set(echo.asked)) == 12
+
+
+def test_an_answer_is_worked_out_from_the_question() -> None:
+    one, other = (answer_to(wire.encode(CheckHealth(nonce=nonce))) for nonce in "ab")
+    assert one != other
+    with pytest.raises(JobRefused):
+        answer_to(b"!")
