@@ -1,6 +1,6 @@
 """Gradient boosting of one XGBoost model: rounds, early stopping, limits.
 
-`boost` is the one loop that every XGBoost model of this package comes from: `ProductionXGBoostTrainer` calls it once,
+`boost` is the one loop of every XGBoost model that looks at held-out rows: `ProductionXGBoostTrainer` calls it once,
 the ensemble's training once a refit on rows drawn from one `SharedRows`.
 Covers binary models with the logistic loss on numeric features. Checking tables is `engine.xgboost_trainer`.
 """

@@ -30,7 +30,7 @@ from engine.member import Array
 
 SCHEMA = 1
 WRITING_PREFIX = ".writing-"
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
 _NAME = re.compile(r"\w[\w-]*(/\w[\w-]*)*(\.[a-z0-9]+)?", re.ASCII)  # stays inside the folder on every system
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -78,7 +78,9 @@ class Bundle:
 def write_bundle(
     parent: Path, arrays: Mapping[str, Array], blobs: Mapping[str, bytes], manifest: Mapping[str, Any]
 ) -> Bundle:
-    """Write `<parent>/<digest>` and open it; when it is there already it is verified and left as it is.
+    """Write `<parent>/<digest>` and open it; when it is there already, whole, it is left as it is.
+
+    One that is there but corrupt is moved aside, under a name that begins with its digest, and replaced.
 
     arrays: by name, such as `random_forest/threshold`. blobs: by name with an ending, such as
     `xgboost/replica_000.ubj`. manifest: JSON values. The folder appears at once and whole, after all its bytes have
@@ -97,7 +99,7 @@ def write_bundle(
         for name, blob in blobs.items():
             _prepare(writing / name).write_bytes(blob)
         text = _canonical({"schema": SCHEMA, "files": _describe(writing), "about": dict(manifest)})
-        (writing / _MANIFEST).write_bytes(text)
+        (writing / MANIFEST).write_bytes(text)
         final = parent / hashlib.sha256(text).hexdigest()
         _publish(writing, final)
     finally:
@@ -114,12 +116,12 @@ def open_bundle(folder: Path) -> Bundle:
     if not folder.is_dir():
         raise BundleNotFoundError(f"there is no model bundle at {folder}: train one, or copy it there")
     try:
-        text = (folder / _MANIFEST).read_bytes()
+        text = (folder / MANIFEST).read_bytes()
     except OSError as error:
-        raise BundleCorruptError(f"{folder}: {_MANIFEST} cannot be read ({error.strerror}); copy it again") from error
+        raise BundleCorruptError(f"{folder}: {MANIFEST} cannot be read ({error.strerror}); copy it again") from error
     digest = hashlib.sha256(text).hexdigest()
     if _DIGEST.fullmatch(folder.name) and digest != folder.name:
-        raise BundleCorruptError(f"{folder}: {_MANIFEST} does not have the hash {folder.name}; copy the bundle again")
+        raise BundleCorruptError(f"{folder}: {MANIFEST} does not have the hash {folder.name}; copy the bundle again")
     files, about = _parse(folder, text)
     found = _describe(folder)
     for name in sorted(files.keys() | found.keys()):
@@ -141,8 +143,8 @@ def _check_content(arrays: Mapping[str, Array], blobs: Mapping[str, bytes]) -> N
                 f"{name!r} cannot name a file of a bundle: use words of letters, digits, _ and -, with / between them"
             )
     for name in blobs:
-        if name == _MANIFEST or name.endswith(".npy") or "." not in name:
-            raise ValidationError(f"{name!r} cannot name a blob: give it an ending of its own, not {_MANIFEST} or .npy")
+        if name == MANIFEST or name.endswith(".npy") or "." not in name:
+            raise ValidationError(f"{name!r} cannot name a blob: give it an ending of its own, not {MANIFEST} or .npy")
     for name, array in arrays.items():
         if "." in name or array.dtype.hasobject:
             raise ValidationError(f"array {name!r} of dtype {array.dtype}: name it without an ending, without objects")
@@ -165,9 +167,9 @@ def _parse(folder: Path, text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         if not (isinstance(files, dict) and isinstance(about, dict)):
             raise TypeError("files and about must be objects")
     except (ValueError, KeyError, TypeError) as error:
-        raise BundleCorruptError(f"{folder}: {_MANIFEST} is not a manifest: {error!r}") from error
+        raise BundleCorruptError(f"{folder}: {MANIFEST} is not a manifest: {error!r}") from error
     if schema != SCHEMA:
-        raise BundleCorruptError(f"{folder}: {_MANIFEST} has schema {schema!r}, this version reads {SCHEMA}")
+        raise BundleCorruptError(f"{folder}: {MANIFEST} has schema {schema!r}, this version reads {SCHEMA}")
     return files, about
 
 
@@ -178,7 +180,7 @@ def _describe(folder: Path) -> dict[str, dict[str, Any]]:
         for name in names:
             path = Path(root, name)
             relative = path.relative_to(folder).as_posix()
-            if relative == _MANIFEST:
+            if relative == MANIFEST:
                 continue
             if path.is_symlink():
                 entries[relative] = {}
@@ -204,6 +206,11 @@ def _publish(writing: Path, final: Path) -> None:
     except OSError:
         if not final.is_dir():
             raise
+        try:
+            open_bundle(final)
+        except BundleCorruptError:
+            final.rename(final.with_name(f"{final.name}.corrupt-{secrets.token_hex(4)}"))
+            writing.rename(final)
     _sync(final.parent)
 
 

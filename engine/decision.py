@@ -43,9 +43,10 @@ class Reason(StrEnum):
 class Rules:
     """When to bet and how much; all in [0, 1].
 
-    `min_prediction_confidence`: least calibrated probability of the chosen fighter. `max_uncertainty_threshold`:
-    greatest width of the sampling interval, where there is one. `kelly_fraction`: share of the full Kelly stake.
-    `max_stake_fraction`: most of the bankroll on one bet.
+    `min_prediction_confidence`: least calibrated probability of the chosen fighter; 1/2 keeps outsiders out.
+    `max_uncertainty_threshold`: greatest width of the interval whose lower bound decides; not of the sampling
+    interval, which never grows so wide. `kelly_fraction`: share of the full Kelly stake. `max_stake_fraction`: most of
+    the bankroll on one bet.
     """
 
     min_prediction_confidence: float = 0.5
@@ -137,23 +138,16 @@ def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[fl
     return tuple(value / total * max_total_fraction for value in stakes)
 
 
-def decide(
-    sides: tuple[Side, Side],
-    rules: Rules,
-    *,
-    sampling_width: float | None = None,
-    absence: Absence | None = None,
-) -> Decision:
+def decide(sides: tuple[Side, Side], rules: Rules, *, absence: Absence | None = None) -> Decision:
     """Decide about one fight.
 
-    Bet on the side whose lower bound times best price exceeds 1, if its probability and the sampling width allow. The
+    Bet on the side whose lower bound times best price exceeds 1, if its probability and the interval's width allow. The
     stake is Kelly's at the lower bound, so that it grows from nothing where the bet begins to pay. If both sides pay,
     the best prices contradict each other by more than the interval's width, and a person should look at them first.
 
     Args:
         sides: the two fighters in any order; their probabilities add up to 1.
         rules: thresholds and stakes.
-        sampling_width: width of the sampling interval; None where there is none, and then it decides nothing.
         absence: why there are no prices, if there are none.
 
     Raises: ValidationError if the two sides contradict each other.
@@ -161,7 +155,7 @@ def decide(
     if abs(sides[0].probability + sides[1].probability - 1.0) > 1e-9:
         raise ValidationError(f"probabilities must add up to 1, got {[side.probability for side in sides]}")
     paying = [position for position, side in enumerate(sides) if side.pays]
-    reasons = _objections(sides, paying, rules, sampling_width=sampling_width, absence=absence)
+    reasons = _objections(sides, paying, rules, absence)
     if reasons:
         return Decision(Action.ABSTAIN, reasons)
     chosen = sides[paying[0]]
@@ -176,30 +170,31 @@ def decide(
 
 
 def _objections(
-    sides: tuple[Side, Side],
-    paying: Sequence[int],
-    rules: Rules,
-    *,
-    sampling_width: float | None,
-    absence: Absence | None,
+    sides: tuple[Side, Side], paying: Sequence[int], rules: Rules, absence: Absence | None
 ) -> tuple[Reason, ...]:
     """Return every reason against a bet, in the order of `Reason`."""
     quoted = any(side.best is not None for side in sides)
-    bounded = all(side.lower is not None for side in sides)
+    width = _interval_width(sides)
     found = []
     if not quoted:
         found.append(Reason(absence or Absence.NO_QUOTES))
-    if not bounded:
+    if width is None:
         found.append(Reason.NO_INTERVAL)
-    if quoted and bounded and not paying:
+    if quoted and width is not None and not paying:
         found.append(Reason.PRICE_TOO_LOW)
     if len(paying) == 2:
         found.append(Reason.BOTH_SIDES_PAY)
     if len(paying) == 1 and sides[paying[0]].probability < rules.min_prediction_confidence:
         found.append(Reason.LOW_CONFIDENCE)
-    if sampling_width is not None and sampling_width > rules.max_uncertainty_threshold:
+    if width is not None and width > rules.max_uncertainty_threshold:
         found.append(Reason.HIGH_UNCERTAINTY)
     return tuple(found)
+
+
+def _interval_width(sides: tuple[Side, Side]) -> float | None:
+    """Return upper minus lower bound, the same seen from either side; None where there is no interval."""
+    first, second = (side.lower for side in sides)
+    return None if first is None or second is None else 1.0 - (first + second)
 
 
 def _check_price(price: float) -> float:

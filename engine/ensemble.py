@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,102 +23,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.bootstrap import ThreadSafeBootstrapSampler, check_weights, create_bootstrap_config
+from engine.answering import Rows, answer, point_logits
 from engine.bundle import open_bundle
+from engine.ensemble_config import ProductionEnsembleConfig, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, ValidationError
-from engine.intervals import Method, percentile_interval
-from engine.matrix import MirrorPlan, check_features, mirror
+from engine.matrix import check_features, mirror
 from engine.member import Floats
 from engine.members import MEMBERS
 from engine.memory import MemoryGuard
-from engine.model import Ensemble, load_ensemble, point_margins, save_ensemble
+from engine.model import Ensemble, load_ensemble, save_ensemble
+from engine.prediction import FightPrediction
 from engine.selftest import refuses, report, small_ensemble
-from engine.symmetry import logit_of, margin_of, probability_of
+from engine.symmetry import probability_of
+
+__all__ = [
+    "Corner",
+    "FightPrediction",
+    "ProductionEnsembleConfig",
+    "ProductionEnsembleManager",
+    "create_production_ensemble_config",
+]
 
 Corner = Literal["red", "blue", "unknown"]
 _SIGN: dict[Corner, int] = {"red": 1, "blue": -1, "unknown": 0}
-_ROWS_AT_ONCE = 4096  # bounds the memory of a large X: replicas x rows x 16 bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ProductionEnsembleConfig:
-    """How the ensemble answers; see `create_production_ensemble_config`."""
-
-    model_weights: dict[str, float] | None = None
-    bootstrap_samples: int = 100
-    max_memory_mb: float = 4096.0
-    n_jobs: int = -1
-    confidence_level: float = 0.95
-    min_prediction_confidence: float = 0.5
-    max_uncertainty_threshold: float = 0.4
-
-
-def create_production_ensemble_config(
-    model_weights: Mapping[str, float] | None = None,
-    bootstrap_samples: int = 100,
-    max_memory_mb: float = 4096.0,
-    n_jobs: int = -1,
-    confidence_level: float = 0.95,
-    min_prediction_confidence: float = 0.5,
-    max_uncertainty_threshold: float = 0.4,
-) -> ProductionEnsembleConfig:
-    """Return a checked configuration.
-
-    model_weights: shares of random_forest, xgboost and neural_network, summing to 1; they must be those that the
-    model was calibrated with. None takes the model's own.
-    bootstrap_samples: replicas behind the sampling interval; 0 switches it off. max_memory_mb: limit for the resident
-    memory of this process, in MiB. n_jobs: threads, -1 for one a core. confidence_level: of the intervals.
-    min_prediction_confidence: least calibrated probability of the likelier fighter, below which a prediction is
-    flagged. max_uncertainty_threshold: widest sampling interval that is not flagged.
-    Raises ValidationError naming the value.
-    """
-    weights = None if model_weights is None else dict(model_weights)
-    if weights is not None:
-        check_weights(weights, dict.fromkeys(MEMBERS))
-    if bootstrap_samples < 0:
-        raise ValidationError(f"bootstrap_samples must not be negative, not {bootstrap_samples}")
-    for name, value in (
-        ("min_prediction_confidence", min_prediction_confidence),
-        ("max_uncertainty_threshold", max_uncertainty_threshold),
-    ):
-        if not 0.0 <= value <= 1.0:
-            raise ValidationError(f"{name} must lie between 0 and 1, not {value}")
-    create_bootstrap_config(max(1, bootstrap_samples), confidence_level, n_jobs, max_memory_mb)
-    return ProductionEnsembleConfig(
-        weights,
-        bootstrap_samples,
-        max_memory_mb,
-        n_jobs,
-        confidence_level,
-        min_prediction_confidence,
-        max_uncertainty_threshold,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class FightPrediction:
-    """The answer for one row: everything is said of `fighter_a`, the first of the pair.
-
-    probability: calibrated. intervals: (lower, upper) by level, made by `interval_method`. sampling_interval:
-    percentile interval over the replicas at `sampling_level`, None with `sampling_reason`. members: each member's
-    own mirror-averaged probability, not calibrated. warnings: `low_confidence`, `high_uncertainty`.
-    """
-
-    fighter_a: str
-    fighter_b: str
-    probability: float
-    intervals: dict[float, tuple[float, float]]
-    interval_method: Method
-    sampling_interval: tuple[float, float] | None
-    sampling_level: float
-    sampling_reason: str | None
-    members: dict[str, float]
-    warnings: tuple[str, ...]
-
-    @property
-    def uncertainty(self) -> float | None:
-        """Width of the sampling interval, None where there is none."""
-        return None if self.sampling_interval is None else self.sampling_interval[1] - self.sampling_interval[0]
 
 
 class ProductionEnsembleManager:
@@ -164,113 +91,40 @@ class ProductionEnsembleManager:
         *,
         corners: Sequence[Corner] | None = None,
         experience: Sequence[int] | None = None,
+        market_probability: Sequence[float | None] | None = None,
         levels: Sequence[float] | None = None,
     ) -> list[FightPrediction]:
         """Answer each row of `X`, (n, model columns), missing values allowed, for its pair of fighters.
 
         corners: official corner of the first of each pair, unknown by default. experience: earlier fights of the less
-        experienced fighter, -1 (unknown) by default. levels: of the intervals, the configured one by default.
-        Swapping a pair together with its row's sides and its corner gives exactly 1 - p. Raises ValidationError naming
-        the columns or the pair, BootstrapError, MemoryLimitError.
+        experienced fighter, -1 (unknown) by default. market_probability: the market's de-vigged probability of the
+        first of each pair, None or NaN where there is none. levels: of the intervals, the configured one by default.
+        Swapping a pair together with its row's sides, its corner and its market gives exactly 1 - p. Raises
+        ValidationError naming the columns or the pair, BootstrapError, MemoryLimitError.
         """
         values = check_features(X, self.ensemble.columns)
-        _check_pairs(fighter_pairs, len(values))
-        sides = _signs(["unknown"] * len(values) if corners is None else corners)
-        earlier = np.asarray([-1] * len(values) if experience is None else experience, dtype=np.int64)
-        if len(sides) != len(values) or len(earlier) != len(values):
-            raise ValidationError(
-                f"X has {len(values)} rows, corners {len(sides)} and experience {len(earlier)}: give one for each row"
-            )
+        n = len(values)
+        _check_pairs(fighter_pairs, n)
+        rows = Rows(
+            values=values,
+            pairs=fighter_pairs,
+            sides=_signs(["unknown"] * n if corners is None else corners),
+            experience=np.asarray([-1] * n if experience is None else experience, dtype=np.int64),
+            market=_market([None] * n if market_probability is None else market_probability),
+        )
+        given = {"corners": len(rows.sides), "experience": len(rows.experience), "market_probability": len(rows.market)}
+        if set(given.values()) != {n}:
+            raise ValidationError(f"X has {n} rows, but there are {given}: give one for each row")
         wanted = tuple(levels or (self.config.confidence_level,))
         if not all(0.0 < level < 1.0 for level in wanted):
             raise ValidationError(f"levels must lie between 0 and 1, not {', '.join(map(str, wanted))}")
-        predictions: list[FightPrediction] = []
-        for start in range(0, len(values), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            predictions += self._answer(values[part], fighter_pairs[part], sides[part], earlier[part], wanted)
-        return predictions
+        return list(answer(self.ensemble, self.config, rows, wanted))
 
     def check_canary(self) -> float:
         """Answer the bundle's canary rows and return the largest difference from the answers kept with it."""
         rows, expected = self.ensemble.canary
-        logit, _ = self._point(rows, np.zeros(len(rows), dtype=np.int8))
+        logit, _ = point_logits(self.ensemble, rows, np.zeros(len(rows), dtype=np.int8))
         return float(np.max(np.abs(probability_of(logit) - expected)))
-
-    def _answer(
-        self,
-        values: Floats,
-        pairs: Sequence[tuple[str, str]],
-        sides: NDArray[np.int8],
-        experience: NDArray[np.int64],
-        levels: tuple[float, ...],
-    ) -> list[FightPrediction]:
-        half_widths = self.ensemble.half_widths
-        logit, members = self._point(values, sides)
-        probability = probability_of(logit)
-        bounds = {}
-        for level in levels:
-            h = half_widths.at(level, sides != 0, experience)
-            bounds[level] = (probability_of(logit - h), probability_of(logit + h))
-        sampling = self._sampling(values, sides)
-        predictions = []
-        for row, (fighter_a, fighter_b) in enumerate(pairs):
-            interval = None if sampling is None else (float(sampling[0][row]), float(sampling[1][row]))
-            predictions.append(
-                FightPrediction(
-                    fighter_a=fighter_a,
-                    fighter_b=fighter_b,
-                    probability=float(probability[row]),
-                    intervals={level: (float(low[row]), float(high[row])) for level, (low, high) in bounds.items()},
-                    interval_method=half_widths.method,
-                    sampling_interval=interval,
-                    sampling_level=self.config.confidence_level,
-                    sampling_reason=self._sampling_reason(),
-                    members={name: float(p[row]) for name, p in members.items()},
-                    warnings=self._warnings(float(probability[row]), interval),
-                )
-            )
-        return predictions
-
-    def _point(self, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, dict[str, Floats]]:
-        """Return calibrated logits and each member's own probability."""
-        ensemble = self.ensemble
-        margin, members = point_margins(
-            ensemble.point.by_name(), ensemble.weights, MirrorPlan.of(ensemble.columns), values
-        )
-        logit = ensemble.calibration(logit_of(margin), sides)
-        return logit, {name: probability_of(logit_of(part)) for name, part in members.items()}
-
-    def _sampling(self, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, Floats] | None:
-        """Return the percentile interval over the replicas' calibrated probabilities; None where it is switched off."""
-        ensemble = self.ensemble
-        if self.config.bootstrap_samples == 0 or ensemble.replicas is None:
-            return None
-        config = create_bootstrap_config(
-            self.config.bootstrap_samples,
-            self.config.confidence_level,
-            self.config.n_jobs,
-            self.config.max_memory_mb,
-        )
-        both = np.concatenate([values, MirrorPlan.of(ensemble.columns)(values)])
-        replicas = ThreadSafeBootstrapSampler(config).sample_bootstrap_predictions(
-            ensemble.replicas.by_name(), pd.DataFrame(both, columns=list(ensemble.columns)), ensemble.weights
-        )
-        margins = margin_of(replicas[:, : len(values)], replicas[:, len(values) :])
-        low, high = percentile_interval(margins, self.config.confidence_level)
-        # Calibration is monotone, so the percentiles may be taken before it.
-        calibrate = ensemble.calibration
-        return probability_of(calibrate(logit_of(low), sides)), probability_of(calibrate(logit_of(high), sides))
-
-    def _sampling_reason(self) -> str | None:
-        return "bootstrap_off" if self.config.bootstrap_samples == 0 else None
-
-    def _warnings(self, probability: float, sampling: tuple[float, float] | None) -> tuple[str, ...]:
-        warnings = []
-        if max(probability, 1.0 - probability) < self.config.min_prediction_confidence:
-            warnings.append("low_confidence")
-        if sampling is not None and sampling[1] - sampling[0] > self.config.max_uncertainty_threshold:
-            warnings.append("high_uncertainty")
-        return tuple(warnings)
 
     def _use(self, ensemble: Ensemble) -> None:
         if self.config.model_weights not in (None, ensemble.weights):
@@ -306,6 +160,13 @@ def _signs(corners: Sequence[Corner]) -> NDArray[np.int8]:
         if corner not in _SIGN:
             raise ValidationError(f"{corner!r} is not a corner: write red, blue or unknown")
     return np.array([_SIGN[corner] for corner in corners], dtype=np.int8)
+
+
+def _market(probabilities: Sequence[float | None]) -> Floats:
+    values = np.array([np.nan if value is None else value for value in probabilities], dtype=np.float64)
+    if np.any((values <= 0.0) | (values >= 1.0)):
+        raise ValidationError(f"market_probability must lie between 0 and 1, not {list(probabilities)}")
+    return values
 
 
 def _check_pairs(pairs: Sequence[tuple[str, str]], rows: int) -> None:

@@ -10,7 +10,6 @@ import datetime
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -115,74 +114,43 @@ def check_features(
         raise ValidationError(f"X must be a pandas DataFrame with named columns, not {type(X).__name__}")
     if X.empty:
         raise ValidationError(f"X is empty: it has {len(X)} rows and {len(X.columns)} columns")
+    if not X.columns.is_unique:
+        raise ValidationError(f"columns stand twice: {some_of(list(X.columns[X.columns.duplicated()]))}")
     if columns is not None:
         missing = [name for name in columns if name not in X.columns]
         unexpected = [str(name) for name in X.columns if name not in set(columns)]
         if missing or unexpected:
             raise ValidationError(
-                f"X does not have the model's columns: missing {_some(missing)}, unexpected {_some(unexpected)}"
+                f"X does not have the model's columns: missing {some_of(missing)}, unexpected {some_of(unexpected)}"
             )
         X = X[list(columns)]
     wrong = [
         str(name)
         for name, kind in X.dtypes.items()
-        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_bool_dtype(kind))
+        if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind)
     ]
     if wrong:
-        raise ValidationError(f"columns must be numbers: {_some(wrong)}")
+        raise ValidationError(f"columns must be numbers: {some_of(wrong)}")
     values = X.to_numpy(np.float64)
-    infinite = [str(name) for name, bad in zip(X.columns, np.isinf(values).any(axis=0), strict=True) if bad]
+    # Trees compare in float32, where anything beyond is infinite too.
+    beyond = np.abs(values) > np.finfo(np.float32).max
+    infinite = [str(name) for name, bad in zip(X.columns, beyond.any(axis=0), strict=True) if bad]
     if infinite:
-        raise ValidationError(f"X has infinite values in {_some(infinite)}: leave a missing value empty")
+        raise ValidationError(
+            f"X has infinite values in {some_of(infinite)} (or beyond 3.4e38): leave a missing value empty"
+        )
     if not allow_missing:
         null = [str(name) for name, bad in zip(X.columns, np.isnan(values).any(axis=0), strict=True) if bad]
         if null:
-            raise ValidationError(f"X has null values in {_some(null)}")
+            raise ValidationError(f"X has null values in {some_of(null)}")
     return values
 
 
-def read_matrix(
-    path: Path,
-    *,
-    label: str,
-    event: str,
-    date: str,
-    red_odds: str | None = None,
-    blue_odds: str | None = None,
-) -> TrainingMatrix:
-    """Read a ready feature matrix (CSV or Parquet): every column that is not named here is a feature.
-
-    `label` is 1 where the red side won and 0 where blue won. The official corner and the
-    fighters' experience are taken as unknown. Raises ValidationError naming the file and the column.
-    """
-    if not path.is_file():
-        raise ValidationError(f"{path} is not a file: name a CSV or Parquet file with one row a fight")
-    try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise ValidationError(f"{path.name} cannot be read: {error}") from error
-    named = [name for name in (label, event, date, red_odds, blue_odds) if name is not None]
-    missing = [name for name in named if name not in frame.columns]
-    if missing:
-        raise ValidationError(f"{path.name} has no column {_some(missing)}; it has {_some(list(frame.columns))}")
-    when = pd.to_datetime(frame[date], errors="coerce")
-    if when.isna().any():
-        raise ValidationError(f"{path.name}: {date} is not a date in row {int(when.isna().argmax()) + 1}")
-    frame = frame.iloc[np.argsort(when.to_numpy(), kind="stable")].reset_index(drop=True)
-    X = frame.drop(columns=named)
-    values = check_features(X)
-    MirrorPlan.of(list(X.columns))
-    rows = len(frame)
-    return TrainingMatrix(
-        X=pd.DataFrame(values, columns=X.columns),
-        won=_labels(frame[label], path.name),
-        event=frame[event].astype(str).to_numpy(dtype=np.str_),
-        date=pd.to_datetime(frame[date]).to_numpy().astype("datetime64[D]"),
-        red_odds=_odds(frame, red_odds, path.name),
-        blue_odds=_odds(frame, blue_odds, path.name),
-        corner_known=np.zeros(rows, dtype=np.bool_),
-        experience=np.full(rows, -1, dtype=np.int64),
-    )
+def event_blocks(matrix: TrainingMatrix, blocks: int) -> NDArray[np.int64]:
+    """Number the fights by block, (n,): whole events, in order of date, in `blocks` runs of about equal length."""
+    _, first, member = np.unique(matrix.event, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))  # events by first appearance, and so by date
+    return np.asarray(order[member] * blocks // len(first), dtype=np.int64)
 
 
 def matrix_digest(matrix: TrainingMatrix) -> str:
@@ -202,24 +170,7 @@ def matrix_digest(matrix: TrainingMatrix) -> str:
     return digest.hexdigest()
 
 
-def _labels(values: pd.Series, name: str) -> NDArray[np.int8]:
-    if not values.isin([0, 1]).all():
-        odd = values[~values.isin([0, 1])].iloc[0]
-        raise ValidationError(f"{name}: column {values.name!r} must hold 0 and 1 only, not {odd}")
-    if values.nunique() < 2:
-        raise ValidationError(f"{name}: column {values.name!r} holds only {values.iloc[0]}: both outcomes are needed")
-    return values.to_numpy(dtype=np.int8)
-
-
-def _odds(frame: pd.DataFrame, column: str | None, name: str) -> NDArray[np.float64]:
-    if column is None:
-        return np.full(len(frame), np.nan)
-    odds = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
-    if np.any(odds <= 1.0) or np.any(np.isinf(odds)):
-        raise ValidationError(f"{name}: column {column!r} must hold decimal odds above 1, or nothing")
-    return odds
-
-
-def _some(names: Sequence[object], most: int = 8) -> str:
+def some_of(names: Sequence[object], most: int = 8) -> str:
+    """Return names for a message, the first few of many."""
     shown = ", ".join(repr(str(name)) for name in names[:most])
     return f"[{shown}{', …' if len(names) > most else ''}]"

@@ -21,6 +21,7 @@ from engine.calibration import Calibration
 from engine.errors import BundleCorruptError
 from engine.forest import FlatForests
 from engine.intervals import CLASS_EDGES, HalfWidths
+from engine.market_model import MarketModel
 from engine.matrix import MirrorPlan
 from engine.member import Floats, ReplicatedMember
 from engine.members import MemberStacks
@@ -34,9 +35,10 @@ class Ensemble:
     """A trained ensemble.
 
     columns: the features, in order. weights: each member's share. point: the fits whose mean is the answer.
-    replicas: the bootstrap refits, None where there are none. snapshot: the fighters' state after the last fight,
-    None for a model of a ready feature matrix. canary: rows, float64 (4, columns), with the probabilities that this
-    model must give for them. manifest: what is known about its making.
+    replicas: the bootstrap refits, None where there are none. market_model: None where too few fights had odds.
+    snapshot: the fighters' state after the last fight, None for a model of a ready feature matrix. canary: rows,
+    float64 (4, columns), with the probabilities that this model must give for them. manifest: what is known about its
+    making.
     """
 
     columns: tuple[str, ...]
@@ -45,6 +47,7 @@ class Ensemble:
     replicas: MemberStacks | None
     calibration: Calibration
     half_widths: HalfWidths
+    market_model: MarketModel | None
     snapshot: Snapshot | None
     canary: tuple[Floats, Floats]
     manifest: dict[str, Any]
@@ -94,6 +97,9 @@ def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
             arrays[f"neural_network/{role}/{name}"] = array
         for name, blob in stack.xgboost.to_blobs().items():
             blobs[f"xgboost/{role}/{name}"] = blob
+    market = ensemble.market_model
+    if market is not None:
+        blobs |= {f"market/{name}": blob for name, blob in market.correction.to_blobs().items()}
     for state, groups in enumerate(ensemble.half_widths.distances):
         for index, group in enumerate(groups):
             arrays[f"intervals/distances_{state}_{index}"] = group
@@ -105,6 +111,7 @@ def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
         "weights": ensemble.weights,
         "calibration": asdict(ensemble.calibration),
         "intervals": {"beta": list(ensemble.half_widths.beta), "spread": ensemble.half_widths.spread},
+        "market_aware": None if market is None else {"weight": market.weight, "fights": market.fights},
         "fits": ensemble.point.xgboost.n_replicas,
         "bootstrap_samples": ensemble.n_replicas,
     }
@@ -132,6 +139,9 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
                 beta=(manifest["intervals"]["beta"][0], manifest["intervals"]["beta"][1]),
                 spread=manifest["intervals"]["spread"],
             ),
+            market_model=MarketModel(_boosters(bundle, "market"), **manifest["market_aware"])
+            if manifest["market_aware"]
+            else None,
             snapshot=Snapshot.from_arrays(snapshot) if snapshot else None,
             canary=(np.asarray(bundle.array("canary/rows")), np.asarray(bundle.array("canary/probability"))),
             manifest=manifest,
@@ -145,15 +155,14 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
 def _load_stack(bundle: Bundle, role: str) -> MemberStacks:
     return MemberStacks(
         random_forest=FlatForests.from_arrays(_under(bundle, f"random_forest/{role}")),
-        xgboost=BoosterSet.from_blobs(
-            {
-                name.removeprefix(f"xgboost/{role}/"): bundle.blob(name)
-                for name in bundle.blob_names
-                if name.startswith(f"xgboost/{role}/")
-            }
-        ),
+        xgboost=_boosters(bundle, f"xgboost/{role}"),
         neural_network=StackedNetworks.from_arrays(_under(bundle, f"neural_network/{role}")),
     )
+
+
+def _boosters(bundle: Bundle, folder: str) -> BoosterSet:
+    names = [name for name in bundle.blob_names if name.startswith(f"{folder}/")]
+    return BoosterSet.from_blobs({name.removeprefix(f"{folder}/"): bundle.blob(name) for name in names})
 
 
 def _under(bundle: Bundle, folder: str) -> dict[str, NDArray[Any]]:

@@ -30,7 +30,8 @@ from engine.errors import TrainingError, ValidationError
 from engine.forest import ForestParams
 from engine.intervals import HalfWidths, fit_half_widths
 from engine.market import devig
-from engine.matrix import MirrorPlan, TrainingMatrix, check_features, matrix_digest
+from engine.market_model import fit_market_model
+from engine.matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks, matrix_digest
 from engine.member import Floats
 from engine.members import (
     DEFAULT_WEIGHTS,
@@ -106,6 +107,7 @@ def train_ensemble(
     or one-sided, TrainingError and TrainingTimeoutError, MemoryLimitError.
     """
     _check(matrix, config)
+    market = market_logit(matrix)
     trainer = _Trainer(matrix, config, progress)
     with one_blas_thread():
         fits = trainer.run("fits", trainer.fits())
@@ -117,7 +119,7 @@ def train_ensemble(
         half_widths = fit_half_widths(
             unknown_logit=calibration(logit, np.zeros_like(known)),
             known_logit=calibration(logit, known),
-            market_logit=market_logit(matrix),
+            market_logit=market,
             won=matrix.won,
             corner_known=matrix.corner_known,
             experience=matrix.experience,
@@ -132,6 +134,7 @@ def train_ensemble(
         replicas=stack_members(replicas) if replicas else None,
         calibration=calibration,
         half_widths=half_widths,
+        market_model=fit_market_model(matrix, market),
         snapshot=snapshot,
         canary=canary,
         manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths),
@@ -160,7 +163,7 @@ class _Trainer:
         self.weights = dict(config.model_weights)
         self.values = check_features(matrix.X)
         self._rows = TrainingRows.of(self.values, self.plan, matrix.won, config.members.xgboost)
-        self._blocks = _event_blocks(matrix, config.folds)
+        self._blocks = event_blocks(matrix, config.folds)
         self._total = config.fits + config.folds + config.bootstrap_samples
         self._done = 0
 
@@ -232,13 +235,6 @@ class _Trainer:
     def _fit(self, refit: _Refit) -> MemberStacks:
         self._limits.check(f"refit {self._done + 1} of {self._total}")
         return fit_members(self._rows, refit.weight, refit.stop, refit.members, refit.stream, self._limits)
-
-
-def _event_blocks(matrix: TrainingMatrix, blocks: int) -> NDArray[np.int64]:
-    """Number the fights by block: whole events, in order of date, in `blocks` runs of about equal length."""
-    _, first, member = np.unique(matrix.event, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))  # events by first appearance, and so by date
-    return np.asarray(order[member] * blocks // len(first), dtype=np.int64)
 
 
 def _check(matrix: TrainingMatrix, config: TrainingConfig) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -28,12 +29,13 @@ from ledger.reports import (
     Interval,
     IntervalMethod,
     Market,
+    MarketAware,
 )
 from workers.context import JobContext
 from workers.failures import failure_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Entry:
     """A fight that can be predicted: its row, and what is known of it beside the row."""
 
@@ -42,6 +44,22 @@ class _Entry:
     experience: int
     flags: tuple[str, ...]
     fighter_ids: tuple[str | None, str | None]
+
+    @cached_property
+    def screening(self) -> market.Screening:
+        """The fight's quotes, sorted."""
+        first, second = (fighter.name for fighter in self.fight.fighters)
+        return market.screen_quotes(
+            [
+                market.Quote(quote.bookmaker, (quote.prices[first], quote.prices[second]), quote.as_of)
+                for quote in self.fight.quotes
+            ]
+        )
+
+    @cached_property
+    def priced(self) -> market.Market | None:
+        """The consensus of the usable quotes, None where there are none."""
+        return market.consensus(self.screening.valid) if self.screening.valid else None
 
 
 def predict_card(job: PredictCard, context: JobContext) -> CardReport:
@@ -75,6 +93,7 @@ def _predict(job: PredictCard, manager: ProductionEnsembleManager, entries: Sequ
         [(entry.fight.fighters[0].name, entry.fight.fighters[1].name) for entry in entries],
         corners=[first_corner(entry.fight) for entry in entries],
         experience=[entry.experience for entry in entries],
+        market_probability=[entry.priced.probabilities[0] if entry.priced else None for entry in entries],
         levels=sorted({*job.intervals.levels, job.rules.level}),
     )
 
@@ -153,12 +172,7 @@ def _fighter_request(fighter: Fighter) -> FighterRequest:
 
 def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) -> FightReport:
     names = (prediction.fighter_a, prediction.fighter_b)
-    quotes = [
-        market.Quote(quote.bookmaker, (quote.prices[names[0]], quote.prices[names[1]]), quote.as_of)
-        for quote in entry.fight.quotes
-    ]
-    screening = market.screen_quotes(quotes)
-    priced = market.consensus(screening.valid) if screening.valid else None
+    screening, priced = entry.screening, entry.priced
     sides = _sides(prediction, priced, rules.level)
     choice = decision.decide(
         sides,
@@ -168,7 +182,6 @@ def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) ->
             kelly_fraction=rules.kelly_fraction,
             max_stake_fraction=rules.max_stake_fraction,
         ),
-        sampling_width=prediction.uncertainty,
         absence=screening.absence,
     )
     rejected = (*entry.fight.invalid_quotes, *(str(item) for item in screening.rejected))
@@ -195,6 +208,7 @@ def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) ->
             arbitrage=priced.arbitrage,
         ),
         market_reason=None if screening.absence is None else screening.absence.value,
+        market_aware_reason=prediction.market_aware_reason,
         sampling_reason=prediction.sampling_reason,
         flags=(*entry.flags, *(["invalid_quotes"] if rejected else [])),
         notes=rejected,
@@ -230,10 +244,24 @@ def _answer(
         ),
         sampling_interval=None
         if sampling is None
-        else _interval(prediction.sampling_level, sampling, "bootstrap_percentile", side),
+        else msgspec.structs.replace(
+            _interval(prediction.sampling_level, sampling, "bootstrap_percentile", side),
+            monte_carlo_error=prediction.sampling_error,
+        ),
         members={name: p if side == 0 else complement(p) for name, p in prediction.members.items()},
         market_probability=None if priced is None else priced.probabilities[side],
+        market_aware=_market_aware(prediction, side),
         best=_bet(own),
+    )
+
+
+def _market_aware(prediction: FightPrediction, side: int) -> MarketAware | None:
+    aware = prediction.market_aware
+    if aware is None:
+        return None
+    return MarketAware(
+        probability=aware.probability if side == 0 else complement(aware.probability),
+        band=tuple(_interval(level, bounds, aware.method, side) for level, bounds in sorted(aware.band.items())),
     )
 
 

@@ -6,53 +6,56 @@ and the next attempt finds it again under the same digest.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from engine.bundle import Bundle
-from engine.errors import ValidationError
 from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import read_fight_log
-from engine.forest import ForestParams
-from engine.matrix import TrainingMatrix, read_matrix
-from engine.members import MemberParams
-from engine.model import save_ensemble
+from engine.matrix import TrainingMatrix
+from engine.model import Ensemble, save_ensemble
 from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
-from ledger.datafiles import folder_digest
-from ledger.jobs import MatrixColumns, TrainEnsemble
+from engine.training import Progress, train_ensemble
+from ledger.jobs import TrainEnsemble
 from ledger.reports import TrainingReport
 from workers.context import JobContext
 from workers.execution import insist
+from workers.plans import check_data, matrix_of, training_config
 
 SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit, to end with a message of its own
 
 
 def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train, write the bundle, register it and give it its alias. Raises what the engine raises."""
-    _check_data(job)
-    context.progress("reading", 0, 1)
-    matrix, snapshot = _read(job)
-    config = TrainingConfig(
-        seed=job.seed,
-        bootstrap_samples=job.bootstrap_samples,
-        fits=job.fits,
-        folds=job.folds,
-        model_weights={name: getattr(job.model_weights, name) for name in job.model_weights.__struct_fields__},
-        members=MemberParams(forest=ForestParams(trees=job.forest_trees)),
-        replica_members=MemberParams(forest=ForestParams(trees=job.replica_forest_trees)),
-        max_training_time_s=min(job.max_training_time_seconds, context.remaining_seconds() - SAFETY_SECONDS),
-        max_memory_mb=job.max_memory_mb,
-    )
-    ensemble = train_ensemble(matrix, config, snapshot, context.progress)
+    ensemble = train_on_file(job, context.progress, context.remaining_seconds() - SAFETY_SECONDS)
     bundle = save_ensemble(ensemble, context.settings.models_folder)
-    manifest = bundle.manifest
     _register(job, context, bundle)
+    return report_of(ensemble, bundle, job.alias)
+
+
+def train_on_file(job: TrainEnsemble, progress: Progress, within_seconds: float) -> Ensemble:
+    """Read what the job names and train on it. Raises what the engine raises."""
+    check_data(job)
+    progress("reading", 0, 1)
+    matrix, snapshot = _read(job)
+    ensemble = train_ensemble(matrix, training_config(job, within_seconds), snapshot, progress)
+    if job.matrix is None:
+        return ensemble
+    # Who answers a matrix with this model wants to know the columns that are no features.
+    return replace(ensemble, manifest=ensemble.manifest | {"matrix": msgspec.structs.asdict(job.matrix)})
+
+
+def report_of(ensemble: Ensemble, bundle: Bundle, alias: str | None) -> TrainingReport:
+    """Return the report about a trained ensemble and its bundle."""
+    manifest = bundle.manifest
     return TrainingReport(
         model=bundle.digest,
-        alias=job.alias,
+        alias=alias,
         data_digest=manifest["data"]["digest"],
         data_cutoff=ensemble.data_cutoff,
-        fights=len(matrix),
+        fights=manifest["data"]["fights"],
         events=manifest["data"]["events"],
         features=len(ensemble.columns),
         bootstrap_samples=ensemble.n_replicas,
@@ -70,34 +73,12 @@ def _register(job: TrainEnsemble, context: JobContext, bundle: Bundle) -> None:
         insist(lambda: context.ledger.set_alias(str(job.alias), bundle.digest))
 
 
-def _check_data(job: TrainEnsemble) -> None:
-    if job.data_digest is None:
-        return
-    found = folder_digest(job.data)
-    if found != job.data_digest:
-        raise ValidationError(
-            f"{job.data} holds other data (digest {found[:12]}…) than the job was submitted for "
-            f"({job.data_digest[:12]}…): submit it again"
-        )
-
-
 def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, Snapshot | None]:
     path = Path(job.data)
     if job.matrix is not None:
-        matrix = _read_matrix(path, job.matrix)
+        matrix = matrix_of(path, job.matrix)
         return (matrix if job.cutoff is None else matrix.before(job.cutoff)), None
     log = read_fight_log(path)
     if job.cutoff is not None:
         log = log.before(job.cutoff)
     return build_matrix(log).select(MODEL_COLUMNS), Snapshot.from_log(log)
-
-
-def _read_matrix(path: Path, columns: MatrixColumns) -> TrainingMatrix:
-    return read_matrix(
-        path,
-        label=columns.label,
-        event=columns.event,
-        date=columns.date,
-        red_odds=columns.red_odds,
-        blue_odds=columns.blue_odds,
-    )

@@ -10,7 +10,22 @@ from producer.cli import main
 from producer.exits import MEANINGS, ExitCode, NotInstalledError, code_of, document_of
 from producer.pools import RESTART_SECONDS, RESTART_SECONDS_MAX, restart_delay_seconds
 
-COMMANDS = {"demo", "up", "worker", "train", "enqueue", "result", "follow", "cancel", "status", "health", "models"}
+COMMANDS = {
+    "demo",
+    "up",
+    "worker",
+    "train",
+    "predict",
+    "enqueue",
+    "result",
+    "follow",
+    "cancel",
+    "status",
+    "health",
+    "models",
+    "dead",
+    "backtest",
+}
 
 
 def test_every_command_is_there_and_documented() -> None:
@@ -70,6 +85,8 @@ def test_every_error_has_its_exit_code_and_a_typed_document(error: Exception, co
         ["train"],
         ["train", ".", "--matrix", "m.csv"],
         ["train", ".", "--weights", "0.5,0.5"],
+        ["train", ".", "--out", "model", "--alias", "champion"],
+        ["predict", "--model", "model"],
         ["worker", "--pool", "paint"],
         ["result"],
         ["no-such-command"],

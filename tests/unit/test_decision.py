@@ -44,42 +44,51 @@ def test_a_stake_is_a_fraction_of_kelly_under_a_cap(rules: Rules, expected: floa
     assert stake(0.6, 2.0, rules) == pytest.approx(expected)
 
 
-# (first side, second side, sampling width, absence, expected reasons); a bet is always on the first side.
+# (first side, second side, absence, expected reasons); a bet is always on the first side. The interval of the first
+# reaches from its lower bound to 1 minus the other's.
 DECISIONS = [
-    ((0.70, 0.60, 1.80), (0.30, 0.20, 2.1), None, None, (Reason.LOWER_BOUND_PAYS,)),
-    ((0.70, 0.60, 1.80), (0.30, 0.20, 2.1), 0.40, None, (Reason.LOWER_BOUND_PAYS,)),
-    ((0.70, 0.60, 1.80), (0.30, 0.20, 2.1), 0.41, None, (Reason.HIGH_UNCERTAINTY,)),
-    ((0.70, 0.50, 1.80), (0.30, 0.20, 2.1), None, None, (Reason.PRICE_TOO_LOW,)),
-    ((0.70, 0.50, 2.00), (0.30, 0.20, 1.9), None, None, (Reason.PRICE_TOO_LOW,)),
-    ((0.70, 0.50, 1.80), (0.30, 0.20, 2.1), 0.50, None, (Reason.PRICE_TOO_LOW, Reason.HIGH_UNCERTAINTY)),
-    ((0.40, 0.30, 4.00), (0.60, 0.50, 1.3), None, None, (Reason.LOW_CONFIDENCE,)),
-    ((0.40, 0.30, 4.00), (0.60, 0.50, 1.3), 0.90, None, (Reason.LOW_CONFIDENCE, Reason.HIGH_UNCERTAINTY)),
-    ((0.50, 0.45, 2.50), (0.50, 0.45, 2.5), None, None, (Reason.BOTH_SIDES_PAY,)),
-    ((0.50, 0.45, 2.50), (0.50, 0.45, 1.6), None, None, (Reason.LOWER_BOUND_PAYS,)),
-    ((0.70, 0.60, None), (0.30, 0.20, None), None, None, (Reason.NO_QUOTES,)),
-    ((0.70, 0.60, None), (0.30, 0.20, None), None, Absence.STALE_QUOTES, (Reason.STALE_QUOTES,)),
-    ((0.70, 0.60, None), (0.30, 0.20, None), None, Absence.INVALID_QUOTES, (Reason.INVALID_QUOTES,)),
-    ((0.70, None, 1.80), (0.30, None, 2.1), None, None, (Reason.NO_INTERVAL,)),
-    ((0.70, None, None), (0.30, None, None), None, Absence.NO_QUOTES, (Reason.NO_QUOTES, Reason.NO_INTERVAL)),
-    ((0.70, 0.60, 1.80), (0.30, 0.20, None), None, None, (Reason.LOWER_BOUND_PAYS,)),
+    ((0.70, 0.60, 1.80), (0.30, 0.20, 2.1), None, (Reason.LOWER_BOUND_PAYS,)),
+    ((0.70, 0.50, 2.10), (0.30, 0.10, 1.8), None, (Reason.LOWER_BOUND_PAYS,)),
+    ((0.70, 0.50, 2.10), (0.30, 0.09, 1.8), None, (Reason.HIGH_UNCERTAINTY,)),
+    ((0.70, 0.50, 1.80), (0.30, 0.20, 2.1), None, (Reason.PRICE_TOO_LOW,)),
+    ((0.70, 0.50, 2.00), (0.30, 0.20, 1.9), None, (Reason.PRICE_TOO_LOW,)),
+    ((0.70, 0.40, 1.80), (0.30, 0.10, 2.1), None, (Reason.PRICE_TOO_LOW, Reason.HIGH_UNCERTAINTY)),
+    ((0.50, 0.40, 2.60), (0.50, 0.40, 1.3), None, (Reason.LOWER_BOUND_PAYS,)),
+    ((0.49, 0.40, 2.60), (0.51, 0.40, 1.3), None, (Reason.LOW_CONFIDENCE,)),
+    ((0.40, 0.30, 4.00), (0.60, 0.50, 1.3), None, (Reason.LOW_CONFIDENCE,)),
+    ((0.40, 0.30, 4.00), (0.60, 0.20, 1.3), None, (Reason.LOW_CONFIDENCE, Reason.HIGH_UNCERTAINTY)),
+    ((0.50, 0.45, 2.50), (0.50, 0.45, 2.5), None, (Reason.BOTH_SIDES_PAY,)),
+    ((0.50, 0.45, 2.50), (0.50, 0.45, 1.6), None, (Reason.LOWER_BOUND_PAYS,)),
+    ((0.70, 0.60, None), (0.30, 0.20, None), None, (Reason.NO_QUOTES,)),
+    ((0.70, 0.40, None), (0.30, 0.10, None), None, (Reason.NO_QUOTES, Reason.HIGH_UNCERTAINTY)),
+    ((0.70, 0.60, None), (0.30, 0.20, None), Absence.STALE_QUOTES, (Reason.STALE_QUOTES,)),
+    ((0.70, 0.60, None), (0.30, 0.20, None), Absence.INVALID_QUOTES, (Reason.INVALID_QUOTES,)),
+    ((0.70, None, 1.80), (0.30, None, 2.1), None, (Reason.NO_INTERVAL,)),
+    ((0.70, None, None), (0.30, None, None), Absence.NO_QUOTES, (Reason.NO_QUOTES, Reason.NO_INTERVAL)),
+    ((0.70, 0.60, 1.80), (0.30, 0.20, None), None, (Reason.LOWER_BOUND_PAYS,)),
 ]
 
 
-@pytest.mark.parametrize(("first", "second", "width", "absence", "reasons"), DECISIONS)
+@pytest.mark.parametrize(("first", "second", "absence", "reasons"), DECISIONS)
 def test_decisions(
     first: tuple[float, float | None, float | None],
     second: tuple[float, float | None, float | None],
-    width: float | None,
     absence: Absence | None,
     reasons: tuple[Reason, ...],
 ) -> None:
     for sides, chosen in (((side(*first), side(*second)), 0), ((side(*second), side(*first)), 1)):
-        decision = decide(sides, RULES, sampling_width=width, absence=absence)
+        decision = decide(sides, RULES, absence=absence)
         assert decision.reasons == reasons
         if reasons == (Reason.LOWER_BOUND_PAYS,):
             assert (decision.action, decision.side, decision.best) == (Action.BET, chosen, sides[chosen].best)
         else:
             assert decision == Decision(Action.ABSTAIN, reasons)
+
+
+@pytest.mark.parametrize(("threshold", "reasons"), [(0.0, 1), (0.19, 1), (0.21, 0), (1.0, 0)])
+def test_uncertainty_is_the_width_of_the_interval_that_decides(threshold: float, reasons: int) -> None:
+    decision = decide((side(0.70, 0.60, 1.80), side(0.30, 0.20, 2.1)), Rules(max_uncertainty_threshold=threshold))
+    assert decision.reasons.count(Reason.HIGH_UNCERTAINTY) == reasons
 
 
 def test_the_stake_is_kelly_at_the_lower_bound() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pandas as pd
 import pytest
 
 from engine.bundle import Bundle
-from engine.ensemble import FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
+from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, BundleNotFoundError, MemoryLimitError, ValidationError
 from engine.matrix import TrainingMatrix, mirror
+from engine.model import load_ensemble, save_ensemble
 
 
 def _manager(folder: Path, **options: object) -> ProductionEnsembleManager:
@@ -33,8 +35,8 @@ def _pairs(n: int) -> list[tuple[str, str]]:
     return [(f"A{row}", f"B{row}") for row in range(n)]
 
 
-def _numbers(prediction: FightPrediction) -> tuple[object, ...]:
-    return (prediction.probability, prediction.intervals, prediction.sampling_interval, prediction.members)
+def _market(n: int) -> list[float | None]:
+    return [None if row % 5 == 4 else float(p) for row, p in enumerate(np.random.default_rng(0).random(n))]
 
 
 def test_the_guide_s_usage_works_as_written(bundle_folder: Path, X: pd.DataFrame) -> None:
@@ -50,8 +52,8 @@ def test_the_guide_s_usage_works_as_written(bundle_folder: Path, X: pd.DataFrame
     for result in results:
         low, high = result.intervals[0.95]
         assert 0.0 < low < result.probability < high < 1.0
-        assert result.uncertainty is not None
-        assert 0.0 < result.uncertainty < 1.0
+        assert result.sampling_interval is not None
+        assert 0.0 < result.uncertainty < high - low
         assert result.interval_method == "anchored"
 
 
@@ -59,15 +61,20 @@ def test_the_guide_s_usage_works_as_written(bundle_folder: Path, X: pd.DataFrame
 def test_threads_never_change_a_bit(
     bundle_folder: Path, manager: ProductionEnsembleManager, X: pd.DataFrame, jobs: int
 ) -> None:
-    expected = manager.predict_fights(X, _pairs(len(X)))
-    assert _manager(bundle_folder, n_jobs=jobs).predict_fights(X, _pairs(len(X))) == expected
+    request = {"fighter_pairs": _pairs(len(X)), "market_probability": _market(len(X))}
+    expected = manager.predict_fights(X, **request)  # type: ignore[arg-type]
+    assert _manager(bundle_folder, n_jobs=jobs).predict_fights(X, **request) == expected  # type: ignore[arg-type]
 
 
 def test_one_row_or_many_and_any_order_never_change_a_bit(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
-    together = manager.predict_fights(X, _pairs(len(X)))
-    alone = [manager.predict_fights(X.iloc[[row]], [pair])[0] for row, pair in enumerate(_pairs(len(X)))]
+    pairs, market = _pairs(len(X)), _market(len(X))
+    together = manager.predict_fights(X, pairs, market_probability=market)
+    alone = [
+        manager.predict_fights(X.iloc[[row]], [pair], market_probability=[market[row]])[0]
+        for row, pair in enumerate(pairs)
+    ]
     assert alone == together
-    backwards = manager.predict_fights(X.iloc[::-1], _pairs(len(X))[::-1])
+    backwards = manager.predict_fights(X.iloc[::-1], pairs[::-1], market_probability=market[::-1])
     assert backwards[::-1] == together
 
 
@@ -76,11 +83,13 @@ def test_swapping_fighters_and_corner_gives_exactly_the_complement(
 ) -> None:
     corners = [("red", "blue", "unknown")[row % 3] for row in range(len(X))]
     swapped = [{"red": "blue", "blue": "red", "unknown": "unknown"}[corner] for corner in corners]
-    forward = manager.predict_fights(X, _pairs(len(X)), corners=corners)  # type: ignore[arg-type]
+    market = _market(len(X))
+    forward = manager.predict_fights(X, _pairs(len(X)), corners=corners, market_probability=market)  # type: ignore[arg-type]
     reverse = manager.predict_fights(
         mirror(X),
         [(b, a) for a, b in _pairs(len(X))],
         corners=swapped,  # type: ignore[arg-type]
+        market_probability=[None if p is None else 1.0 - p for p in market],
     )
     for one, other in zip(forward, reverse, strict=True):
         assert other.probability == 1.0 - one.probability
@@ -90,6 +99,12 @@ def test_swapping_fighters_and_corner_gives_exactly_the_complement(
         assert one.sampling_interval is not None
         assert other.sampling_interval == (1.0 - one.sampling_interval[1], 1.0 - one.sampling_interval[0])
         assert other.members == {name: 1.0 - p for name, p in one.members.items()}
+        assert (other.uncertainty, other.sampling_error) == (one.uncertainty, one.sampling_error)
+        assert (other.market_aware is None) == (one.market_aware is None)
+        if one.market_aware is not None and other.market_aware is not None:
+            assert other.market_aware.probability == 1.0 - one.market_aware.probability
+            low, high = one.market_aware.band[0.95]
+            assert other.market_aware.band == {0.95: (1.0 - high, 1.0 - low)}
 
 
 def test_the_corner_is_information(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
@@ -104,8 +119,56 @@ def test_without_bootstrap_the_sampling_interval_is_absent_with_a_reason(
     bundle_folder: Path, manager: ProductionEnsembleManager, X: pd.DataFrame
 ) -> None:
     result = _manager(bundle_folder, bootstrap_samples=0).predict_fights(X, _pairs(len(X)))[0]
-    assert (result.sampling_interval, result.sampling_reason, result.uncertainty) == (None, "bootstrap_off", None)
+    assert (result.sampling_interval, result.sampling_reason, result.sampling_error) == (None, "bootstrap_off", None)
     assert result.intervals == manager.predict_fights(X, _pairs(len(X)))[0].intervals
+
+
+def test_the_market_aware_answer_starts_from_the_market(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
+    market = _market(len(X))
+    answers = manager.predict_fights(X, _pairs(len(X)), market_probability=market, levels=(0.8, 0.95))
+    plain = manager.predict_fights(X, _pairs(len(X)), levels=(0.8, 0.95))
+    for one, without, p in zip(answers, plain, market, strict=True):
+        assert (without.market_aware, without.market_aware_reason) == (None, "no_market")
+        assert (one.probability, one.intervals) == (without.probability, without.intervals)
+        if p is None:
+            assert (one.market_aware, one.market_aware_reason) == (None, "no_market")
+            continue
+        assert one.market_aware is not None
+        assert one.market_aware_reason is None
+        assert one.market_aware.method == "market_assumption"
+        assert one.market_aware.probability == pytest.approx(p, abs=0.15)
+        (low95, high95), (low80, high80) = one.market_aware.band[0.95], one.market_aware.band[0.8]
+        assert low95 < low80 < one.market_aware.probability < high80 < high95
+
+
+def test_a_model_without_odds_has_no_market_aware_answer(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
+    blind = ProductionEnsembleManager.of(replace(manager.ensemble, market_model=None), manager.config)
+    answer = blind.predict_fights(X, _pairs(len(X)), market_probability=[0.6] * len(X))[0]
+    assert (answer.market_aware, answer.market_aware_reason) == (None, "model_without_odds")
+
+
+def test_a_loaded_model_is_saved_as_the_same_bundle(
+    manager: ProductionEnsembleManager, bundle: Bundle, tmp_path: Path
+) -> None:
+    assert save_ensemble(manager.ensemble, tmp_path).digest == bundle.digest
+
+
+def test_a_model_without_a_market_is_saved_and_loaded_without(
+    manager: ProductionEnsembleManager, tmp_path: Path
+) -> None:
+    blind = save_ensemble(replace(manager.ensemble, market_model=None), tmp_path)
+    assert load_ensemble(blind).market_model is None
+
+
+def test_uncertainty_is_the_width_at_80_percent_whatever_is_asked_for(
+    bundle_folder: Path, manager: ProductionEnsembleManager, X: pd.DataFrame
+) -> None:
+    low, high = manager.predict_fights(X, _pairs(len(X)), levels=[0.8])[0].intervals[0.8]
+    answer = manager.predict_fights(X, _pairs(len(X)), levels=[0.5])[0]
+    assert (answer.uncertainty, list(answer.intervals)) == (high - low, [0.5])
+    for threshold, warned in ((high - low, False), (high - low - 1e-9, True)):
+        strict = _manager(bundle_folder, max_uncertainty_threshold=threshold)
+        assert ("high_uncertainty" in strict.predict_fights(X, _pairs(len(X)))[0].warnings) == warned
 
 
 def test_more_replicas_than_there_are_is_an_error(bundle_folder: Path) -> None:
@@ -133,6 +196,8 @@ def test_thresholds_can_warn(bundle_folder: Path, X: pd.DataFrame) -> None:
         (lambda m, X: m.predict_fights(X, _pairs(29)), "30 rows but there are 29 fighter pairs"),
         (lambda m, X: m.predict_fights(X, [("A", "A")] * 30), "'A' cannot fight against oneself"),
         (lambda m, X: m.predict_fights(X, _pairs(30), corners=["red"]), "give one for each row"),
+        (lambda m, X: m.predict_fights(X, _pairs(30), market_probability=[0.5]), "'market_probability': 1"),
+        (lambda m, X: m.predict_fights(X, _pairs(30), market_probability=[1.0] * 30), "between 0 and 1"),
         (lambda m, X: m.predict_fights(X, _pairs(30), levels=[1.5]), "between 0 and 1, not 1.5"),
         (lambda m, X: m.predict_fights(X, _pairs(30), corners=["left"] * 30), "'left' is not a corner"),
     ],

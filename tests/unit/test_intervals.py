@@ -5,7 +5,14 @@ import pytest
 
 from engine.calibration import fit_logistic
 from engine.errors import TrainingError
-from engine.intervals import MIN_CLASS_FIGHTS, HalfWidths, experience_class, fit_half_widths, percentile_interval
+from engine.intervals import (
+    MIN_CLASS_FIGHTS,
+    HalfWidths,
+    experience_class,
+    fit_half_widths,
+    percentile_error,
+    percentile_interval,
+)
 
 
 def _fit(n: int = 4000, noise: float = 0.5, spread: float | None = 0.1, priced: float = 1.0) -> HalfWidths:
@@ -83,3 +90,18 @@ def test_percentiles_agree_with_numpy_and_are_exactly_odd() -> None:
     mirrored_low, mirrored_high = percentile_interval(-values, 0.95)
     assert np.array_equal(mirrored_low, -high)
     assert np.array_equal(mirrored_high, -low)
+
+
+@pytest.mark.parametrize("replicas", [20, 100, 1000])
+def test_the_monte_carlo_error_is_that_of_drawing_the_replicas_again(replicas: int) -> None:
+    values = np.random.default_rng(8).normal(size=(replicas, 1500))  # 1500 draws of as many replicas
+    actual = np.mean([end.std() for end in percentile_interval(values, 0.95)])
+    assert np.mean(percentile_error(values, 0.95)) == pytest.approx(actual, rel=0.2)
+
+
+def test_the_monte_carlo_error_is_that_of_the_mirror_and_of_each_alone() -> None:
+    values = np.random.default_rng(9).normal(size=(100, 20))
+    error = percentile_error(values, 0.95)
+    assert np.array_equal(percentile_error(-values, 0.95), error)
+    assert [percentile_error(values[:, [row]], 0.95)[0] for row in range(20)] == error.tolist()
+    assert percentile_error(np.ones((10, 3)), 0.95).tolist() == pytest.approx([0.0] * 3, abs=1e-12)

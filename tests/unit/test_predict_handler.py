@@ -104,6 +104,14 @@ def test_a_card_is_answered_whole_and_travels(
         assert first.market_probability + second.market_probability == pytest.approx(1.0)
         assert [interval.level for interval in first.intervals] == [0.8, 0.95]
         assert first.sampling_interval is not None
+        assert first.sampling_interval.monte_carlo_error == second.sampling_interval.monte_carlo_error
+        assert first.market_aware is not None
+        assert first.market_aware.probability + second.market_aware.probability == 1.0
+        assert [(one.level, one.method) for one in first.market_aware.band] == [
+            (0.8, "market_assumption"),
+            (0.95, "market_assumption"),
+        ]
+        assert fight.market_aware_reason is None
         assert fight.market is not None
         assert "corner_unknown" in fight.flags
     assert wire.decode_report(wire.encode(report)) == report
@@ -126,6 +134,16 @@ def test_the_same_card_is_the_same_bytes(ask: Callable[..., Answered], upcoming:
     assert wire.encode(ask(fights).report) == wire.encode(ask(fights).report)
     alone = ask(fights[3:4])[upcoming[3].fight_id]
     assert alone.fighters == ask(fights)[upcoming[3].fight_id].fighters
+
+
+def test_without_quotes_the_market_aware_answer_is_absent_with_a_reason(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight]
+) -> None:
+    bare = msgspec.structs.replace(_fight(upcoming[0]), quotes=())
+    told = ask([bare, _fight(upcoming[1])])
+    assert (told[bare.id].market_aware_reason, told[bare.id].market_reason) == ("no_market", "no_quotes")
+    assert [side.market_aware for side in told[bare.id].fighters] == [None, None]
+    assert told[upcoming[1].fight_id].fighters[0].market_aware is not None
 
 
 def test_an_unknown_fighter_fails_in_place(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
@@ -156,7 +174,7 @@ def test_a_declared_debutant_is_predicted_and_flagged(
     assert "debutant" in fight.flags
     assert fight.fighters[0].fighter_id is None
     assert fight.market_reason == "no_quotes"
-    assert (fight.decision.action, fight.decision.reasons) == ("abstain", ("no_quotes",))
+    assert (fight.decision.action, fight.decision.reasons) == ("abstain", ("no_quotes", "high_uncertainty"))
 
 
 def test_inline_features_replace_the_log(
@@ -190,7 +208,12 @@ def test_the_stakes_of_a_card_stay_under_their_cap(ask: Callable[..., Answered],
         prices = dict.fromkeys(fight.fighters, 1.05) | {fight.fighters[0]: 9.0}
         generous.append(msgspec.structs.replace(_fight(fight), quotes=(Quote(bookmaker="Soft", prices=prices),)))
     # One outlandish price in each fight; the overround stays credible: 1/9 + 1/1.05.
-    rules = DecisionRules(max_stake_fraction=0.05, max_card_stake_fraction=0.06, min_prediction_confidence=0.0)
+    rules = DecisionRules(
+        max_stake_fraction=0.05,
+        max_card_stake_fraction=0.06,
+        min_prediction_confidence=0.0,
+        max_uncertainty_threshold=1.0,
+    )
     stakes = [
         fight.decision.stake_fraction
         for fight in ask(generous, rules=rules).report.fights

@@ -1,0 +1,158 @@
+"""From rows to predictions: the point, its intervals, the sampling interval and the market-aware band.
+
+Pure: the same ensemble, configuration and row give the same bits, whatever other rows are answered in the same call.
+Checking what a caller hands in is `engine.ensemble`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine import market_model
+from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
+from engine.ensemble_config import ProductionEnsembleConfig
+from engine.intervals import percentile_error, percentile_interval
+from engine.matrix import MirrorPlan
+from engine.member import Floats
+from engine.model import Ensemble, point_margins
+from engine.prediction import UNCERTAINTY_LEVEL, Bounds, FightPrediction, MarketAware
+from engine.symmetry import logit_of, margin_of, probability_of
+
+_ROWS_AT_ONCE = 4096  # bounds the memory of a large X: replicas x rows x 16 bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows to answer, n of them.
+
+    values: float64 (n, columns), NaN where missing. pairs: the names. sides: int8, corner of the first fighter, +1
+    red, -1 blue, 0 unknown. experience: int64, -1 where unknown. market: float64, the market's probability of the
+    first fighter, NaN where there is none.
+    """
+
+    values: Floats
+    pairs: Sequence[tuple[str, str]]
+    sides: NDArray[np.int8]
+    experience: NDArray[np.int64]
+    market: Floats
+
+    def parts(self) -> Iterator[Rows]:
+        """Cut into runs that bound the memory."""
+        for start in range(0, len(self.values), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            yield Rows(self.values[part], self.pairs[part], self.sides[part], self.experience[part], self.market[part])
+
+
+def answer(
+    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows, levels: Sequence[float]
+) -> Iterator[FightPrediction]:
+    """Answer each row, with intervals at these levels. Raises BootstrapError and MemoryLimitError."""
+    for part in rows.parts():
+        yield from _answer_part(ensemble, config, part, levels)
+
+
+def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, dict[str, Floats]]:
+    """Return calibrated logits, (n,), and each member's own probability."""
+    margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, MirrorPlan.of(ensemble.columns), values)
+    logit = ensemble.calibration(logit_of(margin), sides)
+    return logit, {name: probability_of(logit_of(part)) for name, part in members.items()}
+
+
+def _answer_part(
+    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows, levels: Sequence[float]
+) -> Iterator[FightPrediction]:
+    half_widths = ensemble.half_widths
+    logit, members = point_logits(ensemble, rows.values, rows.sides)
+    probability = probability_of(logit)
+    bounds = {
+        level: _around(logit, half_widths.at(level, rows.sides != 0, rows.experience))
+        for level in {*levels, UNCERTAINTY_LEVEL}
+    }
+    sampling = _sampling(ensemble, config, rows)
+    for row, ((fighter_a, fighter_b), aware) in enumerate(
+        zip(rows.pairs, _market_aware(ensemble, rows, levels), strict=True)
+    ):
+        intervals = {level: _of(ends, row) for level, ends in bounds.items()}
+        uncertainty = intervals[UNCERTAINTY_LEVEL][1] - intervals[UNCERTAINTY_LEVEL][0]
+        yield FightPrediction(
+            fighter_a=fighter_a,
+            fighter_b=fighter_b,
+            probability=float(probability[row]),
+            intervals={level: intervals[level] for level in levels},
+            interval_method=half_widths.method,
+            uncertainty=uncertainty,
+            sampling_interval=None if sampling is None else _of(sampling[:2], row),
+            sampling_level=config.confidence_level,
+            sampling_error=None if sampling is None else float(sampling[2][row]),
+            sampling_reason="bootstrap_off" if sampling is None else None,
+            members={name: float(p[row]) for name, p in members.items()},
+            market_aware=aware,
+            market_aware_reason=None if aware else _absence(ensemble),
+            warnings=_warnings(config, float(probability[row]), uncertainty),
+        )
+
+
+def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) -> tuple[Floats, Floats, Floats] | None:
+    """Return the ends of the percentile interval over the replicas' calibrated probabilities and their error, (n,).
+
+    None where it is switched off.
+    """
+    if config.bootstrap_samples == 0 or ensemble.replicas is None:
+        return None
+    sampler = ThreadSafeBootstrapSampler(
+        create_bootstrap_config(config.bootstrap_samples, config.confidence_level, config.n_jobs, config.max_memory_mb)
+    )
+    both = np.concatenate([rows.values, MirrorPlan.of(ensemble.columns)(rows.values)])
+    replicas = sampler.sample_bootstrap_predictions(
+        ensemble.replicas.by_name(), pd.DataFrame(both, columns=list(ensemble.columns)), ensemble.weights
+    )
+    margins = margin_of(replicas[:, : len(rows.values)], replicas[:, len(rows.values) :])
+
+    def calibrated(margin: Floats) -> Floats:
+        return probability_of(ensemble.calibration(logit_of(margin), rows.sides))
+
+    # Calibration is monotone, so the percentiles may be taken before it; their error has its unit only after.
+    low, high = percentile_interval(margins, config.confidence_level)
+    error = percentile_error(calibrated(margins) - 0.5, config.confidence_level)
+    return calibrated(low), calibrated(high), error
+
+
+def _market_aware(ensemble: Ensemble, rows: Rows, levels: Sequence[float]) -> list[MarketAware | None]:
+    model = ensemble.market_model
+    if model is None:
+        return [None] * len(rows.values)
+    differences = market_model.side_differences(rows.values, ensemble.columns)
+    logit = model.logit(differences, market_model.market_logit_of(rows.market))
+    probability = probability_of(logit)
+    bands = {level: _around(logit, market_model.half_width(level)) for level in levels}
+    return [
+        MarketAware(float(probability[row]), {level: _of(ends, row) for level, ends in bands.items()})
+        if priced
+        else None
+        for row, priced in enumerate(np.isfinite(rows.market))
+    ]
+
+
+def _absence(ensemble: Ensemble) -> market_model.AbsenceReason:
+    return "model_without_odds" if ensemble.market_model is None else "no_market"
+
+
+def _warnings(config: ProductionEnsembleConfig, probability: float, uncertainty: float) -> tuple[str, ...]:
+    raised = {
+        "low_confidence": max(probability, 1.0 - probability) < config.min_prediction_confidence,
+        "high_uncertainty": uncertainty > config.max_uncertainty_threshold,
+    }
+    return tuple(warning for warning, up in raised.items() if up)
+
+
+def _around(logit: Floats, half_width: Floats | float) -> tuple[Floats, Floats]:
+    return probability_of(logit - half_width), probability_of(logit + half_width)
+
+
+def _of(ends: tuple[Floats, Floats], row: int) -> Bounds:
+    return float(ends[0][row]), float(ends[1][row])

@@ -1,0 +1,96 @@
+"""The backtest: walk forward over past fights and say what the forecasts would have been worth.
+
+Covers which fights are scored, with which models, and how far it is. Forecasts are `engine.walk_forward`'s, figures
+`engine.evaluation`'s.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from engine.errors import TrainingTimeoutError
+from engine.evaluation import Evaluation, evaluate
+from engine.features import MODEL_COLUMNS, build_matrix
+from engine.fightlog import FightLog
+from engine.matrix import TrainingMatrix
+from engine.training import Progress, TrainingConfig, train_ensemble
+from engine.walk_forward import Season, ensemble_columns, schedule, walk_forward
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestConfig:
+    """What to score and how to train for it.
+
+    first_day: of the fights that are scored; by default 1 January of the median fight's year, so that about half of
+    the fights are left to learn from. last_day: inclusive, by default the last fight's. refit_months: how long a model
+    serves. training: its time limit is for all refits together.
+    """
+
+    first_day: datetime.date | None = None
+    last_day: datetime.date | None = None
+    refit_months: int = 12
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+def season_of_log(log: FightLog) -> Season:
+    """Return the decided fights of a log with what a model learns from, and their early odds."""
+    fights = log.fights[log.fights["winner"].isin(["red", "blue"])]
+    early = fights[["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
+    return Season(build_matrix(log).select(MODEL_COLUMNS), early)
+
+
+def season_of_matrix(matrix: TrainingMatrix) -> Season:
+    """Return the fights of a ready feature matrix; it knows no early odds."""
+    return Season(matrix, np.full((len(matrix), 2), np.nan))
+
+
+def forecast_season(
+    season: Season, config: BacktestConfig, progress: Progress = lambda stage, done, total: None
+) -> pd.DataFrame:
+    """Return the walk-forward forecasts of a season; the columns are those of `engine.walk_forward`.
+
+    progress: called with a stage, the refits done and their total over all periods. Raises what training raises, and
+    ValidationError where no fight falls into the days.
+    """
+    date = season.fights.date
+    first = config.first_day or datetime.date(date[len(date) // 2].astype(datetime.date).year, 1, 1)
+    last = config.last_day or date[-1].astype(datetime.date)
+    periods = tuple(
+        period
+        for period in schedule(first, last + datetime.timedelta(days=1), config.refit_months)
+        if len(season.during(period).fights)
+    )
+    ends_at = time.monotonic() + config.training.max_training_time_s
+    number = itertools.count()
+
+    def forecast(past: TrainingMatrix, later: Season) -> pd.DataFrame:
+        index = next(number)
+        left_seconds = ends_at - time.monotonic()
+        if left_seconds <= 0:
+            raise TrainingTimeoutError(
+                f"the backtest ran out of its {config.training.max_training_time_s:g} s before {periods[index].start}: "
+                "allow more, or use fewer fits, folds or refits"
+            )
+        training = replace(config.training, max_training_time_s=left_seconds)
+        stage = f"model {index + 1} of {len(periods)}, on fights before {periods[index].start}"
+        ensemble = train_ensemble(
+            past,
+            training,
+            progress=lambda _, done, total: progress(stage, index * total + done, len(periods) * total),
+        )
+        return ensemble_columns(ensemble, later)
+
+    return walk_forward(season, periods, forecast)
+
+
+def backtest(
+    season: Season, config: BacktestConfig, progress: Progress = lambda stage, done, total: None
+) -> Evaluation:
+    """Walk forward and evaluate. Raises what `forecast_season` and `engine.evaluation.evaluate` raise."""
+    return evaluate(forecast_season(season, config, progress))

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.coverage import measure, summary, table
+from benchmarks.interval_methods import LEVELS, available
+from benchmarks.worlds import FAMILIES, World, draw_world, league_world, write_world
+from engine.calibration import log_loss
+from engine.forest import ForestParams
+from engine.matrix import MirrorPlan
+from engine.matrix_files import read_matrix
+from engine.members import MemberParams
+from engine.symmetry import probability_of
+from engine.training import TrainingConfig, market_logit
+
+FEW = MemberParams(forest=ForestParams(trees=5))
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return draw_world(seed=3, index=0, fights=360)
+
+
+def test_worlds_are_drawn_from_their_seed_and_number(world: World) -> None:
+    again, other = draw_world(3, 0, 360), draw_world(3, 6, 360)
+    pd.testing.assert_frame_equal(world.train.X, again.train.X)
+    assert np.array_equal(world.truth, again.truth)
+    assert not np.array_equal(world.truth, other.truth)
+    assert (world.name, other.name) == ("sparse", "sparse")
+
+
+@pytest.mark.parametrize("index", range(len(FAMILIES)))
+def test_results_fall_as_the_truth_says_and_the_market_knows_most_of_it(index: int) -> None:
+    world = draw_world(4, index, 360)
+    market = market_logit(world.test)
+    priced = np.isfinite(market)
+    assert 0.59 < world.best_log_loss < 0.65
+    assert log_loss(world.truth, world.test.won) == pytest.approx(world.best_log_loss, abs=0.05)
+    assert 0.75 < priced.mean() < 1.0
+    best, seen = (log_loss(p[priced], world.test.won[priced]) for p in (world.truth, probability_of(market)))
+    assert best < seen < np.log(2)
+    MirrorPlan.of(list(world.train.X.columns))
+
+
+def test_a_league_is_a_world_too() -> None:
+    league = league_world(seed=3, index=0, fights=300)
+    assert len(league.train) == 300
+    assert len(league.test) == len(league.truth)
+    assert log_loss(league.truth, league.test.won) == pytest.approx(league.best_log_loss, abs=0.06)
+
+
+def test_every_method_is_measured(world: World) -> None:
+    config = TrainingConfig(bootstrap_samples=10, fits=1, folds=3, members=FEW, replica_members=FEW)
+    result = measure(world, available(), config)
+    found = {(c.method, c.level): c for c in result.coverage}
+    assert set(found) == {(method, level) for method in available() for level in LEVELS}
+    ours, bootstrap = (found[name, 0.95] for name in ("anchored (ours)", "percentile bootstrap"))
+    assert bootstrap.width < ours.width
+    assert bootstrap.covered < ours.covered
+    assert all(found[name, 0.8].width <= found[name, 0.95].width for name in available())
+    [row] = [row for row in summary([result, result]) if (row["method"], row["level"]) == ("anchored (ours)", 0.95)]
+    assert row["covered"] == row["lowest"] == pytest.approx(ours.covered)
+    assert any("anchored (ours) | 95%" in line for line in table("worlds", [result]))
+
+
+def test_a_written_world_is_read_by_the_matrix_way_in(world: World, tmp_path: Path) -> None:
+    write_world(world, tmp_path)
+    read = read_matrix(
+        tmp_path / "train.csv",
+        label="won",
+        event="event",
+        date="date",
+        red_odds="red_decimal_odds",
+        blue_odds="blue_decimal_odds",
+    )
+    pd.testing.assert_frame_equal(read.X, world.train.X)
+    assert np.array_equal(read.red_odds, world.train.red_odds, equal_nan=True)
+    assert np.array_equal(read.event, world.train.event)
