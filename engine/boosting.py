@@ -17,7 +17,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from engine.errors import TrainingError, TrainingTimeoutError, ValidationError
+from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
 from engine.member import Array, Floats
 from engine.memory import MemoryGuard
 
@@ -228,6 +228,8 @@ def boost(dtrain: xgb.DMatrix, held_out: HeldOut, config: ProductionXGBoostConfi
         )
     except xgb.core.XGBoostError as error:
         reason = str(error).partition("\nStack trace")[0]
+        if "bad_alloc" in reason:
+            raise MemoryLimitError(f"XGBoost ran out of memory in round {len(rounds.losses) + 1}") from error
         raise TrainingError(f"XGBoost could not train in round {len(rounds.losses) + 1}: {reason}") from error
     kept = len(rounds.losses) if config.early_stopping_rounds is None else rounds.best + 1
     return Boosted(booster[:kept], tuple(rounds.losses))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,7 +15,22 @@ from ledger.server import Server, moment
 
 _STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
 _OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation")
+_PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
 _progress_decoder = msgspec.json.Decoder(Progress)
+
+
+class UnreadableOutcome(LedgerError):
+    """An outcome is there and says something that this version does not know, such as a new failure code.
+
+    `place` is its place in the stream, where it was met there: `follow(after=place)` goes on with the next.
+    """
+
+    def __init__(self, job_id: str, reason: str, place: str | None = None) -> None:
+        where = f" (follow on after {place})" if place else ""
+        super().__init__(f"job {job_id} has an outcome that this version cannot read{where}: {reason}")
+        self.job_id = job_id
+        self.reason = reason
+        self.place = place
 
 
 class Answers(Server):
@@ -40,23 +56,29 @@ class Answers(Server):
         )
 
     def outcome(self, job_id: str) -> Outcome | None:
-        """Return how a job ended, or None while there is no outcome; `status` tells why there is none."""
+        """Return how a job ended, or None while there is no outcome; `status` tells why there is none.
+
+        Raises UnreadableOutcome where it was written by a version that knows more than this one.
+        """
         state, kind, attempt, submitted, settled, report, failure, correlation = self._call(
             "HMGET", self._key("job", job_id), *_OUTCOME
         )
         if settled is None:
             return None
-        return Outcome(
-            job_id=job_id,
-            kind=kind.decode(),
-            state=State(state.decode()),
-            attempt=int(attempt),
-            submitted_at=moment(submitted),
-            settled_at=moment(settled),
-            report=wire.decode_report(report) if report else None,
-            failure=wire.decode_failure(failure) if failure else None,
-            correlation_id=correlation.decode() or None,
-        )
+        try:
+            return Outcome(
+                job_id=job_id,
+                kind=kind.decode(),
+                state=State(state.decode()),
+                attempt=int(attempt),
+                submitted_at=moment(submitted),
+                settled_at=moment(settled),
+                report=wire.decode_report(report) if report else None,
+                failure=wire.decode_failure(failure) if failure else None,
+                correlation_id=correlation.decode() or None,
+            )
+        except (ValueError, msgspec.DecodeError) as error:  # a newer writer knows more states, codes and reports
+            raise UnreadableOutcome(job_id, str(error)) from error
 
     def cancel(self, job_id: str) -> JobStatus:
         """End a job that has no outcome yet, and return where it is now. Its worker is told by its next `renew`."""
@@ -74,6 +96,7 @@ class Answers(Server):
         Raises:
             WaitTimeout: there is no outcome after `timeout_seconds`; the job goes on.
             UnknownJob: the job was never submitted, or its retention is over.
+            UnreadableOutcome: as from `outcome`.
             LedgerUnavailable: the server does not answer; waiting again is safe.
         """
         deadline = time.monotonic() + timeout_seconds
@@ -99,13 +122,17 @@ class Answers(Server):
         without an outcome, by default never.
 
         Raises:
+            JobRefused: `after` is no place.
             LedgerError: outcomes after `after` may have been dropped since (`outcomes_cap`, `retention_seconds`).
+            UnreadableOutcome: the next one was written by a version that knows more; go on after its `place`.
             LedgerUnavailable: the server does not answer; go on after the last place.
         """
         stream = self._key("outcomes")
         if after == "$":
             latest = self._call("XREVRANGE", stream, "+", "-", "COUNT", 1)
             after = latest[0][0].decode() if latest else "0"
+        elif not _PLACE.fullmatch(after):
+            raise wire.refuse(f"{after[:60]!r} is no place in the stream of outcomes: give 0, $, or one like 1700000-0")
         elif after != "0" and not self._call("XRANGE", stream, after, after):
             raise LedgerError(f"the stream of outcomes no longer has {after}: some after it may be lost; begin with 0")
         return self._follow(stream, after, idle_seconds)
@@ -118,7 +145,11 @@ class Answers(Server):
             answer = self._call("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", stream, after)
             for place, fields in answer[0][1] if answer else ():
                 after = place.decode()
-                outcome = self.outcome(fields[b"job"].decode())
+                job_id = fields[b"job"].decode()
+                try:
+                    outcome = self.outcome(job_id)
+                except UnreadableOutcome as error:
+                    raise UnreadableOutcome(job_id, error.reason, after) from error
                 if outcome is not None:  # its retention may end between the two reads
                     yield after, outcome
                 idle_since = time.monotonic()

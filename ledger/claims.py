@@ -146,9 +146,13 @@ class Claims(Server):
             )
         ]
 
-    def reap(self) -> Reaped:
-        """Requeue or end jobs whose lease ran out, expire overdue queued ones, ring again where a doorbell was lost."""
-        return Reaped(*self._run("reap", round(self.settings.ring_seconds * 1000), *QUEUES))
+    def reap(self, *, leases: bool = True) -> Reaped:
+        """Requeue or end jobs whose lease ran out, expire overdue queued ones, ring again where a doorbell was lost.
+
+        `leases=False` leaves the leases alone: after an outage of the server every lease may have run out, though the
+        workers are alive and about to renew.
+        """
+        return Reaped(*self._run("reap", round(self.settings.ring_seconds * 1000), int(leases), *QUEUES))
 
 
 def state_after(result: Report | Failure) -> State:

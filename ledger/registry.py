@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ledger import wire
 from ledger.claims import QUEUES
 from ledger.server import Server
 
@@ -20,7 +21,8 @@ class Registry(Server):
         self._call("HSET", self._key("models"), digest, msgspec.json.encode(summary))
 
     def set_alias(self, name: str, digest: str) -> None:
-        """Let a name stand for a model from now on."""
+        """Let a name stand for a model from now on. Raises JobRefused for one in the shape of a digest."""
+        wire.check_alias(name)
         self._call("HSET", self._key("aliases"), name, digest)
 
     def resolve_alias(self, name: str) -> str | None:

@@ -73,6 +73,8 @@ class Server:
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
             ledger = cls(client, settings)
             ledger._call("PING")
+        except redis.ResponseError as error:
+            raise LedgerUnavailable(f"the server that CORNERMAN_REDIS_URL names refuses: {error}") from error
         except (ValueError, TypeError, redis.RedisError):  # their text may quote a piece of the password
             raise LedgerUnavailable(
                 "CORNERMAN_REDIS_URL cannot be read: write redis://user:password@host:port/0, rediss:// or unix://, "

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import MAX_PAYLOAD_BYTES, SCHEMA_VERSION, Job, MemberWeights, PredictCard, TrainingPlan
+from ledger.jobs import MAX_PAYLOAD_BYTES, SCHEMA_VERSION, Job, MemberWeights, PredictCard, TrainEnsemble, TrainingPlan
 from ledger.reports import Report
 
 
@@ -24,6 +25,7 @@ class _Versioned(msgspec.Struct):
     schema_version: int = 1
 
 
+_DIGEST = re.compile("[0-9a-fA-F]{64}")
 _version_decoder = msgspec.json.Decoder(_Versioned)
 _encoder = msgspec.json.Encoder(order="sorted")
 _job_decoder: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
@@ -89,6 +91,14 @@ def check_job(job: Job) -> None:
         _check_card(job)
     elif isinstance(job, TrainingPlan):
         _check_weights(job.model_weights)
+        if isinstance(job, TrainEnsemble) and job.alias is not None:
+            check_alias(job.alias)
+
+
+def check_alias(name: str) -> None:
+    """Check that a name cannot be taken for a digest, under which another model stands. Raises JobRefused."""
+    if _DIGEST.fullmatch(name):
+        raise refuse(f"the alias {name!r} has the shape of a model's digest: choose one that cannot be taken for it")
 
 
 def _check_schema(payload: bytes) -> None:

@@ -26,7 +26,7 @@ import structlog
 
 from ledger import wire
 from ledger.book import Claim, Ledger
-from ledger.failures import Failure, JobRefused, LedgerUnavailable
+from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
 from ledger.reports import Report
@@ -102,7 +102,7 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises must become an outcome
             if isinstance(error, MemoryError):
                 self._models.clear()  # they may be what fills the child
-            return Ending(self._settle(claim, failure_of(error)), model)
+            return Ending(self._fail(claim, error), model)
 
     def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Report:
         context = JobContext(claim, self._pool.settings, self._ledger, self._models, started_seconds)
@@ -119,6 +119,17 @@ class Execution:
         if claim.deadline is None or datetime.now(UTC) < claim.deadline:
             return "succeeded"
         return insist(lambda: self._ledger.status(claim.job_id)).state.value  # it may have come too late
+
+    def _fail(self, claim: Claim, error: BaseException) -> str:
+        failure = failure_of(error)
+        if failure.code is FailureCode.INTERNAL:
+            self._log.error("internal error", job_id=claim.job_id, kind=claim.kind, exc_info=error)
+        try:
+            return self._settle(claim, failure)
+        except (TypeError, ValueError):  # it cannot be written; without an outcome the job would run for ever
+            self._log.exception("a failure that cannot be written", job_id=claim.job_id)
+            plain = Failure(code=FailureCode.INTERNAL, message=f"{type(error).__name__}, whose message cannot be written")
+            return self._settle(claim, plain)
 
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))

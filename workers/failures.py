@@ -38,6 +38,8 @@ def failure_of(error: BaseException) -> Failure:
     """Return the failure that stands for an error which a handler raised."""
     if isinstance(error, JobRefused):
         return error.failure
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        error = MemoryError()  # under a limit of memory there is no room for a thread's stack either
     for kind, code, retryable in _CODES:
         if isinstance(error, kind):
             return Failure(code=code, message=_message(error), retryable=retryable)
@@ -57,4 +59,6 @@ def timed_out(limit_seconds: float) -> Failure:
 def _message(error: BaseException) -> str:
     if isinstance(error, MemoryError) and not str(error):
         return "the child ran into its memory limit: send fewer fights a card, or raise CORNERMAN_MEMORY_LIMIT_MB"
-    return (str(error) or "no message")[:MAX_MESSAGE_CHARACTERS]
+    # A file name that is no Unicode must not keep the failure from travelling.
+    text = str(error).encode("utf-8", "backslashreplace").decode()
+    return (text or "no message")[:MAX_MESSAGE_CHARACTERS]

@@ -47,6 +47,7 @@ class Guard:
         self._strays: set[tuple[int, bytes]] = set()
         self._closing_since: float | None = None
         self._announced_seconds = -float("inf")
+        self._leases_judged_seconds = -float("inf")
         self._watchdog = Watchdog(pool)
 
     def start(self) -> None:
@@ -59,6 +60,8 @@ class Guard:
             try:
                 self.look()
             except LedgerUnavailable as unavailable:
+                # When the server is back, all leases may have run out: their owners get the time to renew them.
+                self._leases_judged_seconds = time.monotonic() + self._pool.settings.ledger.lease_seconds
                 self._log.warning("ledger unavailable", error=str(unavailable))
             except Exception:  # noqa: BLE001 - without its guard a pool would hold jobs for ever: go on, loudly
                 self._log.exception("the guard stumbled")
@@ -90,7 +93,7 @@ class Guard:
         if now_seconds - self._announced_seconds >= self._pool.settings.announce_seconds:
             self._announced_seconds = now_seconds
             self._announce(self._ledger, children)
-        reaped = self._ledger.reap()
+        reaped = self._ledger.reap(leases=now_seconds >= self._leases_judged_seconds)
         if reaped.requeued or reaped.lost or reaped.expired:
             self._log.info("reaped", requeued=reaped.requeued, lost=reaped.lost, expired=reaped.expired)
         if not self._pool.board.closing:

@@ -1,13 +1,16 @@
 -- Put right what nobody else will: leases that ran out, deadlines that passed in the queue, doorbells that got lost.
 --
 -- Keys: all of the prelude's.
--- arg(1) ring (ms): how long a queue may wait before its doorbell is rung again   arg(2..) queues
+-- arg(1) ring (ms): how long a queue may wait before its doorbell is rung again
+-- arg(2) '1' to judge leases; '0' while the pools may only just have found the server again and not yet renewed theirs
+-- arg(3..) queues
 -- Answer {requeued, lost, expired, rung}
 
 even_if_full()
 local requeued, lost, expired, rung = 0, 0, 0, 0
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(now), 'LIMIT', 0, 1000)) do
+local judged = arg(2) == '1' and 1000 or 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(now), 'LIMIT', 0, judged)) do
   local state = lose(id)
   if state == 'queued' then
     requeued = requeued + 1
@@ -16,7 +19,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(n
   end
 end
 
-for index = 2, #ARGV - 7 do
+for index = 3, #ARGV - 7 do
   local queue = arg(index)
   expired = expired + expire_overdue(queue)
   local missing = math.min(redis.call('ZCARD', ns .. 'queue:' .. queue), doorbell_cap)

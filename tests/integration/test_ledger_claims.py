@@ -196,6 +196,17 @@ def test_a_renewed_lease_does_not_run_out(ledger: Ledger, hasty: Ledger, until: 
     assert held.lease_until - claim.claimed_at > timedelta(seconds=9)
 
 
+def test_leases_that_ran_out_in_an_outage_are_spared_until_their_owners_had_time_to_renew(
+    hasty: Ledger, until: Callable[..., None]
+) -> None:
+    job_id = submit(hasty)
+    claim = claim_one(hasty)
+    until(lambda: hasty.held_by(OWNER)[0].lease_until.timestamp() < hasty.server_time())
+    assert hasty.reap(leases=False).requeued == 0
+    assert hasty.renew([(job_id, claim.fence)]) == set()
+    until(lambda: hasty.reap().requeued)
+
+
 def test_release_keeps_the_attempt_and_the_place(ledger: Ledger) -> None:
     submit(ledger, "first")
     submit(ledger, "second")

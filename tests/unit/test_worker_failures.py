@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from engine import errors
+from engine.errors import BundleCorruptError
+from ledger import wire
 from ledger.failures import Failure, FailureCode, JobRefused
 from workers.failures import MAX_MESSAGE_CHARACTERS, failure_of, timed_out
 
@@ -58,3 +60,13 @@ def test_a_bare_memory_error_says_what_to_do() -> None:
 def test_a_time_limit_is_told_with_its_figure() -> None:
     failure = timed_out(60.0)
     assert (failure.code, failure.details) == (FailureCode.TIME_LIMIT_EXCEEDED, {"limit_seconds": 60.0})
+
+
+def test_a_message_that_is_no_unicode_travels() -> None:
+    failure = failure_of(BundleCorruptError("odd\udcff is not listed"))
+    assert failure.message == "odd\\udcff is not listed"
+    assert wire.decode_failure(wire.encode(failure)) == failure
+
+
+def test_no_room_for_a_thread_is_no_memory() -> None:
+    assert failure_of(RuntimeError("can't start new thread")).code is FailureCode.MEMORY_LIMIT_EXCEEDED
