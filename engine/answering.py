@@ -109,7 +109,7 @@ def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) 
     )
     both = np.concatenate([rows.values, MirrorPlan.of(ensemble.columns)(rows.values)])
     replicas = sampler.sample_bootstrap_predictions(
-        ensemble.replicas.by_name(), pd.DataFrame(both, columns=list(ensemble.columns)), ensemble.weights
+        ensemble.replica_set, pd.DataFrame(both, columns=list(ensemble.columns)), ensemble.weights
     )
     margins = margin_of(replicas[:, : len(rows.values)], replicas[:, len(rows.values) :])
 

@@ -24,6 +24,8 @@ from engine.matrix import check_features
 from engine.member import Floats, ReplicaSet, ReplicatedMember
 from engine.memory import MemoryGuard
 
+MIN_REPLICAS = 10  # fewer have no percentiles to speak of
+
 
 @dataclass(frozen=True, slots=True)
 class BootstrapConfig:

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     NO_INTERVAL = "no_interval"
     PRICE_TOO_LOW = "price_too_low"
     BOTH_SIDES_PAY = "both_sides_pay"
+    ARBITRAGE = "arbitrage"
     LOW_CONFIDENCE = "low_confidence"
     HIGH_UNCERTAINTY = "high_uncertainty"
 
@@ -138,7 +139,9 @@ def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[fl
     return tuple(value / total * max_total_fraction for value in stakes)
 
 
-def decide(sides: tuple[Side, Side], rules: Rules, *, absence: Absence | None = None) -> Decision:
+def decide(
+    sides: tuple[Side, Side], rules: Rules, *, absence: Absence | None = None, arbitrage: bool = False
+) -> Decision:
     """Decide about one fight.
 
     Bet on the side whose lower bound times best price exceeds 1, if its probability and the interval's width allow. The
@@ -149,13 +152,15 @@ def decide(sides: tuple[Side, Side], rules: Rules, *, absence: Absence | None = 
         sides: the two fighters in any order; their probabilities add up to 1.
         rules: thresholds and stakes.
         absence: why there are no prices, if there are none.
+        arbitrage: the best prices of both fighters together would win whoever wins. One of the two is late or wrong,
+            and it is likely the one that looks worth a bet.
 
     Raises: ValidationError if the two sides contradict each other.
     """
     if abs(sides[0].probability + sides[1].probability - 1.0) > 1e-9:
         raise ValidationError(f"probabilities must add up to 1, got {[side.probability for side in sides]}")
     paying = [position for position, side in enumerate(sides) if side.pays]
-    reasons = _objections(sides, paying, rules, absence)
+    reasons = _objections(sides, paying, rules, absence, arbitrage=arbitrage)
     if reasons:
         return Decision(Action.ABSTAIN, reasons)
     chosen = sides[paying[0]]
@@ -170,7 +175,7 @@ def decide(sides: tuple[Side, Side], rules: Rules, *, absence: Absence | None = 
 
 
 def _objections(
-    sides: tuple[Side, Side], paying: Sequence[int], rules: Rules, absence: Absence | None
+    sides: tuple[Side, Side], paying: Sequence[int], rules: Rules, absence: Absence | None, *, arbitrage: bool
 ) -> tuple[Reason, ...]:
     """Return every reason against a bet, in the order of `Reason`."""
     quoted = any(side.best is not None for side in sides)
@@ -184,6 +189,8 @@ def _objections(
         found.append(Reason.PRICE_TOO_LOW)
     if len(paying) == 2:
         found.append(Reason.BOTH_SIDES_PAY)
+    if arbitrage:
+        found.append(Reason.ARBITRAGE)
     if len(paying) == 1 and sides[paying[0]].probability < rules.min_prediction_confidence:
         found.append(Reason.LOW_CONFIDENCE)
     if width is not None and width > rules.max_uncertainty_threshold:

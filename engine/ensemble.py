@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.answering import Rows, answer, point_logits
+from engine.answering import Rows, answer
 from engine.bundle import open_bundle
 from engine.ensemble_config import ProductionEnsembleConfig, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, ValidationError
@@ -34,7 +34,6 @@ from engine.memory import MemoryGuard
 from engine.model import Ensemble, load_ensemble, save_ensemble
 from engine.prediction import FightPrediction
 from engine.selftest import refuses, report, small_ensemble
-from engine.symmetry import probability_of
 
 __all__ = [
     "Corner",
@@ -77,8 +76,9 @@ class ProductionEnsembleManager:
         where the mapping or the weights do not fit the bundle, and BootstrapError where it has too few replicas.
         """
         folder = _bundle_folder(model_paths)
-        self._use(load_ensemble(open_bundle(folder)))
+        ensemble = load_ensemble(open_bundle(folder))
         self._guard.check(f"loading {folder.name}")
+        self._use(ensemble)
 
     def configured(self, config: ProductionEnsembleConfig) -> ProductionEnsembleManager:
         """Return a manager of the same loaded model under another configuration; nothing is loaded again."""
@@ -121,10 +121,17 @@ class ProductionEnsembleManager:
         return list(answer(self.ensemble, self.config, rows, wanted))
 
     def check_canary(self) -> float:
-        """Answer the bundle's canary rows and return the largest difference from the answers kept with it."""
+        """Answer the bundle's canary rows, with all replicas, as any card is answered.
+
+        Return the largest difference from the probabilities kept with the bundle. Raises what `predict_fights` does.
+        """
         rows, expected = self.ensemble.canary
-        logit, _ = point_logits(self.ensemble, rows, np.zeros(len(rows), dtype=np.int8))
-        return float(np.max(np.abs(probability_of(logit) - expected)))
+        manager = self.configured(replace(self.config, bootstrap_samples=self.ensemble.n_replicas))
+        answers = manager.predict_fights(
+            pd.DataFrame(rows, columns=list(self.ensemble.columns)),
+            [(f"first {row}", f"second {row}") for row in range(len(rows))],
+        )
+        return float(np.max(np.abs(np.array([answer.probability for answer in answers]) - expected)))
 
     def _use(self, ensemble: Ensemble) -> None:
         if self.config.model_weights not in (None, ensemble.weights):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.bootstrap import check_weights, create_bootstrap_config
+from engine.bootstrap import MIN_REPLICAS, check_weights, create_bootstrap_config
 from engine.errors import ValidationError
 from engine.members import MEMBERS
 
@@ -46,8 +46,10 @@ def create_production_ensemble_config(
     weights = None if model_weights is None else dict(model_weights)
     if weights is not None:
         check_weights(weights, dict.fromkeys(MEMBERS))
-    if bootstrap_samples < 0:
-        raise ValidationError(f"bootstrap_samples must not be negative, not {bootstrap_samples}")
+    if bootstrap_samples != 0 and bootstrap_samples < MIN_REPLICAS:
+        raise ValidationError(
+            f"bootstrap_samples must be 0 (no sampling interval) or at least {MIN_REPLICAS}, not {bootstrap_samples}"
+        )
     for name, value in (
         ("min_prediction_confidence", min_prediction_confidence),
         ("max_uncertainty_threshold", max_uncertainty_threshold),

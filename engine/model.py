@@ -18,12 +18,12 @@ from engine.boosters import BoosterSet
 from engine.bootstrap import weighted_sum
 from engine.bundle import Bundle, write_bundle
 from engine.calibration import Calibration
-from engine.errors import BundleCorruptError
+from engine.errors import BootstrapError, BundleCorruptError, ValidationError
 from engine.forest import FlatForests
 from engine.intervals import CLASS_EDGES, HalfWidths
 from engine.market_model import MarketModel
 from engine.matrix import MirrorPlan
-from engine.member import Floats, ReplicatedMember
+from engine.member import Floats, ReplicaSet, ReplicatedMember
 from engine.members import MemberStacks
 from engine.network import StackedNetworks
 from engine.snapshot import Snapshot
@@ -56,6 +56,13 @@ class Ensemble:
     def n_replicas(self) -> int:
         """How many bootstrap refits there are; 0 where the model was trained without."""
         return 0 if self.replicas is None else self.replicas.xgboost.n_replicas
+
+    @property
+    def replica_set(self) -> ReplicaSet:
+        """The replicas as `sample_bootstrap_predictions` takes them. Raises BootstrapError where there are none."""
+        if self.replicas is None:
+            raise BootstrapError("the model was trained without replicas: train with bootstrap_samples of 100 or more")
+        return ReplicaSet(self.replicas.by_name(), self.columns)
 
     @property
     def data_cutoff(self) -> date:
@@ -146,7 +153,7 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
             canary=(np.asarray(bundle.array("canary/rows")), np.asarray(bundle.array("canary/probability"))),
             manifest=manifest,
         )
-    except (KeyError, IndexError, TypeError) as error:
+    except (KeyError, IndexError, TypeError, ValidationError) as error:
         raise BundleCorruptError(
             f"bundle {bundle.digest} is whole but is not an ensemble of this version ({error!r}): train it again"
         ) from error

@@ -68,8 +68,9 @@ def reliability(axes: Axes, report: Report) -> bool:
 def coverage_by_year(axes: Axes, report: Report) -> bool:
     """Share of recalibrated closing logits inside the intervals, each year."""
     years = [part for part in report["slices"] if part["dimension"] == "year" and part["coverage"][0]["inside"]]
-    colours = (BLUE, ORANGE, GREEN)
-    for index, colour in zip(range(len(years[0]["coverage"]) if years else 0), colours, strict=False):
+    if not years:
+        return False
+    for index, colour in zip(range(len(years[0]["coverage"])), (BLUE, ORANGE, GREEN), strict=False):
         parts = [year["coverage"][index] for year in years]
         level = parts[0]["level"]
         axes.axhline(level, color=colour, linewidth=1, linestyle="--")
@@ -89,7 +90,7 @@ def coverage_by_year(axes: Axes, report: Report) -> bool:
     axes.set(ylabel="closing odds inside the interval", title="Coverage by year")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="lower left", frameon=False, ncols=2)
-    return bool(years)
+    return True
 
 
 def against_the_market(axes: Axes, report: Report) -> bool:
@@ -115,6 +116,8 @@ def against_the_market(axes: Axes, report: Report) -> bool:
 def bankroll(axes: Axes, report: Report) -> bool:
     """Profit in units of every rule that ever bet at closing prices."""
     rules = [rule for rule in report["rules"] if rule["prices"] == "closing" and rule["bets"] and rule["forecast"]]
+    if not rules:
+        return False
     months = report["months"]
     styles = {"statistics_only": "-", "market_aware": "--"}
     order = list(dict.fromkeys(rule["name"] for rule in rules))
@@ -132,7 +135,7 @@ def bankroll(axes: Axes, report: Report) -> bool:
     axes.axhline(0.0, color=GREY, linewidth=1)
     axes.set(ylabel="profit in units, one unit a bet", title=f"Bankroll at closing prices, {len(rules)} rules")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False, ncols=2, fontsize=7.5)
-    return bool(rules)
+    return True
 
 
 PLOTS: Mapping[str, Callable[[Axes, Report], bool]] = {

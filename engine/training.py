@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from engine.blas import one_blas_thread
 from engine.boosting import TrainingLimits
-from engine.bootstrap import check_weights, resample_events, threads_for
+from engine.bootstrap import MIN_REPLICAS, check_weights, resample_events, threads_for
 from engine.calibration import Calibration, brier_score, log_loss
 from engine.errors import TrainingError, ValidationError
 from engine.forest import ForestParams
@@ -48,7 +48,6 @@ from engine.symmetry import logit_of, margin_of, probability_of
 
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
-MIN_REPLICAS = 10  # fewer have no percentiles to speak of
 _SPREAD_FIGHTS = 1000  # the latest fights are enough for one pooled standard deviation
 _CANARY_ROWS = 4
 
@@ -249,8 +248,8 @@ def _check(matrix: TrainingMatrix, config: TrainingConfig) -> None:
             f"all {len(matrix)} fights were won by the {'red' if matrix.won[0] else 'blue'} side: a log in which the "
             "winner always stands first teaches nothing"
         )
-    if config.fits < 1 or config.folds < 2:
-        raise ValidationError(f"fits must be at least 1 and folds at least 2, not {config.fits} and {config.folds}")
+    if config.fits < 1 or config.folds < 3:  # one to score, one to stop on, one to train on
+        raise ValidationError(f"fits must be at least 1 and folds at least 3, not {config.fits} and {config.folds}")
     if config.bootstrap_samples and config.bootstrap_samples < MIN_REPLICAS:
         raise ValidationError(
             f"bootstrap_samples must be 0 (no sampling interval) or at least {MIN_REPLICAS}, not "
@@ -282,7 +281,8 @@ def _manifest(
     matrix: TrainingMatrix, config: TrainingConfig, metrics: dict[str, float], half_widths: HalfWidths
 ) -> dict[str, Any]:
     settings = asdict(config)
-    settings.pop("n_jobs")  # does not change the model, so it must not change the digest
+    for limit in ("n_jobs", "max_training_time_s", "max_memory_mb"):
+        settings.pop(limit)  # what does not change the model must not change its digest
     return {
         "kind": "ensemble",
         "data": {

@@ -14,11 +14,16 @@ from msgspec import Meta, Struct, field
 SCHEMA_VERSION = 1
 MAX_PAYLOAD_BYTES = 1_000_000
 MAX_FIGHTS = 64
+MAX_NAME_CHARACTERS = 120
+MAX_PRICE = 1001.0  # decimal; American +100000
+MIN_AMERICAN = 100  # American prices are at least so far from 0
+MIN_OVERROUND = 0.98  # below it a quote is an arbitrage against its own maker: a misread price
+MAX_OVERROUND = 1.20  # above it a quote says nothing about the fight: a suspended or misread market
 
-Name = Annotated[str, Meta(max_length=120, pattern=r"\S")]
+Name = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS, pattern=r"\S")]
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, Meta(tz=True)]
-Price = Annotated[float, Meta(gt=1.0, le=1001.0)]
+Price = Annotated[float, Meta(gt=1.0, le=MAX_PRICE)]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Corner = Literal["red", "blue", "unknown"]
@@ -146,7 +151,7 @@ class TrainingPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     bootstrap_samples: Annotated[int, Meta(ge=0, le=10_000)] = 100
     fits: Annotated[int, Meta(ge=1, le=50)] = 5
-    folds: Annotated[int, Meta(ge=2, le=50)] = 10
+    folds: Annotated[int, Meta(ge=3, le=50)] = 10
     forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 200
     replica_forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 50
     model_weights: MemberWeights = MemberWeights()

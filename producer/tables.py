@@ -12,18 +12,21 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ledger.evaluation import BacktestReport
 from ledger.failures import Failure
+from ledger.local import Bounds, MatrixReport, RowAnswer
 from ledger.outcomes import JobStatus, Outcome
 from ledger.reports import (
     CardReport,
     Decision,
-    FighterAnswer,
     FightFailure,
     FightReport,
     HealthReport,
+    Interval,
     Report,
     TrainingReport,
 )
+from producer.backtest_tables import backtest_tables
 
 INTERVAL_LEVEL = 0.95
 NOTHING = "-"
@@ -46,6 +49,8 @@ def report_tables(report: Report) -> list[Table]:
             return card_tables(report)
         case TrainingReport():
             return [training_table(report)]
+        case BacktestReport():
+            return backtest_tables(report)
         case HealthReport():
             return [health_table(report)]
 
@@ -55,14 +60,18 @@ def card_tables(
 ) -> list[Table]:
     """Return a card's table, a line for each fighter, and below it the fights that failed, if any.
 
+    "assumed" heads the band of the market-aware probability: results cannot test its width.
+
     `truth` adds a column: what is known of a fight from elsewhere, as text, by fight id and fighter's name.
     """
     table = Table(title=f"Card {report.card_id}", caption=_caption(report), title_justify="left")
-    table.add_column("fighter")
-    for title in ("win", f"{INTERVAL_LEVEL:.0%} interval", "market", *([] if truth is None else [truth_title])):
+    table.add_column("fighter", min_width=8)
+    for title in (f"statistics only ({INTERVAL_LEVEL:.0%} interval)", f"market aware ({INTERVAL_LEVEL:.0%} assumed)"):
+        table.add_column(title, justify="right")
+    for title in ("market", *([] if truth is None else [truth_title])):
         table.add_column(title, justify="right", no_wrap=True)
     for title in ("decision", "reasons", "flags"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     failed: list[tuple[str, Failure]] = []
     for fight in report.fights:
         if isinstance(fight, FightFailure):
@@ -84,8 +93,8 @@ def _add_fight(table: Table, fight: FightReport, truth: Mapping[str, float | str
         known = [] if truth is None else [_known(truth.get(answer.name))]
         table.add_row(
             Text(answer.name),
-            percent(answer.probability),
-            _interval(answer),
+            _bounded(answer.probability, answer.intervals),
+            _bounded(aware.probability, aware.band) if (aware := answer.market_aware) else NOTHING,
             percent(answer.market_probability),
             *known,
             *rest,
@@ -100,11 +109,14 @@ def _decision(decision: Decision) -> Text:
     return Text(f"bet {stake} on {decision.fighter} at {decision.price:.2f}", style=STYLES["bet"])
 
 
-def _interval(answer: FighterAnswer) -> str:
-    for interval in answer.intervals:
-        if interval.level == INTERVAL_LEVEL:
-            return f"{percent(interval.lower)} to {percent(interval.upper)}"
-    return NOTHING
+def _bounded(probability: float, intervals: Sequence[Interval]) -> str:
+    """Write a probability, and its bounds at the level that is shown if they were asked for."""
+    bounds = [f" ({one.lower:.0%} to {one.upper:.0%})" for one in intervals if one.level == INTERVAL_LEVEL]
+    return percent(probability) + "".join(bounds)
+
+
+def _bounds(bounds: Bounds | None) -> str:
+    return NOTHING if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
 def _known(truth: float | str | None) -> str:
@@ -136,6 +148,20 @@ def training_table(report: TrainingReport) -> Table:
     )
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(report.metrics.items()))
     table.caption = f"out of fold: {metrics}; fights up to {report.data_cutoff}"
+    return table
+
+
+def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:
+    """Return the answers to a feature matrix, a line for each row, said of its red side."""
+    levels = list(rows[0].intervals) if rows else []
+    titles = [f"{float(level):.0%} interval" for level in levels]
+    table = _table(f"{report.rows:,} rows", "row", "red wins", *titles, "sampling interval", "market-aware")
+    for number, row in enumerate(rows, start=1):
+        intervals = [_bounds(row.intervals[level]) for level in levels]
+        aware = None if row.market_aware is None else row.market_aware.probability
+        sampling = _bounds(row.sampling_interval)
+        table.add_row(str(number), percent(row.probability), *intervals, sampling, percent(aware))
+    table.caption = f"model {report.model[:12]}"
     return table
 
 

@@ -128,8 +128,8 @@ class Execution:
             return self._settle(claim, failure)
         except (TypeError, ValueError):  # it cannot be written; without an outcome the job would run for ever
             self._log.exception("a failure that cannot be written", job_id=claim.job_id)
-            plain = Failure(code=FailureCode.INTERNAL, message=f"{type(error).__name__}, whose message cannot be written")
-            return self._settle(claim, plain)
+            said = f"{type(error).__name__}, whose message cannot be written"
+            return self._settle(claim, Failure(code=FailureCode.INTERNAL, message=said))
 
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC
 from functools import cached_property
 
 import msgspec
@@ -55,6 +56,13 @@ class _Entry:
                 for quote in self.fight.quotes
             ]
         )
+
+    @property
+    def absence(self) -> market.Absence | None:
+        """Why there is no market; quotes that the caller's side turned away were quotes, too."""
+        found = self.screening.absence
+        turned_away = found is market.Absence.NO_QUOTES and self.fight.invalid_quotes
+        return market.Absence.INVALID_QUOTES if turned_away else found
 
     @cached_property
     def priced(self) -> market.Market | None:
@@ -145,7 +153,7 @@ def _from_log(fight: Fight, job: PredictCard, manager: ProductionEnsembleManager
             FightRequest(
                 first=first,
                 second=second,
-                date=job.event_start.date(),
+                date=job.event_start.astimezone(UTC).date(),
                 weight_class=fight.weight_class,
                 scheduled_rounds=fight.scheduled_rounds,
                 title_bout=fight.title_bout,
@@ -172,7 +180,7 @@ def _fighter_request(fighter: Fighter) -> FighterRequest:
 
 def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) -> FightReport:
     names = (prediction.fighter_a, prediction.fighter_b)
-    screening, priced = entry.screening, entry.priced
+    screening, priced, absence = entry.screening, entry.priced, entry.absence
     sides = _sides(prediction, priced, rules.level)
     choice = decision.decide(
         sides,
@@ -182,7 +190,8 @@ def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) ->
             kelly_fraction=rules.kelly_fraction,
             max_stake_fraction=rules.max_stake_fraction,
         ),
-        absence=screening.absence,
+        absence=absence,
+        arbitrage=priced is not None and priced.arbitrage,
     )
     rejected = (*entry.fight.invalid_quotes, *(str(item) for item in screening.rejected))
     return FightReport(
@@ -207,7 +216,7 @@ def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) ->
             overround=priced.overround,
             arbitrage=priced.arbitrage,
         ),
-        market_reason=None if screening.absence is None else screening.absence.value,
+        market_reason=None if absence is None else absence.value,
         market_aware_reason=prediction.market_aware_reason,
         sampling_reason=prediction.sampling_reason,
         flags=(*entry.flags, *(["invalid_quotes"] if rejected else [])),

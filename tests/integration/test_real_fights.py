@@ -15,6 +15,8 @@ from engine.calibration import log_loss
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import read_fight_log
+from engine.symmetry import probability_of
+from engine.training import market_logit
 from ledger.book import Ledger
 from ledger.datafiles import folder_digest
 from ledger.failures import FailureCode
@@ -85,6 +87,7 @@ def _check_answers(answer: CardReport, trained: TrainingReport) -> None:
         assert len(fight.market.bookmakers) >= 8
         assert "stale_fight_log" in fight.flags
         assert first.sampling_interval is not None
+        assert first.market_aware is not None
         low, high = first.intervals[1].lower, first.intervals[1].upper
         assert 0.0 < low < first.probability < high < 1.0
 
@@ -96,7 +99,14 @@ def _check_held_out_fights(bundle: Path) -> None:
     matrix = build_matrix(read_fight_log(DATA).before(date(2025, 1, 1))).select(MODEL_COLUMNS)
     later = matrix.take(matrix.date >= np.datetime64(CUTOFF))
     pairs = [(f"red {row}", f"blue {row}") for row in range(len(later))]
-    answers = manager.predict_fights(later.X, pairs, experience=later.experience.tolist(), levels=(0.8, 0.95))
+    market = probability_of(market_logit(later))
+    answers = manager.predict_fights(
+        later.X, pairs, experience=later.experience.tolist(), market_probability=market.tolist(), levels=(0.8, 0.95)
+    )
     p = np.array([answer.probability for answer in answers])
     assert len(later) == 769
     assert 0.625 < log_loss(p, later.won) <= 0.650  # below this, look for a leak
+    priced = np.isfinite(market)
+    aware = np.array([answer.market_aware.probability for answer in answers if answer.market_aware])
+    assert len(aware) == priced.sum() == 768
+    assert -0.008 < log_loss(aware, later.won[priced]) - log_loss(market[priced], later.won[priced]) < 0.003

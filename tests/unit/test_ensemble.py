@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.bundle import Bundle
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, BundleNotFoundError, MemoryLimitError, ValidationError
@@ -174,6 +175,29 @@ def test_uncertainty_is_the_width_at_80_percent_whatever_is_asked_for(
 def test_more_replicas_than_there_are_is_an_error(bundle_folder: Path) -> None:
     with pytest.raises(BootstrapError, match="has 12 replicas, bootstrap_samples asks for 100"):
         _manager(bundle_folder, bootstrap_samples=100)
+
+
+@pytest.mark.parametrize("samples", [-1, 1, 9])
+def test_too_few_replicas_for_an_interval_are_refused(samples: int) -> None:
+    with pytest.raises(ValidationError, match="bootstrap_samples must be 0"):
+        create_production_ensemble_config(bootstrap_samples=samples)
+
+
+def test_a_model_that_does_not_fit_is_not_kept(bundle_folder: Path, X: pd.DataFrame) -> None:
+    manager = ProductionEnsembleManager(create_production_ensemble_config(bootstrap_samples=12, max_memory_mb=10))
+    with pytest.raises(MemoryLimitError):
+        manager.load_models(bundle_folder)
+    with pytest.raises(ValidationError, match="call load_models"):
+        manager.predict_fights(X, _pairs(len(X)))
+
+
+def test_the_model_s_replicas_know_their_columns(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
+    models, weights = manager.ensemble.replica_set, manager.ensemble.weights
+    sampler = ThreadSafeBootstrapSampler(create_bootstrap_config(n_bootstrap=12))
+    expected = sampler.sample_bootstrap_predictions(models, X, weights)
+    assert np.array_equal(sampler.sample_bootstrap_predictions(models, X[X.columns[::-1]], weights), expected)
+    with pytest.raises(ValidationError, match=r"missing \['diff_elo'\]"):
+        sampler.sample_bootstrap_predictions(models, X.drop(columns="diff_elo"), weights)
 
 
 def test_missing_values_are_allowed(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:

@@ -110,7 +110,7 @@ JOBS: dict[str, Job] = {
         seed=2**32 - 1,
         bootstrap_samples=0,
         fits=1,
-        folds=2,
+        folds=3,
         forest_trees=7,
         replica_forest_trees=3,
         model_weights=MemberWeights(random_forest=0.5, xgboost=0.25, neural_network=0.25),

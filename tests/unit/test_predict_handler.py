@@ -232,6 +232,29 @@ def test_invalid_quotes_are_told_and_left_out(ask: Callable[..., Answered], upco
     assert told[fight.id].market == ask([fight])[fight.id].market
 
 
+def test_prices_that_contradict_each_other_are_for_a_person(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight]
+) -> None:
+    fight = _fight(upcoming[0])
+    first, second = upcoming[0].fighters
+    prices = [{first: 1.3, second: 3.6}, {first: 3.6, second: 1.3}]
+    quotes = tuple(Quote(bookmaker=f"Book {number}", prices=pair) for number, pair in enumerate(prices))
+    answered = ask([msgspec.structs.replace(fight, quotes=quotes)])[fight.id]
+    assert answered.market is not None
+    assert answered.market.arbitrage
+    assert answered.decision.action == "abstain"
+    assert "arbitrage" in answered.decision.reasons
+
+
+def test_quotes_that_were_all_turned_away_are_invalid_not_absent(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight]
+) -> None:
+    fight = msgspec.structs.replace(_fight(upcoming[0]), quotes=(), invalid_quotes=("Broken: no price",))
+    answered = ask([fight])[fight.id]
+    assert answered.market_reason == "invalid_quotes"
+    assert "invalid_quotes" in answered.decision.reasons
+
+
 def test_health_loads_the_model_and_answers_its_canary(context: JobContext) -> None:
     report = check_health(CheckHealth(), context)
     assert report.status == "healthy"
