@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test check clean
+.PHONY: help demo test chaos check clean
 
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ demo: $(STAMP) ## a simulated league end to end; DATA=folder runs it on a real f
 
 test: $(STAMP) ## all tests; ARGS="-k name" to choose
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMP) ## jobs under faults, counted; SEED=7 JOBS=20000, JSON=1 for figures to read by machine
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --jobs $(or $(JOBS),20000) $(if $(JSON),--json)
 
 check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/ruff check .

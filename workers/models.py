@@ -68,9 +68,10 @@ class ModelCache(Generic[Model]):
 
     def resolve(self, name: str) -> str:
         """Return the digest of an alias or digest. Raises BundleNotFoundError for a name that nobody has given."""
-        digest = self._resolve_alias(name) or name
+        # A digest is never looked up: an alias of that shape would put another model in its place.
+        digest = name if _DIGEST.fullmatch(name) else self._resolve_alias(name)
         # Also keeps a name such as ../../etc from becoming a path.
-        if not _DIGEST.fullmatch(digest):
+        if digest is None or not _DIGEST.fullmatch(digest):
             raise BundleNotFoundError(
                 f"no model is called {name!r}: train one, or see `cornerman models` for those that there are"
             )

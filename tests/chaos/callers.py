@@ -1,0 +1,144 @@
+"""The callers of a chaos run: one that submits and cancels, one that follows the outcomes.
+
+Neither gives up while the server is away: a submission without an answer is made again, and the follower goes on after
+the last place that it has seen. That is all that the delivery promise asks of a caller.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+
+from ledger.book import Ledger
+from ledger.failures import FailureCode, JobRefused, LedgerError, LedgerUnavailable
+from ledger.outcomes import Outcome, State
+from tests.chaos.checker import Cancel
+from tests.chaos.jobs import Behaviour, Task, make_task
+
+AGAIN_SECONDS = 0.1
+PATIENCE_SECONDS = 150.0
+BURST_MOST = 100
+DURABLE_SHARE = 0.1
+TWICE_SHARE = 0.1
+CANCEL_SHARE = 0.3  # of the bursts: one job of each
+HURRY_SECONDS = 2.0
+URGENT_SECONDS = 86_400.0
+
+Answer = TypeVar("Answer")
+
+
+def insist(call: Callable[[], Answer]) -> Answer:
+    """Call until the server answers. Raises what it was told at last where trying again does not help."""
+    until_seconds = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return call()
+        except LedgerError as error:
+            final = isinstance(error, JobRefused) and not error.failure.retryable
+            if final or time.monotonic() > until_seconds:
+                raise
+            time.sleep(AGAIN_SECONDS)
+
+
+class Submitter:
+    """Submits the mix of jobs in bursts, and urgent ones on demand."""
+
+    def __init__(self, ledger: Ledger, seed: int, jobs: int, jobs_per_second: float) -> None:
+        self.accepted: dict[str, Task] = {}
+        self.cancels: dict[str, Cancel] = {}
+        self.refused = 0
+        self._ledger = ledger
+        self._seed = seed
+        self._rng = random.Random(f"{seed}/mix")
+        self._jobs = jobs
+        self._jobs_per_second = jobs_per_second
+        self._due_seconds = time.monotonic()
+        self._due_changed = threading.Condition()
+        self._urgent_numbers = itertools.count(jobs)
+        self._urgent = ThreadPoolExecutor(thread_name_prefix="urgent")
+
+    def feed(self, over: threading.Event) -> None:
+        """Submit the mix at its pace, some of it twice, and cancel a job now and then."""
+        number = 0
+        while number < self._jobs and not over.is_set():
+            burst = min(self._rng.randint(1, BURST_MOST), self._jobs - number)
+            tasks = [self._hurried(make_task(self._seed, number + place, self._rng)) for place in range(burst)]
+            for _ in range(1 + (self._rng.random() < TWICE_SHARE)):
+                self._submit(tasks, durable=self._rng.random() < DURABLE_SHARE)
+            if self._rng.random() < CANCEL_SHARE:
+                self._cancel(self._rng.choice(tasks).job_id)
+            number += burst
+            with self._due_changed:
+                self._due_seconds += burst / self._jobs_per_second
+                while (early_seconds := self._due_seconds - time.monotonic()) > 0:
+                    self._due_changed.wait(early_seconds)
+
+    def rush(self, jobs: int) -> None:
+        """Let so many jobs of the mix come now that were not due yet."""
+        with self._due_changed:
+            self._due_seconds -= jobs / self._jobs_per_second
+            self._due_changed.notify()
+
+    def ask(self, behaviour: Behaviour) -> tuple[str, Future[None]]:
+        """Have a job submitted that comes before the others; return its id at once, and when it will be accepted."""
+        task = make_task(self._seed, next(self._urgent_numbers), random.Random(0), behaviour)
+        task = _with_deadline(task, URGENT_SECONDS)
+        return task.job_id, self._urgent.submit(self._submit, [task], durable=False)
+
+    def _hurried(self, task: Task) -> Task:
+        if task.behaviour is Behaviour.HURRY:
+            return _with_deadline(task, self._rng.uniform(0, HURRY_SECONDS))
+        return task
+
+    def _submit(self, tasks: list[Task], *, durable: bool) -> None:
+        jobs, keys = [task.job() for task in tasks], [task.job_id for task in tasks]
+        try:
+            insist(lambda: self._ledger.submit_many(jobs, keys=keys, durable=durable))
+        except JobRefused as refused:  # a deadline passed before the server could answer: then nothing was written
+            if refused.failure.code is not FailureCode.EXPIRED:
+                raise
+            patient = [task for task in tasks if task.behaviour is not Behaviour.HURRY]
+            self.refused += len(tasks) - len(patient)
+            self._submit(patient, durable=durable)
+        else:
+            self.accepted.update((task.job_id, task) for task in tasks)
+
+    def _cancel(self, job_id: str) -> None:
+        if job_id in self.accepted:
+            status = insist(lambda: self._ledger.cancel(job_id))
+            self.cancels[job_id] = Cancel.CONFIRMED if status.state is State.CANCELLED else Cancel.ASKED
+
+
+class Follower:
+    """Reads every outcome as it comes; `seen_seconds` tells when, on the monotonic clock."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.seen_seconds: dict[str, float] = {}
+        self._ledger = ledger
+        self._place = "0"
+
+    def follow(self, over: threading.Event) -> None:
+        """Follow until told that it is over."""
+        while not over.is_set():
+            try:
+                for place, outcome in self._ledger.follow(self._place, idle_seconds=AGAIN_SECONDS):
+                    self._place = place
+                    self.outcomes.setdefault(outcome.job_id, outcome)
+                    self.seen_seconds.setdefault(outcome.job_id, time.monotonic())
+            except LedgerUnavailable:
+                time.sleep(AGAIN_SECONDS)
+
+
+def _with_deadline(task: Task, after_seconds: float) -> Task:
+    """Set a deadline in whole milliseconds, as the ledger keeps it."""
+    moment = datetime.now(UTC) + timedelta(milliseconds=round(after_seconds * 1000))
+    return msgspec.structs.replace(task, deadline=moment.replace(microsecond=moment.microsecond // 1000 * 1000))

@@ -1,0 +1,121 @@
+"""The checker: from what was asked and what was seen to the four counts, as a pure function.
+
+Evidence comes from sides that know nothing of each other: the caller's own list of what was accepted, a follower that
+read outcomes as they came, and the stream, the records and the dead letters as they are at the end. A journal of the
+handlers tells which attempts began. A job is
+
+    lost        accepted, and the ledger does not know it any more
+    hanging     accepted, and without an outcome after the time to finish
+    duplicated  more than once in the stream of outcomes
+    unexpected  ended otherwise than is right for it, or its outcome was replaced, invented, or came after too many
+                attempts
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from enum import Enum
+
+from ledger.failures import FailureCode
+from ledger.outcomes import JobStatus, Outcome, State
+from tests.chaos.jobs import ENDINGS, SUCCEEDED, Task, right_report
+
+
+class Cancel(Enum):
+    """What the caller knows of its wish to cancel a job."""
+
+    NEVER_ASKED = "never asked"
+    ASKED = "asked"  # the answer was lost, or the job was over already
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known after a run, by job id. `attempts_begun` is the journal's."""
+
+    accepted: Mapping[str, Task]
+    cancels: Mapping[str, Cancel]
+    followed: Mapping[str, Outcome]
+    stream: Counter[str]
+    statuses: Mapping[str, JobStatus]
+    outcomes: Mapping[str, Outcome | None]
+    dead: Set[str]
+    attempts_begun: Counter[str]
+    max_attempts: int
+
+
+@dataclass
+class Verdict:
+    """The four counts, each as the list of what was found."""
+
+    lost: list[str] = field(default_factory=list)
+    duplicated: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    hanging: list[str] = field(default_factory=list)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promise was kept."""
+        return not (self.lost or self.duplicated or self.unexpected or self.hanging)
+
+
+def check(evidence: Evidence) -> Verdict:
+    """Judge a run."""
+    found = Verdict()
+    for job_id, task in evidence.accepted.items():
+        status = evidence.statuses[job_id]
+        outcome = evidence.outcomes[job_id]
+        if status.state in (State.UNKNOWN, State.FORGOTTEN):
+            found.lost.append(f"{job_id} is {status.state}")
+        elif outcome is None:
+            found.hanging.append(f"{job_id} is {status.state} at attempt {status.attempt}")
+        else:
+            found.unexpected += [f"{job_id} {reason}" for reason in _oddities(evidence, task, outcome)]
+    found.duplicated += [f"{job_id} has {times} outcomes" for job_id, times in evidence.stream.items() if times > 1]
+    found.unexpected += [
+        f"{job_id} was never accepted and has an outcome"
+        for job_id in evidence.stream.keys() - evidence.accepted.keys()
+    ]
+    return found
+
+
+def ending(outcome: Outcome) -> str:
+    """Return how a job ended: `succeeded`, or the failure's code."""
+    return SUCCEEDED if outcome.failure is None else outcome.failure.code.value
+
+
+def _oddities(evidence: Evidence, task: Task, outcome: Outcome) -> Iterator[str]:
+    """Say what is wrong with an outcome: nothing, where all is well."""
+    ended = ending(outcome)
+    allowed = _allowed(task, evidence.cancels.get(task.job_id, Cancel.NEVER_ASKED), outcome)
+    if ended not in allowed:
+        yield f"({task.behaviour}) ended as {ended} at attempt {outcome.attempt}, not as {' or '.join(sorted(allowed))}"
+    if (ended == SUCCEEDED) != (outcome.state is State.SUCCEEDED):
+        yield f"is {outcome.state} and ended as {ended}"
+    if ended == SUCCEEDED and outcome.report != right_report(task.job()):
+        yield f"has a wrong answer: {outcome.report}"
+    if outcome.attempt > evidence.max_attempts:
+        yield f"had {outcome.attempt} attempts"
+    if ended == FailureCode.WORKER_LOST and outcome.attempt != evidence.max_attempts:
+        yield f"was given up after {outcome.attempt} attempts"
+    if (ended == FailureCode.WORKER_LOST) != (task.job_id in evidence.dead):
+        yield f"ended as {ended} and is {'' if task.job_id in evidence.dead else 'not '}in the dead-letter list"
+    if ended == SUCCEEDED and not evidence.attempts_begun[task.job_id]:
+        yield "has an answer that no handler gave"
+    followed = evidence.followed.get(task.job_id)
+    if followed is None or not evidence.stream[task.job_id]:
+        yield "has an outcome that those who follow were not told"
+    elif followed != outcome:
+        yield f"had its outcome replaced: {followed} by {outcome}"
+
+
+def _allowed(task: Task, cancel: Cancel, outcome: Outcome) -> frozenset[str]:
+    if cancel is Cancel.CONFIRMED:
+        return frozenset({FailureCode.CANCELLED})
+    allowed = ENDINGS[task.behaviour]
+    if task.deadline is not None:
+        # Both are times of the server; it alone decides, whatever the workers' clocks say.
+        allowed -= {SUCCEEDED if outcome.settled_at >= task.deadline else FailureCode.EXPIRED}
+    return allowed | ({FailureCode.CANCELLED} if cancel is Cancel.ASKED else frozenset())

@@ -1,0 +1,254 @@
+"""The faults, as an enumeration with one small injector each.
+
+An injector is a generator. It strikes, yields for how many seconds the fault is to last, and then heals; one whose
+damage is done at once never yields. Several faults may be at work together.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+import psutil
+
+from ledger.claims import Held
+from tests.chaos.fleet import Fleet
+from tests.chaos.jobs import HARMFUL, Behaviour
+from tests.chaos.server import Server
+
+DAY_SECONDS = 86_400
+
+_FORGED = {
+    "body": "e30=",
+    "headers": {"task": "celery.chord_unlock", "id": "x", "timelimit": [1e9, 1e9]},
+    "properties": {"delivery_tag": "1", "delivery_info": {}, "body_encoding": "base64"},
+    "content-type": "application/x-python-serialize",
+}
+ODD_DOORBELLS = (
+    *(b"", b"\xff\xfe\x00", b"{", b"null", b"[1, 2]", b"x" * 9_000, b"cos\nsystem\n(S'false'\ntR."),
+    *(b'{"method": "shutdown"}', json.dumps(_FORGED).encode()),
+)
+"""What no ledger has written: not JSON, not a message, or a message that wants more than to be a doorbell."""
+
+
+class Fault(StrEnum):
+    """What can go wrong. The values are the names in the table."""
+
+    CHILDREN_KILLED = "children killed at random moments"
+    RUNNING_CHILD_KILLED = "child killed in mid-job"
+    CHILD_TERMINATED = "child told to stop in mid-job"
+    CHILD_STOPPED = "child frozen past its lease, then on"
+    CHILD_STOPPED_KILLED = "child frozen past its lease, then killed"
+    MAIN_KILLED = "main process killed"
+    MAIN_STOPPED = "main process frozen past the leases, then on"
+    MAIN_STOPPED_KILLED = "main process frozen past the leases, then killed"
+    POOL_STOPPED = "whole pool frozen past the leases, then on"
+    POOL_STOPPED_KILLED = "whole pool frozen past the leases, then killed"
+    POOL_KILLED = "whole pool killed"
+    TERMINATED = "pool told to stop, as in a deploy"
+    GROUP_TERMINATED = "all processes of a pool told to stop"
+    TASK_HARMS = "task that dies, hangs or eats memory"
+    SERVER_KILLED_EVERYSEC = "server killed and restarted, everysec"
+    SERVER_KILLED_ALWAYS = "server killed and restarted, always"
+    SERVER_PAUSED = "server paused (CLIENT PAUSE)"
+    SERVER_STOPPED = "server frozen (SIGSTOP)"
+    SERVER_FULL = "server out of memory (noeviction)"
+    CONNECTIONS_CUT = "all connections cut"
+    SCRIPTS_FORGOTTEN = "server forgets the scripts"
+    DOORBELLS_LOST = "doorbells lost"
+    DOORBELLS_DOUBLED = "doorbells too many"
+    DOORBELLS_ODD = "doorbells that are not doorbells"
+    CLOCK_JUMPED = "clock of a pool a day off"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What an injector has at hand. `ask` submits an urgent job; `frozen_seconds` is longer than a lease."""
+
+    fleet: Fleet
+    server: Server
+    namespace: str
+    rng: random.Random
+    running: list[Held]
+    ask: Callable[[Behaviour], object]
+    frozen_seconds: float
+    outage_seconds: float
+
+    def running_child(self) -> psutil.Process | None:
+        """Return a child that holds a job, any child if none does."""
+        holders = {int(job.owner.rpartition("/")[2]) for job in self.running}
+        children = [child for pool in self.fleet.pools for child in pool.children() if child.pid in holders]
+        return self.rng.choice(children) if children else self.fleet.any_child(self.rng)
+
+
+def _send(signum: int, *processes: psutil.Process | None) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process is not None:
+                process.send_signal(signum)
+
+
+def _children_killed(stage: Stage) -> Iterator[float]:
+    # Most jobs are short: a child is claiming or settling as often as running. Each loses its job once.
+    children = [child for pool in stage.fleet.pools for child in pool.children()]
+    _send(signal.SIGKILL, *stage.rng.sample(children, min(3, len(children))))
+    yield from ()
+
+
+def _running_child(signum: int) -> Callable[[Stage], Iterator[float]]:
+    def inject(stage: Stage) -> Iterator[float]:
+        _send(signum, stage.running_child())
+        yield from ()
+
+    return inject
+
+
+def _child_stopped(afterwards: int) -> Callable[[Stage], Iterator[float]]:
+    def inject(stage: Stage) -> Iterator[float]:
+        child = stage.running_child()
+        _send(signal.SIGSTOP, child)
+        yield stage.frozen_seconds
+        _send(afterwards, child)
+
+    return inject
+
+
+def _main_signalled(signum: int) -> Callable[[Stage], Iterator[float]]:
+    def inject(stage: Stage) -> Iterator[float]:
+        stage.rng.choice(stage.fleet.pools).signal_main(signum)
+        yield from ()
+
+    return inject
+
+
+def _main_stopped(afterwards: int) -> Callable[[Stage], Iterator[float]]:
+    def inject(stage: Stage) -> Iterator[float]:
+        main = stage.rng.choice(stage.fleet.pools).processes()[:1]
+        _send(signal.SIGSTOP, *main)
+        yield stage.frozen_seconds
+        _send(afterwards, *main)
+
+    return inject
+
+
+def _pool_signalled(signum: int) -> Callable[[Stage], Iterator[float]]:
+    def inject(stage: Stage) -> Iterator[float]:
+        _send(signum, *stage.rng.choice(stage.fleet.pools).processes())
+        yield from ()
+
+    return inject
+
+
+def _pool_stopped(afterwards: int) -> Callable[[Stage], Iterator[float]]:
+    def inject(stage: Stage) -> Iterator[float]:
+        processes = stage.rng.choice(stage.fleet.pools).processes()
+        _send(signal.SIGSTOP, *processes)
+        yield stage.frozen_seconds
+        _send(afterwards, *processes)
+
+    return inject
+
+
+def _task_harms(stage: Stage) -> Iterator[float]:
+    stage.ask(stage.rng.choice(HARMFUL))
+    yield from ()
+
+
+def _server_killed(appendfsync: str) -> Callable[[Stage], Iterator[float]]:
+    def inject(stage: Stage) -> Iterator[float]:
+        stage.server.command("CONFIG", "SET", "appendfsync", appendfsync)
+        time.sleep(stage.rng.uniform(0.2, 0.8))  # some work under this policy comes first
+        with stage.server.down():
+            yield stage.rng.choice((stage.rng.uniform(0, 1.5), stage.outage_seconds))
+
+    return inject
+
+
+def _server_paused(stage: Stage) -> Iterator[float]:
+    stage.server.command("CLIENT", "PAUSE", round(stage.outage_seconds * 1000), "ALL")
+    yield stage.outage_seconds
+
+
+def _server_stopped(stage: Stage) -> Iterator[float]:
+    with stage.server.frozen():
+        yield stage.outage_seconds
+
+
+def _server_full(stage: Stage) -> Iterator[float]:
+    stage.server.command("CONFIG", "SET", "maxmemory", 1)
+    yield stage.rng.uniform(0.5, 2.5)
+    stage.server.command("CONFIG", "SET", "maxmemory", 0)
+
+
+def _connections_cut(stage: Stage) -> Iterator[float]:
+    for _ in range(stage.rng.randint(1, 5)):
+        for kind in ("normal", "pubsub"):
+            stage.server.command("CLIENT", "KILL", "TYPE", kind)
+        yield stage.rng.uniform(0, 0.3)
+
+
+def _scripts_forgotten(stage: Stage) -> Iterator[float]:
+    stage.server.command("SCRIPT", "FLUSH")
+    yield from ()
+
+
+def _doorbell(stage: Stage) -> str:
+    return f"{stage.namespace}:doorbell:predict"
+
+
+def _doorbells_lost(stage: Stage) -> Iterator[float]:
+    for _ in range(20):
+        stage.server.command("DEL", _doorbell(stage))
+        yield 0.05
+
+
+def _doorbells_doubled(stage: Stage) -> Iterator[float]:
+    stage.server.command("LPUSH", _doorbell(stage), *["!"] * 500)
+    yield from ()
+
+
+def _doorbells_odd(stage: Stage) -> Iterator[float]:
+    stage.server.command("LPUSH", _doorbell(stage), *ODD_DOORBELLS)
+    yield from ()
+
+
+def _clock_jumped(stage: Stage) -> Iterator[float]:
+    clock = stage.rng.choice(stage.fleet.pools).clock
+    clock.write_text(str(stage.rng.choice((-DAY_SECONDS, DAY_SECONDS))))
+    yield stage.outage_seconds
+    clock.write_text("0")
+
+
+INJECTORS: dict[Fault, Callable[[Stage], Iterator[float]]] = {
+    Fault.CHILDREN_KILLED: _children_killed,
+    Fault.RUNNING_CHILD_KILLED: _running_child(signal.SIGKILL),
+    Fault.CHILD_TERMINATED: _running_child(signal.SIGTERM),
+    Fault.CHILD_STOPPED: _child_stopped(signal.SIGCONT),
+    Fault.CHILD_STOPPED_KILLED: _child_stopped(signal.SIGKILL),
+    Fault.MAIN_KILLED: _main_signalled(signal.SIGKILL),
+    Fault.MAIN_STOPPED: _main_stopped(signal.SIGCONT),
+    Fault.MAIN_STOPPED_KILLED: _main_stopped(signal.SIGKILL),
+    Fault.POOL_STOPPED: _pool_stopped(signal.SIGCONT),
+    Fault.POOL_STOPPED_KILLED: _pool_stopped(signal.SIGKILL),
+    Fault.POOL_KILLED: _pool_signalled(signal.SIGKILL),
+    Fault.TERMINATED: _main_signalled(signal.SIGTERM),
+    Fault.GROUP_TERMINATED: _pool_signalled(signal.SIGTERM),
+    Fault.TASK_HARMS: _task_harms,
+    Fault.SERVER_KILLED_EVERYSEC: _server_killed("everysec"),
+    Fault.SERVER_KILLED_ALWAYS: _server_killed("always"),
+    Fault.SERVER_PAUSED: _server_paused,
+    Fault.SERVER_STOPPED: _server_stopped,
+    Fault.SERVER_FULL: _server_full,
+    Fault.CONNECTIONS_CUT: _connections_cut,
+    Fault.SCRIPTS_FORGOTTEN: _scripts_forgotten,
+    Fault.DOORBELLS_LOST: _doorbells_lost,
+    Fault.DOORBELLS_DOUBLED: _doorbells_doubled,
+    Fault.DOORBELLS_ODD: _doorbells_odd,
+    Fault.CLOCK_JUMPED: _clock_jumped,
+}

@@ -1,0 +1,255 @@
+"""One chaos run: pools, callers and faults together, and the evidence of what became of the jobs.
+
+Faults come from shuffled decks that hold each kind once, and are dealt in rounds: from one deck one by one, from the
+next two at the same time. A round ends when every job that it hit has its outcome. So a job is hit by fewer faults than
+it has attempts, and an innocent one that ends as `worker_lost` is a fault of ours.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest.mock import patch
+
+from ledger.book import Held, Ledger, LedgerSettings
+from ledger.outcomes import Outcome
+from tests.chaos import probe
+from tests.chaos.callers import Follower, Submitter, insist
+from tests.chaos.checker import Cancel, Evidence
+from tests.chaos.faults import INJECTORS, ODD_DOORBELLS, Fault, Stage
+from tests.chaos.fleet import Fleet, Pool
+from tests.chaos.jobs import Behaviour, Task, limit_seconds, newer_job_decoder
+from tests.chaos.server import Server
+
+OFFSET_SECONDS = 1.0
+BUSY_SECONDS = 0.5  # so long a rush of jobs keeps the children busy, more or less
+DYING_SECONDS = 0.2  # so long a killed process, or what goes down with it, may still claim
+PATIENCE_SECONDS = 150.0
+LOOK_SECONDS = 0.02
+NAMESPACE = "chaos"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The size of a run.
+
+    Jobs come at `jobs_per_second`, and `jobs_per_fault` on top with each fault. `outage_seconds` are how long the
+    server may be paused: the last is the rarest. `at_once` are how many faults are dealt at the same time, deck by
+    deck; each must be less than the attempts that a job has.
+    """
+
+    seed: int = 7
+    jobs: int = 20_000
+    jobs_per_second: float = 20.0
+    jobs_per_fault: int = 100
+    lease_seconds: float = LedgerSettings().lease_seconds
+    outage_seconds: tuple[float, ...] = (2.0, 8.0, 30.0)
+    at_once: tuple[int, ...] = (1, 2)
+    children: int = 3
+
+
+@dataclass(frozen=True)
+class Blow:
+    """A fault that was dealt. Times are on the monotonic clock; `answered_seconds` is None if that never came."""
+
+    fault: Fault
+    alone: bool
+    struck_seconds: float
+    healed_seconds: float
+    answered_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Course:
+    """What happened in a run. `exits` are the codes with which pools ended and were started again.
+
+    `oddities` are about pools and doorbells, where the evidence is about jobs.
+    """
+
+    evidence: Evidence
+    blows: list[Blow]
+    refused: int
+    took_seconds: float
+    exits: Counter[int]
+    oddities: list[str]
+
+
+def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Course:
+    """Run a plan. Logs, journal and the server's data stay in the folder."""
+    with ExitStack() as stack:
+        # This caller is of the newer version, and its jobs have limits of their own.
+        stack.enter_context(patch("ledger.wire._job_decoder", newer_job_decoder))
+        stack.enter_context(patch("ledger.submission.time_limit_seconds", limit_seconds))
+        server = stack.enter_context(Server(folder / "server"))
+        settings = LedgerSettings(
+            redis_url=server.url,
+            namespace=NAMESPACE,
+            lease_seconds=plan.lease_seconds,
+            outcomes_cap=10 * plan.jobs,
+        )
+        ledger = Ledger.connect(settings)
+        stack.callback(ledger.close)
+        fleet = stack.enter_context(Fleet(_pools(plan, folder, settings)))
+        return _Run(plan, ledger, fleet, server, say).through(folder / "journal")
+
+
+def _pools(plan: Plan, folder: Path, settings: LedgerSettings) -> list[Pool]:
+    """Two versions side by side. The older one claims one job at a time and looks half as often."""
+    variables = {
+        "CORNERMAN_REDIS_URL": str(settings.redis_url),
+        "CORNERMAN_NAMESPACE": settings.namespace,
+        "CORNERMAN_LEASE_SECONDS": str(settings.lease_seconds),
+        "CORNERMAN_OUTCOMES_CAP": str(settings.outcomes_cap),
+        "CORNERMAN_MEMORY_LIMIT_MB": "1024",
+        "CORNERMAN_DATA": str(folder),
+        probe.JOURNAL: str(folder / "journal"),
+    }
+    older = {"CORNERMAN_CLAIM_LIMIT": "1", "CORNERMAN_GUARD_SECONDS": "0.5", probe.VERSION: "older"}
+    newer = {"CORNERMAN_CLAIM_LIMIT": "8", "CORNERMAN_FINISH_SECONDS": "0.5", probe.VERSION: "newer"}
+    return [
+        Pool("older", folder, {**variables, **older}, plan.children),
+        Pool("newer", folder, {**variables, **newer}, plan.children),
+    ]
+
+
+def gather(
+    ledger: Ledger,
+    accepted: Mapping[str, Task],
+    cancels: Mapping[str, Cancel],
+    followed: Mapping[str, Outcome],
+    attempts_begun: Counter[str],
+) -> Evidence:
+    """Ask the ledger at the end for everything that it has, to be held against what was noted meanwhile."""
+    return Evidence(
+        accepted=accepted,
+        cancels=cancels,
+        followed=followed,
+        stream=Counter(outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=1.0)),
+        statuses={job_id: ledger.status(job_id) for job_id in accepted},
+        outcomes={job_id: ledger.outcome(job_id) for job_id in accepted},
+        dead={letter.job_id for letter in ledger.dead_letters(limit=len(accepted) + 1)},
+        attempts_begun=attempts_begun,
+        max_attempts=ledger.settings.max_attempts,
+    )
+
+
+class _Run:
+    def __init__(self, plan: Plan, ledger: Ledger, fleet: Fleet, server: Server, say: Callable[[str], None]) -> None:
+        self._plan = plan
+        self._ledger = ledger
+        self._fleet = fleet
+        self._server = server
+        self._say = say
+        self._rng = random.Random(f"{plan.seed}/faults")
+        self._submitter = Submitter(ledger, plan.seed, plan.jobs, plan.jobs_per_second)
+        self._follower = Follower(ledger)
+        self._callers: list[Future[None]] = []
+
+    def through(self, journal: Path) -> Course:
+        """Play the run from the first job to the last outcome."""
+        self._until(lambda: len(self._ledger.pools()) == len(self._fleet.pools))
+        started_seconds = time.monotonic()
+        with self._in_background() as feeding:
+            blows = [blow for blows in self._rounds(feeding) for blow in blows]
+            feeding.result()
+            self._until(lambda: self._submitter.accepted.keys() <= self._follower.outcomes.keys())
+            took_seconds = time.monotonic() - started_seconds
+        exits = sum((pool.exits for pool in self._fleet.pools), Counter[int]())
+        oddities = self._fleet.retire() + [
+            f"put aside, and nobody had sent it: {item!r}"
+            for item in self._ledger.quarantined("predict")
+            if item not in ODD_DOORBELLS
+        ]
+        evidence = gather(
+            self._ledger,
+            self._submitter.accepted,
+            self._submitter.cancels,
+            self._follower.outcomes,
+            Counter(journal.read_text().split()),
+        )
+        return Course(evidence, blows, self._submitter.refused, took_seconds, exits, oddities)
+
+    @contextmanager
+    def _in_background(self) -> Iterator[Future[None]]:
+        """Submit and follow meanwhile."""
+        over = threading.Event()
+        with ThreadPoolExecutor(2) as threads:
+            feeding = threads.submit(self._submitter.feed, over)
+            self._callers = [feeding, threads.submit(self._follower.follow, over)]
+            try:
+                yield feeding
+            finally:
+                over.set()
+
+    def _rounds(self, feeding: Future[None]) -> Iterator[list[Blow]]:
+        """Deal faults for as long as jobs come, and each kind at least once."""
+        for count, at_once in enumerate(itertools.cycle(self._plan.at_once)):
+            deck = list(Fault)
+            self._rng.shuffle(deck)
+            while deck:
+                if count and feeding.done():
+                    return
+                drawn, deck = deck[:at_once], deck[at_once:]
+                with ThreadPoolExecutor(at_once) as threads:
+                    dealt = [threads.submit(self._deal, fault, self._rng.random(), len(drawn) == 1) for fault in drawn]
+                yield [blow.result() for blow in dealt]
+
+    def _deal(self, fault: Fault, chance: float, alone: bool) -> Blow:
+        """Deal one fault, and wait until every job that it hit is answered, and one that was submitted after it."""
+        rng = random.Random(chance)
+        time.sleep(rng.uniform(0, OFFSET_SECONDS))
+        self._submitter.rush(self._plan.jobs_per_fault)
+        time.sleep(rng.uniform(0, BUSY_SECONDS))
+        running = insist(self._ledger.held_by)
+        hit = {job.job_id for job in running}
+
+        def ask(behaviour: Behaviour) -> None:
+            job_id, accepting = self._submitter.ask(behaviour)
+            hit.add(job_id)
+            submitting.append(accepting)
+
+        submitting: list[Future[None]] = []
+        injection = INJECTORS[fault](self._stage(rng, running, ask))
+        lasting_seconds = next(injection, None)
+        struck_seconds, struck = time.monotonic(), datetime.now(UTC)
+        ask(Behaviour.ANSWER)
+        while lasting_seconds is not None:
+            time.sleep(lasting_seconds)
+            lasting_seconds = next(injection, None)
+        healed_seconds = time.monotonic()
+        for accepting in submitting:
+            accepting.result()
+        time.sleep(DYING_SECONDS)
+        running = insist(self._ledger.held_by)
+        hit |= {job.job_id for job in running if (job.claimed_at - struck).total_seconds() < DYING_SECONDS}
+        late = hit | {job.job_id for job in running}
+        self._until(lambda: late <= self._follower.seen_seconds.keys())
+        seen = [self._follower.seen_seconds.get(job_id) for job_id in hit]
+        answered = max((seconds for seconds in seen if seconds is not None), default=struck_seconds)
+        blow = Blow(fault, alone, struck_seconds, healed_seconds, None if None in seen else answered)
+        self._say(f"{len(self._follower.outcomes):6,} answered   {fault.value}: {answered - struck_seconds:.1f} s")
+        return blow
+
+    def _stage(self, rng: random.Random, running: list[Held], ask: Callable[[Behaviour], None]) -> Stage:
+        frequencies = range(len(self._plan.outage_seconds), 0, -1)
+        (outage_seconds,) = rng.choices(self._plan.outage_seconds, list(frequencies))
+        frozen_seconds = self._plan.lease_seconds * 1.2
+        return Stage(self._fleet, self._server, NAMESPACE, rng, running, ask, frozen_seconds, outage_seconds)
+
+    def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition, or until patience ends: what is missing then, the checker will find."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition() and time.monotonic() < deadline:
+            for caller in self._callers:
+                if caller.done():
+                    caller.result()  # raises what the caller did not expect
+            time.sleep(LOOK_SECONDS)

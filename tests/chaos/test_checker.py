@@ -1,0 +1,180 @@
+"""Proof that the checker can fail: broken ledgers, and every kind of false evidence, are found out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ledger import scripts
+from ledger.book import Claim, Ledger, LedgerSettings
+from ledger.failures import Failure, FailureCode
+from ledger.jobs import CheckHealth
+from ledger.outcomes import JobStatus, Outcome, State
+from ledger.wire import decode_job
+from tests.chaos.checker import Cancel, Evidence, Verdict, check
+from tests.chaos.jobs import Behaviour, Task, right_report
+from tests.chaos.run import gather
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+PATIENCE_SECONDS = 2.0
+
+AGAIN = "redis.call('XADD', ns .. 'outcomes', '*', 'job', id)"
+
+# What is wrong with a ledger: script, a line of it, what stands there instead, and how the checker calls it.
+BROKEN = {
+    "drops the fence": ("settle", "if holds(id, fence) then", "if true then", "duplicated"),
+    "forgets a lease": ("claim", "redis.call('ZADD', ns .. 'leases', digits(now + lease), id)", "", "hanging"),
+    "answers twice": ("settle", "redis.call('XADD',", f"{AGAIN}; redis.call('XADD',", "duplicated"),
+    "tells nobody": ("settle", "redis.call('XADD', ns .. 'outcomes'", "redis.call('XADD', ns .. 'x'", "unexpected"),
+    "loses a job with its worker": ("reap", "ring(requeue(id))", "detach(id); redis.call('DEL', record(id))", "lost"),
+    "accepts a job and does not queue it": ("submit", "ring(enqueue(id))", "", "hanging"),
+    "gives up too early": ("reap", "attempts < max_attempts", "attempts < 2", "unexpected"),
+    "never gives up": ("reap", "attempts < max_attempts", "true", "hanging"),
+    "keeps no dead letter": ("reap", "redis.call('ZADD', ns .. 'dead', digits(now), id)", "", "unexpected"),
+}
+
+
+@pytest.fixture
+def ledger_settings(ledger_settings: LedgerSettings) -> LedgerSettings:
+    return LedgerSettings(redis_url=ledger_settings.redis_url, namespace=ledger_settings.namespace, lease_seconds=0.1)
+
+
+def found(verdict: Verdict) -> set[str]:
+    return {name for name, findings in vars(verdict).items() if findings}
+
+
+def play(ledger: Ledger) -> Verdict:
+    """Work off some jobs as a small fleet would: some workers die, and some come back with their answer too late."""
+    behaviours = [Behaviour.ANSWER] * 12 + [Behaviour.INVALID, Behaviour.KILL_ITSELF]
+    asked = [Task(0, number, behaviour, 0.0) for number, behaviour in enumerate(behaviours)]
+    accepted = {ledger.submit(task.job(), key=task.job_id).job_id: task for task in asked}
+    begun: Counter[str] = Counter()
+    frozen: list[Claim] = []
+    deadline_seconds = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline_seconds and not all(ledger.outcome(job_id) for job_id in accepted):
+        ledger.reap()
+        for claim in ledger.claim("predict", f"node#1/{begun.total()}"):
+            begun[claim.job_id] += 1
+            task = accepted[claim.job_id]
+            if task.number % 4 == 0 and claim.attempt == 1:
+                frozen.append(claim)
+            elif task.behaviour is not Behaviour.KILL_ITSELF:
+                settle(ledger, task, claim)
+    followed = {outcome.job_id: outcome for _, outcome in ledger.follow("0", idle_seconds=0.1)}
+    for claim in frozen:
+        settle(ledger, accepted[claim.job_id], claim)
+    return check(gather(ledger, accepted, {}, followed, begun))
+
+
+def settle(ledger: Ledger, task: Task, claim: Claim) -> None:
+    job = decode_job(claim.payload)
+    assert isinstance(job, CheckHealth)
+    invalid = Failure(code=FailureCode.INVALID_INPUT, message="the features are wrong")
+    ledger.settle(claim, invalid if task.behaviour is Behaviour.INVALID else right_report(job))
+
+
+def test_the_ledger_keeps_its_promise_in_the_play(ledger: Ledger) -> None:
+    assert play(ledger) == Verdict()
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_broken_ledger_is_found_out(fault: str, ledger: Ledger) -> None:
+    script, line, instead, count = BROKEN[fault]
+    text = scripts.sources()[script]
+    assert line in text
+    ledger._scripts[script] = ledger._redis.register_script(text.replace(line, instead))
+    assert count in found(play(ledger))
+
+
+def evidence(task: Task, cancel: Cancel | None = None, **outcome: Any) -> Evidence:
+    """What is known of one job that went well, but for the given fields of its outcome."""
+    good = Outcome(
+        job_id=task.job_id,
+        kind="check_health",
+        state=State.SUCCEEDED,
+        attempt=1,
+        submitted_at=NOW,
+        settled_at=NOW,
+        report=right_report(task.job()),
+    )
+    ended = replace(good, **outcome)
+    return Evidence(
+        accepted={task.job_id: task},
+        cancels={task.job_id: cancel} if cancel else {},
+        followed={task.job_id: ended},
+        stream=Counter([task.job_id]),
+        statuses={task.job_id: JobStatus(job_id=task.job_id, state=ended.state, attempt=ended.attempt)},
+        outcomes={task.job_id: ended},
+        dead={task.job_id} if ended.failure and ended.failure.code is FailureCode.WORKER_LOST else set(),
+        attempts_begun=Counter([task.job_id]),
+        max_attempts=3,
+    )
+
+
+TASK = Task(0, 1, Behaviour.ANSWER, 0.0)
+HURRIED = Task(0, 1, Behaviour.HURRY, 0.0, NOW)
+LATER = Task(0, 1, Behaviour.HURRY, 0.0, NOW + timedelta(milliseconds=1))
+
+
+def failed(code: FailureCode, state: State = State.FAILED, attempt: int = 1) -> Mapping[str, Any]:
+    return {"state": state, "attempt": attempt, "report": None, "failure": Failure(code=code, message="so it is")}
+
+
+EXPIRED = failed(FailureCode.EXPIRED, State.EXPIRED)
+CANCELLED = failed(FailureCode.CANCELLED, State.CANCELLED)
+
+
+@pytest.mark.parametrize(
+    ("task", "cancel", "outcome", "kept"),
+    [
+        (TASK, None, {}, True),
+        (TASK, None, {"attempt": 3}, True),
+        (TASK, None, {"attempt": 4}, False),
+        (TASK, None, {"report": right_report(HURRIED.job())}, False),
+        (TASK, None, {"state": State.FAILED}, False),
+        (TASK, None, failed(FailureCode.INTERNAL), False),
+        (TASK, None, failed(FailureCode.WORKER_LOST, attempt=3), False),
+        (TASK, None, CANCELLED, False),
+        (TASK, Cancel.ASKED, CANCELLED, True),
+        (TASK, Cancel.ASKED, {}, True),
+        (TASK, Cancel.CONFIRMED, CANCELLED, True),
+        (TASK, Cancel.CONFIRMED, {}, False),
+        (HURRIED, None, EXPIRED, True),
+        (HURRIED, None, {}, False),
+        (LATER, None, {}, True),
+        (LATER, None, EXPIRED, False),
+        (Task(0, 1, Behaviour.OS_EXIT, 0.0), None, failed(FailureCode.WORKER_LOST, attempt=3), True),
+        (Task(0, 1, Behaviour.OS_EXIT, 0.0), None, failed(FailureCode.WORKER_LOST, attempt=2), False),
+    ],
+)
+def test_each_ending_is_judged(task: Task, cancel: Cancel | None, outcome: dict[str, Any], *, kept: bool) -> None:
+    verdict = check(evidence(task, cancel, **outcome))
+    assert (verdict.kept, found(verdict)) == (kept, set() if kept else {"unexpected"})
+
+
+def changed(**fields: Any) -> Evidence:
+    return Evidence(**{**vars(evidence(TASK)), **fields})
+
+
+@pytest.mark.parametrize(
+    ("altered", "count"),
+    [
+        (lambda: changed(statuses={TASK.job_id: JobStatus(job_id=TASK.job_id, state=State.UNKNOWN)}), "lost"),
+        (lambda: changed(outcomes={TASK.job_id: None}), "hanging"),
+        (lambda: changed(stream=Counter([TASK.job_id] * 2)), "duplicated"),
+        (lambda: changed(stream=Counter()), "unexpected"),
+        (lambda: changed(stream=Counter([TASK.job_id, "stranger"])), "unexpected"),
+        (lambda: changed(followed={}), "unexpected"),
+        (lambda: changed(followed=evidence(TASK, attempt=2).outcomes), "unexpected"),
+        (lambda: changed(attempts_begun=Counter()), "unexpected"),
+        (lambda: changed(dead={TASK.job_id}), "unexpected"),
+    ],
+)
+def test_each_contradiction_is_counted(altered: Callable[[], Evidence], count: str) -> None:
+    assert found(check(altered())) == {count}

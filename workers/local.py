@@ -1,0 +1,166 @@
+"""`python -m workers.local`: train on, answer, or backtest a file on this machine, without a server.
+
+It reads one request of `ledger.local` from standard input and answers on standard output, a line of JSON each: how far
+it is, rows, and at the end the report or the failure. It ends with 0 after either; another code means that it was
+stopped or broke down.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+
+from engine.bundle import MANIFEST, WRITING_PREFIX, Bundle, open_bundle
+from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
+from engine.errors import ValidationError
+from engine.market import devig
+from engine.matrix_files import read_rows
+from engine.member import Floats
+from engine.model import Ensemble, load_ensemble, save_ensemble
+from engine.prediction import FightPrediction
+from engine.training import Progress as TellProgress
+from ledger.local import (
+    BacktestHere,
+    Bounds,
+    Line,
+    MarketAwareAnswer,
+    MatrixReport,
+    PredictMatrix,
+    Request,
+    RowAnswer,
+    TrainHere,
+)
+from ledger.outcomes import Progress
+from workers.backtest import backtest_on_file
+from workers.failures import failure_of
+from workers.train import report_of, train_on_file
+
+ROWS_AT_ONCE = 500  # answered between two words about how far it is
+
+Tell = Callable[[Line], None]
+
+
+def main(source: BinaryIO, sink: BinaryIO) -> int:
+    """Answer the one request that stands in `source`, in lines on `sink`."""
+    encoder = msgspec.json.Encoder()
+
+    def tell(line: Line) -> None:
+        sink.write(encoder.encode(line) + b"\n")
+        sink.flush()
+
+    request: Request = msgspec.json.decode(source.read(), type=Request)
+    try:
+        match request:
+            case TrainHere():
+                _train(request, tell)
+            case PredictMatrix():
+                _predict(request, tell)
+            case BacktestHere():
+                _backtest(request, tell)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a typed failure, as in a pool
+        tell(Line(failure=failure_of(error)))
+    return 0
+
+
+def _train(request: TrainHere, tell: Tell) -> None:
+    out = Path(request.out)
+    _check_out(out)
+    ensemble = train_on_file(request.job, _progress(tell), math.inf)
+    bundle = _write(ensemble, out)
+    tell(Line(trained=report_of(ensemble, bundle, None)))
+
+
+def _backtest(request: BacktestHere, tell: Tell) -> None:
+    records = None if request.records is None else Path(request.records)
+    tell(Line(backtested=backtest_on_file(request.job, _progress(tell), math.inf, records)))
+
+
+def _progress(tell: Tell) -> TellProgress:
+    return lambda stage, done, total: tell(Line(progress=Progress(stage=stage, done=done, total=total)))
+
+
+def _check_out(out: Path) -> None:
+    """Training takes minutes: what would stop its result from being written is better said before."""
+    if not out.exists() or (out / MANIFEST).is_file() or (out.is_dir() and not any(out.iterdir())):
+        return
+    raise ValidationError(f"{out} is there already and is no model: name a new folder, or a model to be replaced")
+
+
+def _write(ensemble: Ensemble, out: Path) -> Bundle:
+    """Write the bundle as the folder `out`, in place of an older one: what stands there is always a whole bundle."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=out.parent) as folder:
+        written = save_ensemble(ensemble, Path(folder, "new")).folder
+        if out.exists():
+            out.rename(Path(folder, "old"))
+        written.rename(out)
+    return open_bundle(out)
+
+
+def _predict(request: PredictMatrix, tell: Tell) -> None:
+    bundle = open_bundle(Path(request.model))
+    ensemble = load_ensemble(bundle)
+    config = create_production_ensemble_config(
+        bootstrap_samples=ensemble.n_replicas, confidence_level=max(request.levels)
+    )
+    manager = ProductionEnsembleManager.of(ensemble, config)
+    named = bundle.manifest.get("matrix", {})
+    rows = read_rows(
+        Path(request.matrix),
+        ensemble.columns,
+        red_odds=request.red_odds or named.get("red_odds"),
+        blue_odds=request.blue_odds or named.get("blue_odds"),
+    )
+    market = _market(rows.odds)
+    total = len(rows.X)
+    for start in range(0, total, ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        X = rows.X.iloc[part]
+        answers = manager.predict_fights(
+            X, [("red", "blue")] * len(X), market_probability=market[part].tolist(), levels=request.levels
+        )
+        tell(Line(rows=tuple(map(_row, answers))))
+        tell(Line(progress=Progress(stage="answering", done=start + len(X), total=total)))
+    unused = tuple(name for name in rows.unused if name not in named.values())
+    tell(Line(answered=MatrixReport(model=bundle.digest, rows=total, unused=unused)))
+
+
+def _market(odds: Floats) -> Floats:
+    """Return the de-vigged probability of red, (n,), NaN without both prices, from decimal odds (n, 2)."""
+    probability = np.full(len(odds), np.nan)
+    priced = np.isfinite(odds).all(axis=1)
+    if priced.any():
+        probability[priced] = devig(odds[priced])[:, 0]
+    return probability
+
+
+def _row(answer: FightPrediction) -> RowAnswer:
+    aware = answer.market_aware
+    return RowAnswer(
+        probability=answer.probability,
+        intervals=_by_level(answer.intervals),
+        interval_method=answer.interval_method,
+        sampling_interval=answer.sampling_interval,
+        sampling_reason=answer.sampling_reason,
+        market_aware=None
+        if aware is None
+        else MarketAwareAnswer(probability=aware.probability, band=_by_level(aware.band), method=aware.method),
+        market_aware_reason=answer.market_aware_reason,
+    )
+
+
+def _by_level(bounds: dict[float, Bounds]) -> dict[str, Bounds]:
+    return {f"{level:g}": ends for level, ends in bounds.items()}
+
+
+if __name__ == "__main__":
+    answers = sys.stdout.buffer
+    sys.stdout = sys.stderr  # what a library prints must not stand between the lines
+    sys.exit(main(sys.stdin.buffer, answers))

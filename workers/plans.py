@@ -1,0 +1,53 @@
+"""What all jobs that train have in common: which data, and with which settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import ValidationError
+from engine.forest import ForestParams
+from engine.matrix import TrainingMatrix
+from engine.matrix_files import read_matrix
+from engine.members import MemberParams
+from engine.training import TrainingConfig
+from ledger.datafiles import folder_digest
+from ledger.jobs import MatrixColumns, TrainingPlan
+
+
+def check_data(plan: TrainingPlan) -> None:
+    """Raise ValidationError where the data are not those that the job was submitted for."""
+    if plan.data_digest is None:
+        return
+    found = folder_digest(plan.data)
+    if found != plan.data_digest:
+        raise ValidationError(
+            f"{plan.data} holds other data (digest {found[:12]}…) than the job was submitted for "
+            f"({plan.data_digest[:12]}…): submit it again"
+        )
+
+
+def training_config(plan: TrainingPlan, within_seconds: float) -> TrainingConfig:
+    """Return the engine's settings, with no more time than `within_seconds`."""
+    return TrainingConfig(
+        seed=plan.seed,
+        bootstrap_samples=plan.bootstrap_samples,
+        fits=plan.fits,
+        folds=plan.folds,
+        model_weights={name: getattr(plan.model_weights, name) for name in plan.model_weights.__struct_fields__},
+        members=MemberParams(forest=ForestParams(trees=plan.forest_trees)),
+        replica_members=MemberParams(forest=ForestParams(trees=plan.replica_forest_trees)),
+        max_training_time_s=min(plan.max_training_time_seconds, within_seconds),
+        max_memory_mb=plan.max_memory_mb,
+    )
+
+
+def matrix_of(path: Path, columns: MatrixColumns) -> TrainingMatrix:
+    """Read a ready feature matrix. Raises ValidationError naming the file and the column."""
+    return read_matrix(
+        path,
+        label=columns.label,
+        event=columns.event,
+        date=columns.date,
+        red_odds=columns.red_odds,
+        blue_odds=columns.blue_odds,
+    )
