@@ -37,9 +37,7 @@ def read_matrix(
     missing = [name for name in named if name not in frame.columns]
     if missing:
         raise ValidationError(f"{path.name} has no column {some_of(missing)}; it has {some_of(list(frame.columns))}")
-    when = pd.to_datetime(frame[date], errors="coerce")
-    if when.isna().any():
-        raise ValidationError(f"{path.name}: {date} is not a date in row {int(when.isna().argmax()) + 1}")
+    when = _dates(frame[date], path.name)
     if frame[event].isna().any():
         raise ValidationError(f"{path.name}: {event} is empty in row {int(frame[event].isna().argmax()) + 1}")
     order = np.argsort(when.to_numpy(), kind="stable")
@@ -96,6 +94,18 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (ValueError, OSError) as error:
         raise ValidationError(f"{path.name} cannot be read: {error}") from error
+
+
+def _dates(values: pd.Series, name: str) -> pd.Series:
+    """Read days written as YYYY-MM-DD, or a column of dates. A plain number would be read as nanoseconds since 1970."""
+    if pd.api.types.is_numeric_dtype(values):
+        raise ValidationError(
+            f"{name}: column {values.name!r} holds plain numbers such as {values.iloc[0]}: write days as YYYY-MM-DD"
+        )
+    when = pd.to_datetime(values, errors="coerce", format="ISO8601")
+    if when.isna().any():
+        raise ValidationError(f"{name}: {values.name} is not a date in row {int(when.isna().argmax()) + 1}")
+    return when
 
 
 def _labels(values: pd.Series, name: str) -> NDArray[np.int8]:

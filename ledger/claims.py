@@ -53,6 +53,7 @@ class Reaped(Struct, frozen=True):
 
     requeued: int
     lost: int
+    overtime: int
     expired: int
     rung: int
 
@@ -147,10 +148,13 @@ class Claims(Server):
         ]
 
     def reap(self, *, leases: bool = True) -> Reaped:
-        """Requeue or end jobs whose lease ran out, expire overdue queued ones, ring again where a doorbell was lost.
+        """Put right what nobody else will, as `Reaped` counts it.
 
-        `leases=False` leaves the leases alone: after an outage of the server every lease may have run out, though the
-        workers are alive and about to renew.
+        Requeue or end jobs whose lease ran out, end those that are over their limit and whose guard is gone, expire
+        overdue queued ones, and ring again where a doorbell was lost.
+
+        `leases=False` leaves leases and limits alone: after an outage of the server every lease may have run out,
+        though the workers are alive and about to renew.
         """
         return Reaped(*self._run("reap", round(self.settings.ring_seconds * 1000), int(leases), *QUEUES))
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import psutil
 import structlog
 
@@ -94,8 +95,8 @@ class Guard:
             self._announced_seconds = now_seconds
             self._announce(self._ledger, children)
         reaped = self._ledger.reap(leases=now_seconds >= self._leases_judged_seconds)
-        if reaped.requeued or reaped.lost or reaped.expired:
-            self._log.info("reaped", requeued=reaped.requeued, lost=reaped.lost, expired=reaped.expired)
+        if reaped.requeued or reaped.lost or reaped.overtime or reaped.expired:
+            self._log.info("reaped", **msgspec.structs.asdict(reaped))
         if not self._pool.board.closing:
             self._watchdog.look(self._ledger, children.values(), now_seconds)
             if self._watchdog.barks:

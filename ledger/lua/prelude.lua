@@ -15,6 +15,7 @@
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms, +inf without): first is most urgent
 -- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
+-- <ns>:overtime          zset    ids of jobs claimed alone by when nobody can be working on them in time any more (ms)
 -- <ns>:held              zset    '<owner> <id>' of running jobs, all with score 0, read by prefix
 -- <ns>:doorbell:<queue>  list    opaque items that wake a worker; how many there are promises nothing
 -- <ns>:rung              hash    queue -> when its doorbell was last rung by reap (ms)
@@ -82,6 +83,7 @@ local function detach(id)
   redis.call('ZREM', ns .. 'queue:' .. job[1], job[2])
   if job[3] then
     redis.call('ZREM', ns .. 'leases', id)
+    redis.call('ZREM', ns .. 'overtime', id)
     redis.call('ZREM', ns .. 'held', job[3] .. ' ' .. id)
     redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
   end
@@ -107,8 +109,8 @@ local function finish(id, state, field, body)
   redis.call('PUBLISH', ns .. 'news:' .. id, 'settled')
 end
 
-local function fail(id, state, code, message, details)
-  local failure = { code = code, message = message, retryable = false, details = details }
+local function fail(id, state, code, message, details, retryable)
+  local failure = { code = code, message = message, retryable = retryable or false, details = details }
   finish(id, state, 'failure', cjson.encode(failure))
 end
 

@@ -1,15 +1,26 @@
--- Put right what nobody else will: leases that ran out, deadlines that passed in the queue, doorbells that got lost.
+-- Put right what nobody else will: limits whose guard is gone, leases that ran out, deadlines that passed in the queue,
+-- doorbells that got lost.
 --
 -- Keys: all of the prelude's.
 -- arg(1) ring (ms): how long a queue may wait before its doorbell is rung again
 -- arg(2) '1' to judge leases; '0' while the pools may only just have found the server again and not yet renewed theirs
 -- arg(3..) queues
--- Answer {requeued, lost, expired, rung}
+-- Answer {requeued, lost, overtime, expired, rung}
 
 even_if_full()
-local requeued, lost, expired, rung = 0, 0, 0, 0
+local requeued, lost, overtime, expired, rung = 0, 0, 0, 0, 0
 
 local judged = arg(2) == '1' and 1000 or 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'overtime', '-inf', digits(now), 'LIMIT', 0, judged)) do
+  local limit = get(id, 'limit')
+  if limit then
+    fail(id, 'failed', 'time_limit_exceeded', 'the job ran longer than its limit of ' .. limit
+      .. ' s and its pool is gone: ask for less at once', { limit_seconds = tonumber(limit) }, true)
+    overtime = overtime + 1
+  else
+    redis.call('ZREM', ns .. 'overtime', id)
+  end
+end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(now), 'LIMIT', 0, judged)) do
   local state = lose(id)
   if state == 'queued' then
@@ -35,4 +46,4 @@ end
 -- An entry must not outlive the record it names: a follower that comes back too late is to be told so.
 redis.call('XTRIM', ns .. 'outcomes', 'MINID', digits(math.max(now - retention, 0)))
 redis.call('ZREMRANGEBYSCORE', ns .. 'dead', '-inf', digits(now - retention))
-return { requeued, lost, expired, rung }
+return { requeued, lost, overtime, expired, rung }

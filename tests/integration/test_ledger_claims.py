@@ -8,7 +8,7 @@ from msgspec.structs import replace as changed
 
 from ledger.book import Claim, Held, Ledger, LedgerSettings
 from ledger.failures import Failure, FailureCode
-from ledger.jobs import MAX_PAYLOAD_BYTES, CheckHealth, TrainEnsemble
+from ledger.jobs import MAX_PAYLOAD_BYTES, ROUTES, CheckHealth, Route, TrainEnsemble
 from ledger.outcomes import Progress, State
 from ledger.reports import HealthReport
 
@@ -194,6 +194,33 @@ def test_a_renewed_lease_does_not_run_out(ledger: Ledger, hasty: Ledger, until: 
     until(lambda: ledger.server_time() > claim.claimed_at.timestamp() + 0.05)
     assert ledger.reap().requeued == 0
     assert held.lease_until - claim.claimed_at > timedelta(seconds=9)
+
+
+def test_a_job_over_its_limit_whose_pool_is_gone_ends_typed_before_its_lease_does(
+    ledger: Ledger, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.1))
+    job_id = submit(ledger)
+    claim_one(ledger)
+    (held,) = ledger.held_by(OWNER)
+    until(lambda: ledger.reap().overtime)
+    outcome = ledger.outcome(job_id)
+    assert outcome is not None
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.attempt) == (FailureCode.TIME_LIMIT_EXCEEDED, 1)
+    assert outcome.settled_at - held.claimed_at < timedelta(seconds=2.1)
+    assert outcome.settled_at < held.lease_until
+
+
+def test_the_limit_of_a_job_in_company_is_its_guard_s_alone(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
+) -> None:
+    monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.1))
+    for name in ("a", "b"):
+        submit(ledger, name)
+    first, _ = ledger.claim("predict", OWNER, 2)
+    until(lambda: ledger.server_time() > first.claimed_at.timestamp() + 1.8)
+    assert ledger.reap().overtime == 0
 
 
 def test_leases_that_ran_out_in_an_outage_are_spared_until_their_owners_had_time_to_renew(

@@ -45,6 +45,7 @@ def test_a_ready_matrix_is_read_in_order_of_date(tmp_path: Path) -> None:
         ({"won": [1, 1, 1]}, "holds only 1: both outcomes are needed"),
         ({"won": [1, 2, 0]}, "must hold 0 and 1 only, not 2"),
         ({"day": ["2020-01-01", "soon", "2020-01-01"]}, "day is not a date in row 2"),
+        ({"day": [20200201, 20200101, 20200101]}, "holds plain numbers such as 20200201"),
         ({"o1": [0.5, 2.0, 2.0]}, "'o1' must hold decimal odds above 1"),
         ({"o2": [2.5, "even", 1.8]}, "'o2' must hold decimal odds above 1, or nothing; row 1 has even"),
         ({"night": ["b", None, "a"]}, "night is empty in row 2"),
