@@ -7,13 +7,17 @@ from typing import Any
 import click
 
 from ledger.failures import JobFailed, JobRefused
+from producer.commands.backtest import backtest
 from producer.commands.cards import enqueue
+from producer.commands.dead import dead
 from producer.commands.demo import demo
 from producer.commands.jobs import cancel, follow, result, status
 from producer.commands.models import health, models
+from producer.commands.predict import predict
 from producer.commands.service import up, worker
 from producer.commands.train import train
 from producer.exits import EXPECTED_ERRORS, MEANINGS, ExitCode, code_of, document_of, next_step
+from producer.local import HERE
 from producer.screen import Screen
 
 # The backspace keeps click from filling the lines that follow it.
@@ -48,7 +52,8 @@ class Cornerman(click.Group):
             if screen.as_json:
                 screen.answer(document_of(error))
             screen.remark(f"cornerman: {error}")
-            if isinstance(error, JobRefused | JobFailed) and (hint := next_step(error.failure)):
+            stored = isinstance(error, JobFailed) and error.job_id != HERE
+            if isinstance(error, JobRefused | JobFailed) and (hint := next_step(error.failure, stored=stored)):
                 screen.remark(hint)
             ctx.exit(code_of(error))
         except KeyboardInterrupt:
@@ -62,7 +67,22 @@ def main() -> None:
     """Enter the command line."""
 
 
-for command in (demo, up, worker, train, enqueue, result, follow, cancel, status, health, models):
+for command in (
+    demo,
+    up,
+    worker,
+    train,
+    backtest,
+    predict,
+    enqueue,
+    result,
+    follow,
+    cancel,
+    status,
+    health,
+    models,
+    dead,
+):
     main.add_command(command)
 
 

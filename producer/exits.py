@@ -16,6 +16,7 @@ from ledger.failures import (
     UnknownJob,
     WaitTimeout,
 )
+from producer.identity import StoredFailure
 
 
 class ExitCode(IntEnum):
@@ -42,12 +43,14 @@ MEANINGS = {
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 
+REPLAY_DEADLINE = "2030-01-01T00:00:00Z"
 HINTS = {
     FailureCode.MODEL_NOT_FOUND: "See what there is: cornerman models. Train one: cornerman train FOLDER",
     FailureCode.MODEL_CORRUPT: "Train it again: the files of the model are not what was written.",
-    FailureCode.EXPIRED: "To replay an old feed, give a later moment: --deadline 2030-01-01T00:00:00Z",
+    FailureCode.EXPIRED: f"To replay an old feed, give a later moment: --deadline {REPLAY_DEADLINE}",
     FailureCode.WORKER_LOST: "See the log of the pool; too little memory is the usual reason.",
 }
+AGAIN = "The outcome stays as it is until its retention is over; enqueue and train ask anew with --again."
 
 
 class NotInstalledError(Exception):
@@ -76,11 +79,19 @@ def code_of(error: Exception) -> ExitCode:
 
 def document_of(error: Exception) -> dict[str, object]:
     """Return what `--json` prints of an error: the typed failure, or the exit code's name and the message."""
+    if isinstance(error, StoredFailure):
+        return {"receipt": msgspec.to_builtins(error.receipt), "failure": msgspec.to_builtins(error.failure)}
     if isinstance(error, JobRefused | JobFailed):
         return {"failure": msgspec.to_builtins(error.failure)}
     return {"failure": {"code": code_of(error).name.lower(), "message": str(error)}}
 
 
-def next_step(failure: Failure) -> str | None:
-    """Return what to do about a failure, where its message alone does not say it."""
-    return HINTS.get(failure.code)
+def next_step(failure: Failure, *, stored: bool) -> str | None:
+    """Return what to do about a failure, where its message alone does not say it.
+
+    `stored` says that it is a job's outcome, which the same command would only show again.
+    """
+    hint = HINTS.get(failure.code)
+    if stored and (failure.retryable or failure.code is FailureCode.CANCELLED):
+        return AGAIN if hint is None else f"{hint}\n{AGAIN}"
+    return hint

@@ -12,8 +12,7 @@ import unicodedata
 from datetime import UTC, datetime
 from enum import StrEnum
 
-PRICE_MAX = 1001.0
-NAME_LENGTH_MAX = 120
+from ledger.jobs import MAX_NAME_CHARACTERS, MAX_PRICE, MIN_AMERICAN
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
@@ -45,8 +44,8 @@ def read_name(value: object) -> str:
     if not isinstance(value, str):
         raise Unreadable(f"expected a name, found {show(value)}")
     name = value.strip()
-    if not 0 < len(name) <= NAME_LENGTH_MAX or not name_key(name):
-        raise Unreadable(f"expected a name of 1 to {NAME_LENGTH_MAX} characters, found {show(value)}")
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS or not name_key(name):
+        raise Unreadable(f"expected a name of 1 to {MAX_NAME_CHARACTERS} characters, found {show(value)}")
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise Unreadable(f"{show(value)} is not valid Unicode")
     return name
@@ -78,11 +77,11 @@ def decimal_price(price: object, price_format: PriceFormat) -> float:
     if not math.isfinite(number):
         raise Unreadable(f"{show(price)} is not a finite price")
     if price_format is PriceFormat.AMERICAN:
-        if abs(number) < 100:
-            raise Unreadable(f"{show(price)} is no American price, these begin at 100; is the feed decimal?")
+        if abs(number) < MIN_AMERICAN:
+            raise Unreadable(f"{show(price)} is no American price, these begin at {MIN_AMERICAN}; is the feed decimal?")
         number = 1 + (number / 100 if number > 0 else 100 / -number)
     elif number < 1:
         raise Unreadable(f"{show(price)} is no decimal price, these begin at 1; is the feed American?")
-    if not 1 < number <= PRICE_MAX:
-        raise Unreadable(f"{show(price)} is outside the prices above 1 and up to {PRICE_MAX:g} (decimal)")
+    if not 1 < number <= MAX_PRICE:
+        raise Unreadable(f"{show(price)} is outside the prices above 1 and up to {MAX_PRICE:g} (decimal)")
     return number

@@ -69,7 +69,7 @@ class Pool:
             env=self.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
 
     def tend(self) -> str | None:
@@ -125,7 +125,7 @@ def stop_all(pools: Sequence[Pool], within_seconds: float = STOP_SECONDS) -> Non
         pool.stop(end - time.monotonic())
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """In the child, where there is Linux: have the kernel send a SIGTERM when the parent dies, however it dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

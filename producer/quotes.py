@@ -10,11 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.jobs import Quote
+from ledger.jobs import MAX_OVERROUND, MIN_OVERROUND, Quote
 from producer.notation import PriceFormat, Unreadable, decimal_price, name_key, read_moment, read_name, show
 
 HEAD_TO_HEAD = "h2h"
-OVERROUND_MIN, OVERROUND_MAX = 0.98, 1.20
 
 
 def read_quotes(
@@ -59,8 +58,8 @@ def _read_quote(
 ) -> Quote:
     prices = _prices_by_name(market.get("outcomes"), names, price_format)
     overround = math.fsum(1 / price for price in prices.values())
-    if not OVERROUND_MIN <= overround <= OVERROUND_MAX:
-        raise Unreadable(f"the overround is {overround:.3f}, outside {OVERROUND_MIN} to {OVERROUND_MAX:.2f}")
+    if not MIN_OVERROUND <= overround <= MAX_OVERROUND:
+        raise Unreadable(f"the overround is {overround:.3f}, outside {MIN_OVERROUND:.2f} to {MAX_OVERROUND:.2f}")
     read_at = market.get("last_update") or bookmaker.get("last_update")
     try:
         return Quote(bookmaker=label, prices=prices, as_of=None if read_at is None else read_moment(read_at))

@@ -23,6 +23,16 @@ def data_folder() -> Path:
     return Path(os.environ.get(DATA_VARIABLE) or DEFAULT_DATA).resolve()
 
 
+def make_data_folder() -> Path:
+    """Return the data folder, which is there from now on. Raises JobRefused where it cannot be made."""
+    folder = data_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refuse(f"the folder of {DATA_VARIABLE} cannot be made: {error.strerror}: {folder}") from error
+    return folder
+
+
 def ledger_settings() -> LedgerSettings:
     """Read the environment; without a server in it, fill in the one that `cornerman up` runs on this machine.
 

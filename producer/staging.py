@@ -11,6 +11,7 @@ import gzip
 import json
 import subprocess
 import sys
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -128,17 +129,20 @@ def _rows(folder: Path, table: str, columns: tuple[str, ...]) -> Iterator[dict[s
     if path.suffix == ".parquet":
         raise refuse(f"{path}: the demonstration reads CSV; a training job reads Parquet too: cornerman train {folder}")
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
-            raise refuse(f"{path} lacks {', '.join(missing)}")
-        yield from reader
+    try:
+        with opener(path, "rt", encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+                raise refuse(f"{path} lacks {', '.join(missing)}")
+            yield from reader
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise refuse(f"{path} cannot be read as CSV in UTF-8: {error}") from error
 
 
 def _event(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
     sides = [(names.get(row[f"{corner}_id"], row[f"{corner}_id"]), row[f"{corner}_decimal_odds"]) for corner in CORNERS]
     # In order of name: a feed does not tell the corners, and red would give the favourite away.
-    outcomes = [{"name": name, "price": float(price)} for name, price in sorted(sides)]
+    outcomes = [{"name": name, "price": _number(price)} for name, price in sorted(sides)]
     return {
         "id": row["fight_id"],
         "sport_key": "mma_mixed_martial_arts",
@@ -147,6 +151,13 @@ def _event(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
         "away_team": outcomes[1]["name"],
         "bookmakers": [{"key": "closing", "markets": [{"key": "h2h", "outcomes": outcomes}]}],
     }
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise refuse(f"the fights table has the closing price {text[:40]!r}, which is no number") from error
 
 
 def _result(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, float | str]:

@@ -16,8 +16,9 @@ from ledger.jobs import MAX_PAYLOAD_BYTES, PredictCard, kind_of
 from ledger.outcomes import Outcome, Receipt
 from ledger.wire import decode_job, refuse
 from producer.client import Client
-from producer.exits import HINTS, ExitCode
+from producer.exits import ExitCode, next_step
 from producer.feed import MAX_FEED_BYTES, read_cards
+from producer.identity import identity_options, key_of, said_of, stored_outcome
 from producer.notation import PriceFormat
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import connect
@@ -65,6 +66,7 @@ class Entry:
 @click.option("--debutant", "debutants", multiple=True, metavar="NAME", help="One without a record. Repeatable.")
 @click.option("--model", metavar="NAME", help="Alias or digest. Default: champion.")
 @click.option("--card", type=click.File("rb"), metavar="CARD.json", help="A card as a job's JSON, not a feed.")
+@identity_options
 @click.option("--durable", is_flag=True, help="Return only when the server has the job on disk.")
 @click.option("--correlation-id", metavar="ID", help="Comes back in the outcome.")
 @click.option("--wait", is_flag=True, help="Wait for the answers and show them.")
@@ -72,7 +74,15 @@ class Entry:
 @json_option
 @pass_screen
 def enqueue(
-    screen: Screen, /, feed: BinaryIO | None, card: BinaryIO | None, wait: bool, timeout: float, **options: Any
+    screen: Screen,
+    /,
+    feed: BinaryIO | None,
+    card: BinaryIO | None,
+    key: str | None,
+    again: bool,
+    wait: bool,
+    timeout: float,
+    **options: Any,
 ) -> None:
     """Enqueue a feed's cards, or one card.
 
@@ -80,18 +90,26 @@ def enqueue(
 
     The events that share a commence time are one card. A fault in a quote turns that quote away; a fault in
     an event refuses the whole feed. A card whose time has passed is refused alone.
+
+    The same card is the same job: asked twice, it is answered once, also by a failure. --again asks anew.
     """
+    key_of(key, again)
     submission = {name: options.pop(name) for name in ("durable", "correlation_id")}
     reading = {name: value for name, value in options.items() if value}
     cards = _cards(feed, card, reading)
+    if key is not None and len(cards) > 1:
+        raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
     with connect() as client:
-        entries = [_submit(client, job, submission) for job in cards]
+        entries = [_submit(client, job, {"key": key_of(key, again), **submission}) for job in cards]
+        for entry in entries:
+            if entry.receipt and (said := said_of(entry.receipt, stored_outcome(client, entry.receipt))):
+                screen.remark(f"{entry.card_id}: {said}")
         if wait:
             _collect(client, screen, entries, timeout)
     screen.answer({"cards": entries}, *_tables(entries, waited=wait))
-    for failure in dict.fromkeys(entry.failure.code for entry in entries if entry.failure):
-        if failure in HINTS:
-            screen.remark(HINTS[failure])
+    hints = [next_step(entry.failure, stored=entry.outcome is not None) for entry in entries if entry.failure]
+    for hint in filter(None, dict.fromkeys(hints)):
+        screen.remark(hint)
     if not cards:
         screen.remark("The feed holds no events; nothing was enqueued.")
     if said := _turned_away(cards):

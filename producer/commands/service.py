@@ -19,7 +19,15 @@ from ledger.failures import LedgerUnavailable
 from ledger.wire import refuse
 from producer.pools import POOLS, Pool, pool_command, require, stop_all
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import DATA_VARIABLE, URL_VARIABLE, child_environment, connect, data_folder, ledger_settings
+from producer.settings import (
+    DATA_VARIABLE,
+    URL_VARIABLE,
+    child_environment,
+    connect,
+    data_folder,
+    ledger_settings,
+    make_data_folder,
+)
 
 LOOK_SECONDS = 0.2
 
@@ -55,8 +63,7 @@ def up(screen: Screen, predict: int | None, train: int | None, until_stdin_close
     started. A pool that exits is started again.
     """
     commands = {name: pool_command(name, count) for name, count in zip(POOLS, (predict, train), strict=True)}
-    folder = data_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_data_folder()
     with StopSignal() as stop, _server(screen, folder) as url:
         environment = child_environment(url, folder)
         pools = [Pool(name, command, environment) for name, command in commands.items()]

@@ -1,4 +1,4 @@
-"""The command `train`: enqueue a training job."""
+"""The command `train`: enqueue a training job, or train here."""
 
 from __future__ import annotations
 
@@ -8,94 +8,95 @@ from typing import Any
 
 import click
 
-from ledger.datafiles import folder_digest
-from ledger.jobs import MatrixColumns, MemberWeights, TrainEnsemble
-from ledger.wire import refuse
-from producer.client import report_of
+from ledger.jobs import TrainEnsemble
+from ledger.local import TrainHere
+from ledger.outcomes import Outcome, Receipt
+from producer.client import Client, report_of
+from producer.commands.plans import plan_fields, plan_options
+from producer.identity import StoredFailure, identity_options, key_of, said_of, stored_outcome
+from producer.local import train_here
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import connect
 from producer.tables import report_tables
 from producer.watch import watch
 
-COUNT = click.IntRange(min=0)
-
-
-class Weights(click.ParamType[MemberWeights]):
-    """The members' shares, as three numbers."""
-
-    name = "weights"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MemberWeights:
-        """Read `forest,xgboost,network`."""
-        if isinstance(value, MemberWeights):
-            return value
-        try:
-            forest, xgboost, network = map(float, value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not three numbers like 0.40,0.35,0.25", param, ctx)
-        return MemberWeights(random_forest=forest, xgboost=xgboost, neural_network=network)
-
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="A ready feature matrix instead.")
-@click.option("--label", default="won", show_default=True, metavar="COLUMN", help="Matrix: 1 where red won, else 0.")
-@click.option("--event", default="event", show_default=True, metavar="COLUMN", help="Matrix: the event.")
-@click.option("--date", default="date", show_default=True, metavar="COLUMN", help="Matrix: the day.")
-@click.option("--red-odds", metavar="COLUMN", help="Matrix: red's decimal closing price.")
-@click.option("--blue-odds", metavar="COLUMN", help="Matrix: blue's decimal closing price.")
+@plan_options
 @click.option("--cutoff", type=click.DateTime(["%Y-%m-%d"]), help="Fights on or after this day are not seen.")
-@click.option("--alias", default="champion", show_default=True, help="Name of the model when it is done.")
-@click.option("--seed", type=COUNT, default=0, show_default=True)
-@click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; together 1.")
-@click.option("--bootstrap-samples", type=COUNT, help="Refits of the ensemble, for the sampling interval.")
-@click.option("--fits", type=COUNT, help="Networks and forests averaged in the point prediction.")
-@click.option("--folds", type=COUNT, help="Folds of the out-of-fold calibration.")
-@click.option("--forest-trees", type=COUNT)
-@click.option("--replica-forest-trees", type=COUNT)
-@click.option("--max-training-time", "max_training_time_seconds", type=float, metavar="SECONDS")
-@click.option("--max-memory-mb", type=float)
+@click.option("--alias", help="Name of the model when it is done; default: champion.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="MODEL", help="Train here and write this folder.")
+@identity_options
 @click.option("--wait", is_flag=True, help="Show the progress and the report.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait; default: no end.")
 @json_option
 @pass_screen
 def train(
-    screen: Screen, /, folder: Path | None, matrix: Path | None, wait: bool, timeout: float | None, **options: Any
+    screen: Screen,
+    /,
+    folder: Path | None,
+    matrix: Path | None,
+    out: Path | None,
+    key: str | None,
+    again: bool,
+    wait: bool,
+    timeout: float | None,
+    **options: Any,
 ) -> None:
     """Train an ensemble.
 
     On a fight log (FOLDER) or on a ready feature matrix (--matrix).
     FOLDER holds the tables fights, stat_lines and fighters as .csv, .csv.gz or .parquet. The training pool
     reads the files at the same path; it refuses the job if they are not the same to the byte.
+
+    The same training is the same job: asked twice, it is done once. --again does it anew, and moves the alias.
+
+    With --out no server is needed: this machine trains, and MODEL becomes the model's folder, in place of a
+    model that was there. Ask it: cornerman predict --model MODEL --matrix FILE
     """
     if (folder is None) == (matrix is None):
         raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
+    if out is not None and (again or any(value is not None for value in (options["alias"], timeout, key))):
+        raise click.UsageError("With --out there is no job: leave out --alias, --key, --again and --timeout.")
+    name = key_of(key, again)
     job = _training_job((folder or matrix or Path()).absolute(), matrix is not None, options)
+    if out is not None:
+        _train_here(screen, job, out.absolute())
+        return
     with connect() as client:
-        receipt = client.enqueue(job)
+        receipt = client.enqueue(job, key=name)
+        stored = _stored(client, screen, job, receipt)
         if not wait:
-            screen.answer(receipt, f"Enqueued as {receipt.job_id}. See it: cornerman result {receipt.job_id}")
+            done = "Enqueued" if receipt.created else "Already there"
+            screen.answer(receipt, f"{done}: {receipt.job_id}. See it: cornerman result {receipt.job_id}")
             return
-        outcome = watch(client, screen, receipt.job_id, timeout)
-    report = report_of(outcome)
-    screen.answer(outcome, *report_tables(report))
+        if stored is not None and stored.failure is not None:
+            raise StoredFailure(receipt, stored)
+        outcome = stored or watch(client, screen, receipt.job_id, timeout)
+    tables = report_tables(report_of(outcome))
+    if stored is not None:
+        tables[0].title = f"Trained before, at {stored.settled_at:%Y-%m-%d %H:%M:%S} UTC"
+    screen.answer({"receipt": receipt, "outcome": outcome}, *tables)
+
+
+def _stored(client: Client, screen: Screen, job: TrainEnsemble, receipt: Receipt) -> Outcome | None:
+    """Return the outcome of the same training before, and say that this one is none."""
+    stored = stored_outcome(client, receipt)
+    if said := said_of(receipt, stored):
+        screen.remark(said)
+    if stored is not None:
+        standing = client.ledger.resolve_alias(job.alias) if job.alias else None
+        alias = f"moved no alias: {job.alias} is {standing[:12]}" if standing else "moved no alias"
+        screen.remark(f"This call trained nothing and {alias}.")
+    return stored
+
+
+def _train_here(screen: Screen, job: TrainEnsemble, out: Path) -> None:
+    report = train_here(TrainHere(job=job, out=str(out)), screen)
+    screen.answer({"out": str(out), "report": report}, *report_tables(report), f"Written to {out}")
 
 
 def _training_job(path: Path, is_matrix: bool, options: dict[str, Any]) -> TrainEnsemble:
-    """Build the job from what was given; what was not given keeps the job's own default."""
-    names = {name: options.pop(name) for name in ("label", "event", "date", "red_odds", "blue_odds")}
-    given = {name: value for name, value in options.items() if value is not None}
-    cutoff: datetime | None = given.pop("cutoff", None)
-    weights = {"model_weights": given.pop("weights")} if "weights" in given else {}
-    try:
-        digest = folder_digest(path)
-    except OSError as error:
-        raise refuse(str(error)) from error
-    return TrainEnsemble(
-        data=str(path),
-        data_digest=digest,
-        matrix=MatrixColumns(**names) if is_matrix else None,
-        cutoff=cutoff.date() if cutoff else None,
-        **weights,
-        **given,
-    )
+    cutoff: datetime | None = options.pop("cutoff")
+    return TrainEnsemble(cutoff=cutoff.date() if cutoff else None, **plan_fields(path, is_matrix, options))

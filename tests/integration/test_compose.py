@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PARENT_MB = 256  # what a pool's own process has, with a good margin
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="needs docker-compose to read the file")
@@ -25,6 +27,23 @@ def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
         assert "condition: service_healthy" in services[pool]
         assert f"- {pool}" in services[pool]
     assert "restart: no" in services["producer"].translate(str.maketrans("", "", "'\""))
+
+
+@pytest.mark.parametrize("pool", ["predict", "train"])
+def test_a_pool_fits_into_its_container(pool: str) -> None:
+    """Otherwise the kernel kills a child that needs too much, where its own limit makes that a typed failure."""
+    lines = (ROOT / "docker-compose.yml").read_text().splitlines()
+    service = _sections("\n".join(filter(None, lines)))[pool]
+    children, limit_mb, container_gb = (
+        int(_the(pattern, service))
+        for pattern in (r'"--concurrency", "(\d+)"', r"CORNERMAN_MEMORY_LIMIT_MB: (\d+)", r"mem_limit: (\d+)g")
+    )
+    assert children * limit_mb + PARENT_MB <= container_gb * 1024
+
+
+def _the(pattern: str, text: str) -> str:
+    [found] = re.findall(pattern, text)
+    return str(found)
 
 
 def test_the_image_does_not_run_as_root() -> None:

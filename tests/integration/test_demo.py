@@ -59,8 +59,9 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
             process.kill()
 
 
+@pytest.mark.parametrize("time", ["first", "second"])
 def test_the_demo_answers_two_cards_and_shows_two_kinds_of_failure(
-    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str]
+    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], time: str
 ) -> None:
     process = start("--json", "--seed", "7")
     output, remarks = process.communicate(timeout=300)

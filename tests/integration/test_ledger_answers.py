@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ledger.answers import UnreadableOutcome
 from ledger.book import Claim, Ledger, LedgerSettings
 from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, UnknownJob, WaitTimeout
 from ledger.jobs import CheckHealth
@@ -204,6 +205,39 @@ def test_follow_shows_failures_of_every_kind(ledger: Ledger) -> None:
     ledger.cancel(submit(ledger, "cancelled"))
     states = [outcome.state for _, outcome in ledger.follow("0", idle_seconds=0.01)]
     assert states == [State.FAILED, State.CANCELLED]
+
+
+@pytest.mark.parametrize(
+    ("field", "content", "said"),
+    [
+        ("failure", b'{"code": "moon_phase", "message": "m"}', "moon_phase"),
+        ("failure", b'{"code"', "truncated"),
+        ("state", b"postponed", "postponed"),
+        ("report", b'{"kind": "horoscope"}', "horoscope"),
+    ],
+)
+def test_follow_goes_on_after_an_outcome_of_a_newer_version(
+    ledger: Ledger, field: str, content: bytes, said: str
+) -> None:
+    for name in ("before", "newer", "after"):
+        finish(ledger, name)
+    ledger._call("HSET", f"{ledger.settings.namespace}:job:newer", field, content)
+    news = ledger.follow("0", idle_seconds=0.01)
+    assert next(news)[1].job_id == "before"
+    with pytest.raises(UnreadableOutcome, match=f"job newer .*{said}") as caught:
+        next(news)
+    place = caught.value.place
+    assert place is not None
+    assert place in str(caught.value)
+    assert [outcome.job_id for _, outcome in ledger.follow(place, idle_seconds=0.01)] == ["after"]
+    with pytest.raises(LedgerError, match="job newer"):
+        ledger.wait("newer", 0)
+
+
+@pytest.mark.parametrize("place", ["nonsense", "-", "+", "(1-1", "1-1-1", "99999999999999999999-0", ""])
+def test_follow_refuses_what_is_no_place(ledger: Ledger, place: str) -> None:
+    with pytest.raises(JobRefused, match="no place in the stream"):
+        ledger.follow(place)
 
 
 def test_follow_says_when_it_came_back_too_late(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:

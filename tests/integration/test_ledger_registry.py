@@ -3,7 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import pytest
+
 from ledger.book import Ledger, LedgerSettings
+from ledger.failures import JobRefused
 from ledger.jobs import CheckHealth, TrainEnsemble
 
 
@@ -20,6 +23,14 @@ def test_models_and_their_aliases(ledger: Ledger) -> None:
     ]
     ledger.set_alias("champion", "bb")
     assert ledger.resolve_alias("champion") == "bb"
+
+
+@pytest.mark.parametrize("name", ["a" * 64, "0123456789abcdefABCDEF".ljust(64, "0")])
+def test_no_alias_takes_the_place_of_a_digest(ledger: Ledger, name: str) -> None:
+    with pytest.raises(JobRefused, match="shape of a model's digest"):
+        ledger.set_alias(name, "b" * 64)
+    assert ledger.resolve_alias(name) is None
+    ledger.set_alias(name[:63], "b" * 64)
 
 
 def test_pools_are_listed_while_they_announce_themselves(ledger: Ledger, until: Callable[..., None]) -> None:

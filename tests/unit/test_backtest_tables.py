@@ -31,12 +31,12 @@ def test_nothing_is_cut_off(shown: str) -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        "120 scored of 120 fights, 12 events, 1 models",
+        "120 scored of 120 fights, 12 events, 1 model",
         "return of betting both sides of everything: -5.00%",
         "22 were tried",
         "ridge regression (yardstick)",
         "taken as unknown",
-        "120 on 120 fights",
+        "240 on 120 fights",
     ],
 )
 def test_what_must_be_said_is_said(shown: str, said: str) -> None:

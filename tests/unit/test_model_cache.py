@@ -42,6 +42,11 @@ def test_a_name_that_moved_on_is_followed_at_once(shelf: Shelf) -> None:
     assert shelf.cache.get("champion").digest == B
 
 
+def test_an_alias_in_the_shape_of_a_digest_does_not_stand_in_for_it(shelf: Shelf) -> None:
+    shelf.aliases[A] = B
+    assert shelf.cache.get(A) == (A, "model a")
+
+
 def test_the_least_recently_used_gives_way(shelf: Shelf) -> None:
     for name in (A, B, A, C, A, B):
         shelf.cache.get(name)

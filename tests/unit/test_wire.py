@@ -95,6 +95,14 @@ def test_weights_that_sum_to_one_but_for_rounding_are_taken() -> None:
     wire.check_job(TrainEnsemble(data="d", model_weights=weights))
 
 
+@pytest.mark.parametrize("alias", ["a" * 64, "A" * 64])
+def test_an_alias_that_could_be_taken_for_a_digest_is_refused(alias: str) -> None:
+    payload = json.dumps({"kind": "train_ensemble", "data": "d", "alias": alias}).encode()
+    assert "shape of a model's digest" in refusal(payload).message
+    wire.check_job(TrainEnsemble(data="d", alias=alias[:63]))
+    wire.check_job(TrainEnsemble(data="d", alias=None))
+
+
 @pytest.mark.parametrize("version", [0, 2, 10**30])
 def test_another_schema_version_is_refused_before_anything_else(version: int) -> None:
     failure = refusal(json.dumps({"kind": "of_tomorrow", "schema_version": version, "fights": 7}).encode())

@@ -1,0 +1,113 @@
+"""The command `backtest`: have past fights forecast by models that had not seen them, and see what it was worth."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ledger.failures import Failure, FailureCode, JobFailed
+from ledger.jobs import Backtest
+from ledger.local import BacktestHere
+from ledger.outcomes import Outcome
+from ledger.reports import Report
+from producer.client import report_of
+from producer.commands.plans import plan_fields, plan_options
+from producer.local import HERE, backtest_here
+from producer.pools import require
+from producer.screen import Screen, json_option, pass_screen
+from producer.settings import connect
+from producer.tables import report_tables
+from producer.watch import watch
+
+
+class Day(click.ParamType[date]):
+    """A day, or a year, which means its first or its last day."""
+
+    name = "day"
+
+    def __init__(self, month: int, day: int) -> None:
+        self._of_year = (month, day)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Read `2016` or `2016-07-01`."""
+        try:
+            return date(int(value), *self._of_year) if len(value) == len("2016") else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a year like 2016 nor a day like 2016-07-01", param, ctx)
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--from", "first_day", type=Day(1, 1), metavar="YEAR", help="Or a day. Default: the median fight's year.")
+@click.option("--to", "last_day", type=Day(12, 31), metavar="YEAR", help="Or a day. Default: the last fight's.")
+@click.option("--refit-months", type=click.IntRange(min=1), help="How long a model serves; default: 12.")
+@plan_options
+@click.option("--local", is_flag=True, help="Run on this machine, without a server.")
+@click.option("--records", type=click.Path(path_type=Path), metavar="FILE", help="With --local: every fight, as CSV.")
+@click.option("--plots", type=click.Path(path_type=Path), metavar="FOLDER", help="Draw the report, as PNG and SVG.")
+@click.option("--wait", is_flag=True, help="Show the progress and the report; --plots waits anyway.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait; default: no end.")
+@json_option
+@pass_screen
+def backtest(
+    screen: Screen,
+    /,
+    folder: Path | None,
+    matrix: Path | None,
+    local: bool,
+    records: Path | None,
+    plots: Path | None,
+    wait: bool,
+    timeout: float | None,
+    **options: Any,
+) -> None:
+    """Forecast the past and score it.
+
+    On a fight log (FOLDER) or on a ready feature matrix (--matrix). Each model learns from the fights before a
+    day and answers those of the months that follow. The report says how good the forecasts were beside the
+    market, how often its closing odds lay inside the intervals, and what rules for betting would have brought.
+
+    The training pool runs it, or with --local this machine. It takes minutes for each year.
+    """
+    if (folder is None) == (matrix is None):
+        raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
+    if records is not None and not local:
+        raise click.UsageError("--records is written by this machine: add --local.")
+    if local and timeout is not None:
+        raise click.UsageError("With --local there is no job: leave out --timeout.")
+    if plots is not None:
+        require("engine", "matplotlib", "engine")
+    path = (folder or matrix or Path()).absolute()
+    job = Backtest(**plan_fields(path, matrix is not None, options))
+    answer: Outcome | Report
+    report: Report
+    if local:
+        kept = None if records is None else str(records.absolute())
+        report = answer = backtest_here(BacktestHere(job=job, records=kept), screen)
+    else:
+        with connect() as client:
+            receipt = client.enqueue(job)
+            if not wait and plots is None:
+                screen.answer(receipt, f"Enqueued as {receipt.job_id}. See it: cornerman result {receipt.job_id}")
+                return
+            answer = watch(client, screen, receipt.job_id, timeout)
+        report = report_of(answer)
+    screen.answer(answer, *report_tables(report))
+    if plots is not None:
+        _draw(msgspec.json.encode(report), plots, screen)
+
+
+def _draw(report: bytes, folder: Path, screen: Screen) -> None:
+    """Draw in a process of its own: nothing heavy is loaded here."""
+    command = [sys.executable, "-m", "engine.plots", "--out", str(folder)]
+    run = subprocess.run(command, input=report, capture_output=True, check=False)
+    if run.returncode:
+        message = f"the plots could not be drawn: {run.stderr.decode(errors='replace').strip()[-500:]}"
+        raise JobFailed(HERE, Failure(code=FailureCode.INTERNAL, message=message))
+    screen.remark(f"Drawn in {folder}")

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ledger.failures import FailureCode, JobFailed
+from ledger.local import PredictMatrix, RowAnswer
+from producer.local import predict_matrix
+from producer.screen import Screen
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "exit 9",
+        "read request; exit 9",
+        'read request; echo \'{"progress":{"stage":"x","done":1,"total":2}}\'; kill -9 $$',
+    ],
+)
+def test_a_child_that_breaks_off_is_a_typed_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str
+) -> None:
+    child = tmp_path / "child"
+    child.write_text(f"#!/bin/sh\n{script}\n")
+    child.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(child))
+    rows: list[RowAnswer] = []
+    with pytest.raises(JobFailed, match="the process broke off") as error:
+        predict_matrix(PredictMatrix(model="m", matrix="f"), Screen(), rows.append)
+    assert error.value.failure.code is FailureCode.WORKER_LOST
+    assert rows == []

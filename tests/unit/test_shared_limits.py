@@ -1,0 +1,28 @@
+"""Limits that both sides of the queue keep, which cannot import each other."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine import market
+from engine.errors import ValidationError
+from engine.odds import american_to_decimal
+from ledger import jobs
+from producer.notation import PriceFormat, Unreadable, decimal_price
+
+
+def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
+    assert (market.MIN_OVERROUND, market.MAX_OVERROUND) == (jobs.MIN_OVERROUND, jobs.MAX_OVERROUND)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_american_prices_begin_at_the_same_number_everywhere(sign: float) -> None:
+    least = sign * jobs.MIN_AMERICAN
+    assert decimal_price(least, PriceFormat.AMERICAN) == american_to_decimal(least) == 2.0
+    below = math.nextafter(least, 0.0)
+    with pytest.raises(Unreadable):
+        decimal_price(below, PriceFormat.AMERICAN)
+    with pytest.raises(ValidationError):
+        american_to_decimal(below)
