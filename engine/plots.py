@@ -33,6 +33,7 @@ NAMES = {
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 PALETTE = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9")
 DPI = 110
+SHOWN_BETS = 20
 SIZE_INCHES = (6.4, 4.2)
 
 Report = Mapping[str, Any]
@@ -61,7 +62,7 @@ def reliability(axes: Axes, report: Report) -> bool:
     axes.set(xlim=(0.49, 1.0), ylim=(0.35, 1.02))  # the arms of a bin with a handful of fights may leave the frame
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper left", frameon=False)
     return bool(scores)
 
 
@@ -114,8 +115,9 @@ def against_the_market(axes: Axes, report: Report) -> bool:
 
 
 def bankroll(axes: Axes, report: Report) -> bool:
-    """Profit in units of every rule that ever bet at closing prices."""
-    rules = [rule for rule in report["rules"] if rule["prices"] == "closing" and rule["bets"] and rule["forecast"]]
+    """Profit in units of the rules at closing prices; those with a handful of bets would only hide the others."""
+    tried = [rule for rule in report["rules"] if rule["prices"] == "closing" and rule["forecast"]]
+    rules = [rule for rule in tried if rule["bets"] >= SHOWN_BETS]
     if not rules:
         return False
     months = report["months"]
@@ -133,7 +135,8 @@ def bankroll(axes: Axes, report: Report) -> bool:
     starts = [place for place, month in enumerate(months) if place == 0 or month.endswith("-01")]
     axes.set_xticks(starts, [months[place][:4] if months[place].endswith("-01") else "" for place in starts])
     axes.axhline(0.0, color=GREY, linewidth=1)
-    axes.set(ylabel="profit in units, one unit a bet", title=f"Bankroll at closing prices, {len(rules)} rules")
+    axes.set(ylabel="profit in units, one unit a bet")
+    axes.set_title(f"Bankroll at closing prices: {len(rules)} of {len(tried)} rules, with {SHOWN_BETS} bets or more")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False, ncols=2, fontsize=7.5)
     return True
 

@@ -20,12 +20,14 @@ from engine.member import Floats
 
 CONFIDENCE = 0.95
 """Level of every interval around a score."""
+MIN_EVENTS = 10
+"""A sandwich of fewer events is no interval: it comes out too narrow, or wider than the scale."""
 RELIABILITY_EDGES = tuple(0.5 + 0.05 * step for step in range(11))
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A score and its interval at `CONFIDENCE`; both ends are None where a single event leaves nothing to compare."""
+    """A score and its interval at `CONFIDENCE`; both ends are None where there are fewer than MIN_EVENTS events."""
 
     value: float
     lower: float | None
@@ -72,7 +74,7 @@ def clustered_mean(values: Floats, event: NDArray[np.str_]) -> Estimate:
     mean = float(np.mean(values))
     residual = _by_event((values - mean)[:, None], event)
     events = len(residual)
-    if events < 2:
+    if events < MIN_EVENTS:
         return Estimate(mean, None, None)
     error = float(np.sqrt(events / (events - 1) * np.sum(residual**2))) / len(values)
     half = float(stdtrit(events - 1, 0.5 + CONFIDENCE / 2.0)) * error

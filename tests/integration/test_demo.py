@@ -20,11 +20,17 @@ MARK = "DEMO_TEST_MARK"  # no CORNERMAN_ variable: the demo keeps those from wha
 pytestmark = pytest.mark.timeout(400)
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of one user, who runs the demo again and again."""
+    return tmp_path_factory.mktemp("data")
+
+
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, data: Path) -> dict[str, str]:
     """An environment by which every process of this test, down to the last child, can be told from others."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
-    return {**clean, "PYTHONPATH": str(ROOT), "CORNERMAN_DATA": str(tmp_path / "data"), MARK: str(tmp_path)}
+    return {**clean, "PYTHONPATH": str(ROOT), "CORNERMAN_DATA": str(data), MARK: str(tmp_path)}
 
 
 def _alive(environment: dict[str, str]) -> list[psutil.Process]:
@@ -61,7 +67,7 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
 
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_the_demo_answers_two_cards_and_shows_two_kinds_of_failure(
-    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], time: str
+    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str], data: Path, time: str
 ) -> None:
     process = start("--json", "--seed", "7")
     output, remarks = process.communicate(timeout=300)
@@ -78,6 +84,7 @@ def test_the_demo_answers_two_cards_and_shows_two_kinds_of_failure(
     truth = document["truth"]
     assert all(fight["fighters"][0]["name"] in truth[fight["id"]] for fight in predicted)
     assert "Try next" in remarks
+    assert [path.name for path in data.iterdir()] == ["league"]  # the second time in place of the first
     assert _alive(environment) == []
 
 

@@ -21,23 +21,25 @@ def test_surprise_is_minus_the_logarithm_of_what_was_said_of_the_winner() -> Non
 
 
 def test_a_clustered_mean_by_hand() -> None:
-    # Mean 3; residuals -2, -1 | 0, 3 add up to -3 | 3, so the error is sqrt(2/1 * 18) / 4 = 1.5; t(1) is 12.706.
-    found = clustered_mean(np.array([1.0, 2.0, 3.0, 6.0]), np.array(["a", "a", "b", "b"]))
-    assert found.value == 3.0
-    assert found.lower == pytest.approx(3.0 - 12.7062 * 1.5, abs=1e-3)
-    assert found.upper == pytest.approx(3.0 + 12.7062 * 1.5, abs=1e-3)
+    # Ten events of two fights, nine of them at 0 and one at 10: mean 1, and the residuals of an event add up to -2 or
+    # 18. So the error is sqrt(10/9 * (9 * 4 + 324)) / 20 = 1, and Student's t on 9 degrees of freedom is 2.262.
+    found = clustered_mean(np.repeat([0.0] * 9 + [10.0], 2), np.repeat(np.arange(10).astype(str), 2))
+    assert found.value == 1.0
+    assert found.lower == pytest.approx(1.0 - 2.26216, abs=1e-4)
+    assert found.upper == pytest.approx(1.0 + 2.26216, abs=1e-4)
 
 
-def test_one_event_has_a_mean_and_no_interval() -> None:
-    assert clustered_mean(np.array([1.0, 2.0]), np.array(["a", "a"])) == Estimate(1.5, None, None)
+def test_few_events_have_a_mean_and_no_interval() -> None:
+    assert clustered_mean(np.arange(9.0), np.arange(9).astype(str)) == Estimate(4.0, None, None)
     with pytest.raises(ValidationError, match="nothing to score"):
         clustered_mean(np.empty(0), np.empty(0, dtype=np.str_))
 
 
 def test_a_share_stays_between_0_and_1() -> None:
-    found = clustered_share(np.array([True, True, True, False]), np.array(["a", "b", "c", "d"]))
-    assert found.value == 0.75
-    assert found.lower == 0.0
+    found = clustered_share(np.arange(12) > 0, np.arange(12).astype(str))
+    assert found.value == pytest.approx(11 / 12)
+    assert found.lower is not None
+    assert 0.5 < found.lower < found.value
     assert found.upper == 1.0
 
 
