@@ -31,11 +31,10 @@ def main(arguments: Sequence[str] | None = None, handlers: Registry = HANDLERS) 
     given = parser.parse_args(arguments)
     try:
         settings = _settings(given.pool, given.concurrency)
+        Ledger.connect(settings.ledger).close()
     except ValueError as error:
         print(error, file=sys.stderr)  # noqa: T201 - said to whoever starts it, before there is a log
         return BAD_SETTING
-    try:
-        Ledger.connect(settings.ledger).close()
     except LedgerUnavailable as error:
         print(error, file=sys.stderr)  # noqa: T201 - said to whoever starts it, before there is a log
         return CANNOT_REACH_SERVER

@@ -16,13 +16,14 @@ from engine.walk_forward import Season
 from ledger.evaluation import BacktestReport
 from ledger.jobs import Backtest
 from workers.context import JobContext
-from workers.plans import check_data, matrix_of, training_config
+from workers.plans import check_data, matrix_of, training_config, within_limit
 from workers.train import SAFETY_SECONDS
 
 
 def backtest(job: Backtest, context: JobContext) -> BacktestReport:
     """Walk forward and evaluate. Raises what the engine raises."""
-    return backtest_on_file(job, context.progress, context.remaining_seconds() - SAFETY_SECONDS)
+    plan = within_limit(job, context.settings.memory_limit_mb)
+    return backtest_on_file(plan, context.progress, context.remaining_seconds() - SAFETY_SECONDS)
 
 
 def backtest_on_file(

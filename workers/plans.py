@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
 
 from engine.errors import ValidationError
 from engine.forest import ForestParams
@@ -12,6 +15,8 @@ from engine.members import MemberParams
 from engine.training import TrainingConfig
 from ledger.datafiles import folder_digest
 from ledger.jobs import MatrixColumns, TrainingPlan
+
+Plan = TypeVar("Plan", bound=TrainingPlan)
 
 
 def check_data(plan: TrainingPlan) -> None:
@@ -39,6 +44,12 @@ def training_config(plan: TrainingPlan, within_seconds: float) -> TrainingConfig
         max_training_time_s=min(plan.max_training_time_seconds, within_seconds),
         max_memory_mb=plan.max_memory_mb,
     )
+
+
+def within_limit(plan: Plan, memory_limit_mb: float) -> Plan:
+    """Return the plan with no more memory than a child has (0: no limit), so that training ends with its own error."""
+    allowed = min(plan.max_memory_mb, memory_limit_mb or plan.max_memory_mb)
+    return msgspec.structs.replace(plan, max_memory_mb=float(allowed))
 
 
 def matrix_of(path: Path, columns: MatrixColumns) -> TrainingMatrix:

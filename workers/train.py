@@ -22,14 +22,15 @@ from ledger.jobs import TrainEnsemble
 from ledger.reports import TrainingReport
 from workers.context import JobContext
 from workers.execution import insist
-from workers.plans import check_data, matrix_of, training_config
+from workers.plans import check_data, matrix_of, training_config, within_limit
 
 SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit, to end with a message of its own
 
 
 def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train, write the bundle, register it and give it its alias. Raises what the engine raises."""
-    ensemble = train_on_file(job, context.progress, context.remaining_seconds() - SAFETY_SECONDS)
+    plan = within_limit(job, context.settings.memory_limit_mb)
+    ensemble = train_on_file(plan, context.progress, context.remaining_seconds() - SAFETY_SECONDS)
     bundle = save_ensemble(ensemble, context.settings.models_folder)
     _register(job, context, bundle)
     return report_of(ensemble, bundle, job.alias)

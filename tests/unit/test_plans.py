@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import pytest
+
+from ledger.jobs import TrainEnsemble
+from workers.plans import within_limit
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit", "granted"), [(4096.0, 3584, 3584.0), (512.0, 3584, 512.0), (512.0, 0, 512.0)]
+)
+def test_a_job_gets_no_more_memory_than_its_child(asked: float, limit: float, granted: float) -> None:
+    assert within_limit(TrainEnsemble(data="d", max_memory_mb=asked), limit).max_memory_mb == granted
