@@ -16,7 +16,6 @@ from engine.member import ReplicatedMember
 from engine.network import NetworkParams, StackedNetworks, fit_network
 
 _REPLICAS, _ROWS, _FEATURES = 11, 300, 7
-_LIMITS = TrainingLimits(max_training_time_s=300, max_memory_mb=1e6)
 
 
 def _table() -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +33,15 @@ def _members() -> dict[str, ReplicatedMember]:
     shared = SharedRows.of(X, won, config)
     forests = [fit_forest(X, won, w, ForestParams(trees=5, max_depth=5), k) for k, w in enumerate(weights)]
     networks = [fit_network(X, won, w, NetworkParams(hidden=(64, 32), epochs=1), k) for k, w in enumerate(weights)]
-    boosted = [boost(shared.drawn(w, config), shared.held_out(w == 0), config, _LIMITS) for w in weights]
+    boosted = [
+        boost(
+            shared.drawn(w, config),
+            shared.held_out(w == 0),
+            config,
+            TrainingLimits(max_training_time_s=300, max_memory_mb=1e6),
+        )
+        for w in weights
+    ]
     return {
         "forest": FlatForests.concatenate([FlatForests.from_forest(forest) for forest in forests]),
         "network": StackedNetworks.concatenate([StackedNetworks.from_pipeline(network) for network in networks]),
