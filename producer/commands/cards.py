@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 import click
+import msgspec
 from rich.console import RenderableType
 
 from ledger.failures import Failure, JobRefused, WaitTimeout
@@ -65,6 +66,7 @@ class Entry:
 @click.option("--deadline", type=Moment(), help="No answer is wanted after it. Default: the card's start.")
 @click.option("--debutant", "debutants", multiple=True, metavar="NAME", help="One without a record. Repeatable.")
 @click.option("--model", metavar="NAME", help="Alias or digest. Default: champion.")
+@click.option("--max-quote-age", type=click.FloatRange(min=1), metavar="SECONDS", help="Older prices are stale_odds.")
 @click.option("--card", type=click.File("rb"), metavar="CARD.json", help="A card as a job's JSON, not a feed.")
 @identity_options
 @click.option("--durable", is_flag=True, help="Return only when the server has the job on disk.")
@@ -80,6 +82,7 @@ def enqueue(
     card: BinaryIO | None,
     key: str | None,
     again: bool,
+    max_quote_age: float | None,
     wait: bool,
     timeout: float,
     **options: Any,
@@ -97,6 +100,8 @@ def enqueue(
     submission = {name: options.pop(name) for name in ("durable", "correlation_id")}
     reading = {name: value for name, value in options.items() if value}
     cards = _cards(feed, card, reading)
+    if max_quote_age is not None:
+        cards = [msgspec.structs.replace(job, max_quote_age_seconds=max_quote_age) for job in cards]
     if key is not None and len(cards) > 1:
         raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
     with connect() as client:

@@ -76,10 +76,10 @@ def status(screen: Screen, job_id: str | None) -> None:
 
 
 def _overview(screen: Screen, client: Client) -> None:
-    depths, pools = client.ledger.queue_depths(), client.ledger.pools()
-    queues = [{"queue": queue, "waiting": waiting} for queue, waiting in sorted(depths.items())]
+    depths, odd, pools = client.ledger.queue_depths(), client.ledger.quarantine_depths(), client.ledger.pools()
+    queues = [{"queue": queue, "waiting": depths[queue], "quarantined": odd[queue]} for queue in sorted(depths)]
     columns = list(dict.fromkeys(column for pool in pools for column in pool))
-    tables = [records_table("Queues", ["queue", "waiting"], queues)]
+    tables = [records_table("Queues", ["queue", "waiting", "quarantined"], queues)]
     if pools:
         tables.append(records_table("Workers", columns, pools))
     screen.answer({"queues": depths, "pools": pools}, *tables)

@@ -173,6 +173,16 @@ def test_negative_odds_in_a_feed_leave_the_fight_without_that_quote(run: Run, le
     assert "-2.0 is no decimal price" in asked["invalid_quotes"][0]
 
 
+def test_prices_older_than_asked_for_are_refused(run: Run, ledger: Ledger) -> None:
+    outcomes = [{"name": "Ann Archer", "price": 2.0}, {"name": "Bea Brown", "price": 1.9}]
+    market = {"key": "h2h", "last_update": "2020-01-01T00:00:00Z", "outcomes": outcomes}
+    books = [{"key": "b", "last_update": "2020-01-01T00:00:00Z", "markets": [market]}]
+    result = run("enqueue", "-", "--format", "decimal", "--max-quote-age", "3600", input=feed(bookmakers=books))
+    assert result.exit_code == ExitCode.REFUSED
+    assert failure_in(result)["code"] == FailureCode.STALE_ODDS
+    assert_nothing_enqueued(ledger)
+
+
 def test_an_old_feed_is_replayed_with_a_later_deadline_and_twice_is_one_job(run: Run, ledger: Ledger) -> None:
     arguments = ("enqueue", "-", "--format", "american", "--deadline", "2031-01-01T00:00:00Z")
     old = feed(commence_time="2020-01-05T22:00:00Z")

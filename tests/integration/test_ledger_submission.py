@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from ledger import wire
 from ledger.book import Ledger, LedgerSettings
 from ledger.failures import FailureCode, JobRefused, LedgerError
 from ledger.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote, TrainEnsemble
@@ -58,6 +63,43 @@ def test_a_key_is_the_id_and_stays_bound_to_its_content(ledger: Ledger) -> None:
     with pytest.raises(JobRefused, match=r"'saturday'.*other content") as caught:
         ledger.submit(card(card_id="c2"), key="saturday")
     assert caught.value.failure.code is FailureCode.INVALID_INPUT
+
+
+SUBMIT_FIFTY_TIMES = """
+import sys
+from ledger.book import Ledger, LedgerSettings
+from ledger.wire import decode_job
+ledger = Ledger.connect(LedgerSettings.from_env())
+job = decode_job(sys.argv[1].encode())
+sys.stdin.readline()  # all eight begin together
+print(sum(ledger.submit(job).created for _ in range(50)))
+"""
+
+
+def test_fifty_submits_by_each_of_eight_processes_are_one_job(ledger: Ledger, ledger_settings: LedgerSettings) -> None:
+    payload = wire.encode(card()).decode()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "CORNERMAN_REDIS_URL": str(ledger_settings.redis_url),
+        "CORNERMAN_NAMESPACE": ledger_settings.namespace,
+    }
+    callers = [
+        subprocess.Popen(
+            [sys.executable, "-c", SUBMIT_FIFTY_TIMES, payload],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    for caller in callers:
+        assert caller.stdin is not None
+        caller.stdin.write("go\n")
+        caller.stdin.flush()
+    assert sum(int(caller.communicate(timeout=60)[0]) for caller in callers) == 1
+    assert ledger.queue_depths()["predict"] == 1
 
 
 def test_fifty_submits_by_eight_threads_are_one_job(ledger: Ledger) -> None:
