@@ -83,3 +83,13 @@ def start_pool(
         if pool.process.poll() is None:
             os.killpg(pool.pid, signal.SIGKILL)
             pool.process.wait(STOP_SECONDS)
+
+
+@pytest.fixture
+def command_environment(ledger_settings: LedgerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands that run in this process use this test's ledger and a data folder of its own."""
+    for name in [name for name in os.environ if name.startswith("CORNERMAN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CORNERMAN_REDIS_URL", str(ledger_settings.redis_url))
+    monkeypatch.setenv("CORNERMAN_NAMESPACE", ledger_settings.namespace)
+    monkeypatch.setenv("CORNERMAN_DATA", str(tmp_path / "data"))

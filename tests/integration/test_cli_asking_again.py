@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -15,7 +14,6 @@ from click.testing import CliRunner, Result
 from ledger.book import Ledger
 from ledger.failures import Failure, FailureCode
 from ledger.reports import HealthReport, TrainingReport
-from ledger.settings import LedgerSettings
 from producer.cli import main
 from producer.exits import ExitCode
 
@@ -28,13 +26,7 @@ OLD, NEW = "a" * 64, "b" * 64
 
 
 @pytest.fixture
-def run(ledger_settings: LedgerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in [name for name in os.environ if name.startswith("CORNERMAN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CORNERMAN_REDIS_URL", str(ledger_settings.redis_url))
-    monkeypatch.setenv("CORNERMAN_NAMESPACE", ledger_settings.namespace)
-    monkeypatch.setenv("CORNERMAN_DATA", str(tmp_path / "data"))
-
+def run(command_environment: None) -> Run:
     def invoke(*arguments: str, **options: Any) -> Result:
         return CliRunner().invoke(main, list(arguments), catch_exceptions=False, **options)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,13 +19,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(ledger_settings: LedgerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in [name for name in os.environ if name.startswith("CORNERMAN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CORNERMAN_REDIS_URL", str(ledger_settings.redis_url))
-    monkeypatch.setenv("CORNERMAN_NAMESPACE", ledger_settings.namespace)
-    monkeypatch.setenv("CORNERMAN_DATA", str(tmp_path / "data"))
-
+def run(command_environment: None) -> Run:
     def invoke(*arguments: str, **variables: str | None) -> Result:
         return CliRunner().invoke(main, [*arguments, "--json"], env=variables, catch_exceptions=False)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger, LedgerSettings
+from ledger.book import Ledger
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
 from producer.cli import main
@@ -19,11 +18,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(ledger_settings: LedgerSettings, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in [name for name in os.environ if name.startswith("CORNERMAN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CORNERMAN_REDIS_URL", str(ledger_settings.redis_url))
-    monkeypatch.setenv("CORNERMAN_NAMESPACE", ledger_settings.namespace)
+def run(command_environment: None) -> Run:
     return lambda *arguments: CliRunner().invoke(main, ["dead", *arguments], catch_exceptions=False)
 
 

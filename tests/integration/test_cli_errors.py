@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from click.testing import CliRunner, Result
 from ledger.book import Ledger
 from ledger.embedded import EmbeddedServer
 from ledger.failures import Failure, FailureCode
-from ledger.settings import LedgerSettings
 from producer.cli import main
 from producer.exits import ExitCode
 
@@ -24,13 +22,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(ledger_settings: LedgerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(command_environment: None) -> Run:
     """The command line against this test's ledger."""
-    for name in [name for name in os.environ if name.startswith("CORNERMAN_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CORNERMAN_REDIS_URL", str(ledger_settings.redis_url))
-    monkeypatch.setenv("CORNERMAN_NAMESPACE", ledger_settings.namespace)
-    monkeypatch.setenv("CORNERMAN_DATA", str(tmp_path / "data"))
 
     def invoke(*arguments: str, **options: Any) -> Result:
         return CliRunner().invoke(main, [*arguments, "--json"], catch_exceptions=False, **options)
