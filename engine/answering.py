@@ -10,14 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from engine import market_model
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.ensemble_config import ProductionEnsembleConfig
 from engine.intervals import percentile_error, percentile_interval
-from engine.matrix import MirrorPlan
 from engine.member import Floats
 from engine.model import Ensemble, point_margins
 from engine.prediction import UNCERTAINTY_LEVEL, Bounds, FightPrediction, MarketAware
@@ -58,7 +56,7 @@ def answer(
 
 def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, dict[str, Floats]]:
     """Return calibrated logits, (n,), and each member's own probability."""
-    margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, MirrorPlan.of(ensemble.columns), values)
+    margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, ensemble.plan, values)
     logit = ensemble.calibration(logit_of(margin), sides)
     return logit, {name: probability_of(logit_of(part)) for name, part in members.items()}
 
@@ -107,10 +105,8 @@ def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) 
     sampler = ThreadSafeBootstrapSampler(
         create_bootstrap_config(config.bootstrap_samples, config.confidence_level, config.n_jobs, config.max_memory_mb)
     )
-    both = np.concatenate([rows.values, MirrorPlan.of(ensemble.columns)(rows.values)])
-    replicas = sampler.sample_bootstrap_predictions(
-        ensemble.replica_set, pd.DataFrame(both, columns=list(ensemble.columns)), ensemble.weights
-    )
+    both = np.concatenate([rows.values, ensemble.plan(rows.values)])
+    replicas = sampler.sample_rows(ensemble.replica_set, both, ensemble.weights)
     margins = margin_of(replicas[:, : len(rows.values)], replicas[:, len(rows.values) :])
 
     def calibrated(margin: Floats) -> Floats:
