@@ -19,11 +19,12 @@ Fsync = Literal["always", "everysec"]
 
 @dataclass(frozen=True)
 class Arena:
-    """A running server: its address, a ledger on it, and the workers of each contestant."""
+    """A running server: its address, a ledger on it, the workers of each contestant, and Celery's tasks by name."""
 
     url: str
     ledger: Ledger
     celery: Workers
+    tasks: Any
     ours: Workers
     server: Any
 
@@ -46,10 +47,12 @@ def arena(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(EmbeddedServer(folder / "server", appendfsync=appendfsync)).url
         settings = LedgerSettings(redis_url=url)
+        celery, tasks = stack.enter_context(contestants.plain_celery(url, folder, children=children))
         yield Arena(
             url=url,
             ledger=stack.enter_context(closing(Ledger.connect(settings))),
-            celery=stack.enter_context(contestants.plain_celery(url, folder, children=children)),
+            celery=celery,
+            tasks=tasks,
             ours=stack.enter_context(contestants.our_pool(settings, folder, children=children, program=program)),
             server=stack.enter_context(closing(contestants.connection(url))),
         )

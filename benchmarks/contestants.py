@@ -82,15 +82,15 @@ def _all_children(ledger: Ledger, children: int) -> bool:
 
 
 @contextmanager
-def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[Workers]:
-    """Start a worker of `benchmarks.naive_celery`, and let this process be its caller."""
+def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tuple[Workers, Any]]:
+    """Start a worker of `benchmarks.naive_celery`; yields the tasks by name, for this process to call, too."""
     url = database(redis_url, 1)
-    naive_celery.app.conf.update(broker_url=url, result_backend=url)
+    tasks = naive_celery.create_app(url).tasks
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.naive_celery", "worker", "-c", str(children), *options]
     with _started(command, folder / "celery.log", {naive_celery.URL_VARIABLE: url}) as workers:
-        naive_celery.check_health.delay("champion", "ready?").get(timeout=PATIENCE_SECONDS)
-        yield workers
+        tasks["check_health"].delay("champion", "ready?").get(timeout=PATIENCE_SECONDS)
+        yield workers, tasks
 
 
 @contextmanager

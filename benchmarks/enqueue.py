@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from benchmarks import naive_celery
 from benchmarks.arena import arena
 from benchmarks.cards import card
 from benchmarks.results import Row, document, table
@@ -35,10 +34,10 @@ def measure(*, repeats: int = 5, jobs: int = 5_000, naive_jobs: int = 500) -> li
         for turn in range(repeats + 1):
             found = {
                 "naive job": _delays(
-                    naive_celery.check_health.delay, [("champion", str(n)) for n in range(naive_jobs)]
+                    place.tasks["check_health"].delay, [("champion", str(n)) for n in range(naive_jobs)]
                 ),
                 "job": _enqueues(client, [CheckHealth(nonce=f"{turn}-{number}") for number in range(jobs)]),
-                "naive card": _delays(naive_celery.count_fights.delay, _naive_cards(turn, naive_jobs // 2)),
+                "naive card": _delays(place.tasks["count_fights"].delay, _naive_cards(turn, naive_jobs // 2)),
                 "card": _enqueues(client, [card(f"card {turn}-{number}") for number in range(jobs // 5)]),
             }
             if turn:

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
-from benchmarks import naive_celery
 from benchmarks.arena import Arena, arena
 from benchmarks.contestants import connection, wait_until
 from benchmarks.results import Row, document, table
@@ -105,7 +104,7 @@ def celery_backlog(place: Arena, jobs: int) -> tuple[float, float]:
         results.flushdb()
         with place.celery.held():
             for number in range(jobs):
-                naive_celery.check_health.delay("champion", str(number)).forget()
+                place.tasks["check_health"].delay("champion", str(number)).forget()
             worker_cpu, start = place.celery.cpu_seconds(), time.perf_counter()
         wait_until(lambda: len(results.keys("celery-task-meta-*")) >= jobs, "the backlog of plain Celery")
         seconds = time.perf_counter() - start
