@@ -18,12 +18,12 @@ Not covered: a server that loses data it has confirmed (see `durable`), and seve
 from __future__ import annotations
 
 from ledger.canaries import Canaries
-from ledger.claims import Claim, Claims, Held, Reaped
+from ledger.claims import Claim, Claims, Held, Reaped, Settlement
 from ledger.deadletters import DeadLetter, DeadLetters
 from ledger.registry import Registry
 from ledger.settings import LedgerSettings
 
-__all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped"]
+__all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
 class Ledger(DeadLetters, Claims, Registry, Canaries):

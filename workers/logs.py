@@ -23,6 +23,9 @@ from ledger.book import Claim, Held
 from ledger.outcomes import State
 from workers.settings import WorkerSettings
 
+RENDERED = "rendered"
+"""Attribute of a record whose message is JSON lines already."""
+
 # What the canonical line says better: that doorbells come and go, that children come, and that a doorbell was lost.
 _QUIETED = {
     "celery.worker.strategy": logging.WARNING,
@@ -46,7 +49,7 @@ def configure(settings: WorkerSettings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    formatter = structlog.stdlib.ProcessorFormatter(
+    formatter = _Formatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
     )
@@ -59,6 +62,14 @@ def configure(settings: WorkerSettings) -> None:
     billiard.util.get_logger().propagate = True  # which says how a child died, past every formatter
     for name, level in _QUIETED.items():
         logging.getLogger(name).setLevel(level)
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Renders every record, but those that were rendered before."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        rendered: str | None = getattr(record, RENDERED, None)
+        return super().format(record) if rendered is None else rendered
 
 
 def canonical_line(
