@@ -60,12 +60,12 @@ class MarketModel:
     weight: float
     fights: int
 
-    def logit(self, differences: Floats, market: Floats) -> Floats:
-        """Return corrected logits, (n,), for differences (n, k; NaN = missing) and the market's logits (n,).
+    def correction_of(self, differences: Floats) -> Floats:
+        """Return what is to be added to the market's logit, (n,), for differences (n, k; NaN = missing).
 
-        Changing the sign of both changes the sign of the answer and nothing else.
+        Changing the sign of the differences changes the sign of the answer and nothing else.
         """
-        return np.asarray(market + self.weight * _correction(self.correction, differences))
+        return np.asarray(self.weight * _correction(self.correction, differences))
 
 
 def side_differences(values: Floats, columns: Sequence[str]) -> Floats:
