@@ -22,10 +22,12 @@ from kombu import Queue
 
 from ledger.claims import QUEUES
 from workers import logs
+from workers.consuming import heed
 from workers.doorbell import Doorbell
 from workers.guard import Guard
 from workers.handlers import HANDLERS, Registry, warm_up
 from workers.pool import START_SECONDS, Pool
+from workers.resize import resize
 from workers.settings import WorkerSettings
 from workers.transport import TASK, Connection, put_aside
 
@@ -98,7 +100,9 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
 
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues
-            Guard(pool, list(queues.consume_from)).start()
+            self._queues = list(queues.consume_from)
+            self._started = worker.pool.num_processes
+            Guard(pool, self._queues).start()
             queues.select_add(Queue(pool.canary, routing_key=pool.canary))
 
         def stop(self, worker: Any) -> None:
@@ -113,6 +117,9 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
         def _maintain(self, worker: Any) -> None:
             # Celery looks for a dead child when its pipe closes, which is a moment too early, and then after 5 s.
             worker.pool.maintain_pool()
+            if not pool.board.closing:
+                heed(worker, pool.controls, self._queues, pool.settings.node_name)
+                resize(worker, pool.controls, self._queues[0], self._started)
             if pool.board.broken and not pool.board.closing:
                 pool.board.close()
                 state.should_stop = True  # a warm shutdown, as Celery's own signal handlers ask for it

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ from workers.decisions import Child, Verdict, overtime, strays, verdict
 from workers.failures import timed_out
 from workers.logs import canonical_line, outcome_of_loss
 from workers.pool import Pool
+from workers.resize import target
 from workers.watchdog import Watchdog
 
 WEDGED = 75  # as in sysexits.h: EX_TEMPFAIL
@@ -50,6 +52,7 @@ class Guard:
         self._announced_seconds = -float("inf")
         self._leases_judged_seconds = -float("inf")
         self._watchdog = Watchdog(pool)
+        self._started_seconds = time.monotonic()
 
     def start(self) -> None:
         """Go on for as long as the process lives: its last work is to hand back what unfinished children hold."""
@@ -185,9 +188,17 @@ class Guard:
             "closing": self._pool.board.closing,
             "healthy": not self._watchdog.barks,
             "memory_mb": round(sum(_memory_mb(pid) for pid in [os.getpid(), *living]), 1),
+            "wanted": target(self._pool.controls, self._queues[0], self._pool.settings.concurrency or len(living)),
+            "memory_limit_mb": self._pool.controls.number(f"max_memory_mb.{self._queues[0]}"),
+            "stopped": [queue for queue in self._queues if not self._claims(queue)],
+            "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
+            "version": version("cornerman"),
         }
         patience_seconds = _ANNOUNCEMENTS_MISSED * self._pool.settings.announce_seconds
         ledger.announce_pool(self._pool.name, info, patience_seconds)
+
+    def _claims(self, queue: str) -> bool:
+        return self._pool.controls.claims(queue, self._pool.settings.node_name)
 
     def _kill(self, pid: int, reason: str) -> None:
         self._log.warning("child killed", child=pid, reason=reason)

@@ -139,3 +139,6 @@ class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
     """Redis as the place of doorbells; named in Celery's `broker_transport`."""
 
     Channel = Channel
+
+    def _reject_inbound_message(self, raw_message: dict[str, Any]) -> None:
+        """Drop a doorbell of a queue that is no longer consumed; the stock transport would count it for ever."""

@@ -10,6 +10,7 @@ import sys
 import time
 
 from ledger.jobs import CheckHealth
+from ledger.outcomes import State
 from ledger.reports import HealthCheck, HealthReport
 from workers.__main__ import main
 from workers.context import JobContext
@@ -23,6 +24,9 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     match behaviour:
         case "block":
             time.sleep(FOREVER_SECONDS)
+        case "until_gate":  # which is a job of that name
+            while context.ledger.status("gate").state is State.UNKNOWN:
+                time.sleep(0.05)
         case "hold_interpreter":
             ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
         case "raise_memory_error":
