@@ -9,6 +9,7 @@ import click
 from ledger.failures import JobFailed, JobRefused
 from producer.commands.backtest import backtest
 from producer.commands.cards import enqueue
+from producer.commands.controls import drain, pause, resume, scale, set_controls, unset
 from producer.commands.dead import dead
 from producer.commands.demo import demo
 from producer.commands.jobs import cancel, follow, result, status
@@ -82,6 +83,12 @@ for command in (
     health,
     models,
     dead,
+    set_controls,
+    unset,
+    scale,
+    pause,
+    resume,
+    drain,
 ):
     main.add_command(command)
 
