@@ -17,6 +17,7 @@ Not covered: a server that loses data it has confirmed (see `durable`), and seve
 
 from __future__ import annotations
 
+from ledger.backlog import Backlogs
 from ledger.canaries import Canaries
 from ledger.claims import Claim, Claims, Held, Reaped
 from ledger.deadletters import DeadLetter, DeadLetters
@@ -26,5 +27,5 @@ from ledger.settings import LedgerSettings
 __all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped"]
 
 
-class Ledger(DeadLetters, Claims, Registry, Canaries):
+class Ledger(DeadLetters, Claims, Registry, Canaries, Backlogs):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""
