@@ -23,9 +23,10 @@ from ledger.claims import Claim, Claims, Held, Reaped
 from ledger.deadletters import DeadLetter, DeadLetters
 from ledger.registry import Registry
 from ledger.settings import LedgerSettings
+from ledger.switchboard import Switchboard
 
 __all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped"]
 
 
-class Ledger(DeadLetters, Claims, Registry, Canaries, Backlogs):
+class Ledger(DeadLetters, Claims, Registry, Canaries, Backlogs, Switchboard):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

@@ -9,17 +9,20 @@ import msgspec
 from msgspec import Struct
 
 from ledger import wire
+from ledger.controls import Controls
 from ledger.failures import Failure, FailureCode
-from ledger.jobs import MAX_PAYLOAD_BYTES, ROUTES
+from ledger.jobs import MAX_PAYLOAD_BYTES
+from ledger.jobs import QUEUES as QUEUES
 from ledger.outcomes import Progress, State
 from ledger.reports import Report
 from ledger.server import Server, moment
 
-QUEUES = tuple(sorted({route.queue for route in ROUTES.values()}))
-
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's."""
+    """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's.
+
+    `controls` are those that held when it was claimed: they are good for this job from its beginning to its end.
+    """
 
     job_id: str
     kind: str
@@ -32,6 +35,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     deadline: datetime | None
     correlation_id: str | None
+    controls: Controls = Controls()
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -67,11 +71,13 @@ class Claims(Server):
         What `owner` still holds is queued again first, so one owner runs one claim at a time: the reply to the last
         claim must have been lost, and as nobody worked on these jobs, the attempt does not count (at most
         `max_attempts` times in a job's life). A job past its deadline is settled `expired` instead of handed out, one
-        above the size limit `invalid_input`; one that was lost in company comes alone.
+        above the size limit `invalid_input`; one that was lost in company comes alone. Nothing is handed out while the
+        queue is paused, or the owner's node or pool drained.
         """
         if not owner or " " in owner:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
-        now, *jobs = self._run("claim", queue, owner, limit, MAX_PAYLOAD_BYTES)
+        now, fields, *jobs = self._run("claim", queue, owner, limit, MAX_PAYLOAD_BYTES)
+        controls = Controls.read(fields)
         return [
             Claim(
                 job_id=job_id.decode(),
@@ -85,6 +91,7 @@ class Claims(Server):
                 claimed_at=moment(now),
                 deadline=moment(deadline) if deadline else None,
                 correlation_id=correlation.decode() or None,
+                controls=controls,
             )
             for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation in jobs
         ]

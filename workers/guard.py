@@ -86,6 +86,7 @@ class Guard:
         """Do what needs the ledger."""
         if self._ledger is None:
             self._ledger = Ledger.connect(self._pool.settings.ledger)
+        self._pool.controls = self._ledger.controls()
         held = {token_of(job.job_id, job.fence): job for job in self._ledger.held_by(f"{self._pool.name}/")}
         self._judge(self._ledger, held, children, now_seconds, closing)
         self._timed_out &= held.keys()

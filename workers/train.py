@@ -71,7 +71,8 @@ def _register(job: TrainEnsemble, context: JobContext, bundle: Bundle) -> None:
     summary = {name: bundle.manifest[name] for name in ("data", "metrics", "bootstrap_samples", "interval_method")}
     insist(lambda: context.ledger.register_model(bundle.digest, summary))
     if job.alias is not None:
-        insist(lambda: context.ledger.set_alias(str(job.alias), bundle.digest))
+        who = f"job {context.claim.job_id}"
+        insist(lambda: context.ledger.set_alias(str(job.alias), bundle.digest, who=who, why="trained"))
 
 
 def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, Snapshot | None]:

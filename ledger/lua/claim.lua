@@ -1,8 +1,8 @@
 -- Hand out the most urgent queued jobs under a lease. What the owner still holds goes back: it would not ask otherwise.
 --
--- Keys: job (hash), queue (zset), leases (zset), held (zset), and those of an outcome: see the prelude.
+-- Keys: job (hash), queue (zset), leases (zset), held (zset), controls (hash), and those of an outcome: see the prelude.
 -- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out   arg(4) most bytes of a payload
--- Answer {now (ms), {id, kind, payload, attempt, fence, limit, deadline, submitted, correlation}, ...}
+-- Answer {now (ms), {control, value, ...}, {id, kind, payload, attempt, fence, limit, deadline, submitted, correlation}, ...}
 
 even_if_full()
 local queue, owner = arg(1), arg(2)
@@ -27,6 +27,15 @@ for _, entry in ipairs(redis.call('ZRANGEBYLEX', ns .. 'held', '[' .. owner .. '
   end
 end
 expire_overdue(queue)
+
+local controls = redis.call('HGETALL', ns .. 'controls')
+if #controls > 0 then
+  local node = string.match(owner, '^[^#]*')
+  local stops = redis.call('HMGET', ns .. 'controls', 'pause.' .. queue, 'drain.' .. node, 'drain.' .. queue .. '@' .. node)
+  if stops[1] == 'on' or stops[2] == 'on' or stops[3] == 'on' then
+    return { digits(now), controls }
+  end
+end
 
 -- What submit let in is smaller; who writes to the server past it must not fill the workers' memory.
 local function settle_oversized(id)
@@ -57,7 +66,7 @@ for _, id in ipairs(fitting) do
   end
 end
 
-local answer = { digits(now) }
+local answer = { digits(now), controls }
 for _, id in ipairs(claimed) do
   detach(id)
   -- Microseconds rather than a counter: a server that comes back without its last second must not give a fence twice.
