@@ -25,7 +25,7 @@ class Backlog(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True, kw_only=True):
-    """How far a model's probabilities stand from results: `drift` is the mean of |said - happened| over bins of said."""
+    """How far a model's probabilities are from results: `drift` is the mean of |said - happened| over bins of said."""
 
     model: str
     drift: float

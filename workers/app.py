@@ -25,6 +25,7 @@ from workers import logs
 from workers.doorbell import Doorbell
 from workers.guard import Guard
 from workers.handlers import HANDLERS, Registry, warm_up
+from workers.observatory import Observatory
 from workers.pool import START_SECONDS, Pool
 from workers.settings import WorkerSettings
 from workers.transport import TASK, Connection, put_aside
@@ -41,7 +42,7 @@ def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
     app.amqp.Connection = Connection
-    doorbell = Doorbell(pool)
+    doorbell = Doorbell(pool, lambda: app.amqp.queues.consume_from)
 
     # Without a result: the ledger keeps the outcomes, and nobody waits for a doorbell.
     @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # celery ships no types
@@ -98,7 +99,9 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
 
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues
-            Guard(pool, list(queues.consume_from)).start()
+            observatory = Observatory(pool, list(queues.consume_from))
+            observatory.start()
+            Guard(pool, list(queues.consume_from), observatory).start()
             queues.select_add(Queue(pool.canary, routing_key=pool.canary))
 
         def stop(self, worker: Any) -> None:

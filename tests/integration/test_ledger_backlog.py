@@ -13,7 +13,9 @@ from ledger.jobs import CheckHealth, TrainEnsemble
 def test_an_empty_ledger_has_no_backlog(ledger: Ledger) -> None:
     found = ledger.backlog()
     assert found.dead_letters == 0
-    assert {(queue.waiting, queue.oldest_seconds, queue.quarantined) for queue in found.queues.values()} == {(0, 0.0, 0)}
+    assert {(queue.waiting, queue.oldest_seconds, queue.quarantined) for queue in found.queues.values()} == {
+        (0, 0.0, 0)
+    }
 
 
 @pytest.mark.parametrize("deadline_hours", [(3, 2, 1), (1, 2, 3), (None, 1, 2), (2, None, 1), (1, 1, None)])
