@@ -18,7 +18,7 @@ from prometheus_client.exposition import choose_encoder
 from ledger.reports import HealthCheck
 
 OFF = "off"
-RETRY_SECONDS = 5.0
+RETRY_SECONDS = 2.0
 _REQUEST_SECONDS = 5.0  # who connects and says nothing holds a thread for so long
 
 Checks = Callable[[], Sequence[HealthCheck]]

@@ -13,7 +13,7 @@ GUARD_PATIENCE_SECONDS = 30.0
 CANARIES_MISSED = 3
 """So many of the watchdog's questions in a row may go unanswered before a pool counts as not consuming."""
 
-LEAST_SILENCE_SECONDS = 5.0
+LEAST_SILENCE_SECONDS = 2.0
 """At least so long a pool may be silent, also where questions are asked in quick succession."""
 
 
