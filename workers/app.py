@@ -26,6 +26,7 @@ from workers.consuming import heed
 from workers.doorbell import Doorbell
 from workers.guard import Guard
 from workers.handlers import HANDLERS, Registry, warm_up
+from workers.observatory import Observatory
 from workers.pool import START_SECONDS, Pool
 from workers.resize import resize
 from workers.settings import WorkerSettings
@@ -43,7 +44,7 @@ def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
     app.amqp.Connection = Connection
-    doorbell = Doorbell(pool)
+    doorbell = Doorbell(pool, lambda: app.amqp.queues.consume_from)
 
     # Without a result: the ledger keeps the outcomes, and nobody waits for a doorbell.
     @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # celery ships no types
@@ -102,7 +103,9 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
             queues = worker.app.amqp.queues
             self._queues = list(queues.consume_from)
             self._started = worker.pool.num_processes
-            Guard(pool, self._queues).start()
+            observatory = Observatory(pool, self._queues)
+            observatory.start()
+            Guard(pool, self._queues, observatory).start()
             queues.select_add(Queue(pool.canary, routing_key=pool.canary))
 
         def stop(self, worker: Any) -> None:

@@ -9,6 +9,7 @@ from ledger.controls import Controls
 from workers.board import Board
 from workers.handlers import Registry
 from workers.settings import WorkerSettings
+from workers.telemetry import Telemetry
 
 START_SECONDS = 120.0
 """How long children may take to report for work: they import the engine first, which is slow on a busy machine."""
@@ -26,6 +27,7 @@ class Pool:
     handlers: Registry
     board: Board = field(default_factory=Board)
     controls: Controls = field(default_factory=Controls)
+    telemetry: Telemetry = field(default_factory=Telemetry)
     incarnation: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
