@@ -28,6 +28,8 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
             time.sleep(FOREVER_SECONDS)
         case "hold_interpreter":
             ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
+        case "quote":
+            raise ValueError(f"as a library may: {job.nonce!r}")
         case "raise_memory_error":
             raise MemoryError
         case "allocate":
