@@ -50,6 +50,7 @@ class Held(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     lease_until: datetime
     time_limit_seconds: float
+    correlation_id: str | None = None
 
 
 class Reaped(Struct, frozen=True):
@@ -148,8 +149,9 @@ class Claims(Server):
                 claimed_at=moment(claimed),
                 lease_until=moment(lease_until),
                 time_limit_seconds=float(time_limit),
+                correlation_id=correlation.decode() or None,
             )
-            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, lease_until in self._run(
+            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, correlation, lease_until in self._run(
                 "held", owner_prefix
             )
         ]

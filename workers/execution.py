@@ -34,7 +34,7 @@ from workers.context import ClaimLostError, JobContext
 from workers.failures import failure_of
 from workers.figures import figures_of
 from workers.handlers import handler_of
-from workers.logs import Levels, canonical_line, outcome_of_loss, peak_memory_mb
+from workers.logs import Levels, canonical_line, outcome_of_loss, peak_memory_mb, speaking_of, where_raised
 from workers.models import ModelCache
 from workers.pool import Pool
 from workers.telemetry import Attempt, Figures
@@ -74,7 +74,8 @@ class Execution:
         self._levels.follow(claim.controls)
         self._pool.board.begin(claim.job_id, claim.fence, claim.time_limit_seconds)
         try:
-            ending = self._attempt(claim, started_seconds)
+            with speaking_of(claim):
+                ending = self._attempt(claim, started_seconds)
         finally:
             self._pool.board.end()
         queue_wait, run_seconds = claim.claimed_at - claim.submitted_at, time.monotonic() - started_seconds
@@ -128,11 +129,11 @@ class Execution:
     def _fail(self, claim: Claim, error: BaseException) -> str:
         failure = failure_of(error)
         if failure.code is FailureCode.INTERNAL:
-            self._log.error("internal error", job_id=claim.job_id, kind=claim.kind, exc_info=error)
+            self._log.error("internal error", kind=claim.kind, **where_raised(error))
         try:
             return self._settle(claim, failure)
         except (TypeError, ValueError):  # it cannot be written; without an outcome the job would run for ever
-            self._log.exception("a failure that cannot be written", job_id=claim.job_id)
+            self._log.error("a failure that cannot be written", **where_raised(error))
             said = f"{type(error).__name__}, whose message cannot be written"
             return self._settle(claim, Failure(code=FailureCode.INTERNAL, message=said))
 

@@ -13,13 +13,16 @@ import logging.handlers
 import os
 import resource
 import sys
+import traceback
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import billiard.util
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from ledger.book import Claim, Held
 from ledger.controls import COMPONENTS, Controls
@@ -44,6 +47,7 @@ _LOGGERS = {
 def configure(settings: WorkerSettings) -> None:
     """Send the logs of this process, and of the children that it will fork, where the settings say."""
     shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _add_pid,
@@ -94,6 +98,17 @@ class Levels:
                 logging.getLogger(name).setLevel(controls.word(f"log_level.{component}") or self._level)
 
 
+def speaking_of(claim: Claim) -> AbstractContextManager[None]:
+    """Let every line that is logged meanwhile, by whichever part, say which job it is about."""
+    said = {"job_id": claim.job_id, "correlation_id": claim.correlation_id}
+    return bound_contextvars(**{name: value for name, value in said.items() if value is not None})
+
+
+def where_raised(error: BaseException) -> dict[str, str]:
+    """Return an error's type and the places that it came through, without its message, which may quote a payload."""
+    return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}
+
+
 def canonical_line(
     claim: Claim | Held, outcome: str, *, queue_wait: timedelta | None, run_seconds: float | None, model: str | None
 ) -> dict[str, Any]:
@@ -108,7 +123,7 @@ def canonical_line(
         "attempt": claim.attempt,
         "outcome": outcome,
         "model": model,
-        "correlation_id": claim.correlation_id if isinstance(claim, Claim) else None,
+        "correlation_id": claim.correlation_id,
         "queue_wait_seconds": None if queue_wait is None else round(queue_wait.total_seconds(), 4),
         "run_seconds": None if run_seconds is None else round(run_seconds, 4),
     }
