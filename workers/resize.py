@@ -30,6 +30,8 @@ def change(wanted: int, children: int, idle: int, *, settled: bool) -> int:
 
 def resize(worker: Any, controls: Controls, queue: str, started: int) -> None:
     """Bring Celery's pool nearer to its size. In the event loop only."""
+    if worker.consumer is None or worker.consumer.task_consumer is None:  # the broker is away: it can wait
+        return
     pool = worker.pool._pool
     idle = sum(1 for _ in pool._iterinactive())
     by = change(
