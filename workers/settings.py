@@ -46,6 +46,7 @@ class WorkerSettings:
     sample_seconds: float = _setting(5.0, "how often a pool measures itself and looks at its alerts")
     self_test_seconds: float = _setting(60.0, "how often a child that predicts answers the known fights of its model")
     self_test_model: str = _setting("champion", "alias or digest of the model of that test")
+    celery_events: int = _setting(0, "1 lets pools send Celery's events, which Flower shows; 0 does not", zero=True)
     webhook_url: str = _setting("", "address that alerts are posted to as JSON", secret=True)
     log_level: str = _setting("INFO", "least level that is logged: DEBUG, INFO, WARNING, ERROR")
     log_file: Path | None = _setting(None, "file that is logged to besides the standard error")  # noqa: RUF009 - it is a field
