@@ -61,7 +61,8 @@ def _run(settings: WorkerSettings, queue: str, handlers: Registry) -> int:
         # Pools find each other through the ledger; these would each poll the server for it.
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,
+        without_heartbeat=not settings.celery_events,
+        task_events=bool(settings.celery_events),
     )
     worker.start()
     return int(worker.exitcode or 0)
