@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,12 +24,13 @@ from kombu import Queue
 
 from ledger.claims import QUEUES
 from workers import logs
+from workers.autoscaler import Autoscaler
 from workers.consuming import heed
 from workers.doorbell import Doorbell
 from workers.guard import Guard
 from workers.handlers import HANDLERS, Registry, warm_up
+from workers.memory import own_mb
 from workers.pool import START_SECONDS, Pool
-from workers.resize import resize
 from workers.settings import WorkerSettings
 from workers.transport import TASK, Connection, put_aside
 
@@ -42,6 +45,9 @@ def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
     pool = Pool(settings, handlers)
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
+    # A doorbell that no child has the room to answer is one that another pool does not hear. The canary always is.
+    app.conf.broker_transport_options["hears"] = lambda queue: queue == pool.canary or pool.board.has_room
+    app.cornerman_pool = pool
     app.amqp.Connection = Connection
     doorbell = Doorbell(pool)
 
@@ -89,6 +95,8 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         # A doorbell has a queue's name in it and nothing else.
         "accept_content": ["json"],
         "worker_concurrency": settings.concurrency or None,
+        # With `--autoscale`, the pool's size is the guard's decision; see `workers.scaling`.
+        "worker_autoscaler": "workers.autoscaler:Autoscaler",
     }
 
 
@@ -101,7 +109,9 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues
             self._queues = list(queues.consume_from)
-            self._started = worker.pool.num_processes
+            pool.board.want(worker.pool.num_processes, 0)
+            # Without `--autoscale` Celery has none, and the operator's controls and the limits hold all the same.
+            self._scaler = worker.autoscaler or Autoscaler(worker.pool, 1, 1, worker=worker)
             Guard(pool, self._queues).start()
             queues.select_add(Queue(pool.canary, routing_key=pool.canary))
 
@@ -119,7 +129,7 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
             worker.pool.maintain_pool()
             if not pool.board.closing:
                 heed(worker, pool.controls, self._queues, pool.settings.node_name)
-                resize(worker, pool.controls, self._queues[0], self._started)
+                self._scaler.maybe_scale()
             if pool.board.broken and not pool.board.closing:
                 pool.board.close()
                 state.should_stop = True  # a warm shutdown, as Celery's own signal handlers ask for it
@@ -134,8 +144,12 @@ def _start_child(app: Celery, pool: Pool) -> None:
         if limit_mb := pool.settings.memory_limit_mb:
             # What is beyond it becomes a MemoryError, which is an outcome; the kernel's killer would be a crash.
             resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
+        with suppress(OSError):  # where there is no /proc, or it may not be written
+            # Should the kernel run out of memory, it is to end a child, whose job is tried again, and not its pool.
+            Path("/proc/self/oom_score_adj").write_text("500")
         pool.board.enter()
         warm_up(app.amqp.queues.consume_from, pool.handlers)
+        pool.board.ready(own_mb())
     except Exception as error:
         structlog.get_logger("cornerman").exception("the child cannot start")
         pool.board.report_broken()

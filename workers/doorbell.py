@@ -18,6 +18,7 @@ import structlog
 
 from ledger.book import Claim, Ledger
 from ledger.failures import LedgerUnavailable
+from workers.admission import Admission
 from workers.execution import Execution, Terminated
 from workers.models import ModelCache, load_manager
 from workers.pool import Pool
@@ -40,7 +41,9 @@ class Doorbell:
             if queue == self._pool.canary:
                 answer_canary(self._pool, self._ledger, self._pool.owner(os.getpid()))
             else:
-                self._drain(queue)
+                with self._admission.booked() as room:
+                    if room:
+                        self._drain(queue)
         except LedgerUnavailable as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
 
@@ -49,7 +52,7 @@ class Doorbell:
         most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
         # One at first, so that what came together is shared among the children; more only in a backlog.
         limit = 1
-        while not self._pool.board.closing:
+        while not self._admission.yielding:
             claims = self._ledger.claim(queue, self._pool.owner(os.getpid()), limit)
             self._work_off(claims)
             if not claims or time.monotonic() >= until_seconds:
@@ -59,7 +62,7 @@ class Doorbell:
     def _work_off(self, claims: list[Claim]) -> None:
         waiting = deque(claims)
         try:
-            while waiting and not self._pool.board.closing:
+            while waiting and not self._admission.yielding:
                 self._execution.run(waiting.popleft())
         finally:
             for claim in waiting:
@@ -75,7 +78,11 @@ class Doorbell:
         settings = self._pool.settings
         load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
         models = ModelCache(settings.models_folder, self._ledger.resolve_alias, load, settings.cached_models)
-        return Execution(self._pool, self._ledger, models)
+        return Execution(self._pool, self._ledger, models, self._admission)
+
+    @cached_property
+    def _admission(self) -> Admission:
+        return Admission(self._pool)
 
 
 def _leave(signum: int, frame: object) -> None:

@@ -7,11 +7,13 @@ How an attempt ends:
     its report holds a NaN                   settled: `internal`
     the payload is no job of its kind        settled: `invalid_input`, unhandled
     its quotes were too old when claimed     settled: `stale_odds`, unhandled
+    it could never fit into memory           settled: `memory_limit_exceeded`, unhandled
+    it does not fit into memory now          handed back, at the same attempt, unhandled
     the ledger goes away under it            handed back, at the same attempt
     the claim is no longer ours              left alone
     the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends
     the handler ends the process             lost: the attempt counts; the child ends
-    the process dies, or its time is up      the guard's business
+    the process dies                         the guard's business, as are its limits of time and memory
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
 from ledger.reports import Report
+from workers.admission import Admission, NoRoomError
 from workers.context import ClaimLostError, JobContext
 from workers.failures import failure_of
 from workers.handlers import handler_of
@@ -58,10 +61,11 @@ class Ending:
 class Execution:
     """Runs the claims of one child."""
 
-    def __init__(self, pool: Pool, ledger: Ledger, models: ModelCache[Any]) -> None:
+    def __init__(self, pool: Pool, ledger: Ledger, models: ModelCache[Any], admission: Admission) -> None:
         self._pool = pool
         self._ledger = ledger
         self._models = models
+        self._admission = admission
         self._log = structlog.get_logger("cornerman")
 
     def run(self, claim: Claim) -> None:
@@ -92,7 +96,7 @@ class Execution:
             return Ending(self._settle(claim, report), getattr(report, "model", None) or model)
         except ClaimLostError:
             return Ending("refused", model)
-        except LedgerUnavailable:
+        except (LedgerUnavailable, NoRoomError):
             return self._hand_back(claim)
         except Terminated as leaving:
             return self._hand_back(claim, leaving)
@@ -106,6 +110,7 @@ class Execution:
 
     def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Report:
         context = JobContext(claim, self._pool.settings, self._ledger, self._models, started_seconds)
+        self._admission.admit(job, context)
         report = handler_of(claim.kind, self._pool.handlers)(job, context)
         if not isinstance(report, Report):
             raise TypeError(f"the handler of {claim.kind} returned {type(report).__name__}, which is no report")

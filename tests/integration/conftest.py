@@ -75,7 +75,8 @@ def start_pool(
         started.append(pool)
         until(lambda: len(ledger.pools()) > before or process.poll() is not None, STOP_SECONDS)
         assert process.poll() is None, log.read_text()
-        until(lambda: len(pool.children()) == concurrency, STOP_SECONDS)
+        children = int(variables.get("CORNERMAN_MIN_CHILDREN", concurrency))
+        until(lambda: len(pool.children()) == children, STOP_SECONDS)
         return pool
 
     yield start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import mmap
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ FOREVER_SECONDS = 600
 
 
 def probe(job: CheckHealth, context: JobContext) -> HealthReport:
-    behaviour = job.nonce.partition(":")[0]
+    behaviour, *arguments = job.nonce.split(":")
     context.progress(str(os.getpid()), 0, 1)
     match behaviour:
         case "block":
@@ -39,11 +40,31 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
             os._exit(3)
         case "kill_itself":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "take":  # MB, seconds, and a number to tell the jobs apart
+            take(float(arguments[0]), float(arguments[1]))
+        case "fill":  # MB
+            fill(float(arguments[0]))
         case "block_at_first" if context.claim.attempt == 1:
             time.sleep(FOREVER_SECONDS)
     memory_mb = math.nan if behaviour == "nan" else 1.0
     child = HealthCheck(name="child", passed=True, detail=str(os.getpid()))
     return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
+
+
+def take(megabytes: float, seconds: float) -> None:
+    """Fill memory step by step, as work does that takes its time; give it back at the end."""
+    steps = 20
+    taken = []
+    for _ in range(steps):
+        taken.append(b"x" * round(megabytes * 2**20 / steps))
+        time.sleep(seconds / steps)
+
+
+def fill(megabytes: float) -> None:
+    """Fill shared memory in one call of C code: RLIMIT_DATA does not count it, and no line of Python could check."""
+    size_bytes = round(megabytes * 2**20)
+    shared = mmap.mmap(-1, size_bytes)
+    ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(shared)), 1, size_bytes)
 
 
 def stop_consuming(signum: int, frame: object) -> None:
