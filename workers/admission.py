@@ -91,7 +91,8 @@ def _never(need: Need, allowed_mb: float) -> Failure:
     return Failure(
         code=FailureCode.MEMORY_LIMIT_EXCEEDED,
         message=f"{need.what} is estimated to take {need.growth_mb:.0f} MB, and a job here may take "
-        f"{allowed_mb:.0f} MB: {advice}; or raise the limit (the job's max_memory_mb, CORNERMAN_MEMORY_LIMIT_MB, or that of the pool)",
+        f"{allowed_mb:.0f} MB: {advice}; or raise the limit (the job's "
+        "max_memory_mb, CORNERMAN_MEMORY_LIMIT_MB, or that of the pool)",
         retryable=True,
         details={
             "estimated_mb": round(need.growth_mb, 1),

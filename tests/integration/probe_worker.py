@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
@@ -22,6 +23,8 @@ FOREVER_SECONDS = 600
 def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     behaviour, *arguments = job.nonce.split(":")
     context.progress(str(os.getpid()), 0, 1)
+    if behaviour in MEMORY:
+        MEMORY[behaviour](*map(float, arguments))
     match behaviour:
         case "block":
             time.sleep(FOREVER_SECONDS)
@@ -40,10 +43,6 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
             os._exit(3)
         case "kill_itself":
             os.kill(os.getpid(), signal.SIGKILL)
-        case "take":  # MB, seconds, and a number to tell the jobs apart
-            take(float(arguments[0]), float(arguments[1]))
-        case "fill":  # MB
-            fill(float(arguments[0]))
         case "block_at_first" if context.claim.attempt == 1:
             time.sleep(FOREVER_SECONDS)
     memory_mb = math.nan if behaviour == "nan" else 1.0
@@ -51,8 +50,8 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
 
 
-def take(megabytes: float, seconds: float) -> None:
-    """Fill memory step by step, as work does that takes its time; give it back at the end."""
+def take(megabytes: float, seconds: float, number: float = 0.0) -> None:
+    """Fill memory step by step, as work does that takes its time. The number only tells jobs apart."""
     steps = 20
     taken = []
     for _ in range(steps):
@@ -65,6 +64,9 @@ def fill(megabytes: float) -> None:
     size_bytes = round(megabytes * 2**20)
     shared = mmap.mmap(-1, size_bytes)
     ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(shared)), 1, size_bytes)
+
+
+MEMORY: dict[str, Callable[..., None]] = {"take": take, "fill": fill}
 
 
 def stop_consuming(signum: int, frame: object) -> None:

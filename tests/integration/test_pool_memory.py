@@ -68,7 +68,6 @@ def test_a_pool_grows_with_its_backlog_and_stays_within_its_budget(
     gauge = Gauge(pool)
     with gauge.watching():
         assert endings(ledger, take(ledger, 12, 150, 1.0)) == {(State.SUCCEEDED, 1)}
-    print("PEAK", gauge.peak_mb, gauge.most_children)
     assert gauge.peak_mb < 700
     assert gauge.most_children >= 2
 
@@ -88,7 +87,6 @@ def test_a_budget_that_is_cut_is_obeyed_in_seconds_and_no_job_is_lost(
     after = Gauge(pool)
     with after.watching():
         assert endings(ledger, job_ids) == {(State.SUCCEEDED, 1)}
-    print("OBEYED", obeyed_seconds, gauge.peak_mb, after.peak_mb, after.most_children)
     assert obeyed_seconds < 5.0
     assert after.peak_mb < 300
 
