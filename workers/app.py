@@ -9,7 +9,6 @@ because nothing happens at import.
 
 from __future__ import annotations
 
-import os
 import resource
 from contextlib import suppress
 from functools import cache
@@ -32,16 +31,15 @@ from workers.handlers import HANDLERS, Registry, warm_up
 from workers.memory import own_mb
 from workers.pool import START_SECONDS, Pool
 from workers.settings import WorkerSettings
+from workers.threads import pin_environment, pin_libraries
 from workers.transport import TASK, Connection, put_aside
 
 CANNOT_START = 70  # as in sysexits.h: EX_SOFTWARE
 
-# Read by the numeric libraries when they are loaded. A child is one unit of concurrency; training raises its own.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
 
 def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
     """Return the app of one pool; a process has one."""
+    pin_environment()
     pool = Pool(settings, handlers)
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
@@ -113,6 +111,16 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
             # Without `--autoscale` Celery has none, and the operator's controls and the limits hold all the same.
             self._scaler = worker.autoscaler or Autoscaler(worker.pool, 1, 1, worker=worker)
             Guard(pool, self._queues).start()
+            structlog.get_logger("cornerman").info(
+                "pool started",
+                pool=pool.name,
+                queues=self._queues,
+                concurrency=pool.settings.concurrency or worker.pool.num_processes,
+                max_memory_mb=pool.settings.max_memory_mb,
+                memory_limit_mb=pool.settings.memory_limit_mb,
+                library_threads=1,
+                training_threads=pool.settings.training_threads,
+            )
             queues.select_add(Queue(pool.canary, routing_key=pool.canary))
 
         def stop(self, worker: Any) -> None:
@@ -140,7 +148,6 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
 def _start_child(app: Celery, pool: Pool) -> None:
     """Prepare a child that was just forked. If it cannot start, its pool ends: the next child would fare no better."""
     try:
-        os.environ.update(dict.fromkeys(_THREADS, "1"))
         if limit_mb := pool.settings.memory_limit_mb:
             # What is beyond it becomes a MemoryError, which is an outcome; the kernel's killer would be a crash.
             resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
@@ -149,6 +156,7 @@ def _start_child(app: Celery, pool: Pool) -> None:
             Path("/proc/self/oom_score_adj").write_text("500")
         pool.board.enter()
         warm_up(app.amqp.queues.consume_from, pool.handlers)
+        pin_libraries()
         pool.board.ready(own_mb())
     except Exception as error:
         structlog.get_logger("cornerman").exception("the child cannot start")

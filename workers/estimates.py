@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
+from msgspec import Struct
+
 from engine.footprint import AnswerSize, TrainingSize, answer_mb, training_mb
 from ledger.controls import Controls
 from ledger.datafiles import TABLES, table_file
@@ -46,8 +49,22 @@ class Need:
 
 def training_need(plan: TrainingPlan, settings: WorkerSettings, controls: Controls) -> Need:
     """Return what a training or a backtest needs. Raises OSError and ValueError where its data cannot be looked at."""
+    size = training_size(plan, threads(controls, settings.training_threads))
+    what = f"training on {size.fights:,} fights of {size.columns} columns with {size.replicas} replicas"
+    return Need(what, "bootstrap_samples", size.replicas, lambda b: training_mb(replace(size, replicas=b)))
+
+
+def answer_need(job: PredictCard, model: Path, controls: Controls) -> Need:
+    """Return what a card needs in a child that has its model still to open. Raises OSError where there is none."""
+    size = answer_size(job, model, controls)
+    what = f"answering {size.fights} fights with a model of {size.bundle_mb:.0f} MB"
+    return Need(what, "fights", size.fights, lambda fights: answer_mb(replace(size, fights=fights)))
+
+
+def training_size(plan: TrainingPlan, n_threads: int) -> TrainingSize:
+    """Return the sizes that a training's memory depends on. Raises OSError and ValueError as `training_need` does."""
     fights, columns, data_mb = _log_sizes(Path(plan.data)) if plan.matrix is None else _matrix_sizes(plan)
-    size = TrainingSize(
+    return TrainingSize(
         data_mb=data_mb,
         fights=fights,
         columns=columns,
@@ -55,19 +72,26 @@ def training_need(plan: TrainingPlan, settings: WorkerSettings, controls: Contro
         fits=plan.fits + plan.folds,
         point_trees=plan.forest_trees,
         replica_trees=plan.replica_forest_trees,
-        threads=threads(controls, settings.training_threads),
+        threads=n_threads,
     )
-    what = f"training on {fights:,} fights of {columns} columns with {plan.bootstrap_samples} replicas"
-    return Need(what, "bootstrap_samples", plan.bootstrap_samples, lambda b: training_mb(replace(size, replicas=b)))
 
 
-def answer_need(job: PredictCard, model: Path, controls: Controls) -> Need:
-    """Return what a card needs in a child that has its model still to open. Raises OSError where there is none."""
+def answer_size(job: PredictCard, model: Path, controls: Controls) -> AnswerSize:
+    """Return the sizes that an answer's memory depends on. Raises OSError and ValueError where there is no such model."""
+    about = msgspec.json.decode((model / "manifest.json").read_bytes(), type=_Manifest).about
+    replicas = sampling(controls, job.intervals.bootstrap_samples, about.bootstrap_samples).replicas
     bundle_mb = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / _MIB
-    most = 1000 if job.intervals.bootstrap_samples is None else job.intervals.bootstrap_samples
-    size = AnswerSize(len(job.fights), sampling(controls, most, most).replicas, bundle_mb)
-    what = f"answering {size.fights} fights with a model of {bundle_mb:.0f} MB"
-    return Need(what, "fights", size.fights, lambda fights: answer_mb(replace(size, fights=fights)))
+    return AnswerSize(len(job.fights), replicas, bundle_mb)
+
+
+class _About(Struct):
+    bootstrap_samples: int
+
+
+class _Manifest(Struct):
+    """What is read of a bundle's manifest, unchecked: a corrupt one is found when it is opened."""
+
+    about: _About
 
 
 def _log_sizes(folder: Path) -> tuple[int, int, float]:
