@@ -5,7 +5,7 @@
 
 Every size runs in a fresh process, through the functions that a pool calls. The peak is the kernel's own (VmHWM, reset
 before the work begins), less what the process had when the engine was imported. Trainings read simulated fight logs
-and ready matrices of random numbers; answers open models of those trainings. About seven minutes on two cores. Linux only.
+and ready matrices of random numbers; answers open models of such trainings. Minutes on two cores. Linux only.
 Ends with 1 if an estimate is further than 25% from its peak.
 """
 
@@ -42,6 +42,20 @@ from workers.threads import THREADS
 
 TOLERANCE = 0.25
 SEED = 7
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+CLAIM = Claim(
+    job_id="grid",
+    kind="predict_card",
+    payload=b"",
+    attempt=1,
+    fence=1,
+    queue="predict",
+    time_limit_seconds=60.0,
+    submitted_at=NOW,
+    claimed_at=NOW,
+    deadline=None,
+    correlation_id=None,
+)
 
 # Fights of a log, or fights and columns of a matrix; replicas; threads.
 TRAININGS: tuple[tuple[int, int | None, int, int], ...] = (
@@ -86,7 +100,7 @@ def card(fights: int, columns: Sequence[str], replicas: int) -> PredictCard:
     rng = np.random.default_rng(SEED)
     return PredictCard(
         card_id="grid",
-        event_start=datetime(2030, 1, 1, tzinfo=UTC),
+        event_start=NOW,
         fights=tuple(
             Fight(
                 id=str(number),
@@ -130,41 +144,39 @@ class Peak:
 
 def run_here(request: dict[str, Any]) -> float:
     """Do what a cell of the grid asks for, in this process, and return by how much it grew."""
-    if request["what"] == "train":
-        from engine.model import save_ensemble
-        from workers.train import train_on_file
+    return _train_here(request) if request["what"] == "train" else _answer_here(request)
 
-        job = training(Path(request["data"]), request["columns"], request["replicas"])
-        peak = Peak()
-        ensemble = train_on_file(job, lambda stage, done, total: None, np.inf, request["threads"])
-        save_ensemble(ensemble, Path(request["models"]))
-        return peak.growth_mb
+
+def _train_here(request: dict[str, Any]) -> float:
+    from engine.model import save_ensemble
+    from workers.train import train_on_file
+
+    job = training(Path(request["data"]), request["columns"], request["replicas"])
+    peak = Peak()
+    ensemble = train_on_file(job, lambda stage, done, total: None, np.inf, request["threads"])
+    save_ensemble(ensemble, Path(request["models"]))
+    return peak.growth_mb
+
+
+def _answer_here(request: dict[str, Any]) -> float:
     from workers.models import ModelCache, load_manager
     from workers.predict import predict_card
 
     folder = Path(request["models"])
-    (model,) = folder.glob("[0-9a-f]*")
+    model = only_model(folder)
     columns = json.loads((model / "manifest.json").read_text())["about"]["columns"]
-    job = card(request["fights"], columns, request["replicas"])
-    job = msgspec.structs.replace(job, model=model.name)
+    job = msgspec.structs.replace(card(request["fights"], columns, request["replicas"]), model=model.name)
     models = ModelCache(folder, lambda name: None, lambda path: load_manager(path, max_memory_mb=np.inf))
-    claim = Claim(
-        job_id="grid",
-        kind="predict_card",
-        payload=b"",
-        attempt=1,
-        fence=1,
-        queue="predict",
-        time_limit_seconds=60.0,
-        submitted_at=job.event_start,
-        claimed_at=job.event_start,
-        deadline=None,
-        correlation_id=None,
-    )
-    context = JobContext(claim, WorkerSettings(), ledger=None, models=models, started_seconds=0.0)  # type: ignore[arg-type]  # an answer asks none
+    no_ledger: Any = None  # an answer asks none
     peak = Peak()
-    predict_card(job, context)
+    predict_card(job, JobContext(CLAIM, WorkerSettings(), no_ledger, models, started_seconds=0.0))
     return peak.growth_mb
+
+
+def only_model(folder: Path) -> Path:
+    """Return the one bundle in a folder of models."""
+    (model,) = folder.glob("[0-9a-f]*")
+    return model
 
 
 def run_apart(request: dict[str, Any]) -> float:
@@ -193,7 +205,7 @@ def measure_answers(folder: Path) -> Iterator[Measured]:
     for replicas in MODELS:
         models = folder / f"models of {replicas}"
         _train(data, None, replicas, 2, models)
-        (model,) = models.glob("[0-9a-f]*")
+        model = only_model(models)
         for fights in CARDS:
             request = {"what": "answer", "models": str(models), "fights": fights, "replicas": replicas}
             size = answer_size(card(fights, ["diff_elo"], replicas), model, Controls())
@@ -214,7 +226,7 @@ def _train(data: Path, columns: int | None, replicas: int, threads: int, models:
     return Measured(size, footprint.training_mb(size), run_apart(request))
 
 
-def fit(found: Iterable[Measured], terms: Callable[[Any], tuple[float, ...]]) -> list[float]:
+def fit(found: Iterable[Measured], terms: Callable[..., tuple[float, ...]]) -> list[float]:
     """Return the coefficients, none below 0, that make the relative errors smallest (least squares)."""
     rows = [(np.array(terms(one.size)) / one.peak_mb) for one in found]
     coefficients, _ = nnls(np.array(rows), np.ones(len(rows)))
@@ -231,22 +243,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.measure is not None:
         print(run_here(json.loads(given.measure)))
         return 0
-    kinds = {
-        "training": (measure_trainings, footprint.training_terms),
-        "answer": (measure_answers, footprint.answer_terms),
-    }
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for kind, (measure, terms) in kinds.items():
+        for kind, measure, terms in (
+            ("training", measure_trainings, footprint.training_terms),
+            ("answer", measure_answers, footprint.answer_terms),
+        ):
             found = []
             for one in measure(Path(folder)):
                 found.append(one)
                 if not given.json:
                     print(_line(one), flush=True)
             report[kind] = {
-                "grid": [asdict(one) for one in found],
+                "grid": [asdict(one) | {"difference": one.difference} for one in found],
                 "worst": max(abs(one.difference) for one in found),
-                "coefficients": fit(found, terms),  # type: ignore[operator]
+                "coefficients": fit(found, terms),
             }
     if given.json:
         print(json.dumps(report, indent=2))

@@ -77,7 +77,7 @@ def training_size(plan: TrainingPlan, n_threads: int) -> TrainingSize:
 
 
 def answer_size(job: PredictCard, model: Path, controls: Controls) -> AnswerSize:
-    """Return the sizes that an answer's memory depends on. Raises OSError and ValueError where there is no such model."""
+    """Return the sizes that an answer's memory depends on. Raises OSError and ValueError without such a model."""
     about = msgspec.json.decode((model / "manifest.json").read_bytes(), type=_Manifest).about
     replicas = sampling(controls, job.intervals.bootstrap_samples, about.bootstrap_samples).replicas
     bundle_mb = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / _MIB
