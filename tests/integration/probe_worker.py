@@ -51,12 +51,13 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
 
 
 def take(megabytes: float, seconds: float, number: float = 0.0) -> None:
-    """Fill memory step by step, as work does that takes its time. The number only tells jobs apart."""
+    """Fill memory in half the time, and hold it for the other half. The number only tells jobs apart."""
     steps = 20
     taken = []
     for _ in range(steps):
         taken.append(b"x" * round(megabytes * 2**20 / steps))
-        time.sleep(seconds / steps)
+        time.sleep(seconds / 2 / steps)
+    time.sleep(seconds / 2)
 
 
 def fill(megabytes: float) -> None:
