@@ -2,10 +2,10 @@
 
     python -m benchmarks.autoscaling [--json]
 
-Both run the same jobs (each fills its memory in half a second and holds it for another half) in a prefork pool of 1 to 6 children, on
-the server that is given in CORNERMAN_REDIS_URL or on one of its own. Memory is the sum of the proportional shares (PSS)
-of the pool's processes, twenty times a second: pages that they share count once, so the sum is what the machine
-gives. Then the budget is cut from 900 to 300 MB with work in flight. Linux only. Ends with 1 if a promise is broken.
+Both run the same jobs (each fills its memory in half a second and holds it for another half) in a prefork pool of 1 to
+6 children, on a server of this run. Memory is the sum of the proportional shares (PSS) of the pool's processes, twenty
+times a second: pages that they share count once, so the sum is what the machine gives. Then the budget is cut from 900
+to 300 MB with work in flight. Linux only. Ends with 1 if a promise is broken.
 """
 
 from __future__ import annotations

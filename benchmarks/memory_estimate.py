@@ -114,10 +114,10 @@ def card(fights: int, columns: Sequence[str], replicas: int) -> PredictCard:
 
 
 def write_matrix(path: Path, fights: int, columns: int) -> None:
-    """Write a matrix of random numbers, ten fights an event."""
+    """Write a matrix of random numbers, of which the first tells something, ten fights an event."""
     rng = np.random.default_rng(SEED)
     frame = pd.DataFrame(rng.normal(size=(fights, columns)), columns=[f"diff_{k}" for k in range(columns)])
-    frame["won"] = rng.integers(0, 2, fights)
+    frame["won"] = (frame["diff_0"] + rng.normal(size=fights) > 0).astype(int)
     event = np.arange(fights) // 10
     frame["event"] = [f"event {number}" for number in event]
     frame["date"] = pd.Timestamp("2000-01-01") + pd.to_timedelta(event * 3, unit="D")
@@ -186,6 +186,13 @@ def run_apart(request: dict[str, Any]) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
+def _compile(folder: Path) -> None:
+    """Let the kernels be compiled, which happens once a machine and takes memory of its own."""
+    data = folder / "data to compile with"
+    write_fight_log(simulate_league(LeagueConfig(fights=300, seed=SEED)).log, data)
+    _train(data, None, 10, 1, folder / "models to compile with")
+
+
 def measure_trainings(folder: Path) -> Iterator[Measured]:
     """Run the trainings of the grid."""
     for number, (fights, columns, replicas, threads) in enumerate(TRAININGS):
@@ -245,6 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
+        _compile(Path(folder))
         for kind, measure, terms in (
             ("training", measure_trainings, footprint.training_terms),
             ("answer", measure_answers, footprint.answer_terms),

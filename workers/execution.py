@@ -71,7 +71,7 @@ class Execution:
     def run(self, claim: Claim) -> None:
         """Bring a claim to its end. Raises only SystemExit and KeyboardInterrupt, when the claim is off our hands."""
         started_seconds = time.monotonic()
-        self._pool.board.begin(claim.job_id, claim.fence, claim.time_limit_seconds)
+        self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim))
         try:
             ending = self._attempt(claim, started_seconds)
         finally:
@@ -139,6 +139,13 @@ class Execution:
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))
         return Ending("released" if released else "refused", leaving=leaving)
+
+
+def allowed_seconds(claim: Claim) -> float:
+    """Return how long a job may run: to its limit, or to its deadline, when its answer is worth nothing any more."""
+    if claim.deadline is None:
+        return claim.time_limit_seconds
+    return min(claim.time_limit_seconds, (claim.deadline - claim.claimed_at).total_seconds())
 
 
 def read(claim: Claim) -> Job:

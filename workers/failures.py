@@ -56,6 +56,14 @@ def timed_out(limit_seconds: float) -> Failure:
     )
 
 
+def expired() -> Failure:
+    """Return the failure of a job whose child was killed because its deadline had passed."""
+    return Failure(
+        code=FailureCode.EXPIRED,
+        message="the deadline passed while the job ran, and it was stopped: submit earlier, or set a later deadline",
+    )
+
+
 def overfilled(used_mb: float, ceiling_mb: float) -> Failure:
     """Return the failure of a job whose child was killed for growing above its ceiling."""
     return Failure(

@@ -28,7 +28,7 @@ from ledger.failures import LedgerUnavailable
 from workers.board import token_of
 from workers.budget import Budget
 from workers.decisions import Child, Verdict, overtime, strays, verdict
-from workers.failures import overfilled, timed_out
+from workers.failures import expired, overfilled, timed_out
 from workers.logs import canonical_line, outcome_of_loss
 from workers.pool import Pool
 from workers.watchdog import Watchdog
@@ -164,7 +164,8 @@ class Guard:
                     kept.append((job.job_id, job.fence))
                     continue
                 case Verdict.TIME_OUT:
-                    failure = timed_out(job.time_limit_seconds)
+                    overdue = child is not None and child.activity.limit_seconds < job.time_limit_seconds
+                    failure = expired() if overdue else timed_out(job.time_limit_seconds)
                     outcome = failure.code.value if ledger.settle(job, failure) else "refused"
                 case Verdict.OVERFILL if excess is not None:
                     failure = overfilled(excess.used_mb, excess.ceiling_mb)
