@@ -29,6 +29,7 @@ from workers.doorbell import Doorbell
 from workers.guard import Guard
 from workers.handlers import HANDLERS, Registry, warm_up
 from workers.memory import own_mb
+from workers.observatory import Observatory
 from workers.pool import START_SECONDS, Pool
 from workers.settings import WorkerSettings
 from workers.threads import pin_environment, pin_libraries
@@ -47,7 +48,7 @@ def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
     app.conf.broker_transport_options["hears"] = lambda queue: queue == pool.canary or pool.board.has_room
     app.cornerman_pool = pool
     app.amqp.Connection = Connection
-    doorbell = Doorbell(pool)
+    doorbell = Doorbell(pool, lambda: app.amqp.queues.consume_from)
 
     # Without a result: the ledger keeps the outcomes, and nobody waits for a doorbell.
     @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # celery ships no types
@@ -110,7 +111,9 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
             pool.board.want(worker.pool.num_processes, 0)
             # Without `--autoscale` Celery has none, and the operator's controls and the limits hold all the same.
             self._scaler = worker.autoscaler or Autoscaler(worker.pool, 1, 1, worker=worker)
-            Guard(pool, self._queues).start()
+            observatory = Observatory(pool, self._queues)
+            observatory.start()
+            Guard(pool, self._queues, observatory).start()
             structlog.get_logger("cornerman").info(
                 "pool started",
                 pool=pool.name,

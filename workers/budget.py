@@ -12,12 +12,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
-
 from ledger.backlog import QueueBacklog
 from workers.board import Activity
 from workers.decisions import Child
-from workers.memory import own_mb, share_mb
+from workers.memory import PoolMemory, own_mb, share_mb
 from workers.pool import Pool
 from workers.scaling import Look, Past, wanted
 from workers.surroundings import Bound, bounds
@@ -27,23 +25,10 @@ PRICE_FLOOR_MB = 32.0
 """A job is never reckoned cheaper, nor an idle child: both are taken on before anything was measured."""
 
 
-class Figures(Struct, frozen=True):
-    """A pool's memory in MiB, and its children, as of the last look. `limited_by` names what sets the limit."""
-
-    used_mb: float = 0.0
-    limit_mb: float = 0.0
-    limited_by: str = ""
-    room_mb: float = 0.0
-    price_mb: float = 0.0
-    children: int = 0
-    wanted: int = 0
-
-
 class Budget:
     """Shares out the memory of one pool. Used by the guard's thread alone."""
 
     def __init__(self, pool: Pool, queues: Sequence[str], watcher: Watcher) -> None:
-        self.figures = Figures()
         self._pool = pool
         self._queues = queues
         self._watcher = watcher
@@ -86,14 +71,13 @@ class Budget:
         )
         self._number, self._past = wanted(look, self._past)
         self._pool.board.want(self._number, max(0, len(living) - self._number))
-        self.figures = Figures(
-            round(used_mb, 1),
-            round(limit_mb, 1),
-            limited_by,
-            round(room_mb, 1),
-            round(price_mb, 1),
-            len(living),
-            self._number,
+        self._pool.memory = PoolMemory(
+            used_mb=round(used_mb, 1),
+            limit_mb=round(limit_mb, 1),
+            limited_by=limited_by,
+            room_mb=round(room_mb, 1),
+            job_mb=round(price_mb, 1),
+            wanted=self._number,
         )
 
     def bloated(self, children: Iterable[Child]) -> list[int]:

@@ -11,8 +11,10 @@ import os
 import signal
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,7 +24,11 @@ from workers.admission import Admission
 from workers.execution import Execution, Terminated
 from workers.models import ModelCache, load_manager
 from workers.pool import Pool
+from workers.selftest import SelfTester, predicts
 from workers.watchdog import answer_canary
+
+if TYPE_CHECKING:
+    from engine.ensemble import ProductionEnsembleManager
 
 # Training takes a child, and its time limit, for itself.
 _CLAIMED_ALONE = ("train",)
@@ -31,8 +37,9 @@ _CLAIMED_ALONE = ("train",)
 class Doorbell:
     """One child's way to the ledger. It is opened with the first doorbell: connections must not be forked."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, queues: Callable[[], Iterable[str]]) -> None:
         self._pool = pool
+        self._queues = queues  # which of them Celery was told to consume is known later
 
     def answer(self, queue: str) -> None:
         """Work off a queue until it is empty, the pool is closing, or `drain_seconds` are over; answer a canary."""
@@ -40,6 +47,8 @@ class Doorbell:
         try:
             if queue == self._pool.canary:
                 answer_canary(self._pool, self._ledger, self._pool.owner(os.getpid()))
+                if predicts(self._pool, self._queues()):
+                    self._self_tester.test_if_due()
             else:
                 with self._admission.booked() as room:
                     if room:
@@ -74,11 +83,18 @@ class Doorbell:
         return Ledger.connect(self._pool.settings.ledger)
 
     @cached_property
-    def _execution(self) -> Execution:
+    def _models(self) -> ModelCache[ProductionEnsembleManager]:
         settings = self._pool.settings
         load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
-        models = ModelCache(settings.models_folder, self._ledger.resolve_alias, load, settings.cached_models)
-        return Execution(self._pool, self._ledger, models, self._admission)
+        return ModelCache(settings.models_folder, self._ledger.resolve_alias, load, settings.cached_models)
+
+    @cached_property
+    def _execution(self) -> Execution:
+        return Execution(self._pool, self._ledger, self._models, self._admission)
+
+    @cached_property
+    def _self_tester(self) -> SelfTester:
+        return SelfTester(self._pool, lambda: self._models)
 
     @cached_property
     def _admission(self) -> Admission:

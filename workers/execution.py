@@ -35,10 +35,12 @@ from ledger.reports import Report
 from workers.admission import Admission, NoRoomError
 from workers.context import ClaimLostError, JobContext
 from workers.failures import failure_of
+from workers.figures import figures_of
 from workers.handlers import handler_of
-from workers.logs import canonical_line, outcome_of_loss, peak_memory_mb
+from workers.logs import Levels, canonical_line, outcome_of_loss, peak_memory_mb
 from workers.models import ModelCache
 from workers.pool import Pool
+from workers.telemetry import Attempt, Figures
 
 _LONGEST_PAUSE_SECONDS = 1.0
 
@@ -55,6 +57,7 @@ class Ending:
 
     outcome: str
     model: str | None = None
+    figures: Figures | None = None
     leaving: BaseException | None = None
 
 
@@ -67,23 +70,23 @@ class Execution:
         self._models = models
         self._admission = admission
         self._log = structlog.get_logger("cornerman")
+        self._levels = Levels(pool.settings.log_level)
 
     def run(self, claim: Claim) -> None:
         """Bring a claim to its end. Raises only SystemExit and KeyboardInterrupt, when the claim is off our hands."""
         started_seconds = time.monotonic()
+        self._levels.follow(claim.controls)
         self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim))
         try:
             ending = self._attempt(claim, started_seconds)
         finally:
             self._pool.board.end()
-        line = canonical_line(
-            claim,
-            ending.outcome,
-            queue_wait=claim.claimed_at - claim.submitted_at,
-            run_seconds=time.monotonic() - started_seconds,
-            model=ending.model,
-        )
+        queue_wait, run_seconds = claim.claimed_at - claim.submitted_at, time.monotonic() - started_seconds
+        line = canonical_line(claim, ending.outcome, queue_wait=queue_wait, run_seconds=run_seconds, model=ending.model)
         self._log.info("job", **line, peak_memory_mb=peak_memory_mb())
+        self._pool.telemetry.tell(
+            Attempt(claim.kind, ending.outcome, claim.attempt, queue_wait.total_seconds(), run_seconds, ending.figures)
+        )
         if ending.leaving is not None:
             raise ending.leaving
 
@@ -93,7 +96,9 @@ class Execution:
             job = read(claim)
             model = getattr(job, "model", None)
             report = self._handle(job, claim, started_seconds)
-            return Ending(self._settle(claim, report), getattr(report, "model", None) or model)
+            outcome = self._settle(claim, report)
+            figures = figures_of(job, report, claim.claimed_at) if outcome == "succeeded" else None
+            return Ending(outcome, getattr(report, "model", None) or model, figures)
         except ClaimLostError:
             return Ending("refused", model)
         except (LedgerUnavailable, NoRoomError):
@@ -102,7 +107,7 @@ class Execution:
             return self._hand_back(claim, leaving)
         except (SystemExit, KeyboardInterrupt) as leaving:
             state = insist(lambda: self._ledger.lose(claim.job_id, claim.fence))
-            return Ending(outcome_of_loss(state), model, leaving)
+            return Ending(outcome_of_loss(state), model, leaving=leaving)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises must become an outcome
             if isinstance(error, MemoryError):
                 self._models.clear()  # they may be what fills the child

@@ -29,8 +29,10 @@ from workers.board import token_of
 from workers.budget import Budget
 from workers.decisions import Child, Verdict, overtime, strays, verdict
 from workers.failures import expired, overfilled, timed_out
-from workers.logs import canonical_line, outcome_of_loss
+from workers.logs import Levels, canonical_line, outcome_of_loss
+from workers.observatory import Observatory
 from workers.pool import Pool
+from workers.telemetry import Attempt, Kill, Look, Reaping
 from workers.watchdog import Watchdog
 from workers.watcher import Watcher
 
@@ -41,8 +43,9 @@ _ANNOUNCEMENTS_MISSED = 4  # so many may fail before a pool counts as gone
 class Guard:
     """Looks after one pool."""
 
-    def __init__(self, pool: Pool, queues: Sequence[str]) -> None:
+    def __init__(self, pool: Pool, queues: Sequence[str], observatory: Observatory) -> None:
         self._pool = pool
+        self._observatory = observatory
         self._queues = sorted(queues)
         self._log = structlog.get_logger("cornerman.guard")
         self._ledger: Ledger | None = None
@@ -58,6 +61,7 @@ class Guard:
         self._watcher = Watcher(pool)
         self._budget = Budget(pool, self._queues, self._watcher)
         self._backlog = QueueBacklog(0, 0.0, 0)
+        self._levels = Levels(pool.settings.log_level)
 
     def start(self) -> None:
         """Go on for as long as the process lives: its last work is to hand back what unfinished children hold."""
@@ -67,14 +71,17 @@ class Guard:
     def _run(self) -> None:
         pause = threading.Event()
         while True:
+            reached = False
             try:
                 self.look()
+                reached = True
             except LedgerUnavailable as unavailable:
                 # When the server is back, all leases may have run out: their owners get the time to renew them.
                 self._leases_judged_seconds = time.monotonic() + self._pool.settings.ledger.lease_seconds
                 self._log.warning("ledger unavailable", error=str(unavailable))
             except Exception:  # noqa: BLE001 - without its guard a pool would hold jobs for ever: go on, loudly
                 self._log.exception("the guard stumbled")
+            self._pool.telemetry.tell(Look(self._watchdog.silent_seconds, reached))
             pause.wait(self._pool.settings.guard_seconds)
 
     def look(self) -> None:
@@ -99,9 +106,13 @@ class Guard:
         if self._ledger is None:
             self._ledger = Ledger.connect(self._pool.settings.ledger)
         self._pool.controls = self._ledger.controls()
+        self._levels.follow(self._pool.controls)
+        excesses = set(self._watcher.excesses)
         held = {token_of(job.job_id, job.fence): job for job in self._ledger.held_by(f"{self._pool.name}/")}
         self._judge(self._ledger, held, children, now_seconds, closing)
         self._timed_out &= held.keys()
+        for token in excesses - held.keys():
+            del self._watcher.excesses[token]
         self._backlog = self._waiting(self._ledger)
         self._stop_strays(held.keys(), children)
         self._forget_dead(held.values(), children)
@@ -111,6 +122,7 @@ class Guard:
         reaped = self._ledger.reap(leases=now_seconds >= self._leases_judged_seconds)
         if reaped.requeued or reaped.lost or reaped.overtime or reaped.expired:
             self._log.info("reaped", **msgspec.structs.asdict(reaped))
+            self._pool.telemetry.tell(Reaping(reaped.requeued, reaped.lost, reaped.overtime, reaped.expired))
         if not self._pool.board.closing:
             self._watchdog.look(self._ledger, children.values(), now_seconds)
             if self._watchdog.barks:
@@ -178,6 +190,7 @@ class Guard:
             run_seconds = None if ran is None else now_seconds - ran.started_seconds
             line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None)
             self._log.info("job", **line)
+            self._pool.telemetry.tell(Attempt(job.kind, outcome, job.attempt, run_seconds=run_seconds))
         ledger.renew(kept)
 
     def _stop_strays(self, held: Set[bytes], children: dict[int, Child]) -> None:
@@ -208,7 +221,7 @@ class Guard:
 
     def _announce(self, ledger: Ledger, children: dict[int, Child]) -> None:
         living = [pid for pid, child in children.items() if child.alive]
-        memory = self._budget.figures
+        memory = self._pool.memory
         info: dict[str, Any] = {
             "node": self._pool.settings.node_name,
             "pid": os.getpid(),
@@ -218,11 +231,12 @@ class Guard:
             "busy": sum(bool(children[pid].activity.token) for pid in living),
             "closing": self._pool.board.closing,
             "healthy": not self._watchdog.barks,
+            "http": self._observatory.address,
             "memory_mb": memory.used_mb,
             "memory_limit_mb": memory.limit_mb,
             "memory_limited_by": memory.limited_by,
             "memory_room_mb": memory.room_mb,
-            "job_memory_mb": memory.price_mb,
+            "job_memory_mb": memory.job_mb,
             "stopped": [queue for queue in self._queues if not self._claims(queue)],
             "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
             "version": version("cornerman"),
@@ -235,6 +249,7 @@ class Guard:
 
     def _kill(self, pid: int, reason: str) -> None:
         self._log.warning("child killed", child=pid, reason=reason)
+        self._pool.telemetry.tell(Kill(reason))
         with suppress(ProcessLookupError):  # it went by itself
             os.kill(pid, signal.SIGKILL)
 

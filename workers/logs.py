@@ -10,8 +10,10 @@ import fcntl
 import itertools
 import logging
 import logging.handlers
+import os
 import resource
 import sys
+from collections.abc import MutableMapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import billiard.util
 import structlog
 
 from ledger.book import Claim, Held
+from ledger.controls import COMPONENTS, Controls
 from ledger.outcomes import State
 from workers.settings import WorkerSettings
 
@@ -31,17 +34,29 @@ _QUIETED = {
     "celery.worker.request": logging.CRITICAL,
 }
 
+# The loggers of what an operator knows as one part of a pool; `worker` has no part, so that it is all the rest of ours.
+_LOGGERS = {
+    component: [component] if component in ("celery", "engine") else [f"cornerman.{component}"]
+    for component in COMPONENTS
+} | {"worker": ["cornerman"], "celery": ["celery", "kombu"]}
+
 
 def configure(settings: WorkerSettings) -> None:
     """Send the logs of this process, and of the children that it will fork, where the settings say."""
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        _add_pid,
         structlog.stdlib.ExtraAdder(allow=()),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -56,9 +71,27 @@ def configure(settings: WorkerSettings) -> None:
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(handlers=handlers, level=settings.log_level, force=True)
+    logging.captureWarnings(True)
     billiard.util.get_logger().propagate = True  # which says how a child died, past every formatter
     for name, level in _QUIETED.items():
         logging.getLogger(name).setLevel(level)
+
+
+class Levels:
+    """The log levels of one process, as the operator's controls have them: `log_level.<component>`."""
+
+    def __init__(self, level: str) -> None:
+        self._level = level  # of what nobody has set
+        self._followed = Controls()
+
+    def follow(self, controls: Controls) -> None:
+        """Let each part of the pool log as much as the controls say from now on."""
+        if controls == self._followed:
+            return
+        self._followed = controls
+        for component, names in _LOGGERS.items():
+            for name in names:
+                logging.getLogger(name).setLevel(controls.word(f"log_level.{component}") or self._level)
 
 
 def canonical_line(
@@ -93,6 +126,11 @@ def peak_memory_mb() -> float:
     """Return the most memory, in MiB, that this process has had in RAM since it began."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _add_pid(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["pid"] = os.getpid()
+    return event
 
 
 class SharedRotatingFile(logging.handlers.WatchedFileHandler):

@@ -13,9 +13,24 @@ import re
 from pathlib import Path
 
 import psutil
+from msgspec import Struct
 
 _MIB = 2**20
 _OWN = re.compile(rb"^Rss(?:Anon|Shmem):\s+(\d+) kB", re.MULTILINE)
+
+
+class PoolMemory(Struct, frozen=True, kw_only=True):
+    """A pool's memory as its guard saw it last: in use, its limit and what sets that, room for jobs, what a job takes.
+
+    `wanted` is how many children it should have.
+    """
+
+    used_mb: float = 0.0
+    limit_mb: float = 0.0
+    limited_by: str = ""
+    room_mb: float = 0.0
+    job_mb: float = 0.0
+    wanted: int = 0
 
 
 def own_mb(pid: int | str = "self") -> float:

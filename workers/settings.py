@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from ledger.embedded import find_running
 from ledger.settings import LedgerSettings, variable
 
+MAX_PORT = 65_534  # the next one has to be a port too
 
-def _setting(default: Any, meaning: str, *, zero: bool = False) -> Any:
-    return field(default=default, metadata={"help": meaning, "zero": zero})
+
+def _setting(default: Any, meaning: str, *, zero: bool = False, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"help": meaning, "zero": zero})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,14 @@ class WorkerSettings:
     announce_seconds: float = _setting(2.0, "how often a pool says that it is alive")
     canary_seconds: float = _setting(5.0, "how often a pool proves to itself that it consumes")
     canary_patience_seconds: float = _setting(30.0, "how long without such a proof until it exits to be started again")
+    http_host: str = _setting("127.0.0.1", "address that metrics and health are served on; `off` for nowhere")
+    http_port: int = _setting(
+        0, "its port for pools that predict, those that train take the next; 0 for any free one", zero=True
+    )
+    sample_seconds: float = _setting(5.0, "how often a pool measures itself and looks at its alerts")
+    self_test_seconds: float = _setting(60.0, "how often a child that predicts answers the known fights of its model")
+    self_test_model: str = _setting("champion", "alias or digest of the model of that test")
+    webhook_url: str = _setting("", "address that alerts are posted to as JSON", secret=True)
     log_level: str = _setting("INFO", "least level that is logged: DEBUG, INFO, WARNING, ERROR")
     log_file: Path | None = _setting(None, "file that is logged to besides the standard error")  # noqa: RUF009 - it is a field
     log_file_mb: int = _setting(50, "size at which the log file is rotated")
@@ -56,6 +67,10 @@ class WorkerSettings:
                 raise ValueError(f"{variable(entry)} must be greater than 0, not {value}")
         if self.log_level not in logging.getLevelNamesMapping():
             raise ValueError(f"CORNERMAN_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}")
+        if self.http_port > MAX_PORT:
+            raise ValueError(f"CORNERMAN_HTTP_PORT must be at most {MAX_PORT}, not {self.http_port}")
+        if self.webhook_url and urlsplit(self.webhook_url).scheme not in ("http", "https"):
+            raise ValueError("CORNERMAN_WEBHOOK_URL must begin with http:// or https://")
         if any(character in " #/" for character in self.node):
             raise ValueError(f"CORNERMAN_NODE must be without space, `#` and `/`, not {self.node!r}")
 

@@ -44,7 +44,7 @@ class Watcher:
         self._pool = pool
         self._growths: dict[bytes, float] = {}
         self._past: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED_JOBS)
-        self._log = structlog.get_logger("cornerman.watcher")
+        self._log = structlog.get_logger("cornerman.guard")
 
     def start(self) -> None:
         """Watch for as long as the process lives."""

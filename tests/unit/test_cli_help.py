@@ -25,6 +25,7 @@ COMMANDS = {
     "models",
     "dead",
     "backtest",
+    "preflight",
     "set",
     "unset",
     "scale",
