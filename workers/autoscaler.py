@@ -32,6 +32,7 @@ class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no
         if wanted > self.processes:
             self._log.info("children added", children=self.processes, wanted=wanted)
             self.pool.grow(wanted - self.processes)
+            self.pool.maintain_pool()
         elif (going := min(self.processes - wanted, self._idle())) > 0:
             self._log.info("children retired", children=self.processes, wanted=wanted, going=going)
             with suppress(ValueError):  # one of them has found work since

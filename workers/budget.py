@@ -21,6 +21,8 @@ from workers.scaling import Look, Past, wanted
 from workers.surroundings import Bound, bounds
 from workers.watcher import Watcher
 
+_PATIENCE_SECONDS, _SAY_SECONDS = 5.0, 30.0
+
 PRICE_FLOOR_MB = 32.0
 """A job is never reckoned cheaper, nor an idle child: both are taken on before anything was measured."""
 
@@ -34,6 +36,7 @@ class Budget:
         self._watcher = watcher
         self._past = Past()
         self._idle_mb = PRICE_FLOOR_MB
+        self._say_seconds: float | None = None
         self._number = pool.board.wanted  # the children with which the pool has started
         self._started = pool.settings.concurrency or pool.board.wanted
 
@@ -79,6 +82,22 @@ class Budget:
             job_mb=round(price_mb, 1),
             wanted=self._number,
         )
+
+    def stuck(self, children: Iterable[Child], backlog: QueueBacklog, now_seconds: float) -> bool:
+        """Whether jobs wait, none runs, and there is no room for one; said again every half a minute.
+
+        Such a limit is too low for any work, or others on the machine have taken its memory.
+        """
+        idle = all(_idle(child.activity) for child in children if child.alive)
+        if not (backlog.waiting and idle and self._pool.memory.room_mb < self._pool.memory.job_mb):
+            self._say_seconds = None
+            return False
+        if self._say_seconds is None:
+            self._say_seconds = now_seconds + _PATIENCE_SECONDS
+        if now_seconds < self._say_seconds:
+            return False
+        self._say_seconds = now_seconds + _SAY_SECONDS
+        return True
 
     def bloated(self, children: Iterable[Child]) -> list[int]:
         """Return the idle children that keep so much memory that none of the pool's could start a job.

@@ -93,6 +93,8 @@ class Guard:
         self._budget.look(children.values(), self._backlog, now_seconds)
         for pid in self._budget.bloated(children.values()):
             self._kill(pid, "it keeps memory that the next job needs")
+        if self._budget.stuck(children.values(), self._backlog, now_seconds):
+            self._log.warning("no room for any job", **msgspec.structs.asdict(self._pool.memory))
         try:
             self._tend(children, now_seconds, closing=closing)
         finally:  # after their jobs were handed back, or else without
