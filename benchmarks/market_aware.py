@@ -34,7 +34,7 @@ def score(past: TrainingMatrix, later: TrainingMatrix) -> tuple[float, str]:
     model = fit_market_model(past, market_logit(past))
     if model is None:
         raise ValidationError(f"too few of {len(past):,} earlier fights have odds: take a log with more of them")
-    logit = model.logit(side_differences(later.X.to_numpy(np.float64), list(later.X.columns)), market)
+    logit = market + model.correction_of(side_differences(later.X.to_numpy(np.float64), list(later.X.columns)))
     before, after = (log_loss(probability_of(one), later.won) for one in (market, logit))
     width = np.mean(probability_of(logit + half_width(LEVEL)) - probability_of(logit - half_width(LEVEL)))
     moved = np.std(logit - market)

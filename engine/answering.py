@@ -1,4 +1,7 @@
-"""From rows to predictions: the point, its intervals, the sampling interval and the market-aware band.
+"""From rows to summaries, and from summaries and prices to predictions.
+
+A summary holds the point, its intervals, the sampling interval and the correction of a market: all that costs time, and
+nothing that moves with the odds. So a fight that is asked about again with other odds need not be predicted again.
 
 Pure: the same ensemble, configuration and row give the same bits, whatever other rows are answered in the same call.
 Checking what a caller hands in is `engine.ensemble`.
@@ -10,17 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from engine import market_model
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.ensemble_config import ProductionEnsembleConfig
 from engine.intervals import percentile_error, percentile_interval
-from engine.matrix import MirrorPlan
 from engine.member import Floats
 from engine.model import Ensemble, point_margins
-from engine.prediction import UNCERTAINTY_LEVEL, Bounds, FightPrediction, MarketAware
+from engine.prediction import UNCERTAINTY_LEVEL, Bounds, FightPrediction, FightSummary, MarketAware
 from engine.symmetry import logit_of, margin_of, probability_of
 
 _ROWS_AT_ONCE = 4096  # bounds the memory of a large X: replicas x rows x 16 bytes
@@ -30,42 +31,51 @@ _ROWS_AT_ONCE = 4096  # bounds the memory of a large X: replicas x rows x 16 byt
 class Rows:
     """Rows to answer, n of them.
 
-    values: float64 (n, columns), NaN where missing. pairs: the names. sides: int8, corner of the first fighter, +1
-    red, -1 blue, 0 unknown. experience: int64, -1 where unknown. market: float64, the market's probability of the
-    first fighter, NaN where there is none.
+    values: float64 (n, columns), NaN where missing. sides: int8, corner of the first fighter, +1 red, -1 blue,
+    0 unknown. experience: int64, -1 where unknown.
     """
 
     values: Floats
-    pairs: Sequence[tuple[str, str]]
     sides: NDArray[np.int8]
     experience: NDArray[np.int64]
-    market: Floats
 
     def parts(self) -> Iterator[Rows]:
         """Cut into runs that bound the memory."""
         for start in range(0, len(self.values), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            yield Rows(self.values[part], self.pairs[part], self.sides[part], self.experience[part], self.market[part])
+            yield Rows(self.values[part], self.sides[part], self.experience[part])
 
 
-def answer(
+def summarise(
     ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows, levels: Sequence[float]
-) -> Iterator[FightPrediction]:
-    """Answer each row, with intervals at these levels. Raises BootstrapError and MemoryLimitError."""
+) -> Iterator[FightSummary]:
+    """Say of each row all that needs no price, with intervals at these levels.
+
+    Raises BootstrapError and MemoryLimitError.
+    """
     for part in rows.parts():
-        yield from _answer_part(ensemble, config, part, levels)
+        yield from _summarise_part(ensemble, config, part, levels)
+
+
+def price(
+    ensemble: Ensemble, summaries: Sequence[FightSummary], pairs: Sequence[tuple[str, str]], market: Floats
+) -> Iterator[FightPrediction]:
+    """Add to each summary what the market's probability of the first fighter, (n,), NaN where there is none, adds."""
+    reason: market_model.AbsenceReason = "no_market" if ensemble.market_model else "model_without_odds"
+    for summary, pair, aware in zip(summaries, pairs, _market_aware(summaries, market), strict=True):
+        yield FightPrediction.of(summary, pair, aware, reason)
 
 
 def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, dict[str, Floats]]:
     """Return calibrated logits, (n,), and each member's own probability."""
-    margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, MirrorPlan.of(ensemble.columns), values)
+    margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, ensemble.plan, values)
     logit = ensemble.calibration(logit_of(margin), sides)
     return logit, {name: probability_of(logit_of(part)) for name, part in members.items()}
 
 
-def _answer_part(
+def _summarise_part(
     ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows, levels: Sequence[float]
-) -> Iterator[FightPrediction]:
+) -> Iterator[FightSummary]:
     half_widths = ensemble.half_widths
     logit, members = point_logits(ensemble, rows.values, rows.sides)
     probability = probability_of(logit)
@@ -74,14 +84,11 @@ def _answer_part(
         for level in {*levels, UNCERTAINTY_LEVEL}
     }
     sampling = _sampling(ensemble, config, rows)
-    for row, ((fighter_a, fighter_b), aware) in enumerate(
-        zip(rows.pairs, _market_aware(ensemble, rows, levels), strict=True)
-    ):
+    corrections = _corrections(ensemble, rows)
+    for row in range(len(rows.values)):
         intervals = {level: _of(ends, row) for level, ends in bounds.items()}
         uncertainty = intervals[UNCERTAINTY_LEVEL][1] - intervals[UNCERTAINTY_LEVEL][0]
-        yield FightPrediction(
-            fighter_a=fighter_a,
-            fighter_b=fighter_b,
+        yield FightSummary(
             probability=float(probability[row]),
             intervals={level: intervals[level] for level in levels},
             interval_method=half_widths.method,
@@ -91,8 +98,7 @@ def _answer_part(
             sampling_error=None if sampling is None else float(sampling[2][row]),
             sampling_reason="bootstrap_off" if sampling is None else None,
             members={name: float(p[row]) for name, p in members.items()},
-            market_aware=aware,
-            market_aware_reason=None if aware else _absence(ensemble),
+            correction=None if corrections is None else float(corrections[row]),
             warnings=_warnings(config, float(probability[row]), uncertainty),
         )
 
@@ -109,10 +115,8 @@ def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) 
             config.bootstrap_samples, config.confidence_level, config.n_jobs, config.max_memory_mb, config.batch_size
         )
     )
-    both = np.concatenate([rows.values, MirrorPlan.of(ensemble.columns)(rows.values)])
-    replicas = sampler.sample_bootstrap_predictions(
-        ensemble.replica_set, pd.DataFrame(both, columns=list(ensemble.columns)), ensemble.weights
-    )
+    both = np.concatenate([rows.values, ensemble.plan(rows.values)])
+    replicas = sampler.sample_rows(ensemble.replica_set, both, ensemble.weights)
     margins = margin_of(replicas[:, : len(rows.values)], replicas[:, len(rows.values) :])
 
     def calibrated(margin: Floats) -> Floats:
@@ -124,24 +128,26 @@ def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) 
     return calibrated(low), calibrated(high), error
 
 
-def _market_aware(ensemble: Ensemble, rows: Rows, levels: Sequence[float]) -> list[MarketAware | None]:
+def _corrections(ensemble: Ensemble, rows: Rows) -> Floats | None:
     model = ensemble.market_model
     if model is None:
-        return [None] * len(rows.values)
-    differences = market_model.side_differences(rows.values, ensemble.columns)
-    logit = model.logit(differences, market_model.market_logit_of(rows.market))
+        return None
+    return model.correction_of(market_model.side_differences(rows.values, ensemble.columns))
+
+
+def _market_aware(summaries: Sequence[FightSummary], market: Floats) -> list[MarketAware | None]:
+    known = [np.isfinite(p) and summary.correction is not None for p, summary in zip(market, summaries, strict=True)]
+    correction = np.array([summary.correction or 0.0 for summary in summaries])
+    logit = market_model.market_logit_of(market) + correction
     probability = probability_of(logit)
+    levels = sorted({level for summary in summaries for level in summary.intervals})
     bands = {level: _around(logit, market_model.half_width(level)) for level in levels}
     return [
-        MarketAware(float(probability[row]), {level: _of(ends, row) for level, ends in bands.items()})
+        MarketAware(float(probability[row]), {level: _of(bands[level], row) for level in summaries[row].intervals})
         if priced
         else None
-        for row, priced in enumerate(np.isfinite(rows.market))
+        for row, priced in enumerate(known)
     ]
-
-
-def _absence(ensemble: Ensemble) -> market_model.AbsenceReason:
-    return "model_without_odds" if ensemble.market_model is None else "no_market"
 
 
 def _warnings(config: ProductionEnsembleConfig, probability: float, uncertainty: float) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from engine.member import Floats, ReplicaSet, ReplicatedMember
 from engine.memory import MemoryGuard
 
 MIN_REPLICAS = 10  # fewer have no percentiles to speak of
+_WORTH_THREADS = 2_000_000  # features times replicas; what is less is done before joblib has started its threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,15 @@ class ThreadSafeBootstrapSampler:
         replicas (a plain fitted model has none: no width is invented for it) or a replica fails; ValidationError on bad
         input; MemoryLimitError where not even one replica fits.
         """
+        values = check_features(X, models.columns if isinstance(models, ReplicaSet) else None)
+        return self.sample_rows(models, values, weights)
+
+    def sample_rows(
+        self, models: Mapping[str, ReplicatedMember], values: Floats, weights: Mapping[str, float]
+    ) -> Floats:
+        """Do the same for rows that are checked already: float64 (n, features), NaN where missing."""
         check_weights(weights, models)
         self._check_replicas(models)
-        values = check_features(X, models.columns if isinstance(models, ReplicaSet) else None)
         total = np.empty((self.config.n_bootstrap, len(values)))
 
         def fill(start: int, stop: int) -> None:
@@ -114,9 +121,12 @@ class ThreadSafeBootstrapSampler:
             )
 
         threads = threads_for(self.config.n_jobs)
-        Parallel(n_jobs=threads, prefer="threads")(
-            delayed(fill)(start, stop) for start, stop in self._batches(len(values), len(models), threads)
-        )
+        batches = list(self._batches(len(values), len(models), threads))
+        if min(threads, len(batches)) == 1 or values.size * self.config.n_bootstrap < _WORTH_THREADS:
+            for start, stop in batches:
+                fill(start, stop)
+        else:
+            Parallel(n_jobs=threads, prefer="threads")(delayed(fill)(start, stop) for start, stop in batches)
         return total
 
     def _batches(self, rows: int, members: int, threads: int) -> Iterator[tuple[int, int]]:

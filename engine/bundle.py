@@ -1,12 +1,12 @@
-"""A model bundle: a folder of flat arrays (.npy), blobs and `manifest.json`, named by its content. No pickle anywhere.
+"""A model bundle: a folder of flat arrays (.npy) and `manifest.json`, named by its content. No pickle anywhere.
 
 `manifest.json` lists every other file with its size and SHA-256, beside what the writer says about the model, in one
 canonical form without timestamps. Its own SHA-256 is the bundle's digest and the folder's name: the same training
 gives the same digest, and a digest vouches for every byte. Nothing is parsed before its hash has been checked.
 
     <parent>/<digest>/manifest.json
-                      random_forest/threshold.npy
-                      xgboost/replica_000.ubj
+                      random_forest/replicas/nodes.npy
+                      xgboost/replicas/nodes.npy
     <parent>/.writing-<random>/       what a writer that was killed leaves behind; may be deleted
 """
 
@@ -28,10 +28,10 @@ import numpy as np
 from engine.errors import BundleCorruptError, BundleNotFoundError, ValidationError
 from engine.member import Array
 
-SCHEMA = 1
+SCHEMA = 2
 WRITING_PREFIX = ".writing-"
 MANIFEST = "manifest.json"
-_NAME = re.compile(r"\w[\w-]*(/\w[\w-]*)*(\.[a-z0-9]+)?", re.ASCII)  # stays inside the folder on every system
+_NAME = re.compile(r"\w[\w-]*(/\w[\w-]*)*", re.ASCII)  # stays inside the folder on every system
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,12 +47,7 @@ class Bundle:
     @property
     def array_names(self) -> list[str]:
         """Names of all arrays, in order."""
-        return sorted(name.removesuffix(".npy") for name in self.sizes if name.endswith(".npy"))
-
-    @property
-    def blob_names(self) -> list[str]:
-        """Names of all blobs, in order."""
-        return sorted(name for name in self.sizes if not name.endswith(".npy"))
+        return sorted(name.removesuffix(".npy") for name in self.sizes)
 
     @property
     def size_bytes(self) -> int:
@@ -61,33 +56,23 @@ class Bundle:
 
     def array(self, name: str) -> Array:
         """One array, memory-mapped read-only, so that processes share it. Raises KeyError for no such array."""
-        path = self._path(f"{name}.npy")
-        # A plain view: numpy's memmap class makes every operation on it slower.
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-
-    def blob(self, name: str) -> bytes:
-        """One blob. Raises KeyError for no such blob."""
-        return self._path(name).read_bytes()
-
-    def _path(self, file: str) -> Path:
+        file = f"{name}.npy"
         if file not in self.sizes:
             raise KeyError(f"bundle {self.digest} has no file {file}")
-        return self.folder / file
+        # A plain view: numpy's memmap class makes every operation on it slower.
+        return np.asarray(np.load(self.folder / file, mmap_mode="r", allow_pickle=False))
 
 
-def write_bundle(
-    parent: Path, arrays: Mapping[str, Array], blobs: Mapping[str, bytes], manifest: Mapping[str, Any]
-) -> Bundle:
+def write_bundle(parent: Path, arrays: Mapping[str, Array], manifest: Mapping[str, Any]) -> Bundle:
     """Write `<parent>/<digest>` and open it; when it is there already, whole, it is left as it is.
 
     One that is there but corrupt is moved aside, under a name that begins with its digest, and replaced.
 
-    arrays: by name, such as `random_forest/threshold`. blobs: by name with an ending, such as
-    `xgboost/replica_000.ubj`. manifest: JSON values. The folder appears at once and whole, after all its bytes have
-    reached the disk. Raises ValidationError for a name that does not fit, an array of objects, or a manifest
-    that is not JSON.
+    arrays: by name, such as `random_forest/replicas/nodes`. manifest: JSON values. The folder appears at once, whole,
+    after all its bytes have reached the disk. Raises ValidationError for a name that does not fit, an array of objects,
+    or a manifest that is not JSON.
     """
-    _check_content(arrays, blobs)
+    _check_content(arrays)
     parent.mkdir(parents=True, exist_ok=True)
     writing = parent / f"{WRITING_PREFIX}{secrets.token_hex(8)}"
     writing.mkdir()
@@ -96,8 +81,6 @@ def write_bundle(
             path = _prepare(writing / f"{name}.npy")
             with path.open("xb") as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
-        for name, blob in blobs.items():
-            _prepare(writing / name).write_bytes(blob)
         text = _canonical({"schema": SCHEMA, "files": _describe(writing), "about": dict(manifest)})
         (writing / MANIFEST).write_bytes(text)
         final = parent / hashlib.sha256(text).hexdigest()
@@ -136,18 +119,14 @@ def leftovers(parent: Path) -> list[Path]:
     return sorted(parent.glob(f"{WRITING_PREFIX}*"), key=lambda path: path.stat().st_mtime)
 
 
-def _check_content(arrays: Mapping[str, Array], blobs: Mapping[str, bytes]) -> None:
-    for name in [*arrays, *blobs]:
+def _check_content(arrays: Mapping[str, Array]) -> None:
+    for name, array in arrays.items():
         if not _NAME.fullmatch(name):
             raise ValidationError(
-                f"{name!r} cannot name a file of a bundle: use words of letters, digits, _ and -, with / between them"
+                f"{name!r} cannot name an array of a bundle: use words of letters, digits, _ and -, / between them"
             )
-    for name in blobs:
-        if name == MANIFEST or name.endswith(".npy") or "." not in name:
-            raise ValidationError(f"{name!r} cannot name a blob: give it an ending of its own, not {MANIFEST} or .npy")
-    for name, array in arrays.items():
-        if "." in name or array.dtype.hasobject:
-            raise ValidationError(f"array {name!r} of dtype {array.dtype}: name it without an ending, without objects")
+        if array.dtype.hasobject:
+            raise ValidationError(f"array {name!r} has dtype {array.dtype}: only arrays without objects can be kept")
 
 
 def _canonical(manifest: dict[str, Any]) -> bytes:
@@ -169,7 +148,9 @@ def _parse(folder: Path, text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     except (ValueError, KeyError, TypeError) as error:
         raise BundleCorruptError(f"{folder}: {MANIFEST} is not a manifest: {error!r}") from error
     if schema != SCHEMA:
-        raise BundleCorruptError(f"{folder}: {MANIFEST} has schema {schema!r}, this version reads {SCHEMA}")
+        raise BundleCorruptError(
+            f"{folder}: {MANIFEST} has schema {schema!r}, this version reads {SCHEMA}: train it again"
+        )
     return files, about
 
 

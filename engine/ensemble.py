@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.answering import Rows, answer
+from engine.answering import Rows, price, summarise
 from engine.bundle import open_bundle
 from engine.ensemble_config import ProductionEnsembleConfig, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, ValidationError
@@ -32,7 +32,7 @@ from engine.member import Floats
 from engine.members import MEMBERS
 from engine.memory import MemoryGuard
 from engine.model import Ensemble, load_ensemble, save_ensemble
-from engine.prediction import FightPrediction
+from engine.prediction import FightPrediction, FightSummary
 from engine.selftest import refuses, report, small_ensemble
 
 __all__ = [
@@ -102,23 +102,48 @@ class ProductionEnsembleManager:
         Swapping a pair together with its row's sides, its corner and its market gives exactly 1 - p. Raises
         ValidationError naming the columns or the pair, BootstrapError, MemoryLimitError.
         """
+        summaries = self.summarise_fights(X, corners=corners, experience=experience, levels=levels)
+        market = [None] * len(summaries) if market_probability is None else market_probability
+        return self.price_fights(summaries, fighter_pairs, market)
+
+    def summarise_fights(
+        self,
+        X: pd.DataFrame,
+        *,
+        corners: Sequence[Corner] | None = None,
+        experience: Sequence[int] | None = None,
+        levels: Sequence[float] | None = None,
+    ) -> list[FightSummary]:
+        """Do the part of `predict_fights` that needs no price, and that costs the time."""
         values = check_features(X, self.ensemble.columns)
         n = len(values)
-        _check_pairs(fighter_pairs, n)
         rows = Rows(
             values=values,
-            pairs=fighter_pairs,
             sides=_signs(["unknown"] * n if corners is None else corners),
             experience=np.asarray([-1] * n if experience is None else experience, dtype=np.int64),
-            market=_market([None] * n if market_probability is None else market_probability),
         )
-        given = {"corners": len(rows.sides), "experience": len(rows.experience), "market_probability": len(rows.market)}
+        given = {"corners": len(rows.sides), "experience": len(rows.experience)}
         if set(given.values()) != {n}:
             raise ValidationError(f"X has {n} rows, but there are {given}: give one for each row")
         wanted = tuple(levels or (self.config.confidence_level,))
         if not all(0.0 < level < 1.0 for level in wanted):
             raise ValidationError(f"levels must lie between 0 and 1, not {', '.join(map(str, wanted))}")
-        return list(answer(self.ensemble, self.config, rows, wanted))
+        return list(summarise(self.ensemble, self.config, rows, wanted))
+
+    def price_fights(
+        self,
+        summaries: Sequence[FightSummary],
+        fighter_pairs: Sequence[tuple[str, str]],
+        market_probability: Sequence[float | None],
+    ) -> list[FightPrediction]:
+        """Do the rest of `predict_fights`, for summaries of this model: the same answer as in one go, to the bit."""
+        _check_pairs(fighter_pairs, len(summaries))
+        market = _market(market_probability)
+        if len(market) != len(summaries):
+            raise ValidationError(
+                f"there are {len(summaries)} rows, but {len(market)} in market_probability: give one for each row"
+            )
+        return list(price(self.ensemble, summaries, fighter_pairs, market))
 
     def check_canary(self) -> float:
         """Answer the bundle's canary rows, with all replicas, as any card is answered.

@@ -13,6 +13,7 @@ for one fight: no narrow distribution-free interval for a probability exists (Ba
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -51,21 +52,26 @@ class HalfWidths:
 
     def at(self, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]) -> Floats:
         """Return the half-width on the logit scale for each fight, (n,), at a confidence level in (0, 1)."""
-        floor = 0.0 if self.spread is None else FLOOR_FACTOR * float(ndtri(0.5 + level / 2.0)) * self.spread
-        if self.method == "model_based":
-            return np.full(len(experience), floor)
-        classes = experience_class(experience)
-        table = np.array(
-            [
-                [max(floor, self.beta[state] * float(np.quantile(group, level))) for group in self._groups(state)]
-                for state in (0, 1)
-            ]
-        )
-        return np.asarray(table[corner_known.astype(np.intp), classes])
+        return np.asarray(_table(self, level)[corner_known.astype(np.intp), experience_class(experience)])
 
-    def _groups(self, state: int) -> list[Floats]:
+    def groups(self, state: int) -> list[Floats]:
+        """The distances of each experience class that has enough fights, of all of them for one that has not."""
         pooled = self.distances[state][-1]
         return [group if len(group) >= MIN_CLASS_FIGHTS else pooled for group in self.distances[state]]
+
+
+@lru_cache(maxsize=256)
+def _table(of: HalfWidths, level: float) -> Floats:
+    """The half-widths at a level, (2 corner states, experience classes): a quantile costs more than a prediction."""
+    floor = 0.0 if of.spread is None else FLOOR_FACTOR * float(ndtri(0.5 + level / 2.0)) * of.spread
+    if of.method == "model_based":
+        return np.full((2, len(CLASS_EDGES) + 2), floor)
+    return np.array(
+        [
+            [max(floor, of.beta[state] * float(np.quantile(group, level))) for group in of.groups(state)]
+            for state in (0, 1)
+        ]
+    )
 
 
 def experience_class(experience: NDArray[np.int64]) -> NDArray[np.intp]:

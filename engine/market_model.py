@@ -30,8 +30,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtri
 
-from engine.boosters import BoosterSet
+from engine.boosters import FlatBoosters
 from engine.boosting import ProductionXGBoostConfig
+from engine.cuts import CutTable
 from engine.intervals import MIN_PRICED_FIGHTS
 from engine.matrix import TrainingMatrix, event_blocks
 from engine.member import Floats
@@ -55,16 +56,16 @@ _TREES = ProductionXGBoostConfig(
 class MarketModel:
     """A trained correction of the market. weight: its share, in [0, 1]. fights: how many priced ones it has seen."""
 
-    correction: BoosterSet
+    correction: FlatBoosters
     weight: float
     fights: int
 
-    def logit(self, differences: Floats, market: Floats) -> Floats:
-        """Return corrected logits, (n,), for differences (n, k; NaN = missing) and the market's logits (n,).
+    def correction_of(self, differences: Floats) -> Floats:
+        """Return what is to be added to the market's logit, (n,), for differences (n, k; NaN = missing).
 
-        Changing the sign of both changes the sign of the answer and nothing else.
+        Changing the sign of the differences changes the sign of the answer and nothing else.
         """
-        return np.asarray(market + self.weight * _correction(self.correction, differences))
+        return np.asarray(self.weight * _correction(self.correction, differences))
 
 
 def side_differences(values: Floats, columns: Sequence[str]) -> Floats:
@@ -115,7 +116,7 @@ def fit_market_model(matrix: TrainingMatrix, market: Floats) -> MarketModel | No
     return MarketModel(_grow(rest, start, priced.won), weight, len(rows))
 
 
-def _grow(rest: Floats, start: Floats, won: NDArray[np.int8]) -> BoosterSet:
+def _grow(rest: Floats, start: Floats, won: NDArray[np.int8]) -> FlatBoosters:
     """Boost from the market's logit, every fight from both sides."""
     rows = xgb.QuantileDMatrix(
         np.concatenate([rest, -rest]),
@@ -126,10 +127,11 @@ def _grow(rest: Floats, start: Floats, won: NDArray[np.int8]) -> BoosterSet:
     )
     # The base score is kept with the trees; at 1/2 they alone, without a margin, answer with the correction.
     params = _TREES.booster_params() | {"base_score": 0.5}
-    return BoosterSet((xgb.train(params, rows, num_boost_round=_TREES.n_estimators),))
+    booster = xgb.train(params, rows, num_boost_round=_TREES.n_estimators)
+    return FlatBoosters.from_booster(booster, CutTable.of_matrix(rows))
 
 
-def _correction(trees: BoosterSet, rest: Floats) -> Floats:
+def _correction(trees: FlatBoosters, rest: Floats) -> Floats:
     forward, mirrored = trees.predict_replicas(np.concatenate([rest, -rest]))[0].reshape(2, len(rest))
     return logit_of(margin_of(forward, mirrored))
 

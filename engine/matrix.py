@@ -116,7 +116,7 @@ def check_features(
         raise ValidationError(f"X is empty: it has {len(X)} rows and {len(X.columns)} columns")
     if not X.columns.is_unique:
         raise ValidationError(f"columns stand twice: {some_of(list(X.columns[X.columns.duplicated()]))}")
-    if columns is not None:
+    if columns is not None and list(X.columns) != list(columns):
         missing = [name for name in columns if name not in X.columns]
         unexpected = [str(name) for name in X.columns if name not in set(columns)]
         if missing or unexpected:
@@ -124,10 +124,11 @@ def check_features(
                 f"X does not have the model's columns: missing {some_of(missing)}, unexpected {some_of(unexpected)}"
             )
         X = X[list(columns)]
+    kinds = X.dtypes.tolist()
     wrong = [
         str(name)
-        for name, kind in X.dtypes.items()
-        if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind)
+        for name, kind in zip(X.columns, kinds, strict=True)
+        if kind != np.float64 and (not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind))
     ]
     if wrong:
         raise ValidationError(f"columns must be numbers: {some_of(wrong)}")

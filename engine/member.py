@@ -1,6 +1,6 @@
 """What every member of the ensemble can do once it is fitted: predict with each of its replicas.
 
-Three implementations: `engine.forest.FlatForests`, `engine.boosters.BoosterSet`, `engine.network.StackedNetworks`.
+Three implementations: `engine.forest.FlatForests`, `engine.boosters.FlatBoosters`, `engine.network.StackedNetworks`.
 Each keeps this promise: the number for one replica and one row has the same bits whatever other replicas and rows
 are predicted in the same call, and however many threads the process has. So work may be cut into batches freely.
 """

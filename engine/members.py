@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.boosters import BoosterSet
+from engine.boosters import FlatBoosters
 from engine.boosting import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
-from engine.forest import FlatForests, ForestParams, fit_forest
+from engine.cuts import CutTable
+from engine.forest import FlatForests, ForestParams, grow_forest
 from engine.matrix import MirrorPlan
-from engine.member import Floats, ReplicatedMember
+from engine.member import Array, Floats, ReplicatedMember
 from engine.network import NetworkParams, StackedNetworks, fit_network
 
 MEMBERS = ("random_forest", "xgboost", "neural_network")
@@ -43,7 +44,7 @@ class MemberStacks:
     """The three members, each a stack of the same number of refits."""
 
     random_forest: FlatForests
-    xgboost: BoosterSet
+    xgboost: FlatBoosters
     neural_network: StackedNetworks
 
     def by_name(self) -> dict[str, ReplicatedMember]:
@@ -53,11 +54,16 @@ class MemberStacks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingRows:
-    """n fights as 2n rows, each fight from both sides: values float64 (2n, f), won int8 (2n,)."""
+    """n fights as 2n rows, each fight from both sides: values float64 (2n, f), won int8 (2n,).
+
+    cuts: the bins that XGBoost cuts the values into; codes: the values in these bins, (2n, f).
+    """
 
     values: Floats
     won: NDArray[np.int8]
     shared: SharedRows
+    cuts: CutTable
+    codes: Array
 
     @classmethod
     def of(
@@ -66,7 +72,9 @@ class TrainingRows:
         """Lay out fights, float64 (n, f), whose first fighter won where `won` is 1, (n,)."""
         both = np.concatenate([values, plan(values)])
         labels = np.concatenate([won, 1 - won]).astype(np.int8)
-        return cls(both, labels, SharedRows.of(both, labels, config))
+        shared = SharedRows.of(both, labels, config)
+        cuts = CutTable.of_matrix(shared.cuts)
+        return cls(both, labels, shared, cuts, cuts.training_codes(both))
 
 
 def fit_members(
@@ -84,18 +92,18 @@ def fit_members(
     TrainingTimeoutError, MemoryLimitError.
     """
     _, *streams = stream.spawn(1 + len(MEMBERS))
-    seeds = [int(child.generate_state(1)[0]) for child in streams]
+    for_trees = streams[0].generate_state(params.forest.trees, np.uint64).astype(np.uint64)
+    for_xgboost, for_network = (int(child.generate_state(1)[0]) for child in streams[1:])
     both = np.concatenate([weight, weight])
-    used = both > 0
-    forest = fit_forest(rows.values[used], rows.won[used], both[used].astype(np.float64), params.forest, seeds[0])
+    forest = grow_forest(rows.cuts, rows.codes, rows.won, both, params.forest, for_trees)
     limits.check("the random forest")
-    config = replace(params.xgboost, seed=seeds[1] % 2**31)
+    config = replace(params.xgboost, seed=for_xgboost % 2**31)
     held = np.concatenate([stop, stop])
     boosted = boost(rows.shared.drawn(np.where(held, 0, both), config), rows.shared.held_out(held), config, limits)
-    network = fit_network(rows.values, rows.won, both.astype(np.float64), params.network, seeds[2])
+    network = fit_network(rows.values, rows.won, both.astype(np.float64), params.network, for_network)
     limits.check("the neural network")
     return MemberStacks(
-        FlatForests.from_forest(forest), BoosterSet((boosted.booster,)), StackedNetworks.from_pipeline(network)
+        forest, FlatBoosters.from_booster(boosted.booster, rows.cuts), StackedNetworks.from_pipeline(network)
     )
 
 
@@ -103,6 +111,6 @@ def stack_members(refits: Sequence[MemberStacks]) -> MemberStacks:
     """Join refits into one stack, in order."""
     return MemberStacks(
         random_forest=FlatForests.concatenate([refit.random_forest for refit in refits]),
-        xgboost=BoosterSet.concatenate([refit.xgboost for refit in refits]),
+        xgboost=FlatBoosters.concatenate([refit.xgboost for refit in refits]),
         neural_network=StackedNetworks.concatenate([refit.neural_network for refit in refits]),
     )

@@ -6,7 +6,9 @@ share them: the limit errs on the safe side. Does not stop an allocation under w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import lru_cache
 from math import ceil
 
 import psutil
@@ -17,8 +19,14 @@ _MB = 2**20
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM now. Asks for the process each time, for it may have been forked."""
-    return int(psutil.Process().memory_info().rss)
+    """Memory of this process that is in RAM now."""
+    return int(_process(os.getpid()).memory_info().rss)
+
+
+@lru_cache(maxsize=1)
+def _process(pid: int) -> psutil.Process:
+    """Looking a process up costs more than asking it; one that was forked has another number."""
+    return psutil.Process(pid)
 
 
 class MemoryGuard:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.boosters import BoosterSet
+from engine.boosters import FlatBoosters
 from engine.bootstrap import weighted_sum
 from engine.bundle import Bundle, write_bundle
 from engine.calibration import Calibration
+from engine.cuts import CutTable, same_cuts
 from engine.errors import BootstrapError, BundleCorruptError, ValidationError
 from engine.forest import FlatForests
 from engine.intervals import CLASS_EDGES, HalfWidths
@@ -30,7 +32,7 @@ from engine.snapshot import Snapshot
 from engine.symmetry import margin_of
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Ensemble:
     """A trained ensemble.
 
@@ -51,6 +53,11 @@ class Ensemble:
     snapshot: Snapshot | None
     canary: tuple[Floats, Floats]
     manifest: dict[str, Any]
+
+    @cached_property
+    def plan(self) -> MirrorPlan:
+        """How the two sides of a row are swapped."""
+        return MirrorPlan.of(self.columns)
 
     @property
     def n_replicas(self) -> int:
@@ -95,24 +102,24 @@ def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
         "canary/rows": ensemble.canary[0],
         "canary/probability": ensemble.canary[1],
     }
-    blobs: dict[str, bytes] = {}
     stacks = {"point": ensemble.point} | ({"replicas": ensemble.replicas} if ensemble.replicas else {})
+    cuts = same_cuts(
+        trees.cuts for stack in stacks.values() for trees in (stack.random_forest.trees, stack.xgboost.trees)
+    )
+    arrays |= _in("cuts", cuts.to_arrays())
     for role, stack in stacks.items():
-        for name, array in stack.random_forest.to_arrays().items():
-            arrays[f"random_forest/{role}/{name}"] = array
-        for name, array in stack.neural_network.to_arrays().items():
-            arrays[f"neural_network/{role}/{name}"] = array
-        for name, blob in stack.xgboost.to_blobs().items():
-            blobs[f"xgboost/{role}/{name}"] = blob
+        arrays |= _in(f"random_forest/{role}", stack.random_forest.to_arrays())
+        arrays |= _in(f"xgboost/{role}", stack.xgboost.to_arrays())
+        arrays |= _in(f"neural_network/{role}", stack.neural_network.to_arrays())
     market = ensemble.market_model
     if market is not None:
-        blobs |= {f"market/{name}": blob for name, blob in market.correction.to_blobs().items()}
+        arrays |= _in("market/cuts", market.correction.trees.cuts.to_arrays())
+        arrays |= _in("market/trees", market.correction.to_arrays())
     for state, groups in enumerate(ensemble.half_widths.distances):
         for index, group in enumerate(groups):
             arrays[f"intervals/distances_{state}_{index}"] = group
     if ensemble.snapshot is not None:
-        for name, array in ensemble.snapshot.to_arrays().items():
-            arrays[f"snapshot/{name}"] = array
+        arrays |= _in("snapshot", ensemble.snapshot.to_arrays())
     manifest = ensemble.manifest | {
         "columns": list(ensemble.columns),
         "weights": ensemble.weights,
@@ -122,13 +129,14 @@ def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
         "fits": ensemble.point.xgboost.n_replicas,
         "bootstrap_samples": ensemble.n_replicas,
     }
-    return write_bundle(parent, arrays, blobs, manifest)
+    return write_bundle(parent, arrays, manifest)
 
 
 def load_ensemble(bundle: Bundle) -> Ensemble:
     """Build the ensemble of an opened (and so verified) bundle; its arrays stay memory-mapped."""
     manifest = bundle.manifest
     try:
+        cuts = CutTable.from_arrays(_under(bundle, "cuts"))
         snapshot = _under(bundle, "snapshot")
         groups = len(CLASS_EDGES) + 2
         distances = [
@@ -138,17 +146,15 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
         return Ensemble(
             columns=tuple(manifest["columns"]),
             weights=dict(manifest["weights"]),
-            point=_load_stack(bundle, "point"),
-            replicas=_load_stack(bundle, "replicas") if manifest["bootstrap_samples"] else None,
+            point=_load_stack(bundle, "point", cuts),
+            replicas=_load_stack(bundle, "replicas", cuts) if manifest["bootstrap_samples"] else None,
             calibration=Calibration(**manifest["calibration"]),
             half_widths=HalfWidths(
                 distances=(distances[0], distances[1]),
                 beta=(manifest["intervals"]["beta"][0], manifest["intervals"]["beta"][1]),
                 spread=manifest["intervals"]["spread"],
             ),
-            market_model=MarketModel(_boosters(bundle, "market"), **manifest["market_aware"])
-            if manifest["market_aware"]
-            else None,
+            market_model=_load_market(bundle) if manifest["market_aware"] else None,
             snapshot=Snapshot.from_arrays(snapshot) if snapshot else None,
             canary=(np.asarray(bundle.array("canary/rows")), np.asarray(bundle.array("canary/probability"))),
             manifest=manifest,
@@ -159,17 +165,23 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
         ) from error
 
 
-def _load_stack(bundle: Bundle, role: str) -> MemberStacks:
+def _load_stack(bundle: Bundle, role: str, cuts: CutTable) -> MemberStacks:
     return MemberStacks(
-        random_forest=FlatForests.from_arrays(_under(bundle, f"random_forest/{role}")),
-        xgboost=_boosters(bundle, f"xgboost/{role}"),
+        random_forest=FlatForests.from_arrays(cuts, _under(bundle, f"random_forest/{role}")),
+        xgboost=FlatBoosters.from_arrays(cuts, _under(bundle, f"xgboost/{role}")),
         neural_network=StackedNetworks.from_arrays(_under(bundle, f"neural_network/{role}")),
     )
 
 
-def _boosters(bundle: Bundle, folder: str) -> BoosterSet:
-    names = [name for name in bundle.blob_names if name.startswith(f"{folder}/")]
-    return BoosterSet.from_blobs({name.removeprefix(f"{folder}/"): bundle.blob(name) for name in names})
+def _load_market(bundle: Bundle) -> MarketModel:
+    cuts = CutTable.from_arrays(_under(bundle, "market/cuts"))
+    trees = FlatBoosters.from_arrays(cuts, _under(bundle, "market/trees"))
+    return MarketModel(trees, **bundle.manifest["market_aware"])
+
+
+def _in(folder: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Name arrays as files of one folder of the bundle."""
+    return {f"{folder}/{name}": array for name, array in arrays.items()}
 
 
 def _under(bundle: Bundle, folder: str) -> dict[str, NDArray[Any]]:

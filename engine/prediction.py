@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from engine import market_model
 from engine.intervals import Method
@@ -22,19 +22,18 @@ class MarketAware:
     method: market_model.Method = "market_assumption"
 
 
-@dataclass(frozen=True, slots=True)
-class FightPrediction:
-    """The answer for one row: everything is said of `fighter_a`, the first of the pair.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FightSummary:
+    """What a model says of one row before a price is known; everything is said of the first of its two sides.
 
     probability: calibrated, statistics only. intervals: (lower, upper) by level, made by `interval_method`.
     uncertainty: width of the interval at UNCERTAINTY_LEVEL. sampling_interval: percentile interval over the replicas
     at `sampling_level`, None with `sampling_reason`; sampling_error: Monte Carlo standard deviation of its ends, None
-    without it. members: each member's own mirror-averaged probability, not calibrated. market_aware: None
-    with `market_aware_reason`. warnings: `low_confidence`, `high_uncertainty`.
+    without it. members: each member's own mirror-averaged probability, not calibrated. correction: what the
+    market-aware model adds to the market's logit, None where there is no such model. warnings: `low_confidence`,
+    `high_uncertainty`.
     """
 
-    fighter_a: str
-    fighter_b: str
     probability: float
     intervals: dict[float, Bounds]
     interval_method: Method
@@ -44,6 +43,38 @@ class FightPrediction:
     sampling_error: float | None
     sampling_reason: str | None
     members: dict[str, float]
+    correction: float | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FightPrediction(FightSummary):
+    """The answer for one row: the summary, said of `fighter_a`, the first of the pair, and what its market adds.
+
+    market_aware: None with `market_aware_reason`.
+    """
+
+    fighter_a: str
+    fighter_b: str
     market_aware: MarketAware | None
     market_aware_reason: market_model.AbsenceReason | None
-    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        summary: FightSummary,
+        pair: tuple[str, str],
+        market_aware: MarketAware | None,
+        reason: market_model.AbsenceReason,
+    ) -> FightPrediction:
+        """Add to a summary; `reason` is why there would be no market-aware probability."""
+        return cls(
+            **{name: getattr(summary, name) for name in _SUMMARY},
+            fighter_a=pair[0],
+            fighter_b=pair[1],
+            market_aware=market_aware,
+            market_aware_reason=None if market_aware else reason,
+        )
+
+
+_SUMMARY = tuple(field.name for field in fields(FightSummary))

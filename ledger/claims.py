@@ -17,11 +17,14 @@ from ledger.outcomes import Progress, State
 from ledger.reports import Report
 from ledger.server import Server, moment
 
+MAX_CLAIMED = 1_000  # at once, so that no script holds the server for long
+
 
 class Claim(Struct, frozen=True, kw_only=True):
     """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's.
 
     `controls` are those that held when it was claimed: they are good for this job from its beginning to its end.
+    `waiting` is how many jobs stayed in the queue when this one was handed out.
     """
 
     job_id: str
@@ -35,6 +38,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     deadline: datetime | None
     correlation_id: str | None
+    waiting: int = 0
     controls: Controls = Controls()
 
 
@@ -50,6 +54,23 @@ class Held(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     lease_until: datetime
     time_limit_seconds: float
+    correlation_id: str | None = None
+
+
+class Settlement(Struct, frozen=True):
+    """A result of a claimed job, written and ready to be stored; whatever could be wrong with it is behind it."""
+
+    job_id: str
+    fence: int
+    state: State
+    field: str
+    body: bytes
+
+    @classmethod
+    def of(cls, claim: Claim | Held, result: Report | Failure) -> Settlement:
+        """Write a result. Raises ValueError on NaN or infinity, naming the field."""
+        field = "failure" if isinstance(result, Failure) else "report"
+        return cls(claim.job_id, claim.fence, state_after(result), field, wire.encode(result))
 
 
 class Reaped(Struct, frozen=True):
@@ -76,7 +97,8 @@ class Claims(Server):
         """
         if not owner or " " in owner:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
-        now, fields, *jobs = self._run("claim", queue, owner, limit, MAX_PAYLOAD_BYTES)
+        now, waiting, fields, *jobs = self._run("claim", queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES)
+        claimed_at = moment(now)
         controls = Controls.read(fields)
         return [
             Claim(
@@ -88,10 +110,11 @@ class Claims(Server):
                 queue=queue,
                 time_limit_seconds=float(time_limit),
                 submitted_at=moment(submitted),
-                claimed_at=moment(now),
+                claimed_at=claimed_at,
                 deadline=moment(deadline) if deadline else None,
                 correlation_id=correlation.decode() or None,
                 controls=controls,
+                waiting=waiting,
             )
             for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation in jobs
         ]
@@ -112,15 +135,23 @@ class Claims(Server):
 
     def settle_many(self, results: Sequence[tuple[Claim | Held, Report | Failure]]) -> list[bool]:
         """Settle several jobs in one step, each as `settle` does. Raises ValueError before anything is stored."""
+        return self.store([Settlement.of(claim, result) for claim, result in results])
+
+    def store(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Store results in one step; each is accepted or refused by itself, as `settle` says."""
         arguments: list[str | int | bytes] = []
-        for claim, result in results:
-            field = "failure" if isinstance(result, Failure) else "report"
-            arguments += (claim.job_id, claim.fence, state_after(result), field, wire.encode(result))
+        for entry in settlements:
+            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body)
         return [bool(accepted) for accepted in self._run("settle", *arguments)] if arguments else []
 
     def release(self, claim: Claim | Held) -> bool:
         """Give a job back without using up the attempt; it rings again by `reap`. False if no longer held."""
-        return bool(self._run("release", claim.job_id, claim.fence))
+        return self.release_many([claim], ring=False)[0]
+
+    def release_many(self, claims: Sequence[Claim | Held], *, ring: bool) -> list[bool]:
+        """Give jobs back in one step, each as `release` does. `ring` for others at once, if they are to take them."""
+        pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
+        return [bool(released) for released in self._run("release", int(ring), *pairs)] if pairs else []
 
     def lose(self, job_id: str, fence: int) -> State | None:
         """Tell that the worker of a job is gone; return its new state, None if the claim was no longer current.
@@ -148,8 +179,9 @@ class Claims(Server):
                 claimed_at=moment(claimed),
                 lease_until=moment(lease_until),
                 time_limit_seconds=float(time_limit),
+                correlation_id=correlation.decode() or None,
             )
-            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, lease_until in self._run(
+            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, correlation, lease_until in self._run(
                 "held", owner_prefix
             )
         ]

@@ -28,6 +28,9 @@ class _Versioned(msgspec.Struct):
 _DIGEST = re.compile("[0-9a-fA-F]{64}")
 _version_decoder = msgspec.json.Decoder(_Versioned)
 _encoder = msgspec.json.Encoder(order="sorted")
+_bits_encoder = msgspec.msgpack.Encoder()
+# A float64 (0xcb) whose exponent is all ones; other bytes may look so too.
+_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL)
 _job_decoder: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
 _report_decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
 _failure_decoder = msgspec.json.Decoder(Failure)
@@ -42,10 +45,19 @@ def refuse(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **detail
 
 def encode(value: Job | Report | Failure) -> bytes:
     """Write a value as canonical JSON (sorted keys). Raises ValueError on NaN or infinity, naming the field."""
-    for path, number in _floats(msgspec.to_builtins(value), ""):
-        if not math.isfinite(number):
-            raise ValueError(f"{path.lstrip('.')} is {number}: only finite numbers travel")
+    if _may_hold_others_than_finite(value):
+        for path, number in _floats(msgspec.to_builtins(value), ""):
+            if not math.isfinite(number):
+                raise ValueError(f"{path.lstrip('.')} is {number}: only finite numbers travel")
     return _encoder.encode(value)
+
+
+def _may_hold_others_than_finite(value: Job | Report | Failure) -> bool:
+    """Look quickly: JSON would write null for them, but MessagePack writes the bits of a number as they are."""
+    try:
+        return _NOT_FINITE.search(_bits_encoder.encode(value)) is not None
+    except OverflowError:  # it has no word for the largest integers
+        return True
 
 
 def decode_job(payload: bytes) -> Job:

@@ -10,17 +10,16 @@ import math
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from ledger.book import Claim, Ledger
+from ledger.book import Ledger
 from ledger.failures import LedgerUnavailable
 from workers.admission import Admission
+from workers.claim_size import Worked, claim_size
 from workers.execution import Execution, Terminated
 from workers.models import ModelCache, load_manager
 from workers.pool import Pool
@@ -59,24 +58,17 @@ class Doorbell:
     def _drain(self, queue: str) -> None:
         until_seconds = time.monotonic() + self._pool.settings.drain_seconds
         most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
-        # One at first, so that what came together is shared among the children; more only in a backlog.
-        limit = 1
+        worked: Worked | None = None
         while not self._admission.yielding:
-            claims = self._ledger.claim(queue, self._pool.owner(os.getpid()), limit)
-            self._work_off(claims)
-            if not claims or time.monotonic() >= until_seconds:
+            claims = self._ledger.claim(queue, self._pool.owner(os.getpid()), claim_size(worked, most))
+            if not claims:
                 return
-            limit = min(2 * limit, most)
-
-    def _work_off(self, claims: list[Claim]) -> None:
-        waiting = deque(claims)
-        try:
-            while waiting and not self._admission.yielding:
-                self._execution.run(waiting.popleft())
-        finally:
-            for claim in waiting:
-                with suppress(LedgerUnavailable):  # the guard gives back what an idle or dead child holds
-                    self._ledger.release(claim)
+            started_seconds = time.monotonic()
+            self._execution.work_off(claims)
+            now_seconds = time.monotonic()
+            if now_seconds >= until_seconds:
+                return
+            worked = Worked(len(claims), now_seconds - started_seconds, claims[0].waiting)
 
     @cached_property
     def _ledger(self) -> Ledger:

@@ -1,4 +1,4 @@
-"""Running one claim: decode, handle, settle, log.
+"""Running the claims of a child, one after the other: decode, handle, write the result.
 
 How an attempt ends:
 
@@ -14,37 +14,37 @@ How an attempt ends:
     the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends
     the handler ends the process             lost: the attempt counts; the child ends
     the process dies                         the guard's business, as are its limits of time and memory
+
+Results are settled together (`workers.batch`); each claim ends by itself, whatever becomes of its neighbours.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from ledger import wire
-from ledger.book import Claim, Ledger
+from ledger.book import Claim, Ledger, Settlement
 from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
 from ledger.reports import Report
 from workers.admission import Admission, NoRoomError
+from workers.batch import Batch, Finished
 from workers.context import ClaimLostError, JobContext
 from workers.failures import failure_of
 from workers.figures import figures_of
 from workers.handlers import handler_of
-from workers.logs import Levels, canonical_line, outcome_of_loss, peak_memory_mb
+from workers.insistence import insist
+from workers.joblines import JobLines, job_line
+from workers.logs import Levels, outcome_of_loss, speaking_of, where_raised
 from workers.models import ModelCache
 from workers.pool import Pool
-from workers.telemetry import Attempt, Figures
-
-_LONGEST_PAUSE_SECONDS = 1.0
-
-Answer = TypeVar("Answer")
+from workers.telemetry import Figures, attempt_of
 
 
 class Terminated(SystemExit):
@@ -53,11 +53,12 @@ class Terminated(SystemExit):
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended; `leaving` is the exception with which the child is on its way out."""
+    """How an attempt ended, with a result to settle or without; `leaving` is what takes the child away."""
 
     outcome: str
     model: str | None = None
     figures: Figures | None = None
+    settlement: Settlement | None = None
     leaving: BaseException | None = None
 
 
@@ -71,22 +72,32 @@ class Execution:
         self._admission = admission
         self._log = structlog.get_logger("cornerman")
         self._levels = Levels(pool.settings.log_level)
+        self._lines = JobLines()
+        self._batch = Batch(ledger, self._lines, pool.telemetry)
 
-    def run(self, claim: Claim) -> None:
-        """Bring a claim to its end. Raises only SystemExit and KeyboardInterrupt, when the claim is off our hands."""
+    def work_off(self, claims: Sequence[Claim]) -> None:
+        """Bring claims to their ends, or give back what is left of them when the child is to yield.
+
+        Raises only SystemExit and KeyboardInterrupt, when the claims are off our hands.
+        """
+        # Until its outcome is settled, a job is the child's.
+        with self._batch.of(claims, ended=self._pool.board.end):
+            while not self._admission.yielding and (claim := self._batch.next()) is not None:
+                self._run(claim)
+
+    def _run(self, claim: Claim) -> None:
         started_seconds = time.monotonic()
         self._levels.follow(claim.controls)
         self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim))
-        try:
+        with speaking_of(claim):
             ending = self._attempt(claim, started_seconds)
-        finally:
-            self._pool.board.end()
-        queue_wait, run_seconds = claim.claimed_at - claim.submitted_at, time.monotonic() - started_seconds
-        line = canonical_line(claim, ending.outcome, queue_wait=queue_wait, run_seconds=run_seconds, model=ending.model)
-        self._log.info("job", **line, peak_memory_mb=peak_memory_mb())
-        self._pool.telemetry.tell(
-            Attempt(claim.kind, ending.outcome, claim.attempt, queue_wait.total_seconds(), run_seconds, ending.figures)
-        )
+        run_seconds = time.monotonic() - started_seconds
+        if ending.settlement is None:
+            self._lines.write([job_line(claim, ending.outcome, run_seconds=run_seconds, model=ending.model)])
+            self._pool.telemetry.tell(attempt_of(claim, ending.outcome, run_seconds, None))
+        else:
+            finished = Finished(claim, ending.settlement, ending.outcome, ending.model, run_seconds, ending.figures)
+            self._batch.add(finished)
         if ending.leaving is not None:
             raise ending.leaving
 
@@ -96,9 +107,9 @@ class Execution:
             job = read(claim)
             model = getattr(job, "model", None)
             report = self._handle(job, claim, started_seconds)
-            outcome = self._settle(claim, report)
-            figures = figures_of(job, report, claim.claimed_at) if outcome == "succeeded" else None
-            return Ending(outcome, getattr(report, "model", None) or model, figures)
+            settlement = Settlement.of(claim, report)
+            figures = figures_of(job, report, claim.claimed_at)
+            return Ending("succeeded", getattr(report, "model", None) or model, figures, settlement)
         except ClaimLostError:
             return Ending("refused", model)
         except (LedgerUnavailable, NoRoomError):
@@ -111,7 +122,7 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises must become an outcome
             if isinstance(error, MemoryError):
                 self._models.clear()  # they may be what fills the child
-            return Ending(self._fail(claim, error), model)
+            return self._failed(claim, error, model)
 
     def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Report:
         context = JobContext(claim, self._pool.settings, self._ledger, self._models, started_seconds)
@@ -121,25 +132,18 @@ class Execution:
             raise TypeError(f"the handler of {claim.kind} returned {type(report).__name__}, which is no report")
         return report
 
-    def _settle(self, claim: Claim, result: Report | Failure) -> str:
-        if not insist(lambda: self._ledger.settle(claim, result)):
-            return "refused"
-        if isinstance(result, Failure):
-            return result.code.value
-        if claim.deadline is None or datetime.now(UTC) < claim.deadline:
-            return "succeeded"
-        return insist(lambda: self._ledger.status(claim.job_id)).state.value  # it may have come too late
-
-    def _fail(self, claim: Claim, error: BaseException) -> str:
+    def _failed(self, claim: Claim, error: BaseException, model: str | None) -> Ending:
         failure = failure_of(error)
         if failure.code is FailureCode.INTERNAL:
-            self._log.error("internal error", job_id=claim.job_id, kind=claim.kind, exc_info=error)
+            self._log.error("internal error", kind=claim.kind, **where_raised(error))
         try:
-            return self._settle(claim, failure)
+            settlement = Settlement.of(claim, failure)
         except (TypeError, ValueError):  # it cannot be written; without an outcome the job would run for ever
-            self._log.exception("a failure that cannot be written", job_id=claim.job_id)
+            self._log.error("a failure that cannot be written", **where_raised(error))
             said = f"{type(error).__name__}, whose message cannot be written"
-            return self._settle(claim, Failure(code=FailureCode.INTERNAL, message=said))
+            failure = Failure(code=FailureCode.INTERNAL, message=said)
+            settlement = Settlement.of(claim, failure)
+        return Ending(failure.code.value, model, settlement=settlement)
 
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))
@@ -166,15 +170,3 @@ def read(claim: Claim) -> Job:
     if isinstance(job, PredictCard) and until is not None and claim.claimed_at >= until:
         raise JobRefused(stale_odds(job, claim.claimed_at))
     return job
-
-
-def insist(tell: Callable[[], Answer]) -> Answer:
-    """Tell the ledger something until it answers: told twice is told once, and the guard ends what waits too long."""
-    pause_seconds = 0.05
-    while True:
-        try:
-            return tell()
-        except LedgerUnavailable as unavailable:
-            structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
-            time.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)

@@ -13,7 +13,10 @@ import logging.handlers
 import os
 import resource
 import sys
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,9 @@ from ledger.book import Claim, Held
 from ledger.controls import COMPONENTS, Controls
 from ledger.outcomes import State
 from workers.settings import WorkerSettings
+
+RENDERED = "rendered"
+"""Attribute of a record whose message is JSON lines already."""
 
 # What the canonical line says better: that doorbells come and go, that children come, and that a doorbell was lost.
 _QUIETED = {
@@ -40,10 +46,13 @@ _LOGGERS = {
     for component in COMPONENTS
 } | {"worker": ["cornerman"], "celery": ["celery", "kombu"]}
 
+_CLAIM: ContextVar[Claim | None] = ContextVar("claim", default=None)
+
 
 def configure(settings: WorkerSettings) -> None:
     """Send the logs of this process, and of the children that it will fork, where the settings say."""
     shared: list[Any] = [
+        _add_job,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _add_pid,
@@ -61,7 +70,7 @@ def configure(settings: WorkerSettings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    formatter = structlog.stdlib.ProcessorFormatter(
+    formatter = _Formatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
     )
@@ -94,6 +103,29 @@ class Levels:
                 logging.getLogger(name).setLevel(controls.word(f"log_level.{component}") or self._level)
 
 
+@contextmanager
+def speaking_of(claim: Claim) -> Iterator[None]:
+    """Let every line that this thread logs meanwhile, in whichever part, say which job it is about."""
+    before = _CLAIM.set(claim)
+    try:
+        yield
+    finally:
+        _CLAIM.reset(before)
+
+
+def where_raised(error: BaseException) -> dict[str, str]:
+    """Return an error's type and the places that it came through, without its message, which may quote a payload."""
+    return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Renders every record, but those that were rendered before."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        rendered: str | None = getattr(record, RENDERED, None)
+        return super().format(record) if rendered is None else rendered
+
+
 def canonical_line(
     claim: Claim | Held, outcome: str, *, queue_wait: timedelta | None, run_seconds: float | None, model: str | None
 ) -> dict[str, Any]:
@@ -108,7 +140,7 @@ def canonical_line(
         "attempt": claim.attempt,
         "outcome": outcome,
         "model": model,
-        "correlation_id": claim.correlation_id if isinstance(claim, Claim) else None,
+        "correlation_id": claim.correlation_id,
         "queue_wait_seconds": None if queue_wait is None else round(queue_wait.total_seconds(), 4),
         "run_seconds": None if run_seconds is None else round(run_seconds, 4),
     }
@@ -126,6 +158,14 @@ def peak_memory_mb() -> float:
     """Return the most memory, in MiB, that this process has had in RAM since it began."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _add_job(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (claim := _CLAIM.get()) is not None:
+        event.setdefault("job_id", claim.job_id)
+        if claim.correlation_id is not None:
+            event.setdefault("correlation_id", claim.correlation_id)
+    return event
 
 
 def _add_pid(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

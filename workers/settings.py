@@ -39,7 +39,7 @@ class WorkerSettings:
         0, "threads of a training child; 0 means the cores, shared out among the children", zero=True
     )
     cached_models: int = _setting(2, "models that a child keeps open")
-    claim_limit: int = _setting(4, "most jobs that a predicting child claims at once; a training child claims one")
+    claim_limit: int = _setting(64, "most jobs that a predicting child claims at once; a training child claims one")
     drain_seconds: float = _setting(1.0, "how long a child goes on claiming for one doorbell")
     finish_seconds: float = _setting(5.0, "how long after SIGTERM a job may go on before it is handed back", zero=True)
     guard_seconds: float = _setting(0.25, "how often the guard looks after children, leases and limits")
@@ -53,6 +53,7 @@ class WorkerSettings:
     sample_seconds: float = _setting(5.0, "how often a pool measures itself and looks at its alerts")
     self_test_seconds: float = _setting(60.0, "how often a child that predicts answers the known fights of its model")
     self_test_model: str = _setting("champion", "alias or digest of the model of that test")
+    celery_events: int = _setting(0, "1 lets pools send Celery's events, which Flower shows; 0 does not", zero=True)
     webhook_url: str = _setting("", "address that alerts are posted to as JSON", secret=True)
     log_level: str = _setting("INFO", "least level that is logged: DEBUG, INFO, WARNING, ERROR")
     log_file: Path | None = _setting(None, "file that is logged to besides the standard error")  # noqa: RUF009 - it is a field

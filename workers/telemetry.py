@@ -18,6 +18,7 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
+from ledger.claims import Claim
 from ledger.reports import HealthCheck
 
 _LENGTH = struct.Struct("=H")
@@ -54,6 +55,12 @@ class Attempt(Struct, frozen=True, array_like=True, tag=True):
     queue_wait_seconds: float | None = None
     run_seconds: float | None = None
     figures: Figures | None = None
+
+
+def attempt_of(claim: Claim, outcome: str, run_seconds: float, figures: Figures | None) -> Attempt:
+    """Return what is told of an attempt that a child has brought to its end."""
+    waited = claim.claimed_at - claim.submitted_at
+    return Attempt(claim.kind, outcome, claim.attempt, waited.total_seconds(), run_seconds, figures)
 
 
 class SelfTest(Struct, frozen=True, array_like=True, tag=True):

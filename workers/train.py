@@ -21,7 +21,7 @@ from engine.training import Progress, train_ensemble
 from ledger.jobs import TrainEnsemble
 from ledger.reports import TrainingReport
 from workers.context import JobContext
-from workers.execution import insist
+from workers.insistence import insist
 from workers.plans import check_data, matrix_of, training_config, within_limit
 from workers.switches import threads
 

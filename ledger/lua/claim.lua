@@ -1,8 +1,9 @@
 -- Hand out the most urgent queued jobs under a lease. What the owner still holds goes back: it would not ask otherwise.
 --
 -- Keys: job (hash), queue (zset), leases (zset), held (zset), controls (hash), and those of an outcome: see the prelude.
--- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out   arg(4) most bytes of a payload
--- Answer {now (ms), {control, value, ...}, {id, kind, payload, attempt, fence, limit, deadline, submitted, correlation}, ...}
+-- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out, at most 1,000   arg(4) most bytes of a payload
+-- Answer {now (ms), jobs that stay in the queue, {control, value, ...}, {id, kind, payload, attempt, fence, limit (s),
+--        deadline, submitted, correlation}, ...}
 
 even_if_full()
 local queue, owner = arg(1), arg(2)
@@ -33,7 +34,7 @@ if #controls > 0 then
   local node = string.match(owner, '^[^#]*')
   local stops = redis.call('HMGET', ns .. 'controls', 'pause.' .. queue, 'drain.' .. node, 'drain.' .. queue .. '@' .. node)
   if stops[1] == 'on' or stops[2] == 'on' or stops[3] == 'on' then
-    return { digits(now), controls }
+    return { digits(now), 0, controls }
   end
 end
 
@@ -47,40 +48,48 @@ local function settle_oversized(id)
   end
 end
 
-local fitting = {}
+local claimed, places = {}, {}
 for _, id in ipairs(waiting(queue, '(' .. digits(now), '+inf', arg(3))) do
   if not settle_oversized(id) then
-    fitting[#fitting + 1] = id
+    local job = redis.call('HMGET', record(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline', 'submitted',
+      'correlation', 'solo', 'place')
+    local solo = table.remove(job, 9) == '1'
+    if solo and #claimed > 0 then
+      break
+    end
+    places[#places + 1] = table.remove(job)
+    table.insert(job, 1, id)
+    claimed[#claimed + 1] = job
+    if solo then
+      break
+    end
   end
 end
 
-local claimed = {}
-for _, id in ipairs(fitting) do
-  local solo = get(id, 'solo') == '1'
-  if solo and #claimed > 0 then
-    break
-  end
-  claimed[#claimed + 1] = id
-  if solo then
-    break
-  end
+if #claimed > 0 then
+  redis.call('ZREM', ns .. 'queue:' .. queue, unpack(places))
 end
-
-local answer = { digits(now), controls }
-for _, id in ipairs(claimed) do
-  detach(id)
+local answer = { digits(now), redis.call('ZCARD', ns .. 'queue:' .. queue), controls }
+local leases, held = {}, {}
+for _, job in ipairs(claimed) do
+  local id = job[1]
   -- Microseconds rather than a counter: a server that comes back without its last second must not give a fence twice.
-  local fence = digits(math.max(now_us, tonumber(get(id, 'fence')) + 1))
-  local attempt = redis.call('HINCRBY', record(id), 'attempt', 1)
-  redis.call('HSET', record(id), 'state', 'running', 'owner', owner, 'fence', fence, 'claimed', digits(now),
-    'company', #claimed)
-  redis.call('ZADD', ns .. 'leases', digits(now + lease), id)
-  redis.call('ZADD', ns .. 'held', 0, owner .. ' ' .. id)
-  local job = redis.call('HMGET', record(id), 'kind', 'payload', 'limit', 'deadline', 'submitted', 'correlation')
-  if #claimed == 1 then
-    -- In company a job may start late, so only its guard knows. The grace is for that guard, which comes first.
-    redis.call('ZADD', ns .. 'overtime', digits(now + tonumber(job[3]) * 1000 + 1500), id)
-  end
-  answer[#answer + 1] = { id, job[1], job[2], attempt, fence, job[3], job[4], job[5], job[6] }
+  job[4], job[5] = tonumber(job[4]) + 1, digits(math.max(now_us, tonumber(job[5]) + 1))
+  redis.call('HSET', record(id), 'state', 'running', 'owner', owner, 'attempt', job[4], 'fence', job[5],
+    'claimed', digits(now), 'company', #claimed)
+  leases[#leases + 1] = digits(now + lease)
+  leases[#leases + 1] = id
+  held[#held + 1] = 0
+  held[#held + 1] = owner .. ' ' .. id
+  answer[#answer + 1] = job
+end
+if #claimed > 0 then
+  redis.call('ZADD', ns .. 'leases', unpack(leases))
+  redis.call('ZADD', ns .. 'held', unpack(held))
+end
+if #claimed == 1 then
+  -- In company a job may start late, so only its guard knows. The grace is for that guard, which comes first.
+  local job = claimed[1]
+  redis.call('ZADD', ns .. 'overtime', digits(now + tonumber(job[6]) * 1000 + 1500), job[1])
 end
 return answer

@@ -78,16 +78,18 @@ local function enqueue(id)
   return job[1]
 end
 
--- Take a job out of the queue or out of its owner's hands.
+-- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest.
 local function detach(id)
-  local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner')
-  redis.call('ZREM', ns .. 'queue:' .. job[1], job[2])
+  local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner', 'digest')
   if job[3] then
     redis.call('ZREM', ns .. 'leases', id)
     redis.call('ZREM', ns .. 'overtime', id)
     redis.call('ZREM', ns .. 'held', job[3] .. ' ' .. id)
     redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
+  else
+    redis.call('ZREM', ns .. 'queue:' .. job[1], job[2])
   end
+  return job[4]
 end
 
 -- Back into the queue at its old place, uncharging the attempt if that is not to count. Its fence is void by its state.
@@ -102,10 +104,10 @@ end
 
 -- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
 local function finish(id, state, field, body)
-  detach(id)
+  local digest = detach(id)
   redis.call('HSET', record(id), 'state', state, 'settled', digits(now), field, body)
   redis.call('PEXPIRE', record(id), retention)
-  redis.call('SET', ns .. 'forgotten:' .. id, get(id, 'digest'), 'PX', retention + tombstone)
+  redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)
   redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
   redis.call('PUBLISH', ns .. 'news:' .. id, 'settled')
 end

@@ -1,12 +1,21 @@
--- Give a running job back untried: no attempt is used up. No bell rings, or a worker without room would spin on it.
+-- Give running jobs back untried: no attempt is used up.
 --
--- Keys: job (hash), queue (zset), leases (zset), held (zset): see the prelude.
--- arg(1) id   arg(2) fence
--- Answer 1, or 0 if it was no longer held
+-- Keys: job (hash), queue (zset), leases (zset), held (zset), doorbell (list): see the prelude.
+-- arg(1) '1' to ring for them; '0' where whoever gives back has no room: it would spin on its own bell
+-- arg(2..) for each job: id, fence
+-- Answer   for each job 1, or 0 if it was no longer held
 
 even_if_full()
-if not holds(arg(1), arg(2)) then
-  return 0
+local answer = {}
+for index = 2, #ARGV - 7, 2 do
+  local id, released = arg(index), 0
+  if holds(id, arg(index + 1)) then
+    local queue = requeue(id, true)
+    if arg(1) == '1' then
+      ring(queue)
+    end
+    released = 1
+  end
+  answer[#answer + 1] = released
 end
-requeue(arg(1), true)
-return 1
+return answer

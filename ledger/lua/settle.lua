@@ -11,14 +11,14 @@ for index = 0, (#ARGV - 7) / FIELDS - 1 do
   local first = index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
-  if holds(id, fence) then
-    local deadline = get(id, 'deadline')
-    if field == 'report' and deadline ~= '' and tonumber(deadline) <= now then
+  local job = redis.call('HMGET', record(id), 'state', 'fence', 'deadline')
+  if job[1] == 'running' and job[2] == fence then
+    if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire(id)
     else
       finish(id, arg(first + 3), field, body)
     end
-  elseif get(id, 'fence') ~= fence or get(id, field) ~= body then
+  elseif job[2] ~= fence or get(id, field) ~= body then
     accepted = 0
   end
   answer[index + 1] = accepted

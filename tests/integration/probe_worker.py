@@ -11,9 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
 from ledger.reports import HealthCheck, HealthReport
+from workers import observatory
 from workers.__main__ import main
 from workers.context import JobContext
 
@@ -33,6 +36,8 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
                 time.sleep(0.05)
         case "hold_interpreter":
             ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
+        case "quote":
+            raise ValueError(f"as a library may: {job.nonce!r}")
         case "raise_memory_error":
             raise MemoryError
         case "allocate":
@@ -75,6 +80,13 @@ def stop_consuming(signum: int, frame: object) -> None:
     time.sleep(FOREVER_SECONDS)
 
 
+def tell_alerts_at_once() -> None:
+    """Let alerts fire without having been pending: a test does not wait minutes for what a table tests."""
+    observatory.RULES = tuple(msgspec.structs.replace(rule, for_seconds=0.0) for rule in observatory.RULES)
+
+
 if __name__ == "__main__":
+    if os.environ.get("PROBE_ALERTS"):
+        tell_alerts_at_once()
     signal.signal(signal.SIGUSR2, stop_consuming)
     sys.exit(main(handlers={"check_health": os.environ.get("PROBE_HANDLER", probe)}))

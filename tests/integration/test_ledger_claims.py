@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
 from msgspec.structs import replace as changed
 
 from ledger.book import Claim, Held, Ledger, LedgerSettings
@@ -412,3 +413,23 @@ def test_a_record_that_vanished_blocks_nobody(
     assert ledger.claim("predict", "n#9/9") == []
     assert claim_one(ledger).job_id == "behind"
     until(lambda: ledger.reap() and ledger._call("ZCARD", f"{ledger_settings.namespace}:leases") == 1)
+
+
+def test_a_claim_says_how_many_wait_behind_it(ledger: Ledger) -> None:
+    ledger.submit_many([CheckHealth(nonce=str(number)) for number in range(5)])
+    assert [claim.waiting for claim in ledger.claim("predict", OWNER, 2)] == [3, 3]
+    assert [claim.waiting for claim in ledger.claim("predict", f"{OWNER}1", 9)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("ring", [False, True])
+def test_jobs_given_back_together_ring_only_if_others_are_to_take_them(ledger: Ledger, ring: bool) -> None:
+    ledger.submit_many([CheckHealth(nonce=str(number)) for number in range(3)])
+    doorbell = f"{ledger.settings.namespace}:doorbell:predict"
+    with redis.Redis.from_url(str(ledger.settings.redis_url), protocol=2) as client:
+        client.delete(doorbell)
+        first, second, third = ledger.claim("predict", OWNER, 3)
+        ledger.settle(second, REPORT)
+        assert ledger.release_many([first, second, third], ring=ring) == [True, False, True]
+        assert client.llen(doorbell) == (2 if ring else 0)
+    assert ledger.queue_depths()["predict"] == 2
+    assert [claim.attempt for claim in ledger.claim("predict", OWNER, 3)] == [1, 1]

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.boosters import BoosterSet
+from engine.boosters import FlatBoosters
 from engine.boosting import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
-from engine.forest import FlatForests, ForestParams, fit_forest
+from engine.cuts import CutTable
+from engine.forest import FlatForests, ForestParams, grow_forest
 from engine.member import ReplicatedMember
 from engine.network import NetworkParams, StackedNetworks, fit_network
 
@@ -31,7 +32,12 @@ def _members() -> dict[str, ReplicatedMember]:
     weights = np.random.default_rng(1).multinomial(_ROWS, np.ones(_ROWS) / _ROWS, size=_REPLICAS).astype(float)
     config = ProductionXGBoostConfig(n_estimators=15, max_depth=3)
     shared = SharedRows.of(X, won, config)
-    forests = [fit_forest(X, won, w, ForestParams(trees=5, max_depth=5), k) for k, w in enumerate(weights)]
+    cuts = CutTable.of_matrix(shared.cuts)
+    seeds = np.arange(5 * _REPLICAS, dtype=np.uint64).reshape(_REPLICAS, 5)
+    forests = [
+        grow_forest(cuts, cuts.training_codes(X), won, w.astype(int), ForestParams(trees=5, max_depth=5), each)
+        for w, each in zip(weights, seeds, strict=True)
+    ]
     networks = [fit_network(X, won, w, NetworkParams(hidden=(64, 32), epochs=1), k) for k, w in enumerate(weights)]
     boosted = [
         boost(
@@ -43,9 +49,9 @@ def _members() -> dict[str, ReplicatedMember]:
         for w in weights
     ]
     return {
-        "forest": FlatForests.concatenate([FlatForests.from_forest(forest) for forest in forests]),
+        "forest": FlatForests.concatenate(forests),
         "network": StackedNetworks.concatenate([StackedNetworks.from_pipeline(network) for network in networks]),
-        "boosters": BoosterSet(tuple(result.booster for result in boosted)),
+        "boosters": FlatBoosters.concatenate([FlatBoosters.from_booster(result.booster, cuts) for result in boosted]),
     }
 
 

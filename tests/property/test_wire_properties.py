@@ -4,6 +4,7 @@ import json
 from datetime import UTC, date, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,6 +89,24 @@ def test_a_job_comes_back_as_it_was(job: Job) -> None:
     payload = wire.encode(job)
     assert wire.decode_job(payload) == job
     assert wire.encode(wire.decode_job(payload)) == payload
+
+
+@given(
+    st.recursive(
+        st.floats() | st.integers() | st.text(max_size=9) | st.none(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+        max_leaves=8,
+    )
+)
+def test_only_finite_numbers_travel_wherever_they_stand(value: Any) -> None:
+    failure = Failure(code=FailureCode.INTERNAL, message="m", details={"value": value})
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        with pytest.raises(ValueError, match="only finite numbers travel"):
+            wire.encode(failure)
+    else:
+        assert b'"value":' in wire.encode(failure)
 
 
 @given(st.binary(max_size=300))

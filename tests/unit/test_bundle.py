@@ -23,13 +23,12 @@ _ARRAYS = {
     "scalar": np.array(1.5),
     "fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
 }
-_BLOBS = {"xgboost/replica_000.ubj": b"\x00tree"}
 _ABOUT = {"columns": ["red_age"], "metrics": {"log_loss": 0.61}, "who": "Zoë"}
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    return write_bundle(tmp_path, _ARRAYS, _BLOBS, _ABOUT)
+    return write_bundle(tmp_path, _ARRAYS, _ABOUT)
 
 
 def test_what_was_written_comes_back(bundle: Bundle) -> None:
@@ -37,8 +36,8 @@ def test_what_was_written_comes_back(bundle: Bundle) -> None:
     assert again == bundle
     assert again.manifest == _ABOUT
     assert again.array_names == sorted(_ARRAYS)
-    assert again.blob_names == list(_BLOBS)
-    assert again.blob("xgboost/replica_000.ubj") == b"\x00tree"
+    with pytest.raises(KeyError, match="elsewhere"):
+        again.array("elsewhere")
     for name, array in _ARRAYS.items():
         np.testing.assert_array_equal(again.array(name), array)
         assert again.array(name).dtype == array.dtype
@@ -55,19 +54,19 @@ def test_the_folder_is_named_by_the_hash_of_its_manifest(bundle: Bundle) -> None
 
 def test_the_same_content_is_the_same_bundle(bundle: Bundle, tmp_path: Path) -> None:
     before = (bundle.folder / "manifest.json").stat().st_mtime_ns
-    again = write_bundle(tmp_path, dict(reversed(_ARRAYS.items())), _BLOBS, dict(reversed(_ABOUT.items())))
+    again = write_bundle(tmp_path, dict(reversed(_ARRAYS.items())), dict(reversed(_ABOUT.items())))
     assert again == bundle
     assert (bundle.folder / "manifest.json").stat().st_mtime_ns == before
-    assert write_bundle(tmp_path, _ARRAYS, _BLOBS, _ABOUT | {"seed": 1}).digest != bundle.digest
+    assert write_bundle(tmp_path, _ARRAYS, _ABOUT | {"seed": 1}).digest != bundle.digest
     assert leftovers(tmp_path) == []
 
 
 def test_a_corrupt_bundle_is_moved_aside_and_written_again(bundle: Bundle, tmp_path: Path) -> None:
-    damaged = bundle.folder / "xgboost" / "replica_000.ubj"
+    damaged = bundle.folder / "random_forest" / "threshold.npy"
     damaged.write_bytes(b"\x01tree")
-    assert write_bundle(tmp_path, _ARRAYS, _BLOBS, _ABOUT) == bundle
+    assert write_bundle(tmp_path, _ARRAYS, _ABOUT) == bundle
     [aside] = tmp_path.glob(f"{bundle.digest}.corrupt-*")
-    assert (aside / "xgboost" / "replica_000.ubj").read_bytes() == b"\x01tree"
+    assert (aside / "random_forest" / "threshold.npy").read_bytes() == b"\x01tree"
 
 
 def test_a_bundle_may_be_moved_under_another_name(bundle: Bundle, tmp_path: Path) -> None:
@@ -95,10 +94,10 @@ def test_damage_names_the_file(bundle: Bundle) -> None:
 
 
 def test_a_link_is_not_a_file_of_the_bundle(bundle: Bundle, tmp_path: Path) -> None:
-    file = bundle.folder / "xgboost" / "replica_000.ubj"
+    file = bundle.folder / "scalar.npy"
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BundleCorruptError, match=r"xgboost/replica_000\.ubj was changed"):
+    with pytest.raises(BundleCorruptError, match=r"scalar\.npy was changed"):
         open_bundle(bundle.folder)
 
 
@@ -108,10 +107,10 @@ def test_a_link_is_not_a_file_of_the_bundle(bundle: Bundle, tmp_path: Path) -> N
         (b"", "not a manifest"),
         (b"\xff{}", "not a manifest"),
         (b"[]", "not a manifest"),
-        (b'{"schema": 1, "files": {}}', "not a manifest"),
-        (b'{"schema": 1, "files": [], "about": {}}', "not a manifest"),
-        (b'{"schema": 2, "files": {}, "about": {}}', "schema 2, this version reads 1"),
-        (b'{"schema": 1, "files": {"../x.npy": {"sha256": "", "size": 1}}, "about": {}}', "x.npy is missing"),
+        (b'{"schema": 2, "files": {}}', "not a manifest"),
+        (b'{"schema": 2, "files": [], "about": {}}', "not a manifest"),
+        (b'{"schema": 1, "files": {}, "about": {}}', "schema 1, this version reads 2: train it again"),
+        (b'{"schema": 2, "files": {"../x.npy": {"sha256": "", "size": 1}}, "about": {}}', "x.npy is missing"),
     ],
 )
 def test_a_manifest_of_another_kind_is_corrupt(tmp_path: Path, text: bytes, complaint: str) -> None:
@@ -128,25 +127,22 @@ def test_a_folder_without_a_manifest_is_corrupt(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "blobs", "about", "complaint"),
+    ("arrays", "about", "complaint"),
     [
-        ({"../x": np.zeros(1)}, {}, {}, "cannot name a file"),
-        ({"/x": np.zeros(1)}, {}, {}, "cannot name a file"),
-        ({"a//x": np.zeros(1)}, {}, {}, "cannot name a file"),
-        ({"x.npy": np.zeros(1)}, {}, {}, "without an ending"),
-        ({"x": np.array([object()])}, {}, {}, "without objects"),
-        ({}, {"x.npy": b""}, {}, "cannot name a blob"),
-        ({}, {"manifest.json": b""}, {}, "cannot name a blob"),
-        ({}, {"x": b""}, {}, "cannot name a blob"),
-        ({}, {}, {"metric": float("nan")}, "finite JSON"),
-        ({}, {}, {"metric": np.float32(1)}, "finite JSON"),
+        ({"../x": np.zeros(1)}, {}, "cannot name an array"),
+        ({"/x": np.zeros(1)}, {}, "cannot name an array"),
+        ({"a//x": np.zeros(1)}, {}, "cannot name an array"),
+        ({"x.npy": np.zeros(1)}, {}, "cannot name an array"),
+        ({"x": np.array([object()])}, {}, "without objects"),
+        ({}, {"metric": float("nan")}, "finite JSON"),
+        ({}, {"metric": np.float32(1)}, "finite JSON"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_and_leaves_nothing(
-    tmp_path: Path, arrays: dict[str, Any], blobs: dict[str, bytes], about: dict[str, Any], complaint: str
+    tmp_path: Path, arrays: dict[str, Any], about: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValidationError, match=complaint):
-        write_bundle(tmp_path, arrays, blobs, about)
+        write_bundle(tmp_path, arrays, about)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,7 +153,7 @@ def test_a_killed_writer_leaves_only_what_is_recognisable(tmp_path: Path, monkey
     monkeypatch.setattr(module, "_publish", killed)
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a killed process does not tidy up
     with pytest.raises(KeyboardInterrupt):
-        write_bundle(tmp_path, _ARRAYS, _BLOBS, _ABOUT)
+        write_bundle(tmp_path, _ARRAYS, _ABOUT)
     assert leftovers(tmp_path) == list(tmp_path.iterdir())
     assert len(leftovers(tmp_path)) == 1
 
@@ -165,10 +161,8 @@ def test_a_killed_writer_leaves_only_what_is_recognisable(tmp_path: Path, monkey
 def test_the_manifest_is_readable(bundle: Bundle) -> None:
     manifest = json.loads((bundle.folder / "manifest.json").read_text("utf-8"))
     assert manifest["about"] == _ABOUT
-    assert manifest["files"]["xgboost/replica_000.ubj"] == {
-        "sha256": hashlib.sha256(b"\x00tree").hexdigest(),
-        "size": 5,
-    }
+    written = (bundle.folder / "scalar.npy").read_bytes()
+    assert manifest["files"]["scalar.npy"] == {"sha256": hashlib.sha256(written).hexdigest(), "size": len(written)}
 
 
 def test_every_byte_is_on_the_disk_before_the_folder_appears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,12 +176,12 @@ def test_every_byte_is_on_the_disk_before_the_folder_appears(tmp_path: Path, mon
 
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
     monkeypatch.setattr(Path, "rename", watched)
-    write_bundle(tmp_path, _ARRAYS, _BLOBS, _ABOUT)
+    write_bundle(tmp_path, _ARRAYS, _ABOUT)
     assert unsynced_at_rename == [[]]
     assert tmp_path.stat().st_ino in synced
 
 
 def test_writers_of_the_same_content_do_not_disturb_each_other(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        written = list(pool.map(lambda _: write_bundle(tmp_path, _ARRAYS, _BLOBS, _ABOUT), range(8)))
+        written = list(pool.map(lambda _: write_bundle(tmp_path, _ARRAYS, _ABOUT), range(8)))
     assert {bundle.digest for bundle in written} == {path.name for path in tmp_path.iterdir()}

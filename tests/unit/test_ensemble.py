@@ -220,7 +220,7 @@ def test_thresholds_can_warn(bundle_folder: Path, X: pd.DataFrame) -> None:
         (lambda m, X: m.predict_fights(X, _pairs(29)), "30 rows but there are 29 fighter pairs"),
         (lambda m, X: m.predict_fights(X, [("A", "A")] * 30), "'A' cannot fight against oneself"),
         (lambda m, X: m.predict_fights(X, _pairs(30), corners=["red"]), "give one for each row"),
-        (lambda m, X: m.predict_fights(X, _pairs(30), market_probability=[0.5]), "'market_probability': 1"),
+        (lambda m, X: m.predict_fights(X, _pairs(30), market_probability=[0.5]), "30 rows, but 1 in"),
         (lambda m, X: m.predict_fights(X, _pairs(30), market_probability=[1.0] * 30), "between 0 and 1"),
         (lambda m, X: m.predict_fights(X, _pairs(30), levels=[1.5]), "between 0 and 1, not 1.5"),
         (lambda m, X: m.predict_fights(X, _pairs(30), corners=["left"] * 30), "'left' is not a corner"),
@@ -261,12 +261,24 @@ def test_a_flipped_byte_is_a_corrupt_model(bundle: Bundle, bundle_folder: Path, 
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
     _manager(copy)
-    damaged = copy / "xgboost" / "replicas" / "replica_003.ubj"
+    damaged = copy / "xgboost" / "replicas" / "nodes.npy"
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(BundleCorruptError, match=r"replica_003\.ubj"):
+    with pytest.raises(BundleCorruptError, match=r"xgboost/replicas/nodes\.npy was changed"):
         _manager(copy)
+
+
+def test_a_fight_priced_again_has_the_bits_of_one_predicted_again(
+    manager: ProductionEnsembleManager, X: pd.DataFrame
+) -> None:
+    moved = [0.3 + 0.01 * row for row in range(len(X))]
+    summaries = manager.summarise_fights(X, levels=(0.8, 0.95))
+    alone = [manager.summarise_fights(X.iloc[[row]], levels=(0.8, 0.95))[0] for row in range(len(X))]
+    assert alone == summaries
+    again = manager.price_fights(summaries, _pairs(len(X)), moved)
+    assert again == manager.predict_fights(X, _pairs(len(X)), market_probability=moved, levels=(0.8, 0.95))
+    assert again != manager.price_fights(summaries, _pairs(len(X)), [None] * len(X))
 
 
 def test_the_canary_gives_the_bits_that_were_kept(manager: ProductionEnsembleManager) -> None:

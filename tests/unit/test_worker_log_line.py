@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import structlog
 
 from ledger.book import Claim
 from ledger.outcomes import State
+from workers.joblines import JobLines, job_line
 from workers.logs import SharedRotatingFile, canonical_line, configure, outcome_of_loss
 from workers.settings import WorkerSettings
 
@@ -103,3 +105,40 @@ def test_without_old_files_the_full_one_is_dropped(tmp_path: Path) -> None:
         writer.emit(logging.LogRecord("n", logging.INFO, "p", 1, f"line {number}", None, None))
     writer.close()
     assert path.read_text() == "line 1\n"
+
+
+def test_lines_of_jobs_are_written_in_pieces_that_stay_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], root_logger: logging.Logger
+) -> None:
+    path = tmp_path / "worker.log"
+    configure(WorkerSettings(log_file=path))
+    pieces: list[str] = []
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: pieces.append(record.getMessage()) or True)
+    lines = [job_line(CLAIM, "succeeded", run_seconds=0.1, model=f"model {number}") for number in range(100)]
+    JobLines().write(lines)
+    written = path.read_text().splitlines()
+    assert written == capsys.readouterr().err.splitlines() == lines
+    assert [json.loads(line)["model"] for line in written] == [f"model {number}" for number in range(100)]
+    assert max(map(len, pieces)) < 4096
+    assert len(pieces) < len(lines)
+
+
+def test_a_job_has_no_line_where_such_are_not_wanted(
+    capsys: pytest.CaptureFixture[str], root_logger: logging.Logger
+) -> None:
+    configure(WorkerSettings(log_level="WARNING"))
+    JobLines().write([job_line(CLAIM, "succeeded", run_seconds=0.1, model=None)])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_line_of_a_job_is_spelled_like_every_other(
+    capsys: pytest.CaptureFixture[str], root_logger: logging.Logger
+) -> None:
+    configure(WorkerSettings())
+    line = canonical_line(CLAIM, "succeeded", queue_wait=timedelta(seconds=1.5), run_seconds=0.1, model="m")
+    structlog.get_logger("cornerman").info("job", **line, peak_memory_mb=1.0)
+    JobLines().write([job_line(CLAIM, "succeeded", run_seconds=0.1, model="m")])
+    usual, quick = capsys.readouterr().err.splitlines()
+    shape = re.compile(r'("peak_memory_mb": )[0-9.]+|("timestamp": ")[0-9T:.-]+Z')
+    assert shape.sub(r"\1\2", usual) == shape.sub(r"\1\2", quick)

@@ -64,6 +64,7 @@ def test_only_some_numbers_may_be_zero() -> None:
         "CORNERMAN_THREADS",
         "CORNERMAN_FINISH_SECONDS",
         "CORNERMAN_HTTP_PORT",
+        "CORNERMAN_CELERY_EVENTS",
     }
 
 

@@ -1,0 +1,101 @@
+"""Claims in company: each job ends by itself, whatever becomes of its neighbours."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ledger.book import Ledger
+from ledger.failures import FailureCode
+from ledger.jobs import CheckHealth
+from ledger.outcomes import Outcome, State
+
+WAIT_SECONDS = 30
+
+
+@contextmanager
+def held(pool: Any) -> Iterator[None]:
+    """Stop a pool while a backlog is made."""
+    os.killpg(pool.pid, signal.SIGSTOP)
+    yield
+    os.killpg(pool.pid, signal.SIGCONT)
+
+
+def backlog(ledger: Ledger, pool: Any, count: int, special: dict[int, str]) -> list[str]:
+    """Submit jobs at once that answer, but for some that behave otherwise; return their ids."""
+    jobs = [CheckHealth(nonce=f"{special.get(number, 'answer')}:{number}") for number in range(count)]
+    with held(pool):
+        return [receipt.job_id for receipt in ledger.submit_many(jobs)]
+
+
+def outcomes(ledger: Ledger, job_ids: list[str]) -> list[Outcome]:
+    return [ledger.wait(job_id, WAIT_SECONDS) for job_id in job_ids]
+
+
+def test_one_that_fails_takes_no_neighbour_along(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1)
+    special = {20: "raise_memory_error", 40: "nan", 60: "allocate"}
+    found = outcomes(ledger, backlog(ledger, pool, 100, special))
+    codes = {number: outcome.failure.code for number, outcome in enumerate(found) if outcome.failure is not None}
+    memory = FailureCode.MEMORY_LIMIT_EXCEEDED
+    assert codes == {20: memory, 40: FailureCode.INTERNAL, 60: memory}
+    assert {outcome.attempt for outcome in found} == {1}
+    assert len({outcome.settled_at for outcome in found}) < len(found), "none were settled together"
+    until(lambda: pool.log.read_text().count('"event": "job"') == len(found))  # one line each, written after the settle
+
+
+def test_outcomes_come_in_the_order_of_the_queue(ledger: Ledger, start_pool: Callable[..., Any]) -> None:
+    pool = start_pool(concurrency=1)
+    job_ids = backlog(ledger, pool, 100, {})
+    outcomes(ledger, job_ids)
+    assert [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.1)] == job_ids
+
+
+def test_a_long_job_holds_up_none_of_its_batch_and_can_be_cancelled_in_it(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1)
+    long = 50
+    job_ids = backlog(ledger, pool, 100, {long: "block"})
+    before, after = job_ids[:long], job_ids[long + 1 :]
+    assert {outcome.state for outcome in outcomes(ledger, before)} == {State.SUCCEEDED}
+    assert ledger.status(job_ids[long]).state is State.RUNNING
+    until(lambda: all(ledger.status(job_id).state is State.QUEUED for job_id in after))
+    assert {ledger.status(job_id).attempt for job_id in after} == {0}
+    ledger.cancel(job_ids[long])  # kills the child
+    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, before + after)} == {(State.SUCCEEDED, 1)}
+    assert ledger.wait(job_ids[long], WAIT_SECONDS).state is State.CANCELLED
+
+
+def test_a_child_that_is_killed_in_mid_batch_charges_nobody(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1)
+    long = 50
+    job_ids = backlog(ledger, pool, 100, {long: "block"})
+    until(lambda: ledger.status(job_ids[long]).progress)
+    (child,) = pool.children()
+    child.kill()
+    others = job_ids[:long] + job_ids[long + 1 :]
+    until(lambda: (progress := ledger.status(job_ids[long]).progress) and progress.stage != str(child.pid))
+    assert ledger.status(job_ids[long]).attempt == 1, "the first try, in company, does not count"
+    ledger.cancel(job_ids[long])
+    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, others)} == {(State.SUCCEEDED, 1)}
+
+
+def test_sigterm_in_mid_batch_settles_what_is_done_and_gives_back_the_rest(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1, CORNERMAN_FINISH_SECONDS="0.3")
+    long = 50
+    job_ids = backlog(ledger, pool, 100, {long: "block"})
+    until(lambda: ledger.status(job_ids[long]).progress)
+    assert pool.stop() == 0
+    states = [ledger.status(job_id).state for job_id in job_ids]
+    assert states == [State.SUCCEEDED] * long + [State.QUEUED] * (len(job_ids) - long)
+    assert {ledger.status(job_id).attempt for job_id in job_ids[long:]} == {0}

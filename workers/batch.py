@@ -1,0 +1,145 @@
+"""What one child holds: claims that wait for their turn, and results on their way to the ledger.
+
+Many claims are worked off for one round trip to claim and one to settle, yet each ends by itself:
+
+- A result is written when its job ends, so that one that cannot be written fails alone.
+- While the child works on, a thread settles every 20 ms what has gathered; the child does at the end of the batch.
+- When one job takes long, the thread gives back those that wait behind it, for other children to take.
+- What is finished and unsettled when the child dies is given back by the guard and run again, at the same attempt.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+import structlog
+from msgspec import Struct
+
+from ledger.book import Claim, Ledger, Settlement
+from ledger.failures import LedgerUnavailable
+from workers.claim_size import BATCH_SECONDS
+from workers.insistence import insist
+from workers.joblines import JobLines, job_line
+from workers.telemetry import Figures, Telemetry, attempt_of
+
+LONG_SECONDS = 0.1
+"""How long a job may run until those behind it are given back."""
+MOST_BYTES = 2**20  # of results that gather: a step must stay short for the server too
+
+
+class Finished(Struct, frozen=True):
+    """A job that ended with a result. `outcome` is `succeeded` or the failure's code."""
+
+    claim: Claim
+    settlement: Settlement
+    outcome: str
+    model: str | None
+    run_seconds: float
+    figures: Figures | None = None
+
+
+class Batch:
+    """The claims of one child, one batch after the other."""
+
+    def __init__(self, ledger: Ledger, lines: JobLines, telemetry: Telemetry) -> None:
+        self._ledger = ledger
+        self._lines = lines
+        self._telemetry = telemetry
+        self._waiting: deque[Claim] = deque()
+        self._finished: list[Finished] = []
+        self._bytes = 0
+        self._turn_seconds = 0.0
+        # Reentrant: a signal that ends the child may come in the middle of a step, and the last one follows.
+        self._one_at_a_time = threading.RLock()
+        self._in_company = threading.Event()
+        threading.Thread(target=self._look_after, name="batch", daemon=True).start()
+
+    @contextmanager
+    def of(self, claims: Iterable[Claim], ended: Callable[[], None]) -> Iterator[None]:
+        """Take claims in; by the end of the block, however it ends, settle the finished and give back the rest.
+
+        `ended` is called when all that was finished is settled.
+        """
+        self._waiting.extend(claims)
+        if len(self._waiting) > 1:
+            self._in_company.set()
+        try:
+            yield
+        finally:
+            self._in_company.clear()
+            try:
+                self.settle()
+            finally:
+                ended()
+                self._give_back(ring=False)
+
+    def next(self) -> Claim | None:
+        """Return the claim whose turn it is; None when all had theirs, or were given back."""
+        self._turn_seconds = time.monotonic()
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+
+    def add(self, finished: Finished) -> None:
+        """Take in a result."""
+        self._finished.append(finished)
+        self._bytes += len(finished.settlement.body)
+        if self._bytes > MOST_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Settle what is finished, and say so in the log. Waits for a ledger that is away."""
+        with self._one_at_a_time:
+            batch = self._finished[:]
+            if not batch:
+                return
+            accepted = insist(lambda: self._ledger.store([finished.settlement for finished in batch]))
+            outcomes = [self._outcome(finished, stands) for finished, stands in zip(batch, accepted, strict=True)]
+            del self._finished[: len(batch)]
+            self._bytes = 0
+            self._say(batch, outcomes)
+
+    def _say(self, batch: Sequence[Finished], outcomes: Sequence[str]) -> None:
+        ended = [*zip(batch, outcomes, strict=True)]
+        self._lines.write(
+            [job_line(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
+        )
+        for job, outcome in ended:
+            figures = job.figures if outcome == "succeeded" else None
+            self._telemetry.tell(attempt_of(job.claim, outcome, job.run_seconds, figures))
+
+    def _outcome(self, finished: Finished, stands: bool) -> str:
+        outcome = finished.outcome if stands else "refused"
+        deadline = finished.claim.deadline
+        if outcome == "succeeded" and deadline is not None and datetime.now(UTC) >= deadline:
+            # It may have come too late.
+            outcome = insist(lambda: self._ledger.status(finished.claim.job_id)).state.value
+        return outcome
+
+    def _give_back(self, *, ring: bool) -> None:
+        untouched = []
+        with suppress(IndexError):
+            while True:
+                untouched.append(
+                    self._waiting.pop()
+                )  # from the other end, one by one: the child may be taking its next
+        if untouched:
+            with suppress(LedgerUnavailable):  # the guard gives back what an idle or dead child holds
+                self._ledger.release_many(untouched, ring=ring)
+
+    def _look_after(self) -> None:
+        while True:
+            self._in_company.wait()
+            time.sleep(BATCH_SECONDS)
+            try:
+                self.settle()
+                if time.monotonic() - self._turn_seconds > LONG_SECONDS:
+                    self._give_back(ring=True)
+            except Exception:  # noqa: BLE001 - the child meets it too at the end of its batch, and says what it is
+                structlog.get_logger("cornerman").exception("the batch cannot be looked after")
