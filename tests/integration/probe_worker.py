@@ -26,8 +26,7 @@ FOREVER_SECONDS = 600
 def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     behaviour, *arguments = job.nonce.split(":")
     context.progress(str(os.getpid()), 0, 1)
-    if behaviour in MEMORY:
-        MEMORY[behaviour](*map(float, arguments))
+    MEMORY.get(behaviour, lambda *_: None)(*arguments)
     match behaviour:
         case "block":
             time.sleep(FOREVER_SECONDS)
@@ -55,19 +54,19 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
 
 
-def take(megabytes: float, seconds: float, number: float = 0.0) -> None:
+def take(megabytes: str, seconds: str, number: str) -> None:
     """Fill memory in half the time, and hold it for the other half. The number only tells jobs apart."""
     steps = 20
     taken = []
     for _ in range(steps):
-        taken.append(b"x" * round(megabytes * 2**20 / steps))
-        time.sleep(seconds / 2 / steps)
-    time.sleep(seconds / 2)
+        taken.append(b"x" * (int(megabytes) * 2**20 // steps))
+        time.sleep(float(seconds) / 2 / steps)
+    time.sleep(float(seconds) / 2)
 
 
-def fill(megabytes: float) -> None:
+def fill(megabytes: str) -> None:
     """Fill shared memory in one call of C code: RLIMIT_DATA does not count it, and no line of Python could check."""
-    size_bytes = round(megabytes * 2**20)
+    size_bytes = int(megabytes) * 2**20
     shared = mmap.mmap(-1, size_bytes)
     ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(shared)), 1, size_bytes)
 
