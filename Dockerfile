@@ -12,6 +12,13 @@ RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[workers
     && /venv/bin/python -m compileall -q /venv/lib \
     && /venv/bin/pip uninstall --yes pip setuptools
 
+# Flower in an image of its own (docker compose --profile flower): no pool needs it.
+FROM python:3.11-slim AS flower
+COPY constraints.txt .
+RUN pip install --no-cache-dir --constraint constraints.txt 'celery[redis]' flower && useradd --uid 10001 --create-home flower
+USER flower
+EXPOSE 5555
+
 FROM python:3.11-slim
 COPY --from=build /venv /venv
 RUN useradd --uid 10001 --create-home cornerman && install -d -o cornerman /data

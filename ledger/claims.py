@@ -9,19 +9,21 @@ import msgspec
 from msgspec import Struct
 
 from ledger import wire
+from ledger.controls import Controls
 from ledger.failures import Failure, FailureCode
-from ledger.jobs import MAX_PAYLOAD_BYTES, ROUTES
+from ledger.jobs import MAX_PAYLOAD_BYTES
+from ledger.jobs import QUEUES as QUEUES
 from ledger.outcomes import Progress, State
 from ledger.reports import Report
 from ledger.server import Server, moment
 
 MAX_CLAIMED = 1_000  # at once, so that no script holds the server for long
-QUEUES = tuple(sorted({route.queue for route in ROUTES.values()}))
 
 
 class Claim(Struct, frozen=True, kw_only=True):
     """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's.
 
+    `controls` are those that held when it was claimed: they are good for this job from its beginning to its end.
     `waiting` is how many jobs stayed in the queue when this one was handed out.
     """
 
@@ -37,6 +39,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     deadline: datetime | None
     correlation_id: str | None
     waiting: int = 0
+    controls: Controls = Controls()
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -51,6 +54,7 @@ class Held(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     lease_until: datetime
     time_limit_seconds: float
+    correlation_id: str | None = None
 
 
 class Settlement(Struct, frozen=True):
@@ -88,12 +92,14 @@ class Claims(Server):
         What `owner` still holds is queued again first, so one owner runs one claim at a time: the reply to the last
         claim must have been lost, and as nobody worked on these jobs, the attempt does not count (at most
         `max_attempts` times in a job's life). A job past its deadline is settled `expired` instead of handed out, one
-        above the size limit `invalid_input`; one that was lost in company comes alone.
+        above the size limit `invalid_input`; one that was lost in company comes alone. Nothing is handed out while the
+        queue is paused, or the owner's node or pool drained.
         """
         if not owner or " " in owner:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
-        now, waiting, *jobs = self._run("claim", queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES)
+        now, waiting, fields, *jobs = self._run("claim", queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES)
         claimed_at = moment(now)
+        controls = Controls.read(fields)
         return [
             Claim(
                 job_id=job_id.decode(),
@@ -107,10 +113,16 @@ class Claims(Server):
                 claimed_at=claimed_at,
                 deadline=moment(deadline) if deadline else None,
                 correlation_id=correlation.decode() or None,
+                controls=controls,
                 waiting=waiting,
             )
             for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation in jobs
         ]
+
+    def listen(self, queue: str, timeout_seconds: float) -> bytes | None:
+        """Wait for a doorbell of a queue and return what was on the list; None for silence."""
+        heard = self._call("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001))  # 0 would be for ever
+        return None if heard is None else bytes(heard[1])
 
     def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
         """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""
@@ -172,8 +184,9 @@ class Claims(Server):
                 claimed_at=moment(claimed),
                 lease_until=moment(lease_until),
                 time_limit_seconds=float(time_limit),
+                correlation_id=correlation.decode() or None,
             )
-            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, lease_until in self._run(
+            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, correlation, lease_until in self._run(
                 "held", owner_prefix
             )
         ]

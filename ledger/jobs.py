@@ -214,6 +214,7 @@ ROUTES: dict[str, Route] = {
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
 }
+QUEUES = tuple(sorted({route.queue for route in ROUTES.values()}))
 
 
 def kind_of(job: Job) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from ledger import wire
 from ledger.claims import QUEUES
 from ledger.server import Server
 
@@ -19,11 +18,6 @@ class Registry(Server):
     def register_model(self, digest: str, summary: dict[str, Any]) -> None:
         """Make a model known. `summary` holds JSON values."""
         self._call("HSET", self._key("models"), digest, msgspec.json.encode(summary))
-
-    def set_alias(self, name: str, digest: str) -> None:
-        """Let a name stand for a model from now on. Raises JobRefused for one in the shape of a digest."""
-        wire.check_alias(name)
-        self._call("HSET", self._key("aliases"), name, digest)
 
     def resolve_alias(self, name: str) -> str | None:
         """Return the digest that a name stands for."""

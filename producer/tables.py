@@ -21,6 +21,7 @@ from ledger.reports import (
     Decision,
     FightFailure,
     FightReport,
+    HealthCheck,
     HealthReport,
     Interval,
     Report,
@@ -83,7 +84,8 @@ def card_tables(
 
 
 def _caption(report: CardReport) -> str:
-    return f"model {report.model[:12]}, which knows fights up to {report.data_cutoff}"
+    switches = f"; switched: {', '.join(report.switches)}" if report.switches else ""
+    return f"model {report.model[:12]}, which knows fights up to {report.data_cutoff}{switches}"
 
 
 def _add_fight(table: Table, fight: FightReport, truth: Mapping[str, float | str] | None) -> None:
@@ -167,8 +169,13 @@ def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:
 
 def health_table(report: HealthReport) -> Table:
     """Return the checks of a worker."""
-    table = _table(f"Worker is {report.status}, {report.memory_mb:,.0f} MB", "check", "result", "detail")
-    for check in report.checks:
+    return checks_table(report.checks, f"Worker is {report.status}, {report.memory_mb:,.0f} MB")
+
+
+def checks_table(checks: Iterable[HealthCheck], title: str = "Pool") -> Table:
+    """Return what was looked at, and what was found."""
+    table = _table(title, "check", "result", "detail")
+    for check in checks:
         style = STYLES["succeeded" if check.passed else "failed"]
         table.add_row(check.name, Text("passed" if check.passed else "FAILED", style=style), Text(check.detail))
     return table

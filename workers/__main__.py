@@ -48,18 +48,22 @@ def _settings(queue: str, concurrency: int | None) -> WorkerSettings:
 
 
 def _run(settings: WorkerSettings, queue: str, handlers: Registry) -> int:
-    from workers.app import create_app  # Celery takes half a second, which a bad setting need not wait for
+    from workers import logs  # Celery takes half a second, which a bad setting need not wait for
+    from workers.app import create_app
 
+    logs.configure(settings)  # before Celery does, so that its warnings about the surroundings are JSON too
     worker = create_app(settings, handlers).Worker(
         hostname=f"{queue}@{settings.node_name}",
         queues=[queue],
         pool="prefork",
+        autoscale=(settings.concurrency, 1),  # one at first: what it takes tells how many there can be
         loglevel=settings.log_level,
         quiet=True,
         # Pools find each other through the ledger; these would each poll the server for it.
         without_gossip=True,
         without_mingle=True,
-        without_heartbeat=True,
+        without_heartbeat=not settings.celery_events,
+        task_events=bool(settings.celery_events),
     )
     worker.start()
     return int(worker.exitcode or 0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
@@ -25,6 +25,7 @@ from ledger.failures import LedgerUnavailable
 from workers.claim_size import BATCH_SECONDS
 from workers.insistence import insist
 from workers.joblines import JobLines, job_line
+from workers.telemetry import Figures, Telemetry, attempt_of
 
 LONG_SECONDS = 0.1
 """How long a job may run until those behind it are given back."""
@@ -39,14 +40,16 @@ class Finished(Struct, frozen=True):
     outcome: str
     model: str | None
     run_seconds: float
+    figures: Figures | None = None
 
 
 class Batch:
     """The claims of one child, one batch after the other."""
 
-    def __init__(self, ledger: Ledger, lines: JobLines) -> None:
+    def __init__(self, ledger: Ledger, lines: JobLines, telemetry: Telemetry) -> None:
         self._ledger = ledger
         self._lines = lines
+        self._telemetry = telemetry
         self._waiting: deque[Claim] = deque()
         self._finished: list[Finished] = []
         self._bytes = 0
@@ -97,18 +100,27 @@ class Batch:
             if not batch:
                 return
             accepted = insist(lambda: self._ledger.store([finished.settlement for finished in batch]))
-            lines = [self._line(finished, stands) for finished, stands in zip(batch, accepted, strict=True)]
+            outcomes = [self._outcome(finished, stands) for finished, stands in zip(batch, accepted, strict=True)]
             del self._finished[: len(batch)]
             self._bytes = 0
-            self._lines.write(lines)
+            self._say(batch, outcomes)
 
-    def _line(self, finished: Finished, stands: bool) -> str:
+    def _say(self, batch: Sequence[Finished], outcomes: Sequence[str]) -> None:
+        ended = [*zip(batch, outcomes, strict=True)]
+        self._lines.write(
+            [job_line(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
+        )
+        for job, outcome in ended:
+            figures = job.figures if outcome == "succeeded" else None
+            self._telemetry.tell(attempt_of(job.claim, outcome, job.run_seconds, figures))
+
+    def _outcome(self, finished: Finished, stands: bool) -> str:
         outcome = finished.outcome if stands else "refused"
         deadline = finished.claim.deadline
         if outcome == "succeeded" and deadline is not None and datetime.now(UTC) >= deadline:
             # It may have come too late.
             outcome = insist(lambda: self._ledger.status(finished.claim.job_id)).state.value
-        return job_line(finished.claim, outcome, run_seconds=finished.run_seconds, model=finished.model)
+        return outcome
 
     def _give_back(self, *, ring: bool) -> None:
         untouched = []

@@ -1,4 +1,7 @@
-"""From a `CheckHealth` to a `HealthReport`: load the model, answer a known fight, look at the memory."""
+"""Whether a worker could answer a card: load the model, answer its known fights, look at the memory.
+
+From a `CheckHealth` to a `HealthReport`, and the self-test with which a pool's children tell `/readyz` the same.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from engine.errors import EngineError
 from ledger.jobs import CheckHealth
 from ledger.reports import HealthCheck, HealthReport
 from workers.context import JobContext
+from workers.models import ModelCache
+from workers.threads import pinned
 
 # The canary has the same bits on the machine that trained it; another processor may differ in the last place.
 CANARY_TOLERANCE = 1e-12
@@ -16,25 +21,38 @@ CANARY_TOLERANCE = 1e-12
 
 def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
     """Answer for this worker. An unhealthy worker is a report, not a failure: it says what is wrong."""
-    checks = []
-    digest = None
-    try:
-        digest, manager = context.models.get(job.model)
-    except EngineError as error:
-        checks.append(HealthCheck(name="model_loaded", passed=False, detail=str(error)))
-    else:
-        checks.append(HealthCheck(name="model_loaded", passed=True, detail=digest))
-        checks.append(_canary(manager))
+    digest, checks = check_model(job.model, context.models)
     memory_mb = psutil.Process().memory_info().rss / 2**20
     limit_mb = context.settings.memory_limit_mb or float("inf")
     detail = f"{memory_mb:.0f} MB of {limit_mb:.0f} MB"
     checks.append(HealthCheck(name="memory", passed=memory_mb <= limit_mb, detail=detail))
+    checks.append(_threads(context.settings.training_threads))
     return HealthReport(
         status="healthy" if all(check.passed for check in checks) else "unhealthy",
         checks=tuple(checks),
         model=digest,
         memory_mb=memory_mb,
     )
+
+
+def _threads(training: int) -> HealthCheck:
+    """More than one in a library would make a forked child hang, or its bits depend on the machine."""
+    libraries = pinned()
+    detail = ", ".join(f"{name} {number}" for name, number in libraries.items())
+    passed = all(number == 1 for number in libraries.values())
+    return HealthCheck(name="threads", passed=passed, detail=f"{detail}; training on {training}")
+
+
+def check_model(name: str, models: ModelCache[ProductionEnsembleManager]) -> tuple[str | None, list[HealthCheck]]:
+    """Load the model that an alias or digest names and let it answer its known fights; return its digest, and both.
+
+    Raises LedgerUnavailable.
+    """
+    try:
+        digest, manager = models.get(name)
+    except EngineError as error:
+        return None, [HealthCheck(name="model_loaded", passed=False, detail=str(error))]
+    return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _canary(manager)]
 
 
 def _canary(manager: ProductionEnsembleManager) -> HealthCheck:

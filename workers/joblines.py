@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from ledger.book import Claim
 from workers.logs import RENDERED, canonical_line, peak_memory_mb
 
+LOGGER = "cornerman"
 _WRITTEN_AT_ONCE_CHARACTERS = 4096  # ASCII: in one piece, also into a pipe that others write to
 
 
@@ -21,7 +23,8 @@ def job_line(claim: Claim, outcome: str, *, run_seconds: float, model: str | Non
     queue_wait = claim.claimed_at - claim.submitted_at
     line = canonical_line(claim, outcome, queue_wait=queue_wait, run_seconds=run_seconds, model=model)
     timestamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-    line |= {"peak_memory_mb": peak_memory_mb(), "event": "job", "level": "info", "timestamp": timestamp}
+    line |= {"peak_memory_mb": peak_memory_mb(), "event": "job", "level": "info"}
+    line |= {"logger": LOGGER, "pid": os.getpid(), "timestamp": timestamp}
     return json.dumps(line)
 
 
@@ -29,14 +32,14 @@ class JobLines:
     """Where a child's lines go: to the handlers of its log, past the formatting of each by itself."""
 
     def __init__(self) -> None:
-        self._logger = logging.getLogger("cornerman")
+        self._logger = logging.getLogger(LOGGER)
 
     def write(self, lines: Iterable[str]) -> None:
         """Write lines, a few at a time, if such are logged at all."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
         for text in _joined(lines):
-            record = self._logger.makeRecord("cornerman", logging.INFO, __file__, 0, text, (), None)
+            record = self._logger.makeRecord(LOGGER, logging.INFO, __file__, 0, text, (), None)
             setattr(record, RENDERED, text)
             self._logger.handle(record)
 

@@ -10,8 +10,13 @@ import fcntl
 import itertools
 import logging
 import logging.handlers
+import os
 import resource
 import sys
+import traceback
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +25,7 @@ import billiard.util
 import structlog
 
 from ledger.book import Claim, Held
+from ledger.controls import COMPONENTS, Controls
 from ledger.outcomes import State
 from workers.settings import WorkerSettings
 
@@ -34,17 +40,32 @@ _QUIETED = {
     "celery.worker.request": logging.CRITICAL,
 }
 
+# The loggers of what an operator knows as one part of a pool; `worker` has no part, so that it is all the rest of ours.
+_LOGGERS = {
+    component: [component] if component in ("celery", "engine") else [f"cornerman.{component}"]
+    for component in COMPONENTS
+} | {"worker": ["cornerman"], "celery": ["celery", "kombu"]}
+
+_CLAIM: ContextVar[Claim | None] = ContextVar("claim", default=None)
+
 
 def configure(settings: WorkerSettings) -> None:
     """Send the logs of this process, and of the children that it will fork, where the settings say."""
     shared: list[Any] = [
+        _add_job,
         structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        _add_pid,
         structlog.stdlib.ExtraAdder(allow=()),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -59,9 +80,42 @@ def configure(settings: WorkerSettings) -> None:
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(handlers=handlers, level=settings.log_level, force=True)
+    logging.captureWarnings(True)
     billiard.util.get_logger().propagate = True  # which says how a child died, past every formatter
     for name, level in _QUIETED.items():
         logging.getLogger(name).setLevel(level)
+
+
+class Levels:
+    """The log levels of one process, as the operator's controls have them: `log_level.<component>`."""
+
+    def __init__(self, level: str) -> None:
+        self._level = level  # of what nobody has set
+        self._followed = Controls()
+
+    def follow(self, controls: Controls) -> None:
+        """Let each part of the pool log as much as the controls say from now on."""
+        if controls == self._followed:
+            return
+        self._followed = controls
+        for component, names in _LOGGERS.items():
+            for name in names:
+                logging.getLogger(name).setLevel(controls.word(f"log_level.{component}") or self._level)
+
+
+@contextmanager
+def speaking_of(claim: Claim) -> Iterator[None]:
+    """Let every line that this thread logs meanwhile, in whichever part, say which job it is about."""
+    before = _CLAIM.set(claim)
+    try:
+        yield
+    finally:
+        _CLAIM.reset(before)
+
+
+def where_raised(error: BaseException) -> dict[str, str]:
+    """Return an error's type and the places that it came through, without its message, which may quote a payload."""
+    return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -86,7 +140,7 @@ def canonical_line(
         "attempt": claim.attempt,
         "outcome": outcome,
         "model": model,
-        "correlation_id": claim.correlation_id if isinstance(claim, Claim) else None,
+        "correlation_id": claim.correlation_id,
         "queue_wait_seconds": None if queue_wait is None else round(queue_wait.total_seconds(), 4),
         "run_seconds": None if run_seconds is None else round(run_seconds, 4),
     }
@@ -104,6 +158,19 @@ def peak_memory_mb() -> float:
     """Return the most memory, in MiB, that this process has had in RAM since it began."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _add_job(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (claim := _CLAIM.get()) is not None:
+        event.setdefault("job_id", claim.job_id)
+        if claim.correlation_id is not None:
+            event.setdefault("correlation_id", claim.correlation_id)
+    return event
+
+
+def _add_pid(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["pid"] = os.getpid()
+    return event
 
 
 class SharedRotatingFile(logging.handlers.WatchedFileHandler):

@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from ledger.embedded import find_running
 from ledger.settings import LedgerSettings, variable
 
+MAX_PORT = 65_534  # the next one has to be a port too
 
-def _setting(default: Any, meaning: str, *, zero: bool = False) -> Any:
-    return field(default=default, metadata={"help": meaning, "zero": zero})
+
+def _setting(default: Any, meaning: str, *, zero: bool = False, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"help": meaning, "zero": zero})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,16 +29,32 @@ class WorkerSettings:
     data: Path = _setting(Path(".cornerman"), "folder of what is kept on this machine")  # noqa: RUF009 - it is a field
     models: Path | None = _setting(None, "folder of the model bundles, by default `models` in the data folder")  # noqa: RUF009 - it is a field
     node: str = _setting("", "name of this machine in claims and logs, unique in the fleet; by default the host's")
-    concurrency: int = _setting(0, "children of a pool; 0 means one a core to predict and one to train", zero=True)
+    concurrency: int = _setting(0, "most children of a pool; 0 means one a core to predict and one to train", zero=True)
+    min_children: int = _setting(0, "fewest children of a pool that memory allows; 0 means as many as most", zero=True)
+    max_memory_mb: int = _setting(0, "most memory of a pool with its children; 0 means what its machine has", zero=True)
+    spare_memory_mb: int = _setting(256, "memory of the machine or container that a pool leaves free", zero=True)
     memory_limit_mb: int = _setting(4096, "most memory of a child, 0 for no limit; what needs more fails", zero=True)
+    watch_seconds: float = _setting(0.05, "how often the memory of children at work is looked at")
+    threads: int = _setting(
+        0, "threads of a training child; 0 means the cores, shared out among the children", zero=True
+    )
     cached_models: int = _setting(2, "models that a child keeps open")
     claim_limit: int = _setting(64, "most jobs that a predicting child claims at once; a training child claims one")
-    drain_seconds: float = _setting(1.0, "how long a child goes on claiming for one doorbell")
+    drain_seconds: float = _setting(1.0, "how long a child stays with a queue for one doorbell")
     finish_seconds: float = _setting(5.0, "how long after SIGTERM a job may go on before it is handed back", zero=True)
     guard_seconds: float = _setting(0.25, "how often the guard looks after children, leases and limits")
     announce_seconds: float = _setting(2.0, "how often a pool says that it is alive")
     canary_seconds: float = _setting(5.0, "how often a pool proves to itself that it consumes")
     canary_patience_seconds: float = _setting(30.0, "how long without such a proof until it exits to be started again")
+    http_host: str = _setting("127.0.0.1", "address that metrics and health are served on; `off` for nowhere")
+    http_port: int = _setting(
+        0, "its port for pools that predict, those that train take the next; 0 for any free one", zero=True
+    )
+    sample_seconds: float = _setting(5.0, "how often a pool measures itself and looks at its alerts")
+    self_test_seconds: float = _setting(60.0, "how often a child that predicts answers the known fights of its model")
+    self_test_model: str = _setting("champion", "alias or digest of the model of that test")
+    celery_events: int = _setting(0, "1 lets pools send Celery's events, which Flower shows; 0 does not", zero=True)
+    webhook_url: str = _setting("", "address that alerts are posted to as JSON", secret=True)
     log_level: str = _setting("INFO", "least level that is logged: DEBUG, INFO, WARNING, ERROR")
     log_file: Path | None = _setting(None, "file that is logged to besides the standard error")  # noqa: RUF009 - it is a field
     log_file_mb: int = _setting(50, "size at which the log file is rotated")
@@ -49,6 +68,10 @@ class WorkerSettings:
                 raise ValueError(f"{variable(entry)} must be greater than 0, not {value}")
         if self.log_level not in logging.getLevelNamesMapping():
             raise ValueError(f"CORNERMAN_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}")
+        if self.http_port > MAX_PORT:
+            raise ValueError(f"CORNERMAN_HTTP_PORT must be at most {MAX_PORT}, not {self.http_port}")
+        if self.webhook_url and urlsplit(self.webhook_url).scheme not in ("http", "https"):
+            raise ValueError("CORNERMAN_WEBHOOK_URL must begin with http:// or https://")
         if any(character in " #/" for character in self.node):
             raise ValueError(f"CORNERMAN_NODE must be without space, `#` and `/`, not {self.node!r}")
 
@@ -61,6 +84,11 @@ class WorkerSettings:
     def node_name(self) -> str:
         """Name of this machine."""
         return self.node or socket.gethostname()
+
+    @property
+    def training_threads(self) -> int:
+        """With how many threads a training child computes: all cores where it is alone."""
+        return self.threads or max(1, len(os.sched_getaffinity(0)) // max(1, self.concurrency))
 
     def located(self) -> Self:
         """Return the settings with the server that runs for the data folder, where none is named."""

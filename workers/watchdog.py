@@ -33,11 +33,17 @@ class Watchdog:
         self._asked_seconds = -float("inf")
         self._looked_seconds = float("inf")
         self._silent_seconds = -START_SECONDS  # until then the first children may still import the engine
+        self._heard = False
 
     @property
     def barks(self) -> bool:
         """Whether the pool has been silent for longer than its patience."""
         return self._silent_seconds > self._pool.settings.canary_patience_seconds
+
+    @property
+    def silent_seconds(self) -> float | None:
+        """For how long there was no sign; None before the first one."""
+        return self._silent_seconds if self._heard else None
 
     def look(self, ledger: Ledger, children: Iterable[Child], now_seconds: float) -> None:
         """Look for a sign, and ask again when it is time.
@@ -52,6 +58,7 @@ class Watchdog:
             self._asked_seconds, self._expected = now_seconds, answer_to(question)
         if answered or _all_at_work(children):
             self._silent_seconds = 0.0
+            self._heard = True
         else:
             self._silent_seconds += min(max(now_seconds - self._looked_seconds, 0.0), _LONGEST_STEP_SECONDS)
         self._looked_seconds = now_seconds

@@ -1,9 +1,9 @@
 -- Hand out the most urgent queued jobs under a lease. What the owner still holds goes back: it would not ask otherwise.
 --
--- Keys: job (hash), queue (zset), leases (zset), held (zset), and those of an outcome: see the prelude.
+-- Keys: job (hash), queue (zset), leases (zset), held (zset), controls (hash), and those of an outcome: see the prelude.
 -- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out, at most 1,000   arg(4) most bytes of a payload
--- Answer {now (ms), jobs that stay in the queue, {id, kind, payload, attempt, fence, limit (s), deadline, submitted,
---        correlation}, ...}
+-- Answer {now (ms), jobs that stay in the queue, {control, value, ...}, {id, kind, payload, attempt, fence, limit (s),
+--        deadline, submitted, correlation}, ...}
 
 even_if_full()
 local queue, owner = arg(1), arg(2)
@@ -28,6 +28,15 @@ for _, entry in ipairs(redis.call('ZRANGEBYLEX', ns .. 'held', '[' .. owner .. '
   end
 end
 expire_overdue(queue)
+
+local controls = redis.call('HGETALL', ns .. 'controls')
+if #controls > 0 then
+  local node = string.match(owner, '^[^#]*')
+  local stops = redis.call('HMGET', ns .. 'controls', 'pause.' .. queue, 'drain.' .. node, 'drain.' .. queue .. '@' .. node)
+  if stops[1] == 'on' or stops[2] == 'on' or stops[3] == 'on' then
+    return { digits(now), 0, controls }
+  end
+end
 
 -- What submit let in is smaller; who writes to the server past it must not fill the workers' memory.
 local function settle_oversized(id)
@@ -60,7 +69,7 @@ end
 if #claimed > 0 then
   redis.call('ZREM', ns .. 'queue:' .. queue, unpack(places))
 end
-local answer = { digits(now), redis.call('ZCARD', ns .. 'queue:' .. queue) }
+local answer = { digits(now), redis.call('ZCARD', ns .. 'queue:' .. queue), controls }
 local leases, held = {}, {}
 for _, job in ipairs(claimed) do
   local id = job[1]

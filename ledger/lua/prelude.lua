@@ -21,6 +21,7 @@
 -- <ns>:rung              hash    queue -> when its doorbell was last rung by reap (ms)
 -- <ns>:outcomes          stream  field `job`: id of each settled job, in the order of settling
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
+-- <ns>:controls          hash    what operators have set: see control.lua
 -- <ns>:sequence          string  counter of arrivals
 -- <ns>:news:<id>         channel 'settled', or the JSON of a progress
 --

@@ -35,7 +35,8 @@ for index = 3, #ARGV - 7 do
   expired = expired + expire_overdue(queue)
   local missing = math.min(redis.call('ZCARD', ns .. 'queue:' .. queue), doorbell_cap)
     - redis.call('LLEN', ns .. 'doorbell:' .. queue)
-  if missing > 0 and now - tonumber(redis.call('HGET', ns .. 'rung', queue) or 0) >= tonumber(arg(1)) then
+  local paused = redis.call('HGET', ns .. 'controls', 'pause.' .. queue) == 'on'
+  if missing > 0 and not paused and now - tonumber(redis.call('HGET', ns .. 'rung', queue) or 0) >= tonumber(arg(1)) then
     for _ = 1, missing do
       rung = rung + ring(queue)
     end

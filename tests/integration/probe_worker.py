@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import math
+import mmap
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+
+import msgspec
 
 from ledger.jobs import CheckHealth
+from ledger.outcomes import State
 from ledger.reports import HealthCheck, HealthReport
+from workers import observatory
 from workers.__main__ import main
 from workers.context import JobContext
 
@@ -18,13 +24,19 @@ FOREVER_SECONDS = 600
 
 
 def probe(job: CheckHealth, context: JobContext) -> HealthReport:
-    behaviour = job.nonce.partition(":")[0]
+    behaviour, *arguments = job.nonce.split(":")
     context.progress(str(os.getpid()), 0, 1)
+    MEMORY.get(behaviour, lambda *_: None)(*arguments)
     match behaviour:
         case "block":
             time.sleep(FOREVER_SECONDS)
+        case "until_gate":  # which is a job of that name
+            while context.ledger.status("gate").state is State.UNKNOWN:
+                time.sleep(0.05)
         case "hold_interpreter":
             ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
+        case "quote":
+            raise ValueError(f"as a library may: {job.nonce!r}")
         case "raise_memory_error":
             raise MemoryError
         case "allocate":
@@ -42,11 +54,38 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
 
 
+def take(megabytes: str, seconds: str, number: str) -> None:
+    """Fill memory in half the time, and hold it for the other half. The number only tells jobs apart."""
+    steps = 20
+    taken = []
+    for _ in range(steps):
+        taken.append(b"x" * (int(megabytes) * 2**20 // steps))
+        time.sleep(float(seconds) / 2 / steps)
+    time.sleep(float(seconds) / 2)
+
+
+def fill(megabytes: str) -> None:
+    """Fill shared memory in one call of C code: RLIMIT_DATA does not count it, and no line of Python could check."""
+    size_bytes = int(megabytes) * 2**20
+    shared = mmap.mmap(-1, size_bytes)
+    ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(shared)), 1, size_bytes)
+
+
+MEMORY: dict[str, Callable[..., None]] = {"take": take, "fill": fill}
+
+
 def stop_consuming(signum: int, frame: object) -> None:
     """Hold up the loop in which the main process consumes, as a fault in it would; its other threads go on."""
     time.sleep(FOREVER_SECONDS)
 
 
+def tell_alerts_at_once() -> None:
+    """Let alerts fire without having been pending: a test does not wait minutes for what a table tests."""
+    observatory.RULES = tuple(msgspec.structs.replace(rule, for_seconds=0.0) for rule in observatory.RULES)
+
+
 if __name__ == "__main__":
+    if os.environ.get("PROBE_ALERTS"):
+        tell_alerts_at_once()
     signal.signal(signal.SIGUSR2, stop_consuming)
     sys.exit(main(handlers={"check_health": os.environ.get("PROBE_HANDLER", probe)}))

@@ -10,6 +10,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from ledger.book import Ledger, LedgerSettings
 from ledger.jobs import CheckHealth
@@ -43,10 +46,21 @@ def test_the_command_of_the_readme_starts_a_pool_that_answers(
         outcome = ledger.wait(ledger.submit(CheckHealth()).job_id, WAIT_SECONDS)
         assert outcome.state is State.SUCCEEDED, outcome
         assert isinstance(outcome.report, HealthReport)
-        assert [check.name for check in outcome.report.checks if check.passed] == ["memory"]  # there is no model yet
+        assert [check.name for check in outcome.report.checks if check.passed] == ["memory", "threads"]
         pool.terminate()
         assert pool.wait(WAIT_SECONDS) == 0, log.read_text()
     finally:
         if pool.poll() is None:
             os.killpg(pool.pid, signal.SIGKILL)
             pool.wait()
+
+
+def test_a_pool_sends_celerys_events_to_flower_where_that_is_wanted(
+    ledger: Ledger, ledger_settings: LedgerSettings, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    with redis.Redis.from_url(str(ledger_settings.redis_url)) as server, server.pubsub() as flower:
+        flower.psubscribe("*celeryev*")
+        start_pool(concurrency=1, CORNERMAN_CELERY_EVENTS="1")
+        ledger.submit(CheckHealth(nonce="answer"))
+        wanted = {b"worker.online", b"task.succeeded", b"task.multi"}
+        until(lambda: wanted & {(flower.get_message(timeout=1.0) or {}).get("channel", b"").rpartition(b"/")[2]})

@@ -8,21 +8,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROFILES = ("producer", "monitoring", "flower")
 PARENT_MB = 256  # what a pool's own process has, with a good margin
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="needs docker-compose to read the file")
 def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
-    command = ["docker-compose", "--profile", "producer", "config"]
+    command = ["docker-compose", *(part for name in PROFILES for part in ("--profile", name)), "config"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     services = _sections(done.stdout)
-    assert set(services) == {"valkey", "predict", "train", "producer"}
+    assert set(services) == {"valkey", "predict", "train", "producer", "prometheus", "grafana", "flower"}
+    assert all("mem_limit:" in service for service in services.values())
     assert "--appendonly yes" in services["valkey"]
     assert "--maxmemory-policy noeviction" in services["valkey"]
     assert "healthcheck:" in services["valkey"]
     for pool in ("predict", "train"):
-        assert "mem_limit:" in services[pool]
+        assert "/readyz" in services[pool]
         assert "restart: unless-stopped" in services[pool]
         assert "condition: service_healthy" in services[pool]
         assert f"- {pool}" in services[pool]
@@ -39,6 +41,22 @@ def test_a_pool_fits_into_its_container(pool: str) -> None:
         for pattern in (r'"--concurrency", "(\d+)"', r"CORNERMAN_MEMORY_LIMIT_MB: (\d+)", r"mem_limit: (\d+)g")
     )
     assert children * limit_mb + PARENT_MB <= container_gb * 1024
+
+
+@pytest.mark.parametrize("service", ["grafana", "flower"])
+def test_what_has_no_password_does_not_start(service: str) -> None:
+    """The entry point is run as it stands, with a harmless command in place of the service's own."""
+    text = (ROOT / "docker-compose.yml").read_text().split(f"\n  {service}:\n")[1]
+    script = _the(r"entrypoint: \[\"sh\", \"-c\", '([^']*)'\]", text.split("\n\n")[0]).replace("$$", "$")
+    script = re.sub(r"exec .*", "exec env", script)
+    name = {"grafana": "GF_SECURITY_ADMIN_PASSWORD", "flower": "FLOWER_PASSWORD"}[service]
+    for password, code in (("", 78), ("hush", 0)):
+        run = subprocess.run(
+            ["/bin/sh", "-c", script], env={name: password}, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == code
+        assert ("hush" in run.stdout) == (code == 0)
+    assert f"127.0.0.1:{'3000' if service == 'grafana' else '5555'}" in text
 
 
 def _the(pattern: str, text: str) -> str:

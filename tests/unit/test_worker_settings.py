@@ -42,6 +42,8 @@ def test_every_setting_says_what_it_means() -> None:
         ("CORNERMAN_CLAIM_LIMIT", "0"),
         ("CORNERMAN_DRAIN_SECONDS", "nan"),
         ("CORNERMAN_LOG_LEVEL", "loud"),
+        ("CORNERMAN_HTTP_PORT", "65535"),
+        ("CORNERMAN_WEBHOOK_URL", "file:///etc/passwd"),
         ("CORNERMAN_NODE", "a/b"),
         ("CORNERMAN_MAX_ATTEMPTS", "0"),
     ],
@@ -56,7 +58,13 @@ def test_only_some_numbers_may_be_zero() -> None:
     assert may_be_zero == {
         "CORNERMAN_CONCURRENCY",
         "CORNERMAN_MEMORY_LIMIT_MB",
+        "CORNERMAN_MAX_MEMORY_MB",
+        "CORNERMAN_MIN_CHILDREN",
+        "CORNERMAN_SPARE_MEMORY_MB",
+        "CORNERMAN_THREADS",
         "CORNERMAN_FINISH_SECONDS",
+        "CORNERMAN_HTTP_PORT",
+        "CORNERMAN_CELERY_EVENTS",
     }
 
 

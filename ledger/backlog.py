@@ -1,0 +1,56 @@
+"""How much waits and for how long, in one look; and how far the answers have drifted from the results."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from ledger.claims import QUEUES
+from ledger.server import Server
+
+
+class QueueBacklog(Struct, frozen=True):
+    """What waits in a queue. `oldest_seconds` is since the submit of the oldest job, 0 where none waits."""
+
+    waiting: int
+    oldest_seconds: float
+    quarantined: int
+
+
+class Backlog(Struct, frozen=True):
+    """All queues by name, and how many dead letters there are."""
+
+    queues: dict[str, QueueBacklog]
+    dead_letters: int
+
+
+class Drift(Struct, frozen=True, kw_only=True):
+    """How far a model's probabilities are from results: `drift` is the mean of |said - happened| over bins of said."""
+
+    model: str
+    drift: float
+    fights: int
+
+
+class Backlogs(Server):
+    """What a pool measures of the ledger."""
+
+    def backlog(self) -> Backlog:
+        """Measure every queue, on the server's clock; one round trip."""
+        now, dead, *queues = self._run("backlog", *QUEUES)
+        return Backlog(
+            {
+                queue: QueueBacklog(waiting, (int(now) - int(oldest)) / 1000 if oldest else 0.0, quarantined)
+                for queue, (waiting, oldest, quarantined) in zip(QUEUES, queues, strict=True)
+            },
+            dead,
+        )
+
+    def set_drift(self, drift: Drift) -> None:
+        """Keep what was found last when answers were held against results; pools publish it."""
+        self._call("SET", self._key("drift"), msgspec.json.encode(drift))
+
+    def drift(self) -> Drift | None:
+        """Return what was kept last; None where nobody has held answers against results."""
+        kept = self._call("GET", self._key("drift"))
+        return None if kept is None else msgspec.json.decode(kept, type=Drift)

@@ -1,0 +1,50 @@
+-- Change controls, all of them or none, and note each change. Only operators come here, and training jobs that move an
+-- alias; pools read the values with their claims, and at every look of their guard.
+--
+-- <ns>:controls          hash    name -> value (text) of each control that is set; the others have their defaults
+-- <ns>:controls:changed  hash    name -> place of its last change
+-- <ns>:controls:changes  stream  who, name, from, to, why; '' for what is not set; nothing is ever taken off
+-- <ns>:aliases           hash    alias -> digest: the value of `model.<alias>`
+-- arg(1) who   arg(2) why
+-- arg(3..) for each: name, value ('' unsets it), '1' to compare, what it must be now ('' not set)
+-- Answer {'set', place, ...}, or {'differs', name, value now}: then nothing was written
+
+even_if_full()
+local FIELDS = 4
+
+local function home(name)
+  local alias = string.match(name, '^model%.(.*)$')
+  if alias then
+    return ns .. 'aliases', alias
+  end
+  return ns .. 'controls', name
+end
+
+local function current(name)
+  local hash, field = home(name)
+  return redis.call('HGET', hash, field) or ''
+end
+
+for first = 3, #ARGV - 7, FIELDS do
+  local name = arg(first)
+  if arg(first + 2) == '1' and current(name) ~= arg(first + 3) then
+    return { 'differs', name, current(name) }
+  end
+end
+
+local answer = { 'set' }
+for first = 3, #ARGV - 7, FIELDS do
+  local name, value = arg(first), arg(first + 1)
+  local before = current(name)
+  local hash, field = home(name)
+  if value == '' then
+    redis.call('HDEL', hash, field)
+  else
+    redis.call('HSET', hash, field, value)
+  end
+  local place = redis.call('XADD', ns .. 'controls:changes', '*', 'who', arg(1), 'name', name, 'from', before, 'to', value,
+    'why', arg(2))
+  redis.call('HSET', ns .. 'controls:changed', name, place)
+  answer[#answer + 1] = place
+end
+return answer

@@ -1,0 +1,143 @@
+"""The operator's hand on the controls: change, read, look back. Every change is audited in the step that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+from ledger.controls import Controls, Value, check_together, control_of, text_of, value_of
+from ledger.failures import LedgerError
+from ledger.server import Server, moment
+from ledger.wire import check_alias, refuse
+
+MAX_TEXT_CHARACTERS = 500
+
+
+class ControlDiffers(LedgerError):
+    """A control is not what the change was to start from; nothing was changed."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One change of a control. Values are as they are typed; None where it was, or is, not set. `at` is the server's.
+
+    `place` is its place in the stream of changes.
+    """
+
+    place: str
+    at: datetime
+    who: str
+    name: str
+    before: str | None
+    after: str | None
+    why: str
+
+
+class Switchboard(Server):
+    """Controls and their history."""
+
+    def controls(self) -> Controls:
+        """Return what is set now, in one call."""
+        fields = self._call("HGETALL", self._key("controls"))
+        return Controls.read([part for pair in fields.items() for part in pair])
+
+    def set_controls(
+        self,
+        values: Mapping[str, Value | None],
+        *,
+        who: str,
+        why: str,
+        expected: Mapping[str, Value | None] | None = None,
+    ) -> list[Change]:
+        """Set controls (None: back to the default), all of them or none, and return the changes.
+
+        `expected` holds what a control must be at that moment, None for not set, for those where that matters: so two
+        who read the same do not both act on it.
+
+        Raises:
+            JobRefused: a name, a value or a text that is none; a model that the ledger does not know.
+            ControlDiffers: a control is not as expected.
+            LedgerUnavailable: the server does not answer; ask what is set before trying again.
+        """
+        _check_text("who", who)
+        _check_text("why", why)
+        texts = {name: _checked(name, value) for name, value in values.items()}
+        check_together({**self.controls().given, **values})
+        compared = {name: _checked(name, value) for name, value in (expected or {}).items()}
+        if unregistered := [
+            text for name, text in texts.items() if name.startswith("model.") and not self._knows(text)
+        ]:
+            raise refuse(f"no model {unregistered[0]} is registered: see `cornerman models`")
+        if missing := compared.keys() - texts.keys():
+            raise refuse(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
+        places = self._change(who, why, texts, compared)
+        entries = self._call_all(*(("XRANGE", self._key("controls", "changes"), place, place) for place in places))
+        return [_change_of(place, fields) for found in entries for place, fields in found]
+
+    def set_alias(self, name: str, digest: str, *, who: str = "", why: str = "") -> None:
+        """Let a name stand for a model from now on, audited. Raises JobRefused for one in the shape of a digest."""
+        check_alias(name)
+        self._change(who, why, {f"model.{name}": digest}, {})
+
+    def changes(self, limit: int = 100, name: str | None = None) -> list[Change]:
+        """Return the last changes, newest first; with `name` those of one control among the last 10,000."""
+        entries = self._call(
+            "XREVRANGE", self._key("controls", "changes"), "+", "-", "COUNT", limit if name is None else 10_000
+        )
+        found = (_change_of(place, fields) for place, fields in entries)
+        return [change for change in found if name is None or change.name == name][:limit]
+
+    def changed(self) -> list[Change]:
+        """Return the last change of every control that is set, by name: what is not as by default, and who did it."""
+        given, places = self._call_all(
+            ("HGETALL", self._key("controls")), ("HGETALL", self._key("controls", "changed"))
+        )
+        wanted = [places[name] for name in sorted(given) if name in places]
+        stream = self._key("controls", "changes")
+        entries = self._call_all(*(("XRANGE", stream, place, place) for place in wanted)) if wanted else []
+        return [_change_of(place, fields) for found in entries for place, fields in found]
+
+    def _knows(self, digest: str) -> bool:
+        return self._call("HGET", self._key("models"), digest) is not None
+
+    def _change(self, who: str, why: str, texts: Mapping[str, str], compared: Mapping[str, str]) -> list[str]:
+        """Change all or none; return the places of the changes. Raises ControlDiffers."""
+        arguments = [
+            part
+            for name, text in texts.items()
+            for part in (name, text, "1" if name in compared else "0", compared.get(name, ""))
+        ]
+        verdict, *rest = (part.decode() for part in self._run("control", who, why, *arguments))
+        if verdict == "differs":
+            held = rest[1] or "not set"
+            raise ControlDiffers(f"{rest[0]} is {held} by now, nothing was changed: look again, then decide")
+        return rest
+
+
+def _checked(name: str, value: Value | None) -> str:
+    if value is None:
+        if name.startswith("model."):
+            raise refuse(f"{name} has no default: set the model that it is to stand for (cornerman set --history)")
+        control_of(name)
+        return ""
+    text = text_of(value)
+    value_of(name, text)
+    return text
+
+
+def _check_text(what: str, text: str) -> None:
+    if not (0 < len(text) <= MAX_TEXT_CHARACTERS and text.isprintable() and text.strip()):
+        raise refuse(f"`{what}` is a text of 1 to {MAX_TEXT_CHARACTERS} printable characters, {text[:40]!r} is not")
+
+
+def _change_of(place: bytes, said: Mapping[bytes, bytes]) -> Change:
+    return Change(
+        place=place.decode(),
+        at=moment(float(place.decode().partition("-")[0])),
+        who=said[b"who"].decode(),
+        name=said[b"name"].decode(),
+        before=said[b"from"].decode() or None,
+        after=said[b"to"].decode() or None,
+        why=said[b"why"].decode(),
+    )

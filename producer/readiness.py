@@ -1,0 +1,46 @@
+"""What one pool says of itself over HTTP, for supervisors that have no Prometheus: `cornerman health --url`."""
+
+from __future__ import annotations
+
+import http.client
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from ledger.failures import LedgerUnavailable
+from ledger.reports import HealthCheck
+from ledger.wire import refuse
+
+READY = "/readyz"
+MAX_BYTES = 1_000_000
+
+
+class PoolHealth(Struct, frozen=True):
+    """The answer of `/readyz` or `/healthz`."""
+
+    status: Literal["passed", "failed"]
+    checks: tuple[HealthCheck, ...]
+
+
+def ask_pool(url: str, timeout_seconds: float) -> PoolHealth:
+    """Ask a pool, at `/readyz` where the address has no path.
+
+    Raises JobRefused for an address that is none, LedgerUnavailable where no pool answers at it.
+    """
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if parts.scheme != "http" or host is None:
+        raise refuse(f"a pool's address looks like http://127.0.0.1:9464, not {url!r}: see `http` in cornerman status")
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
+    try:
+        connection.request("GET", parts.path.rstrip("/") or READY)
+        return msgspec.json.decode(connection.getresponse().read(MAX_BYTES), type=PoolHealth)
+    except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+        raise LedgerUnavailable(f"no pool answers at {url}: {error}") from error
+    finally:
+        connection.close()

@@ -1,0 +1,126 @@
+"""Where a pool is observed: its main process listens to its children, samples, judges alerts and serves what it knows.
+
+Four kinds of threads, none of them the guard's: one listens to the pipe, one samples, one posts alerts where that is
+wanted, and those of the HTTP server. Nothing here is waited for by a job, and nothing that fails here ends the pool.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from ledger.book import Ledger
+from ledger.failures import LedgerUnavailable
+from ledger.reports import HealthCheck
+from workers.alert_rules import RULES
+from workers.alerts import Change, Judge
+from workers.endpoints import Endpoints
+from workers.metrics import Metrics
+from workers.pool import Pool
+from workers.readiness import Sight, liveness, readiness
+from workers.sampling import ChildrenSample, LedgerSample, gauges, sample_children, sample_ledger
+from workers.selftest import predicts
+from workers.telemetry import Look, SelfTest
+from workers.webhook import Webhook
+
+LISTEN_SECONDS = 1.0
+
+
+class Observatory:
+    """Observes one pool, which works off `queues`."""
+
+    def __init__(self, pool: Pool, queues: Sequence[str]) -> None:
+        self._pool = pool
+        self._queues = sorted(queues)
+        self._log = structlog.get_logger("cornerman.alerts")
+        self._metrics = Metrics(queues)
+        self._judge = Judge(RULES)
+        self._webhook = Webhook(pool.settings.webhook_url, pool.name)
+        self._ledger: Ledger | None = None
+        self._look: tuple[float, Look] | None = None
+        self._self_test: tuple[float, SelfTest] | None = None
+        settings = pool.settings
+        port = settings.http_port + ("train" in queues) if settings.http_port else 0
+        self._endpoints = Endpoints(
+            settings.http_host,
+            port,
+            self._metrics.registry,
+            lambda: liveness(self._sight(ChildrenSample())),
+            lambda: readiness(self._sight(sample_children(pool))),
+        )
+
+    @property
+    def address(self) -> str:
+        """Host and port of the endpoints; empty where they are not served."""
+        return self._endpoints.address
+
+    def start(self) -> None:
+        """Go on for as long as the process lives."""
+        for work in (self._listen, self._sample):
+            threading.Thread(target=self._forever, args=(work,), name=work.__name__, daemon=True).start()
+        self._endpoints.start()
+        self._webhook.start()
+
+    def _forever(self, work: Callable[[], None]) -> None:
+        while True:
+            try:
+                work()
+            except Exception:  # noqa: BLE001 - a pool that is not observed any more must not look healthy: go on, loudly
+                self._log.exception("the observatory stumbled")
+                time.sleep(LISTEN_SECONDS)
+
+    def _listen(self) -> None:
+        for event in self._pool.telemetry.listen(LISTEN_SECONDS):
+            match event:
+                case Look():
+                    self._look = (time.monotonic(), event)
+                case SelfTest():
+                    self._self_test = (time.monotonic(), event)
+                case _:
+                    self._metrics.observe(event)
+
+    def _sample(self) -> None:
+        children = sample_children(self._pool)
+        sight = self._sight(children)
+        checks: list[HealthCheck] = readiness(sight)
+        found = gauges(self._pool, self._queues, self._ask_ledger(), children, checks, sight.silent_seconds)
+        self._metrics.publish(found)
+        for change in self._judge.judge(self._metrics.values(), time.monotonic()):
+            self._tell(change)
+        time.sleep(self._pool.settings.sample_seconds)
+
+    def _tell(self, change: Change) -> None:
+        say = self._log.warning if change.firing else self._log.info
+        say("alert fires" if change.firing else "alert resolved", **change.said())
+        self._webhook.post(change)
+
+    def _ask_ledger(self) -> LedgerSample | None:
+        try:
+            if self._ledger is None:
+                self._ledger = Ledger.connect(self._pool.settings.ledger)
+            return sample_ledger(self._ledger)
+        except LedgerUnavailable:
+            return None  # the guard says so; here it is `cornerman_ledger_up` 0
+
+    def _sight(self, children: ChildrenSample) -> Sight:
+        now_seconds = time.monotonic()
+        looked, look = self._look or (None, None)
+        tested, self_test = self._self_test or (None, None)
+        since_look = None if looked is None else now_seconds - looked
+        silent = None if look is None else look.silent_seconds
+        return Sight(
+            looked_seconds=since_look,
+            reached=look is not None and look.reached,
+            silent_seconds=None if silent is None or since_look is None else silent + since_look,
+            canary_seconds=self._pool.settings.canary_seconds,
+            predicts=predicts(self._pool, self._queues),
+            tested_seconds=None if tested is None else now_seconds - tested,
+            self_test=self_test,
+            children=children.idle + children.busy,
+            largest_child_mb=children.largest_bytes / 2**20,
+            memory_limit_mb=self._pool.settings.memory_limit_mb,
+            closing=self._pool.board.closing,
+        )
