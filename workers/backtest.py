@@ -25,7 +25,8 @@ def backtest(job: Backtest, context: JobContext) -> BacktestReport:
     """Walk forward and evaluate. Raises what the engine raises."""
     plan = within_limit(job, context.settings.memory_limit_mb)
     within_seconds = context.remaining_seconds() - SAFETY_SECONDS
-    return backtest_on_file(plan, context.progress, within_seconds, n_jobs=threads(context.claim.controls, -1))
+    n_jobs = threads(context.claim.controls, context.settings.training_threads)
+    return backtest_on_file(plan, context.progress, within_seconds, n_jobs=n_jobs)
 
 
 def backtest_on_file(

@@ -32,7 +32,8 @@ def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train, write the bundle, register it and give it its alias. Raises what the engine raises."""
     plan = within_limit(job, context.settings.memory_limit_mb)
     within_seconds = context.remaining_seconds() - SAFETY_SECONDS
-    ensemble = train_on_file(plan, context.progress, within_seconds, threads(context.claim.controls, -1))
+    n_jobs = threads(context.claim.controls, context.settings.training_threads)
+    ensemble = train_on_file(plan, context.progress, within_seconds, n_jobs)
     bundle = save_ensemble(ensemble, context.settings.models_folder)
     _register(job, context, bundle)
     return report_of(ensemble, bundle, job.alias)

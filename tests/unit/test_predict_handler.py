@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from threadpoolctl import threadpool_limits
 
 from engine.bundle import Bundle
 from engine.errors import BootstrapError, BundleNotFoundError
@@ -281,9 +282,10 @@ def test_quotes_that_were_all_turned_away_are_invalid_not_absent(
 
 
 def test_health_loads_the_model_and_answers_its_canary(context: JobContext) -> None:
-    report = check_health(CheckHealth(), context)
+    with threadpool_limits(limits=1):  # as in a child of a pool
+        report = check_health(CheckHealth(), context)
     assert report.status == "healthy"
-    assert [check.name for check in report.checks] == ["model_loaded", "prediction", "memory"]
+    assert [check.name for check in report.checks] == ["model_loaded", "prediction", "memory", "threads"]
     assert wire.decode_report(wire.encode(report)) == report
 
 
