@@ -111,7 +111,9 @@ def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) 
     if config.bootstrap_samples == 0 or ensemble.replicas is None:
         return None
     sampler = ThreadSafeBootstrapSampler(
-        create_bootstrap_config(config.bootstrap_samples, config.confidence_level, config.n_jobs, config.max_memory_mb)
+        create_bootstrap_config(
+            config.bootstrap_samples, config.confidence_level, config.n_jobs, config.max_memory_mb, config.batch_size
+        )
     )
     both = np.concatenate([rows.values, ensemble.plan(rows.values)])
     replicas = sampler.sample_rows(ensemble.replica_set, both, ensemble.weights)

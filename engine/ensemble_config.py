@@ -21,6 +21,7 @@ class ProductionEnsembleConfig:
     confidence_level: float = 0.95
     min_prediction_confidence: float = 0.5
     max_uncertainty_threshold: float = 0.4
+    batch_size: int = 25
 
 
 def create_production_ensemble_config(
@@ -31,6 +32,7 @@ def create_production_ensemble_config(
     confidence_level: float = 0.95,
     min_prediction_confidence: float = 0.5,
     max_uncertainty_threshold: float = 0.4,
+    batch_size: int = 25,
 ) -> ProductionEnsembleConfig:
     """Return a checked configuration.
 
@@ -40,7 +42,7 @@ def create_production_ensemble_config(
     memory of this process, in MiB. n_jobs: threads, -1 for one a core. confidence_level: of the intervals.
     min_prediction_confidence: least calibrated probability of the likelier fighter, below which a prediction is
     flagged; it can be above 1/2 only. max_uncertainty_threshold: greatest width of the interval at UNCERTAINTY_LEVEL
-    that is not flagged.
+    that is not flagged. batch_size: most replicas in memory at once for each thread; never changes an answer.
     Raises ValidationError naming the value.
     """
     weights = None if model_weights is None else dict(model_weights)
@@ -56,7 +58,7 @@ def create_production_ensemble_config(
     ):
         if not 0.0 <= value <= 1.0:
             raise ValidationError(f"{name} must lie between 0 and 1, not {value}")
-    create_bootstrap_config(max(1, bootstrap_samples), confidence_level, n_jobs, max_memory_mb)
+    create_bootstrap_config(max(1, bootstrap_samples), confidence_level, n_jobs, max_memory_mb, batch_size)
     return ProductionEnsembleConfig(
         weights,
         bootstrap_samples,
@@ -65,4 +67,5 @@ def create_production_ensemble_config(
         confidence_level,
         min_prediction_confidence,
         max_uncertainty_threshold,
+        batch_size,
     )

@@ -21,6 +21,7 @@ from ledger.backlog import Backlogs
 from ledger.canaries import Canaries
 from ledger.claims import Claim, Claims, Held, Reaped, Settlement
 from ledger.deadletters import DeadLetter, DeadLetters
+from ledger.lately import Latest
 from ledger.registry import Registry
 from ledger.settings import LedgerSettings
 from ledger.switchboard import Switchboard
@@ -28,5 +29,5 @@ from ledger.switchboard import Switchboard
 __all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
-class Ledger(DeadLetters, Claims, Registry, Canaries, Backlogs, Switchboard):
+class Ledger(DeadLetters, Claims, Registry, Canaries, Backlogs, Latest, Switchboard):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

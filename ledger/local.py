@@ -43,7 +43,35 @@ class BacktestHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="bac
     records: str | None = None
 
 
-Request = TrainHere | PredictMatrix | BacktestHere
+class CarryLoad(Struct, frozen=True, kw_only=True, tag_field="kind", tag="carry_load"):
+    """Answer `rows` fights, drawn with a fixed seed from the fight log in `data`, with the first `replicas` of a model.
+
+    `callers` threads ask for the same at once, each on `threads` threads of its own. `max_memory_mb` limits the
+    resident memory of the process.
+    """
+
+    model: str
+    data: str
+    rows: int
+    replicas: int
+    threads: int = 1
+    callers: int = 1
+    max_memory_mb: float
+
+
+class LoadReport(Struct, frozen=True, kw_only=True):
+    """What the load took. `digests` are of the answers, one for each caller: SHA-256 over the bytes of every number.
+
+    `own_memory_mb` was in use with the model open and the rows read, `peak_memory_mb` at the most.
+    """
+
+    digests: tuple[str, ...]
+    own_memory_mb: float
+    peak_memory_mb: float
+    seconds: float
+
+
+Request = TrainHere | PredictMatrix | BacktestHere | CarryLoad
 
 Bounds = tuple[float, float]
 
@@ -87,4 +115,5 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trained: TrainingReport | None = None
     answered: MatrixReport | None = None
     backtested: BacktestReport | None = None
+    carried: LoadReport | None = None
     failure: Failure | None = None

@@ -100,7 +100,8 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="predicted"):
     """A predicted fight.
 
-    `sampling_reason` says why there is no sampling interval, `market_reason` why there is no market, and
+    `sampling_reason` says why there is no sampling interval: `bootstrap_off` (the job asked for none, or the model has
+    no replicas), or `switched_off` by an operator. `market_reason` says why there is no market, and
     `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags` warn:
     `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`.
     """
@@ -125,13 +126,18 @@ class FightFailure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 
 class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="card_report"):
-    """The answer to a `PredictCard`: the model's digest, the last day of its data, and every fight in order."""
+    """The answer to a `PredictCard`: the model's digest, the last day of its data, and every fight in order.
+
+    `switches` are the operator's that made it another answer than the job asked for, such as `bootstrap=off` or
+    `max_replicas=20` (the sampling intervals rest on that many replicas); absent where there are none.
+    """
 
     schema_version: int = field(default_factory=current_schema_version)
     card_id: str
     model: str
     data_cutoff: date
     fights: tuple[FightReport | FightFailure, ...]
+    switches: tuple[str, ...] = ()
 
 
 class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="training_report"):

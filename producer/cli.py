@@ -9,12 +9,15 @@ import click
 from ledger.failures import JobFailed, JobRefused
 from producer.commands.backtest import backtest
 from producer.commands.cards import enqueue
+from producer.commands.controls import drain, pause, resume, scale, set_controls, unset
 from producer.commands.dead import dead
 from producer.commands.demo import demo
-from producer.commands.jobs import cancel, follow, result, status
+from producer.commands.jobs import cancel, follow, result
 from producer.commands.models import health, models
 from producer.commands.predict import predict
+from producer.commands.preflight import preflight
 from producer.commands.service import up, worker
+from producer.commands.status import status
 from producer.commands.train import train
 from producer.exits import EXPECTED_ERRORS, MEANINGS, ExitCode, code_of, document_of, next_step
 from producer.local import HERE
@@ -82,6 +85,13 @@ for command in (
     health,
     models,
     dead,
+    preflight,
+    set_controls,
+    unset,
+    scale,
+    pause,
+    resume,
+    drain,
 ):
     main.add_command(command)
 

@@ -16,7 +16,17 @@ import msgspec
 
 from ledger.evaluation import BacktestReport
 from ledger.failures import Failure, FailureCode, JobFailed, JobRefused
-from ledger.local import BacktestHere, Line, MatrixReport, PredictMatrix, Request, RowAnswer, TrainHere
+from ledger.local import (
+    BacktestHere,
+    CarryLoad,
+    Line,
+    LoadReport,
+    MatrixReport,
+    PredictMatrix,
+    Request,
+    RowAnswer,
+    TrainHere,
+)
 from ledger.reports import TrainingReport
 from producer.pools import STOP_SECONDS, end_with_parent, require
 from producer.screen import Screen
@@ -48,6 +58,14 @@ def predict_matrix(request: PredictMatrix, screen: Screen, on_row: Callable[[Row
             on_row(row)
         if line.answered is not None:
             return line.answered
+    raise _broken_off()
+
+
+def carry_load(request: CarryLoad, screen: Screen) -> LoadReport:
+    """Have a process of its own carry a load and return what it took. Raises as `train_here` does."""
+    for line in _lines(request, screen):
+        if line.carried is not None:
+            return line.carried
     raise _broken_off()
 
 

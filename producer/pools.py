@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from ledger.wire import refuse
 from producer.exits import NotInstalledError
@@ -51,11 +52,12 @@ def restart_delay_seconds(quick_exits: int) -> float:
 
 @dataclass
 class Pool:
-    """One pool's process and its history."""
+    """One pool's process and its history. What it says goes to `output`, by default where ours goes."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    output: IO[bytes] | None = None
     process: subprocess.Popen[bytes] | None = None
     quick_exits: int = 0
     started_at: float = 0.0
@@ -68,6 +70,8 @@ class Pool:
             self.command,
             env=self.environment,
             stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=self.output,
             start_new_session=True,
             preexec_fn=end_with_parent,
         )

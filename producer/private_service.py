@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,20 +51,20 @@ class PrivateService:
 
 
 @contextmanager
-def private_service(folder: Path) -> Iterator[PrivateService]:
+def private_service(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[PrivateService]:
     """Start a service in `folder`, wait until both pools are there, and stop it at the end.
+
+    `variables` are settings of its own.
 
     Raises:
         LedgerUnavailable: it did not come up; the message ends with what it said last.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # No setting of the caller's reaches it: their server, models and limits are none of its business.
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
     log = folder / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "producer.cli", "up", "--until-stdin-closes"],
-            env={**inherited, DATA_VARIABLE: str(folder)},
+            env={**bare_environment(), **(variables or {}), DATA_VARIABLE: str(folder)},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -75,6 +75,11 @@ def private_service(folder: Path) -> Iterator[PrivateService]:
             yield PrivateService(client, process, log)
     finally:
         _stop(process)
+
+
+def bare_environment() -> dict[str, str]:
+    """Return our environment without our settings: the caller's server, models and limits are none of its business."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
 
 
 def _connected(process: subprocess.Popen[bytes], folder: Path, log: Path) -> Client:

@@ -84,7 +84,8 @@ def card_tables(
 
 
 def _caption(report: CardReport) -> str:
-    return f"model {report.model[:12]}, which knows fights up to {report.data_cutoff}"
+    switches = f"; switched: {', '.join(report.switches)}" if report.switches else ""
+    return f"model {report.model[:12]}, which knows fights up to {report.data_cutoff}{switches}"
 
 
 def _add_fight(table: Table, fight: FightReport, truth: Mapping[str, float | str] | None) -> None:

@@ -56,6 +56,7 @@ def _run(settings: WorkerSettings, queue: str, handlers: Registry) -> int:
         hostname=f"{queue}@{settings.node_name}",
         queues=[queue],
         pool="prefork",
+        autoscale=(settings.concurrency, 1),  # one at first: what it takes tells how many there can be
         loglevel=settings.log_level,
         quiet=True,
         # Pools find each other through the ledger; these would each poll the server for it.

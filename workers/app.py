@@ -9,9 +9,10 @@ because nothing happens at import.
 
 from __future__ import annotations
 
-import os
 import resource
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,25 +23,30 @@ from kombu import Queue
 
 from ledger.claims import QUEUES
 from workers import logs
+from workers.autoscaler import Autoscaler
+from workers.consuming import heed
 from workers.doorbell import Doorbell
 from workers.guard import Guard
 from workers.handlers import HANDLERS, Registry, warm_up
+from workers.memory import own_mb
 from workers.observatory import Observatory
 from workers.pool import START_SECONDS, Pool
 from workers.settings import WorkerSettings
+from workers.threads import pin_environment, pin_libraries
 from workers.transport import TASK, Connection, put_aside
 
 CANNOT_START = 70  # as in sysexits.h: EX_SOFTWARE
 
-# Read by the numeric libraries when they are loaded. A child is one unit of concurrency; training raises its own.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
 
 def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
     """Return the app of one pool; a process has one."""
+    pin_environment()
     pool = Pool(settings, handlers)
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
+    # A doorbell that no child has the room to answer is one that another pool does not hear. The canary always is.
+    app.conf.broker_transport_options["hears"] = lambda queue: queue == pool.canary or pool.board.has_room
+    app.cornerman_pool = pool
     app.amqp.Connection = Connection
     doorbell = Doorbell(pool, lambda: app.amqp.queues.consume_from)
 
@@ -88,6 +94,8 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         # A doorbell has a queue's name in it and nothing else.
         "accept_content": ["json"],
         "worker_concurrency": settings.concurrency or None,
+        # With `--autoscale`, the pool's size is the guard's decision; see `workers.scaling`.
+        "worker_autoscaler": "workers.autoscaler:Autoscaler",
     }
 
 
@@ -99,9 +107,23 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
 
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues
-            observatory = Observatory(pool, list(queues.consume_from))
+            self._queues = list(queues.consume_from)
+            pool.board.want(worker.pool.num_processes, 0)
+            # Without `--autoscale` Celery has none, and the operator's controls and the limits hold all the same.
+            self._scaler = worker.autoscaler or Autoscaler(worker.pool, 1, 1, worker=worker)
+            observatory = Observatory(pool, self._queues)
             observatory.start()
-            Guard(pool, list(queues.consume_from), observatory).start()
+            Guard(pool, self._queues, observatory).start()
+            structlog.get_logger("cornerman").info(
+                "pool started",
+                pool=pool.name,
+                queues=self._queues,
+                concurrency=pool.settings.concurrency or worker.pool.num_processes,
+                max_memory_mb=pool.settings.max_memory_mb,
+                memory_limit_mb=pool.settings.memory_limit_mb,
+                library_threads=1,
+                training_threads=pool.settings.training_threads,
+            )
             queues.select_add(Queue(pool.canary, routing_key=pool.canary))
 
         def stop(self, worker: Any) -> None:
@@ -116,6 +138,9 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
         def _maintain(self, worker: Any) -> None:
             # Celery looks for a dead child when its pipe closes, which is a moment too early, and then after 5 s.
             worker.pool.maintain_pool()
+            if not pool.board.closing:
+                heed(worker, pool.controls, self._queues, pool.settings.node_name)
+                self._scaler.maybe_scale()
             if pool.board.broken and not pool.board.closing:
                 pool.board.close()
                 state.should_stop = True  # a warm shutdown, as Celery's own signal handlers ask for it
@@ -126,12 +151,16 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
 def _start_child(app: Celery, pool: Pool) -> None:
     """Prepare a child that was just forked. If it cannot start, its pool ends: the next child would fare no better."""
     try:
-        os.environ.update(dict.fromkeys(_THREADS, "1"))
         if limit_mb := pool.settings.memory_limit_mb:
             # What is beyond it becomes a MemoryError, which is an outcome; the kernel's killer would be a crash.
             resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
+        with suppress(OSError):  # where there is no /proc, or it may not be written
+            # Should the kernel run out of memory, it is to end a child, whose job is tried again, and not its pool.
+            Path("/proc/self/oom_score_adj").write_text("500")
         pool.board.enter()
         warm_up(app.amqp.queues.consume_from, pool.handlers)
+        pin_libraries()
+        pool.board.ready(own_mb())
     except Exception as error:
         structlog.get_logger("cornerman").exception("the child cannot start")
         pool.board.report_broken()

@@ -17,17 +17,20 @@ from ledger.evaluation import BacktestReport
 from ledger.jobs import Backtest
 from workers.context import JobContext
 from workers.plans import check_data, matrix_of, training_config, within_limit
+from workers.switches import threads
 from workers.train import SAFETY_SECONDS
 
 
 def backtest(job: Backtest, context: JobContext) -> BacktestReport:
     """Walk forward and evaluate. Raises what the engine raises."""
     plan = within_limit(job, context.settings.memory_limit_mb)
-    return backtest_on_file(plan, context.progress, context.remaining_seconds() - SAFETY_SECONDS)
+    within_seconds = context.remaining_seconds() - SAFETY_SECONDS
+    n_jobs = threads(context.claim.controls, context.settings.training_threads)
+    return backtest_on_file(plan, context.progress, within_seconds, n_jobs=n_jobs)
 
 
 def backtest_on_file(
-    job: Backtest, progress: Progress, within_seconds: float, records: Path | None = None
+    job: Backtest, progress: Progress, within_seconds: float, records: Path | None = None, n_jobs: int = -1
 ) -> BacktestReport:
     """Read what the job names and evaluate forecasts of it; keep them as CSV in `records`, if named.
 
@@ -36,7 +39,8 @@ def backtest_on_file(
     check_data(job)
     progress("reading", 0, 1)
     season = _season(job)
-    config = BacktestConfig(job.first_day, job.last_day, job.refit_months, training_config(job, within_seconds))
+    plan = training_config(job, within_seconds, n_jobs)
+    config = BacktestConfig(job.first_day, job.last_day, job.refit_months, plan)
     forecasts = forecast_season(season, config, progress)
     if records is not None:
         forecasts.to_csv(records, index=False)

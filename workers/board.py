@@ -4,6 +4,9 @@ A child writes here which claim it works on and since when; the guard in the mai
 is thereby never mistaken for "the child works on this job", a limit counts from the start of its own job and not of
 its batch, and when a child dies it is known which job of the batch it was running. Celery's own bookkeeping cannot
 tell: it knows doorbells, not jobs, and stands still while the broker reconnects.
+
+The memory of the pool is shared out here too, in MiB. The guard writes how much room is left, a child books from it
+before it takes a job and puts back what it did not keep. So two children never start on the same room.
 """
 
 from __future__ import annotations
@@ -15,24 +18,51 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 MAX_CHILDREN = 512
-_CLOSING, _BROKEN, _HEADER_BYTES = 0, 1, 2
-_SLOT = struct.Struct("=q16sdd")  # process id (0: free), token, started, limit
+_CLOSING, _BROKEN = 0, 1
+_ROOM = struct.Struct("=ddddd")  # room, price, most for one child, what the waiting job needs, until when
+_WANTED = struct.Struct("=qq")  # children wanted, children too many
+_ROOM_AT, _WANTED_AT, _HEADER_BYTES = 8, 48, 64  # the flags come first
+_SLOT = struct.Struct("=q16sdddddd")  # process id (0: free), token, started, limit, ceiling, born, kept, booked
 _EMPTY = b"\0" * 16
+_WAIT_SECONDS = 5.0  # for a job that found no room: what is smaller comes after it for so long
 
 
 class Activity(Struct, frozen=True):
-    """What a child is at. `token` names the claim (empty: idle); `started_seconds` is on the monotonic clock."""
+    """What a child is at. `token` names the claim (empty: idle); `started_seconds` is on the monotonic clock.
+
+    `ceiling_mb` is the most memory its job may take it to (0: no limit). A child had `born_mb` of its own when it was
+    ready to work (0: it is not yet) and `kept_mb` when it last took a job, from where it may grow by `booked_mb`.
+    """
 
     pid: int
     token: bytes = b""
     started_seconds: float = 0.0
     limit_seconds: float = 0.0
+    ceiling_mb: float = 0.0
+    born_mb: float = 0.0
+    kept_mb: float = 0.0
+    booked_mb: float = 0.0
+
+
+class _Room(Struct, frozen=True):
+    """What is left for jobs, what one costs, what a child could have at most, and what the job needs that waits."""
+
+    room_mb: float
+    price_mb: float
+    most_mb: float
+    waiting_mb: float
+    waiting_until_seconds: float
+
+    @property
+    def for_one_more(self) -> bool:
+        waiting_mb = self.waiting_mb if time.monotonic() < self.waiting_until_seconds else 0.0
+        return self.room_mb >= max(self.price_mb, waiting_mb)
 
 
 def token_of(job_id: str, fence: int) -> bytes:
@@ -41,7 +71,7 @@ def token_of(job_id: str, fence: int) -> bytes:
 
 
 class Board:
-    """A page of slots, one a child, and two flags about the pool. Made before the children are forked."""
+    """A page of slots, one a child, and a header about the pool. Made before the children are forked."""
 
     def __init__(self) -> None:
         size_bytes = _HEADER_BYTES + MAX_CHILDREN * _SLOT.size
@@ -69,23 +99,115 @@ class Board:
         """Tell the main process that the calling child cannot start."""
         self._page[_BROKEN] = 1
 
+    @property
+    def wanted(self) -> int:
+        """How many children the pool should have; 0 before the guard has first looked."""
+        return int(_WANTED.unpack_from(self._page, _WANTED_AT)[0])
+
+    def want(self, children: int, surplus: int) -> None:
+        """Note how many children the pool should have, and how many it has beyond them."""
+        _WANTED.pack_into(self._page, _WANTED_AT, children, surplus)
+
+    @property
+    def yielding(self) -> bool:
+        """Whether children are to take no further job: the pool stops, has too many of them, or too little memory."""
+        return self.closing or self._surplus > 0 or self.room_mb < 0
+
+    @property
+    def room_mb(self) -> float:
+        """Memory that no child has booked; negative where more is in use than the pool may have."""
+        return self._room().room_mb
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more job may start."""
+        return self._surplus == 0 and self._room().for_one_more
+
+    @contextmanager
+    def account(self) -> Iterator[Callable[[float, float, float], None]]:
+        """Hold off bookings while the guard reckons.
+
+        What it is given writes the room, the price of a usual job, and the most that one child could ever have.
+        """
+        with self._locked():
+            yield lambda room_mb, price_mb, most_mb: self._set_room(room_mb=room_mb, price_mb=price_mb, most_mb=most_mb)
+
+    @property
+    def most_mb(self) -> float:
+        """What a child could have if it were alone in the pool."""
+        return self._room().most_mb
+
+    @property
+    def born_mb(self) -> float:
+        """What the calling child had of its own when it was ready to work."""
+        return self._own().born_mb
+
     def enter(self) -> None:
         """Take a slot for the calling child. Raises RuntimeError when all are taken."""
         with self._locked():
             for offset in self._offsets():
                 if self._read(offset).pid in (0, os.getpid()):
                     self._offset = offset
-                    self.end()
+                    _SLOT.pack_into(self._page, offset, os.getpid(), _EMPTY, *[0.0] * 6)
                     return
         raise RuntimeError(f"a pool has at most {MAX_CHILDREN} children: start a second pool")
 
-    def begin(self, job_id: str, fence: int, limit_seconds: float) -> None:
+    def ready(self, kept_mb: float) -> None:
+        """Note that the calling child can work, and the memory it has of its own."""
+        self._write(born_mb=kept_mb, kept_mb=kept_mb)
+
+    def begin(self, job_id: str, fence: int, limit_seconds: float, ceiling_mb: float = 0.0) -> None:
         """Note that the calling child starts on a claim."""
-        self._write(token_of(job_id, fence), time.monotonic(), limit_seconds)
+        self._write(
+            token=token_of(job_id, fence),
+            started_seconds=time.monotonic(),
+            limit_seconds=limit_seconds,
+            ceiling_mb=ceiling_mb,
+        )
+
+    def lower_ceiling(self, ceiling_mb: float) -> None:
+        """Note that the job at hand may have less memory than the child."""
+        self._write(ceiling_mb=ceiling_mb)
 
     def end(self) -> None:
         """Note that the calling child is done with its claim."""
-        self._write(_EMPTY, 0.0, 0.0)
+        self._write(token=b"", started_seconds=0.0, limit_seconds=0.0, ceiling_mb=0.0)
+
+    def book(self, kept_mb: float) -> bool:
+        """Book the price of one job for the calling child, which has `kept_mb` of its own; False for want of room."""
+        with self._locked():
+            room = self._room()
+            if self._surplus or not room.for_one_more:
+                return False
+            self._set_room(room_mb=room.room_mb - room.price_mb)
+            self._write(booked_mb=room.price_mb, kept_mb=kept_mb)
+            return True
+
+    def book_up_to(self, wanted_mb: float) -> bool:
+        """Raise the calling child's booking where it is below `wanted_mb`; False, and nothing changed, without room.
+
+        For a while nothing starts then before there is that much room: what is smaller must not slip past for ever.
+        """
+        with self._locked():
+            room = self._room()
+            more_mb = wanted_mb - self._own().booked_mb
+            if more_mb > 0 and room.room_mb < more_mb:
+                self._set_room(waiting_mb=wanted_mb, waiting_until_seconds=time.monotonic() + _WAIT_SECONDS)
+                return False
+            if wanted_mb >= room.waiting_mb:
+                self._set_room(waiting_mb=0.0)
+            if more_mb > 0:
+                self._set_room(room_mb=room.room_mb - more_mb)
+                self._write(booked_mb=wanted_mb)
+            return True
+
+    def unbook(self, kept_mb: float) -> None:
+        """Put back what the calling child had booked and did not keep."""
+        with self._locked():
+            own = self._own()
+            back_mb = own.booked_mb - max(0.0, kept_mb - own.kept_mb)
+            self._set_room(room_mb=self._room().room_mb + back_mb)
+            self._write(booked_mb=0.0, kept_mb=kept_mb)
 
     def children(self) -> list[Activity]:
         """Return what every child is at, also the dead ones that were not yet forgotten."""
@@ -97,16 +219,30 @@ class Board:
         with self._locked():
             for offset in self._offsets():
                 if self._read(offset).pid == pid:
-                    _SLOT.pack_into(self._page, offset, 0, _EMPTY, 0.0, 0.0)
+                    _SLOT.pack_into(self._page, offset, 0, _EMPTY, *[0.0] * 6)
 
-    def _write(self, token: bytes, started_seconds: float, limit_seconds: float) -> None:
+    @property
+    def _surplus(self) -> int:
+        return int(_WANTED.unpack_from(self._page, _WANTED_AT)[1])
+
+    def _room(self) -> _Room:
+        return _Room(*_ROOM.unpack_from(self._page, _ROOM_AT))
+
+    def _set_room(self, **changes: float) -> None:
+        _ROOM.pack_into(self._page, _ROOM_AT, *structs.astuple(structs.replace(self._room(), **changes)))
+
+    def _own(self) -> Activity:
         if self._offset is None:
             raise RuntimeError("only a child that has entered can write on the board")
-        _SLOT.pack_into(self._page, self._offset, os.getpid(), token, started_seconds, limit_seconds)
+        return self._read(self._offset)
+
+    def _write(self, **changes: bytes | float) -> None:
+        changed = structs.replace(self._own(), **changes)
+        _SLOT.pack_into(self._page, self._offset or 0, *structs.astuple(changed))
 
     def _read(self, offset: int) -> Activity:
-        pid, token, started_seconds, limit_seconds = _SLOT.unpack_from(self._page, offset)
-        return Activity(pid, b"" if token == _EMPTY else token, started_seconds, limit_seconds)
+        pid, token, *numbers = _SLOT.unpack_from(self._page, offset)
+        return Activity(pid, b"" if token == _EMPTY else token, *numbers)
 
     @staticmethod
     def _offsets() -> range:

@@ -23,6 +23,7 @@ class Verdict(Enum):
     GIVE_BACK = "give_back"  # queued again, at the same attempt: nobody worked on it, or the pool is closing
     LOSE = "lose"  # its child died while running it: queued again with the next attempt, or `worker_lost`
     TIME_OUT = "time_out"  # it ran longer than its limit: settled as `time_limit_exceeded`
+    OVERFILL = "overfill"  # its child grew above its ceiling: settled as `memory_limit_exceeded`
 
 
 class Child(Struct, frozen=True):
@@ -48,16 +49,26 @@ def strays(children: Iterable[Child], held: Set[bytes]) -> set[tuple[int, bytes]
     return {(pid, token) for pid, token in running if token and token not in held}
 
 
-def verdict(token: bytes, child: Child | None, *, held_seconds: float, timed_out: Set[bytes], closing: bool) -> Verdict:
+def verdict(
+    token: bytes,
+    child: Child | None,
+    *,
+    held_seconds: float,
+    timed_out: Set[bytes],
+    closing: bool,
+    overfilled: Set[bytes] = frozenset(),
+) -> Verdict:
     """Judge one held job.
 
     `token` names its claim, `child` holds it (None: the board shows no such child), `held_seconds` is how long that has
-    been seen, `timed_out` are the claims whose children were killed for running over their limit, `closing` says that
-    the pool's time to finish is over. The children were looked at before the ledger, so that what is claimed in between
-    seems to be in idle hands: that takes a second look.
+    been seen, `timed_out` and `overfilled` are the claims whose children were killed for running over their limit of
+    time or memory, `closing` says that the pool's time to finish is over. The children were looked at before the
+    ledger, so that what is claimed in between seems to be in idle hands: that takes a second look.
     """
     if token in timed_out:
         return Verdict.TIME_OUT
+    if token in overfilled:
+        return Verdict.OVERFILL
     if closing:
         return Verdict.GIVE_BACK
     if child is not None and not child.alive:

@@ -18,6 +18,7 @@ import structlog
 
 from ledger.book import Ledger
 from ledger.failures import LedgerUnavailable
+from workers.admission import Admission
 from workers.claim_size import Worked, claim_size
 from workers.execution import Execution, Terminated
 from workers.models import ModelCache, load_manager
@@ -48,7 +49,9 @@ class Doorbell:
                 if predicts(self._pool, self._queues()):
                     self._self_tester.test_if_due()
             else:
-                self._drain(queue)
+                with self._admission.booked() as room:
+                    if room:
+                        self._drain(queue)
         except LedgerUnavailable as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
 
@@ -56,7 +59,7 @@ class Doorbell:
         until_seconds = time.monotonic() + self._pool.settings.drain_seconds
         most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
         worked: Worked | None = None
-        while not self._pool.board.closing:
+        while not self._admission.yielding:
             claims = self._ledger.claim(queue, self._pool.owner(os.getpid()), claim_size(worked, most))
             if not claims:
                 return
@@ -79,11 +82,15 @@ class Doorbell:
 
     @cached_property
     def _execution(self) -> Execution:
-        return Execution(self._pool, self._ledger, self._models)
+        return Execution(self._pool, self._ledger, self._models, self._admission)
 
     @cached_property
     def _self_tester(self) -> SelfTester:
         return SelfTester(self._pool, lambda: self._models)
+
+    @cached_property
+    def _admission(self) -> Admission:
+        return Admission(self._pool)
 
 
 def _leave(signum: int, frame: object) -> None:

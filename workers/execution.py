@@ -7,11 +7,13 @@ How an attempt ends:
     its report holds a NaN                   settled: `internal`
     the payload is no job of its kind        settled: `invalid_input`, unhandled
     its quotes were too old when claimed     settled: `stale_odds`, unhandled
+    it could never fit into memory           settled: `memory_limit_exceeded`, unhandled
+    it does not fit into memory now          handed back, at the same attempt, unhandled
     the ledger goes away under it            handed back, at the same attempt
     the claim is no longer ours              left alone
     the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends
     the handler ends the process             lost: the attempt counts; the child ends
-    the process dies, or its time is up      the guard's business
+    the process dies                         the guard's business, as are its limits of time and memory
 
 Results are settled together (`workers.batch`); each claim ends by itself, whatever becomes of its neighbours.
 """
@@ -31,6 +33,7 @@ from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
 from ledger.reports import Report
+from workers.admission import Admission, NoRoomError
 from workers.batch import Batch, Finished
 from workers.context import ClaimLostError, JobContext
 from workers.failures import failure_of
@@ -62,29 +65,30 @@ class Ending:
 class Execution:
     """Runs the claims of one child."""
 
-    def __init__(self, pool: Pool, ledger: Ledger, models: ModelCache[Any]) -> None:
+    def __init__(self, pool: Pool, ledger: Ledger, models: ModelCache[Any], admission: Admission) -> None:
         self._pool = pool
         self._ledger = ledger
         self._models = models
+        self._admission = admission
         self._log = structlog.get_logger("cornerman")
         self._levels = Levels(pool.settings.log_level)
         self._lines = JobLines()
         self._batch = Batch(ledger, self._lines, pool.telemetry)
 
     def work_off(self, claims: Sequence[Claim]) -> None:
-        """Bring claims to their ends, or give back what is left of them when the pool closes.
+        """Bring claims to their ends, or give back what is left of them when the child is to yield.
 
         Raises only SystemExit and KeyboardInterrupt, when the claims are off our hands.
         """
         # Until its outcome is settled, a job is the child's.
         with self._batch.of(claims, ended=self._pool.board.end):
-            while not self._pool.board.closing and (claim := self._batch.next()) is not None:
+            while not self._admission.yielding and (claim := self._batch.next()) is not None:
                 self._run(claim)
 
     def _run(self, claim: Claim) -> None:
         started_seconds = time.monotonic()
         self._levels.follow(claim.controls)
-        self._pool.board.begin(claim.job_id, claim.fence, claim.time_limit_seconds)
+        self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim))
         with speaking_of(claim):
             ending = self._attempt(claim, started_seconds)
         run_seconds = time.monotonic() - started_seconds
@@ -108,7 +112,7 @@ class Execution:
             return Ending("succeeded", getattr(report, "model", None) or model, figures, settlement)
         except ClaimLostError:
             return Ending("refused", model)
-        except LedgerUnavailable:
+        except (LedgerUnavailable, NoRoomError):
             return self._hand_back(claim)
         except Terminated as leaving:
             return self._hand_back(claim, leaving)
@@ -122,6 +126,7 @@ class Execution:
 
     def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Report:
         context = JobContext(claim, self._pool.settings, self._ledger, self._models, started_seconds)
+        self._admission.admit(job, context)
         report = handler_of(claim.kind, self._pool.handlers)(job, context)
         if not isinstance(report, Report):
             raise TypeError(f"the handler of {claim.kind} returned {type(report).__name__}, which is no report")
@@ -143,6 +148,13 @@ class Execution:
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))
         return Ending("released" if released else "refused", leaving=leaving)
+
+
+def allowed_seconds(claim: Claim) -> float:
+    """Return how long a job may run: to its limit, or to its deadline, when its answer is worth nothing any more."""
+    if claim.deadline is None:
+        return claim.time_limit_seconds
+    return min(claim.time_limit_seconds, (claim.deadline - claim.claimed_at).total_seconds())
 
 
 def read(claim: Claim) -> Job:

@@ -56,6 +56,25 @@ def timed_out(limit_seconds: float) -> Failure:
     )
 
 
+def expired() -> Failure:
+    """Return the failure of a job whose child was killed because its deadline had passed."""
+    return Failure(
+        code=FailureCode.EXPIRED,
+        message="the deadline passed while the job ran, and it was stopped: submit earlier, or set a later deadline",
+    )
+
+
+def overfilled(used_mb: float, ceiling_mb: float) -> Failure:
+    """Return the failure of a job whose child was killed for growing above its ceiling."""
+    return Failure(
+        code=FailureCode.MEMORY_LIMIT_EXCEEDED,
+        message=f"the job took its child to {used_mb:.1f} MB, its limit is {ceiling_mb:.1f} MB, and was stopped: "
+        "ask for less at once, or raise max_memory_mb or CORNERMAN_MEMORY_LIMIT_MB",
+        retryable=True,
+        details={"used_mb": used_mb, "max_memory_mb": ceiling_mb},
+    )
+
+
 def _message(error: BaseException) -> str:
     if isinstance(error, MemoryError) and not str(error):
         return "the child ran into its memory limit: send fewer fights a card, or raise CORNERMAN_MEMORY_LIMIT_MB"

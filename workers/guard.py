@@ -15,22 +15,26 @@ import threading
 import time
 from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
 import psutil
 import structlog
 
+from ledger.backlog import QueueBacklog
 from ledger.book import Held, Ledger
 from ledger.failures import LedgerUnavailable
 from workers.board import token_of
+from workers.budget import Budget
 from workers.decisions import Child, Verdict, overtime, strays, verdict
-from workers.failures import timed_out
+from workers.failures import expired, overfilled, timed_out
 from workers.logs import Levels, canonical_line, outcome_of_loss
 from workers.observatory import Observatory
 from workers.pool import Pool
 from workers.telemetry import Attempt, Kill, Look, Reaping
 from workers.watchdog import Watchdog
+from workers.watcher import Watcher
 
 WEDGED = 75  # as in sysexits.h: EX_TEMPFAIL
 _ANNOUNCEMENTS_MISSED = 4  # so many may fail before a pool counts as gone
@@ -53,10 +57,15 @@ class Guard:
         self._announced_seconds = -float("inf")
         self._leases_judged_seconds = -float("inf")
         self._watchdog = Watchdog(pool)
+        self._started_seconds = time.monotonic()
+        self._watcher = Watcher(pool)
+        self._budget = Budget(pool, self._queues, self._watcher)
+        self._backlog = QueueBacklog(0, 0.0, 0)
         self._levels = Levels(pool.settings.log_level)
 
     def start(self) -> None:
         """Go on for as long as the process lives: its last work is to hand back what unfinished children hold."""
+        self._watcher.start()
         threading.Thread(target=self._run, name="guard", daemon=True).start()
 
     def _run(self) -> None:
@@ -81,6 +90,11 @@ class Guard:
         children = {child.activity.pid: child for child in self._children(now_seconds)}
         closing = self._finishing_is_over(now_seconds)
         self._stop_overtime(children, now_seconds)
+        self._budget.look(children.values(), self._backlog, now_seconds)
+        for pid in self._budget.bloated(children.values()):
+            self._kill(pid, "it keeps memory that the next job needs")
+        if self._budget.stuck(children.values(), self._backlog, now_seconds):
+            self._log.warning("no room for any job", **msgspec.structs.asdict(self._pool.memory))
         try:
             self._tend(children, now_seconds, closing=closing)
         finally:  # after their jobs were handed back, or else without
@@ -95,9 +109,13 @@ class Guard:
             self._ledger = Ledger.connect(self._pool.settings.ledger)
         self._pool.controls = self._ledger.controls()
         self._levels.follow(self._pool.controls)
+        excesses = set(self._watcher.excesses)
         held = {token_of(job.job_id, job.fence): job for job in self._ledger.held_by(f"{self._pool.name}/")}
         self._judge(self._ledger, held, children, now_seconds, closing)
         self._timed_out &= held.keys()
+        for token in excesses - held.keys():
+            del self._watcher.excesses[token]
+        self._backlog = self._waiting(self._ledger)
         self._stop_strays(held.keys(), children)
         self._forget_dead(held.values(), children)
         if now_seconds - self._announced_seconds >= self._pool.settings.announce_seconds:
@@ -147,16 +165,28 @@ class Guard:
         for token, job in held.items():
             child = children.get(_pid_of(job))
             held_seconds = now_seconds - self._held_since[token]
-            match verdict(token, child, held_seconds=held_seconds, timed_out=self._timed_out, closing=closing):
+            excess = self._watcher.excesses.get(token)
+            match verdict(
+                token,
+                child,
+                held_seconds=held_seconds,
+                timed_out=self._timed_out,
+                overfilled=self._watcher.excesses.keys(),
+                closing=closing,
+            ):
                 case Verdict.KEEP:
                     kept.append((job.job_id, job.fence))
                     continue
                 case Verdict.TIME_OUT:
-                    failure = timed_out(job.time_limit_seconds)
+                    overdue = child is not None and child.activity.limit_seconds < job.time_limit_seconds
+                    failure = expired() if overdue else timed_out(job.time_limit_seconds)
+                    outcome = failure.code.value if ledger.settle(job, failure) else "refused"
+                case Verdict.OVERFILL if excess is not None:
+                    failure = overfilled(excess.used_mb, excess.ceiling_mb)
                     outcome = failure.code.value if ledger.settle(job, failure) else "refused"
                 case Verdict.LOSE:
                     outcome = outcome_of_loss(ledger.lose(job.job_id, job.fence))
-                case Verdict.GIVE_BACK:
+                case _:
                     outcome = "released" if ledger.release(job) else "refused"
             ran = child.activity if child is not None and child.activity.token == token else None
             run_seconds = None if ran is None else now_seconds - ran.started_seconds
@@ -177,6 +207,13 @@ class Guard:
             if not child.alive and pid not in holding:
                 self._pool.board.forget(pid)
 
+    def _waiting(self, ledger: Ledger) -> QueueBacklog:
+        """What waits in the queues of which this pool may claim, together."""
+        queues = ledger.backlog().queues
+        ours = [queues[queue] for queue in self._queues if self._claims(queue)]
+        waiting = sum(queue.waiting for queue in ours)
+        return QueueBacklog(waiting, max((queue.oldest_seconds for queue in ours), default=0.0), 0)
+
     def _finishing_is_over(self, now_seconds: float) -> bool:
         if not self._pool.board.closing:
             return False
@@ -186,19 +223,31 @@ class Guard:
 
     def _announce(self, ledger: Ledger, children: dict[int, Child]) -> None:
         living = [pid for pid, child in children.items() if child.alive]
+        memory = self._pool.memory
         info: dict[str, Any] = {
             "node": self._pool.settings.node_name,
             "pid": os.getpid(),
             "queues": self._queues,
             "children": len(living),
+            "wanted": memory.wanted,
             "busy": sum(bool(children[pid].activity.token) for pid in living),
             "closing": self._pool.board.closing,
             "healthy": not self._watchdog.barks,
             "http": self._observatory.address,
-            "memory_mb": round(sum(_memory_mb(pid) for pid in [os.getpid(), *living]), 1),
+            "memory_mb": memory.used_mb,
+            "memory_limit_mb": memory.limit_mb,
+            "memory_limited_by": memory.limited_by,
+            "memory_room_mb": memory.room_mb,
+            "job_memory_mb": memory.job_mb,
+            "stopped": [queue for queue in self._queues if not self._claims(queue)],
+            "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
+            "version": version("cornerman"),
         }
         patience_seconds = _ANNOUNCEMENTS_MISSED * self._pool.settings.announce_seconds
         ledger.announce_pool(self._pool.name, info, patience_seconds)
+
+    def _claims(self, queue: str) -> bool:
+        return self._pool.controls.claims(queue, self._pool.settings.node_name)
 
     def _kill(self, pid: int, reason: str) -> None:
         self._log.warning("child killed", child=pid, reason=reason)
@@ -218,10 +267,3 @@ def _lives(pid: int) -> bool:
         return process.ppid() == os.getpid() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _memory_mb(pid: int) -> float:
-    try:
-        return float(psutil.Process(pid).memory_info().rss / 2**20)
-    except psutil.NoSuchProcess:
-        return 0.0

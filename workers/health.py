@@ -13,6 +13,7 @@ from ledger.jobs import CheckHealth
 from ledger.reports import HealthCheck, HealthReport
 from workers.context import JobContext
 from workers.models import ModelCache
+from workers.threads import pinned
 
 # The canary has the same bits on the machine that trained it; another processor may differ in the last place.
 CANARY_TOLERANCE = 1e-12
@@ -25,12 +26,21 @@ def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
     limit_mb = context.settings.memory_limit_mb or float("inf")
     detail = f"{memory_mb:.0f} MB of {limit_mb:.0f} MB"
     checks.append(HealthCheck(name="memory", passed=memory_mb <= limit_mb, detail=detail))
+    checks.append(_threads(context.settings.training_threads))
     return HealthReport(
         status="healthy" if all(check.passed for check in checks) else "unhealthy",
         checks=tuple(checks),
         model=digest,
         memory_mb=memory_mb,
     )
+
+
+def _threads(training: int) -> HealthCheck:
+    """More than one in a library would make a forked child hang, or its bits depend on the machine."""
+    libraries = pinned()
+    detail = ", ".join(f"{name} {number}" for name, number in libraries.items())
+    passed = all(number == 1 for number in libraries.values())
+    return HealthCheck(name="threads", passed=passed, detail=f"{detail}; training on {training}")
 
 
 def check_model(name: str, models: ModelCache[ProductionEnsembleManager]) -> tuple[str | None, list[HealthCheck]]:

@@ -1,4 +1,4 @@
-"""`python -m workers.local`: train on, answer, or backtest a file on this machine, without a server.
+"""`python -m workers.local`: train on, answer, backtest, or try out a file on this machine, without a server.
 
 It reads one request of `ledger.local` from standard input and answers on standard output, a line of JSON each: how far
 it is, rows, and at the end the report or the failure. It ends with 0 after either; another code means that it was
@@ -29,6 +29,7 @@ from engine.training import Progress as TellProgress
 from ledger.local import (
     BacktestHere,
     Bounds,
+    CarryLoad,
     Line,
     MarketAwareAnswer,
     MatrixReport,
@@ -40,6 +41,7 @@ from ledger.local import (
 from ledger.outcomes import Progress
 from workers.backtest import backtest_on_file
 from workers.failures import failure_of
+from workers.load import carry_load
 from workers.train import report_of, train_on_file
 
 ROWS_AT_ONCE = 500  # answered between two words about how far it is
@@ -64,6 +66,8 @@ def main(source: BinaryIO, sink: BinaryIO) -> int:
                 _predict(request, tell)
             case BacktestHere():
                 _backtest(request, tell)
+            case CarryLoad():
+                tell(Line(carried=carry_load(request)))
     except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a typed failure, as in a pool
         tell(Line(failure=failure_of(error)))
     return 0

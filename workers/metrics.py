@@ -57,6 +57,8 @@ GAUGES: dict[str, Gauge] = {
     "cornerman_dead_letters": Gauge("Jobs that took their worker down as often as they may (fleet)"),
     "cornerman_children": Gauge("Live children of this pool", ("state",)),
     "cornerman_memory_used_bytes": Gauge("Resident memory of the main process and of all children", ("process",)),
+    "cornerman_children_wanted": Gauge("Children that this pool should have, by its load and its memory"),
+    "cornerman_pool_memory_bytes": Gauge("What the pool takes (PSS), may take, and has left for jobs", ("what",)),
     "cornerman_child_memory_max_bytes": Gauge("Resident memory of the largest child"),
     "cornerman_child_memory_limit_bytes": Gauge("Most memory of a child; absent without a limit"),
     "cornerman_check_passed": Gauge("Whether a check of /readyz passes, 1 or 0", ("check",)),

@@ -31,8 +31,8 @@ def check_data(plan: TrainingPlan) -> None:
         )
 
 
-def training_config(plan: TrainingPlan, within_seconds: float) -> TrainingConfig:
-    """Return the engine's settings, with no more time than `within_seconds`."""
+def training_config(plan: TrainingPlan, within_seconds: float, n_jobs: int = -1) -> TrainingConfig:
+    """Return the engine's settings, with no more time than `within_seconds`, on `n_jobs` threads."""
     return TrainingConfig(
         seed=plan.seed,
         bootstrap_samples=plan.bootstrap_samples,
@@ -43,6 +43,7 @@ def training_config(plan: TrainingPlan, within_seconds: float) -> TrainingConfig
         replica_members=MemberParams(forest=ForestParams(trees=plan.replica_forest_trees)),
         max_training_time_s=min(plan.max_training_time_seconds, within_seconds),
         max_memory_mb=plan.max_memory_mb,
+        n_jobs=n_jobs,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ledger.controls import Controls
 from workers.board import Board
 from workers.handlers import Registry
+from workers.memory import PoolMemory
 from workers.settings import WorkerSettings
 from workers.telemetry import Telemetry
 
@@ -20,13 +21,15 @@ class Pool:
     """Settings, handlers, the board, and the incarnation by which claims are told apart.
 
     Process ids repeat in containers, and after a restart; the incarnation does not. `controls` is what the guard in the
-    main process has read last; without an answer of the server it stays. A child has those of its claim.
+    main process has read last; without an answer of the server it stays. A child has those of its claim. `memory` is
+    what the guard has reckoned last, in the main process too.
     """
 
     settings: WorkerSettings
     handlers: Registry
     board: Board = field(default_factory=Board)
     controls: Controls = field(default_factory=Controls)
+    memory: PoolMemory = field(default_factory=PoolMemory)
     telemetry: Telemetry = field(default_factory=Telemetry)
     incarnation: str = field(default_factory=lambda: secrets.token_hex(4))
 

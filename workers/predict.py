@@ -19,6 +19,7 @@ from engine.ensemble import FightPrediction, ProductionEnsembleManager, create_p
 from engine.errors import EngineError, ValidationError
 from engine.snapshot import FighterRequest, FightRequest
 from engine.symmetry import complement
+from ledger.controls import Controls
 from ledger.jobs import Corner, DecisionRules, Fight, Fighter, PredictCard
 from ledger.reports import (
     Bet,
@@ -34,6 +35,7 @@ from ledger.reports import (
 )
 from workers.context import JobContext
 from workers.failures import failure_of
+from workers.switches import SWITCHED_OFF, Sampling, batch_size, sampling, threads
 
 
 @dataclass(frozen=True)
@@ -75,28 +77,35 @@ def predict_card(job: PredictCard, context: JobContext) -> CardReport:
     digest, manager = context.models.get(job.model)
     entries = _entries(job, manager)
     predictable = [entry for entry in entries if isinstance(entry, _Entry)]
-    predictions = iter(_predict(job, manager, predictable) if predictable else [])
+    sampled = sampling(context.claim.controls, job.intervals.bootstrap_samples, manager.ensemble.n_replicas)
+    predictions = iter(_predict(job, manager, predictable, sampled, context.claim.controls) if predictable else [])
     fights = [_report(entry, next(predictions), job.rules) if isinstance(entry, _Entry) else entry for entry in entries]
     return CardReport(
         card_id=job.card_id,
         model=digest,
         data_cutoff=manager.ensemble.data_cutoff,
         fights=_scale_stakes(fights, job.rules),
+        switches=sampled.switches,
     )
 
 
-def _predict(job: PredictCard, manager: ProductionEnsembleManager, entries: Sequence[_Entry]) -> list[FightPrediction]:
-    wanted = job.intervals.bootstrap_samples
-    replicas = manager.ensemble.n_replicas if wanted is None else wanted
+def _predict(
+    job: PredictCard,
+    manager: ProductionEnsembleManager,
+    entries: Sequence[_Entry],
+    sampled: Sampling,
+    controls: Controls,
+) -> list[FightPrediction]:
     config = create_production_ensemble_config(
-        bootstrap_samples=replicas,
+        bootstrap_samples=sampled.replicas,
         max_memory_mb=manager.config.max_memory_mb,
-        n_jobs=manager.config.n_jobs,
+        n_jobs=threads(controls, manager.config.n_jobs),
+        batch_size=batch_size(controls, manager.config.batch_size),
         confidence_level=max(job.intervals.levels),
         min_prediction_confidence=job.rules.min_prediction_confidence,
         max_uncertainty_threshold=job.rules.max_uncertainty_threshold,
     )
-    return manager.configured(config).predict_fights(
+    answers = manager.configured(config).predict_fights(
         pd.concat([entry.row for entry in entries], ignore_index=True),
         [(entry.fight.fighters[0].name, entry.fight.fighters[1].name) for entry in entries],
         corners=[first_corner(entry.fight) for entry in entries],
@@ -104,6 +113,9 @@ def _predict(job: PredictCard, manager: ProductionEnsembleManager, entries: Sequ
         market_probability=[entry.priced.probabilities[0] if entry.priced else None for entry in entries],
         levels=sorted({*job.intervals.levels, job.rules.level}),
     )
+    if sampled.replicas == 0 and sampled.switches:
+        return [replace(answer, sampling_reason=SWITCHED_OFF) for answer in answers]
+    return answers
 
 
 def first_corner(fight: Fight) -> Corner:

@@ -77,6 +77,10 @@ def gauges(
         "cornerman_child_memory_max_bytes": {(): children.largest_bytes},
         "cornerman_check_passed": {(check.name,): float(check.passed) for check in checks},
     }
+    if pool.memory.limit_mb:  # the guard has looked
+        memory = {"used": pool.memory.used_mb, "limit": pool.memory.limit_mb, "room": pool.memory.room_mb}
+        values["cornerman_pool_memory_bytes"] = {(what,): megabytes * _MB for what, megabytes in memory.items()}
+        values["cornerman_children_wanted"] = {(): pool.memory.wanted}
     if pool.settings.memory_limit_mb:
         values["cornerman_child_memory_limit_bytes"] = {(): pool.settings.memory_limit_mb * _MB}
     if silent_seconds is not None:

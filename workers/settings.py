@@ -29,8 +29,15 @@ class WorkerSettings:
     data: Path = _setting(Path(".cornerman"), "folder of what is kept on this machine")  # noqa: RUF009 - it is a field
     models: Path | None = _setting(None, "folder of the model bundles, by default `models` in the data folder")  # noqa: RUF009 - it is a field
     node: str = _setting("", "name of this machine in claims and logs, unique in the fleet; by default the host's")
-    concurrency: int = _setting(0, "children of a pool; 0 means one a core to predict and one to train", zero=True)
+    concurrency: int = _setting(0, "most children of a pool; 0 means one a core to predict and one to train", zero=True)
+    min_children: int = _setting(0, "fewest children of a pool that memory allows; 0 means as many as most", zero=True)
+    max_memory_mb: int = _setting(0, "most memory of a pool with its children; 0 means what its machine has", zero=True)
+    spare_memory_mb: int = _setting(256, "memory of the machine or container that a pool leaves free", zero=True)
     memory_limit_mb: int = _setting(4096, "most memory of a child, 0 for no limit; what needs more fails", zero=True)
+    watch_seconds: float = _setting(0.05, "how often the memory of children at work is looked at")
+    threads: int = _setting(
+        0, "threads of a training child; 0 means the cores, shared out among the children", zero=True
+    )
     cached_models: int = _setting(2, "models that a child keeps open")
     claim_limit: int = _setting(64, "most jobs that a predicting child claims at once; a training child claims one")
     drain_seconds: float = _setting(1.0, "how long a child goes on claiming for one doorbell")
@@ -77,6 +84,11 @@ class WorkerSettings:
     def node_name(self) -> str:
         """Name of this machine."""
         return self.node or socket.gethostname()
+
+    @property
+    def training_threads(self) -> int:
+        """With how many threads a training child computes: all cores where it is alone."""
+        return self.threads or max(1, len(os.sched_getaffinity(0)) // max(1, self.concurrency))
 
     def located(self) -> Self:
         """Return the settings with the server that runs for the data folder, where none is named."""

@@ -23,6 +23,7 @@ from ledger.reports import TrainingReport
 from workers.context import JobContext
 from workers.insistence import insist
 from workers.plans import check_data, matrix_of, training_config, within_limit
+from workers.switches import threads
 
 SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit, to end with a message of its own
 
@@ -30,18 +31,20 @@ SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit,
 def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train, write the bundle, register it and give it its alias. Raises what the engine raises."""
     plan = within_limit(job, context.settings.memory_limit_mb)
-    ensemble = train_on_file(plan, context.progress, context.remaining_seconds() - SAFETY_SECONDS)
+    within_seconds = context.remaining_seconds() - SAFETY_SECONDS
+    n_jobs = threads(context.claim.controls, context.settings.training_threads)
+    ensemble = train_on_file(plan, context.progress, within_seconds, n_jobs)
     bundle = save_ensemble(ensemble, context.settings.models_folder)
     _register(job, context, bundle)
     return report_of(ensemble, bundle, job.alias)
 
 
-def train_on_file(job: TrainEnsemble, progress: Progress, within_seconds: float) -> Ensemble:
-    """Read what the job names and train on it. Raises what the engine raises."""
+def train_on_file(job: TrainEnsemble, progress: Progress, within_seconds: float, n_jobs: int = -1) -> Ensemble:
+    """Read what the job names and train on it, on `n_jobs` threads. Raises what the engine raises."""
     check_data(job)
     progress("reading", 0, 1)
     matrix, snapshot = _read(job)
-    ensemble = train_ensemble(matrix, training_config(job, within_seconds), snapshot, progress)
+    ensemble = train_ensemble(matrix, training_config(job, within_seconds, n_jobs), snapshot, progress)
     if job.matrix is None:
         return ensemble
     # Who answers a matrix with this model wants to know the columns that are no features.

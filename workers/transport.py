@@ -19,6 +19,7 @@ import kombu
 import redis
 import structlog
 from kombu.transport import redis as stock
+from kombu.utils.scheduling import round_robin_cycle
 
 from ledger.book import Ledger
 from ledger.failures import LedgerUnavailable
@@ -73,6 +74,18 @@ class _Client(redis.Redis):
         return self._on_pop(*reply) if command_name == "BRPOP" and reply else reply
 
 
+class _HeardQueues(round_robin_cycle):  # type: ignore[misc]  # kombu ships no types
+    """The queues that are listened to now; the doorbells of the others stay where another pool may hear them."""
+
+    def __init__(self, hears: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._hears = hears
+
+    def consume(self, n: int) -> list[str]:
+        """Return up to `n` queues, in turn."""
+        return [queue for queue in super().consume(n) if self._hears(queue)]
+
+
 class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
     """A channel on the doorbells of one ledger."""
 
@@ -80,9 +93,14 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
     priority_steps = (0,)  # the ledger knows what is urgent; one list a queue
     do_restore = False  # a doorbell popped in the last moment is not put back as a message: the ledger rings again
 
-    from_transport_options = (*stock.Channel.from_transport_options, "ledger_settings", "put_aside")
+    from_transport_options = (*stock.Channel.from_transport_options, "ledger_settings", "put_aside", "hears")
     ledger_settings: LedgerSettings
     put_aside: Callable[[str, bytes], None]
+    hears: Callable[[str], bool] = staticmethod(lambda queue: True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._queue_cycle = _HeardQueues(self.hears)
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         """Consume without acknowledgements, whatever the consumer asks for."""
@@ -139,3 +157,6 @@ class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
     """Redis as the place of doorbells; named in Celery's `broker_transport`."""
 
     Channel = Channel
+
+    def _reject_inbound_message(self, raw_message: dict[str, Any]) -> None:
+        """Drop a doorbell of a queue that is no longer consumed; the stock transport would count it for ever."""

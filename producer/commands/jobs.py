@@ -1,4 +1,4 @@
-"""Commands about single jobs: `result`, `follow`, `cancel`, `status`."""
+"""Commands about single jobs: `result`, `follow`, `cancel`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import click
 
 from ledger.failures import LedgerError, UnknownJob
 from ledger.outcomes import JobStatus, State
-from producer.client import Client, report_of
+from producer.client import report_of
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import connect
-from producer.tables import outcome_line, records_table, report_tables, status_table
+from producer.tables import outcome_line, report_tables, status_table
 from producer.watch import watch
 
 
@@ -56,35 +56,6 @@ def cancel(screen: Screen, job_id: str) -> None:
     if job.state is not State.CANCELLED:
         raise LedgerError(f"job {job_id} had already ended as {job.state}; its outcome stays")
     screen.answer(job, status_table(job))
-
-
-@click.command()
-@click.argument("job_id", required=False)
-@json_option
-@pass_screen
-def status(screen: Screen, job_id: str | None) -> None:
-    """Show where a job is, or all queues.
-
-    Without JOB_ID: how many jobs wait, and who works on them.
-    """
-    with connect() as client:
-        if job_id is None:
-            _overview(screen, client)
-        else:
-            job = known(client.status(job_id))
-            screen.answer(job, status_table(job))
-
-
-def _overview(screen: Screen, client: Client) -> None:
-    depths, odd, pools = client.ledger.queue_depths(), client.ledger.quarantine_depths(), client.ledger.pools()
-    queues = [{"queue": queue, "waiting": depths[queue], "quarantined": odd[queue]} for queue in sorted(depths)]
-    columns = list(dict.fromkeys(column for pool in pools for column in pool))
-    tables = [records_table("Queues", ["queue", "waiting", "quarantined"], queues)]
-    if pools:
-        tables.append(records_table("Workers", columns, pools))
-    screen.answer({"queues": depths, "pools": pools}, *tables)
-    if not pools:
-        screen.remark("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
 
 
 def known(job: JobStatus) -> JobStatus:

@@ -45,13 +45,20 @@ StartPool = Callable[..., PoolProcess]
 def start_pool(
     ledger_settings: LedgerSettings, ledger: Ledger, tmp_path: Path, until: Callable[..., None]
 ) -> Iterator[StartPool]:
-    """Start a pool and wait until it has announced itself: of `probe_worker.py`, or the real one.
+    """Start a pool and wait until it has announced itself: of `probe_worker.py` or another script, or the real one.
 
     Further settings are variables.
     """
     started: list[PoolProcess] = []
 
-    def start(*, concurrency: int = 2, queue: str = "predict", real: bool = False, **variables: str) -> PoolProcess:
+    def start(
+        *,
+        concurrency: int = 2,
+        queue: str = "predict",
+        real: bool = False,
+        script: str = "probe_worker.py",
+        **variables: str,
+    ) -> PoolProcess:
         before = len(ledger.pools())
         environment = {
             **os.environ,
@@ -62,7 +69,7 @@ def start_pool(
             **variables,
         }
         log = tmp_path / f"pool-{len(started)}.log"
-        program = ["-m", "workers"] if real else [str(Path(__file__).with_name("probe_worker.py"))]
+        program = ["-m", "workers"] if real else [str(Path(__file__).with_name(script))]
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 [sys.executable, *program, "--pool", queue, "--concurrency", str(concurrency)],
@@ -75,7 +82,8 @@ def start_pool(
         started.append(pool)
         until(lambda: len(ledger.pools()) > before or process.poll() is not None, STOP_SECONDS)
         assert process.poll() is None, log.read_text()
-        until(lambda: len(pool.children()) == concurrency, STOP_SECONDS)
+        children = int(variables.get("CORNERMAN_MIN_CHILDREN", concurrency))
+        until(lambda: len(pool.children()) == children, STOP_SECONDS)
         return pool
 
     yield start

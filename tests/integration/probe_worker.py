@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import math
+import mmap
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 import msgspec
 
 from ledger.jobs import CheckHealth
+from ledger.outcomes import State
 from ledger.reports import HealthCheck, HealthReport
 from workers import observatory
 from workers.__main__ import main
@@ -21,11 +24,15 @@ FOREVER_SECONDS = 600
 
 
 def probe(job: CheckHealth, context: JobContext) -> HealthReport:
-    behaviour = job.nonce.partition(":")[0]
+    behaviour, *arguments = job.nonce.split(":")
     context.progress(str(os.getpid()), 0, 1)
+    MEMORY.get(behaviour, lambda *_: None)(*arguments)
     match behaviour:
         case "block":
             time.sleep(FOREVER_SECONDS)
+        case "until_gate":  # which is a job of that name
+            while context.ledger.status("gate").state is State.UNKNOWN:
+                time.sleep(0.05)
         case "hold_interpreter":
             ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
         case "quote":
@@ -45,6 +52,26 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     memory_mb = math.nan if behaviour == "nan" else 1.0
     child = HealthCheck(name="child", passed=True, detail=str(os.getpid()))
     return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
+
+
+def take(megabytes: str, seconds: str, number: str) -> None:
+    """Fill memory in half the time, and hold it for the other half. The number only tells jobs apart."""
+    steps = 20
+    taken = []
+    for _ in range(steps):
+        taken.append(b"x" * (int(megabytes) * 2**20 // steps))
+        time.sleep(float(seconds) / 2 / steps)
+    time.sleep(float(seconds) / 2)
+
+
+def fill(megabytes: str) -> None:
+    """Fill shared memory in one call of C code: RLIMIT_DATA does not count it, and no line of Python could check."""
+    size_bytes = int(megabytes) * 2**20
+    shared = mmap.mmap(-1, size_bytes)
+    ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(shared)), 1, size_bytes)
+
+
+MEMORY: dict[str, Callable[..., None]] = {"take": take, "fill": fill}
 
 
 def stop_consuming(signum: int, frame: object) -> None:

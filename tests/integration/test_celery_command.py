@@ -46,7 +46,7 @@ def test_the_command_of_the_readme_starts_a_pool_that_answers(
         outcome = ledger.wait(ledger.submit(CheckHealth()).job_id, WAIT_SECONDS)
         assert outcome.state is State.SUCCEEDED, outcome
         assert isinstance(outcome.report, HealthReport)
-        assert [check.name for check in outcome.report.checks if check.passed] == ["memory"]  # there is no model yet
+        assert [check.name for check in outcome.report.checks if check.passed] == ["memory", "threads"]
         pool.terminate()
         assert pool.wait(WAIT_SECONDS) == 0, log.read_text()
     finally:

@@ -107,6 +107,7 @@ def test_a_full_server_refuses_new_jobs_and_lets_accepted_ones_end(small: Ledger
         assert said in failure.message
     assert mark_only.submit(CheckHealth(nonce="a"), key="a").created is False
     assert small.renew((claim.job_id, claim.fence) for claim in running.values()) == set()
+    assert small.set_controls({"bootstrap": False}, who="ann", why="relief")  # when it is needed most
     assert small.settle(running["a"], REPORT)
     assert small.release(running["b"])
     assert small.lose("c", running["c"].fence) is State.QUEUED

@@ -116,6 +116,13 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     assert operator.purge_all_dead() == 0
     assert operator.cancel("poison~2").state is State.CANCELLED
     operator.set_alias("challenger", "d" * 64)
+    operator.set_controls({"max_threads": 1, "model.champion": "d" * 64}, who="ann", why="a test")
+    assert [change.name for change in operator.changed()] == ["max_threads"]
+    assert operator.changes()[0].name == "model.champion"
+    assert operator.backlog().queues["predict"].waiting == 0
+    assert operator.lately().ends["cancelled"] > 0
+    assert operator.room().used_bytes > 0
+    assert worker.controls() == operator.controls()
 
 
 FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
@@ -142,6 +149,7 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
         lambda ledger: ledger.renew([("own", 1)]),
         lambda ledger: ledger.reap(),
         lambda ledger: ledger.set_alias("champion", "e" * 64),
+        lambda ledger: ledger.set_controls({"bootstrap": False}, who="r", why="w"),
         lambda ledger: ledger.quarantine("predict", b"x"),
         lambda ledger: ledger.purge_all_dead(),
         lambda ledger: ledger._call("HSET", "cornerman:job:own", "state", "succeeded"),

@@ -143,3 +143,16 @@ def test_odd_queue_items_stop_nothing_and_are_put_aside(
     assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
     assert pool.process.poll() is None
     assert "celery.chord_unlock" not in pool.log.read_text()
+
+
+def test_a_running_job_is_stopped_at_its_deadline(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    start_pool(concurrency=1)
+    deadline = datetime.now(UTC) + timedelta(seconds=2)
+    job_id = ledger.submit(CheckHealth(nonce="block", deadline=deadline)).job_id
+    until(lambda: ledger.status(job_id).progress)
+    late = ledger.wait(job_id, WAIT_SECONDS)
+    assert late.failure is not None
+    assert (late.state, late.failure.code) == (State.EXPIRED, FailureCode.EXPIRED)
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED

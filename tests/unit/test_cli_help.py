@@ -25,6 +25,13 @@ COMMANDS = {
     "models",
     "dead",
     "backtest",
+    "preflight",
+    "set",
+    "unset",
+    "scale",
+    "pause",
+    "resume",
+    "drain",
 }
 
 
@@ -90,6 +97,18 @@ def test_every_error_has_its_exit_code_and_a_typed_document(error: Exception, co
         ["worker", "--pool", "paint"],
         ["result"],
         ["no-such-command"],
+        ["set"],
+        ["set", "bootstrap=off"],
+        ["set", "bootstrap=off", "--list"],
+        ["set", "--list", "--history"],
+        ["unset"],
+        ["scale", "2"],
+        ["scale", "0", "--pool", "predict"],
+        ["scale", "2", "--pool", "paint"],
+        ["pause"],
+        ["pause", "paint"],
+        ["resume"],
+        ["drain"],
     ],
 )
 def test_wrong_usage_is_refused_before_a_server_is_asked(arguments: list[str]) -> None:

@@ -34,9 +34,11 @@ def test_what_becomes_of_a_held_job(child: Child | None, held_seconds: float, ex
 
 
 @pytest.mark.parametrize("child", [None, Child(RUNS_MINE), Child(RUNS_MINE, alive=False), IDLE_FOR_LONG])
-def test_a_time_limit_goes_before_all_and_the_end_of_the_pool_next(child: Child | None) -> None:
+def test_a_limit_goes_before_all_and_the_end_of_the_pool_next(child: Child | None) -> None:
     for closing in (False, True):
         assert verdict(MINE, child, held_seconds=0.0, timed_out={MINE}, closing=closing) is Verdict.TIME_OUT
+        full = verdict(MINE, child, held_seconds=0.0, timed_out={OTHER}, overfilled={MINE}, closing=closing)
+        assert full is Verdict.OVERFILL
     assert verdict(MINE, child, held_seconds=0.0, timed_out=set(), closing=True) is Verdict.GIVE_BACK
 
 

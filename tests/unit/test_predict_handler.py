@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
+from threadpoolctl import threadpool_limits
 
 from engine.bundle import Bundle
 from engine.errors import BootstrapError, BundleNotFoundError
 from engine.simulation import League, UpcomingFight
 from ledger import wire
 from ledger.claims import Claim
+from ledger.controls import Controls
 from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
 from ledger.reports import CardReport, FightFailure, FightReport
@@ -24,6 +26,7 @@ from workers.predict import predict_card
 from workers.settings import WorkerSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NONE_SET = Controls()
 
 
 @dataclass
@@ -80,8 +83,9 @@ def _card(fights: list[Fight], league: League, **options: object) -> PredictCard
 
 @pytest.fixture
 def ask(context: JobContext, league: League) -> Callable[..., Answered]:
-    def answer(fights: list[Fight], **options: object) -> Answered:
-        return Answered(predict_card(_card(fights, league, **options), context))
+    def answer(fights: list[Fight], *, controls: Controls = NONE_SET, **options: object) -> Answered:
+        claim = msgspec.structs.replace(context.claim, controls=controls)
+        return Answered(predict_card(_card(fights, league, **options), replace(context, claim=claim)))
 
     return answer
 
@@ -202,6 +206,28 @@ def test_options_reach_the_engine(ask: Callable[..., Answered], upcoming: list[U
         ask([fight], model="nobody")
 
 
+def test_a_report_made_under_a_switch_says_so_and_is_otherwise_what_was_asked(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight]
+) -> None:
+    fight = _fight(upcoming[0])
+    plain = ask([fight]).report
+    off = ask([fight], controls=Controls({"bootstrap": False})).report
+    capped = ask([fight], controls=Controls({"max_replicas": 10})).report
+    assert [report.switches for report in (plain, off, capped)] == [(), ("bootstrap=off",), ("max_replicas=10",)]
+    assert b"switches" not in wire.encode(plain)
+    asked = ask([fight], intervals=IntervalOptions(bootstrap_samples=10)).report
+    assert capped.fights == asked.fights != plain.fights
+    (unsampled,) = ask([fight], intervals=IntervalOptions(bootstrap_samples=0)).report.fights
+    assert off.fights == (msgspec.structs.replace(unsampled, sampling_reason="switched_off"),)
+
+
+def test_switches_that_change_no_bit_leave_no_mark(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    fights = [_fight(fight) for fight in upcoming]
+    plain = wire.encode(ask(fights).report)
+    for given in ({"max_threads": 1}, {"max_threads": 2, "max_batch_size": 1}, {"max_replicas": 12}):
+        assert wire.encode(ask(fights, controls=Controls(dict(given))).report) == plain
+
+
 def test_the_stakes_of_a_card_stay_under_their_cap(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
     generous = []
     for fight in upcoming:
@@ -256,9 +282,10 @@ def test_quotes_that_were_all_turned_away_are_invalid_not_absent(
 
 
 def test_health_loads_the_model_and_answers_its_canary(context: JobContext) -> None:
-    report = check_health(CheckHealth(), context)
+    with threadpool_limits(limits=1):  # as in a child of a pool
+        report = check_health(CheckHealth(), context)
     assert report.status == "healthy"
-    assert [check.name for check in report.checks] == ["model_loaded", "prediction", "memory"]
+    assert [check.name for check in report.checks] == ["model_loaded", "prediction", "memory", "threads"]
     assert wire.decode_report(wire.encode(report)) == report
 
 

@@ -58,6 +58,10 @@ def test_only_some_numbers_may_be_zero() -> None:
     assert may_be_zero == {
         "CORNERMAN_CONCURRENCY",
         "CORNERMAN_MEMORY_LIMIT_MB",
+        "CORNERMAN_MAX_MEMORY_MB",
+        "CORNERMAN_MIN_CHILDREN",
+        "CORNERMAN_SPARE_MEMORY_MB",
+        "CORNERMAN_THREADS",
         "CORNERMAN_FINISH_SECONDS",
         "CORNERMAN_HTTP_PORT",
         "CORNERMAN_CELERY_EVENTS",

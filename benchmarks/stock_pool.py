@@ -1,0 +1,18 @@
+"""The same jobs as plain Celery runs them, with its own autoscaler. Started by `benchmarks.autoscaling`."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+from benchmarks import filling
+
+app = Celery("stock", broker=os.environ.get("STOCK_URL"), backend=os.environ.get("STOCK_URL"))
+app.conf.task_default_queue = os.environ.get("STOCK_PREFIX", "stock")
+
+
+@app.task  # type: ignore[untyped-decorator]  # celery ships no types
+def fill(megabytes: float, seconds: float) -> float:
+    """Fill memory."""
+    return filling.fill(megabytes, seconds)

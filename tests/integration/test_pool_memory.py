@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.book import Ledger
+from ledger.failures import FailureCode
+from ledger.jobs import CheckHealth
+from ledger.outcomes import State
+from workers.memory import share_mb
+
+WAIT_SECONDS = 60
+BUDGET = "max_memory_mb.predict"
+
+
+class Gauge:
+    """The memory of a pool as the machine sees it: the proportional shares (PSS) of all its processes."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self.peak_mb = 0.0
+        self.most_children = 0
+        self.seen: list[tuple[float, float]] = []
+
+    def read_mb(self) -> float:
+        children = [child.pid for child in self._pool.children()]
+        used_mb = sum(map(share_mb, [self._pool.pid, *children]))
+        self.peak_mb = max(self.peak_mb, used_mb)
+        self.most_children = max(self.most_children, len(children))
+        self.seen.append((time.monotonic(), used_mb))
+        return used_mb
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(0.05):
+                self.read_mb()
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        yield
+        over.set()
+        thread.join()
+
+
+def take(ledger: Ledger, jobs: int, megabytes: int, seconds: float) -> list[str]:
+    wanted = [CheckHealth(nonce=f"take:{megabytes}:{seconds}:{number}") for number in range(jobs)]
+    return [receipt.job_id for receipt in ledger.submit_many(wanted)]
+
+
+def endings(ledger: Ledger, job_ids: list[str]) -> set[tuple[State, int]]:
+    outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in job_ids]
+    return {(outcome.state, outcome.attempt) for outcome in outcomes}
+
+
+def test_a_pool_grows_with_its_backlog_and_stays_within_its_budget(
+    ledger: Ledger, start_pool: Callable[..., Any]
+) -> None:
+    pool = start_pool(concurrency=6, CORNERMAN_MIN_CHILDREN="1", CORNERMAN_MAX_MEMORY_MB="700")
+    gauge = Gauge(pool)
+    with gauge.watching():
+        assert endings(ledger, take(ledger, 12, 150, 1.0)) == {(State.SUCCEEDED, 1)}
+    assert gauge.peak_mb < 700
+    assert gauge.most_children >= 2
+
+
+def test_a_budget_that_is_cut_is_obeyed_in_seconds_and_no_job_is_lost(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    ledger.set_controls({BUDGET: 900}, who="test", why="test")
+    pool = start_pool(concurrency=6, CORNERMAN_MIN_CHILDREN="1")
+    gauge = Gauge(pool)
+    job_ids = take(ledger, 12, 150, 1.0)
+    until(lambda: gauge.read_mb() > 450)
+    ledger.set_controls({BUDGET: 300}, who="test", why="test")
+    cut_seconds = time.monotonic()
+    with gauge.watching():
+        assert endings(ledger, job_ids) == {(State.SUCCEEDED, 1)}
+    assert max(moment for moment, used_mb in gauge.seen if used_mb > 300) - cut_seconds < 5.0
+
+
+def test_a_job_that_grows_in_c_code_is_stopped_and_its_neighbours_are_not(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=2, CORNERMAN_MEMORY_LIMIT_MB="300")
+    before = {child.pid for child in pool.children()}
+    (bystander,) = take(ledger, 1, 50, 3.0)
+    until(lambda: ledger.status(bystander).progress)
+    jobs = [CheckHealth(nonce=f"answer:{number}") for number in range(12)]
+    jobs.insert(6, CheckHealth(nonce="fill:4000"))
+    job_ids = [receipt.job_id for receipt in ledger.submit_many(jobs)]
+    failure = ledger.wait(job_ids.pop(6), WAIT_SECONDS).failure
+    assert failure is not None
+    assert failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
+    assert failure.details["max_memory_mb"] == 300.0
+    assert 300.0 < failure.details["used_mb"] < 4000.0
+    assert f"{failure.details['used_mb']:.1f} MB" in failure.message
+    assert endings(ledger, [*job_ids, bystander]) == {(State.SUCCEEDED, 1)}
+    assert len(before & {child.pid for child in pool.children()}) == 1
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Callable[[Any, int], None]]:
+    """Put a pool into a control group of its own with a limit of so many MB; skipped where that is not allowed."""
+    second = Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    top = Path("/sys/fs/cgroup") if second else Path("/sys/fs/cgroup/memory")
+    folder = top / f"cornerman-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+
+    def confine(pool: Any, limit_mb: int) -> None:
+        try:
+            limit = folder / ("memory.max" if second else "memory.limit_in_bytes")
+            limit.write_text(str(limit_mb * 2**20))
+            for process in (pool.pid, *(child.pid for child in pool.children())):
+                (folder / "cgroup.procs").write_text(str(process))
+        except OSError as error:
+            pytest.skip(f"no process can be put into a control group here: {error}")
+
+    yield confine
+    for left in folder.joinpath("cgroup.procs").read_text().split():
+        os.kill(int(left), signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while folder.joinpath("cgroup.procs").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    folder.rmdir()
+
+
+def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost(
+    ledger: Ledger, start_pool: Callable[..., Any], memory_group: Callable[..., None]
+) -> None:
+    """The last line, which only counts where all others are too slow: so the watcher is made to sleep."""
+    pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="0", CORNERMAN_WATCH_SECONDS="60")
+    memory_group(pool, 150)
+    lost = ledger.wait(ledger.submit(CheckHealth(nonce="fill:4000")).job_id, WAIT_SECONDS)
+    assert lost.failure is not None
+    assert (lost.failure.code, lost.attempt) == (FailureCode.WORKER_LOST, 3)
+    assert endings(ledger, [ledger.submit(CheckHealth(nonce="answer")).job_id]) == {(State.SUCCEEDED, 1)}
+    assert pool.process.poll() is None
+
+
+def test_in_a_container_the_watcher_comes_before_the_kernel(
+    ledger: Ledger, start_pool: Callable[..., Any], memory_group: Callable[..., None], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="100", CORNERMAN_WATCH_SECONDS="0.01")
+    memory_group(pool, 400)
+    until(lambda: "cgroup" in ledger.pools()[0]["memory_limited_by"])
+    stopped = ledger.wait(ledger.submit(CheckHealth(nonce="take:4000:10:0")).job_id, WAIT_SECONDS)
+    assert stopped.failure is not None
+    assert (stopped.failure.code, stopped.attempt) == (FailureCode.MEMORY_LIMIT_EXCEEDED, 1)
+    assert stopped.failure.details["used_mb"] < 400

@@ -1,0 +1,41 @@
+"""The whole checklist on a small load, with a memory limit that it cannot keep: that fails, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from producer.exits import ExitCode
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_what_cannot_be_kept_fails_and_the_rest_is_carried_out() -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
+    arguments = ["preflight", "--rows", "50", "--replicas", "20", "--memory-limit", "100", "--json"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "producer.cli", *arguments],
+        env={**clean, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == ExitCode.FAILED, ended.stderr
+    document = json.loads(ended.stdout)
+    assert document["passed"] is False
+    checks = {check["name"]: check for check in document["checks"]}
+    failed = {name for name, check in checks.items() if not check["passed"]}
+    assert failed == {"thread safety", "same over runs", "memory"}, document
+    assert "memory_limit_exceeded" in checks["memory"]["detail"]
+    assert {"same over workers", "processing time", "bad input", "rollback: switches", "rollback: model"} <= set(checks)
+    assert "HighErrorRate was posted" in checks["alert"]["detail"]
+    for name in checks:
+        assert f"Checking: {name}" in ended.stderr

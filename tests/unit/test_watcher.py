@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+import psutil
+import pytest
+
+from workers.board import token_of
+from workers.memory import own_mb, share_mb
+from workers.pool import Pool
+from workers.settings import WorkerSettings
+from workers.watcher import Watcher
+
+MIB = 2**20
+CONTEXT = multiprocessing.get_context("fork")
+
+
+def child(pool: Pool, ceiling_mb: float, line: Connection) -> None:
+    """Fill 40 MB, half of it shared memory, and wait to be told to end its job."""
+    pool.board.enter()
+    kept_mb = own_mb()
+    with pool.board.account() as write:
+        write(1000.0, 32.0, 1000.0)
+    pool.board.book(kept_mb)
+    pool.board.begin("job", 1, 60.0, ceiling_mb and kept_mb + ceiling_mb)
+    private, shared = bytearray(b"x") * (20 * MIB), mmap.mmap(-1, 20 * MIB)
+    shared.write(private)
+    line.send("filled")
+    line.recv()
+    pool.board.end()
+    line.send("ended")
+    line.recv()
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool(WorkerSettings(), {})
+
+
+@pytest.fixture
+def start(pool: Pool) -> Iterator[Callable[[float], tuple[BaseProcess, Connection]]]:
+    started: list[BaseProcess] = []
+
+    def begin(ceiling_mb: float) -> tuple[BaseProcess, Connection]:
+        here, there = CONTEXT.Pipe()
+        process = CONTEXT.Process(target=child, args=(pool, ceiling_mb, there), daemon=True)
+        process.start()
+        started.append(process)
+        assert here.recv() == "filled"
+        return process, here
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.join(10)
+
+
+def test_a_child_above_its_ceiling_is_stopped_and_the_figures_are_kept(
+    pool: Pool, start: Callable[[float], tuple[BaseProcess, Connection]]
+) -> None:
+    process, _ = start(20.0)
+    watcher = Watcher(pool)
+    watcher.look()
+    process.join(10)
+    assert process.exitcode == -signal.SIGKILL
+    excess = watcher.excesses[token_of("job", 1)]
+    assert excess.used_mb == pytest.approx(excess.ceiling_mb + 20.0, abs=3.0)
+
+
+@pytest.mark.parametrize("ceiling_mb", [60.0, 0.0])
+def test_a_child_below_its_ceiling_is_left_alone_and_what_its_job_took_is_remembered(
+    ceiling_mb: float, pool: Pool, start: Callable[[float], tuple[BaseProcess, Connection]]
+) -> None:
+    process, line = start(ceiling_mb)
+    watcher = Watcher(pool)
+    watcher.look()
+    assert process.is_alive()
+    assert watcher.excesses == {}
+    assert watcher.growth_mb() == pytest.approx(40.0, abs=3.0)
+    line.send("end")
+    assert line.recv() == "ended"
+    watcher.look()
+    assert watcher.growth_mb() == pytest.approx(40.0, abs=3.0)
+
+
+def test_own_memory_counts_shared_mappings_and_the_shares_of_a_family_add_up() -> None:
+    before_mb = own_mb()
+    ballast = bytearray(b"x") * (64 * MIB)
+    shared = mmap.mmap(-1, 16 * MIB)
+    shared.write(b"x" * (16 * MIB))
+    assert own_mb() - before_mb == pytest.approx(80.0, abs=3.0)
+    alone_mb = share_mb(os.getpid())
+    here, there = CONTEXT.Pipe()
+    twin = CONTEXT.Process(
+        target=there.recv, daemon=True
+    )  # has all of it from its parent, and takes nothing of its own
+    twin.start()
+    together_mb = share_mb(os.getpid()) + share_mb(twin.pid or 0)
+    here.send(None)
+    twin.join(10)
+    assert together_mb == pytest.approx(alone_mb, abs=16.0)
+    assert psutil.Process().memory_info().rss / MIB > 80
+    del ballast, shared
+
+
+def test_a_process_that_is_gone_has_nothing() -> None:
+    gone = CONTEXT.Process(target=int)
+    gone.start()
+    gone.join(10)
+    assert gone.pid is not None
+    assert (own_mb(gone.pid), share_mb(gone.pid)) == (0.0, 0.0)

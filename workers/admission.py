@@ -1,0 +1,102 @@
+"""Memory before work, as a child sees it: what is booked on the board before a job is claimed and before it starts.
+
+    before a claim     the price of a usual job; without room nothing is claimed, and the pool stops listening
+    before a job runs  its own estimate, where that is more (`workers.estimates`):
+                       what could never fit ends as `memory_limit_exceeded`, with the figures
+                       what does not fit now goes back to the queue untried, and the pool waits for the room
+
+Nothing spins: a child that finds no room goes idle, and the next doorbell is only heard when there is some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.errors import BundleError
+from ledger.failures import Failure, FailureCode, JobRefused
+from ledger.jobs import Job, PredictCard, TrainingPlan
+from workers.context import JobContext
+from workers.estimates import Need, answer_need, training_need
+from workers.memory import own_mb
+from workers.pool import Pool
+
+
+class NoRoomError(Exception):
+    """The job fits, but not beside what runs now: give it back."""
+
+
+class Admission:
+    """One child's bookings."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._turned_away = False
+        self._answered_with: set[str] = set()
+
+    @property
+    def yielding(self) -> bool:
+        """Whether this child is to claim nothing more for now."""
+        return self._turned_away or self._pool.board.yielding
+
+    @contextmanager
+    def booked(self) -> Iterator[bool]:
+        """Book the price of a job for as long as the context lasts; it is False for want of room."""
+        self._turned_away = False
+        granted = self._pool.board.book(own_mb())
+        try:
+            yield granted
+        finally:
+            if granted:
+                self._pool.board.unbook(own_mb())
+
+    def admit(self, job: Job, context: JobContext) -> None:
+        """Book what a job is estimated to take. Raises JobRefused where it can never fit, NoRoomError for not now."""
+        ceiling_mb = self._ceiling_mb(job)
+        self._pool.board.lower_ceiling(ceiling_mb)
+        need = self._need(job, context)
+        if need is None:
+            return
+        allowed_mb = ceiling_mb - self._pool.board.born_mb
+        if need.growth_mb > allowed_mb:
+            raise JobRefused(_never(need, max(0.0, allowed_mb)))
+        if not self._pool.board.book_up_to(need.growth_mb):
+            self._turned_away = True
+            raise NoRoomError
+        if isinstance(job, PredictCard):
+            self._answered_with.add(job.model)
+
+    def _need(self, job: Job, context: JobContext) -> Need | None:
+        """What the job needs; None where that is booked anyway, or where its handler will say what is wrong."""
+        try:
+            if isinstance(job, TrainingPlan):
+                return training_need(job, context.settings, context.claim.controls)
+            if isinstance(job, PredictCard) and job.model not in self._answered_with:
+                folder = context.settings.models_folder / context.models.resolve(job.model)
+                return answer_need(job, folder, context.claim.controls)
+        except (OSError, ValueError, BundleError):
+            return None
+        return None
+
+    def _ceiling_mb(self, job: Job) -> float:
+        """The most that the child may have: its own limit, the job's, and what it could have alone in the pool."""
+        own_mb = self._pool.settings.memory_limit_mb or float("inf")
+        job_mb = job.max_memory_mb if isinstance(job, TrainingPlan) else float("inf")
+        return max(1.0, min(own_mb, job_mb, self._pool.board.most_mb))
+
+
+def _never(need: Need, allowed_mb: float) -> Failure:
+    fitting = need.largest(allowed_mb)
+    advice = f"{need.unit} of at most {fitting} would fit" if fitting else f"no number of {need.unit} would fit"
+    return Failure(
+        code=FailureCode.MEMORY_LIMIT_EXCEEDED,
+        message=f"{need.what} is estimated to take {need.growth_mb:.0f} MB, and a job here may take "
+        f"{allowed_mb:.0f} MB: {advice}; or raise the limit (the job's "
+        "max_memory_mb, CORNERMAN_MEMORY_LIMIT_MB, or that of the pool)",
+        retryable=True,
+        details={
+            "estimated_mb": round(need.growth_mb, 1),
+            "allowed_mb": round(allowed_mb, 1),
+            f"fitting_{need.unit}": fitting,
+        },
+    )

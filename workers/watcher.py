@@ -1,0 +1,89 @@
+"""The watcher of a pool: a thread that looks at the memory of every child at work, twenty times a second.
+
+A child's own limits (the engine's checks between batches, RLIMIT_DATA at every allocation) end a job that wants too
+much with an error of its own, and the child lives on. Some memory escapes them: shared mappings do not count for
+RLIMIT_DATA, and C code does not check. What takes a child over its ceiling all the same is stopped from here, and
+its job settled by the guard. It needs no ledger, so it goes on while the server is away. It also sees how much jobs
+take, which the pool's size is reckoned from.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+
+import psutil
+import structlog
+from msgspec import Struct
+
+from workers.board import Activity
+from workers.memory import own_mb
+from workers.pool import Pool
+
+_REMEMBERED_SECONDS = 600.0
+_REMEMBERED_JOBS = 1000
+
+
+class Excess(Struct, frozen=True):
+    """What a job was stopped for: the memory that its child had, and its ceiling."""
+
+    used_mb: float
+    ceiling_mb: float
+
+
+class Watcher:
+    """Knows what jobs take, and stops those that take too much."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.excesses: dict[bytes, Excess] = {}
+        """By claim; whoever settles one takes it out."""
+        self._pool = pool
+        self._growths: dict[bytes, float] = {}
+        self._past: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED_JOBS)
+        self._log = structlog.get_logger("cornerman.guard")
+
+    def start(self) -> None:
+        """Watch for as long as the process lives."""
+        threading.Thread(target=self._run, name="watcher", daemon=True).start()
+
+    def growth_mb(self) -> float:
+        """Return the most by which a job has made its child grow in the last ten minutes; 0 when none was seen."""
+        since_seconds = time.monotonic() - _REMEMBERED_SECONDS
+        past = [growth for seen_seconds, growth in list(self._past) if seen_seconds >= since_seconds]
+        return max(0.0, *past, *list(self._growths.values()), 0.0)
+
+    def look(self) -> None:
+        """Look once at every child at work."""
+        growths = {}
+        for activity in self._pool.board.children():
+            if not activity.token:
+                continue
+            used_mb = own_mb(activity.pid)
+            growths[activity.token] = max(self._growths.get(activity.token, 0.0), used_mb - activity.kept_mb)
+            if activity.ceiling_mb and used_mb > activity.ceiling_mb:
+                self._stop(activity, used_mb)
+        for token in self._growths.keys() - growths.keys():
+            self._past.append((time.monotonic(), self._growths[token]))
+        self._growths = growths
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001 - without it a job could fill the machine: go on, loudly
+                self._log.exception("the watcher stumbled")
+            pause.wait(self._pool.settings.watch_seconds)
+
+    def _stop(self, activity: Activity, used_mb: float) -> None:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            still = [now.token for now in self._pool.board.children() if now.pid == activity.pid]
+            if psutil.Process(activity.pid).ppid() != os.getpid() or still != [activity.token]:
+                return  # it has just ended, or another was given its number
+            self.excesses.setdefault(activity.token, Excess(round(used_mb, 1), activity.ceiling_mb))
+            os.kill(activity.pid, signal.SIGKILL)
+            self._log.warning("child killed", child=activity.pid, reason="memory limit", used_mb=round(used_mb, 1))
