@@ -156,7 +156,7 @@ def test_in_a_container_the_watcher_comes_before_the_kernel(
 ) -> None:
     pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="100", CORNERMAN_WATCH_SECONDS="0.01")
     memory_group(pool, 400)
-    until(lambda: "cgroup" in ledger.pools()[0]["memory_limited_by"])
+    until(lambda: any("cgroup" in announced["memory_limited_by"] for announced in ledger.pools()))
     stopped = ledger.wait(ledger.submit(CheckHealth(nonce="take:4000:10:0")).job_id, WAIT_SECONDS)
     assert stopped.failure is not None
     assert (stopped.failure.code, stopped.attempt) == (FailureCode.MEMORY_LIMIT_EXCEEDED, 1)
