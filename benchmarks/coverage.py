@@ -2,10 +2,10 @@
 
     python -m benchmarks.coverage --worlds 20 --seed 1 --leagues 3 --plots docs/plots
 
-Each world of `benchmarks.worlds` is trained and answered as in production, with smaller forests and fewer folds and
-replicas than the defaults, and every method of `benchmarks.interval_methods` puts its intervals around the same fights.
-Leagues of `engine.simulation` are a second, harder kind, and are counted apart. With --json one document on standard
-output; what is under way goes to standard error.
+Each world of `benchmarks.worlds` is trained and answered as in production, with fewer replicas, and every method of
+`benchmarks.interval_methods` puts its intervals around the same fights. Leagues of `engine.simulation` are a second,
+harder kind, and are counted apart. With --json one document on standard output; what is under way goes to standard
+error.
 """
 
 from __future__ import annotations
@@ -23,20 +23,12 @@ import numpy as np
 from benchmarks.interval_methods import LEVELS, METHODS, NOTES, Answered, Method, answer, available
 from benchmarks.worlds import World, draw_world, league_world
 from engine.calibration import log_loss
-from engine.forest import ForestParams
-from engine.members import MemberParams
 from engine.symmetry import probability_of
 from engine.training import TrainingConfig, market_logit
 
 MIN_FIGHTS = 400
-CONFIG = TrainingConfig(
-    bootstrap_samples=20,
-    fits=5,
-    folds=5,
-    members=MemberParams(forest=ForestParams(trees=60)),
-    replica_members=MemberParams(forest=ForestParams(trees=20)),
-)
-"""What a world is trained with: about 40 s of one core for 3,000 fights."""
+CONFIG = TrainingConfig(bootstrap_samples=20)
+"""What a world is trained with: production's own settings, but for the number of replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,7 @@ class WorldResult:
     best_log_loss: float
     market_log_loss: float
     log_loss: float
-    beta: float
+    scale: float
     coverage: tuple[Coverage, ...]
 
 
@@ -71,7 +63,7 @@ def measure(world: World, methods: Mapping[str, Method], config: TrainingConfig)
         best_log_loss=world.best_log_loss,
         market_log_loss=log_loss(probability_of(market[priced]), world.test.won[priced]),
         log_loss=log_loss(answered.probability, world.test.won),
-        beta=answered.ensemble.half_widths.beta[0],
+        scale=answered.ensemble.half_widths.scale[0],
         coverage=tuple(_cover(name, method, answered, level) for name, method in methods.items() for level in LEVELS),
     )
 
@@ -105,12 +97,12 @@ def table(title: str, results: Sequence[WorldResult]) -> Iterator[str]:
     """Yield the table of our method by world, and that of all methods over all worlds, as Markdown."""
     ours = next(iter(METHODS))
     yield f"\n### {title}\n"
-    yield "| world | log loss: truth | market | model | beta | inside 80% | width | inside 95% | width |"
+    yield "| world | log loss: truth | market | model | scale | inside 80% | width | inside 95% | width |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for number, result in enumerate(results):
         cells = [f"{c.covered:.1%} | {c.width:.3f}" for c in result.coverage if c.method == ours]
         losses = f"{result.best_log_loss:.4f} | {result.market_log_loss:.4f} | {result.log_loss:.4f}"
-        yield f"| {number} {result.name} | {losses} | {result.beta:.2f} | {' | '.join(cells)} |"
+        yield f"| {number} {result.name} | {losses} | {result.scale:.2f} | {' | '.join(cells)} |"
     yield "\n| method | level | true p inside, mean | lowest world | highest | mean width | |"
     yield "|---|---|---|---|---|---|---|"
     for row in summary(results):

@@ -2,9 +2,14 @@
 
 The error of a model's logit has a part that no resampling of its own data can see: the signal it has not learnt. An
 outside measurement is needed, and closing odds are one. On training fights with odds, v = m - c is the distance from
-the calibrated out-of-fold logit c to the recalibrated market logit m; its quantile is the half-width. Two guards: a
-floor from the bootstrap's spread, and beta, the slope of the result on v given c, which exceeds 1 where the market
-itself falls short of the truth. Half-widths are taken by experience class, since debutants are harder to know.
+the calibrated out-of-fold logit c to the recalibrated market logit m = s x; its quantile, scaled, is the half-width.
+
+The scale allows for what v cannot show. beta is the slope of the result on v given c: above 1 the truth lies beyond the
+market. And a market with noise in it is recalibrated by a slope s below 1, which leaves a part of variance
+s (1 - s) E[x^2] of the truth outside m, as in any regression on a noisy variable; a quarter of it is added, because v
+has errors of its own in exchange. So scale^2 = max(1, beta)^2 + s (1 - s) E[x^2] / (4 E[v^2]). A floor from the
+bootstrap's spread guards against a market that is blind where the model is. Half-widths are taken by experience class,
+since debutants are harder to know.
 
 Covers fitting and applying half-widths. Assumes that the coming fights are like the past ones. It is not a guarantee
 for one fight: no narrow distribution-free interval for a probability exists (Barber 2020).
@@ -24,7 +29,9 @@ from engine.calibration import fit_logistic
 from engine.errors import TrainingError
 from engine.member import Floats
 
-FLOOR_FACTOR = 2.0  # with mirror averaging; measured on simulated leagues, where it covers when the market is blind too
+FLOOR_FACTOR = 2.0  # where the spread is all there is; measured on simulated leagues, with mirror averaging
+GUARD_FACTOR = 1.75  # beside an anchor
+NOISE_SHARE = 0.25  # of the variance that a noisy market hides; chosen on simulated worlds, see docs/intervals.md
 CLASS_EDGES = (1, 3, 6)  # earlier fights of the less experienced fighter: 0, 1-2, 3-5, 6 and more
 MIN_PRICED_FIGHTS = 200  # fewer closing odds than this do not make a 95% quantile
 MIN_CLASS_FIGHTS = 100  # a class with fewer takes the pooled half-width
@@ -37,12 +44,13 @@ class HalfWidths:
     """What it takes to give an interval at any level.
 
     distances: sorted |v| of the priced training fights, one array for each corner state (unknown, known) and
-    experience class, the pooled one last; empty arrays where the model is `model_based`. beta: the guard, at least 1,
-    for each corner state. spread: pooled standard deviation of the replicas' calibrated logit, None without replicas.
+    experience class, the pooled one last; empty arrays where the model is `model_based`. scale: what their quantiles
+    are multiplied by, at least 1, for each corner state. spread: pooled standard deviation of the replicas' calibrated
+    logit, None without replicas.
     """
 
     distances: tuple[tuple[Floats, ...], tuple[Floats, ...]]
-    beta: tuple[float, float]
+    scale: tuple[float, float]
     spread: float | None
 
     @property
@@ -63,12 +71,13 @@ class HalfWidths:
 @lru_cache(maxsize=256)
 def _table(of: HalfWidths, level: float) -> Floats:
     """The half-widths at a level, (2 corner states, experience classes): a quantile costs more than a prediction."""
-    floor = 0.0 if of.spread is None else FLOOR_FACTOR * float(ndtri(0.5 + level / 2.0)) * of.spread
+    normal = 0.0 if of.spread is None else float(ndtri(0.5 + level / 2.0)) * of.spread
     if of.method == "model_based":
-        return np.full((2, len(CLASS_EDGES) + 2), floor)
+        return np.full((2, len(CLASS_EDGES) + 2), FLOOR_FACTOR * normal)
+    floor = GUARD_FACTOR * normal
     return np.array(
         [
-            [max(floor, of.beta[state] * float(np.quantile(group, level))) for group in of.groups(state)]
+            [max(floor, of.scale[state] * float(np.quantile(group, level))) for group in of.groups(state)]
             for state in (0, 1)
         ]
     )
@@ -93,7 +102,7 @@ def fit_half_widths(
 
     unknown_logit, known_logit: calibrated out-of-fold logits without and with the corner term. market_logit: de-vigged
     closing logit of the first fighter, NaN where there were no odds. Raises TrainingError where there is neither a
-    market nor a bootstrap to measure with.
+    market nor a bootstrap to measure with, and for a market that favours the losers.
     """
     priced = np.isfinite(market_logit)
     if priced.sum() < MIN_PRICED_FIGHTS:
@@ -105,15 +114,23 @@ def fit_half_widths(
         none = tuple(np.empty(0) for _ in range(len(CLASS_EDGES) + 2))
         return HalfWidths((none, none), (1.0, 1.0), spread)
     slope = float(fit_logistic(market_logit[priced, None], won[priced])[0])
+    if slope <= 0.0:
+        raise TrainingError(
+            f"closing odds point the wrong way (slope {slope:.3f} of results on their logit): are the two sides' odds "
+            "swapped? Mend them, or leave them out"
+        )
     market = slope * market_logit
-    unknown = _distances(market, unknown_logit, won, experience, priced)
+    unknown = _distances(market, slope, unknown_logit, won, experience, priced)
     usable = priced & corner_known
-    known = _distances(market, known_logit, won, experience, usable) if usable.sum() >= MIN_PRICED_FIGHTS else unknown
+    known = unknown
+    if usable.sum() >= MIN_PRICED_FIGHTS:
+        known = _distances(market, slope, known_logit, won, experience, usable)
     return HalfWidths((unknown[0], known[0]), (unknown[1], known[1]), spread)
 
 
 def _distances(
     market: Floats,
+    slope: float,
     logit: Floats,
     won: NDArray[np.int8],
     experience: NDArray[np.int64],
@@ -121,9 +138,10 @@ def _distances(
 ) -> tuple[tuple[Floats, ...], float]:
     v = market[rows] - logit[rows]
     beta = float(fit_logistic(v[:, None], won[rows], logit[rows])[0])
+    hidden = max(0.0, 1.0 / slope - 1.0) * float(np.mean(market[rows] ** 2) / np.mean(v**2))
     classes = experience_class(experience[rows])
     groups = [np.sort(np.abs(v[classes == group])) for group in range(len(CLASS_EDGES) + 1)]
-    return (*groups, np.sort(np.abs(v))), max(1.0, beta)
+    return (*groups, np.sort(np.abs(v))), float(np.sqrt(max(1.0, beta) ** 2 + NOISE_SHARE * hidden))
 
 
 def percentile_interval(values: Floats, level: float) -> tuple[Floats, Floats]:

@@ -124,7 +124,7 @@ def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
         "columns": list(ensemble.columns),
         "weights": ensemble.weights,
         "calibration": asdict(ensemble.calibration),
-        "intervals": {"beta": list(ensemble.half_widths.beta), "spread": ensemble.half_widths.spread},
+        "intervals": {"scale": list(ensemble.half_widths.scale), "spread": ensemble.half_widths.spread},
         "market_aware": None if market is None else {"weight": market.weight, "fights": market.fights},
         "fits": ensemble.point.xgboost.n_replicas,
         "bootstrap_samples": ensemble.n_replicas,
@@ -151,7 +151,7 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
             calibration=Calibration(**manifest["calibration"]),
             half_widths=HalfWidths(
                 distances=(distances[0], distances[1]),
-                beta=(manifest["intervals"]["beta"][0], manifest["intervals"]["beta"][1]),
+                scale=(manifest["intervals"]["scale"][0], manifest["intervals"]["scale"][1]),
                 spread=manifest["intervals"]["spread"],
             ),
             market_model=_load_market(bundle) if manifest["market_aware"] else None,

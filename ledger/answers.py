@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import msgspec
 
 from ledger import wire
 from ledger.failures import LedgerError, UnknownJob, WaitTimeout
+from ledger.hints import Hints
 from ledger.outcomes import JobStatus, Outcome, Progress, State
 from ledger.server import Server, moment
 
@@ -60,25 +62,7 @@ class Answers(Server):
 
         Raises UnreadableOutcome where it was written by a version that knows more than this one.
         """
-        state, kind, attempt, submitted, settled, report, failure, correlation = self._call(
-            "HMGET", self._key("job", job_id), *_OUTCOME
-        )
-        if settled is None:
-            return None
-        try:
-            return Outcome(
-                job_id=job_id,
-                kind=kind.decode(),
-                state=State(state.decode()),
-                attempt=int(attempt),
-                submitted_at=moment(submitted),
-                settled_at=moment(settled),
-                report=wire.decode_report(report) if report else None,
-                failure=wire.decode_failure(failure) if failure else None,
-                correlation_id=correlation.decode() or None,
-            )
-        except (ValueError, msgspec.DecodeError) as error:  # a newer writer knows more states, codes and reports
-            raise UnreadableOutcome(job_id, str(error)) from error
+        return _outcome_of(job_id, self._call("HMGET", self._key("job", job_id), *_OUTCOME))
 
     def cancel(self, job_id: str) -> JobStatus:
         """End a job that has no outcome yet, and return where it is now. Its worker is told by its next `renew`."""
@@ -102,13 +86,12 @@ class Answers(Server):
         deadline = time.monotonic() + timeout_seconds
         if (outcome := self._read(job_id)) is not None:
             return outcome
-        with self._reaching(), self._redis.pubsub() as channel:
-            channel.subscribe(self._key("news", job_id))
+        with self._reaching(), self._hints.on(self._key("news", job_id)) as news:
             while (remaining := deadline - time.monotonic()) > 0:
-                hint = channel.get_message(timeout=min(remaining, self.settings.reread_seconds))
-                if hint is not None and hint["type"] == "message" and hint["data"] != b"settled":
+                hint = news.next(min(remaining, self.settings.reread_seconds))
+                if hint and hint != b"settled":
                     if on_progress is not None:
-                        on_progress(_progress_decoder.decode(hint["data"]))
+                        on_progress(_progress_decoder.decode(hint))
                 # The confirmed subscription is the first hint, silence the last: each of them calls for a look.
                 elif (outcome := self._read(job_id)) is not None:
                     return outcome
@@ -154,10 +137,38 @@ class Answers(Server):
                     yield after, outcome
                 idle_since = time.monotonic()
 
+    @cached_property
+    def _hints(self) -> Hints:
+        return Hints(self._redis)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._hints.close()
+        super().close()
+
     def _read(self, job_id: str) -> Outcome | None:
-        if (outcome := self.outcome(job_id)) is not None:
-            return outcome
-        state = self.status(job_id).state
-        if state in (State.UNKNOWN, State.FORGOTTEN):
+        record = self._call("HMGET", self._key("job", job_id), *_OUTCOME)
+        if record[0] is None and (state := self.status(job_id).state) in (State.UNKNOWN, State.FORGOTTEN):
             raise UnknownJob(f"job {job_id} is {state}")
+        return _outcome_of(job_id, record)
+
+
+def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
+    """Read the fields `_OUTCOME` of a record, None where there is no outcome. Raises UnreadableOutcome."""
+    state, kind, attempt, submitted, settled, report, failure, correlation = record
+    if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
+    try:
+        return Outcome(
+            job_id=job_id,
+            kind=kind.decode(),
+            state=State(state.decode()),
+            attempt=int(attempt),
+            submitted_at=moment(submitted),
+            settled_at=moment(settled),
+            report=wire.decode_report(report) if report else None,
+            failure=wire.decode_failure(failure) if failure else None,
+            correlation_id=correlation.decode() if correlation else None,
+        )
+    except (ValueError, msgspec.DecodeError) as error:  # a newer writer knows more states, codes and reports
+        raise UnreadableOutcome(job_id, str(error)) from error

@@ -119,6 +119,11 @@ class Claims(Server):
             for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation in jobs
         ]
 
+    def listen(self, queue: str, timeout_seconds: float) -> bytes | None:
+        """Wait for a doorbell of a queue and return what was on the list; None for silence."""
+        heard = self._call("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001))  # 0 would be for ever
+        return None if heard is None else bytes(heard[1])
+
     def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
         """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""
         pairs = [value for pair in claims for value in pair]

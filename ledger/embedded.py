@@ -14,14 +14,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from ledger.failures import LedgerUnavailable
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger import redis_on_demand as redis
 
 NOTE = "server.json"
 START_ATTEMPTS = 3
@@ -162,7 +164,10 @@ def _process_id(url: str, within_seconds: float) -> int:
 def _connection(url: str, within_seconds: float) -> redis.Redis:
     """Return a client that waits so long for a reply, once."""
     return redis.Redis.from_url(
-        url, socket_timeout=within_seconds, socket_connect_timeout=within_seconds, retry=Retry(NoBackoff(), 0)
+        url,
+        socket_timeout=within_seconds,
+        socket_connect_timeout=within_seconds,
+        retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 PRELUDE = "prelude"
@@ -12,11 +12,7 @@ PRELUDE = "prelude"
 @cache
 def sources() -> dict[str, str]:
     """Return each script by name, the shared prelude prepended."""
-    texts = {
-        entry.name.removesuffix(".lua"): entry.read_text(encoding="utf-8")
-        for entry in files("ledger").joinpath("lua").iterdir()
-        if entry.name.endswith(".lua")
-    }
+    texts = {entry.stem: entry.read_text(encoding="utf-8") for entry in Path(__file__).with_name("lua").glob("*.lua")}
     prelude = texts.pop(PRELUDE)
     return {name: f"{prelude}\n{text}" for name, text in texts.items()}
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Self
-
-import redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationWrongNumberOfArgsError
-from redis.retry import Retry
+from typing import TYPE_CHECKING, Any, Self
 
 from ledger import scripts
 from ledger.failures import LedgerUnavailable
 from ledger.settings import LedgerSettings
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger import redis_on_demand as redis
 
 _ADVICE = {
     "NOAUTH": "it asks for a password: put one into CORNERMAN_REDIS_URL (redis://user:password@host:port/0)",
@@ -67,7 +67,7 @@ class Server:
                 protocol=2,
                 socket_timeout=settings.reply_timeout_seconds,
                 socket_connect_timeout=settings.reply_timeout_seconds,
-                retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
+                retry=redis.retry.Retry(redis.backoff.ExponentialBackoff(cap=0.2, base=0.05), retries=2),
             )
             # A connection, not yet opened, of which redis-py checks the options that came with the URL.
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
@@ -136,7 +136,7 @@ def explain(error: redis.RedisError) -> str | None:
         return _ADVICE["READONLY"]
     if isinstance(error, redis.BusyLoadingError):
         return _ADVICE["LOADING"]
-    if isinstance(error, redis.AuthenticationError | AuthenticationWrongNumberOfArgsError):
+    if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthenticationWrongNumberOfArgsError):
         return _ADVICE["NOAUTH" if "required" in text else "WRONGPASS"]
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return f"{text or type(error).__name__} (is it running, and is CORNERMAN_REDIS_URL right?)"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import redis
 
 from ledger import admission, wire
 from ledger.failures import FailureCode, JobRefused, LedgerError
@@ -15,6 +14,11 @@ from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import ROUTES, Job, PredictCard, TrainingPlan, kind_of
 from ledger.outcomes import Receipt
 from ledger.server import Server, ServerFull, moment
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger import redis_on_demand as redis
 
 TRAINING_GRACE_SECONDS = 60.0
 MAX_KEY_CHARACTERS = 200

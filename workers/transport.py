@@ -27,7 +27,7 @@ from ledger.settings import LedgerSettings
 
 TASK = "cornerman.doorbell"
 RETRY_SECONDS = 1.0
-_BELL = b"!"  # what the ledger's scripts push
+BELL = b"!"  # what the ledger's scripts push
 
 
 def message_for(queue: str) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
     def _popped(self, key: bytes, item: bytes) -> tuple[str, str]:
         queue = key.decode().removeprefix(self._prefix)
-        if item != _BELL:
+        if item != BELL:
             self.put_aside(queue, item)
         return queue, json.dumps(message_for(queue))
 

@@ -17,17 +17,26 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(300)
 
 
-def test_what_cannot_be_kept_fails_and_the_rest_is_carried_out() -> None:
+def preflight(*arguments: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
-    arguments = ["preflight", "--rows", "50", "--replicas", "20", "--memory-limit", "100", "--json"]
-    ended = subprocess.run(
-        [sys.executable, "-m", "producer.cli", *arguments],
+    return subprocess.run(
+        [sys.executable, "-m", "producer.cli", "preflight", *arguments, "--json"],
         env={**clean, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def test_a_folder_that_is_no_fight_log_is_refused_at_once(tmp_path: Path) -> None:
+    ended = preflight("--data", str(tmp_path))
+    assert ended.returncode == ExitCode.REFUSED, ended.stderr
+    assert "holds no fights table" in json.loads(ended.stdout)["failure"]["message"]
+
+
+def test_what_cannot_be_kept_fails_and_the_rest_is_carried_out() -> None:
+    ended = preflight("--rows", "50", "--replicas", "20", "--memory-limit", "100")
     assert ended.returncode == ExitCode.FAILED, ended.stderr
     document = json.loads(ended.stdout)
     assert document["passed"] is False

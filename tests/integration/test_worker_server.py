@@ -77,6 +77,27 @@ def test_a_pool_goes_on_when_its_server_was_killed_and_came_back(
     assert pool.process.poll() is None
 
 
+def test_what_an_operator_has_set_holds_when_the_server_comes_back(
+    server: Server, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    by = {"who": "ann", "why": "a test"}
+    pool = start_pool(concurrency=1, CORNERMAN_ANNOUNCE_SECONDS="0.2")
+    size = {"min_children.predict": 2, "max_children.predict": 2}
+    ledger.set_controls({"pause.predict": True, **size}, **by)
+    until(lambda: "Canceling queue predict" in pool.log.read_text())
+    until(lambda: len(pool.children()) == 2)
+    server.kill()
+    until(lambda: "ledger unavailable" in pool.log.read_text())
+    assert len(pool.children()) == 2
+    server.start()
+    until(lambda: ledger.pools() and ledger.pools()[0]["stopped"] == ["predict"], WAIT_SECONDS)
+    waiting = ask(ledger, "answer")
+    assert ledger.claim("predict", "n#1/1") == []
+    ledger.set_controls({"pause.predict": None}, **by)
+    assert ledger.wait(waiting, WAIT_SECONDS).state is State.SUCCEEDED
+    assert len(pool.children()) == 2
+
+
 def test_a_pool_without_its_server_still_ends_when_told(
     server: Server, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:

@@ -31,7 +31,7 @@ def test_the_half_width_covers_the_stated_share_of_the_market() -> None:
     pooled = widths.distances[0][-1]
     assert widths.method == "anchored"
     for level in (0.8, 0.95):
-        h = widths.at(level, np.array([False]), np.array([-1]))[0] / widths.beta[0]
+        h = widths.at(level, np.array([False]), np.array([-1]))[0] / widths.scale[0]
         assert np.mean(pooled <= h) == pytest.approx(level, abs=0.01)
 
 
@@ -44,7 +44,7 @@ def test_a_higher_level_is_never_narrower() -> None:
 def test_the_bootstrap_is_a_floor() -> None:
     calm, wild = _fit(spread=0.01), _fit(spread=3.0)
     fight = (np.array([False]), np.array([4]))
-    assert wild.at(0.95, *fight)[0] == pytest.approx(2.0 * 1.959964 * 3.0)
+    assert wild.at(0.95, *fight)[0] == pytest.approx(1.75 * 1.959964 * 3.0)
     assert calm.at(0.95, *fight)[0] < wild.at(0.95, *fight)[0]
 
 
@@ -74,8 +74,29 @@ def test_beta_widens_where_the_market_falls_short() -> None:
     beta = fit_logistic(v[:, None], won, own)[0]
     none = np.zeros(20_000, dtype=np.bool_)
     widths = fit_half_widths(own, own, own + v, won, none, np.full(20_000, -1), None)
-    assert widths.beta[0] > 1.5
-    assert widths.beta[0] == pytest.approx(beta, rel=0.2)
+    assert widths.scale[0] > 1.5
+    assert widths.scale[0] == pytest.approx(beta, rel=0.2)
+
+
+def test_a_noisy_market_widens_by_a_quarter_of_what_its_noise_hides() -> None:
+    rng = np.random.default_rng(10)
+    n = 200_000
+    own = 0.7 * rng.normal(size=n)
+    truth = own + 0.4 * rng.normal(size=n)
+    won = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(np.int8)
+    fights = (won, np.zeros(n, dtype=np.bool_), np.full(n, -1), None)
+
+    def scale(market: np.ndarray) -> tuple[float, float]:
+        slope = fit_logistic(market[:, None], won)[0]
+        hidden = slope * (1 - slope) * np.mean(market**2) / np.mean((slope * market - own) ** 2)
+        return fit_half_widths(own, own, market, *fights).scale[0], np.sqrt(1 + hidden / 4)
+
+    clear, noisy = scale(truth), scale(truth + 0.5 * rng.normal(size=n))
+    assert clear[0] == pytest.approx(1.0, abs=0.03)
+    assert noisy[0] == pytest.approx(noisy[1], rel=1e-6)
+    assert noisy[0] > 1.07
+    with pytest.raises(TrainingError, match="point the wrong way"):
+        scale(-truth)
 
 
 def test_experience_classes() -> None:

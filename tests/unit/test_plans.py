@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.jobs import TrainEnsemble
-from workers.plans import within_limit
+from workers.plans import training_config, within_limit
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,9 @@ from workers.plans import within_limit
 )
 def test_a_job_gets_no_more_memory_than_its_child(asked: float, limit: float, granted: float) -> None:
     assert within_limit(TrainEnsemble(data="d", max_memory_mb=asked), limit).max_memory_mb == granted
+
+
+def test_a_job_is_trained_on_as_many_threads_as_it_is_given() -> None:
+    plan = TrainEnsemble(data="d")
+    assert training_config(plan, 60.0).n_jobs == -1
+    assert training_config(plan, 60.0, 1).n_jobs == 1

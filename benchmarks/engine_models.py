@@ -1,0 +1,65 @@
+"""Models to measure with: the naive ensemble's files and our bundle, trained on the same fights by `engine_train`.
+
+The fights are one simulated world (`benchmarks.worlds`): 6,000 to train on, 70 features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import naive_engine
+from benchmarks.naive_engine import Floats, Replica
+from benchmarks.worlds import World, draw_world
+from engine.bundle import open_bundle
+from engine.members import MemberStacks, stack_members
+from engine.model import Ensemble, load_ensemble, save_ensemble
+
+REPLICAS = 100
+FIGHTS = 6_000
+
+
+def world() -> World:
+    """Return the fights: always the same."""
+    return draw_world(1, 0, FIGHTS)
+
+
+@dataclass(frozen=True, eq=False)
+class Models:
+    """What training has left in a folder: `trained` naive replicas in joblib files, and our bundle of REPLICAS."""
+
+    folder: Path
+    trained: int
+    bundle: Path
+
+    @cached_property
+    def test(self) -> pd.DataFrame:
+        """Rows to predict, 1,000 of them."""
+        return world().test.X
+
+    def rows(self, count: int) -> Floats:
+        """Return so many rows, the same ones over again."""
+        values = self.test.to_numpy(np.float64)
+        return values[np.arange(count) % len(values)]
+
+    def naive(self) -> list[Replica]:
+        """Read REPLICAS naive replicas: the trained ones, over again, each time from their files."""
+        some = [naive_engine.load(self.folder, self.trained) for _ in range(-(-REPLICAS // self.trained))]
+        return [replica for each in some for replica in each][:REPLICAS]
+
+    def ensemble(self) -> Ensemble:
+        """Open our bundle."""
+        return load_ensemble(open_bundle(self.bundle))
+
+    def with_replicas(self, count: int, parent: Path) -> Path:
+        """Write a bundle with so many replicas, ours over again, and return its folder."""
+        ensemble = self.ensemble()
+        if ensemble.replicas is None:
+            raise ValueError(f"{self.bundle} has no replicas")
+        stacks: Sequence[MemberStacks] = [ensemble.replicas] * -(-count // REPLICAS)
+        return save_ensemble(replace(ensemble, replicas=stack_members(stacks)), parent).folder
