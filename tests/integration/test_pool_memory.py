@@ -143,7 +143,7 @@ def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost
 ) -> None:
     """The last line, which only counts where all others are too slow: so the watcher is made to sleep."""
     pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="0", CORNERMAN_WATCH_SECONDS="60")
-    memory_group(pool, 150)
+    memory_group(pool, 400)
     lost = ledger.wait(ledger.submit(CheckHealth(nonce="fill:4000")).job_id, WAIT_SECONDS)
     assert lost.failure is not None
     assert (lost.failure.code, lost.attempt) == (FailureCode.WORKER_LOST, 3)
