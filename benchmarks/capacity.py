@@ -3,8 +3,8 @@
     python -m benchmarks.capacity [--json]
 
 Measured, on the embedded server: what a card of 12 fights and its answer of full size cost the server in processor
-time, memory, network and append-only file, from submit until its caller has read the answer; what a poller and a pool's
-guard cost. Assumed: the machine (`Machine`). The handlers' own work is not in it: it scales with pools, the server does not.
+time, memory, network and append-only file, from submit until its caller has read the answer; what a poller and the
+guard of a pool cost. Assumed: the machine (`Machine`). The handlers' own work is not in it: it scales with pools.
 """
 
 from __future__ import annotations
