@@ -69,7 +69,7 @@ class ModelCache(Generic[Model]):
         self._resolve_alias = resolve_alias
         self._load = load
         self._capacity = capacity
-        self._opened = OrderedDict(
+        self._opened: OrderedDict[str, OpenModel[Model]] = OrderedDict(
             (digest, OpenModel(digest, model, Remembered())) for digest, model in (opened or {}).items()
         )
 
