@@ -9,8 +9,6 @@ with the append-only file synced once a second and at every write.
 
 from __future__ import annotations
 
-import argparse
-import json
 import secrets
 import statistics
 import time
@@ -24,7 +22,7 @@ from typing import Any
 from benchmarks import contestants
 from benchmarks.arena import Arena, Fsync, arena
 from benchmarks.raw_list import REPLIES, REQUESTS
-from benchmarks.results import Row, document, table
+from benchmarks.results import Row, report
 from ledger.jobs import CheckHealth
 from producer.client import Client
 
@@ -119,15 +117,5 @@ def _ask_us(place: Arena) -> None:
     client.result(client.enqueue(CheckHealth(nonce=secrets.token_hex(8))).job_id, PATIENCE_SECONDS)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what was found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args(arguments)
-    rows = measure(repeats=given.repeats)
-    print(json.dumps(document(rows), indent=1) if given.json else table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    report(measure, __doc__ or "")
