@@ -145,7 +145,7 @@ def check_finite(values: NDArray[np.float64], columns: Sequence[str]) -> None:
     """Raise ValidationError naming the columns of `values`, (n, columns), with infinite values; NaN is none."""
     # Trees compare in float32, where anything beyond is infinite too.
     beyond = np.flatnonzero((np.abs(values) > np.finfo(np.float32).max).any(axis=0))
-    infinite = [str(columns[column]) for column in beyond]
+    infinite = [columns[column] for column in beyond.tolist()]
     if infinite:
         raise ValidationError(
             f"X has infinite values in {some_of(infinite)} (or beyond 3.4e38): leave a missing value empty"

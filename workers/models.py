@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -52,16 +52,26 @@ class OpenModel(NamedTuple, Generic[Model]):
 
 
 class ModelCache(Generic[Model]):
-    """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads."""
+    """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads.
+
+    `opened` are models by digest that are open already.
+    """
 
     def __init__(
-        self, folder: Path, resolve_alias: Callable[[str], str | None], load: Callable[[Path], Model], capacity: int = 2
+        self,
+        folder: Path,
+        resolve_alias: Callable[[str], str | None],
+        load: Callable[[Path], Model],
+        capacity: int = 2,
+        opened: Mapping[str, Model] | None = None,
     ) -> None:
         self._folder = folder
         self._resolve_alias = resolve_alias
         self._load = load
         self._capacity = capacity
-        self._opened: OrderedDict[str, OpenModel[Model]] = OrderedDict()
+        self._opened: OrderedDict[str, OpenModel[Model]] = OrderedDict(
+            (digest, OpenModel(digest, model, Remembered())) for digest, model in (opened or {}).items()
+        )
 
     def get(self, name: str) -> OpenModel[Model]:
         """Return the model that an alias or digest names.
