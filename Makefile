@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test chaos check clean
+.PHONY: help demo test chaos bench check clean
 
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ test: $(STAMP) ## all tests; ARGS="-k name" to choose
 
 chaos: $(STAMP) ## jobs under faults, counted; SEED=7 JOBS=20000, JSON=1 for figures to read by machine
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --jobs $(or $(JOBS),20000) $(if $(JSON),--json)
+
+bench: $(STAMP) ## all benchmarks against the naive ways; writes benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -72,7 +72,7 @@ def our_pool(settings: LedgerSettings, folder: Path, *, children: int, program: 
         "CORNERMAN_DATA": str(folder),
     }
     command = [sys.executable, *program, "--pool", "predict", "--concurrency", str(children)]
-    with closing(Ledger.connect(settings)) as ledger, _started(command, folder / "pool.log", variables) as workers:
+    with closing(Ledger.connect(settings)) as ledger, started(command, folder / "pool.log", variables) as workers:
         wait_until(lambda: len(workers.family()) > children and _all_children(ledger, children), "our pool")
         yield workers
 
@@ -88,7 +88,7 @@ def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tup
     tasks = naive_celery.create_app(url).tasks
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.naive_celery", "worker", "-c", str(children), *options]
-    with _started(command, folder / "celery.log", {naive_celery.URL_VARIABLE: url}) as workers:
+    with started(command, folder / "celery.log", {naive_celery.URL_VARIABLE: url}) as workers:
         tasks["check_health"].delay("champion", "ready?").get(timeout=PATIENCE_SECONDS)
         yield workers, tasks
 
@@ -97,7 +97,7 @@ def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tup
 def raw_list(redis_url: str, folder: Path) -> Iterator[Workers]:
     """Start the process that serves a raw list."""
     command = [sys.executable, "-m", "benchmarks.raw_list", database(redis_url, 2)]
-    with _started(command, folder / "raw.log", {}) as workers:
+    with started(command, folder / "raw.log", {}) as workers:
         yield workers
 
 
@@ -121,7 +121,8 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 
 @contextmanager
-def _started(command: list[str], log: Path, variables: dict[str, str]) -> Iterator[Workers]:
+def started(command: list[str], log: Path, variables: dict[str, str]) -> Iterator[Workers]:
+    """Run a pool for the length of a block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     with log.open("wb") as stream:
         # A group of its own, so that it can be stopped and ended as a whole.

@@ -27,7 +27,7 @@ from engine.answering import Rows, price, summarise
 from engine.bundle import open_bundle
 from engine.ensemble_config import ProductionEnsembleConfig, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, ValidationError
-from engine.matrix import check_features, mirror
+from engine.matrix import check_features, check_finite, mirror
 from engine.member import Floats
 from engine.members import MEMBERS
 from engine.memory import MemoryGuard
@@ -116,6 +116,18 @@ class ProductionEnsembleManager:
     ) -> list[FightSummary]:
         """Do the part of `predict_fights` that needs no price, and that costs the time."""
         values = check_features(X, self.ensemble.columns)
+        return self.summarise_rows(values, corners=corners, experience=experience, levels=levels)
+
+    def summarise_rows(
+        self,
+        values: Floats,
+        *,
+        corners: Sequence[Corner] | None = None,
+        experience: Sequence[int] | None = None,
+        levels: Sequence[float] | None = None,
+    ) -> list[FightSummary]:
+        """Do the same for rows in the order of the model's columns, float64 (n, columns), NaN where missing."""
+        check_finite(values, self.ensemble.columns)
         n = len(values)
         rows = Rows(
             values=values,

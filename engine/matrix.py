@@ -133,18 +133,23 @@ def check_features(
     if wrong:
         raise ValidationError(f"columns must be numbers: {some_of(wrong)}")
     values = X.to_numpy(np.float64)
-    # Trees compare in float32, where anything beyond is infinite too.
-    beyond = np.abs(values) > np.finfo(np.float32).max
-    infinite = [str(name) for name, bad in zip(X.columns, beyond.any(axis=0), strict=True) if bad]
-    if infinite:
-        raise ValidationError(
-            f"X has infinite values in {some_of(infinite)} (or beyond 3.4e38): leave a missing value empty"
-        )
+    check_finite(values, list(X.columns))
     if not allow_missing:
         null = [str(name) for name, bad in zip(X.columns, np.isnan(values).any(axis=0), strict=True) if bad]
         if null:
             raise ValidationError(f"X has null values in {some_of(null)}")
     return values
+
+
+def check_finite(values: NDArray[np.float64], columns: Sequence[str]) -> None:
+    """Raise ValidationError naming the columns of `values`, (n, columns), with infinite values; NaN is none."""
+    # Trees compare in float32, where anything beyond is infinite too.
+    beyond = np.flatnonzero((np.abs(values) > np.finfo(np.float32).max).any(axis=0))
+    infinite = [columns[column] for column in beyond.tolist()]
+    if infinite:
+        raise ValidationError(
+            f"X has infinite values in {some_of(infinite)} (or beyond 3.4e38): leave a missing value empty"
+        )
 
 
 def event_blocks(matrix: TrainingMatrix, blocks: int) -> NDArray[np.int64]:

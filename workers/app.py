@@ -31,6 +31,7 @@ from workers.handlers import HANDLERS, Registry, warm_up
 from workers.memory import own_mb
 from workers.observatory import Observatory
 from workers.pool import START_SECONDS, Pool
+from workers.preload import preload
 from workers.settings import WorkerSettings
 from workers.threads import pin_environment, pin_libraries
 from workers.transport import TASK, Connection, put_aside
@@ -104,6 +105,10 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
         """Starts the guard with the worker, and leaves it running until the process ends."""
 
         requires = ("celery.worker.components:Pool",)
+
+        def create(self, worker: Any) -> None:
+            """Load what the children are to share: the queues are known, and nothing is forked yet."""
+            preload(pool, worker.app.amqp.queues.consume_from)
 
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues

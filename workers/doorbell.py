@@ -96,7 +96,9 @@ class Doorbell:
     def _models(self) -> ModelCache[ProductionEnsembleManager]:
         settings = self._pool.settings
         load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
-        return ModelCache(settings.models_folder, self._ledger.resolve_alias, load, settings.cached_models)
+        return ModelCache(
+            settings.models_folder, self._ledger.resolve_alias, load, settings.cached_models, self._pool.preloaded
+        )
 
     @cached_property
     def _execution(self) -> Execution:

@@ -49,7 +49,7 @@ def check_model(name: str, models: ModelCache[ProductionEnsembleManager]) -> tup
     Raises LedgerUnavailable.
     """
     try:
-        digest, manager = models.get(name)
+        digest, manager, _ = models.get(name)
     except EngineError as error:
         return None, [HealthCheck(name="model_loaded", passed=False, detail=str(error))]
     return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _canary(manager)]

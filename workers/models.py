@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from engine.errors import BundleNotFoundError
 
@@ -22,24 +22,56 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 Model = TypeVar("Model")
 
 
+class Remembered:
+    """What a model has said lately, by everything but the model that it was made from; the oldest is forgotten."""
+
+    def __init__(self, capacity: int = 4096) -> None:
+        self._capacity = capacity
+        self._said: OrderedDict[bytes, Any] = OrderedDict()
+
+    def get(self, key: bytes) -> Any:
+        """Return what was said, None for what was not or is forgotten."""
+        if key not in self._said:
+            return None
+        self._said.move_to_end(key)
+        return self._said[key]
+
+    def put(self, key: bytes, word: object) -> None:
+        """Remember it."""
+        self._said[key] = word
+        while len(self._said) > self._capacity:
+            self._said.popitem(last=False)
+
+
 class OpenModel(NamedTuple, Generic[Model]):
-    """A model with the digest of its bundle."""
+    """A model with the digest of its bundle, and what it has said lately."""
 
     digest: str
     model: Model
+    remembered: Remembered
 
 
 class ModelCache(Generic[Model]):
-    """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads."""
+    """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads.
+
+    `opened` are models by digest that are open already.
+    """
 
     def __init__(
-        self, folder: Path, resolve_alias: Callable[[str], str | None], load: Callable[[Path], Model], capacity: int = 2
+        self,
+        folder: Path,
+        resolve_alias: Callable[[str], str | None],
+        load: Callable[[Path], Model],
+        capacity: int = 2,
+        opened: Mapping[str, Model] | None = None,
     ) -> None:
         self._folder = folder
         self._resolve_alias = resolve_alias
         self._load = load
         self._capacity = capacity
-        self._opened: OrderedDict[str, Model] = OrderedDict()
+        self._opened: OrderedDict[str, OpenModel[Model]] = OrderedDict(
+            (digest, OpenModel(digest, model, Remembered())) for digest, model in (opened or {}).items()
+        )
 
     def get(self, name: str) -> OpenModel[Model]:
         """Return the model that an alias or digest names.
@@ -58,9 +90,9 @@ class ModelCache(Generic[Model]):
             # Room first, or memory would have to hold one model more than allowed.
             while len(self._opened) >= self._capacity:
                 self._opened.popitem(last=False)
-            self._opened[digest] = self._load(path)
+            self._opened[digest] = OpenModel(digest, self._load(path), Remembered())
         self._opened.move_to_end(digest)
-        return OpenModel(digest, self._opened[digest])
+        return self._opened[digest]
 
     def clear(self) -> None:
         """Close every model, to give their memory back."""

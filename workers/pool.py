@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 
 from ledger.controls import Controls
 from workers.board import Board
@@ -22,7 +23,7 @@ class Pool:
 
     Process ids repeat in containers, and after a restart; the incarnation does not. `controls` is what the guard in the
     main process has read last; without an answer of the server it stays. A child has those of its claim. `memory` is
-    what the guard has reckoned last, in the main process too.
+    what the guard has reckoned last, in the main process too. `preloaded` are models by digest, opened before the fork.
     """
 
     settings: WorkerSettings
@@ -31,6 +32,7 @@ class Pool:
     controls: Controls = field(default_factory=Controls)
     memory: PoolMemory = field(default_factory=PoolMemory)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    preloaded: dict[str, Any] = field(default_factory=dict)
     incarnation: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
 from functools import cached_property
 
 import msgspec
-import numpy as np
-import pandas as pd
 
 from engine import decision, market
-from engine.ensemble import FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
-from engine.errors import EngineError, ValidationError
-from engine.snapshot import FighterRequest, FightRequest
+from engine.ensemble import (
+    FightPrediction,
+    ProductionEnsembleConfig,
+    ProductionEnsembleManager,
+    create_production_ensemble_config,
+)
+from engine.errors import EngineError
 from engine.symmetry import complement
 from ledger.controls import Controls
-from ledger.jobs import Corner, DecisionRules, Fight, Fighter, PredictCard
+from ledger.jobs import DecisionRules, Fight, PredictCard
 from ledger.reports import (
     Bet,
     CardReport,
@@ -35,18 +36,16 @@ from ledger.reports import (
 )
 from workers.context import JobContext
 from workers.failures import failure_of
+from workers.saying import Said, say
 from workers.switches import SWITCHED_OFF, Sampling, batch_size, sampling, threads
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A fight that can be predicted: its row, and what is known of it beside the row."""
+class _Asked:
+    """A fight that can be answered: what the model says of it, and its quotes."""
 
     fight: Fight
-    row: pd.DataFrame
-    experience: int
-    flags: tuple[str, ...]
-    fighter_ids: tuple[str | None, str | None]
+    said: Said
 
     @cached_property
     def screening(self) -> market.Screening:
@@ -74,29 +73,29 @@ class _Entry:
 
 def predict_card(job: PredictCard, context: JobContext) -> CardReport:
     """Answer a card. Raises BundleError where the model cannot be used, and what the engine raises for a whole card."""
-    digest, manager = context.models.get(job.model)
-    entries = _entries(job, manager)
-    predictable = [entry for entry in entries if isinstance(entry, _Entry)]
+    opened = context.models.get(job.model)
+    manager = opened.model
     sampled = sampling(context.claim.controls, job.intervals.bootstrap_samples, manager.ensemble.n_replicas)
-    predictions = iter(_predict(job, manager, predictable, sampled, context.claim.controls) if predictable else [])
-    fights = [_report(entry, next(predictions), job.rules) if isinstance(entry, _Entry) else entry for entry in entries]
+    said = say(job, opened, _config(job, manager, sampled, context.claim.controls))
+    entries = [
+        _Asked(fight, word) if isinstance(word, Said) else _failed(fight, word)
+        for fight, word in zip(job.fights, said, strict=True)
+    ]
+    answers = iter(_price(manager, [entry for entry in entries if isinstance(entry, _Asked)], sampled))
+    fights = [_report(entry, next(answers), job.rules) if isinstance(entry, _Asked) else entry for entry in entries]
     return CardReport(
         card_id=job.card_id,
-        model=digest,
+        model=opened.digest,
         data_cutoff=manager.ensemble.data_cutoff,
         fights=_scale_stakes(fights, job.rules),
         switches=sampled.switches,
     )
 
 
-def _predict(
-    job: PredictCard,
-    manager: ProductionEnsembleManager,
-    entries: Sequence[_Entry],
-    sampled: Sampling,
-    controls: Controls,
-) -> list[FightPrediction]:
-    config = create_production_ensemble_config(
+def _config(
+    job: PredictCard, manager: ProductionEnsembleManager, sampled: Sampling, controls: Controls
+) -> ProductionEnsembleConfig:
+    return create_production_ensemble_config(
         bootstrap_samples=sampled.replicas,
         max_memory_mb=manager.config.max_memory_mb,
         n_jobs=threads(controls, manager.config.n_jobs),
@@ -105,92 +104,25 @@ def _predict(
         min_prediction_confidence=job.rules.min_prediction_confidence,
         max_uncertainty_threshold=job.rules.max_uncertainty_threshold,
     )
-    answers = manager.configured(config).predict_fights(
-        pd.concat([entry.row for entry in entries], ignore_index=True),
+
+
+def _price(manager: ProductionEnsembleManager, entries: Sequence[_Asked], sampled: Sampling) -> list[FightPrediction]:
+    answers = manager.price_fights(
+        [entry.said.summary for entry in entries],
         [(entry.fight.fighters[0].name, entry.fight.fighters[1].name) for entry in entries],
-        corners=[first_corner(entry.fight) for entry in entries],
-        experience=[entry.experience for entry in entries],
-        market_probability=[entry.priced.probabilities[0] if entry.priced else None for entry in entries],
-        levels=sorted({*job.intervals.levels, job.rules.level}),
+        [entry.priced.probabilities[0] if entry.priced else None for entry in entries],
     )
     if sampled.replicas == 0 and sampled.switches:
         return [replace(answer, sampling_reason=SWITCHED_OFF) for answer in answers]
     return answers
 
 
-def first_corner(fight: Fight) -> Corner:
-    """Return the corner of the first fighter; telling either fighter's corner tells both."""
-    first, second = (fighter.corner for fighter in fight.fighters)
-    if first != "unknown" or second == "unknown":
-        return first
-    return "blue" if second == "red" else "red"
+def _failed(fight: Fight, error: EngineError) -> FightFailure:
+    names = (fight.fighters[0].name, fight.fighters[1].name)
+    return FightFailure(id=fight.id, names=names, failure=failure_of(error))
 
 
-def _entries(job: PredictCard, manager: ProductionEnsembleManager) -> list[_Entry | FightFailure]:
-    """Build the row of each fight, or the failure that stands in its place."""
-    entries: list[_Entry | FightFailure] = []
-    for fight in job.fights:
-        try:
-            entry = _inline(fight, manager) if fight.features is not None else _from_log(fight, job, manager)
-        except EngineError as error:
-            names = (fight.fighters[0].name, fight.fighters[1].name)
-            entries.append(FightFailure(id=fight.id, names=names, failure=failure_of(error)))
-        else:
-            flags = (*entry.flags, *(["corner_unknown"] if first_corner(fight) == "unknown" else []))
-            entries.append(replace(entry, flags=flags))
-    return entries
-
-
-def _inline(fight: Fight, manager: ProductionEnsembleManager) -> _Entry:
-    features = fight.features or {}
-    columns = list(manager.ensemble.columns)
-    missing = [name for name in columns if name not in features]
-    if missing:
-        raise ValidationError(f"fight {fight.id!r} lacks {len(missing)} of the model's features: {missing[:8]}")
-    values = [np.nan if features[name] is None else features[name] for name in columns]
-    flags = ("features_imputed",) if any(features[name] is None for name in columns) else ()
-    return _Entry(fight, pd.DataFrame([values], columns=columns, dtype=np.float64), -1, flags, (None, None))
-
-
-def _from_log(fight: Fight, job: PredictCard, manager: ProductionEnsembleManager) -> _Entry:
-    ensemble = manager.ensemble
-    if ensemble.snapshot is None:
-        raise ValidationError(
-            f"fight {fight.id!r} has no features and the model was trained on a ready matrix, without a fight log: "
-            "send `features`, or use a model trained on a fight log"
-        )
-    first, second = (_fighter_request(fighter) for fighter in fight.fighters)
-    rows = ensemble.snapshot.features(
-        [
-            FightRequest(
-                first=first,
-                second=second,
-                date=job.event_start.astimezone(UTC).date(),
-                weight_class=fight.weight_class,
-                scheduled_rounds=fight.scheduled_rounds,
-                title_bout=fight.title_bout,
-            )
-        ]
-    )
-    error = rows.errors[0]
-    if error is not None:
-        raise error
-    row = rows.X[list(ensemble.columns)]
-    return _Entry(fight, row, int(rows.experience[0]), tuple(rows.flags[0]), rows.fighter_ids[0])
-
-
-def _fighter_request(fighter: Fighter) -> FighterRequest:
-    return FighterRequest(
-        name=fighter.name,
-        debut=fighter.debut,
-        date_of_birth=fighter.date_of_birth,
-        height_cm=fighter.height_cm,
-        reach_cm=fighter.reach_cm,
-        stance=fighter.stance,
-    )
-
-
-def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) -> FightReport:
+def _report(entry: _Asked, prediction: FightPrediction, rules: DecisionRules) -> FightReport:
     names = (prediction.fighter_a, prediction.fighter_b)
     screening, priced, absence = entry.screening, entry.priced, entry.absence
     sides = _sides(prediction, priced, rules.level)
@@ -209,8 +141,8 @@ def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) ->
     return FightReport(
         id=entry.fight.id,
         fighters=(
-            _answer(prediction, 0, entry.fighter_ids[0], sides[0], priced),
-            _answer(prediction, 1, entry.fighter_ids[1], sides[1], priced),
+            _answer(prediction, 0, entry.said.fighter_ids[0], sides[0], priced),
+            _answer(prediction, 1, entry.said.fighter_ids[1], sides[1], priced),
         ),
         decision=Decision(
             action=choice.action.value,
@@ -231,7 +163,7 @@ def _report(entry: _Entry, prediction: FightPrediction, rules: DecisionRules) ->
         market_reason=None if absence is None else absence.value,
         market_aware_reason=prediction.market_aware_reason,
         sampling_reason=prediction.sampling_reason,
-        flags=(*entry.flags, *(["invalid_quotes"] if rejected else [])),
+        flags=(*entry.said.flags, *(["invalid_quotes"] if rejected else [])),
         notes=rejected,
     )
 

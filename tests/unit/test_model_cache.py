@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BundleCorruptError, BundleNotFoundError
-from workers.models import ModelCache
+from workers.models import ModelCache, Remembered
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
@@ -31,8 +31,8 @@ def shelf(tmp_path: Path) -> Shelf:
 
 
 def test_a_model_is_loaded_once_whether_asked_by_name_or_digest(shelf: Shelf) -> None:
-    assert shelf.cache.get("champion") == (A, "model a")
-    assert shelf.cache.get(A) == (A, "model a")
+    assert shelf.cache.get("champion")[:2] == (A, "model a")
+    assert shelf.cache.get(A)[:2] == (A, "model a")
     assert shelf.loaded == ["a"]
 
 
@@ -44,7 +44,7 @@ def test_a_name_that_moved_on_is_followed_at_once(shelf: Shelf) -> None:
 
 def test_an_alias_in_the_shape_of_a_digest_does_not_stand_in_for_it(shelf: Shelf) -> None:
     shelf.aliases[A] = B
-    assert shelf.cache.get(A) == (A, "model a")
+    assert shelf.cache.get(A)[:2] == (A, "model a")
 
 
 def test_the_least_recently_used_gives_way(shelf: Shelf) -> None:
@@ -83,3 +83,20 @@ def test_a_model_that_fails_to_load_is_not_kept(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(BundleCorruptError):
             cache.get(A)
+
+
+def test_what_a_model_has_said_goes_with_it(shelf: Shelf) -> None:
+    shelf.cache.get(A).remembered.put(b"fight", 0.6)
+    assert shelf.cache.get(A).remembered.get(b"fight") == 0.6
+    assert shelf.cache.get(B).remembered.get(b"fight") is None
+    shelf.cache.clear()
+    assert shelf.cache.get(A).remembered.get(b"fight") is None
+
+
+def test_the_oldest_word_is_forgotten_first() -> None:
+    remembered = Remembered(capacity=2)
+    for number in range(2):
+        remembered.put(bytes([number]), number)
+    remembered.get(bytes([0]))
+    remembered.put(bytes([2]), 2)
+    assert [remembered.get(bytes([number])) for number in range(3)] == [0, None, 2]

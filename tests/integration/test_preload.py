@@ -1,0 +1,113 @@
+"""What a pool loads before it forks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.bundle import MANIFEST, Bundle
+from engine.features import MODEL_COLUMNS, build_matrix
+from engine.forest import ForestParams
+from engine.members import MemberParams
+from engine.model import save_ensemble
+from engine.simulation import LeagueConfig, simulate_league
+from engine.training import TrainingConfig, train_ensemble
+from ledger.book import Ledger
+from ledger.jobs import CheckHealth
+from ledger.reports import HealthReport
+
+WAIT_SECONDS = 60
+SMALL = MemberParams(forest=ForestParams(trees=5))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    matrix = build_matrix(simulate_league(LeagueConfig(fights=450, seed=11)).log).select(MODEL_COLUMNS)
+    config = TrainingConfig(bootstrap_samples=0, fits=1, folds=3, members=SMALL, replica_members=SMALL)
+    return save_ensemble(train_ensemble(matrix, config), tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def models(trained: Bundle, ledger: Ledger, tmp_path: Path) -> Iterator[Path]:
+    """The folder of models of the pool that `start_pool` starts, with a champion in it."""
+    folder = tmp_path / "models"
+    shutil.copytree(trained.folder, folder / trained.digest)
+    ledger.register_model(trained.digest, {})
+    ledger.set_alias("champion", trained.digest)
+    return folder
+
+
+@contextmanager
+def hidden(folder: Path) -> Iterator[None]:
+    """Take a folder away for a while."""
+    away = folder.with_name("away")
+    folder.rename(away)
+    yield
+    away.rename(folder)
+
+
+def ask(ledger: Ledger, nonce: str) -> dict[str, str]:
+    """Ask a pool for its health; return what it says of each check that passed."""
+    report = ledger.wait(ledger.submit(CheckHealth(nonce=nonce)).job_id, WAIT_SECONDS).report
+    assert isinstance(report, HealthReport)
+    return {check.name: check.detail for check in report.checks if check.passed}
+
+
+def test_children_and_those_that_take_their_place_find_the_default_model_open(
+    models: Path, trained: Bundle, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1, real=True)
+    with hidden(models):
+        assert ask(ledger, "first")["model_loaded"] == trained.digest
+        (child,) = pool.children()
+        child.kill()
+        until(lambda: pool.children() not in ([], [child]))
+        assert ask(ledger, "its successor")["model_loaded"] == trained.digest
+
+
+def test_a_model_that_cannot_be_loaded_stops_no_pool(
+    models: Path, trained: Bundle, ledger: Ledger, start_pool: Callable[..., Any]
+) -> None:
+    manifest = models / trained.digest / MANIFEST
+    text = manifest.read_bytes()
+    manifest.write_bytes(b"{}")
+    pool = start_pool(concurrency=1, real=True)
+    assert "nothing to share" in pool.log.read_text()
+    assert "model_loaded" not in ask(ledger, "corrupt")
+    manifest.write_bytes(text)
+    assert ask(ledger, "mended")["model_loaded"] == trained.digest
+
+
+def test_what_is_loaded_before_a_fork_starts_no_thread(models: Path, ledger: Ledger, tmp_path: Path) -> None:
+    code = """
+import os
+from pathlib import Path
+from workers.handlers import HANDLERS
+from workers.pool import Pool
+from workers.preload import preload
+from workers.settings import WorkerSettings
+pool = Pool(WorkerSettings.from_env(), HANDLERS)
+preload(pool, ["predict", "train"])
+names = [Path("/proc/self/task", task, "comm").read_text().strip() for task in os.listdir("/proc/self/task")]
+# pyarrow's allocator has one, and brings it back in the child by itself.
+print(len([name for name in names if name != "jemalloc_bg_thd"]), *pool.preloaded)
+"""
+    variables = {
+        "CORNERMAN_REDIS_URL": str(ledger.settings.redis_url),
+        "CORNERMAN_NAMESPACE": ledger.settings.namespace,
+        "CORNERMAN_MODELS": str(models),
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **variables}, capture_output=True, text=True, check=True
+    )
+    threads, *digests = run.stdout.split()
+    assert threads == "1"
+    assert digests == [ledger.resolve_alias("champion")]
