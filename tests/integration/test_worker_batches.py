@@ -14,7 +14,7 @@ from ledger.jobs import CheckHealth
 from ledger.outcomes import Outcome, State
 
 WAIT_SECONDS = 30
-COMPANY = {"PROBE_BATCH_SECONDS": "60", "CORNERMAN_DRAIN_SECONDS": "60"}  # so that a slow machine claims together, too
+COMPANY = {"PROBE_COMPANY": "1", "CORNERMAN_DRAIN_SECONDS": "60"}
 
 
 @contextmanager
