@@ -55,8 +55,8 @@ class Workers:
         return [main, *main.children(recursive=True)]
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that they have used."""
-        return sum(sum(process.cpu_times()[:2]) for process in self.family())
+        """Return the processor time that they have used, with what children used that are gone."""
+        return sum(sum(process.cpu_times()[:4]) for process in self.family())
 
     def memory_mb(self) -> float:
         """Return the memory of them all in MiB, what is shared counted once (PSS)."""
@@ -108,7 +108,7 @@ def database(redis_url: str, number: int) -> str:
 
 def connection(redis_url: str, number: int = 0) -> Any:
     """Return a client of one of the server's databases."""
-    return redis.Redis.from_url(database(redis_url, number), protocol=2)
+    return redis.Redis.from_url(database(redis_url, number), protocol=2, socket_timeout=None)
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

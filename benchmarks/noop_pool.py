@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthCheck, HealthReport
+from benchmarks.cards import report
+from ledger.jobs import CheckHealth, PredictCard
+from ledger.reports import CardReport, HealthCheck, HealthReport
 from workers.__main__ import main
 from workers.context import JobContext
 
@@ -17,5 +18,10 @@ def answer(job: CheckHealth, context: JobContext) -> HealthReport:
     return HealthReport(status="healthy", checks=_CHECKS, model=job.model, memory_mb=1.0)
 
 
+def answer_card(job: PredictCard, context: JobContext) -> CardReport:
+    """Answer a card at once, with an answer of full size."""
+    return report(job)
+
+
 if __name__ == "__main__":
-    sys.exit(main(handlers={"check_health": answer}))
+    sys.exit(main(handlers={"check_health": answer, "predict_card": answer_card}))

@@ -15,7 +15,7 @@ REQUESTS, REPLIES = "raw-requests", "raw-replies:"
 
 def serve(url: str) -> None:
     """Answer for ever. A request is the name of its reply list, a space, and its content."""
-    client: Any = redis.Redis.from_url(url, protocol=2)
+    client: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=None)  # it may wait long for a request
     while True:
         _, request = client.brpop(REQUESTS)
         reply_to, _, content = request.partition(b" ")
