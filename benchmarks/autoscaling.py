@@ -159,14 +159,14 @@ def run_ours(ledger: Ledger, folder: Path) -> Run:
 
 def run_stock(url: str, folder: Path) -> Run:
     """Run the jobs under Celery's own autoscaler, which knows no memory."""
-    environment = {"STOCK_URL": url, "STOCK_PREFIX": uuid.uuid4().hex}
+    environment = {"STOCK_URL": url}
     command = [
         sys.executable, "-m", "celery", "-A", "benchmarks.stock_pool:app", "worker", f"--autoscale={MOST_CHILDREN},1",
         "--without-gossip", "--without-mingle", "--loglevel=WARNING",
     ]  # fmt: skip
     with process(command, environment, folder / "stock.log") as pid:
         os.environ.update(environment)
-        from benchmarks.stock_pool import app, fill
+        from benchmarks.stock_pool import fill
 
         fill.apply_async((1, 0.0)).get(timeout=PATIENCE_SECONDS)  # it is up
         gauge = Gauge(pid)
@@ -174,7 +174,6 @@ def run_stock(url: str, folder: Path) -> Run:
         with gauge.watching():
             results = [fill.apply_async((JOB_MB, JOB_SECONDS)) for _ in range(JOBS)]
             done = sum(result.get(timeout=PATIENCE_SECONDS) == JOB_MB for result in results)
-        app.close()
         return Run("Celery's own", done, round(gauge.peak_mb, 1), gauge.children, round(time.monotonic() - began, 1))
 
 

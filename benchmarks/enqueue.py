@@ -8,8 +8,6 @@ as the documentation shows it; Celery has no call for many. All workers are held
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +16,7 @@ import msgspec
 
 from benchmarks.arena import arena
 from benchmarks.cards import card
-from benchmarks.results import Row, document, table
+from benchmarks.results import Row, report
 from ledger.jobs import CheckHealth, Job
 from producer.client import Client
 
@@ -75,15 +73,5 @@ def _naive_cards(turn: int, count: int) -> list[tuple[Any]]:
     return [(msgspec.to_builtins(card(f"card {turn}-{number}")),) for number in range(count)]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what was found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args(arguments)
-    rows = measure(repeats=given.repeats)
-    print(json.dumps(document(rows), indent=1) if given.json else table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    report(measure, __doc__ or "")

@@ -190,7 +190,9 @@ def _compile(folder: Path) -> None:
     """Let the kernels be compiled, which happens once a machine and takes memory of its own."""
     data = folder / "data to compile with"
     write_fight_log(simulate_league(LeagueConfig(fights=300, seed=SEED)).log, data)
-    _train(data, None, 10, 1, folder / "models to compile with")
+    models = folder / "models to compile with"
+    _train(data, None, 10, 1, models)
+    run_apart({"what": "answer", "models": str(models), "fights": 1, "replicas": 10})
 
 
 def measure_trainings(folder: Path) -> Iterator[Measured]:

@@ -9,11 +9,9 @@ naive pool loads the same arrays from a joblib file in each child (`benchmarks/n
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ import numpy as np
 from benchmarks import contestants, naive_model
 from benchmarks.contestants import REAL_POOL, Workers, wait_until
 from benchmarks.large_model import LargeModel, large_model
-from benchmarks.results import Row, document, table
+from benchmarks.results import Row, report
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer
 
@@ -117,15 +115,5 @@ def _naive(redis_url: str, folder: Path, model: Path) -> Footprint:
         return Footprint(workers.memory_mb(), seconds)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what was found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--repeats", type=int, default=3)
-    given = parser.parse_args(arguments)
-    rows = measure(repeats=given.repeats)
-    print(json.dumps(document(rows), indent=1) if given.json else table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    report(measure, __doc__ or "")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -94,6 +96,16 @@ def document(rows: Iterable[Row]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def report(measure: Callable[..., Iterable[Row]], about: str) -> None:
+    """Be the command of a benchmark: measure with the repeats that the caller asks for, and print what was found."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--repeats", type=int)
+    given = parser.parse_args()
+    rows = measure() if given.repeats is None else measure(repeats=given.repeats)
+    print(json.dumps(document(rows), indent=1) if given.json else table(rows))
 
 
 def _figure(value: float) -> str:

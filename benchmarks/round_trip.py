@@ -10,8 +10,6 @@ size, which is what the queue adds to the engine's own time; the raw list only s
 
 from __future__ import annotations
 
-import argparse
-import json
 import secrets
 import statistics
 import time
@@ -28,7 +26,7 @@ from benchmarks import contestants
 from benchmarks.arena import Arena, Fsync, arena
 from benchmarks.cards import card
 from benchmarks.raw_list import REPLIES, REQUESTS
-from benchmarks.results import Row, document, table
+from benchmarks.results import Row, report
 from ledger.jobs import CheckHealth, Job
 from producer.client import Client
 
@@ -129,15 +127,5 @@ def _ask_us(place: Arena, job: Job) -> None:
     client.result(client.enqueue(job).job_id, PATIENCE_SECONDS)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what was found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args(arguments)
-    rows = measure(repeats=given.repeats)
-    print(json.dumps(document(rows), indent=1) if given.json else table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    report(measure, __doc__ or "")

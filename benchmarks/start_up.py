@@ -7,15 +7,12 @@ Naive is importing a Celery app to call its tasks, as Celery's documentation sho
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import subprocess
 import sys
-from collections.abc import Sequence
 
 from benchmarks.contestants import ROOT
-from benchmarks.results import Row, document, table
+from benchmarks.results import Row, report
 
 COMMAND = "python -m benchmarks.start_up"
 NAIVE = ("-c", "import benchmarks.naive_celery")
@@ -43,15 +40,5 @@ def _cpu_ms(way: tuple[str, ...]) -> float:
     return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what was found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--repeats", type=int, default=11)
-    given = parser.parse_args(arguments)
-    rows = measure(repeats=given.repeats)
-    print(json.dumps(document(rows), indent=1) if given.json else table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    report(measure, __doc__ or "")

@@ -9,7 +9,6 @@ from celery import Celery
 from benchmarks import filling
 
 app = Celery("stock", broker=os.environ.get("STOCK_URL"), backend=os.environ.get("STOCK_URL"))
-app.conf.task_default_queue = os.environ.get("STOCK_PREFIX", "stock")
 
 
 @app.task  # type: ignore[untyped-decorator]  # celery ships no types

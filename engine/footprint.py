@@ -18,11 +18,10 @@ _ROWS_A_LEAF = 20.0  # leaves hold at least ten rows, and about twice as many on
 class TrainingSize:
     """What a training's memory depends on.
 
-    data_mb: size of the files, as text. fights: rows of the matrix. columns: its features. replicas: bootstrap refits
-    of `replica_trees` trees. fits: refits of `point_trees` trees, those of the folds included. threads: refits at once.
+    fights: rows of the matrix. columns: its features. replicas: bootstrap refits of `replica_trees` trees. fits: refits
+    of `point_trees` trees, those of the folds included. threads: refits at the same time.
     """
 
-    data_mb: float
     fights: int
     columns: int
     replicas: int
@@ -44,21 +43,21 @@ class AnswerSize:
     bundle_mb: float
 
 
-# Fitted on the grids of `benchmarks.memory_estimate`, in the order of `training_terms` and `answer_terms`.
-TRAINING_COEFFICIENTS = (30.0, 5.0, 8.0e-5, 8.0e-5, 3.0e-5, 0.2)
-ANSWER_COEFFICIENTS = (10.0, 2.0, 1e-3)
+# As `python -m benchmarks.memory_estimate --fit` printed them, in the order of `training_terms` and `answer_terms`.
+TRAINING_COEFFICIENTS = (67.1, 0.0049, 5.18e-05, 1.44e-05, 0.102)
+ANSWER_COEFFICIENTS = (53.4, 0.932, 8.46e-05)
 
 
 def training_terms(size: TrainingSize) -> tuple[float, ...]:
-    """What a training holds: the text, the values, a refit's values for each thread, the trees, the refits."""
-    values = size.fights * size.columns
+    """What a training holds: libraries at work, each thread's rows and values, the trees, the refits."""
     leaves = min(_LEAVES_AT_DEPTH, 2 * size.fights / _ROWS_A_LEAF)
     trees = size.replicas * size.replica_trees + size.fits * size.point_trees
-    return 1.0, size.data_mb, values, values * size.threads, trees * leaves, size.replicas + size.fits
+    rows = size.fights * size.threads
+    return 1.0, rows, rows * size.columns, trees * leaves, size.replicas + size.fits
 
 
 def answer_terms(size: AnswerSize) -> tuple[float, ...]:
-    """What an answer holds: the process, the opened model, the replicas' answers."""
+    """What an answer holds: libraries at work, the opened model, the replicas' answers."""
     return 1.0, size.bundle_mb, 2 * size.fights * size.replicas
 
 

@@ -21,7 +21,7 @@ from ledger import wire
 from ledger.controls import Value
 from ledger.datafiles import folder_digest
 from ledger.failures import LedgerUnavailable
-from ledger.jobs import PredictCard, TrainEnsemble
+from ledger.jobs import DecisionRules, PredictCard, TrainEnsemble
 from ledger.outcomes import Progress
 from ledger.reports import CardReport, TrainingReport
 from producer.checks import CheckFailed
@@ -34,6 +34,7 @@ from producer.staging import Stage
 
 SECOND_NODE = "second-node"
 LOOK_SECONDS = 0.1
+UNCERTAINTY = DecisionRules().max_uncertainty_threshold
 # Small models suffice for what is rehearsed; the replicas are as many as are asked for.
 TRAINING: dict[str, Any] = {"fits": 2, "folds": 3, "forest_trees": 40, "replica_forest_trees": 10}
 
@@ -80,9 +81,15 @@ class Rehearsal:
         return card
 
     def enqueue(self, **changes: Any) -> str:
-        """Submit the card, changed, as a job of its own and return its id. Raises JobRefused."""
-        card = msgspec.structs.replace(self.card, **changes)
-        return self.service.client.enqueue(card, key=f"preflight-{next(self._numbers)}").job_id
+        """Submit the card, changed, as a job of its own and return its id. Raises JobRefused.
+
+        A child remembers what it has said of a fight. A rule that differs far behind the point is enough for it to say
+        it anew, and too little to change a decision.
+        """
+        number = next(self._numbers)
+        rules = DecisionRules(max_uncertainty_threshold=UNCERTAINTY - number * 1e-12)
+        card = msgspec.structs.replace(self.card, rules=rules, **changes)
+        return self.service.client.enqueue(card, key=f"preflight-{number}").job_id
 
     def ask(self, **changes: Any) -> bytes:
         """Have the card, changed, answered and return the report's bytes. Raises JobRefused and JobFailed."""

@@ -7,9 +7,14 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("cornerman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("cornerman")
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ class Admission:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._turned_away = False
-        self._answered_with: set[str] = set()
+        self._answered_with: set[str] = set()  # names; one that moves on to another model is not reckoned anew
 
     @property
     def yielding(self) -> bool:
@@ -72,14 +72,16 @@ class Admission:
             if isinstance(job, TrainingPlan):
                 return training_need(job, context.settings, context.claim.controls)
             if isinstance(job, PredictCard) and job.model not in self._answered_with:
-                folder = context.settings.models_folder / context.models.resolve(job.model)
-                return answer_need(job, folder, context.claim.controls)
+                digest = context.models.resolve(job.model)
+                if not context.models.holds(digest):
+                    return answer_need(job, context.settings.models_folder / digest, context.claim.controls)
+                self._answered_with.add(job.model)
         except (OSError, ValueError, BundleError):
             return None
         return None
 
     def _ceiling_mb(self, job: Job) -> float:
-        """The most that the child may have: its own limit, the job's, and what it could have alone in the pool."""
+        """The most that the child may have: its own limit, the job's, and what it could have alone."""
         own_mb = self._pool.settings.memory_limit_mb or float("inf")
         job_mb = job.max_memory_mb if isinstance(job, TrainingPlan) else float("inf")
         return max(1.0, min(own_mb, job_mb, self._pool.board.most_mb))

@@ -20,7 +20,7 @@ def _coverage(level: str, threshold: float) -> Rule:
         return Grown(Series("cornerman_market_probabilities_total", (("level", level), *where)), POOL, DAY)
 
     return Rule(
-        name=f"IntervalsMissMarket{level.partition('.')[2]}",
+        name=f"IntervalsMissMarket{100 * float(level):.0f}",
         expression=Share(grown(("inside", "true")), grown(), at_least=200, rest=float(level)),
         threshold=threshold,
         for_seconds=10 * MINUTE,
@@ -43,6 +43,19 @@ RULES: tuple[Rule, ...] = (
         summary="a child is close to its memory limit; what goes beyond fails as memory_limit_exceeded",
         action="look for the kind in the job lines (peak_memory_mb); send smaller cards, fewer replicas, or raise "
         "CORNERMAN_MEMORY_LIMIT_MB",
+    ),
+    Rule(
+        name="PoolMemoryExceeded",
+        expression=Quotient(
+            Now(Series("cornerman_pool_memory_bytes", (("what", "used"),)), POOL),
+            Now(Series("cornerman_pool_memory_bytes", (("what", "limit"),)), POOL),
+        ),
+        threshold=1,
+        for_seconds=MINUTE,
+        severity=WARNING,
+        summary="a pool takes more memory than it may; it starts no job until it is below",
+        action="others on the machine have taken memory, or the limit was lowered: /readyz has the figures; fewer "
+        "children, or a larger max_memory_mb",
     ),
     Rule(
         name="HighErrorRate",

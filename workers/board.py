@@ -127,14 +127,15 @@ class Board:
     def account(self) -> Iterator[Callable[[float, float, float], None]]:
         """Hold off bookings while the guard reckons.
 
-        What it is given writes the room, the price of a usual job, and the most that one child could ever have.
+        What it is given writes the room, the price of a usual job, and the most that one child could ever have: alone
+        in the pool, with nobody else on the machine.
         """
         with self._locked():
             yield lambda room_mb, price_mb, most_mb: self._set_room(room_mb=room_mb, price_mb=price_mb, most_mb=most_mb)
 
     @property
     def most_mb(self) -> float:
-        """What a child could have if it were alone in the pool."""
+        """What a child could have if it were alone."""
         return self._room().most_mb
 
     @property

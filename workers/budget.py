@@ -18,7 +18,7 @@ from workers.decisions import Child
 from workers.memory import PoolMemory, own_mb, share_mb
 from workers.pool import Pool
 from workers.scaling import Look, Past, wanted
-from workers.surroundings import Bound, bounds
+from workers.surroundings import bounds
 from workers.watcher import Watcher
 
 _PATIENCE_SECONDS, _SAY_SECONDS = 5.0, 30.0
@@ -46,7 +46,7 @@ class Budget:
         fixed_mb = share_mb(os.getpid())
         shares = {pid: share_mb(pid) for pid in living}
         used_mb = fixed_mb + sum(shares.values())
-        limited_by, limit_mb = self._limit(used_mb)
+        limited_by, limit_mb, ever_mb = self._limit(used_mb)
         owned = {pid: own_mb(pid) for pid in living}
         with self._pool.board.account() as write:
             activities = [activity for activity in self._pool.board.children() if activity.pid in shares]
@@ -55,7 +55,7 @@ class Budget:
             least_mb = limit_mb - fixed_mb - self._idle_mb  # for one job while nothing else goes on
             price_mb = max(PRICE_FLOOR_MB, min(self._watcher.growth_mb(), least_mb))
             room_mb = limit_mb - used_mb - sum(promised.values())
-            write(room_mb, price_mb, limit_mb - fixed_mb)
+            write(room_mb, price_mb, ever_mb - fixed_mb)
         busy = [activity.pid for activity in activities if activity.booked_mb or activity.token]
         least, most = self._bounds()
         look = Look(
@@ -109,11 +109,12 @@ class Budget:
             return []
         return [each.pid for each in living if own_mb(each.pid) - each.born_mb >= PRICE_FLOOR_MB]
 
-    def _limit(self, used_mb: float) -> tuple[str, float]:
-        """Return what limits the pool, and its limit."""
-        spare_mb = self._pool.settings.spare_memory_mb
-        around = [(bound.name, _for_us(bound, used_mb, spare_mb)) for bound in bounds()]
-        return min([*self._own_budget(), *around], key=lambda named: named[1])
+    def _limit(self, used_mb: float) -> tuple[str, float, float]:
+        """Return what limits the pool now, its limit, and what that would be if nobody else used any memory."""
+        spare_mb, around, own = self._pool.settings.spare_memory_mb, bounds(), self._own_budget()
+        now = [(bound.name, min(bound.limit_mb, used_mb + bound.free_mb) - spare_mb) for bound in around]
+        ever_mb = min([*(limit_mb for _, limit_mb in own), *(bound.limit_mb - spare_mb for bound in around)])
+        return (*min([*own, *now], key=lambda named: named[1]), ever_mb)
 
     def _own_budget(self) -> list[tuple[str, float]]:
         """The budgets that were set: by the operator for a queue, which goes before the pool's setting."""
@@ -144,8 +145,3 @@ def _idle(activity: Activity) -> bool:
 def _promised_mb(activity: Activity, owned_mb: float) -> float:
     """How much more a child may take of what it has booked."""
     return max(0.0, activity.booked_mb - max(0.0, owned_mb - activity.kept_mb)) if activity.booked_mb else 0.0
-
-
-def _for_us(bound: Bound, used_mb: float, spare_mb: float) -> float:
-    """How much the pool may have in all: what it has, and what is free around it."""
-    return min(bound.limit_mb, used_mb + bound.free_mb) - spare_mb

@@ -63,9 +63,8 @@ def answer_need(job: PredictCard, model: Path, controls: Controls) -> Need:
 
 def training_size(plan: TrainingPlan, n_threads: int) -> TrainingSize:
     """Return the sizes that a training's memory depends on. Raises OSError and ValueError as `training_need` does."""
-    fights, columns, data_mb = _log_sizes(Path(plan.data)) if plan.matrix is None else _matrix_sizes(plan)
+    fights, columns = _log_sizes(Path(plan.data)) if plan.matrix is None else _matrix_sizes(plan)
     return TrainingSize(
-        data_mb=data_mb,
         fights=fights,
         columns=columns,
         replicas=plan.bootstrap_samples,
@@ -94,20 +93,19 @@ class _Manifest(Struct):
     about: _About
 
 
-def _log_sizes(folder: Path) -> tuple[int, int, float]:
-    """Fights, columns of the matrix that is built of them, and MB of text of a fight log."""
+def _log_sizes(folder: Path) -> tuple[int, int]:
+    """Fights of a fight log, and columns of the matrix that is built of them."""
     from engine.features import MODEL_COLUMNS  # a child has it; who only reckons need not wait for it
 
-    files = [table_file(folder, table) for table in TABLES]
-    return _rows(table_file(folder, TABLES[0])), len(MODEL_COLUMNS), sum(path.stat().st_size for path in files) / _MIB
+    return _rows(table_file(folder, TABLES[0])), len(MODEL_COLUMNS)
 
 
-def _matrix_sizes(plan: TrainingPlan) -> tuple[int, int, float]:
-    """Rows, features and MB of text of a ready matrix."""
+def _matrix_sizes(plan: TrainingPlan) -> tuple[int, int]:
+    """Rows and features of a ready matrix."""
     path = Path(plan.data)
     columns = plan.matrix or MatrixColumns(label="", event="", date="")
     named = [columns.label, columns.event, columns.date, columns.red_odds, columns.blue_odds]
-    return _rows(path), _columns(path) - sum(name is not None for name in named), path.stat().st_size / _MIB
+    return _rows(path), _columns(path) - sum(name is not None for name in named)
 
 
 def _rows(path: Path) -> int:

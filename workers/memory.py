@@ -1,10 +1,10 @@
 """How much memory processes have, as the kernel tells; all in MiB.
 
 Two measures. `own_mb` is what a process itself has filled: anonymous pages and shared memory, also those that it still
-shares with the parent that forked it. It costs 15 us, so that it can be asked often; its growth is what a job takes.
+shares with the parent that forked it. It is cheap, so that it can be asked often; its growth is what a job takes.
 `share_mb` is its proportional share (PSS): a page that n processes have counts 1/n for each, so that the shares of a
-pool add up to what the pool takes from the machine, however much was loaded before the fork. It costs half a
-millisecond.
+pool add up to what the pool takes from the machine, however much was loaded before the fork. It costs more than ten
+times as much.
 """
 
 from __future__ import annotations

@@ -47,14 +47,14 @@ class Gauge(Struct, frozen=True):
 
 GAUGES: dict[str, Gauge] = {
     "cornerman_pool_info": Gauge("Always 1; the labels say which pool this is", ("pool", "node", "queues", "version")),
-    "cornerman_model_info": Gauge("Always 1; which model an alias stands for", ("alias", "model")),
+    "cornerman_model_info": Gauge("Always 1; which model an alias stands for (fleet)", ("alias", "model")),
     "cornerman_ledger_up": Gauge("Whether the server answered the last sample"),
-    "cornerman_queue_length": Gauge("Jobs that wait in a queue", ("queue",)),
-    "cornerman_queue_oldest_age_seconds": Gauge("Time since the oldest waiting job was submitted", ("queue",)),
-    "cornerman_consumers": Gauge("Healthy pools in the fleet that work a queue off", ("queue",)),
-    "cornerman_unattended_jobs": Gauge("Jobs that wait in a queue without any consumer", ("queue",)),
-    "cornerman_quarantined_items": Gauge("Items on a queue's list that no ledger wrote, put aside", ("queue",)),
-    "cornerman_dead_letters": Gauge("Jobs that took their worker down as often as they may"),
+    "cornerman_queue_length": Gauge("Jobs that wait in a queue (fleet)", ("queue",)),
+    "cornerman_queue_oldest_age_seconds": Gauge("Time since the oldest waiting job was submitted (fleet)", ("queue",)),
+    "cornerman_consumers": Gauge("Healthy pools that work a queue off (fleet)", ("queue",)),
+    "cornerman_unattended_jobs": Gauge("Jobs that wait in a queue without any consumer (fleet)", ("queue",)),
+    "cornerman_quarantined_items": Gauge("Items on a queue's list that no ledger wrote, put aside (fleet)", ("queue",)),
+    "cornerman_dead_letters": Gauge("Jobs that took their worker down as often as they may (fleet)"),
     "cornerman_children": Gauge("Live children of this pool", ("state",)),
     "cornerman_memory_used_bytes": Gauge("Resident memory of the main process and of all children", ("process",)),
     "cornerman_children_wanted": Gauge("Children that this pool should have, by its load and its memory"),
@@ -63,7 +63,9 @@ GAUGES: dict[str, Gauge] = {
     "cornerman_child_memory_limit_bytes": Gauge("Most memory of a child; absent without a limit"),
     "cornerman_check_passed": Gauge("Whether a check of /readyz passes, 1 or 0", ("check",)),
     "cornerman_consumption_silence_seconds": Gauge("Time since the pool last proved that it consumes"),
-    "cornerman_calibration_drift": Gauge("Mean distance of probabilities from results, where measured", ("model",)),
+    "cornerman_calibration_drift": Gauge(
+        "Mean distance of probabilities from results, where measured (fleet)", ("model",)
+    ),
 }
 
 

@@ -94,6 +94,10 @@ class ModelCache(Generic[Model]):
         self._opened.move_to_end(digest)
         return self._opened[digest]
 
+    def holds(self, digest: str) -> bool:
+        """Whether a model is open."""
+        return digest in self._opened
+
     def clear(self) -> None:
         """Close every model, to give their memory back."""
         self._opened.clear()

@@ -108,6 +108,7 @@ class Observatory:
     def _sight(self, children: ChildrenSample) -> Sight:
         now_seconds = time.monotonic()
         looked, look = self._look or (None, None)
+        memory = self._pool.memory
         tested, self_test = self._self_test or (None, None)
         since_look = None if looked is None else now_seconds - looked
         silent = None if look is None else look.silent_seconds
@@ -122,5 +123,7 @@ class Observatory:
             children=children.idle + children.busy,
             largest_child_mb=children.largest_bytes / 2**20,
             memory_limit_mb=self._pool.settings.memory_limit_mb,
+            pool_mb=memory.used_mb,
+            pool_limit_mb=memory.limit_mb or float("inf"),  # the guard has not looked yet
             closing=self._pool.board.closing,
         )

@@ -20,7 +20,7 @@ LEAST_SILENCE_SECONDS = 2.0
 class Sight(Struct, frozen=True, kw_only=True):
     """What was last seen of a pool; None where nothing was. Times are how long ago it was, in seconds.
 
-    `largest_child_mb` and `memory_limit_mb` (0: none) are of one child.
+    `largest_child_mb` and `memory_limit_mb` (0: none) are of one child, `pool_mb` and `pool_limit_mb` of the pool.
     """
 
     looked_seconds: float | None = None
@@ -33,6 +33,8 @@ class Sight(Struct, frozen=True, kw_only=True):
     children: int = 0
     largest_child_mb: float = 0.0
     memory_limit_mb: float = 0.0
+    pool_mb: float = 0.0
+    pool_limit_mb: float = float("inf")
     closing: bool = False
 
 
@@ -73,8 +75,12 @@ def _consumption(sight: Sight) -> HealthCheck:
 
 def _memory(sight: Sight) -> HealthCheck:
     limit_mb = sight.memory_limit_mb or float("inf")
-    detail = f"largest of {sight.children} children {sight.largest_child_mb:.0f} MB of {limit_mb:.0f} MB"
-    return HealthCheck(name="memory", passed=sight.largest_child_mb <= limit_mb, detail=detail)
+    passed = sight.largest_child_mb <= limit_mb and sight.pool_mb <= sight.pool_limit_mb
+    detail = (
+        f"pool {sight.pool_mb:.0f} MB of {sight.pool_limit_mb:.0f} MB, "
+        f"largest of {sight.children} children {sight.largest_child_mb:.0f} MB of {limit_mb:.0f} MB"
+    )
+    return HealthCheck(name="memory", passed=passed, detail=detail)
 
 
 def _model(sight: Sight) -> list[HealthCheck]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from ledger.reports import HealthCheck
 from workers.models import ModelCache
 from workers.pool import Pool
 from workers.telemetry import SelfTest
@@ -42,8 +43,14 @@ class SelfTester:
         from workers.health import check_model  # children that predict only: it imports the engine
 
         self._due_seconds = time.monotonic() + self._pool.settings.self_test_seconds
-        model, checks = check_model(self._pool.settings.self_test_model, self._models())
-        told = [type(check)(name=check.name, passed=check.passed, detail=_short(check.detail)) for check in checks]
+        try:
+            model, checks = check_model(self._pool.settings.self_test_model, self._models())
+        except (MemoryError, OSError) as error:  # of a machine in trouble, not of the model
+            model, checks = (
+                None,
+                [HealthCheck(name="model_loaded", passed=False, detail=f"{type(error).__name__}: {error}")],
+            )
+        told = [HealthCheck(name=check.name, passed=check.passed, detail=_short(check.detail)) for check in checks]
         self._pool.telemetry.tell(SelfTest(told, model))
 
 

@@ -12,7 +12,6 @@ import fcntl
 import os
 import select
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
@@ -128,20 +127,21 @@ class Telemetry:
         if not self._write(event):
             self._dropped += 1
 
-    def listen(self, within_seconds: float) -> Iterator[Event]:
-        """Yield what was told, waiting for the first of it for `within_seconds` at most."""
+    def listen(self, within_seconds: float) -> list[Event]:
+        """Return what was told, waiting for the first of it for `within_seconds` at most."""
         if not select.select([self._reader], [], [], within_seconds)[0]:
-            return
+            return []
         told = self._rest + os.read(self._reader.fileno(), _READ_BYTES)
-        at = 0
+        events, at = [], 0
         while at + _LENGTH.size <= len(told):
             start = at + _LENGTH.size
             end = start + _LENGTH.unpack_from(told, at)[0]
             if end > len(told):
                 break
-            yield self._decoder.decode(told[start:end])
+            events.append(self._decoder.decode(told[start:end]))
             at = end
         self._rest = told[at:]
+        return events
 
     def _write(self, event: Event) -> bool:
         message = self._encoder.encode(event)

@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import date
 
+import workers.train  # noqa: F401 - as a training pool's children have it, so that a job does not grow by it
 from ledger.jobs import TrainEnsemble
 from ledger.outcomes import State
 from ledger.reports import TrainingReport

@@ -16,7 +16,7 @@ import msgspec
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
 from ledger.reports import HealthCheck, HealthReport
-from workers import observatory
+from workers import claim_size, observatory
 from workers.__main__ import main
 from workers.context import JobContext
 
@@ -87,5 +87,7 @@ def tell_alerts_at_once() -> None:
 if __name__ == "__main__":
     if os.environ.get("PROBE_ALERTS"):
         tell_alerts_at_once()
+    if seconds := os.environ.get("PROBE_BATCH_SECONDS"):
+        claim_size.BATCH_SECONDS = float(seconds)
     signal.signal(signal.SIGUSR2, stop_consuming)
     sys.exit(main(handlers={"check_health": os.environ.get("PROBE_HANDLER", probe)}))

@@ -16,6 +16,7 @@ from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth, TrainEnsemble
 from ledger.outcomes import State
 from workers.estimates import training_size
+from workers.memory import share_mb
 
 WAIT_SECONDS = 60
 
@@ -32,12 +33,13 @@ def test_what_does_not_fit_beside_others_waits_untried_and_without_spinning(
 ) -> None:
     jobs = [training(tmp_path / "log", seed) for seed in range(2)]
     need_mb = training_mb(training_size(jobs[0], 1))
-    settings = {"CORNERMAN_THREADS": "1", "CORNERMAN_ANNOUNCE_SECONDS": "0.2"}
+    settings = {"CORNERMAN_THREADS": "1", "CORNERMAN_ANNOUNCE_SECONDS": "0.5"}
     pool = start_pool(concurrency=2, queue="train", script="gated_training.py", **settings)
-    (idle,) = ledger.pools()
-    budget_mb = round(idle["memory_mb"] + 1.5 * need_mb)  # for one of them and not for two
+    until(lambda: any(announced["children"] == 2 for announced in ledger.pools()))
+    idle_mb = sum(share_mb(pid) for pid in (pool.pid, *(child.pid for child in pool.children())))
+    budget_mb = round(idle_mb + 1.6 * need_mb)  # for one of them and not for two
     ledger.set_controls({"max_memory_mb.train": budget_mb}, who="test", why="test")
-    until(lambda: ledger.pools()[0]["memory_limit_mb"] == budget_mb)
+    until(lambda: any(announced["memory_limit_mb"] == budget_mb for announced in ledger.pools()))
     first, second = (ledger.submit(job).job_id for job in jobs)
     until(lambda: '"outcome": "released"' in pool.log.read_text())
     until(lambda: {ledger.status(first).state, ledger.status(second).state} == {State.RUNNING, State.QUEUED})

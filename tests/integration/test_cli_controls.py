@@ -111,7 +111,7 @@ def test_a_drain_waits_for_what_runs(
     start_pool(concurrency=1, CORNERMAN_NODE="a", CORNERMAN_ANNOUNCE_SECONDS="0.2")
     running = ledger.submit(CheckHealth(nonce="until_gate")).job_id
     until(lambda: ledger.status(running).progress)
-    until(lambda: ledger.pools()[0]["busy"] == 1)
+    until(lambda: any(pool["busy"] == 1 for pool in ledger.pools()))
     late = document(run("drain", "predict@a", "--wait", "--timeout", "0.1", "--json"), ExitCode.TIMEOUT)
     assert "jobs still run in a#" in late["failure"]["message"]
     ledger.submit(CheckHealth(nonce="gate"), key="gate")

@@ -143,7 +143,7 @@ def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost
 ) -> None:
     """The last line, which only counts where all others are too slow: so the watcher is made to sleep."""
     pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="0", CORNERMAN_WATCH_SECONDS="60")
-    memory_group(pool, 150)
+    memory_group(pool, 400)
     lost = ledger.wait(ledger.submit(CheckHealth(nonce="fill:4000")).job_id, WAIT_SECONDS)
     assert lost.failure is not None
     assert (lost.failure.code, lost.attempt) == (FailureCode.WORKER_LOST, 3)
@@ -156,7 +156,7 @@ def test_in_a_container_the_watcher_comes_before_the_kernel(
 ) -> None:
     pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="100", CORNERMAN_WATCH_SECONDS="0.01")
     memory_group(pool, 400)
-    until(lambda: "cgroup" in ledger.pools()[0]["memory_limited_by"])
+    until(lambda: any("cgroup" in announced["memory_limited_by"] for announced in ledger.pools()))
     stopped = ledger.wait(ledger.submit(CheckHealth(nonce="take:4000:10:0")).job_id, WAIT_SECONDS)
     assert stopped.failure is not None
     assert (stopped.failure.code, stopped.attempt) == (FailureCode.MEMORY_LIMIT_EXCEEDED, 1)

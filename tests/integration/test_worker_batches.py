@@ -14,6 +14,7 @@ from ledger.jobs import CheckHealth
 from ledger.outcomes import Outcome, State
 
 WAIT_SECONDS = 30
+COMPANY = {"PROBE_BATCH_SECONDS": "60", "CORNERMAN_DRAIN_SECONDS": "60"}  # so that a slow machine claims together, too
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def outcomes(ledger: Ledger, job_ids: list[str]) -> list[Outcome]:
 def test_one_that_fails_takes_no_neighbour_along(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1)
+    pool = start_pool(concurrency=1, **COMPANY)
     special = {20: "raise_memory_error", 40: "nan", 60: "allocate"}
     found = outcomes(ledger, backlog(ledger, pool, 100, special))
     codes = {number: outcome.failure.code for number, outcome in enumerate(found) if outcome.failure is not None}
@@ -50,7 +51,7 @@ def test_one_that_fails_takes_no_neighbour_along(
 
 
 def test_outcomes_come_in_the_order_of_the_queue(ledger: Ledger, start_pool: Callable[..., Any]) -> None:
-    pool = start_pool(concurrency=1)
+    pool = start_pool(concurrency=1, **COMPANY)
     job_ids = backlog(ledger, pool, 100, {})
     outcomes(ledger, job_ids)
     assert [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.1)] == job_ids
@@ -59,7 +60,7 @@ def test_outcomes_come_in_the_order_of_the_queue(ledger: Ledger, start_pool: Cal
 def test_a_long_job_holds_up_none_of_its_batch_and_can_be_cancelled_in_it(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1)
+    pool = start_pool(concurrency=1, **COMPANY)
     long = 50
     job_ids = backlog(ledger, pool, 100, {long: "block"})
     before, after = job_ids[:long], job_ids[long + 1 :]
@@ -75,7 +76,7 @@ def test_a_long_job_holds_up_none_of_its_batch_and_can_be_cancelled_in_it(
 def test_a_child_that_is_killed_in_mid_batch_charges_nobody(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1)
+    pool = start_pool(concurrency=1, **COMPANY)
     long = 50
     job_ids = backlog(ledger, pool, 100, {long: "block"})
     until(lambda: ledger.status(job_ids[long]).progress)
@@ -91,7 +92,7 @@ def test_a_child_that_is_killed_in_mid_batch_charges_nobody(
 def test_sigterm_in_mid_batch_settles_what_is_done_and_gives_back_the_rest(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1, CORNERMAN_FINISH_SECONDS="0.3")
+    pool = start_pool(concurrency=1, **COMPANY, CORNERMAN_FINISH_SECONDS="0.3")
     long = 50
     job_ids = backlog(ledger, pool, 100, {long: "block"})
     until(lambda: ledger.status(job_ids[long]).progress)

@@ -58,6 +58,7 @@ FAILED = 'cornerman_jobs_total{kind="predict_card",outcome="internal"}'
 SUCCEEDED = 'cornerman_jobs_total{kind="predict_card",outcome="succeeded"}'
 CANCELLED = 'cornerman_jobs_total{kind="predict_card",outcome="cancelled"}'
 USED, LIMIT = "cornerman_child_memory_max_bytes", "cornerman_child_memory_limit_bytes"
+POOL_USED, POOL_LIMIT = (f'cornerman_pool_memory_bytes{{what="{what}"}}' for what in ("used", "limit"))
 UNANSWERED, ANSWERED = 'cornerman_fights_total{result="failed"}', 'cornerman_fights_total{result="bet"}'
 INSIDE, OUTSIDE = (
     f'cornerman_market_probabilities_total{{level="{{level}}",inside="{inside}"}}' for inside in ("true", "false")
@@ -76,6 +77,9 @@ SITUATIONS = [
     Situation("HighMemory", True, {USED: lately(1e6, 95e6, 2), LIMIT: always(1e8)}),
     Situation("HighMemory", False, {USED: always(85e6), LIMIT: always(1e8)}),
     Situation("HighMemory", False, {USED: always(95e9)}),  # without a limit
+    Situation("PoolMemoryExceeded", True, {POOL_USED: lately(1e8, 3e8, 3), POOL_LIMIT: always(2e8)}),
+    Situation("PoolMemoryExceeded", False, {POOL_USED: always(1.9e8), POOL_LIMIT: always(2e8)}),
+    Situation("PoolMemoryExceeded", False, {POOL_USED: lately(1e8, 3e8, 1), POOL_LIMIT: always(2e8)}),
     Situation("HighErrorRate", True, {FAILED: grows(6), SUCCEEDED: grows(80)}),
     Situation("HighErrorRate", False, {FAILED: grows(4), SUCCEEDED: grows(96)}),
     Situation("HighErrorRate", False, {FAILED: lately(0, 1, 2), SUCCEEDED: always(3)}),  # one job is no rate
@@ -126,7 +130,7 @@ SITUATIONS = [
     Situation("LeasesLost", False, {'cornerman_reaped_jobs_total{what="expired"}': lately(0, 3, 2)}),
     *gauge("Quarantined", 'cornerman_quarantined_items{queue="predict"}', beyond=1, within=0, for_minutes=0),
     *coverage("IntervalsMissMarket95", "0.95", low=0.85, high=0.94),
-    *coverage("IntervalsMissMarket8", "0.8", low=0.65, high=0.78),
+    *coverage("IntervalsMissMarket80", "0.8", low=0.65, high=0.78),
     *gauge("CalibrationDrift", 'cornerman_calibration_drift{model="abc"}', beyond=0.06, within=0.04, for_minutes=0),
     *gauge("PoolDown", "up", beyond=0, within=1, for_minutes=1),
 ]

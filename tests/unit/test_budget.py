@@ -77,6 +77,8 @@ def test_the_operators_budget_goes_before_the_settings_and_the_machine_bounds_bo
     budget.look(children(pool), NOTHING, 2.0)
     assert pool.memory.limited_by != "max_memory_mb.predict"
     assert pool.memory.limit_mb < 16_000_000
+    # What others use of the machine makes a job wait, and does not end it.
+    assert pool.board.most_mb > pool.memory.room_mb
 
 
 def test_a_booking_is_promised_until_it_is_taken(pool: Pool) -> None:
