@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +16,11 @@ from ledger.embedded import EmbeddedServer
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("cornerman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("cornerman")
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C also in the background of a shell, which ignores it, and so would the commands that tests stop."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
