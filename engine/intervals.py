@@ -4,11 +4,13 @@ The error of a model's logit has a part that no resampling of its own data can s
 outside measurement is needed, and closing odds are one. On training fights with odds, v = m - c is the distance from
 the calibrated out-of-fold logit c to the recalibrated market logit m = s x; its quantile, scaled, is the half-width.
 
-The scale allows for what v cannot show. beta is the slope of the result on v given c: above 1 the truth lies beyond the
-market. And a market with noise in it is recalibrated by a slope s below 1, which leaves a part of variance
-s (1 - s) E[x^2] of the truth outside m, as in any regression on a noisy variable; a quarter of it is added, because v
-has errors of its own in exchange. So scale^2 = max(1, beta)^2 + s (1 - s) E[x^2] / (4 E[v^2]). A floor from the
-bootstrap's spread guards against a market that is blind where the model is. Half-widths are taken by experience class,
+The scale makes of v what is wanted, the distance d from c to the truth. Where the truth's logit is c + beta v and more
+that v does not know, and m + r with r independent of m, E[d^2] / E[v^2] = 2 beta - 1 + E[r^2] / E[v^2]. beta is the
+slope of the result on v given c. A market with noise in it is recalibrated by a slope s below 1, which leaves
+E[r^2] = s (1 - s) E[x^2] outside m, as in any regression on a noisy variable. Both are estimates, so both are used with
+caution: beta^2 where beta is above 1 (the truth lies beyond the market), 2 beta - 1 only as far below 1 as four
+standard errors leave it, and a fifth of E[r^2]. A floor from the bootstrap's spread guards against a market that is
+blind where the model is. Half-widths are taken by experience class,
 since debutants are harder to know.
 
 Covers fitting and applying half-widths. Assumes that the coming fights are like the past ones. It is not a guarantee
@@ -23,15 +25,18 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, ndtri
+from scipy.special import betainc, expit, ndtri
 
 from engine.calibration import fit_logistic
 from engine.errors import TrainingError
 from engine.member import Floats
 
 FLOOR_FACTOR = 2.0  # where the spread is all there is; measured on simulated leagues, with mirror averaging
-GUARD_FACTOR = 1.75  # beside an anchor
-NOISE_SHARE = 0.25  # of the variance that a noisy market hides; chosen on simulated worlds, see docs/intervals.md
+# The next three were chosen on simulated worlds: see docs/intervals.md.
+GUARD_FACTOR = 1.5  # beside an anchor
+NOISE_SHARE = 0.2  # of the variance that a noisy market hides
+CAUTION = 4.0  # standard errors of beta that must speak for a narrower interval
+_NARROWEST = 0.25  # of scale^2; below it the guard decides anyway
 CLASS_EDGES = (1, 3, 6)  # earlier fights of the less experienced fighter: 0, 1-2, 3-5, 6 and more
 MIN_PRICED_FIGHTS = 200  # fewer closing odds than this do not make a 95% quantile
 MIN_CLASS_FIGHTS = 100  # a class with fewer takes the pooled half-width
@@ -45,7 +50,7 @@ class HalfWidths:
 
     distances: sorted |v| of the priced training fights, one array for each corner state (unknown, known) and
     experience class, the pooled one last; empty arrays where the model is `model_based`. scale: what their quantiles
-    are multiplied by, at least 1, for each corner state. spread: pooled standard deviation of the replicas' calibrated
+    are multiplied by, for each corner state. spread: pooled standard deviation of the replicas' calibrated
     logit, None without replicas.
     """
 
@@ -141,7 +146,14 @@ def _distances(
     hidden = max(0.0, 1.0 / slope - 1.0) * float(np.mean(market[rows] ** 2) / np.mean(v**2))
     classes = experience_class(experience[rows])
     groups = [np.sort(np.abs(v[classes == group])) for group in range(len(CLASS_EDGES) + 1)]
-    return (*groups, np.sort(np.abs(v))), float(np.sqrt(max(1.0, beta) ** 2 + NOISE_SHARE * hidden))
+    p = expit(logit[rows] + beta * v)
+    upper = beta + CAUTION / float(np.sqrt(np.sum(v**2 * p * (1.0 - p))))
+    return (*groups, np.sort(np.abs(v))), float(np.sqrt(_shown(beta, upper) + NOISE_SHARE * hidden))
+
+
+def _shown(beta: float, upper: float) -> float:
+    """What results say of E[d^2] / E[v^2], by the slope beta and what it is at most."""
+    return beta**2 if beta > 1.0 else min(1.0, max(_NARROWEST, 2.0 * upper - 1.0))
 
 
 def percentile_interval(values: Floats, level: float) -> tuple[Floats, Floats]:
