@@ -8,10 +8,10 @@ The scale makes of v what is wanted, the distance d from c to the truth. Where t
 that v does not know, and m + r with r independent of m, E[d^2] / E[v^2] = 2 beta - 1 + E[r^2] / E[v^2]. beta is the
 slope of the result on v given c. A market with noise in it is recalibrated by a slope s below 1, which leaves
 E[r^2] = s (1 - s) E[x^2] outside m, as in any regression on a noisy variable. Both are estimates, so both are used with
-caution: beta^2 where beta is above 1 (the truth lies beyond the market), 2 beta - 1 only as far below 1 as four
-standard errors leave it, and a fifth of E[r^2]. A floor from the bootstrap's spread guards against a market that is
-blind where the model is. Half-widths are taken by experience class,
-since debutants are harder to know.
+caution: 0.15 of E[r^2] widens, on top of beta^2 where beta is above 1 (the truth lies beyond the market), and the
+whole narrows only where it is below 1 with beta four standard errors higher. A floor from the bootstrap's spread guards
+against a market that is blind where the model is. Half-widths are taken by experience class, since debutants are harder
+to know.
 
 Covers fitting and applying half-widths. Assumes that the coming fights are like the past ones. It is not a guarantee
 for one fight: no narrow distribution-free interval for a probability exists (Barber 2020).
@@ -34,7 +34,7 @@ from engine.member import Floats
 FLOOR_FACTOR = 2.0  # where the spread is all there is; measured on simulated leagues, with mirror averaging
 # The next three were chosen on simulated worlds: see docs/intervals.md.
 GUARD_FACTOR = 1.5  # beside an anchor
-NOISE_SHARE = 0.2  # of the variance that a noisy market hides
+NOISE_SHARE = 0.15  # of the variance that a noisy market hides; widens
 CAUTION = 4.0  # standard errors of beta that must speak for a narrower interval
 _NARROWEST = 0.25  # of scale^2; below it the guard decides anyway
 CLASS_EDGES = (1, 3, 6)  # earlier fights of the less experienced fighter: 0, 1-2, 3-5, 6 and more
@@ -148,12 +148,13 @@ def _distances(
     groups = [np.sort(np.abs(v[classes == group])) for group in range(len(CLASS_EDGES) + 1)]
     p = expit(logit[rows] + beta * v)
     upper = beta + CAUTION / float(np.sqrt(np.sum(v**2 * p * (1.0 - p))))
-    return (*groups, np.sort(np.abs(v))), float(np.sqrt(_shown(beta, upper) + NOISE_SHARE * hidden))
+    return (*groups, np.sort(np.abs(v))), float(np.sqrt(_shown(beta, upper, hidden)))
 
 
-def _shown(beta: float, upper: float) -> float:
-    """What results say of E[d^2] / E[v^2], by the slope beta and what it is at most."""
-    return beta**2 if beta > 1.0 else min(1.0, max(_NARROWEST, 2.0 * upper - 1.0))
+def _shown(beta: float, upper: float, hidden: float) -> float:
+    """E[d^2] / E[v^2], with caution: by the slope beta, what it is at most, and E[r^2] / E[v^2]."""
+    wide = max(1.0, beta) ** 2 + NOISE_SHARE * hidden
+    return wide if beta > 1.0 else min(wide, max(_NARROWEST, 2.0 * upper - 1.0 + hidden))
 
 
 def percentile_interval(values: Floats, level: float) -> tuple[Floats, Floats]:

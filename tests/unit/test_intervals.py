@@ -80,11 +80,21 @@ def test_beta_widens_where_the_market_falls_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("beta", "upper", "shown"),
-    [(1.5, 1.9, 2.25), (1.0, 1.4, 1.0), (0.8, 1.1, 1.0), (0.6, 0.9, 0.8), (0.2, 0.6, 0.25), (-0.5, 0.1, 0.25)],
+    ("beta", "upper", "hidden", "shown"),
+    [
+        (1.5, 1.9, 0.0, 2.25),
+        (1.5, 1.9, 1.0, 2.25 + 0.15),
+        (1.0, 1.4, 0.0, 1.0),
+        (0.8, 1.1, 0.2, 1.03),
+        (0.6, 0.9, 0.0, 0.8),
+        (0.6, 0.9, 0.1, 0.9),
+        (0.6, 0.9, 1.0, 1.15),
+        (0.2, 0.6, 0.0, 0.25),
+        (-0.5, 0.1, 0.0, 0.25),
+    ],
 )
-def test_results_narrow_an_interval_only_beyond_doubt(beta: float, upper: float, shown: float) -> None:
-    assert _shown(beta, upper) == pytest.approx(shown)
+def test_results_narrow_an_interval_only_beyond_doubt(beta: float, upper: float, hidden: float, shown: float) -> None:
+    assert _shown(beta, upper, hidden) == pytest.approx(shown)
 
 
 def test_an_interval_is_narrower_where_results_say_that_the_market_errs() -> None:
@@ -97,25 +107,30 @@ def test_an_interval_is_narrower_where_results_say_that_the_market_errs() -> Non
     assert widths.scale[0] < 0.9
 
 
-def test_a_noisy_market_widens_by_a_fifth_of_what_its_noise_hides() -> None:
+def test_with_many_fights_the_scale_is_that_of_the_truth() -> None:
     rng = np.random.default_rng(10)
-    n = 3000  # few enough that a slope below 1 is not beyond doubt
+    n = 400_000
     own = 0.7 * rng.normal(size=n)
     truth = own + 0.4 * rng.normal(size=n)
     won = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(np.int8)
     fights = (won, np.zeros(n, dtype=np.bool_), np.full(n, -1), None)
+    for noise in (0.3, 0.5):
+        market = truth + noise * rng.normal(size=n)
+        widths = fit_half_widths(own, own, market, *fights)
+        spread = np.sqrt(np.mean(widths.distances[0][-1] ** 2))
+        assert widths.scale[0] * spread == pytest.approx(0.4, rel=0.06)
+    assert fit_half_widths(own, own, truth, *fights).scale[0] == pytest.approx(1.0, abs=0.05)
 
-    def scale(market: np.ndarray) -> tuple[float, float]:
-        slope = fit_logistic(market[:, None], won)[0]
-        hidden = slope * (1 - slope) * np.mean(market**2) / np.mean((slope * market - own) ** 2)
-        return fit_half_widths(own, own, market, *fights).scale[0], np.sqrt(1 + hidden / 5)
 
-    clear, noisy = scale(truth), scale(truth + 0.5 * rng.normal(size=n))
-    assert clear[0] == pytest.approx(1.0, abs=0.15)
-    assert noisy[0] == pytest.approx(noisy[1], rel=1e-6)
-    assert noisy[0] > 1.05
+def test_a_noisy_market_widens_where_fights_are_few() -> None:
+    rng = np.random.default_rng(12)
+    own = 0.7 * rng.normal(size=2000)
+    truth = own + 0.4 * rng.normal(size=2000)
+    won = (rng.random(2000) < 1 / (1 + np.exp(-truth))).astype(np.int8)
+    fights = (won, np.zeros(2000, dtype=np.bool_), np.full(2000, -1), None)
+    assert fit_half_widths(own, own, truth + 0.5 * rng.normal(size=2000), *fights).scale[0] > 1.02
     with pytest.raises(TrainingError, match="point the wrong way"):
-        scale(-truth)
+        fit_half_widths(own, own, -truth, *fights)
 
 
 def test_experience_classes() -> None:
