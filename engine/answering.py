@@ -136,17 +136,16 @@ def _corrections(ensemble: Ensemble, rows: Rows) -> Floats | None:
 
 
 def _market_aware(summaries: Sequence[FightSummary], market: Floats) -> list[MarketAware | None]:
-    known = [np.isfinite(p) and summary.correction is not None for p, summary in zip(market, summaries, strict=True)]
-    correction = np.array([summary.correction or 0.0 for summary in summaries])
-    logit = market_model.market_logit_of(market) + correction
-    probability = probability_of(logit)
-    levels = sorted({level for summary in summaries for level in summary.intervals})
-    bands = {level: _around(logit, market_model.half_width(level)) for level in levels}
+    if not summaries:
+        return []
+    correction = np.array([np.nan if summary.correction is None else summary.correction for summary in summaries])
+    logit = market_model.market_logit_of(market) + correction  # NaN where either is unknown
+    levels = tuple(summaries[0].intervals)
+    steps = [0.0, *(sign * market_model.half_width(level) for level in levels for sign in (-1.0, 1.0))]
+    answers = probability_of(logit + np.array(steps)[:, None]).T.tolist()  # all at once: calls cost more than numbers
     return [
-        MarketAware(float(probability[row]), {level: _of(bands[level], row) for level in summaries[row].intervals})
-        if priced
-        else None
-        for row, priced in enumerate(known)
+        MarketAware(middle, dict(zip(levels, zip(ends[::2], ends[1::2], strict=True), strict=True))) if known else None
+        for known, (middle, *ends) in zip(np.isfinite(logit).tolist(), answers, strict=True)
     ]
 
 

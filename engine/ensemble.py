@@ -155,6 +155,8 @@ class ProductionEnsembleManager:
             raise ValidationError(
                 f"there are {len(summaries)} rows, but {len(market)} in market_probability: give one for each row"
             )
+        if len({tuple(summary.intervals) for summary in summaries}) > 1:
+            raise ValidationError("summaries that are priced together must have intervals at the same levels")
         return list(price(self.ensemble, summaries, fighter_pairs, market))
 
     def check_canary(self) -> float:

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from statistics import median
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from engine.errors import ValidationError
 from engine.odds import Floats, implied_probabilities, overround
@@ -198,22 +198,23 @@ def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) 
     if repeated:
         raise ValidationError(f"bookmakers must be distinct, repeated: {repeated}")
     prices = np.array([quote.prices for quote in quotes], dtype=np.float64)
-    fair = _complementary(np.median(devig(prices, method), axis=0))
+    first, second = devig(prices, method).T.tolist()
+    fair = _complementary(np.array([median(first), median(second)]))
     best = (_best(quotes, 0), _best(quotes, 1))
     return Market(
         method=method,
         bookmakers=tuple(sorted(quote.bookmaker for quote in quotes)),
         probabilities=(float(fair[0]), float(fair[1])),
-        overround=float(np.median(overround(prices))),
+        overround=median(overround(prices).tolist()),
         best=best,
         arbitrage=bool(1.0 / best[0].price + 1.0 / best[1].price < 1.0),
     )
 
 
 def _fault(quote: Quote, oldest: datetime | None) -> QuoteFault | None:
-    if not all(np.isfinite(price) and price > 1.0 for price in quote.prices):
+    if not all(math.isfinite(price) and price > 1.0 for price in quote.prices):
         return QuoteFault.IMPOSSIBLE_PRICE
-    total = float(overround(quote.prices))
+    total = sum(1.0 / price for price in quote.prices)  # thousands a second come by: no arrays of two
     if total < MIN_OVERROUND:
         return QuoteFault.OVERROUND_TOO_LOW
     if total > MAX_OVERROUND:
@@ -262,10 +263,15 @@ def _power(implied: Floats) -> Floats:
 
 def _power_pair(first: float, second: float) -> tuple[float, float]:
     rates = -math.log(first), -math.log(second)
-    # exp(-a k) + exp(-b k) = 1 has its root in [ln 2 / b, ln 2 / a] for a <= b; the slack serves equal prices.
-    low, high = 0.999 * math.log(2.0) / max(rates), 1.001 * math.log(2.0) / min(rates)
-    power = brentq(lambda k: math.exp(-rates[0] * k) + math.exp(-rates[1] * k) - 1.0, low, high, xtol=1e-15)
-    return math.exp(-rates[0] * power), math.exp(-rates[1] * power)
+    # exp(-a k) + exp(-b k) falls and is convex, so Newton's steps from where it is at least 1 never pass its root at 1;
+    # at ln 2 / b, for a <= b, it is. They end when rounding lets them no longer go forward.
+    power = math.log(2.0) / max(rates)
+    while True:
+        shares = math.exp(-rates[0] * power), math.exp(-rates[1] * power)
+        further = power + (sum(shares) - 1.0) / (rates[0] * shares[0] + rates[1] * shares[1])
+        if not further > power:
+            return shares
+        power = further
 
 
 def _shin(implied: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from engine import market_model
 from engine.intervals import Method
@@ -69,7 +70,7 @@ class FightPrediction(FightSummary):
     ) -> FightPrediction:
         """Add to a summary; `reason` is why there would be no market-aware probability."""
         return cls(
-            **{name: getattr(summary, name) for name in _SUMMARY},
+            **dict(zip(_SUMMARY, _values_of(summary), strict=True)),
             fighter_a=pair[0],
             fighter_b=pair[1],
             market_aware=market_aware,
@@ -78,3 +79,4 @@ class FightPrediction(FightSummary):
 
 
 _SUMMARY = tuple(field.name for field in fields(FightSummary))
+_values_of = attrgetter(*_SUMMARY)
