@@ -10,6 +10,7 @@ COPY workers workers
 # Compiled here, because the runtime user cannot write beside the sources and each start would compile them again.
 RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[workers]' \
     && /venv/bin/python -m compileall -q /venv/lib \
+    && NUMBA_CACHE_DIR=/kernels /venv/bin/python -m engine.ensemble \
     && /venv/bin/pip uninstall --yes pip setuptools
 
 # Flower in an image of its own (docker compose --profile flower): no pool needs it.
@@ -22,7 +23,9 @@ EXPOSE 5555
 FROM python:3.11-slim
 COPY --from=build /venv /venv
 RUN useradd --uid 10001 --create-home cornerman && install -d -o cornerman /data
-ENV PATH=/venv/bin:$PATH CORNERMAN_DATA=/data PYTHONUNBUFFERED=1
+# The engine's kernels for the processor of the build; on another one they are compiled again, into the same folder.
+COPY --from=build --chown=cornerman /kernels /kernels
+ENV PATH=/venv/bin:$PATH CORNERMAN_DATA=/data NUMBA_CACHE_DIR=/kernels PYTHONUNBUFFERED=1
 USER cornerman
 WORKDIR /data
 VOLUME /data

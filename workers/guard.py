@@ -101,6 +101,8 @@ class Guard:
             if closing:
                 self._stop_unfinished(children)
             if closing and self._watchdog.barks:
+                for child in psutil.Process().children():  # also one that never came so far as to enter the board
+                    self._kill(child.pid, "the pool consumes nothing")
                 os._exit(WEDGED)  # what does not consume does not listen to a request to stop either
 
     def _tend(self, children: dict[int, Child], now_seconds: float, *, closing: bool) -> None:
