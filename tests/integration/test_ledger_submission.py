@@ -219,8 +219,10 @@ def test_a_durable_submit_does_not_claim_what_the_disk_has_not_confirmed(ledger_
                 ledger.submit(job, durable=True)
     finally:
         ledger._call("CONFIG", "SET", "appendfsync", "everysec")
-    assert ledger.submit(card(card_id="new"), durable=True).durable is True
-    ledger.close()
+        ledger.close()
+    patient = Ledger.connect(ledger_settings)  # a disk that others keep busy takes more than that
+    assert patient.submit(card(card_id="new"), durable=True).durable is True
+    patient.close()
 
 
 def test_doorbells_are_capped(ledger_settings: LedgerSettings, ledger: Ledger) -> None:
