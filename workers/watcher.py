@@ -43,6 +43,7 @@ class Watcher:
         """By claim; whoever settles one takes it out."""
         self._pool = pool
         self._growths: dict[bytes, float] = {}
+        self._over: set[bytes] = set()  # at the last look
         self._past: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED_JOBS)
         self._log = structlog.get_logger("cornerman.guard")
 
@@ -59,16 +60,19 @@ class Watcher:
     def look(self) -> None:
         """Look once at every child at work."""
         growths = {}
+        over = set()
         for activity in self._pool.board.children():
             if not activity.token:
                 continue
             used_mb = own_mb(activity.pid)
             growths[activity.token] = max(self._growths.get(activity.token, 0.0), used_mb - activity.kept_mb)
             if activity.ceiling_mb and used_mb > activity.ceiling_mb:
-                self._stop(activity, used_mb)
+                over.add(activity.token)
+                if activity.token in self._over:  # at once it may be what the job before has not yet given back
+                    self._stop(activity, used_mb)
         for token in self._growths.keys() - growths.keys():
             self._past.append((time.monotonic(), self._growths[token]))
-        self._growths = growths
+        self._growths, self._over = growths, over
 
     def _run(self) -> None:
         pause = threading.Event()
