@@ -17,17 +17,16 @@ Not covered: a server that loses data it has confirmed (see `durable`), and seve
 
 from __future__ import annotations
 
+from ledger.aliases import Aliases
 from ledger.backlog import Backlogs
 from ledger.canaries import Canaries
 from ledger.claims import Claim, Claims, Held, Reaped, Settlement
 from ledger.deadletters import DeadLetter, DeadLetters
 from ledger.lately import Latest
-from ledger.registry import Registry
 from ledger.settings import LedgerSettings
-from ledger.switchboard import Switchboard
 
 __all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
-class Ledger(DeadLetters, Claims, Registry, Canaries, Backlogs, Latest, Switchboard):
+class Ledger(DeadLetters, Claims, Canaries, Backlogs, Latest, Aliases):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

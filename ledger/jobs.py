@@ -189,10 +189,14 @@ class Backtest(TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="check_health"):
-    """Ask a worker to load the model, answer a dummy fight and report its memory."""
+    """Ask a worker to load the model, answer a dummy fight and report its memory.
+
+    `anew`: read and verify the model's files again, though it be open.
+    """
 
     schema_version: int = field(default_factory=current_schema_version)
     model: Identifier = "champion"
+    anew: bool = False
     nonce: Annotated[str, Meta(max_length=64)] = ""
     deadline: Moment | None = None
 

@@ -1,4 +1,4 @@
-"""What is known beside the jobs: models and their aliases, living pools, depths, and what was put aside."""
+"""What is known beside the jobs: models, living pools, depths, and what was put aside."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ class Registry(Server):
     def register_model(self, digest: str, summary: dict[str, Any]) -> None:
         """Make a model known. `summary` holds JSON values."""
         self._call("HSET", self._key("models"), digest, msgspec.json.encode(summary))
-
-    def resolve_alias(self, name: str) -> str | None:
-        """Return the digest that a name stands for."""
-        digest = self._call("HGET", self._key("aliases"), name)
-        return None if digest is None else str(digest.decode())
 
     def models(self) -> list[dict[str, Any]]:
         """List the models: `digest`, `summary` and `aliases` of each, by digest."""

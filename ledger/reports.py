@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from ledger.evaluation import BacktestReport
-from ledger.failures import Failure
+from ledger.failures import Failure, FailureCode
 from ledger.jobs import current_schema_version
 
 IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "market_assumption"]
@@ -158,11 +158,12 @@ class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing looked at."""
+    """One thing looked at. `code` is that of the failure with which a job would have ended, where there is one."""
 
     name: str
     passed: bool
     detail: str
+    code: FailureCode | None = None
 
 
 class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="health_report"):

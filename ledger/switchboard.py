@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from ledger.controls import Controls, Value, check_together, control_of, text_of, value_of
 from ledger.failures import LedgerError
 from ledger.server import Server, moment
-from ledger.wire import check_alias, refuse
+from ledger.wire import refuse
 
 MAX_TEXT_CHARACTERS = 500
+MAX_EVIDENCE_CHARACTERS = 20_000
 
 
 class ControlDiffers(LedgerError):
@@ -22,7 +25,8 @@ class ControlDiffers(LedgerError):
 class Change(Struct, frozen=True, kw_only=True):
     """One change of a control. Values are as they are typed; None where it was, or is, not set. `at` is the server's.
 
-    `place` is its place in the stream of changes.
+    `place` is its place in the stream of changes. `evidence` (JSON values) is what the change was decided on, such as
+    the figures of a judgement. `rollback` tells a way back from a step on.
     """
 
     place: str
@@ -32,6 +36,8 @@ class Change(Struct, frozen=True, kw_only=True):
     before: str | None
     after: str | None
     why: str
+    evidence: dict[str, Any] | None = None
+    rollback: bool = False
 
 
 class Switchboard(Server):
@@ -49,14 +55,17 @@ class Switchboard(Server):
         who: str,
         why: str,
         expected: Mapping[str, Value | None] | None = None,
+        evidence: Mapping[str, Any] | None = None,
+        rollback: bool = False,
     ) -> list[Change]:
         """Set controls (None: back to the default), all of them or none, and return the changes.
 
         `expected` holds what a control must be at that moment, None for not set, for those where that matters: so two
-        who read the same do not both act on it.
+        who read the same do not both act on it. `evidence` and `rollback` stand in the history.
 
         Raises:
-            JobRefused: a name, a value or a text that is none; a model that the ledger does not know.
+            JobRefused: a name, a value or a text that is none; a model that the ledger does not know; evidence that is
+                too large.
             ControlDiffers: a control is not as expected.
             LedgerUnavailable: the server does not answer; ask what is set before trying again.
         """
@@ -64,21 +73,16 @@ class Switchboard(Server):
         _check_text("why", why)
         texts = {name: _checked(name, value) for name, value in values.items()}
         check_together({**self.controls().given, **values})
-        compared = {name: _checked(name, value) for name, value in (expected or {}).items()}
+        compared = {name: _text_of(name, value) for name, value in (expected or {}).items()}
         if unregistered := [
             text for name, text in texts.items() if name.startswith("model.") and not self._knows(text)
         ]:
             raise refuse(f"no model {unregistered[0]} is registered: see `cornerman models`")
         if missing := compared.keys() - texts.keys():
             raise refuse(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
-        places = self._change(who, why, texts, compared)
+        places = self._change((who, why, evidence_text(evidence), "1" if rollback else ""), texts, compared)
         entries = self._call_all(*(("XRANGE", self._key("controls", "changes"), place, place) for place in places))
         return [_change_of(place, fields) for found in entries for place, fields in found]
-
-    def set_alias(self, name: str, digest: str, *, who: str = "", why: str = "") -> None:
-        """Let a name stand for a model from now on, audited. Raises JobRefused for one in the shape of a digest."""
-        check_alias(name)
-        self._change(who, why, {f"model.{name}": digest}, {})
 
     def changes(self, limit: int = 100, name: str | None = None) -> list[Change]:
         """Return the last changes, newest first; with `name` those of one control among the last 10,000."""
@@ -101,24 +105,37 @@ class Switchboard(Server):
     def _knows(self, digest: str) -> bool:
         return self._call("HGET", self._key("models"), digest) is not None
 
-    def _change(self, who: str, why: str, texts: Mapping[str, str], compared: Mapping[str, str]) -> list[str]:
-        """Change all or none; return the places of the changes. Raises ControlDiffers."""
+    def _change(
+        self, said: tuple[str, str, str, str], texts: Mapping[str, str], compared: Mapping[str, str]
+    ) -> list[str]:
+        """Change all or none; return the places of the changes. `said` begins the script's arguments.
+
+        Raises ControlDiffers.
+        """
         arguments = [
             part
             for name, text in texts.items()
             for part in (name, text, "1" if name in compared else "0", compared.get(name, ""))
         ]
-        verdict, *rest = (part.decode() for part in self._run("control", who, why, *arguments))
+        verdict, *rest = (part.decode() for part in self._run("control", *said, *arguments))
         if verdict == "differs":
-            held = rest[1] or "not set"
-            raise ControlDiffers(f"{rest[0]} is {held} by now, nothing was changed: look again, then decide")
+            raise differs(rest[0], rest[1])
         return rest
 
 
+def differs(name: str, held: str | None) -> ControlDiffers:
+    """Build the exception that says that a control is something else by now."""
+    return ControlDiffers(f"{name} is {held or 'not set'} by now, nothing was changed: look again, then decide")
+
+
 def _checked(name: str, value: Value | None) -> str:
+    if value is None and name.startswith("model."):
+        raise refuse(f"{name} has no default: set the model that it is to stand for (cornerman models history)")
+    return _text_of(name, value)
+
+
+def _text_of(name: str, value: Value | None) -> str:
     if value is None:
-        if name.startswith("model."):
-            raise refuse(f"{name} has no default: set the model that it is to stand for (cornerman set --history)")
         control_of(name)
         return ""
     text = text_of(value)
@@ -131,6 +148,16 @@ def _check_text(what: str, text: str) -> None:
         raise refuse(f"`{what}` is a text of 1 to {MAX_TEXT_CHARACTERS} printable characters, {text[:40]!r} is not")
 
 
+def evidence_text(evidence: Mapping[str, Any] | None) -> str:
+    """Write evidence as it is stored, '' for none. Raises JobRefused where it is too large."""
+    text = "" if evidence is None else msgspec.json.encode(evidence).decode()
+    if len(text) > MAX_EVIDENCE_CHARACTERS:
+        raise refuse(
+            f"the evidence has {len(text):,} characters, the limit is {MAX_EVIDENCE_CHARACTERS:,}: name where it is"
+        )
+    return text
+
+
 def _change_of(place: bytes, said: Mapping[bytes, bytes]) -> Change:
     return Change(
         place=place.decode(),
@@ -140,4 +167,6 @@ def _change_of(place: bytes, said: Mapping[bytes, bytes]) -> Change:
         before=said[b"from"].decode() or None,
         after=said[b"to"].decode() or None,
         why=said[b"why"].decode(),
+        evidence=msgspec.json.decode(said[b"evidence"]) if b"evidence" in said else None,
+        rollback=b"rollback" in said,
     )

@@ -12,6 +12,7 @@ from engine.errors import EngineError
 from ledger.jobs import CheckHealth
 from ledger.reports import HealthCheck, HealthReport
 from workers.context import JobContext
+from workers.failures import failure_of
 from workers.models import ModelCache
 from workers.threads import pinned
 
@@ -21,7 +22,7 @@ CANARY_TOLERANCE = 1e-12
 
 def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
     """Answer for this worker. An unhealthy worker is a report, not a failure: it says what is wrong."""
-    digest, checks = check_model(job.model, context.models)
+    digest, checks = check_model(job.model, context.models, anew=job.anew)
     memory_mb = psutil.Process().memory_info().rss / 2**20
     limit_mb = context.settings.memory_limit_mb or float("inf")
     detail = f"{memory_mb:.0f} MB of {limit_mb:.0f} MB"
@@ -43,15 +44,19 @@ def _threads(training: int) -> HealthCheck:
     return HealthCheck(name="threads", passed=passed, detail=f"{detail}; training on {training}")
 
 
-def check_model(name: str, models: ModelCache[ProductionEnsembleManager]) -> tuple[str | None, list[HealthCheck]]:
+def check_model(
+    name: str, models: ModelCache[ProductionEnsembleManager], *, anew: bool = False
+) -> tuple[str | None, list[HealthCheck]]:
     """Load the model that an alias or digest names and let it answer its known fights; return its digest, and both.
 
-    Raises LedgerUnavailable.
+    `anew`: also where it is open. Raises LedgerUnavailable.
     """
     try:
+        if anew:
+            models.close(models.resolve(name))
         digest, manager, _ = models.get(name)
     except EngineError as error:
-        return None, [HealthCheck(name="model_loaded", passed=False, detail=str(error))]
+        return None, [_failed("model_loaded", error)]
     return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _canary(manager)]
 
 
@@ -59,9 +64,13 @@ def _canary(manager: ProductionEnsembleManager) -> HealthCheck:
     try:
         difference = manager.check_canary()
     except EngineError as error:
-        return HealthCheck(name="prediction", passed=False, detail=str(error))
+        return _failed("prediction", error)
     return HealthCheck(
         name="prediction",
         passed=difference <= CANARY_TOLERANCE,
         detail=f"known answers differ by at most {difference:.1e}",
     )
+
+
+def _failed(name: str, error: EngineError) -> HealthCheck:
+    return HealthCheck(name=name, passed=False, detail=str(error), code=failure_of(error).code)

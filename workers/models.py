@@ -98,6 +98,10 @@ class ModelCache(Generic[Model]):
         """Whether a model is open."""
         return digest in self._opened
 
+    def close(self, digest: str) -> None:
+        """Close one model, so that it is read and verified anew when it is next asked for."""
+        self._opened.pop(digest, None)
+
     def clear(self) -> None:
         """Close every model, to give their memory back."""
         self._opened.clear()

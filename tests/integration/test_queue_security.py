@@ -92,6 +92,10 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     worker.reap()
     worker.register_model("d" * 64, {"fights": 1})
     worker.set_alias("champion", "d" * 64)
+    worker.register_model("e" * 64, {})
+    step = {"prove": lambda _: None, "who": "job 1", "why": "a test"}
+    worker.move_alias("champion", "e" * 64, **step)
+    worker.roll_back("champion", **step)
     assert worker.resolve_alias("champion") == "d" * 64
     worker.announce_pool("n#1", {"children": 1}, 60.0)
     worker.quarantine("predict", b"odd")

@@ -120,6 +120,7 @@ JOBS: dict[str, Job] = {
     ),
     "job_check_health_plain": CheckHealth(),
     "job_check_health_full": CheckHealth(model="challenger", nonce="n", deadline=NIGHT),
+    "job_check_health_anew": CheckHealth(model="challenger", anew=True),
 }
 REPORTS: dict[str, Report] = {
     "report_card": CardReport(
@@ -208,6 +209,11 @@ REPORTS: dict[str, Report] = {
         checks=(HealthCheck(name="model_loaded", passed=False, detail="no model is called 'champion'"),),
         model=None,
         memory_mb=123.5,
+    ),
+    "report_health_coded": HealthReport(
+        status="unhealthy",
+        checks=(HealthCheck(name="model_loaded", passed=False, detail="gone", code=FailureCode.MODEL_NOT_FOUND),),
+        memory_mb=1.0,
     ),
 }
 FAILURES: dict[str, Failure] = {

@@ -100,3 +100,13 @@ def test_the_oldest_word_is_forgotten_first() -> None:
     remembered.get(bytes([0]))
     remembered.put(bytes([2]), 2)
     assert [remembered.get(bytes([number])) for number in range(3)] == [0, None, 2]
+
+
+def test_a_closed_model_is_loaded_anew_and_the_others_stay(shelf: Shelf) -> None:
+    for name in (A, B):
+        shelf.cache.get(name)
+    shelf.cache.close(A)
+    shelf.cache.close(C)
+    for name in (A, B):
+        shelf.cache.get(name)
+    assert shelf.loaded == ["a", "b", "a"]

@@ -1,0 +1,169 @@
+"""Names of models on a real server: compare-and-set, the history with its evidence, and the way back."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+
+from ledger.aliases import ANYTHING
+from ledger.book import Ledger
+from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
+from ledger.jobs import CheckHealth
+from ledger.reports import HealthCheck, HealthReport
+from ledger.switchboard import MAX_EVIDENCE_CHARACTERS, Change, ControlDiffers
+from ledger.wire import decode_job
+
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+BY = {"who": "ann@desk", "why": "a test"}
+
+
+@pytest.fixture
+def book(ledger: Ledger) -> Ledger:
+    for digest in (A, B, C):
+        ledger.register_model(digest, {})
+    return ledger
+
+
+def proven(digest: str) -> None:
+    """A proof that every model passes."""
+
+
+def move(ledger: Ledger, digest: str, expected: str | None = ANYTHING) -> Change:
+    return ledger.move_alias("champion", digest, prove=proven, expected=expected, **BY)
+
+
+def back(ledger: Ledger, to: str | None = None) -> Change:
+    return ledger.roll_back("champion", prove=proven, to=to, **BY)
+
+
+def test_a_move_stands_in_the_history_with_its_evidence(book: Ledger) -> None:
+    first = move(book, A, expected=None)
+    evidence = {"job": "j1", "log_loss": {"champion": 0.6431, "challenger": 0.6402}, "forced": False}
+    second = book.move_alias("champion", B, prove=proven, evidence=evidence, **BY)
+    assert (first.before, first.after, first.evidence, first.rollback) == (None, A, None, False)
+    assert (second.before, second.after, second.evidence) == (A, B, evidence)
+    assert (second.who, second.why) == ("ann@desk", "a test")
+    assert book.alias_history("champion") == [second, first]
+    assert book.alias_history("challenger") == []
+    assert book.resolve_alias("champion") == B
+
+
+def test_a_rollback_goes_one_step_further_back_each_time(book: Ledger) -> None:
+    for digest in (A, B, C):
+        move(book, digest)
+    first = back(book)
+    assert (first.before, first.after, first.rollback) == (C, B, True)
+    assert back(book).after == A
+    with pytest.raises(JobRefused, match="before it stood for nothing"):
+        back(book)
+    move(book, C)  # a step on again
+    assert back(book).after == A
+    assert len(book.alias_history("champion")) == 7
+
+
+def test_a_rollback_goes_to_a_named_model_that_the_name_stood_for(book: Ledger) -> None:
+    for digest in (A, B):
+        move(book, digest)
+    with pytest.raises(JobRefused, match=f"to {C[:12]}: before it stood for {A[:12]}"):
+        back(book, C)
+    move(book, C)
+    assert back(book, A).after == A
+
+
+def test_a_name_that_is_moved_back_by_hand_can_be_rolled_back_to_what_it_left(book: Ledger) -> None:
+    for digest in (A, B, A):
+        move(book, digest)
+    assert back(book).after == B
+
+
+def test_of_two_who_promote_at_the_same_time_one_wins_and_one_is_told(book: Ledger) -> None:
+    move(book, A)
+    together = Barrier(2)
+
+    def promote(digest: str) -> Change | LedgerError:
+        try:
+            return book.move_alias(
+                "champion", digest, prove=lambda _: together.wait() and None, expected=A, who=digest[:1], why="better"
+            )
+        except LedgerError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as threads:
+        ends = list(threads.map(promote, (B, C)))
+    (won,) = [end for end in ends if isinstance(end, Change)]
+    (lost,) = [end for end in ends if isinstance(end, ControlDiffers)]
+    assert str(won.after) in str(lost)
+    assert "nothing was changed" in str(lost)
+    assert book.resolve_alias("champion") == won.after
+    assert len(book.alias_history("champion")) == 2
+
+
+def test_a_rollback_that_another_has_overtaken_changes_nothing(book: Ledger) -> None:
+    for digest in (A, B):
+        move(book, digest)
+    with pytest.raises(ControlDiffers):
+        book.roll_back("champion", prove=lambda _: move(book, C) and None, **BY)
+    with pytest.raises(ControlDiffers):
+        book.roll_back("champion", prove=proven, expected=B, **BY)
+    assert book.resolve_alias("champion") == C
+
+
+def test_what_is_unknown_unproven_or_too_long_moves_nothing(book: Ledger) -> None:
+    def refuse(digest: str) -> None:
+        raise JobRefused(Failure(code=FailureCode.MODEL_CORRUPT, message="its bytes were changed"))
+
+    with pytest.raises(JobRefused, match="no model d"):
+        move(book, "d" * 64)
+    with pytest.raises(JobRefused, match="bytes were changed"):
+        book.move_alias("champion", A, prove=refuse, **BY)
+    with pytest.raises(JobRefused, match="evidence"):
+        book.move_alias("champion", A, prove=proven, evidence={"x": "y" * MAX_EVIDENCE_CHARACTERS}, **BY)
+    assert (book.resolve_alias("champion"), book.alias_history("champion")) == (None, [])
+
+
+LOADED = HealthCheck(name="model_loaded", passed=True, detail=A)
+BUSY = HealthCheck(name="memory", passed=False, detail="5000 MB of 4096 MB")
+WRONG = HealthCheck(name="prediction", passed=False, detail="known answers differ by at most 1.0e-02")
+GONE = HealthCheck(name="model_loaded", passed=False, detail="not here", code=FailureCode.MODEL_NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    ("checks", "code"),
+    [
+        ((LOADED, BUSY), None),
+        ((LOADED, WRONG), FailureCode.MODEL_CORRUPT),
+        ((GONE,), FailureCode.MODEL_NOT_FOUND),
+    ],
+)
+def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], code: FailureCode | None) -> None:
+    report = HealthReport(status="healthy" if code is None else "unhealthy", checks=checks, memory_mb=1.0)
+
+    def answer() -> CheckHealth:
+        while not (claims := book.claim("predict", "n#1/1")):
+            pass
+        assert book.settle(claims[0], report)
+        job = decode_job(claims[0].payload)
+        assert isinstance(job, CheckHealth)
+        return job
+
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(answer)
+        if code is None:
+            book.prove(A)
+        else:
+            with pytest.raises(JobRefused, match="was not proven") as refused:
+                book.prove(A)
+            assert refused.value.failure.code is code
+        job = asked.result()
+    assert (job.model, job.anew) == (A, True)
+    assert job.deadline is not None  # so that it comes before cards that may wait for longer
+
+
+def test_a_proof_that_nobody_gives_is_none(book: Ledger) -> None:
+    with pytest.raises(WaitTimeout, match="no worker has proved"):
+        book.prove(A, timeout_seconds=0.2)
+    book.set_controls({"pause.predict": True}, **BY)
+    with pytest.raises(JobRefused, match="resume predict"):
+        book.prove(A)
