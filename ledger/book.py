@@ -22,11 +22,13 @@ from ledger.backlog import Backlogs
 from ledger.canaries import Canaries
 from ledger.claims import Claim, Claims, Held, Reaped, Settlement
 from ledger.deadletters import DeadLetter, DeadLetters
+from ledger.journal import Journal
 from ledger.lately import Latest
+from ledger.results import Results
 from ledger.settings import LedgerSettings
 
 __all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
-class Ledger(DeadLetters, Claims, Canaries, Backlogs, Latest, Aliases):
+class Ledger(DeadLetters, Claims, Canaries, Backlogs, Latest, Aliases, Journal, Results):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

@@ -13,6 +13,7 @@ from ledger.controls import Controls
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import MAX_PAYLOAD_BYTES
 from ledger.jobs import QUEUES as QUEUES
+from ledger.journal import MAX_DAY_ENTRIES, Page, encode_page
 from ledger.outcomes import Progress, State
 from ledger.reports import Report
 from ledger.server import Server, moment
@@ -58,19 +59,23 @@ class Held(Struct, frozen=True, kw_only=True):
 
 
 class Settlement(Struct, frozen=True):
-    """A result of a claimed job, written and ready to be stored; whatever could be wrong with it is behind it."""
+    """A result of a claimed job, written and ready to be stored; whatever could be wrong with it is behind it.
+
+    `page` is what the journal notes in the same step, if the result is accepted.
+    """
 
     job_id: str
     fence: int
     state: State
     field: str
     body: bytes
+    page: Page | None = None
 
     @classmethod
-    def of(cls, claim: Claim | Held, result: Report | Failure) -> Settlement:
+    def of(cls, claim: Claim | Held, result: Report | Failure, page: Page | None = None) -> Settlement:
         """Write a result. Raises ValueError on NaN or infinity, naming the field."""
         field = "failure" if isinstance(result, Failure) else "report"
-        return cls(claim.job_id, claim.fence, state_after(result), field, wire.encode(result))
+        return cls(claim.job_id, claim.fence, state_after(result), field, wire.encode(result), page)
 
 
 class Reaped(Struct, frozen=True):
@@ -146,8 +151,9 @@ class Claims(Server):
         """Store results in one step; each is accepted or refused by itself, as `settle` says."""
         arguments: list[str | int | bytes] = []
         for entry in settlements:
-            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body)
-        return [bool(accepted) for accepted in self._run("settle", *arguments)] if arguments else []
+            page = encode_page(entry.page, self.settings.journal_seconds)
+            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page)
+        return [bool(accepted) for accepted in self._run("settle", MAX_DAY_ENTRIES, *arguments)] if arguments else []
 
     def release(self, claim: Claim | Held) -> bool:
         """Give a job back without using up the attempt; it rings again by `reap`. False if no longer held."""

@@ -31,6 +31,9 @@ class LedgerSettings:
     max_attempts: int = _setting(3, "how often a job may take its worker down before it ends as worker_lost")
     retention_seconds: float = _setting(7 * DAY_SECONDS, "how long an outcome can be read")
     tombstone_seconds: float = _setting(30 * DAY_SECONDS, "how long after that the answer is `forgotten`")
+    journal_seconds: float = _setting(
+        3 * 365 * DAY_SECONDS, "how long after its event the journal keeps what models said of a fight"
+    )
     ring_seconds: float = _setting(1.0, "how often the doorbell rings again for jobs that nobody claims")
     max_queue_length: int = _setting(100_000, "most jobs that may wait in a queue; beyond it new ones are refused")
     max_memory_fraction: float = _setting(

@@ -12,9 +12,8 @@ from msgspec import Struct
 from ledger.controls import Controls, Value, check_together, control_of, text_of, value_of
 from ledger.failures import LedgerError
 from ledger.server import Server, moment
-from ledger.wire import refuse
+from ledger.wire import check_text, refuse
 
-MAX_TEXT_CHARACTERS = 500
 MAX_EVIDENCE_CHARACTERS = 20_000
 
 
@@ -69,8 +68,8 @@ class Switchboard(Server):
             ControlDiffers: a control is not as expected.
             LedgerUnavailable: the server does not answer; ask what is set before trying again.
         """
-        _check_text("who", who)
-        _check_text("why", why)
+        check_text("who", who)
+        check_text("why", why)
         texts = {name: _checked(name, value) for name, value in values.items()}
         check_together({**self.controls().given, **values})
         compared = {name: _text_of(name, value) for name, value in (expected or {}).items()}
@@ -141,11 +140,6 @@ def _text_of(name: str, value: Value | None) -> str:
     text = text_of(value)
     value_of(name, text)
     return text
-
-
-def _check_text(what: str, text: str) -> None:
-    if not (0 < len(text) <= MAX_TEXT_CHARACTERS and text.isprintable() and text.strip()):
-        raise refuse(f"`{what}` is a text of 1 to {MAX_TEXT_CHARACTERS} printable characters, {text[:40]!r} is not")
 
 
 def evidence_text(evidence: Mapping[str, Any] | None) -> str:

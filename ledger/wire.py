@@ -18,6 +18,8 @@ from ledger.failures import Failure, FailureCode, JobRefused
 from ledger.jobs import MAX_PAYLOAD_BYTES, SCHEMA_VERSION, Job, MemberWeights, PredictCard, TrainEnsemble, TrainingPlan
 from ledger.reports import Report
 
+MAX_TEXT_CHARACTERS = 500  # of who and why in a history
+
 
 class _Versioned(msgspec.Struct):
     """Any job, short of all but its version. Hand-written jobs may leave it out and mean the first."""
@@ -113,6 +115,12 @@ def check_alias(name: str) -> None:
         raise refuse(f"the alias {name!r} has the shape of a model's digest: choose one that cannot be taken for it")
 
 
+def check_text(what: str, text: str) -> None:
+    """Check a text that stands in a history. Raises JobRefused."""
+    if not (0 < len(text) <= MAX_TEXT_CHARACTERS and text.isprintable() and text.strip()):
+        raise refuse(f"`{what}` is a text of 1 to {MAX_TEXT_CHARACTERS} printable characters, {text[:40]!r} is not")
+
+
 def _check_schema(payload: bytes) -> None:
     """Look at the version before anything else: a newer schema may well not fit the older types."""
     try:
@@ -134,7 +142,7 @@ def _check_card(card: PredictCard) -> None:
         if fight.id in seen:
             raise refuse(f"{where} stands twice on card {card.card_id!r}: give each fight its own id")
         seen.add(fight.id)
-        if _spelling(first.name) == _spelling(second.name):
+        if spelling(first.name) == spelling(second.name):
             raise refuse(f"{where}: {first.name!r} cannot fight against oneself")
         if first.corner == second.corner != "unknown":
             raise refuse(f"{where}: both fighters have the {first.corner} corner")
@@ -148,8 +156,8 @@ def _check_card(card: PredictCard) -> None:
                 raise refuse(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} does not say its as_of")
 
 
-def _spelling(name: str) -> str:
-    """The name without what a feed varies at random: case and spaces."""
+def spelling(name: str) -> str:
+    """Return the name without what a feed varies at random: case and spaces."""
     return " ".join(name.casefold().split())
 
 

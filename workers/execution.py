@@ -32,7 +32,8 @@ from ledger.book import Claim, Ledger, Settlement
 from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
-from ledger.reports import Report
+from ledger.journal import Page
+from ledger.reports import CardReport, Report
 from workers.admission import Admission, NoRoomError
 from workers.batch import Batch, Finished
 from workers.context import ClaimLostError, JobContext
@@ -107,7 +108,7 @@ class Execution:
             job = read(claim)
             model = getattr(job, "model", None)
             report = self._handle(job, claim, started_seconds)
-            settlement = Settlement.of(claim, report)
+            settlement = Settlement.of(claim, report, self._page(job, report, claim))
             figures = figures_of(job, report, claim.claimed_at)
             return Ending("succeeded", getattr(report, "model", None) or model, figures, settlement)
         except ClaimLostError:
@@ -131,6 +132,14 @@ class Execution:
         if not isinstance(report, Report):
             raise TypeError(f"the handler of {claim.kind} returned {type(report).__name__}, which is no report")
         return report
+
+    def _page(self, job: Job, report: Report, claim: Claim) -> Page | None:
+        """Return what the journal keeps of an answered card; the engine's names are loaded where it is."""
+        if not isinstance(job, PredictCard) or not isinstance(report, CardReport):
+            return None
+        from workers.journal import page_of
+
+        return page_of(job, report, claim.job_id, "live")
 
     def _failed(self, claim: Claim, error: BaseException, model: str | None) -> Ending:
         failure = failure_of(error)

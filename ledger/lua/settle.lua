@@ -1,14 +1,43 @@
 -- Store the outcome of a running job: the first one wins. A report after the deadline is worth nothing: `expired`.
+-- What the journal is to keep of an accepted report is noted in the same step.
 --
 -- Keys: job (hash), forgotten (string), leases, held (zset), outcomes (stream), news (channel): see the prelude.
--- arg(1..) for each job: id, fence, state, field (report or failure), body (JSON)
+-- <ns>:journal           zset    days that the journal has, by their number
+-- <ns>:journal:<day>     hash    fight|model|role -> time of the answer (ms), ' ', entry (JSON)
+-- arg(1)   most entries of a day
+-- arg(2..) for each job: id, fence, state, field (report or failure), body (JSON), page ('' or JSON: `Page` with the
+--          number of the day and how long to keep it after the start)
 -- Answer   for each job 1 if this is its outcome now (also on being told again), 0 if it is refused
 
 even_if_full()
-local FIELDS = 5
+local FIELDS = 6
+
+local function note(text)
+  if text == '' then
+    return
+  end
+  local page = cjson.decode(text)
+  if now >= page.start_ms then
+    return
+  end
+  local day = ns .. 'journal:' .. page.day
+  local room = tonumber(arg(1)) - redis.call('HLEN', day)
+  for index, name in ipairs(page.names) do
+    local new = not redis.call('HGET', day, name)
+    if not new or room > 0 then
+      redis.call('HSET', day, name, digits(now) .. ' ' .. page.entries[index])
+      room = new and room - 1 or room
+    end
+  end
+  redis.call('PEXPIRE', day, digits(page.start_ms - now + page.keep_ms))
+  redis.call('ZADD', ns .. 'journal', page.ordinal, page.day)
+  local kept_days = math.floor(page.keep_ms / 86400000) + 2
+  redis.call('ZREMRANGEBYSCORE', ns .. 'journal', '-inf', math.floor(now / 86400000) + 719163 - kept_days)
+end
+
 local answer = {}
-for index = 0, (#ARGV - 7) / FIELDS - 1 do
-  local first = index * FIELDS
+for index = 0, (#ARGV - 8) / FIELDS - 1 do
+  local first = 1 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
   local job = redis.call('HMGET', record(id), 'state', 'fence', 'deadline')
@@ -17,6 +46,7 @@ for index = 0, (#ARGV - 7) / FIELDS - 1 do
       expire(id)
     else
       finish(id, arg(first + 3), field, body)
+      note(arg(first + 6))
     end
   elseif job[2] ~= fence or get(id, field) ~= body then
     accepted = 0

@@ -30,7 +30,7 @@ NOT_SAID = "not said"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _user() -> str:
+def user() -> str:
     """Return who types this, as `user@host`; a container may have no name for its user."""
     try:
         user = getpass.getuser()
@@ -41,7 +41,7 @@ def _user() -> str:
 
 def _audited(command: Command) -> Command:
     """Give a command `--why` and `--who`."""
-    who = click.option("--who", default=_user, help="Who does it; default: the user and host.", metavar="NAME")
+    who = click.option("--who", default=user, help="Who does it; default: the user and host.", metavar="NAME")
     why = click.option("--why", default=NOT_SAID, help="The reason, for the history.", metavar="TEXT")
     return who(why(command))
 

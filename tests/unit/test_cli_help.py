@@ -23,6 +23,7 @@ COMMANDS = {
     "status",
     "health",
     "models",
+    "results",
     "dead",
     "backtest",
     "preflight",

@@ -1,0 +1,30 @@
+-- Keep results of fights, all of them or none; one that differs from what is there replaces it and leaves a trace.
+--
+-- <ns>:results          hash    day|name|name -> batch (us), ' ', result (JSON)
+-- <ns>:results:changes  stream  who, from ('' for a new one), to
+-- arg(1) who   arg(2) about how many traces to keep
+-- arg(3..) for each: name, result (JSON)
+-- Answer {new, there already, replaced}
+
+local kept = ns .. 'results'
+local added, unchanged, corrected = 0, 0, 0
+for first = 3, #ARGV - 7, 2 do
+  local name, after = arg(first), arg(first + 1)
+  local before = redis.call('HGET', kept, name)
+  local batch, said = digits(now_us), ''
+  if before then
+    batch, said = string.match(before, '^(%d+) (.*)$')
+  end
+  if said == after then
+    unchanged = unchanged + 1
+  else
+    redis.call('HSET', kept, name, batch .. ' ' .. after)
+    redis.call('XADD', kept .. ':changes', 'MAXLEN', '~', arg(2), '*', 'who', arg(1), 'from', said, 'to', after)
+    if said == '' then
+      added = added + 1
+    else
+      corrected = corrected + 1
+    end
+  end
+end
+return { added, unchanged, corrected }

@@ -1,0 +1,132 @@
+"""Results of fights in a CSV file (also .gz): a list of our own, or the `fights` table of a fight log.
+
+Columns: `date` (2026-11-21, of the event), the two fighters as `red` and `blue` or as `fighter_1` and `fighter_2`, and
+`winner`. A winner is one of the two names, `red` or `blue` where there are such columns, `draw`, or `nc` (also `no
+contest`). Other columns are passed over. A draw and a no contest are void: no forecast is held against them.
+
+Two who met twice on one day, as in the tournaments of the first years, are passed over where `fight_id` tells so: their
+fights cannot be told apart by day and names. A file with a fault is refused whole, with the line of each. Who the names
+mean is settled when they are reviewed.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from datetime import date
+from typing import NamedTuple
+
+from ledger.jobs import MAX_NAME_CHARACTERS
+from ledger.results import Ending, FightResult
+from ledger.wire import refuse, spelling
+
+MAX_FILE_BYTES = 32_000_000
+MAX_FAULTS_SHOWN = 10
+SIDES = (("red", "blue"), ("fighter_1", "fighter_2"))
+VOID: dict[str, Ending] = {"draw": "draw", "nc": "no_contest", "no contest": "no_contest"}
+_GZIP = b"\x1f\x8b"
+
+
+class ReadResults(NamedTuple):
+    """The results of a file, and how many of its lines were passed over."""
+
+    results: list[FightResult]
+    passed_over: int
+
+
+def read_results(content: bytes, last_day: date) -> ReadResults:
+    """Return the results of a file; none may be later than `last_day`. Raises JobRefused naming the lines at fault."""
+    rows = csv.DictReader(io.StringIO(_text(content)), strict=True)
+    sides = _sides(rows.fieldnames or [])
+    results: dict[str, tuple[int, str | None, FightResult]] = {}
+    faults: list[str] = []
+    rematches: list[str] = []
+    try:
+        for row in rows:
+            line = rows.line_num
+            try:
+                result = _result(row, sides, last_day)
+                fight_id = row.get("fight_id")
+                before, other_id, other = results.setdefault(result.name, (line, fight_id, result))
+                if other_id != fight_id:
+                    rematches += [result.name]
+                elif _won_by(other) != _won_by(result):
+                    raise ValueError(f"says otherwise than line {before} of the same fight")
+            except ValueError as fault:
+                faults.append(f"line {line}: {fault}")
+    except csv.Error as error:
+        faults.append(f"after line {rows.line_num}: is no CSV ({error})")
+    if faults:
+        more = f"; and {len(faults) - MAX_FAULTS_SHOWN} more" if len(faults) > MAX_FAULTS_SHOWN else ""
+        raise refuse(f"no result was added: {'; '.join(faults[:MAX_FAULTS_SHOWN])}{more}", faults=len(faults))
+    if not results:
+        raise refuse("the file has no results: a line each, below the line with the names of the columns")
+    kept = [result for name, (_, _, result) in results.items() if name not in rematches]
+    return ReadResults(kept, len(rematches) + len(set(rematches)))
+
+
+def _text(content: bytes) -> str:
+    if content.startswith(_GZIP):
+        try:
+            with gzip.open(io.BytesIO(content)) as stream:
+                content = stream.read(MAX_FILE_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise refuse(f"the file cannot be unpacked: {error}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise refuse(f"the file has more than {MAX_FILE_BYTES:,} bytes: split it")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refuse(f"the file is not UTF-8 text ({error}): save it as CSV in UTF-8") from None
+
+
+def _sides(columns: Sequence[str]) -> tuple[str, str]:
+    for sides in SIDES:
+        if {"date", "winner", *sides} <= set(columns):
+            return sides
+    found = ", ".join(map(repr, columns[:12])) or "none"
+    raise refuse(f"columns date, winner, and red and blue (or fighter_1 and fighter_2) are needed; there are {found}")
+
+
+def _result(row: dict[str, str | None], sides: tuple[str, str], last_day: date) -> FightResult:
+    """Read a line. Raises ValueError saying what is wrong with it."""
+    if None in row or None in row.values():
+        raise ValueError("has another number of columns than the first line")
+    day = _day(row["date"] or "", last_day)
+    first, second = (_name(side, row[side] or "") for side in sides)
+    if spelling(first) == spelling(second):
+        raise ValueError(f"{first!r} cannot fight against oneself")
+    winner = (row["winner"] or "").strip()
+    fighters = (first, second)
+    if ending := VOID.get(winner.casefold()):
+        return FightResult(date=day, fighters=fighters, winner=None, ending=ending)
+    meant = spelling(row[winner] or "") if winner in sides and sides == SIDES[0] else spelling(winner)
+    if meant == spelling(first):
+        return FightResult(date=day, fighters=fighters, winner=0)
+    if meant == spelling(second):
+        return FightResult(date=day, fighters=fighters, winner=1)
+    raise ValueError(f"the winner {winner[:40]!r} is none of {first!r}, {second!r}, draw and nc")
+
+
+def _day(text: str, last_day: date) -> date:
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f"{text!r} is no day like 2026-11-21") from None
+    if day > last_day:
+        raise ValueError(f"{day} has not come yet")
+    return day
+
+
+def _name(column: str, text: str) -> str:
+    name = " ".join(text.split())
+    if not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        raise ValueError(f"{column} is a name of 1 to {MAX_NAME_CHARACTERS} characters, not {text[:40]!r}")
+    return name
+
+
+def _won_by(result: FightResult) -> str:
+    return result.ending if result.winner is None else spelling(result.fighters[result.winner])

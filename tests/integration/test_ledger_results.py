@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from ledger.book import Ledger
+from ledger.failures import JobRefused
+from ledger.results import MAX_RESULTS_AT_ONCE, Added, FightResult
+
+DAY = date(2026, 11, 21)
+WON = FightResult(date=DAY, fighters=("Ana Núñez", "Bea"), winner=0)
+LOST = FightResult(date=DAY, fighters=("Ana Núñez", "Bea"), winner=1)
+VOID = FightResult(date=DAY, fighters=("Cleo", "Dora"), winner=None, ending="draw")
+
+
+def counts(added: int = 0, unchanged: int = 0, corrected: int = 0) -> Added:
+    return Added(added=added, unchanged=unchanged, corrected=corrected)
+
+
+def test_adding_twice_is_once(ledger: Ledger) -> None:
+    assert ledger.add_results([WON, VOID], who="ann") == counts(added=2)
+    turned = FightResult(date=DAY, fighters=("bea", "ANA  Núñez"), winner=1)
+    exact = FightResult(date=DAY, fighters=("Bea", "Ana Núñez"), winner=1)
+    assert ledger.add_results([VOID, exact], who="bob") == counts(unchanged=2)
+    assert [result.winner for result in ledger.results()] == [0, None]
+    assert ledger.add_results([turned], who="bob") == counts(corrected=1)  # the spelling
+    assert len(ledger.results()) == 2
+
+
+def test_a_correction_replaces_leaves_a_trace_and_keeps_its_place(ledger: Ledger) -> None:
+    ledger.add_results([WON], who="ann")
+    ledger.add_results([VOID], who="ann")
+    assert ledger.add_results([LOST], who="bob") == counts(corrected=1)
+    first, second = ledger.results()
+    assert (first.winner, second.ending) == (1, "draw")
+    assert first.batch < second.batch
+    changes = ledger.result_changes()
+    assert [change.who for change in changes] == ["bob", "ann", "ann"]
+    assert changes[0].before == WON
+    assert changes[0].after == LOST
+    assert changes[1].before is None
+
+
+def test_results_of_one_call_are_one_batch(ledger: Ledger) -> None:
+    ledger.add_results([WON, VOID], who="ann")
+    assert len({result.batch for result in ledger.results()}) == 1
+
+
+def test_results_from_a_day_on(ledger: Ledger) -> None:
+    ledger.add_results([WON], who="ann")
+    assert ledger.results(DAY) != []
+    assert ledger.results(date(2026, 11, 22)) == []
+
+
+def test_too_many_and_nobody_are_refused(ledger: Ledger) -> None:
+    with pytest.raises(JobRefused, match="split"):
+        ledger.add_results([WON] * (MAX_RESULTS_AT_ONCE + 1), who="ann")
+    with pytest.raises(JobRefused, match="who"):
+        ledger.add_results([WON], who=" ")
+    assert ledger.results() == []

@@ -1,0 +1,82 @@
+"""From an answered card to what the journal keeps of it."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from functools import lru_cache
+from typing import Literal
+
+import structlog
+
+from engine.names import split_name
+from ledger.jobs import PredictCard
+from ledger.journal import Band, JournalEntry, Page, Role
+from ledger.reports import CardReport, FightReport
+from workers.logs import where_raised
+from workers.saying import first_corner
+
+
+def page_of(job: PredictCard, report: CardReport, job_id: str, role: Role) -> Page | None:
+    """Return the page of a card; None, with a line in the log, where it cannot be made.
+
+    Whatever is wrong with the journal, the answer is worth more.
+    """
+    try:
+        answered = zip(job.fights, report.fights, strict=True)
+        corners = {fight.id: first_corner(fight) for fight, said in answered if isinstance(said, FightReport)}
+        entries = [
+            _entry(fight, corners[fight.id], report.model, job_id, role, job)
+            for fight in report.fights
+            if isinstance(fight, FightReport)
+        ]
+        return Page.of(job.event_start, entries)
+    except Exception as error:  # noqa: BLE001 - see above
+        structlog.get_logger("cornerman").error("a card is not in the journal", **where_raised(error))
+        return None
+
+
+def fight_name(fighters: tuple[str, str]) -> str:
+    """Return the name of a fight, the same for either order and every spelling that differs by letters' dress alone."""
+    return " v ".join(sorted(map(person, fighters)))
+
+
+@lru_cache(maxsize=8192)
+def person(name: str) -> str:
+    """Return a fighter's name without case, accents, punctuation and spaces; with the suffix that tells a son."""
+    words, suffix = split_name(name)
+    return "".join(words) + (f" {suffix}" if suffix else "")
+
+
+def _entry(
+    fight: FightReport, corner: str, model: str, job_id: str, role: Role, job: PredictCard
+) -> tuple[str, JournalEntry]:
+    listed = (fight.fighters[0].name, fight.fighters[1].name)
+    swap = person(listed[1]) < person(listed[0])
+    first = fight.fighters[1 if swap else 0]
+    fighters = (listed[1], listed[0]) if swap else listed
+    entry = JournalEntry(
+        day=job.event_start.astimezone(UTC).date(),
+        fighters=fighters,
+        model=model,
+        role=role,
+        job_id=job_id,
+        probability=first.probability,
+        intervals=tuple(Band(one.level, one.lower, one.upper) for one in first.intervals),
+        market=first.market_probability,
+        market_aware=None if first.market_aware is None else first.market_aware.probability,
+        red=_red(corner, swap),
+        action=fight.decision.action,
+        reasons=fight.decision.reasons,
+        bet_on=_position(fight.decision.fighter, fighters) if fight.decision.action == "bet" else None,
+    )
+    return fight_name(listed), entry
+
+
+def _red(corner: str, swap: bool) -> Literal[0, 1] | None:
+    if corner == "unknown":
+        return None
+    return 1 if (corner == "red") == swap else 0
+
+
+def _position(name: str | None, fighters: tuple[str, str]) -> Literal[0, 1] | None:
+    return None if name is None else 0 if name == fighters[0] else 1
