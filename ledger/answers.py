@@ -12,11 +12,12 @@ import msgspec
 from ledger import wire
 from ledger.failures import LedgerError, UnknownJob, WaitTimeout
 from ledger.hints import Hints
+from ledger.origin import decode_origin
 from ledger.outcomes import JobStatus, Outcome, Progress, State
 from ledger.server import Server, moment
 
 _STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
-_OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation")
+_OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
 _progress_decoder = msgspec.json.Decoder(Progress)
 
@@ -155,7 +156,7 @@ class Answers(Server):
 
 def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
     """Read the fields `_OUTCOME` of a record, None where there is no outcome. Raises UnreadableOutcome."""
-    state, kind, attempt, submitted, settled, report, failure, correlation = record
+    state, kind, attempt, submitted, settled, report, failure, correlation, origin = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
     try:
@@ -169,6 +170,7 @@ def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
             report=wire.decode_report(report) if report else None,
             failure=wire.decode_failure(failure) if failure else None,
             correlation_id=correlation.decode() if correlation else None,
+            origin=decode_origin(origin) if origin else None,
         )
     except (ValueError, msgspec.DecodeError) as error:  # a newer writer knows more states, codes and reports
         raise UnreadableOutcome(job_id, str(error)) from error

@@ -14,6 +14,7 @@ from ledger.failures import Failure, FailureCode
 from ledger.jobs import MAX_PAYLOAD_BYTES
 from ledger.jobs import QUEUES as QUEUES
 from ledger.journal import MAX_DAY_ENTRIES, Page, encode_page
+from ledger.origin import Origin, encode_origin
 from ledger.outcomes import Progress, State
 from ledger.reports import Report
 from ledger.server import Server, moment
@@ -61,7 +62,8 @@ class Held(Struct, frozen=True, kw_only=True):
 class Settlement(Struct, frozen=True):
     """A result of a claimed job, written and ready to be stored; whatever could be wrong with it is behind it.
 
-    `page` is what the journal notes in the same step, if the result is accepted.
+    `page` is what the journal notes in the same step, if the result is accepted. `origin` is empty where no worker made
+    the result.
     """
 
     job_id: str
@@ -70,12 +72,16 @@ class Settlement(Struct, frozen=True):
     field: str
     body: bytes
     page: Page | None = None
+    origin: bytes = b""
 
     @classmethod
-    def of(cls, claim: Claim | Held, result: Report | Failure, page: Page | None = None) -> Settlement:
+    def of(
+        cls, claim: Claim | Held, result: Report | Failure, page: Page | None = None, origin: Origin | None = None
+    ) -> Settlement:
         """Write a result. Raises ValueError on NaN or infinity, naming the field."""
         field = "failure" if isinstance(result, Failure) else "report"
-        return cls(claim.job_id, claim.fence, state_after(result), field, wire.encode(result), page)
+        written = b"" if origin is None else encode_origin(origin)
+        return cls(claim.job_id, claim.fence, state_after(result), field, wire.encode(result), page, written)
 
 
 class Reaped(Struct, frozen=True):
@@ -152,7 +158,7 @@ class Claims(Server):
         arguments: list[str | int | bytes] = []
         for entry in settlements:
             page = encode_page(entry.page, self.settings.journal_seconds)
-            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page)
+            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.origin)
         return [bool(accepted) for accepted in self._run("settle", MAX_DAY_ENTRIES, *arguments)] if arguments else []
 
     def release(self, claim: Claim | Held) -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from ledger.failures import Failure
+from ledger.origin import Origin
 from ledger.reports import Report
 
 
@@ -59,7 +60,10 @@ class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a job ended, once and for all: a report, or a failure. Times are the server's."""
+    """How a job ended, once and for all: a report, or a failure. Times are the server's.
+
+    `origin` is what decided it beside the job; absent where no worker made it.
+    """
 
     job_id: str
     kind: str
@@ -70,3 +74,4 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     report: Report | None = None
     failure: Failure | None = None
     correlation_id: str | None = None
+    origin: Origin | None = None

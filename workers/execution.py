@@ -33,6 +33,7 @@ from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
 from ledger.journal import Page
+from ledger.origin import Origin
 from ledger.reports import CardReport, Report
 from workers.admission import Admission, NoRoomError
 from workers.batch import Batch, Finished
@@ -44,6 +45,7 @@ from workers.insistence import insist
 from workers.joblines import JobLines, job_line
 from workers.logs import Levels, outcome_of_loss, speaking_of, where_raised
 from workers.models import ModelCache
+from workers.origins import origin_of
 from workers.pool import Pool
 from workers.telemetry import Figures, attempt_of
 
@@ -104,11 +106,12 @@ class Execution:
 
     def _attempt(self, claim: Claim, started_seconds: float) -> Ending:
         model: str | None = None
+        self._models.looked_up.clear()
         try:
             job = read(claim)
             model = getattr(job, "model", None)
             report = self._handle(job, claim, started_seconds)
-            settlement = Settlement.of(claim, report, self._page(job, report, claim))
+            settlement = Settlement.of(claim, report, self._page(job, report, claim), self._origin(claim))
             figures = figures_of(job, report, claim.claimed_at)
             return Ending("succeeded", getattr(report, "model", None) or model, figures, settlement)
         except ClaimLostError:
@@ -146,13 +149,16 @@ class Execution:
         if failure.code is FailureCode.INTERNAL:
             self._log.error("internal error", kind=claim.kind, **where_raised(error))
         try:
-            settlement = Settlement.of(claim, failure)
+            settlement = Settlement.of(claim, failure, origin=self._origin(claim))
         except (TypeError, ValueError):  # it cannot be written; without an outcome the job would run for ever
             self._log.error("a failure that cannot be written", **where_raised(error))
             said = f"{type(error).__name__}, whose message cannot be written"
             failure = Failure(code=FailureCode.INTERNAL, message=said)
             settlement = Settlement.of(claim, failure)
         return Ending(failure.code.value, model, settlement=settlement)
+
+    def _origin(self, claim: Claim) -> Origin:
+        return origin_of(claim, self._models.looked_up)
 
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))

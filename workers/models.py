@@ -54,7 +54,8 @@ class OpenModel(NamedTuple, Generic[Model]):
 class ModelCache(Generic[Model]):
     """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads.
 
-    `opened` are models by digest that are open already.
+    `opened` are models by digest that are open already. `looked_up` is which digest each name stood for, since its
+    reader has cleared it last.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class ModelCache(Generic[Model]):
         self._resolve_alias = resolve_alias
         self._load = load
         self._capacity = capacity
+        self.looked_up: dict[str, str] = {}
         self._opened: OrderedDict[str, OpenModel[Model]] = OrderedDict(
             (digest, OpenModel(digest, model, Remembered())) for digest, model in (opened or {}).items()
         )
@@ -94,6 +96,10 @@ class ModelCache(Generic[Model]):
         self._opened.move_to_end(digest)
         return self._opened[digest]
 
+    def as_of(self, names: Mapping[str, str]) -> ModelCache[Model]:
+        """Return these models under the names of another time, as if none had said anything yet."""
+        return ModelCache(self._folder, names.get, lambda path: self.get(path.name).model, self._capacity)
+
     def holds(self, digest: str) -> bool:
         """Whether a model is open."""
         return digest in self._opened
@@ -115,6 +121,7 @@ class ModelCache(Generic[Model]):
             raise BundleNotFoundError(
                 f"no model is called {name!r}: train one, or see `cornerman models` for those that there are"
             )
+        self.looked_up[name] = digest
         return digest
 
 

@@ -12,6 +12,9 @@ from msgspec import Struct
 
 from ledger.controls import Controls
 
+DECIDING = ("bootstrap", "max_replicas")
+"""The controls that can make an answer another one; they are kept with it."""
+
 SWITCHED_OFF = "switched_off"
 """Why a fight has no sampling interval where the job asked for one and an operator has switched it off."""
 

@@ -12,6 +12,7 @@
 --     solo               '1' after a loss in company: from now on it is claimed alone
 --     unheard            claims of which its owner seems never to have heard
 --     settled (ms), and report or failure (JSON)                                                  once final
+--     origin             what made it beside the job (JSON), if a worker did
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms, +inf without): first is most urgent
 -- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
@@ -103,9 +104,12 @@ local function requeue(id, uncharged)
 end
 
 -- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
-local function finish(id, state, field, body)
+local function finish(id, state, field, body, origin)
   local digest = detach(id)
   redis.call('HSET', record(id), 'state', state, 'settled', digits(now), field, body)
+  if origin and origin ~= '' then
+    redis.call('HSET', record(id), 'origin', origin)
+  end
   redis.call('PEXPIRE', record(id), retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)
   redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)

@@ -6,11 +6,11 @@
 -- <ns>:journal:<day>     hash    fight|model|role -> time of the answer (ms), ' ', entry (JSON)
 -- arg(1)   most entries of a day
 -- arg(2..) for each job: id, fence, state, field (report or failure), body (JSON), page ('' or JSON: `Page` with the
---          number of the day and how long to keep it after the start)
+--          number of the day and how long to keep it after the start), origin ('' or JSON)
 -- Answer   for each job 1 if this is its outcome now (also on being told again), 0 if it is refused
 
 even_if_full()
-local FIELDS = 6
+local FIELDS = 7
 
 local function note(text)
   if text == '' then
@@ -45,7 +45,7 @@ for index = 0, (#ARGV - 8) / FIELDS - 1 do
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire(id)
     else
-      finish(id, arg(first + 3), field, body)
+      finish(id, arg(first + 3), field, body, arg(first + 7))
       note(arg(first + 6))
     end
   elseif job[2] ~= fence or get(id, field) ~= body then
