@@ -23,12 +23,13 @@ from ledger.canaries import Canaries
 from ledger.claims import Claim, Claims, Held, Reaped, Settlement
 from ledger.deadletters import DeadLetter, DeadLetters
 from ledger.journal import Journal
+from ledger.kept import KeptJob, KeptJobs
 from ledger.lately import Latest
 from ledger.results import Results
 from ledger.settings import LedgerSettings
 
-__all__ = ["Claim", "DeadLetter", "Held", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
+__all__ = ["Claim", "DeadLetter", "Held", "KeptJob", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
-class Ledger(DeadLetters, Claims, Canaries, Backlogs, Latest, Aliases, Journal, Results):
+class Ledger(DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Aliases, Journal, Results):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

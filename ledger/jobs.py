@@ -201,7 +201,25 @@ class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     deadline: Moment | None = None
 
 
-Job = PredictCard | TrainEnsemble | Backtest | CheckHealth
+class Replay(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="replay"):
+    """Make the outcome of a card or a health check again, and compare it with the one that is kept."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    job_id: Identifier
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
+class Retrain(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="retrain"):
+    """Do the same for a training or a backtest, which takes as long as it did. Keeps no model and moves no alias."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    job_id: Identifier
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
+Job = PredictCard | TrainEnsemble | Backtest | CheckHealth | Replay | Retrain
 """Every job that can be submitted."""
 
 
@@ -217,6 +235,8 @@ ROUTES: dict[str, Route] = {
     "check_health": Route("predict", 60.0),
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
+    "replay": Route("predict", 60.0),
+    "retrain": Route("train", 14_400.0),
 }
 QUEUES = tuple(sorted({route.queue for route in ROUTES.values()}))
 

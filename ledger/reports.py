@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from ledger.evaluation import BacktestReport
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import current_schema_version
+from ledger.replays import ReplayReport
 
 IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "market_assumption"]
 
@@ -176,5 +177,5 @@ class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     memory_mb: float
 
 
-Report = CardReport | TrainingReport | BacktestReport | HealthReport
+Report = CardReport | TrainingReport | BacktestReport | HealthReport | ReplayReport
 """Every report that a job can end with."""

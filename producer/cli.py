@@ -16,6 +16,7 @@ from producer.commands.jobs import cancel, follow, result
 from producer.commands.models import health, models
 from producer.commands.predict import predict
 from producer.commands.preflight import preflight
+from producer.commands.replay import replay
 from producer.commands.results import results
 from producer.commands.service import up, worker
 from producer.commands.status import status
@@ -82,6 +83,7 @@ for command in (
     result,
     follow,
     cancel,
+    replay,
     status,
     health,
     models,

@@ -16,6 +16,7 @@ from ledger.evaluation import BacktestReport
 from ledger.failures import Failure
 from ledger.local import Bounds, MatrixReport, RowAnswer
 from ledger.outcomes import JobStatus, Outcome
+from ledger.replays import ReplayReport
 from ledger.reports import (
     CardReport,
     Decision,
@@ -28,6 +29,7 @@ from ledger.reports import (
     TrainingReport,
 )
 from producer.backtest_tables import backtest_tables
+from producer.replay_tables import replay_tables
 
 INTERVAL_LEVEL = 0.95
 NOTHING = "-"
@@ -54,6 +56,8 @@ def report_tables(report: Report) -> list[Table]:
             return backtest_tables(report)
         case HealthReport():
             return [health_table(report)]
+        case ReplayReport():
+            return replay_tables(report)
 
 
 def card_tables(

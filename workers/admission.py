@@ -20,6 +20,7 @@ from workers.context import JobContext
 from workers.estimates import Need, answer_need, training_need
 from workers.memory import own_mb
 from workers.pool import Pool
+from workers.subject import subject_of
 
 
 class NoRoomError(Exception):
@@ -52,6 +53,7 @@ class Admission:
 
     def admit(self, job: Job, context: JobContext) -> None:
         """Book what a job is estimated to take. Raises JobRefused where it can never fit, NoRoomError for not now."""
+        job = subject_of(job, context)
         ceiling_mb = self._ceiling_mb(job)
         self._pool.board.lower_ceiling(ceiling_mb)
         need = self._need(job, context)

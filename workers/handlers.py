@@ -25,6 +25,8 @@ HANDLERS: Registry = {
     "check_health": "workers.health:check_health",
     "train_ensemble": "workers.train:train",
     "backtest": "workers.backtest:backtest",
+    "replay": "workers.replay:replay",
+    "retrain": "workers.retrain:retrain",
 }
 
 

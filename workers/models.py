@@ -97,8 +97,8 @@ class ModelCache(Generic[Model]):
         return self._opened[digest]
 
     def as_of(self, names: Mapping[str, str]) -> ModelCache[Model]:
-        """Return these models under the names of another time, as if none had said anything yet."""
-        return ModelCache(self._folder, names.get, lambda path: self.get(path.name).model, self._capacity)
+        """Return the same models under the names of another time, each to be read and verified anew."""
+        return ModelCache(self._folder, names.get, self._load, self._capacity)
 
     def holds(self, digest: str) -> bool:
         """Whether a model is open."""

@@ -17,6 +17,7 @@ COMMANDS = {
     "train",
     "predict",
     "enqueue",
+    "replay",
     "result",
     "follow",
     "cancel",

@@ -24,8 +24,12 @@ from ledger.jobs import (
     MemberWeights,
     PredictCard,
     Quote,
+    Replay,
+    Retrain,
     TrainEnsemble,
 )
+from ledger.origin import Origin, Surroundings, decode_origin, encode_origin
+from ledger.replays import Difference, ReplayReport
 from ledger.reports import (
     Bet,
     CardReport,
@@ -121,6 +125,20 @@ JOBS: dict[str, Job] = {
     "job_check_health_plain": CheckHealth(),
     "job_check_health_full": CheckHealth(model="challenger", nonce="n", deadline=NIGHT),
     "job_check_health_anew": CheckHealth(model="challenger", anew=True),
+    "job_replay_plain": Replay(job_id="j"),
+    "job_replay_full": Replay(job_id="j", nonce="n", deadline=NIGHT),
+    "job_retrain_plain": Retrain(job_id="j"),
+    "job_retrain_full": Retrain(job_id="j", nonce="n", deadline=NIGHT),
+}
+SURROUNDINGS = Surroundings(processor="x86_64 Model", libraries={"numpy": "2.3.5", "python": "3.11.2"})
+ORIGINS: dict[str, Origin] = {
+    "origin_plain": Origin(claimed_at=NIGHT, models={}, controls={}, surroundings=SURROUNDINGS),
+    "origin_full": Origin(
+        claimed_at=NIGHT,
+        models={"champion": DIGEST},
+        controls={"bootstrap": False, "max_replicas": 20},
+        surroundings=SURROUNDINGS,
+    ),
 }
 REPORTS: dict[str, Report] = {
     "report_card": CardReport(
@@ -215,12 +233,38 @@ REPORTS: dict[str, Report] = {
         checks=(HealthCheck(name="model_loaded", passed=False, detail="gone", code=FailureCode.MODEL_NOT_FOUND),),
         memory_mb=1.0,
     ),
+    "report_replay_same": ReplayReport(
+        job_id="j",
+        job_kind="predict_card",
+        verdict="same",
+        agrees=True,
+        models={"champion": DIGEST},
+        made_in=SURROUNDINGS,
+        replayed_in=SURROUNDINGS,
+    ),
+    "report_replay_close": ReplayReport(
+        job_id="j",
+        job_kind="predict_card",
+        verdict="close",
+        agrees=True,
+        first_difference=Difference(field="fights[0].fighters[1].probability", kept="0.1", again="0.10000000000000002"),
+        largest_difference=1.3877787807814457e-17,
+        models={"champion": DIGEST},
+        made_in=SURROUNDINGS,
+        replayed_in=Surroundings(processor="arm64", libraries={"python": "3.11.2"}),
+    ),
+    "report_replay_none": ReplayReport(
+        job_id="j", job_kind="train_ensemble", verdict="not_replayable", agrees=False, obstacle="worker_lost"
+    ),
 }
 FAILURES: dict[str, Failure] = {
     "failure_full": FAILURE,
     "failure_plain": Failure(code=FailureCode.INTERNAL, message="it broke"),
 }
 VALUES: dict[str, Job | Report | Failure] = {**JOBS, **REPORTS, **FAILURES}
+WRITTEN = {name: wire.encode(value) for name, value in VALUES.items()} | {
+    name: encode_origin(origin) for name, origin in ORIGINS.items()
+}
 
 
 def golden(name: str) -> bytes:
@@ -228,7 +272,7 @@ def golden(name: str) -> bytes:
 
 
 def test_every_value_has_its_file_and_every_file_its_value() -> None:
-    assert {path.stem for path in FOLDER.glob("*.json")} == set(VALUES)
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(WRITTEN)
 
 
 @pytest.mark.parametrize("name", sorted(JOBS))
@@ -246,9 +290,14 @@ def test_a_failure_is_read(name: str) -> None:
     assert wire.decode_failure(golden(name)) == FAILURES[name]
 
 
-@pytest.mark.parametrize("name", sorted(VALUES))
+@pytest.mark.parametrize("name", sorted(ORIGINS))
+def test_an_origin_is_read(name: str) -> None:
+    assert decode_origin(golden(name)) == ORIGINS[name]
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
 def test_today_writes_the_same_bytes(name: str) -> None:
-    assert wire.encode(VALUES[name]) == golden(name)
+    assert WRITTEN[name] == golden(name)
 
 
 @pytest.mark.parametrize("name", sorted(JOBS))
@@ -264,5 +313,5 @@ def test_every_code_of_this_version_is_read() -> None:
 
 
 if __name__ == "__main__":
-    for missing in (name for name in sorted(VALUES) if not FOLDER.joinpath(f"{name}.json").exists()):
-        FOLDER.joinpath(f"{missing}.json").write_bytes(wire.encode(VALUES[missing]) + b"\n")
+    for missing in (name for name in sorted(WRITTEN) if not FOLDER.joinpath(f"{name}.json").exists()):
+        FOLDER.joinpath(f"{missing}.json").write_bytes(WRITTEN[missing] + b"\n")

@@ -1,0 +1,49 @@
+"""From a `Retrain` to a `ReplayReport`: do a training or a backtest again, and compare digest and figures."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from engine.bundle import WRITING_PREFIX
+from engine.model import save_ensemble
+from ledger.evaluation import BacktestReport
+from ledger.jobs import Backtest, Retrain, TrainEnsemble
+from ledger.replays import ReplayReport
+from ledger.reports import TrainingReport
+from workers.backtest import backtest_on_file
+from workers.context import JobContext
+from workers.plans import within_limit
+from workers.replay import Makers, make_again
+from workers.switches import threads
+from workers.train import SAFETY_SECONDS, report_of, train_on_file
+
+TRAININGS: Makers = {"train_ensemble": "workers.retrain:train_again", "backtest": "workers.retrain:backtest_again"}
+
+
+def retrain(job: Retrain, context: JobContext) -> ReplayReport:
+    """Answer for a training or a backtest. Raises JobRefused where there is no such job, and what the engine raises."""
+    return make_again(job.job_id, context, TRAININGS)
+
+
+def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
+    """Train, write the bundle to learn its digest, and throw it away."""
+    plan = within_limit(job, context.settings.memory_limit_mb)
+    ensemble = train_on_file(plan, context.progress, _within_seconds(context), _threads(context))
+    context.settings.models_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=context.settings.models_folder) as folder:
+        return report_of(ensemble, save_ensemble(ensemble, Path(folder)), job.alias)
+
+
+def backtest_again(job: Backtest, context: JobContext) -> BacktestReport:
+    """Walk forward and evaluate, all of it here."""
+    plan = within_limit(job, context.settings.memory_limit_mb)
+    return backtest_on_file(plan, context.progress, _within_seconds(context), n_jobs=_threads(context))
+
+
+def _within_seconds(context: JobContext) -> float:
+    return context.remaining_seconds() - SAFETY_SECONDS
+
+
+def _threads(context: JobContext) -> int:
+    return threads(context.claim.controls, context.settings.training_threads)
