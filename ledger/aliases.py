@@ -21,7 +21,7 @@ from ledger.failures import Failure, FailureCode, JobRefused, WaitTimeout
 from ledger.jobs import CheckHealth
 from ledger.outcomes import Outcome
 from ledger.registry import Registry
-from ledger.reports import HealthReport
+from ledger.reports import HealthCheck, HealthReport
 from ledger.server import moment
 from ledger.submission import Submission
 from ledger.switchboard import Change, Switchboard, differs, evidence_text
@@ -180,13 +180,25 @@ def stood_for(changes: Iterable[Change]) -> list[str]:
 
 def unproven(digest: str, outcome: Outcome) -> Failure | None:
     """Return why the outcome of a check is no proof of a model, None where it is one."""
-    failure = outcome.failure
     if isinstance(report := outcome.report, HealthReport):
-        failed = [check for check in report.checks if check.name in PROVING and not check.passed]
-        if not failed:
-            return None
-        failure = Failure(code=failed[0].code or FailureCode.MODEL_CORRUPT, message=failed[0].detail)
+        return fault_of(digest, report.checks)
+    failure = outcome.failure
     if failure is None:
         failure = Failure(code=FailureCode.INTERNAL, message="the check was answered by something else")
+    return _of(digest, failure)
+
+
+def fault_of(digest: str, checks: Iterable[HealthCheck]) -> Failure | None:
+    """Return what is wrong with a model by the checks of a worker, None where it is proven."""
+    looked_at = {check.name: check for check in checks}
+    for name in PROVING:
+        if (check := looked_at.get(name)) is None:
+            return _of(digest, Failure(code=FailureCode.INTERNAL, message=f"the worker did not look at its {name}"))
+        if not check.passed:
+            return _of(digest, Failure(code=check.code or FailureCode.MODEL_CORRUPT, message=check.detail))
+    return None
+
+
+def _of(digest: str, failure: Failure) -> Failure:
     message = f"model {digest[:12]} was not proven, nothing was changed: {failure.message}"
     return msgspec.structs.replace(failure, message=message)

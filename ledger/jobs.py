@@ -165,7 +165,8 @@ class TrainEnsemble(
 ):
     """Train an ensemble with its bootstrap replicas and keep it as a bundle.
 
-    Fights on or after `cutoff` are not seen. `alias` names the model when done.
+    Fights on or after `cutoff` are not seen. `alias` names the model when done; where there is a champion, one that is
+    to be `champion` becomes `challenger`, until it is promoted.
     """
 
     cutoff: date | None = None

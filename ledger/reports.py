@@ -142,7 +142,10 @@ class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
 
 class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="training_report"):
-    """The answer to a `TrainEnsemble`. `metrics` are out of fold, on the training fights (log loss, Brier score)."""
+    """The answer to a `TrainEnsemble`. `metrics` are out of fold, on the training fights (log loss, Brier score).
+
+    `alias` is the name that the model got.
+    """
 
     schema_version: int = field(default_factory=current_schema_version)
     model: str

@@ -12,8 +12,9 @@ from producer.commands.cards import enqueue
 from producer.commands.controls import drain, pause, resume, scale, set_controls, unset
 from producer.commands.dead import dead
 from producer.commands.demo import demo
+from producer.commands.health import health
 from producer.commands.jobs import cancel, follow, result
-from producer.commands.models import health, models
+from producer.commands.models import models
 from producer.commands.predict import predict
 from producer.commands.preflight import preflight
 from producer.commands.replay import replay

@@ -51,7 +51,7 @@ class Rehearsal:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def train(self, replicas: int, seed: int) -> str:
-        """Train on the stage's log and return the model's digest; it is the champion then. Raises JobFailed."""
+        """Train on the stage's log and return the model's digest; the first is the champion. Raises JobFailed."""
         job = TrainEnsemble(
             data=str(self.stage.log),
             data_digest=folder_digest(self.stage.log),

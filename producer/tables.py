@@ -12,6 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ledger.aliases import CHALLENGER
 from ledger.evaluation import BacktestReport
 from ledger.failures import Failure
 from ledger.local import Bounds, MatrixReport, RowAnswer
@@ -154,6 +155,8 @@ def training_table(report: TrainingReport) -> Table:
     )
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(report.metrics.items()))
     table.caption = f"out of fold: {metrics}; fights up to {report.data_cutoff}"
+    if report.alias == CHALLENGER:
+        table.caption += "\nIn the champion's place, if it is as good: cornerman models promote challenger --why TEXT"
     return table
 
 

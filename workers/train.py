@@ -21,7 +21,7 @@ from engine.training import Progress, train_ensemble
 from ledger.jobs import TrainEnsemble
 from ledger.reports import TrainingReport
 from workers.context import JobContext
-from workers.insistence import insist
+from workers.naming import name_model, register
 from workers.plans import check_data, matrix_of, training_config, within_limit
 from workers.switches import threads
 
@@ -29,14 +29,15 @@ SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit,
 
 
 def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
-    """Train, write the bundle, register it and give it its alias. Raises what the engine raises."""
+    """Train, write the bundle, register it and name it. Raises what the engine raises, and JobRefused."""
     plan = within_limit(job, context.settings.memory_limit_mb)
     within_seconds = context.remaining_seconds() - SAFETY_SECONDS
     n_jobs = threads(context.claim.controls, context.settings.training_threads)
     ensemble = train_on_file(plan, context.progress, within_seconds, n_jobs)
     bundle = save_ensemble(ensemble, context.settings.models_folder)
-    _register(job, context, bundle)
-    return report_of(ensemble, bundle, job.alias)
+    register(context, bundle.digest, bundle.manifest)
+    alias = None if job.alias is None else name_model(context, job.alias, bundle.digest)
+    return report_of(ensemble, bundle, alias)
 
 
 def train_on_file(job: TrainEnsemble, progress: Progress, within_seconds: float, n_jobs: int = -1) -> Ensemble:
@@ -67,15 +68,6 @@ def report_of(ensemble: Ensemble, bundle: Bundle, alias: str | None) -> Training
         metrics=manifest["metrics"],
         bundle_bytes=bundle.size_bytes,
     )
-
-
-def _register(job: TrainEnsemble, context: JobContext, bundle: Bundle) -> None:
-    """Make the model known, and wait for the ledger if it is away: training is too dear to be done again for that."""
-    summary = {name: bundle.manifest[name] for name in ("data", "metrics", "bootstrap_samples", "interval_method")}
-    insist(lambda: context.ledger.register_model(bundle.digest, summary))
-    if job.alias is not None:
-        who = f"job {context.claim.job_id}"
-        insist(lambda: context.ledger.set_alias(str(job.alias), bundle.digest, who=who, why="trained"))
 
 
 def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, Snapshot | None]:

@@ -5,12 +5,9 @@ All of them change controls of the ledger, which running pools heed within two s
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import click
 
@@ -19,31 +16,14 @@ from ledger.failures import WaitTimeout
 from ledger.jobs import QUEUES
 from ledger.switchboard import Change
 from ledger.wire import refuse
+from producer.audit import NOT_SAID, audited
 from producer.client import Client
+from producer.model_names import known_model
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import connect
 from producer.tables import records_table
 
 LOOK_SECONDS = 0.5
-NOT_SAID = "not said"
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def user() -> str:
-    """Return who types this, as `user@host`; a container may have no name for its user."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
-
-
-def _audited(command: Command) -> Command:
-    """Give a command `--why` and `--who`."""
-    who = click.option("--who", default=user, help="Who does it; default: the user and host.", metavar="NAME")
-    why = click.option("--why", default=NOT_SAID, help="The reason, for the history.", metavar="TEXT")
-    return who(why(command))
 
 
 @click.command("set")
@@ -52,7 +32,7 @@ def _audited(command: Command) -> Command:
 @click.option("--list", "listed", is_flag=True, help="Show every control.")
 @click.option("--history", is_flag=True, help="Show the last changes.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="With --history.")
-@_audited
+@audited
 @json_option
 @pass_screen
 def set_controls(
@@ -67,8 +47,9 @@ def set_controls(
 ) -> None:
     """Change live controls, all of those named or none.
 
-    For example `cornerman set bootstrap=off --why "replicas look wrong"`, `cornerman set model.champion=DIGEST`. What
-    is claimed from then on is under the new values. --why is required here. See docs/operations.md.
+    For example `cornerman set bootstrap=off --why "replicas look wrong"`. What is claimed from then on is under the
+    new values. --why is required here. See docs/operations.md. A model that is put in place with `model.ALIAS=DIGEST`
+    must be loaded by a worker first, and is not judged: that is `cornerman models promote`.
     """
     if bool(assignments) + listed + history != 1:
         raise click.UsageError("give NAME=VALUE, or --list, or --history")
@@ -82,12 +63,15 @@ def set_controls(
         else:
             values = dict(_read(client, text) for text in assignments)
             expected = dict(_read(client, text) for text in expect)
+            for name, value in values.items():
+                if name.startswith("model."):
+                    client.ledger.prove(str(value))
             _show(screen, client.ledger.set_controls(values, who=who, why=why, expected=expected))
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@_audited
+@audited
 @json_option
 @pass_screen
 def unset(screen: Screen, names: tuple[str, ...], who: str, why: str) -> None:
@@ -99,7 +83,7 @@ def unset(screen: Screen, names: tuple[str, ...], who: str, why: str) -> None:
 @click.command()
 @click.argument("children", type=click.IntRange(1, control_of("max_children.predict").most), metavar="N")
 @click.option("--pool", type=click.Choice(QUEUES), required=True, help="Which pools.")
-@_audited
+@audited
 @json_option
 @pass_screen
 def scale(screen: Screen, children: int, pool: str, who: str, why: str) -> None:
@@ -115,7 +99,7 @@ def scale(screen: Screen, children: int, pool: str, who: str, why: str) -> None:
 
 @click.command()
 @click.argument("queue", type=click.Choice(QUEUES))
-@_audited
+@audited
 @json_option
 @pass_screen
 def pause(screen: Screen, queue: str, who: str, why: str) -> None:
@@ -131,7 +115,7 @@ def pause(screen: Screen, queue: str, who: str, why: str) -> None:
 @click.argument("where", metavar="NODE|QUEUE@NODE")
 @click.option("--wait", is_flag=True, help="Until the node's running jobs are finished.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
-@_audited
+@audited
 @json_option
 @pass_screen
 def drain(screen: Screen, where: str, wait: bool, timeout: float, who: str, why: str) -> None:
@@ -152,7 +136,7 @@ def drain(screen: Screen, where: str, wait: bool, timeout: float, who: str, why:
 
 @click.command()
 @click.argument("where", metavar="QUEUE|NODE|QUEUE@NODE")
-@_audited
+@audited
 @json_option
 @pass_screen
 def resume(screen: Screen, where: str, who: str, why: str) -> None:
@@ -168,22 +152,14 @@ def resume(screen: Screen, where: str, who: str, why: str) -> None:
 
 
 def _read(client: Client, assignment: str) -> tuple[str, Value | None]:
-    """Read NAME=VALUE; the beginning of a model's digest will do. Raises JobRefused."""
+    """Read NAME=VALUE; of a model another alias or the beginning of its digest will do. Raises JobRefused."""
     name, equals, text = assignment.partition("=")
     if not equals:
         raise refuse(f"{assignment!r} sets nothing: write NAME=VALUE (cornerman set --list shows the names)")
     if not text:
         control_of(name)
         return name, None
-    return name, value_of(name, _whole_digest(client, text) if name.startswith("model.") else text)
-
-
-def _whole_digest(client: Client, text: str) -> str:
-    found = [model["digest"] for model in client.ledger.models() if model["digest"].startswith(text)]
-    if len(found) == 1:
-        return str(found[0])
-    known = ", ".join(model["digest"][:12] for model in client.ledger.models()) or "none"
-    raise refuse(f"{text[:80]!r} is the beginning of {len(found)} models' digests; the models are {known}")
+    return name, value_of(name, known_model(client, text)["digest"] if name.startswith("model.") else text)
 
 
 def _pools_at(client: Client, where: str) -> list[dict[str, Any]]:

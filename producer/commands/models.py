@@ -1,68 +1,123 @@
-"""Commands about models and the workers that hold them: `models`, `health`."""
+"""The command group `models`: list, show, diff, history and rollback of the model registry; `promote` joins it."""
 
 from __future__ import annotations
 
-import uuid
-from typing import Any
-
 import click
 
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthReport, Report
-from producer.client import report_of
-from producer.exits import ExitCode
-from producer.readiness import ask_pool
+from ledger.aliases import CHAMPION, PROOF_SECONDS
+from producer.audit import accounted_for
+from producer.model_names import known_model
+from producer.model_tables import CONTROL, diff_table, differences, history_table, list_table, model_tables
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import connect
-from producer.tables import checks_table, records_table, report_tables
-from producer.watch import watch
+
+_ALL_CHANGES = 10_000
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the trained models, and put them in place.
+
+    MODEL is an alias, a digest, or the beginning of one. Without a further word the models are listed. Every move of
+    an alias stands in the history, with its reason and what it was decided on. See docs/models.md.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_models)
+
+
+@models.command("list")
 @json_option
 @pass_screen
-def models(screen: Screen) -> None:
-    """List the trained models and their aliases."""
+def list_models(screen: Screen) -> None:
+    """List the models and their aliases."""
     with connect() as client:
         known = client.ledger.models()
-    rows = [{**model, "digest": model["digest"][:12], **_flat(model["summary"])} for model in known]
-    columns = list(dict.fromkeys(column for row in rows for column in row if column != "summary"))
-    screen.answer({"models": known}, *([records_table("Models", columns, rows)] if known else []))
+    screen.answer({"models": known}, *([list_table(known)] if known else []))
     if not known:
         screen.remark("No model yet. Train one: cornerman train FOLDER")
 
 
-def _flat(summary: dict[str, Any]) -> dict[str, Any]:
-    """Put the figures of a summary's parts side by side, and its digests aside: only the model's own matters here."""
-    parts = [part if isinstance(part, dict) else {name: part} for name, part in summary.items()]
-    return {name: value for part in parts for name, value in part.items() if name != "digest"}
-
-
-@click.command()
-@click.option("--model", default="champion", show_default=True, help="Alias or digest.")
-@click.option("--url", metavar="URL", help="Ask this pool whether it is ready, past the queue: http://HOST:PORT.")
-@click.option("--timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS")
+@models.command()
+@click.argument("model")
 @json_option
 @pass_screen
-def health(screen: Screen, model: str, url: str | None, timeout: float) -> None:
-    """Ask a worker to load a model and prove it.
+def show(screen: Screen, model: str) -> None:
+    """Show all that is known of a model.
 
-    With --url one pool is asked for its own checks, as a supervisor would; /healthz in it asks only whether it lives.
+    Its data and their last day, settings, metrics, versions, aliases, and when a name began or ceased to stand for it.
     """
-    if url is not None:
-        told = ask_pool(url, timeout)
-        screen.answer(told, checks_table(told.checks))
-        healthy = told.status == "passed"
-    else:
-        report = _ask_worker(screen, model, timeout)
-        screen.answer(report, *report_tables(report))
-        healthy = isinstance(report, HealthReport) and report.status == "healthy"
-    if not healthy:
-        click.get_current_context().exit(ExitCode.FAILED)
-
-
-def _ask_worker(screen: Screen, model: str, timeout: float) -> Report:
     with connect() as client:
-        # The nonce makes each question a job of its own: an old answer says nothing about now.
-        receipt = client.enqueue(CheckHealth(model=model, nonce=uuid.uuid4().hex))
-        return report_of(watch(client, screen, receipt.job_id, timeout))
+        known = known_model(client, model)
+        changes = [
+            change
+            for change in client.ledger.changes(_ALL_CHANGES)
+            if change.name.startswith(CONTROL) and known["digest"] in (change.before, change.after)
+        ]
+    screen.answer({**known, "history": changes}, *model_tables(known, changes))
+
+
+@models.command()
+@click.argument("one")
+@click.argument("other")
+@json_option
+@pass_screen
+def diff(screen: Screen, one: str, other: str) -> None:
+    """Show what two models differ in.
+
+    Their data, settings, metrics and versions. What they are worth is for `cornerman models promote` to judge: metrics
+    on other fights do not compare.
+    """
+    with connect() as client:
+        first, second = known_model(client, one), known_model(client, other)
+    found = differences(first["summary"], second["summary"])
+    document = {"one": first["digest"], "other": second["digest"], "differences": found}
+    screen.answer(document, *([diff_table(first, second, found)] if found else []))
+    if not found:
+        screen.remark("No difference.")
+
+
+@models.command()
+@click.argument("alias", required=False)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@json_option
+@pass_screen
+def history(screen: Screen, alias: str | None, limit: int) -> None:
+    """Show the moves of an alias, or of all, newest first.
+
+    With --json also the evidence: the judgement's job and figures, or the training that named its model.
+    """
+    with connect() as client:
+        if alias is not None:
+            changes = client.ledger.alias_history(alias, limit)
+        else:
+            everything = client.ledger.changes(_ALL_CHANGES)
+            changes = [change for change in everything if change.name.startswith(CONTROL)][:limit]
+    screen.answer({"history": changes}, *([history_table(changes)] if changes else []))
+    if not changes:
+        screen.remark(f"{alias or 'No alias'} has never stood for a model. The models: cornerman models")
+
+
+@models.command()
+@click.option("--alias", default=CHAMPION, show_default=True)
+@click.option("--to", metavar="MODEL", help="To this one of those that it stood for; default: the one before.")
+@click.option("--timeout", type=click.FloatRange(min=0), default=PROOF_SECONDS, show_default=True, metavar="SECONDS")
+@accounted_for
+@json_option
+@pass_screen
+def rollback(screen: Screen, alias: str, to: str | None, timeout: float, who: str, why: str) -> None:
+    """Put back the model that an alias stood for before.
+
+    From the next card on, on every pool, without a restart. A worker loads the model first: one that cannot be loaded
+    is refused. Twice goes back two steps; `cornerman models promote` goes on again.
+    """
+    with connect() as client:
+        change = client.ledger.roll_back(
+            alias,
+            prove=lambda digest: client.ledger.prove(digest, timeout),
+            to=None if to is None else known_model(client, to)["digest"],
+            who=who,
+            why=why,
+        )
+    screen.answer({"change": change}, history_table([change]))

@@ -90,7 +90,6 @@ def preflight(
             screen.remark(f"Training a model of {trained_replicas} replicas, and another one of {OTHER_REPLICAS} ...")
             trained = rehearsal.train(trained_replicas, SEED)
             rehearsal.train(OTHER_REPLICAS, SEED + 1)
-            rehearsal.turn({"model.champion": trained})
             loads = Loads(
                 carry=lambda request: carry_load(request, screen),
                 model=str(model.absolute() if model is not None else rehearsal.model_folder(trained)),

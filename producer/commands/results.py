@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from ledger.results import FightResult, ResultChange, changed_at
-from producer.commands.controls import user
+from producer.audit import user
 from producer.results_file import MAX_FILE_BYTES, read_results
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import connect

@@ -25,7 +25,7 @@ from producer.watch import watch
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @plan_options
 @click.option("--cutoff", type=click.DateTime(["%Y-%m-%d"]), help="Fights on or after this day are not seen.")
-@click.option("--alias", help="Name of the model when it is done; default: champion.")
+@click.option("--alias", help="Name of the model; default: champion, or challenger where there is one.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="MODEL", help="Train here and write this folder.")
 @identity_options
 @click.option("--wait", is_flag=True, help="Show the progress and the report.")
@@ -50,7 +50,10 @@ def train(
     FOLDER holds the tables fights, stat_lines and fighters as .csv, .csv.gz or .parquet. The training pool
     reads the files at the same path; it refuses the job if they are not the same to the byte.
 
-    The same training is the same job: asked twice, it is done once. --again does it anew, and moves the alias.
+    The same training is the same job: asked twice, it is done once. --again does it anew.
+
+    The first model becomes champion. Later ones become challenger: cornerman models promote challenger judges and
+    promotes them.
 
     With --out no server is needed: this machine trains, and MODEL becomes the model's folder, in place of a
     model that was there. Ask it: cornerman predict --model MODEL --matrix FILE

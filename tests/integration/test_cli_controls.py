@@ -78,6 +78,7 @@ def test_a_change_that_expects_something_else_fails(run: Run, ledger: Ledger) ->
     assert ledger.controls().number("max_threads") == 1
 
 
+@pytest.mark.usefixtures("prover")
 def test_an_alias_is_moved_to_the_one_model_that_begins_so(run: Run, ledger: Ledger) -> None:
     for digest in (OLD, NEW):
         ledger.register_model(digest, {})

@@ -124,6 +124,7 @@ def test_what_is_unknown_unproven_or_too_long_moves_nothing(book: Ledger) -> Non
 
 
 LOADED = HealthCheck(name="model_loaded", passed=True, detail=A)
+RIGHT = HealthCheck(name="prediction", passed=True, detail="known answers differ by at most 0.0e+00")
 BUSY = HealthCheck(name="memory", passed=False, detail="5000 MB of 4096 MB")
 WRONG = HealthCheck(name="prediction", passed=False, detail="known answers differ by at most 1.0e-02")
 GONE = HealthCheck(name="model_loaded", passed=False, detail="not here", code=FailureCode.MODEL_NOT_FOUND)
@@ -132,7 +133,8 @@ GONE = HealthCheck(name="model_loaded", passed=False, detail="not here", code=Fa
 @pytest.mark.parametrize(
     ("checks", "code"),
     [
-        ((LOADED, BUSY), None),
+        ((LOADED, RIGHT, BUSY), None),
+        ((LOADED,), FailureCode.INTERNAL),
         ((LOADED, WRONG), FailureCode.MODEL_CORRUPT),
         ((GONE,), FailureCode.MODEL_NOT_FOUND),
     ],

@@ -1,0 +1,22 @@
+"""Which model a caller means: by a name, a digest, or the beginning of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.wire import refuse
+from producer.client import Client
+
+
+def known_model(client: Client, text: str) -> dict[str, Any]:
+    """Return the one registered model that `text` names, as `Ledger.models` gives it: an alias goes before a digest.
+
+    Raises JobRefused where it names none, or several.
+    """
+    models = client.ledger.models()
+    named = [model for model in models if text in model["aliases"]]
+    found = named or [model for model in models if text and model["digest"].startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(model["digest"][:12] for model in models) or "none"
+    raise refuse(f"{text[:80]!r} is no alias and the beginning of {len(found)} models' digests; the models are {known}")
