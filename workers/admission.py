@@ -10,6 +10,7 @@ Nothing spins: a child that finds no room goes idle, and the next doorbell is on
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,9 @@ from workers.memory import own_mb
 from workers.pool import Pool
 from workers.subject import subject_of
 
+_FRESH_SECONDS = 0.005
+"""So long a measurement holds, each of which costs 22 us: memory is filled at some 3 GB a second the first time."""
+
 
 class NoRoomError(Exception):
     """The job fits, but not beside what runs now: give it back."""
@@ -33,6 +37,8 @@ class Admission:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._turned_away = False
+        self._standing_mb = 0.0
+        self._measured_seconds = -float("inf")
         self._answered_with: set[str] = set()  # names; one that moves on to another model is not reckoned anew
 
     @property
@@ -40,16 +46,22 @@ class Admission:
         """Whether this child is to claim nothing more for now."""
         return self._turned_away or self._pool.board.yielding
 
+    def standing_mb(self) -> float:
+        """Return what this child has of its own before its next job begins."""
+        if time.monotonic() - self._measured_seconds > _FRESH_SECONDS:
+            self._measure()
+        return self._standing_mb
+
     @contextmanager
     def booked(self) -> Iterator[bool]:
         """Book the price of a job for as long as the context lasts; it is False for want of room."""
         self._turned_away = False
-        granted = self._pool.board.book(own_mb())
+        granted = self._pool.board.book(self._measure())
         try:
             yield granted
         finally:
             if granted:
-                self._pool.board.unbook(own_mb())
+                self._pool.board.unbook(self._measure())
 
     def admit(self, job: Job, context: JobContext) -> None:
         """Book what a job is estimated to take. Raises JobRefused where it can never fit, NoRoomError for not now."""
@@ -59,7 +71,7 @@ class Admission:
         need = self._need(job, context)
         if need is None:
             return
-        allowed_mb = ceiling_mb - self._pool.board.born_mb
+        allowed_mb = ceiling_mb - self._pool.board.own.born_mb
         if need.growth_mb > allowed_mb:
             raise JobRefused(_never(need, max(0.0, allowed_mb)))
         if not self._pool.board.book_up_to(need.growth_mb):
@@ -67,6 +79,10 @@ class Admission:
             raise NoRoomError
         if isinstance(job, PredictCard):
             self._answered_with.add(job.model)
+
+    def _measure(self) -> float:
+        self._standing_mb, self._measured_seconds = own_mb(), time.monotonic()
+        return self._standing_mb
 
     def _need(self, job: Job, context: JobContext) -> Need | None:
         """What the job needs; None where that is booked anyway, or where its handler will say what is wrong."""

@@ -28,7 +28,8 @@ _CLOSING, _BROKEN = 0, 1
 _ROOM = struct.Struct("=ddddd")  # room, price, most for one child, what the waiting job needs, until when
 _WANTED = struct.Struct("=qq")  # children wanted, children too many
 _ROOM_AT, _WANTED_AT, _HEADER_BYTES = 8, 48, 64  # the flags come first
-_SLOT = struct.Struct("=q16sdddddd")  # process id (0: free), token, started, limit, ceiling, born, kept, booked
+_SLOT = struct.Struct("=q16sddddddd")  # process id (0: free), token, and then the numbers of an activity in their order
+_NUMBERS = 7
 _EMPTY = b"\0" * 16
 _WAIT_SECONDS = 5.0  # for a job that found no room: what is smaller comes after it for so long
 
@@ -37,7 +38,8 @@ class Activity(Struct, frozen=True):
     """What a child is at. `token` names the claim (empty: idle); `started_seconds` is on the monotonic clock.
 
     `ceiling_mb` is the most memory its job may take it to (0: no limit). A child had `born_mb` of its own when it was
-    ready to work (0: it is not yet) and `kept_mb` when it last took a job, from where it may grow by `booked_mb`.
+    ready to work (0: it is not yet), `kept_mb` when it last took jobs, from where it may grow by `booked_mb`, and
+    `begun_mb` when it began the one at hand: what is above that is this job's.
     """
 
     pid: int
@@ -48,6 +50,7 @@ class Activity(Struct, frozen=True):
     born_mb: float = 0.0
     kept_mb: float = 0.0
     booked_mb: float = 0.0
+    begun_mb: float = 0.0
 
 
 class _Room(Struct, frozen=True):
@@ -61,6 +64,8 @@ class _Room(Struct, frozen=True):
 
     @property
     def for_one_more(self) -> bool:
+        if not self.price_mb:
+            return False  # the guard has not looked yet: nobody knows what there is, nor what a child may have
         waiting_mb = self.waiting_mb if time.monotonic() < self.waiting_until_seconds else 0.0
         return self.room_mb >= max(self.price_mb, waiting_mb)
 
@@ -139,9 +144,11 @@ class Board:
         return self._room().most_mb
 
     @property
-    def born_mb(self) -> float:
-        """What the calling child had of its own when it was ready to work."""
-        return self._own().born_mb
+    def own(self) -> Activity:
+        """What the calling child is at."""
+        if self._offset is None:
+            raise RuntimeError("only a child that has entered can write on the board")
+        return self._read(self._offset)
 
     def enter(self) -> None:
         """Take a slot for the calling child. Raises RuntimeError when all are taken."""
@@ -149,7 +156,7 @@ class Board:
             for offset in self._offsets():
                 if self._read(offset).pid in (0, os.getpid()):
                     self._offset = offset
-                    _SLOT.pack_into(self._page, offset, os.getpid(), _EMPTY, *[0.0] * 6)
+                    _SLOT.pack_into(self._page, offset, os.getpid(), _EMPTY, *[0.0] * _NUMBERS)
                     return
         raise RuntimeError(f"a pool has at most {MAX_CHILDREN} children: start a second pool")
 
@@ -157,13 +164,16 @@ class Board:
         """Note that the calling child can work, and the memory it has of its own."""
         self._write(born_mb=kept_mb, kept_mb=kept_mb)
 
-    def begin(self, job_id: str, fence: int, limit_seconds: float, ceiling_mb: float = 0.0) -> None:
-        """Note that the calling child starts on a claim."""
+    def begin(
+        self, job_id: str, fence: int, limit_seconds: float, *, begun_mb: float = 0.0, ceiling_mb: float = 0.0
+    ) -> None:
+        """Note that the calling child, which has `begun_mb` of its own, starts on a claim."""
         self._write(
             token=token_of(job_id, fence),
             started_seconds=time.monotonic(),
             limit_seconds=limit_seconds,
             ceiling_mb=ceiling_mb,
+            begun_mb=begun_mb,
         )
 
     def lower_ceiling(self, ceiling_mb: float) -> None:
@@ -191,7 +201,7 @@ class Board:
         """
         with self._locked():
             room = self._room()
-            more_mb = wanted_mb - self._own().booked_mb
+            more_mb = wanted_mb - self.own.booked_mb
             if more_mb > 0 and room.room_mb < more_mb:
                 self._set_room(waiting_mb=wanted_mb, waiting_until_seconds=time.monotonic() + _WAIT_SECONDS)
                 return False
@@ -205,7 +215,7 @@ class Board:
     def unbook(self, kept_mb: float) -> None:
         """Put back what the calling child had booked and did not keep."""
         with self._locked():
-            own = self._own()
+            own = self.own
             back_mb = own.booked_mb - max(0.0, kept_mb - own.kept_mb)
             self._set_room(room_mb=self._room().room_mb + back_mb)
             self._write(booked_mb=0.0, kept_mb=kept_mb)
@@ -220,7 +230,7 @@ class Board:
         with self._locked():
             for offset in self._offsets():
                 if self._read(offset).pid == pid:
-                    _SLOT.pack_into(self._page, offset, 0, _EMPTY, *[0.0] * 6)
+                    _SLOT.pack_into(self._page, offset, 0, _EMPTY, *[0.0] * _NUMBERS)
 
     @property
     def _surplus(self) -> int:
@@ -232,13 +242,8 @@ class Board:
     def _set_room(self, **changes: float) -> None:
         _ROOM.pack_into(self._page, _ROOM_AT, *structs.astuple(structs.replace(self._room(), **changes)))
 
-    def _own(self) -> Activity:
-        if self._offset is None:
-            raise RuntimeError("only a child that has entered can write on the board")
-        return self._read(self._offset)
-
     def _write(self, **changes: bytes | float) -> None:
-        changed = structs.replace(self._own(), **changes)
+        changed = structs.replace(self.own, **changes)
         _SLOT.pack_into(self._page, self._offset or 0, *structs.astuple(changed))
 
     def _read(self, offset: int) -> Activity:

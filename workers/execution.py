@@ -4,6 +4,7 @@ How an attempt ends:
 
     the handler returns a report             settled: `succeeded`
     it raises anything, MemoryError too      settled: the typed failure; the child lives on
+    MemoryError in a child full of others'   lost: the attempt counts; the child ends
     its report holds a NaN                   settled: `internal`
     the payload is no job of its kind        settled: `invalid_input`, unhandled
     its quotes were too old when claimed     settled: `stale_odds`, unhandled
@@ -38,6 +39,7 @@ from ledger.reports import CardReport, Report
 from workers.admission import Admission, NoRoomError
 from workers.batch import Batch, Finished
 from workers.context import ClaimLostError, JobContext
+from workers.decisions import fair
 from workers.failures import failure_of
 from workers.figures import figures_of
 from workers.handlers import handler_of
@@ -91,7 +93,8 @@ class Execution:
     def _run(self, claim: Claim) -> None:
         started_seconds = time.monotonic()
         self._levels.follow(claim.controls)
-        self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim))
+        standing_mb = self._admission.standing_mb()
+        self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim), begun_mb=standing_mb)
         with speaking_of(claim):
             ending = self._attempt(claim, started_seconds)
         run_seconds = time.monotonic() - started_seconds
@@ -121,11 +124,13 @@ class Execution:
         except Terminated as leaving:
             return self._hand_back(claim, leaving)
         except (SystemExit, KeyboardInterrupt) as leaving:
-            state = insist(lambda: self._ledger.lose(claim.job_id, claim.fence))
-            return Ending(outcome_of_loss(state), model, leaving=leaving)
+            return self._lost(claim, model, leaving)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises must become an outcome
             if isinstance(error, MemoryError):
                 self._models.clear()  # they may be what fills the child
+                if not fair(self._pool.board.own) and claim.attempt < self._ledger.settings.max_attempts:
+                    self._log.warning("child leaves", reason="it keeps memory that its jobs need")
+                    return self._lost(claim, model, SystemExit(1))
             return self._failed(claim, error, model)
 
     def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Report:
@@ -159,6 +164,10 @@ class Execution:
 
     def _origin(self, claim: Claim) -> Origin:
         return origin_of(claim, self._models.looked_up)
+
+    def _lost(self, claim: Claim, model: str | None, leaving: BaseException) -> Ending:
+        state = insist(lambda: self._ledger.lose(claim.job_id, claim.fence))
+        return Ending(outcome_of_loss(state), model, leaving=leaving)
 
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))

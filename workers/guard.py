@@ -34,7 +34,7 @@ from workers.observatory import Observatory
 from workers.pool import Pool
 from workers.telemetry import Attempt, Kill, Look, Reaping
 from workers.watchdog import Watchdog
-from workers.watcher import Watcher
+from workers.watcher import Excess, Watcher
 
 WEDGED = 75  # as in sysexits.h: EX_TEMPFAIL
 _ANNOUNCEMENTS_MISSED = 4  # so many may fail before a pool counts as gone
@@ -173,7 +173,7 @@ class Guard:
                 child,
                 held_seconds=held_seconds,
                 timed_out=self._timed_out,
-                overfilled=self._watcher.excesses.keys(),
+                overfilled={token} if self._blames(excess, job) else frozenset(),
                 closing=closing,
             ):
                 case Verdict.KEEP:
@@ -196,6 +196,11 @@ class Guard:
             self._log.info("job", **line)
             self._pool.telemetry.tell(Attempt(job.kind, outcome, job.attempt, run_seconds=run_seconds))
         ledger.renew(kept)
+
+    def _blames(self, excess: Excess | None, job: Held) -> bool:
+        """Whether a job ends for its memory. Without blame it is lost with its child; but once it must have an end."""
+        last = job.attempt >= self._pool.settings.ledger.max_attempts
+        return excess is not None and (excess.blamed or last)
 
     def _stop_strays(self, held: Set[bytes], children: dict[int, Child]) -> None:
         found = strays(children.values(), held)

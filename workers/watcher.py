@@ -3,8 +3,10 @@
 A child's own limits (the engine's checks between batches, RLIMIT_DATA at every allocation) end a job that wants too
 much with an error of its own, and the child lives on. Some memory escapes them: shared mappings do not count for
 RLIMIT_DATA, and C code does not check. What takes a child over its ceiling all the same is stopped from here, and
-its job settled by the guard. It needs no ledger, so it goes on while the server is away. It also sees how much jobs
-take, which the pool's size is reckoned from.
+its job settled by the guard. What counts for that is the whole child, because the machine's memory is at stake. Who is
+blamed is another question (`workers.decisions.blamed`): a job answers for what it has added to what its child had when
+it began, and otherwise is tried again in another child. The watcher needs no ledger, so it goes on while the server is
+away. It also sees how much jobs take, which the pool's size is reckoned from.
 """
 
 from __future__ import annotations
@@ -16,23 +18,28 @@ import time
 from collections import deque
 from contextlib import suppress
 
+import msgspec
 import psutil
 import structlog
 from msgspec import Struct
 
 from workers.board import Activity
+from workers.decisions import blamed
 from workers.memory import own_mb
 from workers.pool import Pool
+from workers.telemetry import Kill
 
 _REMEMBERED_SECONDS = 600.0
 _REMEMBERED_JOBS = 1000
+REASON = "memory limit"
 
 
 class Excess(Struct, frozen=True):
-    """What a job was stopped for: the memory that its child had, and its ceiling."""
+    """What a child was stopped for: its memory, its ceiling, and whether the job at hand is to blame."""
 
     used_mb: float
     ceiling_mb: float
+    blamed: bool
 
 
 class Watcher:
@@ -43,7 +50,6 @@ class Watcher:
         """By claim; whoever settles one takes it out."""
         self._pool = pool
         self._growths: dict[bytes, float] = {}
-        self._over: set[bytes] = set()  # at the last look
         self._past: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED_JOBS)
         self._log = structlog.get_logger("cornerman.guard")
 
@@ -60,19 +66,16 @@ class Watcher:
     def look(self) -> None:
         """Look once at every child at work."""
         growths = {}
-        over = set()
         for activity in self._pool.board.children():
             if not activity.token:
                 continue
             used_mb = own_mb(activity.pid)
             growths[activity.token] = max(self._growths.get(activity.token, 0.0), used_mb - activity.kept_mb)
             if activity.ceiling_mb and used_mb > activity.ceiling_mb:
-                over.add(activity.token)
-                if activity.token in self._over:  # at once it may be what the job before has not yet given back
-                    self._stop(activity, used_mb)
+                self._stop(activity, used_mb)
         for token in self._growths.keys() - growths.keys():
             self._past.append((time.monotonic(), self._growths[token]))
-        self._growths, self._over = growths, over
+        self._growths = growths
 
     def _run(self) -> None:
         pause = threading.Event()
@@ -85,9 +88,10 @@ class Watcher:
 
     def _stop(self, activity: Activity, used_mb: float) -> None:
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            still = [now.token for now in self._pool.board.children() if now.pid == activity.pid]
-            if psutil.Process(activity.pid).ppid() != os.getpid() or still != [activity.token]:
-                return  # it has just ended, or another was given its number
-            self.excesses.setdefault(activity.token, Excess(round(used_mb, 1), activity.ceiling_mb))
+            if psutil.Process(activity.pid).ppid() != os.getpid() or activity not in self._pool.board.children():
+                return  # it has just ended, was read while it wrote, or another was given its number
+            excess = Excess(round(used_mb, 1), activity.ceiling_mb, blamed(activity, used_mb))
+            self.excesses.setdefault(activity.token, excess)
             os.kill(activity.pid, signal.SIGKILL)
-            self._log.warning("child killed", child=activity.pid, reason="memory limit", used_mb=round(used_mb, 1))
+            self._log.warning("child killed", child=activity.pid, reason=REASON, **msgspec.structs.asdict(excess))
+            self._pool.telemetry.tell(Kill(REASON))

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,7 @@ from ledger.outcomes import State
 from ledger.reports import HealthCheck, HealthReport
 from workers import doorbell, observatory
 from workers.__main__ import main
+from workers.budget import Budget
 from workers.claim_size import claim_size
 from workers.context import JobContext
 
@@ -65,14 +67,23 @@ def take(megabytes: str, seconds: str, number: str) -> None:
     time.sleep(float(seconds) / 2)
 
 
-def fill(megabytes: str) -> None:
+def fill(megabytes: str) -> mmap.mmap:
     """Fill shared memory in one call of C code: RLIMIT_DATA does not count it, and no line of Python could check."""
     size_bytes = int(megabytes) * 2**20
     shared = mmap.mmap(-1, size_bytes)
     ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(shared)), 1, size_bytes)
+    return shared
 
 
-MEMORY: dict[str, Callable[..., None]] = {"take": take, "fill": fill}
+kept: list[object] = []
+
+
+def leak(how: str, megabytes: str) -> None:
+    """Keep memory for as long as the child lives, of its own or shared."""
+    kept.append(b"x" * (int(megabytes) * 2**20) if how == "private" else fill(megabytes))
+
+
+MEMORY: dict[str, Callable[..., object]] = {"take": take, "fill": fill, "leak": leak}
 
 
 def stop_consuming(signum: int, frame: object) -> None:
@@ -85,6 +96,18 @@ def tell_alerts_at_once() -> None:
     observatory.RULES = tuple(msgspec.structs.replace(rule, for_seconds=0.0) for rule in observatory.RULES)
 
 
+def look_late() -> None:
+    """Let the guard come to its first look at the memory late, as on a machine that has other work."""
+    reckon = Budget.look
+
+    def late(*given: Any) -> None:
+        Budget.look = reckon  # type: ignore[method-assign]
+        time.sleep(1.0)
+        reckon(*given)
+
+    Budget.look = late  # type: ignore[method-assign]
+
+
 def claim_in_company() -> None:
     """Let batches grow as if no job took any time, also on a machine that is busy with other work."""
     doorbell.claim_size = lambda last, most: claim_size(last and msgspec.structs.replace(last, seconds=0.0), most)
@@ -93,6 +116,8 @@ def claim_in_company() -> None:
 if __name__ == "__main__":
     if os.environ.get("PROBE_ALERTS"):
         tell_alerts_at_once()
+    if os.environ.get("PROBE_LATE_GUARD"):
+        look_late()
     if os.environ.get("PROBE_COMPANY"):
         claim_in_company()
     signal.signal(signal.SIGUSR2, stop_consuming)

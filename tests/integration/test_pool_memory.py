@@ -15,7 +15,7 @@ from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
-from workers.memory import share_mb
+from workers.memory import own_mb, share_mb
 
 WAIT_SECONDS = 60
 BUDGET = "max_memory_mb.predict"
@@ -107,6 +107,28 @@ def test_a_job_that_grows_in_c_code_is_stopped_and_its_neighbours_are_not(
     assert f"{failure.details['used_mb']:.1f} MB" in failure.message
     assert endings(ledger, [*job_ids, bystander]) == {(State.SUCCEEDED, 1)}
     assert len(before & {child.pid for child in pool.children()}) == 1
+
+
+def test_a_job_that_comes_before_the_guard_has_looked_is_not_judged_by_a_limit_that_is_not_known_yet(
+    ledger: Ledger, start_pool: Callable[..., Any]
+) -> None:
+    job_ids = take(ledger, 1, 20, 0.5)
+    start_pool(concurrency=1, PROBE_LATE_GUARD="1")
+    assert endings(ledger, job_ids) == {(State.SUCCEEDED, 1)}
+
+
+@pytest.mark.parametrize("how", ["private", "shared"])
+def test_a_job_is_not_blamed_for_what_others_have_left_in_its_child(
+    how: str, ledger: Ledger, start_pool: Callable[..., Any]
+) -> None:
+    """It ends there, by the watcher or by a MemoryError, and is tried again in a fresh child."""
+    pool = start_pool(concurrency=1, CORNERMAN_MEMORY_LIMIT_MB="400")
+    (child,) = pool.children()
+    allowed_mb = 400 - own_mb(child.pid)
+    leaking = ledger.submit(CheckHealth(nonce=f"leak:{how}:{0.7 * allowed_mb:.0f}")).job_id
+    assert endings(ledger, [leaking]) == {(State.SUCCEEDED, 1)}
+    assert endings(ledger, take(ledger, 1, round(0.5 * allowed_mb), 0.4)) == {(State.SUCCEEDED, 2)}
+    assert pool.children() != [child]
 
 
 @pytest.fixture

@@ -30,6 +30,15 @@ def test_a_booking_takes_the_price_and_gives_back_what_was_not_kept(board: Board
     assert board.room_mb == 90.0
 
 
+def test_nothing_is_booked_before_the_guard_has_looked() -> None:
+    """A job would run under the ceiling that stands there then, which is none that any child could keep."""
+    board = Board()
+    board.enter()
+    board.ready(20.0)
+    assert not board.has_room
+    assert not board.book(20.0)
+
+
 def test_nothing_is_booked_without_room(board: Board) -> None:
     with board.account() as write:
         write(39.9, 40.0, 500.0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from workers.board import Activity, Board, token_of
-from workers.decisions import GRACE_SECONDS, Child, Verdict, overtime, strays, verdict
+from workers.decisions import GRACE_SECONDS, Child, Verdict, blamed, fair, overtime, strays, verdict
 
 MINE, OTHER = token_of("mine", 1), token_of("other", 1)
 RUNS_MINE = Activity(7, MINE, 100.0, 60.0)
@@ -48,6 +48,31 @@ def test_a_limit_goes_before_all_and_the_end_of_the_pool_next(child: Child | Non
 )
 def test_a_limit_counts_from_the_start_of_its_own_job(activity: Activity, now_seconds: float, expected: bool) -> None:
     assert overtime(activity, now_seconds) is expected
+
+
+@pytest.mark.parametrize(
+    ("begun_mb", "used_mb", "expected"),
+    [
+        (50.0, 310.0, True),
+        (60.0, 301.0, True),  # above the ceiling by less than the child kept, and yet no fresh one would do
+        (250.0, 301.0, False),
+        (250.0, 500.0, True),  # in a fresh child it would have been too much as well
+        (400.0, 401.0, False),
+    ],
+)
+def test_a_job_is_blamed_for_what_it_has_added(begun_mb: float, used_mb: float, expected: bool) -> None:
+    activity = Activity(7, MINE, ceiling_mb=300.0, born_mb=50.0, begun_mb=begun_mb)
+    assert blamed(activity, used_mb) is expected
+
+
+def test_no_job_is_blamed_where_none_could_fit() -> None:
+    assert not blamed(Activity(7, MINE, ceiling_mb=40.0, born_mb=50.0, begun_mb=50.0), 60.0)
+
+
+@pytest.mark.parametrize(("begun_mb", "expected"), [(50.0, True), (74.0, True), (76.0, False), (400.0, False)])
+def test_a_child_that_keeps_much_does_not_judge_its_job(begun_mb: float, expected: bool) -> None:
+    assert fair(Activity(7, MINE, ceiling_mb=300.0, born_mb=50.0, begun_mb=begun_mb)) is expected
+    assert fair(Activity(7, MINE, born_mb=50.0, begun_mb=begun_mb))  # it has no ceiling
 
 
 @pytest.mark.parametrize(

@@ -20,21 +20,25 @@ from workers.watcher import Watcher
 MIB = 2**20
 CONTEXT = multiprocessing.get_context("fork")
 
+Start = Callable[..., tuple[BaseProcess, Connection]]
 
-def child(pool: Pool, ceiling_mb: float, line: Connection) -> None:
-    """Fill 40 MB, half of it shared memory, and wait to be told to end its job."""
+
+def child(pool: Pool, ceiling_mb: float, left_mb: int, line: Connection) -> None:
+    """Keep what an earlier job has left, fill 40 MB, half of it shared memory, and wait to be told to end its job."""
     pool.board.enter()
-    kept_mb = own_mb()
+    born_mb = own_mb()
+    pool.board.ready(born_mb)
+    left = bytearray(b"x") * (left_mb * MIB)
     with pool.board.account() as write:
         write(1000.0, 32.0, 1000.0)
-    pool.board.book(kept_mb)
-    pool.board.begin("job", 1, 60.0, ceiling_mb and kept_mb + ceiling_mb)
+    pool.board.book(own_mb())
+    pool.board.begin("job", 1, 60.0, begun_mb=own_mb(), ceiling_mb=ceiling_mb and born_mb + ceiling_mb)
     private, shared = bytearray(b"x") * (20 * MIB), mmap.mmap(-1, 20 * MIB)
     shared.write(private)
     line.send("filled")
     line.recv()
     pool.board.end()
-    line.send("ended")
+    line.send(f"ended {len(left)}")
     line.recv()
 
 
@@ -44,12 +48,12 @@ def pool() -> Pool:
 
 
 @pytest.fixture
-def start(pool: Pool) -> Iterator[Callable[[float], tuple[BaseProcess, Connection]]]:
+def start(pool: Pool) -> Iterator[Start]:
     started: list[BaseProcess] = []
 
-    def begin(ceiling_mb: float) -> tuple[BaseProcess, Connection]:
+    def begin(ceiling_mb: float, left_mb: int = 0) -> tuple[BaseProcess, Connection]:
         here, there = CONTEXT.Pipe()
-        process = CONTEXT.Process(target=child, args=(pool, ceiling_mb, there), daemon=True)
+        process = CONTEXT.Process(target=child, args=(pool, ceiling_mb, left_mb, there), daemon=True)
         process.start()
         started.append(process)
         assert here.recv() == "filled"
@@ -61,23 +65,23 @@ def start(pool: Pool) -> Iterator[Callable[[float], tuple[BaseProcess, Connectio
         process.join(10)
 
 
-def test_a_child_above_its_ceiling_is_stopped_and_the_figures_are_kept(
-    pool: Pool, start: Callable[[float], tuple[BaseProcess, Connection]]
+@pytest.mark.parametrize(("ceiling_mb", "left_mb", "blamed"), [(20.0, 0, True), (60.0, 40, False)])
+def test_a_child_above_its_ceiling_is_stopped_and_its_job_blamed_for_what_it_took_itself(
+    ceiling_mb: float, left_mb: int, blamed: bool, pool: Pool, start: Start
 ) -> None:
-    process, _ = start(20.0)
+    process, _ = start(ceiling_mb, left_mb)
     watcher = Watcher(pool)
-    watcher.look()  # once may be what the job before has not yet given back
-    assert process.is_alive()
     watcher.look()
     process.join(10)
     assert process.exitcode == -signal.SIGKILL
     excess = watcher.excesses[token_of("job", 1)]
     assert excess.used_mb == pytest.approx(excess.ceiling_mb + 20.0, abs=3.0)
+    assert excess.blamed is blamed
 
 
 @pytest.mark.parametrize("ceiling_mb", [60.0, 0.0])
 def test_a_child_below_its_ceiling_is_left_alone_and_what_its_job_took_is_remembered(
-    ceiling_mb: float, pool: Pool, start: Callable[[float], tuple[BaseProcess, Connection]]
+    ceiling_mb: float, pool: Pool, start: Start
 ) -> None:
     process, line = start(ceiling_mb)
     watcher = Watcher(pool)
@@ -86,7 +90,7 @@ def test_a_child_below_its_ceiling_is_left_alone_and_what_its_job_took_is_rememb
     assert watcher.excesses == {}
     assert watcher.growth_mb() == pytest.approx(40.0, abs=3.0)
     line.send("end")
-    assert line.recv() == "ended"
+    assert line.recv() == "ended 0"
     watcher.look()
     assert watcher.growth_mb() == pytest.approx(40.0, abs=3.0)
 
