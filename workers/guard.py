@@ -27,6 +27,7 @@ from ledger.book import Held, Ledger
 from ledger.failures import LedgerUnavailable
 from workers.board import token_of
 from workers.budget import Budget
+from workers.children import lives
 from workers.decisions import Child, Verdict, overtime, strays, verdict
 from workers.failures import expired, overfilled, timed_out
 from workers.logs import Levels, canonical_line, outcome_of_loss
@@ -142,7 +143,7 @@ class Guard:
             if not activity.token
         }
         return [
-            Child(activity, _lives(activity.pid), now_seconds - self._idle_since.get(activity.pid, now_seconds))
+            Child(activity, lives(activity.pid), now_seconds - self._idle_since.get(activity.pid, now_seconds))
             for activity in activities
         ]
 
@@ -265,12 +266,3 @@ class Guard:
 
 def _pid_of(job: Held) -> int:
     return int(job.owner.rpartition("/")[2])
-
-
-def _lives(pid: int) -> bool:
-    """Whether a child runs: not gone, not a zombie, and not a stranger who was given its number."""
-    try:
-        process = psutil.Process(pid)
-        return process.ppid() == os.getpid() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

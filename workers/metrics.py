@@ -56,7 +56,6 @@ GAUGES: dict[str, Gauge] = {
     "cornerman_quarantined_items": Gauge("Items on a queue's list that no ledger wrote, put aside (fleet)", ("queue",)),
     "cornerman_dead_letters": Gauge("Jobs that took their worker down as often as they may (fleet)"),
     "cornerman_children": Gauge("Live children of this pool", ("state",)),
-    "cornerman_memory_used_bytes": Gauge("Resident memory of the main process and of all children", ("process",)),
     "cornerman_children_wanted": Gauge("Children that this pool should have, by its load and its memory"),
     "cornerman_pool_memory_bytes": Gauge("What the pool takes (PSS), may take, and has left for jobs", ("what",)),
     "cornerman_child_memory_max_bytes": Gauge("Resident memory of the largest child"),

@@ -13,6 +13,7 @@ from ledger.backlog import Backlog, Drift
 from ledger.book import Ledger
 from ledger.claims import QUEUES
 from ledger.reports import HealthCheck
+from workers.children import lives
 from workers.metrics import Values
 from workers.pool import Pool
 
@@ -30,12 +31,10 @@ class LedgerSample(Struct, frozen=True):
 
 
 class ChildrenSample(Struct, frozen=True):
-    """What the pool's processes are at. Memory is resident, in bytes."""
+    """What the pool's children are at. Memory is resident, in bytes."""
 
     idle: int = 0
     busy: int = 0
-    main_bytes: int = 0
-    children_bytes: int = 0
     largest_bytes: int = 0
 
 
@@ -47,14 +46,12 @@ def sample_ledger(ledger: Ledger) -> LedgerSample:
 
 def sample_children(pool: Pool) -> ChildrenSample:
     """Look at the children of the calling process; the dead are not counted."""
-    living = {child.pid: child.memory_info().rss for child in psutil.Process().children() if _lives(child)}
+    living = {child.pid: child.memory_info().rss for child in psutil.Process().children() if lives(child.pid)}
     activities = [activity for activity in pool.board.children() if activity.pid in living]
     busy = sum(bool(activity.token) for activity in activities)
     return ChildrenSample(
         idle=len(activities) - busy,
         busy=busy,
-        main_bytes=psutil.Process().memory_info().rss,
-        children_bytes=sum(living.values()),
         largest_bytes=max(living.values(), default=0),
     )
 
@@ -73,7 +70,6 @@ def gauges(
         "cornerman_pool_info": {about: 1},
         "cornerman_ledger_up": {(): float(ledger is not None)},
         "cornerman_children": {("idle",): children.idle, ("busy",): children.busy},
-        "cornerman_memory_used_bytes": {("main",): children.main_bytes, ("children",): children.children_bytes},
         "cornerman_child_memory_max_bytes": {(): children.largest_bytes},
         "cornerman_check_passed": {(check.name,): float(check.passed) for check in checks},
     }
@@ -107,10 +103,3 @@ def _of_ledger(ledger: LedgerSample) -> dict[str, Values]:
     if ledger.drift is not None:
         values["cornerman_calibration_drift"] = {(ledger.drift.model,): ledger.drift.drift}
     return values
-
-
-def _lives(child: psutil.Process) -> bool:
-    try:
-        return child.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

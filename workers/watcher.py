@@ -19,11 +19,11 @@ from collections import deque
 from contextlib import suppress
 
 import msgspec
-import psutil
 import structlog
 from msgspec import Struct
 
 from workers.board import Activity
+from workers.children import lives
 from workers.decisions import blamed
 from workers.memory import own_mb
 from workers.pool import Pool
@@ -87,9 +87,9 @@ class Watcher:
             pause.wait(self._pool.settings.watch_seconds)
 
     def _stop(self, activity: Activity, used_mb: float) -> None:
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if psutil.Process(activity.pid).ppid() != os.getpid() or activity not in self._pool.board.children():
-                return  # it has just ended, was read while it wrote, or another was given its number
+        if not lives(activity.pid) or activity not in self._pool.board.children():
+            return  # it has just ended, or was read while it wrote
+        with suppress(ProcessLookupError):
             excess = Excess(round(used_mb, 1), activity.ceiling_mb, blamed(activity, used_mb))
             self.excesses.setdefault(activity.token, excess)
             os.kill(activity.pid, signal.SIGKILL)
