@@ -128,6 +128,12 @@ TABLE = (
         meaning="most threads of one job, 1 is single-thread mode; never changes an answer",
     ),
     Control(
+        name="shadow",
+        kind=bool,
+        default=True,
+        meaning="off: the model called challenger, where there is one, does not answer live cards for the journal",
+    ),
+    Control(
         name="log_level",
         scope="COMPONENT",
         kind=str,

@@ -220,7 +220,19 @@ class Retrain(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="
     deadline: Moment | None = None
 
 
-Job = PredictCard | TrainEnsemble | Backtest | CheckHealth | Replay | Retrain
+class ShadowCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="shadow_card"):
+    """Let another model answer, for the journal alone, a card that bet placers were answered.
+
+    `card` is the job of that card. Workers submit it; its end is in no stream of outcomes.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    card: Identifier
+    model: Identifier = "challenger"
+    deadline: Moment | None = None
+
+
+Job = PredictCard | TrainEnsemble | Backtest | CheckHealth | Replay | Retrain | ShadowCard
 """Every job that can be submitted."""
 
 
@@ -234,6 +246,7 @@ class Route(Struct, frozen=True):
 ROUTES: dict[str, Route] = {
     "predict_card": Route("predict", 60.0),
     "check_health": Route("predict", 60.0),
+    "shadow_card": Route("monitor", 60.0),
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
     "replay": Route("predict", 60.0),

@@ -180,5 +180,17 @@ class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     memory_mb: float
 
 
-Report = CardReport | TrainingReport | BacktestReport | HealthReport | ReplayReport
+class ShadowReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="shadow_report"):
+    """The answer to a `ShadowCard`: how many fights the journal has now, and how many could not be predicted.
+
+    Nothing is noted where the live answer came from the same model.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    model: str
+    noted: int
+    failed: int
+
+
+Report = CardReport | TrainingReport | BacktestReport | HealthReport | ReplayReport | ShadowReport
 """Every report that a job can end with."""

@@ -11,7 +11,7 @@ import msgspec
 from ledger import admission, wire
 from ledger.failures import FailureCode, JobRefused, LedgerError
 from ledger.freshness import fresh_until, stale_odds
-from ledger.jobs import ROUTES, Job, PredictCard, TrainingPlan, kind_of
+from ledger.jobs import ROUTES, Job, PredictCard, ShadowCard, TrainingPlan, kind_of
 from ledger.outcomes import Receipt
 from ledger.server import Server, ServerFull, moment
 
@@ -75,6 +75,15 @@ class Submission(Server):
             Receipt(job_id=entry.job_id, created=bool(created), durable=durable)
             for entry, created in zip(entries, marks, strict=True)
         ]
+
+    def shadow(self, shadows: Sequence[ShadowCard]) -> int:
+        """Queue shadows of answered cards, as a worker may; return how many were new, and for which there was room.
+
+        Raises LedgerUnavailable.
+        """
+        entries = [_enter(shadow, None) for shadow in shadows]
+        arguments = [part for entry in entries for part in entry.arguments()[:-1]]
+        return int(self._run("shadow", self.settings.max_queue_length, *arguments)) if entries else 0
 
     def _refusal(self, entries: list[_Entry], verdict: str, figures: list[Any]) -> JobRefused:
         """Say why submit.lua took nothing."""

@@ -20,7 +20,7 @@ from typing import IO
 from ledger.wire import refuse
 from producer.exits import NotInstalledError
 
-POOLS = ("predict", "train")
+POOLS = ("predict", "train", "monitor")
 STOP_SECONDS = 10.0
 RESTART_SECONDS = 0.5
 RESTART_SECONDS_MAX = 30.0

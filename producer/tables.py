@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
@@ -27,6 +28,7 @@ from ledger.reports import (
     HealthReport,
     Interval,
     Report,
+    ShadowReport,
     TrainingReport,
 )
 from producer.backtest_tables import backtest_tables
@@ -59,6 +61,8 @@ def report_tables(report: Report) -> list[Table]:
             return [health_table(report)]
         case ReplayReport():
             return replay_tables(report)
+        case ShadowReport():
+            return [records_table("Shadow", list(report.__struct_fields__), [msgspec.structs.asdict(report)])]
 
 
 def card_tables(

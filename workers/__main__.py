@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None, handlers: Registry = HANDLERS) 
 
 def _settings(queue: str, concurrency: int | None) -> WorkerSettings:
     settings = WorkerSettings.from_env().located()
-    children = concurrency or settings.concurrency or (1 if queue == "train" else os.cpu_count() or 1)
+    children = concurrency or settings.concurrency or (os.cpu_count() or 1 if queue == "predict" else 1)
     return replace(settings, concurrency=children)
 
 

@@ -25,6 +25,7 @@ from ledger.failures import LedgerUnavailable
 from workers.claim_size import BATCH_SECONDS
 from workers.insistence import insist
 from workers.joblines import JobLines, job_line
+from workers.offering import offer_shadows
 from workers.telemetry import Figures, Telemetry, attempt_of
 
 LONG_SECONDS = 0.1
@@ -104,6 +105,8 @@ class Batch:
             del self._finished[: len(batch)]
             self._bytes = 0
             self._say(batch, outcomes)
+            answered = [job for job, outcome in zip(batch, outcomes, strict=True) if outcome == "succeeded"]
+            offer_shadows(self._ledger, [(job.claim, job.settlement) for job in answered])
 
     def _say(self, batch: Sequence[Finished], outcomes: Sequence[str]) -> None:
         ended = [*zip(batch, outcomes, strict=True)]

@@ -33,16 +33,15 @@ from ledger.book import Claim, Ledger, Settlement
 from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
-from ledger.journal import Page
 from ledger.origin import Origin
-from ledger.reports import CardReport, Report
+from ledger.reports import Report
 from workers.admission import Admission, NoRoomError
 from workers.batch import Batch, Finished
 from workers.context import ClaimLostError, JobContext
 from workers.decisions import fair
 from workers.failures import failure_of
 from workers.figures import figures_of
-from workers.handlers import handler_of
+from workers.handlers import Noted, handler_of
 from workers.insistence import insist
 from workers.joblines import JobLines, job_line
 from workers.logs import Levels, outcome_of_loss, speaking_of, where_raised
@@ -113,8 +112,8 @@ class Execution:
         try:
             job = read(claim)
             model = getattr(job, "model", None)
-            report = self._handle(job, claim, started_seconds)
-            settlement = Settlement.of(claim, report, self._page(job, report, claim), self._origin(claim))
+            report, page = self._handle(job, claim, started_seconds)
+            settlement = Settlement.of(claim, report, page, self._origin(claim))
             figures = figures_of(job, report, claim.claimed_at)
             return Ending("succeeded", getattr(report, "model", None) or model, figures, settlement)
         except ClaimLostError:
@@ -133,21 +132,14 @@ class Execution:
                     return self._lost(claim, model, SystemExit(1))
             return self._failed(claim, error, model)
 
-    def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Report:
+    def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Noted:
         context = JobContext(claim, self._pool.settings, self._ledger, self._models, started_seconds)
         self._admission.admit(job, context)
-        report = handler_of(claim.kind, self._pool.handlers)(job, context)
-        if not isinstance(report, Report):
-            raise TypeError(f"the handler of {claim.kind} returned {type(report).__name__}, which is no report")
-        return report
-
-    def _page(self, job: Job, report: Report, claim: Claim) -> Page | None:
-        """Return what the journal keeps of an answered card; the engine's names are loaded where it is."""
-        if not isinstance(job, PredictCard) or not isinstance(report, CardReport):
-            return None
-        from workers.journal import page_of
-
-        return page_of(job, report, claim.job_id, "live")
+        answer = handler_of(claim.kind, self._pool.handlers)(job, context)
+        noted = answer if isinstance(answer, Noted) else Noted(answer, None)
+        if not isinstance(noted.report, Report):
+            raise TypeError(f"the handler of {claim.kind} returned {type(answer).__name__}, which is no report")
+        return noted
 
     def _failed(self, claim: Claim, error: BaseException, model: str | None) -> Ending:
         failure = failure_of(error)

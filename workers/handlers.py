@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from ledger.jobs import ROUTES
+from ledger.journal import Page
 from ledger.reports import Report
 from workers.context import JobContext
 
-Handler = Callable[[Any, JobContext], Report]
+
+class Noted(NamedTuple):
+    """A report, and what the journal is to note in the step that settles it."""
+
+    report: Report
+    page: Page | None
+
+
+Handler = Callable[[Any, JobContext], Report | Noted]
 """Answers a job of its kind. What it raises becomes a typed failure."""
 
 Registry = Mapping[str, str | Handler]
 """Handlers by kind: the function itself, or its name as `module:function`."""
 
 HANDLERS: Registry = {
-    "predict_card": "workers.predict:predict_card",
+    "predict_card": "workers.journal:answer_card",
+    "shadow_card": "workers.shadow:answer_shadow",
     "check_health": "workers.health:check_health",
     "train_ensemble": "workers.train:train",
     "backtest": "workers.backtest:backtest",

@@ -1,4 +1,4 @@
-"""From an answered card to what the journal keeps of it."""
+"""Answering a card and noting what was said: the journal's page is settled in one step with the report."""
 
 from __future__ import annotations
 
@@ -12,8 +12,17 @@ from engine.names import split_name
 from ledger.jobs import PredictCard
 from ledger.journal import Band, JournalEntry, Page, Role
 from ledger.reports import CardReport, FightReport
+from workers.context import JobContext
+from workers.handlers import Noted
 from workers.logs import where_raised
+from workers.predict import predict_card
 from workers.saying import first_corner
+
+
+def answer_card(job: PredictCard, context: JobContext) -> Noted:
+    """Answer a card. Raises what `predict_card` raises."""
+    report = predict_card(job, context)
+    return Noted(report, page_of(job, report, context.claim.job_id, "live"))
 
 
 def page_of(job: PredictCard, report: CardReport, job_id: str, role: Role) -> Page | None:

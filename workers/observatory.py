@@ -27,6 +27,7 @@ from workers.telemetry import Look, SelfTest
 from workers.webhook import Webhook
 
 LISTEN_SECONDS = 1.0
+PORTS = {"predict": 0, "train": 1, "monitor": 2}  # after CORNERMAN_HTTP_PORT, so that one setting serves a machine
 
 
 class Observatory:
@@ -43,7 +44,7 @@ class Observatory:
         self._look: tuple[float, Look] | None = None
         self._self_test: tuple[float, SelfTest] | None = None
         settings = pool.settings
-        port = settings.http_port + ("train" in queues) if settings.http_port else 0
+        port = settings.http_port + PORTS.get(self._queues[0], 0) if settings.http_port else 0
         self._endpoints = Endpoints(
             settings.http_host,
             port,

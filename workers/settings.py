@@ -29,7 +29,7 @@ class WorkerSettings:
     data: Path = _setting(Path(".cornerman"), "folder of what is kept on this machine")  # noqa: RUF009 - it is a field
     models: Path | None = _setting(None, "folder of the model bundles, by default `models` in the data folder")  # noqa: RUF009 - it is a field
     node: str = _setting("", "name of this machine in claims and logs, unique in the fleet; by default the host's")
-    concurrency: int = _setting(0, "most children of a pool; 0 means one a core to predict and one to train", zero=True)
+    concurrency: int = _setting(0, "most children of a pool; 0 means one a core to predict, else one", zero=True)
     min_children: int = _setting(0, "fewest children of a pool that memory allows; 0 means as many as most", zero=True)
     max_memory_mb: int = _setting(0, "most memory of a pool with its children; 0 means what its machine has", zero=True)
     spare_memory_mb: int = _setting(256, "memory of the machine or container that a pool leaves free", zero=True)
@@ -48,7 +48,7 @@ class WorkerSettings:
     canary_patience_seconds: float = _setting(30.0, "how long without such a proof until it exits to be started again")
     http_host: str = _setting("127.0.0.1", "address that metrics and health are served on; `off` for nowhere")
     http_port: int = _setting(
-        0, "its port for pools that predict, those that train take the next; 0 for any free one", zero=True
+        0, "its port for pools that predict, the next to train, the one after to monitor; 0 for any free one", zero=True
     )
     sample_seconds: float = _setting(5.0, "how often a pool measures itself and looks at its alerts")
     self_test_seconds: float = _setting(60.0, "how often a child that predicts answers the known fights of its model")

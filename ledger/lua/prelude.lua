@@ -79,9 +79,18 @@ local function enqueue(id)
   return job[1]
 end
 
--- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest.
+-- Write the record of a new job and queue it. `arrival` puts it behind those of the same deadline that came before.
+local function accept(id, arrival, digest, kind, queue, payload, deadline, limit, correlation)
+  local place = string.format('%016d', arrival) .. ':' .. id
+  redis.call('HSET', record(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload, 'deadline', deadline,
+    'limit', limit, 'correlation', correlation, 'submitted', digits(now), 'place', place, 'state', 'queued', 'attempt', 0,
+    'fence', 0)
+  ring(enqueue(id))
+end
+
+-- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest and kind.
 local function detach(id)
-  local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner', 'digest')
+  local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner', 'digest', 'kind')
   if job[3] then
     redis.call('ZREM', ns .. 'leases', id)
     redis.call('ZREM', ns .. 'overtime', id)
@@ -90,7 +99,7 @@ local function detach(id)
   else
     redis.call('ZREM', ns .. 'queue:' .. job[1], job[2])
   end
-  return job[4]
+  return job[4], job[5]
 end
 
 -- Back into the queue at its old place, uncharging the attempt if that is not to count. Its fence is void by its state.
@@ -103,16 +112,19 @@ local function requeue(id, uncharged)
   return enqueue(id)
 end
 
--- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
+-- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet. A shadow's is
+-- for nobody who follows outcomes.
 local function finish(id, state, field, body, origin)
-  local digest = detach(id)
+  local digest, kind = detach(id)
   redis.call('HSET', record(id), 'state', state, 'settled', digits(now), field, body)
   if origin and origin ~= '' then
     redis.call('HSET', record(id), 'origin', origin)
   end
   redis.call('PEXPIRE', record(id), retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)
-  redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
+  if kind ~= 'shadow_card' then
+    redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
+  end
   redis.call('PUBLISH', ns .. 'news:' .. id, 'settled')
 end
 

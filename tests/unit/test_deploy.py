@@ -24,7 +24,7 @@ MOST_EXPOSED = 25  # of 100, as systemd-analyze counts
 def served() -> set[str]:
     """Every name that a query can use."""
     names = {"up", "ALERTS"}
-    for family in Metrics(["predict", "train"]).registry._names_to_collectors:
+    for family in Metrics(["predict", "train", "monitor"]).registry._names_to_collectors:
         names.add(family)
     return names
 
@@ -77,7 +77,7 @@ def test_prometheus_accepts_its_configuration_and_every_query(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not SYSTEMD_ANALYZE, reason="needs systemd-analyze")
-@pytest.mark.parametrize("pool", ["predict", "train"])
+@pytest.mark.parametrize("pool", ["predict", "train", "monitor"])
 def test_systemd_accepts_the_unit_and_finds_it_closed(pool: str, tmp_path: Path) -> None:
     text = (DEPLOY / "systemd/cornerman@.service").read_text()
     assert "/opt/cornerman/bin/cornerman" in text

@@ -26,6 +26,7 @@ from ledger.jobs import (
     Quote,
     Replay,
     Retrain,
+    ShadowCard,
     TrainEnsemble,
 )
 from ledger.origin import Origin, Surroundings, decode_origin, encode_origin
@@ -42,6 +43,7 @@ from ledger.reports import (
     Interval,
     Market,
     Report,
+    ShadowReport,
     TrainingReport,
 )
 
@@ -129,6 +131,7 @@ JOBS: dict[str, Job] = {
     "job_replay_full": Replay(job_id="j", nonce="n", deadline=NIGHT),
     "job_retrain_plain": Retrain(job_id="j"),
     "job_retrain_full": Retrain(job_id="j", nonce="n", deadline=NIGHT),
+    "job_shadow_card": ShadowCard(card="c1", deadline=NIGHT),
 }
 SURROUNDINGS = Surroundings(processor="x86_64 Model", libraries={"numpy": "2.3.5", "python": "3.11.2"})
 ORIGINS: dict[str, Origin] = {
@@ -228,6 +231,7 @@ REPORTS: dict[str, Report] = {
         model=None,
         memory_mb=123.5,
     ),
+    "report_shadow": ShadowReport(model=DIGEST, noted=11, failed=1),
     "report_health_coded": HealthReport(
         status="unhealthy",
         checks=(HealthCheck(name="model_loaded", passed=False, detail="gone", code=FailureCode.MODEL_NOT_FOUND),),

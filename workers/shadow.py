@@ -1,0 +1,36 @@
+"""From a `ShadowCard` to entries of the journal: what the challenger would have answered bet placers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ledger.failures import UnknownJob
+from ledger.jobs import PredictCard, ShadowCard
+from ledger.reports import CardReport, FightReport, ShadowReport
+from ledger.wire import refuse
+from workers.context import JobContext
+from workers.handlers import Noted
+from workers.journal import page_of
+from workers.predict import predict_card
+
+
+def answer_shadow(job: ShadowCard, context: JobContext) -> Noted:
+    """Answer a card as the live model was asked to. Raises JobRefused where it is gone, and as `predict_card`."""
+    card, live = _card(job, context)
+    digest = context.models.resolve(job.model)
+    if digest == live.model:
+        return Noted(ShadowReport(model=digest, noted=0, failed=0), None)
+    report = predict_card(msgspec.structs.replace(card, model=digest), context)
+    page = page_of(card, report, job.card, "shadow")
+    failed = sum(not isinstance(fight, FightReport) for fight in report.fights)
+    return Noted(ShadowReport(model=digest, noted=0 if page is None else len(page.entries), failed=failed), page)
+
+
+def _card(job: ShadowCard, context: JobContext) -> tuple[PredictCard, CardReport]:
+    try:
+        card, outcome = context.ledger.job(job.card), context.ledger.outcome(job.card)
+    except UnknownJob as error:
+        raise refuse(f"there is no card to shadow: {error}") from error
+    if not isinstance(card, PredictCard) or outcome is None or not isinstance(outcome.report, CardReport):
+        raise refuse(f"job {job.card} is no answered card: only what bet placers were answered has a shadow")
+    return card, outcome.report
