@@ -24,6 +24,7 @@ Name = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS, pattern=r"\S")]
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Price = Annotated[float, Meta(gt=1.0, le=MAX_PRICE)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Corner = Literal["red", "blue", "unknown"]
@@ -137,8 +138,8 @@ class MemberWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     neural_network: Share = 0.25
 
 
-class TrainingPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every job that trains says: on what, how, and within which limits.
+class DataPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every job that reads past fights says: which, and within which limits.
 
     `data` is a folder with a fight log, or (with `matrix`) a CSV or Parquet file of ready features, readable by the
     training pool. `data_digest` pins its content; a training pool that reads something else refuses the job.
@@ -146,8 +147,16 @@ class TrainingPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     schema_version: int = field(default_factory=current_schema_version)
     data: Annotated[str, Meta(min_length=1, max_length=4096)]
-    data_digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    data_digest: Digest | None = None
     matrix: MatrixColumns | None = None
+    max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 3600.0
+    max_memory_mb: Annotated[float, Meta(gt=0)] = 4096.0
+    deadline: Moment | None = None
+
+
+class TrainingPlan(DataPlan, frozen=True, kw_only=True, omit_defaults=True):
+    """What every job that trains with settings of its own says besides: how."""
+
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     bootstrap_samples: Annotated[int, Meta(ge=0, le=10_000)] = 100
     fits: Annotated[int, Meta(ge=1, le=50)] = 5
@@ -155,9 +164,6 @@ class TrainingPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
     forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 200
     replica_forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 50
     model_weights: MemberWeights = MemberWeights()
-    max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 3600.0
-    max_memory_mb: Annotated[float, Meta(gt=0)] = 4096.0
-    deadline: Moment | None = None
 
 
 class TrainEnsemble(
@@ -186,6 +192,21 @@ class Backtest(TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_
     last_day: date | None = None
     refit_months: Annotated[int, Meta(ge=1, le=600)] = 12
     bootstrap_samples: Annotated[int, Meta(ge=0, le=10_000)] = 20
+    max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
+
+
+class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="judge_models"):
+    """Compare a challenger with a champion, if there is one, and the market, and say whether it may be promoted.
+
+    Judged are the fights after the last day that either model has seen, answered by these very models. With
+    `first_day` their recipes are judged instead: models of the same settings are trained on everything before each
+    period of `refit_months` from that day on, and answer it; `max_training_time_seconds` is for all of them together.
+    """
+
+    challenger: Digest
+    champion: Digest | None = None
+    first_day: date | None = None
+    refit_months: Annotated[int, Meta(ge=1, le=600)] = 12
     max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
 
 
@@ -232,7 +253,7 @@ class ShadowCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     deadline: Moment | None = None
 
 
-Job = PredictCard | TrainEnsemble | Backtest | CheckHealth | Replay | Retrain | ShadowCard
+Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | Retrain | ShadowCard
 """Every job that can be submitted."""
 
 
@@ -249,6 +270,7 @@ ROUTES: dict[str, Route] = {
     "shadow_card": Route("monitor", 60.0),
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
+    "judge_models": Route("train", 14_400.0),
     "replay": Route("predict", 60.0),
     "retrain": Route("train", 14_400.0),
 }

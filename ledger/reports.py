@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from ledger.evaluation import BacktestReport
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import current_schema_version
+from ledger.judgement import JudgementReport
 from ledger.replays import ReplayReport
 
 IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "market_assumption"]
@@ -192,5 +193,5 @@ class ShadowReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     failed: int
 
 
-Report = CardReport | TrainingReport | BacktestReport | HealthReport | ReplayReport | ShadowReport
+Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport
 """Every report that a job can end with."""

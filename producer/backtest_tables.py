@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from rich.table import Table
-from rich.text import Text
 
 from ledger.evaluation import BacktestReport, Estimate, RuleResult, Slice
+from producer.figures import estimate_text, figure_table, share_text
 
-NOTHING = "-"
 FORECASTS = {
     "market": "market",
     "market_aware": "market-aware",
@@ -34,7 +31,7 @@ def backtest_tables(report: BacktestReport) -> list[Table]:
 
 
 def _scores(report: BacktestReport) -> Table:
-    table = _table(
+    table = figure_table(
         f"Forecasts of {report.first_day} to {report.last_day}: {report.scored_fights:,} scored of "
         f"{report.forecast_fights:,} fights, {report.events:,} events, "
         f"{report.models} model{'s' if report.models > 1 else ''}",
@@ -57,7 +54,7 @@ def _scores(report: BacktestReport) -> Table:
 
 def _intervals(report: BacktestReport) -> Table:
     levels = [coverage.level for coverage in report.slices[0].coverage]
-    table = _table(
+    table = figure_table(
         "Intervals of the statistics-only forecast: how often the recalibrated closing odds lay inside",
         *("fights by", "", "fights", "log loss", "minus market"),
         *(title for level in levels for title in (f"inside {level:.0%}", "width")),
@@ -77,12 +74,12 @@ def _interval_cells(part: Slice) -> list[str]:
     cells = ["" if part.dimension == "all" else part.name, f"{part.fights:,}", f"{part.log_loss:.4f}"]
     cells.append(_difference(part.minus_market))
     for coverage in part.coverage:
-        cells += [_share(coverage.inside), f"{coverage.width:.3f}"]
+        cells += [share_text(coverage.inside), f"{coverage.width:.3f}"]
     return cells
 
 
 def _rules(report: BacktestReport) -> Table:
-    table = _table(
+    table = figure_table(
         f"Rules for betting, one unit a bet: {report.rules_tried} were tried, so the best owes something to luck",
         *("prices", "rule", "forecast", "bets", "return on stake", "closing-line value", "price over close"),
     )
@@ -92,7 +89,7 @@ def _rules(report: BacktestReport) -> Table:
             result.name.replace("_", " "),
             FORECASTS[result.forecast],
             _bets(result),
-            *map(_share, (result.return_on_stake, result.closing_line_value, result.price_gain)),
+            *map(share_text, (result.return_on_stake, result.closing_line_value, result.price_gain)),
         )
     if report.both_sides_return is not None:
         table.caption = (
@@ -109,32 +106,13 @@ def _bets(result: RuleResult) -> str:
 def _reliability(report: BacktestReport) -> list[Table]:
     for score in report.scores:
         if score.forecast == "statistics_only":
-            table = _table("Reliability of statistics only", "likelier fighter", "fights", "forecast", "won")
+            table = figure_table("Reliability of statistics only", "likelier fighter", "fights", "forecast", "won")
             for each in score.reliability:
                 span = f"{each.from_probability:.0%} to {each.to_probability:.0%}"
-                table.add_row(span, f"{each.fights:,}", f"{each.forecast:.1%}", _share(each.won))
+                table.add_row(span, f"{each.fights:,}", f"{each.forecast:.1%}", share_text(each.won))
             return [table]
     return []
 
 
 def _difference(estimate: Estimate | None) -> str:
-    return _written(estimate, lambda value: f"{value:+.4f}", "")
-
-
-def _share(estimate: Estimate | None) -> str:
-    return _written(estimate, lambda value: f"{100 * value:.1f}", "%")
-
-
-def _written(estimate: Estimate | None, write: Callable[[float], str], unit: str) -> str:
-    if estimate is None:
-        return NOTHING
-    if estimate.lower is None or estimate.upper is None:
-        return f"{write(estimate.value)}{unit}"
-    return f"{write(estimate.value)}{unit} [{write(estimate.lower)}, {write(estimate.upper)}]"
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title), title_justify="left", caption_justify="left")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < 1 else "right", no_wrap=True)
-    return table
+    return estimate_text(estimate, lambda value: f"{value:+.4f}")

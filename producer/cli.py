@@ -17,6 +17,7 @@ from producer.commands.jobs import cancel, follow, result
 from producer.commands.models import models
 from producer.commands.predict import predict
 from producer.commands.preflight import preflight
+from producer.commands.promotion import promote
 from producer.commands.replay import replay
 from producer.commands.results import results
 from producer.commands.service import up, worker
@@ -99,6 +100,7 @@ for command in (
     drain,
 ):
     main.add_command(command)
+models.add_command(promote)
 
 
 if __name__ == "__main__":

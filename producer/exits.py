@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
 
 MEANINGS = {
     ExitCode.OK: "done; for a card, even if single fights on it failed",
-    ExitCode.FAILED: "the job failed, expired or was cancelled; a check failed; a control is not as expected",
+    ExitCode.FAILED: "the job failed, expired or was cancelled; a check failed; a model was refused; a control differs",
     ExitCode.REFUSED: "wrong usage or invalid input: not enqueued",
     ExitCode.UNAVAILABLE: "no server, or it does not let this user in",
     ExitCode.TIMEOUT: "no answer within --timeout; the job goes on",

@@ -16,6 +16,7 @@ from rich.text import Text
 from ledger.aliases import CHALLENGER
 from ledger.evaluation import BacktestReport
 from ledger.failures import Failure
+from ledger.judgement import JudgementReport
 from ledger.local import Bounds, MatrixReport, RowAnswer
 from ledger.outcomes import JobStatus, Outcome
 from ledger.replays import ReplayReport
@@ -32,6 +33,7 @@ from ledger.reports import (
     TrainingReport,
 )
 from producer.backtest_tables import backtest_tables
+from producer.judgement_tables import judgement_tables
 from producer.replay_tables import replay_tables
 
 INTERVAL_LEVEL = 0.95
@@ -57,6 +59,8 @@ def report_tables(report: Report) -> list[Table]:
             return [training_table(report)]
         case BacktestReport():
             return backtest_tables(report)
+        case JudgementReport():
+            return judgement_tables(report)
         case HealthReport():
             return [health_table(report)]
         case ReplayReport():

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 from engine.errors import BundleError
 from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import Job, PredictCard, TrainingPlan
+from ledger.jobs import Backtest, DataPlan, Job, JudgeModels, PredictCard, TrainingPlan
 from workers.context import JobContext
 from workers.estimates import Need, answer_need, training_need
 from workers.memory import own_mb
@@ -87,6 +87,8 @@ class Admission:
     def _need(self, job: Job, context: JobContext) -> Need | None:
         """What the job needs; None where that is booked anyway, or where its handler will say what is wrong."""
         try:
+            if isinstance(job, JudgeModels) and job.first_day is not None:  # with about the settings of a backtest
+                job = Backtest(data=job.data, matrix=job.matrix)
             if isinstance(job, TrainingPlan):
                 return training_need(job, context.settings, context.claim.controls)
             if isinstance(job, PredictCard) and job.model not in self._answered_with:
@@ -101,7 +103,7 @@ class Admission:
     def _ceiling_mb(self, job: Job) -> float:
         """The most that the child may have: its own limit, the job's, and what it could have alone."""
         own_mb = self._pool.settings.memory_limit_mb or float("inf")
-        job_mb = job.max_memory_mb if isinstance(job, TrainingPlan) else float("inf")
+        job_mb = job.max_memory_mb if isinstance(job, DataPlan) else float("inf")
         return max(1.0, min(own_mb, job_mb, self._pool.board.most_mb))
 
 

@@ -35,6 +35,7 @@ HANDLERS: Registry = {
     "check_health": "workers.health:check_health",
     "train_ensemble": "workers.train:train",
     "backtest": "workers.backtest:backtest",
+    "judge_models": "workers.judge:judge_models",
     "replay": "workers.replay:replay",
     "retrain": "workers.retrain:retrain",
 }

@@ -14,12 +14,12 @@ from engine.matrix_files import read_matrix
 from engine.members import MemberParams
 from engine.training import TrainingConfig
 from ledger.datafiles import folder_digest
-from ledger.jobs import MatrixColumns, TrainingPlan
+from ledger.jobs import DataPlan, MatrixColumns, TrainingPlan
 
-Plan = TypeVar("Plan", bound=TrainingPlan)
+Plan = TypeVar("Plan", bound=DataPlan)
 
 
-def check_data(plan: TrainingPlan) -> None:
+def check_data(plan: DataPlan) -> None:
     """Raise ValidationError where the data are not those that the job was submitted for."""
     if plan.data_digest is None:
         return

@@ -18,7 +18,11 @@ from workers.replay import Makers, make_again
 from workers.switches import threads
 from workers.train import SAFETY_SECONDS, report_of, train_on_file
 
-TRAININGS: Makers = {"train_ensemble": "workers.retrain:train_again", "backtest": "workers.retrain:backtest_again"}
+TRAININGS: Makers = {
+    "train_ensemble": "workers.retrain:train_again",
+    "backtest": "workers.retrain:backtest_again",
+    "judge_models": "workers.judge:judge_models",
+}
 
 
 def retrain(job: Retrain, context: JobContext) -> ReplayReport:

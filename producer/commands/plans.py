@@ -1,4 +1,4 @@
-"""The options that every command which trains has in common, and the fields of the job that they become."""
+"""The options that commands which train or judge have in common, and the fields of the job that they become."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Weights(click.ParamType[MemberWeights]):
         return MemberWeights(random_forest=forest, xgboost=xgboost, neural_network=network)
 
 
-_OPTIONS = (
+_DATA_OPTIONS = (
     click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="A ready feature matrix instead."),
     click.option(
         "--label", default="won", show_default=True, metavar="COLUMN", help="Matrix: 1 where red won, else 0."
@@ -42,6 +42,9 @@ _OPTIONS = (
     click.option("--date", default="date", show_default=True, metavar="COLUMN", help="Matrix: the day."),
     click.option("--red-odds", metavar="COLUMN", help="Matrix: red's decimal closing price."),
     click.option("--blue-odds", metavar="COLUMN", help="Matrix: blue's decimal closing price."),
+)
+_OPTIONS = (
+    *_DATA_OPTIONS,
     click.option("--seed", type=COUNT, default=0, show_default=True),
     click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; together 1."),
     click.option("--bootstrap-samples", type=COUNT, help="Refits of the ensemble, for the sampling interval."),
@@ -52,6 +55,13 @@ _OPTIONS = (
     click.option("--max-training-time", "max_training_time_seconds", type=float, metavar="SECONDS"),
     click.option("--max-memory-mb", type=float),
 )
+
+
+def data_options(command: Command) -> Command:
+    """Give a command the options of a job that reads a feature matrix."""
+    for option in reversed(_DATA_OPTIONS):
+        command = option(command)
+    return command
 
 
 def plan_options(command: Command) -> Command:

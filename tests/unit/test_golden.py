@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ledger import wire
+from ledger.evaluation import Estimate
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import (
     CheckHealth,
@@ -20,6 +21,7 @@ from ledger.jobs import (
     Fighter,
     IntervalOptions,
     Job,
+    JudgeModels,
     MatrixColumns,
     MemberWeights,
     PredictCard,
@@ -29,6 +31,7 @@ from ledger.jobs import (
     ShadowCard,
     TrainEnsemble,
 )
+from ledger.judgement import JudgedCoverage, JudgedForecast, JudgementReport, Paired, Reason, Verdict
 from ledger.origin import Origin, Surroundings, decode_origin, encode_origin
 from ledger.replays import Difference, ReplayReport
 from ledger.reports import (
@@ -50,6 +53,7 @@ from ledger.reports import (
 FOLDER = Path(__file__).parents[1] / "golden"
 NIGHT = datetime(2099, 1, 3, 3, 30, tzinfo=UTC)
 DIGEST = "0123456789abcdef" * 4
+ESTIMATE = Estimate(value=0.625, lower=0.5, upper=0.75)
 
 FULL_FIGHT = Fight(
     id="main event",
@@ -121,6 +125,19 @@ JOBS: dict[str, Job] = {
         replica_forest_trees=3,
         model_weights=MemberWeights(random_forest=0.5, xgboost=0.25, neural_network=0.25),
         max_training_time_seconds=0.5,
+        max_memory_mb=1e3,
+        deadline=NIGHT,
+    ),
+    "job_judge_models_plain": JudgeModels(data="/fights", challenger=DIGEST),
+    "job_judge_models_full": JudgeModels(
+        data="/fights.csv",
+        data_digest=DIGEST,
+        matrix=MatrixColumns(label="won", event="event", date="date"),
+        challenger=DIGEST,
+        champion=DIGEST[::-1],
+        first_day=date(2023, 7, 1),
+        refit_months=6,
+        max_training_time_seconds=600.0,
         max_memory_mb=1e3,
         deadline=NIGHT,
     ),
@@ -224,6 +241,35 @@ REPORTS: dict[str, Report] = {
         interval_method="model_based",
         metrics={"log_loss": 0.644, "brier": 0.2265},
         bundle_bytes=12_345_678,
+    ),
+    "report_judgement": JudgementReport(
+        challenger=DIGEST,
+        champion=DIGEST[::-1],
+        data_digest=DIGEST,
+        method="walk_forward",
+        same_recipe=False,
+        trained=4,
+        first_day=date(2023, 7, 8),
+        last_day=date(2024, 12, 14),
+        fights=768,
+        priced_fights=768,
+        events=64,
+        forecasts=(
+            JudgedForecast(
+                forecast="challenger",
+                log_loss=ESTIMATE,
+                brier=ESTIMATE,
+                slope=ESTIMATE,
+                intercept=Estimate(value=0.0, lower=None, upper=None),
+                coverage=(
+                    JudgedCoverage(level=0.8, inside=ESTIMATE, width=ESTIMATE),
+                    JudgedCoverage(level=0.95, inside=None, width=ESTIMATE),
+                ),
+            ),
+            JudgedForecast(forecast="base_rate", log_loss=ESTIMATE, brier=ESTIMATE),
+        ),
+        paired=(Paired(against="champion", log_loss=ESTIMATE, brier=ESTIMATE),),
+        verdict=Verdict(promote=False, reasons=(Reason(code="worse_than_champion", message="its log loss is worse"),)),
     ),
     "report_health": HealthReport(
         status="unhealthy",

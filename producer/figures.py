@@ -1,0 +1,34 @@
+"""Figures in tables: an estimate with its interval, and a table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.table import Table
+from rich.text import Text
+
+from ledger.evaluation import Estimate
+
+NOTHING = "-"
+
+
+def estimate_text(estimate: Estimate | None, write: Callable[[float], str], unit: str = "") -> str:
+    """Write a figure, and the ends of its interval where it has some; a dash for none."""
+    if estimate is None:
+        return NOTHING
+    if estimate.lower is None or estimate.upper is None:
+        return f"{write(estimate.value)}{unit}"
+    return f"{write(estimate.value)}{unit} [{write(estimate.lower)}, {write(estimate.upper)}]"
+
+
+def share_text(estimate: Estimate | None) -> str:
+    """Write a share as a percentage."""
+    return estimate_text(estimate, lambda value: f"{100 * value:.1f}", "%")
+
+
+def figure_table(title: str, *columns: str) -> Table:
+    """Return an empty table: names on the left, figures to the right, no line broken."""
+    table = Table(title=Text(title), title_justify="left", caption_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < 1 else "right", no_wrap=True)
+    return table

@@ -1,0 +1,153 @@
+"""The figures of a judgement: on which fights, against hand-made values, and never of a fight that was seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.backtest import season_of_log, season_of_matrix
+from engine.errors import ValidationError
+from engine.judgement import MIN_FIGHTS, base_rate, check_enough, first_unseen_day, forecast_unseen, judge
+from engine.matrix import TrainingMatrix
+from engine.model import Ensemble
+from engine.simulation import LeagueConfig, simulate_league
+from engine.training import TrainingConfig, train_ensemble
+from engine.walk_forward import Season
+from tests.unit.conftest import SMALL
+
+PLAN = TrainingConfig(bootstrap_samples=0, fits=1, folds=3, members=SMALL)
+
+
+@pytest.fixture(scope="module")
+def season() -> Season:
+    return season_of_log(simulate_league(LeagueConfig(fights=900, seed=11)).log)
+
+
+@pytest.fixture(scope="module")
+def cutoff(season: Season) -> date:
+    """The first day that the model has not seen."""
+    day: date = season.fights.date[500].astype(date)
+    return day
+
+
+@pytest.fixture(scope="module")
+def ensemble(season: Season, cutoff: date) -> Ensemble:
+    return train_ensemble(season.fights.before(cutoff), PLAN)
+
+
+def forecasts(p: list[float], won: list[int], **columns: Any) -> pd.DataFrame:
+    rows = len(p)
+    table = {
+        "date": pd.date_range("2024-01-01", periods=rows),
+        "event": [f"e{index // 2}" for index in range(rows)],
+        "won": np.array(won, dtype=np.int8),
+        "market": [0.6] * rows,
+        "recalibrated_market": [0.6] * rows,
+        "statistics_only": p,
+    }
+    bounds = {
+        f"statistics_only_{side}_{level}": [end] * rows
+        for side, end in (("lower", 0.4), ("upper", 0.7))
+        for level in (80, 95)
+    }
+    return pd.DataFrame(table | bounds | columns)
+
+
+def test_the_figures_are_those_of_the_formulas() -> None:
+    rng = np.random.default_rng(1)
+    p, other = rng.uniform(0.2, 0.8, (2, 60))
+    won = (rng.uniform(size=60) < p).astype(int)
+    found = judge(forecasts(p.tolist(), won.tolist()), forecasts(other.tolist(), won.tolist()), 0.55)
+    losses = {
+        name: -np.mean(np.where(won == 1, np.log(q), np.log(1 - q)))
+        for name, q in (("challenger", p), ("champion", other), ("market", 0.6), ("base_rate", 0.55))
+    }
+    assert {each.forecast: each.log_loss.value for each in found.forecasts} == pytest.approx(losses)
+    assert found.forecasts[0].brier.value == pytest.approx(np.mean((p - won) ** 2))
+    assert {each.against: each.log_loss.value for each in found.paired} == pytest.approx(
+        {name: losses["challenger"] - loss for name, loss in losses.items() if name != "challenger"}
+    )
+    for each in found.paired:
+        assert each.log_loss.lower is not None
+        assert each.log_loss.lower < each.log_loss.value
+    assert (found.fights, found.priced_fights, found.events) == (60, 60, 30)
+    assert (found.first_day, found.last_day) == (date(2024, 1, 1), date(2024, 2, 29))
+    inside = [(each.level, each.inside and each.inside.value, each.width.value) for each in found.forecasts[0].coverage]
+    assert inside == [(0.8, 1.0, pytest.approx(0.3)), (0.95, 1.0, pytest.approx(0.3))]
+    assert found.forecasts[3].slope is None  # which says the same of every fight
+
+
+def test_fights_without_odds_count_only_where_none_has_any() -> None:
+    p, won = [0.3, 0.7, 0.4, 0.6] * 10, [0, 1, 1, 0, 1, 1, 0, 0] * 5
+    some = judge(forecasts(p, won, market=[0.6, np.nan] * 20), None, 0.5)
+    assert (some.fights, some.priced_fights) == (20, 20)
+    none = judge(forecasts(p, won, market=[np.nan] * 40, recalibrated_market=[np.nan] * 40), None, 0.5)
+    assert (none.fights, none.priced_fights) == (40, 0)
+    assert [each.forecast for each in none.forecasts] == ["challenger", "base_rate"]
+    assert all(each.inside is None for each in none.forecasts[0].coverage)
+
+
+def test_two_who_were_asked_about_other_fights_are_not_compared() -> None:
+    p, won = [0.3, 0.7] * 20, [0, 1] * 20
+    with pytest.raises(ValidationError, match="same fights"):
+        judge(forecasts(p, won), forecasts(p, won[::-1]), 0.5)
+
+
+def test_a_model_answers_every_fight_after_the_last_that_it_has_seen(
+    season: Season, ensemble: Ensemble, cutoff: date
+) -> None:
+    first = first_unseen_day(ensemble)
+    assert ensemble.data_cutoff < first <= cutoff
+    table = forecast_unseen(ensemble, season, first)
+    assert (table["date"] >= pd.Timestamp(cutoff)).all()
+    assert len(table) == (season.fights.date >= np.datetime64(cutoff)).sum()
+    with pytest.raises(ValidationError, match="has seen fights up to"):
+        forecast_unseen(ensemble, season, ensemble.data_cutoff)
+    younger = train_ensemble(season.fights.before(cutoff + timedelta(days=60)), PLAN)
+    assert first_unseen_day(ensemble, younger) == first_unseen_day(younger) > first
+
+
+def test_the_results_of_the_judged_fights_change_no_forecast(season: Season, ensemble: Ensemble) -> None:
+    first = first_unseen_day(ensemble)
+    later = season.fights.date >= np.datetime64(first)
+    turned = replace(season.fights, won=np.where(later, 1 - season.fights.won, season.fights.won).astype(np.int8))
+    columns = [name for name in forecast_unseen(ensemble, season, first).columns if name != "won"]
+    before = forecast_unseen(ensemble, season, first)[columns]
+    pd.testing.assert_frame_equal(
+        before, forecast_unseen(ensemble, Season(turned, season.early_odds), first)[columns], check_exact=True
+    )
+
+
+def test_a_model_is_asked_with_its_own_columns(season: Season, ensemble: Ensemble) -> None:
+    first = first_unseen_day(ensemble)
+    more = replace(season.fights, X=season.fights.X.assign(novel=1.0))
+    said = forecast_unseen(ensemble, Season(more, season.early_odds), first)["statistics_only"]
+    assert said.equals(forecast_unseen(ensemble, season, first)["statistics_only"])
+    fewer = replace(season.fights, X=season.fights.X.drop(columns="diff_age"))
+    with pytest.raises(ValidationError, match="diff_age"):
+        forecast_unseen(ensemble, Season(fewer, season.early_odds), first)
+
+
+def test_too_few_fights_or_events_are_refused(season: Season) -> None:
+    check_enough(season, date(1900, 1, 1))
+    dates = season.fights.date
+    late = dates[-MIN_FIGHTS // 2].astype(date)
+    with pytest.raises(ValidationError, match=f"at least {MIN_FIGHTS}"):
+        check_enough(season, late)
+    one_night = replace(season.fights, event=np.full(len(season.fights), "night"))
+    with pytest.raises(ValidationError, match="of 1 events"):
+        check_enough(Season(one_night, season.early_odds), date(1900, 1, 1))
+
+
+def test_the_base_rate_is_of_earlier_fights_with_known_corners(league_matrix: TrainingMatrix) -> None:
+    day = league_matrix.date[200].astype(date)
+    past = league_matrix.before(day)
+    known = replace(league_matrix, corner_known=np.arange(len(league_matrix)) % 2 == 0)
+    assert base_rate(season_of_matrix(known), day) == past.won[::2].mean()
+    unknown = replace(league_matrix, corner_known=np.zeros(len(league_matrix), dtype=np.bool_))
+    assert base_rate(season_of_matrix(unknown), day) == 0.5
