@@ -1,5 +1,7 @@
 """The table of alerts. `python -m workers.alert_rules` prints it as the rule file of Prometheus.
 
+What CORNERMAN_ALERTS changes (`workers.alert_tuning`) is changed there too.
+
 The thresholds of memory, error rate, uncertainty and processing time are the migration guide's. Rules that need a
 number of jobs to judge by say so, because one failure among two jobs is no rate.
 """
@@ -7,8 +9,11 @@ number of jobs to judge by say so, because one failure among two jobs is no rate
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Sequence
 
+from workers.alert_tuning import tuned
 from workers.alerts import DAY, FLEET, HOUR, MINUTE, POOL, Grown, Now, Quotient, Rule, Series, Share, duration
 
 WARNING, CRITICAL = "warning", "critical"
@@ -256,5 +261,14 @@ def rule_file(rules: Sequence[Rule]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def main() -> None:
+    """Print the rule file; end with a sentence where the changes cannot be read."""
+    try:
+        rules = tuned(RULES, os.environ.get("CORNERMAN_ALERTS", ""))
+    except ValueError as error:
+        sys.exit(str(error))
+    print(rule_file(rules), end="")  # noqa: T201 - it is what this command is for
+
+
 if __name__ == "__main__":
-    print(rule_file(RULES), end="")  # noqa: T201 - it is what this command is for
+    main()

@@ -16,6 +16,7 @@ from ledger.book import Ledger
 from ledger.failures import LedgerUnavailable
 from ledger.reports import HealthCheck
 from workers.alert_rules import RULES
+from workers.alert_tuning import tuned
 from workers.alerts import Change, Judge
 from workers.endpoints import Endpoints
 from workers.metrics import Metrics
@@ -38,7 +39,7 @@ class Observatory:
         self._queues = sorted(queues)
         self._log = structlog.get_logger("cornerman.alerts")
         self._metrics = Metrics(queues)
-        self._judge = Judge(RULES)
+        self._judge = Judge(tuned(RULES, pool.settings.alerts))
         self._webhook = Webhook(pool.settings.webhook_url, pool.name)
         self._ledger: Ledger | None = None
         self._look: tuple[float, Look] | None = None

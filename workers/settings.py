@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from ledger.embedded import find_running
 from ledger.settings import LedgerSettings, variable
+from workers.alert_rules import RULES
+from workers.alert_tuning import tuned
 
 MAX_PORT = 65_534  # the next one has to be a port too
 
@@ -54,6 +56,9 @@ class WorkerSettings:
     self_test_seconds: float = _setting(60.0, "how often a child that predicts answers the known fights of its model")
     self_test_model: str = _setting("champion", "alias or digest of the model of that test")
     celery_events: int = _setting(0, "1 lets pools send Celery's events, which Flower shows; 0 does not", zero=True)
+    alerts: str = _setting(
+        "", "changes of alerts: `NAME=THRESHOLD`, `NAME=THRESHOLD/SECONDS` or `NAME=off`, with commas between"
+    )
     webhook_url: str = _setting("", "address that alerts are posted to as JSON", secret=True)
     log_level: str = _setting("INFO", "least level that is logged: DEBUG, INFO, WARNING, ERROR")
     log_file: Path | None = _setting(None, "file that is logged to besides the standard error")  # noqa: RUF009 - it is a field
@@ -72,6 +77,7 @@ class WorkerSettings:
             raise ValueError(f"CORNERMAN_HTTP_PORT must be at most {MAX_PORT}, not {self.http_port}")
         if self.webhook_url and urlsplit(self.webhook_url).scheme not in ("http", "https"):
             raise ValueError("CORNERMAN_WEBHOOK_URL must begin with http:// or https://")
+        tuned(RULES, self.alerts)
         if any(character in " #/" for character in self.node):
             raise ValueError(f"CORNERMAN_NODE must be without space, `#` and `/`, not {self.node!r}")
 
