@@ -17,6 +17,7 @@ import pytest
 from ledger.aliases import PROVING
 from ledger.book import Ledger, LedgerSettings
 from ledger.reports import HealthCheck, HealthReport
+from tests.integration.alerting import Receiver
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30
@@ -114,6 +115,14 @@ def prover(ledger_settings: LedgerSettings) -> Iterator[None]:
     yield
     over.set()
     thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
 
 
 @pytest.fixture

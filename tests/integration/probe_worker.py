@@ -17,7 +17,7 @@ import msgspec
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
 from ledger.reports import HealthCheck, HealthReport
-from workers import doorbell, observatory
+from workers import doorbell
 from workers.__main__ import main
 from workers.budget import Budget
 from workers.claim_size import claim_size
@@ -91,11 +91,6 @@ def stop_consuming(signum: int, frame: object) -> None:
     time.sleep(FOREVER_SECONDS)
 
 
-def tell_alerts_at_once() -> None:
-    """Let alerts fire without having been pending: a test does not wait minutes for what a table tests."""
-    observatory.RULES = tuple(msgspec.structs.replace(rule, for_seconds=0.0) for rule in observatory.RULES)
-
-
 def look_late() -> None:
     """Let the guard come to its first look at the memory late, as on a machine that has other work."""
     reckon = Budget.look
@@ -114,8 +109,6 @@ def claim_in_company() -> None:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PROBE_ALERTS"):
-        tell_alerts_at_once()
     if os.environ.get("PROBE_LATE_GUARD"):
         look_late()
     if os.environ.get("PROBE_COMPANY"):

@@ -38,7 +38,7 @@ def test_every_line_of_a_pool_keeps_to_the_schema(
     ledger: Ledger, start_pool: Callable[..., Any], until: Until, tmp_path: Path
 ) -> None:
     file = tmp_path / "pool.jsonl"
-    pool = start_pool(concurrency=2, PROBE_ALERTS="1", CORNERMAN_LOG_FILE=str(file), **HASTY)
+    pool = start_pool(concurrency=2, CORNERMAN_LOG_FILE=str(file), **HASTY)
     client = Client(ledger)
     receipt = client.enqueue(CheckHealth(nonce="answer"), correlation_id="ticket 7")
     assert client.wait(receipt.job_id, WAIT_SECONDS).correlation_id == "ticket 7"
