@@ -68,7 +68,8 @@ def price(
 
 def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, dict[str, Floats]]:
     """Return calibrated logits, (n,), and each member's own probability."""
-    margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, ensemble.plan, values)
+    known = sides if ensemble.sided else None
+    margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, ensemble.plan, values, known)
     logit = ensemble.calibration(logit_of(margin), sides)
     return logit, {name: probability_of(logit_of(part)) for name, part in members.items()}
 
@@ -79,19 +80,24 @@ def _summarise_part(
     half_widths = ensemble.half_widths
     logit, members = point_logits(ensemble, rows.values, rows.sides)
     probability = probability_of(logit)
-    bounds = {
-        level: _around(logit, half_widths.at(level, rows.sides != 0, rows.experience))
-        for level in {*levels, UNCERTAINTY_LEVEL}
-    }
+    bounds = (
+        {
+            level: _around(logit, half_widths.at(level, rows.sides != 0, rows.experience))
+            for level in {*levels, UNCERTAINTY_LEVEL}
+        }
+        if half_widths.measured
+        else {}
+    )
     sampling = _sampling(ensemble, config, rows)
     corrections = _corrections(ensemble, rows)
     for row in range(len(rows.values)):
         intervals = {level: _of(ends, row) for level, ends in bounds.items()}
-        uncertainty = intervals[UNCERTAINTY_LEVEL][1] - intervals[UNCERTAINTY_LEVEL][0]
+        lower, upper = intervals.get(UNCERTAINTY_LEVEL, (None, None))
+        uncertainty = None if lower is None or upper is None else upper - lower
         yield FightSummary(
             probability=float(probability[row]),
-            intervals={level: intervals[level] for level in levels},
-            interval_method=half_widths.method,
+            intervals={level: intervals[level] for level in levels if level in intervals},
+            interval_method=half_widths.method if half_widths.measured else None,
             uncertainty=uncertainty,
             sampling_interval=None if sampling is None else _of(sampling[:2], row),
             sampling_level=config.confidence_level,
@@ -149,10 +155,10 @@ def _market_aware(summaries: Sequence[FightSummary], market: Floats) -> list[Mar
     ]
 
 
-def _warnings(config: ProductionEnsembleConfig, probability: float, uncertainty: float) -> tuple[str, ...]:
+def _warnings(config: ProductionEnsembleConfig, probability: float, uncertainty: float | None) -> tuple[str, ...]:
     raised = {
         "low_confidence": max(probability, 1.0 - probability) < config.min_prediction_confidence,
-        "high_uncertainty": uncertainty > config.max_uncertainty_threshold,
+        "high_uncertainty": uncertainty is not None and uncertainty > config.max_uncertainty_threshold,
     }
     return tuple(warning for warning, up in raised.items() if up)
 

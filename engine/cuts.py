@@ -41,6 +41,16 @@ class CutTable:
         starts = np.concatenate([[0], np.cumsum([len(cuts) for cuts in each])])
         return cls(np.concatenate(each).astype(np.float32), starts.astype(np.int64))
 
+    @classmethod
+    def union(cls, one: CutTable, other: CutTable) -> CutTable:
+        """The smallest table with the cuts of both. Raises ValidationError where they have other features."""
+        if one.n_features != other.n_features:
+            raise ValidationError(f"tables of {one.n_features} and {other.n_features} features cannot be joined")
+        columns = np.concatenate(
+            [np.repeat(np.arange(table.n_features), np.diff(table.starts)) for table in (one, other)]
+        )
+        return cls.of_thresholds(columns, np.concatenate([one.values, other.values]), one.n_features)
+
     @property
     def n_features(self) -> int:
         """Number of features, f."""

@@ -27,7 +27,7 @@ from engine.answering import Rows, price, summarise
 from engine.bundle import open_bundle
 from engine.ensemble_config import ProductionEnsembleConfig, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, ValidationError
-from engine.matrix import check_features, check_finite, mirror
+from engine.matrix import check_features, check_finite, mirror, some_of
 from engine.member import Floats
 from engine.members import MEMBERS
 from engine.memory import MemoryGuard
@@ -128,6 +128,8 @@ class ProductionEnsembleManager:
     ) -> list[FightSummary]:
         """Do the same for rows in the order of the model's columns, float64 (n, columns), NaN where missing."""
         check_finite(values, self.ensemble.columns)
+        if not self.ensemble.takes_missing and np.isnan(values).any():
+            raise ValidationError(missing_values(values, self.ensemble))
         n = len(values)
         rows = Rows(
             values=values,
@@ -213,6 +215,13 @@ def _market(probabilities: Sequence[float | None]) -> Floats:
     if np.any((values <= 0.0) | (values >= 1.0)):
         raise ValidationError(f"market_probability must lie between 0 and 1, not {list(probabilities)}")
     return values
+
+
+def missing_values(values: Floats, ensemble: Ensemble) -> str:
+    """Say which columns of `values`, (n, columns), lack a value that an imported member of the model needs."""
+    null = [ensemble.columns[column] for column in np.flatnonzero(np.isnan(values).any(axis=0))]
+    members = sorted(name for name, how in ensemble.point.preparations.items() if not how.takes_missing)
+    return f"values are missing in {some_of(null)}, and the imported {', '.join(members)} takes none: fill them"
 
 
 def _check_pairs(pairs: Sequence[tuple[str, str]], rows: int) -> None:

@@ -88,15 +88,19 @@ class FlatForests:
     trees: FlatTrees
 
     @classmethod
-    def from_forest(cls, model: RandomForestClassifier) -> FlatForests:
-        """One fitted binary forest (classes 0 and 1) of scikit-learn's as a set of one replica, with its own cuts."""
+    def from_forest(cls, model: RandomForestClassifier, cuts: CutTable | None = None) -> FlatForests:
+        """One fitted binary forest (classes 0 and 1) of scikit-learn's as a set of one replica.
+
+        cuts: a table that has all of its splits; by default, just these. Raises ValidationError for another forest.
+        """
         if list(model.classes_) != [0, 1]:
             raise ValidationError(f"a forest needs the classes 0 and 1, this one knows {list(model.classes_)}")
         trees = [estimator.tree_ for estimator in model.estimators_]
         inner = [tree.children_left >= 0 for tree in trees]
-        columns = np.concatenate([tree.feature[some] for tree, some in zip(trees, inner, strict=True)])
-        thresholds = np.concatenate([_below(tree.threshold[some]) for tree, some in zip(trees, inner, strict=True)])
-        cuts = CutTable.of_thresholds(columns, thresholds, model.n_features_in_)
+        if cuts is None:
+            columns = np.concatenate([tree.feature[some] for tree, some in zip(trees, inner, strict=True)])
+            thresholds = np.concatenate([_below(tree.threshold[some]) for tree, some in zip(trees, inner, strict=True)])
+            cuts = CutTable.of_thresholds(columns, thresholds, model.n_features_in_)
         return cls(FlatTrees.pack(cuts, join([_laid_out(tree, cuts) for tree in trees])))
 
     @classmethod

@@ -19,7 +19,7 @@ for one fight: no narrow distribution-free interval for a probability exists (Ba
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -51,12 +51,23 @@ class HalfWidths:
     distances: sorted |v| of the priced training fights, one array for each corner state (unknown, known) and
     experience class, the pooled one last; empty arrays where the model is `model_based`. scale: what their quantiles
     are multiplied by, for each corner state. spread: pooled standard deviation of the replicas' calibrated
-    logit, None without replicas.
+    logit, None without replicas. Without either, nothing is measured, and there is no interval to give.
     """
 
     distances: tuple[tuple[Floats, ...], tuple[Floats, ...]]
     scale: tuple[float, float]
     spread: float | None
+
+    @classmethod
+    def unmeasured(cls) -> HalfWidths:
+        """Nothing: for a model whose errors nobody has held against a market, and that has no replicas."""
+        none = tuple(np.empty(0) for _ in range(len(CLASS_EDGES) + 2))
+        return cls((none, none), (1.0, 1.0), None)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is anything that an interval can rest on."""
+        return self.spread is not None or len(self.distances[0][-1]) > 0
 
     @property
     def method(self) -> Method:
@@ -116,8 +127,7 @@ def fit_half_widths(
                 f"no interval can be made: {int(priced.sum())} fights have closing odds (at least {MIN_PRICED_FIGHTS} "
                 "are needed) and there are no replicas; set bootstrap_samples to 100, or add odds"
             )
-        none = tuple(np.empty(0) for _ in range(len(CLASS_EDGES) + 2))
-        return HalfWidths((none, none), (1.0, 1.0), spread)
+        return replace(HalfWidths.unmeasured(), spread=spread)
     slope = float(fit_logistic(market_logit[priced, None], won[priced])[0])
     if slope <= 0.0:
         raise TrainingError(

@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import sklearn
 from joblib.numpy_pickle import NumpyUnpickler
 
 from engine.errors import ValidationError
@@ -84,7 +85,7 @@ class JoblibFile:
         return sorted(name for name in self.contents.names if not _KNOWN.fullmatch(name))
 
     def unpickle(self) -> Any:
-        """Return the object. Only for files that can be trusted. Raises ValidationError naming what stands in the way."""
+        """Return the object. Only for files that can be trusted. Raises ValidationError saying what is in the way."""
         if strange := self.strange_names:
             raise ValidationError(
                 f"{self.path.name} would load {', '.join(strange[:5])}, which no estimator of scikit-learn or XGBoost "
@@ -95,10 +96,10 @@ class JoblibFile:
             try:
                 return _Unpickler(str(self.path), io.BytesIO(self.pickled), ensure_native_byte_order=True).load()
             except Exception as error:
-                saved = self.contents.versions.get("scikit-learn")
-                advice = f"; it was saved by scikit-learn {saved}: save it anew with the version that is installed here"
+                saved = self.contents.versions.get("scikit-learn", "an unknown version")
                 raise ValidationError(
-                    f"{self.path.name} cannot be unpickled here ({type(error).__name__}: {error}){advice if saved else ''}"
+                    f"{self.path.name} cannot be unpickled here ({type(error).__name__}: {error}); it was saved by "
+                    f"scikit-learn {saved}, here is {sklearn.__version__}: fit and save it anew with that"
                 ) from error
 
 
@@ -114,22 +115,13 @@ class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib ships no types
 
 def _compression(raw: bytes, path: Path) -> tuple[str, Callable[[bytes], bytes]]:
     kinds: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
-        b"\x1f\x8b": ("gzip", lambda data: _inflated(data, zlib.MAX_WBITS | 16)),
-        b"\x78": ("zlib", lambda data: _inflated(data, zlib.MAX_WBITS)),
-        b"BZ": ("bz2", lambda data: _limited(bz2.BZ2File(io.BytesIO(data)))),
-        b"\xfd7zXZ": ("xz", lambda data: _limited(lzma.LZMAFile(io.BytesIO(data)))),
-        b"\x5d\x00": ("lzma", lambda data: _limited(lzma.LZMAFile(io.BytesIO(data)))),
+        b"\x1f\x8b": ("gzip", lambda data: zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, MAX_BYTES + 1)),
+        b"\x78": ("zlib", lambda data: zlib.decompressobj().decompress(data, MAX_BYTES + 1)),
+        b"BZ": ("bz2", lambda data: bz2.BZ2Decompressor().decompress(data, MAX_BYTES + 1)),
+        b"\xfd7zXZ": ("xz", lambda data: lzma.LZMADecompressor().decompress(data, MAX_BYTES + 1)),
+        b"\x5d\x00": ("lzma", lambda data: lzma.LZMADecompressor().decompress(data, MAX_BYTES + 1)),
     }
     if raw.startswith((b"ZF", b"\x04\x22\x4d\x18")):
         kind = "joblib before 0.10" if raw.startswith(b"ZF") else "lz4"
         raise ValidationError(f"{path.name} was written by {kind}: load it there and save it anew with joblib.dump")
     return next((kind for magic, kind in kinds.items() if raw.startswith(magic)), ("", lambda data: data))
-
-
-def _inflated(data: bytes, window: int) -> bytes:
-    return zlib.decompressobj(window).decompress(data, MAX_BYTES + 1)
-
-
-def _limited(stream: io.BufferedIOBase) -> bytes:
-    with stream:
-        return stream.read(MAX_BYTES + 1)

@@ -6,7 +6,7 @@ stacked, so that they are predicted together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from engine.forest import FlatForests, ForestParams, grow_forest
 from engine.matrix import MirrorPlan
 from engine.member import Array, Floats, ReplicatedMember
 from engine.network import NetworkParams, StackedNetworks, fit_network
+from engine.preparation import Preparation, PreparedMember
 
 MEMBERS = ("random_forest", "xgboost", "neural_network")
 DEFAULT_WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
@@ -41,15 +42,24 @@ class MemberParams:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MemberStacks:
-    """The three members, each a stack of the same number of refits."""
+    """The three members, each a stack of the same number of refits.
+
+    preparations: what is done to the rows of a member first, where it is an imported one.
+    """
 
     random_forest: FlatForests
     xgboost: FlatBoosters
     neural_network: StackedNetworks
+    preparations: Mapping[str, Preparation] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, ReplicatedMember]:
         """Return the members under their names."""
-        return {"random_forest": self.random_forest, "xgboost": self.xgboost, "neural_network": self.neural_network}
+        members: dict[str, ReplicatedMember] = {
+            "random_forest": self.random_forest,
+            "xgboost": self.xgboost,
+            "neural_network": self.neural_network,
+        }
+        return members | {name: PreparedMember(members[name], how) for name, how in self.preparations.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,8 +28,9 @@ from engine.matrix import MirrorPlan
 from engine.member import Floats, ReplicaSet, ReplicatedMember
 from engine.members import MemberStacks
 from engine.network import StackedNetworks
+from engine.preparation import Preparation
 from engine.snapshot import Snapshot
-from engine.symmetry import margin_of
+from engine.symmetry import margin_of, sided_margin
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class Ensemble:
 
     columns: the features, in order. weights: each member's share. point: the fits whose mean is the answer.
     replicas: the bootstrap refits, None where there are none. market_model: None where too few fights had odds.
+    sided: whether the members learnt with the red corner first, as those of an imported model have; then no mirror
+    average is taken where the corner is known.
     snapshot: the fighters' state after the last fight, None for a model of a ready feature matrix. canary: rows,
     float64 (4, columns), with the probabilities that this model must give for them. manifest: what is known about its
     making.
@@ -53,6 +56,7 @@ class Ensemble:
     snapshot: Snapshot | None
     canary: tuple[Floats, Floats]
     manifest: dict[str, Any]
+    sided: bool = False
 
     @cached_property
     def plan(self) -> MirrorPlan:
@@ -71,6 +75,11 @@ class Ensemble:
             raise BootstrapError("the model was trained without replicas: train with bootstrap_samples of 100 or more")
         return ReplicaSet(self.replicas.by_name(), self.columns)
 
+    @cached_property
+    def takes_missing(self) -> bool:
+        """Whether rows with missing values can be answered: some imported estimators know no such rows."""
+        return all(how.takes_missing for how in self.point.preparations.values())
+
     @property
     def data_cutoff(self) -> date:
         """The last day of the data that it has seen."""
@@ -78,11 +87,16 @@ class Ensemble:
 
 
 def point_margins(
-    members: Mapping[str, ReplicatedMember], weights: Mapping[str, float], plan: MirrorPlan, values: Floats
+    members: Mapping[str, ReplicatedMember],
+    weights: Mapping[str, float],
+    plan: MirrorPlan,
+    values: Floats,
+    sides: NDArray[np.int8] | None = None,
 ) -> tuple[Floats, dict[str, Floats]]:
     """Return the ensemble's mirror-averaged margin, (n,), and each member's, for rows `values` (n, columns).
 
-    A member's prediction is the mean over its fits, added one after the other so that the sum has one order.
+    sides: for members that know corners, that of the first fighter of each row, (n,). A member's prediction is the mean
+    over its fits, added one after the other so that the sum has one order.
     """
     both = np.concatenate([values, plan(values)])
     margins = {}
@@ -92,7 +106,8 @@ def point_margins(
         for prediction in predictions[1:]:
             total += prediction
         mean = total / len(predictions)
-        margins[name] = margin_of(mean[: len(values)], mean[len(values) :])
+        forward, mirrored = mean[: len(values)], mean[len(values) :]
+        margins[name] = margin_of(forward, mirrored) if sides is None else sided_margin(forward, mirrored, sides)
     return weighted_sum(margins, weights), margins
 
 
@@ -115,6 +130,8 @@ def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
     if market is not None:
         arrays |= _in("market/cuts", market.correction.trees.cuts.to_arrays())
         arrays |= _in("market/trees", market.correction.to_arrays())
+    for name, how in ensemble.point.preparations.items():
+        arrays |= _in(f"{name}/preparation", how.to_arrays())
     for state, groups in enumerate(ensemble.half_widths.distances):
         for index, group in enumerate(groups):
             arrays[f"intervals/distances_{state}_{index}"] = group
@@ -129,6 +146,10 @@ def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
         "fits": ensemble.point.xgboost.n_replicas,
         "bootstrap_samples": ensemble.n_replicas,
     }
+    if ensemble.sided:
+        manifest["sided"] = True
+    if ensemble.point.preparations:
+        manifest["preparations"] = {name: how.described for name, how in ensemble.point.preparations.items()}
     return write_bundle(parent, arrays, manifest)
 
 
@@ -138,26 +159,18 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
     try:
         cuts = CutTable.from_arrays(_under(bundle, "cuts"))
         snapshot = _under(bundle, "snapshot")
-        groups = len(CLASS_EDGES) + 2
-        distances = [
-            tuple(np.asarray(bundle.array(f"intervals/distances_{state}_{index}")) for index in range(groups))
-            for state in (0, 1)
-        ]
         return Ensemble(
             columns=tuple(manifest["columns"]),
             weights=dict(manifest["weights"]),
             point=_load_stack(bundle, "point", cuts),
             replicas=_load_stack(bundle, "replicas", cuts) if manifest["bootstrap_samples"] else None,
             calibration=Calibration(**manifest["calibration"]),
-            half_widths=HalfWidths(
-                distances=(distances[0], distances[1]),
-                scale=(manifest["intervals"]["scale"][0], manifest["intervals"]["scale"][1]),
-                spread=manifest["intervals"]["spread"],
-            ),
+            half_widths=_load_half_widths(bundle),
             market_model=_load_market(bundle) if manifest["market_aware"] else None,
             snapshot=Snapshot.from_arrays(snapshot) if snapshot else None,
             canary=(np.asarray(bundle.array("canary/rows")), np.asarray(bundle.array("canary/probability"))),
             manifest=manifest,
+            sided=manifest.get("sided", False),
         )
     except (KeyError, IndexError, TypeError, ValidationError) as error:
         raise BundleCorruptError(
@@ -170,7 +183,20 @@ def _load_stack(bundle: Bundle, role: str, cuts: CutTable) -> MemberStacks:
         random_forest=FlatForests.from_arrays(cuts, _under(bundle, f"random_forest/{role}")),
         xgboost=FlatBoosters.from_arrays(cuts, _under(bundle, f"xgboost/{role}")),
         neural_network=StackedNetworks.from_arrays(_under(bundle, f"neural_network/{role}")),
+        preparations={
+            name: Preparation.from_arrays(described, _under(bundle, f"{name}/preparation"))
+            for name, described in bundle.manifest.get("preparations", {}).items()
+        },
     )
+
+
+def _load_half_widths(bundle: Bundle) -> HalfWidths:
+    about = bundle.manifest["intervals"]
+    unknown, known = (
+        tuple(np.asarray(bundle.array(f"intervals/distances_{state}_{index}")) for index in range(len(CLASS_EDGES) + 2))
+        for state in (0, 1)
+    )
+    return HalfWidths((unknown, known), (about["scale"][0], about["scale"][1]), about["spread"])
 
 
 def _load_market(bundle: Bundle) -> MarketModel:

@@ -9,7 +9,7 @@ Covers binary networks with ReLU layers. Tuning and resampling are the caller's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -78,15 +78,26 @@ class StackedNetworks:
     def from_pipeline(cls, model: Pipeline) -> StackedNetworks:
         """One pipeline of `fit_network` as a set of one replica."""
         imputer, scaler, network = (step for _, step in model.steps)
+        return replace(
+            cls.from_classifier(network),
+            medians=imputer.statistics_[None],
+            means=scaler.mean_[None],
+            scales=scaler.scale_[None],
+        )
+
+    @classmethod
+    def from_classifier(cls, network: MLPClassifier) -> StackedNetworks:
+        """One network alone, on rows without missing values. Raises ValidationError for one of another kind."""
         if (network.activation, network.out_activation_) != ("relu", "logistic"):
             raise ValidationError(
                 "only binary networks with ReLU layers can be stacked, this one has "
                 f"{network.activation} layers and {network.out_activation_} output"
             )
+        width = len(network.coefs_[0])
         return cls(
-            medians=imputer.statistics_[None],
-            means=scaler.mean_[None],
-            scales=scaler.scale_[None],
+            medians=np.zeros((1, width)),
+            means=np.zeros((1, width)),
+            scales=np.ones((1, width)),
             weights=tuple(matrix[None] for matrix in network.coefs_),
             biases=tuple(vector[None, None] for vector in network.intercepts_),
         )

@@ -27,18 +27,18 @@ class MarketAware:
 class FightSummary:
     """What a model says of one row before a price is known; everything is said of the first of its two sides.
 
-    probability: calibrated, statistics only. intervals: (lower, upper) by level, made by `interval_method`.
-    uncertainty: width of the interval at UNCERTAINTY_LEVEL. sampling_interval: percentile interval over the replicas
-    at `sampling_level`, None with `sampling_reason`; sampling_error: Monte Carlo standard deviation of its ends, None
-    without it. members: each member's own mirror-averaged probability, not calibrated. correction: what the
-    market-aware model adds to the market's logit, None where there is no such model. warnings: `low_confidence`,
-    `high_uncertainty`.
+    probability: calibrated, statistics only. intervals: (lower, upper) by level, made by `interval_method`; none, and
+    None, for a model whose errors nothing has measured. uncertainty: width of the interval at UNCERTAINTY_LEVEL.
+    sampling_interval: percentile interval over the replicas at `sampling_level`, None with `sampling_reason`;
+    sampling_error: Monte Carlo standard deviation of its ends, None without it. members: each member's own
+    mirror-averaged probability, not calibrated. correction: what the market-aware model adds to the market's logit,
+    None where there is no such model. warnings: `low_confidence`, `high_uncertainty`.
     """
 
     probability: float
     intervals: dict[float, Bounds]
-    interval_method: Method
-    uncertainty: float
+    interval_method: Method | None
+    uncertainty: float | None
     sampling_interval: Bounds | None
     sampling_level: float
     sampling_error: float | None

@@ -8,6 +8,7 @@ written so that floating point keeps it odd; the answer is then rounded to a mul
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.member import Floats
 
@@ -18,6 +19,15 @@ _LIMIT = 0.5 - 2.0**-30  # a member that is certain still gets a finite logit (a
 def margin_of(forward: Floats, mirrored: Floats) -> Floats:
     """Return the mirror-averaged margin, given P(first wins) of the rows and of the rows with their sides swapped."""
     return np.asarray((forward - mirrored) / 2.0)
+
+
+def sided_margin(forward: Floats, mirrored: Floats, sides: NDArray[np.int8]) -> Floats:
+    """Return the margin by a model that knows corners, given the same: of the way in which red stands first.
+
+    sides: corner of the first fighter, +1 red, -1 blue, 0 unknown, where both ways count. Odd under a swap of the
+    fighters together with the corner.
+    """
+    return np.select([sides > 0, sides < 0], [forward - 0.5, 0.5 - mirrored], margin_of(forward, mirrored))
 
 
 def logit_of(margin: Floats) -> Floats:

@@ -294,11 +294,12 @@ def _manifest(
         "config": settings,
         "interval_method": half_widths.method,
         "metrics": metrics,
-        "versions": _versions(),
+        "versions": versions(),
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions that a model is made with, for its manifest."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,

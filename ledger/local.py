@@ -6,11 +6,14 @@ standard input and writes lines of JSON, the last of which is the report or the 
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
+
 from msgspec import Struct, field
 
 from ledger.evaluation import BacktestReport
 from ledger.failures import Failure
-from ledger.jobs import Backtest, Level, Name, TrainEnsemble
+from ledger.jobs import Backtest, Level, MatrixColumns, MemberWeights, Name, TrainEnsemble
 from ledger.outcomes import Progress
 from ledger.reports import IntervalMethod, TrainingReport
 
@@ -59,6 +62,63 @@ class CarryLoad(Struct, frozen=True, kw_only=True, tag_field="kind", tag="carry_
     max_memory_mb: float
 
 
+class ImportJoblib(Struct, frozen=True, kw_only=True, tag_field="kind", tag="import_joblib"):
+    """List what the `files` of joblib by member contain, and, where they are `trusted`, make a model of them.
+
+    `columns` is a file with the names of the columns, one a line; by default the estimators know them. `trained_until`
+    is the last day of the fights that they were fitted on. `unseen` is a matrix of later fights, to measure intervals
+    on, whose other columns `matrix` names. `log` is a fight log to build rows from, where the columns are our own. The
+    bundle goes into the folder `out`, by default that of the pools here.
+    """
+
+    files: dict[str, str]
+    trusted: bool = False
+    columns: str | None = None
+    weights: MemberWeights = MemberWeights()
+    trained_until: date | None = None
+    unseen: str | None = None
+    matrix: MatrixColumns | None = None
+    log: str | None = None
+    out: str | None = None
+
+
+class FileListing(Struct, frozen=True, kw_only=True):
+    """What one file contains, found without unpickling it.
+
+    `names` are all that unpickling would look up, `strange` those of them that no estimator needs.
+    """
+
+    member: str
+    path: str
+    sha256: str
+    file_bytes: int
+    compression: str
+    type: str
+    versions: dict[str, str]
+    arrays: int
+    names: tuple[str, ...]
+    strange: tuple[str, ...]
+
+
+class ImportReport(Struct, frozen=True, kw_only=True):
+    """The model that was made. `largest_difference` is between a member and its original, on `probe_rows` rows.
+
+    `interval_method` is null, with `interval_reason`, where no later fights were given. `summary` is for the registry.
+    """
+
+    model: str
+    folder: str
+    features: int
+    takes_missing: bool
+    probe_rows: int
+    largest_difference: float
+    interval_method: IntervalMethod | None
+    interval_reason: str | None
+    metrics: dict[str, float]
+    bundle_bytes: int
+    summary: dict[str, Any]
+
+
 class LoadReport(Struct, frozen=True, kw_only=True):
     """What the load took. `digests` are of the answers, one for each caller: SHA-256 over the bytes of every number.
 
@@ -71,7 +131,7 @@ class LoadReport(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Request = TrainHere | PredictMatrix | BacktestHere | CarryLoad
+Request = TrainHere | PredictMatrix | BacktestHere | CarryLoad | ImportJoblib
 
 Bounds = tuple[float, float]
 
@@ -92,7 +152,8 @@ class RowAnswer(Struct, frozen=True, kw_only=True):
 
     probability: float
     intervals: dict[str, Bounds]
-    interval_method: IntervalMethod
+    interval_method: IntervalMethod | None
+    interval_reason: str | None = None
     sampling_interval: Bounds | None
     sampling_reason: str | None
     market_aware: MarketAwareAnswer | None
@@ -116,4 +177,6 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     answered: MatrixReport | None = None
     backtested: BacktestReport | None = None
     carried: LoadReport | None = None
+    listed: tuple[FileListing, ...] = field(default=())
+    imported: ImportReport | None = None
     failure: Failure | None = None

@@ -102,10 +102,11 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="predicted"):
     """A predicted fight.
 
-    `sampling_reason` says why there is no sampling interval: `bootstrap_off` (the job asked for none, or the model has
-    no replicas), or `switched_off` by an operator. `market_reason` says why there is no market, and
-    `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags` warn:
-    `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`.
+    `interval_reason` says why there are no intervals: `not_measured` (a model that was imported without past fights to
+    measure its errors on). `sampling_reason` says why there is no sampling interval: `bootstrap_off` (the job asked for
+    none, or the model has no replicas), or `switched_off` by an operator. `market_reason` says why there is no market,
+    and `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags`
+    warn: `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`.
     """
 
     id: str
@@ -115,6 +116,7 @@ class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     market_reason: str | None = None
     market_aware_reason: str | None = None
     sampling_reason: str | None = None
+    interval_reason: str | None = None
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

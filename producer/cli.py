@@ -13,6 +13,7 @@ from producer.commands.controls import drain, pause, resume, scale, set_controls
 from producer.commands.dead import dead
 from producer.commands.demo import demo
 from producer.commands.health import health
+from producer.commands.import_joblib import import_joblib
 from producer.commands.jobs import cancel, follow, result
 from producer.commands.models import models
 from producer.commands.predict import predict
@@ -101,6 +102,7 @@ for command in (
 ):
     main.add_command(command)
 models.add_command(promote)
+models.add_command(import_joblib)
 
 
 if __name__ == "__main__":

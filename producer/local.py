@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, cast
 
@@ -19,6 +19,9 @@ from ledger.failures import Failure, FailureCode, JobFailed, JobRefused
 from ledger.local import (
     BacktestHere,
     CarryLoad,
+    FileListing,
+    ImportJoblib,
+    ImportReport,
     Line,
     LoadReport,
     MatrixReport,
@@ -66,6 +69,20 @@ def carry_load(request: CarryLoad, screen: Screen) -> LoadReport:
     for line in _lines(request, screen):
         if line.carried is not None:
             return line.carried
+    raise _broken_off()
+
+
+def import_joblib(
+    request: ImportJoblib, screen: Screen, on_listing: Callable[[Sequence[FileListing]], None]
+) -> ImportReport | None:
+    """List files, then import them if they are trusted; None where they are not. Raises as `train_here` does."""
+    for line in _lines(request, screen):
+        if line.listed:
+            on_listing(line.listed)
+            if not request.trusted:
+                return None
+        if line.imported is not None:
+            return line.imported
     raise _broken_off()
 
 

@@ -30,6 +30,7 @@ from ledger.local import (
     BacktestHere,
     Bounds,
     CarryLoad,
+    ImportJoblib,
     Line,
     MarketAwareAnswer,
     MatrixReport,
@@ -41,6 +42,7 @@ from ledger.local import (
 from ledger.outcomes import Progress
 from workers.backtest import backtest_on_file
 from workers.failures import failure_of
+from workers.importing import import_files
 from workers.load import carry_load
 from workers.train import report_of, train_on_file
 
@@ -68,6 +70,8 @@ def main(source: BinaryIO, sink: BinaryIO) -> int:
                 _backtest(request, tell)
             case CarryLoad():
                 tell(Line(carried=carry_load(request)))
+            case ImportJoblib():
+                import_files(request, tell)
     except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a typed failure, as in a pool
         tell(Line(failure=failure_of(error)))
     return 0
@@ -151,6 +155,7 @@ def _row(answer: FightPrediction) -> RowAnswer:
         probability=answer.probability,
         intervals=_by_level(answer.intervals),
         interval_method=answer.interval_method,
+        interval_reason=None if answer.interval_method else "not_measured",
         sampling_interval=answer.sampling_interval,
         sampling_reason=answer.sampling_reason,
         market_aware=None

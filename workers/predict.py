@@ -163,6 +163,7 @@ def _report(entry: _Asked, prediction: FightPrediction, rules: DecisionRules) ->
         market_reason=None if absence is None else absence.value,
         market_aware_reason=prediction.market_aware_reason,
         sampling_reason=prediction.sampling_reason,
+        interval_reason=None if prediction.interval_method else "not_measured",
         flags=(*entry.said.flags, *(["invalid_quotes"] if rejected else [])),
         notes=rejected,
     )
@@ -171,11 +172,11 @@ def _report(entry: _Asked, prediction: FightPrediction, rules: DecisionRules) ->
 def _sides(
     prediction: FightPrediction, priced: market.Market | None, level: float
 ) -> tuple[decision.Side, decision.Side]:
-    lower, upper = prediction.intervals[level]
+    lower, upper = prediction.intervals.get(level, (None, None))
     best = (None, None) if priced is None else priced.best
     return (
         decision.Side(prediction.probability, lower, best[0]),
-        decision.Side(complement(prediction.probability), complement(upper), best[1]),
+        decision.Side(complement(prediction.probability), None if upper is None else complement(upper), best[1]),
     )
 
 
@@ -194,6 +195,7 @@ def _answer(
         intervals=tuple(
             _interval(level, bounds, prediction.interval_method, side)
             for level, bounds in sorted(prediction.intervals.items())
+            if prediction.interval_method is not None
         ),
         sampling_interval=None
         if sampling is None

@@ -13,7 +13,7 @@ from datetime import UTC
 import msgspec
 import numpy as np
 
-from engine.ensemble import ProductionEnsembleConfig, ProductionEnsembleManager
+from engine.ensemble import ProductionEnsembleConfig, ProductionEnsembleManager, missing_values
 from engine.errors import EngineError, ValidationError
 from engine.member import Floats
 from engine.prediction import FightSummary
@@ -119,11 +119,14 @@ def _inline(fight: Fight, manager: ProductionEnsembleManager) -> _Row | EngineEr
     features, columns = fight.features, manager.ensemble.columns
     if features is None:
         return None
-    missing = [name for name in columns if name not in features]
-    if missing:
-        return ValidationError(f"fight {fight.id!r} lacks {len(missing)} of the model's features: {missing[:8]}")
+    absent = [name for name in columns if name not in features]
+    if absent:
+        return ValidationError(f"fight {fight.id!r} lacks {len(absent)} of the model's features: {absent[:8]}")
     values = np.array([np.nan if features[name] is None else features[name] for name in columns], dtype=np.float64)
-    return _Row(values, -1, _flags(fight, ("features_imputed",) if np.isnan(values).any() else ()), (None, None))
+    missing = np.isnan(values).any()
+    if missing and not manager.ensemble.takes_missing:
+        return ValidationError(f"fight {fight.id!r}: {missing_values(values[None], manager.ensemble)}")
+    return _Row(values, -1, _flags(fight, ("features_imputed",) if missing else ()), (None, None))
 
 
 def _from_log(
@@ -163,8 +166,10 @@ def _from_log(
         )
     )
 
-    def next_row(fight: Fight) -> _Row:
+    def next_row(fight: Fight) -> _Row | EngineError:
         row, experience, flags, fighter_ids = next(values)
+        if not manager.ensemble.takes_missing and np.isnan(row).any():
+            return ValidationError(f"fight {fight.id!r}: {missing_values(row[None], manager.ensemble)}")
         return _Row(row, experience, _flags(fight, flags), fighter_ids)
 
     return [next_row(fight) if error is None else error for fight, error in zip(fights, found.errors, strict=True)]

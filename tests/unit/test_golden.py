@@ -229,6 +229,24 @@ REPORTS: dict[str, Report] = {
             FightFailure(id="2", names=("Cleo", "Dora"), failure=FAILURE),
         ),
     ),
+    "report_card_unmeasured": CardReport(
+        card_id="c",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(
+            FightReport(
+                id="1",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name, fighter_id=None, probability=0.5, intervals=(), sampling_interval=None, members={}
+                    )
+                    for name in ("Eve", "Flo")
+                ),
+                decision=Decision(action="abstain", reasons=("no_interval",)),
+                interval_reason="not_measured",
+            ),
+        ),
+    ),
     "report_training": TrainingReport(
         model=DIGEST,
         alias=None,
