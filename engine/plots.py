@@ -1,4 +1,4 @@
-"""Plots of a backtest's report: reliability, coverage by year, log loss against the market, bankroll by rule.
+"""Plots of a backtest's report: reliability, coverage by year, log loss against the market, bankroll and closing line.
 
     cornerman result JOB --json | python -m engine.plots --out FOLDER
 
@@ -141,11 +141,37 @@ def bankroll(axes: Axes, report: Report) -> bool:
     return True
 
 
+def closing_line(axes: Axes, report: Report) -> bool:
+    """Closing-line value of the rules: what their bets were worth by the close, whatever the fights then did."""
+    rules = [rule for rule in report["rules"] if rule["closing_line_value"] and rule["bets"] >= SHOWN_BETS]
+    colours = {"closing": BLUE, "early": GREEN}
+    for place, rule in enumerate(rules):
+        estimate = rule["closing_line_value"]
+        axes.errorbar(
+            estimate["value"],
+            place,
+            xerr=_arms([estimate]),
+            color=colours[rule["prices"]],
+            marker="o",
+            markersize=5,
+            elinewidth=1.2,
+        )
+    names = [f"{NAMES.get(rule['forecast'], 'both sides')}, {_words(rule['name'])}, {rule['prices']}" for rule in rules]
+    axes.axvline(0.0, color=ORANGE, linewidth=1.2)
+    axes.set_yticks(range(len(rules)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+    axes.locator_params(axis="x", nbins=6)
+    axes.set(xlabel="worth by the close (right: better)", title="Closing-line value")
+    return bool(rules)
+
+
 PLOTS: Mapping[str, Callable[[Axes, Report], bool]] = {
     "reliability": reliability,
     "coverage_by_year": coverage_by_year,
     "against_the_market": against_the_market,
     "bankroll": bankroll,
+    "closing_line": closing_line,
 }
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
 
-from ledger.failures import Failure, FailureCode, JobFailed
+from ledger.evaluation import BacktestReport
 from ledger.jobs import Backtest
 from ledger.local import BacktestHere
 from ledger.outcomes import Outcome
 from ledger.reports import Report
+from producer.backtest_page import draw, write_page
 from producer.client import report_of
 from producer.commands.plans import plan_fields, plan_options
-from producer.local import HERE, backtest_here
+from producer.local import backtest_here
 from producer.pools import require
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import connect
@@ -51,7 +49,8 @@ class Day(click.ParamType[date]):
 @click.option("--local", is_flag=True, help="Run on this machine, without a server.")
 @click.option("--records", type=click.Path(path_type=Path), metavar="FILE", help="With --local: every fight, as CSV.")
 @click.option("--plots", type=click.Path(path_type=Path), metavar="FOLDER", help="Draw the report, as PNG and SVG.")
-@click.option("--wait", is_flag=True, help="Show the progress and the report; --plots waits anyway.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as one page.")
+@click.option("--wait", is_flag=True, help="Show the progress and the report; --plots and --html wait anyway.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait; default: no end.")
 @json_option
 @pass_screen
@@ -63,6 +62,7 @@ def backtest(
     local: bool,
     records: Path | None,
     plots: Path | None,
+    html: Path | None,
     wait: bool,
     timeout: float | None,
     **options: Any,
@@ -81,7 +81,7 @@ def backtest(
         raise click.UsageError("--records is written by this machine: add --local.")
     if local and timeout is not None:
         raise click.UsageError("With --local there is no job: leave out --timeout.")
-    if plots is not None:
+    if plots is not None or html is not None:
         require("engine", "matplotlib", "engine")
     path = (folder or matrix or Path()).absolute()
     job = Backtest(**plan_fields(path, matrix is not None, options))
@@ -93,21 +93,15 @@ def backtest(
     else:
         with connect() as client:
             receipt = client.enqueue(job)
-            if not wait and plots is None:
+            if not wait and plots is None and html is None:
                 screen.answer(receipt, f"Enqueued as {receipt.job_id}. See it: cornerman result {receipt.job_id}")
                 return
             answer = watch(client, screen, receipt.job_id, timeout)
         report = report_of(answer)
     screen.answer(answer, *report_tables(report))
     if plots is not None:
-        _draw(msgspec.json.encode(report), plots, screen)
-
-
-def _draw(report: bytes, folder: Path, screen: Screen) -> None:
-    """Draw in a process of its own: nothing heavy is loaded here."""
-    command = [sys.executable, "-m", "engine.plots", "--out", str(folder)]
-    run = subprocess.run(command, input=report, capture_output=True, check=False)
-    if run.returncode:
-        message = f"the plots could not be drawn: {run.stderr.decode(errors='replace').strip()[-500:]}"
-        raise JobFailed(HERE, Failure(code=FailureCode.INTERNAL, message=message))
-    screen.remark(f"Drawn in {folder}")
+        draw(report, plots)
+        screen.remark(f"Drawn in {plots}")
+    if html is not None and isinstance(report, BacktestReport):
+        write_page(report, html)
+        screen.remark(f"Written to {html}: open it in a browser")

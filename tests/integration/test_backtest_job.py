@@ -55,18 +55,23 @@ def test_a_pool_and_this_machine_say_the_same(
     start_pool(queue="train", real=True, concurrency=1)
     options = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
     shared = [str(league_folder), "--from", str(FIRST_DAY), "--refit-months", "4", *options, "--json"]
-    here = _cornerman(ledger_settings, *shared, "--local", "--records", str(tmp_path / "fights.csv"))
+    pages = tmp_path / "here.html", tmp_path / "pooled.html"
+    here = _cornerman(
+        ledger_settings, *shared, "--local", "--records", str(tmp_path / "fights.csv"), "--html", str(pages[0])
+    )
     assert here.returncode == 0, here.stderr
-    pooled = _cornerman(ledger_settings, *shared, "--wait", "--plots", str(tmp_path / "plots"))
+    pooled = _cornerman(ledger_settings, *shared, "--html", str(pages[1]), "--plots", str(tmp_path / "plots"))
     assert pooled.returncode == 0, pooled.stderr
 
     report = decode_report(here.stdout.encode())
     assert isinstance(report, BacktestReport)
     assert json.loads(pooled.stdout)["report"] == json.loads(here.stdout)
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+    assert f"<code>{report.data_digest}</code>" in pages[0].read_text()
     assert report.models == 2
     assert report.first_day >= FIRST_DAY
     assert len((tmp_path / "fights.csv").read_text().splitlines()) == 1 + report.forecast_fights
-    assert len(list((tmp_path / "plots").glob("*.png"))) == 4
+    assert len(list((tmp_path / "plots").glob("*.png"))) == 5
     assert "model 2 of 2" in pooled.stderr
     market = next(score for score in report.scores if score.forecast == "market")
     assert 0.55 < market.log_loss < 0.66  # a simulated league's market is nearly right
