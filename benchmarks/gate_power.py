@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for shift in WORSE_BY:
             shifted = difference - difference.mean() + shift
             shares = [let_through(shifted, event, fights) for fights in FIGHTS]
-            print(f"  {shift:>8.3f} " + "".join(f"{share:>15.1%}" for share in shares))
+            print(f"  {shift:>8.4f} " + "".join(f"{share:>15.1%}" for share in shares))
     print(f"\nthe model beside itself, refused of {DRAWS} draws")
     for fights in FIGHTS:
         counted = reasons(base, event, fights)

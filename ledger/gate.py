@@ -7,7 +7,7 @@ A challenger is refused
 - without a champion: where it is not shown to beat the base rate (upper end of the difference above 0);
 - where the interval of its calibration slope lies wholly outside 1 -+ `SLOPE_TOLERANCE`, or that of the intercept
   outside 0 -+ `INTERCEPT_TOLERANCE`;
-- where the interval of its coverage lies wholly below the level.
+- where the interval of its coverage lies wholly below the level less `COVERAGE_TOLERANCE`.
 
 What the figures do not say (no odds, fewer than 10 events) is no reason. Every reason is given, not the first alone.
 docs/decisions.md says where the tolerances come from.
@@ -23,6 +23,7 @@ from ledger.judgement import JudgedForecast, Paired, Reason, Verdict
 TOLERANCE = 0.005
 SLOPE_TOLERANCE = 0.1
 INTERCEPT_TOLERANCE = 0.1
+COVERAGE_TOLERANCE = 0.02
 
 
 def decide(forecasts: Sequence[JudgedForecast], paired: Sequence[Paired]) -> Verdict:
@@ -74,7 +75,7 @@ def _calibration(challenger: JudgedForecast) -> Iterator[Reason]:
 def _coverage(challenger: JudgedForecast) -> Iterator[Reason]:
     for each in challenger.coverage:
         inside = each.inside
-        if inside is not None and inside.upper is not None and inside.upper < each.level:
+        if inside is not None and inside.upper is not None and inside.upper < each.level - COVERAGE_TOLERANCE:
             yield Reason(
                 code="intervals_too_narrow",
                 message=f"{inside.value:.1%} [{inside.lower:.1%}, {inside.upper:.1%}] of the closing odds lay inside "

@@ -5,10 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 
 from ledger.evaluation import Estimate
-from ledger.judgement import JudgedForecast, JudgementReport
+from ledger.judgement import JudgementReport
 from producer.figures import estimate_text, figure_table, share_text
 
-LEVELS = (0.8, 0.95)
 METHODS = {
     "held_out": "answered by the models themselves, which have not seen them",
     "walk_forward": "answered by {trained} models of their settings, each trained on what came before",
@@ -16,14 +15,16 @@ METHODS = {
 
 
 def judgement_tables(report: JudgementReport) -> list[Table]:
-    """Return the verdict with its reasons, the forecasts and the paired differences."""
-    return [_verdict(report), _forecasts(report), _paired(report)]
+    """Return the verdict with its reasons, the forecasts, their intervals, and the paired differences."""
+    return [_verdict(report), _forecasts(report), _intervals(report), _paired(report)]
 
 
 def _verdict(report: JudgementReport) -> Table:
     verdict = report.verdict
     title = "The challenger may be promoted" if verdict.promote else "The challenger is refused"
-    table = figure_table(title, "reason", "figures")
+    table = Table(title=title, title_justify="left")
+    for column in ("reason", "figures"):
+        table.add_column(column, overflow="fold")
     for reason in verdict.reasons:
         table.add_row(reason.code.replace("_", " "), reason.message)
     if verdict.promote:
@@ -37,22 +38,21 @@ def _forecasts(report: JudgementReport) -> Table:
     table = figure_table(
         f"{report.fights:,} fights of {report.events:,} events, {report.first_day} to {report.last_day}",
         *("forecast", "log loss", "Brier", "slope", "intercept"),
-        *(title for level in LEVELS for title in (f"inside {level:.0%}", "width")),
     )
     for each in report.forecasts:
-        table.add_row(each.forecast.replace("_", " "), *_cells(each))
-    method = METHODS[report.method].format(trained=report.trained)
-    table.caption = f"{method}; [95% interval], by event; inside: share of recalibrated closing odds"
+        figures = (_plain(each.log_loss), _plain(each.brier), _plain(each.slope, 3), _plain(each.intercept, 3))
+        table.add_row(each.forecast.replace("_", " "), *figures)
+    table.caption = f"{METHODS[report.method].format(trained=report.trained)}; [95% interval], by event"
     return table
 
 
-def _cells(each: JudgedForecast) -> list[str]:
-    cells = [_plain(each.log_loss), _plain(each.brier), _plain(each.slope, 3), _plain(each.intercept, 3)]
-    found = {coverage.level: coverage for coverage in each.coverage}
-    for level in LEVELS:
-        coverage = found.get(level)
-        cells += ["", ""] if coverage is None else [share_text(coverage.inside), _plain(coverage.width, 3)]
-    return cells
+def _intervals(report: JudgementReport) -> Table:
+    table = figure_table("Recalibrated closing odds inside the intervals", "intervals of", "level", "inside", "width")
+    for each in report.forecasts:
+        for coverage in each.coverage:
+            figures = (share_text(coverage.inside), _plain(coverage.width, 3))
+            table.add_row(each.forecast, f"{coverage.level:.0%}", *figures)
+    return table
 
 
 def _paired(report: JudgementReport) -> Table:

@@ -39,7 +39,7 @@ def diff_table(one: Mapping[str, Any], other: Mapping[str, Any], differences: Ma
     return records_table("Differences", ["what", first, second], rows)
 
 
-def history_table(changes: Iterable[Change]) -> Table:
+def history_table(changes: Iterable[Change], title: str = "History, newest first") -> Table:
     """Return moves of names, as they come."""
     rows = [
         {
@@ -53,7 +53,7 @@ def history_table(changes: Iterable[Change]) -> Table:
         }
         for change in changes
     ]
-    return records_table("History, newest first", ["at", "who", "alias", "from", "to", "how", "why"], rows)
+    return records_table(title, ["at", "who", "alias", "from", "to", "how", "why"], rows)
 
 
 def _how(change: Change) -> str:

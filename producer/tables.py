@@ -164,7 +164,7 @@ def training_table(report: TrainingReport) -> Table:
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(report.metrics.items()))
     table.caption = f"out of fold: {metrics}; fights up to {report.data_cutoff}"
     if report.alias == CHALLENGER:
-        table.caption += "\nIn the champion's place, if it is as good: cornerman models promote challenger --why TEXT"
+        table.caption += "\nTo promote it: cornerman models promote challenger --data FOLDER"
     return table
 
 

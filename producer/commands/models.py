@@ -120,4 +120,4 @@ def rollback(screen: Screen, alias: str, to: str | None, timeout: float, who: st
             who=who,
             why=why,
         )
-    screen.answer({"change": change}, history_table([change]))
+    screen.answer({"change": change}, history_table([change], "Moved"))

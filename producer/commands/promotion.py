@@ -105,7 +105,7 @@ def promote(
             expected=standing,
             evidence=_evidence(outcome, forced=not passed),
         )
-    screen.answer({"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change]))
+    screen.answer({"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved"))
     screen.remark(f"Back again: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --why TEXT")
 
 
