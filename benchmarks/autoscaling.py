@@ -18,20 +18,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import psutil
-
+from benchmarks.memory_gauge import MemoryGauge
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
-from workers.memory import share_mb
 
 JOBS, JOB_MB, JOB_SECONDS = 12, 150, 1.0
 BUDGET_MB, FIRST_MB, CUT_MB, CUT_WITHIN_SECONDS = 700, 900, 300, 5.0
@@ -58,41 +55,6 @@ class Cut:
     before_mb: float
     obeyed_seconds: float
     lost: int
-
-
-class Gauge:
-    """Watches the memory of a process and its children."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self.peak_mb = 0.0
-        self.children = 0
-        self.seen: list[tuple[float, float]] = []  # moment, MB
-
-    def read_mb(self) -> float:
-        """Return what they take now, and remember it."""
-        children = self._process.children()
-        used_mb = sum(share_mb(process.pid) for process in [self._process, *children])
-        self.peak_mb, self.children = max(self.peak_mb, used_mb), max(self.children, len(children))
-        self.seen.append((time.monotonic(), used_mb))
-        return used_mb
-
-    @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
-        """Read all the time, in a thread."""
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(0.05):
-                self.read_mb()
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
 
 
 @contextlib.contextmanager
@@ -150,11 +112,11 @@ def succeeded(ledger: Ledger, job_ids: Sequence[str]) -> int:
 def run_ours(ledger: Ledger, folder: Path) -> Run:
     """Run the jobs under our autoscaler and the budget."""
     with our_pool(ledger, folder, CORNERMAN_MAX_MEMORY_MB=str(BUDGET_MB)) as pid:
-        gauge = Gauge(pid)
+        gauge = MemoryGauge(pid)
         began = time.monotonic()
         with gauge.watching():
             done = succeeded(ledger, submit(ledger, JOBS, JOB_SECONDS))
-        return Run("ours", done, round(gauge.peak_mb, 1), gauge.children, round(time.monotonic() - began, 1))
+        return Run("ours", done, round(gauge.peak_mb, 1), gauge.most_children, round(time.monotonic() - began, 1))
 
 
 def run_stock(url: str, folder: Path) -> Run:
@@ -169,12 +131,14 @@ def run_stock(url: str, folder: Path) -> Run:
         from benchmarks.stock_pool import fill
 
         fill.apply_async((1, 0.0)).get(timeout=PATIENCE_SECONDS)  # it is up
-        gauge = Gauge(pid)
+        gauge = MemoryGauge(pid)
         began = time.monotonic()
         with gauge.watching():
             results = [fill.apply_async((JOB_MB, JOB_SECONDS)) for _ in range(JOBS)]
             done = sum(result.get(timeout=PATIENCE_SECONDS) == JOB_MB for result in results)
-        return Run("Celery's own", done, round(gauge.peak_mb, 1), gauge.children, round(time.monotonic() - began, 1))
+        return Run(
+            "Celery's own", done, round(gauge.peak_mb, 1), gauge.most_children, round(time.monotonic() - began, 1)
+        )
 
 
 def run_cut(ledger: Ledger, folder: Path) -> Cut:
@@ -182,13 +146,13 @@ def run_cut(ledger: Ledger, folder: Path) -> Cut:
     control = "max_memory_mb.predict"
     ledger.set_controls({control: FIRST_MB}, who="benchmark", why="to cut it")
     with our_pool(ledger, folder) as pid:
-        gauge = Gauge(pid)
+        gauge = MemoryGauge(pid)
         job_ids = submit(ledger, 2 * JOBS, 1.5 * JOB_SECONDS)
         wait_for(lambda: gauge.read_mb() > CUT_MB + JOB_MB)
         ledger.set_controls({control: CUT_MB}, who="benchmark", why="to see it obeyed")
         before_mb = gauge.seen[-1][1]
         began = time.monotonic()
-        after = Gauge(pid)
+        after = MemoryGauge(pid)
         with after.watching():
             lost = len(job_ids) - succeeded(ledger, job_ids)
     last_above = max((moment for moment, used_mb in after.seen if used_mb > CUT_MB), default=began)

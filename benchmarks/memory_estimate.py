@@ -28,35 +28,19 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
+from benchmarks.handling import claim_of, context_of
 from engine import footprint
 from engine.fightlog import write_fight_log
 from engine.footprint import AnswerSize, TrainingSize
 from engine.simulation import LeagueConfig, simulate_league
-from ledger.book import Claim
 from ledger.controls import Controls
 from ledger.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
-from workers.context import JobContext
 from workers.estimates import answer_size, training_size
-from workers.settings import WorkerSettings
 from workers.threads import THREADS
 
 TOLERANCE = 0.25
 SEED = 7
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-CLAIM = Claim(
-    job_id="grid",
-    kind="predict_card",
-    payload=b"",
-    attempt=1,
-    fence=1,
-    queue="predict",
-    time_limit_seconds=60.0,
-    submitted_at=NOW,
-    claimed_at=NOW,
-    deadline=None,
-    correlation_id=None,
-)
-
 # Fights of a log, or fights and columns of a matrix; replicas; threads.
 TRAININGS: tuple[tuple[int, int | None, int, int], ...] = (
     (400, None, 20, 1),
@@ -167,9 +151,8 @@ def _answer_here(request: dict[str, Any]) -> float:
     columns = json.loads((model / "manifest.json").read_text())["about"]["columns"]
     job = msgspec.structs.replace(card(request["fights"], columns, request["replicas"]), model=model.name)
     models = ModelCache(folder, lambda name: None, lambda path: load_manager(path, max_memory_mb=np.inf))
-    no_ledger: Any = None  # an answer asks none
     peak = Peak()
-    predict_card(job, JobContext(CLAIM, WorkerSettings(), no_ledger, models, started_seconds=0.0))
+    predict_card(job, context_of(claim_of(), models))
     return peak.growth_mb
 
 

@@ -2,55 +2,22 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.memory_gauge import MemoryGauge
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
-from workers.memory import own_mb, share_mb
+from workers.memory import own_mb
 
 WAIT_SECONDS = 60
 BUDGET = "max_memory_mb.predict"
-
-
-class Gauge:
-    """The memory of a pool as the machine sees it: the proportional shares (PSS) of all its processes."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-        self.peak_mb = 0.0
-        self.most_children = 0
-        self.seen: list[tuple[float, float]] = []
-
-    def read_mb(self) -> float:
-        children = [child.pid for child in self._pool.children()]
-        used_mb = sum(map(share_mb, [self._pool.pid, *children]))
-        self.peak_mb = max(self.peak_mb, used_mb)
-        self.most_children = max(self.most_children, len(children))
-        self.seen.append((time.monotonic(), used_mb))
-        return used_mb
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(0.05):
-                self.read_mb()
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        yield
-        over.set()
-        thread.join()
 
 
 def take(ledger: Ledger, jobs: int, megabytes: int, seconds: float) -> list[str]:
@@ -67,7 +34,7 @@ def test_a_pool_grows_with_its_backlog_and_stays_within_its_budget(
     ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
     pool = start_pool(concurrency=6, CORNERMAN_MIN_CHILDREN="1", CORNERMAN_MAX_MEMORY_MB="700")
-    gauge = Gauge(pool)
+    gauge = MemoryGauge(pool.pid)
     with gauge.watching():
         assert endings(ledger, take(ledger, 12, 150, 1.0)) == {(State.SUCCEEDED, 1)}
     assert gauge.peak_mb < 700
@@ -79,7 +46,7 @@ def test_a_budget_that_is_cut_is_obeyed_in_seconds_and_no_job_is_lost(
 ) -> None:
     ledger.set_controls({BUDGET: 900}, who="test", why="test")
     pool = start_pool(concurrency=6, CORNERMAN_MIN_CHILDREN="1")
-    gauge = Gauge(pool)
+    gauge = MemoryGauge(pool.pid)
     job_ids = take(ledger, 12, 150, 1.0)
     until(lambda: gauge.read_mb() > 450)
     ledger.set_controls({BUDGET: 300}, who="test", why="test")

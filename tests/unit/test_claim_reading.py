@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from benchmarks.handling import claim_of
 from ledger import wire
 from ledger.book import Claim
 from ledger.failures import FailureCode, JobRefused
@@ -17,18 +18,11 @@ CARD = PredictCard(card_id="c", event_start=READ, fights=(FIGHT,), max_quote_age
 
 
 def claim(job: Job | bytes, *, kind: str = "predict_card", after_seconds: float = 0.0) -> Claim:
-    return Claim(
-        job_id="j",
-        kind=kind,
-        payload=job if isinstance(job, bytes) else wire.encode(job),
-        attempt=1,
-        fence=1,
-        queue="predict",
-        time_limit_seconds=60.0,
+    return claim_of(
+        kind,
+        job if isinstance(job, bytes) else wire.encode(job),
         submitted_at=READ,
         claimed_at=READ + timedelta(seconds=after_seconds),
-        deadline=None,
-        correlation_id=None,
     )
 
 

@@ -1,31 +1,17 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from benchmarks.handling import claim_of, context_of
 from ledger.book import Claim
 from ledger.failures import LedgerUnavailable
 from ledger.outcomes import Progress
 from workers.context import ClaimLostError, JobContext
-from workers.settings import WorkerSettings
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CLAIM = Claim(
-    job_id="j1",
-    kind="train_ensemble",
-    payload=b"{}",
-    attempt=1,
-    fence=1,
-    queue="train",
-    time_limit_seconds=60.0,
-    submitted_at=NOW,
-    claimed_at=NOW,
-    deadline=None,
-    correlation_id=None,
-)
+CLAIM = claim_of(kind="train_ensemble", job_id="j1")
 
 
 class Book:
@@ -43,7 +29,7 @@ class Book:
 
 
 def context(book: Any, started_seconds: float = 0.0) -> JobContext:
-    return JobContext(CLAIM, WorkerSettings(), book, models=None, started_seconds=started_seconds)  # type: ignore[arg-type]
+    return context_of(CLAIM, ledger=book, started_seconds=started_seconds)
 
 
 @pytest.mark.parametrize("answer", [True, LedgerUnavailable("gone for a moment")])

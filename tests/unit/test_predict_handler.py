@@ -3,7 +3,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from benchmarks.handling import claim_of, context_of
 from engine.bundle import Bundle
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError
 from engine.simulation import League, UpcomingFight
 from ledger import wire
-from ledger.claims import Claim
 from ledger.controls import Controls
 from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
@@ -26,9 +25,7 @@ from workers.context import JobContext
 from workers.health import check_health
 from workers.models import ModelCache, load_manager
 from workers.predict import predict_card
-from workers.settings import WorkerSettings
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NONE_SET = Controls()
 
 
@@ -46,23 +43,10 @@ class Answered:
 
 @pytest.fixture
 def context(bundle: Bundle) -> JobContext:
-    claim = Claim(
-        job_id="job",
-        kind="predict_card",
-        payload=b"",
-        attempt=1,
-        fence=1,
-        queue="predict",
-        time_limit_seconds=60.0,
-        submitted_at=NOW,
-        claimed_at=NOW,
-        deadline=None,
-        correlation_id=None,
-    )
     names = {"champion": bundle.digest}
     models = ModelCache(bundle.folder.parent, names.get, lambda folder: load_manager(folder, max_memory_mb=4096.0))
     # A handler for cards and health never asks the ledger itself; the cache does, through `names`.
-    return JobContext(claim, WorkerSettings(), None, models, time.monotonic())  # type: ignore[arg-type]
+    return context_of(claim_of(), models, started_seconds=time.monotonic())
 
 
 def _fight(fight: UpcomingFight, *, swap: bool = False, corner: str = "unknown") -> Fight:
@@ -300,7 +284,7 @@ def test_health_says_what_is_wrong(context: JobContext) -> None:
 
 def test_the_models_folder_is_named_when_a_bundle_is_not_there(context: JobContext, tmp_path: Path) -> None:
     empty = ModelCache(tmp_path, {"champion": "0" * 64}.get, lambda folder: load_manager(folder, max_memory_mb=4096.0))
-    report = check_health(CheckHealth(), JobContext(context.claim, context.settings, context.ledger, empty, 0.0))
+    report = check_health(CheckHealth(), replace(context, models=empty))
     assert str(tmp_path) in report.checks[0].detail
 
 

@@ -4,31 +4,25 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 
-from ledger.book import Claim
+from benchmarks.handling import NOW, claim_of
 from ledger.outcomes import State
 from workers.joblines import JobLines, job_line
 from workers.logs import SharedRotatingFile, canonical_line, configure, outcome_of_loss
 from workers.settings import WorkerSettings
 
-SUBMITTED = datetime(2026, 1, 1, tzinfo=UTC)
-CLAIM = Claim(
+CLAIM = claim_of(
+    "check_health",
+    b'{"secret": "hush"}',
     job_id="j1",
-    kind="check_health",
-    payload=b'{"secret": "hush"}',
     attempt=2,
     fence=7,
-    queue="predict",
-    time_limit_seconds=60.0,
-    submitted_at=SUBMITTED,
-    claimed_at=SUBMITTED + timedelta(seconds=1.5),
-    deadline=None,
-    correlation_id=None,
+    claimed_at=NOW + timedelta(seconds=1.5),
 )
 
 
