@@ -117,7 +117,7 @@ TABLE = (
         unit="replicas",
         least=1,
         most=10_000,
-        meaning="most replicas that a thread holds in memory at once; never changes an answer",
+        meaning="of cards: most replicas that a thread holds at once (a training holds one); never changes an answer",
     ),
     Control(
         name="max_threads",

@@ -79,3 +79,9 @@ class Registry(Server):
     def quarantined(self, queue: str, limit: int = 100) -> list[bytes]:
         """Return what was put aside, newest first."""
         return list(self._call("LRANGE", self._key("quarantine", queue), 0, limit - 1))
+
+    def purge_quarantine(self, queue: str) -> int:
+        """Throw away what was put aside and return how many items there were."""
+        kept = self._key("quarantine", queue)
+        purged, _ = self._call_all(("LLEN", kept), ("LTRIM", kept, 1, 0))
+        return int(purged)

@@ -19,6 +19,7 @@ from producer.commands.models import models
 from producer.commands.predict import predict
 from producer.commands.preflight import preflight
 from producer.commands.promotion import promote
+from producer.commands.quarantine import quarantine
 from producer.commands.replay import replay
 from producer.commands.results import results
 from producer.commands.service import up, worker
@@ -92,6 +93,7 @@ for command in (
     models,
     results,
     dead,
+    quarantine,
     preflight,
     set_controls,
     unset,

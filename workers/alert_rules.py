@@ -214,7 +214,7 @@ RULES: tuple[Rule, ...] = (
         for_seconds=0,
         severity=WARNING,
         summary="something that is no ledger writes to a queue",
-        action="who may write to the server? see deploy/users.md",
+        action="cornerman quarantine list; who may write to the server? see deploy/users.md; then purge",
     ),
     _coverage("0.95", 0.05),
     _coverage("0.8", 0.1),

@@ -21,7 +21,7 @@ _YEAR = timedelta(days=366)
 @click.group()
 @json_option
 def results() -> None:
-    """Feed results back, to hold what models said against them."""
+    """Feed results back, to hold models against them."""
 
 
 @results.command()

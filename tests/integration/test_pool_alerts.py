@@ -76,7 +76,7 @@ def test_alerts_about_jobs_queues_memory_and_connections(
     ledger.cancel(training)
     ledger.purge_all_dead()
     ledger.set_drift(Drift(model="a" * 64, drift=0.01, fights=600))
-    ledger._call("DEL", f"{ledger.settings.namespace}:quarantine:predict")
+    ledger.purge_quarantine("predict")
     ledger.submit_many([CheckHealth(nonce=f"answer:{number}") for number in range(200)])
     alarm.clears("NoConsumer", "TrainingWaits", *OF_JOBS)
 

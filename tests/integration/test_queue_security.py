@@ -143,6 +143,7 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     assert [letter.job_id for letter in reader.dead_letters()] == [poison]
     assert operator.requeue_dead(poison).job_id == "poison~2"
     assert operator.purge_all_dead() == 0
+    assert operator.purge_quarantine("predict") == 1
     assert operator.cancel("poison~2").state is State.CANCELLED
     operator.set_alias("challenger", "d" * 64)
     operator.set_controls({"max_threads": 1, "model.champion": "d" * 64}, who="ann", why="a test")
@@ -194,6 +195,7 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
         lambda ledger: ledger.set_alias("champion", "e" * 64),
         lambda ledger: ledger.set_controls({"bootstrap": False}, who="r", why="w"),
         lambda ledger: ledger.quarantine("predict", b"x"),
+        lambda ledger: ledger.purge_quarantine("predict"),
         lambda ledger: ledger.purge_all_dead(),
         lambda ledger: ledger._call("HSET", "cornerman:job:own", "state", "succeeded"),
         lambda ledger: ledger._call("PUBLISH", "cornerman:news:own", "settled"),

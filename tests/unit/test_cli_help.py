@@ -26,6 +26,7 @@ COMMANDS = {
     "models",
     "results",
     "dead",
+    "quarantine",
     "backtest",
     "preflight",
     "set",
