@@ -130,11 +130,10 @@ def _run(way: str, folder: Path, replicas: int) -> None:
     elif way == "naive":
         naive_engine.save(naive_engine.train(world().train, replicas, jobs=2), folder)
     else:
-        from engine.model import save_ensemble
-        from engine.training import TrainingConfig, train_ensemble
+        from engine.training import TrainingConfig, train_bundle
 
         config = replace(TrainingConfig(), bootstrap_samples=replicas, fits=1, folds=3, n_jobs=2)
-        save_ensemble(train_ensemble(world().train, config), folder)
+        train_bundle(folder, world().train, config)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

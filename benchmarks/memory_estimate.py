@@ -132,13 +132,11 @@ def run_here(request: dict[str, Any]) -> float:
 
 
 def _train_here(request: dict[str, Any]) -> float:
-    from engine.model import save_ensemble
     from workers.train import train_on_file
 
     job = training(Path(request["data"]), request["columns"], request["replicas"])
     peak = Peak()
-    ensemble = train_on_file(job, lambda stage, done, total: None, np.inf, request["threads"])
-    save_ensemble(ensemble, Path(request["models"]))
+    train_on_file(job, Path(request["models"]), lambda stage, done, total: None, np.inf, request["threads"])
     return peak.growth_mb
 
 

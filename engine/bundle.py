@@ -18,15 +18,16 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from engine.errors import BundleCorruptError, BundleNotFoundError, ValidationError
 from engine.member import Array
+from engine.pieces import Arrays, Pieces
 
 SCHEMA = 2
 WRITING_PREFIX = ".writing-"
@@ -54,6 +55,11 @@ class Bundle:
         """Bytes of all files but the manifest."""
         return sum(self.sizes.values())
 
+    @property
+    def arrays(self) -> Arrays:
+        """All arrays by name, each opened when it is asked for."""
+        return _Opened(self)
+
     def array(self, name: str) -> Array:
         """One array, memory-mapped read-only, so that processes share it. Raises KeyError for no such array."""
         file = f"{name}.npy"
@@ -63,27 +69,44 @@ class Bundle:
         return np.asarray(np.load(self.folder / file, mmap_mode="r", allow_pickle=False))
 
 
-def write_bundle(parent: Path, arrays: Mapping[str, Array], manifest: Mapping[str, Any]) -> Bundle:
+class _Opened(Mapping[str, Array]):
+    """The arrays of a bundle, without holding any of them."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+
+    def __getitem__(self, name: str) -> Array:
+        return self._bundle.array(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bundle.array_names)
+
+    def __len__(self) -> int:
+        return len(self._bundle.sizes)
+
+
+def write_bundle(
+    parent: Path, arrays: Mapping[str, Array | Pieces], manifest: Mapping[str, Any], name: str | None = None
+) -> Bundle:
     """Write `<parent>/<digest>` and open it; when it is there already, whole, it is left as it is.
 
-    One that is there but corrupt is moved aside, under a name that begins with its digest, and replaced.
+    One that is there but corrupt is moved aside, under a name that begins with its own, and replaced.
 
-    arrays: by name, such as `random_forest/replicas/nodes`. manifest: JSON values. The folder appears at once, whole,
-    after all its bytes have reached the disk. Raises ValidationError for a name that does not fit, an array of objects,
-    or a manifest that is not JSON.
+    arrays: by name, such as `random_forest/replicas/nodes`. manifest: JSON values. name: of the folder, where it is not
+    to be the digest. The folder appears at once, whole, after all its bytes have reached the disk. Raises
+    ValidationError for a name that does not fit, an array of objects, or a manifest that is not JSON.
     """
     _check_content(arrays)
     parent.mkdir(parents=True, exist_ok=True)
     writing = parent / f"{WRITING_PREFIX}{secrets.token_hex(8)}"
     writing.mkdir()
     try:
-        for name, array in arrays.items():
-            path = _prepare(writing / f"{name}.npy")
-            with path.open("xb") as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+        for array_name, array in arrays.items():
+            with _prepare(writing / f"{array_name}.npy").open("xb") as file:
+                _write_array(file, array)
         text = _canonical({"schema": SCHEMA, "files": _describe(writing), "about": dict(manifest)})
         (writing / MANIFEST).write_bytes(text)
-        final = parent / hashlib.sha256(text).hexdigest()
+        final = parent / (name or hashlib.sha256(text).hexdigest())
         _publish(writing, final)
     finally:
         shutil.rmtree(writing, ignore_errors=True)  # gone already when all went well
@@ -119,7 +142,17 @@ def leftovers(parent: Path) -> list[Path]:
     return sorted(parent.glob(f"{WRITING_PREFIX}*"), key=lambda path: path.stat().st_mtime)
 
 
-def _check_content(arrays: Mapping[str, Array]) -> None:
+def _write_array(file: BinaryIO, array: Array | Pieces) -> None:
+    if not isinstance(array, Pieces):
+        np.lib.format.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+        return
+    described = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(file, described)
+    for piece in array:
+        file.write(np.ascontiguousarray(piece, dtype=array.dtype).data)
+
+
+def _check_content(arrays: Mapping[str, Array | Pieces]) -> None:
     for name, array in arrays.items():
         if not _NAME.fullmatch(name):
             raise ValidationError(

@@ -6,8 +6,9 @@ stacked, so that they are predicted together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ from engine.forest import FlatForests, ForestParams, grow_forest
 from engine.matrix import MirrorPlan
 from engine.member import Array, Floats, ReplicatedMember
 from engine.network import NetworkParams, StackedNetworks, fit_network
+from engine.pieces import Arrays, Pieces
 from engine.preparation import Preparation, PreparedMember
+from engine.trees import join_replicas
 
 MEMBERS = ("random_forest", "xgboost", "neural_network")
 DEFAULT_WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
@@ -124,3 +127,53 @@ def stack_members(refits: Sequence[MemberStacks]) -> MemberStacks:
         xgboost=FlatBoosters.concatenate([refit.xgboost for refit in refits]),
         neural_network=StackedNetworks.concatenate([refit.neural_network for refit in refits]),
     )
+
+
+def arrays_of(stack: MemberStacks) -> dict[str, Array]:
+    """Return the arrays of a stack as `member/array`, without the cuts that its trees share."""
+    return {
+        f"{name}/{array}": values
+        for name, member in (
+            ("random_forest", stack.random_forest.to_arrays()),
+            ("xgboost", stack.xgboost.to_arrays()),
+            ("neural_network", stack.neural_network.to_arrays()),
+        )
+        for array, values in member.items()
+    }
+
+
+def stack_of(cuts: CutTable, arrays: Arrays) -> MemberStacks:
+    """Return the stack that `arrays_of` took apart; arrays may be read-only memory maps, nothing is copied."""
+    return MemberStacks(
+        random_forest=FlatForests.from_arrays(cuts, _Member(arrays, "random_forest")),
+        xgboost=FlatBoosters.from_arrays(cuts, _Member(arrays, "xgboost")),
+        neural_network=StackedNetworks.from_arrays(_Member(arrays, "neural_network")),
+    )
+
+
+def join_stacks(stacks: Sequence[Arrays]) -> dict[str, Pieces]:
+    """Join stacks over one table of cuts, each as `arrays_of` names its arrays, in order."""
+    joined: dict[str, Pieces] = {}
+    for name in ("random_forest", "xgboost"):
+        trees = join_replicas([_Member(arrays, name) for arrays in stacks])
+        joined |= {f"{name}/{array}": pieces for array, pieces in trees.items()}
+    for array in stacks[0]:
+        if array not in joined and array.partition("/")[0] in MEMBERS:
+            joined[array] = Pieces.of([partial(arrays.__getitem__, array) for arrays in stacks])
+    return joined
+
+
+class _Member(Mapping[str, Array]):
+    """The arrays of one member among those of a stack."""
+
+    def __init__(self, arrays: Arrays, name: str) -> None:
+        self._arrays, self._prefix = arrays, f"{name}/"
+
+    def __getitem__(self, array: str) -> Array:
+        return self._arrays[self._prefix + array]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._arrays if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

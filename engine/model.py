@@ -6,7 +6,7 @@ An `Ensemble` holds everything that turns a row of features into an answer. Save
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +21,12 @@ from engine.bundle import Bundle, write_bundle
 from engine.calibration import Calibration
 from engine.cuts import CutTable, same_cuts
 from engine.errors import BootstrapError, BundleCorruptError, ValidationError
-from engine.forest import FlatForests
 from engine.intervals import CLASS_EDGES, HalfWidths
 from engine.market_model import MarketModel
 from engine.matrix import MirrorPlan
 from engine.member import Floats, ReplicaSet, ReplicatedMember
-from engine.members import MemberStacks
-from engine.network import StackedNetworks
+from engine.members import MEMBERS, MemberStacks, arrays_of, stack_of
+from engine.pieces import Pieces
 from engine.preparation import Preparation
 from engine.snapshot import Snapshot
 from engine.symmetry import margin_of, sided_margin
@@ -111,21 +110,29 @@ def point_margins(
     return weighted_sum(margins, weights), margins
 
 
-def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
-    """Write the ensemble as a bundle into the folder `parent`, under its digest."""
-    arrays: dict[str, NDArray[Any]] = {
+def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Pieces] | None = None) -> Bundle:
+    """Write the ensemble as a bundle into the folder `parent`, under its digest.
+
+    replicas: the arrays of its replicas, named as `engine.members.arrays_of` does, where they are not held in memory
+    and so are not the ensemble's; grown on the same cuts.
+    """
+    arrays: dict[str, NDArray[Any] | Pieces] = {
         "canary/rows": ensemble.canary[0],
         "canary/probability": ensemble.canary[1],
     }
-    stacks = {"point": ensemble.point} | ({"replicas": ensemble.replicas} if ensemble.replicas else {})
-    cuts = same_cuts(
-        trees.cuts for stack in stacks.values() for trees in (stack.random_forest.trees, stack.xgboost.trees)
-    )
-    arrays |= _in("cuts", cuts.to_arrays())
+    stacks: dict[str, Mapping[str, NDArray[Any] | Pieces]] = {"point": arrays_of(ensemble.point)}
+    n_replicas = ensemble.n_replicas
+    if ensemble.replicas is not None:
+        same_cuts((_cuts(ensemble.point), _cuts(ensemble.replicas)))
+        stacks["replicas"] = arrays_of(ensemble.replicas)
+    elif replicas is not None:
+        n_replicas = replicas["xgboost/base"].shape[0]
+        stacks["replicas"] = replicas
+    arrays |= _in("cuts", _cuts(ensemble.point).to_arrays())
     for role, stack in stacks.items():
-        arrays |= _in(f"random_forest/{role}", stack.random_forest.to_arrays())
-        arrays |= _in(f"xgboost/{role}", stack.xgboost.to_arrays())
-        arrays |= _in(f"neural_network/{role}", stack.neural_network.to_arrays())
+        for name, array in stack.items():
+            member, _, rest = name.partition("/")
+            arrays[f"{member}/{role}/{rest}"] = array
     market = ensemble.market_model
     if market is not None:
         arrays |= _in("market/cuts", market.correction.trees.cuts.to_arrays())
@@ -144,7 +151,7 @@ def save_ensemble(ensemble: Ensemble, parent: Path) -> Bundle:
         "intervals": {"scale": list(ensemble.half_widths.scale), "spread": ensemble.half_widths.spread},
         "market_aware": None if market is None else {"weight": market.weight, "fights": market.fights},
         "fits": ensemble.point.xgboost.n_replicas,
-        "bootstrap_samples": ensemble.n_replicas,
+        "bootstrap_samples": n_replicas,
     }
     if ensemble.sided:
         manifest["sided"] = True
@@ -178,16 +185,19 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
         ) from error
 
 
+def _cuts(stack: MemberStacks) -> CutTable:
+    return same_cuts((stack.random_forest.trees.cuts, stack.xgboost.trees.cuts))
+
+
 def _load_stack(bundle: Bundle, role: str, cuts: CutTable) -> MemberStacks:
-    return MemberStacks(
-        random_forest=FlatForests.from_arrays(cuts, _under(bundle, f"random_forest/{role}")),
-        xgboost=FlatBoosters.from_arrays(cuts, _under(bundle, f"xgboost/{role}")),
-        neural_network=StackedNetworks.from_arrays(_under(bundle, f"neural_network/{role}")),
-        preparations={
-            name: Preparation.from_arrays(described, _under(bundle, f"{name}/preparation"))
-            for name, described in bundle.manifest.get("preparations", {}).items()
-        },
-    )
+    preparations = {
+        name: Preparation.from_arrays(described, _under(bundle, f"{name}/preparation"))
+        for name, described in bundle.manifest.get("preparations", {}).items()
+    }
+    arrays = {
+        f"{member}/{name}": array for member in MEMBERS for name, array in _under(bundle, f"{member}/{role}").items()
+    }
+    return replace(stack_of(cuts, arrays), preparations=preparations)
 
 
 def _load_half_widths(bundle: Bundle) -> HalfWidths:

@@ -1,96 +1,52 @@
 """Training the whole: point fits, out-of-fold calibration, half-widths and bootstrap replicas.
 
-Every fight stands in the training rows twice, once from either side, and both rows always share a weight, a fold and a
-resample. Folds are blocks of whole events in order of date. Every refit has streams of its own, so the trained model
-is the same bits for any number of threads.
-
-The order of the work: `fits` fits on everything, whose mean is the answer; one fit a fold, for the out-of-fold logits
-that calibration and half-widths are measured on; `bootstrap_samples` refits on resampled events.
+The order of the work: one fit a fold, for the out-of-fold logits that calibration and half-widths are measured on;
+`fits` fits on everything, whose mean is the answer; `bootstrap_samples` refits on resampled events. All of them are
+`engine.refits`'; their results wait as parts until `assemble` makes the ensemble of them. Parts may lie on disk, so
+that memory does not grow with the number of replicas, and may come from other processes.
 """
 
 from __future__ import annotations
 
+import itertools
 import platform
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from enum import IntEnum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import sklearn
 import xgboost
-from joblib import Parallel, delayed
-from numpy.typing import NDArray
 
 from engine.blas import one_blas_thread
 from engine.boosting import TrainingLimits
-from engine.bootstrap import MIN_REPLICAS, check_weights, resample_events, threads_for
+from engine.bootstrap import MIN_REPLICAS, check_weights
+from engine.bundle import WRITING_PREFIX, Bundle, write_bundle
 from engine.calibration import Calibration, brier_score, log_loss
 from engine.errors import TrainingError, ValidationError
-from engine.forest import ForestParams
 from engine.intervals import HalfWidths, fit_half_widths
 from engine.market import devig
 from engine.market_model import fit_market_model
-from engine.matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks, matrix_digest
+from engine.matrix import MirrorPlan, TrainingMatrix, check_features, matrix_digest
 from engine.member import Floats
-from engine.members import (
-    DEFAULT_WEIGHTS,
-    MEMBERS,
-    MemberParams,
-    MemberStacks,
-    TrainingRows,
-    fit_members,
-    stack_members,
-)
-from engine.model import Ensemble, point_margins
+from engine.members import MEMBERS, TrainingRows, join_stacks, stack_of
+from engine.model import Ensemble, point_margins, save_ensemble
+from engine.pieces import Arrays, Pieces
+from engine.refits import LOGIT, Part, Role, Trainer, join_folds, parts_of
+from engine.refits import TrainingConfig as TrainingConfig
 from engine.snapshot import Snapshot
-from engine.symmetry import logit_of, margin_of, probability_of
+from engine.symmetry import logit_of, probability_of
 
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
-_SPREAD_FIGHTS = 1000  # the latest fights are enough for one pooled standard deviation
+PART_REFITS = 16  # replicas that wait in memory until they are written
 _CANARY_ROWS = 4
 
 Progress = Callable[[str, int, int], None]
 
-
-class Role(IntEnum):
-    """What a refit is for; part of its seed, so that no two refits share a stream."""
-
-    REPLICA = 0
-    FIT = 1
-    FOLD = 2
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """How an ensemble is trained; the defaults are what the documentation measures.
-
-    seed: of everything. bootstrap_samples: replicas, 0 for none. fits: refits whose mean is the answer. folds: for
-    the out-of-fold logits. members, replica_members: hyperparameters of the point fits and of the replicas.
-    n_jobs: threads, -1 for one a core; never changes the result.
-    """
-
-    seed: int = 0
-    bootstrap_samples: int = 100
-    fits: int = 5
-    folds: int = 10
-    model_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
-    members: MemberParams = field(default_factory=MemberParams)
-    replica_members: MemberParams = field(default_factory=lambda: MemberParams(forest=ForestParams(trees=50)))
-    max_training_time_s: float = 3600.0
-    max_memory_mb: float = 4096.0
-    n_jobs: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class _Refit:
-    """One refit: its seed, how often each fight counts, and the fights on which XGBoost decides when to stop."""
-
-    stream: np.random.SeedSequence
-    weight: NDArray[np.int64]
-    stop: NDArray[np.bool_]
-    members: MemberParams
+STAGES = {Role.FOLD: "folds", Role.FIT: "fits", Role.REPLICA: "replicas"}
 
 
 def train_ensemble(
@@ -99,21 +55,73 @@ def train_ensemble(
     snapshot: Snapshot | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Ensemble:
-    """Train an ensemble on past fights.
+    """Train an ensemble on past fights and hold it in memory.
 
     matrix: n fights in order of date. snapshot: the fighters' state after the last of them, kept with the model.
     progress: called with a stage, the refits done and their total. Raises ValidationError where the data are too few
     or one-sided, TrainingError and TrainingTimeoutError, MemoryLimitError.
     """
-    _check(matrix, config)
-    market = market_logit(matrix)
-    trainer = _Trainer(matrix, config, progress)
+    check_training(matrix, config)
+    trainer = Trainer(matrix, config)
+    parts = parts_of(config, max(config.fits, config.folds, config.bootstrap_samples))
+    results = dict(_run(trainer, parts, config, progress))
+    ensemble, replicas = assemble(matrix, config, snapshot, results)
+    if replicas is None:
+        return ensemble
+    whole = {name: pieces.whole() for name, pieces in replicas.items()}
+    return replace(ensemble, replicas=stack_of(trainer.rows.cuts, whole))
+
+
+def train_bundle(
+    parent: Path,
+    matrix: TrainingMatrix,
+    config: TrainingConfig,
+    snapshot: Snapshot | None = None,
+    progress: Progress = lambda stage, done, total: None,
+    about: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Train as `train_ensemble` does, and write the model below `parent` without ever holding all of its replicas.
+
+    about: added to what the manifest says. The bundle is that of `save_ensemble`, to the bit.
+    """
+    check_training(matrix, config)
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=WRITING_PREFIX, dir=parent) as folder:
+        results = {
+            part: write_bundle(Path(folder), arrays, {}, part.name).arrays
+            for part, arrays in _run(Trainer(matrix, config), parts_of(config, PART_REFITS), config, progress)
+        }
+        return assemble_bundle(parent, matrix, config, snapshot, results, about)
+
+
+def assemble_bundle(
+    parent: Path,
+    matrix: TrainingMatrix,
+    config: TrainingConfig,
+    snapshot: Snapshot | None,
+    results: Mapping[Part, Arrays],
+    about: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Make the bundle of the results of all parts. about: added to what the manifest says. Raises as `assemble`."""
+    ensemble, replicas = assemble(matrix, config, snapshot, results)
+    ensemble = replace(ensemble, manifest=ensemble.manifest | dict(about or {}))
+    return save_ensemble(ensemble, parent, replicas)
+
+
+def assemble(
+    matrix: TrainingMatrix, config: TrainingConfig, snapshot: Snapshot | None, results: Mapping[Part, Arrays]
+) -> tuple[Ensemble, dict[str, Pieces] | None]:
+    """Make the ensemble of the results of all parts, however it was cut into them, and its replicas in pieces.
+
+    The ensemble is without its replicas, which may be more than memory is to hold; None where there are to be none.
+    Raises TrainingError where the results make no model.
+    """
     with one_blas_thread():
-        fits = trainer.run("fits", trainer.fits())
-        logit = trainer.out_of_fold()
-        replicas = trainer.run("replicas", trainer.replicas())
+        market = market_logit(matrix)
+        values, plan = check_features(matrix.X), MirrorPlan.of(list(matrix.X.columns))
+        cuts = TrainingRows.of(values, plan, matrix.won, config.members.xgboost).cuts
+        logit = join_folds([arrays[LOGIT] for arrays in _of(Role.FOLD, results)])
         calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
-        spread = trainer.spread(stack_members(replicas), calibration) if replicas else None
         known = matrix.corner_known.astype(np.int8)
         half_widths = fit_half_widths(
             unknown_logit=calibration(logit, np.zeros_like(known)),
@@ -122,22 +130,55 @@ def train_ensemble(
             won=matrix.won,
             corner_known=matrix.corner_known,
             experience=matrix.experience,
-            spread=spread,
+            spread=_spread([arrays[LOGIT] for arrays in _of(Role.REPLICA, results)], calibration),
         )
-        point = stack_members(fits)
-        canary = _canary(trainer, point, calibration)
-    return Ensemble(
-        columns=tuple(matrix.X.columns),
-        weights=dict(config.model_weights),
-        point=point,
-        replicas=stack_members(replicas) if replicas else None,
-        calibration=calibration,
-        half_widths=half_widths,
-        market_model=fit_market_model(matrix, market),
-        snapshot=snapshot,
-        canary=canary,
-        manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths),
-    )
+        point = stack_of(cuts, {name: pieces.whole() for name, pieces in join_stacks(_of(Role.FIT, results)).items()})
+        rows = values[np.linspace(0, len(values) - 1, _CANARY_ROWS).astype(np.intp)]
+        margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
+        ensemble = Ensemble(
+            columns=tuple(matrix.X.columns),
+            weights=dict(config.model_weights),
+            point=point,
+            replicas=None,
+            calibration=calibration,
+            half_widths=half_widths,
+            market_model=fit_market_model(matrix, market),
+            snapshot=snapshot,
+            # Any later load must say the same of these rows.
+            canary=(rows, probability_of(calibration(logit_of(margin), np.zeros(len(rows), dtype=np.int8)))),
+            manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths),
+        )
+    return ensemble, join_stacks(_of(Role.REPLICA, results)) if config.bootstrap_samples else None
+
+
+def _run(
+    trainer: Trainer, parts: Sequence[Part], config: TrainingConfig, progress: Progress
+) -> Iterator[tuple[Part, Arrays]]:
+    """Run parts one after the other, each on all threads."""
+    limits = TrainingLimits(config.max_training_time_s, config.max_memory_mb)
+    total = config.fits + config.folds + config.bootstrap_samples
+    done = itertools.count(1)
+    for part in parts:
+
+        def tell(stage: str = STAGES[part.role]) -> None:
+            progress(stage, next(done), total)
+
+        yield part, trainer.run(part, limits, config.n_jobs, tell)
+
+
+def _of(role: Role, results: Mapping[Part, Arrays]) -> list[Arrays]:
+    return [results[part] for part in sorted(results) if part.role is role]
+
+
+def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
+    """Pooled standard deviation of the calibrated logit over the replicas that have not seen the fight."""
+    if not logits:
+        return None
+    logit = calibration.slope * np.concatenate(logits)
+    counted = np.isfinite(logit).sum(axis=0) >= 2
+    if not counted.any():
+        raise TrainingError("no fight was left out by two replicas: raise bootstrap_samples")
+    return float(np.sqrt(np.mean(np.nanvar(logit[:, counted], axis=0, ddof=1))))
 
 
 def market_logit(matrix: TrainingMatrix) -> Floats:
@@ -150,93 +191,8 @@ def market_logit(matrix: TrainingMatrix) -> Floats:
     return logit
 
 
-class _Trainer:
-    """Runs refits on one matrix, on all threads, within the limits."""
-
-    def __init__(self, matrix: TrainingMatrix, config: TrainingConfig, progress: Progress) -> None:
-        self._matrix = matrix
-        self._config = config
-        self._progress = progress
-        self._limits = TrainingLimits(config.max_training_time_s, config.max_memory_mb)
-        self.plan = MirrorPlan.of(list(matrix.X.columns))
-        self.weights = dict(config.model_weights)
-        self.values = check_features(matrix.X)
-        self._rows = TrainingRows.of(self.values, self.plan, matrix.won, config.members.xgboost)
-        self._blocks = event_blocks(matrix, config.folds)
-        self._total = config.fits + config.folds + config.bootstrap_samples
-        self._done = 0
-
-    def fits(self) -> Iterator[_Refit]:
-        """The point fits: all fights; each leaves another block of events out of XGBoost to stop on."""
-        for index in range(self._config.fits):
-            stop = self._blocks == index % self._config.folds
-            yield _Refit(self._stream(Role.FIT, index), np.ones_like(self._blocks), stop, self._config.members)
-
-    def folds(self) -> Iterator[_Refit]:
-        """One fit without each block of events; XGBoost stops on the block after it."""
-        for index in range(self._config.folds):
-            stop = self._blocks == (index + 1) % self._config.folds
-            weight = (self._blocks != index).astype(np.int64)
-            yield _Refit(self._stream(Role.FOLD, index), weight, stop, self._config.members)
-
-    def replicas(self) -> Iterator[_Refit]:
-        """The bootstrap refits; XGBoost stops on the events that were not drawn."""
-        for index in range(self._config.bootstrap_samples):
-            weight = self.resample(index)
-            yield _Refit(self._stream(Role.REPLICA, index), weight, weight == 0, self._config.replica_members)
-
-    def resample(self, index: int) -> NDArray[np.int64]:
-        """How often each fight stands in replica `index`."""
-        return resample_events(self._matrix.event, self._stream(Role.REPLICA, index).spawn(1)[0])
-
-    def run(self, stage: str, refits: Iterator[_Refit]) -> list[MemberStacks]:
-        """Run refits on all threads; their results in order."""
-        results = []
-        threads = threads_for(self._config.n_jobs)
-        for result in Parallel(n_jobs=threads, prefer="threads", return_as="generator", pre_dispatch=threads)(
-            delayed(self._fit)(refit) for refit in refits
-        ):
-            results.append(result)
-            self._done += 1
-            self._progress(stage, self._done, self._total)
-        return results
-
-    def out_of_fold(self) -> Floats:
-        """The ensemble's logit for every fight, from the fit that has not seen its event."""
-        logit = np.empty(len(self._matrix))
-        for index, members in enumerate(self.run("folds", self.folds())):
-            fold = self._blocks == index
-            margin, _ = point_margins(members.by_name(), self._config.model_weights, self.plan, self.values[fold])
-            logit[fold] = logit_of(margin)
-        return logit
-
-    def spread(self, replicas: MemberStacks, calibration: Calibration) -> float:
-        """Pooled standard deviation of the calibrated logit over the replicas that have not seen the fight."""
-        latest = slice(max(0, len(self._matrix) - _SPREAD_FIGHTS), None)
-        both = np.concatenate([self.values[latest], self.plan(self.values[latest])])
-        half = len(both) // 2
-        logit = np.empty((self._config.bootstrap_samples, half))
-        for index in range(self._config.bootstrap_samples):
-            total = sum(
-                weight * replicas.by_name()[name].predict_replicas(both, index, index + 1)[0]
-                for name, weight in sorted(self._config.model_weights.items())
-            )
-            logit[index] = calibration.slope * logit_of(margin_of(total[:half], total[half:]))
-            logit[index, self.resample(index)[latest] > 0] = np.nan
-        counted = np.isfinite(logit).sum(axis=0) >= 2
-        if not counted.any():
-            raise TrainingError("no fight was left out by two replicas: raise bootstrap_samples")
-        return float(np.sqrt(np.mean(np.nanvar(logit[:, counted], axis=0, ddof=1))))
-
-    def _stream(self, role: Role, index: int) -> np.random.SeedSequence:
-        return np.random.SeedSequence(self._config.seed, spawn_key=(int(role), index))
-
-    def _fit(self, refit: _Refit) -> MemberStacks:
-        self._limits.check(f"refit {self._done + 1} of {self._total}")
-        return fit_members(self._rows, refit.weight, refit.stop, refit.members, refit.stream, self._limits)
-
-
-def _check(matrix: TrainingMatrix, config: TrainingConfig) -> None:
+def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
+    """Raise ValidationError where the data are too few or one-sided, or the settings make no sense."""
     check_weights(config.model_weights, dict.fromkeys(MEMBERS))
     if len(matrix) < MIN_FIGHTS:
         raise ValidationError(f"{len(matrix)} decided fights are too few to train on: at least {MIN_FIGHTS} are needed")
@@ -268,13 +224,6 @@ def _metrics(matrix: TrainingMatrix, logit: Floats, calibration: Calibration) ->
         metrics["log_loss_priced"] = log_loss(p[priced], matrix.won[priced])
         metrics["market_log_loss"] = log_loss(probability_of(market[priced]), matrix.won[priced])
     return metrics
-
-
-def _canary(trainer: _Trainer, point: MemberStacks, calibration: Calibration) -> tuple[Floats, Floats]:
-    """Pick a few rows and what this model says of them: any later load must say the same."""
-    rows = trainer.values[np.linspace(0, len(trainer.values) - 1, _CANARY_ROWS).astype(np.intp)]
-    margin, _ = point_margins(point.by_name(), trainer.weights, trainer.plan, rows)
-    return rows, probability_of(calibration(logit_of(margin), np.zeros(len(rows), dtype=np.int8)))
 
 
 def _manifest(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from engine import kernels
 from engine.cuts import CutTable, same_cuts
 from engine.errors import ValidationError
 from engine.member import Array, Floats, check_request
+from engine.pieces import Arrays, Pieces
 
 _ROWS_AT_ONCE = 256  # coded rows that stay in the first-level cache while a replica's trees pass by
 
@@ -110,18 +112,8 @@ class FlatTrees:
     def concatenate(cls, sequence: Sequence[FlatTrees]) -> FlatTrees:
         """The replicas of all, in order. Raises ValidationError when their cuts differ."""
         cuts = same_cuts(trees.cuts for trees in sequence)
-        dtype = max((trees.nodes.dtype for trees in sequence), key=lambda kind: kind.itemsize)
-        nodes_before = np.cumsum([0, *(len(trees.nodes) for trees in sequence)])
-        trees_before = np.cumsum([0, *(len(trees.starts) for trees in sequence)])
-        return cls(
-            cuts=cuts,
-            nodes=np.concatenate([_widen(trees.nodes, dtype) for trees in sequence]),
-            starts=np.concatenate([trees.starts + n for trees, n in zip(sequence, nodes_before, strict=False)]),
-            depths=np.concatenate([trees.depths for trees in sequence]),
-            first=np.concatenate(
-                [[0], *(trees.first[1:] + n for trees, n in zip(sequence, trees_before, strict=False))]
-            ),
-        )
+        joined = join_replicas([trees.to_arrays() for trees in sequence])
+        return cls.from_arrays(cuts, {name: pieces.whole() for name, pieces in joined.items()})
 
     @property
     def n_replicas(self) -> int:
@@ -164,6 +156,36 @@ class FlatTrees:
         return cls(
             cuts, **{field.name: np.asarray(arrays[field.name]) for field in fields(cls) if field.name != "cuts"}
         )
+
+
+def join_replicas(sequence: Sequence[Arrays]) -> dict[str, Pieces]:
+    """Join the arrays of several `FlatTrees` over one table of cuts, as `to_arrays` names them, in order."""
+    dtype = max((arrays["nodes"].dtype for arrays in sequence), key=lambda kind: kind.itemsize)
+    nodes_before = np.cumsum([0, *(len(arrays["nodes"]) for arrays in sequence)])
+    trees_before = np.cumsum([0, *(len(arrays["starts"]) for arrays in sequence)])
+    return {
+        "nodes": Pieces.of([partial(_nodes, arrays, dtype) for arrays in sequence]),
+        "starts": Pieces.of([partial(_shifted, arrays, n) for arrays, n in zip(sequence, nodes_before, strict=False)]),
+        "depths": Pieces.of([partial(arrays.__getitem__, "depths") for arrays in sequence]),
+        "first": Pieces.of(
+            [
+                partial(np.zeros, 1, np.int64),
+                *(partial(_ends, arrays, n) for arrays, n in zip(sequence, trees_before, strict=False)),
+            ]
+        ),
+    }
+
+
+def _nodes(arrays: Arrays, dtype: np.dtype[np.unsignedinteger]) -> Array:
+    return _widen(arrays["nodes"], dtype)
+
+
+def _shifted(arrays: Arrays, nodes_before: int) -> Array:
+    return np.asarray(arrays["starts"] + nodes_before)
+
+
+def _ends(arrays: Arrays, trees_before: int) -> Array:
+    return np.asarray(arrays["first"][1:] + trees_before)
 
 
 def level_order(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[NDArray[np.intp]]:

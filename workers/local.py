@@ -17,13 +17,13 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
-from engine.bundle import MANIFEST, WRITING_PREFIX, Bundle, open_bundle
+from engine.bundle import MANIFEST, WRITING_PREFIX, open_bundle
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
 from engine.market import devig
 from engine.matrix_files import read_rows
 from engine.member import Floats
-from engine.model import Ensemble, load_ensemble, save_ensemble
+from engine.model import load_ensemble
 from engine.prediction import FightPrediction
 from engine.training import Progress as TellProgress
 from ledger.local import (
@@ -80,9 +80,14 @@ def main(source: BinaryIO, sink: BinaryIO) -> int:
 def _train(request: TrainHere, tell: Tell) -> None:
     out = Path(request.out)
     _check_out(out)
-    ensemble = train_on_file(request.job, _progress(tell), math.inf)
-    bundle = _write(ensemble, out)
-    tell(Line(trained=report_of(ensemble, bundle, None)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=out.parent) as folder:
+        trained = train_on_file(request.job, Path(folder, "new"), _progress(tell), math.inf)
+        # What stands at `out` is always a whole bundle.
+        if out.exists():
+            out.rename(Path(folder, "old"))
+        trained.folder.rename(out)
+    tell(Line(trained=report_of(trained, None)))
 
 
 def _backtest(request: BacktestHere, tell: Tell) -> None:
@@ -99,17 +104,6 @@ def _check_out(out: Path) -> None:
     if not out.exists() or (out / MANIFEST).is_file() or (out.is_dir() and not any(out.iterdir())):
         return
     raise ValidationError(f"{out} is there already and is no model: name a new folder, or a model to be replaced")
-
-
-def _write(ensemble: Ensemble, out: Path) -> Bundle:
-    """Write the bundle as the folder `out`, in place of an older one: what stands there is always a whole bundle."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=out.parent) as folder:
-        written = save_ensemble(ensemble, Path(folder, "new")).folder
-        if out.exists():
-            out.rename(Path(folder, "old"))
-        written.rename(out)
-    return open_bundle(out)
 
 
 def _predict(request: PredictMatrix, tell: Tell) -> None:

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from engine.bundle import WRITING_PREFIX
-from engine.model import save_ensemble
 from ledger.evaluation import BacktestReport
 from ledger.jobs import Backtest, Retrain, TrainEnsemble
 from ledger.replays import ReplayReport
@@ -33,10 +32,10 @@ def retrain(job: Retrain, context: JobContext) -> ReplayReport:
 def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train, write the bundle to learn its digest, and throw it away."""
     plan = within_limit(job, context.settings.memory_limit_mb)
-    ensemble = train_on_file(plan, context.progress, _within_seconds(context), _threads(context))
     context.settings.models_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=context.settings.models_folder) as folder:
-        return report_of(ensemble, save_ensemble(ensemble, Path(folder)), job.alias)
+        bundle = train_on_file(plan, Path(folder), context.progress, _within_seconds(context), _threads(context))
+        return report_of(bundle, job.alias)
 
 
 def backtest_again(job: Backtest, context: JobContext) -> BacktestReport:

@@ -6,7 +6,7 @@ and the next attempt finds it again under the same digest.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -15,9 +15,8 @@ from engine.bundle import Bundle
 from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import read_fight_log
 from engine.matrix import TrainingMatrix
-from engine.model import Ensemble, save_ensemble
 from engine.snapshot import Snapshot
-from engine.training import Progress, train_ensemble
+from engine.training import Progress, train_bundle
 from ledger.jobs import TrainEnsemble
 from ledger.reports import TrainingReport
 from workers.context import JobContext
@@ -33,38 +32,37 @@ def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     plan = within_limit(job, context.settings.memory_limit_mb)
     within_seconds = context.remaining_seconds() - SAFETY_SECONDS
     n_jobs = threads(context.claim.controls, context.settings.training_threads)
-    ensemble = train_on_file(plan, context.progress, within_seconds, n_jobs)
-    bundle = save_ensemble(ensemble, context.settings.models_folder)
+    bundle = train_on_file(plan, context.settings.models_folder, context.progress, within_seconds, n_jobs)
     register(context, bundle.digest, bundle.manifest)
     alias = None if job.alias is None else name_model(context, job.alias, bundle.digest)
-    return report_of(ensemble, bundle, alias)
+    return report_of(bundle, alias)
 
 
-def train_on_file(job: TrainEnsemble, progress: Progress, within_seconds: float, n_jobs: int = -1) -> Ensemble:
-    """Read what the job names and train on it, on `n_jobs` threads. Raises what the engine raises."""
+def train_on_file(
+    job: TrainEnsemble, parent: Path, progress: Progress, within_seconds: float, n_jobs: int = -1
+) -> Bundle:
+    """Read what the job names and train on it, on `n_jobs` threads, a bundle below `parent`. Raises as the engine."""
     check_data(job)
     progress("reading", 0, 1)
     matrix, snapshot = _read(job)
-    ensemble = train_ensemble(matrix, training_config(job, within_seconds, n_jobs), snapshot, progress)
-    if job.matrix is None:
-        return ensemble
     # Who answers a matrix with this model wants to know the columns that are no features.
-    return replace(ensemble, manifest=ensemble.manifest | {"matrix": msgspec.structs.asdict(job.matrix)})
+    about = {} if job.matrix is None else {"matrix": msgspec.structs.asdict(job.matrix)}
+    return train_bundle(parent, matrix, training_config(job, within_seconds, n_jobs), snapshot, progress, about)
 
 
-def report_of(ensemble: Ensemble, bundle: Bundle, alias: str | None) -> TrainingReport:
-    """Return the report about a trained ensemble and its bundle."""
+def report_of(bundle: Bundle, alias: str | None) -> TrainingReport:
+    """Return the report about a trained bundle."""
     manifest = bundle.manifest
     return TrainingReport(
         model=bundle.digest,
         alias=alias,
         data_digest=manifest["data"]["digest"],
-        data_cutoff=ensemble.data_cutoff,
+        data_cutoff=date.fromisoformat(manifest["data"]["cutoff"]),
         fights=manifest["data"]["fights"],
         events=manifest["data"]["events"],
-        features=len(ensemble.columns),
-        bootstrap_samples=ensemble.n_replicas,
-        interval_method=ensemble.half_widths.method,
+        features=len(manifest["columns"]),
+        bootstrap_samples=manifest["bootstrap_samples"],
+        interval_method=manifest["interval_method"],
         metrics=manifest["metrics"],
         bundle_bytes=bundle.size_bytes,
     )

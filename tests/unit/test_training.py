@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.boosting import TrainingLimits
 from engine.bundle import Bundle
 from engine.errors import MemoryLimitError, TrainingTimeoutError, ValidationError
 from engine.matrix import TrainingMatrix
 from engine.model import save_ensemble
+from engine.refits import Trainer, parts_of
 from engine.simulation import League
 from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, market_logit, train_ensemble
+from engine.training import TrainingConfig, assemble_bundle, market_logit, train_bundle, train_ensemble
 
 
 def test_one_thread_or_two_train_the_same_bundle(
@@ -20,6 +22,32 @@ def test_one_thread_or_two_train_the_same_bundle(
 ) -> None:
     again = train_ensemble(league_matrix, replace(small_training, n_jobs=1), Snapshot.from_log(league.log))
     assert save_ensemble(again, tmp_path).digest == bundle.digest
+
+
+def test_replicas_that_wait_on_disk_give_the_same_bundle(
+    league: League, league_matrix: TrainingMatrix, small_training: TrainingConfig, bundle: Bundle, tmp_path: Path
+) -> None:
+    written = train_bundle(tmp_path, league_matrix, small_training, Snapshot.from_log(league.log))
+    assert written.digest == bundle.digest
+    assert [path.name for path in tmp_path.iterdir()] == [bundle.digest]
+
+
+@pytest.mark.parametrize("size", [1, 5, 7])
+def test_parts_of_any_size_in_any_order_give_the_same_bundle(
+    league: League,
+    league_matrix: TrainingMatrix,
+    small_training: TrainingConfig,
+    bundle: Bundle,
+    tmp_path: Path,
+    size: int,
+) -> None:
+    limits = TrainingLimits(3600.0, 4096.0)
+    results = {}
+    for part in reversed(parts_of(small_training, size)):
+        trainer = Trainer(league_matrix, small_training)  # one that has run nothing else
+        results[part] = trainer.run(part, limits)
+    snapshot = Snapshot.from_log(league.log)
+    assert assemble_bundle(tmp_path, league_matrix, small_training, snapshot, results).digest == bundle.digest
 
 
 def test_another_seed_is_another_model(
@@ -45,7 +73,7 @@ def test_progress_counts_every_refit(league_matrix: TrainingMatrix, small_traini
     train_ensemble(league_matrix, config, progress=lambda *step: seen.append(step))
     assert [done for _, done, _ in seen] == list(range(1, 16))
     assert {total for _, _, total in seen} == {15}
-    assert [stage for stage, _, _ in seen] == ["fits"] * 2 + ["folds"] * 3 + ["replicas"] * 10
+    assert [stage for stage, _, _ in seen] == ["folds"] * 3 + ["fits"] * 2 + ["replicas"] * 10
 
 
 def test_time_and_memory_limits_are_kept(league_matrix: TrainingMatrix, small_training: TrainingConfig) -> None:
