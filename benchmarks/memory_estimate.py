@@ -143,12 +143,13 @@ def _train_here(request: dict[str, Any]) -> float:
 def _answer_here(request: dict[str, Any]) -> float:
     from workers.models import ModelCache, load_manager
     from workers.predict import predict_card
+    from workers.store import Store
 
     folder = Path(request["models"])
     model = only_model(folder)
     columns = json.loads((model / "manifest.json").read_text())["about"]["columns"]
     job = msgspec.structs.replace(card(request["fights"], columns, request["replicas"]), model=model.name)
-    models = ModelCache(folder, lambda name: None, lambda path: load_manager(path, max_memory_mb=np.inf))
+    models = ModelCache(Store(folder).fetch, lambda name: None, lambda path: load_manager(path, max_memory_mb=np.inf))
     peak = Peak()
     predict_card(job, context_of(claim_of(), models))
     return peak.growth_mb

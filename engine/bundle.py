@@ -32,6 +32,7 @@ from engine.pieces import Arrays, Pieces
 SCHEMA = 2
 WRITING_PREFIX = ".writing-"
 MANIFEST = "manifest.json"
+SIGNATURE = "signature"  # of whoever keeps the bundle; beside what the manifest lists, and no part of the digest
 _NAME = re.compile(r"\w[\w-]*(/\w[\w-]*)*", re.ASCII)  # stays inside the folder on every system
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -188,13 +189,13 @@ def _parse(folder: Path, text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _describe(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file below the folder but the manifest; links count as files without either."""
+    """Size and SHA-256 of every file below the folder but manifest and signature; links are files without either."""
     entries: dict[str, dict[str, Any]] = {}
     for root, _, names in os.walk(folder):
         for name in names:
             path = Path(root, name)
             relative = path.relative_to(folder).as_posix()
-            if relative == MANIFEST:
+            if relative in (MANIFEST, SIGNATURE):
                 continue
             if path.is_symlink():
                 entries[relative] = {}

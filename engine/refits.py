@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.blas import one_blas_thread
 from engine.boosting import TrainingLimits
 from engine.bootstrap import resample_events, threads_for
+from engine.errors import ValidationError
 from engine.forest import ForestParams
 from engine.matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks
 from engine.member import Array, Floats
@@ -78,6 +79,15 @@ class Part:
     def name(self) -> str:
         """Its name among the parts of one training, good for a file."""
         return f"{self.role.name.lower()}-{self.start}-{self.stop}"
+
+    @classmethod
+    def named(cls, name: str) -> Part:
+        """Return the part of a name. Raises ValidationError where it is none."""
+        try:
+            role, start, stop = name.split("-")
+            return cls(Role[role.upper()], int(start), int(stop))
+        except (KeyError, ValueError) as error:
+            raise ValidationError(f"{name!r} names no part of a training") from error
 
 
 def parts_of(config: TrainingConfig, size: int) -> tuple[Part, ...]:

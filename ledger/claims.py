@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import Struct
@@ -26,7 +26,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's.
 
     `controls` are those that held when it was claimed: they are good for this job from its beginning to its end.
-    `waiting` is how many jobs stayed in the queue when this one was handed out.
+    `note` is what its last worker left when it parked the job. `waiting` is how many jobs stayed in the queue when this
+    one was handed out.
     """
 
     job_id: str
@@ -40,8 +41,14 @@ class Claim(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     deadline: datetime | None
     correlation_id: str | None
+    note: bytes = b""
     waiting: int = 0
     controls: Controls = Controls()
+
+    @property
+    def queue_wait(self) -> timedelta | None:
+        """How long the job waited for a worker; None where it was parked since, and waited for something else."""
+        return None if self.note else self.claimed_at - self.submitted_at
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -124,10 +131,11 @@ class Claims(Server):
                 claimed_at=claimed_at,
                 deadline=moment(deadline) if deadline else None,
                 correlation_id=correlation.decode() or None,
+                note=note or b"",
                 controls=controls,
                 waiting=waiting,
             )
-            for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation in jobs
+            for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation, note in jobs
         ]
 
     def listen(self, queue: str, timeout_seconds: float) -> bytes | None:
@@ -169,6 +177,19 @@ class Claims(Server):
         """Give jobs back in one step, each as `release` does. `ring` for others at once, if they are to take them."""
         pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
         return [bool(released) for released in self._run("release", int(ring), *pairs)] if pairs else []
+
+    def park(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
+        """Put a job aside without using up the attempt, until it is due or woken. False if it is no longer held.
+
+        It waits outside its queue, so that it is no backlog; cancelling and its deadline reach it there too. `note` is
+        given to its next claim.
+        """
+        told = b"" if progress is None else msgspec.json.encode(progress)
+        return bool(self._run("park", claim.job_id, claim.fence, round(due_seconds * 1000), note, told))
+
+    def wake(self, job_id: str) -> bool:
+        """Bring a parked job back to its queue at once. False if there is no such job, or it has an outcome."""
+        return bool(self._run("wake", job_id))
 
     def lose(self, job_id: str, fence: int) -> State | None:
         """Tell that the worker of a job is gone; return its new state, None if the claim was no longer current.

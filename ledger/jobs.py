@@ -143,6 +143,7 @@ class DataPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `data` is a folder with a fight log, or (with `matrix`) a CSV or Parquet file of ready features, readable by the
     training pool. `data_digest` pins its content; a training pool that reads something else refuses the job.
+    `part_refits` is how many refits a worker takes on at a time, and loses when it dies; it never changes the result.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -163,6 +164,7 @@ class TrainingPlan(DataPlan, frozen=True, kw_only=True, omit_defaults=True):
     folds: Annotated[int, Meta(ge=3, le=50)] = 10
     forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 200
     replica_forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 50
+    part_refits: Annotated[int, Meta(ge=1, le=1000)] = 5
     model_weights: MemberWeights = MemberWeights()
 
 
@@ -210,6 +212,36 @@ class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_f
     max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
 
 
+class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A piece of a job that was cut up, `of` its id. Workers submit parts for each other; callers have no use for them.
+
+    `prepared` is what the whole job was prepared to, in the store of the pools; `name` says which piece of it this is.
+    The counts are the sizes that its memory depends on.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    of: Identifier
+    prepared: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    name: Annotated[str, Meta(pattern="^[a-z]+(-[0-9]+){1,2}$", max_length=40)]
+    fights: Annotated[int, Meta(ge=0)]
+    columns: Annotated[int, Meta(ge=0)]
+    replicas: Annotated[int, Meta(ge=0)] = 0
+    fits: Annotated[int, Meta(ge=0)] = 0
+    trees: Annotated[int, Meta(ge=1)] = 1
+    replica_trees: Annotated[int, Meta(ge=1)] = 1
+    max_training_time_seconds: Annotated[float, Meta(gt=0)]
+    max_memory_mb: Annotated[float, Meta(gt=0)]
+    deadline: Moment | None = None
+
+
+class TrainPart(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="train_part"):
+    """Some refits of a `TrainEnsemble`, such as `replica-10-15`."""
+
+
+class BacktestPart(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="backtest_part"):
+    """The forecasts of one period of a `Backtest`, such as `period-3`, by a model trained on everything before it."""
+
+
 class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="check_health"):
     """Ask a worker to load the model, answer a dummy fight and report its memory.
 
@@ -253,7 +285,18 @@ class ShadowCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     deadline: Moment | None = None
 
 
-Job = PredictCard | TrainEnsemble | Backtest | JudgeModels | CheckHealth | Replay | Retrain | ShadowCard
+Job = (
+    PredictCard
+    | TrainEnsemble
+    | Backtest
+    | JudgeModels
+    | CheckHealth
+    | Replay
+    | Retrain
+    | ShadowCard
+    | TrainPart
+    | BacktestPart
+)
 """Every job that can be submitted."""
 
 
@@ -273,6 +316,8 @@ ROUTES: dict[str, Route] = {
     "judge_models": Route("train", 14_400.0),
     "replay": Route("predict", 60.0),
     "retrain": Route("train", 14_400.0),
+    "train_part": Route("train", 3600.0),
+    "backtest_part": Route("train", 14_400.0),
 }
 QUEUES = tuple(sorted({route.queue for route in ROUTES.values()}))
 

@@ -39,11 +39,12 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far a running job is, for people."""
+    """How far a job is, for people. `left_seconds` is an estimate of what is still to go, where there can be one."""
 
     stage: str
     done: int
     total: int
+    left_seconds: float | None = None
 
 
 class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):

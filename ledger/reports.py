@@ -164,6 +164,15 @@ class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     bundle_bytes: int
 
 
+class PartReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="part_report"):
+    """The answer to a part of a job: its result lies in the store, `digest` is that of its manifest."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    name: str
+    digest: str
+    bytes_written: int
+
+
 class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing looked at. `code` is that of the failure with which a job would have ended, where there is one."""
 
@@ -195,5 +204,14 @@ class ShadowReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     failed: int
 
 
-Report = CardReport | TrainingReport | BacktestReport | JudgementReport | HealthReport | ReplayReport | ShadowReport
+Report = (
+    CardReport
+    | TrainingReport
+    | BacktestReport
+    | JudgementReport
+    | HealthReport
+    | ReplayReport
+    | ShadowReport
+    | PartReport
+)
 """Every report that a job can end with."""

@@ -11,7 +11,7 @@ import msgspec
 from ledger import admission, wire
 from ledger.failures import FailureCode, JobRefused, LedgerError
 from ledger.freshness import fresh_until, stale_odds
-from ledger.jobs import ROUTES, DataPlan, Job, PredictCard, ShadowCard, kind_of
+from ledger.jobs import ROUTES, DataPlan, Job, Part, PredictCard, ShadowCard, kind_of
 from ledger.outcomes import Receipt
 from ledger.server import Server, ServerFull, moment
 
@@ -161,7 +161,7 @@ def time_limit_seconds(job: Job) -> float:
     The route's limit; for training the caller's own `max_training_time_seconds` and a grace, so that the engine's
     typed error comes before the kill.
     """
-    if isinstance(job, DataPlan):
+    if isinstance(job, DataPlan | Part):
         return job.max_training_time_seconds + TRAINING_GRACE_SECONDS
     return ROUTES[kind_of(job)].time_limit_seconds
 

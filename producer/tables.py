@@ -28,6 +28,7 @@ from ledger.reports import (
     HealthCheck,
     HealthReport,
     Interval,
+    PartReport,
     Report,
     ShadowReport,
     TrainingReport,
@@ -67,6 +68,8 @@ def report_tables(report: Report) -> list[Table]:
             return replay_tables(report)
         case ShadowReport():
             return [records_table("Shadow", list(report.__struct_fields__), [msgspec.structs.asdict(report)])]
+        case PartReport():
+            return [records_table("Part", ["name", "digest", "bytes_written"], [msgspec.structs.asdict(report)])]
 
 
 def card_tables(

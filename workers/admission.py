@@ -16,9 +16,9 @@ from contextlib import contextmanager
 
 from engine.errors import BundleError
 from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import Backtest, DataPlan, Job, JudgeModels, PredictCard, TrainingPlan
+from ledger.jobs import Backtest, DataPlan, Job, JudgeModels, Part, PredictCard, TrainingPlan
 from workers.context import JobContext
-from workers.estimates import Need, answer_need, training_need
+from workers.estimates import Need, answer_need, part_need, training_need
 from workers.memory import own_mb
 from workers.pool import Pool
 from workers.subject import subject_of
@@ -89,12 +89,14 @@ class Admission:
         try:
             if isinstance(job, JudgeModels) and job.first_day is not None:  # with about the settings of a backtest
                 job = Backtest(data=job.data, matrix=job.matrix)
+            if isinstance(job, Part):
+                return part_need(job, context.settings, context.claim.controls)
             if isinstance(job, TrainingPlan):
                 return training_need(job, context.settings, context.claim.controls)
             if isinstance(job, PredictCard) and job.model not in self._answered_with:
                 digest = context.models.resolve(job.model)
                 if not context.models.holds(digest):
-                    return answer_need(job, context.settings.models_folder / digest, context.claim.controls)
+                    return answer_need(job, context.store.fetch(digest), context.claim.controls)
                 self._answered_with.add(job.model)
         except (OSError, ValueError, BundleError):
             return None
@@ -103,7 +105,7 @@ class Admission:
     def _ceiling_mb(self, job: Job) -> float:
         """The most that the child may have: its own limit, the job's, and what it could have alone."""
         own_mb = self._pool.settings.memory_limit_mb or float("inf")
-        job_mb = job.max_memory_mb if isinstance(job, DataPlan) else float("inf")
+        job_mb = job.max_memory_mb if isinstance(job, DataPlan | Part) else float("inf")
         return max(1.0, min(own_mb, job_mb, self._pool.board.most_mb))
 
 

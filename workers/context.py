@@ -15,6 +15,7 @@ from workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager
+    from workers.store import Store
 
 
 class ClaimLostError(Exception):
@@ -33,6 +34,13 @@ class JobContext:
     ledger: Ledger
     models: ModelCache[ProductionEnsembleManager]
     started_seconds: float
+
+    @property
+    def store(self) -> Store:
+        """Where bundles lie."""
+        from workers.store import Store  # with it comes the engine, which only children load
+
+        return Store.of(self.settings)
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Tell who waits how far the job is. Raises ClaimLostError where it is no longer ours: let it pass through."""

@@ -94,10 +94,12 @@ class Doorbell:
 
     @cached_property
     def _models(self) -> ModelCache[ProductionEnsembleManager]:
+        from workers.store import Store  # with it comes the engine, which only children load
+
         settings = self._pool.settings
         load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
         return ModelCache(
-            settings.models_folder, self._ledger.resolve_alias, load, settings.cached_models, self._pool.preloaded
+            Store.of(settings).fetch, self._ledger.resolve_alias, load, settings.cached_models, self._pool.preloaded
         )
 
     @cached_property

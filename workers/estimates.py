@@ -14,7 +14,7 @@ from msgspec import Struct
 from engine.footprint import AnswerSize, TrainingSize, answer_mb, training_mb
 from ledger.controls import Controls
 from ledger.datafiles import TABLES, table_file
-from ledger.jobs import MatrixColumns, PredictCard, TrainingPlan
+from ledger.jobs import MatrixColumns, Part, PredictCard, TrainEnsemble, TrainingPlan
 from workers.settings import WorkerSettings
 from workers.switches import sampling, threads
 
@@ -51,7 +51,27 @@ def training_need(plan: TrainingPlan, settings: WorkerSettings, controls: Contro
     """Return what a training or a backtest needs. Raises OSError and ValueError where its data cannot be looked at."""
     size = training_size(plan, threads(controls, settings.training_threads))
     what = f"training on {size.fights:,} fights of {size.columns} columns with {size.replicas} replicas"
-    return Need(what, "bootstrap_samples", size.replicas, lambda b: training_mb(replace(size, replicas=b)))
+    unit = "part_refits" if isinstance(plan, TrainEnsemble) else "bootstrap_samples"
+    return Need(f"{what} in memory", unit, size.replicas, lambda b: training_mb(replace(size, replicas=b)))
+
+
+def part_need(part: Part, settings: WorkerSettings, controls: Controls) -> Need:
+    """Return what a part of a training or a backtest needs."""
+    size = TrainingSize(
+        fights=part.fights,
+        columns=part.columns,
+        replicas=part.replicas,
+        fits=part.fits,
+        point_trees=part.trees,
+        replica_trees=part.replica_trees,
+        threads=threads(controls, settings.training_threads),
+    )
+    what = f"part {part.name} of training on {size.fights:,} fights of {size.columns} columns"
+    return Need(what, "part_refits", max(size.replicas, size.fits), lambda n: training_mb(_of_refits(size, n)))
+
+
+def _of_refits(size: TrainingSize, n: int) -> TrainingSize:
+    return replace(size, replicas=min(n, size.replicas), fits=min(n, size.fits))
 
 
 def answer_need(job: PredictCard, model: Path, controls: Controls) -> Need:
@@ -67,7 +87,10 @@ def training_size(plan: TrainingPlan, n_threads: int) -> TrainingSize:
     return TrainingSize(
         fights=fights,
         columns=columns,
-        replicas=plan.bootstrap_samples,
+        # The replicas of a model are written as they come, in parts; a backtest holds all of its model's.
+        replicas=min(plan.part_refits, plan.bootstrap_samples)
+        if isinstance(plan, TrainEnsemble)
+        else plan.bootstrap_samples,
         fits=plan.fits + plan.folds,
         point_trees=plan.forest_trees,
         replica_trees=plan.replica_forest_trees,

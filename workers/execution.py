@@ -11,6 +11,7 @@ How an attempt ends:
     it could never fit into memory           settled: `memory_limit_exceeded`, unhandled
     it does not fit into memory now          handed back, at the same attempt, unhandled
     the ledger goes away under it            handed back, at the same attempt
+    it waits for its parts, or for the store parked, at the same attempt
     the claim is no longer ours              left alone
     the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends
     the handler ends the process             lost: the attempt counts; the child ends
@@ -47,6 +48,7 @@ from workers.joblines import JobLines, job_line
 from workers.logs import Levels, outcome_of_loss, speaking_of, where_raised
 from workers.models import ModelCache
 from workers.origins import origin_of
+from workers.parking import LaterError, StoreUnavailableError
 from workers.pool import Pool
 from workers.telemetry import Figures, attempt_of
 
@@ -120,6 +122,8 @@ class Execution:
             return Ending("refused", model)
         except (LedgerUnavailable, NoRoomError):
             return self._hand_back(claim)
+        except LaterError as later:
+            return self._park(claim, later, model)
         except Terminated as leaving:
             return self._hand_back(claim, leaving)
         except (SystemExit, KeyboardInterrupt) as leaving:
@@ -160,6 +164,13 @@ class Execution:
     def _lost(self, claim: Claim, model: str | None, leaving: BaseException) -> Ending:
         state = insist(lambda: self._ledger.lose(claim.job_id, claim.fence))
         return Ending(outcome_of_loss(state), model, leaving=leaving)
+
+    def _park(self, claim: Claim, later: LaterError, model: str | None) -> Ending:
+        if isinstance(later, StoreUnavailableError):
+            self._log.warning("store unavailable", error=str(later))
+        note = claim.note if later.note is None else later.note
+        parked = insist(lambda: self._ledger.park(claim, later.due_seconds, note, later.progress))
+        return Ending("parked" if parked else "refused", model)
 
     def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))

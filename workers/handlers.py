@@ -36,6 +36,7 @@ HANDLERS: Registry = {
     "train_ensemble": "workers.train:train",
     "backtest": "workers.backtest:backtest",
     "judge_models": "workers.judge:judge_models",
+    "train_part": "workers.train:train_part",
     "replay": "workers.replay:replay",
     "retrain": "workers.retrain:retrain",
 }

@@ -20,8 +20,7 @@ _WRITTEN_AT_ONCE_CHARACTERS = 4096  # ASCII: in one piece, also into a pipe that
 
 def job_line(claim: Claim, outcome: str, *, run_seconds: float, model: str | None) -> str:
     """Render the canonical line of an attempt that ends now."""
-    queue_wait = claim.claimed_at - claim.submitted_at
-    line = canonical_line(claim, outcome, queue_wait=queue_wait, run_seconds=run_seconds, model=model)
+    line = canonical_line(claim, outcome, queue_wait=claim.queue_wait, run_seconds=run_seconds, model=model)
     timestamp = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
     line |= {"peak_memory_mb": peak_memory_mb(), "event": "job", "level": "info"}
     line |= {"logger": LOGGER, "pid": os.getpid(), "timestamp": timestamp}

@@ -23,7 +23,7 @@ from ledger.jobs import ROUTES
 from workers.telemetry import Attempt, Dropped, Event, Figures, Kill, Reaping
 
 OUTCOMES = ("succeeded", *(code.value for code in FailureCode))
-UNSETTLED = ("released", "requeued", "refused")
+UNSETTLED = ("released", "parked", "requeued", "refused")
 OTHER = "other"  # a kind that no ledger of ours writes
 
 Parent = TypeVar("Parent", Counter, Histogram)

@@ -1,7 +1,7 @@
 """The models that a child has open: a small cache by digest, so that a card need not load its model again.
 
-Bundles lie in `<models folder>/<digest>` and never change; a name is looked up in the ledger each time, because an
-alias may move on.
+Bundles come from the store and never change; a name is looked up in the ledger each time, because an alias may move
+on.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ class OpenModel(NamedTuple, Generic[Model]):
 class ModelCache(Generic[Model]):
     """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads.
 
-    `opened` are models by digest that are open already. `looked_up` is which digest each name stood for, since its
-    reader has cleared it last.
+    `fetch` gives the folder of a digest, from the store. `opened` are models by digest that are open already.
+    `looked_up` is which digest each name stood for, since its reader has cleared it last.
     """
 
     def __init__(
         self,
-        folder: Path,
+        fetch: Callable[[str], Path],
         resolve_alias: Callable[[str], str | None],
         load: Callable[[Path], Model],
         capacity: int = 2,
         opened: Mapping[str, Model] | None = None,
     ) -> None:
-        self._folder = folder
+        self._fetch = fetch
         self._resolve_alias = resolve_alias
         self._load = load
         self._capacity = capacity
@@ -78,17 +78,12 @@ class ModelCache(Generic[Model]):
     def get(self, name: str) -> OpenModel[Model]:
         """Return the model that an alias or digest names.
 
-        Raises BundleNotFoundError naming what is missing and what to do, BundleCorruptError from the loader, and
+        Raises BundleNotFoundError naming what is missing and what to do, BundleCorruptError, StoreUnavailableError and
         LedgerUnavailable.
         """
         digest = self.resolve(name)
         if digest not in self._opened:
-            path = self._folder / digest
-            if not path.is_dir():
-                raise BundleNotFoundError(
-                    f"model {name!r} is bundle {digest[:12]}, which is not in {self._folder}: copy it there, or let "
-                    f"this pool share the folder of the pool that trained it"
-                )
+            path = self._fetch(digest)
             # Room first, or memory would have to hold one model more than allowed.
             while len(self._opened) >= self._capacity:
                 self._opened.popitem(last=False)
@@ -98,7 +93,7 @@ class ModelCache(Generic[Model]):
 
     def as_of(self, names: Mapping[str, str]) -> ModelCache[Model]:
         """Return the same models under the names of another time, each to be read and verified anew."""
-        return ModelCache(self._folder, names.get, self._load, self._capacity)
+        return ModelCache(self._fetch, names.get, self._load, self._capacity)
 
     def holds(self, digest: str) -> bool:
         """Whether a model is open."""

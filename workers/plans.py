@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -45,6 +48,21 @@ def training_config(plan: TrainingPlan, within_seconds: float, n_jobs: int = -1)
         max_memory_mb=plan.max_memory_mb,
         n_jobs=n_jobs,
     )
+
+
+RECIPE = ("seed", "bootstrap_samples", "fits", "folds", "forest_trees", "replica_forest_trees", "model_weights")
+"""What of a plan decides which model comes of given data."""
+
+
+def recipe_of(plan: TrainingPlan) -> dict[str, Any]:
+    """Return the recipe as JSON values."""
+    return {name: msgspec.to_builtins(getattr(plan, name)) for name in RECIPE}
+
+
+def config_of(recipe: Mapping[str, Any]) -> TrainingConfig:
+    """Return the engine's settings of a recipe, without limits of time and memory."""
+    plan = msgspec.convert({"data": "prepared", **recipe}, TrainingPlan)
+    return replace(training_config(plan, math.inf), max_training_time_s=math.inf, max_memory_mb=math.inf)
 
 
 def within_limit(plan: Plan, memory_limit_mb: float) -> Plan:

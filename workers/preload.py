@@ -40,10 +40,14 @@ def preload(pool: Pool, queues: Collection[str]) -> None:
 
 def _open_model(pool: Pool) -> None:
     """Open the default model and answer its canary once, so that the kernels are compiled and its pages read."""
+    from workers.store import Store  # with it comes the engine: not before the libraries are told to have no threads
+
     settings = pool.settings
+    # What lies elsewhere is left to the children: to fetch it may start threads.
+    store = Store(settings.models_folder, key=settings.signing_key)
     load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
     with closing(Ledger.connect(settings.ledger)) as ledger:  # connections must not be forked
-        opened = ModelCache(settings.models_folder, ledger.resolve_alias, load).get(CheckHealth().model)
+        opened = ModelCache(store.fetch, ledger.resolve_alias, load).get(CheckHealth().model)
     pin_libraries()
     opened.model.check_canary()
     pool.preloaded[opened.digest] = opened.model

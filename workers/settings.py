@@ -16,6 +16,7 @@ from ledger.settings import LedgerSettings, variable
 from workers.alert_rules import RULES
 from workers.alert_tuning import tuned
 
+MIN_KEY_CHARACTERS = 16
 MAX_PORT = 65_534  # the next one has to be a port too
 
 
@@ -30,6 +31,11 @@ class WorkerSettings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     data: Path = _setting(Path(".cornerman"), "folder of what is kept on this machine")  # noqa: RUF009 - it is a field
     models: Path | None = _setting(None, "folder of the model bundles, by default `models` in the data folder")  # noqa: RUF009 - it is a field
+    store: str = _setting(
+        "",
+        "where pools of several machines keep models and parts of trainings, as a URL of fsspec; by default `models`",
+    )
+    signing_key: str = _setting("", "key that models are signed with; with it, unsigned ones are refused", secret=True)
     node: str = _setting("", "name of this machine in claims and logs, unique in the fleet; by default the host's")
     concurrency: int = _setting(0, "most children of a pool; 0 means one a core to predict, else one", zero=True)
     min_children: int = _setting(0, "fewest children of a pool that memory allows; 0 means as many as most", zero=True)
@@ -78,6 +84,8 @@ class WorkerSettings:
         if self.webhook_url and urlsplit(self.webhook_url).scheme not in ("http", "https"):
             raise ValueError("CORNERMAN_WEBHOOK_URL must begin with http:// or https://")
         tuned(RULES, self.alerts)
+        if 0 < len(self.signing_key) < MIN_KEY_CHARACTERS:
+            raise ValueError(f"CORNERMAN_SIGNING_KEY must have at least {MIN_KEY_CHARACTERS} characters")
         if any(character in " #/" for character in self.node):
             raise ValueError(f"CORNERMAN_NODE must be without space, `#` and `/`, not {self.node!r}")
 

@@ -58,8 +58,9 @@ class Attempt(Struct, frozen=True, array_like=True, tag=True):
 
 def attempt_of(claim: Claim, outcome: str, run_seconds: float, figures: Figures | None) -> Attempt:
     """Return what is told of an attempt that a child has brought to its end."""
-    waited = claim.claimed_at - claim.submitted_at
-    return Attempt(claim.kind, outcome, claim.attempt, waited.total_seconds(), run_seconds, figures)
+    waited = claim.queue_wait
+    waited_seconds = None if waited is None else waited.total_seconds()
+    return Attempt(claim.kind, outcome, claim.attempt, waited_seconds, run_seconds, figures)
 
 
 class SelfTest(Struct, frozen=True, array_like=True, tag=True):

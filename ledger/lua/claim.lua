@@ -3,7 +3,7 @@
 -- Keys: job (hash), queue (zset), leases (zset), held (zset), controls (hash), and those of an outcome: see the prelude.
 -- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out, at most 1,000   arg(4) most bytes of a payload
 -- Answer {now (ms), jobs that stay in the queue, {control, value, ...}, {id, kind, payload, attempt, fence, limit (s),
---        deadline, submitted, correlation}, ...}
+--        deadline, submitted, correlation, note}, ...}
 
 even_if_full()
 local queue, owner = arg(1), arg(2)
@@ -52,8 +52,8 @@ local claimed, places = {}, {}
 for _, id in ipairs(waiting(queue, '(' .. digits(now), '+inf', arg(3))) do
   if not settle_oversized(id) then
     local job = redis.call('HMGET', record(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline', 'submitted',
-      'correlation', 'solo', 'place')
-    local solo = table.remove(job, 9) == '1'
+      'correlation', 'note', 'solo', 'place')
+    local solo = table.remove(job, 10) == '1'
     if solo and #claimed > 0 then
       break
     end

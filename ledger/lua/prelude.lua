@@ -11,10 +11,13 @@
 --     owner, claimed (ms), company (jobs in the same claim), progress (JSON)                      while running
 --     solo               '1' after a loss in company: from now on it is claimed alone
 --     unheard            claims of which its owner seems never to have heard
+--     note               what its last worker left for the next, when it parked the job
+--     woken              '1' when it was to be woken while it ran
 --     settled (ms), and report or failure (JSON)                                                  once final
 --     origin             what made it beside the job (JSON), if a worker did
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms, +inf without): first is most urgent
+-- <ns>:parked            zset    ids of queued jobs that wait for something else than a worker, by when they are due (ms)
 -- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
 -- <ns>:overtime          zset    ids of jobs claimed alone by when nobody can be working on them in time any more (ms)
 -- <ns>:held              zset    '<owner> <id>' of running jobs, all with score 0, read by prefix
@@ -96,10 +99,17 @@ local function detach(id)
     redis.call('ZREM', ns .. 'overtime', id)
     redis.call('ZREM', ns .. 'held', job[3] .. ' ' .. id)
     redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
-  else
-    redis.call('ZREM', ns .. 'queue:' .. job[1], job[2])
+  elseif redis.call('ZREM', ns .. 'queue:' .. job[1], job[2]) == 0 then
+    redis.call('ZREM', ns .. 'parked', id)
   end
   return job[4], job[5]
+end
+
+-- From among the parked back into the queue, if it is there.
+local function unpark(id)
+  if redis.call('ZREM', ns .. 'parked', id) == 1 and redis.call('EXISTS', record(id)) == 1 then
+    ring(enqueue(id))
+  end
 end
 
 -- Back into the queue at its old place, uncharging the attempt if that is not to count. Its fence is void by its state.
@@ -112,8 +122,10 @@ local function requeue(id, uncharged)
   return enqueue(id)
 end
 
--- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet. A shadow's is
--- for nobody who follows outcomes.
+-- What workers ask of each other, and no caller waits for, is in no stream.
+local UNSEEN = { shadow_card = true, train_part = true, backtest_part = true }
+
+-- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
 local function finish(id, state, field, body, origin)
   local digest, kind = detach(id)
   redis.call('HSET', record(id), 'state', state, 'settled', digits(now), field, body)
@@ -122,7 +134,7 @@ local function finish(id, state, field, body, origin)
   end
   redis.call('PEXPIRE', record(id), retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)
-  if kind ~= 'shadow_card' then
+  if not UNSEEN[kind] then
     redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
   end
   redis.call('PUBLISH', ns .. 'news:' .. id, 'settled')

@@ -30,6 +30,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(n
   end
 end
 
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'parked', '-inf', digits(now), 'LIMIT', 0, 1000)) do
+  unpark(id)
+end
 for index = 3, #ARGV - 7 do
   local queue = arg(index)
   expired = expired + expire_overdue(queue)

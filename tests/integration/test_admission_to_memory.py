@@ -56,17 +56,19 @@ def test_a_real_pool_ends_by_name_what_takes_too_much_memory_or_time(
 ) -> None:
     start_pool(concurrency=1, queue="train", real=True, CORNERMAN_MEMORY_LIMIT_MB="2048")
     job = training(tmp_path / "log")
-    large = msgspec.structs.replace(job, bootstrap_samples=10_000, replica_forest_trees=5000, max_memory_mb=1024.0)
+    large = msgspec.structs.replace(
+        job, bootstrap_samples=1000, part_refits=1000, replica_forest_trees=5000, max_memory_mb=1024.0
+    )
     never = ledger.wait(ledger.submit(large).job_id, WAIT_SECONDS)
     assert never.failure is not None
     assert (never.failure.code, never.attempt) == (FailureCode.MEMORY_LIMIT_EXCEEDED, 1)
     figures = never.failure.details
     assert figures["estimated_mb"] > 1024.0 >= figures["allowed_mb"] > 0
-    assert 0 < figures["fitting_bootstrap_samples"] < 10_000
-    assert f"at most {figures['fitting_bootstrap_samples']} would fit" in never.failure.message
+    assert 0 < figures["fitting_part_refits"] < 1000
+    assert f"at most {figures['fitting_part_refits']} would fit" in never.failure.message
     slow = msgspec.structs.replace(job, bootstrap_samples=1000, max_training_time_seconds=0.3)
     late = ledger.wait(ledger.submit(slow).job_id, WAIT_SECONDS)
     assert late.failure is not None
     assert (late.failure.code, late.attempt) == (FailureCode.TIME_LIMIT_EXCEEDED, 1)
-    assert "max_training_time_s is 0.3" in late.failure.message
+    assert "max_training_time_seconds is 0.3" in late.failure.message
     assert ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS).state is State.SUCCEEDED

@@ -18,6 +18,7 @@ from workers.context import JobContext
 from workers.models import ModelCache, load_manager
 from workers.naming import name_model, register
 from workers.settings import WorkerSettings
+from workers.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def context_of(ledger: Ledger, folder: Path) -> JobContext:
     def load(path: Path) -> ProductionEnsembleManager:
         return load_manager(path, max_memory_mb=4096.0)
 
-    models = ModelCache(folder, ledger.resolve_alias, load)
+    models = ModelCache(Store(folder).fetch, ledger.resolve_alias, load)
     return JobContext(claim, WorkerSettings(), ledger, models, time.monotonic())
 
 

@@ -29,7 +29,7 @@ def test_the_sizes_of_a_matrix_are_read_without_reading_it(name: str, tmp_path: 
     columns = MatrixColumns(label="won", event="event", date="date")
     plan = TrainEnsemble(data=str(path), matrix=columns, bootstrap_samples=20, fits=2, folds=3)
     assert training_size(plan, 4) == TrainingSize(
-        fights=3, columns=2, replicas=20, fits=5, point_trees=200, replica_trees=50, threads=4
+        fights=3, columns=2, replicas=5, fits=5, point_trees=200, replica_trees=50, threads=4
     )
 
 

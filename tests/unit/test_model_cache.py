@@ -6,6 +6,7 @@ import pytest
 
 from engine.errors import BundleCorruptError, BundleNotFoundError
 from workers.models import ModelCache, Remembered
+from workers.store import Store
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
@@ -18,7 +19,7 @@ class Shelf:
             (folder / digest).mkdir()
         self.aliases = {"champion": A, "challenger": B}
         self.loaded: list[str] = []
-        self.cache = ModelCache(folder, self.aliases.get, self._load, capacity=2)
+        self.cache = ModelCache(Store(folder).fetch, self.aliases.get, self._load, capacity=2)
 
     def _load(self, path: Path) -> str:
         self.loaded.append(path.name[0])
@@ -79,7 +80,7 @@ def test_a_model_that_fails_to_load_is_not_kept(tmp_path: Path) -> None:
     def fail(path: Path) -> str:
         raise BundleCorruptError(path.name)
 
-    cache = ModelCache(tmp_path, lambda name: None, fail)
+    cache = ModelCache(Store(tmp_path).fetch, lambda name: None, fail)
     for _ in range(2):
         with pytest.raises(BundleCorruptError):
             cache.get(A)

@@ -25,6 +25,7 @@ from workers.context import JobContext
 from workers.health import check_health
 from workers.models import ModelCache, load_manager
 from workers.predict import predict_card
+from workers.store import Store
 
 NONE_SET = Controls()
 
@@ -44,7 +45,9 @@ class Answered:
 @pytest.fixture
 def context(bundle: Bundle) -> JobContext:
     names = {"champion": bundle.digest}
-    models = ModelCache(bundle.folder.parent, names.get, lambda folder: load_manager(folder, max_memory_mb=4096.0))
+    models = ModelCache(
+        Store(bundle.folder.parent).fetch, names.get, lambda folder: load_manager(folder, max_memory_mb=4096.0)
+    )
     # A handler for cards and health never asks the ledger itself; the cache does, through `names`.
     return context_of(claim_of(), models, started_seconds=time.monotonic())
 
@@ -283,7 +286,9 @@ def test_health_says_what_is_wrong(context: JobContext) -> None:
 
 
 def test_the_models_folder_is_named_when_a_bundle_is_not_there(context: JobContext, tmp_path: Path) -> None:
-    empty = ModelCache(tmp_path, {"champion": "0" * 64}.get, lambda folder: load_manager(folder, max_memory_mb=4096.0))
+    empty = ModelCache(
+        Store(tmp_path).fetch, {"champion": "0" * 64}.get, lambda folder: load_manager(folder, max_memory_mb=4096.0)
+    )
     report = check_health(CheckHealth(), replace(context, models=empty))
     assert str(tmp_path) in report.checks[0].detail
 

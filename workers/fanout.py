@@ -1,0 +1,182 @@
+"""A long job in parts, worked off by any number of workers: they share a ledger and a store, and nothing else.
+
+    the job is claimed         it is prepared: what its parts need is written to the store, under its digest
+    its parts are submitted    as jobs of the same queue; the job itself is parked and holds no worker
+    a part is done             its result lies in the store; it wakes the job, which looks what is still missing
+    all parts are done         the job puts them together
+
+So one worker does all of it, and seven share it. A part whose worker dies is tried again alone, by the rules of every
+job; what is done stays done, through a full stop of everything too. When a part fails, the job fails with its failure;
+when the job ends, its parts end themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from engine.bundle import Bundle
+from engine.errors import BundleNotFoundError, TrainingTimeoutError
+from engine.pieces import Arrays
+from ledger.failures import Failure, FailureCode, JobRefused
+from ledger.jobs import BacktestPart, Part, TrainPart
+from ledger.outcomes import Progress, State
+from ledger.reports import PartReport
+from workers.context import JobContext
+from workers.insistence import insist
+from workers.parking import LaterError
+
+PREPARED, PARTS = "prepared", "parts"
+"""Where in the store: `prepared/<digest>`, and what was made of it in `parts/<digest>/<name>`."""
+LOOK_SECONDS = 2.0
+"""How often a job looks for its parts when none of them wakes it."""
+_AWAY_SECONDS = 10.0
+"""A longer time between two looks is not counted as time at work: the pools were stopped, or busy with older jobs."""
+_MOST_ROUNDS = 3
+
+SomePart = TrainPart | BacktestPart
+
+
+class Note(Struct, frozen=True):
+    """What a job remembers from one look to the next. `rounds`: how often parts that were done were gone again."""
+
+    prepared: str
+    looked_at: datetime
+    at_work_seconds: float = 0.0
+    rounds: int = 0
+
+    def at(self, now: datetime) -> Note:
+        """Return the note at a later look."""
+        gap_seconds = min((now - self.looked_at).total_seconds(), _AWAY_SECONDS)
+        return msgspec.structs.replace(self, looked_at=now, at_work_seconds=self.at_work_seconds + gap_seconds)
+
+
+def prepare(context: JobContext, make: Callable[[], Bundle]) -> tuple[Note, Bundle]:
+    """Return what the job was prepared to, by `make` if this is its first look or what it had made is gone.
+
+    Raises what `make` and the store raise.
+    """
+    now = context.claim.claimed_at
+    if context.claim.note:
+        note = msgspec.json.decode(context.claim.note, type=Note)
+        try:
+            return note.at(now), context.store.open(f"{PREPARED}/{note.prepared}")
+        except BundleNotFoundError:
+            pass
+    bundle = make()
+    return Note(bundle.digest, now), bundle
+
+
+def gather(
+    context: JobContext, note: Note, parts: Sequence[SomePart], weights: Sequence[int], limit_seconds: float
+) -> dict[str, Arrays]:
+    """Return the results of all parts by name, if they are there.
+
+    weights: how many steps of the progress each part is. Raises LaterError where parts are missing, when all of them
+    are queued, running or to be tried again; JobRefused with the failure of one that failed; TrainingTimeoutError when
+    the job was at work for longer than `limit_seconds`; and what the store raises.
+    """
+    where = f"{PARTS}/{note.prepared}"
+    done = context.store.names(where)
+    missing = [part for part in parts if part.name not in done]
+    if not missing:
+        return {part.name: context.store.open(f"{where}/{part.name}").arrays for part in parts}
+    if note.at_work_seconds > limit_seconds:
+        _end(context, note, missing)
+        raise TrainingTimeoutError(
+            f"after {note.at_work_seconds:.0f} s, {len(missing)} of {len(parts)} parts are missing, and "
+            f"max_training_time_seconds is {limit_seconds:g}; what is done is kept: submit again to go on"
+        )
+    note = _submit(context, note, missing)
+    steps = sum(weight for part, weight in zip(parts, weights, strict=True) if part.name in done)
+    left = note.at_work_seconds * (sum(weights) - steps) / steps if steps else None
+    raise LaterError(
+        f"{len(missing)} parts are missing",
+        LOOK_SECONDS,
+        note=msgspec.json.encode(note),
+        progress=Progress(stage=_stage(missing[0]), done=steps, total=sum(weights), left_seconds=left),
+    )
+
+
+def work_off(part: SomePart, context: JobContext, make: Callable[[Bundle, Callable[[], None]], Arrays]) -> PartReport:
+    """Do one part: `make` gets what the job was prepared to and a function to call after each step.
+
+    Raises JobRefused where the job has ended, and what `make` and the store raise.
+    """
+    store, where = context.store, f"{PARTS}/{part.prepared}"
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        _check_wanted(context, part)
+        context.progress(part.name, steps, 0)
+        steps += 1
+
+    step()
+    if part.name in store.names(where):  # its last worker died after it was done
+        bundle = store.open(f"{where}/{part.name}")
+    else:
+        made = make(store.open(f"{PREPARED}/{part.prepared}"), step)
+        bundle = store.write(made, {"part": part.name}, where, part.name)
+    insist(lambda: context.ledger.wake(part.of))
+    return PartReport(name=part.name, digest=bundle.digest, bytes_written=bundle.size_bytes)
+
+
+def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Note:
+    """Submit parts, which is once however often it is done, and see whether one has failed."""
+    try:
+        ids = _submitted(context, note, missing)
+    except JobRefused as refused:
+        if not refused.failure.retryable:
+            raise
+        raise LaterError("the queue is full", LOOK_SECONDS, note=msgspec.json.encode(note)) from refused
+    gone = False
+    for part, job_id in zip(missing, ids, strict=True):
+        outcome = context.ledger.outcome(job_id)
+        if outcome is not None and outcome.failure is not None:
+            _end(context, note, missing)
+            raise JobRefused(_of_whole(part, outcome.failure))
+        gone = gone or (outcome is not None and part.name not in context.store.names(f"{PARTS}/{note.prepared}"))
+    if not gone:
+        return note
+    if note.rounds == _MOST_ROUNDS:
+        raise LookupError(f"parts of {note.prepared} were lost from the store {_MOST_ROUNDS} times: look after it")
+    return msgspec.structs.replace(note, rounds=note.rounds + 1)
+
+
+def _submitted(context: JobContext, note: Note, missing: Sequence[SomePart]) -> list[str]:
+    # A part names its job, so its content is its key; one that was done and is gone is another job.
+    keys = [_key(part, note.rounds) if note.rounds else None for part in missing]
+    receipts = context.ledger.submit_many(missing, keys=keys, correlation_id=context.claim.correlation_id)
+    return [receipt.job_id for receipt in receipts]
+
+
+def _key(part: SomePart, rounds: int) -> str:
+    return hashlib.sha256(f"{part.of}/{part.name}/{rounds}".encode()).hexdigest()
+
+
+def _end(context: JobContext, note: Note, missing: Sequence[SomePart]) -> None:
+    for job_id in _submitted(context, note, missing):
+        context.ledger.cancel(job_id)
+
+
+def _of_whole(part: Part, failure: Failure) -> Failure:
+    return msgspec.structs.replace(
+        failure, message=f"part {part.name}: {failure.message}", details={**failure.details, "part": part.name}
+    )
+
+
+def _check_wanted(context: JobContext, part: Part) -> None:
+    state = context.ledger.status(part.of).state
+    if state not in (State.QUEUED, State.RUNNING):
+        raise JobRefused(
+            Failure(code=FailureCode.CANCELLED, message=f"job {part.of}, of which this is a part, is {state}")
+        )
+
+
+def _stage(part: Part) -> str:
+    return f"{part.name.partition('-')[0]}s"

@@ -1,0 +1,189 @@
+"""Where bundles are kept: a folder of this machine, or any file system that fsspec reaches, by its URL.
+
+A place is a bundle's digest, or a path such as `parts/<digest>/replica-0-5`. What lies there is written once and is a
+bundle (`engine.bundle`): its manifest comes last, so that an interrupted upload is never seen, and every byte
+is held against its hash when it is opened. Bundles that lie elsewhere are copied to the folder of this machine first,
+and memory-mapped from there.
+
+With a key, what is written is signed: `signature` beside the manifest is its HMAC-SHA256, and what is unsigned, or
+signed with another key, is refused.
+
+Only children use a store: the file systems of some services run threads, which no fork survives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from engine.bundle import MANIFEST, SIGNATURE, WRITING_PREFIX, Bundle, open_bundle, write_bundle
+from engine.errors import BundleCorruptError, BundleNotFoundError, EngineError
+from engine.member import Array
+from engine.pieces import Pieces
+from workers.parking import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from workers.settings import WorkerSettings
+
+
+class Store:
+    """Bundles in `folder`, or at `url` with copies in `folder`; `key` signs them."""
+
+    def __init__(self, folder: Path, url: str = "", key: str = "") -> None:
+        self.folder = folder
+        self._url = url
+        self._key = key.encode()
+
+    @classmethod
+    def of(cls, settings: WorkerSettings) -> Store:
+        """Return the store that a pool uses."""
+        return cls(settings.models_folder, settings.store, settings.signing_key)
+
+    def write(
+        self,
+        arrays: Mapping[str, Array | Pieces],
+        manifest: Mapping[str, Any],
+        where: str = "",
+        name: str | None = None,
+    ) -> Bundle:
+        """Write a bundle to `<where>/<name>`, its digest by default. Raises StoreUnavailableError."""
+        with self._reaching(f"{where}/{name or ''}"):
+            bundle = write_bundle(self.folder / where, arrays, manifest, name)
+            return self.publish(bundle)
+
+    def publish(self, bundle: Bundle) -> Bundle:
+        """Sign a bundle that lies below `folder`, and bring it to the store. Raises StoreUnavailableError."""
+        place = bundle.folder.relative_to(self.folder).as_posix()
+        with self._reaching(place):
+            if self._key:
+                (bundle.folder / SIGNATURE).write_text(self._signature(bundle.digest))
+            if self._remote and not self._remote.exists(f"{self._root}/{place}/{MANIFEST}"):
+                files = sorted(path for path in bundle.folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+                for path in [*files, bundle.folder / MANIFEST]:
+                    target = f"{self._root}/{place}/{path.relative_to(bundle.folder).as_posix()}"
+                    self._remote.makedirs(target.rpartition("/")[0], exist_ok=True)
+                    self._remote.put_file(str(path), target)
+        return bundle
+
+    def fetch(self, place: str) -> Path:
+        """Return the folder on this machine where a bundle lies, copied there if need be; `open_bundle` verifies it.
+
+        Raises BundleNotFoundError, BundleCorruptError where it is not signed as it must be, StoreUnavailableError.
+        """
+        folder = self.folder / place
+        if not folder.is_dir():
+            if self._remote is None:
+                raise BundleNotFoundError(
+                    f"bundle {place} is not in {self.folder}: copy it there, or let all pools share a store "
+                    "(CORNERMAN_STORE)"
+                )
+            with self._reaching(place):
+                self._download(self._remote, place, folder)
+        if self._key:
+            self._check_signature(folder)
+        return folder
+
+    def open(self, place: str) -> Bundle:
+        """Fetch a bundle and open it. Raises as `fetch` and `open_bundle` do."""
+        return open_bundle(self.fetch(place))
+
+    def names(self, where: str) -> set[str]:
+        """Return the names of the whole bundles that lie at `where`. Raises StoreUnavailableError."""
+        with self._reaching(where):
+            if not self._remote:
+                return {path.parent.name for path in (self.folder / where).glob(f"[!.]*/{MANIFEST}")}
+            found = self._remote.glob(f"{self._root}/{where}/*/{MANIFEST}")
+            return {str(path).split("/")[-2] for path in found}
+
+    def remove(self, place: str) -> None:
+        """Remove a bundle, or all that lies below a path; its manifest first. Raises StoreUnavailableError."""
+        with self._reaching(place):
+            if self._remote and self._remote.exists(f"{self._root}/{place}"):
+                if self._remote.exists(f"{self._root}/{place}/{MANIFEST}"):
+                    self._remote.rm_file(f"{self._root}/{place}/{MANIFEST}")
+                self._remote.rm(f"{self._root}/{place}", recursive=True)
+            folder = self.folder / place
+            if folder.exists():
+                # At once for whoever looks, though its files go one by one; who has it open keeps it.
+                gone = folder.with_name(f"{WRITING_PREFIX}removed-{os.getpid()}-{folder.name}")
+                folder.rename(gone)
+                shutil.rmtree(gone)
+
+    def _download(self, remote: AbstractFileSystem, place: str, folder: Path) -> None:
+        source = f"{self._root}/{place}"
+        if not remote.exists(f"{source}/{MANIFEST}"):
+            raise BundleNotFoundError(
+                f"bundle {place} is not in the store {self._shown}: nobody wrote it, or it was removed"
+            )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=WRITING_PREFIX, dir=folder.parent) as parent:
+            copy = Path(parent, folder.name)
+            for path in remote.find(source):
+                target = copy / str(path).partition(f"{place}/")[2]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                remote.get_file(path, str(target))
+            open_bundle(copy)  # what was cut short on the way must not stay
+            try:
+                copy.rename(folder)
+            except OSError:  # another child was faster
+                if not folder.is_dir():
+                    raise
+
+    @cached_property
+    def _remote(self) -> AbstractFileSystem | None:
+        if not self._url:
+            return None
+        import fsspec  # only where bundles lie elsewhere
+
+        with self._reaching(""):
+            filesystem: AbstractFileSystem = fsspec.url_to_fs(self._url, skip_instance_cache=True)[0]
+            return filesystem
+
+    @cached_property
+    def _root(self) -> str:
+        import fsspec
+
+        return str(fsspec.url_to_fs(self._url)[1]).rstrip("/")
+
+    def _signature(self, digest: str) -> str:
+        return hmac.new(self._key, digest.encode(), "sha256").hexdigest()
+
+    def _check_signature(self, folder: Path) -> None:
+        try:
+            signature = (folder / SIGNATURE).read_text()
+        except OSError:
+            raise BundleCorruptError(
+                f"{folder} is not signed, and CORNERMAN_SIGNING_KEY is set: train it again, or sign it with "
+                "`cornerman models sign`"
+            ) from None
+        digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+        if not hmac.compare_digest(signature.strip(), self._signature(digest)):
+            raise BundleCorruptError(f"{folder} was changed, or was signed with another key than CORNERMAN_SIGNING_KEY")
+
+    @property
+    def _shown(self) -> str:
+        """The URL, without user and password."""
+        parts = urlsplit(self._url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+    @contextmanager
+    def _reaching(self, place: str) -> Iterator[None]:
+        try:
+            yield
+        except (EngineError, MemoryError, StoreUnavailableError):
+            raise
+        except Exception as error:  # every file system has errors of its own
+            raise StoreUnavailableError(
+                f"the store {self._shown or self.folder} cannot be used for {place}: {type(error).__name__}: {error}"
+            ) from error
