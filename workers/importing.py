@@ -23,6 +23,7 @@ from ledger.outcomes import Progress
 from workers.naming import SUMMARY
 from workers.plans import matrix_of
 from workers.settings import WorkerSettings
+from workers.store import Store
 
 _COLUMNS = MatrixColumns(label="won", event="event", date="date")
 
@@ -54,8 +55,11 @@ def import_files(request: ImportJoblib, tell: Callable[[Line], None]) -> None:
         snapshot=None if request.log is None else _snapshot(Path(request.log), columns),
     )
     tell(Line(progress=Progress(stage="writing", done=2, total=3)))
-    folder = WorkerSettings.from_env().models_folder if request.out is None else Path(request.out)
+    store = Store.of(WorkerSettings.from_env())
+    folder = store.folder if request.out is None else Path(request.out)
     ensemble, bundle = imported.ensemble, save_ensemble(imported.ensemble, folder)
+    if request.out is None:
+        store.publish(bundle)
     tell(
         Line(
             imported=ImportReport(
