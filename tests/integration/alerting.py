@@ -63,8 +63,8 @@ class Alarm:
     until: Callable[..., None]
 
     def lines(self) -> list[dict[str, Any]]:
-        read = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
-        return [line for line in read if line["event"] in STATUS]
+        written = self.log.read_text().rpartition("\n")[0]  # the last line may still be half a line
+        return [json.loads(line) for line in written.splitlines() if '"event": "alert ' in line]
 
     def fires(self, *names: str) -> None:
         self._wait("firing", names)
