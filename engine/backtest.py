@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from engine.errors import TrainingTimeoutError
+from engine.errors import TrainingTimeoutError, ValidationError
 from engine.evaluation import Evaluation, evaluate
 from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import FightLog
 from engine.matrix import TrainingMatrix
 from engine.training import Progress, TrainingConfig, train_ensemble
-from engine.walk_forward import Season, ensemble_columns, schedule, walk_forward
+from engine.walk_forward import NO_FIGHT, Forecast, Period, Season, ensemble_columns, schedule, walk_forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,23 @@ def season_of_matrix(matrix: TrainingMatrix) -> Season:
     return Season(matrix, np.full((len(matrix), 2), np.nan))
 
 
+def periods_of(season: Season, config: BacktestConfig) -> tuple[Period, ...]:
+    """Return the periods in which there are fights. Raises ValidationError where there is none."""
+    date = season.fights.date
+    first = config.first_day or datetime.date(date[len(date) // 2].astype(datetime.date).year, 1, 1)
+    last = config.last_day or date[-1].astype(datetime.date)
+    days = schedule(first, last + datetime.timedelta(days=1), config.refit_months)
+    periods = tuple(period for period in days if len(season.during(period).fights))
+    if not periods:
+        raise ValidationError(NO_FIGHT)
+    return periods
+
+
+def learnt(training: TrainingConfig, progress: Progress = lambda stage, done, total: None) -> Forecast:
+    """Return the forecast of an ensemble that is trained as `training` says."""
+    return lambda past, later: ensemble_columns(train_ensemble(past, training, progress=progress), later)
+
+
 def forecast_season(
     season: Season, config: BacktestConfig, progress: Progress = lambda stage, done, total: None
 ) -> pd.DataFrame:
@@ -58,14 +75,7 @@ def forecast_season(
     progress: called with a stage, the refits done and their total over all periods. Raises what training raises, and
     ValidationError where no fight falls into the days.
     """
-    date = season.fights.date
-    first = config.first_day or datetime.date(date[len(date) // 2].astype(datetime.date).year, 1, 1)
-    last = config.last_day or date[-1].astype(datetime.date)
-    periods = tuple(
-        period
-        for period in schedule(first, last + datetime.timedelta(days=1), config.refit_months)
-        if len(season.during(period).fights)
-    )
+    periods = periods_of(season, config)
     ends_at = time.monotonic() + config.training.max_training_time_s
     number = itertools.count()
 
@@ -79,12 +89,9 @@ def forecast_season(
             )
         training = replace(config.training, max_training_time_s=left_seconds)
         stage = f"model {index + 1} of {len(periods)}, on fights before {periods[index].start}"
-        ensemble = train_ensemble(
-            past,
-            training,
-            progress=lambda _, done, total: progress(stage, index * total + done, len(periods) * total),
+        return learnt(training, lambda _, done, total: progress(stage, index * total + done, len(periods) * total))(
+            past, later
         )
-        return ensemble_columns(ensemble, later)
 
     return walk_forward(season, periods, forecast)
 

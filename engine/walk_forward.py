@@ -44,6 +44,7 @@ from engine.yardstick import ridge_forecast
 
 LEVELS = (0.68, 0.8, 0.95)
 """Confidence levels of the bounds."""
+NO_FIGHT = "no decided fight falls into the days of the backtest: look at its first day and its end"
 ENSEMBLE_FORECASTS = ("statistics_only", "cornerless", "market_aware", "early_market_aware")
 
 
@@ -101,16 +102,17 @@ def walk_forward(season: Season, periods: Iterable[Period], forecast: Forecast) 
 
     Raises ValidationError where no fight falls into them, and what `forecast` raises.
     """
-    tables = []
-    for period in periods:
-        later = season.during(period)
-        if len(later.fights):
-            past = season.fights.before(period.start)
-            table = pd.concat([_records(past, later), forecast(past, later)], axis=1)
-            tables.append(table.assign(trained_before=pd.Timestamp(period.start)))
+    tables = [forecast_period(season, period, forecast) for period in periods if len(season.during(period).fights)]
     if not tables:
-        raise ValidationError("no decided fight falls into the days of the backtest: look at its first day and its end")
+        raise ValidationError(NO_FIGHT)
     return pd.concat(tables, ignore_index=True)
+
+
+def forecast_period(season: Season, period: Period, forecast: Forecast) -> pd.DataFrame:
+    """Return the forecasts of one period, in which there are fights. Raises what `forecast` raises."""
+    past, later = season.fights.before(period.start), season.during(period)
+    table = pd.concat([_records(past, later), forecast(past, later)], axis=1)
+    return table.assign(trained_before=pd.Timestamp(period.start))
 
 
 def ensemble_columns(ensemble: Ensemble, later: Season) -> pd.DataFrame:

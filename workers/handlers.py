@@ -37,6 +37,7 @@ HANDLERS: Registry = {
     "backtest": "workers.backtest:backtest",
     "judge_models": "workers.judge:judge_models",
     "train_part": "workers.train:train_part",
+    "backtest_part": "workers.backtest:backtest_part",
     "replay": "workers.replay:replay",
     "retrain": "workers.retrain:retrain",
 }

@@ -72,7 +72,7 @@ def test_a_pool_and_this_machine_say_the_same(
     assert report.first_day >= FIRST_DAY
     assert len((tmp_path / "fights.csv").read_text().splitlines()) == 1 + report.forecast_fights
     assert len(list((tmp_path / "plots").glob("*.png"))) == 5
-    assert "model 2 of 2" in pooled.stderr
+    assert "periods, 0 of 2" in pooled.stderr
     market = next(score for score in report.scores if score.forecast == "market")
     assert 0.55 < market.log_loss < 0.66  # a simulated league's market is nearly right
 
