@@ -8,6 +8,7 @@ that decides on bets.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -182,7 +183,7 @@ def _forecast(
         brier=clustered_mean((p - won) ** 2, event),
         slope=slope,
         intercept=intercept,
-        coverage=() if table is None else tuple(_coverage(table, event, level) for level in JUDGED_LEVELS),
+        coverage=() if table is None else tuple(_coverage(table, event)),
     )
 
 
@@ -194,16 +195,19 @@ def _paired(against: str, p: Floats, other: Floats, won: NDArray[np.int8], event
     )
 
 
-def _coverage(table: pd.DataFrame, event: NDArray[np.str_], level: float) -> JudgedCoverage:
-    lower, upper = (_column(table, bound(JUDGED, side, level)) for side in ("lower", "upper"))
+def _coverage(table: pd.DataFrame, event: NDArray[np.str_]) -> Iterator[JudgedCoverage]:
+    """The intervals at each level; none of a model that has none."""
     close = _column(table, "recalibrated_market")
     known = np.isfinite(close)
-    inside = (lower <= close) & (close <= upper)
-    return JudgedCoverage(
-        level=level,
-        inside=clustered_share(inside[known], event[known]) if known.any() else None,
-        width=clustered_mean(upper - lower, event),
-    )
+    for level in JUDGED_LEVELS:
+        lower, upper = (_column(table, bound(JUDGED, side, level)) for side in ("lower", "upper"))
+        if np.isfinite(lower).all():
+            inside = (lower <= close) & (close <= upper)
+            yield JudgedCoverage(
+                level=level,
+                inside=clustered_share(inside[known], event[known]) if known.any() else None,
+                width=clustered_mean(upper - lower, event),
+            )
 
 
 def _interval(value: float, error: float, events: int) -> Estimate:

@@ -145,7 +145,7 @@ def ensemble_columns(ensemble: Ensemble, later: Season) -> pd.DataFrame:
 
 def _said(answer: FightPrediction, *, aware: bool) -> tuple[float, dict[float, tuple[float, float]]]:
     if not aware:
-        return answer.probability, answer.intervals
+        return answer.probability, {level: answer.intervals.get(level, (np.nan, np.nan)) for level in LEVELS}
     if answer.market_aware is None:
         return np.nan, dict.fromkeys(LEVELS, (np.nan, np.nan))
     return answer.market_aware.probability, answer.market_aware.band

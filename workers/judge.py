@@ -40,10 +40,10 @@ MOST_REPLICAS = 20
 
 
 class Recipe(NamedTuple):
-    """How a model was made, but for its data."""
+    """How a model was made, but for its data; without settings where nobody knows."""
 
     columns: tuple[str, ...]
-    settings: TrainingConfig
+    settings: TrainingConfig | None
 
 
 class Forecasts(NamedTuple):
@@ -92,11 +92,11 @@ def _season(job: JudgeModels) -> Season:
 
 
 def _recipe(ensemble: Ensemble) -> Recipe:
-    """Read the settings off a manifest. Raises ValidationError where it has none that this version can follow."""
+    """Read the settings off a manifest; there are none in that of an imported model, or of another version."""
     try:
-        settings = msgspec.convert(ensemble.manifest["config"], TrainingConfig)
-    except (KeyError, msgspec.ValidationError) as error:
-        raise ValidationError(f"the model's manifest has no settings that this version reads ({error})") from error
+        settings = msgspec.convert(ensemble.manifest.get("config"), TrainingConfig)
+    except msgspec.ValidationError:
+        settings = None
     return Recipe(ensemble.columns, settings)
 
 
@@ -124,6 +124,11 @@ def _walked(season: Season, job: JudgeModels, recipes: list[Recipe], context: Jo
 def _walk(
     name: str, season: Season, job: JudgeModels, recipe: Recipe, context: JobContext, ends_at: float
 ) -> pd.DataFrame:
+    if recipe.settings is None:
+        raise ValidationError(
+            f"the {name} was not trained here, so its settings cannot be walked forward: judge it on fights that "
+            "it has not seen"
+        )
     settings = replace(
         recipe.settings,
         bootstrap_samples=min(recipe.settings.bootstrap_samples, MOST_REPLICAS),
@@ -149,7 +154,7 @@ def _report(
         champion=job.champion,
         data_digest=data_digest,
         method="held_out" if job.first_day is None else "walk_forward",
-        same_recipe=recipes[0] == recipes[-1] and len(recipes) > 1,
+        same_recipe=len(recipes) == 2 and recipes[0] == recipes[1] and recipes[0].settings is not None,
         trained=trained,
         first_day=found.first_day,
         last_day=found.last_day,

@@ -12,6 +12,8 @@ import pytest
 
 from engine.backtest import season_of_log, season_of_matrix
 from engine.errors import ValidationError
+from engine.foreign import columns_of, foreign
+from engine.importing import import_ensemble
 from engine.judgement import MIN_FIGHTS, base_rate, check_enough, first_unseen_day, forecast_unseen, judge
 from engine.matrix import TrainingMatrix
 from engine.model import Ensemble
@@ -19,6 +21,7 @@ from engine.simulation import LeagueConfig, simulate_league
 from engine.training import TrainingConfig, train_ensemble
 from engine.walk_forward import Season
 from tests.unit.conftest import SMALL
+from tests.unit.foreign_estimators import SHORT, fights, plain_system
 
 PLAN = TrainingConfig(bootstrap_samples=0, fits=1, folds=3, members=SMALL)
 
@@ -90,6 +93,41 @@ def test_fights_without_odds_count_only_where_none_has_any() -> None:
     assert (none.fights, none.priced_fights) == (40, 0)
     assert [each.forecast for each in none.forecasts] == ["challenger", "base_rate"]
     assert all(each.inside is None for each in none.forecasts[0].coverage)
+
+
+def test_a_model_without_intervals_is_judged_without_them() -> None:
+    p, won = [0.3, 0.7, 0.4, 0.6] * 10, [0, 1, 1, 0, 1, 1, 0, 0] * 5
+    bare = forecasts(p, won)
+    bare[[name for name in bare.columns if name.startswith("statistics_only_")]] = np.nan
+    found = judge(bare, forecasts(p, won), 0.5)
+    assert [len(each.coverage) for each in found.forecasts[:2]] == [0, 2]
+
+
+def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
+    parts = {SHORT[name]: foreign(SHORT[name], estimator) for name, estimator in plain_system().items()}
+    names = columns_of(list(parts.values()), None)
+    weights = dict.fromkeys(SHORT.values(), 1 / 3)
+    until = date(2023, 12, 31)
+    imported = import_ensemble(parts, names, weights, trained_until=until, sources={}).ensemble
+    X, won = fights(300, seed=7)
+    days = np.arange(300) // 10 * 7 + np.datetime64("2023-11-01")
+    season = season_of_matrix(
+        TrainingMatrix(
+            X=X,
+            won=won.astype(np.int8),
+            event=days.astype(np.str_),
+            date=days,
+            red_odds=np.full(300, np.nan),
+            blue_odds=np.full(300, np.nan),
+            corner_known=np.zeros(300, dtype=np.bool_),
+            experience=np.full(300, -1),
+        )
+    )
+    table = forecast_unseen(imported, season, first_unseen_day(imported))
+    found = judge(table, None, 0.5)
+    assert found.first_day > until
+    assert (found.fights, found.forecasts[0].coverage) == (int((days > np.datetime64(until)).sum()), ())
+    assert found.paired[-1].log_loss.value < 0.0
 
 
 def test_two_who_were_asked_about_other_fights_are_not_compared() -> None:
