@@ -143,7 +143,6 @@ class DataPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `data` is a folder with a fight log, or (with `matrix`) a CSV or Parquet file of ready features, readable by the
     training pool. `data_digest` pins its content; a training pool that reads something else refuses the job.
-    `part_refits` is how many refits a worker takes on at a time, and loses when it dies; it never changes the result.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -156,7 +155,10 @@ class DataPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TrainingPlan(DataPlan, frozen=True, kw_only=True, omit_defaults=True):
-    """What every job that trains with settings of its own says besides: how."""
+    """What every job that trains with settings of its own says besides: how.
+
+    `part_refits` is how many refits a worker takes on at a time, and loses when it dies; it never changes the result.
+    """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     bootstrap_samples: Annotated[int, Meta(ge=0, le=10_000)] = 100
