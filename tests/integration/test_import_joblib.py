@@ -21,7 +21,7 @@ from ledger.outcomes import State
 from ledger.reports import CardReport, FightFailure, FightReport
 from producer.cli import main
 from producer.exits import ExitCode
-from tests.unit.foreign_estimators import SHORT, fights, other_systems, plain_system, save
+from tests.unit.foreign_estimators import SHORT, fights, later_fights, other_systems, plain_system, save
 
 WAIT_SECONDS = 60
 TRUSTED = ["--trust", "--trained-until", "2024-01-01"]
@@ -160,6 +160,28 @@ def test_a_model_written_to_a_folder_answers_a_matrix(files: list[str], tmp_path
     rows = [json.loads(line) for line in shown.stdout.splitlines()]
     assert (shown.exit_code, len(rows)) == (ExitCode.OK, 5)
     assert all(row["intervals"] == {} and row["interval_reason"] == "not_measured" for row in rows)
+
+
+@pytest.mark.usefixtures("command_environment")
+def test_later_fights_give_it_intervals(files: list[str], system: dict[str, Any], tmp_path: Path) -> None:
+    unseen = later_fights(system)
+    frame = unseen.X.assign(won=unseen.won, event=unseen.event, date=unseen.date, r=unseen.red_odds, b=unseen.blue_odds)
+    frame.to_csv(tmp_path / "later.csv", index=False)
+    options = [*TRUSTED, "--matrix", str(tmp_path / "later.csv"), "--red-odds", "r", "--blue-odds", "b"]
+    done = imports(*files, *options, "--out", str(tmp_path / "here"))
+    assert (done.exit_code, "anchored" in done.stdout, "log_loss" in done.stdout) == (ExitCode.OK, True, True)
+    assert "Without intervals" not in done.stderr
+    [folder] = (tmp_path / "here").iterdir()
+    shown = CliRunner().invoke(
+        main, ["predict", "--model", str(folder), "--matrix", str(tmp_path / "later.csv"), "--json"]
+    )
+    rows = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert len(rows) == 600
+    assert all(row["intervals"]["0.95"][0] < row["probability"] < row["intervals"]["0.95"][1] for row in rows)
+    early = frame.assign(date="2023-01-01")
+    early.to_csv(tmp_path / "later.csv", index=False)
+    refused = imports(*files, *options, "--out", str(tmp_path / "there"))
+    assert (refused.exit_code, "learnt from fights up to 2024-01-01" in refused.stderr) == (ExitCode.REFUSED, True)
 
 
 @pytest.mark.usefixtures("command_environment")

@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from engine.matrix import TrainingMatrix
+
 COLUMNS = [f"{side}_{name}" for side in ("red", "blue") for name in ("reach", "age", "elo")] + ["rounds"]
+WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
 SHORT = {"rf": "random_forest", "xgb": "xgboost", "nn": "neural_network"}
 
 
@@ -85,3 +88,34 @@ def save(system: dict[str, Any], folder: Path, compress: Any = 3) -> dict[str, P
     for name, estimator in system.items():
         joblib.dump(estimator, folder / f"{name}.joblib", compress=compress)
     return {name: folder / f"{name}.joblib" for name in system}
+
+
+def original(system: dict[str, Any], X: pd.DataFrame) -> NDArray[np.float64]:
+    """P(red wins) as the system itself says."""
+
+    def p(estimator: Any) -> Any:
+        if isinstance(estimator, xgb.Booster):
+            return estimator.predict(xgb.DMatrix(X)).astype(float)
+        named = getattr(estimator, "feature_names_in_", None)
+        return estimator.predict_proba(X if named is not None else X.to_numpy())[:, 1]
+
+    return sum(WEIGHTS[SHORT[name]] * p(estimator) for name, estimator in system.items())  # type: ignore[return-value]
+
+
+def later_fights(system: dict[str, Any], first: str = "2024-06-01", *, odds: bool = True) -> TrainingMatrix:
+    """Fights after its training, whose closing odds are near the truth, which is near what it says."""
+    X, _ = fights(600, seed=10)
+    rng = np.random.default_rng(11)
+    truth = logit(original(system, X).clip(0.02, 0.98)) + rng.normal(0.0, 0.4, 600)
+    won = (rng.random(600) < expit(truth)).astype(np.int8)
+    price = 1.0 / (1.04 * np.column_stack([expit(truth), expit(-truth)]))
+    return TrainingMatrix(
+        X=X,
+        won=won,
+        event=(np.arange(600) // 10).astype(str),
+        date=np.datetime64(first) + np.arange(600) // 10,
+        red_odds=price[:, 0] if odds else np.full(600, np.nan),
+        blue_odds=price[:, 1] if odds else np.full(600, np.nan),
+        corner_known=np.zeros(600, dtype=np.bool_),
+        experience=np.full(600, -1),
+    )

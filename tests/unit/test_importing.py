@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import xgboost as xgb
 from scipy.special import expit, logit
@@ -23,11 +22,21 @@ from engine.ensemble import ProductionEnsembleManager, create_production_ensembl
 from engine.errors import TrainingError, ValidationError
 from engine.foreign import columns_of, foreign
 from engine.importing import ImportedModel, import_ensemble
-from engine.matrix import TrainingMatrix, mirror
+from engine.matrix import mirror
 from engine.model import load_ensemble, save_ensemble
-from tests.unit.foreign_estimators import COLUMNS, SHORT, boosted, fights, forest, other_systems, plain_system
+from tests.unit.foreign_estimators import (
+    COLUMNS,
+    SHORT,
+    WEIGHTS,
+    boosted,
+    fights,
+    forest,
+    later_fights,
+    original,
+    other_systems,
+    plain_system,
+)
 
-WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
 UNTIL = datetime.date(2024, 1, 1)
 SOURCES = {name: {"sha256": name} for name in WEIGHTS}
 SYSTEMS = ["plain", *other_systems()]
@@ -47,16 +56,6 @@ def imported(system: dict[str, Any], columns: list[str] | None = None, **options
 def manager_of(model: ImportedModel) -> ProductionEnsembleManager:
     config = create_production_ensemble_config(bootstrap_samples=0)
     return ProductionEnsembleManager.of(model.ensemble, config)
-
-
-def original(system: dict[str, Any], X: pd.DataFrame) -> np.ndarray[Any, Any]:
-    def p(estimator: Any) -> Any:
-        if isinstance(estimator, xgb.Booster):
-            return estimator.predict(xgb.DMatrix(X)).astype(float)
-        named = getattr(estimator, "feature_names_in_", None)
-        return estimator.predict_proba(X if named is not None else X.to_numpy())[:, 1]
-
-    return sum(WEIGHTS[SHORT[name]] * p(estimator) for name, estimator in system.items())  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -97,24 +96,6 @@ def test_missing_values_are_refused_where_the_original_refuses_them(systems: dic
     X.loc[1, "red_age"] = np.nan
     with pytest.raises(ValidationError, match=r"\['red_age'\], and the imported neural_network takes none"):
         manager.predict_fights(X, [("a", "b")] * 3)
-
-
-def later_fights(system: dict[str, Any], first: str = "2024-06-01", *, odds: bool = True) -> TrainingMatrix:
-    X, _ = fights(600, seed=10)
-    rng = np.random.default_rng(11)
-    truth = logit(original(system, X).clip(0.02, 0.98)) + rng.normal(0.0, 0.4, 600)
-    won = (rng.random(600) < expit(truth)).astype(np.int8)
-    price = 1.0 / (1.04 * np.column_stack([expit(truth), expit(-truth)]))
-    return TrainingMatrix(
-        X=X,
-        won=won,
-        event=(np.arange(600) // 10).astype(str),
-        date=np.datetime64(first) + np.arange(600) // 10,
-        red_odds=price[:, 0] if odds else np.full(600, np.nan),
-        blue_odds=price[:, 1] if odds else np.full(600, np.nan),
-        corner_known=np.zeros(600, dtype=np.bool_),
-        experience=np.full(600, -1),
-    )
 
 
 def test_later_fights_with_odds_give_it_intervals(systems: dict[str, dict[str, Any]], tmp_path: Path) -> None:
