@@ -24,6 +24,7 @@ Obstacle = Literal[
     "model_not_found",  # the files that were there decided
     "model_corrupt",
     "itself_a_replay",
+    "part_of_another",  # it is made again with the job that it belongs to
 ]
 
 

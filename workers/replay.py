@@ -52,7 +52,7 @@ def make_again(job_id: str, context: JobContext, makers: Makers) -> ReplayReport
             job_id=job_id, job_kind=kept.kind, verdict="not_replayable", agrees=False, obstacle=obstacle or "no_origin"
         )
     if kept.kind not in makers:
-        raise wire.refuse(f"job {job_id} is a {kept.kind}, which only `cornerman replay --retrain` makes again")
+        raise wire.refuse(f"job {job_id} is a {kept.kind}: that is made again by the other kind of replay (--retrain)")
     again = _made(kept, _then(kept, kept.origin, context), makers[kept.kind])
     found = compare(_comparable(kept.kind, kept.report or kept.failure or b""), _comparable(kept.kind, again))
     here = surroundings()
@@ -73,6 +73,8 @@ def obstacle_of(kept: KeptJob) -> Obstacle | None:
     """Return why an outcome cannot be made again, None where it can."""
     if kept.kind in ("replay", "retrain"):
         return "itself_a_replay"
+    if kept.kind in ("train_part", "backtest_part", "shadow_card"):
+        return "part_of_another"
     if not kept.state.final:
         return "no_outcome"
     if kept.failure is not None and (code := wire.decode_failure(kept.failure).code.value) in get_args(Obstacle):

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 
 from ledger import wire
 from ledger.book import KeptJob
 from ledger.failures import Failure, FailureCode
+from ledger.jobs import ROUTES
 from ledger.origin import Origin, Surroundings
 from ledger.outcomes import State
-from workers.replay import obstacle_of
+from ledger.replays import Obstacle
+from producer.replay_tables import OBSTACLES
+from workers.replay import ANSWERS, obstacle_of
+from workers.retrain import TRAININGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORIGIN = Origin(claimed_at=NOW, models={}, controls={}, surroundings=Surroundings(processor="p", libraries={}))
@@ -41,6 +46,16 @@ def test_what_chance_or_files_decided_is_not_made_again(code: str) -> None:
     assert obstacle_of(kept(State.FAILED, failure=code)) == expected
 
 
+def test_every_kind_of_job_is_made_again_or_says_why_not() -> None:
+    for kind in ROUTES:
+        made = kind in ANSWERS or kind in TRAININGS
+        assert made == (obstacle_of(kept(State.SUCCEEDED, kind=kind)) is None), kind
+
+
+def test_every_obstacle_has_its_words() -> None:
+    assert set(OBSTACLES) == set(get_args(Obstacle))
+
+
 @pytest.mark.parametrize(
     ("job", "expected"),
     [
@@ -51,6 +66,8 @@ def test_what_chance_or_files_decided_is_not_made_again(code: str) -> None:
         (kept(State.QUEUED, origin=None), "no_outcome"),
         (kept(State.RUNNING, origin=None), "no_outcome"),
         (kept(State.SUCCEEDED, kind="replay"), "itself_a_replay"),
+        (kept(State.SUCCEEDED, kind="train_part"), "part_of_another"),
+        (kept(State.SUCCEEDED, kind="shadow_card"), "part_of_another"),
         (kept(State.RUNNING, kind="retrain"), "itself_a_replay"),
     ],
 )
