@@ -24,7 +24,7 @@ from ledger.registry import Registry
 from ledger.reports import HealthCheck, HealthReport
 from ledger.server import moment
 from ledger.submission import Submission
-from ledger.switchboard import Change, Switchboard, differs, evidence_text
+from ledger.switchboard import Change, Switchboard, differs
 from ledger.wire import check_alias, refuse
 
 CHAMPION = "champion"
@@ -49,26 +49,13 @@ class Aliases(Submission, Answers, Registry, Switchboard):
         digest = self._call("HGET", self._key("aliases"), name)
         return None if digest is None else str(digest.decode())
 
-    def set_alias(
-        self,
-        name: str,
-        digest: str,
-        *,
-        who: str = "",
-        why: str = "",
-        expected: str | None = ANYTHING,
-        evidence: Mapping[str, Any] | None = None,
-        rollback: bool = False,
-    ) -> None:
-        """Let a name stand for a model from now on, audited; the model is not looked at.
+    def set_alias(self, name: str, digest: str, *, who: str = "", why: str = "") -> None:
+        """Let a name stand for a model from now on, audited; neither is the model looked at nor its name compared.
 
-        `expected` is what it must stand for at that moment, None for nothing. Raises JobRefused for a name in the shape
-        of a digest, ControlDiffers.
+        Raises JobRefused for a name in the shape of a digest.
         """
         check_alias(name)
-        control = f"model.{name}"
-        compared = {} if expected == ANYTHING else {control: expected or ""}
-        self._change((who, why, evidence_text(evidence), "1" if rollback else ""), {control: digest}, compared)
+        self._change((who, why, "", ""), {f"model.{name}": digest}, {})
 
     def move_alias(
         self,

@@ -79,7 +79,7 @@ class Switchboard(Server):
             raise refuse(f"no model {unregistered[0]} is registered: see `cornerman models`")
         if missing := compared.keys() - texts.keys():
             raise refuse(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
-        places = self._change((who, why, evidence_text(evidence), "1" if rollback else ""), texts, compared)
+        places = self._change((who, why, _evidence_text(evidence), "1" if rollback else ""), texts, compared)
         entries = self._call_all(*(("XRANGE", self._key("controls", "changes"), place, place) for place in places))
         return [_change_of(place, fields) for found in entries for place, fields in found]
 
@@ -142,8 +142,7 @@ def _text_of(name: str, value: Value | None) -> str:
     return text
 
 
-def evidence_text(evidence: Mapping[str, Any] | None) -> str:
-    """Write evidence as it is stored, '' for none. Raises JobRefused where it is too large."""
+def _evidence_text(evidence: Mapping[str, Any] | None) -> str:
     text = "" if evidence is None else msgspec.json.encode(evidence).decode()
     if len(text) > MAX_EVIDENCE_CHARACTERS:
         raise refuse(

@@ -9,6 +9,8 @@ import psutil
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import EngineError
+from ledger.aliases import Proof, fault_of
+from ledger.failures import JobRefused
 from ledger.jobs import CheckHealth
 from ledger.reports import HealthCheck, HealthReport
 from workers.context import JobContext
@@ -58,6 +60,17 @@ def check_model(
     except EngineError as error:
         return None, [_failed("model_loaded", error)]
     return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _canary(manager)]
+
+
+def proof_by(models: ModelCache[ProductionEnsembleManager]) -> Proof:
+    """Return the proof that a worker gives of a model before it moves a name: that of `Ledger.prove`, in itself."""
+
+    def prove(digest: str) -> None:
+        _, checks = check_model(digest, models)
+        if fault := fault_of(digest, checks):
+            raise JobRefused(fault)
+
+    return prove
 
 
 def _canary(manager: ProductionEnsembleManager) -> HealthCheck:

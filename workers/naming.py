@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.aliases import ANYTHING, CHALLENGER, CHAMPION, fault_of
-from ledger.failures import JobRefused
+from ledger.aliases import ANYTHING, CHALLENGER, CHAMPION
 from ledger.switchboard import ControlDiffers
 from workers.context import JobContext
-from workers.health import check_model
+from workers.health import proof_by
 from workers.insistence import insist
 
 SUMMARY = ("data", "matrix", "config", "metrics", "versions", "bootstrap_samples", "interval_method")
@@ -52,12 +51,13 @@ def _name(context: JobContext, alias: str, digest: str) -> str:
 
 
 def _move(context: JobContext, alias: str, digest: str, expected: str | None = ANYTHING) -> None:
-    def prove(digest: str) -> None:
-        _, checks = check_model(digest, context.models)
-        if fault := fault_of(digest, checks):
-            raise JobRefused(fault)
-
     job_id = context.claim.job_id
     context.ledger.move_alias(
-        alias, digest, prove=prove, who=f"job {job_id}", why="trained", evidence={"training": job_id}, expected=expected
+        alias,
+        digest,
+        prove=proof_by(context.models),
+        who=f"job {job_id}",
+        why="trained",
+        evidence={"training": job_id},
+        expected=expected,
     )

@@ -36,7 +36,8 @@ def book(ledger: Ledger) -> Ledger:
         ledger.register_model(digest, known)
     for digest in (A, B):
         ledger.set_alias("champion", digest, who="ann@desk", why=f"to {digest[:2]}")
-    ledger.set_alias("challenger", A, who="job 7", why="trained", evidence={"training": "7"})
+    said = {"who": "job 7", "why": "trained", "evidence": {"training": "7"}}
+    ledger.move_alias("challenger", A, prove=lambda _: None, **said)
     return ledger
 
 
