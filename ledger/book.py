@@ -25,11 +25,12 @@ from ledger.deadletters import DeadLetter, DeadLetters
 from ledger.journal import Journal
 from ledger.kept import KeptJob, KeptJobs
 from ledger.lately import Latest
+from ledger.references import References
 from ledger.results import Results
 from ledger.settings import LedgerSettings
 
 __all__ = ["Claim", "DeadLetter", "Held", "KeptJob", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
-class Ledger(DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Aliases, Journal, Results):
+class Ledger(DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Aliases, Journal, Results, References):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

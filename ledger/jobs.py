@@ -244,6 +244,17 @@ class BacktestPart(Part, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     """The forecasts of one period of a `Backtest`, such as `period-3`, by a model trained on everything before it."""
 
 
+class CollectGarbage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="collect_garbage"):
+    """Remove models that nothing refers to, and parts of trainings, that are older than so many days."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    keep_days: Annotated[float, Meta(ge=0)] = 7.0
+    keep_training_days: Annotated[float, Meta(ge=0)] = 2.0
+    dry_run: bool = False
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
 class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="check_health"):
     """Ask a worker to load the model, answer a dummy fight and report its memory.
 
@@ -298,6 +309,7 @@ Job = (
     | ShadowCard
     | TrainPart
     | BacktestPart
+    | CollectGarbage
 )
 """Every job that can be submitted."""
 
@@ -319,6 +331,7 @@ ROUTES: dict[str, Route] = {
     "replay": Route("predict", 60.0),
     "retrain": Route("train", 14_400.0),
     "train_part": Route("train", 3600.0),
+    "collect_garbage": Route("train", 3600.0),
     "backtest_part": Route("train", 14_400.0),
 }
 QUEUES = tuple(sorted({route.queue for route in ROUTES.values()}))

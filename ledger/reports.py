@@ -173,6 +173,15 @@ class PartReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     bytes_written: int
 
 
+class GarbageReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="garbage_report"):
+    """The answer to a `CollectGarbage`: digests of what was removed, or with `dry_run` of what would be."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    models: tuple[str, ...]
+    trainings: tuple[str, ...]
+    dry_run: bool
+
+
 class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing looked at. `code` is that of the failure with which a job would have ended, where there is one."""
 
@@ -213,5 +222,6 @@ Report = (
     | ReplayReport
     | ShadowReport
     | PartReport
+    | GarbageReport
 )
 """Every report that a job can end with."""

@@ -9,6 +9,7 @@ import click
 from ledger.failures import JobFailed, JobRefused
 from producer.commands.backtest import backtest
 from producer.commands.cards import enqueue
+from producer.commands.collect import collect
 from producer.commands.controls import drain, pause, resume, scale, set_controls, unset
 from producer.commands.dead import dead
 from producer.commands.demo import demo
@@ -105,6 +106,7 @@ for command in (
     main.add_command(command)
 models.add_command(promote)
 models.add_command(import_joblib)
+models.add_command(collect)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from ledger.reports import (
     Decision,
     FightFailure,
     FightReport,
+    GarbageReport,
     HealthCheck,
     HealthReport,
     Interval,
@@ -68,6 +69,13 @@ def report_tables(report: Report) -> list[Table]:
             return replay_tables(report)
         case ShadowReport():
             return [records_table("Shadow", list(report.__struct_fields__), [msgspec.structs.asdict(report)])]
+        case GarbageReport():
+            removed = [("model", digest) for digest in report.models] + [
+                ("training", name) for name in report.trainings
+            ]
+            rows = [{"what": what, "digest": digest} for what, digest in removed]
+            title = "Would be removed" if report.dry_run else "Removed"
+            return [records_table(title, ["what", "digest"], rows)] if rows else []
         case PartReport():
             return [records_table("Part", ["name", "digest", "bytes_written"], [msgspec.structs.asdict(report)])]
 

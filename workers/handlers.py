@@ -36,6 +36,7 @@ HANDLERS: Registry = {
     "train_ensemble": "workers.train:train",
     "backtest": "workers.backtest:backtest",
     "judge_models": "workers.judge:judge_models",
+    "collect_garbage": "workers.garbage:collect",
     "train_part": "workers.train:train_part",
     "backtest_part": "workers.backtest:backtest_part",
     "replay": "workers.replay:replay",

@@ -17,8 +17,10 @@ import hashlib
 import hmac
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -68,12 +70,8 @@ class Store:
         with self._reaching(place):
             if self._key:
                 (bundle.folder / SIGNATURE).write_text(self._signature(bundle.digest))
-            if self._remote and not self._remote.exists(f"{self._root}/{place}/{MANIFEST}"):
-                files = sorted(path for path in bundle.folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-                for path in [*files, bundle.folder / MANIFEST]:
-                    target = f"{self._root}/{place}/{path.relative_to(bundle.folder).as_posix()}"
-                    self._remote.makedirs(target.rpartition("/")[0], exist_ok=True)
-                    self._remote.put_file(str(path), target)
+            if self._remote is not None:
+                self._upload(self._remote, place, bundle.folder)
         return bundle
 
     def fetch(self, place: str) -> Path:
@@ -103,16 +101,26 @@ class Store:
         with self._reaching(where):
             if not self._remote:
                 return {path.parent.name for path in (self.folder / where).glob(f"[!.]*/{MANIFEST}")}
-            found = self._remote.glob(f"{self._root}/{where}/*/{MANIFEST}")
+            found = self._remote.glob(self._at(where, "*", MANIFEST))
             return {str(path).split("/")[-2] for path in found}
+
+    def ages(self, where: str) -> dict[str, float]:
+        """Return how old the whole bundles at `where` are, in seconds, by name. Raises StoreUnavailableError."""
+        names = self.names(where)
+        with self._reaching(where):
+            if self._remote is None:
+                return {name: time.time() - (self.folder / where / name / MANIFEST).stat().st_mtime for name in names}
+            now = datetime.now(UTC)
+            written = {name: self._remote.modified(self._at(where, name, MANIFEST)) for name in names}
+            return {name: (now - _aware(moment)).total_seconds() for name, moment in written.items()}
 
     def remove(self, place: str) -> None:
         """Remove a bundle, or all that lies below a path; its manifest first. Raises StoreUnavailableError."""
         with self._reaching(place):
-            if self._remote and self._remote.exists(f"{self._root}/{place}"):
-                if self._remote.exists(f"{self._root}/{place}/{MANIFEST}"):
-                    self._remote.rm_file(f"{self._root}/{place}/{MANIFEST}")
-                self._remote.rm(f"{self._root}/{place}", recursive=True)
+            if self._remote and self._remote.exists(self._at(place)):
+                if self._remote.exists(self._at(place, MANIFEST)):
+                    self._remote.rm_file(self._at(place, MANIFEST))
+                self._remote.rm(self._at(place), recursive=True)
             folder = self.folder / place
             if folder.exists():
                 # At once for whoever looks, though its files go one by one; who has it open keeps it.
@@ -120,16 +128,26 @@ class Store:
                 folder.rename(gone)
                 shutil.rmtree(gone)
 
+    def _upload(self, remote: AbstractFileSystem, place: str, folder: Path) -> None:
+        """Bring all files to the store, or the signature alone where the bundle is there; the manifest comes last."""
+        files = [folder / SIGNATURE] if self._key else []
+        if not remote.exists(self._at(place, MANIFEST)):
+            inner = (path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, SIGNATURE))
+            files += [*sorted(inner), folder / MANIFEST]
+        for path in files:
+            target = self._at(place, path.relative_to(folder).as_posix())
+            remote.makedirs(target.rpartition("/")[0], exist_ok=True)
+            remote.put_file(str(path), target)
+
     def _download(self, remote: AbstractFileSystem, place: str, folder: Path) -> None:
-        source = f"{self._root}/{place}"
-        if not remote.exists(f"{source}/{MANIFEST}"):
+        if not remote.exists(self._at(place, MANIFEST)):
             raise BundleNotFoundError(
                 f"bundle {place} is not in the store {self._shown}: nobody wrote it, or it was removed"
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=WRITING_PREFIX, dir=folder.parent) as parent:
             copy = Path(parent, folder.name)
-            for path in remote.find(source):
+            for path in remote.find(self._at(place)):
                 target = copy / str(path).partition(f"{place}/")[2]
                 target.parent.mkdir(parents=True, exist_ok=True)
                 remote.get_file(path, str(target))
@@ -147,7 +165,10 @@ class Store:
         import fsspec  # only where bundles lie elsewhere
 
         with self._reaching(""):
-            filesystem: AbstractFileSystem = fsspec.url_to_fs(self._url, skip_instance_cache=True)[0]
+            # Others write there too: a remembered listing would hide what they have done.
+            filesystem: AbstractFileSystem = fsspec.url_to_fs(
+                self._url, skip_instance_cache=True, use_listings_cache=False
+            )[0]
             return filesystem
 
     @cached_property
@@ -155,6 +176,9 @@ class Store:
         import fsspec
 
         return str(fsspec.url_to_fs(self._url)[1]).rstrip("/")
+
+    def _at(self, *parts: str) -> str:
+        return "/".join((self._root, *(part for part in parts if part)))
 
     def _signature(self, digest: str) -> str:
         return hmac.new(self._key, digest.encode(), "sha256").hexdigest()
@@ -164,8 +188,8 @@ class Store:
             signature = (folder / SIGNATURE).read_text()
         except OSError:
             raise BundleCorruptError(
-                f"{folder} is not signed, and CORNERMAN_SIGNING_KEY is set: train it again, or sign it with "
-                "`cornerman models sign`"
+                f"{folder} is not signed, and CORNERMAN_SIGNING_KEY is set: train it again, or vouch for it: "
+                f"python -m workers.signing {folder.name}"
             ) from None
         digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
         if not hmac.compare_digest(signature.strip(), self._signature(digest)):
@@ -187,3 +211,8 @@ class Store:
             raise StoreUnavailableError(
                 f"the store {self._shown or self.folder} cannot be used for {place}: {type(error).__name__}: {error}"
             ) from error
+
+
+def _aware(moment: datetime) -> datetime:
+    """A time of a file system; those without a zone are UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -15,7 +15,9 @@ from ledger import wire
 from ledger.evaluation import Estimate
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import (
+    BacktestPart,
     CheckHealth,
+    CollectGarbage,
     DecisionRules,
     Fight,
     Fighter,
@@ -30,6 +32,7 @@ from ledger.jobs import (
     Retrain,
     ShadowCard,
     TrainEnsemble,
+    TrainPart,
 )
 from ledger.judgement import JudgedCoverage, JudgedForecast, JudgementReport, Paired, Reason, Verdict
 from ledger.origin import Origin, Surroundings, decode_origin, encode_origin
@@ -41,10 +44,12 @@ from ledger.reports import (
     FighterAnswer,
     FightFailure,
     FightReport,
+    GarbageReport,
     HealthCheck,
     HealthReport,
     Interval,
     Market,
+    PartReport,
     Report,
     ShadowReport,
     TrainingReport,
@@ -111,6 +116,29 @@ JOBS: dict[str, Job] = {
         max_quote_age_seconds=90.0,
     ),
     "job_train_ensemble_plain": TrainEnsemble(data="/fights"),
+    "job_train_part": TrainPart(
+        of="job",
+        prepared=DIGEST,
+        name="replica-5-10",
+        fights=7000,
+        columns=36,
+        replicas=5,
+        trees=200,
+        replica_trees=50,
+        max_training_time_seconds=3600.0,
+        max_memory_mb=4096.0,
+    ),
+    "job_backtest_part": BacktestPart(
+        of="job",
+        prepared=DIGEST,
+        name="period-3",
+        fights=7000,
+        columns=36,
+        fits=15,
+        max_training_time_seconds=3600.0,
+        max_memory_mb=4096.0,
+    ),
+    "job_collect_garbage": CollectGarbage(keep_days=30.0, dry_run=True),
     "job_train_ensemble_full": TrainEnsemble(
         data="/fights.csv",
         data_digest=DIGEST,
@@ -247,6 +275,8 @@ REPORTS: dict[str, Report] = {
             ),
         ),
     ),
+    "report_part": PartReport(name="replica-5-10", digest=DIGEST, bytes_written=1_000_000),
+    "report_garbage": GarbageReport(models=(DIGEST,), trainings=(), dry_run=True),
     "report_training": TrainingReport(
         model=DIGEST,
         alias=None,
