@@ -43,7 +43,7 @@ class Foreign:
     classifier: Any
     preparation: Preparation
 
-    def predict(self, X: Floats, columns: Sequence[str]) -> Floats:
+    def predict(self, X: Floats) -> Floats:
         """P(first wins) as the original itself says for rows X (n, f), (n,)."""
         if isinstance(self.classifier, xgb.Booster):
             names = self.classifier.feature_names
@@ -51,7 +51,7 @@ class Foreign:
                 self.classifier.predict(xgb.DMatrix(self.preparation(X), feature_names=names)), dtype=np.float64
             )
         named = getattr(self.estimator, "feature_names_in_", None)
-        rows = X if named is None else pd.DataFrame(X, columns=list(columns))
+        rows = X if named is None else pd.DataFrame(X, columns=named)
         with one_blas_thread():
             return np.asarray(self.estimator.predict_proba(rows)[:, 1], dtype=np.float64)
 
@@ -94,9 +94,14 @@ def foreign(member: str, estimator: Any) -> Foreign:
 
 
 def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the columns that all were fitted on. Raises ValidationError where they differ or nobody knows them."""
+    """Return the names, in order, of the columns that all were fitted on.
+
+    given: what is known beside; `their_name=our_name` renames one. Raises ValidationError where they differ or nobody
+    knows them.
+    """
     named = {part.member: part.feature_names for part in parts if part.feature_names is not None}
-    columns = tuple(given) if given is not None else next(iter(named.values()), None)
+    pairs = None if given is None else [entry.partition("=") for entry in given]
+    columns = next(iter(named.values()), None) if pairs is None else tuple(theirs.strip() for theirs, *_ in pairs)
     if columns is None:
         raise ValidationError(
             "none of the estimators knows the names of its columns (they were fitted on bare arrays): give them, in "
@@ -115,7 +120,7 @@ def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[s
     for part in parts:
         if part.n_features != len(columns):
             raise ValidationError(f"{part.member} was fitted on {part.n_features} columns, not on {len(columns)}")
-    return columns
+    return columns if pairs is None else tuple((ours or theirs).strip() for theirs, _, ours in pairs)
 
 
 def lay_out(parts: Mapping[str, Foreign]) -> MemberStacks:
@@ -134,13 +139,13 @@ def lay_out(parts: Mapping[str, Foreign]) -> MemberStacks:
 def takes_missing(part: Foreign) -> bool:
     """Whether the original predicts a row in which every value is missing."""
     try:
-        part.predict(np.full((1, part.n_features), np.nan), part.feature_names or ())
+        part.predict(np.full((1, part.n_features), np.nan))
     except ValueError:
         return False
     return True
 
 
-def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, columns: Sequence[str], seed: int = 0) -> float:
+def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, seed: int = 0) -> float:
     """Return the largest difference between the originals and the members on probe rows.
 
     Raises ValidationError where it is above the tolerance: then the model is not imported.
@@ -149,7 +154,7 @@ def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, columns: S
     for name, part in parts.items():
         member = members.by_name()[name]
         X = probes(members, part, with_missing=_takes_missing(member), seed=seed)
-        apart = np.abs(member.predict_replicas(X)[0] - part.predict(X, columns))
+        apart = np.abs(member.predict_replicas(X)[0] - part.predict(X))
         if not apart.max() <= PARITY_TOLERANCE:
             raise ValidationError(
                 f"{name} says something else once it is laid out: {apart.max():.2e} on probe row {int(apart.argmax())} "

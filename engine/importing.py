@@ -62,10 +62,10 @@ def import_ensemble(
     if np.array_equal(plan.source, np.arange(len(columns))) and (plan.sign > 0).all():
         raise ValidationError(
             f"no column of {some_of(columns)} is named red_, blue_ or diff_, so nobody can say what a swap of the "
-            "fighters does: name them so with --columns FILE"
+            "fighters does: name them so with --columns FILE, a line each, their_name=red_name"
         )
     members = lay_out(parts)
-    difference = check_parity(parts, members, columns)
+    difference = check_parity(parts, members)
     half_widths = HalfWidths.unmeasured()
     metrics: dict[str, float] = {}
     if unseen is not None:

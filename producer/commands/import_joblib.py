@@ -41,7 +41,7 @@ class MemberFile(click.ParamType[tuple[str, Path]]):
 @click.argument("files", nargs=-1, required=True, type=MemberFile(), metavar="rf=FILE xgb=FILE nn=FILE")
 @click.option("--trust", is_flag=True, help="You know where the files are from: unpickle and import them.")
 @click.option("--trained-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day of the fights they learnt from.")
-@click.option("--columns", type=click.Path(path_type=Path), metavar="FILE", help="Names of the columns, one a line.")
+@click.option("--columns", type=click.Path(path_type=Path), metavar="FILE", help="Columns, one a line, or theirs=ours.")
 @click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; default: 0.40,0.35,0.25.")
 @click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="Later fights: measures intervals.")
 @click.option("--label", default="won", show_default=True, metavar="COLUMN", help="Matrix: 1 where red won, else 0.")

@@ -148,6 +148,19 @@ def test_what_cannot_be_laid_out_exactly_is_refused(
         imported(systems["plain"] | {short: make(X, won)}, COLUMNS)
 
 
+def test_columns_get_other_names(systems: dict[str, dict[str, Any]]) -> None:
+    theirs = {"red": "a", "blue": "b", "rounds": "rounds"}
+    X, won = fights(300)
+    old = X.rename(columns={name: "_".join([theirs[name.split("_")[0]], *name.split("_")[1:]]) for name in X})
+    system = systems["plain"] | {"rf": forest().fit(old, won)}
+    with pytest.raises(ValidationError, match="not the 7 expected ones"):
+        imported(system, [f"{name}={new}" for name, new in zip(old, COLUMNS, strict=True)])
+    system |= {"xgb": boosted(old, won), "nn": systems["bare arrays"]["nn"]}
+    assert imported(
+        system, [f"{name} = {new}" for name, new in zip(old, COLUMNS, strict=True)]
+    ).ensemble.columns == tuple(COLUMNS)
+
+
 def test_columns_must_be_known_and_say_their_side(systems: dict[str, dict[str, Any]]) -> None:
     with pytest.raises(ValidationError, match="--columns FILE"):
         imported(systems["bare arrays"])
