@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from msgspec import Struct
 
 from ledger.answers import Answers
 from ledger.failures import UnknownJob
 from ledger.origin import Origin, decode_origin
 from ledger.outcomes import State
-from ledger.server import moment
 
-_FIELDS = ("state", "kind", "queue", "payload", "submitted", "report", "failure", "origin")
+_FIELDS = ("state", "kind", "payload", "report", "failure", "origin")
 
 
 class KeptJob(Struct, frozen=True, kw_only=True):
@@ -21,9 +18,7 @@ class KeptJob(Struct, frozen=True, kw_only=True):
     job_id: str
     state: State
     kind: str
-    queue: str
     payload: bytes
-    submitted_at: datetime
     report: bytes | None
     failure: bytes | None
     origin: Origin | None
@@ -34,18 +29,14 @@ class KeptJobs(Answers):
 
     def kept(self, job_id: str) -> KeptJob:
         """Return a job and its outcome. Raises UnknownJob for one that is unknown or forgotten."""
-        state, kind, queue, payload, submitted, report, failure, origin = self._call(
-            "HMGET", self._key("job", job_id), *_FIELDS
-        )
+        state, kind, payload, report, failure, origin = self._call("HMGET", self._key("job", job_id), *_FIELDS)
         if state is None:
             raise UnknownJob(f"job {job_id} is {self.status(job_id).state}")
         return KeptJob(
             job_id=job_id,
             state=State(state.decode()),
             kind=kind.decode(),
-            queue=queue.decode(),
             payload=payload,
-            submitted_at=moment(submitted),
             report=report,
             failure=failure,
             origin=decode_origin(origin) if origin else None,
