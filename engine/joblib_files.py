@@ -30,17 +30,16 @@ from engine.pickle_contents import Contents, read_contents
 MAX_BYTES = 4 * 2**30  # unpacked; a few kilobytes can unpack to anything
 
 _KNOWN = re.compile(
-    r"(sklearn\.(ensemble|tree|neural_network|preprocessing|impute|pipeline|_loss|utils\._bunch|utils\._tags)\b.*"
-    r"|xgboost\.(sklearn|core|callback)\.\w+"
+    r"(sklearn\.(ensemble|tree|neural_network|preprocessing|impute|pipeline|_loss)(\.\w+)*\.(_?[A-Z]\w*|__pyx_unpickle_\w+)"
+    r"|xgboost\.(sklearn|core|callback)\.[A-Z]\w*"
     r"|joblib\.numpy_pickle\.NumpyArrayWrapper"
     r"|numpy\.(dtype|ndarray|int64|int32|float64|float32|bool_?)"
     r"|numpy\.(_core|core)\.multiarray\.(_reconstruct|scalar)"
     r"|numpy\.(_core|core)\.numeric\._frombuffer"
     r"|numpy\.random\.(_pickle\.__\w+_ctor|mtrand\.RandomState|_generator\.Generator|_mt19937\.MT19937|_pcg64\.PCG64)"
     r"|numpy\.random\.bit_generator\.(SeedSequence|__pyx_unpickle_SeedSequence)"
-    r"|scipy\.special\.\w+"
     r"|collections\.(OrderedDict|defaultdict)"
-    r"|(builtins|__builtin__)\.(bytearray|object|set|frozenset|slice|complex|dict|list|int|float|type)"
+    r"|(builtins|__builtin__)\.(bytearray|object|set|frozenset|slice|complex|dict|list|int|float)"
     r"|(copyreg|copy_reg)\.(_reconstructor|__newobj__)|_codecs\.encode)"
 )
 
@@ -108,7 +107,7 @@ class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib ships no types
 
     def find_class(self, module: str, name: str) -> Any:
         """Look a name up. Raises ValidationError for one that is no part of an estimator."""
-        if not _KNOWN.fullmatch(f"{module}.{name}"):
+        if "." in name or not _KNOWN.fullmatch(f"{module}.{name}"):
             raise ValidationError(f"{module}.{name} is no part of an estimator")
         return super().find_class(module, name)
 

@@ -203,7 +203,8 @@ class _Machine:
         self._look_up(module, name)
 
     def _look_up(self, module: str, name: str) -> None:
-        found = f"{module}.{name}"
+        # A dotted name walks from object to object, by which one gets anywhere: it is never taken for one of a module.
+        found = f"{module}.{name}" if "." not in name else f"{module}:{name}"
         self._contents.names.add(found)
         self._stack.append(Name(found))
 

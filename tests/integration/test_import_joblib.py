@@ -23,6 +23,8 @@ from producer.cli import main
 from producer.exits import ExitCode
 from tests.unit.foreign_estimators import SHORT, fights, later_fights, other_systems, plain_system, save
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 WAIT_SECONDS = 60
 TRUSTED = ["--trust", "--trained-until", "2024-01-01"]
 

@@ -37,14 +37,29 @@ from tests.unit.foreign_estimators import (
     plain_system,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 UNTIL = datetime.date(2024, 1, 1)
 SOURCES = {name: {"sha256": name} for name in WEIGHTS}
-SYSTEMS = ["plain", *other_systems()]
+SYSTEMS = [
+    "plain",
+    "scaled forest",
+    "scaler before imputer",
+    "forest alone",
+    "grown out forest",
+    "ranged network",
+    "network without imputer",
+    "not stopped early",
+    "a booster",
+    "bare arrays",
+]
 
 
 @pytest.fixture(scope="module")
 def systems() -> dict[str, dict[str, Any]]:
-    return {"plain": plain_system(), **other_systems()}
+    fitted = {"plain": plain_system(), **other_systems()}
+    assert list(fitted) == SYSTEMS
+    return fitted
 
 
 def imported(system: dict[str, Any], columns: list[str] | None = None, **options: Any) -> ImportedModel:

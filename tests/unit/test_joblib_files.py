@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from engine.errors import ValidationError
-from engine.joblib_files import JoblibFile
+from engine.joblib_files import JoblibFile, _Unpickler
 from engine.pickle_contents import read_contents
 from tests.unit.foreign_estimators import fights, plain_system
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 class Burglar:
@@ -73,6 +75,34 @@ def test_a_burglar_is_named_and_never_run(wrap: Any, protocol: int, tmp_path: Pa
     with pytest.raises(ValidationError, match="which no estimator"):
         file.unpickle()
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("sklearn.ensemble._forest", "threading.os.system"),  # walks from object to object
+        ("sklearn.tree._export", "Integral.__class__"),
+        ("sklearn.ensemble._forest", "threading"),
+        ("sklearn.tree._classes", "np"),
+        ("builtins", "getattr"),
+        ("builtins", "eval"),
+        ("numpy", "load"),
+        ("joblib", "load"),
+        ("sklearn.utils", "Bunch"),
+    ],
+)
+def test_only_the_parts_of_estimators_are_known(module: str, name: str, tmp_path: Path) -> None:
+    def written(text: str) -> bytes:
+        return b"\x8c" + bytes([len(text)]) + text.encode()
+
+    path = tmp_path / "file"
+    path.write_bytes(b"\x80\x04" + written(module) + written(name) + b"\x93.")
+    file = JoblibFile.read(path)
+    assert len(file.strange_names) == 1
+    with pytest.raises(ValidationError, match="which no estimator"):
+        file.unpickle()
+    with pytest.raises(ValidationError, match="no part of an estimator"):  # the lookup itself, behind the list
+        _Unpickler("", io.BytesIO(file.pickled), ensure_native_byte_order=True).load()
 
 
 def test_a_name_that_is_put_together_is_refused() -> None:
