@@ -37,6 +37,7 @@ from ledger.reports import (
 from producer.backtest_tables import backtest_tables
 from producer.judgement_tables import judgement_tables
 from producer.replay_tables import replay_tables
+from producer.watch import said
 
 INTERVAL_LEVEL = 0.95
 NOTHING = "-"
@@ -217,7 +218,7 @@ def status_table(status: JobStatus) -> Table:
         Text(status.state, style=STYLES.get(status.state, "")),
         str(status.attempt),
         *(f"{moment:%Y-%m-%d %H:%M:%S}" if moment else NOTHING for moment in (status.submitted_at, status.deadline)),
-        Text(f"{progress.stage} {progress.done}/{progress.total}" if progress else NOTHING),
+        Text(said(progress) if progress else NOTHING),
     )
     return table
 

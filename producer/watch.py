@@ -30,6 +30,12 @@ def served_queues(client: Client) -> set[str]:
     return {queue for pool in client.ledger.pools() for queue in pool.get("queues", ())}
 
 
+def said(news: Progress) -> str:
+    """Return how far a job is, in words."""
+    left = "" if news.left_seconds is None else f", about {news.left_seconds:.0f} s left"
+    return f"{news.stage}, {news.done} of {news.total}{left}"
+
+
 @contextmanager
 def progress_shown(screen: Screen) -> Iterator[Callable[[Progress], None]]:
     """Yield a function that shows progress: a bar on a terminal, elsewhere a line for each new stage."""
@@ -40,16 +46,15 @@ def progress_shown(screen: Screen) -> Iterator[Callable[[Progress], None]]:
         def tell(news: Progress) -> None:
             if news.stage not in stages:
                 stages.add(news.stage)
-                screen.remark(f"  {time.monotonic() - started:4.0f} s  {news.stage}, {news.done} of {news.total}")
+                screen.remark(f"  {time.monotonic() - started:4.0f} s  {said(news)}")
 
         yield tell
         return
     columns = (
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
-        progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
     )
     with progress.Progress(*columns, console=screen.err, transient=True) as bar:
         task = bar.add_task("waiting", total=None)
-        yield lambda news: bar.update(task, description=news.stage, completed=news.done, total=news.total)
+        yield lambda news: bar.update(task, description=said(news), completed=news.done, total=news.total)
