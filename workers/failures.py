@@ -17,6 +17,7 @@ from engine.errors import (
     ValidationError,
 )
 from ledger.failures import Failure, FailureCode, JobRefused
+from workers.parking import StoreUnavailableError
 
 MAX_MESSAGE_CHARACTERS = 2000
 
@@ -26,6 +27,7 @@ _CODES: tuple[tuple[type[BaseException], FailureCode, bool], ...] = (
     (AmbiguousFighterError, FailureCode.UNKNOWN_FIGHTER, False),
     (ValidationError, FailureCode.INVALID_INPUT, False),
     (BundleNotFoundError, FailureCode.MODEL_NOT_FOUND, True),
+    (StoreUnavailableError, FailureCode.MODEL_NOT_FOUND, True),
     (BundleError, FailureCode.MODEL_CORRUPT, False),
     (BootstrapError, FailureCode.BOOTSTRAP_FAILED, False),
     (TrainingTimeoutError, FailureCode.TIME_LIMIT_EXCEEDED, True),

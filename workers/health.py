@@ -16,6 +16,7 @@ from ledger.reports import HealthCheck, HealthReport
 from workers.context import JobContext
 from workers.failures import failure_of
 from workers.models import ModelCache
+from workers.parking import StoreUnavailableError
 from workers.threads import pinned
 
 # The canary has the same bits on the machine that trained it; another processor may differ in the last place.
@@ -57,7 +58,7 @@ def check_model(
         if anew:
             models.close(models.resolve(name))
         digest, manager, _ = models.get(name)
-    except EngineError as error:
+    except (EngineError, StoreUnavailableError) as error:
         return None, [_failed("model_loaded", error)]
     return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _canary(manager)]
 

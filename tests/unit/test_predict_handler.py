@@ -293,6 +293,14 @@ def test_the_models_folder_is_named_when_a_bundle_is_not_there(context: JobConte
     assert str(tmp_path) in report.checks[0].detail
 
 
+def test_a_store_that_is_away_is_told_by_a_health_check(context: JobContext, tmp_path: Path) -> None:
+    away = Store(tmp_path, "ftp://127.0.0.1:1/models")
+    models = ModelCache(away.fetch, {"champion": "0" * 64}.get, lambda folder: load_manager(folder, max_memory_mb=1.0))
+    report = check_health(CheckHealth(), replace(context, models=models))
+    assert (report.status, report.checks[0].code) == ("unhealthy", "model_not_found")
+    assert "127.0.0.1:1/models cannot be used" in report.checks[0].detail
+
+
 def test_a_card_with_moved_odds_is_not_predicted_again(
     ask: Callable[..., Answered], context: JobContext, upcoming: list[UpcomingFight], monkeypatch: pytest.MonkeyPatch
 ) -> None:
