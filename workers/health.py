@@ -86,5 +86,5 @@ def _canary(manager: ProductionEnsembleManager) -> HealthCheck:
     )
 
 
-def _failed(name: str, error: EngineError) -> HealthCheck:
+def _failed(name: str, error: Exception) -> HealthCheck:
     return HealthCheck(name=name, passed=False, detail=str(error), code=failure_of(error).code)
