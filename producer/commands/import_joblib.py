@@ -128,7 +128,12 @@ def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: 
                 "import replaces no champion; give --alias challenger, then: cornerman models promote"
             )
         client.ledger.move_alias(
-            alias, report.model, prove=lambda digest: client.ledger.prove(digest, timeout), who=who, why=why
+            alias,
+            report.model,
+            prove=lambda digest: client.ledger.prove(digest, timeout),
+            who=who,
+            why=why,
+            expected=standing,
         )
 
 
