@@ -85,17 +85,23 @@ def test_a_job_that_comes_before_the_guard_has_looked_is_not_judged_by_a_limit_t
 
 
 @pytest.mark.parametrize("how", ["private", "shared"])
+@pytest.mark.parametrize(
+    ("attempts", "expected"),
+    [("3", (State.SUCCEEDED, 2)), ("1", (State.FAILED, 1))],  # one that may not be tried again must have an end
+)
 def test_a_job_is_not_blamed_for_what_others_have_left_in_its_child(
-    how: str, ledger: Ledger, start_pool: Callable[..., Any]
+    how: str, attempts: str, expected: tuple[State, int], ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
     """It ends there, by the watcher or by a MemoryError, and is tried again in a fresh child."""
-    pool = start_pool(concurrency=1, CORNERMAN_MEMORY_LIMIT_MB="400")
+    pool = start_pool(concurrency=1, CORNERMAN_MEMORY_LIMIT_MB="400", CORNERMAN_MAX_ATTEMPTS=attempts)
     (child,) = pool.children()
     allowed_mb = 400 - own_mb(child.pid)
     leaking = ledger.submit(CheckHealth(nonce=f"leak:{how}:{0.7 * allowed_mb:.0f}")).job_id
     assert endings(ledger, [leaking]) == {(State.SUCCEEDED, 1)}
-    assert endings(ledger, take(ledger, 1, round(0.5 * allowed_mb), 0.4)) == {(State.SUCCEEDED, 2)}
-    assert pool.children() != [child]
+    job_ids = take(ledger, 1, round(0.5 * allowed_mb), 0.4)
+    assert endings(ledger, job_ids) == {expected}
+    failure = ledger.wait(job_ids[0], WAIT_SECONDS).failure
+    assert (failure and failure.code) == (None if expected[0] is State.SUCCEEDED else FailureCode.MEMORY_LIMIT_EXCEEDED)
 
 
 @pytest.fixture
