@@ -120,6 +120,14 @@ def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book
     assert "is " in promote(stage.poor, *data, code=ExitCode.REFUSED)["failure"]["message"]
 
 
+def test_a_judgement_can_be_made_again(stage: Stage, book: Ledger) -> None:
+    judged = promote(stage.usual, "--force", "--alias", "nightly", "--data", str(stage.log))["judgement"]
+    command = ["replay", judged["job_id"], "--retrain", "--json"]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == ExitCode.OK, result.output
+    assert json.loads(result.stdout)["report"]["verdict"] == "same"
+
+
 def test_too_few_unseen_fights_are_said_and_the_recipes_can_be_judged(stage: Stage, book: Ledger) -> None:
     book.set_alias("champion", stage.usual)
     failure = promote(stage.late, "--data", str(stage.log), code=ExitCode.FAILED)["failure"]

@@ -232,6 +232,7 @@ def test_a_training_is_done_again_and_keeps_nothing(
     folder = tmp_path / "league"
     write_fight_log(league.log, folder)
     kept = tmp_path / "kept"
+    ledger.set_alias("champion", "f" * 64)  # so that this training makes a challenger
     start_pool(queue="train", real=True, concurrency=1, CORNERMAN_MODELS=str(kept))
     quick = ["--fits", "1", "--folds", "3", "--forest-trees", "10", "--bootstrap-samples", "10"]
     trained = cornerman("train", str(folder), *quick, "--wait", "--json")
