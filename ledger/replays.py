@@ -24,6 +24,7 @@ Obstacle = Literal[
     "model_not_found",  # the files that were there decided
     "model_corrupt",
     "itself_a_replay",
+    "changes_things",  # done again, it would do again what it did
     "part_of_another",  # it is made again with the job that it belongs to
 ]
 

@@ -20,6 +20,7 @@ OBSTACLES = {
     "model_not_found": "the models that there were decided: ask the same job again with --again",
     "model_corrupt": "the files that there were decided: ask the same job again with --again",
     "itself_a_replay": "it is a replay: replay the job that it was about",
+    "changes_things": "it takes things away, and done again it would take away others",
     "part_of_another": "it is a part or the shadow of another job: replay that",
 }
 

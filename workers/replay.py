@@ -34,6 +34,14 @@ Makers = Mapping[str, str]
 """What makes an outcome again, by kind of job: the names of functions with the signature of a handler."""
 
 ANSWERS: Makers = {"predict_card": "workers.predict:predict_card", "check_health": "workers.health:check_health"}
+_OF_KIND: Mapping[str, Obstacle] = {
+    "replay": "itself_a_replay",
+    "retrain": "itself_a_replay",
+    "train_part": "part_of_another",
+    "backtest_part": "part_of_another",
+    "shadow_card": "part_of_another",
+    "collect_garbage": "changes_things",
+}
 # Of a health report; the rest is the memory and the threads of the worker that happened to answer.
 _CHECKS_OF_THE_MODEL = ("model_loaded", "prediction")
 
@@ -71,10 +79,8 @@ def make_again(job_id: str, context: JobContext, makers: Makers) -> ReplayReport
 
 def obstacle_of(kept: KeptJob) -> Obstacle | None:
     """Return why an outcome cannot be made again, None where it can."""
-    if kept.kind in ("replay", "retrain"):
-        return "itself_a_replay"
-    if kept.kind in ("train_part", "backtest_part", "shadow_card"):
-        return "part_of_another"
+    if (obstacle := _OF_KIND.get(kept.kind)) is not None:
+        return obstacle
     if not kept.state.final:
         return "no_outcome"
     if kept.failure is not None and (code := wire.decode_failure(kept.failure).code.value) in get_args(Obstacle):
