@@ -25,7 +25,10 @@ class Backlog(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True, kw_only=True):
-    """How far a model's probabilities are from results: `drift` is the mean of |said - happened| over bins of said."""
+    """How far a model's probabilities are from results, as a review has found.
+
+    `drift` is by how much favourites are proven to win more, or less, often than said: 0 while nothing is proven.
+    """
 
     model: str
     drift: float

@@ -17,6 +17,7 @@ Not covered: a server that loses data it has confirmed (see `durable`), and seve
 
 from __future__ import annotations
 
+from ledger.alarms import Alarms
 from ledger.aliases import Aliases
 from ledger.backlog import Backlogs
 from ledger.canaries import Canaries
@@ -32,5 +33,5 @@ from ledger.settings import LedgerSettings
 __all__ = ["Claim", "DeadLetter", "Held", "KeptJob", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
-class Ledger(DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Aliases, Journal, Results, References):
+class Ledger(DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Aliases, Alarms, Journal, Results, References):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

@@ -134,6 +134,19 @@ TABLE = (
         meaning="off: the model called challenger, where there is one, does not answer live cards for the journal",
     ),
     Control(
+        name="on_alarm",
+        kind=str,
+        choices=("none", "abstain", "rollback"),
+        meaning="what a review does about an alarm: abstain on that model's cards, or put the earlier champion back",
+    ),
+    Control(
+        name="abstain",
+        scope="MODEL",
+        kind=bool,
+        default=False,
+        meaning="every decision of this model (its digest) is to abstain; set by an alarm, cleared with it",
+    ),
+    Control(
         name="log_level",
         scope="COMPONENT",
         kind=str,
@@ -240,6 +253,8 @@ def _fits(control: Control, scope: str) -> bool:
             return scope in QUEUES
         case "COMPONENT":
             return scope in COMPONENTS
+        case "MODEL":
+            return bool(_DIGEST.fullmatch(scope))
         case "NODE":
             return bool(_NODE.fullmatch(scope))
         case "ALIAS":

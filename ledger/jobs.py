@@ -298,6 +298,25 @@ class ShadowCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     deadline: Moment | None = None
 
 
+class ReviewModel(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="review_model"):
+    """Hold a model's live answers against the results that are in, and act on an alarm as `on_alarm` says."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    model: Identifier = "champion"
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
+class CompareModels(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="compare_models"):
+    """Compare two models and the market on the fights that both have answered and whose results are in."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    champion: Identifier = "champion"
+    challenger: Identifier = "challenger"
+    nonce: Annotated[str, Meta(max_length=64)] = ""
+    deadline: Moment | None = None
+
+
 Job = (
     PredictCard
     | TrainEnsemble
@@ -310,6 +329,8 @@ Job = (
     | TrainPart
     | BacktestPart
     | CollectGarbage
+    | ReviewModel
+    | CompareModels
 )
 """Every job that can be submitted."""
 
@@ -325,6 +346,8 @@ ROUTES: dict[str, Route] = {
     "predict_card": Route("predict", 60.0),
     "check_health": Route("predict", 60.0),
     "shadow_card": Route("monitor", 60.0),
+    "review_model": Route("monitor", 300.0),
+    "compare_models": Route("monitor", 300.0),
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
     "judge_models": Route("train", 14_400.0),

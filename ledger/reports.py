@@ -15,6 +15,7 @@ from ledger.evaluation import BacktestReport
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import current_schema_version
 from ledger.judgement import JudgementReport
+from ledger.monitoring import ComparisonReport, ReviewReport
 from ledger.replays import ReplayReport
 
 IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "market_assumption"]
@@ -133,7 +134,8 @@ class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     """The answer to a `PredictCard`: the model's digest, the last day of its data, and every fight in order.
 
     `switches` are the operator's that made it another answer than the job asked for, such as `bootstrap=off` or
-    `max_replicas=20` (the sampling intervals rest on that many replicas); absent where there are none.
+    `max_replicas=20` (the sampling intervals rest on that many replicas), or an alarm's: with `abstain=on` the model
+    may not bet, and all reasons are `model_alarm`. Absent where there are none.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -223,5 +225,7 @@ Report = (
     | ShadowReport
     | PartReport
     | GarbageReport
+    | ComparisonReport
+    | ReviewReport
 )
 """Every report that a job can end with."""

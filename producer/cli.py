@@ -17,6 +17,7 @@ from producer.commands.health import health
 from producer.commands.import_joblib import import_joblib
 from producer.commands.jobs import cancel, follow, result
 from producer.commands.models import models
+from producer.commands.monitoring import clear, review, shadow
 from producer.commands.predict import predict
 from producer.commands.preflight import preflight
 from producer.commands.promotion import promote
@@ -104,9 +105,8 @@ for command in (
     drain,
 ):
     main.add_command(command)
-models.add_command(promote)
-models.add_command(import_joblib)
-models.add_command(collect)
+for command in (promote, import_joblib, collect, shadow, review, clear):
+    models.add_command(command)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ledger.alarms import Alarm
 from ledger.backlog import QueueBacklog
 from ledger.lately import Lately, Room
 from ledger.switchboard import Change
+from producer.monitoring_tables import alarms_table
 from producer.tables import NOTHING, records_table
 
 
@@ -18,7 +20,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     """Everything that `cornerman status` knows, at one moment.
 
     `aliases` maps names to models' digests; `switches` are the controls that are not as by default, each with its last
-    change.
+    change; `alarms` those about models that stand.
     """
 
     queues: dict[str, QueueBacklog]
@@ -28,6 +30,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     aliases: dict[str, str]
     switches: list[Change]
     server: Room
+    alarms: list[Alarm] = []
 
 
 def overview_tables(view: Overview) -> list[RenderableType]:
@@ -37,6 +40,8 @@ def overview_tables(view: Overview) -> list[RenderableType]:
         tables.append(_pools(view.pools))
     if view.switches:
         tables.append(_switches(view.switches))
+    if view.alarms:
+        tables.append(alarms_table(view.alarms))
     return [*tables, _lines(view)]
 
 

@@ -18,6 +18,7 @@ from ledger.evaluation import BacktestReport
 from ledger.failures import Failure
 from ledger.judgement import JudgementReport
 from ledger.local import Bounds, MatrixReport, RowAnswer
+from ledger.monitoring import ComparisonReport, ReviewReport
 from ledger.outcomes import JobStatus, Outcome
 from ledger.replays import ReplayReport
 from ledger.reports import (
@@ -36,6 +37,7 @@ from ledger.reports import (
 )
 from producer.backtest_tables import backtest_tables
 from producer.judgement_tables import judgement_tables
+from producer.monitoring_tables import comparison_tables, review_tables
 from producer.replay_tables import replay_tables
 from producer.watch import said
 
@@ -68,6 +70,10 @@ def report_tables(report: Report) -> list[Table]:
             return [health_table(report)]
         case ReplayReport():
             return replay_tables(report)
+        case ComparisonReport():
+            return comparison_tables(report)
+        case ReviewReport():
+            return review_tables(report)
         case ShadowReport():
             return [records_table("Shadow", list(report.__struct_fields__), [msgspec.structs.asdict(report)])]
         case GarbageReport():

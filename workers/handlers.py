@@ -31,6 +31,8 @@ Registry = Mapping[str, str | Handler]
 
 HANDLERS: Registry = {
     "predict_card": "workers.journal:answer_card",
+    "review_model": "workers.review:review_model",
+    "compare_models": "workers.comparison:compare_models",
     "shadow_card": "workers.shadow:answer_shadow",
     "check_health": "workers.health:check_health",
     "train_ensemble": "workers.train:train",

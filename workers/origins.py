@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ledger.book import Claim
 from ledger.origin import Origin, Surroundings
-from workers.switches import DECIDING
+from workers.switches import deciding
 
 # Whatever computes a number. An update of any of these may change the last bits.
 LIBRARIES = ("cornerman", "numpy", "scipy", "pandas", "scikit-learn", "xgboost", "xgboost-cpu", "numba", "llvmlite")
@@ -20,7 +20,7 @@ def origin_of(claim: Claim, models: dict[str, str]) -> Origin:
     return Origin(
         claimed_at=claim.claimed_at,
         models=dict(models),
-        controls={name: claim.controls.given[name] for name in DECIDING if name in claim.controls.given},
+        controls={name: value for name, value in claim.controls.given.items() if deciding(name)},
         surroundings=surroundings(),
     )
 

@@ -37,7 +37,7 @@ from ledger.reports import (
 from workers.context import JobContext
 from workers.failures import failure_of
 from workers.saying import Said, say
-from workers.switches import SWITCHED_OFF, Sampling, batch_size, sampling, threads
+from workers.switches import MODEL_ALARM, SWITCHED_OFF, Sampling, batch_size, sampling, threads
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,21 @@ def predict_card(job: PredictCard, context: JobContext) -> CardReport:
     ]
     answers = iter(_price(manager, [entry for entry in entries if isinstance(entry, _Asked)], sampled))
     fights = [_report(entry, next(answers), job.rules) if isinstance(entry, _Asked) else entry for entry in entries]
+    alarmed = context.claim.controls.flag(f"abstain.{opened.digest}")
+    if alarmed:
+        fights = [_abstaining(fight) if isinstance(fight, FightReport) else fight for fight in fights]
     return CardReport(
         card_id=job.card_id,
         model=opened.digest,
         data_cutoff=manager.ensemble.data_cutoff,
         fights=_scale_stakes(fights, job.rules),
-        switches=sampled.switches,
+        switches=(*sampled.switches, "abstain=on") if alarmed else sampled.switches,
     )
+
+
+def _abstaining(fight: FightReport) -> FightReport:
+    """Return the same answer of a model that may not bet."""
+    return msgspec.structs.replace(fight, decision=Decision(action="abstain", reasons=(MODEL_ALARM,)))
 
 
 def _config(

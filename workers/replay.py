@@ -28,7 +28,7 @@ from workers.execution import read
 from workers.failures import failure_of
 from workers.origins import surroundings
 from workers.subject import kept_job
-from workers.switches import DECIDING
+from workers.switches import deciding
 
 Makers = Mapping[str, str]
 """What makes an outcome again, by kind of job: the names of functions with the signature of a handler."""
@@ -90,7 +90,7 @@ def obstacle_of(kept: KeptJob) -> Obstacle | None:
 
 def _then(kept: KeptJob, origin: Origin, context: JobContext) -> JobContext:
     """Return the context of then. What the job tells of its progress is told of the replay."""
-    given = {name: value for name, value in context.claim.controls.given.items() if name not in DECIDING}
+    given = {name: value for name, value in context.claim.controls.given.items() if not deciding(name)}
     claim = msgspec.structs.replace(
         context.claim,
         kind=kept.kind,

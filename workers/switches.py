@@ -12,11 +12,16 @@ from msgspec import Struct
 
 from ledger.controls import Controls
 
-DECIDING = ("bootstrap", "max_replicas")
-"""The controls that can make an answer another one; they are kept with it."""
+MODEL_ALARM = "model_alarm"
+"""Why a fight's decision is to abstain where its model may not bet, because of an alarm."""
 
 SWITCHED_OFF = "switched_off"
 """Why a fight has no sampling interval where the job asked for one and an operator has switched it off."""
+
+
+def deciding(name: str) -> bool:
+    """Whether a control, by its full name, can make an answer another one; those are kept with it."""
+    return name in ("bootstrap", "max_replicas") or name.startswith("abstain.")
 
 
 class Sampling(Struct, frozen=True):

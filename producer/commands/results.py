@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 import click
 from rich.table import Table
 
+from ledger.aliases import CHAMPION
+from ledger.jobs import ReviewModel
 from ledger.results import FightResult, ResultChange, changed_at
 from producer.audit import user
+from producer.client import Client
 from producer.results_file import MAX_FILE_BYTES, read_results
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import connect
@@ -34,15 +38,18 @@ def add(screen: Screen, file: BinaryIO, who: str) -> None:
 
     Columns date, winner, and red and blue, or fighter_1 and fighter_2; a fight log's `fights` file is one. The winner
     is a name, red, blue, draw or nc. A file with a fault adds nothing. Adding a result twice is once; one that differs
-    replaces the old one, which `cornerman results list --changes` still shows.
+    replaces the old one, which `cornerman results list --changes` still shows. Then the champion is reviewed.
     """
     content = file.read(MAX_FILE_BYTES + 1)
     with connect() as client:
         tomorrow = datetime.fromtimestamp(client.ledger.server_time(), UTC).date() + timedelta(days=1)
         read = read_results(content, tomorrow)
         added = client.ledger.add_results(read.results, who=who)
+        review = _review(client) if added.added or added.corrected else None
     said = f"{added.added:,} added, {added.corrected:,} corrected, {added.unchanged:,} were there already."
-    screen.answer({"results": added}, said)
+    screen.answer({"results": added, "review": review}, said)
+    if review is not None:
+        screen.remark(f"The champion is reviewed: cornerman result {review}")
     if read.passed_over:
         screen.remark(f"{read.passed_over} lines were passed over: the same two met twice on one day.")
 
@@ -67,6 +74,12 @@ def list_results(screen: Screen, since: datetime | None, limit: int, changes: bo
         screen.remark("No results. Add some: cornerman results add FILE.csv")
     elif len(found) > limit:
         screen.remark(f"{len(found):,} in all; --limit shows more.")
+
+
+def _review(client: Client) -> str | None:
+    """Have the champion held against what is known now; return the job. None where there is no champion."""
+    champion = client.ledger.resolve_alias(CHAMPION)
+    return None if champion is None else client.enqueue(ReviewModel(model=champion, nonce=uuid.uuid4().hex)).job_id
 
 
 def _show_changes(screen: Screen, changes: list[ResultChange]) -> None:

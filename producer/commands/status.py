@@ -57,4 +57,5 @@ def overview(client: Client) -> Overview:
         aliases={alias: model["digest"] for model in ledger.models() for alias in model["aliases"]},
         switches=ledger.changed(),
         server=ledger.room(),
+        alarms=ledger.alarms(),
     )

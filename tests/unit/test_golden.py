@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from ledger import wire
-from ledger.evaluation import Estimate
+from ledger.evaluation import CalibrationLine, Coverage, Estimate, ReliabilityBin
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import (
     BacktestPart,
     CheckHealth,
     CollectGarbage,
+    CompareModels,
     DecisionRules,
     Fight,
     Fighter,
@@ -30,11 +31,13 @@ from ledger.jobs import (
     Quote,
     Replay,
     Retrain,
+    ReviewModel,
     ShadowCard,
     TrainEnsemble,
     TrainPart,
 )
 from ledger.judgement import JudgedCoverage, JudgedForecast, JudgementReport, Paired, Reason, Verdict
+from ledger.monitoring import ComparisonReport, FavouriteBand, Finding, ReviewReport, Score, ScoreDifference, Window
 from ledger.origin import Origin, Surroundings, decode_origin, encode_origin
 from ledger.replays import Difference, ReplayReport
 from ledger.reports import (
@@ -176,6 +179,10 @@ JOBS: dict[str, Job] = {
     "job_replay_full": Replay(job_id="j", nonce="n", deadline=NIGHT),
     "job_retrain_plain": Retrain(job_id="j"),
     "job_retrain_full": Retrain(job_id="j", nonce="n", deadline=NIGHT),
+    "job_review_model_plain": ReviewModel(),
+    "job_review_model_full": ReviewModel(model=DIGEST, nonce="n", deadline=NIGHT),
+    "job_compare_models_plain": CompareModels(),
+    "job_compare_models_full": CompareModels(champion=DIGEST, challenger="next", nonce="n", deadline=NIGHT),
     "job_shadow_card": ShadowCard(card="c1", deadline=NIGHT),
 }
 SURROUNDINGS = Surroundings(processor="x86_64 Model", libraries={"numpy": "2.3.5", "python": "3.11.2"})
@@ -324,6 +331,58 @@ REPORTS: dict[str, Report] = {
         checks=(HealthCheck(name="model_loaded", passed=False, detail="no model is called 'champion'"),),
         model=None,
         memory_mb=123.5,
+    ),
+    "report_comparison": ComparisonReport(
+        champion=DIGEST,
+        challenger=DIGEST[::-1],
+        fights=12,
+        events=1,
+        waiting=3,
+        void=1,
+        scores=(Score(forecast="market", log_loss=0.5, brier=0.25),),
+        differences=(
+            ScoreDifference(
+                one="challenger",
+                other="champion",
+                log_loss=Estimate(value=-0.125, lower=-0.25, upper=0.0),
+                brier=Estimate(value=0.5, lower=None, upper=None),
+            ),
+        ),
+    ),
+    "report_review_plain": ReviewReport(model=DIGEST, fights=0, events=0, waiting=3, void=0, contradicted=0),
+    "report_review_full": ReviewReport(
+        model=DIGEST,
+        fights=120,
+        events=12,
+        waiting=0,
+        void=2,
+        contradicted=1,
+        windows=(
+            Window(
+                fights=120,
+                first_day=date(2098, 1, 1),
+                last_day=date(2098, 6, 1),
+                log_loss=0.75,
+                minus_market=Estimate(value=0.125, lower=0.0, upper=0.25),
+            ),
+        ),
+        calibration=CalibrationLine(slope=0.5, slope_error=0.125, intercept=0.25, intercept_error=0.0625),
+        reliability=(
+            ReliabilityBin(
+                from_probability=0.5,
+                to_probability=0.55,
+                fights=3,
+                forecast=0.53125,
+                won=Estimate(value=0.5, lower=0.25, upper=0.75),
+            ),
+        ),
+        bands=(FavouriteBand(level=0.8, lower=0.5, won=Estimate(value=0.625, lower=None, upper=None), upper=0.75),),
+        coverage=(Coverage(level=0.8, inside=Estimate(value=0.75, lower=0.5, upper=1.0), width=0.25),),
+        proven_gap=0.0625,
+        findings=(Finding(test="calibration", e_value=64.0, highest=128.0, threshold=50.0, alarm=True, events=12),),
+        alarm=("calibration",),
+        action="rollback",
+        said="the champion is 0123456789ab again",
     ),
     "report_shadow": ShadowReport(model=DIGEST, noted=11, failed=1),
     "report_health_coded": HealthReport(

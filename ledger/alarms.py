@@ -1,0 +1,71 @@
+"""Alarms about models: raised once by a review, kept with their evidence until an operator clears them.
+
+An alarm is written before anything is done about it, and marked when that is done, so that a review that dies in
+between is made good by the next. What is done are changes of controls, in their history like all others.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from ledger.monitoring import ActionTaken, Finding
+from ledger.registry import Registry
+from ledger.switchboard import Switchboard
+from ledger.wire import refuse
+
+
+class Alarm(Struct, frozen=True, kw_only=True):
+    """An alarm that stands. `acted` says that what is to be done is done; `action` and `said` say what that was."""
+
+    model: str
+    findings: tuple[Finding, ...]
+    fights: int
+    raised_at: datetime
+    job_id: str
+    acted: bool = False
+    action: ActionTaken = "none"
+    said: str = ""
+
+
+class Alarms(Registry, Switchboard):
+    """Raising and clearing."""
+
+    def alarms(self) -> list[Alarm]:
+        """Return the alarms that stand, oldest first."""
+        kept = self._call("HGETALL", self._key("alarms")).values()
+        return sorted((_decoder.decode(alarm) for alarm in kept), key=lambda alarm: alarm.raised_at)
+
+    def raise_alarm(self, alarm: Alarm) -> Alarm:
+        """Keep an alarm if none stands about its model, and return the one that stands."""
+        self._call("HSETNX", self._key("alarms"), alarm.model, msgspec.json.encode(alarm))
+        return _decoder.decode(self._call("HGET", self._key("alarms"), alarm.model))
+
+    def mark_acted(self, alarm: Alarm) -> None:
+        """Note what was done about an alarm."""
+        self._call("HSET", self._key("alarms"), alarm.model, msgspec.json.encode(alarm))
+
+    def clear_alarm(self, model: str, *, who: str, why: str) -> Alarm:
+        """Take an alarm back, let the model bet again, and have its tests begin anew with the results still to come.
+
+        Raises JobRefused where no alarm stands about it.
+        """
+        standing = {alarm.model: alarm for alarm in self.alarms()}
+        if model not in standing:
+            about = ", ".join(name[:12] for name in standing) or "none"
+            raise refuse(f"no alarm stands about model {model[:12]}; there are alarms about {about}")
+        alarm = standing[model]
+        evidence = {"alarm": msgspec.to_builtins(alarm)}
+        self.set_controls({f"abstain.{model}": None}, who=who, why=why, evidence=evidence)
+        now_us = round(self.server_time() * 1_000_000)
+        self._call_all(("HSET", self._key("alarms", "cleared"), model, now_us), ("HDEL", self._key("alarms"), model))
+        return alarm
+
+    def cleared_at(self, model: str) -> int:
+        """Return when a model's last alarm was cleared, in microseconds since 1970 as batches are; 0 for never."""
+        return int(self._call("HGET", self._key("alarms", "cleared"), model) or 0)
+
+
+_decoder = msgspec.json.Decoder(Alarm)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+import pytest
+
+from ledger.journal import JournalEntry
+from ledger.results import FightResult
+from workers.matching import record_of
+
+DAY = date(2026, 11, 22)
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def entry(first: str, second: str, *, day: date = DAY, p: float = 0.6, at: datetime = NOON) -> JournalEntry:
+    return JournalEntry(
+        day=day,
+        fighters=(first, second),
+        model="m",
+        role="live",
+        job_id="j",
+        probability=p,
+        intervals=(),
+        action="abstain",
+        at=at,
+    )
+
+
+def result(first: str, second: str, winner: Literal[0, 1] | None, day: date = DAY, batch: int = 1) -> FightResult:
+    ending = "draw" if winner is None else "won"
+    return FightResult(date=day, fighters=(first, second), winner=winner, ending=ending, batch=batch)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("said", "known", "won"),
+    [
+        (("José Aldo", "Bea"), ("Jose Aldo", "Bea"), 0),
+        (("José Aldo", "Bea"), ("bea", "JOSE ALDO"), 1),
+        (("Aleksei Oleinik", "Bea"), ("Alexey Oliynyk", "Bea"), 0),
+        (("Bea", "Zhang Weili"), ("Weili Zhang", "Bea"), 1),
+        (("Ana Lee", "Bea Lim Jr."), ("Ana Lee", "Bea Lim"), 0),
+    ],
+)
+def test_names_are_matched_as_the_engine_matches_them(said: tuple[str, str], known: tuple[str, str], won: int) -> None:
+    (judged,) = record_of([entry(*said)], [result(*known, 0)]).judged
+    assert judged.won == won
+
+
+@pytest.mark.parametrize(("off", "matches"), [(-2, 0), (-1, 1), (0, 1), (1, 1), (2, 0)])
+def test_a_result_may_be_a_day_off(off: int, matches: int) -> None:
+    record = record_of([entry("Ana", "Bea")], [result("Ana", "Bea", 0, DAY + timedelta(days=off))])
+    assert (len(record.judged), record.waiting) == (matches, 1 - matches)
+
+
+def test_alike_is_not_the_same() -> None:
+    record = record_of([entry("Ana Lee", "Bea")], [result("Ana Leo", "Bea", 0)])
+    assert (record.judged, record.waiting) == ((), 1)
+
+
+def test_a_draw_is_void_and_not_waited_for() -> None:
+    record = record_of([entry("Ana", "Bea")], [result("Ana", "Bea", None)])
+    assert (record.decided, record.void, record.waiting) == ([], 1, 0)
+
+
+def test_of_two_spellings_of_a_fight_the_last_answer_counts() -> None:
+    first = entry("Aleksei Oleinik", "Bea", p=0.6)
+    later = entry("Alexey Oliynyk", "Bea", p=0.7, at=NOON + timedelta(hours=1))
+    for spelling in ("Aleksei Oleinik", "Alexey Oliynyk", "Alexey Oleynik"):
+        both = record_of([first, later], [result(spelling, "Bea", 1)])
+        assert [(one.entry.probability, one.won) for one in both.judged] == [(0.7, 1)]
+        assert both.waiting == 0
+
+
+def test_results_that_contradict_each_other_leave_the_fight_out() -> None:
+    results = [result("José Aldo", "Bea", 0), result("Jose Aldo", "Bea", 1, DAY - timedelta(days=1))]
+    record = record_of([entry("Jose Aldo", "Bea")], results)
+    assert (record.judged, record.contradicted, record.waiting) == ((), 1, 0)
+    results = [result("José Aldo", "Bea", 0), result("Bea", "Jose Aldo", 1, DAY - timedelta(days=1))]
+    assert len(record_of([entry("Jose Aldo", "Bea")], results).judged) == 1
+
+
+def test_the_order_is_that_in_which_results_came() -> None:
+    entries = [entry("A", "B", day=DAY), entry("C", "D", day=DAY + timedelta(days=7)), entry("E", "F")]
+    results = [result("C", "D", 0, DAY + timedelta(days=7), 1), result("A", "B", 0), result("E", "F", 1, DAY, 2)]
+    judged = record_of(entries, results).judged
+    assert [one.entry.fighters[0] for one in judged] == ["A", "C", "E"]
