@@ -25,6 +25,7 @@ from engine.boosting import TrainingLimits
 from engine.bootstrap import MIN_REPLICAS, check_weights
 from engine.bundle import WRITING_PREFIX, Bundle, write_bundle
 from engine.calibration import Calibration, brier_score, log_loss
+from engine.drift import FeatureBins
 from engine.errors import TrainingError, ValidationError
 from engine.intervals import HalfWidths, fit_half_widths
 from engine.market import devig
@@ -243,6 +244,7 @@ def _manifest(
         "config": settings,
         "interval_method": half_widths.method,
         "metrics": metrics,
+        "drift": FeatureBins.of(matrix).to_manifest(),
         "versions": versions(),
     }
 

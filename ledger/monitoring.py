@@ -86,13 +86,21 @@ class FavouriteBand(Struct, frozen=True, kw_only=True):
     upper: float
 
 
+class FeatureShift(Struct, frozen=True, kw_only=True):
+    """How far a feature of the last answered fights is from the training's: population stability index."""
+
+    feature: str
+    index: float
+
+
 class ReviewReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="review_report"):
     """The answer to a `ReviewModel`: its live answers, as far as results are in.
 
     `waiting` fights have no result yet, `void` ones ended without a winner, `contradicted` ones have results that
     differ. `proven_gap` is by how much likelier fighters are proven to win more, or less, often than said. `coverage`
-    counts the market's probabilities inside the intervals. `alarm` names the tests whose alarm stands, `action` is what
-    was done about it and `said` says it in words.
+    counts the market's probabilities inside the intervals. `shifts` are the features that are furthest from the
+    training's, over the last fights; a finding of the test `features` warns and raises no alarm. `alarm` names the
+    tests whose alarm stands, `action` is what was done about it and `said` says it in words.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -108,6 +116,7 @@ class ReviewReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="rev
     bands: Annotated[tuple[FavouriteBand, ...], Meta(max_length=8)] = ()
     coverage: Annotated[tuple[Coverage, ...], Meta(max_length=8)] = ()
     proven_gap: float = 0.0
+    shifts: Annotated[tuple[FeatureShift, ...], Meta(max_length=20)] = ()
     findings: Annotated[tuple[Finding, ...], Meta(max_length=8)] = ()
     alarm: tuple[Test, ...] = ()
     action: ActionTaken = "none"

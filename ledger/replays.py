@@ -25,6 +25,7 @@ Obstacle = Literal[
     "model_corrupt",
     "itself_a_replay",
     "changes_things",  # done again, it would do again what it did
+    "results_decided",  # what results had come by then decided
     "part_of_another",  # it is made again with the job that it belongs to
 ]
 

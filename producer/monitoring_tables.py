@@ -41,6 +41,8 @@ def review_tables(report: ReviewReport) -> list[Table]:
     tables = [_tests(report)]
     if report.windows:
         tables += [_windows(report), _intervals(report), _reliability(report)]
+    if report.shifts:
+        tables.append(_shifts(report))
     return tables
 
 
@@ -121,6 +123,14 @@ def _intervals(report: ReviewReport) -> Table:
             _share(band.won),
             f"{band.upper:.1%}",
         )
+    return table
+
+
+def _shifts(report: ReviewReport) -> Table:
+    table = _table("Features furthest from the training's", "feature", "stability index")
+    for shift in report.shifts:
+        _row(table, shift.feature, f"{shift.index:.2f}")
+    table.caption = "of the last 100 fights; for a look, the test `features` keeps its rate of false alarms"
     return table
 
 

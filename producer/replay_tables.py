@@ -21,6 +21,7 @@ OBSTACLES = {
     "model_corrupt": "the files that there were decided: ask the same job again with --again",
     "itself_a_replay": "it is a replay: replay the job that it was about",
     "changes_things": "it takes things away, and done again it would take away others",
+    "results_decided": "the results that were known then decided: cornerman models review, and models shadow, ask anew",
     "part_of_another": "it is a part or the shadow of another job: replay that",
 }
 

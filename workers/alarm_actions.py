@@ -12,12 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from ledger.alarms import Alarm
-from ledger.aliases import CHAMPION, fault_of, stood_for
+from ledger.aliases import CHAMPION, stood_for
 from ledger.failures import JobRefused
 from ledger.monitoring import ActionTaken
 from ledger.switchboard import ControlDiffers
 from workers.context import JobContext
-from workers.health import check_model
+from workers.health import proof_by
 
 ALL_MOVES = 10_000
 
@@ -69,13 +69,10 @@ def act(alarm: Alarm, context: JobContext) -> Alarm:
 
 
 def _roll_back(alarm: Alarm, step: Step, context: JobContext) -> Step:
-    def prove(digest: str) -> None:
-        _, checks = check_model(digest, context.models)
-        if fault := fault_of(digest, checks):
-            raise JobRefused(fault)
-
     try:
-        context.ledger.roll_back(CHAMPION, prove=prove, to=step.to, expected=alarm.model, **_said(alarm))
+        context.ledger.roll_back(
+            CHAMPION, prove=proof_by(context.models), to=step.to, expected=alarm.model, **_said(alarm)
+        )
     except (JobRefused, ControlDiffers) as error:
         return Step("abstain", f"it could not be rolled back ({error}): it abstains"[:1000])
     return step

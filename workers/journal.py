@@ -11,30 +11,31 @@ import structlog
 from engine.names import split_name
 from ledger.jobs import PredictCard
 from ledger.journal import Band, JournalEntry, Page, Role
-from ledger.reports import CardReport, FightReport
+from ledger.reports import FightReport
 from workers.context import JobContext
 from workers.handlers import Noted
 from workers.logs import where_raised
-from workers.predict import predict_card
+from workers.predict import Answer, answer
 from workers.saying import first_corner
 
 
 def answer_card(job: PredictCard, context: JobContext) -> Noted:
     """Answer a card. Raises what `predict_card` raises."""
-    report = predict_card(job, context)
-    return Noted(report, page_of(job, report, context.claim.job_id, "live"))
+    said = answer(job, context)
+    return Noted(said.report, page_of(job, said, context.claim.job_id, "live"))
 
 
-def page_of(job: PredictCard, report: CardReport, job_id: str, role: Role) -> Page | None:
+def page_of(job: PredictCard, said: Answer, job_id: str, role: Role) -> Page | None:
     """Return the page of a card; None, with a line in the log, where it cannot be made.
 
     Whatever is wrong with the journal, the answer is worth more.
     """
+    report = said.report
     try:
         answered = zip(job.fights, report.fights, strict=True)
         corners = {fight.id: first_corner(fight) for fight, said in answered if isinstance(said, FightReport)}
         entries = [
-            _entry(fight, corners[fight.id], report.model, job_id, role, job)
+            _entry(fight, corners[fight.id], report.model, job_id, role, job, said.bins.get(fight.id, ""))
             for fight in report.fights
             if isinstance(fight, FightReport)
         ]
@@ -57,7 +58,7 @@ def person(name: str) -> str:
 
 
 def _entry(
-    fight: FightReport, corner: str, model: str, job_id: str, role: Role, job: PredictCard
+    fight: FightReport, corner: str, model: str, job_id: str, role: Role, job: PredictCard, bins: str
 ) -> tuple[str, JournalEntry]:
     listed = (fight.fighters[0].name, fight.fighters[1].name)
     swap = person(listed[1]) < person(listed[0])
@@ -76,6 +77,7 @@ def _entry(
         red=_red(corner, swap),
         action=fight.decision.action,
         reasons=fight.decision.reasons,
+        bins=bins,
         bet_on=_position(fight.decision.fighter, fighters) if fight.decision.action == "bet" else None,
     )
     return fight_name(listed), entry

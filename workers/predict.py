@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 
@@ -71,8 +72,20 @@ class _Asked:
         return market.consensus(self.screening.valid) if self.screening.valid else None
 
 
+class Answer(NamedTuple):
+    """A report, and by fight the bins of its features, which are for the journal alone."""
+
+    report: CardReport
+    bins: dict[str, str]
+
+
 def predict_card(job: PredictCard, context: JobContext) -> CardReport:
     """Answer a card. Raises BundleError where the model cannot be used, and what the engine raises for a whole card."""
+    return answer(job, context).report
+
+
+def answer(job: PredictCard, context: JobContext) -> Answer:
+    """Answer a card and say where its features lie. Raises as `predict_card` does."""
     opened = context.models.get(job.model)
     manager = opened.model
     sampled = sampling(context.claim.controls, job.intervals.bootstrap_samples, manager.ensemble.n_replicas)
@@ -86,13 +99,14 @@ def predict_card(job: PredictCard, context: JobContext) -> CardReport:
     alarmed = context.claim.controls.flag(f"abstain.{opened.digest}")
     if alarmed:
         fights = [_abstaining(fight) if isinstance(fight, FightReport) else fight for fight in fights]
-    return CardReport(
+    report = CardReport(
         card_id=job.card_id,
         model=opened.digest,
         data_cutoff=manager.ensemble.data_cutoff,
         fights=_scale_stakes(fights, job.rules),
         switches=(*sampled.switches, "abstain=on") if alarmed else sampled.switches,
     )
+    return Answer(report, {entry.fight.id: entry.said.bins for entry in entries if isinstance(entry, _Asked)})
 
 
 def _abstaining(fight: FightReport) -> FightReport:

@@ -41,6 +41,8 @@ _OF_KIND: Mapping[str, Obstacle] = {
     "backtest_part": "part_of_another",
     "shadow_card": "part_of_another",
     "collect_garbage": "changes_things",
+    "review_model": "results_decided",
+    "compare_models": "results_decided",
 }
 # Of a health report; the rest is the memory and the threads of the worker that happened to answer.
 _CHECKS_OF_THE_MODEL = ("model_loaded", "prediction")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from engine.drift import ALPHA as DRIFT_ALPHA
+from engine.drift import FeatureBins, drift, read_bins, stability_index
 from engine.errors import TrainingError
 from engine.scoring import (
     MIN_EVENTS,
@@ -24,30 +26,44 @@ from engine.scoring import (
     reliability,
     surprise,
 )
-from engine.vigilance import MISS_ALLOWANCE, Season, judge, proven_gap
+from engine.vigilance import MISS_ALLOWANCE, Season, finding, judge, proven_gap
 from ledger.alarms import Alarm
 from ledger.backlog import Drift
 from ledger.evaluation import CalibrationLine, Coverage, Estimate, ReliabilityBin
 from ledger.jobs import ReviewModel
-from ledger.monitoring import FavouriteBand, Finding, ReviewReport, Window
+from ledger.journal import JournalEntry
+from ledger.monitoring import FavouriteBand, FeatureShift, Finding, ReviewReport, Window
 from workers.alarm_actions import act
 from workers.context import JobContext
 from workers.matching import DAYS_OFF, Judged, Record, record_of
 
 WINDOWS = (100, 300)
 """Of so many last fights the log loss is shown, beside that of all."""
+MOST_SHIFTS = 5
+
+
+class Inputs(NamedTuple):
+    """What the features of the answered fights say."""
+
+    finding: Finding
+    shifts: tuple[FeatureShift, ...]
 
 
 def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
     """Review, raise and act on an alarm, and publish the drift. Raises BundleNotFoundError for a name of no model."""
     ledger = context.ledger
     model = context.models.resolve(job.model)
-    record = live_record(model, context)
+    entries = [entry for entry in ledger.journal() if entry.model == model and entry.role == "live"]
+    record = record_against_results(entries, context)
     since_us = ledger.cleared_at(model)
     tested = season_of([one for one in record.decided if one.batch > since_us])
     findings = tuple(
         msgspec.convert(found, Finding, from_attributes=True) for found in judge(tested, usual_excess(model, context))
     )
+    inputs = _inputs(model, entries, since_us, context)
+    if inputs is not None and inputs.finding.alarm:
+        log = structlog.get_logger("cornerman.alerts")
+        log.warning("features have drifted", model=model, evidence=inputs.finding.highest)
     gap = proven_gap(tested)
     alarm = _alarm(model, findings, len(tested), context)
     ledger.set_drift(Drift(model=model, drift=gap, fights=len(tested)))
@@ -62,16 +78,16 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
         windows=tuple(_windows(record.decided)),
         **_figures(season),
         proven_gap=gap,
-        findings=findings,
+        findings=findings if inputs is None else (*findings, inputs.finding),
+        shifts=() if inputs is None else inputs.shifts,
         alarm=() if alarm is None else tuple(found.test for found in alarm.findings),
         action="none" if alarm is None else alarm.action,
         said="" if alarm is None else alarm.said,
     )
 
 
-def live_record(model: str, context: JobContext) -> Record:
-    """Return what bet placers were told by a model, held against the results."""
-    entries = [entry for entry in context.ledger.journal() if entry.model == model and entry.role == "live"]
+def record_against_results(entries: Sequence[JournalEntry], context: JobContext) -> Record:
+    """Hold what bet placers were told by a model against the results."""
     first = min((entry.day for entry in entries), default=date.max)
     results = context.ledger.results(first - timedelta(days=DAYS_OFF)) if entries else []
     return record_of(entries, results)
@@ -120,6 +136,31 @@ def _alarm(model: str, findings: Sequence[Finding], fights: int, context: JobCon
     log = structlog.get_logger("cornerman.alerts")
     log.warning("a model's alarm", model=model, tests=tests, action=done.action, said=done.said)
     return done
+
+
+def _inputs(model: str, said: Sequence[JournalEntry], since_us: int, context: JobContext) -> Inputs | None:
+    """Look at the features of what was answered; None where the model has no bins, or answered nothing yet."""
+    today = datetime.fromtimestamp(context.ledger.server_time(), UTC).date()
+    entries = [
+        entry
+        for entry in said
+        if entry.bins and entry.day < today
+        if entry.at is None or entry.at.timestamp() * 1e6 > since_us
+    ]
+    if not entries:
+        return None
+    ensemble = context.models.get(model).model.ensemble
+    about = ensemble.manifest.get("drift")
+    if about is None:
+        return None
+    bins = FeatureBins.from_manifest(ensemble.columns, about)
+    numbers = read_bins([entry.bins for entry in entries], len(bins.columns))
+    process = drift(numbers, np.array([entry.day.toordinal() for entry in entries]), bins.shares)
+    found = msgspec.convert(finding("features", process, DRIFT_ALPHA), Finding, from_attributes=True)
+    index = stability_index(numbers[-WINDOWS[0] :], bins.shares)
+    furthest = np.argsort(-index, kind="stable")[:MOST_SHIFTS]
+    shifts = tuple(FeatureShift(feature=bins.columns[one], index=float(index[one])) for one in furthest)
+    return Inputs(found, shifts)
 
 
 def _windows(judged: Sequence[Judged]) -> list[Window]:

@@ -13,6 +13,7 @@ from datetime import UTC
 import msgspec
 import numpy as np
 
+from engine.drift import FeatureBins
 from engine.ensemble import ProductionEnsembleConfig, ProductionEnsembleManager, missing_values
 from engine.errors import EngineError, ValidationError
 from engine.member import Floats
@@ -26,11 +27,12 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 @dataclass(frozen=True)
 class Said:
-    """What a model says of a fight, and what is known of it beside."""
+    """What a model says of a fight, and what is known of it beside; bins: of its features, for the journal."""
 
     summary: FightSummary
     flags: tuple[str, ...]
     fighter_ids: tuple[str | None, str | None]
+    bins: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ def say(
     rows = _rows([job.fights[position] for position in new], job, opened.model)
     fresh = [(position, row) for position, row in zip(new, rows, strict=True) if isinstance(row, _Row)]
     summaries = _summarise(opened.model, config, levels, [(job.fights[position], row) for position, row in fresh])
-    for (position, row), summary in zip(fresh, summaries, strict=True):
-        said[position] = word = Said(summary, row.flags, row.fighter_ids)
+    bins = _bins([row for _, row in fresh], opened.model)
+    for (position, row), summary, written in zip(fresh, summaries, bins, strict=True):
+        said[position] = word = Said(summary, row.flags, row.fighter_ids, written)
         opened.remembered.put(keys[position], word)
     for position, built in zip(new, rows, strict=True):
         if isinstance(built, EngineError):
@@ -101,6 +104,13 @@ def _summarise(
         experience=[row.experience for _, row in entries],
         levels=levels,
     )
+
+
+def _bins(rows: Sequence[_Row], manager: ProductionEnsembleManager) -> list[str]:
+    about = manager.ensemble.manifest.get("drift")
+    if about is None or not rows:
+        return [""] * len(rows)
+    return FeatureBins.from_manifest(manager.ensemble.columns, about).written(np.stack([row.values for row in rows]))
 
 
 def _rows(fights: Sequence[Fight], job: PredictCard, manager: ProductionEnsembleManager) -> list[_Row | EngineError]:

@@ -11,7 +11,7 @@ from ledger.wire import refuse
 from workers.context import JobContext
 from workers.handlers import Noted
 from workers.journal import page_of
-from workers.predict import predict_card
+from workers.predict import answer
 
 
 def answer_shadow(job: ShadowCard, context: JobContext) -> Noted:
@@ -20,8 +20,8 @@ def answer_shadow(job: ShadowCard, context: JobContext) -> Noted:
     digest = context.models.resolve(job.model)
     if digest == live.model:
         return Noted(ShadowReport(model=digest, noted=0, failed=0), None)
-    report = predict_card(msgspec.structs.replace(card, model=digest), context)
-    page = page_of(card, report, job.card, "shadow")
+    said = answer(msgspec.structs.replace(card, model=digest), context)
+    report, page = said.report, page_of(card, said, job.card, "shadow")
     failed = sum(not isinstance(fight, FightReport) for fight in report.fights)
     return Noted(ShadowReport(model=digest, noted=0 if page is None else len(page.entries), failed=failed), page)
 

@@ -98,7 +98,7 @@ def past(ledger: Ledger, model: str, probability: float, role: Role = "live") ->
                     role=role,
                     job_id="past",
                     probability=probability,
-                    intervals=(Band(0.8, probability - 0.2, probability + 0.1),),
+                    intervals=(Band(0.8, probability - 0.3, probability + 0.1),),
                     market=0.6,
                     action="abstain",
                 ),

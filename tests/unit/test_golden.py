@@ -37,7 +37,16 @@ from ledger.jobs import (
     TrainPart,
 )
 from ledger.judgement import JudgedCoverage, JudgedForecast, JudgementReport, Paired, Reason, Verdict
-from ledger.monitoring import ComparisonReport, FavouriteBand, Finding, ReviewReport, Score, ScoreDifference, Window
+from ledger.monitoring import (
+    ComparisonReport,
+    FavouriteBand,
+    FeatureShift,
+    Finding,
+    ReviewReport,
+    Score,
+    ScoreDifference,
+    Window,
+)
 from ledger.origin import Origin, Surroundings, decode_origin, encode_origin
 from ledger.replays import Difference, ReplayReport
 from ledger.reports import (
@@ -379,6 +388,7 @@ REPORTS: dict[str, Report] = {
         bands=(FavouriteBand(level=0.8, lower=0.5, won=Estimate(value=0.625, lower=None, upper=None), upper=0.75),),
         coverage=(Coverage(level=0.8, inside=Estimate(value=0.75, lower=0.5, upper=1.0), width=0.25),),
         proven_gap=0.0625,
+        shifts=(FeatureShift(feature="diff_reach", index=0.25),),
         findings=(Finding(test="calibration", e_value=64.0, highest=128.0, threshold=50.0, alarm=True, events=12),),
         alarm=("calibration",),
         action="rollback",

@@ -11,9 +11,11 @@ from ledger.jobs import Corner, Fight, Fighter, PredictCard
 from ledger.journal import Band, JournalEntry, Page
 from ledger.reports import CardReport, Decision, FighterAnswer, FightFailure, FightReport, Interval, MarketAware
 from workers.journal import fight_name, page_of
+from workers.predict import Answer
 
 START = datetime(2099, 1, 3, 23, 30, tzinfo=UTC)
 MODEL = "ab" * 32
+BINS = "012345"
 Action = Literal["bet", "abstain"]
 
 
@@ -42,7 +44,9 @@ def card(
     )
     failed = FightFailure(id="2", names=("C", "D"), failure=Failure(code=FailureCode.UNKNOWN_FIGHTER, message="who?"))
     report = CardReport(card_id="c", model=MODEL, data_cutoff=date(2098, 1, 1), fights=(said, failed))
-    return page_of(PredictCard(card_id="c", event_start=START, fights=(fight, lost)), report, "job", "live")
+    return page_of(
+        PredictCard(card_id="c", event_start=START, fights=(fight, lost)), Answer(report, {"1": BINS}), "job", "live"
+    )
 
 
 def only(page: Page | None) -> JournalEntry:
@@ -58,6 +62,7 @@ def test_a_fight_is_said_of_the_first_by_name_however_it_is_listed() -> None:
     assert (turned.fighters, turned.probability, turned.market) == (("Bea", "Zoe"), 0.75, 0.625)
     assert turned.intervals == (Band(0.8, 0.625, 0.875),)
     assert turned.market_aware == 0.625
+    assert entry.bins == BINS
     assert (entry.day, entry.job_id, entry.role, entry.model) == (START.date(), "job", "live", MODEL)
 
 

@@ -66,6 +66,7 @@ def test_every_obstacle_has_its_words() -> None:
         (kept(State.SUCCEEDED, kind="replay"), "itself_a_replay"),
         (kept(State.SUCCEEDED, kind="train_part"), "part_of_another"),
         (kept(State.SUCCEEDED, kind="shadow_card"), "part_of_another"),
+        (kept(State.SUCCEEDED, kind="review_model"), "results_decided"),
         (kept(State.RUNNING, kind="retrain"), "itself_a_replay"),
     ],
 )

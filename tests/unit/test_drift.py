@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.drift import ALPHA, BINS, MISSING, TOLERANCE, FeatureBins, drift, read_bins, shares_of, stability_index
+from engine.features import MODEL_COLUMNS
+from engine.matrix import MirrorPlan, TrainingMatrix
+
+
+def rows(matrix: TrainingMatrix) -> np.ndarray:
+    return matrix.X.to_numpy(np.float64)
+
+
+@pytest.fixture
+def bins(league_matrix: TrainingMatrix) -> FeatureBins:
+    return FeatureBins.of(league_matrix)
+
+
+def test_shares_add_up_and_quintiles_split_evenly(bins: FeatureBins) -> None:
+    assert bins.shares.shape == (len(MODEL_COLUMNS), BINS + 1)
+    assert bins.shares.sum(axis=1) == pytest.approx(1.0)
+    assert bins.shares[:, :BINS].max(axis=1).min() < 0.25  # of a feature whose values are all different
+
+
+def test_it_does_not_matter_who_stands_first(bins: FeatureBins, league_matrix: TrainingMatrix) -> None:
+    values = rows(league_matrix)[-50:]
+    turned = MirrorPlan.of(bins.columns)(values)
+    one, other = (read_bins(bins.written(side), len(bins.columns)) for side in (values, turned))
+    assert (one == other[:, ::-1]).all()
+
+
+def test_a_missing_value_has_a_bin_of_its_own(bins: FeatureBins) -> None:
+    assert (bins.numbers(np.full((1, len(bins.columns)), np.nan)) == MISSING).all()
+
+
+def test_bins_travel_through_the_manifest(bins: FeatureBins, league_matrix: TrainingMatrix) -> None:
+    again = FeatureBins.from_manifest(bins.columns, bins.to_manifest())
+    assert again.written(rows(league_matrix)[:5]) == bins.written(rows(league_matrix)[:5])
+    assert len(bins.written(rows(league_matrix)[:1])[0]) == 2 * len(bins.columns)
+
+
+def test_the_same_sport_is_left_in_peace_and_a_broken_feature_is_found(
+    bins: FeatureBins, league_matrix: TrainingMatrix
+) -> None:
+    values = rows(league_matrix)[-360:]
+    event = np.repeat(np.arange(30), 12)
+    calm = read_bins(bins.written(values), len(bins.columns))
+    assert drift(calm, event, bins.shares).max() < 1.0 / ALPHA
+    assert stability_index(calm, bins.shares).max() < 0.25
+    broken = values.copy()
+    broken[:, 0] = np.nan  # the source of a feature has gone
+    found = read_bins(bins.written(broken), len(bins.columns))
+    assert drift(found, event, bins.shares).max() >= 1.0 / ALPHA
+    assert stability_index(found, bins.shares).argmax() == 0
+
+
+@given(st.floats(0.05, 0.6), st.floats(0.0, 1.0))
+def test_the_evidence_is_not_expected_to_grow_while_a_share_is_within_its_tolerance(share: float, part: float) -> None:
+    """By enumeration: two events of one fight whose only feature falls into bin 0 as often as is allowed at most."""
+    shares = np.zeros((1, BINS + 1))
+    shares[0, 0], shares[0, 1] = share, 1.0 - share
+    chance = share + part * TOLERANCE
+    expected = 0.0
+    for first, second in product((0, 1), repeat=2):
+        # Seen from both sides the fight has the same bin.
+        numbers = np.array([[[first]] * 2, [[second]] * 2], dtype=np.uint8)
+        weight = (chance if first == 0 else 1 - chance) * (chance if second == 0 else 1 - chance)
+        expected += weight * drift(numbers, np.array([0, 1]), shares)[-1]
+    assert expected <= 1.0 + 1e-9
+
+
+def test_shares_are_those_of_the_rows() -> None:
+    numbers = np.array([[0], [0], [4], [MISSING]], dtype=np.uint8)
+    assert shares_of(numbers).tolist() == [[0.5, 0.0, 0.0, 0.0, 0.25, 0.25]]
