@@ -18,7 +18,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -87,15 +87,20 @@ class _Opened(Mapping[str, Array]):
 
 
 def write_bundle(
-    parent: Path, arrays: Mapping[str, Array | Pieces], manifest: Mapping[str, Any], name: str | None = None
+    parent: Path,
+    arrays: Mapping[str, Array | Pieces],
+    manifest: Mapping[str, Any],
+    name: str | None = None,
+    sign: Callable[[str], str] | None = None,
 ) -> Bundle:
     """Write `<parent>/<digest>` and open it; when it is there already, whole, it is left as it is.
 
     One that is there but corrupt is moved aside, under a name that begins with its own, and replaced.
 
     arrays: by name, such as `random_forest/replicas/nodes`. manifest: JSON values. name: of the folder, where it is not
-    to be the digest. The folder appears at once, whole, after all its bytes have reached the disk. Raises
-    ValidationError for a name that does not fit, an array of objects, or a manifest that is not JSON.
+    to be the digest. sign: makes the signature of a digest. The folder appears at once, whole, after all its bytes have
+    reached the disk. Raises ValidationError for a name that does not fit, an array of objects, or a manifest that is
+    not JSON.
     """
     _check_content(arrays)
     parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +112,10 @@ def write_bundle(
                 _write_array(file, array)
         text = _canonical({"schema": SCHEMA, "files": _describe(writing), "about": dict(manifest)})
         (writing / MANIFEST).write_bytes(text)
-        final = parent / (name or hashlib.sha256(text).hexdigest())
+        digest = hashlib.sha256(text).hexdigest()
+        if sign is not None:
+            (writing / SIGNATURE).write_text(sign(digest))
+        final = parent / (name or digest)
         _publish(writing, final)
     finally:
         shutil.rmtree(writing, ignore_errors=True)  # gone already when all went well

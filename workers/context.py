@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ledger.book import Claim, Ledger
@@ -35,7 +36,7 @@ class JobContext:
     models: ModelCache[ProductionEnsembleManager]
     started_seconds: float
 
-    @property
+    @cached_property
     def store(self) -> Store:
         """Where bundles lie."""
         from workers.store import Store  # with it comes the engine, which only children load

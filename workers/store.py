@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -61,7 +62,8 @@ class Store:
     ) -> Bundle:
         """Write a bundle to `<where>/<name>`, its digest by default. Raises StoreUnavailableError."""
         with self._reaching(f"{where}/{name or ''}"):
-            bundle = write_bundle(self.folder / where, arrays, manifest, name)
+            sign = self._signature if self._key else None
+            bundle = write_bundle(self.folder / where, arrays, manifest, name, sign)
             return self.publish(bundle)
 
     def publish(self, bundle: Bundle) -> Bundle:
@@ -69,7 +71,7 @@ class Store:
         place = bundle.folder.relative_to(self.folder).as_posix()
         with self._reaching(place):
             if self._key:
-                (bundle.folder / SIGNATURE).write_text(self._signature(bundle.digest))
+                self._sign(bundle)
             if self._remote is not None:
                 self._upload(self._remote, place, bundle.folder)
         return bundle
@@ -127,6 +129,12 @@ class Store:
                 gone = folder.with_name(f"{WRITING_PREFIX}removed-{os.getpid()}-{folder.name}")
                 folder.rename(gone)
                 shutil.rmtree(gone)
+
+    def _sign(self, bundle: Bundle) -> None:
+        """Sign a bundle that others may be reading."""
+        made = bundle.folder.parent / f"{WRITING_PREFIX}signature-{secrets.token_hex(8)}"
+        made.write_text(self._signature(bundle.digest))
+        made.replace(bundle.folder / SIGNATURE)
 
     def _upload(self, remote: AbstractFileSystem, place: str, folder: Path) -> None:
         """Bring all files to the store, or the signature alone where the bundle is there; the manifest comes last."""
