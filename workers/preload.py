@@ -13,6 +13,7 @@ import math
 from collections.abc import Collection
 from contextlib import closing
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -23,6 +24,12 @@ from workers.models import ModelCache, load_manager
 from workers.pool import Pool
 from workers.threads import pin_environment, pin_libraries
 
+if TYPE_CHECKING:
+    from workers.store import Store
+
+
+LEFTOVER_SECONDS = 86_400.0  # no writer takes so long over one bundle
+
 
 def preload(pool: Pool, queues: Collection[str]) -> None:
     """Load what children that work off these queues will need, in the process that forks them."""
@@ -30,6 +37,7 @@ def preload(pool: Pool, queues: Collection[str]) -> None:
     log = structlog.get_logger("cornerman")
     try:
         warm_up(queues, pool.handlers)
+        _store(pool).sweep(LEFTOVER_SECONDS)
         if "predict_card" in pool.handlers and ROUTES["predict_card"].queue in queues:
             _open_model(pool)
     except Exception as error:  # noqa: BLE001 - whatever it is, a pool without it is slower and no worse
@@ -40,14 +48,18 @@ def preload(pool: Pool, queues: Collection[str]) -> None:
 
 def _open_model(pool: Pool) -> None:
     """Open the default model and answer its canary once, so that the kernels are compiled and its pages read."""
-    from workers.store import Store  # with it comes the engine: not before the libraries are told to have no threads
-
     settings = pool.settings
-    # What lies elsewhere is left to the children: to fetch it may start threads.
-    store = Store(settings.models_folder, key=settings.signing_key)
+    store = _store(pool)
     load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
     with closing(Ledger.connect(settings.ledger)) as ledger:  # connections must not be forked
         opened = ModelCache(store.fetch, ledger.resolve_alias, load).get(CheckHealth().model)
     pin_libraries()
     opened.model.check_canary()
     pool.preloaded[opened.digest] = opened.model
+
+
+def _store(pool: Pool) -> Store:
+    """The store as far as it lies here. What lies elsewhere is left to the children: to fetch it may start threads."""
+    from workers.store import Store  # with it comes the engine: not before the libraries are told to have no threads
+
+    return Store(pool.settings.models_folder, key=pool.settings.signing_key)

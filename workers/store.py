@@ -1,9 +1,9 @@
 """Where bundles are kept: a folder of this machine, or any file system that fsspec reaches, by its URL.
 
 A place is a bundle's digest, or a path such as `parts/<digest>/replica-0-5`. What lies there is written once and is a
-bundle (`engine.bundle`): its manifest comes last, so that an interrupted upload is never seen, and every byte
-is held against its hash when it is opened. Bundles that lie elsewhere are copied to the folder of this machine first,
-and memory-mapped from there.
+bundle (`engine.bundle`): its files get their names when they are whole, its manifest last, so that an interrupted
+upload is never seen, and every byte is held against its hash when it is opened. Bundles that lie elsewhere are copied
+to the folder of this machine first, and memory-mapped from there.
 
 With a key, what is written is signed: `signature` beside the manifest is its HMAC-SHA256, and what is unsigned, or
 signed with another key, is refused.
@@ -20,7 +20,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -61,10 +61,20 @@ class Store:
         name: str | None = None,
     ) -> Bundle:
         """Write a bundle to `<where>/<name>`, its digest by default. Raises StoreUnavailableError."""
-        with self._reaching(f"{where}/{name or ''}"):
+        with self.writing(where):
             sign = self._signature if self._key else None
             bundle = write_bundle(self.folder / where, arrays, manifest, name, sign)
-            return self.publish(bundle)
+        return self.publish(bundle)
+
+    @contextmanager
+    def writing(self, where: str = "") -> Iterator[None]:
+        """Write below `folder`: a disk that is full or away is a StoreUnavailableError, everything else is let pass."""
+        try:
+            yield
+        except EngineError:  # some are OSErrors too
+            raise
+        except OSError as error:
+            raise self._unavailable(where, error) from error
 
     def publish(self, bundle: Bundle) -> Bundle:
         """Sign a bundle that lies below `folder`, and bring it to the store. Raises StoreUnavailableError."""
@@ -103,8 +113,8 @@ class Store:
         with self._reaching(where):
             if not self._remote:
                 return {path.parent.name for path in (self.folder / where).glob(f"[!.]*/{MANIFEST}")}
-            found = self._remote.glob(self._at(where, "*", MANIFEST))
-            return {str(path).split("/")[-2] for path in found}
+            found = (path.split("/") for path in self._files(self._remote, where, depth=2))
+            return {name for name, *rest in found if rest == [MANIFEST]}
 
     def ages(self, where: str) -> dict[str, float]:
         """Return how old the whole bundles at `where` are, in seconds, by name. Raises StoreUnavailableError."""
@@ -119,8 +129,8 @@ class Store:
     def remove(self, place: str) -> None:
         """Remove a bundle, or all that lies below a path; its manifest first. Raises StoreUnavailableError."""
         with self._reaching(place):
-            if self._remote and self._remote.exists(self._at(place)):
-                if self._remote.exists(self._at(place, MANIFEST)):
+            if self._remote and (files := self._files(self._remote, place)):
+                if MANIFEST in files:
                     self._remote.rm_file(self._at(place, MANIFEST))
                 self._remote.rm(self._at(place), recursive=True)
             folder = self.folder / place
@@ -136,29 +146,49 @@ class Store:
         made.write_text(self._signature(bundle.digest))
         made.replace(bundle.folder / SIGNATURE)
 
+    def sweep(self, older_than_seconds: float) -> None:
+        """Remove what writers that were killed left below `folder`. What is younger may be at work still."""
+        before = time.time() - older_than_seconds
+        for path in list(self.folder.rglob(f"{WRITING_PREFIX}*")):
+            with suppress(FileNotFoundError):  # another pool of this machine was faster
+                if path.stat().st_mtime < before:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _files(self, remote: AbstractFileSystem, place: str, depth: int | None = None) -> list[str]:
+        """The paths of all whole files below a place; none where there is no such place.
+
+        Not by `exists`, `find` and `glob` of fsspec: they take a store that does not answer for an empty one.
+        """
+        paths: list[str] = []
+        root: str | None = None  # the place as the file system calls it: it comes first
+        for folder, _, names in remote.walk(self._at(place), maxdepth=depth, on_error=_unless_missing):
+            root = folder if root is None else root
+            inner = str(folder).removeprefix(root).strip("/")
+            paths += [f"{inner}/{name}".lstrip("/") for name in names if not name.startswith(WRITING_PREFIX)]
+        return paths
+
     def _upload(self, remote: AbstractFileSystem, place: str, folder: Path) -> None:
         """Bring all files to the store, or the signature alone where the bundle is there; the manifest comes last."""
         files = [folder / SIGNATURE] if self._key else []
-        if not remote.exists(self._at(place, MANIFEST)):
+        if MANIFEST not in self._files(remote, place, depth=1):
             inner = (path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, SIGNATURE))
             files += [*sorted(inner), folder / MANIFEST]
         for path in files:
-            target = self._at(place, path.relative_to(folder).as_posix())
-            remote.makedirs(target.rpartition("/")[0], exist_ok=True)
-            remote.put_file(str(path), target)
+            _put(remote, path, self._at(place, path.relative_to(folder).as_posix()))
 
     def _download(self, remote: AbstractFileSystem, place: str, folder: Path) -> None:
-        if not remote.exists(self._at(place, MANIFEST)):
+        files = self._files(remote, place)
+        if MANIFEST not in files:
             raise BundleNotFoundError(
                 f"bundle {place} is not in the store {self._shown}: nobody wrote it, or it was removed"
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=WRITING_PREFIX, dir=folder.parent) as parent:
             copy = Path(parent, folder.name)
-            for path in remote.find(self._at(place)):
-                target = copy / str(path).partition(f"{place}/")[2]
+            for path in files:
+                target = copy / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                remote.get_file(path, str(target))
+                remote.get_file(self._at(place, path), str(target))
             open_bundle(copy)  # what was cut short on the way must not stay
             try:
                 copy.rename(folder)
@@ -216,9 +246,33 @@ class Store:
         except (EngineError, MemoryError, StoreUnavailableError):
             raise
         except Exception as error:  # every file system has errors of its own
-            raise StoreUnavailableError(
-                f"the store {self._shown or self.folder} cannot be used for {place}: {type(error).__name__}: {error}"
-            ) from error
+            self.__dict__.pop("_remote", None)  # some never connect again
+            raise self._unavailable(place, error) from error
+
+    def _unavailable(self, place: str, error: Exception) -> StoreUnavailableError:
+        return StoreUnavailableError(
+            f"the store {self._shown or self.folder} cannot be used for {place or 'anything'}: {type(error).__name__}: {error}"
+        )
+
+
+def _put(remote: AbstractFileSystem, path: Path, target: str) -> None:
+    """Upload a file, which is there whole or not at all."""
+    parent = target.rpartition("/")[0]
+    writing = f"{parent}/{WRITING_PREFIX}{secrets.token_hex(8)}"
+    with suppress(Exception):  # another worker may make it at the same time; where it is missing, the upload fails
+        remote.makedirs(parent, exist_ok=True)
+    try:
+        remote.put_file(str(path), writing)
+        remote.mv(writing, target)
+    except Exception:
+        with suppress(Exception):
+            remote.rm_file(writing)
+        raise
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _aware(moment: datetime) -> datetime:

@@ -48,15 +48,17 @@ def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
         [part.stop - part.start for part in parts],
         job.max_training_time_seconds,
     )
-    bundle = assemble_bundle(
-        context.store.folder,
-        matrix,
-        config,
-        snapshot,
-        {part: results[part.name] for part in parts},
-        prepared.manifest["about"],
-    )
-    context.store.publish(bundle)
+    store = context.store
+    with store.writing():
+        bundle = assemble_bundle(
+            store.folder,
+            matrix,
+            config,
+            snapshot,
+            {part: results[part.name] for part in parts},
+            prepared.manifest["about"],
+        )
+    store.publish(bundle)
     register(context, bundle.digest, bundle.manifest)
     alias = None if job.alias is None else name_model(context, job.alias, bundle.digest)
     return report_of(bundle, alias)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.bundle import MANIFEST, SIGNATURE, Bundle
-from engine.errors import BundleCorruptError, BundleNotFoundError
+from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
+from tests.chaos.store import StoreServer
 from workers.parking import StoreUnavailableError
 from workers.store import Store
 
@@ -111,3 +116,77 @@ def test_a_store_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "shared").write_text("a file in the place of the folder")
     with pytest.raises(StoreUnavailableError, match="cannot be used"):
         write(shared(tmp_path, "one"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[StoreServer]:
+    with StoreServer(tmp_path / "served") as server:
+        yield server
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """No file of this process can grow beyond 100 bytes: the error is not that of a full disk, its moment is."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_server_that_was_away_is_used_again(tmp_path: Path, server: StoreServer) -> None:
+    store = Store(tmp_path / "one", server.url)
+    first, second = write(store), store.write(ARRAYS, {"seed": 2})
+    other = Store(tmp_path / "two", server.url)
+    other.fetch(first.digest)
+    with server.down():
+        for reach in (lambda: other.fetch(second.digest), lambda: other.names(""), lambda: other.remove(second.digest)):
+            with pytest.raises(StoreUnavailableError, match="cannot be used"):
+                reach()
+    assert other.open(second.digest).digest == second.digest
+
+
+def test_a_store_that_goes_away_is_not_taken_for_an_empty_one(tmp_path: Path, server: StoreServer) -> None:
+    digest = write(Store(tmp_path / "one", server.url), "parts/x", "a").digest
+    other = Store(tmp_path / "two", server.url)
+    for reach in (lambda: other.names("parts/x"), lambda: other.open("parts/x/a").digest):
+        assert other.names("parts/x") == {"a"}  # so it is connected
+        with server.down(), pytest.raises(StoreUnavailableError):
+            reach()
+        assert reach() in ({"a"}, digest)
+
+
+def test_an_upload_that_is_cut_short_leaves_nothing_under_a_name(tmp_path: Path) -> None:
+    bundle = write(Store(tmp_path / "one"))
+    with small_files(), pytest.raises(StoreUnavailableError, match="File too large"):
+        shared(tmp_path, "one").publish(bundle)
+    assert everything(tmp_path / "shared") == []
+
+
+def test_a_disk_without_room_makes_the_store_unavailable_and_keeps_nothing(tmp_path: Path) -> None:
+    with small_files(), pytest.raises(StoreUnavailableError, match="File too large"):
+        write(Store(tmp_path / "one"))
+    assert list((tmp_path / "one").iterdir()) == []
+
+
+def test_a_bug_while_writing_is_not_put_down_to_the_store(tmp_path: Path) -> None:
+    for error in (ZeroDivisionError, TrainingTimeoutError):
+        with pytest.raises(error), Store(tmp_path).writing():
+            raise error
+
+
+def test_what_killed_writers_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    bundle = write(store, "parts", "a")
+    for name in (".writing-old", "parts/.writing-old", "parts/.writing-young"):
+        (tmp_path / name / "folder").mkdir(parents=True)
+    for name in (".writing-old", "parts/.writing-old"):
+        os.utime(tmp_path / name, (0, 0))
+    store.sweep(60.0)
+    assert [path.name for path in tmp_path.rglob(".writing*")] == [".writing-young"]
+    assert store.open("parts/a").digest == bundle.digest
