@@ -10,9 +10,10 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ from ledger.book import Ledger
 from ledger.failures import FailureCode, JobRefused, LedgerError, LedgerUnavailable
 from ledger.outcomes import Outcome, State
 from tests.chaos.checker import Cancel
-from tests.chaos.jobs import Behaviour, Task, make_task
+from tests.chaos.jobs import Behaviour, Task, make_task, make_training
 
 AGAIN_SECONDS = 0.1
 PATIENCE_SECONDS = 150.0
@@ -74,7 +75,7 @@ class Submitter:
             for _ in range(1 + (self._rng.random() < TWICE_SHARE)):
                 self._submit(tasks, durable=self._rng.random() < DURABLE_SHARE)
             if self._rng.random() < CANCEL_SHARE:
-                self._cancel(self._rng.choice(tasks).job_id)
+                self.cancel(self._rng.choice(tasks).job_id)
             number += burst
             with self._due_changed:
                 self._due_seconds += burst / self._jobs_per_second
@@ -92,6 +93,12 @@ class Submitter:
         task = make_task(self._seed, next(self._urgent_numbers), random.Random(0), behaviour)
         task = _with_deadline(task, URGENT_SECONDS)
         return task.job_id, self._urgent.submit(self._submit, [task], durable=False)
+
+    def train(self, seed: int, part_refits: Sequence[int], league: Path) -> list[str]:
+        """Submit trainings that must come to the same model, cut into parts of these sizes; return their ids."""
+        tasks = [make_training(seed, next(self._urgent_numbers), league, refits) for refits in part_refits]
+        self._submit(tasks, durable=False)
+        return [task.job_id for task in tasks]
 
     def _hurried(self, task: Task) -> Task:
         if task.behaviour is Behaviour.HURRY:
@@ -111,7 +118,8 @@ class Submitter:
         else:
             self.accepted.update((task.job_id, task) for task in tasks)
 
-    def _cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job, if it was accepted."""
         if job_id in self.accepted:
             status = insist(lambda: self._ledger.cancel(job_id))
             self.cancels[job_id] = Cancel.CONFIRMED if status.state is State.CANCELLED else Cancel.ASKED

@@ -9,18 +9,31 @@ handlers tells which attempts began. A job is
     duplicated  more than once in the stream of outcomes
     unexpected  ended otherwise than is right for it, or its outcome was replaced, invented, or came after too many
                 attempts
+
+A part of a training is hanging where it did not end with its training, and unexpected where it failed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from ledger.failures import FailureCode
 from ledger.outcomes import JobStatus, Outcome, State
+from ledger.reports import TrainingReport
 from tests.chaos.jobs import ENDINGS, SUCCEEDED, Task, right_report
+
+
+class PartRecord(NamedTuple):
+    """A part of a training as it is at the end."""
+
+    job_id: str
+    of: str
+    state: State
+    attempt: int
 
 
 class Cancel(Enum):
@@ -33,7 +46,10 @@ class Cancel(Enum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known after a run, by job id. `attempts_begun` is the journal's."""
+    """What is known after a run, by job id. `attempts_begun` is the journal's, which has no trainings.
+
+    `models` are the digests of what the trainings must come to, made without a queue; `parts` are of all trainings.
+    """
 
     accepted: Mapping[str, Task]
     cancels: Mapping[str, Cancel]
@@ -44,6 +60,8 @@ class Evidence:
     dead: Set[str]
     attempts_begun: Counter[str]
     max_attempts: int
+    models: Mapping[str, str] = field(default_factory=dict)
+    parts: Sequence[PartRecord] = ()
 
 
 @dataclass
@@ -78,6 +96,11 @@ def check(evidence: Evidence) -> Verdict:
         f"{job_id} was never accepted and has an outcome"
         for job_id in evidence.stream.keys() - evidence.accepted.keys()
     ]
+    for part in evidence.parts:
+        if part.state in (State.QUEUED, State.RUNNING):
+            found.hanging.append(f"{part.job_id}, a part of {part.of}, is {part.state} at attempt {part.attempt}")
+        elif part.state not in (State.SUCCEEDED, State.CANCELLED) or part.attempt > evidence.max_attempts:
+            found.unexpected.append(f"{part.job_id}, a part of {part.of}, is {part.state} at attempt {part.attempt}")
     return found
 
 
@@ -94,7 +117,7 @@ def _oddities(evidence: Evidence, task: Task, outcome: Outcome) -> Iterator[str]
         yield f"({task.behaviour}) ended as {ended} at attempt {outcome.attempt}, not as {' or '.join(sorted(allowed))}"
     if (ended == SUCCEEDED) != (outcome.state is State.SUCCEEDED):
         yield f"is {outcome.state} and ended as {ended}"
-    if ended == SUCCEEDED and outcome.report != right_report(task.job()):
+    if ended == SUCCEEDED and not _right(evidence, task, outcome):
         yield f"has a wrong answer: {outcome.report}"
     if outcome.attempt > evidence.max_attempts:
         yield f"had {outcome.attempt} attempts"
@@ -102,13 +125,19 @@ def _oddities(evidence: Evidence, task: Task, outcome: Outcome) -> Iterator[str]
         yield f"was given up after {outcome.attempt} attempts"
     if (ended == FailureCode.WORKER_LOST) != (task.job_id in evidence.dead):
         yield f"ended as {ended} and is {'' if task.job_id in evidence.dead else 'not '}in the dead-letter list"
-    if ended == SUCCEEDED and not evidence.attempts_begun[task.job_id]:
+    if ended == SUCCEEDED and task.training is None and not evidence.attempts_begun[task.job_id]:
         yield "has an answer that no handler gave"
     followed = evidence.followed.get(task.job_id)
     if followed is None or not evidence.stream[task.job_id]:
         yield "has an outcome that those who follow were not told"
     elif followed != outcome:
         yield f"had its outcome replaced: {followed} by {outcome}"
+
+
+def _right(evidence: Evidence, task: Task, outcome: Outcome) -> bool:
+    if task.training is None:
+        return outcome.report == right_report(task.check())
+    return isinstance(outcome.report, TrainingReport) and outcome.report.model == evidence.models[task.job_id]
 
 
 def _allowed(task: Task, cancel: Cancel, outcome: Outcome) -> frozenset[str]:

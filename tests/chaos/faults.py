@@ -21,8 +21,12 @@ from ledger.claims import Held
 from tests.chaos.fleet import Fleet
 from tests.chaos.jobs import HARMFUL, Behaviour
 from tests.chaos.server import Server
+from tests.chaos.store import Disk, StoreServer
 
 DAY_SECONDS = 86_400
+PATIENCE_SECONDS = 120.0
+LOOK_SECONDS = 0.02
+QUEUES = ("predict", "train")
 
 _FORGED = {
     "body": "e30=",
@@ -65,26 +69,53 @@ class Fault(StrEnum):
     DOORBELLS_DOUBLED = "doorbells too many"
     DOORBELLS_ODD = "doorbells that are not doorbells"
     CLOCK_JUMPED = "clock of a pool a day off"
+    PART_KILLED = "child killed in mid-refit"
+    STORE_DOWN = "store killed and restarted"
+    STORE_STOPPED = "store frozen (SIGSTOP)"
+    STORE_SLOW = "store slow (stops half of the time)"
+    STORE_FULL = "store and training machine out of disk"
+
+
+OF_TRAINING = (Fault.PART_KILLED, Fault.STORE_DOWN, Fault.STORE_STOPPED, Fault.STORE_SLOW, Fault.STORE_FULL)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What an injector has at hand. `ask` submits an urgent job; `frozen_seconds` is longer than a lease."""
+    """What an injector has at hand.
+
+    `held` asks which jobs run now; `ask` submits an urgent job; `frozen_seconds` is longer than a lease.
+    """
 
     fleet: Fleet
     server: Server
     namespace: str
     rng: random.Random
     running: list[Held]
+    held: Callable[[], list[Held]]
     ask: Callable[[Behaviour], object]
+    store: StoreServer
+    disk: Disk
     frozen_seconds: float
     outage_seconds: float
 
     def running_child(self) -> psutil.Process | None:
         """Return a child that holds a job, any child if none does."""
-        holders = {int(job.owner.rpartition("/")[2]) for job in self.running}
+        return self._holder(self.running) or self.fleet.any_child(self.rng)
+
+    def refitting_child(self) -> psutil.Process:
+        """Wait for a child that works on a part of a training, and return it."""
+        until_seconds = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until_seconds:
+            child = self._holder([job for job in self.held() if job.kind == "train_part"])
+            if child is not None:
+                return child
+            time.sleep(LOOK_SECONDS)
+        raise TimeoutError("no child works on a part of a training")
+
+    def _holder(self, jobs: list[Held]) -> psutil.Process | None:
+        holders = {int(job.owner.rpartition("/")[2]) for job in jobs}
         children = [child for pool in self.fleet.pools for child in pool.children() if child.pid in holders]
-        return self.rng.choice(children) if children else self.fleet.any_child(self.rng)
+        return self.rng.choice(children) if children else None
 
 
 def _send(signum: int, *processes: psutil.Process | None) -> None:
@@ -199,7 +230,7 @@ def _scripts_forgotten(stage: Stage) -> Iterator[float]:
 
 
 def _doorbell(stage: Stage) -> str:
-    return f"{stage.namespace}:doorbell:predict"
+    return f"{stage.namespace}:doorbell:{stage.rng.choice(QUEUES)}"
 
 
 def _doorbells_lost(stage: Stage) -> Iterator[float]:
@@ -223,6 +254,38 @@ def _clock_jumped(stage: Stage) -> Iterator[float]:
     clock.write_text(str(stage.rng.choice((-DAY_SECONDS, DAY_SECONDS))))
     yield stage.outage_seconds
     clock.write_text("0")
+
+
+def _part_killed(stage: Stage) -> Iterator[float]:
+    _send(signal.SIGKILL, stage.refitting_child())
+    yield from ()
+
+
+def _store_down(stage: Stage) -> Iterator[float]:
+    stage.refitting_child()
+    with stage.store.down():
+        yield stage.outage_seconds
+
+
+def _store_stopped(stage: Stage) -> Iterator[float]:
+    stage.refitting_child()
+    with stage.store.frozen():
+        yield stage.outage_seconds
+
+
+def _store_slow(stage: Stage) -> Iterator[float]:
+    stage.refitting_child()
+    until_seconds = time.monotonic() + stage.outage_seconds
+    while time.monotonic() < until_seconds:
+        with stage.store.frozen():
+            yield stage.rng.uniform(0.1, 0.5)
+        yield stage.rng.uniform(0.0, 0.5)
+
+
+def _store_full(stage: Stage) -> Iterator[float]:
+    stage.refitting_child()
+    with stage.disk.full():
+        yield stage.outage_seconds
 
 
 INJECTORS: dict[Fault, Callable[[Stage], Iterator[float]]] = {
@@ -251,4 +314,9 @@ INJECTORS: dict[Fault, Callable[[Stage], Iterator[float]]] = {
     Fault.DOORBELLS_DOUBLED: _doorbells_doubled,
     Fault.DOORBELLS_ODD: _doorbells_odd,
     Fault.CLOCK_JUMPED: _clock_jumped,
+    Fault.PART_KILLED: _part_killed,
+    Fault.STORE_DOWN: _store_down,
+    Fault.STORE_STOPPED: _store_stopped,
+    Fault.STORE_SLOW: _store_slow,
+    Fault.STORE_FULL: _store_full,
 }

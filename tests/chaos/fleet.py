@@ -30,11 +30,13 @@ STOP_SECONDS = 30.0
 class Pool:
     """One pool, through all of its incarnations. Its log grows in one file."""
 
-    def __init__(self, name: str, folder: Path, variables: Mapping[str, str], concurrency: int) -> None:
+    def __init__(
+        self, name: str, folder: Path, variables: Mapping[str, str], concurrency: int, queue: str = "predict"
+    ) -> None:
         self.clock = folder / f"{name}.clock"
         self.log = folder / f"{name}.log"
         self.exits: Counter[int] = Counter()
-        self._command = [sys.executable, "-m", probe.__name__, "--pool", "predict", "--concurrency", str(concurrency)]
+        self._command = [sys.executable, "-m", probe.__name__, "--pool", queue, "--concurrency", str(concurrency)]
         self._variables = {**variables, "CORNERMAN_NODE": name, probe.CLOCK: str(self.clock)}
         self._groups: list[int] = []
 

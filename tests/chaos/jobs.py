@@ -11,6 +11,7 @@ import hashlib
 import random
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +24,7 @@ SUCCEEDED = "succeeded"
 ONE_IN_TEN = 10
 HANG_LIMIT_SECONDS = 1.0
 LIMIT_SECONDS = 120.0
+TRAINING_SECONDS = 600.0
 
 
 class Behaviour(StrEnum):
@@ -41,6 +43,7 @@ class Behaviour(StrEnum):
     SYSTEM_EXIT = "system_exit"  # raises SystemExit, each time
     OS_EXIT = "os_exit"  # leaves without a word, each time
     KILL_ITSELF = "kill_itself"  # sends itself a SIGKILL, each time
+    TRAIN = "train"  # a real training in parts; its answer is that of a training without any queue
 
 
 ENDINGS: dict[Behaviour, frozenset[str]] = {
@@ -58,6 +61,7 @@ ENDINGS: dict[Behaviour, frozenset[str]] = {
     Behaviour.SYSTEM_EXIT: frozenset({FailureCode.WORKER_LOST}),
     Behaviour.OS_EXIT: frozenset({FailureCode.WORKER_LOST}),
     Behaviour.KILL_ITSELF: frozenset({FailureCode.WORKER_LOST}),
+    Behaviour.TRAIN: frozenset({SUCCEEDED}),
 }
 
 HARMFUL = (
@@ -108,21 +112,26 @@ newer_job_decoder = msgspec.json.Decoder(PredictCard | TrainEnsemble | NewerChec
 
 
 class Task(Struct, frozen=True):
-    """A job of the run. `milliseconds` is how long its handler works."""
+    """A job of the run. `milliseconds` is how long its handler works; `training` is what it is, where it is one."""
 
     seed: int
     number: int
     behaviour: Behaviour
     milliseconds: float
     deadline: datetime | None = None
+    training: TrainEnsemble | None = None
 
     @property
     def job_id(self) -> str:
         """The key under which it is submitted."""
         return f"chaos-{self.number}"
 
-    def job(self) -> NewerCheckHealth:
+    def job(self) -> NewerCheckHealth | TrainEnsemble:
         """Return the job as it is submitted."""
+        return self.training or self.check()
+
+    def check(self) -> NewerCheckHealth:
+        """Return the job as it is submitted where it is no training."""
         return NewerCheckHealth(
             model=f"chaos-{self.seed}",
             nonce=f"{self.number}:{self.behaviour}:{self.milliseconds:.1f}",
@@ -141,8 +150,26 @@ def make_task(seed: int, number: int, rng: random.Random, behaviour: Behaviour |
     return Task(seed, number, behaviour, milliseconds)
 
 
-def limit_seconds(job: CheckHealth) -> float:
+def make_training(seed: int, number: int, league: Path, part_refits: int) -> Task:
+    """Return a small training; of one seed comes one model, however it is cut into parts."""
+    training = TrainEnsemble(
+        data=str(league),
+        seed=seed,
+        bootstrap_samples=12,
+        fits=2,
+        folds=3,
+        forest_trees=10,
+        part_refits=part_refits,
+        alias=None,
+        max_training_time_seconds=TRAINING_SECONDS,
+    )
+    return Task(seed, number, Behaviour.TRAIN, 0.0, training=training)
+
+
+def limit_seconds(job: CheckHealth | TrainEnsemble) -> float:
     """Return the time limit of a job: short for one that hangs, long enough for every fault for all others."""
+    if isinstance(job, TrainEnsemble):
+        return TRAINING_SECONDS
     return HANG_LIMIT_SECONDS if f":{Behaviour.HANG}:" in job.nonce else LIMIT_SECONDS
 
 

@@ -1,4 +1,4 @@
-"""A pool for the chaos run: `python -m workers` with a handler that does what a job's nonce says.
+"""A pool for the chaos run: `python -m workers` with a handler that does what a job's nonce says; trainings are real.
 
 Each attempt is first noted in a journal, which counts redeliveries without asking the ledger. The pool's wall clock,
 `time.time`, can be put wrong while it runs by writing an offset into a file.
@@ -23,6 +23,7 @@ from ledger.reports import HealthReport
 from tests.chaos.jobs import Behaviour, NewerHealthReport, right_report
 from workers.__main__ import main
 from workers.context import JobContext
+from workers.handlers import HANDLERS
 
 FOREVER_SECONDS = 3600
 JOURNAL, CLOCK, VERSION = "CHAOS_JOURNAL", "CHAOS_CLOCK", "CHAOS_VERSION"
@@ -82,4 +83,5 @@ def _falsify_clock(offset: Path) -> None:
 if __name__ == "__main__":
     faulthandler.register(TELL)
     _falsify_clock(Path(os.environ[CLOCK]))
-    sys.exit(main(handlers={"check_health": probe}))
+    trainings = {kind: HANDLERS[kind] for kind in ("train_ensemble", "train_part")}
+    sys.exit(main(handlers={"check_health": probe, **trainings}))

@@ -25,10 +25,12 @@ from ledger.outcomes import Outcome
 from tests.chaos import probe
 from tests.chaos.callers import Follower, Submitter, insist
 from tests.chaos.checker import Cancel, Evidence
-from tests.chaos.faults import INJECTORS, ODD_DOORBELLS, Fault, Stage
+from tests.chaos.faults import INJECTORS, ODD_DOORBELLS, OF_TRAINING, QUEUES, Fault, Stage
 from tests.chaos.fleet import Fleet, Pool
 from tests.chaos.jobs import Behaviour, Task, limit_seconds, newer_job_decoder
 from tests.chaos.server import Server
+from tests.chaos.store import Disk, StoreServer
+from tests.chaos.trainings import Trainings, emptier, part_records, right_models
 
 OFFSET_SECONDS = 1.0
 BUSY_SECONDS = 0.5  # so long a rush of jobs keeps the children busy, more or less
@@ -36,6 +38,9 @@ DYING_SECONDS = 0.2  # so long a killed process, or what goes down with it, may 
 PATIENCE_SECONDS = 150.0
 LOOK_SECONDS = 0.02
 NAMESPACE = "chaos"
+TRAINER = "trainer"
+TRAINING_CHILDREN = 2
+TRAINING_KINDS = ("train_ensemble", "train_part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,7 @@ class Plan:
 
     Jobs come at `jobs_per_second`, and `jobs_per_fault` on top with each fault. `outage_seconds` are how long the
     server may be paused: the last is the rarest. `at_once` are how many faults are dealt at the same time, deck by
-    deck; each must be less than the attempts that a job has.
+    deck; each must be less than the attempts that a job has. Trainings are of so many `models`.
     """
 
     seed: int = 7
@@ -55,6 +60,7 @@ class Plan:
     outage_seconds: tuple[float, ...] = (2.0, 8.0, 30.0)
     at_once: tuple[int, ...] = (1, 2)
     children: int = 3
+    models: int = 12
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Blow:
 class Course:
     """What happened in a run. `exits` are the codes with which pools ended and were started again.
 
-    `oddities` are about pools and doorbells, where the evidence is about jobs.
+    `oddities` are about pools and doorbells, where the evidence is about jobs. `left_out` could not be dealt here.
     """
 
     evidence: Evidence
@@ -81,6 +87,7 @@ class Course:
     took_seconds: float
     exits: Counter[int]
     oddities: list[str]
+    left_out: frozenset[Fault]
 
 
 def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Course:
@@ -98,12 +105,14 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Course:
         )
         ledger = Ledger.connect(settings)
         stack.callback(ledger.close)
-        fleet = stack.enter_context(Fleet(_pools(plan, folder, settings)))
-        return _Run(plan, ledger, fleet, server, say).through(folder / "journal")
+        disk = stack.enter_context(Disk(folder / "disk"))
+        store = stack.enter_context(StoreServer(disk.folder / "store"))
+        fleet = stack.enter_context(Fleet(_pools(plan, folder, settings, disk, store)))
+        return _Run(plan, ledger, fleet, server, store, disk, say).through(folder)
 
 
-def _pools(plan: Plan, folder: Path, settings: LedgerSettings) -> list[Pool]:
-    """Two versions side by side. The older one claims one job at a time and looks half as often."""
+def _pools(plan: Plan, folder: Path, settings: LedgerSettings, disk: Disk, store: StoreServer) -> list[Pool]:
+    """Two versions side by side, of which the older claims one job at a time and looks half as often, and a trainer."""
     variables = {
         "CORNERMAN_REDIS_URL": str(settings.redis_url),
         "CORNERMAN_NAMESPACE": settings.namespace,
@@ -115,9 +124,11 @@ def _pools(plan: Plan, folder: Path, settings: LedgerSettings) -> list[Pool]:
     }
     older = {"CORNERMAN_CLAIM_LIMIT": "1", "CORNERMAN_GUARD_SECONDS": "0.5", probe.VERSION: "older"}
     newer = {"CORNERMAN_CLAIM_LIMIT": "8", "CORNERMAN_FINISH_SECONDS": "0.5", probe.VERSION: "newer"}
+    trainer = {"CORNERMAN_DATA": str(disk.folder / TRAINER), "CORNERMAN_STORE": store.url, probe.VERSION: "newer"}
     return [
         Pool("older", folder, {**variables, **older}, plan.children),
         Pool("newer", folder, {**variables, **newer}, plan.children),
+        Pool("trainer", folder, {**variables, **trainer}, TRAINING_CHILDREN, "train"),
     ]
 
 
@@ -139,34 +150,56 @@ def gather(
         dead={letter.job_id for letter in ledger.dead_letters(limit=len(accepted) + 1)},
         attempts_begun=attempts_begun,
         max_attempts=ledger.settings.max_attempts,
+        models=right_models(accepted),
+        parts=list(part_records(ledger)),
     )
 
 
 class _Run:
-    def __init__(self, plan: Plan, ledger: Ledger, fleet: Fleet, server: Server, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        fleet: Fleet,
+        server: Server,
+        store: StoreServer,
+        disk: Disk,
+        say: Callable[[str], None],
+    ) -> None:
         self._plan = plan
         self._ledger = ledger
         self._fleet = fleet
         self._server = server
+        self._store = store
+        self._disk = disk
         self._say = say
         self._rng = random.Random(f"{plan.seed}/faults")
         self._submitter = Submitter(ledger, plan.seed, plan.jobs, plan.jobs_per_second)
         self._follower = Follower(ledger)
         self._callers: list[Future[None]] = []
+        self._trained = threading.Event()
 
-    def through(self, journal: Path) -> Course:
+    def through(self, folder: Path) -> Course:
         """Play the run from the first job to the last outcome."""
+        empty = emptier(self._disk.folder / "store", self._disk.folder / TRAINER / "models")
+        self._trainings = Trainings(self._ledger, self._submitter, self._follower, folder, self._plan.models, empty)
+        left_out = frozenset() if self._disk.mounted else frozenset({Fault.STORE_FULL})
+        self._deck = [fault for fault in Fault if fault not in left_out]
+        for fault in left_out:
+            self._say(f"left out, because no disk can be mounted here: {fault.value}")
         self._until(lambda: len(self._ledger.pools()) == len(self._fleet.pools))
         started_seconds = time.monotonic()
         with self._in_background() as feeding:
             blows = [blow for blows in self._rounds(feeding) for blow in blows]
             feeding.result()
+            self._trained.set()
             self._until(lambda: self._submitter.accepted.keys() <= self._follower.outcomes.keys())
             took_seconds = time.monotonic() - started_seconds
         exits = sum((pool.exits for pool in self._fleet.pools), Counter[int]())
         oddities = self._fleet.retire() + [
             f"put aside, and nobody had sent it: {item!r}"
-            for item in self._ledger.quarantined("predict")
+            for queue in QUEUES
+            for item in self._ledger.quarantined(queue)
             if item not in ODD_DOORBELLS
         ]
         evidence = gather(
@@ -174,26 +207,28 @@ class _Run:
             self._submitter.accepted,
             self._submitter.cancels,
             self._follower.outcomes,
-            Counter(journal.read_text().split()),
+            Counter((folder / "journal").read_text().split()),
         )
-        return Course(evidence, blows, self._submitter.refused, took_seconds, exits, oddities)
+        return Course(evidence, blows, self._submitter.refused, took_seconds, exits, oddities, left_out)
 
     @contextmanager
     def _in_background(self) -> Iterator[Future[None]]:
         """Submit and follow meanwhile."""
         over = threading.Event()
-        with ThreadPoolExecutor(2) as threads:
+        with ThreadPoolExecutor(3) as threads:
             feeding = threads.submit(self._submitter.feed, over)
-            self._callers = [feeding, threads.submit(self._follower.follow, over)]
+            training = threads.submit(self._trainings.run, random.Random(f"{self._plan.seed}/trainings"), self._trained)
+            self._callers = [feeding, training, threads.submit(self._follower.follow, over)]
             try:
                 yield feeding
             finally:
+                self._trained.set()
                 over.set()
 
     def _rounds(self, feeding: Future[None]) -> Iterator[list[Blow]]:
         """Deal faults for as long as jobs come, and each kind at least once."""
         for count, at_once in enumerate(itertools.cycle(self._plan.at_once)):
-            deck = list(Fault)
+            deck = list(self._deck)
             self._rng.shuffle(deck)
             while deck:
                 if count and feeding.done():
@@ -210,7 +245,8 @@ class _Run:
         self._submitter.rush(self._plan.jobs_per_fault)
         time.sleep(rng.uniform(0, BUSY_SECONDS))
         running = insist(self._ledger.held_by)
-        hit = {job.job_id for job in running}
+        hit = {job.job_id for job in running if job.kind not in TRAINING_KINDS}
+        late = {job.job_id for job in running}
 
         def ask(behaviour: Behaviour) -> None:
             job_id, accepting = self._submitter.ask(behaviour)
@@ -230,20 +266,44 @@ class _Run:
             accepting.result()
         time.sleep(DYING_SECONDS)
         running = insist(self._ledger.held_by)
-        hit |= {job.job_id for job in running if (job.claimed_at - struck).total_seconds() < DYING_SECONDS}
-        late = hit | {job.job_id for job in running}
-        self._until(lambda: late <= self._follower.seen_seconds.keys())
+        hit |= {
+            job.job_id
+            for job in running
+            if job.kind not in TRAINING_KINDS and (job.claimed_at - struck).total_seconds() < DYING_SECONDS
+        }
+        late |= hit | {job.job_id for job in running}
+        self._until(lambda: all(self._over(job_id) for job_id in late))
         seen = [self._follower.seen_seconds.get(job_id) for job_id in hit]
         answered = max((seconds for seconds in seen if seconds is not None), default=struck_seconds)
+        if fault in OF_TRAINING:  # the others are measured by jobs that take no time of their own
+            answered = time.monotonic()
         blow = Blow(fault, alone, struck_seconds, healed_seconds, None if None in seen else answered)
         self._say(f"{len(self._follower.outcomes):6,} answered   {fault.value}: {answered - struck_seconds:.1f} s")
         return blow
+
+    def _over(self, job_id: str) -> bool:
+        """Whether a job has its outcome: those who follow are not told of parts."""
+        if job_id in self._submitter.accepted or job_id in self._follower.seen_seconds:
+            return job_id in self._follower.seen_seconds
+        return insist(lambda: self._ledger.outcome(job_id)) is not None
 
     def _stage(self, rng: random.Random, running: list[Held], ask: Callable[[Behaviour], None]) -> Stage:
         frequencies = range(len(self._plan.outage_seconds), 0, -1)
         (outage_seconds,) = rng.choices(self._plan.outage_seconds, list(frequencies))
         frozen_seconds = self._plan.lease_seconds * 1.2
-        return Stage(self._fleet, self._server, NAMESPACE, rng, running, ask, frozen_seconds, outage_seconds)
+        return Stage(
+            self._fleet,
+            self._server,
+            NAMESPACE,
+            rng,
+            running,
+            lambda: insist(self._ledger.held_by),
+            ask,
+            self._store,
+            self._disk,
+            frozen_seconds,
+            outage_seconds,
+        )
 
     def _until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition, or until patience ends: what is missing then, the checker will find."""

@@ -30,9 +30,12 @@ def summary(plan: Plan, course: Course, verdict: Verdict) -> dict[str, Any]:
         "refused_for_their_deadline": course.refused,
         "redeliveries": begun.total() - len(begun),
         "pool_exits": {str(code): count for code, count in sorted(course.exits.items())},
+        "trainings": sum(task.training is not None for task in evidence.accepted.values()),
+        "parts": len(evidence.parts),
+        "parts_again": sum(part.attempt - 1 for part in evidence.parts),
         "took_seconds": round(course.took_seconds, 1),
         "jobs_per_second": round(len(evidence.accepted) / course.took_seconds, 1),
-        "faults": {fault.value: _times(course.blows, fault) for fault in Fault},
+        "faults": {fault.value: _times(course.blows, fault) for fault in Fault if fault not in course.left_out},
         "findings": [finding for count in COUNTS for finding in getattr(verdict, count)] + course.oddities,
     }
 
@@ -69,6 +72,9 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
         yield f"{'failed: ' + code:<28}{count:>8,}"
     for name in (*COUNTS, "redeliveries"):
         yield f"{name:<28}{figures[name]:>8,}"
+    for name in ("trainings", "parts"):
+        yield f"{name:<28}{figures[name]:>8,}"
+    yield f"{'parts begun again':<28}{figures['parts_again']:>8,}"
     for code, count in figures["pool_exits"].items():
         yield f"{'pools that ended with ' + code:<28}{count:>8,}"
     yield f"{'seconds':<28}{figures['took_seconds']:>8,}"

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from ledger.book import Claim, Ledger, LedgerSettings
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import CheckHealth
 from ledger.outcomes import JobStatus, Outcome, State
+from ledger.reports import TrainingReport
 from ledger.wire import decode_job
-from tests.chaos.checker import Cancel, Evidence, Verdict, check
-from tests.chaos.jobs import Behaviour, Task, right_report
+from tests.chaos.checker import Cancel, Evidence, PartRecord, Verdict, check
+from tests.chaos.jobs import Behaviour, Task, make_training, right_report
 from tests.chaos.run import gather
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -101,7 +103,7 @@ def evidence(task: Task, cancel: Cancel | None = None, **outcome: Any) -> Eviden
         attempt=1,
         submitted_at=NOW,
         settled_at=NOW,
-        report=right_report(task.job()),
+        report=right_report(task.check()),
     )
     ended = replace(good, **outcome)
     return Evidence(
@@ -136,7 +138,7 @@ CANCELLED = failed(FailureCode.CANCELLED, State.CANCELLED)
         (TASK, None, {}, True),
         (TASK, None, {"attempt": 3}, True),
         (TASK, None, {"attempt": 4}, False),
-        (TASK, None, {"report": right_report(HURRIED.job())}, False),
+        (TASK, None, {"report": right_report(HURRIED.check())}, False),
         (TASK, None, {"state": State.FAILED}, False),
         (TASK, None, failed(FailureCode.INTERNAL), False),
         (TASK, None, failed(FailureCode.WORKER_LOST, attempt=3), False),
@@ -156,6 +158,42 @@ CANCELLED = failed(FailureCode.CANCELLED, State.CANCELLED)
 def test_each_ending_is_judged(task: Task, cancel: Cancel | None, outcome: dict[str, Any], *, kept: bool) -> None:
     verdict = check(evidence(task, cancel, **outcome))
     assert (verdict.kept, found(verdict)) == (kept, set() if kept else {"unexpected"})
+
+
+TRAINING = make_training(0, 1, Path("league"), part_refits=1)
+TRAINED = TrainingReport(
+    model="a" * 64,
+    alias=None,
+    data_digest="b" * 64,
+    data_cutoff=NOW.date(),
+    fights=450,
+    events=40,
+    features=1,
+    bootstrap_samples=12,
+    interval_method="none",
+    metrics={},
+    bundle_bytes=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "parts", "count"),
+    [
+        ("a", [(State.SUCCEEDED, 1), (State.CANCELLED, 3)], None),
+        ("c", [(State.SUCCEEDED, 1)], "unexpected"),
+        ("a", [(State.SUCCEEDED, 4)], "unexpected"),
+        ("a", [(State.FAILED, 1)], "unexpected"),
+        ("a", [(State.QUEUED, 1)], "hanging"),
+        ("a", [(State.RUNNING, 1)], "hanging"),
+    ],
+)
+def test_a_training_is_judged_by_its_model_and_its_parts(
+    right: str, parts: list[tuple[State, int]], count: str | None
+) -> None:
+    known = evidence(TRAINING, report=TRAINED)
+    records = [PartRecord(f"part-{place}", TRAINING.job_id, *part) for place, part in enumerate(parts)]
+    known = Evidence(**{**vars(known), "models": {TRAINING.job_id: right * 64}, "parts": records})
+    assert found(check(known)) == ({count} if count else set())
 
 
 def changed(**fields: Any) -> Evidence:
