@@ -250,9 +250,8 @@ class Store:
             raise self._unavailable(place, error) from error
 
     def _unavailable(self, place: str, error: Exception) -> StoreUnavailableError:
-        return StoreUnavailableError(
-            f"the store {self._shown or self.folder} cannot be used for {place or 'anything'}: {type(error).__name__}: {error}"
-        )
+        what = f"the store {self._shown or self.folder} cannot be used for {place or 'anything'}"
+        return StoreUnavailableError(f"{what}: {type(error).__name__}: {error}")
 
 
 def _put(remote: AbstractFileSystem, path: Path, target: str) -> None:
