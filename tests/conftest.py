@@ -49,5 +49,6 @@ def until() -> Callable[..., None]:
         deadline = time.monotonic() + timeout_seconds
         while not condition():
             assert time.monotonic() < deadline, "it did not come true in time"
+            time.sleep(0.002)  # the processor is for those who are waited for
 
     return ask

@@ -25,7 +25,7 @@ from ledger.evaluation import BacktestReport
 from ledger.jobs import Backtest, BacktestPart
 from ledger.reports import PartReport
 from workers.context import JobContext
-from workers.fanout import PREPARED, gather, prepare, work_off
+from workers.fanout import PREPARED, Note, gather, looking, prepare, work_off
 from workers.plans import check_data, config_of, matrix_of, recipe_of, training_config
 from workers.switches import threads
 from workers.train import SAFETY_SECONDS
@@ -35,7 +35,12 @@ _DAYS = ("first_day", "last_day", "refit_months")
 
 def backtest(job: Backtest, context: JobContext) -> BacktestReport:
     """Walk forward and evaluate. Raises what the engine and `workers.fanout.gather` raise."""
-    note, prepared = prepare(context, lambda: _prepare(job, context))
+    with looking(context, job.max_training_time_seconds) as note:
+        return _backtest(job, context, note)
+
+
+def _backtest(job: Backtest, context: JobContext, note: Note) -> BacktestReport:
+    note, prepared = prepare(context, note, lambda: _prepare(job, context))
     season, config = _unpack(prepared)
     parts = [
         BacktestPart(

@@ -13,7 +13,8 @@ when the job ends, its parts end themselves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import msgspec
@@ -28,7 +29,7 @@ from ledger.outcomes import Progress, State
 from ledger.reports import PartReport
 from workers.context import JobContext
 from workers.insistence import insist
-from workers.parking import LaterError
+from workers.parking import LaterError, StoreUnavailableError
 
 PREPARED, PARTS = "prepared", "parts"
 """Where in the store: `prepared/<digest>`, and what was made of it in `parts/<digest>/<name>`."""
@@ -42,7 +43,10 @@ SomePart = TrainPart | BacktestPart
 
 
 class Note(Struct, frozen=True):
-    """What a job remembers from one look to the next. `rounds`: how often parts that were done were gone again."""
+    """What a job remembers from one look to the next.
+
+    `prepared` is '' until it is. `rounds`: how often parts that were done were gone again.
+    """
 
     prepared: str
     looked_at: datetime
@@ -55,20 +59,38 @@ class Note(Struct, frozen=True):
         return msgspec.structs.replace(self, looked_at=now, at_work_seconds=self.at_work_seconds + gap_seconds)
 
 
-def prepare(context: JobContext, make: Callable[[], Bundle]) -> tuple[Note, Bundle]:
+@contextmanager
+def looking(context: JobContext, limit_seconds: float) -> Iterator[Note]:
+    """Give the job's note for one look, and count the time that it waits for the store, too.
+
+    Raises TrainingTimeoutError where the store is away when the job was at work for longer than `limit_seconds`.
+    """
+    now = context.claim.claimed_at
+    note = msgspec.json.decode(context.claim.note, type=Note).at(now) if context.claim.note else Note("", now)
+    try:
+        yield note
+    except StoreUnavailableError as away:
+        if note.at_work_seconds > limit_seconds:
+            raise TrainingTimeoutError(
+                f"after {note.at_work_seconds:.0f} s the store is away, and max_training_time_seconds is "
+                f"{limit_seconds:g}: {away}; what is done is kept: submit again to go on"
+            ) from away
+        away.note = msgspec.json.encode(note)
+        raise
+
+
+def prepare(context: JobContext, note: Note, make: Callable[[], Bundle]) -> tuple[Note, Bundle]:
     """Return what the job was prepared to, by `make` if this is its first look or what it had made is gone.
 
     Raises what `make` and the store raise.
     """
-    now = context.claim.claimed_at
-    if context.claim.note:
-        note = msgspec.json.decode(context.claim.note, type=Note)
+    if note.prepared:
         try:
-            return note.at(now), context.store.open(f"{PREPARED}/{note.prepared}")
+            return note, context.store.open(f"{PREPARED}/{note.prepared}")
         except BundleNotFoundError:
             pass
     bundle = make()
-    return Note(bundle.digest, now), bundle
+    return msgspec.structs.replace(note, prepared=bundle.digest), bundle
 
 
 def gather(

@@ -28,7 +28,7 @@ from engine.training import Progress, TrainingConfig, assemble_bundle, check_tra
 from ledger.jobs import TrainEnsemble, TrainPart
 from ledger.reports import PartReport, TrainingReport
 from workers.context import JobContext
-from workers.fanout import PREPARED, gather, prepare, work_off
+from workers.fanout import PREPARED, Note, gather, looking, prepare, work_off
 from workers.naming import name_model, register
 from workers.plans import check_data, config_of, matrix_of, recipe_of, training_config
 from workers.switches import threads
@@ -38,7 +38,12 @@ SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit,
 
 def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train, write the bundle, register it and name it. Raises what the engine and `workers.fanout.gather` raise."""
-    note, prepared = prepare(context, lambda: _prepare(job, context))
+    with looking(context, job.max_training_time_seconds) as note:
+        return _train(job, context, note)
+
+
+def _train(job: TrainEnsemble, context: JobContext, note: Note) -> TrainingReport:
+    note, prepared = prepare(context, note, lambda: _prepare(job, context))
     matrix, snapshot, config = _unpack(prepared)
     parts = parts_of(config, job.part_refits)
     results = gather(

@@ -21,6 +21,7 @@ from tests.integration.alerting import Receiver
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30
+START_SECONDS = 120  # importing the engine takes its time on a busy machine
 
 
 @dataclass
@@ -63,7 +64,6 @@ def start_pool(
         script: str = "probe_worker.py",
         **variables: str,
     ) -> PoolProcess:
-        before = len(ledger.pools())
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -84,10 +84,14 @@ def start_pool(
             )
         pool = PoolProcess(process, log)
         started.append(pool)
-        until(lambda: len(ledger.pools()) > before or process.poll() is not None, STOP_SECONDS)
+
+        def announced() -> bool:  # by its own process id: one that was killed is listed for a while longer
+            return any(known["pid"] == process.pid for known in ledger.pools()) or process.poll() is not None
+
+        until(announced, START_SECONDS)
         assert process.poll() is None, log.read_text()
         children = int(variables.get("CORNERMAN_MIN_CHILDREN", concurrency))
-        until(lambda: len(pool.children()) == children, STOP_SECONDS)
+        until(lambda: len(pool.children()) == children, START_SECONDS)
         return pool
 
     yield start

@@ -192,6 +192,16 @@ def test_a_training_that_takes_too_long_fails_and_goes_on_when_it_is_asked_for_a
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_store_that_does_not_come_back_ends_a_training_by_its_time(
+    ledger: Ledger, start_pool: Callable[..., Any], training: Callable[..., TrainEnsemble]
+) -> None:
+    start_pool(queue="train", real=True, concurrency=1, CORNERMAN_STORE="ftp://127.0.0.1:1/models")
+    outcome = ledger.wait(ledger.submit(training(max_training_time_seconds=3.0)).job_id, WAIT_SECONDS)
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.attempt) == (FailureCode.TIME_LIMIT_EXCEEDED, 1)
+    assert "the store is away" in outcome.failure.message
+
+
 def test_a_part_that_fails_fails_the_job_with_its_words_and_ends_the_others(
     ledger: Ledger, start_pool: Callable[..., Any], training: Callable[..., TrainEnsemble], until: Callable[..., None]
 ) -> None:
