@@ -50,7 +50,7 @@ def test_a_model_trained_here_answers_here(table: pd.DataFrame, tmp_path: Path) 
     table.to_csv(tmp_path / "train.csv", index=False)
     lines = ask(training(tmp_path / "train.csv", tmp_path / "a" / "model"))
     assert lines[-1].trained is not None
-    assert [line.progress.stage for line in lines[:-1] if line.progress] == ["reading", "fits", *["folds"] * 3]
+    assert [line.progress.stage for line in lines[:-1] if line.progress] == ["reading", *["folds"] * 3, "fits"]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["model"]
 
     table.assign(note="own").to_csv(tmp_path / "test.csv", index=False)

@@ -23,23 +23,31 @@ CONTEXT = multiprocessing.get_context("fork")
 Start = Callable[..., tuple[BaseProcess, Connection]]
 
 
+def filled(megabytes: int, flags: int) -> mmap.mmap:
+    """So much memory that no earlier test has left in the heap, every page of it in use."""
+    taken = mmap.mmap(-1, max(1, megabytes * MIB), flags=flags | mmap.MAP_ANONYMOUS)
+    for page in range(0, megabytes * MIB, mmap.PAGESIZE):
+        taken[page] = 1
+    return taken
+
+
 def child(pool: Pool, ceiling_mb: float, left_mb: int, line: Connection) -> None:
     """Keep what an earlier job has left, fill 40 MB, half of it shared memory, and wait to be told to end its job."""
     pool.board.enter()
     born_mb = own_mb()
     pool.board.ready(born_mb)
-    left = bytearray(b"x") * (left_mb * MIB)
+    left = filled(left_mb, mmap.MAP_PRIVATE)
     with pool.board.account() as write:
         write(1000.0, 32.0, 1000.0)
     pool.board.book(own_mb())
     pool.board.begin("job", 1, 60.0, begun_mb=own_mb(), ceiling_mb=ceiling_mb and born_mb + ceiling_mb)
-    private, shared = bytearray(b"x") * (20 * MIB), mmap.mmap(-1, 20 * MIB)
-    shared.write(private)
+    taken = filled(20, mmap.MAP_PRIVATE), filled(20, mmap.MAP_SHARED)
     line.send("filled")
     line.recv()
     pool.board.end()
-    line.send(f"ended {len(left)}")
+    line.send("ended")
     line.recv()
+    del left, taken
 
 
 @pytest.fixture
@@ -90,16 +98,14 @@ def test_a_child_below_its_ceiling_is_left_alone_and_what_its_job_took_is_rememb
     assert watcher.excesses == {}
     assert watcher.growth_mb() == pytest.approx(40.0, abs=3.0)
     line.send("end")
-    assert line.recv() == "ended 0"
+    assert line.recv() == "ended"
     watcher.look()
     assert watcher.growth_mb() == pytest.approx(40.0, abs=3.0)
 
 
 def test_own_memory_counts_shared_mappings_and_the_shares_of_a_family_add_up() -> None:
     before_mb = own_mb()
-    ballast = bytearray(b"x") * (64 * MIB)
-    shared = mmap.mmap(-1, 16 * MIB)
-    shared.write(b"x" * (16 * MIB))
+    ballast, shared = filled(64, mmap.MAP_PRIVATE), filled(16, mmap.MAP_SHARED)
     assert own_mb() - before_mb == pytest.approx(80.0, abs=3.0)
     alone_mb = share_mb(os.getpid())
     here, there = CONTEXT.Pipe()
