@@ -86,7 +86,7 @@ def start_pool(
         started.append(pool)
 
         def announced() -> bool:  # by its own process id: one that was killed is listed for a while longer
-            return any(known["pid"] == process.pid for known in ledger.pools()) or process.poll() is not None
+            return any(known.get("pid") == process.pid for known in ledger.pools()) or process.poll() is not None
 
         until(announced, START_SECONDS)
         assert process.poll() is None, log.read_text()
