@@ -18,8 +18,10 @@ from ledger.server import Server, moment
 
 _STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
 _OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
+_SETTLED = b"settled"
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
 _progress_decoder = msgspec.json.Decoder(Progress)
+_news_decoder = msgspec.msgpack.Decoder(list[str | bool])
 
 
 class UnreadableOutcome(LedgerError):
@@ -75,8 +77,8 @@ class Answers(Server):
     ) -> Outcome:
         """Wait for a job's outcome.
 
-        Sleeps on the job's channel. It subscribes before it reads, so that no outcome falls in between, and reads
-        again every `reread_seconds`, because a published hint may be lost.
+        Sleeps on the job's channel, on which the outcome itself comes. It subscribes before it reads, so that no
+        outcome falls in between, and reads again every `reread_seconds`, because what is published may be lost.
 
         Raises:
             WaitTimeout: there is no outcome after `timeout_seconds`; the job goes on.
@@ -85,18 +87,20 @@ class Answers(Server):
             LedgerUnavailable: the server does not answer; waiting again is safe.
         """
         deadline = time.monotonic() + timeout_seconds
-        if (outcome := self._read(job_id)) is not None:
-            return outcome
-        with self._reaching(), self._hints.on(self._key("news", job_id)) as news:
-            while (remaining := deadline - time.monotonic()) > 0:
-                hint = news.next(min(remaining, self.settings.reread_seconds))
-                if hint and hint != b"settled":
-                    if on_progress is not None:
-                        on_progress(_progress_decoder.decode(hint))
-                # The confirmed subscription is the first hint, silence the last: each of them calls for a look.
-                elif (outcome := self._read(job_id)) is not None:
-                    return outcome
-        raise WaitTimeout(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
+        look = ("HMGET", self._key("job", job_id), *_OUTCOME)
+        with self._reaching(), self._hints.on(self._key("news", job_id), look) as news:
+            outcome = self._seen(job_id, news.seen)
+            while outcome is None and (remaining := deadline - time.monotonic()) > 0:
+                told = news.next(min(remaining, self.settings.reread_seconds))
+                if told is None or told == _SETTLED:
+                    outcome = self._seen(job_id, self._call(*look))
+                elif not told.startswith(b"{"):
+                    outcome = _outcome_of(job_id, _fields_of(told))
+                elif on_progress is not None:
+                    on_progress(_progress_decoder.decode(told))
+        if outcome is None:
+            raise WaitTimeout(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
+        return outcome
 
     def follow(self, after: str = "$", *, idle_seconds: float | None = None) -> Iterator[tuple[str, Outcome]]:
         """Yield outcomes in the order of settling, each with its place in the stream.
@@ -147,11 +151,15 @@ class Answers(Server):
         self._hints.close()
         super().close()
 
-    def _read(self, job_id: str) -> Outcome | None:
-        record = self._call("HMGET", self._key("job", job_id), *_OUTCOME)
+    def _seen(self, job_id: str, record: list[bytes | None]) -> Outcome | None:
         if record[0] is None and (state := self.status(job_id).state) in (State.UNKNOWN, State.FORGOTTEN):
             raise UnknownJob(f"job {job_id} is {state}")
         return _outcome_of(job_id, record)
+
+
+def _fields_of(news: bytes) -> list[bytes | None]:
+    """Read the fields `_OUTCOME` of a record as they are published."""
+    return [field.encode() if isinstance(field, str) else None for field in _news_decoder.decode(news)]
 
 
 def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:

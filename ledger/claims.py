@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +19,11 @@ from ledger.origin import Origin, encode_origin
 from ledger.outcomes import Progress, State
 from ledger.reports import Report
 from ledger.server import Server, moment
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger import redis_on_demand as redis
 
 MAX_CLAIMED = 1_000  # at once, so that no script holds the server for long
 
@@ -113,9 +119,35 @@ class Claims(Server):
         above the size limit `invalid_input`; one that was lost in company comes alone. Nothing is handed out while the
         queue is paused, or the owner's node or pool drained.
         """
+        return self._claimed(queue, self._run("claim", *self._claim_arguments(queue, owner, limit)))
+
+    def listen(self, queue: str, owner: str, timeout_seconds: float) -> tuple[bytes | None, list[Claim]]:
+        """Wait for a doorbell of a queue and claim one job, as `claim` does, in the moment it rings, or at the end.
+
+        Returns what was on the list, None for silence, and the claim. The server claims when the doorbell is popped,
+        so that a job does not wait for a round trip.
+        """
+        arguments = (*self._header, *self._claim_arguments(queue, owner, 1))
+        with self._reaching(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.execute_command("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001))  # 0: for ever
+            pipeline.execute_command("EVALSHA", self._scripts["claim"].sha, 0, *arguments)
+            heard, answer = pipeline.execute(raise_on_error=False)
+            for reply in (heard, answer):
+                if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
+                    raise reply
+        item = None if heard is None else bytes(heard[1])
+        known = not isinstance(answer, Exception)  # a server that was restarted has to be sent the script once more
+        return item, self._claimed(queue, answer) if known else self.claim(queue, owner)
+
+    @staticmethod
+    def _claim_arguments(queue: str, owner: str, limit: int) -> tuple[str | int, ...]:
         if not owner or " " in owner:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
-        now, waiting, fields, *jobs = self._run("claim", queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES)
+        return queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES
+
+    @staticmethod
+    def _claimed(queue: str, answer: list[Any]) -> list[Claim]:
+        now, waiting, fields, *jobs = answer
         claimed_at = moment(now)
         controls = Controls.read(fields)
         return [
@@ -137,11 +169,6 @@ class Claims(Server):
             )
             for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation, note in jobs
         ]
-
-    def listen(self, queue: str, timeout_seconds: float) -> bytes | None:
-        """Wait for a doorbell of a queue and return what was on the list; None for silence."""
-        heard = self._call("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001))  # 0 would be for ever
-        return None if heard is None else bytes(heard[1])
 
     def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
         """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""

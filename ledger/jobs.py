@@ -20,7 +20,8 @@ MIN_AMERICAN = 100  # American prices are at least so far from 0
 MIN_OVERROUND = 0.98  # below it a quote is an arbitrage against its own maker: a misread price
 MAX_OVERROUND = 1.20  # above it a quote says nothing about the fight: a suspended or misread market
 
-Name = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS, pattern=r"\S")]
+# What is blank is refused by `wire.check_job`: a pattern here would take longer than all the rest of reading a card.
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Price = Annotated[float, Meta(gt=1.0, le=MAX_PRICE)]

@@ -175,7 +175,7 @@ def _enter(job: Job, key: str | None) -> _Entry:
         deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise wire.refuse(f"the job cannot be written: {error}") from error
-    payload = wire.encode(checked)  # written anew, a price of 2 and one of 2.0 are the same content
+    payload = wire.rewrite(checked)  # a price of 2 and one of 2.0 are the same content
     digest = wire.content_digest(payload)
     return _Entry(checked, digest if key is None else key, payload, digest, deadline, fresh)
 

@@ -62,6 +62,11 @@ def _may_hold_others_than_finite(value: Job | Report | Failure) -> bool:
         return True
 
 
+def rewrite(job: Job) -> bytes:
+    """Write a job that was read as JSON, which can hold finite numbers only, as canonical JSON."""
+    return _encoder.encode(job)
+
+
 def decode_job(payload: bytes) -> Job:
     """Read a job. Raises JobRefused with `invalid_input` or `unsupported_schema`."""
     if len(payload) > MAX_PAYLOAD_BYTES:
@@ -70,10 +75,10 @@ def decode_job(payload: bytes) -> Job:
             bytes=len(payload),
             limit_bytes=MAX_PAYLOAD_BYTES,
         )
-    _check_schema(payload)
     try:
         job = _job_decoder.decode(payload)
     except _UNREADABLE as error:
+        _check_schema(payload)  # a newer schema may well not fit the older types
         raise refuse(f"the job cannot be read: {error}") from error
     check_job(job)
     return job
@@ -122,7 +127,7 @@ def check_text(what: str, text: str) -> None:
 
 
 def _check_schema(payload: bytes) -> None:
-    """Look at the version before anything else: a newer schema may well not fit the older types."""
+    """Check that a payload is JSON, and of this schema. Raises JobRefused."""
     try:
         version = _version_decoder.decode(payload).schema_version
     except _UNREADABLE as error:
@@ -142,15 +147,20 @@ def _check_card(card: PredictCard) -> None:
         if fight.id in seen:
             raise refuse(f"{where} stands twice on card {card.card_id!r}: give each fight its own id")
         seen.add(fight.id)
-        if spelling(first.name) == spelling(second.name):
+        spellings = spelling(first.name), spelling(second.name)
+        if not all(spellings):
+            raise refuse(f"{where}: a fighter's name is blank")
+        if spellings[0] == spellings[1]:
             raise refuse(f"{where}: {first.name!r} cannot fight against oneself")
         if first.corner == second.corner != "unknown":
             raise refuse(f"{where}: both fighters have the {first.corner} corner")
+        names = {first.name, second.name}
         for quote in fight.quotes:
-            if set(quote.prices) != {first.name, second.name}:
+            if quote.bookmaker.isspace():
+                raise refuse(f"{where}: the name of a bookmaker is blank")
+            if quote.prices.keys() != names:
                 raise refuse(
-                    f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, "
-                    f"but the fighters are {sorted((first.name, second.name))}"
+                    f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, but the fighters are {sorted(names)}"
                 )
             if card.max_quote_age_seconds is not None and quote.as_of is None:
                 raise refuse(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} does not say its as_of")

@@ -10,6 +10,7 @@ Nothing spins: a child that finds no room goes idle, and the next doorbell is on
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from workers.pool import Pool
 from workers.subject import subject_of
 
 _FRESH_SECONDS = 0.005
-"""So long a measurement holds, each of which costs 22 us: memory is filled at some 3 GB a second the first time."""
+"""So long a measurement holds, each of which costs 22 us, for the jobs that follow: 3 GB are filled in a second."""
 
 
 class NoRoomError(Exception):
@@ -38,7 +39,7 @@ class Admission:
         self._pool = pool
         self._turned_away = False
         self._standing_mb = 0.0
-        self._measured_seconds = -float("inf")
+        self._fresh_until_seconds = -math.inf
         self._answered_with: set[str] = set()  # names; one that moves on to another model is not reckoned anew
 
     @property
@@ -48,8 +49,10 @@ class Admission:
 
     def standing_mb(self) -> float:
         """Return what this child has of its own before its next job begins."""
-        if time.monotonic() - self._measured_seconds > _FRESH_SECONDS:
+        now_seconds = time.monotonic()
+        if now_seconds > self._fresh_until_seconds:
             self._measure()
+        self._fresh_until_seconds = min(self._fresh_until_seconds, now_seconds + _FRESH_SECONDS)
         return self._standing_mb
 
     @contextmanager
@@ -81,7 +84,8 @@ class Admission:
             self._answered_with.add(job.model)
 
     def _measure(self) -> float:
-        self._standing_mb, self._measured_seconds = own_mb(), time.monotonic()
+        self._standing_mb = own_mb()
+        self._fresh_until_seconds = math.inf  # until its next job begins, a child fills nothing
         return self._standing_mb
 
     def _need(self, job: Job, context: JobContext) -> Need | None:
@@ -104,8 +108,8 @@ class Admission:
 
     def _ceiling_mb(self, job: Job) -> float:
         """The most that the child may have: its own limit, the job's, and what it could have alone."""
-        own_mb = self._pool.settings.memory_limit_mb or float("inf")
-        job_mb = job.max_memory_mb if isinstance(job, DataPlan | Part) else float("inf")
+        own_mb = self._pool.settings.memory_limit_mb or math.inf
+        job_mb = job.max_memory_mb if isinstance(job, DataPlan | Part) else math.inf
         return max(1.0, min(own_mb, job_mb, self._pool.board.most_mb))
 
 

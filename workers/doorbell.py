@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ledger.book import Ledger
+from ledger.book import Claim, Ledger
 from ledger.failures import LedgerUnavailable
 from workers.admission import Admission
 from workers.claim_size import Worked, claim_size
@@ -47,46 +47,51 @@ class Doorbell:
         signal.signal(signal.SIGTERM, _leave)  # only now: billiard sets its own when the child is ready
         try:
             if queue == self._pool.canary:
-                answer_canary(self._pool, self._ledger, self._pool.owner(os.getpid()))
+                answer_canary(self._pool, self._ledger, self._owner)
                 if predicts(self._pool, self._queues()):
                     self._self_tester.test_if_due()
             else:
-                until_seconds = time.monotonic() + self._pool.settings.drain_seconds
-                while self._drain(queue, until_seconds) and self._hears(queue, until_seconds):
-                    pass
+                self._stay_with(queue)
         except LedgerUnavailable as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
 
-    def _drain(self, queue: str, until_seconds: float) -> bool:
-        """Work off a queue; whether it was emptied, with time and room left."""
-        most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
-        worked: Worked | None = None
-        with self._admission.booked() as room:
-            while room and not self._admission.yielding:
-                claims = self._ledger.claim(queue, self._pool.owner(os.getpid()), claim_size(worked, most))
-                if not claims:
-                    return True
-                started_seconds = time.monotonic()
-                self._execution.work_off(claims)
-                now_seconds = time.monotonic()
-                if now_seconds >= until_seconds:
-                    return False
-                worked = Worked(len(claims), now_seconds - started_seconds, claims[0].waiting)
-        return False
+    def _stay_with(self, queue: str) -> None:
+        """Work off a queue, and then listen to its doorbell, which is faster than being woken through Celery.
 
-    def _hears(self, queue: str, until_seconds: float) -> bool:
-        """Listen to the doorbell for the rest of the time, which is faster than being woken through Celery.
-
-        Nothing is booked meanwhile: another child may need the memory for more than a usual job.
+        What is booked while the child listens is put back now and then: another may need the memory for a larger job.
         """
-        board = self._pool.board
-        while board.has_room and not board.yielding and (left_seconds := until_seconds - time.monotonic()) > 0:
-            item = self._ledger.listen(queue, min(left_seconds, _LISTEN_SECONDS))
-            if item is not None:
-                if item != BELL:
-                    put_aside(self._pool.settings.ledger)(queue, item)
-                return True
-        return False
+        until_seconds = time.monotonic() + self._pool.settings.drain_seconds
+        claims = partial(self._ledger.claim, queue, self._owner)  # a doorbell has just rung
+        left_seconds = math.inf
+        while left_seconds > 0:
+            with self._admission.booked() as room:
+                if not room or self._admission.yielding:
+                    return
+                self._drain(queue, claims(), until_seconds)
+            left_seconds = until_seconds - time.monotonic()
+            claims = partial(self._listen, queue, min(left_seconds, _LISTEN_SECONDS))
+
+    def _drain(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
+        """Work off claims, and the queue that they are from, until it is empty or the time is over."""
+        most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
+        while claims:
+            started_seconds = time.monotonic()
+            self._execution.work_off(claims)
+            now_seconds = time.monotonic()
+            if now_seconds >= until_seconds or self._admission.yielding:
+                return
+            worked = Worked(len(claims), now_seconds - started_seconds, claims[0].waiting)
+            claims = self._ledger.claim(queue, self._owner, claim_size(worked, most))
+
+    def _listen(self, queue: str, within_seconds: float) -> list[Claim]:
+        item, claims = self._ledger.listen(queue, self._owner, within_seconds)
+        if item not in (None, BELL):
+            put_aside(self._pool.settings.ledger)(queue, item)
+        return claims
+
+    @cached_property
+    def _owner(self) -> str:
+        return self._pool.owner(os.getpid())
 
     @cached_property
     def _ledger(self) -> Ledger:

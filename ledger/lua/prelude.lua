@@ -27,7 +27,7 @@
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
 -- <ns>:controls          hash    what operators have set: see control.lua
 -- <ns>:sequence          string  counter of arrivals
--- <ns>:news:<id>         channel 'settled', or the JSON of a progress
+-- <ns>:news:<id>         channel the JSON of a progress; the outcome (MessagePack, the fields of OUTCOME), or 'settled'
 --
 -- ARGV[1] namespace        ARGV[2] retention (ms)   ARGV[3] tombstone (ms)   ARGV[4] cap of the stream
 -- ARGV[5] cap of doorbells ARGV[6] max attempts     ARGV[7] lease (ms)       then the script's own: arg(1), ...
@@ -125,6 +125,17 @@ end
 -- What workers ask of each other, and no caller waits for, is in no stream.
 local UNSEEN = { shadow_card = true, train_part = true, backtest_part = true }
 
+local OUTCOME = { 'state', 'kind', 'attempt', 'submitted', 'settled', 'report', 'failure', 'correlation', 'origin' }
+
+-- Who waits here is told the outcome itself, and need not ask for it. Who listens at a replica is not counted here.
+local function tell_settled(id)
+  local channel, news = ns .. 'news:' .. id, 'settled'
+  if redis.call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
+    news = cmsgpack.pack(redis.call('HMGET', record(id), unpack(OUTCOME)))
+  end
+  redis.call('PUBLISH', channel, news)
+end
+
 -- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
 local function finish(id, state, field, body, origin)
   local digest, kind = detach(id)
@@ -137,7 +148,7 @@ local function finish(id, state, field, body, origin)
   if not UNSEEN[kind] then
     redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
   end
-  redis.call('PUBLISH', ns .. 'news:' .. id, 'settled')
+  tell_settled(id)
 end
 
 local function fail(id, state, code, message, details, retryable)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ledger.answers import UnreadableOutcome
-from ledger.book import Claim, Ledger, LedgerSettings
+from ledger.book import Claim, Ledger, LedgerSettings, Settlement
 from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, UnknownJob, WaitTimeout
 from ledger.jobs import CheckHealth
 from ledger.outcomes import JobStatus, Progress, State
@@ -66,9 +66,44 @@ def test_wait_wakes_on_the_hint(opened: Callable[..., Ledger], until: Callable[.
     until(lambda: waiters(ledger, job_id) == 0)
 
 
+def test_wait_is_told_the_outcome_itself(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
+    ledger = opened(reread_seconds=3600.0)
+    job_id = submit(ledger)
+    settlement = Settlement.of(claim_one(ledger), REPORT)
+    spoken = ledger._scripts["settle"].script
+    record = f"{ledger.settings.namespace}:job:{job_id}"
+    # Gone before anybody could read it: only what was published can be what comes back.
+    ledger._scripts["settle"] = ledger._redis.register_script(
+        spoken.replace("return answer", f"redis.call('DEL', '{record}')\nreturn answer")
+    )
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ledger.wait, job_id, 30)
+        until(lambda: waiters(ledger, job_id) == 1)
+        assert ledger.store([settlement]) == [True]
+        assert (waiting.result().report, waiting.result().attempt) == (REPORT, 1)
+
+
+def test_wait_reads_where_it_is_told_only_that_there_is_an_outcome(
+    opened: Callable[..., Ledger], until: Callable[..., None]
+) -> None:
+    """As at a replica, whose subscribers the primary does not count."""
+    ledger = opened(reread_seconds=3600.0)
+    counted = "'NUMSUB', channel)[2] > 0"
+    spoken = ledger._scripts["settle"].script
+    assert counted in spoken
+    ledger._scripts["settle"] = ledger._redis.register_script(spoken.replace(counted, "'NUMSUB', channel)[2] > 9"))
+    job_id = submit(ledger)
+    claim = claim_one(ledger)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ledger.wait, job_id, 30)
+        until(lambda: waiters(ledger, job_id) == 1)
+        ledger.settle(claim, REPORT)
+        assert waiting.result().report == REPORT
+
+
 def test_wait_survives_a_lost_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     waiter, settler = opened(reread_seconds=0.05), opened()
-    hint = "redis.call('PUBLISH', ns .. 'news:' .. id, 'settled')"
+    hint = "redis.call('PUBLISH', channel, news)"
     spoken = settler._scripts["settle"].script
     assert hint in spoken
     settler._scripts["settle"] = settler._redis.register_script(spoken.replace(hint, ""))
