@@ -6,6 +6,7 @@ share them: the limit errs on the safe side. Does not stop an allocation under w
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -16,6 +17,7 @@ import psutil
 from engine.errors import MemoryLimitError
 
 _MB = 2**20
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # as <malloc.h> has them
 
 
 def resident_bytes() -> int:
@@ -27,6 +29,24 @@ def resident_bytes() -> int:
 def _process(pid: int) -> psutil.Process:
     """Looking a process up costs more than asking it; one that was forked has another number."""
     return psutil.Process(pid)
+
+
+def hold_memory_together() -> None:
+    """Have the C library serve all threads from one arena, and give pieces of 128 KiB back as soon as they are free.
+
+    Threads that fit many models would each keep their own free pieces. Does nothing where the library is not glibc.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(_M_ARENA_MAX, 1)
+        set_option(_M_MMAP_THRESHOLD, 128 * 1024)  # left alone, it grows to 32 MiB
+
+
+def give_back_memory() -> None:
+    """Give what the C library holds free back to the system. Does nothing where it is not glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class MemoryGuard:

@@ -45,8 +45,9 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
     weight = np.ones(len(won)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     used = weight > 0
     X, won, weight = X[used], won[used], weight[used]
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
-    scaler = StandardScaler()
+    imputer = _median_imputer(X)
+    np.copyto(X, imputer.statistics_, where=np.isnan(X))
+    scaler = StandardScaler(copy=False)  # `X` is our own, and all of this is done by several threads at a time
     network = MLPClassifier(
         hidden_layer_sizes=params.hidden,
         alpha=params.alpha,
@@ -56,12 +57,19 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
     )
     try:
         with one_blas_thread():
-            rows = scaler.fit_transform(imputer.fit_transform(X), sample_weight=weight)
+            rows = scaler.fit_transform(X, sample_weight=weight)
             for _ in range(params.epochs):
                 network.partial_fit(rows, won, sample_weight=weight, classes=[0, 1])
     except ValueError as error:  # weights that are no longer finite
         raise TrainingError(f"the network diverged, with learning_rate {params.learning_rate}: {error}") from error
-    return Pipeline([("impute", imputer), ("scale", scaler), ("network", network)])
+    return Pipeline([("impute", imputer), ("scale", scaler.set_params(copy=True)), ("network", network)])
+
+
+def _median_imputer(X: Floats) -> SimpleImputer:
+    """Return what fills X (n, f; NaN = missing). Column by column: its own fit makes four copies of X."""
+    known = (column[~np.isnan(column)] for column in X.T)
+    medians = np.array([np.median(values) if len(values) else np.nan for values in known])
+    return SimpleImputer(strategy="median", keep_empty_features=True).fit(medians[None])
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from engine.members import (
     fit_members,
     stack_members,
 )
+from engine.memory import give_back_memory, hold_memory_together
 from engine.model import point_margins
 from engine.symmetry import logit_of, margin_of
 
@@ -115,6 +116,7 @@ class Trainer:
     """
 
     def __init__(self, matrix: TrainingMatrix, config: TrainingConfig) -> None:
+        hold_memory_together()
         self._matrix = matrix
         self._config = config
         self.plan = MirrorPlan.of(list(matrix.X.columns))
@@ -143,6 +145,7 @@ class Trainer:
                     stacks.append(stack)
                 if logit is not None:
                     logits.append(logit)
+                give_back_memory()
                 tell()
         match part.role:
             case Role.FIT:
