@@ -1,6 +1,6 @@
 """Models to measure with: the naive ensemble's files and our bundle, trained on the same fights by `engine_train`.
 
-The fights are one simulated world (`benchmarks.worlds`): 6,000 to train on, 70 features.
+The fights are one simulated world: see `benchmarks.engine_ways`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import naive_engine
+from benchmarks.engine_ways import REPLICAS, world
 from benchmarks.naive_engine import Floats, Replica
-from benchmarks.worlds import World, draw_world
 from engine.bundle import open_bundle
 from engine.members import MemberStacks, stack_members
 from engine.model import Ensemble, load_ensemble, save_ensemble
-
-REPLICAS = 100
-FIGHTS = 6_000
-
-
-def world() -> World:
-    """Return the fights: always the same."""
-    return draw_world(1, 0, FIGHTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +40,8 @@ class Models:
         return values[np.arange(count) % len(values)]
 
     def naive(self) -> list[Replica]:
-        """Read REPLICAS naive replicas: the trained ones, over again, each time from their files."""
-        some = [naive_engine.load(self.folder, self.trained) for _ in range(-(-REPLICAS // self.trained))]
-        return [replica for each in some for replica in each][:REPLICAS]
+        """Read REPLICAS naive replicas."""
+        return naive_engine.load(self.folder, self.trained, REPLICAS)
 
     def ensemble(self) -> Ensemble:
         """Open our bundle."""

@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from benchmarks import naive_engine
-from benchmarks.engine_models import REPLICAS, Models
+from benchmarks.engine_models import Models
+from benchmarks.engine_ways import REPLICAS
 from benchmarks.results import Row, document, table
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config

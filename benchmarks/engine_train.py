@@ -15,18 +15,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
 
-from benchmarks import naive_engine
-from benchmarks.engine_models import REPLICAS, Models, world
+from benchmarks.engine_models import Models
+from benchmarks.engine_ways import NAIVE_REPLICAS, REPLICAS
 from benchmarks.results import Row, document, table
 
 COMMAND = "python -m benchmarks.engine_train"
-NAIVE_REPLICAS = 4
 MORE = 400
 _LOOK_SECONDS = 0.2
 
@@ -118,22 +117,7 @@ def measure(folder: Path, *, repeats: int = 3) -> tuple[list[Row], Models]:
 
 
 def _command(way: str, folder: Path, replicas: int) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.engine_train", "--out", str(folder), "--way", way, str(replicas)]
-
-
-def _run(way: str, folder: Path, replicas: int) -> None:
-    """One training, or one holding of models, in the process of its own."""
-    if way == "hold":
-        models = Models(folder, NAIVE_REPLICAS, folder)
-        kept = models.naive() if replicas else []
-        print(len(kept))
-    elif way == "naive":
-        naive_engine.save(naive_engine.train(world().train, replicas, jobs=2), folder)
-    else:
-        from engine.training import TrainingConfig, train_bundle
-
-        config = replace(TrainingConfig(), bootstrap_samples=replicas, fits=1, folds=3, n_jobs=2)
-        train_bundle(folder, world().train, config)
+    return [sys.executable, "-m", "benchmarks.engine_ways", way, str(folder), str(replicas)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,11 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the models, which stay there")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    parser.add_argument("--way", nargs=2, metavar=("WAY", "REPLICAS"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.way:
-        _run(options.way[0], options.out, int(options.way[1]))
-        return 0
     rows, _ = measure(options.out)
     print(json.dumps(document(rows)) if options.json else table(rows))
     return 0

@@ -21,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
 from engine.matrix import TrainingMatrix, mirror
-from engine.members import DEFAULT_WEIGHTS
+
+WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
 
 Floats = NDArray[np.float64]
 Replica = dict[str, Any]
@@ -81,10 +82,10 @@ def save(replicas: Sequence[Replica], folder: Path) -> list[Path]:
     return files
 
 
-def load(folder: Path, replicas: int) -> list[Replica]:
-    """Read them back."""
+def load(folder: Path, trained: int, replicas: int) -> list[Replica]:
+    """Read so many replicas back: the `trained` ones, over again, each time from their files."""
     return [
-        {name: joblib.load(folder / f"{name}_{number}.joblib") for name in DEFAULT_WEIGHTS}
+        {name: joblib.load(folder / f"{name}_{number % trained}.joblib") for name in WEIGHTS}
         for number in range(replicas)
     ]
 
@@ -92,8 +93,5 @@ def load(folder: Path, replicas: int) -> list[Replica]:
 def predict(replicas: Sequence[Replica], X: Floats) -> Floats:
     """Return the weighted probability of each replica for each row, (replicas, n)."""
     return np.array(
-        [
-            sum(weight * replica[name].predict_proba(X)[:, 1] for name, weight in DEFAULT_WEIGHTS.items())
-            for replica in replicas
-        ]
+        [sum(weight * replica[name].predict_proba(X)[:, 1] for name, weight in WEIGHTS.items()) for replica in replicas]
     )
