@@ -28,9 +28,11 @@ def small_league(fights: int = 450) -> League:
     return simulate_league(LeagueConfig(fights=fights, seed=11))
 
 
-def trained(league: League, folder: Path, seed: int) -> Bundle:
-    """Train without replicas, and another model for every seed."""
-    config = TrainingConfig(seed=seed, bootstrap_samples=0, fits=1, folds=3, members=SMALL, n_jobs=2)
+def trained(league: League, folder: Path, seed: int, replicas: int = 0) -> Bundle:
+    """Train another model for every seed."""
+    config = TrainingConfig(
+        seed=seed, bootstrap_samples=replicas, fits=1, folds=3, members=SMALL, replica_members=SMALL, n_jobs=2
+    )
     matrix = build_matrix(league.log).select(MODEL_COLUMNS)
     return save_ensemble(train_ensemble(matrix, config, Snapshot.from_log(league.log)), folder)
 

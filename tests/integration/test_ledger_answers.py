@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ledger.answers import UnreadableOutcome
-from ledger.book import Claim, Ledger, LedgerSettings, Settlement
+from ledger.book import Claim, Ledger, LedgerSettings
 from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, UnknownJob, WaitTimeout
 from ledger.jobs import CheckHealth
-from ledger.outcomes import JobStatus, Progress, State
+from ledger.outcomes import JobStatus, Outcome, Progress, State
 from ledger.reports import HealthReport
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
@@ -54,33 +54,38 @@ def test_wait_returns_an_outcome_that_was_there_before(ledger: Ledger) -> None:
     assert ledger.wait("job", 0).report == REPORT
 
 
+def settle_otherwise(ledger: Ledger, said: str, instead: str) -> None:
+    """Change what the script does with which this ledger settles."""
+    spoken = ledger._scripts["settle"].script
+    assert said in spoken
+    ledger._scripts["settle"] = ledger._redis.register_script(spoken.replace(said, instead))
+
+
+def settled_while(waiter: Ledger, settler: Ledger, until: Callable[..., None]) -> Outcome:
+    """Settle a job that is being waited for, and return what came of the waiting."""
+    job_id = submit(settler)
+    claim = claim_one(settler)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(waiter.wait, job_id, 30)
+        until(lambda: waiters(settler, job_id) == 1)
+        assert settler.settle(claim, REPORT)
+        return waiting.result()
+
+
 def test_wait_wakes_on_the_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     ledger = opened(reread_seconds=3600.0)  # a read on the slow interval cannot be what wakes it
-    job_id = submit(ledger)
-    claim = claim_one(ledger)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(ledger.wait, job_id, 30)
-        until(lambda: waiters(ledger, job_id) == 1)
-        ledger.settle(claim, REPORT)
-        assert waiting.result().report == REPORT
-    until(lambda: waiters(ledger, job_id) == 0)
+    outcome = settled_while(ledger, ledger, until)
+    assert outcome.report == REPORT
+    until(lambda: waiters(ledger, outcome.job_id) == 0)
 
 
 def test_wait_is_told_the_outcome_itself(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     ledger = opened(reread_seconds=3600.0)
-    job_id = submit(ledger)
-    settlement = Settlement.of(claim_one(ledger), REPORT)
-    spoken = ledger._scripts["settle"].script
-    record = f"{ledger.settings.namespace}:job:{job_id}"
+    record = f"{ledger.settings.namespace}:job:job"
     # Gone before anybody could read it: only what was published can be what comes back.
-    ledger._scripts["settle"] = ledger._redis.register_script(
-        spoken.replace("return answer", f"redis.call('DEL', '{record}')\nreturn answer")
-    )
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(ledger.wait, job_id, 30)
-        until(lambda: waiters(ledger, job_id) == 1)
-        assert ledger.store([settlement]) == [True]
-        assert (waiting.result().report, waiting.result().attempt) == (REPORT, 1)
+    settle_otherwise(ledger, "return answer", f"redis.call('DEL', '{record}')\nreturn answer")
+    outcome = settled_while(ledger, ledger, until)
+    assert (outcome.report, outcome.attempt) == (REPORT, 1)
 
 
 def test_wait_reads_where_it_is_told_only_that_there_is_an_outcome(
@@ -88,32 +93,14 @@ def test_wait_reads_where_it_is_told_only_that_there_is_an_outcome(
 ) -> None:
     """As at a replica, whose subscribers the primary does not count."""
     ledger = opened(reread_seconds=3600.0)
-    counted = "'NUMSUB', channel)[2] > 0"
-    spoken = ledger._scripts["settle"].script
-    assert counted in spoken
-    ledger._scripts["settle"] = ledger._redis.register_script(spoken.replace(counted, "'NUMSUB', channel)[2] > 9"))
-    job_id = submit(ledger)
-    claim = claim_one(ledger)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(ledger.wait, job_id, 30)
-        until(lambda: waiters(ledger, job_id) == 1)
-        ledger.settle(claim, REPORT)
-        assert waiting.result().report == REPORT
+    settle_otherwise(ledger, "'NUMSUB', channel)[2] > 0", "'NUMSUB', channel)[2] > 9")
+    assert settled_while(ledger, ledger, until).report == REPORT
 
 
 def test_wait_survives_a_lost_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     waiter, settler = opened(reread_seconds=0.05), opened()
-    hint = "redis.call('PUBLISH', channel, news)"
-    spoken = settler._scripts["settle"].script
-    assert hint in spoken
-    settler._scripts["settle"] = settler._redis.register_script(spoken.replace(hint, ""))
-    job_id = submit(settler)
-    claim = claim_one(settler)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(waiter.wait, job_id, 30)
-        until(lambda: waiters(settler, job_id) == 1)
-        settler.settle(claim, REPORT)
-        assert waiting.result().report == REPORT
+    settle_otherwise(settler, "redis.call('PUBLISH', channel, news)", "")
+    assert settled_while(waiter, settler, until).report == REPORT
 
 
 def test_wait_passes_progress_on(ledger: Ledger, until: Callable[..., None]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.bundle import Bundle
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.forest import ForestParams
-from engine.members import MemberParams
-from engine.model import load_ensemble, save_ensemble
-from engine.simulation import League, LeagueConfig, odds_feed, simulate_league
-from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.simulation import League, odds_feed
 from ledger.book import Ledger
 from ledger.jobs import CheckHealth, Fight, Fighter
 from ledger.reports import CardReport, FightReport, HealthReport
@@ -28,6 +21,7 @@ from producer.cli import main
 from producer.exits import ExitCode
 from producer.feed import read_cards
 from tests.integration.endpoints import HASTY, checks, scrape, value
+from tests.integration.small_models import small_league, trained, wrong
 
 WAIT_SECONDS = 60
 
@@ -36,25 +30,12 @@ Until = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def league() -> League:
-    return simulate_league(LeagueConfig(fights=450, seed=11))
+    return small_league()
 
 
 @pytest.fixture(scope="module")
 def bundle(league: League, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    small = MemberParams(forest=ForestParams(trees=10))
-    config = TrainingConfig(
-        seed=3, bootstrap_samples=10, fits=1, folds=3, members=small, replica_members=small, n_jobs=2
-    )
-    matrix = build_matrix(league.log).select(MODEL_COLUMNS)
-    ensemble = train_ensemble(matrix, config, Snapshot.from_log(league.log))
-    return save_ensemble(ensemble, tmp_path_factory.mktemp("models"))
-
-
-def wrong(bundle: Bundle) -> Bundle:
-    """The same model with other answers kept beside it, as if this machine gave wrong ones."""
-    ensemble = load_ensemble(bundle)
-    rows, expected = ensemble.canary
-    return save_ensemble(replace(ensemble, canary=(rows, expected + 1e-6)), bundle.folder.parent)
+    return trained(league, tmp_path_factory.mktemp("models"), seed=3, replicas=10)
 
 
 def cornerman(*arguments: str) -> Result:

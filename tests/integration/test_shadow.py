@@ -13,13 +13,8 @@ import pytest
 
 from engine.bundle import Bundle
 from engine.calibration import Calibration
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.forest import ForestParams
-from engine.members import MemberParams
 from engine.model import load_ensemble, save_ensemble
-from engine.simulation import League, LeagueConfig, odds_feed, simulate_league
-from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.simulation import League, odds_feed
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import PredictCard, ShadowCard
@@ -27,6 +22,7 @@ from ledger.journal import JournalEntry
 from ledger.outcomes import State
 from ledger.reports import CardReport
 from producer.feed import read_cards
+from tests.integration.small_models import small_league, trained
 
 WAIT_SECONDS = 60
 NEVER = datetime(2099, 1, 1, tzinfo=UTC)
@@ -34,18 +30,12 @@ NEVER = datetime(2099, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def league() -> League:
-    return simulate_league(LeagueConfig(fights=450, seed=11))
+    return small_league()
 
 
 @pytest.fixture(scope="module")
 def champion(league: League, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    small = MemberParams(forest=ForestParams(trees=10))
-    config = TrainingConfig(
-        seed=3, bootstrap_samples=10, fits=1, folds=3, members=small, replica_members=small, n_jobs=2
-    )
-    matrix = build_matrix(league.log).select(MODEL_COLUMNS)
-    ensemble = train_ensemble(matrix, config, Snapshot.from_log(league.log))
-    return save_ensemble(ensemble, tmp_path_factory.mktemp("models"))
+    return trained(league, tmp_path_factory.mktemp("models"), seed=3, replicas=10)
 
 
 @pytest.fixture(scope="module")
