@@ -10,7 +10,6 @@ import random
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -64,7 +63,7 @@ class Trainings:
                 over.wait(rng.uniform(0, CANCEL_SECONDS))
                 self._submitter.cancel(job_ids[0])
             while not (self._follower.outcomes.keys() >= set(job_ids) and self._idle()) and not over.is_set():
-                time.sleep(LOOK_SECONDS)
+                over.wait(LOOK_SECONDS)
             if not over.is_set():
                 self._empty()
             turn += 1
