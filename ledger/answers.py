@@ -88,7 +88,7 @@ class Answers(Server):
         """
         deadline = time.monotonic() + timeout_seconds
         look = ("HMGET", self._key("job", job_id), *_OUTCOME)
-        with self._reaching(), self._hints.on(self._key("news", job_id), look) as news:
+        with self._reaching(), self._hints.on(self._news(job_id), look) as news:
             outcome = self._seen(job_id, news.seen)
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
                 told = news.next(min(remaining, self.settings.reread_seconds))
@@ -150,6 +150,10 @@ class Answers(Server):
         """Give the connections back."""
         self._hints.close()
         super().close()
+
+    def _news(self, job_id: str) -> str:
+        """The channel of a job. Channels know no databases, and the same card may be a job in two of them."""
+        return self._key("news", str(self._database), job_id)
 
     def _seen(self, job_id: str, record: list[bytes | None]) -> Outcome | None:
         if record[0] is None and (state := self.status(job_id).state) in (State.UNKNOWN, State.FORGOTTEN):

@@ -6,6 +6,7 @@ record itself, once in the same step as the subscription begins, and now and the
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ class Hints:
     def __init__(self, client: Any) -> None:
         self._pool = client.connection_pool
         self._idle: list[Any] = []
+        self._process = os.getpid()
 
     @contextmanager
     def on(self, channel: str, look: Command) -> Iterator[Subscription]:
@@ -49,11 +51,13 @@ class Hints:
             self._drop(self._idle.pop())
 
     def _subscribed(self, channel: str, look: Command) -> Subscription:
-        while self._idle:
+        if self._process != os.getpid():  # a fork: the connections are still its parent's
+            self._idle, self._process = [], os.getpid()
+        if self._idle:
             try:
                 return self._subscribed_by(self._idle.pop(), channel, look)
             except (redis.ConnectionError, redis.TimeoutError):
-                continue  # it was cut while it was idle
+                self.close()  # it was cut while it was idle, and so were the others
         return self._subscribed_by(self._pool.get_connection(), channel, look)
 
     def _subscribed_by(self, connection: Any, channel: str, look: Command) -> Subscription:

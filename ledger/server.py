@@ -54,6 +54,7 @@ class Server:
             settings.doorbell_cap,
             settings.max_attempts,
             _milliseconds(settings.lease_seconds),
+            self._database,
         )
 
     @classmethod
@@ -92,6 +93,10 @@ class Server:
         where = self._redis.connection_pool.connection_kwargs
         return str(where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}")
 
+    @property
+    def _database(self) -> int:
+        return int(self._redis.connection_pool.connection_kwargs.get("db") or 0)
+
     def _key(self, *parts: str) -> str:
         return ":".join((self.settings.namespace, *parts))
 
@@ -128,7 +133,8 @@ def explain(error: redis.RedisError) -> str | None:
     for code, advice in _ADVICE.items():
         if text.startswith(code):
             return advice
-    if isinstance(error, redis.exceptions.NoPermissionError) or "ACL failure" in text:
+    refused = isinstance(error, redis.exceptions.NoPermissionError)
+    if refused or "ACL failure" in text or "can't run this command" in text:  # the last two: within a script
         return _ADVICE["NOPERM"]
     if isinstance(error, redis.exceptions.OutOfMemoryError) or "-OOM command not allowed" in text:  # the latter: 6.2
         return _ADVICE["OOM"]

@@ -25,7 +25,7 @@ local function oldest(queue)
 end
 
 local answer = { digits(now), redis.call('ZCARD', ns .. 'dead') }
-for index = 1, #ARGV - 7 do
+for index = 1, #ARGV - HEADER do
   local queue = arg(index)
   answer[#answer + 1] = {
     redis.call('ZCARD', ns .. 'queue:' .. queue), oldest(queue), redis.call('LLEN', ns .. 'quarantine:' .. queue),

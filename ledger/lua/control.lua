@@ -26,7 +26,7 @@ local function current(name)
   return redis.call('HGET', hash, field) or ''
 end
 
-for first = FIRST, #ARGV - 7, FIELDS do
+for first = FIRST, #ARGV - HEADER, FIELDS do
   local name = arg(first)
   if arg(first + 2) == '1' and current(name) ~= arg(first + 3) then
     return { 'differs', name, current(name) }
@@ -34,7 +34,7 @@ for first = FIRST, #ARGV - 7, FIELDS do
 end
 
 local answer = { 'set' }
-for first = FIRST, #ARGV - 7, FIELDS do
+for first = FIRST, #ARGV - HEADER, FIELDS do
   local name, value = arg(first), arg(first + 1)
   local before = current(name)
   local hash, field = home(name)

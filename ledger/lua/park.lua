@@ -13,7 +13,7 @@ local queue = requeue(id, true)
 redis.call('HSET', record(id), 'note', arg(4))
 if arg(5) ~= '' then
   redis.call('HSET', record(id), 'progress', arg(5))
-  redis.call('PUBLISH', ns .. 'news:' .. id, arg(5))
+  redis.call('PUBLISH', news(id), arg(5))
 end
 -- What it waits for may have come while it was still being put aside.
 if redis.call('HDEL', record(id), 'woken') == 1 then

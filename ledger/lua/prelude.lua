@@ -27,20 +27,22 @@
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
 -- <ns>:controls          hash    what operators have set: see control.lua
 -- <ns>:sequence          string  counter of arrivals
--- <ns>:news:<id>         channel the JSON of a progress; the outcome (MessagePack, the fields of OUTCOME), or 'settled'
+-- <ns>:news:<db>:<id>    channel the JSON of a progress; the outcome (MessagePack, the fields of OUTCOME), or 'settled'
 --
 -- ARGV[1] namespace        ARGV[2] retention (ms)   ARGV[3] tombstone (ms)   ARGV[4] cap of the stream
--- ARGV[5] cap of doorbells ARGV[6] max attempts     ARGV[7] lease (ms)       then the script's own: arg(1), ...
+-- ARGV[5] cap of doorbells ARGV[6] max attempts     ARGV[7] lease (ms)       ARGV[8] number of the database <db>,
+-- which channels do not know      then the script's own: arg(1), ...
 
 local ns = ARGV[1] .. ':'
 local retention, tombstone, outcomes_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local doorbell_cap, max_attempts, lease = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local HEADER = 8
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
 
 local function arg(index)
-  return ARGV[7 + index]
+  return ARGV[HEADER + index]
 end
 
 -- A server at its maxmemory refuses a script's first write if that could need memory, and then lets all others pass. So
@@ -56,6 +58,10 @@ end
 
 local function record(id)
   return ns .. 'job:' .. id
+end
+
+local function news(id)
+  return ns .. 'news:' .. ARGV[8] .. ':' .. id
 end
 
 local function get(id, field)
@@ -129,11 +135,12 @@ local OUTCOME = { 'state', 'kind', 'attempt', 'submitted', 'settled', 'report', 
 
 -- Who waits here is told the outcome itself, and need not ask for it. Who listens at a replica is not counted here.
 local function tell_settled(id)
-  local channel, news = ns .. 'news:' .. id, 'settled'
-  if redis.call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
-    news = cmsgpack.pack(redis.call('HMGET', record(id), unpack(OUTCOME)))
+  local told = 'settled'
+  local heard = redis.pcall('PUBSUB', 'NUMSUB', news(id)) -- a user of an older users.acl may not ask
+  if not heard.err and heard[2] > 0 then
+    told = cmsgpack.pack(redis.call('HMGET', record(id), unpack(OUTCOME)))
   end
-  redis.call('PUBLISH', channel, news)
+  redis.call('PUBLISH', news(id), told)
 end
 
 -- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.

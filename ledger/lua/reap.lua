@@ -33,7 +33,7 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'parked', '-inf', digits(now), 'LIMIT', 0, 1000)) do
   unpark(id)
 end
-for index = 3, #ARGV - 7 do
+for index = 3, #ARGV - HEADER do
   local queue = arg(index)
   expired = expired + expire_overdue(queue)
   local missing = math.min(redis.call('ZCARD', ns .. 'queue:' .. queue), doorbell_cap)

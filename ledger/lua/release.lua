@@ -7,7 +7,7 @@
 
 even_if_full()
 local answer = {}
-for index = 2, #ARGV - 7, 2 do
+for index = 2, #ARGV - HEADER, 2 do
   local id, released = arg(index), 0
   if holds(id, arg(index + 1)) then
     local queue = requeue(id, true)

@@ -6,7 +6,7 @@
 
 even_if_full()
 local lost = {}
-for index = 1, #ARGV - 7, 2 do
+for index = 1, #ARGV - HEADER, 2 do
   local id = arg(index)
   if holds(id, arg(index + 1)) then
     redis.call('ZADD', ns .. 'leases', digits(now + lease), id)

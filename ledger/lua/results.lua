@@ -8,7 +8,7 @@
 
 local kept = ns .. 'results'
 local added, unchanged, corrected = 0, 0, 0
-for first = 3, #ARGV - 7, 2 do
+for first = 3, #ARGV - HEADER, 2 do
   local name, after = arg(first), arg(first + 1)
   local before = redis.call('HGET', kept, name)
   local batch, said = digits(now_us), ''

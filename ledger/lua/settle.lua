@@ -36,7 +36,7 @@ local function note(text)
 end
 
 local answer = {}
-for index = 0, (#ARGV - 8) / FIELDS - 1 do
+for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   local first = 1 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1

@@ -8,7 +8,7 @@
 
 local FIELDS = 7
 local queued = 0
-for first = 2, #ARGV - 7, FIELDS do
+for first = 2, #ARGV - HEADER, FIELDS do
   local id, queue = arg(first), arg(first + 3)
   local known = redis.call('EXISTS', record(id), ns .. 'forgotten:' .. id) > 0
   if not known and redis.call('ZCARD', ns .. 'queue:' .. queue) < tonumber(arg(1)) then

@@ -13,7 +13,7 @@
 --           {'memory', used (bytes), mark (bytes)}
 
 local HEAD, FIELDS = 3, 9
-local count = (#ARGV - 7 - HEAD) / FIELDS
+local count = (#ARGV - HEADER - HEAD) / FIELDS
 
 local function job_arg(index, field)
   return arg(HEAD + index * FIELDS + field)

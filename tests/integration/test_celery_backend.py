@@ -52,7 +52,7 @@ def test_get_gives_the_report(app: Celery, ledger: Ledger) -> None:
 
 def test_get_waits_until_the_outcome_comes(app: Celery, ledger: Ledger, until: Callable[..., None]) -> None:
     job_id = submit(ledger)
-    channel = f"{ledger.settings.namespace}:news:{job_id}"
+    channel = f"{ledger.settings.namespace}:news:0:{job_id}"
 
     def answer() -> None:
         until(lambda: ledger._call("PUBSUB", "NUMSUB", channel)[1] == 1)

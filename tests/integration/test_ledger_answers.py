@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ def opened(ledger_settings: LedgerSettings) -> Iterator[Callable[..., Ledger]]:
     """Open the test's ledger with other settings."""
     ledgers: list[Ledger] = []
 
-    def connect(**fields: float) -> Ledger:
+    def connect(**fields: Any) -> Ledger:
         ledgers.append(Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, **fields})))
         return ledgers[-1]
 
@@ -45,7 +47,7 @@ def finish(ledger: Ledger, name: str) -> None:
 
 
 def waiters(ledger: Ledger, job_id: str) -> int:
-    channel = f"{ledger.settings.namespace}:news:{job_id}"
+    channel = f"{ledger.settings.namespace}:news:0:{job_id}"
     return int(ledger._call("PUBSUB", "NUMSUB", channel)[1])
 
 
@@ -93,13 +95,49 @@ def test_wait_reads_where_it_is_told_only_that_there_is_an_outcome(
 ) -> None:
     """As at a replica, whose subscribers the primary does not count."""
     ledger = opened(reread_seconds=3600.0)
-    settle_otherwise(ledger, "'NUMSUB', channel)[2] > 0", "'NUMSUB', channel)[2] > 9")
+    settle_otherwise(ledger, "heard[2] > 0", "heard[2] > 9")
     assert settled_while(ledger, ledger, until).report == REPORT
+
+
+def test_wait_is_not_told_of_the_same_job_in_another_database(
+    opened: Callable[..., Ledger], until: Callable[..., None]
+) -> None:
+    ledger = opened()
+    other = opened(redis_url=f"{str(ledger.settings.redis_url).removesuffix('/0')}/1")
+    submit(ledger)
+    submit(other)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ledger.wait, "job", 30)
+        until(lambda: waiters(ledger, "job") == 1)
+        other.settle(claim_one(other), HealthReport(status="unhealthy", checks=(), memory_mb=2.5))
+        ledger.settle(claim_one(ledger), REPORT)
+        assert waiting.result().report == REPORT
+    other._call("FLUSHDB")
+
+
+def test_wait_after_a_fork_reads_its_own_job(ledger: Ledger) -> None:
+    for number in range(3):
+        submit(ledger, str(number))
+        assert ledger.settle(claim_one(ledger), HealthReport(status="healthy", checks=(), memory_mb=number))
+
+    def reads(number: int) -> bool:
+        outcomes = [ledger.wait(str(number), 5) for _ in range(200)]
+        return all(isinstance(o.report, HealthReport) and o.report.memory_mb == number for o in outcomes)
+
+    assert reads(0)  # leaves a subscription open
+    children = []
+    for number in (1, 2):
+        pid = os.fork()
+        if not pid:
+            os._exit(0 if reads(number) else 1)
+        children.append(pid)
+    assert reads(0)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0]
 
 
 def test_wait_survives_a_lost_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     waiter, settler = opened(reread_seconds=0.05), opened()
-    settle_otherwise(settler, "redis.call('PUBLISH', channel, news)", "")
+    settle_otherwise(settler, "redis.call('PUBLISH', news(id), told)", "")
     assert settled_while(waiter, settler, until).report == REPORT
 
 

@@ -112,7 +112,7 @@ def test_a_server_that_dies_under_a_waiter_and_comes_back_with_the_job(
         job_id = ledger.submit(CheckHealth(), durable=True).job_id
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(ledger.wait, job_id, 60)
-            until(lambda: ledger._call("PUBSUB", "NUMSUB", f"cornerman:news:{job_id}")[1] == 1)
+            until(lambda: ledger._call("PUBSUB", "NUMSUB", f"cornerman:news:0:{job_id}")[1] == 1)
             os.kill(server.pid, signal.SIGKILL)
             with pytest.raises(LedgerUnavailable, match=server.url.removeprefix("redis://")):
                 waiting.result()

@@ -198,7 +198,7 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
         lambda ledger: ledger.purge_quarantine("predict"),
         lambda ledger: ledger.purge_all_dead(),
         lambda ledger: ledger._call("HSET", "cornerman:job:own", "state", "succeeded"),
-        lambda ledger: ledger._call("PUBLISH", "cornerman:news:own", "settled"),
+        lambda ledger: ledger._call("PUBLISH", "cornerman:news:0:own", "settled"),
     ],
     "operator": [
         lambda ledger: ledger.claim("predict", "n#1/1"),
