@@ -1,6 +1,7 @@
 """Memory before work, as a child sees it: what is booked on the board before a job is claimed and before it starts.
 
-    before a claim     the price of a usual job; without room nothing is claimed, and the pool stops listening
+    before a claim     the price of a usual job; without room nothing is claimed, and the pool stops listening;
+                       a job that was claimed as its doorbell rang is given back if there is no room by then
     before a job runs  its own estimate, where that is more (`workers.estimates`):
                        what could never fit ends as `memory_limit_exceeded`, with the figures
                        what does not fit now goes back to the queue untried, and the pool waits for the room
@@ -56,10 +57,13 @@ class Admission:
         return self._standing_mb
 
     @contextmanager
-    def booked(self) -> Iterator[bool]:
-        """Book the price of a job for as long as the context lasts; it is False for want of room."""
+    def booked(self, *, rested: bool = False) -> Iterator[bool]:
+        """Book the price of a job for as long as the context lasts; it is False for want of room.
+
+        `rested`: the child has done nothing since its last booking ended, and has what it had then.
+        """
         self._turned_away = False
-        granted = self._pool.board.book(self._measure())
+        granted = self._pool.board.book(self._standing_mb if rested else self._measure())
         try:
             yield granted
         finally:

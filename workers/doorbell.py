@@ -56,20 +56,18 @@ class Doorbell:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
 
     def _stay_with(self, queue: str) -> None:
-        """Work off a queue, and then listen to its doorbell, which is faster than being woken through Celery.
-
-        What is booked while the child listens is put back now and then: another may need the memory for a larger job.
-        """
+        """Work off a queue, and then listen to its doorbell, which is faster than being woken through Celery."""
         until_seconds = time.monotonic() + self._pool.settings.drain_seconds
-        claims = partial(self._ledger.claim, queue, self._owner)  # a doorbell has just rung
-        left_seconds = math.inf
-        while left_seconds > 0:
-            with self._admission.booked() as room:
+        heard: list[Claim] = []
+        while True:
+            with self._admission.booked(rested=bool(heard)) as room:
                 if not room or self._admission.yielding:
+                    self._ledger.release_many(heard, ring=True)
                     return
-                self._drain(queue, claims(), until_seconds)
-            left_seconds = until_seconds - time.monotonic()
-            claims = partial(self._listen, queue, min(left_seconds, _LISTEN_SECONDS))
+                self._drain(queue, heard or self._ledger.claim(queue, self._owner), until_seconds)
+            heard = self._hear(queue, until_seconds)
+            if not heard:
+                return
 
     def _drain(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
         """Work off claims, and the queue that they are from, until it is empty or the time is over."""
@@ -83,11 +81,22 @@ class Doorbell:
             worked = Worked(len(claims), now_seconds - started_seconds, claims[0].waiting)
             claims = self._ledger.claim(queue, self._owner, claim_size(worked, most))
 
-    def _listen(self, queue: str, within_seconds: float) -> list[Claim]:
-        item, claims = self._ledger.listen(queue, self._owner, within_seconds)
-        if item not in (None, BELL):
-            put_aside(self._pool.settings.ledger)(queue, item)
-        return claims
+    def _hear(self, queue: str, until_seconds: float) -> list[Claim]:
+        """Listen until there is a claim, and return it; nothing when the time or the room for it is over.
+
+        Nothing is booked meanwhile: another child may need the memory for more than a usual job.
+        """
+        board = self._pool.board
+        while board.has_room and not self._admission.yielding:
+            left_seconds = until_seconds - time.monotonic()
+            if left_seconds <= 0:
+                break
+            item, claims = self._ledger.listen(queue, self._owner, min(left_seconds, _LISTEN_SECONDS))
+            if item not in (None, BELL):
+                put_aside(self._pool.settings.ledger)(queue, item)
+            if claims:
+                return claims
+        return []
 
     @cached_property
     def _owner(self) -> str:
