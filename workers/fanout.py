@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from engine.bundle import Bundle
-from engine.errors import BundleNotFoundError, TrainingTimeoutError
+from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
 from engine.pieces import Arrays
 from ledger.failures import Failure, FailureCode, JobRefused
 from ledger.jobs import BacktestPart, Part, TrainPart
@@ -90,6 +91,7 @@ def prepare(context: JobContext, note: Note, make: Callable[[], Bundle]) -> tupl
         except BundleNotFoundError:
             pass
     bundle = make()
+    context.store.touch(f"{PREPARED}/{bundle.digest}")  # it may have been there for long, and is young again
     return msgspec.structs.replace(note, prepared=bundle.digest), bundle
 
 
@@ -102,11 +104,13 @@ def gather(
     are queued, running or to be tried again; JobRefused with the failure of one that failed; TrainingTimeoutError when
     the job was at work for longer than `limit_seconds`; and what the store raises.
     """
-    where = f"{PARTS}/{note.prepared}"
-    done = context.store.names(where)
+    done = context.store.names(f"{PARTS}/{note.prepared}")
     missing = [part for part in parts if part.name not in done]
     if not missing:
-        return {part.name: context.store.open(f"{where}/{part.name}").arrays for part in parts}
+        results = {part.name: _result(context, part) for part in parts}
+        missing = [part for part in parts if results[part.name] is None]
+        if not missing:
+            return {name: result.arrays for name, result in results.items() if result is not None}
     if note.at_work_seconds > limit_seconds:
         _end(context, note, missing)
         raise TrainingTimeoutError(
@@ -114,7 +118,8 @@ def gather(
             f"max_training_time_seconds is {limit_seconds:g}; what is done is kept: submit again to go on"
         )
     note = _submit(context, note, missing)
-    steps = sum(weight for part, weight in zip(parts, weights, strict=True) if part.name in done)
+    absent = {part.name for part in missing}
+    steps = sum(weight for part, weight in zip(parts, weights, strict=True) if part.name not in absent)
     left = note.at_work_seconds * (sum(weights) - steps) / steps if steps else None
     raise LaterError(
         f"{len(missing)} parts are missing",
@@ -127,9 +132,10 @@ def gather(
 def work_off(part: SomePart, context: JobContext, make: Callable[[Bundle, Callable[[], None]], Arrays]) -> PartReport:
     """Do one part: `make` gets what the job was prepared to and a function to call after each step.
 
-    Raises JobRefused where the job has ended, and what `make` and the store raise.
+    Raises JobRefused where the job has ended, LaterError where what it was prepared to is gone, until the job has
+    brought it back, and what `make` and the store raise.
     """
-    store, where = context.store, f"{PARTS}/{part.prepared}"
+    store = context.store
     steps = 0
 
     def step() -> None:
@@ -139,13 +145,38 @@ def work_off(part: SomePart, context: JobContext, make: Callable[[Bundle, Callab
         steps += 1
 
     step()
-    if part.name in store.names(where):  # its last worker died after it was done
-        bundle = store.open(f"{where}/{part.name}")
-    else:
-        made = make(store.open(f"{PREPARED}/{part.prepared}"), step)
-        bundle = store.write(made, {"part": part.name}, where, part.name)
+    there = part.name in store.names(f"{PARTS}/{part.prepared}")  # its last worker died after it was done
+    bundle = _result(context, part) if there else None
+    if bundle is None:
+        try:
+            prepared = store.open(f"{PREPARED}/{part.prepared}")
+        except BundleNotFoundError as gone:
+            raise LaterError(str(gone), LOOK_SECONDS) from gone
+        bundle = store.write(make(prepared, step), _about(part), f"{PARTS}/{part.prepared}", part.name)
     insist(lambda: context.ledger.wake(part.of))
     return PartReport(name=part.name, digest=bundle.digest, bytes_written=bundle.size_bytes)
+
+
+def _about(part: SomePart) -> dict[str, str]:
+    """What the manifest of a part says, so that its signature holds for no other place."""
+    return {"part": part.name, "prepared": part.prepared}
+
+
+def _result(context: JobContext, part: SomePart) -> Bundle | None:
+    """Open a part that is there. One that is not whole, not signed as it must be or not this part's is removed."""
+    place = f"{PARTS}/{part.prepared}/{part.name}"
+    try:
+        bundle = context.store.open(place)
+        if bundle.manifest == _about(part):
+            return bundle
+        reason = "it was written as another"
+    except BundleNotFoundError:
+        return None
+    except BundleCorruptError as error:
+        reason = str(error)
+    structlog.get_logger("cornerman").warning("a part is done again", part=part.name, reason=reason)
+    context.store.remove(place)
+    return None
 
 
 def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Note:
@@ -182,8 +213,9 @@ def _key(part: SomePart, rounds: int) -> str:
 
 
 def _end(context: JobContext, note: Note, missing: Sequence[SomePart]) -> None:
-    for job_id in _submitted(context, note, missing):
-        context.ledger.cancel(job_id)
+    with suppress(JobRefused):  # the queue is full: those that are there end themselves
+        for job_id in _submitted(context, note, missing):
+            context.ledger.cancel(job_id)
 
 
 def _of_whole(part: Part, failure: Failure) -> Failure:

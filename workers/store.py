@@ -126,6 +126,13 @@ class Store:
             written = {name: self._remote.modified(self._at(where, name, MANIFEST)) for name in names}
             return {name: (now - _aware(moment)).total_seconds() for name, moment in written.items()}
 
+    def touch(self, place: str) -> None:
+        """Make a bundle young again, for `ages`. Raises StoreUnavailableError."""
+        with self._reaching(place):
+            if self._remote is not None:
+                _put(self._remote, self.folder / place / MANIFEST, self._at(place, MANIFEST))
+            (self.folder / place / MANIFEST).touch()
+
     def remove(self, place: str) -> None:
         """Remove a bundle, or all that lies below a path; its manifest first. Raises StoreUnavailableError."""
         with self._reaching(place):

@@ -74,6 +74,18 @@ def test_names_are_those_of_whole_bundles(tmp_path: Path) -> None:
         assert store.names("parts/y") == set()
 
 
+@pytest.mark.parametrize("remote", [False, True])
+def test_what_is_touched_is_young_again(tmp_path: Path, remote: bool) -> None:
+    store = shared(tmp_path, "one") if remote else Store(tmp_path / "alone")
+    write(store, "prepared", "a")
+    for manifest in tmp_path.glob(f"*/prepared/a/{MANIFEST}"):
+        os.utime(manifest, (0, 0))
+    assert store.ages("prepared")["a"] > 86_400
+    store.touch("prepared/a")
+    assert store.ages("prepared")["a"] < 86_400
+    assert store.open("prepared/a").array("numbers").sum() == 45
+
+
 def test_what_is_removed_is_gone_everywhere(tmp_path: Path) -> None:
     store = shared(tmp_path, "one")
     bundle = write(store, "parts", "a")
