@@ -67,6 +67,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     text = ROOT.joinpath("deploy/users.acl").read_text()
     for role in ROLES:
         text = text.replace(f"{role.upper()}_SHA256", hashlib.sha256(password_of(role).encode()).hexdigest())
+    worker = next(line for line in text.splitlines() if line.startswith("user worker "))
+    text += worker.replace("user worker", "user former").replace(" +pubsub|numsub", "") + "\n"
     file = folder / "users.acl"
     file.touch()  # at first anyone may come in, which the package that starts the server counts on
     with create_server(("127.0.0.1", 0)) as probe:
@@ -86,8 +88,8 @@ def load(admin: redis.Redis, file: Path, text: str) -> None:
     admin.execute_command("ACL", "LOAD")
 
 
-def url_of(address: str, role: str, scheme: str = "redis") -> str:
-    return f"{scheme}://{role}:{quote(password_of(role), safe='')}@{address}/0"
+def url_of(address: str, role: str, scheme: str = "redis", name: str = "") -> str:
+    return f"{scheme}://{name or role}:{quote(password_of(role), safe='')}@{address}/0"
 
 
 @pytest.fixture
@@ -206,6 +208,18 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
         lambda ledger: ledger._call("BRPOP", "cornerman:doorbell:predict", 1),
     ],
 }
+
+
+def test_a_worker_whose_rights_are_from_before_can_settle(users: Users, guarded: str) -> None:
+    producer = users["producer"]
+    former = Ledger.connect(LedgerSettings(redis_url=url_of(guarded, "worker", name="former")))
+    with pytest.raises(LedgerUnavailable, match="may not do that"):
+        former._call("PUBSUB", "NUMSUB", "cornerman:news:0:x")
+    job_id = producer.submit(CheckHealth(nonce="before")).job_id
+    (claim,) = former.claim("predict", "n#1/1")
+    assert former.settle(claim, REPORT)
+    assert producer.wait(job_id, WAIT_SECONDS).report == REPORT
+    former.close()
 
 
 @pytest.mark.parametrize("role", ROLES)
