@@ -25,7 +25,8 @@ from engine.intervals import fit_half_widths, percentile_interval
 from engine.matrix import TrainingMatrix, mirror
 from engine.model import Ensemble
 from engine.symmetry import logit_of, margin_of
-from engine.training import TrainingConfig, market_logit, train_ensemble
+from engine.teaching import market_logit
+from engine.training import TrainingConfig, train_ensemble
 
 Floats = NDArray[np.float64]
 Bounds = tuple[Floats, Floats]
