@@ -186,6 +186,7 @@ NEEDS: Mapping[str, str] = {
 }
 
 NOTES: Mapping[str, str] = {
+    "model_based (ours, no odds)": "by the spread of a model that learns from odds; without any it is wider",
     "anchored, market sees 1/2": "had the market seen half of what the model misses",
     "anchored, market sees 1/4": "had the market seen a quarter of it",
     "percentile bootstrap": "answers what refitting would change, not where the truth is",
