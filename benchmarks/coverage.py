@@ -24,7 +24,8 @@ from benchmarks.interval_methods import LEVELS, METHODS, NOTES, Answered, Method
 from benchmarks.worlds import World, draw_world, league_world
 from engine.calibration import log_loss
 from engine.symmetry import probability_of
-from engine.training import TrainingConfig, market_logit
+from engine.teaching import market_logit
+from engine.training import TrainingConfig
 
 MIN_FIGHTS = 400
 CONFIG = TrainingConfig(bootstrap_samples=20)

@@ -21,7 +21,8 @@ from engine.ensemble import Corner, ProductionEnsembleManager, create_production
 from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import read_fight_log
 from engine.symmetry import probability_of
-from engine.training import TrainingConfig, market_logit, train_ensemble
+from engine.teaching import market_logit
+from engine.training import TrainingConfig, train_ensemble
 
 TRAIN_BEFORE = datetime.date(2023, 7, 1)
 SCORE_BEFORE = datetime.date(2025, 1, 1)

@@ -25,7 +25,8 @@ from engine.intervals import fit_half_widths, percentile_interval
 from engine.matrix import TrainingMatrix, mirror
 from engine.model import Ensemble
 from engine.symmetry import logit_of, margin_of
-from engine.training import TrainingConfig, market_logit, train_ensemble
+from engine.teaching import market_logit
+from engine.training import TrainingConfig, train_ensemble
 
 Floats = NDArray[np.float64]
 Bounds = tuple[Floats, Floats]
@@ -185,6 +186,7 @@ NEEDS: Mapping[str, str] = {
 }
 
 NOTES: Mapping[str, str] = {
+    "model_based (ours, no odds)": "by the spread of a model that learns from odds; without any it is wider",
     "anchored, market sees 1/2": "had the market seen half of what the model misses",
     "anchored, market sees 1/4": "had the market seen a quarter of it",
     "percentile bootstrap": "answers what refitting would change, not where the truth is",

@@ -22,7 +22,7 @@ from engine.fightlog import read_fight_log
 from engine.market_model import fit_market_model, half_width, side_differences
 from engine.matrix import TrainingMatrix
 from engine.symmetry import probability_of
-from engine.training import market_logit
+from engine.teaching import market_logit
 
 FIRST_YEAR = 2016
 LEVEL = 0.95

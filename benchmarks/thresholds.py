@@ -21,7 +21,8 @@ from engine.ensemble import ProductionEnsembleManager, create_production_ensembl
 from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import read_fight_log
 from engine.intervals import experience_class
-from engine.training import TrainingConfig, market_logit, train_ensemble
+from engine.teaching import market_logit
+from engine.training import TrainingConfig, train_ensemble
 
 TRAIN_BEFORE = datetime.date(2021, 7, 1)
 ANSWER_BEFORE = datetime.date(2023, 7, 1)

@@ -120,7 +120,7 @@ class HeldOut:
     """Rows that the model does not train on and that decide when it stops."""
 
     matrix: xgb.DMatrix
-    won: Array  # (n,) 1 = first fighter won
+    won: Array  # (n,) in [0, 1]: how much of it the first fighter has won
 
 
 @dataclass(frozen=True)
@@ -138,35 +138,34 @@ class SharedRows:
     """
 
     values: NDArray[np.float32]  # (n, f), NaN = missing
-    won: Array  # (n,)
     cuts: xgb.QuantileDMatrix
 
     @classmethod
-    def of(cls, X: Floats, won: Array, config: ProductionXGBoostConfig) -> SharedRows:
-        """Prepare rows X (n, f; NaN = missing) and won (n; 1 = first fighter won)."""
+    def of(cls, X: Floats, config: ProductionXGBoostConfig) -> SharedRows:
+        """Prepare rows X (n, f; NaN = missing)."""
         values = np.ascontiguousarray(X, dtype=np.float32)
-        return cls(values, won, xgb.QuantileDMatrix(values, max_bin=config.max_bin, nthread=config.n_jobs))
+        return cls(values, xgb.QuantileDMatrix(values, max_bin=config.max_bin, nthread=config.n_jobs))
 
-    def drawn(self, weight: Array, config: ProductionXGBoostConfig) -> xgb.QuantileDMatrix:
+    def drawn(self, won: Array, weight: Array, config: ProductionXGBoostConfig) -> xgb.QuantileDMatrix:
         """The rows of positive weight (n,), to train on. `max_bin` must be that of the cuts.
 
-        Raises ValidationError when there are none.
+        won: (n,) in [0, 1], how much of it the first fighter has won. Raises ValidationError when there are none.
         """
         rows = np.flatnonzero(weight > 0)
         if not rows.size:
             raise ValidationError("all weights are 0: there is no row to train on")
         return xgb.QuantileDMatrix(
             self.values[rows],
-            self.won[rows],
+            won[rows],
             weight=weight[rows],
             ref=self.cuts,
             max_bin=config.max_bin,
             nthread=config.n_jobs,
         )
 
-    def held_out(self, mask: NDArray[np.bool_]) -> HeldOut:
-        """The rows of the mask (n,), to stop on; out-of-bag rows are `weight == 0`."""
-        return HeldOut(xgb.DMatrix(self.values[mask], nthread=1), self.won[mask])
+    def held_out(self, won: Array, mask: NDArray[np.bool_]) -> HeldOut:
+        """The rows of the mask (n,), to stop on; out-of-bag rows are `weight == 0`. won: as in `drawn`."""
+        return HeldOut(xgb.DMatrix(self.values[mask], nthread=1), won[mask])
 
 
 @dataclass(frozen=True)
@@ -193,14 +192,15 @@ class _Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc] # its types 
         self.losses: list[float] = []
         self.best = 0
         self._rows = held_out.matrix
-        self._sign = np.where(held_out.won == 1, 1.0, -1.0)
+        self._won = held_out.won
         self._config = config
         self._limits = limits
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:
         """Take note of a round; True to stop."""
         margin = model.predict(self._rows, output_margin=True)  # incremental: XGBoost caches it for watched rows
-        self.losses.append(float(np.logaddexp(0.0, -self._sign * margin).mean()))
+        losses = self._won * np.logaddexp(0.0, -margin) + (1.0 - self._won) * np.logaddexp(0.0, margin)
+        self.losses.append(float(losses.mean()))
         self._limits.check(f"round {epoch + 1} of {self._config.n_estimators}")
         if self.losses[-1] < self.losses[self.best]:
             self.best = epoch

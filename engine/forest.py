@@ -53,13 +53,18 @@ class ForestParams:
 
 
 def grow_forest(
-    cuts: CutTable, codes: Array, won: Array, weight: NDArray[np.int64], params: ForestParams, seeds: NDArray[np.uint64]
+    cuts: CutTable,
+    codes: Array,
+    won: Floats,
+    weight: NDArray[np.int64],
+    params: ForestParams,
+    seeds: NDArray[np.uint64],
 ) -> FlatForests:
     """Grow one forest, a set of one replica.
 
-    codes: coded rows, (n, f) as from `cuts.codes`. won: (n,), 1 = first fighter won. weight: how often each row counts,
-    (n,). seeds: one a tree, (params.trees,). The result depends on the arguments alone. Raises ValidationError when all
-    weights are 0.
+    codes: coded rows, (n, f) as from `cuts.codes`. won: (n,) in [0, 1], how much of it the first fighter has won.
+    weight: how often each row counts, (n,). seeds: one a tree, (params.trees,). The result depends on the arguments
+    alone. Raises ValidationError when all weights are 0.
     """
     rows = int(np.count_nonzero(weight))
     if not rows:

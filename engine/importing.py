@@ -26,7 +26,8 @@ from engine.members import MemberStacks
 from engine.model import Ensemble, point_margins
 from engine.snapshot import Snapshot
 from engine.symmetry import logit_of, probability_of
-from engine.training import market_logit, versions
+from engine.teaching import market_logit
+from engine.training import versions
 
 AS_IT_IS = Calibration(slope=1.0, corner_slope=1.0, corner_term=0.0)
 LUCK = 0.02  # of log loss: no forecast from past fights has beaten closing odds by more

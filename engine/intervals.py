@@ -7,11 +7,10 @@ the calibrated out-of-fold logit c to the recalibrated market logit m = s x; its
 The scale makes of v what is wanted, the distance d from c to the truth. Where the truth's logit is c + beta v and more
 that v does not know, and m + r with r independent of m, E[d^2] / E[v^2] = 2 beta - 1 + E[r^2] / E[v^2]. beta is the
 slope of the result on v given c. A market with noise in it is recalibrated by a slope s below 1, which leaves
-E[r^2] = s (1 - s) E[x^2] outside m, as in any regression on a noisy variable. Both are estimates, so both are used with
-caution: 0.15 of E[r^2] widens, on top of beta^2 where beta is above 1 (the truth lies beyond the market), and the
-whole narrows only where it is below 1 with beta four standard errors higher. A floor from the bootstrap's spread guards
-against a market that is blind where the model is. Half-widths are taken by experience class, since debutants are harder
-to know.
+E[r^2] = s (1 - s) E[x^2] outside m, as in any regression on a noisy variable. beta^2, which v alone explains, is the
+least that d can be; and the whole only ever widens, for a model that has learnt from the market (`engine.teaching`)
+shares its blindness, and nothing here shows that. A floor from the bootstrap's spread guards against a market that is
+blind where the model is. Half-widths are taken by experience class, since debutants are harder to know.
 
 Covers fitting and applying half-widths. Assumes that the coming fights are like the past ones. It is not a guarantee
 for one fight: no narrow distribution-free interval for a probability exists (Barber 2020).
@@ -32,11 +31,7 @@ from engine.errors import TrainingError
 from engine.member import Floats
 
 FLOOR_FACTOR = 2.0  # where the spread is all there is; measured on simulated leagues, with mirror averaging
-# The next three were chosen on simulated worlds: see docs/intervals.md.
-GUARD_FACTOR = 1.5  # beside an anchor
-NOISE_SHARE = 0.15  # of the variance that a noisy market hides; widens
-CAUTION = 4.0  # standard errors of beta that must speak for a narrower interval
-_NARROWEST = 0.25  # of scale^2; below it the guard decides anyway
+GUARD_FACTOR = 1.5  # beside an anchor; chosen on simulated worlds: see docs/intervals.md
 CLASS_EDGES = (1, 3, 6)  # earlier fights of the less experienced fighter: 0, 1-2, 3-5, 6 and more
 MIN_PRICED_FIGHTS = 200  # fewer closing odds than this do not make a 95% quantile
 MIN_CLASS_FIGHTS = 100  # a class with fewer takes the pooled half-width
@@ -156,15 +151,8 @@ def _distances(
     hidden = max(0.0, 1.0 / slope - 1.0) * float(np.mean(market[rows] ** 2) / np.mean(v**2))
     classes = experience_class(experience[rows])
     groups = [np.sort(np.abs(v[classes == group])) for group in range(len(CLASS_EDGES) + 1)]
-    p = expit(logit[rows] + beta * v)
-    upper = beta + CAUTION / float(np.sqrt(np.sum(v**2 * p * (1.0 - p))))
-    return (*groups, np.sort(np.abs(v))), float(np.sqrt(_shown(beta, upper, hidden)))
-
-
-def _shown(beta: float, upper: float, hidden: float) -> float:
-    """E[d^2] / E[v^2], with caution: by the slope beta, what it is at most, and E[r^2] / E[v^2]."""
-    wide = max(1.0, beta) ** 2 + NOISE_SHARE * hidden
-    return wide if beta > 1.0 else min(wide, max(_NARROWEST, 2.0 * upper - 1.0 + hidden))
+    shown = 2.0 * beta - 1.0 + hidden  # E[d^2] / E[v^2]
+    return (*groups, np.sort(np.abs(v))), float(np.sqrt(max(1.0, beta**2, shown)))
 
 
 def percentile_interval(values: Floats, level: float) -> tuple[Floats, Floats]:

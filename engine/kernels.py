@@ -150,30 +150,41 @@ def _purity(weight: Any, wins: Any) -> Any:
 
 @kernel
 def _best_cut(
-    codes: Array, rows: Array, weight: Array, wins: Array, column: int, missing: int, min_rows: int, histogram: Array
+    codes: Array,
+    rows: Array,
+    weight: Array,
+    wins: Array,
+    column: int,
+    missing: int,
+    min_rows: int,
+    counts: Array,
+    won: Array,
 ) -> tuple[float, int, bool]:
     """The best split of some rows by one feature: purity, cut, and whether missing ones go left.
 
     Purity is _UNSPLIT where no split leaves enough rows on both sides, _CONSTANT where all rows are the same.
 
-    histogram: int64 (3, missing + 1), zeros before and after: weight, wins and rows of each code.
+    counts: int64 (2, missing + 1), weight and rows of each code. won: float64 (missing + 1,), its wins. Both are zeros
+    before and after.
     """
     for row in rows:
         code = codes[row, column]
-        histogram[0, code] += weight[row]
-        histogram[1, code] += wins[row]
-        histogram[2, code] += 1
-    total_w = total_y = total_n = 0
+        counts[0, code] += weight[row]
+        counts[1, code] += 1
+        won[code] += wins[row]
+    total_w = total_n = 0
+    total_y = 0.0
     for code in range(missing + 1):
-        total_w += histogram[0, code]
-        total_y += histogram[1, code]
-        total_n += histogram[2, code]
-    lost_w, lost_y, lost_n = histogram[0, missing], histogram[1, missing], histogram[2, missing]
+        total_w += counts[0, code]
+        total_n += counts[1, code]
+        total_y += won[code]
+    lost_w, lost_n, lost_y = counts[0, missing], counts[1, missing], won[missing]
     best, best_cut, best_left = _CONSTANT, 0, False
-    w = y = n = 0
+    w = n = 0
+    y = 0.0
     last = -1
     for code in range(missing):
-        if not histogram[2, code]:
+        if not counts[1, code]:
             continue
         # Between this code and the last one that occurs: in the middle, for a code between them may come later.
         if last >= 0:
@@ -181,22 +192,23 @@ def _best_cut(
             for side in range(2 if lost_n else 1):
                 left_w, left_y, left_n = w + side * lost_w, y + side * lost_y, n + side * lost_n
                 if min_rows <= left_n <= total_n - min_rows:
-                    purity = _purity(float(left_w), float(left_y))
-                    purity += _purity(float(total_w - left_w), float(total_y - left_y))
+                    purity = _purity(float(left_w), left_y)
+                    purity += _purity(float(total_w - left_w), total_y - left_y)
                     if purity > best:
                         best, best_cut = purity, (last + code) >> 1
                         best_left = side == 1 if lost_n else 2 * left_n > total_n
-        w += histogram[0, code]
-        y += histogram[1, code]
-        n += histogram[2, code]
+        w += counts[0, code]
+        n += counts[1, code]
+        y += won[code]
         last = code
     if lost_n and last >= 0:
         best = max(best, _UNSPLIT)
     if lost_n and min_rows <= n <= total_n - min_rows:  # known here, missing there
-        purity = _purity(float(w), float(y)) + _purity(float(lost_w), float(lost_y))
+        purity = _purity(float(w), y) + _purity(float(lost_w), lost_y)
         if purity > best:
             best, best_cut, best_left = purity, missing - 1, False
-    histogram[:] = 0
+    counts[:] = 0
+    won[:] = 0.0
     return best, best_cut, best_left
 
 
@@ -212,7 +224,7 @@ def grow_tree(
 ) -> tuple[int, int]:
     """Grow one tree of a random forest (Breiman 2001) on coded rows; return its nodes and its depth.
 
-    codes (n, f), `missing` where missing. won (n,): 0 or 1. weight: int64 (n,). limits: most depth, fewest rows of a
+    codes (n, f), `missing` where missing. won: (n,) in [0, 1]. weight: int64 (n,). limits: most depth, fewest rows of a
     leaf, features to try at a node. The tree sees as many rows as have weight, drawn with replacement; a row drawn
     twice is one row of twice the weight. out: column, cut, missing_left, left, value of the nodes, level by level.
     """
@@ -227,7 +239,7 @@ def grow_tree(
     wins = drawn * won
     rows = np.flatnonzero(drawn)
     beyond = np.empty_like(rows)
-    histogram = np.zeros((3, missing + 1), np.int64)
+    counts, won_by_code = np.zeros((2, missing + 1), np.int64), np.zeros(missing + 1)
     features = np.arange(codes.shape[1])
     begin, end = np.empty(len(left), np.int64), np.empty(len(left), np.int64)
     begin[0], end[0] = 0, len(rows)
@@ -236,7 +248,7 @@ def grow_tree(
         if node == level_end:
             depth, level_end = depth + 1, nodes
         mine = rows[begin[node] : end[node]]
-        w = y = 0
+        w, y = 0, 0.0
         for row in mine:
             w += drawn[row]
             y += wins[row]
@@ -248,7 +260,7 @@ def grow_tree(
                 pick += tried
                 features[tried], features[pick] = features[pick], features[tried]
                 purity, at, goes_left = _best_cut(
-                    codes, mine, drawn, wins, features[tried], missing, min_rows, histogram
+                    codes, mine, drawn, wins, features[tried], missing, min_rows, counts, won_by_code
                 )
                 if purity > best:
                     best = purity

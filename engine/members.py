@@ -40,7 +40,7 @@ class MemberParams:
 
     forest: ForestParams = field(default_factory=lambda: ForestParams(trees=200))
     xgboost: ProductionXGBoostConfig = field(default_factory=_xgboost_params)
-    network: NetworkParams = field(default_factory=lambda: NetworkParams(epochs=8, alpha=1.0))
+    network: NetworkParams = field(default_factory=lambda: NetworkParams(epochs=8, alpha=1.0, learning_rate=3e-3))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,31 +67,28 @@ class MemberStacks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingRows:
-    """n fights as 2n rows, each fight from both sides: values float64 (2n, f), won int8 (2n,).
+    """n fights as 2n rows, each fight from both sides: values float64 (2n, f).
 
     cuts: the bins that XGBoost cuts the values into; codes: the values in these bins, (2n, f).
     """
 
     values: Floats
-    won: NDArray[np.int8]
     shared: SharedRows
     cuts: CutTable
     codes: Array
 
     @classmethod
-    def of(
-        cls, values: Floats, plan: MirrorPlan, won: NDArray[np.int8], config: ProductionXGBoostConfig
-    ) -> TrainingRows:
-        """Lay out fights, float64 (n, f), whose first fighter won where `won` is 1, (n,)."""
+    def of(cls, values: Floats, plan: MirrorPlan, config: ProductionXGBoostConfig) -> TrainingRows:
+        """Lay out fights, float64 (n, f)."""
         both = np.concatenate([values, plan(values)])
-        labels = np.concatenate([won, 1 - won]).astype(np.int8)
-        shared = SharedRows.of(both, labels, config)
+        shared = SharedRows.of(both, config)
         cuts = CutTable.of_matrix(shared.cuts)
-        return cls(both, labels, shared, cuts, cuts.training_codes(both))
+        return cls(both, shared, cuts, cuts.training_codes(both))
 
 
 def fit_members(
     rows: TrainingRows,
+    labels: Floats,
     weight: NDArray[np.int64],
     stop: NDArray[np.bool_],
     params: MemberParams,
@@ -100,6 +97,7 @@ def fit_members(
 ) -> MemberStacks:
     """Fit all members once.
 
+    labels: how much of each fight its first fighter has won, in [0, 1], (n,): see `engine.teaching`.
     weight: how often each fight counts, (n,). stop: fights on which XGBoost decides when to stop, (n,); it does not
     train on them. stream: its first child is the resample's, the next three are the members'. Raises TrainingError,
     TrainingTimeoutError, MemoryLimitError.
@@ -107,13 +105,15 @@ def fit_members(
     _, *streams = stream.spawn(1 + len(MEMBERS))
     for_trees = streams[0].generate_state(params.forest.trees, np.uint64).astype(np.uint64)
     for_xgboost, for_network = (int(child.generate_state(1)[0]) for child in streams[1:])
-    both = np.concatenate([weight, weight])
-    forest = grow_forest(rows.cuts, rows.codes, rows.won, both, params.forest, for_trees)
+    won, both = np.concatenate([labels, 1.0 - labels]), np.concatenate([weight, weight])
+    forest = grow_forest(rows.cuts, rows.codes, won, both, params.forest, for_trees)
     limits.check("the random forest")
     config = replace(params.xgboost, seed=for_xgboost % 2**31)
     held = np.concatenate([stop, stop])
-    boosted = boost(rows.shared.drawn(np.where(held, 0, both), config), rows.shared.held_out(held), config, limits)
-    network = fit_network(rows.values, rows.won, both.astype(np.float64), params.network, for_network)
+    boosted = boost(
+        rows.shared.drawn(won, np.where(held, 0, both), config), rows.shared.held_out(won, held), config, limits
+    )
+    network = fit_network(rows.values, won, both.astype(np.float64), params.network, for_network)
     limits.check("the neural network")
     return MemberStacks(
         forest, FlatBoosters.from_booster(boosted.booster, rows.cuts), StackedNetworks.from_pipeline(network)

@@ -35,8 +35,22 @@ class NetworkParams:
     learning_rate: float = 1e-3
 
 
+class _SharedLabels(MLPClassifier):  # type: ignore[misc] # its types are not followed
+    """A network that learns from labels between 0 and 1: its loss and gradient take them, its check of labels does not.
+
+    Two rows for each, weighted by their shares, would teach the same in twice the time. Without this check scikit-learn
+    refuses such labels, so a version that no longer calls it stops training; it does not train on something else.
+    """
+
+    def _validate_input(self, X: Floats, y: Floats, incremental: bool, reset: bool) -> tuple[Floats, Floats]:
+        checked, _ = super()._validate_input(X, y > 0.5, incremental, reset)
+        return checked, y[:, None]
+
+
 def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: NetworkParams, seed: int) -> Pipeline:
-    """Fit median imputation, scaling and one network on X (n, f; NaN = missing) and won (n; 1 = first fighter won).
+    """Fit median imputation, scaling and one network on X (n, f; NaN = missing).
+
+    won: (n,) in [0, 1], how much of it the first fighter has won.
 
     The number of epochs is fixed: stopping early on a random validation split leaks when rows are repeated, and a
     weighted row is a repeated one. An epoch is one `partial_fit`, which asks for no convergence and warns of none.
@@ -44,11 +58,11 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
     """
     weight = np.ones(len(won)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     used = weight > 0
-    X, won, weight = X[used], won[used], weight[used]
+    X, won, weight = X[used], np.asarray(won, dtype=np.float64)[used], weight[used]
     imputer = _median_imputer(X)
     np.copyto(X, imputer.statistics_, where=np.isnan(X))
     scaler = StandardScaler(copy=False)  # `X` is our own, and all of this is done by several threads at a time
-    network = MLPClassifier(
+    network = _SharedLabels(
         hidden_layer_sizes=params.hidden,
         alpha=params.alpha,
         batch_size=min(params.batch_size, len(won)),

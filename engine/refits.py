@@ -34,6 +34,7 @@ from engine.members import (
 from engine.memory import give_back_memory, hold_memory_together
 from engine.model import point_margins
 from engine.symmetry import logit_of, margin_of
+from engine.teaching import labels_for, market_logit
 
 _SPREAD_FIGHTS = 1000  # the latest fights are enough for one pooled standard deviation
 LOGIT = "logit"
@@ -53,7 +54,8 @@ class TrainingConfig:
 
     seed: of everything. bootstrap_samples: replicas, 0 for none. fits: refits whose mean is the answer. folds: for
     the out-of-fold logits. members, replica_members: hyperparameters of the point fits and of the replicas.
-    n_jobs: threads, -1 for one a core; never changes the result.
+    teaching: the share of the closing odds in the labels (see `engine.teaching`). n_jobs: threads, -1 for one a core;
+    never changes the result.
     """
 
     seed: int = 0
@@ -63,6 +65,7 @@ class TrainingConfig:
     model_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     members: MemberParams = field(default_factory=MemberParams)
     replica_members: MemberParams = field(default_factory=lambda: MemberParams(forest=ForestParams(trees=50)))
+    teaching: float = 0.25
     max_training_time_s: float = 3600.0
     max_memory_mb: float = 4096.0
     n_jobs: int = -1
@@ -122,7 +125,8 @@ class Trainer:
         self.plan = MirrorPlan.of(list(matrix.X.columns))
         self.weights = dict(config.model_weights)
         self.values = check_features(matrix.X)
-        self.rows = TrainingRows.of(self.values, self.plan, matrix.won, config.members.xgboost)
+        self.rows = TrainingRows.of(self.values, self.plan, config.members.xgboost)
+        self._market = market_logit(matrix)
         self._blocks = event_blocks(matrix, config.folds)
 
     def run(
@@ -158,7 +162,8 @@ class Trainer:
     def _fit(self, role: Role, index: int, limits: TrainingLimits) -> tuple[MemberStacks, Floats | None]:
         limits.check(f"{role.name.lower()} {index}")
         refit = self._refit(role, index)
-        stack = fit_members(self.rows, refit.weight, refit.stop, refit.members, refit.stream, limits)
+        labels = labels_for(self._matrix.won, self._market, refit.weight, self._config.teaching)
+        stack = fit_members(self.rows, labels, refit.weight, refit.stop, refit.members, refit.stream, limits)
         match role:
             case Role.FIT:
                 return stack, None

@@ -28,7 +28,6 @@ from engine.calibration import Calibration, brier_score, log_loss
 from engine.drift import FeatureBins
 from engine.errors import TrainingError, ValidationError
 from engine.intervals import HalfWidths, fit_half_widths
-from engine.market import devig
 from engine.market_model import fit_market_model
 from engine.matrix import MirrorPlan, TrainingMatrix, check_features, matrix_digest
 from engine.member import Floats
@@ -39,6 +38,7 @@ from engine.refits import LOGIT, Part, Role, Trainer, join_folds, parts_of
 from engine.refits import TrainingConfig as TrainingConfig
 from engine.snapshot import Snapshot
 from engine.symmetry import logit_of, probability_of
+from engine.teaching import market_logit
 
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
@@ -120,7 +120,7 @@ def assemble(
     with one_blas_thread():
         market = market_logit(matrix)
         values, plan = check_features(matrix.X), MirrorPlan.of(list(matrix.X.columns))
-        cuts = TrainingRows.of(values, plan, matrix.won, config.members.xgboost).cuts
+        cuts = TrainingRows.of(values, plan, config.members.xgboost).cuts
         logit = join_folds([arrays[LOGIT] for arrays in _of(Role.FOLD, results)])
         calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
         known = matrix.corner_known.astype(np.int8)
@@ -180,16 +180,6 @@ def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
     if not counted.any():
         raise TrainingError("no fight was left out by two replicas: raise bootstrap_samples")
     return float(np.sqrt(np.mean(np.nanvar(logit[:, counted], axis=0, ddof=1))))
-
-
-def market_logit(matrix: TrainingMatrix) -> Floats:
-    """Return the de-vigged (power method) closing logit of the first fighter, (n,), NaN where there were no odds."""
-    logit = np.full(len(matrix), np.nan)
-    priced = np.isfinite(matrix.red_odds) & np.isfinite(matrix.blue_odds)
-    if priced.any():
-        red = devig(np.column_stack([matrix.red_odds[priced], matrix.blue_odds[priced]]))[:, 0]
-        logit[priced] = np.log(red / (1.0 - red))
-    return logit
 
 
 def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:

@@ -39,7 +39,7 @@ from engine.member import Floats
 from engine.model import Ensemble
 from engine.prediction import FightPrediction
 from engine.symmetry import probability_of
-from engine.training import market_logit
+from engine.teaching import market_logit
 from engine.yardstick import ridge_forecast
 
 LEVELS = (0.68, 0.8, 0.95)

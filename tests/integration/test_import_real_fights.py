@@ -20,7 +20,7 @@ from engine.features import build_matrix
 from engine.fightlog import read_fight_log
 from engine.foreign import foreign
 from engine.importing import import_ensemble
-from engine.training import market_logit
+from engine.teaching import market_logit
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}

@@ -16,7 +16,7 @@ from engine.ensemble import ProductionEnsembleManager, create_production_ensembl
 from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import read_fight_log
 from engine.symmetry import probability_of
-from engine.training import market_logit
+from engine.teaching import market_logit
 from ledger.book import Ledger
 from ledger.datafiles import folder_digest
 from ledger.failures import FailureCode

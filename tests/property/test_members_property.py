@@ -22,7 +22,7 @@ _REPLICAS, _ROWS, _FEATURES = 11, 300, 7
 def _table() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(_ROWS, _FEATURES))
-    won = (X[:, 0] > rng.normal(size=_ROWS)).astype(np.int8)
+    won = np.where(X[:, 0] > rng.normal(size=_ROWS), 0.9, 0.2)
     X[rng.random(X.shape) < 0.1] = np.nan
     return X, won
 
@@ -31,7 +31,7 @@ def _members() -> dict[str, ReplicatedMember]:
     X, won = _table()
     weights = np.random.default_rng(1).multinomial(_ROWS, np.ones(_ROWS) / _ROWS, size=_REPLICAS).astype(float)
     config = ProductionXGBoostConfig(n_estimators=15, max_depth=3)
-    shared = SharedRows.of(X, won, config)
+    shared = SharedRows.of(X, config)
     cuts = CutTable.of_matrix(shared.cuts)
     seeds = np.arange(5 * _REPLICAS, dtype=np.uint64).reshape(_REPLICAS, 5)
     forests = [
@@ -41,8 +41,8 @@ def _members() -> dict[str, ReplicatedMember]:
     networks = [fit_network(X, won, w, NetworkParams(hidden=(64, 32), epochs=1), k) for k, w in enumerate(weights)]
     boosted = [
         boost(
-            shared.drawn(w, config),
-            shared.held_out(w == 0),
+            shared.drawn(won, w, config),
+            shared.held_out(won, w == 0),
             config,
             TrainingLimits(max_training_time_s=300, max_memory_mb=1e6),
         )

@@ -15,7 +15,8 @@ from engine.matrix import MirrorPlan
 from engine.matrix_files import read_matrix
 from engine.members import MemberParams
 from engine.symmetry import probability_of
-from engine.training import TrainingConfig, market_logit
+from engine.teaching import market_logit
+from engine.training import TrainingConfig
 
 FEW = MemberParams(forest=ForestParams(trees=5))
 

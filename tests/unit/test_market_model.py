@@ -12,7 +12,7 @@ from engine.market_model import MarketModel, fit_market_model, half_width, marke
 from engine.matrix import TrainingMatrix
 from engine.member import Floats
 from engine.symmetry import probability_of
-from engine.training import market_logit
+from engine.teaching import market_logit
 
 
 def _fights(missed: Floats, seed: int = 0) -> tuple[TrainingMatrix, Floats]:

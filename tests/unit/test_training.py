@@ -14,7 +14,8 @@ from engine.model import save_ensemble
 from engine.refits import Trainer, parts_of
 from engine.simulation import League
 from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, assemble_bundle, market_logit, train_bundle, train_ensemble
+from engine.teaching import market_logit
+from engine.training import TrainingConfig, assemble_bundle, train_bundle, train_ensemble
 
 
 def test_one_thread_or_two_train_the_same_bundle(

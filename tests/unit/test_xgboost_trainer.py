@@ -160,8 +160,8 @@ def test_settings_out_of_bounds_are_refused(settings: dict[str, Any], complaint:
 
 def _matrices(weight: np.ndarray, config: ProductionXGBoostConfig) -> tuple[xgb.QuantileDMatrix, HeldOut]:
     data = _data()
-    rows = SharedRows.of(data["X_train"].to_numpy(), data["y_train"].to_numpy(), config)
-    return rows.drawn(weight, config), rows.held_out(weight == 0)
+    rows, won = SharedRows.of(data["X_train"].to_numpy(), config), data["y_train"].to_numpy()
+    return rows.drawn(won, weight, config), rows.held_out(won, weight == 0)
 
 
 def test_the_time_limit_ends_a_training_between_rounds() -> None:
@@ -187,7 +187,7 @@ def test_a_replica_is_that_of_repeated_rows() -> None:
     data = _data()
     X, won = data["X_train"].to_numpy(dtype=np.float32), data["y_train"].to_numpy()
     again = np.repeat(np.arange(200), weight)
-    copies = xgb.QuantileDMatrix(X[again], won[again], ref=SharedRows.of(X, won, config).cuts)
+    copies = xgb.QuantileDMatrix(X[again], won[again], ref=SharedRows.of(X, config).cuts)
     oracle = boost(copies, held_out, config, limits)
     assert len(held_out.won) == np.sum(weight == 0)
     assert replica.best_iteration == oracle.best_iteration
