@@ -24,7 +24,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, expit, ndtri
+from scipy.special import betainc, ndtri
 
 from engine.calibration import fit_logistic
 from engine.errors import TrainingError
