@@ -130,4 +130,5 @@ class Doorbell:
 
 
 def _leave(signum: int, frame: object) -> None:
+    Terminated.told = True
     raise Terminated(0)

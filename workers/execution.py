@@ -13,7 +13,8 @@ How an attempt ends:
     the ledger goes away under it            handed back, at the same attempt
     it waits for its parts, or for the store parked, at the same attempt
     the claim is no longer ours              left alone
-    the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends
+    the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends; also where the handler
+                                             fails because of it
     the handler ends the process             lost: the attempt counts; the child ends
     the process dies                         the guard's business, as are its limits of time and memory
 
@@ -54,7 +55,13 @@ from workers.telemetry import Figures, attempt_of
 
 
 class Terminated(SystemExit):
-    """The child was told to stop. Unlike another SystemExit it says nothing against the job at hand."""
+    """The child was told to stop. Unlike another SystemExit it says nothing against the job at hand.
+
+    C code that calls back into Python swallows what a signal raises there, and fails with an error of its own: `told`
+    says that it was raised.
+    """
+
+    told = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,8 @@ class Execution:
         except (SystemExit, KeyboardInterrupt) as leaving:
             return self._lost(claim, model, leaving)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises must become an outcome
+            if Terminated.told:
+                return self._hand_back(claim, Terminated(0))
             if isinstance(error, MemoryError):
                 self._models.clear()  # they may be what fills the child
                 if not fair(self._pool.board.own) and claim.attempt < self._ledger.settings.max_attempts:

@@ -29,7 +29,7 @@ FOREVER_SECONDS = 600
 def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     behaviour, *arguments = job.nonce.split(":")
     context.progress(str(os.getpid()), 0, 1)
-    MEMORY.get(behaviour, lambda *_: None)(*arguments)
+    FUNCTIONS.get(behaviour, lambda *_: None)(*arguments)
     match behaviour:
         case "block":
             time.sleep(FOREVER_SECONDS)
@@ -55,6 +55,12 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     memory_mb = math.nan if behaviour == "nan" else 1.0
     child = HealthCheck(name="child", passed=True, detail=str(os.getpid()))
     return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
+
+
+def block_in_callback() -> None:
+    """As C code that calls back: it swallows what is raised there, and fails with an error of its own."""
+    ctypes.CFUNCTYPE(None)(lambda: time.sleep(FOREVER_SECONDS))()
+    raise ValueError("the library's own error")
 
 
 def take(megabytes: str, seconds: str, number: str) -> None:
@@ -83,7 +89,12 @@ def leak(how: str, megabytes: str) -> None:
     kept.append(b"x" * (int(megabytes) * 2**20) if how == "private" else fill(megabytes))
 
 
-MEMORY: dict[str, Callable[..., object]] = {"take": take, "fill": fill, "leak": leak}
+FUNCTIONS: dict[str, Callable[..., object]] = {
+    "block_in_callback": block_in_callback,
+    "take": take,
+    "fill": fill,
+    "leak": leak,
+}
 
 
 def stop_consuming(signum: int, frame: object) -> None:

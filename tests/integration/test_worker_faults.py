@@ -38,11 +38,12 @@ def test_a_killed_child_costs_one_attempt(
     assert (outcome.state, outcome.attempt) == (State.SUCCEEDED, 2)
 
 
+@pytest.mark.parametrize("where", ["block", "block_in_callback"])
 def test_a_terminated_child_hands_its_job_back(
-    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+    where: str, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     pool = start_pool(concurrency=1)
-    job_id = ask(ledger, "block")
+    job_id = ask(ledger, where)
     os.kill(running_child(ledger, job_id, until), signal.SIGTERM)
     until(lambda: '"outcome": "released"' in pool.log.read_text())
     until(lambda: ledger.status(job_id).state is State.RUNNING)  # by the child that took its place
