@@ -2,7 +2,8 @@
 
 `champion` answers cards; others are whatever one calls them. A move is a change of the control `model.ALIAS`, so each
 stands in the append-only stream of changes with who, when, from, to, why, and the evidence it was decided on. Pools
-look a name up for each card: a move holds from the next card on, and a card that runs ends on the model it began with.
+learn what a name stands for as they claim a card: a move holds from the next claim on, and a card that runs ends on the
+model it began with.
 
 Whoever moves a name has the model proven first: `move_alias` and `roll_back` ask for the proof, `prove` is that of a
 caller (a worker loads the model and gives its known answers); a worker brings its own. `set_alias` is the step alone.
@@ -18,6 +19,8 @@ import msgspec
 
 from ledger.answers import Answers
 from ledger.failures import Failure, FailureCode, JobRefused, WaitTimeout
+from ledger.jobs import CHALLENGER as CHALLENGER
+from ledger.jobs import CHAMPION as CHAMPION
 from ledger.jobs import CheckHealth
 from ledger.outcomes import Outcome
 from ledger.registry import Registry
@@ -27,8 +30,6 @@ from ledger.submission import Submission
 from ledger.switchboard import Change, Switchboard, differs
 from ledger.wire import check_alias, refuse
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
 ANYTHING = "*"
 """As `expected`: whatever the name stands for."""
 PROOF_SECONDS = 30.0

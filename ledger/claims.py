@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from ledger import wire
 from ledger.controls import Controls
 from ledger.failures import Failure, FailureCode
-from ledger.jobs import MAX_PAYLOAD_BYTES
+from ledger.jobs import CHALLENGER, CHAMPION, MAX_PAYLOAD_BYTES
 from ledger.jobs import QUEUES as QUEUES
 from ledger.journal import MAX_DAY_ENTRIES, Page, encode_page
 from ledger.origin import Origin, encode_origin
@@ -26,14 +26,15 @@ else:
     from ledger import redis_on_demand as redis
 
 MAX_CLAIMED = 1_000  # at once, so that no script holds the server for long
+_NAMES = (CHAMPION, CHALLENGER)  # looked up with each claim: nearly every card asks for one of them
 
 
 class Claim(Struct, frozen=True, kw_only=True):
     """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's.
 
     `controls` are those that held when it was claimed: they are good for this job from its beginning to its end.
-    `note` is what its last worker left when it parked the job. `waiting` is how many jobs stayed in the queue when this
-    one was handed out.
+    `names` are the models that `champion` and `challenger` stood for then, None for no model. `note` is what its last
+    worker left when it parked the job. `waiting` is how many jobs stayed in the queue when this one was handed out.
     """
 
     job_id: str
@@ -50,6 +51,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     note: bytes = b""
     waiting: int = 0
     controls: Controls = Controls()
+    names: Mapping[str, str | None] = {}
 
     @property
     def queue_wait(self) -> timedelta | None:
@@ -143,13 +145,14 @@ class Claims(Server):
     def _claim_arguments(queue: str, owner: str, limit: int) -> tuple[str | int, ...]:
         if not owner or " " in owner:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
-        return queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES
+        return queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES, *_NAMES
 
     @staticmethod
     def _claimed(queue: str, answer: list[Any]) -> list[Claim]:
-        now, waiting, fields, *jobs = answer
+        now, waiting, fields, digests, *jobs = answer
         claimed_at = moment(now)
         controls = Controls.read(fields)
+        names = {name: digest and digest.decode() for name, digest in zip(_NAMES, digests, strict=False)}
         return [
             Claim(
                 job_id=job_id.decode(),
@@ -165,6 +168,7 @@ class Claims(Server):
                 correlation_id=correlation.decode() or None,
                 note=note or b"",
                 controls=controls,
+                names=names,
                 waiting=waiting,
             )
             for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation, note in jobs

@@ -19,6 +19,8 @@ MAX_PRICE = 1001.0  # decimal; American +100000
 MIN_AMERICAN = 100  # American prices are at least so far from 0
 MIN_OVERROUND = 0.98  # below it a quote is an arbitrage against its own maker: a misread price
 MAX_OVERROUND = 1.20  # above it a quote says nothing about the fight: a suspended or misread market
+CHAMPION = "champion"  # the name of the model that answers cards, unless they name another
+CHALLENGER = "challenger"  # and of the one that answers them for the journal alone
 
 # What is blank is refused by `wire.check_job`: a pattern here would take longer than all the rest of reading a card.
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
@@ -114,7 +116,7 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     card_id: Identifier
     event_start: Moment
     fights: Annotated[tuple[Fight, ...], Meta(min_length=1, max_length=MAX_FIGHTS)]
-    model: Identifier = "champion"
+    model: Identifier = CHAMPION
     deadline: Moment | None = None
     max_quote_age_seconds: Annotated[float, Meta(gt=0, le=2_678_400)] | None = None
     intervals: IntervalOptions = IntervalOptions()
@@ -181,7 +183,7 @@ class TrainEnsemble(
     """
 
     cutoff: date | None = None
-    alias: Identifier | None = "champion"
+    alias: Identifier | None = CHAMPION
 
 
 class Backtest(TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="backtest"):
@@ -263,7 +265,7 @@ class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     """
 
     schema_version: int = field(default_factory=current_schema_version)
-    model: Identifier = "champion"
+    model: Identifier = CHAMPION
     anew: bool = False
     nonce: Annotated[str, Meta(max_length=64)] = ""
     deadline: Moment | None = None
@@ -295,7 +297,7 @@ class ShadowCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
     schema_version: int = field(default_factory=current_schema_version)
     card: Identifier
-    model: Identifier = "challenger"
+    model: Identifier = CHALLENGER
     deadline: Moment | None = None
 
 
@@ -303,7 +305,7 @@ class ReviewModel(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     """Hold a model's live answers against the results that are in, and act on an alarm as `on_alarm` says."""
 
     schema_version: int = field(default_factory=current_schema_version)
-    model: Identifier = "champion"
+    model: Identifier = CHAMPION
     nonce: Annotated[str, Meta(max_length=64)] = ""
     deadline: Moment | None = None
 
@@ -312,8 +314,8 @@ class CompareModels(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     """Compare two models and the market on the fights that both have answered and whose results are in."""
 
     schema_version: int = field(default_factory=current_schema_version)
-    champion: Identifier = "champion"
-    challenger: Identifier = "challenger"
+    champion: Identifier = CHAMPION
+    challenger: Identifier = CHALLENGER
     nonce: Annotated[str, Meta(max_length=64)] = ""
     deadline: Moment | None = None
 

@@ -34,14 +34,17 @@ MOST_BYTES = 2**20  # of results that gather: a step must stay short for the ser
 
 
 class Finished(Struct, frozen=True):
-    """A job that ended with a result. `outcome` is `succeeded` or the failure's code."""
+    """A job that ended with a result. `outcome` is `succeeded` or the failure's code.
+
+    `measure` says what is measured of the answer, once the caller has it.
+    """
 
     claim: Claim
     settlement: Settlement
     outcome: str
     model: str | None
     run_seconds: float
-    figures: Figures | None = None
+    measure: Callable[[], Figures | None] | None = None
 
 
 class Batch:
@@ -114,7 +117,7 @@ class Batch:
             [job_line(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
         )
         for job, outcome in ended:
-            figures = job.figures if outcome == "succeeded" else None
+            figures = job.measure() if job.measure is not None and outcome == "succeeded" else None
             self._telemetry.tell(attempt_of(job.claim, outcome, job.run_seconds, figures))
 
     def _outcome(self, finished: Finished, stands: bool) -> str:

@@ -70,15 +70,19 @@ class Doorbell:
                 return
 
     def _drain(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
-        """Work off claims, and the queue that they are from, until it is empty or the time is over."""
+        """Work off claims, and the queue that they are from, until it is empty or the time is over.
+
+        A queue that the last claim emptied is not asked again: what has come since has rung.
+        """
         most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
         while claims:
             started_seconds = time.monotonic()
             self._execution.work_off(claims)
             now_seconds = time.monotonic()
-            if now_seconds >= until_seconds or self._admission.yielding:
+            waiting = claims[0].waiting
+            if not waiting or now_seconds >= until_seconds or self._admission.yielding:
                 return
-            worked = Worked(len(claims), now_seconds - started_seconds, claims[0].waiting)
+            worked = Worked(len(claims), now_seconds - started_seconds, waiting)
             claims = self._ledger.claim(queue, self._owner, claim_size(worked, most))
 
     def _hear(self, queue: str, until_seconds: float) -> list[Claim]:

@@ -24,8 +24,9 @@ Results are settled together (`workers.batch`); each claim ends by itself, whate
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -70,7 +71,7 @@ class Ending:
 
     outcome: str
     model: str | None = None
-    figures: Figures | None = None
+    measure: Callable[[], Figures | None] | None = None
     settlement: Settlement | None = None
     leaving: BaseException | None = None
 
@@ -103,28 +104,27 @@ class Execution:
         self._levels.follow(claim.controls)
         standing_mb = self._admission.standing_mb()
         self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim), begun_mb=standing_mb)
-        with speaking_of(claim):
+        with speaking_of(claim), self._models.during(claim.names):
             ending = self._attempt(claim, started_seconds)
         run_seconds = time.monotonic() - started_seconds
         if ending.settlement is None:
             self._lines.write([job_line(claim, ending.outcome, run_seconds=run_seconds, model=ending.model)])
             self._pool.telemetry.tell(attempt_of(claim, ending.outcome, run_seconds, None))
         else:
-            finished = Finished(claim, ending.settlement, ending.outcome, ending.model, run_seconds, ending.figures)
+            finished = Finished(claim, ending.settlement, ending.outcome, ending.model, run_seconds, ending.measure)
             self._batch.add(finished)
         if ending.leaving is not None:
             raise ending.leaving
 
     def _attempt(self, claim: Claim, started_seconds: float) -> Ending:
         model: str | None = None
-        self._models.looked_up.clear()
         try:
             job = read(claim)
             model = getattr(job, "model", None)
             report, page = self._handle(job, claim, started_seconds)
             settlement = Settlement.of(claim, report, page, self._origin(claim))
-            figures = figures_of(job, report, claim.claimed_at)
-            return Ending("succeeded", getattr(report, "model", None) or model, figures, settlement)
+            measure = partial(figures_of, job, report, claim.claimed_at)
+            return Ending("succeeded", getattr(report, "model", None) or model, measure, settlement)
         except ClaimLostError:
             return Ending("refused", model)
         except (LedgerUnavailable, NoRoomError):

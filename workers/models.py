@@ -1,14 +1,15 @@
 """The models that a child has open: a small cache by digest, so that a card need not load its model again.
 
-Bundles come from the store and never change; a name is looked up in the ledger each time, because an alias may move
-on.
+Bundles come from the store and never change; an alias may move on, so what a name stands for is asked anew for each
+job: a claim brings the usual names with it, others are looked up in the ledger.
 """
 
 from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -55,7 +56,7 @@ class ModelCache(Generic[Model]):
     """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads.
 
     `fetch` gives the folder of a digest, from the store. `opened` are models by digest that are open already.
-    `looked_up` is which digest each name stood for, since its reader has cleared it last.
+    `looked_up` is which digest each name stood for, since the last job began.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class ModelCache(Generic[Model]):
         self._resolve_alias = resolve_alias
         self._load = load
         self._capacity = capacity
+        self._names: Mapping[str, str | None] = {}
         self.looked_up: dict[str, str] = {}
         self._opened: OrderedDict[str, OpenModel[Model]] = OrderedDict(
             (digest, OpenModel(digest, model, Remembered())) for digest, model in (opened or {}).items()
@@ -95,6 +97,16 @@ class ModelCache(Generic[Model]):
         """Return the same models under the names of another time, each to be read and verified anew."""
         return ModelCache(self._fetch, names.get, self._load, self._capacity)
 
+    @contextmanager
+    def during(self, names: Mapping[str, str | None]) -> Iterator[None]:
+        """Let these names stand for what they are said to, None for nothing, as long as one job runs."""
+        self._names = names
+        self.looked_up.clear()
+        try:
+            yield
+        finally:
+            self._names = {}
+
     def holds(self, digest: str) -> bool:
         """Whether a model is open."""
         return digest in self._opened
@@ -110,7 +122,7 @@ class ModelCache(Generic[Model]):
     def resolve(self, name: str) -> str:
         """Return the digest of an alias or digest. Raises BundleNotFoundError for a name that nobody has given."""
         # A digest is never looked up: an alias of that shape would put another model in its place.
-        digest = name if _DIGEST.fullmatch(name) else self._resolve_alias(name)
+        digest = name if _DIGEST.fullmatch(name) else self._standing(name)
         # Also keeps a name such as ../../etc from becoming a path.
         if digest is None or not _DIGEST.fullmatch(digest):
             raise BundleNotFoundError(
@@ -118,6 +130,9 @@ class ModelCache(Generic[Model]):
             )
         self.looked_up[name] = digest
         return digest
+
+    def _standing(self, name: str) -> str | None:
+        return self._names[name] if name in self._names else self._resolve_alias(name)
 
 
 def load_manager(folder: Path, *, max_memory_mb: float) -> ProductionEnsembleManager:

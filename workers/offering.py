@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from ledger.aliases import CHALLENGER
 from ledger.book import Claim, Ledger, Settlement
-from ledger.jobs import ShadowCard
+from ledger.jobs import CHALLENGER, ShadowCard
 
 LEAST_SECONDS = 1.0
 """Of a card that starts sooner there is no shadow: it would come too late for the journal."""
@@ -27,12 +26,13 @@ def offer_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) 
         ShadowCard(card=claim.job_id, deadline=datetime.fromtimestamp(settlement.page.start_ms / 1000, UTC))
         for claim, settlement in answered
         if claim.kind == "predict_card"
+        and claim.names.get(CHALLENGER) is not None
         and claim.controls.flag("shadow")
         and settlement.page is not None
         and settlement.page.start_ms / 1000 > now_seconds + LEAST_SECONDS
     ]
     try:
-        if shadows and ledger.resolve_alias(CHALLENGER) is not None:
+        if shadows:
             ledger.shadow(shadows)
     except Exception as error:  # noqa: BLE001 - the live answers stand, and are worth more
         jobs = [shadow.card for shadow in shadows]

@@ -1,9 +1,11 @@
 -- Hand out the most urgent queued jobs under a lease. What the owner still holds goes back: it would not ask otherwise.
 --
 -- Keys: job (hash), queue (zset), leases (zset), held (zset), controls (hash), and those of an outcome: see the prelude.
+-- <ns>:aliases  hash  name of a model -> its digest
 -- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out, at most 1,000   arg(4) most bytes of a payload
--- Answer {now (ms), jobs that stay in the queue, {control, value, ...}, {id, kind, payload, attempt, fence, limit (s),
---        deadline, submitted, correlation, note}, ...}
+-- arg(5..) names of models
+-- Answer {now (ms), jobs that stay in the queue, {control, value, ...}, {digest of each name, or nil},
+--        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note}, ...}
 
 even_if_full()
 local queue, owner = arg(1), arg(2)
@@ -34,7 +36,7 @@ if #controls > 0 then
   local node = string.match(owner, '^[^#]*')
   local stops = redis.call('HMGET', ns .. 'controls', 'pause.' .. queue, 'drain.' .. node, 'drain.' .. queue .. '@' .. node)
   if stops[1] == 'on' or stops[2] == 'on' or stops[3] == 'on' then
-    return { digits(now), 0, controls }
+    return { digits(now), 0, controls, {} }
   end
 end
 
@@ -69,7 +71,8 @@ end
 if #claimed > 0 then
   redis.call('ZREM', ns .. 'queue:' .. queue, unpack(places))
 end
-local answer = { digits(now), redis.call('ZCARD', ns .. 'queue:' .. queue), controls }
+local digests = redis.call('HMGET', ns .. 'aliases', unpack(ARGV, HEADER + 5))
+local answer = { digits(now), redis.call('ZCARD', ns .. 'queue:' .. queue), controls, digests }
 local leases, held = {}, {}
 for _, job in ipairs(claimed) do
   local id = job[1]

@@ -60,6 +60,23 @@ def test_a_claim_says_all_that_a_worker_needs(ledger: Ledger) -> None:
     assert ledger.queue_depths()["predict"] == 0
 
 
+def test_a_claim_says_what_the_usual_names_stood_for(ledger: Ledger) -> None:
+    first, second = "a" * 64, "b" * 64
+    for name in ("before", "between", "after"):
+        submit(ledger, name)
+    before = claim_one(ledger, "node#7f/1")
+    ledger.set_alias("champion", first)
+    between = claim_one(ledger, "node#7f/2")
+    ledger.set_alias("champion", second)
+    ledger.set_alias("challenger", first)
+    _, (after,) = ledger.listen("predict", "node#7f/3", 1.0)
+    assert [dict(claim.names) for claim in (before, between, after)] == [
+        {"champion": None, "challenger": None},
+        {"champion": first, "challenger": None},
+        {"champion": second, "challenger": first},
+    ]
+
+
 def test_an_empty_queue_has_nothing_to_claim(ledger: Ledger) -> None:
     ledger.submit(TrainEnsemble(data="d"))
     assert ledger.claim("predict", OWNER, 10) == []

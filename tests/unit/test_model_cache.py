@@ -43,6 +43,19 @@ def test_a_name_that_moved_on_is_followed_at_once(shelf: Shelf) -> None:
     assert shelf.cache.get("champion").digest == B
 
 
+def test_while_a_job_runs_names_stand_for_what_its_claim_says(shelf: Shelf) -> None:
+    shelf.aliases["other"] = C
+    with shelf.cache.during({"champion": B, "challenger": None}):
+        assert shelf.cache.get("champion").digest == B
+        assert shelf.cache.get("other").digest == C
+        with pytest.raises(BundleNotFoundError, match="challenger"):
+            shelf.cache.resolve("challenger")
+        assert shelf.cache.looked_up == {"champion": B, "other": C}
+    assert shelf.cache.get("champion").digest == A
+    with shelf.cache.during({}):
+        assert shelf.cache.looked_up == {}
+
+
 def test_an_alias_in_the_shape_of_a_digest_does_not_stand_in_for_it(shelf: Shelf) -> None:
     shelf.aliases[A] = B
     assert shelf.cache.get(A)[:2] == (A, "model a")
