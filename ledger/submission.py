@@ -94,8 +94,8 @@ class Submission(Server):
         if verdict == "memory":
             return JobRefused(admission.memory_full(*map(int, figures)))
         entry, now = entries[figures[0]], moment(figures[1])
-        if verdict == "stale" and isinstance(entry.job, PredictCard):
-            return JobRefused(stale_odds(entry.job, now))
+        if verdict == "stale" and isinstance(job := entry.job, PredictCard):
+            return JobRefused(stale_odds(job, now))
         return _expired(entry) if verdict == "expired" else _conflict(entry)
 
     def _submit(self, arguments: list[Any]) -> list[Any]:
@@ -124,26 +124,31 @@ class Submission(Server):
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """A checked job on its way to the server."""
+    """A checked job on its way to the server, as it is written: of many at once, the values would fill the memory."""
 
-    job: Job
     job_id: str
     payload: bytes
     digest: str
+    kind: str
+    limit_seconds: float
     deadline: datetime | None
     fresh_until: datetime | None
 
+    @property
+    def job(self) -> Job:
+        """The job, read once more."""
+        return wire.decode_job(self.payload)
+
     def arguments(self) -> tuple[Any, ...]:
         """Return what submit.lua wants to know of a job, short of the correlation id."""
-        kind = kind_of(self.job)
         return (
             self.job_id,
             self.digest,
-            kind,
-            ROUTES[kind].queue,
+            self.kind,
+            ROUTES[self.kind].queue,
             self.payload,
             _milliseconds(self.deadline),
-            time_limit_seconds(self.job),
+            self.limit_seconds,
             _milliseconds(self.fresh_until),
         )
 
@@ -175,9 +180,17 @@ def _enter(job: Job, key: str | None) -> _Entry:
         deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise wire.refuse(f"the job cannot be written: {error}") from error
-    payload = wire.rewrite(checked)  # a price of 2 and one of 2.0 are the same content
+    payload = wire.canonical(checked)  # a price of 2 and one of 2.0 are the same content
     digest = wire.content_digest(payload)
-    return _Entry(checked, digest if key is None else key, payload, digest, deadline, fresh)
+    return _Entry(
+        job_id=digest if key is None else key,
+        payload=payload,
+        digest=digest,
+        kind=kind_of(checked),
+        limit_seconds=time_limit_seconds(checked),
+        deadline=deadline,
+        fresh_until=fresh,
+    )
 
 
 def _milliseconds(limit: datetime | None) -> int | str:
@@ -191,13 +204,13 @@ def _conflict(entry: _Entry) -> JobRefused:
 
 
 def _expired(entry: _Entry) -> JobRefused:
-    if isinstance(entry.job, PredictCard):
-        start = entry.job.event_start.isoformat()
+    if isinstance(job := entry.job, PredictCard):
+        start = job.event_start.isoformat()
         message = (
-            f"the event of card {entry.job.card_id!r} started at {start} and that is the deadline"
-            if entry.job.deadline is None
-            else f"the deadline of card {entry.job.card_id!r} (event start {start}) was {entry.deadline}"
+            f"the event of card {job.card_id!r} started at {start} and that is the deadline"
+            if job.deadline is None
+            else f"the deadline of card {job.card_id!r} (event start {start}) was {entry.deadline}"
         )
     else:
-        message = f"the deadline of this {kind_of(entry.job)} was {entry.deadline}"
+        message = f"the deadline of this {entry.kind} was {entry.deadline}"
     return wire.refuse(f"{message}: set `deadline` to a later moment to have it answered", FailureCode.EXPIRED)

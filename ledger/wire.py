@@ -29,7 +29,8 @@ class _Versioned(msgspec.Struct):
 
 _DIGEST = re.compile("[0-9a-fA-F]{64}")
 _version_decoder = msgspec.json.Decoder(_Versioned)
-_encoder = msgspec.json.Encoder(order="sorted")
+_encoder = msgspec.json.Encoder(order="deterministic")  # tags come first, which readers of long reports are glad of
+_canonical_encoder = msgspec.json.Encoder(order="sorted")
 _bits_encoder = msgspec.msgpack.Encoder()
 # A float64 (0xcb) whose exponent is all ones; other bytes may look so too.
 _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL)
@@ -46,25 +47,26 @@ def refuse(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **detail
 
 
 def encode(value: Job | Report | Failure) -> bytes:
-    """Write a value as canonical JSON (sorted keys). Raises ValueError on NaN or infinity, naming the field."""
-    if _may_hold_others_than_finite(value):
+    """Write a value as JSON, equal ones alike. Raises ValueError on NaN or infinity, naming the field."""
+    written = _encoder.encode(value)
+    if b"null" in written and _may_hold_others_than_finite(value):
         for path, number in _floats(msgspec.to_builtins(value), ""):
             if not math.isfinite(number):
                 raise ValueError(f"{path.lstrip('.')} is {number}: only finite numbers travel")
-    return _encoder.encode(value)
+    return written
 
 
 def _may_hold_others_than_finite(value: Job | Report | Failure) -> bool:
-    """Look quickly: JSON would write null for them, but MessagePack writes the bits of a number as they are."""
+    """Look quickly: JSON writes null for them too, but MessagePack writes the bits of a number as they are."""
     try:
         return _NOT_FINITE.search(_bits_encoder.encode(value)) is not None
     except OverflowError:  # it has no word for the largest integers
         return True
 
 
-def rewrite(job: Job) -> bytes:
-    """Write a job that was read as JSON, which can hold finite numbers only, as canonical JSON."""
-    return _encoder.encode(job)
+def canonical(job: Job) -> bytes:
+    """Write a job that was read as JSON, which can hold finite numbers only, as canonical JSON (sorted keys)."""
+    return _canonical_encoder.encode(job)
 
 
 def decode_job(payload: bytes) -> Job:
