@@ -36,7 +36,6 @@ class Hints:
         subscription = self._subscribed(channel, look)
         try:
             yield subscription
-            subscription.end()
         except BaseException:
             self._drop(subscription.connection)
             raise
@@ -94,15 +93,14 @@ class Subscription:
             self._begin()
         return None
 
-    def end(self) -> None:
-        """Unsubscribe. What is told meanwhile is passed over by the next who waits on this connection."""
-        self.connection.send_command("UNSUBSCRIBE", self._channel)
-
     def _begin(self) -> list[bytes | None]:
-        """Subscribe and look in one step and one round trip; in RESP 2 only a transaction may do both."""
-        commands = (("MULTI",), ("SUBSCRIBE", self._channel), self._look, ("EXEC",))
+        """Subscribe and look in one step and one round trip; in RESP 2 only a transaction may do both.
+
+        The last subscription of the connection ends with it, and not before: its caller did not wait for that.
+        """
+        commands = (("UNSUBSCRIBE",), ("MULTI",), ("SUBSCRIBE", self._channel), self._look, ("EXEC",))
         self.connection.send_packed_command(self.connection.pack_commands(commands))
-        while self.connection.read_response() != b"OK":  # what came after its last subscription
+        while self.connection.read_response() != b"OK":  # what the last subscription was told, and its end
             pass
         for _ in ("SUBSCRIBE", "look"):
             self.connection.read_response()  # QUEUED, or the reason against it

@@ -101,8 +101,12 @@ class Server:
         return ":".join((self.settings.namespace, *parts))
 
     def _run(self, name: str, *args: Any) -> Any:
+        script = self._scripts[name]
         with self._reaching():
-            return self._scripts[name](args=(*self._header, *args))
+            try:
+                return self._redis.execute_command("EVALSHA", script.sha, 0, *self._header, *args)
+            except redis.exceptions.NoScriptError:  # a server that was restarted has to be sent it once more
+                return script(args=(*self._header, *args))
 
     def _call(self, *command: Any) -> Any:
         with self._reaching():

@@ -27,7 +27,7 @@
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
 -- <ns>:controls          hash    what operators have set: see control.lua
 -- <ns>:sequence          string  counter of arrivals
--- <ns>:news:<db>:<id>    channel the JSON of a progress; the outcome (MessagePack, the fields of OUTCOME), or 'settled'
+-- <ns>:news:<db>:<id>    channel the JSON of a progress; the outcome (MessagePack, see tell_settled), or 'settled'
 --
 -- ARGV[1] namespace        ARGV[2] retention (ms)   ARGV[3] tombstone (ms)   ARGV[4] cap of the stream
 -- ARGV[5] cap of doorbells ARGV[6] max attempts     ARGV[7] lease (ms)       ARGV[8] number of the database <db>,
@@ -131,14 +131,15 @@ end
 -- What workers ask of each other, and no caller waits for, is in no stream.
 local UNSEEN = { shadow_card = true, train_part = true, backtest_part = true }
 
-local OUTCOME = { 'state', 'kind', 'attempt', 'submitted', 'settled', 'report', 'failure', 'correlation', 'origin' }
-
--- Who waits here is told the outcome itself, and need not ask for it. Who listens at a replica is not counted here.
-local function tell_settled(id)
+-- Who waits here is told the outcome itself, and need not ask for it. Who listens at a replica is not counted here. What
+-- is settled is at hand, and is not read back: it may be long.
+local function tell_settled(id, state, field, body, origin)
   local told = 'settled'
   local heard = redis.pcall('PUBSUB', 'NUMSUB', news(id)) -- a user of an older users.acl may not ask
   if not heard.err and heard[2] > 0 then
-    told = cmsgpack.pack(redis.call('HMGET', record(id), unpack(OUTCOME)))
+    local job = redis.call('HMGET', record(id), 'kind', 'attempt', 'submitted', 'correlation')
+    told = cmsgpack.pack({ state, job[1], job[2], job[3], digits(now), field == 'report' and body,
+      field == 'failure' and body, job[4], origin })
   end
   redis.call('PUBLISH', news(id), told)
 end
@@ -147,7 +148,8 @@ end
 local function finish(id, state, field, body, origin)
   local digest, kind = detach(id)
   redis.call('HSET', record(id), 'state', state, 'settled', digits(now), field, body)
-  if origin and origin ~= '' then
+  origin = origin ~= '' and origin
+  if origin then
     redis.call('HSET', record(id), 'origin', origin)
   end
   redis.call('PEXPIRE', record(id), retention)
@@ -155,7 +157,7 @@ local function finish(id, state, field, body, origin)
   if not UNSEEN[kind] then
     redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
   end
-  tell_settled(id)
+  tell_settled(id, state, field, body, origin or false)
 end
 
 local function fail(id, state, code, message, details, retryable)

@@ -23,6 +23,12 @@ local function passed(moment)
   return moment ~= '' and tonumber(moment) <= now
 end
 
+-- A plain search: a pattern that is tried at every place takes as long as all the rest.
+local function figure(info, name)
+  local _, stop = string.find(info, '\n' .. name .. ':', 1, true)
+  return stop and string.match(info, '^%d+', stop + 1)
+end
+
 local new, seen = {}, {}
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
@@ -53,7 +59,7 @@ for queue, more in pairs(new) do
 end
 if next(new) then
   local memory = redis.call('INFO', 'memory')
-  local used, most = string.match(memory, 'used_memory:(%d+)'), string.match(memory, 'maxmemory:(%d+)')
+  local used, most = figure(memory, 'used_memory'), figure(memory, 'maxmemory')
   local mark = math.floor(tonumber(most or 0) * tonumber(arg(3)))
   if mark > 0 and tonumber(used) >= mark then
     return { 'memory', used, digits(mark) }

@@ -76,9 +76,19 @@ def settled_while(waiter: Ledger, settler: Ledger, until: Callable[..., None]) -
 
 def test_wait_wakes_on_the_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     ledger = opened(reread_seconds=3600.0)  # a read on the slow interval cannot be what wakes it
-    outcome = settled_while(ledger, ledger, until)
-    assert outcome.report == REPORT
-    until(lambda: waiters(ledger, outcome.job_id) == 0)
+    assert settled_while(ledger, ledger, until).report == REPORT
+
+
+def test_the_next_wait_ends_what_the_last_one_subscribed_to(ledger: Ledger) -> None:
+    for name in ("one", "two"):
+        submit(ledger, name)
+    with pytest.raises(WaitTimeout):
+        ledger.wait("one", 0.01)
+    for _ in ("one", "two"):  # what the first is told now, nobody waits for
+        assert ledger.settle(claim_one(ledger), REPORT)
+    assert ledger.wait("two", 5).job_id == "two"
+    assert [waiters(ledger, name) for name in ("one", "two")] == [0, 1]
+    assert ledger.wait("one", 5).job_id == "one"
 
 
 def test_wait_is_told_the_outcome_itself(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
