@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
-from benchmarks.cards import report
+from msgspec.structs import replace
+
+from benchmarks.cards import card, report
 from ledger.jobs import CheckHealth, PredictCard
 from ledger.reports import CardReport, HealthCheck, HealthReport
 from workers.__main__ import main
@@ -19,8 +22,13 @@ def answer(job: CheckHealth, context: JobContext) -> HealthReport:
 
 
 def answer_card(job: PredictCard, context: JobContext) -> CardReport:
-    """Answer a card at once, with an answer of full size."""
-    return report(job)
+    """Answer a card at once, with an answer of full size, made before as the naive task's is."""
+    return replace(_answer(), card_id=job.card_id)
+
+
+@cache
+def _answer() -> CardReport:
+    return report(card("answered before"))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
     python -m benchmarks.round_trip [--json]
 
-One question after the other, in turns, so that all three meet the same moments of the machine. The raw list is the
-physical limit: one push, one pop and the same back between two processes, and nothing is kept. Each way is measured
-with the append-only file synced once a second and at every write, and so is a card of 12 fights with an answer of full
-size, which is what the queue adds to the engine's own time; the raw list only sends the card back.
+One question after the other, in an order that changes at random, so that all meet the same moments of the machine and
+none is always charged with what the same other leaves to be done. The raw list is the least that a queue can be: one
+push, one pop and the same back between two processes, and nothing is kept. Each way is measured with the append-only
+file synced once a second and at every write, and so is a card of 12 fights with an answer of full size, which is what
+the queue adds to the engine's own time; there a raw list that does not even read what it carries is shown besides.
 """
 
 from __future__ import annotations
@@ -15,35 +16,30 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from benchmarks import contestants
+from benchmarks import contestants, raw_list
 from benchmarks.arena import Arena, Fsync, arena
 from benchmarks.cards import card
-from benchmarks.raw_list import REPLIES, REQUESTS
 from benchmarks.results import Row, report
 from ledger.jobs import CheckHealth, Job
 from producer.client import Client
 
 COMMAND = "python -m benchmarks.round_trip"
 PATIENCE_SECONDS = 60.0
+OURS, RAW, BYTES, CELERY = "ours", "a raw list", "a raw list that reads nothing", "plain Celery"
+COMPARED = ((RAW, 50, 1 / 2.5), (BYTES, 50, None), (CELERY, 50, 2.0), (CELERY, 99, 1.0))
+"""With whom, which percentile, and the ratio wanted."""
 
-Asks = tuple[Callable[[], object], Callable[[], object], Callable[[], object]]
-"""How a raw list, plain Celery and we are asked."""
-
-
-@dataclass(frozen=True)
-class Waits:
-    """What callers waited, in milliseconds."""
-
-    raw: list[float]
-    celery: list[float]
-    ours: list[float]
+Asks = dict[str, Callable[[], object]]
+"""How each is asked."""
+Waits = dict[str, list[float]]
+"""What callers of each waited, in milliseconds."""
 
 
 def measure(*, repeats: int = 5, questions: int = 100) -> list[Row]:
@@ -54,19 +50,17 @@ def measure(*, repeats: int = 5, questions: int = 100) -> list[Row]:
         with _contest(appendfsync) as (place, raw):
             for what, asks in (("no-op", _noops(place, raw)), ("card of 12 fights", _cards(place, raw))):
                 turns = _turns(asks, repeats, questions)
-                name = f"{what}, appendfsync {appendfsync}"
                 rows += [
-                    _row(f"{name}, p50 against a raw list", 50, 1 / 2.5, [turn.raw for turn in turns], turns),
-                    _row(f"{name}, p50 against plain Celery", 50, 2.0, [turn.celery for turn in turns], turns),
-                    _row(f"{name}, p99 against plain Celery", 99, 1.0, [turn.celery for turn in turns], turns),
+                    _row(f"{what}, appendfsync {appendfsync}", against, percent, wanted, turns)
+                    for against, percent, wanted in COMPARED
+                    if against in asks
                 ]
     return rows
 
 
-def _row(name: str, percent: int, wanted: float, theirs: list[list[float]], turns: list[Waits]) -> Row:
-    naive = tuple(percentile(waits, percent) for waits in theirs)
-    ours = tuple(percentile(turn.ours, percent) for turn in turns)
-    return Row(f"round trip, idle: {name}", "ms", naive, ours, wanted, False, COMMAND)
+def _row(what: str, against: str, percent: int, wanted: float | None, turns: list[Waits]) -> Row:
+    naive, ours = (tuple(percentile(turn[who], percent) for turn in turns) for who in (against, OURS))
+    return Row(f"round trip, idle: {what}, p{percent} against {against}", "ms", naive, ours, wanted, False, COMMAND)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -84,42 +78,38 @@ def _contest(appendfsync: Fsync) -> Iterator[tuple[Arena, Any]]:
 
 def _noops(place: Arena, raw: Any) -> Asks:
     task = place.tasks["check_health"]
-    return (
-        lambda: _ask_raw(raw, "champion"),
-        lambda: task.delay("champion", secrets.token_hex(8)).get(timeout=PATIENCE_SECONDS),
-        lambda: _ask_us(place, CheckHealth(nonce=secrets.token_hex(8))),
-    )
+    return {
+        RAW: lambda: raw_list.ask(raw, raw_list.NOOPS, {"model": "champion"}),
+        CELERY: lambda: task.delay("champion", secrets.token_hex(8)).get(timeout=PATIENCE_SECONDS),
+        OURS: lambda: _ask_us(place, CheckHealth(nonce=secrets.token_hex(8))),
+    }
 
 
 def _cards(place: Arena, raw: Any) -> Asks:
     task, asked = place.tasks["answer_card"], card("asked")
     payload, values = msgspec.json.encode(asked), msgspec.to_builtins(asked)
-    return (
-        lambda: _ask_raw(raw, payload.decode()),
-        lambda: task.delay(values).get(timeout=PATIENCE_SECONDS),
-        lambda: _ask_us(place, msgspec.structs.replace(asked, card_id=secrets.token_hex(8))),
-    )
+    return {
+        RAW: lambda: raw_list.ask(raw, raw_list.CARDS, values),
+        BYTES: lambda: raw_list.ask_bytes(raw, raw_list.BYTES, payload),
+        CELERY: lambda: task.delay(values).get(timeout=PATIENCE_SECONDS),
+        OURS: lambda: _ask_us(place, msgspec.structs.replace(asked, card_id=secrets.token_hex(8))),
+    }
 
 
 def _turns(asks: Asks, repeats: int, questions: int) -> list[Waits]:
-    _turn(asks, questions // 5)  # to warm up
-    return [_turn(asks, questions) for _ in range(repeats)]
+    order = np.random.default_rng(0)
+    _turn(asks, questions // 5, order)  # to warm up
+    return [_turn(asks, questions, order) for _ in range(repeats)]
 
 
-def _turn(asks: Asks, questions: int) -> Waits:
-    waits: tuple[list[float], ...] = ([], [], [])
+def _turn(asks: Asks, questions: int, order: np.random.Generator) -> Waits:
+    waits: Waits = {who: [] for who in asks}
     for _ in range(questions):
-        for ask, waited in zip(asks, waits, strict=True):
+        for who in order.permutation([*asks]):
             start = time.perf_counter()
-            ask()
-            waited.append((time.perf_counter() - start) * 1000)
-    return Waits(*waits)
-
-
-def _ask_raw(client: Any, content: str) -> None:
-    reply_to = f"{REPLIES}{secrets.token_hex(8)}"
-    client.lpush(REQUESTS, f"{reply_to} {content}")
-    client.brpop(reply_to)
+            asks[who]()
+            waits[who].append((time.perf_counter() - start) * 1000)
+    return waits
 
 
 def _ask_us(place: Arena, job: Job) -> None:
