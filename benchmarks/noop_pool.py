@@ -7,6 +7,7 @@ from functools import cache
 
 from msgspec.structs import replace
 
+import workers.health  # noqa: F401 - the engine, which real pools too load before they fork
 from benchmarks.cards import card, report
 from ledger.jobs import CheckHealth, PredictCard
 from ledger.reports import CardReport, HealthCheck, HealthReport

@@ -41,8 +41,7 @@ if #controls > 0 then
 end
 
 -- What submit let in is smaller; who writes to the server past it must not fill the workers' memory.
-local function settle_oversized(id)
-  local bytes = redis.call('HSTRLEN', record(id), 'payload')
+local function settle_oversized(id, bytes)
   if bytes > tonumber(arg(4)) then
     fail(id, 'failed', 'invalid_input', 'the job has ' .. bytes .. ' bytes, the limit is ' .. arg(4) .. ': it did not '
       .. 'come through submit', { bytes = bytes, limit_bytes = tonumber(arg(4)) })
@@ -51,8 +50,9 @@ local function settle_oversized(id)
 end
 
 local claimed, places = {}, {}
-for _, id in ipairs(waiting(queue, '(' .. digits(now), '+inf', arg(3))) do
-  if not settle_oversized(id) then
+local ids, sizes = waiting(queue, '(' .. digits(now), '+inf', arg(3))
+for index, id in ipairs(ids) do
+  if not settle_oversized(id, sizes[index]) then
     local job = redis.call('HMGET', record(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline', 'submitted',
       'correlation', 'note', 'solo', 'place')
     local solo = table.remove(job, 10) == '1'

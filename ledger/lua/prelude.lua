@@ -97,13 +97,26 @@ local function accept(id, arrival, digest, kind, queue, payload, deadline, limit
   ring(enqueue(id))
 end
 
--- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest and kind.
-local function detach(id)
+-- Take jobs that their owners let go out of the sets of running ones.
+local function let_go(ids, held)
+  if #ids > 0 then
+    redis.call('ZREM', ns .. 'leases', unpack(ids))
+    redis.call('ZREM', ns .. 'overtime', unpack(ids))
+    redis.call('ZREM', ns .. 'held', unpack(held))
+  end
+end
+
+-- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest and kind. A script
+-- that does it to many gives `ids` and `held`, in which they gather, and lets them go together.
+local function detach(id, ids, held)
   local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner', 'digest', 'kind')
   if job[3] then
-    redis.call('ZREM', ns .. 'leases', id)
-    redis.call('ZREM', ns .. 'overtime', id)
-    redis.call('ZREM', ns .. 'held', job[3] .. ' ' .. id)
+    local entry = job[3] .. ' ' .. id
+    if ids then
+      ids[#ids + 1], held[#held + 1] = id, entry
+    else
+      let_go({ id }, { entry })
+    end
     redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
   elseif redis.call('ZREM', ns .. 'queue:' .. job[1], job[2]) == 0 then
     redis.call('ZREM', ns .. 'parked', id)
@@ -144,20 +157,22 @@ local function tell_settled(id, state, field, body, origin)
   redis.call('PUBLISH', news(id), told)
 end
 
--- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
-local function finish(id, state, field, body, origin)
-  local digest, kind = detach(id)
-  redis.call('HSET', record(id), 'state', state, 'settled', digits(now), field, body)
-  origin = origin ~= '' and origin
+-- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet. `ids` and
+-- `held` as in detach.
+local function finish(id, state, field, body, origin, ids, held)
+  local digest, kind = detach(id, ids, held)
+  origin = origin ~= '' and origin or false
+  local written = { 'state', state, 'settled', digits(now), field, body }
   if origin then
-    redis.call('HSET', record(id), 'origin', origin)
+    written[7], written[8] = 'origin', origin
   end
+  redis.call('HSET', record(id), unpack(written))
   redis.call('PEXPIRE', record(id), retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)
   if not UNSEEN[kind] then
     redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
   end
-  tell_settled(id, state, field, body, origin or false)
+  tell_settled(id, state, field, body, origin)
 end
 
 local function fail(id, state, code, message, details, retryable)
@@ -171,18 +186,20 @@ local function expire(id)
     'the deadline passed before an answer: submit earlier, add workers, or set a later deadline', { late_seconds = late })
 end
 
--- List queued jobs by urgency. One whose record was deleted by hand or evicted must not block those behind it.
+-- List queued jobs by urgency, and the bytes of their payloads. One whose record was deleted by hand or evicted must not
+-- block those behind it.
 local function waiting(queue, from, to, limit)
-  local ids, places = {}, ns .. 'queue:' .. queue
+  local ids, sizes, places = {}, {}, ns .. 'queue:' .. queue
   for _, place in ipairs(redis.call('ZRANGEBYSCORE', places, from, to, 'LIMIT', 0, limit)) do
     local id = string.sub(place, 18)
-    if redis.call('EXISTS', record(id)) == 1 then
-      ids[#ids + 1] = id
+    local bytes = redis.call('HSTRLEN', record(id), 'payload')
+    if bytes > 0 or redis.call('EXISTS', record(id)) == 1 then
+      ids[#ids + 1], sizes[#sizes + 1] = id, bytes
     else
       redis.call('ZREM', places, place)
     end
   end
-  return ids
+  return ids, sizes
 end
 
 -- Settle what waits in a queue beyond its deadline; at most 1,000, so that no script holds the server for long.
