@@ -7,6 +7,7 @@ none is always charged with what the same other leaves to be done. The raw list 
 push, one pop and the same back between two processes, and nothing is kept. Each way is measured with the append-only
 file synced once a second and at every write, and so is a card of 12 fights with an answer of full size, which is what
 the queue adds to the engine's own time; there a raw list that does not even read what it carries is shown besides.
+Last, questions after a silence of 1.5 s, by when our children listen no more and Celery wakes them.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from producer.client import Client
 COMMAND = "python -m benchmarks.round_trip"
 PATIENCE_SECONDS = 60.0
 OURS, RAW, BYTES, CELERY = "ours", "a raw list", "a raw list that reads nothing", "plain Celery"
+SILENCE_SECONDS = 1.5
 COMPARED = ((RAW, 50, 1 / 2.5), (BYTES, 50, None), (CELERY, 50, 2.0), (CELERY, 99, 1.0))
 """With whom, which percentile, and the ratio wanted."""
 
@@ -55,6 +57,10 @@ def measure(*, repeats: int = 5, questions: int = 100) -> list[Row]:
                     for against, percent, wanted in COMPARED
                     if against in asks
                 ]
+    with _contest("everysec") as (place, raw):
+        turns = _turns(_noops(place, raw), repeats, questions // 20, SILENCE_SECONDS)
+        what = f"no-op after {SILENCE_SECONDS:g} s of silence"
+        rows += [_row(what, against, 50, None, turns) for against in (RAW, CELERY)]
     return rows
 
 
@@ -96,16 +102,17 @@ def _cards(place: Arena, raw: Any) -> Asks:
     }
 
 
-def _turns(asks: Asks, repeats: int, questions: int) -> list[Waits]:
+def _turns(asks: Asks, repeats: int, questions: int, silence_seconds: float = 0.0) -> list[Waits]:
     order = np.random.default_rng(0)
-    _turn(asks, questions // 5, order)  # to warm up
-    return [_turn(asks, questions, order) for _ in range(repeats)]
+    _turn(asks, 1 + questions // 5, order, silence_seconds)  # to warm up
+    return [_turn(asks, questions, order, silence_seconds) for _ in range(repeats)]
 
 
-def _turn(asks: Asks, questions: int, order: np.random.Generator) -> Waits:
+def _turn(asks: Asks, questions: int, order: np.random.Generator, silence_seconds: float) -> Waits:
     waits: Waits = {who: [] for who in asks}
     for _ in range(questions):
         for who in order.permutation([*asks]):
+            time.sleep(silence_seconds)
             start = time.perf_counter()
             asks[who]()
             waits[who].append((time.perf_counter() - start) * 1000)
