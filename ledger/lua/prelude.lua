@@ -97,26 +97,14 @@ local function accept(id, arrival, digest, kind, queue, payload, deadline, limit
   ring(enqueue(id))
 end
 
--- Take jobs that their owners let go out of the sets of running ones.
-local function let_go(ids, held)
-  if #ids > 0 then
-    redis.call('ZREM', ns .. 'leases', unpack(ids))
-    redis.call('ZREM', ns .. 'overtime', unpack(ids))
-    redis.call('ZREM', ns .. 'held', unpack(held))
-  end
-end
-
--- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest and kind. A script
--- that does it to many gives `ids` and `held`, in which they gather, and lets them go together.
-local function detach(id, ids, held)
+-- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest and kind. A job that
+-- had an outcome and a lease would run again, so each is let go before its outcome is written, whatever comes after.
+local function detach(id)
   local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner', 'digest', 'kind')
   if job[3] then
-    local entry = job[3] .. ' ' .. id
-    if ids then
-      ids[#ids + 1], held[#held + 1] = id, entry
-    else
-      let_go({ id }, { entry })
-    end
+    redis.call('ZREM', ns .. 'leases', id)
+    redis.call('ZREM', ns .. 'overtime', id)
+    redis.call('ZREM', ns .. 'held', job[3] .. ' ' .. id)
     redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
   elseif redis.call('ZREM', ns .. 'queue:' .. job[1], job[2]) == 0 then
     redis.call('ZREM', ns .. 'parked', id)
@@ -157,10 +145,9 @@ local function tell_settled(id, state, field, body, origin)
   redis.call('PUBLISH', news(id), told)
 end
 
--- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet. `ids` and
--- `held` as in detach.
-local function finish(id, state, field, body, origin, ids, held)
-  local digest, kind = detach(id, ids, held)
+-- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
+local function finish(id, state, field, body, origin)
+  local digest, kind = detach(id)
   origin = origin ~= '' and origin or false
   local written = { 'state', state, 'settled', digits(now), field, body }
   if origin then

@@ -35,7 +35,7 @@ local function note(text)
   redis.call('ZREMRANGEBYSCORE', ns .. 'journal', '-inf', math.floor(now / 86400000) + 719163 - kept_days)
 end
 
-local answer, ids, held = {}, {}, {}
+local answer = {}
 for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   local first = 1 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
@@ -45,7 +45,7 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire(id)
     else
-      finish(id, arg(first + 3), field, body, arg(first + 7), ids, held)
+      finish(id, arg(first + 3), field, body, arg(first + 7))
       note(arg(first + 6))
     end
   elseif job[2] ~= fence or get(id, field) ~= body then
@@ -53,5 +53,4 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   end
   answer[index + 1] = accepted
 end
-let_go(ids, held)
 return answer

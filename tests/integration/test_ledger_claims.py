@@ -187,6 +187,18 @@ def test_several_settle_in_one_step(ledger: Ledger) -> None:
     assert ledger.settle_many([]) == []
 
 
+def test_a_settle_that_breaks_off_in_the_middle_leaves_no_lease_beside_an_outcome(ledger: Ledger, hasty: Ledger) -> None:
+    for name in ("one", "two"):
+        submit(ledger, name)
+    claims = hasty.claim("predict", OWNER, 2)
+    ledger._call("SET", ledger._key("outcomes"), "no stream")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        ledger.settle_many([(claim, REPORT) for claim in claims])
+    ledger._call("DEL", ledger._key("outcomes"))
+    ledger.reap()
+    assert [ledger.status(name).state for name in ("one", "two")] == [State.SUCCEEDED, State.QUEUED]
+
+
 def test_a_lease_that_runs_out_gives_the_next_attempt_and_at_last_worker_lost(
     hasty: Ledger, until: Callable[..., None]
 ) -> None:
