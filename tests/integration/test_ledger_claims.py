@@ -187,7 +187,9 @@ def test_several_settle_in_one_step(ledger: Ledger) -> None:
     assert ledger.settle_many([]) == []
 
 
-def test_a_settle_that_breaks_off_in_the_middle_leaves_no_lease_beside_an_outcome(ledger: Ledger, hasty: Ledger) -> None:
+def test_a_settle_that_breaks_off_in_the_middle_leaves_no_lease_beside_an_outcome(
+    ledger: Ledger, hasty: Ledger
+) -> None:
     for name in ("one", "two"):
         submit(ledger, name)
     claims = hasty.claim("predict", OWNER, 2)
