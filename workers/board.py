@@ -30,6 +30,8 @@ _WANTED = struct.Struct("=qq")  # children wanted, children too many
 _ROOM_AT, _WANTED_AT, _HEADER_BYTES = 8, 48, 64  # the flags come first
 _SLOT = struct.Struct("=q16sddddddd")  # process id (0: free), token, and then the numbers of an activity in their order
 _NUMBERS = 7
+_JOB, _JOB_AT = struct.Struct("=16sddd"), 8  # token, started, limit and ceiling, within a slot
+_NUMBER = struct.Struct("=d")
 _EMPTY = b"\0" * 16
 _WAIT_SECONDS = 5.0  # for a job that found no room: what is smaller comes after it for so long
 
@@ -51,6 +53,9 @@ class Activity(Struct, frozen=True):
     kept_mb: float = 0.0
     booked_mb: float = 0.0
     begun_mb: float = 0.0
+
+
+_NUMBERS_AT = {field: 8 * index + 8 for index, field in enumerate(Activity.__struct_fields__) if index > 1}
 
 
 class _Room(Struct, frozen=True):
@@ -146,9 +151,7 @@ class Board:
     @property
     def own(self) -> Activity:
         """What the calling child is at."""
-        if self._offset is None:
-            raise RuntimeError("only a child that has entered can write on the board")
-        return self._read(self._offset)
+        return self._read(self._own_offset)
 
     def enter(self) -> None:
         """Take a slot for the calling child. Raises RuntimeError when all are taken."""
@@ -162,27 +165,24 @@ class Board:
 
     def ready(self, kept_mb: float) -> None:
         """Note that the calling child can work, and the memory it has of its own."""
-        self._write(born_mb=kept_mb, kept_mb=kept_mb)
+        self._note("born_mb", kept_mb)
+        self._note("kept_mb", kept_mb)
 
     def begin(
         self, job_id: str, fence: int, limit_seconds: float, *, begun_mb: float = 0.0, ceiling_mb: float = 0.0
     ) -> None:
         """Note that the calling child, which has `begun_mb` of its own, starts on a claim."""
-        self._write(
-            token=token_of(job_id, fence),
-            started_seconds=time.monotonic(),
-            limit_seconds=limit_seconds,
-            ceiling_mb=ceiling_mb,
-            begun_mb=begun_mb,
-        )
+        self._note("begun_mb", begun_mb)
+        job = token_of(job_id, fence), time.monotonic(), limit_seconds, ceiling_mb
+        _JOB.pack_into(self._page, self._own_offset + _JOB_AT, *job)
 
     def lower_ceiling(self, ceiling_mb: float) -> None:
         """Note that the job at hand may have less memory than the child."""
-        self._write(ceiling_mb=ceiling_mb)
+        self._note("ceiling_mb", ceiling_mb)
 
     def end(self) -> None:
         """Note that the calling child is done with its claim."""
-        self._write(token=b"", started_seconds=0.0, limit_seconds=0.0, ceiling_mb=0.0)
+        _JOB.pack_into(self._page, self._own_offset + _JOB_AT, _EMPTY, 0.0, 0.0, 0.0)
 
     def book(self, kept_mb: float) -> bool:
         """Book the price of one job for the calling child, which has `kept_mb` of its own; False for want of room."""
@@ -191,7 +191,8 @@ class Board:
             if self._surplus or not room.for_one_more:
                 return False
             self._set_room(room_mb=room.room_mb - room.price_mb)
-            self._write(booked_mb=room.price_mb, kept_mb=kept_mb)
+            self._note("booked_mb", room.price_mb)
+            self._note("kept_mb", kept_mb)
             return True
 
     def book_up_to(self, wanted_mb: float) -> bool:
@@ -209,7 +210,7 @@ class Board:
                 self._set_room(waiting_mb=0.0)
             if more_mb > 0:
                 self._set_room(room_mb=room.room_mb - more_mb)
-                self._write(booked_mb=wanted_mb)
+                self._note("booked_mb", wanted_mb)
             return True
 
     def unbook(self, kept_mb: float) -> None:
@@ -218,7 +219,8 @@ class Board:
             own = self.own
             back_mb = own.booked_mb - max(0.0, kept_mb - own.kept_mb)
             self._set_room(room_mb=self._room().room_mb + back_mb)
-            self._write(booked_mb=0.0, kept_mb=kept_mb)
+            self._note("booked_mb", 0.0)
+            self._note("kept_mb", kept_mb)
 
     def children(self) -> list[Activity]:
         """Return what every child is at, also the dead ones that were not yet forgotten."""
@@ -242,9 +244,14 @@ class Board:
     def _set_room(self, **changes: float) -> None:
         _ROOM.pack_into(self._page, _ROOM_AT, *structs.astuple(structs.replace(self._room(), **changes)))
 
-    def _write(self, **changes: bytes | float) -> None:
-        changed = structs.replace(self.own, **changes)
-        _SLOT.pack_into(self._page, self._offset or 0, *structs.astuple(changed))
+    @property
+    def _own_offset(self) -> int:
+        if self._offset is None:
+            raise RuntimeError("only a child that has entered can write on the board")
+        return self._offset
+
+    def _note(self, field: str, number: float) -> None:
+        _NUMBER.pack_into(self._page, self._own_offset + _NUMBERS_AT[field], number)
 
     def _read(self, offset: int) -> Activity:
         pid, token, *numbers = _SLOT.unpack_from(self._page, offset)
