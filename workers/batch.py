@@ -24,7 +24,7 @@ from ledger.book import Claim, Ledger, Settlement
 from ledger.failures import LedgerUnavailable
 from workers.claim_size import BATCH_SECONDS
 from workers.insistence import insist
-from workers.joblines import JobLines, job_line
+from workers.joblines import JobLines, line_of
 from workers.offering import offer_shadows
 from workers.telemetry import Figures, Telemetry, attempt_of
 
@@ -114,11 +114,13 @@ class Batch:
     def _say(self, batch: Sequence[Finished], outcomes: Sequence[str]) -> None:
         ended = [*zip(batch, outcomes, strict=True)]
         self._lines.write(
-            [job_line(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
+            [line_of(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
         )
+        attempts = []
         for job, outcome in ended:
             figures = job.measure() if job.measure is not None and outcome == "succeeded" else None
-            self._telemetry.tell(attempt_of(job.claim, outcome, job.run_seconds, figures))
+            attempts.append(attempt_of(job.claim, outcome, job.run_seconds, figures))
+        self._telemetry.tell(*attempts)
 
     def _outcome(self, finished: Finished, stands: bool) -> str:
         outcome = finished.outcome if stands else "refused"

@@ -46,7 +46,7 @@ from workers.failures import failure_of
 from workers.figures import figures_of
 from workers.handlers import Noted, handler_of
 from workers.insistence import insist
-from workers.joblines import JobLines, job_line
+from workers.joblines import JobLines, line_of
 from workers.logs import Levels, outcome_of_loss, speaking_of, where_raised
 from workers.models import ModelCache
 from workers.origins import origin_of
@@ -108,7 +108,7 @@ class Execution:
             ending = self._attempt(claim, started_seconds)
         run_seconds = time.monotonic() - started_seconds
         if ending.settlement is None:
-            self._lines.write([job_line(claim, ending.outcome, run_seconds=run_seconds, model=ending.model)])
+            self._lines.write([line_of(claim, ending.outcome, run_seconds=run_seconds, model=ending.model)])
             self._pool.telemetry.tell(attempt_of(claim, ending.outcome, run_seconds, None))
         else:
             finished = Finished(claim, ending.settlement, ending.outcome, ending.model, run_seconds, ending.measure)

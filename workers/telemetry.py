@@ -21,6 +21,7 @@ from ledger.claims import Claim
 from ledger.reports import HealthCheck
 
 _LENGTH = struct.Struct("=H")
+_MOST_LENGTH = 2**16 - 1  # what the struct can say; nothing so long is written
 _PIPE_BYTES = 2**20  # some 8,000 messages
 _READ_BYTES = 2**16
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux
@@ -121,12 +122,19 @@ class Telemetry:
         self._dropped = 0
         self._rest = b""
 
-    def tell(self, event: Event) -> None:
-        """Tell the main process, or drop the message. Never waits, never raises."""
-        if self._dropped and self._write(Dropped(self._dropped)):
+    def tell(self, *events: Event) -> None:
+        """Tell the main process, many at once so that it wakes once, or drop messages. Never waits, never raises."""
+        if self._dropped and self._write(self._framed(Dropped(self._dropped))):
             self._dropped = 0
-        if not self._write(event):
-            self._dropped += 1
+        piece, messages = b"", 0
+        for event in events:
+            message = self._framed(event)
+            if len(piece) + len(message) > select.PIPE_BUF:
+                self._tell(piece, messages)
+                piece, messages = b"", 0
+            piece += message
+            messages += 1
+        self._tell(piece, messages)
 
     def listen(self, within_seconds: float) -> list[Event]:
         """Return what was told, waiting for the first of it for `within_seconds` at most."""
@@ -144,11 +152,18 @@ class Telemetry:
         self._rest = told[at:]
         return events
 
-    def _write(self, event: Event) -> bool:
+    def _framed(self, event: Event) -> bytes:
         message = self._encoder.encode(event)
-        if len(message) + _LENGTH.size > select.PIPE_BUF:
+        return _LENGTH.pack(min(len(message), _MOST_LENGTH)) + message
+
+    def _tell(self, piece: bytes, messages: int) -> None:
+        if messages and not self._write(piece):
+            self._dropped += messages
+
+    def _write(self, piece: bytes) -> bool:
+        if len(piece) > select.PIPE_BUF:  # a message that is too long for one piece, and alone in it
             return False
         try:
-            return os.write(self._writer.fileno(), _LENGTH.pack(len(message)) + message) > 0
+            return os.write(self._writer.fileno(), piece) > 0
         except (BlockingIOError, BrokenPipeError):
             return False

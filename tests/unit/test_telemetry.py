@@ -42,6 +42,15 @@ def test_what_is_too_long_for_one_piece_is_dropped_and_counted() -> None:
     assert heard(telemetry) == [Dropped(1), Kill("short")]
 
 
+def test_many_are_told_in_few_pieces_and_one_too_long_takes_no_other_along() -> None:
+    telemetry = Telemetry()
+    told: list[Event] = [Kill(f"reason {number}") for number in range(1_000)]
+    telemetry.tell(*told[:500], Kill("x" * 2**17), *told[500:])
+    assert heard(telemetry) == told
+    telemetry.tell(Kill("after"))
+    assert heard(telemetry) == [Dropped(1), Kill("after")]
+
+
 def test_the_largest_card_is_short_enough() -> None:
     many = [0.123456789] * 64
     levels = {"0.8": 64, "0.95": 64}
