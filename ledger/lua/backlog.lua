@@ -24,7 +24,7 @@ local function oldest(queue)
   return first and get(string.sub(first, 18), 'submitted') or ''
 end
 
-local answer = { digits(now), redis.call('ZCARD', ns .. 'dead') }
+local answer = { now_text, redis.call('ZCARD', ns .. 'dead') }
 for index = 1, #ARGV - HEADER do
   local queue = arg(index)
   answer[#answer + 1] = {

@@ -36,7 +36,7 @@ if #controls > 0 then
   local node = string.match(owner, '^[^#]*')
   local stops = redis.call('HMGET', ns .. 'controls', 'pause.' .. queue, 'drain.' .. node, 'drain.' .. queue .. '@' .. node)
   if stops[1] == 'on' or stops[2] == 'on' or stops[3] == 'on' then
-    return { digits(now), 0, controls, {} }
+    return { now_text, 0, controls, {} }
   end
 end
 
@@ -50,7 +50,7 @@ local function settle_oversized(id, bytes)
 end
 
 local claimed, places = {}, {}
-local ids, sizes = waiting(queue, '(' .. digits(now), '+inf', arg(3))
+local ids, sizes = waiting(queue, '(' .. now_text, '+inf', arg(3))
 for index, id in ipairs(ids) do
   if not settle_oversized(id, sizes[index]) then
     local job = redis.call('HMGET', record(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline', 'submitted',
@@ -72,15 +72,15 @@ if #claimed > 0 then
   redis.call('ZREM', ns .. 'queue:' .. queue, unpack(places))
 end
 local digests = redis.call('HMGET', ns .. 'aliases', unpack(ARGV, HEADER + 5))
-local answer = { digits(now), redis.call('ZCARD', ns .. 'queue:' .. queue), controls, digests }
-local leases, held = {}, {}
+local answer = { now_text, redis.call('ZCARD', ns .. 'queue:' .. queue), controls, digests }
+local leases, held, lease_until = {}, {}, digits(now + lease)
 for _, job in ipairs(claimed) do
   local id = job[1]
   -- Microseconds rather than a counter: a server that comes back without its last second must not give a fence twice.
   job[4], job[5] = tonumber(job[4]) + 1, digits(math.max(now_us, tonumber(job[5]) + 1))
   redis.call('HSET', record(id), 'state', 'running', 'owner', owner, 'attempt', job[4], 'fence', job[5],
-    'claimed', digits(now), 'company', #claimed)
-  leases[#leases + 1] = digits(now + lease)
+    'claimed', now_text, 'company', #claimed)
+  leases[#leases + 1] = lease_until
   leases[#leases + 1] = id
   held[#held + 1] = 0
   held[#held + 1] = owner .. ' ' .. id

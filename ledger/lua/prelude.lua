@@ -55,6 +55,7 @@ end
 local function digits(number)
   return string.format('%.0f', number)
 end
+local now_text = digits(now)
 
 local function record(id)
   return ns .. 'job:' .. id
@@ -92,24 +93,31 @@ end
 local function accept(id, arrival, digest, kind, queue, payload, deadline, limit, correlation)
   local place = string.format('%016d', arrival) .. ':' .. id
   redis.call('HSET', record(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload, 'deadline', deadline,
-    'limit', limit, 'correlation', correlation, 'submitted', digits(now), 'place', place, 'state', 'queued', 'attempt', 0,
+    'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place, 'state', 'queued', 'attempt', 0,
     'fence', 0)
   ring(enqueue(id))
 end
 
--- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest and kind. A job that
--- had an outcome and a lease would run again, so each is let go before its outcome is written, whatever comes after.
-local function detach(id)
-  local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner', 'digest', 'kind')
-  if job[3] then
-    redis.call('ZREM', ns .. 'leases', id)
+-- Take a running job out of its owner's hands. A job that had an outcome and a lease would run again, so each is let go
+-- before its outcome is written, whatever comes after.
+local function let_go(id, owner, company)
+  redis.call('ZREM', ns .. 'leases', id)
+  if company == '1' then
     redis.call('ZREM', ns .. 'overtime', id)
-    redis.call('ZREM', ns .. 'held', job[3] .. ' ' .. id)
-    redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
+  end
+  redis.call('ZREM', ns .. 'held', (owner or '') .. ' ' .. id)
+  redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
+end
+
+-- Take a job out of the queue or out of its owner's hands: it is in one of them. Answers its digest and kind.
+local function detach(id)
+  local job = redis.call('HMGET', record(id), 'queue', 'place', 'owner', 'company', 'digest', 'kind')
+  if job[3] then
+    let_go(id, job[3], job[4])
   elseif redis.call('ZREM', ns .. 'queue:' .. job[1], job[2]) == 0 then
     redis.call('ZREM', ns .. 'parked', id)
   end
-  return job[4], job[5]
+  return job[5], job[6]
 end
 
 -- From among the parked back into the queue, if it is there.
@@ -135,26 +143,27 @@ local UNSEEN = { shadow_card = true, train_part = true, backtest_part = true }
 -- Who waits here is told the outcome itself, and need not ask for it. Who listens at a replica is not counted here. What
 -- is settled is at hand, and is not read back: it may be long.
 local function tell_settled(id, state, field, body, origin)
-  local told = 'settled'
-  local heard = redis.pcall('PUBSUB', 'NUMSUB', news(id)) -- a user of an older users.acl may not ask
+  local told, channel = 'settled', news(id)
+  local heard = redis.pcall('PUBSUB', 'NUMSUB', channel) -- a user of an older users.acl may not ask
   if not heard.err and heard[2] > 0 then
     local job = redis.call('HMGET', record(id), 'kind', 'attempt', 'submitted', 'correlation')
-    told = cmsgpack.pack({ state, job[1], job[2], job[3], digits(now), field == 'report' and body,
+    told = cmsgpack.pack({ state, job[1], job[2], job[3], now_text, field == 'report' and body,
       field == 'failure' and body, job[4], origin })
   end
-  redis.call('PUBLISH', news(id), told)
+  redis.call('PUBLISH', channel, told)
 end
 
--- The only way to an outcome. `field` is report or failure. Callers have made sure that there is none yet.
-local function finish(id, state, field, body, origin)
-  local digest, kind = detach(id)
+-- The only way to an outcome, of a job that is detached. `field` is report or failure. Callers have made sure that there
+-- is none yet.
+local function finish(id, digest, kind, state, field, body, origin)
+  local key = record(id)
   origin = origin ~= '' and origin or false
-  local written = { 'state', state, 'settled', digits(now), field, body }
   if origin then
-    written[7], written[8] = 'origin', origin
+    redis.call('HSET', key, 'state', state, 'settled', now_text, field, body, 'origin', origin)
+  else
+    redis.call('HSET', key, 'state', state, 'settled', now_text, field, body)
   end
-  redis.call('HSET', record(id), unpack(written))
-  redis.call('PEXPIRE', record(id), retention)
+  redis.call('PEXPIRE', key, retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)
   if not UNSEEN[kind] then
     redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
@@ -164,7 +173,8 @@ end
 
 local function fail(id, state, code, message, details, retryable)
   local failure = { code = code, message = message, retryable = retryable or false, details = details }
-  finish(id, state, 'failure', cjson.encode(failure))
+  local digest, kind = detach(id)
+  finish(id, digest, kind, state, 'failure', cjson.encode(failure))
 end
 
 local function expire(id)
@@ -191,7 +201,7 @@ end
 
 -- Settle what waits in a queue beyond its deadline; at most 1,000, so that no script holds the server for long.
 local function expire_overdue(queue)
-  local overdue = waiting(queue, '-inf', digits(now), 1000)
+  local overdue = waiting(queue, '-inf', now_text, 1000)
   for _, id in ipairs(overdue) do
     expire(id)
   end
@@ -217,6 +227,6 @@ local function lose(id)
   end
   fail(id, 'failed', 'worker_lost', 'the job took its worker down ' .. attempts .. ' times: it will not be tried again',
     { attempts = attempts })
-  redis.call('ZADD', ns .. 'dead', digits(now), id)
+  redis.call('ZADD', ns .. 'dead', now_text, id)
   return 'failed'
 end

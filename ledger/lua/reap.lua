@@ -11,7 +11,7 @@ even_if_full()
 local requeued, lost, overtime, expired, rung = 0, 0, 0, 0, 0
 
 local judged = arg(2) == '1' and 1000 or 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'overtime', '-inf', digits(now), 'LIMIT', 0, judged)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'overtime', '-inf', now_text, 'LIMIT', 0, judged)) do
   local limit = get(id, 'limit')
   if limit then
     fail(id, 'failed', 'time_limit_exceeded', 'the job ran longer than its limit of ' .. limit
@@ -21,7 +21,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'overtime', '-inf', digits
     redis.call('ZREM', ns .. 'overtime', id)
   end
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(now), 'LIMIT', 0, judged)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', now_text, 'LIMIT', 0, judged)) do
   local state = lose(id)
   if state == 'queued' then
     requeued = requeued + 1
@@ -30,7 +30,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', digits(n
   end
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'parked', '-inf', digits(now), 'LIMIT', 0, 1000)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'parked', '-inf', now_text, 'LIMIT', 0, 1000)) do
   unpark(id)
 end
 for index = 3, #ARGV - HEADER do
@@ -43,7 +43,7 @@ for index = 3, #ARGV - HEADER do
     for _ = 1, missing do
       rung = rung + ring(queue)
     end
-    redis.call('HSET', ns .. 'rung', queue, digits(now))
+    redis.call('HSET', ns .. 'rung', queue, now_text)
   end
 end
 

@@ -25,7 +25,7 @@ local function note(text)
   for index, name in ipairs(page.names) do
     local new = not redis.call('HGET', day, name)
     if not new or room > 0 then
-      redis.call('HSET', day, name, digits(now) .. ' ' .. page.entries[index])
+      redis.call('HSET', day, name, now_text .. ' ' .. page.entries[index])
       room = new and room - 1 or room
     end
   end
@@ -40,12 +40,13 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   local first = 1 + index * FIELDS
   local id, fence, field, body = arg(first + 1), arg(first + 2), arg(first + 4), arg(first + 5)
   local accepted = 1
-  local job = redis.call('HMGET', record(id), 'state', 'fence', 'deadline')
+  local job = redis.call('HMGET', record(id), 'state', 'fence', 'deadline', 'owner', 'company', 'digest', 'kind')
   if job[1] == 'running' and job[2] == fence then
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire(id)
     else
-      finish(id, arg(first + 3), field, body, arg(first + 7))
+      let_go(id, job[4], job[5])
+      finish(id, job[6], job[7], arg(first + 3), field, body, arg(first + 7))
       note(arg(first + 6))
     end
   elseif job[2] ~= fence or get(id, field) ~= body then

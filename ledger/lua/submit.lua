@@ -35,13 +35,13 @@ for index = 0, count - 1 do
   local held = get(id, 'digest')
   local bound = held or redis.call('GET', ns .. 'forgotten:' .. id)
   if bound and bound ~= digest then
-    return { 'conflict', index, digits(now) }
+    return { 'conflict', index, now_text }
   end
   if not held and passed(job_arg(index, 6)) then
-    return { 'expired', index, digits(now) }
+    return { 'expired', index, now_text }
   end
   if not held and passed(job_arg(index, 8)) then
-    return { 'stale', index, digits(now) }
+    return { 'stale', index, now_text }
   end
   if not held and not seen[id] then
     seen[id] = true

@@ -38,7 +38,7 @@ BROKEN = {
     "accepts a job and does not queue it": ("submit", "ring(enqueue(id))", "", "hanging"),
     "gives up too early": ("reap", "attempts < max_attempts", "attempts < 2", "unexpected"),
     "never gives up": ("reap", "attempts < max_attempts", "true", "hanging"),
-    "keeps no dead letter": ("reap", "redis.call('ZADD', ns .. 'dead', digits(now), id)", "", "unexpected"),
+    "keeps no dead letter": ("reap", "redis.call('ZADD', ns .. 'dead', now_text, id)", "", "unexpected"),
 }
 
 

@@ -147,7 +147,7 @@ def test_wait_after_a_fork_reads_its_own_job(ledger: Ledger) -> None:
 
 def test_wait_survives_a_lost_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     waiter, settler = opened(reread_seconds=0.05), opened()
-    settle_otherwise(settler, "redis.call('PUBLISH', news(id), told)", "")
+    settle_otherwise(settler, "redis.call('PUBLISH', channel, told)", "")
     assert settled_while(waiter, settler, until).report == REPORT
 
 

@@ -188,7 +188,7 @@ def test_several_settle_in_one_step(ledger: Ledger) -> None:
 
 
 def test_a_settle_that_breaks_off_in_the_middle_leaves_no_lease_beside_an_outcome(
-    ledger: Ledger, hasty: Ledger
+    ledger: Ledger, hasty: Ledger, until: Callable[..., None]
 ) -> None:
     for name in ("one", "two"):
         submit(ledger, name)
@@ -197,7 +197,7 @@ def test_a_settle_that_breaks_off_in_the_middle_leaves_no_lease_beside_an_outcom
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         ledger.settle_many([(claim, REPORT) for claim in claims])
     ledger._call("DEL", ledger._key("outcomes"))
-    ledger.reap()
+    until(lambda: ledger.reap().requeued)
     assert [ledger.status(name).state for name in ("one", "two")] == [State.SUCCEEDED, State.QUEUED]
 
 
