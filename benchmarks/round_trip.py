@@ -7,7 +7,7 @@ none is always charged with what the same other leaves to be done. The raw list 
 push, one pop and the same back between two processes, and nothing is kept. Each way is measured with the append-only
 file synced once a second and at every write, and so is a card of 12 fights with an answer of full size, which is what
 the queue adds to the engine's own time; there a raw list that does not even read what it carries is shown besides.
-Last, questions after a silence of 1.5 s, by when our children listen no more and Celery wakes them.
+Last, questions after a silence of 1.5 s.
 """
 
 from __future__ import annotations

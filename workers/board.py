@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from msgspec import Struct, structs
 
 MAX_CHILDREN = 512
-_CLOSING, _BROKEN = 0, 1
+_CLOSING, _BROKEN, _STOPPED, _CALLING = 0, 1, 2, 3
 _ROOM = struct.Struct("=ddddd")  # room, price, most for one child, what the waiting job needs, until when
 _WANTED = struct.Struct("=qq")  # children wanted, children too many
 _ROOM_AT, _WANTED_AT, _HEADER_BYTES = 8, 48, 64  # the flags come first
@@ -108,6 +108,28 @@ class Board:
     def report_broken(self) -> None:
         """Tell the main process that the calling child cannot start."""
         self._page[_BROKEN] = 1
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the operator has stopped the pool from claiming: children are not to take doorbells from others."""
+        return self._page[_STOPPED] != 0
+
+    def stop(self, stopped: bool) -> None:
+        """Note whether the operator has stopped the pool from claiming."""
+        self._page[_STOPPED] = stopped
+
+    def call(self) -> None:
+        """Ask for one of the children that listen: Celery is to have it."""
+        self._page[_CALLING] = 1
+
+    def answer_call(self) -> bool:
+        """Whether the calling child is the one that is asked for; no other is then."""
+        if not self._page[_CALLING]:
+            return False
+        with self._locked():
+            called = self._page[_CALLING] != 0
+            self._page[_CALLING] = 0
+            return called
 
     @property
     def wanted(self) -> int:

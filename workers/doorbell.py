@@ -1,4 +1,8 @@
-"""What a child does when the doorbell rings: claim, run, claim again while there is work, and listen for a while.
+"""What a child does when the doorbell rings: claim, run, claim again while there is work, and listen for more.
+
+A child whose pool has one queue listens until it is called back: Celery has it again when the pool is to prove that it
+consumes, when the operator stops the queue, and when the pool shrinks or ends. Where there are more queues it listens
+for a while only, or the others would wait for it.
 
 A doorbell says only that there is work in a queue; which, the ledger decides when it is claimed. So a doorbell too
 many finds nothing, and one that got lost is rung again by the guard.
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
 
 # Training takes a child, and its time limit, for itself.
 _CLAIMED_ALONE = ("train",)
-_LISTEN_SECONDS = 0.1  # between two looks at whether there is room, and the pool is not closing
+_LISTEN_SECONDS = 0.1  # between two looks at whether there is room, and the pool is not closing, just after a job
 
 
 class Doorbell:
@@ -43,15 +47,15 @@ class Doorbell:
         self._queues = queues  # which of them Celery was told to consume is known later
 
     def answer(self, queue: str) -> None:
-        """Work off a queue until the pool is closing or `drain_seconds` are over; answer a canary."""
+        """Work off a queue and listen to it for as long as this child may; answer a canary."""
         signal.signal(signal.SIGTERM, _leave)  # only now: billiard sets its own when the child is ready
         try:
             if queue == self._pool.canary:
                 answer_canary(self._pool, self._ledger, self._owner)
                 if predicts(self._pool, self._queues()):
                     self._self_tester.test_if_due()
-            else:
-                self._stay_with(queue)
+            if (heard := self._only_queue if queue == self._pool.canary else queue) is not None:
+                self._stay_with(heard)
         except LedgerUnavailable as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
 
@@ -68,6 +72,8 @@ class Doorbell:
             heard = self._hear(queue, until_seconds)
             if not heard:
                 return
+            if self._only_queue is not None and time.monotonic() >= until_seconds:
+                until_seconds = time.monotonic() + self._pool.settings.drain_seconds
 
     def _drain(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
         """Work off claims, and the queue that they are from, until it is empty or the time is over.
@@ -86,21 +92,29 @@ class Doorbell:
             claims = self._ledger.claim(queue, self._owner, claim_size(worked, most))
 
     def _hear(self, queue: str, until_seconds: float) -> list[Claim]:
-        """Listen until there is a claim, and return it; nothing when the time or the room for it is over.
+        """Listen until there is a claim, and return it; nothing when Celery is to have the child, or for want of room.
 
         Nothing is booked meanwhile: another child may need the memory for more than a usual job.
         """
         board = self._pool.board
-        while board.has_room and not self._admission.yielding:
-            left_seconds = until_seconds - time.monotonic()
-            if left_seconds <= 0:
-                break
-            item, claims = self._ledger.listen(queue, self._owner, min(left_seconds, _LISTEN_SECONDS))
+        while board.has_room and not self._admission.yielding and not board.stopped:
+            patience_seconds = min(until_seconds - time.monotonic(), _LISTEN_SECONDS)
+            if patience_seconds <= 0:
+                if self._only_queue is None or board.answer_call():
+                    break
+                patience_seconds = self._pool.settings.guard_seconds  # it is the guard who calls back
+            item, claims = self._ledger.listen(queue, self._owner, patience_seconds)
             if item not in (None, BELL):
                 put_aside(self._pool.settings.ledger)(queue, item)
             if claims:
                 return claims
         return []
+
+    @cached_property
+    def _only_queue(self) -> str | None:
+        """The queue of a pool that has no other."""
+        queues = {*self._queues()} - {self._pool.canary}
+        return queues.pop() if len(queues) == 1 else None
 
     @cached_property
     def _owner(self) -> str:

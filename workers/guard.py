@@ -118,6 +118,7 @@ class Guard:
         self._timed_out &= held.keys()
         for token in excesses - held.keys():
             del self._watcher.excesses[token]
+        self._pool.board.stop(not any(self._claims(queue) for queue in self._queues))
         self._backlog = self._waiting(self._ledger)
         self._stop_strays(held.keys(), children)
         self._forget_dead(held.values(), children)

@@ -48,7 +48,7 @@ class WorkerSettings:
     )
     cached_models: int = _setting(2, "models that a child keeps open")
     claim_limit: int = _setting(64, "most jobs that a predicting child claims at once; a training child claims one")
-    drain_seconds: float = _setting(1.0, "how long a child stays with a queue for one doorbell")
+    drain_seconds: float = _setting(1.0, "how long a child stays with one queue before another may have it")
     finish_seconds: float = _setting(5.0, "how long after SIGTERM a job may go on before it is handed back", zero=True)
     guard_seconds: float = _setting(0.25, "how often the guard looks after children, leases and limits")
     announce_seconds: float = _setting(2.0, "how often a pool says that it is alive")

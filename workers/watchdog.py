@@ -55,6 +55,7 @@ class Watchdog:
         if now_seconds - self._asked_seconds >= self._pool.settings.canary_seconds:
             question = wire.encode(CheckHealth(nonce=secrets.token_hex(8)))
             ledger.ask_canary(self._pool.canary, question, self._ttl_seconds)
+            self._pool.board.call()  # all children may be listening, and Celery has none to hand it to
             self._asked_seconds, self._expected = now_seconds, answer_to(question)
         if answered or _all_at_work(children):
             self._silent_seconds = 0.0

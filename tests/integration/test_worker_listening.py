@@ -1,0 +1,66 @@
+"""A child that has nothing to do listens at the server, and comes back when it is called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from ledger.book import Ledger
+from ledger.jobs import CheckHealth
+
+QUICK = {"CORNERMAN_DRAIN_SECONDS": "0.1", "CORNERMAN_CANARY_SECONDS": "0.5", "CORNERMAN_CANARY_PATIENCE_SECONDS": "5"}
+SILENCE_SECONDS = 1.5
+
+
+def listens(ledger: Ledger, child: psutil.Process) -> bool:
+    """Whether a child itself waits at the server for a doorbell."""
+    ports = {connection.laddr.port for connection in child.net_connections("tcp")}
+    blocked = [client for client in ledger._redis.client_list() if client["cmd"] == "brpop"]
+    return any(int(client["addr"].rpartition(":")[2]) in ports for client in blocked)
+
+
+def answered(ledger: Ledger, nonce: str) -> None:
+    ledger.wait(ledger.submit(CheckHealth(nonce=nonce)).job_id, 30)
+
+
+def test_all_children_listen_for_as_long_as_nothing_calls_them(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=2, **QUICK)
+    answered(ledger, "one")
+    until(lambda: all(listens(ledger, child) for child in pool.children()), 30)
+    time.sleep(SILENCE_SECONDS)
+    until(lambda: all(listens(ledger, child) for child in pool.children()))
+    assert pool.stop() == 0
+
+
+def test_a_child_that_listens_is_called_back_for_the_proof_that_its_pool_consumes(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    start_pool(concurrency=1, **QUICK)
+    answered(ledger, "one")
+    (announced,) = ledger.pools()
+    answers: set[bytes] = set()
+    until(lambda: answers.add(ledger.canary_answer(f"canary-{announced['name']}") or b"") or len(answers) > 3, 30)
+    assert ledger.pools()[0]["healthy"] is True
+
+
+def test_a_child_of_a_drained_node_takes_no_doorbell_from_others(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1, **QUICK)
+    answered(ledger, "one")
+    (child,) = pool.children()
+    until(lambda: listens(ledger, child), 30)
+    drain = f"drain.{ledger.pools()[0]['node']}"
+    ledger.set_controls({drain: True}, who="me", why="test")
+    until(lambda: not listens(ledger, child))
+    ledger._call("DEL", ledger._key("doorbell", "predict"))
+    job_id = ledger.submit(CheckHealth(nonce="two")).job_id
+    time.sleep(SILENCE_SECONDS)
+    assert ledger._call("LLEN", ledger._key("doorbell", "predict")) == 1
+    ledger.set_controls({drain: None}, who="me", why="test")
+    assert ledger.wait(job_id, 30).report is not None
