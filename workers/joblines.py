@@ -1,6 +1,6 @@
 """The canonical lines of a child's jobs, rendered at once and written many together.
 
-The road that all other lines take costs as much as the rest of a small job: 56 us a line, against 3 here.
+The road that all other lines take costs as much as the rest of a small job: 46 us a line, against 6 here.
 """
 
 from __future__ import annotations
