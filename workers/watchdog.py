@@ -54,8 +54,8 @@ class Watchdog:
         answered = self._expected and ledger.canary_answer(self._pool.canary) == self._expected
         if now_seconds - self._asked_seconds >= self._pool.settings.canary_seconds:
             question = wire.encode(CheckHealth(nonce=secrets.token_hex(8)))
-            ledger.ask_canary(self._pool.canary, question, self._ttl_seconds)
             self._pool.board.call()  # all children may be listening, and Celery has none to hand it to
+            ledger.ask_canary(self._pool.canary, question, self._ttl_seconds)
             self._asked_seconds, self._expected = now_seconds, answer_to(question)
         if answered or _all_at_work(children):
             self._silent_seconds = 0.0
@@ -72,6 +72,7 @@ def answer_to(question: bytes) -> bytes:
 
 def answer_canary(pool: Pool, ledger: Ledger, owner: str) -> None:
     """Answer as a child, after a claim as for every doorbell; in this queue there is never a job."""
+    pool.board.answer_call()  # a child that was free needs no other to come
     ledger.claim(pool.canary, owner)
     if (question := ledger.canary_question(pool.canary)) is not None:
         ledger.answer_canary(pool.canary, answer_to(question), _MISSED * pool.settings.canary_seconds)

@@ -10,6 +10,9 @@ import psutil
 
 from ledger.book import Ledger
 from ledger.jobs import CheckHealth
+from workers.pool import Pool
+from workers.settings import WorkerSettings
+from workers.watchdog import Watchdog, answer_canary
 
 QUICK = {"CORNERMAN_DRAIN_SECONDS": "0.1", "CORNERMAN_CANARY_SECONDS": "0.5", "CORNERMAN_CANARY_PATIENCE_SECONDS": "5"}
 SILENCE_SECONDS = 1.5
@@ -46,6 +49,16 @@ def test_a_child_that_listens_is_called_back_for_the_proof_that_its_pool_consume
     answers: set[bytes] = set()
     until(lambda: answers.add(ledger.canary_answer(f"canary-{announced['name']}") or b"") or len(answers) > 3, 30)
     assert ledger.pools()[0]["healthy"] is True
+
+
+def test_one_child_is_called_back_and_none_where_one_was_free(ledger: Ledger) -> None:
+    pool = Pool(WorkerSettings(ledger=ledger.settings), {})
+    pool.board.call()
+    assert pool.board.answer_call()
+    assert not pool.board.answer_call()
+    Watchdog(pool).look(ledger, [], 0.0)
+    answer_canary(pool, ledger, pool.owner(1))
+    assert not pool.board.answer_call()
 
 
 def test_a_child_of_a_drained_node_takes_no_doorbell_from_others(
