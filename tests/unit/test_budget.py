@@ -88,7 +88,9 @@ def test_a_booking_is_promised_until_it_is_taken(pool: Pool) -> None:
     before_mb = pool.memory.room_mb
     (activity,) = pool.board.children()
     pool.board._offset = next(iter(pool.board._offsets()))  # speak for the child
-    pool.board._write(token=b"j" * 16, booked_mb=KEPT_MB + 40.0, kept_mb=activity.born_mb)
+    pool.board.begin("job", 1, 60.0)
+    pool.board._note("booked_mb", KEPT_MB + 40.0)
+    pool.board._note("kept_mb", activity.born_mb)
     budget.look(children(pool), NOTHING, 1.0)
     assert before_mb - pool.memory.room_mb == pytest.approx(40.0, abs=3.0)
 
