@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,6 @@ from workers.settings import WorkerSettings
 from workers.watchdog import Watchdog, answer_canary
 
 QUICK = {"CORNERMAN_DRAIN_SECONDS": "0.1", "CORNERMAN_CANARY_SECONDS": "0.5", "CORNERMAN_CANARY_PATIENCE_SECONDS": "5"}
-SILENCE_SECONDS = 1.5
 
 
 def listens(ledger: Ledger, child: psutil.Process) -> bool:
@@ -23,6 +21,13 @@ def listens(ledger: Ledger, child: psutil.Process) -> bool:
     ports = {connection.laddr.port for connection in child.net_connections("tcp")}
     blocked = [client for client in ledger._redis.client_list() if client["cmd"] == "brpop"]
     return any(int(client["addr"].rpartition(":")[2]) in ports for client in blocked)
+
+
+def proofs(ledger: Ledger, count: int, until: Callable[..., None]) -> None:
+    """Wait for so many proofs that the pool consumes, while there is no job."""
+    (announced,) = ledger.pools()
+    answers = {ledger.canary_answer(f"canary-{announced['name']}") or b""}
+    until(lambda: answers.add(ledger.canary_answer(f"canary-{announced['name']}") or b"") or len(answers) > count, 30)
 
 
 def answered(ledger: Ledger, nonce: str) -> None:
@@ -35,7 +40,7 @@ def test_all_children_listen_for_as_long_as_nothing_calls_them(
     pool = start_pool(concurrency=2, **QUICK)
     answered(ledger, "one")
     until(lambda: all(listens(ledger, child) for child in pool.children()), 30)
-    time.sleep(SILENCE_SECONDS)
+    proofs(ledger, 3, until)
     until(lambda: all(listens(ledger, child) for child in pool.children()))
     assert pool.stop() == 0
 
@@ -45,9 +50,7 @@ def test_a_child_that_listens_is_called_back_for_the_proof_that_its_pool_consume
 ) -> None:
     start_pool(concurrency=1, **QUICK)
     answered(ledger, "one")
-    (announced,) = ledger.pools()
-    answers: set[bytes] = set()
-    until(lambda: answers.add(ledger.canary_answer(f"canary-{announced['name']}") or b"") or len(answers) > 3, 30)
+    proofs(ledger, 3, until)
     assert ledger.pools()[0]["healthy"] is True
 
 
@@ -71,9 +74,11 @@ def test_a_child_of_a_drained_node_takes_no_doorbell_from_others(
     drain = f"drain.{ledger.pools()[0]['node']}"
     ledger.set_controls({drain: True}, who="me", why="test")
     until(lambda: not listens(ledger, child))
+    proofs(ledger, 2, until)  # by then the pop is over that Celery had begun before
     ledger._call("DEL", ledger._key("doorbell", "predict"))
     job_id = ledger.submit(CheckHealth(nonce="two")).job_id
-    time.sleep(SILENCE_SECONDS)
-    assert ledger._call("LLEN", ledger._key("doorbell", "predict")) == 1
+    bells = ("LLEN", ledger._key("doorbell", "predict"))
+    proofs(ledger, 2, until)
+    assert ledger._call(*bells) == 1
     ledger.set_controls({drain: None}, who="me", why="test")
     assert ledger.wait(job_id, 30).report is not None
