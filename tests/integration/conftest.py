@@ -137,3 +137,12 @@ def command_environment(ledger_settings: LedgerSettings, tmp_path: Path, monkeyp
     monkeypatch.setenv("CORNERMAN_REDIS_URL", str(ledger_settings.redis_url))
     monkeypatch.setenv("CORNERMAN_NAMESPACE", ledger_settings.namespace)
     monkeypatch.setenv("CORNERMAN_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def hasty(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
+    """The same ledger with leases that run out at once."""
+    fields = {**ledger_settings.__dict__, "lease_seconds": 0.001}
+    opened = Ledger.connect(LedgerSettings(**fields))
+    yield opened
+    opened.close()
