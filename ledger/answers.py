@@ -10,8 +10,9 @@ from functools import cached_property
 import msgspec
 
 from ledger import wire
+from ledger.connections import Connections
 from ledger.failures import LedgerError, UnknownJob, WaitTimeout
-from ledger.hints import Hints
+from ledger.hints import subscribed
 from ledger.origin import decode_origin
 from ledger.outcomes import JobStatus, Outcome, Progress, State
 from ledger.server import Server, moment
@@ -88,7 +89,7 @@ class Answers(Server):
         """
         deadline = time.monotonic() + timeout_seconds
         look = ("HMGET", self._key("job", job_id), *_OUTCOME)
-        with self._reaching(), self._hints.on(self._news(job_id), look) as news:
+        with self._reaching(), subscribed(self._listening, self._news(job_id), look) as news:
             outcome = self._seen(job_id, news.seen)
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
                 told = news.next(min(remaining, self.settings.reread_seconds))
@@ -143,12 +144,12 @@ class Answers(Server):
                 idle_since = time.monotonic()
 
     @cached_property
-    def _hints(self) -> Hints:
-        return Hints(self._redis)
+    def _listening(self) -> Connections:
+        return Connections(self._redis)
 
     def close(self) -> None:
         """Give the connections back."""
-        self._hints.close()
+        self._listening.close()
         super().close()
 
     def _news(self, job_id: str) -> str:

@@ -129,11 +129,11 @@ class Claims(Server):
         Returns what was on the list, None for silence, and the claim. The server claims when the doorbell is popped,
         so that a job does not wait for a round trip.
         """
-        arguments = (*self._header, *self._claim_arguments(queue, owner, 1))
-        with self._reaching(), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.execute_command("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001))  # 0: for ever
-            pipeline.execute_command("EVALSHA", self._scripts["claim"].sha, 0, *arguments)
-            heard, answer = pipeline.execute(raise_on_error=False)
+        with self._reaching():
+            heard, answer = self._connections.ask(
+                ("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001)),  # 0: for ever
+                self._script("claim", *self._claim_arguments(queue, owner, 1)),
+            )
             for reply in (heard, answer):
                 if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
                     raise reply

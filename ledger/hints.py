@@ -6,69 +6,27 @@ record itself, once in the same step as the subscription begins, and now and the
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from ledger.connections import Command, Connections
 
 if TYPE_CHECKING:
     import redis
 else:
     from ledger import redis_on_demand as redis
 
-MOST_KEPT = 8  # idle connections of one ledger; more may be in use at once
 
-Command = tuple[str, ...]
+@contextmanager
+def subscribed(connections: Connections, channel: str, look: Command) -> Iterator[Subscription]:
+    """Subscribe for the length of a block. `look` is a command that reads what the news will be about.
 
-
-class Hints:
-    """The subscriptions of one client. Threads may share it."""
-
-    def __init__(self, client: Any) -> None:
-        self._pool = client.connection_pool
-        self._idle: list[Any] = []
-        self._process = os.getpid()
-
-    @contextmanager
-    def on(self, channel: str, look: Command) -> Iterator[Subscription]:
-        """Subscribe for the length of a block. `look` is a command that reads what the news will be about."""
-        subscription = self._subscribed(channel, look)
-        try:
-            yield subscription
-        except BaseException:
-            self._drop(subscription.connection)
-            raise
-        if len(self._idle) < MOST_KEPT:
-            self._idle.append(subscription.connection)
-        else:
-            self._drop(subscription.connection)
-
-    def close(self) -> None:
-        """Close what is kept."""
-        while self._idle:
-            self._drop(self._idle.pop())
-
-    def _subscribed(self, channel: str, look: Command) -> Subscription:
-        if self._process != os.getpid():  # a fork: the connections are still its parent's
-            self._idle, self._process = [], os.getpid()
-        if self._idle:
-            try:
-                return self._subscribed_by(self._idle.pop(), channel, look)
-            except (redis.ConnectionError, redis.TimeoutError):
-                self.close()  # it was cut while it was idle, and so were the others
-        return self._subscribed_by(self._pool.get_connection(), channel, look)
-
-    def _subscribed_by(self, connection: Any, channel: str, look: Command) -> Subscription:
-        try:
-            return Subscription(connection, channel, look)
-        except BaseException:
-            self._drop(connection)
-            raise
-
-    def _drop(self, connection: Any) -> None:
-        connection.disconnect()
-        self._pool.release(connection)
+    What has been subscribed runs no other commands: these connections are to be used for nothing else.
+    """
+    with connections.lent() as connection:
+        yield connections.insist(connection, lambda: Subscription(connection, channel, look))
 
 
 class Subscription:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from ledger import scripts
+from ledger.connections import Command, Connections
 from ledger.failures import LedgerUnavailable
 from ledger.settings import LedgerSettings
 
@@ -45,6 +46,7 @@ class Server:
     def __init__(self, client: redis.Redis, settings: LedgerSettings) -> None:
         self.settings = settings
         self._redis: Any = client  # redis-py's signatures mix in those of its asynchronous client
+        self._connections = Connections(client)
         self._scripts = scripts.register(client)
         self._header = (
             settings.namespace,
@@ -85,6 +87,7 @@ class Server:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._connections.close()
         self._redis.close()
 
     @property
@@ -101,12 +104,16 @@ class Server:
         return ":".join((self.settings.namespace, *parts))
 
     def _run(self, name: str, *args: Any) -> Any:
-        script = self._scripts[name]
         with self._reaching():
-            try:
-                return self._redis.execute_command("EVALSHA", script.sha, 0, *self._header, *args)
-            except redis.exceptions.NoScriptError:  # a server that was restarted has to be sent it once more
-                return script(args=(*self._header, *args))
+            [reply] = self._connections.ask(self._script(name, *args))
+            if isinstance(reply, redis.exceptions.NoScriptError):  # a server that was restarted has to be sent it
+                return self._scripts[name](args=(*self._header, *args))
+            if isinstance(reply, Exception):
+                raise reply
+            return reply
+
+    def _script(self, name: str, *args: Any) -> Command:
+        return ("EVALSHA", self._scripts[name].sha, 0, *self._header, *args)
 
     def _call(self, *command: Any) -> Any:
         with self._reaching():

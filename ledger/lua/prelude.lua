@@ -83,9 +83,13 @@ local function holds(id, fence)
   return held[1] == 'running' and held[2] == fence
 end
 
+local function line_up(queue, place, deadline)
+  redis.call('ZADD', ns .. 'queue:' .. queue, deadline == '' and '+inf' or deadline, place)
+end
+
 local function enqueue(id)
   local job = redis.call('HMGET', record(id), 'queue', 'place', 'deadline')
-  redis.call('ZADD', ns .. 'queue:' .. job[1], job[3] == '' and '+inf' or job[3], job[2])
+  line_up(unpack(job))
   return job[1]
 end
 
@@ -95,7 +99,8 @@ local function accept(id, arrival, digest, kind, queue, payload, deadline, limit
   redis.call('HSET', record(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload, 'deadline', deadline,
     'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place, 'state', 'queued', 'attempt', 0,
     'fence', 0)
-  ring(enqueue(id))
+  line_up(queue, place, deadline)
+  ring(queue)
 end
 
 -- Take a running job out of its owner's hands. A job that had an outcome and a lease would run again, so each is let go

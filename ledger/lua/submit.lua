@@ -29,7 +29,7 @@ local function figure(info, name)
   return stop and string.match(info, '^%d+', stop + 1)
 end
 
-local new, seen = {}, {}
+local created, new, seen = {}, {}, {}
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
   local held = get(id, 'digest')
@@ -43,7 +43,8 @@ for index = 0, count - 1 do
   if not held and passed(job_arg(index, 8)) then
     return { 'stale', index, now_text }
   end
-  if not held and not seen[id] then
+  created[index] = not held and not seen[id]
+  if created[index] then
     seen[id] = true
     new[queue] = (new[queue] or 0) + 1
   end
@@ -69,14 +70,13 @@ end
 local answer = { 'accepted' }
 for index = 0, count - 1 do
   local id = job_arg(index, 1)
-  local created = redis.call('EXISTS', record(id)) == 0
-  if created then
+  if created[index] then
     accept(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
       job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 9))
   elseif arg(1) == '1' then
     -- WAITAOF covers only what came before the connection's own last write: so write.
     redis.call('HSET', record(id), 'digest', job_arg(index, 2))
   end
-  answer[index + 2] = created and 1 or 0
+  answer[index + 2] = created[index] and 1 or 0
 end
 return answer
