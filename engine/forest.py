@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree._tree import Tree
 
-from engine import kernels
 from engine.cuts import CutTable
 from engine.errors import ValidationError
+from engine.growing import grow_tree
 from engine.member import Array, Floats
 from engine.trees import FlatTrees, Grown, join, level_order
 
@@ -80,7 +80,7 @@ def grow_forest(
     limits = (params.max_depth, params.min_samples_leaf, params.tries(cuts.n_features))
     trees = []
     for seed in seeds:
-        nodes, depth = kernels.grow_tree(codes, won, weight, cuts.missing, limits, seed, space)
+        nodes, depth = grow_tree(codes, won, weight, cuts.missing, limits, seed, space)
         column, cut, missing_left, left, value = (_first(nodes, array) for array in space)
         trees.append(Grown(column, cut, missing_left, left, value, np.array([0]), np.array([depth])))
     return FlatForests(FlatTrees.pack(cuts, join(trees)))

@@ -12,7 +12,8 @@ from sklearn.ensemble import RandomForestClassifier
 from engine.cuts import CutTable
 from engine.errors import BootstrapError, ValidationError
 from engine.forest import FlatForests, ForestParams, grow_forest
-from engine.trees import LAYOUTS
+from engine.kernels import MOST_SWEPT
+from engine.trees import LAYOUTS, FlatTrees, _widen
 
 _PARAMS = ForestParams(trees=7, max_depth=6, min_samples_leaf=3)
 
@@ -75,6 +76,27 @@ def test_large_trees_of_scikit_learn_take_wide_nodes_and_say_the_same() -> None:
     assert flat.trees.nodes.dtype == np.uint64
     assert flat.trees.cuts.dtype == np.uint16
     np.testing.assert_allclose(flat.predict_replicas(X)[0], model.predict_proba(X)[:, 1], rtol=2e-7, atol=1e-40)
+
+
+@pytest.mark.parametrize("leaves", [2, 40, None])
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+def test_sweeping_the_first_nodes_of_trees_changes_no_bit(
+    monkeypatch: pytest.MonkeyPatch, leaves: int | None, kind: type[np.unsignedinteger[Any]]
+) -> None:
+    """Whole levels or not, trees of one split, lopsided ones, and more nodes than there are."""
+    X = _rows(700)
+    model = RandomForestClassifier(3, max_leaf_nodes=leaves, min_samples_leaf=3, random_state=0)
+    grown = FlatForests.from_forest(model.fit(X, np.nan_to_num(X[:, 0]) * X[:, 1] > 0)).trees
+    trees = replace(grown, nodes=_widen(grown.nodes, np.dtype(kind)))
+    assert trees.nodes.dtype == kind
+    expected = _sums(monkeypatch, trees, X, 0)
+    for swept in (1, 2, 3, 5, 7, 20, 31, 63, 100, MOST_SWEPT):
+        np.testing.assert_array_equal(_sums(monkeypatch, trees, X, swept), expected)
+
+
+def _sums(monkeypatch: pytest.MonkeyPatch, trees: FlatTrees, X: np.ndarray, swept: int) -> np.ndarray:
+    monkeypatch.setattr("engine.trees._swept", lambda rows: swept)
+    return trees.sums(X, 0, None)
 
 
 def test_narrow_nodes_say_the_same_after_joining_wide_ones() -> None:
