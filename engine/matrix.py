@@ -116,26 +116,28 @@ def check_features(
         raise ValidationError(f"X is empty: it has {len(X)} rows and {len(X.columns)} columns")
     if not X.columns.is_unique:
         raise ValidationError(f"columns stand twice: {some_of(list(X.columns[X.columns.duplicated()]))}")
-    if columns is not None and list(X.columns) != list(columns):
-        missing = [name for name in columns if name not in X.columns]
-        unexpected = [str(name) for name in X.columns if name not in set(columns)]
+    names = X.columns.tolist()  # once: each name is made anew from the frame's own kind of text
+    if columns is not None and names != list(columns):
+        missing = [name for name in columns if name not in names]
+        unexpected = [str(name) for name in names if name not in columns]
         if missing or unexpected:
             raise ValidationError(
                 f"X does not have the model's columns: missing {some_of(missing)}, unexpected {some_of(unexpected)}"
             )
-        X = X[list(columns)]
+        names = list(columns)
+        X = X[names]
     kinds = X.dtypes.tolist()
     wrong = [
         str(name)
-        for name, kind in zip(X.columns, kinds, strict=True)
+        for name, kind in zip(names, kinds, strict=True)
         if kind != np.float64 and (not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind))
     ]
     if wrong:
         raise ValidationError(f"columns must be numbers: {some_of(wrong)}")
     values = X.to_numpy(np.float64)
-    check_finite(values, list(X.columns))
+    check_finite(values, names)
     if not allow_missing:
-        null = [str(name) for name, bad in zip(X.columns, np.isnan(values).any(axis=0), strict=True) if bad]
+        null = [str(name) for name, bad in zip(names, np.isnan(values).any(axis=0), strict=True) if bad]
         if null:
             raise ValidationError(f"X has null values in {some_of(null)}")
     return values
