@@ -148,7 +148,9 @@ class StackedNetworks:
         logits = np.empty((len(replicas), len(X)))
         kernels.run_networks(
             np.ascontiguousarray(X),
-            self.medians[some],
+            # A copy: the kernel reads medians only where something is missing, by masked loads. From a mapped page that
+            # was never read for want of missing values, each of these costs about as much as a fault.
+            np.array(self.medians[some]),
             self.means[some],
             self.scales[some],
             tuple((matrix[some], bias[some]) for matrix, bias in zip(self.weights, self.biases, strict=True)),
