@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 else:
     from ledger import redis_on_demand as redis
 
-MOST_KEPT = 8  # idle connections; more may be in use at once
-
 Command = tuple[str | int | float | bytes, ...]
 _Result = TypeVar("_Result")
 
 
 class Connections:
-    """The connections of one client that are not in use. Threads may share it; a forked process opens its own."""
+    """The connections of one client that are not in use: as many as ever were at once, as in redis-py's own pool.
+
+    Threads may share it; a forked process opens its own.
+    """
 
     def __init__(self, client: Any) -> None:
         self._pool = client.connection_pool
@@ -50,10 +51,7 @@ class Connections:
         except BaseException:
             self._drop(connection)
             raise
-        if len(self._idle) < MOST_KEPT:
-            self._idle.append(connection)
-        else:
-            self._drop(connection)
+        self._idle.append(connection)
 
     def insist(self, connection: Any, do: Callable[[], _Result]) -> _Result:
         """Do something with a lent connection; where it was cut, at once again, and then as its settings say."""
@@ -66,8 +64,9 @@ class Connections:
 
     def close(self) -> None:
         """Close what is kept."""
-        while self._idle:
-            self._drop(self._idle.pop())
+        kept, self._idle = self._idle, []
+        for connection in kept:
+            self._drop(connection)
 
     def _take(self) -> Any:
         if self._process != os.getpid():  # a fork: the connections are still its parent's

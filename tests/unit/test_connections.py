@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from ledger.book import Ledger
-from ledger.connections import MOST_KEPT, Connections
+from ledger.connections import Connections
 from ledger.embedded import EmbeddedServer
 from ledger.failures import LedgerUnavailable
 from ledger.settings import LedgerSettings
@@ -75,14 +75,14 @@ def ask_and_leave(connections: Connections) -> None:
         raise ZeroDivisionError
 
 
-def test_some_are_kept_and_none_after_an_error(connections: Connections) -> None:
+def test_all_are_kept_but_none_after_an_error(connections: Connections) -> None:
     with ExitStack() as stack:
-        for _ in range(MOST_KEPT + 2):
+        for _ in range(10):
             stack.enter_context(connections.lent())
-    assert len(connections._idle) == MOST_KEPT
+    assert len(connections._idle) == 10
     with pytest.raises(ZeroDivisionError):
         ask_and_leave(connections)
-    assert len(connections._idle) == MOST_KEPT - 1
+    assert len(connections._idle) == 9
     assert connections.ask(("ECHO", "new")) == [b"new"]
     connections.close()
     assert connections._idle == []
