@@ -54,7 +54,10 @@ class Connections:
         self._idle.append(connection)
 
     def insist(self, connection: Any, do: Callable[[], _Result]) -> _Result:
-        """Do something with a lent connection; where it was cut, at once again, and then as its settings say."""
+        """Do something with a lent connection; where it was cut, at once again, and then as its settings say.
+
+        A reply that does not come in time is not waited for again: raises redis.TimeoutError.
+        """
         try:
             return do()
         except redis.ConnectionError:

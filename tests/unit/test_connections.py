@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -98,6 +99,20 @@ def test_a_forked_process_opens_its_own(connections: Connections) -> None:
     child.join()
     assert theirs != ours
     assert connections.ask(("CLIENT", "ID")) == [ours]
+
+
+def test_a_server_that_is_silent_is_told_as_such_and_its_late_reply_is_nobody_elses(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path) as server:
+        ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=0.2))
+        assert not ledger.wake("job")
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(LedgerUnavailable, match="Timeout"):
+                ledger.wake("job")
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert ledger._connections.ask(("ECHO", "new")) == [b"new"]
+        ledger.close()
 
 
 def test_a_server_that_went_away_is_told_as_such(tmp_path: Path) -> None:
