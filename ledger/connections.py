@@ -2,8 +2,7 @@
 
 redis-py's own way asks the operating system before each command whether the connection is still good, counts it out
 and in, and locks for both, which takes a small job longer than being worked on. Here a connection that was cut while it
-was idle is found out by its use and opened anew, so whatever goes this way must bear being said twice, as all scripts
-of the ledger do.
+was idle is found out by its use and opened anew: what goes this way may be said twice, as with redis-py's own retries.
 """
 
 from __future__ import annotations
@@ -54,22 +53,19 @@ class Connections:
         self._idle.append(connection)
 
     def insist(self, connection: Any, do: Callable[[], _Result]) -> _Result:
-        """Do something with a lent connection; where it was cut, at once again, and then as its settings say.
-
-        A reply that does not come in time is not waited for again: raises redis.TimeoutError.
-        """
+        """Do something with a lent connection; where it was cut or is silent, again, and then as its settings say."""
         try:
             return do()
-        except redis.ConnectionError:
+        except (redis.ConnectionError, redis.TimeoutError):
             connection.disconnect()  # it connects when it is used
-            self.close()  # it was cut while it was idle, perhaps, and then so were the others
+            self.close()  # it was cut or forgotten while it was idle, perhaps, and then so were the others
         return connection.retry.call_with_retry(do, lambda error: connection.disconnect())  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close what is kept."""
         kept, self._idle = self._idle, []
-        for connection in kept:
-            self._drop(connection)
+        while kept:
+            self._drop(kept.pop())
 
     def _take(self) -> Any:
         if self._process != os.getpid():  # a fork: the connections are still its parent's
@@ -77,7 +73,10 @@ class Connections:
         try:
             return self._idle.pop()
         except IndexError:
-            return self._pool.get_connection()
+            connection = self._pool.get_connection()
+        # It connects again under the eyes of `lent`: a signal in the pool's own handshake leaves a reply unread in it.
+        connection.disconnect()
+        return connection
 
     def _drop(self, connection: Any) -> None:
         connection.disconnect()

@@ -70,6 +70,18 @@ def test_the_reply_of_a_command_that_was_broken_off_is_not_taken_for_the_next(co
     assert connections.ask(("ECHO", "new")) == [b"new"]
 
 
+def test_a_new_connection_comes_without_what_its_pool_may_have_left_in_it(
+    client: Any, connections: Connections
+) -> None:
+    """A signal in redis-py's handshake puts a connection back whose reply is still to come."""
+    left = client.connection_pool.get_connection()
+    client.connection_pool.release(left)
+    left.can_read = lambda timeout=0: False  # the reply had not come when the pool looked
+    left.send_command("ECHO", "old")
+    assert connections.ask(("ECHO", "new")) == [b"new"]
+    assert left in connections._idle
+
+
 def ask_and_leave(connections: Connections) -> None:
     with connections.lent() as connection:
         connection.send_command("ECHO", "old")
@@ -92,10 +104,10 @@ def test_all_are_kept_but_none_after_an_error(connections: Connections) -> None:
 def test_a_forked_process_opens_its_own(connections: Connections) -> None:
     [ours] = connections.ask(("CLIENT", "ID"))
     fork = multiprocessing.get_context("fork")
-    told: Any = fork.SimpleQueue()
+    told: Any = fork.Queue()
     child = fork.Process(target=lambda: told.put(connections.ask(("CLIENT", "ID"))[0]))
     child.start()
-    theirs = told.get()
+    theirs = told.get(timeout=30)
     child.join()
     assert theirs != ours
     assert connections.ask(("CLIENT", "ID")) == [ours]
