@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -125,6 +126,18 @@ def test_a_server_that_is_silent_is_told_as_such_and_its_late_reply_is_nobody_el
             os.kill(server.pid, signal.SIGCONT)
         assert ledger._connections.ask(("ECHO", "new")) == [b"new"]
         ledger.close()
+
+
+def test_a_connection_that_was_forgotten_on_the_way_is_opened_anew(ledger: Ledger) -> None:
+    """As by a firewall: what is sent gets lost, and nothing says so."""
+    assert not ledger.wake("job")
+    [silent] = ledger._connections._idle
+    near, far = socket.socketpair()
+    near.settimeout(0.1)
+    silent._sock = silent._parser._sock = near
+    assert not ledger.wake("job")
+    assert far.recv(10)
+    far.close()
 
 
 def test_a_server_that_went_away_is_told_as_such(tmp_path: Path) -> None:
