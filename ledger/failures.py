@@ -7,7 +7,8 @@
     ├── JobFailed         the job ended without a report; `.failure` says why
     ├── WaitTimeout       no outcome within the caller's own timeout; the job goes on
     ├── UnknownJob        never submitted, or its retention is over
-    └── LedgerUnavailable the server cannot be reached or refuses the user
+    ├── PermissionDenied  the server's ACL does not let this user do that; waiting does not help
+    └── LedgerUnavailable the server cannot be used now: it is away, or lets nobody in under this name
 """
 
 from __future__ import annotations
@@ -77,6 +78,13 @@ class WaitTimeout(LedgerError):
 
 class UnknownJob(LedgerError):
     """No such job: it was never submitted (`unknown`) or its retention is over (`forgotten`)."""
+
+
+class PermissionDenied(LedgerError):
+    """The server's ACL does not let this user run a command, or touch a key or channel (`NOPERM`).
+
+    It is no outage: the same is refused again until someone changes the user's rights (`deploy/users.acl`).
+    """
 
 
 class LedgerUnavailable(LedgerError):

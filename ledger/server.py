@@ -1,6 +1,7 @@
 """The one place that talks to Redis or Valkey: scripts, single commands, and what their errors mean.
 
-Whatever keeps the server from answering becomes `LedgerUnavailable`, which names the address, never the password.
+Whatever keeps the server from answering becomes `LedgerUnavailable`, and a refusal by its ACL `PermissionDenied`; both
+name the address, never the password.
 An error in our own use of the server is left as redis-py raises it.
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ledger import scripts
 from ledger.connections import Command, Connections
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerError, LedgerUnavailable, PermissionDenied
 from ledger.settings import LedgerSettings
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ _ADVICE = {
 
 class ServerFull(LedgerUnavailable):
     """The server takes nothing new, because its `maxmemory` is reached."""
+
+
+_KINDS: dict[str, type[LedgerError]] = {_ADVICE["OOM"]: ServerFull, _ADVICE["NOPERM"]: PermissionDenied}
 
 
 class Server:
@@ -134,7 +138,7 @@ class Server:
             reason = explain(error)
             if reason is None:
                 raise
-            kind = ServerFull if reason == _ADVICE["OOM"] else LedgerUnavailable
+            kind = _KINDS.get(reason, LedgerUnavailable)
             raise kind(f"the server at {self.address} cannot be used: {reason}") from error
 
 

@@ -13,6 +13,7 @@ from ledger.failures import (
     JobRefused,
     LedgerError,
     LedgerUnavailable,
+    PermissionDenied,
     UnknownJob,
     WaitTimeout,
 )
@@ -36,7 +37,7 @@ MEANINGS = {
     ExitCode.OK: "done; for a card, even if single fights on it failed",
     ExitCode.FAILED: "the job failed, expired or was cancelled; a check failed; a model was refused; a control differs",
     ExitCode.REFUSED: "wrong usage or invalid input: not enqueued",
-    ExitCode.UNAVAILABLE: "no server, or it does not let this user in",
+    ExitCode.UNAVAILABLE: "no server, or it does not let this user in or do that",
     ExitCode.TIMEOUT: "no answer within --timeout; the job goes on",
     ExitCode.UNKNOWN_JOB: "no such job, or its retention is over",
     ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
@@ -65,7 +66,7 @@ def code_of(error: Exception) -> ExitCode:
     match error:
         case JobRefused():
             return ExitCode.REFUSED
-        case LedgerUnavailable():
+        case LedgerUnavailable() | PermissionDenied():
             return ExitCode.UNAVAILABLE
         case WaitTimeout():
             return ExitCode.TIMEOUT

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ledger.book import Ledger
 from ledger.claims import QUEUES
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, PermissionDenied
 from workers.handlers import HANDLERS, Registry
 from workers.settings import WorkerSettings
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, handlers: Registry = HANDLERS) 
     except ValueError as error:
         print(error, file=sys.stderr)  # noqa: T201 - said to whoever starts it, before there is a log
         return BAD_SETTING
-    except LedgerUnavailable as error:
+    except (LedgerUnavailable, PermissionDenied) as error:
         print(error, file=sys.stderr)  # noqa: T201 - said to whoever starts it, before there is a log
         return CANNOT_REACH_SERVER
     return _run(settings, given.pool, handlers)

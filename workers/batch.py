@@ -21,7 +21,7 @@ import structlog
 from msgspec import Struct
 
 from ledger.book import Claim, Ledger, Settlement
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, PermissionDenied
 from workers.claim_size import BATCH_SECONDS
 from workers.insistence import insist
 from workers.joblines import JobLines, line_of
@@ -138,7 +138,7 @@ class Batch:
                     self._waiting.pop()
                 )  # from the other end, one by one: the child may be taking its next
         if untouched:
-            with suppress(LedgerUnavailable):  # the guard gives back what an idle or dead child holds
+            with suppress(LedgerUnavailable, PermissionDenied):  # the guard gives back what an idle or dead child holds
                 self._ledger.release_many(untouched, ring=ring)
 
     def _look_after(self) -> None:

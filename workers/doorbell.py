@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ledger.book import Claim, Ledger
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, PermissionDenied
 from workers.admission import Admission
 from workers.claim_size import Worked, claim_size
 from workers.execution import Execution, Terminated
@@ -58,6 +58,8 @@ class Doorbell:
                 self._stay_with(heard)
         except LedgerUnavailable as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
+        except PermissionDenied as denied:
+            structlog.get_logger("cornerman").error("ledger denies", error=str(denied))
 
     def _stay_with(self, queue: str) -> None:
         """Work off a queue, and then listen to its doorbell, which is faster than being woken through Celery."""

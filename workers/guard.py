@@ -24,7 +24,7 @@ import structlog
 
 from ledger.backlog import QueueBacklog
 from ledger.book import Held, Ledger
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, PermissionDenied
 from workers.board import token_of
 from workers.budget import Budget
 from workers.children import lives
@@ -80,6 +80,8 @@ class Guard:
                 # When the server is back, all leases may have run out: their owners get the time to renew them.
                 self._leases_judged_seconds = time.monotonic() + self._pool.settings.ledger.lease_seconds
                 self._log.warning("ledger unavailable", error=str(unavailable))
+            except PermissionDenied as denied:
+                self._log.error("ledger denies", error=str(denied))
             except Exception:  # noqa: BLE001 - without its guard a pool would hold jobs for ever: go on, loudly
                 self._log.exception("the guard stumbled")
             self._pool.telemetry.tell(Look(self._watchdog.silent_seconds, reached))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from ledger.book import Ledger
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, PermissionDenied
 from ledger.reports import HealthCheck
 from workers.alert_rules import RULES
 from workers.alert_tuning import tuned
@@ -106,6 +106,9 @@ class Observatory:
             return sample_ledger(self._ledger)
         except LedgerUnavailable:
             return None  # the guard says so; here it is `cornerman_ledger_up` 0
+        except PermissionDenied as denied:  # of what the guard does not ask for
+            self._log.error("ledger denies", error=str(denied))
+            return None
 
     def _sight(self, children: ChildrenSample) -> Sight:
         now_seconds = time.monotonic()

@@ -17,7 +17,7 @@ import msgspec
 from ledger import wire
 from ledger.book import KeptJob
 from ledger.controls import Controls
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, PermissionDenied
 from ledger.jobs import Replay
 from ledger.origin import Origin
 from ledger.replays import Obstacle, ReplayReport
@@ -111,7 +111,7 @@ def _made(kept: KeptJob, then: JobContext, maker: str) -> bytes:
     try:
         make = cast("Callable[[Any, JobContext], Report]", pkgutil.resolve_name(maker))
         return wire.encode(make(read(then.claim), then))
-    except (ClaimLostError, LedgerUnavailable):
+    except (ClaimLostError, LedgerUnavailable, PermissionDenied):
         raise
     except Exception as error:
         failure = failure_of(error)

@@ -22,7 +22,7 @@ from kombu.transport import redis as stock
 from kombu.utils.scheduling import round_robin_cycle
 
 from ledger.book import Ledger
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, PermissionDenied
 from ledger.settings import LedgerSettings
 
 TASK = "cornerman.doorbell"
@@ -56,8 +56,8 @@ def put_aside(settings: LedgerSettings) -> Callable[[str, bytes], None]:
             ledger = Ledger.connect(settings)
             ledger.quarantine(queue, item)
             ledger.close()
-        except LedgerUnavailable as unavailable:
-            log.warning("odd queue item lost", queue=queue, error=str(unavailable))
+        except (LedgerUnavailable, PermissionDenied) as error:
+            log.warning("odd queue item lost", queue=queue, error=str(error))
 
     return keep
 

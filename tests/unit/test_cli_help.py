@@ -4,7 +4,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ledger.failures import FailureCode, JobFailed, JobRefused, LedgerUnavailable, UnknownJob, WaitTimeout
+from ledger.failures import (
+    FailureCode,
+    JobFailed,
+    JobRefused,
+    LedgerUnavailable,
+    PermissionDenied,
+    UnknownJob,
+    WaitTimeout,
+)
 from ledger.wire import refuse
 from producer.cli import main
 from producer.exits import MEANINGS, ExitCode, NotInstalledError, code_of, document_of
@@ -68,6 +76,7 @@ def test_every_exit_code_has_a_meaning() -> None:
         (refuse("no"), ExitCode.REFUSED),
         (JobFailed("j", refuse("no", FailureCode.WORKER_LOST).failure), ExitCode.FAILED),
         (LedgerUnavailable("no"), ExitCode.UNAVAILABLE),
+        (PermissionDenied("no"), ExitCode.UNAVAILABLE),
         (WaitTimeout("no"), ExitCode.TIMEOUT),
         (UnknownJob("no"), ExitCode.UNKNOWN_JOB),
         (NotInstalledError("no"), ExitCode.NOT_INSTALLED),
