@@ -62,7 +62,7 @@ def write_page(report: BacktestReport, path: Path) -> None:
     """Write the page. Raises JobRefused where it cannot be written, JobFailed where the plots cannot be drawn."""
     with tempfile.TemporaryDirectory() as folder:
         draw(report, Path(folder))
-        drawings = {drawing.stem: drawing.read_text() for drawing in sorted(Path(folder).glob("*.svg"))}
+        drawings = {drawing.stem: drawing.read_text(encoding="utf-8") for drawing in sorted(Path(folder).glob("*.svg"))}
     try:
         path.write_text(page(report, drawings), encoding="utf-8")
     except OSError as error:

@@ -101,7 +101,7 @@ def _check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _end_of(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
