@@ -15,6 +15,7 @@ from ledger.answers import Answers
 from ledger.failures import Failure, FailureCode, LedgerError, UnknownJob
 from ledger.jobs import Job
 from ledger.outcomes import Receipt
+from ledger.reports import Report
 from ledger.server import moment
 from ledger.submission import MAX_KEY_CHARACTERS, Submission
 
@@ -67,7 +68,7 @@ class DeadLetters(Submission, Answers):
             raise UnknownJob(f"job {job_id} is {self.status(job_id).state}")
         return wire.decode_job(payload)
 
-    def requeue_dead(self, job_id: str) -> Receipt:
+    def requeue_dead(self, job_id: str) -> Receipt[Report]:
         """Submit a dead job's content again as a new job, and take the letter off the list.
 
         No outcome is ever replaced: `job_id` stays `worker_lost`, and the receipt names its next life, `<id>~2` (then

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
 from ledger.failures import Failure
 from ledger.origin import Origin
 from ledger.reports import Report
+
+ReportT_co = TypeVar("ReportT_co", bound=Report, covariant=True)
 
 
 class State(StrEnum):
@@ -30,8 +33,11 @@ class State(StrEnum):
         return self in (State.SUCCEEDED, State.FAILED, State.EXPIRED, State.CANCELLED)
 
 
-class Receipt(Struct, frozen=True, kw_only=True):
-    """An accepted job. `created` is false where the same job was there already; `durable` when fsync is confirmed."""
+class Receipt(Struct, Generic[ReportT_co], frozen=True, kw_only=True):
+    """An accepted job, and the type of the report that answers it, for type checkers.
+
+    `created` is false if the same job was there already; `durable` is true if fsync is confirmed.
+    """
 
     job_id: str
     created: bool

@@ -13,6 +13,7 @@ from ledger.failures import FailureCode, JobRefused, LedgerError
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import ROUTES, DataPlan, Job, Part, PredictCard, ShadowCard, kind_of
 from ledger.outcomes import Receipt
+from ledger.reports import Report
 from ledger.server import Server, ServerFull, moment
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Submission(Server):
 
     def submit(
         self, job: Job, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
-    ) -> Receipt:
+    ) -> Receipt[Report]:
         """Accept a job, once.
 
         Its id is `key`, or else a digest of its content: submitting it again gives the same job, whatever its state,
@@ -53,7 +54,7 @@ class Submission(Server):
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
-    ) -> list[Receipt]:
+    ) -> list[Receipt[Report]]:
         """Accept all of the jobs or none, in one atomic step. Raises as `submit` does, for the first refused."""
         if not jobs:
             return []

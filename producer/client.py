@@ -3,10 +3,10 @@
     from producer.client import Client
     from producer.feed import read_cards
 
-    with Client.from_env() as client:                              # CORNERMAN_REDIS_URL
+    with Client.from_env() as client:                              # CORNERMAN_REDIS_URL, or the server of `up`
         for card in read_cards(response.content, price_format="american"):
             receipt = client.enqueue(card, durable=True)           # the same card twice is one job
-            report = client.result(receipt.job_id, timeout_seconds=30)
+            report = client.result(receipt, timeout_seconds=30)    # a CardReport
 
 A job is accepted whole or refused (`JobRefused`, nothing written), and an accepted job gets exactly one
 outcome. The client keeps no state but its connection: a caller that died asks again with the same job id, or
@@ -18,14 +18,41 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
+from typing import TypedDict, TypeVar, Unpack, overload
 
 from ledger.book import Ledger
+from ledger.evaluation import BacktestReport
 from ledger.failures import JobFailed
-from ledger.jobs import Job
+from ledger.jobs import (
+    Backtest,
+    CheckHealth,
+    CollectGarbage,
+    CompareModels,
+    Job,
+    JudgeModels,
+    PredictCard,
+    Replay,
+    Retrain,
+    ReviewModel,
+    TrainEnsemble,
+)
+from ledger.judgement import JudgementReport
+from ledger.monitoring import ComparisonReport, ReviewReport
 from ledger.outcomes import JobStatus, Outcome, Progress, Receipt
-from ledger.reports import Report
-from ledger.settings import LedgerSettings
+from ledger.replays import ReplayReport
+from ledger.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
 from ledger.wire import decode_job
+from producer.settings import ledger_settings
+
+ReportT = TypeVar("ReportT", bound=Report)
+
+
+class Submission(TypedDict, total=False):
+    """What may be given with a job: see `Client.enqueue`."""
+
+    key: str | None
+    correlation_id: str | None
+    durable: bool
 
 
 class Client:
@@ -36,12 +63,16 @@ class Client:
 
     @classmethod
     def from_env(cls) -> Client:
-        """Connect as the environment says (`CORNERMAN_REDIS_URL` and the other `CORNERMAN_` variables).
+        """Connect as the command line does: to the server of `CORNERMAN_REDIS_URL`, or else the one of `cornerman up`.
+
+        The latter is looked for in the folder of `CORNERMAN_DATA` (./.cornerman). The other `CORNERMAN_` variables
+        count, too.
 
         Raises:
-            LedgerUnavailable: the server cannot be reached, or refuses the user.
+            LedgerUnavailable: there is no server, it cannot be reached, or it refuses the user.
+            JobRefused: a variable has a value that it cannot have.
         """
-        return cls(Ledger.connect(LedgerSettings.from_env()))
+        return cls(Ledger.connect(ledger_settings()))
 
     def __enter__(self) -> Client:
         return self
@@ -60,6 +91,26 @@ class Client:
         """The ledger behind this client, for what only operators ask: models, pools, depths of queues."""
         return self._ledger
 
+    @overload
+    def enqueue(self, job: PredictCard, **submission: Unpack[Submission]) -> Receipt[CardReport]: ...
+    @overload
+    def enqueue(self, job: TrainEnsemble, **submission: Unpack[Submission]) -> Receipt[TrainingReport]: ...
+    @overload
+    def enqueue(self, job: Backtest, **submission: Unpack[Submission]) -> Receipt[BacktestReport]: ...
+    @overload
+    def enqueue(self, job: JudgeModels, **submission: Unpack[Submission]) -> Receipt[JudgementReport]: ...
+    @overload
+    def enqueue(self, job: CheckHealth, **submission: Unpack[Submission]) -> Receipt[HealthReport]: ...
+    @overload
+    def enqueue(self, job: Replay | Retrain, **submission: Unpack[Submission]) -> Receipt[ReplayReport]: ...
+    @overload
+    def enqueue(self, job: ReviewModel, **submission: Unpack[Submission]) -> Receipt[ReviewReport]: ...
+    @overload
+    def enqueue(self, job: CompareModels, **submission: Unpack[Submission]) -> Receipt[ComparisonReport]: ...
+    @overload
+    def enqueue(self, job: CollectGarbage, **submission: Unpack[Submission]) -> Receipt[GarbageReport]: ...
+    @overload
+    def enqueue(self, job: Job | bytes, **submission: Unpack[Submission]) -> Receipt[Report]: ...
     def enqueue(
         self,
         job: Job | bytes,
@@ -67,7 +118,7 @@ class Client:
         key: str | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
-    ) -> Receipt:
+    ) -> Receipt[Report]:
         """Submit a job, as a value or as the JSON of one, and return its receipt.
 
         `key` becomes the job's id; without it the id is a digest of the content. Either way, submitting the
@@ -82,6 +133,16 @@ class Client:
         value = decode_job(job) if isinstance(job, bytes) else job
         return self._ledger.submit(value, key=key, correlation_id=correlation_id, durable=durable)
 
+    @overload
+    def enqueue_many(
+        self,
+        jobs: Sequence[PredictCard],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> Sequence[Receipt[CardReport]]: ...
+    @overload
     def enqueue_many(
         self,
         jobs: Sequence[Job],
@@ -89,7 +150,15 @@ class Client:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
-    ) -> list[Receipt]:
+    ) -> Sequence[Receipt[Report]]: ...
+    def enqueue_many(
+        self,
+        jobs: Sequence[Job],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> Sequence[Receipt[Report]]:
         """Submit jobs in one step, all or none; receipts in the order of the jobs. Raises as `enqueue` does."""
         return self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
 
@@ -119,14 +188,20 @@ class Client:
         patience = math.inf if timeout_seconds is None else timeout_seconds
         return self._ledger.wait(job_id, patience, on_progress=on_progress)
 
-    def result(self, job_id: str, timeout_seconds: float | None = None) -> Report:
-        """Wait for the job's report and return it.
+    @overload
+    def result(self, job: Receipt[ReportT], timeout_seconds: float | None = None) -> ReportT: ...
+    @overload
+    def result(self, job: str, timeout_seconds: float | None = None) -> Report: ...
+    def result(self, job: Receipt[ReportT] | str, timeout_seconds: float | None = None) -> ReportT | Report:
+        """Wait for a job's report and return it. `job` is the receipt, or the id alone.
+
+        With the receipt of a typed job, type checkers know the report: a `CardReport` for a `PredictCard`.
 
         Raises:
             JobFailed: the job ended as failed, expired or cancelled; `.failure` says why, with a code to
             switch on. WaitTimeout, UnknownJob: as in `wait`.
         """
-        return report_of(self.wait(job_id, timeout_seconds))
+        return report_of(self.wait(job if isinstance(job, str) else job.job_id, timeout_seconds))
 
     def cancel(self, job_id: str) -> JobStatus:
         """Take the job back, queued or running. A job that has already ended keeps its outcome."""

@@ -14,6 +14,7 @@ import click
 
 from ledger.failures import JobFailed
 from ledger.outcomes import Outcome, Receipt
+from ledger.reports import Report
 from producer.client import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -22,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class StoredFailure(JobFailed):
     """The job had ended without a report before this command asked for it."""
 
-    def __init__(self, receipt: Receipt, outcome: Outcome) -> None:
+    def __init__(self, receipt: Receipt[Report], outcome: Outcome) -> None:
         if outcome.failure is None:
             raise ValueError(f"the outcome of job {outcome.job_id} is no failure")
         super().__init__(outcome.job_id, outcome.failure)
@@ -42,12 +43,12 @@ def key_of(key: str | None, again: bool) -> str | None:
     return uuid.uuid4().hex if again else key
 
 
-def stored_outcome(client: Client, receipt: Receipt) -> Outcome | None:
+def stored_outcome(client: Client, receipt: Receipt[Report]) -> Outcome | None:
     """Return the outcome that was there before this command asked; None where its own asking leads to one."""
     return None if receipt.created else client.outcome(receipt.job_id)
 
 
-def said_of(receipt: Receipt, stored: Outcome | None) -> str | None:
+def said_of(receipt: Receipt[Report], stored: Outcome | None) -> str | None:
     """Say that a job was there already, and how to ask anew; None for a new one."""
     if receipt.created:
         return None

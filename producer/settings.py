@@ -1,4 +1,4 @@
-"""Where this machine's part of cornerman lives, and how a command finds its server."""
+"""Where this machine's part of cornerman lives, and how a caller finds its server."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ledger.book import Ledger
 from ledger.embedded import find_running
 from ledger.failures import LedgerUnavailable
 from ledger.settings import LedgerSettings
 from ledger.wire import refuse
-from producer.client import Client
 
 URL_VARIABLE = "CORNERMAN_REDIS_URL"
 DATA_VARIABLE = "CORNERMAN_DATA"
@@ -54,11 +52,6 @@ def ledger_settings() -> LedgerSettings:
             f"Start one with its workers: cornerman up. Or name one: {URL_VARIABLE}=redis://host:6379/0"
         )
     return replace(settings, redis_url=url)
-
-
-def connect() -> Client:
-    """Connect to the server of `ledger_settings`. Raises LedgerUnavailable where it cannot be reached."""
-    return Client(Ledger.connect(ledger_settings()))
 
 
 def child_environment(redis_url: str | None, folder: Path) -> dict[str, str]:

@@ -14,12 +14,11 @@ from ledger.local import BacktestHere
 from ledger.outcomes import Outcome
 from ledger.reports import Report
 from producer.backtest_page import draw, write_page
-from producer.client import report_of
+from producer.client import Client, report_of
 from producer.commands.plans import plan_fields, plan_options
 from producer.local import backtest_here
 from producer.pools import require
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import report_tables
 from producer.watch import watch
 
@@ -91,7 +90,7 @@ def backtest(
         kept = None if records is None else str(records.absolute())
         report = answer = backtest_here(BacktestHere(job=job, records=kept), screen)
     else:
-        with connect() as client:
+        with Client.from_env() as client:
             receipt = client.enqueue(job)
             if not wait and plots is None and html is None:
                 screen.answer(receipt, f"Enqueued as {receipt.job_id}. See it: cornerman result {receipt.job_id}")

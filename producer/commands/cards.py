@@ -15,6 +15,7 @@ from rich.console import RenderableType
 from ledger.failures import Failure, JobRefused, WaitTimeout
 from ledger.jobs import MAX_PAYLOAD_BYTES, PredictCard, kind_of
 from ledger.outcomes import Outcome, Receipt
+from ledger.reports import Report
 from ledger.wire import decode_job, refuse
 from producer.client import Client
 from producer.exits import ExitCode, next_step
@@ -22,7 +23,6 @@ from producer.feed import MAX_FEED_BYTES, read_cards
 from producer.identity import identity_options, key_of, said_of, stored_outcome
 from producer.notation import PriceFormat
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import failures_table, records_table, report_tables
 from producer.watch import watch
 
@@ -50,7 +50,7 @@ class Entry:
     """A card on its way: its receipt or why it was refused, then its outcome."""
 
     card_id: str
-    receipt: Receipt | None = None
+    receipt: Receipt[Report] | None = None
     refused: Failure | None = None
     outcome: Outcome | None = None
 
@@ -104,7 +104,7 @@ def enqueue(
         cards = [msgspec.structs.replace(job, max_quote_age_seconds=max_quote_age) for job in cards]
     if key is not None and len(cards) > 1:
         raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
-    with connect() as client:
+    with Client.from_env() as client:
         entries = [_submit(client, job, {"key": key_of(key, again), **submission}) for job in cards]
         for entry in entries:
             if entry.receipt and (said := said_of(entry.receipt, stored_outcome(client, entry.receipt))):

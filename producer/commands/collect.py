@@ -8,9 +8,8 @@ import click
 
 from ledger.jobs import CollectGarbage
 from ledger.reports import GarbageReport
-from producer.client import report_of
+from producer.client import Client, report_of
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import report_tables
 from producer.watch import watch
 
@@ -33,7 +32,7 @@ def collect(screen: Screen, keep_days: float, keep_training_days: float, dry_run
     job = CollectGarbage(
         keep_days=keep_days, keep_training_days=keep_training_days, dry_run=dry_run, nonce=uuid.uuid4().hex
     )
-    with connect() as client:
+    with Client.from_env() as client:
         outcome = watch(client, screen, client.enqueue(job).job_id, timeout)
     report = report_of(outcome)
     screen.answer(report, *report_tables(report))

@@ -20,7 +20,6 @@ from producer.audit import NOT_SAID, audited
 from producer.client import Client
 from producer.model_names import known_model
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import records_table
 
 LOOK_SECONDS = 0.5
@@ -55,7 +54,7 @@ def set_controls(
         raise click.UsageError("give NAME=VALUE, or --list, or --history")
     if assignments and why == NOT_SAID:
         raise click.UsageError("say --why; it stands in the history")
-    with connect() as client:
+    with Client.from_env() as client:
         if listed:
             _list(screen, client)
         elif history:
@@ -76,7 +75,7 @@ def set_controls(
 @pass_screen
 def unset(screen: Screen, names: tuple[str, ...], who: str, why: str) -> None:
     """Set controls back to their defaults."""
-    with connect() as client:
+    with Client.from_env() as client:
         _show(screen, client.ledger.set_controls(dict.fromkeys(names), who=who, why=why))
 
 
@@ -93,7 +92,7 @@ def scale(screen: Screen, children: int, pool: str, who: str, why: str) -> None:
     max_children.predict=8. To go back: cornerman unset min_children.predict max_children.predict.
     """
     values: dict[str, Value] = {f"min_children.{pool}": children, f"max_children.{pool}": children}
-    with connect() as client:
+    with Client.from_env() as client:
         _show(screen, client.ledger.set_controls(values, who=who, why=why))
 
 
@@ -107,7 +106,7 @@ def pause(screen: Screen, queue: str, who: str, why: str) -> None:
 
     Running jobs finish, submitting goes on, and jobs still expire at their deadlines.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         _show(screen, client.ledger.set_controls({f"pause.{queue}": True}, who=who, why=why))
 
 
@@ -124,7 +123,7 @@ def drain(screen: Screen, where: str, wait: bool, timeout: float, who: str, why:
     They stay there, idle, and so do those that are started on that node later: stop them when you like. `cornerman
     resume` takes it back.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         if not (pools := _pools_at(client, where)):
             nodes = sorted({str(pool.get("node")) for pool in client.ledger.pools()})
             raise refuse(f"no pool is alive at {where!r}; there are the nodes {', '.join(nodes) or 'of none'}")
@@ -143,7 +142,7 @@ def resume(screen: Screen, where: str, who: str, why: str) -> None:
     """Take back what `pause` or `drain` has stopped."""
     name = f"pause.{where}" if where in QUEUES else f"drain.{where}"
     control_of(name)
-    with connect() as client:
+    with Client.from_env() as client:
         stopped = client.ledger.controls().flag(name)
         changes = client.ledger.set_controls({name: None}, who=who, why=why) if stopped else []
     _show(screen, changes)

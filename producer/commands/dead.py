@@ -11,7 +11,6 @@ from ledger.failures import JobRefused
 from producer.client import Client
 from producer.exits import ExitCode
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import failures_table, records_table
 
 _ALL = 1_000_000  # more than anyone reads
@@ -33,7 +32,7 @@ def dead() -> None:
 @pass_screen
 def list_letters(screen: Screen, limit: int) -> None:
     """List dead letters, newest first."""
-    with connect() as client:
+    with Client.from_env() as client:
         letters = client.ledger.dead_letters(limit)
     screen.answer({"dead": letters}, *([_table(letters)] if letters else []))
     if not letters:
@@ -46,7 +45,7 @@ def list_letters(screen: Screen, limit: int) -> None:
 @pass_screen
 def show(screen: Screen, job_id: str) -> None:
     """Show one dead letter and the job in it."""
-    with connect() as client:
+    with Client.from_env() as client:
         letter, job = client.ledger.dead_letter(job_id), client.ledger.job(job_id)
     screen.answer({"dead": letter, "job": job}, _table([letter]), failures_table([(job_id, letter.failure)]))
     if not screen.as_json:
@@ -64,7 +63,7 @@ def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
     No outcome is ever replaced: the job keeps its worker_lost, and its next life is the job JOB_ID~2.
     """
     _check(job_ids, everything)
-    with connect() as client:
+    with Client.from_env() as client:
         chosen = [letter.job_id for letter in client.ledger.dead_letters(_ALL)] if everything else list(job_ids)
         rows = [_requeue(client, job_id) for job_id in chosen]
     screen.answer({"requeued": rows}, records_table("Queued again", ["job", "next_life", "refused"], rows))
@@ -80,7 +79,7 @@ def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
 def purge(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
     """Take dead letters off the list; their outcomes stay readable."""
     _check(job_ids, everything)
-    with connect() as client:
+    with Client.from_env() as client:
         purged = client.ledger.purge_all_dead() if everything else client.ledger.purge_dead(*job_ids)
     screen.answer({"purged": purged})
     screen.remark(f"{purged} purged.")

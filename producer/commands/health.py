@@ -8,11 +8,10 @@ import click
 
 from ledger.jobs import CheckHealth
 from ledger.reports import HealthReport, Report
-from producer.client import report_of
+from producer.client import Client, report_of
 from producer.exits import ExitCode
 from producer.readiness import ask_pool
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import checks_table, report_tables
 from producer.watch import watch
 
@@ -41,7 +40,7 @@ def health(screen: Screen, model: str, url: str | None, timeout: float) -> None:
 
 
 def _ask_worker(screen: Screen, model: str, timeout: float) -> Report:
-    with connect() as client:
+    with Client.from_env() as client:
         # The nonce makes each question a job of its own: an old answer says nothing about now.
         receipt = client.enqueue(CheckHealth(model=model, nonce=uuid.uuid4().hex))
         return report_of(watch(client, screen, receipt.job_id, timeout))

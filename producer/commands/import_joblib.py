@@ -14,11 +14,11 @@ from ledger.jobs import MatrixColumns, MemberWeights
 from ledger.local import FileListing, ImportJoblib, ImportReport
 from ledger.wire import refuse
 from producer.audit import audited
+from producer.client import Client
 from producer.commands.plans import Weights
 from producer.import_tables import import_table, listing_table
 from producer.local import import_joblib as import_here
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 
 MEMBERS = {"rf": "random_forest", "xgb": "xgboost", "nn": "neural_network"}
 
@@ -116,7 +116,7 @@ def _request(members: dict[str, Path], trust: bool, out: Path | None, options: d
 
 
 def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: float, who: str, why: str) -> None:
-    with connect() as client:
+    with Client.from_env() as client:
         client.ledger.register_model(report.model, report.summary)
         if alias is None:
             screen.remark(f"Registered. Give it a name: cornerman models promote {report.model[:12]}")

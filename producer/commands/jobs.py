@@ -9,9 +9,8 @@ import click
 
 from ledger.failures import LedgerError, UnknownJob
 from ledger.outcomes import JobStatus, State
-from producer.client import report_of
+from producer.client import Client, report_of
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import outcome_line, report_tables, status_table
 from producer.watch import watch
 
@@ -23,7 +22,7 @@ from producer.watch import watch
 @pass_screen
 def result(screen: Screen, job_id: str, timeout: float) -> None:
     """Wait for a job's answer and show it."""
-    with connect() as client:
+    with Client.from_env() as client:
         outcome = watch(client, screen, job_id, timeout)
     report = report_of(outcome)
     screen.answer(outcome, *report_tables(report))
@@ -39,7 +38,7 @@ def follow(screen: Screen, after: str, limit: int | None) -> None:
 
     Until Ctrl-C, or --limit. With --json one document a line.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         for place, outcome in islice(client.follow(after), limit):
             screen.answer({"place": place, "outcome": outcome}, outcome_line(place, outcome))
             sys.stdout.flush()
@@ -51,7 +50,7 @@ def follow(screen: Screen, after: str, limit: int | None) -> None:
 @pass_screen
 def cancel(screen: Screen, job_id: str) -> None:
     """Take a job back, queued or running."""
-    with connect() as client:
+    with Client.from_env() as client:
         job = known(client.cancel(job_id))
     if job.state is not State.CANCELLED:
         raise LedgerError(f"job {job_id} had already ended as {job.state}; its outcome stays")

@@ -6,10 +6,10 @@ import click
 
 from ledger.aliases import CHAMPION, PROOF_SECONDS
 from producer.audit import accounted_for
+from producer.client import Client
 from producer.model_names import known_model
 from producer.model_tables import CONTROL, diff_table, differences, history_table, list_table, model_tables
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 
 _ALL_CHANGES = 10_000
 
@@ -32,7 +32,7 @@ def models(context: click.Context) -> None:
 @pass_screen
 def list_models(screen: Screen) -> None:
     """List the models and their aliases."""
-    with connect() as client:
+    with Client.from_env() as client:
         known = client.ledger.models()
     screen.answer({"models": known}, *([list_table(known)] if known else []))
     if not known:
@@ -48,7 +48,7 @@ def show(screen: Screen, model: str) -> None:
 
     Its data and their last day, settings, metrics, versions, aliases, and when a name began or ceased to stand for it.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         known = known_model(client, model)
         changes = [
             change
@@ -69,7 +69,7 @@ def diff(screen: Screen, one: str, other: str) -> None:
     Their data, settings, metrics and versions. What they are worth is for `cornerman models promote` to judge: metrics
     on other fights do not compare.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         first, second = known_model(client, one), known_model(client, other)
     found = differences(first["summary"], second["summary"])
     document = {"one": first["digest"], "other": second["digest"], "differences": found}
@@ -88,7 +88,7 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
 
     With --json also the evidence: the judgement's job and figures, or the training that named its model.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         if alias is not None:
             changes = client.ledger.alias_history(alias, limit)
         else:
@@ -112,7 +112,7 @@ def rollback(screen: Screen, alias: str, to: str | None, timeout: float, who: st
     From the next card on, on every pool, without a restart. A worker loads the model first: one that cannot be loaded
     is refused. Twice goes back two steps; `cornerman models promote` goes on again.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         change = client.ledger.roll_back(
             alias,
             prove=lambda digest: client.ledger.prove(digest, timeout),

@@ -10,12 +10,11 @@ from ledger.aliases import CHALLENGER, CHAMPION
 from ledger.jobs import CompareModels, ReviewModel
 from ledger.monitoring import ReviewReport
 from producer.audit import accounted_for
-from producer.client import report_of
+from producer.client import Client, report_of
 from producer.exits import ExitCode
 from producer.model_names import known_model
 from producer.monitoring_tables import alarms_table
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import report_tables
 from producer.watch import watch
 
@@ -33,7 +32,7 @@ def shadow(screen: Screen, champion: str, challenger: str, timeout: float) -> No
 
     On the fights that both models answered before they began and whose results are in (cornerman results add).
     """
-    with connect() as client:
+    with Client.from_env() as client:
         names = [str(known_model(client, name)["digest"]) for name in (champion, challenger)]
         job = CompareModels(champion=names[0], challenger=names[1], nonce=uuid.uuid4().hex)
         report = report_of(watch(client, screen, client.enqueue(job).job_id, timeout))
@@ -51,7 +50,7 @@ def review(screen: Screen, model: str, timeout: float) -> None:
     The tests keep their false-alarm rate however often one looks. On an alarm the review does what the control
     `on_alarm` says (none, abstain, rollback); then, and as long as the alarm stands, this command ends with 1.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         digest = known_model(client, model)["digest"]
         receipt = client.enqueue(ReviewModel(model=digest, nonce=uuid.uuid4().hex))
         report = report_of(watch(client, screen, receipt.job_id, timeout))
@@ -71,7 +70,7 @@ def clear(screen: Screen, model: str, who: str, why: str) -> None:
     It may bet again, and its tests begin anew with the results that come from now on. An alias that was rolled back
     stays where it is.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         alarm = client.ledger.clear_alarm(known_model(client, model)["digest"], who=who, why=why)
     screen.answer({"cleared": alarm}, alarms_table([alarm]))
     screen.remark("Cleared.")

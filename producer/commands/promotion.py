@@ -22,7 +22,6 @@ from producer.identity import key_of, said_of, stored_outcome
 from producer.model_names import known_model
 from producer.model_tables import history_table
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import report_tables
 from producer.watch import watch
 
@@ -75,7 +74,7 @@ def promote(
     path = data or matrix
     if path is None and not force:
         raise click.UsageError("Name what to judge on: --data FOLDER or --matrix FILE.")
-    with connect() as client:
+    with Client.from_env() as client:
         challenger = known_model(client, model)["digest"]
         standing = client.ledger.resolve_alias(alias)
         if standing == challenger:

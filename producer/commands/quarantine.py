@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from ledger.claims import QUEUES
+from producer.client import Client
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import records_table
 
 SHOWN_CHARACTERS = 200
@@ -27,7 +27,7 @@ def quarantine() -> None:
 @pass_screen
 def list_items(screen: Screen, limit: int) -> None:
     """List the items of each queue, newest first, as Python would write their bytes."""
-    with connect() as client:
+    with Client.from_env() as client:
         found = [(queue, item) for queue in QUEUES for item in client.ledger.quarantined(queue, limit)]
     rows = [{"queue": queue, "bytes": len(item), "item": repr(item)} for queue, item in found]
     short = [{**row, "item": str(row["item"])[:SHOWN_CHARACTERS]} for row in rows]
@@ -41,7 +41,7 @@ def list_items(screen: Screen, limit: int) -> None:
 @pass_screen
 def purge(screen: Screen) -> None:
     """Throw all items away."""
-    with connect() as client:
+    with Client.from_env() as client:
         purged = sum(client.ledger.purge_quarantine(queue) for queue in QUEUES)
     screen.answer({"purged": purged})
     screen.remark(f"{purged} purged.")

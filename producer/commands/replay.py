@@ -9,11 +9,10 @@ import click
 from ledger.failures import LedgerError
 from ledger.jobs import ROUTES, Replay, Retrain
 from ledger.replays import ReplayReport
-from producer.client import report_of
+from producer.client import Client, report_of
 from producer.commands.jobs import known
 from producer.exits import ExitCode
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import report_tables
 from producer.watch import watch
 
@@ -35,7 +34,7 @@ def replay(screen: Screen, job_id: str, retrain: bool, timeout: float | None) ->
     limit, a deadline, a cancel) cannot be, and is said to be so. Nothing is changed: the outcome stays, no model
     is kept, no alias moved.
     """
-    with connect() as client:
+    with Client.from_env() as client:
         status = known(client.status(job_id))
         if not status.state.final:
             raise LedgerError(f"job {job_id} is {status.state}: wait for its outcome (cornerman result {job_id})")

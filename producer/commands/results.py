@@ -16,7 +16,6 @@ from producer.audit import user
 from producer.client import Client
 from producer.results_file import MAX_FILE_BYTES, read_results
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import records_table
 
 _YEAR = timedelta(days=366)
@@ -41,7 +40,7 @@ def add(screen: Screen, file: BinaryIO, who: str) -> None:
     replaces the old one, which `cornerman results list --changes` still shows. Then the champion is reviewed.
     """
     content = file.read(MAX_FILE_BYTES + 1)
-    with connect() as client:
+    with Client.from_env() as client:
         tomorrow = datetime.fromtimestamp(client.ledger.server_time(), UTC).date() + timedelta(days=1)
         read = read_results(content, tomorrow)
         added = client.ledger.add_results(read.results, who=who)
@@ -62,7 +61,7 @@ def add(screen: Screen, file: BinaryIO, who: str) -> None:
 @pass_screen
 def list_results(screen: Screen, since: datetime | None, limit: int, changes: bool) -> None:
     """List results, the newest days first."""
-    with connect() as client:
+    with Client.from_env() as client:
         if changes:
             _show_changes(screen, client.ledger.result_changes(limit))
             return

@@ -17,13 +17,13 @@ import click
 from ledger.embedded import EmbeddedServer, find_running
 from ledger.failures import LedgerUnavailable
 from ledger.wire import refuse
+from producer.client import Client
 from producer.pools import POOLS, Pool, pool_command, require, stop_all
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import (
     DATA_VARIABLE,
     URL_VARIABLE,
     child_environment,
-    connect,
     data_folder,
     ledger_settings,
     make_data_folder,
@@ -73,6 +73,11 @@ def up(screen: Screen, predict: int | None, train: int | None, monitor: int | No
                 pool.start()
             screen.answer({"data": str(folder), "embedded_server": url, "pools": list(POOLS)})
             screen.remark(f"cornerman is up, data in {folder}. Ctrl-C stops it.")
+            if url is not None:
+                screen.remark(
+                    f"Callers with the same {DATA_VARIABLE} (by default ./.cornerman) find its server. For others:\n"
+                    f"  export {URL_VARIABLE}={url}"
+                )
             _tend(screen, stop, pools, url, sys.stdin.fileno() if until_stdin_closes else None)
         finally:
             screen.remark("Stopping; a job that cannot be finished now is taken up again next time.")
@@ -83,7 +88,7 @@ def up(screen: Screen, predict: int | None, train: int | None, monitor: int | No
 def _server(screen: Screen, folder: Path) -> Iterator[str | None]:
     """Run the embedded server and yield its address; None where the environment names another server."""
     if os.environ.get(URL_VARIABLE):
-        connect().close()
+        Client.from_env().close()
         screen.remark(f"Using the server of {URL_VARIABLE}.")
         yield None
         return
@@ -119,7 +124,7 @@ def worker(screen: Screen, pool: str, concurrency: int | None) -> None:
     """Run one worker pool in place of this process. Its log lines are JSON, on stderr."""
     command = pool_command(pool, concurrency)
     settings = ledger_settings()
-    connect().close()
+    Client.from_env().close()
     screen.answer({"pool": pool, "command": command[1:]})
     sys.stdout.flush()
     environment = child_environment(settings.redis_url, data_folder())

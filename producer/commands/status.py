@@ -10,7 +10,6 @@ from rich.live import Live
 from producer.client import Client
 from producer.commands.jobs import known
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.status_tables import Overview, overview_screen, overview_tables
 from producer.tables import status_table
 
@@ -29,7 +28,7 @@ def status(screen: Screen, job_id: str | None, watch: bool, interval: float) -> 
     """
     if job_id is not None and watch:
         raise click.UsageError("--watch is for all queues; for one job: cornerman result JOB_ID")
-    with connect() as client:
+    with Client.from_env() as client:
         if job_id is not None:
             job = known(client.status(job_id))
             screen.answer(job, status_table(job))

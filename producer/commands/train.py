@@ -11,12 +11,12 @@ import click
 from ledger.jobs import TrainEnsemble
 from ledger.local import TrainHere
 from ledger.outcomes import Outcome, Receipt
+from ledger.reports import Report
 from producer.client import Client, report_of
 from producer.commands.plans import plan_fields, plan_options
 from producer.identity import StoredFailure, identity_options, key_of, said_of, stored_outcome
 from producer.local import train_here
 from producer.screen import Screen, json_option, pass_screen
-from producer.settings import connect
 from producer.tables import report_tables
 from producer.watch import watch
 
@@ -67,7 +67,7 @@ def train(
     if out is not None:
         _train_here(screen, job, out.absolute())
         return
-    with connect() as client:
+    with Client.from_env() as client:
         receipt = client.enqueue(job, key=name)
         stored = _stored(client, screen, job, receipt)
         if not wait:
@@ -83,7 +83,7 @@ def train(
     screen.answer({"receipt": receipt, "outcome": outcome}, *tables)
 
 
-def _stored(client: Client, screen: Screen, job: TrainEnsemble, receipt: Receipt) -> Outcome | None:
+def _stored(client: Client, screen: Screen, job: TrainEnsemble, receipt: Receipt[Report]) -> Outcome | None:
     """Return the outcome of the same training before, and say that this one is none."""
     stored = stored_outcome(client, receipt)
     if said := said_of(receipt, stored):
