@@ -12,36 +12,69 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linprog
 
 from engine.errors import TrainingError
 from engine.member import Floats
 
 MIN_CORNER_FIGHTS = 200  # with fewer known corners two parameters are noise, and noise here is money
 _MAX_STEPS = 100
+_ROUNDED_LOGIT = 30.0  # 1 - p has five digits left there
+_LP_TOLERANCE = 1e-6  # of the optimum of a linear program, per row
 
 
 def fit_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats | None = None) -> Floats:
     """Return the coefficients, float64 (k,), of a logistic regression without intercept.
 
     columns: float64 (n, k). won: 0 or 1, (n,). offset: known part of the logit, (n,). Newton's method on the
-    log likelihood. Raises TrainingError where there is no finite maximum (perfect separation, or no signal at all).
+    log likelihood. Raises TrainingError if there is no finite maximum (the columns separate the results, perfectly or
+    but for ties, or carry no information), and if the steps do not become small.
     """
     known = np.zeros(len(won)) if offset is None else offset
     beta = np.zeros(columns.shape[1])
+    converged = singular = False
     for _ in range(_MAX_STEPS):
         p = 1.0 / (1.0 + np.exp(-(known + columns @ beta)))
         gradient = columns.T @ (won - p)
         hessian = (columns * (p * (1.0 - p))[:, None]).T @ columns
         try:
             step = np.linalg.solve(hessian, gradient)
-        except np.linalg.LinAlgError as error:
-            raise TrainingError(f"calibration failed: the columns carry no information ({error})") from error
+        except np.linalg.LinAlgError:
+            singular = True
+            break
         beta = beta + step
         if np.max(np.abs(step)) < 1e-12:
+            converged = True
             break
-    if not np.all(np.isfinite(beta)) or np.all((known + columns @ beta > 0) == (won == 1)):
-        raise TrainingError("calibration failed: the predictions separate the results perfectly; look for a leak")
+    logit = known + columns @ beta
+    # Once a probability is rounded to 0 or 1, small steps no longer mean a maximum.
+    if converged and np.max(np.abs(logit), initial=0.0) < _ROUNDED_LOGIT and not np.all((logit > 0) == (won == 1)):
+        return beta
+    if _separates(columns, won) or (not singular and np.all((logit > 0) == (won == 1))):
+        raise TrainingError(
+            "calibration failed: the predictions separate the results perfectly, or but for ties, so the slope has no "
+            "finite value; look for a leak, or use more fights"
+        )
+    if singular:
+        raise TrainingError("calibration failed: the columns carry no information (singular matrix)")
+    if not converged:
+        raise TrainingError(f"calibration failed: no maximum of the likelihood was found in {_MAX_STEPS} steps")
     return beta
+
+
+def _separates(columns: Floats, won: NDArray[np.int8]) -> bool:
+    """Return whether some coefficients put no result on the wrong side of 0, and at least one on the right side.
+
+    Exactly then the likelihood grows for ever in their direction (Albert and Anderson 1984). Decided by a linear
+    program (Konis 2007, "Linear programming algorithms for detecting separated data in binary logistic regression").
+    """
+    if not len(won):
+        return False
+    right_side = columns * np.where(won == 1, 1.0, -1.0)[:, None]
+    scale = np.abs(right_side).max(axis=0)
+    right_side = right_side / np.where(scale > 0.0, scale, 1.0)
+    found = linprog(-right_side.sum(axis=0), A_ub=-right_side, b_ub=np.zeros(len(won)), bounds=(-1.0, 1.0))
+    return (found.fun or 0.0) < -_LP_TOLERANCE * len(won)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def clustered_share(hits: NDArray[np.bool_], event: NDArray[np.str_]) -> Estimat
 
 
 def calibration_line(probability: Floats, won: NDArray[np.int8], event: NDArray[np.str_]) -> CalibrationLine:
-    """Fit the calibration line. Raises TrainingError where the forecasts separate the results perfectly.
+    """Fit the calibration line. Raises TrainingError as `fit_logistic` does.
 
     Source: Cox (1958), "Two further applications of a model for binary regression", Biometrika 45.
     """

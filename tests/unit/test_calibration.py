@@ -71,3 +71,40 @@ def test_scores_of_a_coin() -> None:
     half = np.array([0.5, 0.5])
     assert log_loss(half, won) == pytest.approx(np.log(2))
     assert brier_score(half, won) == 0.25
+
+
+def _ordered(ties: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits that separate the results but for `ties` pairs, one won and one lost, at the same logit."""
+    apart = np.linspace(0.3, 1.8, 7)
+    logit = np.concatenate([-apart, apart, np.zeros(2 * ties)])
+    won = np.concatenate([np.zeros(7), np.ones(7), np.arange(2 * ties) % 2]).astype(np.int8)
+    return logit, won
+
+
+@pytest.mark.parametrize("ties", [0, 1, 3])
+@pytest.mark.parametrize("with_constant", [False, True])
+@pytest.mark.parametrize("shift", [0.0, 0.4])
+def test_separation_is_named_with_and_without_ties(ties: int, with_constant: bool, shift: float) -> None:
+    logit, won = _ordered(ties)
+    columns = np.column_stack([logit + shift, np.ones(len(logit))]) if with_constant else logit[:, None]
+    offset = None if with_constant else np.full(len(logit), 0.1)
+    with pytest.raises(TrainingError, match="separate the results perfectly, or but for ties"):
+        fit_logistic(columns, won, offset)
+
+
+def test_one_result_on_the_wrong_side_has_a_slope() -> None:
+    logit, won = _ordered(2)
+    logit, won = np.append(logit, 0.9), np.append(won, 0).astype(np.int8)
+    slope, constant = fit_logistic(np.column_stack([logit, np.ones(len(logit))]), won)
+    fitted = 1.0 / (1.0 + np.exp(-(slope * logit + constant)))
+    # At the maximum of the likelihood the residuals are orthogonal to both columns.
+    assert [np.sum(won - fitted), logit @ (won - fitted)] == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert 1.0 < slope < 10.0
+
+
+def test_columns_that_say_nothing_are_not_called_separated() -> None:
+    won = np.array([0, 1] * 20, dtype=np.int8)
+    with pytest.raises(TrainingError, match="no information"):
+        fit_logistic(np.zeros((40, 1)), won)
+    with pytest.raises(TrainingError, match="no information"):
+        fit_logistic(np.ones((40, 2)), won)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.errors import ValidationError
+from engine.errors import TrainingError, ValidationError
 from engine.scoring import (
     Estimate,
     calibration_line,
@@ -102,3 +102,10 @@ def test_wilson_s_interval(successes: int, trials: int, lower: float, upper: flo
     found = wilson(successes, trials)
     assert found.lower == pytest.approx(lower, abs=1e-4)
     assert found.upper == pytest.approx(upper, abs=1e-4)
+
+
+def test_forecasts_that_separate_all_results_but_a_tie_have_no_calibration_line() -> None:
+    p = np.array([0.2, 0.3, 0.45, 0.5, 0.5, 0.6, 0.8])
+    won = np.array([0, 0, 0, 0, 1, 1, 1], dtype=np.int8)
+    with pytest.raises(TrainingError, match="separate the results"):
+        calibration_line(p, won, np.arange(7).astype(str))
