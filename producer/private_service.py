@@ -48,6 +48,9 @@ class PrivateService:
                 return self.client.wait(job_id, CHECK_SECONDS, on_progress=on_progress)
             except WaitTimeout:
                 _check_alive(self.process, self.log)
+            except LedgerUnavailable:  # a busy machine may keep its server from answering for a while
+                _check_alive(self.process, self.log)
+                time.sleep(LOOK_SECONDS)
 
 
 @contextmanager

@@ -2,27 +2,76 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich import progress
 
+from ledger.failures import LedgerUnavailable, WaitTimeout
 from ledger.jobs import ROUTES
 from ledger.outcomes import Outcome, Progress, State
 from producer.client import Client
 from producer.screen import Screen
 
+RETRY_SECONDS = 1.0
+Answer = TypeVar("Answer")
+
 
 def watch(client: Client, screen: Screen, job_id: str, timeout_seconds: float | None) -> Outcome:
-    """Wait for the outcome and show the progress. Raises as `Client.wait` does."""
+    """Wait for the outcome and show the progress, through outages of the server too.
+
+    Raises as `Client.wait` does, LedgerUnavailable if the server does not answer when the time is over. If it gives up,
+    it says how to ask again.
+    """
+    end = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
+    try:
+        persist(client, screen, lambda: _check_workers(client, screen, job_id), end)
+        with progress_shown(screen) as on_progress:
+            return persist(client, screen, lambda: client.wait(job_id, _left(end), on_progress=on_progress), end)
+    except (WaitTimeout, LedgerUnavailable, KeyboardInterrupt):
+        screen.remark(f"The job goes on. Ask for it again: cornerman result {job_id}")
+        raise
+
+
+def _left(end_seconds: float) -> float | None:
+    return None if end_seconds == math.inf else max(0.0, end_seconds - time.monotonic())
+
+
+def _check_workers(client: Client, screen: Screen, job_id: str) -> None:
     status = client.status(job_id)
     if status.state is State.QUEUED and status.kind is not None:
         queue = ROUTES[status.kind].queue
         if queue not in served_queues(client):
             screen.remark(f"No {queue} worker is alive, so the job waits. Start some: cornerman up")
-    with progress_shown(screen) as on_progress:
-        return client.wait(job_id, timeout_seconds, on_progress=on_progress)
+
+
+def persist(client: Client, screen: Screen, ask: Callable[[], Answer], end_seconds: float = math.inf) -> Answer:
+    """Ask until the server answers, and say when it stops answering and when it is back.
+
+    Raises LedgerUnavailable if it does not answer by `end_seconds` of the monotonic clock.
+    """
+    while True:
+        try:
+            return ask()
+        except LedgerUnavailable as error:
+            screen.remark(f"{error}\nWaiting until it answers again ...")
+            _wait_for_server(client, end_seconds)
+            screen.remark("The server answers again.")
+
+
+def _wait_for_server(client: Client, end_seconds: float) -> None:
+    while True:
+        time.sleep(max(0.0, min(RETRY_SECONDS, end_seconds - time.monotonic())))
+        try:
+            client.ledger.server_time()
+        except LedgerUnavailable:
+            if time.monotonic() >= end_seconds:
+                raise
+        else:
+            return
 
 
 def served_queues(client: Client) -> set[str]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import NoReturn
 
 import click
+from rich.console import Group
 from rich.live import Live
+from rich.text import Text
 
+from ledger.failures import LedgerUnavailable
 from producer.client import Client
 from producer.commands.jobs import known
 from producer.screen import Screen, json_option, pass_screen
@@ -33,15 +37,25 @@ def status(screen: Screen, job_id: str | None, watch: bool, interval: float) -> 
             job = known(client.status(job_id))
             screen.answer(job, status_table(job))
         elif watch and screen.out.is_terminal and not screen.as_json:
-            with Live(overview_screen(overview(client)), console=screen.out, auto_refresh=False, screen=True) as live:
-                while True:
-                    time.sleep(interval)
-                    live.update(overview_screen(overview(client)), refresh=True)
+            _watch(client, screen, interval)
         else:
             view = overview(client)
             screen.answer(view, *overview_tables(view))
             if not view.pools:
                 screen.remark("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
+
+
+def _watch(client: Client, screen: Screen, interval_seconds: float) -> NoReturn:
+    """Draw the overview until Ctrl-C; while the server does not answer, say so above the last one."""
+    picture = overview_screen(overview(client))
+    with Live(picture, console=screen.out, auto_refresh=False, screen=True) as live:
+        while True:
+            time.sleep(interval_seconds)
+            try:
+                picture = overview_screen(overview(client))
+                live.update(picture, refresh=True)
+            except LedgerUnavailable as error:
+                live.update(Group(Text(f"{error}. Seen last:", style="bold red"), picture), refresh=True)
 
 
 def overview(client: Client) -> Overview:

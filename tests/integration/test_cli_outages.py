@@ -1,0 +1,120 @@
+"""What commands that wait in front of people do while the server is silent."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ledger.book import Ledger, LedgerSettings
+from ledger.embedded import EmbeddedServer
+from ledger.jobs import CheckHealth
+from ledger.reports import HealthReport
+from producer.exits import ExitCode
+
+REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    """A server of this test alone, which may be stopped and let go on."""
+    with EmbeddedServer(tmp_path / "data") as found:
+        yield found
+
+
+@contextmanager
+def silent(server: EmbeddedServer) -> Iterator[None]:
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def command(server: EmbeddedServer, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    settings = {"CORNERMAN_REDIS_URL": server.url, "CORNERMAN_REPLY_TIMEOUT_SECONDS": "0.2", "TERM": "xterm"}
+    return [sys.executable, "-m", "producer.cli", *arguments], {**os.environ, **settings, "COLUMNS": "200"}
+
+
+@contextmanager
+def started(server: EmbeddedServer, log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    words, environment = command(server, *arguments)
+    with log.open("wb") as output, subprocess.Popen(words, env=environment, stdout=output, stderr=output) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_wait_outlives_a_silent_server(server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]) -> None:
+    ledger = Ledger.connect(LedgerSettings(redis_url=server.url))
+    job = ledger.submit(CheckHealth(nonce="waits"))
+    log = tmp_path / "log"
+    with started(server, log, "result", job.job_id, "--timeout", "60") as process:
+        until(lambda: "No predict worker" in log.read_text())
+        with silent(server):
+            until(lambda: "Waiting until it answers again" in log.read_text())
+        until(lambda: "answers again." in log.read_text())
+        (claim,) = ledger.claim("predict", "n#1/1")
+        ledger.settle(claim, REPORT)
+        assert process.wait(20) == ExitCode.OK, log.read_text()
+    ledger.close()
+
+
+def test_one_that_gives_up_says_how_to_ask_again(
+    server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    ledger = Ledger.connect(LedgerSettings(redis_url=server.url))
+    job = ledger.submit(CheckHealth(nonce="waits"))
+    ledger.close()
+    log = tmp_path / "log"
+    with started(server, log, "result", job.job_id, "--timeout", "3") as process:
+        until(lambda: "No predict worker" in log.read_text())
+        with silent(server):
+            assert process.wait(30) == ExitCode.UNAVAILABLE, log.read_text()
+    assert f"cornerman result {job.job_id}" in log.read_text()
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (None, ExitCode.TIMEOUT)])
+def test_patience_that_ends_says_so_too(
+    server: EmbeddedServer, tmp_path: Path, until: Callable[..., None], signum: int | None, code: ExitCode
+) -> None:
+    ledger = Ledger.connect(LedgerSettings(redis_url=server.url))
+    job = ledger.submit(CheckHealth(nonce="waits"))
+    ledger.close()
+    log = tmp_path / "log"
+    with started(server, log, "result", job.job_id, "--timeout", "60" if signum else "0.5") as process:
+        until(lambda: "No predict worker" in log.read_text())
+        if signum is not None:
+            process.send_signal(signum)
+        assert process.wait(20) == code, log.read_text()
+    assert f"cornerman result {job.job_id}" in log.read_text()
+
+
+def test_the_overview_outlives_a_silent_server(server: EmbeddedServer, until: Callable[..., None]) -> None:
+    ours, theirs = pty.openpty()
+    words, environment = command(server, "status", "--watch", "--interval", "0.2")
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        seen = b""
+
+        def shows(text: bytes) -> bool:
+            nonlocal seen
+            seen += os.read(ours, 65_536)
+            return text in seen
+
+        until(lambda: shows(b"Queues"))
+        with silent(server):
+            until(lambda: shows(b"Seen last"))
+        seen = b""
+        until(lambda: shows(b"Queues"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == ExitCode.INTERRUPTED
+    os.close(ours)
