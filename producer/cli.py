@@ -57,8 +57,14 @@ class Cornerman(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
         screen = ctx.ensure_object(Screen)
+        as_json = "--json" in ctx.args  # of a command line with a mistake in it nothing else is read
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            screen.as_json |= as_json
+            if screen.as_json:
+                screen.answer({"failure": {"code": ExitCode.REFUSED.name.lower(), "message": error.format_message()}})
+            raise
         except EXPECTED_ERRORS as error:
             if screen.as_json:
                 screen.answer(document_of(error))

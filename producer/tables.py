@@ -179,11 +179,16 @@ def training_table(report: TrainingReport) -> Table:
         report.interval_method,
         f"{report.bundle_bytes / 1e6:.1f}",
     )
-    metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(report.metrics.items()))
+    metrics = ", ".join(f"{name} {_figure(value)}" for name, value in sorted(report.metrics.items()))
     table.caption = f"out of fold: {metrics}; fights up to {report.data_cutoff}"
     if report.alias == CHALLENGER:
         table.caption += "\nTo promote it: cornerman models promote challenger --data FOLDER"
     return table
+
+
+def _figure(value: float) -> str:
+    """Write a metric, a count without decimals."""
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.4f}"
 
 
 def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:

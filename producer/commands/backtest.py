@@ -44,7 +44,7 @@ class Day(click.ParamType[date]):
 @click.option("--from", "first_day", type=Day(1, 1), metavar="YEAR", help="Or a day. Default: the median fight's year.")
 @click.option("--to", "last_day", type=Day(12, 31), metavar="YEAR", help="Or a day. Default: the last fight's.")
 @click.option("--refit-months", type=click.IntRange(min=1), help="How long a model serves; default: 12.")
-@plan_options
+@plan_options(Backtest)
 @click.option("--local", is_flag=True, help="Run on this machine, without a server.")
 @click.option("--records", type=click.Path(path_type=Path), metavar="FILE", help="With --local: every fight, as CSV.")
 @click.option("--plots", type=click.Path(path_type=Path), metavar="FOLDER", help="Draw the report, as PNG and SVG.")

@@ -96,7 +96,8 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
             changes = [change for change in everything if change.name.startswith(CONTROL)][:limit]
     screen.answer({"history": changes}, *([history_table(changes)] if changes else []))
     if not changes:
-        screen.remark(f"{alias or 'No alias'} has never stood for a model. The models: cornerman models")
+        never = "No alias was ever moved" if alias is None else f"{alias} has never stood for a model"
+        screen.remark(f"{never}. The models: cornerman models")
 
 
 @models.command()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
+from msgspec.inspect import FloatType, IntType, StructType, type_info
 
 from ledger.datafiles import folder_digest
-from ledger.jobs import MatrixColumns, MemberWeights
+from ledger.jobs import MatrixColumns, MemberWeights, TrainingPlan
 from ledger.wire import refuse
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-COUNT = click.IntRange(min=0)
 
 
 class Weights(click.ParamType[MemberWeights]):
@@ -43,18 +42,37 @@ _DATA_OPTIONS = (
     click.option("--red-odds", metavar="COLUMN", help="Matrix: red's decimal closing price."),
     click.option("--blue-odds", metavar="COLUMN", help="Matrix: blue's decimal closing price."),
 )
-_OPTIONS = (
-    *_DATA_OPTIONS,
-    click.option("--seed", type=COUNT, default=0, show_default=True),
-    click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; together 1."),
-    click.option("--bootstrap-samples", type=COUNT, help="Refits of the ensemble, for the sampling interval."),
-    click.option("--fits", type=COUNT, help="Networks and forests averaged in the point prediction."),
-    click.option("--folds", type=COUNT, help="Folds of the out-of-fold calibration."),
-    click.option("--forest-trees", type=COUNT),
-    click.option("--replica-forest-trees", type=COUNT),
-    click.option("--max-training-time", "max_training_time_seconds", type=float, metavar="SECONDS"),
-    click.option("--max-memory-mb", type=float),
-)
+_WEIGHTS = click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; together 1.")
+_LIMITED = {
+    "seed": "Of every draw of random numbers.",
+    "bootstrap_samples": "Refits of the ensemble, for the sampling interval.",
+    "fits": "Networks and forests averaged in the point prediction.",
+    "folds": "Folds of the out-of-fold calibration.",
+    "forest_trees": "Trees of each forest.",
+    "replica_forest_trees": "Trees of each refit's forest.",
+    "max_training_time_seconds": "Time limit of the job.",
+    "max_memory_mb": "Memory limit of the job.",
+}
+
+
+def _limited_options(job: type[TrainingPlan]) -> Iterator[Callable[[Any], Any]]:
+    """Yield an option for each field in `_LIMITED`, with the range and the default that the job's type has."""
+    for field in cast(StructType, type_info(job)).fields:
+        if field.name in _LIMITED and isinstance(field.type, IntType | FloatType):
+            yield click.option(
+                f"--{field.name.removesuffix('_seconds').replace('_', '-')}",
+                field.name,
+                type=_range_of(field.type),
+                metavar={"max_training_time_seconds": "SECONDS", "max_memory_mb": "MB"}.get(field.name, "N"),
+                show_default=f"{field.default:g}",
+                help=_LIMITED[field.name],
+            )
+
+
+def _range_of(kind: IntType | FloatType) -> click.IntRange | click.FloatRange:
+    shape: Any = click.IntRange if isinstance(kind, IntType) else click.FloatRange
+    least, most = (kind.gt if kind.ge is None else kind.ge), (kind.lt if kind.le is None else kind.le)
+    return shape(least, most, min_open=kind.gt is not None, max_open=kind.lt is not None)  # type: ignore[no-any-return]
 
 
 def data_options(command: Command) -> Command:
@@ -64,11 +82,15 @@ def data_options(command: Command) -> Command:
     return command
 
 
-def plan_options(command: Command) -> Command:
+def plan_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
     """Give a command the options of a job that trains."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+
+    def decorate(command: Command) -> Command:
+        for option in reversed([*_limited_options(job), _WEIGHTS]):
+            command = option(command)
+        return data_options(command)
+
+    return decorate
 
 
 def plan_fields(path: Path, is_matrix: bool, options: dict[str, Any]) -> dict[str, Any]:

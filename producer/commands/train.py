@@ -23,7 +23,7 @@ from producer.watch import watch
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@plan_options
+@plan_options(TrainEnsemble)
 @click.option("--cutoff", type=click.DateTime(["%Y-%m-%d"]), help="Fights on or after this day are not seen.")
 @click.option("--alias", help="Name of the model; default: champion, or challenger where there is one.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="MODEL", help="Train here and write this folder.")

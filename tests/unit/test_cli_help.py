@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -127,6 +129,22 @@ def test_wrong_usage_is_refused_before_a_server_is_asked(arguments: list[str]) -
     shown = CliRunner().invoke(main, arguments, input="[]", env={"CORNERMAN_REDIS_URL": "redis://127.0.0.1:1/0"})
     assert shown.exit_code == ExitCode.REFUSED
     assert "Error: " in shown.output
+    shown = CliRunner().invoke(
+        main, [*arguments, "--json"], input="[]", env={"CORNERMAN_REDIS_URL": "redis://localhost:1"}
+    )
+    assert shown.exit_code == ExitCode.REFUSED
+    assert json.loads(shown.stdout)["failure"]["code"] == "refused"
+
+
+@pytest.mark.parametrize("command", ["train", "backtest"])
+def test_the_options_of_a_training_have_the_ranges_of_its_job(command: str) -> None:
+    shown = CliRunner().invoke(main, [command, "--help"], terminal_width=200).output
+    for option, limits in {"--folds": "3<=x<=50", "--fits": "1<=x<=50", "--forest-trees": "1<=x<=5000"}.items():
+        (line,) = [line for line in shown.splitlines() if line.strip().startswith(f"{option} ")]
+        assert limits in line
+        refused = CliRunner().invoke(main, [command, ".", option, "0"])
+        assert refused.exit_code == ExitCode.REFUSED
+        assert f"0 is not in the range {limits}" in refused.output
 
 
 @pytest.mark.parametrize(
