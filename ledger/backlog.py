@@ -10,7 +10,7 @@ from ledger.server import Server
 
 
 class QueueBacklog(Struct, frozen=True):
-    """What waits in a queue. `oldest_seconds` is since the submit of the oldest job, 0 where none waits."""
+    """What waits in a queue. `oldest_seconds` is since the submit of the oldest job, 0 at least."""
 
     waiting: int
     oldest_seconds: float
@@ -43,7 +43,7 @@ class Backlogs(Server):
         now, dead, *queues = self._run("backlog", *QUEUES)
         return Backlog(
             {
-                queue: QueueBacklog(waiting, (int(now) - int(oldest)) / 1000 if oldest else 0.0, quarantined)
+                queue: QueueBacklog(waiting, max(0, int(now) - int(oldest or now)) / 1000, quarantined)
                 for queue, (waiting, oldest, quarantined) in zip(QUEUES, queues, strict=True)
             },
             dead,

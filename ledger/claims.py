@@ -55,8 +55,11 @@ class Claim(Struct, frozen=True, kw_only=True):
 
     @property
     def queue_wait(self) -> timedelta | None:
-        """How long the job waited for a worker; None where it was parked since, and waited for something else."""
-        return None if self.note else self.claimed_at - self.submitted_at
+        """How long the job waited for a worker; None where it was parked since, and waited for something else.
+
+        Both times are the server's: if its clock was set back in between, 0.
+        """
+        return None if self.note else max(self.claimed_at - self.submitted_at, timedelta(0))
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -104,7 +107,6 @@ class Reaped(Struct, frozen=True):
 
     requeued: int
     lost: int
-    overtime: int
     expired: int
     rung: int
 
@@ -258,11 +260,10 @@ class Claims(Server):
     def reap(self, *, leases: bool = True) -> Reaped:
         """Put right what nobody else will, as `Reaped` counts it.
 
-        Requeue or end jobs whose lease ran out, end those that are over their limit and whose guard is gone, expire
-        overdue queued ones, and ring again where a doorbell was lost.
+        Requeue or end jobs whose lease ran out, expire overdue queued ones, and ring again where a doorbell was lost.
 
-        `leases=False` leaves leases and limits alone: after an outage of the server every lease may have run out,
-        though the workers are alive and about to renew.
+        A lease runs on the server's clock, but only as far as pools look: a step of that clock, or a time in which
+        nobody reached the server, counts for a fifth of a lease at most. `leases=False` leaves leases alone.
         """
         return Reaped(*self._run("reap", round(self.settings.ring_seconds * 1000), int(leases), *QUEUES))
 

@@ -56,7 +56,7 @@ class Guard:
         self._strays: set[tuple[int, bytes]] = set()
         self._closing_since: float | None = None
         self._announced_seconds = -float("inf")
-        self._leases_judged_seconds = -float("inf")
+        self._reaped_seconds = -float("inf")
         self._watchdog = Watchdog(pool)
         self._started_seconds = time.monotonic()
         self._watcher = Watcher(pool)
@@ -77,8 +77,6 @@ class Guard:
                 self.look()
                 reached = True
             except LedgerUnavailable as unavailable:
-                # When the server is back, all leases may have run out: their owners get the time to renew them.
-                self._leases_judged_seconds = time.monotonic() + self._pool.settings.ledger.lease_seconds
                 self._log.warning("ledger unavailable", error=str(unavailable))
             except PermissionDenied as denied:
                 self._log.error("ledger denies", error=str(denied))
@@ -127,16 +125,22 @@ class Guard:
         if now_seconds - self._announced_seconds >= self._pool.settings.announce_seconds:
             self._announced_seconds = now_seconds
             self._announce(self._ledger, children)
-        reaped = self._ledger.reap(leases=now_seconds >= self._leases_judged_seconds)
-        if reaped.requeued or reaped.lost or reaped.overtime or reaped.expired:
-            self._log.info("reaped", **msgspec.structs.asdict(reaped))
-            self._pool.telemetry.tell(Reaping(reaped.requeued, reaped.lost, reaped.overtime, reaped.expired))
+        self._reap(self._ledger)
         if not self._pool.board.closing:
             self._watchdog.look(self._ledger, children.values(), now_seconds)
             if self._watchdog.barks:
                 self._log.error("the pool consumes nothing and ends, to be started again")
                 self._pool.board.close()
                 self._announce(self._ledger, children)
+
+    def _reap(self, ledger: Ledger) -> None:
+        """Put the ledger right. A pool that could not have kept leases of its own judges nobody else's."""
+        since_seconds = time.monotonic() - self._reaped_seconds
+        reaped = ledger.reap(leases=since_seconds < self._pool.settings.ledger.lease_seconds)
+        self._reaped_seconds = time.monotonic()
+        if reaped.requeued or reaped.lost or reaped.expired:
+            self._log.info("reaped", **msgspec.structs.asdict(reaped))
+            self._pool.telemetry.tell(Reaping(reaped.requeued, reaped.lost, reaped.expired))
 
     def _children(self, now_seconds: float) -> list[Child]:
         activities = self._pool.board.children()

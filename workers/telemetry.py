@@ -93,7 +93,6 @@ class Reaping(Struct, frozen=True, array_like=True, tag=True):
 
     requeued: int
     lost: int
-    overtime: int
     expired: int
 
 

@@ -1,6 +1,7 @@
 -- Hand out the most urgent queued jobs under a lease. What the owner still holds goes back: it would not ask otherwise.
 --
--- Keys: job (hash), queue (zset), leases (zset), held (zset), controls (hash), and those of an outcome: see the prelude.
+-- Keys: job (hash), queue (zset), leases (zset), looked (string), held (zset), controls (hash), and those of an outcome:
+-- see the prelude.
 -- <ns>:aliases  hash  name of a model -> its digest
 -- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out, at most 1,000   arg(4) most bytes of a payload
 -- arg(5..) names of models
@@ -8,6 +9,7 @@
 --        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note}, ...}
 
 even_if_full()
+keep_time()
 local queue, owner = arg(1), arg(2)
 
 -- The reply to its last claim got lost, so nobody has worked on these jobs: the attempt does not count. That is believed
@@ -89,10 +91,5 @@ end
 if #claimed > 0 then
   redis.call('ZADD', ns .. 'leases', unpack(leases))
   redis.call('ZADD', ns .. 'held', unpack(held))
-end
-if #claimed == 1 then
-  -- In company a job may start late, so only its guard knows. The grace is for that guard, which comes first.
-  local job = claimed[1]
-  redis.call('ZADD', ns .. 'overtime', digits(now + tonumber(job[6]) * 1000 + 1500), job[1])
 end
 return answer

@@ -1,10 +1,12 @@
 -- Put a running job aside, untried: it waits outside its queue until it is due, or someone wakes it.
 --
--- Keys: job (hash), queue (zset), leases (zset), held (zset), parked (zset), news (channel): see the prelude.
+-- Keys: job (hash), queue (zset), leases (zset), looked (string), held (zset), parked (zset), news (channel): see the
+-- prelude.
 -- arg(1) id   arg(2) fence   arg(3) due in (ms)   arg(4) note, kept for its next claim   arg(5) progress (JSON), or ''
 -- Answer 1, or 0 if it was no longer held
 
 even_if_full()
+keep_time()
 local id = arg(1)
 if not holds(id, arg(2)) then
   return 0

@@ -19,7 +19,7 @@
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms, +inf without): first is most urgent
 -- <ns>:parked            zset    ids of queued jobs that wait for something else than a worker, by when they are due (ms)
 -- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
--- <ns>:overtime          zset    ids of jobs claimed alone by when nobody can be working on them in time any more (ms)
+-- <ns>:looked            string  when a pool last looked after the leases (ms): see keep_time
 -- <ns>:held              zset    '<owner> <id>' of running jobs, all with score 0, read by prefix
 -- <ns>:doorbell:<queue>  list    opaque items that wake a worker; how many there are promises nothing
 -- <ns>:rung              hash    queue -> when its doorbell was last rung by reap (ms)
@@ -108,7 +108,7 @@ end
 local function let_go(id, owner, company)
   redis.call('ZREM', ns .. 'leases', id)
   if company == '1' then
-    redis.call('ZREM', ns .. 'overtime', id)
+    redis.call('ZREM', ns .. 'overtime', id) -- which earlier versions write, and end jobs by
   end
   redis.call('ZREM', ns .. 'held', (owner or '') .. ' ' .. id)
   redis.call('HDEL', record(id), 'owner', 'claimed', 'company', 'progress')
@@ -123,6 +123,25 @@ local function detach(id)
     redis.call('ZREM', ns .. 'parked', id)
   end
   return job[5], job[6]
+end
+
+-- Leases and what is parked run on the server's clock, but a clock that is set must not change them, and a lease must not
+-- run out while the server stands still or no pool can reach it. So of the time since a pool last looked, a fifth of a
+-- lease counts at most, and both are moved by the rest, but not beyond a new lease. Called before either is written or
+-- judged.
+local function keep_time()
+  local passed = now - tonumber(redis.call('GET', ns .. 'looked') or now)
+  local moved = passed - math.min(math.max(passed, 0), math.ceil(lease / 5))
+  if moved == 0 then
+    return
+  end
+  for _, name in ipairs({ 'leases', 'parked' }) do
+    local due = redis.call('ZRANGEBYSCORE', ns .. name, '-inf', '+inf', 'WITHSCORES')
+    for index = 1, #due, 2 do
+      redis.call('ZADD', ns .. name, digits(math.min(tonumber(due[index + 1]) + moved, now + lease)), due[index])
+    end
+  end
+  redis.call('SET', ns .. 'looked', now_text)
 end
 
 -- From among the parked back into the queue, if it is there.

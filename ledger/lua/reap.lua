@@ -1,26 +1,17 @@
--- Put right what nobody else will: limits whose guard is gone, leases that ran out, deadlines that passed in the queue,
--- doorbells that got lost.
+-- Put right what nobody else will: leases that ran out, deadlines that passed in the queue, doorbells that got lost.
 --
 -- Keys: all of the prelude's.
 -- arg(1) ring (ms): how long a queue may wait before its doorbell is rung again
--- arg(2) '1' to judge leases; '0' while the pools may only just have found the server again and not yet renewed theirs
+-- arg(2) '1' to judge leases; '0' from a pool that has not looked for a while: other pools may not have either
 -- arg(3..) queues
--- Answer {requeued, lost, overtime, expired, rung}
+-- Answer {requeued, lost, expired, rung}
 
 even_if_full()
-local requeued, lost, overtime, expired, rung = 0, 0, 0, 0, 0
+keep_time()
+redis.call('SET', ns .. 'looked', now_text)
+local requeued, lost, expired, rung = 0, 0, 0, 0
 
 local judged = arg(2) == '1' and 1000 or 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'overtime', '-inf', now_text, 'LIMIT', 0, judged)) do
-  local limit = get(id, 'limit')
-  if limit then
-    fail(id, 'failed', 'time_limit_exceeded', 'the job ran longer than its limit of ' .. limit
-      .. ' s and its pool is gone: ask for less at once', { limit_seconds = tonumber(limit) }, true)
-    overtime = overtime + 1
-  else
-    redis.call('ZREM', ns .. 'overtime', id)
-  end
-end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', now_text, 'LIMIT', 0, judged)) do
   local state = lose(id)
   if state == 'queued' then
@@ -39,7 +30,8 @@ for index = 3, #ARGV - HEADER do
   local missing = math.min(redis.call('ZCARD', ns .. 'queue:' .. queue), doorbell_cap)
     - redis.call('LLEN', ns .. 'doorbell:' .. queue)
   local paused = redis.call('HGET', ns .. 'controls', 'pause.' .. queue) == 'on'
-  if missing > 0 and not paused and now - tonumber(redis.call('HGET', ns .. 'rung', queue) or 0) >= tonumber(arg(1)) then
+  local since = math.abs(now - tonumber(redis.call('HGET', ns .. 'rung', queue) or 0)) -- the clock may have been set back
+  if missing > 0 and not paused and since >= tonumber(arg(1)) then
     for _ = 1, missing do
       rung = rung + ring(queue)
     end
@@ -50,4 +42,4 @@ end
 -- An entry must not outlive the record it names: a follower that comes back too late is to be told so.
 redis.call('XTRIM', ns .. 'outcomes', 'MINID', digits(math.max(now - retention, 0)))
 redis.call('ZREMRANGEBYSCORE', ns .. 'dead', '-inf', digits(now - retention))
-return { requeued, lost, overtime, expired, rung }
+return { requeued, lost, expired, rung }

@@ -1,10 +1,11 @@
 -- Prolong the leases of running jobs.
 --
--- Keys: job (hash), leases (zset): see the prelude.
+-- Keys: job (hash), leases (zset), looked (string): see the prelude.
 -- arg(1..) for each job: id, fence
 -- Answer   {id, ...} of those that are no longer held
 
 even_if_full()
+keep_time()
 local lost = {}
 for index = 1, #ARGV - HEADER, 2 do
   local id = arg(index)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.book import Ledger
+from ledger.book import Ledger, LedgerSettings
 from ledger.failures import FailureCode
 from ledger.jobs import ROUTES, Route
 from ledger.outcomes import State
@@ -41,36 +43,108 @@ def test_a_renewed_lease_does_not_run_out(ledger: Ledger, hasty: Ledger, until: 
     assert held.lease_until - claim.claimed_at > timedelta(seconds=9)
 
 
-def test_a_job_over_its_limit_whose_pool_is_gone_ends_typed_before_its_lease_does(
-    ledger: Ledger, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+def set_clock(ledger: Ledger, seconds: float) -> None:
+    """Set the server's clock forward or back: every time that the ledger has noted is older by as much afterwards."""
+    server, step = ledger._redis, round(1000 * seconds)
+    for name in ("leases", "parked"):
+        for job_id in server.zrange(ledger._key(name), 0, -1):
+            server.zincrby(ledger._key(name), -step, job_id)
+    server.decrby(ledger._key("looked"), step)
+    for queue in server.hkeys(ledger._key("rung")):
+        server.hincrby(ledger._key("rung"), queue, -step)
+
+
+@pytest.fixture
+def short(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
+    """The same ledger with leases of half a second."""
+    opened = Ledger.connect(replace(ledger_settings, lease_seconds=0.5))
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -600.0, 86_400.0 * 30], ids=["forward", "back", "by a month"])
+def test_a_clock_that_is_set_takes_no_job_from_its_worker_and_keeps_none_from_the_next(
+    seconds: float, short: Ledger, until: Callable[..., None]
 ) -> None:
-    monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.1))
+    submit(short)
+    claim = claim_one(short)
+    short.reap()
+    set_clock(short, seconds)
+    assert short.reap().requeued == 0
+    if seconds > 0:
+        assert short.renew([(claim.job_id, claim.fence)]) == set()
+    since_seconds = time.monotonic()
+    until(lambda: short.reap().requeued)
+    assert 0.4 < time.monotonic() - since_seconds < 5
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -600.0], ids=["forward", "back"])
+def test_a_job_that_is_claimed_before_a_pool_has_seen_the_new_clock_has_a_whole_lease(
+    seconds: float, short: Ledger, until: Callable[..., None]
+) -> None:
+    submit(short, "before")
+    submit(short, "after")
+    claim_one(short, f"{OWNER}1")
+    short.reap()
+    set_clock(short, seconds)
+    claim_one(short, f"{OWNER}2")
+    assert short.reap().requeued == 0
+    since_seconds = time.monotonic()
+    until(lambda: short.reap() and not short.held_by())
+    assert 0.3 < time.monotonic() - since_seconds < 5
+
+
+def test_a_time_in_which_no_pool_looks_counts_for_a_fifth_of_a_lease(short: Ledger, until: Callable[..., None]) -> None:
+    submit(short)
+    claim = claim_one(short)
+    short.reap()
+    away_since = short.server_time()
+    until(lambda: short.server_time() > away_since + 0.8)  # longer than the lease
+    assert short.reap().requeued == 0
+    (held,) = short.held_by(OWNER)
+    assert 0.25 < held.lease_until.timestamp() - short.server_time() <= 0.5
+    assert short.renew([(claim.job_id, claim.fence)]) == set()
+    until(lambda: short.reap().requeued)
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -600.0], ids=["forward", "back"])
+def test_a_parked_job_and_a_lost_doorbell_do_not_wait_for_a_clock_that_was_set(
+    seconds: float, short: Ledger, until: Callable[..., None]
+) -> None:
+    submit(short)
+    claim = claim_one(short)
+    assert short.park(claim, due_seconds=0.1)
+    short.reap()
+    set_clock(short, seconds)
+    until(lambda: short.reap() and short.claim("predict", OWNER))
+    submit(short, "unheard of")
+    short._call("DEL", short._key("doorbell", "predict"))
+    until(lambda: short.reap().rung)
+    short._call("DEL", short._key("doorbell", "predict"))
+    set_clock(short, seconds)
+    until(lambda: short.reap().rung, 5.0)
+
+
+def test_nobody_has_waited_for_less_than_no_time(ledger: Ledger) -> None:
     job_id = submit(ledger)
-    claim_one(ledger)
-    (held,) = ledger.held_by(OWNER)
-    until(lambda: ledger.reap().overtime)
-    outcome = ledger.outcome(job_id)
-    assert outcome is not None
-    assert outcome.failure is not None
-    assert (outcome.failure.code, outcome.attempt) == (FailureCode.TIME_LIMIT_EXCEEDED, 1)
-    assert outcome.settled_at - held.claimed_at < timedelta(seconds=2.1)
-    assert outcome.settled_at < held.lease_until
+    ledger._call("HSET", ledger._key("job", job_id), "submitted", round(1000 * (ledger.server_time() + 600)))
+    assert ledger.backlog().queues["predict"].oldest_seconds == 0.0
+    assert claim_one(ledger).queue_wait == timedelta(0)
 
 
-def test_the_limit_of_a_job_in_company_is_its_guard_s_alone(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
+def test_a_job_over_its_limit_is_tried_again_when_its_pool_is_gone(
+    short: Ledger, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.1))
-    for name in ("a", "b"):
-        submit(ledger, name)
-    first, _ = ledger.claim("predict", OWNER, 2)
-    until(lambda: ledger.server_time() > first.claimed_at.timestamp() + 1.8)
-    assert ledger.reap().overtime == 0
+    monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.01))  # perhaps it is done, and cannot be settled
+    job_id = submit(short)
+    claim = claim_one(short)
+    until(lambda: short.reap().requeued)
+    assert not short.settle(claim, REPORT)
+    assert short.settle(claim_one(short), REPORT)
+    assert (short.status(job_id).state, short.status(job_id).attempt) == (State.SUCCEEDED, 2)
 
 
-def test_leases_that_ran_out_in_an_outage_are_spared_until_their_owners_had_time_to_renew(
-    hasty: Ledger, until: Callable[..., None]
-) -> None:
+def test_a_pool_that_has_not_looked_lately_judges_no_lease(hasty: Ledger, until: Callable[..., None]) -> None:
     job_id = submit(hasty)
     claim = claim_one(hasty)
     until(lambda: hasty.held_by(OWNER)[0].lease_until.timestamp() < hasty.server_time())
