@@ -16,7 +16,7 @@ class References(Server):
 
     def named_digests(self) -> set[str]:
         """Return every digest that an alias, its history or a kept job names; more than models rather than fewer."""
-        texts = [*self._call("HVALS", self._key("aliases"))]
+        texts = [*self._call("HGETALL", self._key("aliases")).values()]
         for _, fields in self._call("XRANGE", self._key("controls", "changes"), "-", "+"):
             texts += fields.values()
         cursor = 0

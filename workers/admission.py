@@ -83,7 +83,7 @@ class Admission:
             raise JobRefused(_never(need, max(0.0, allowed_mb)))
         if not self._pool.board.book_up_to(need.growth_mb):
             self._turned_away = True
-            raise NoRoomError
+            raise NoRoomError(f"no room for {need.growth_mb:.0f} MB beside what runs now")
         if isinstance(job, PredictCard):
             self._answered_with.add(job.model)
 

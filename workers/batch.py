@@ -80,7 +80,7 @@ class Batch:
                 self.settle()
             finally:
                 ended()
-                self._give_back(ring=False)
+                self._give_back("the child leaves its batch", ring=False)
 
     def next(self) -> Claim | None:
         """Return the claim whose turn it is; None when all had theirs, or were given back."""
@@ -130,7 +130,7 @@ class Batch:
             outcome = insist(lambda: self._ledger.status(finished.claim.job_id)).state.value
         return outcome
 
-    def _give_back(self, *, ring: bool) -> None:
+    def _give_back(self, reason: str, *, ring: bool) -> None:
         untouched = []
         with suppress(IndexError):
             while True:
@@ -140,6 +140,7 @@ class Batch:
         if untouched:
             with suppress(LedgerUnavailable, PermissionDenied):  # the guard gives back what an idle or dead child holds
                 self._ledger.release_many(untouched, ring=ring)
+                structlog.get_logger("cornerman").info("claims given back", jobs=len(untouched), reason=reason)
 
     def _look_after(self) -> None:
         while True:
@@ -148,6 +149,6 @@ class Batch:
             try:
                 self.settle()
                 if time.monotonic() - self._turn_seconds > LONG_SECONDS:
-                    self._give_back(ring=True)
+                    self._give_back("the job before them takes long", ring=True)
             except Exception:  # noqa: BLE001 - the child meets it too at the end of its batch, and says what it is
                 structlog.get_logger("cornerman").exception("the batch cannot be looked after")

@@ -68,7 +68,7 @@ class Doorbell:
         while True:
             with self._admission.booked(rested=bool(heard)) as room:
                 if not room or self._admission.yielding:
-                    self._ledger.release_many(heard, ring=True)
+                    self._give_back(heard, "no room for a usual job" if not room else "the child is to claim no more")
                     return
                 self._drain(queue, heard or self._ledger.claim(queue, self._owner), until_seconds)
             heard = self._hear(queue, until_seconds)
@@ -76,6 +76,11 @@ class Doorbell:
                 return
             if self._only_queue is not None and time.monotonic() >= until_seconds:
                 until_seconds = time.monotonic() + self._pool.settings.drain_seconds
+
+    def _give_back(self, claims: list[Claim], reason: str) -> None:
+        if claims:
+            self._ledger.release_many(claims, ring=True)
+            structlog.get_logger("cornerman").info("claims given back", jobs=len(claims), reason=reason)
 
     def _drain(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
         """Work off claims, and the queue that they are from, until it is empty or the time is over.

@@ -11,6 +11,7 @@ How an attempt ends:
     it could never fit into memory           settled: `memory_limit_exceeded`, unhandled
     it does not fit into memory now          handed back, at the same attempt, unhandled
     the ledger goes away under it            handed back, at the same attempt
+    the server's ACL refuses what it needs   settled: `internal`, retryable; it would be refused for ever
     it waits for its parts, or for the store parked, at the same attempt
     the claim is no longer ours              left alone
     the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends; also where the handler
@@ -33,7 +34,7 @@ import structlog
 
 from ledger import wire
 from ledger.book import Claim, Ledger, Settlement
-from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable
+from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable, PermissionDenied
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
 from ledger.origin import Origin
@@ -54,6 +55,8 @@ from workers.parking import LaterError, StoreUnavailableError
 from workers.pool import Pool
 from workers.telemetry import Figures, attempt_of
 
+_TOLD = "the child was told to stop"
+
 
 class Terminated(SystemExit):
     """The child was told to stop. Unlike another SystemExit it says nothing against the job at hand.
@@ -67,10 +70,14 @@ class Terminated(SystemExit):
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended, with a result to settle or without; `leaving` is what takes the child away."""
+    """How an attempt ended, with a result to settle or without.
+
+    `reason` says why the claim was given back; `leaving` is what takes the child away.
+    """
 
     outcome: str
     model: str | None = None
+    reason: str | None = None
     measure: Callable[[], Figures | None] | None = None
     settlement: Settlement | None = None
     leaving: BaseException | None = None
@@ -108,7 +115,8 @@ class Execution:
             ending = self._attempt(claim, started_seconds)
         run_seconds = time.monotonic() - started_seconds
         if ending.settlement is None:
-            self._lines.write([line_of(claim, ending.outcome, run_seconds=run_seconds, model=ending.model)])
+            line = line_of(claim, ending.outcome, run_seconds=run_seconds, model=ending.model, reason=ending.reason)
+            self._lines.write([line])
             self._pool.telemetry.tell(attempt_of(claim, ending.outcome, run_seconds, None))
         else:
             finished = Finished(claim, ending.settlement, ending.outcome, ending.model, run_seconds, ending.measure)
@@ -124,20 +132,21 @@ class Execution:
             report, page = self._handle(job, claim, started_seconds)
             settlement = Settlement.of(claim, report, page, self._origin(claim))
             measure = partial(figures_of, job, report, claim.claimed_at)
-            return Ending("succeeded", getattr(report, "model", None) or model, measure, settlement)
+            said = getattr(report, "model", None) or model
+            return Ending("succeeded", said, measure=measure, settlement=settlement)
         except ClaimLostError:
             return Ending("refused", model)
-        except (LedgerUnavailable, NoRoomError):
-            return self._hand_back(claim)
+        except (LedgerUnavailable, NoRoomError) as away:
+            return self._hand_back(claim, str(away))
         except LaterError as later:
             return self._park(claim, later, model)
         except Terminated as leaving:
-            return self._hand_back(claim, leaving)
+            return self._hand_back(claim, _TOLD, leaving)
         except (SystemExit, KeyboardInterrupt) as leaving:
             return self._lost(claim, model, leaving)
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises must become an outcome
             if Terminated.told:
-                return self._hand_back(claim, Terminated(0))
+                return self._hand_back(claim, _TOLD, Terminated(0))
             if isinstance(error, MemoryError):
                 self._models.clear()  # they may be what fills the child
                 if not fair(self._pool.board.own) and claim.attempt < self._ledger.settings.max_attempts:
@@ -156,7 +165,9 @@ class Execution:
 
     def _failed(self, claim: Claim, error: BaseException, model: str | None) -> Ending:
         failure = failure_of(error)
-        if failure.code is FailureCode.INTERNAL:
+        if isinstance(error, PermissionDenied):
+            self._log.error("ledger denies", kind=claim.kind, error=str(error))
+        elif failure.code is FailureCode.INTERNAL:
             self._log.error("internal error", kind=claim.kind, **where_raised(error))
         try:
             settlement = Settlement.of(claim, failure, origin=self._origin(claim))
@@ -179,11 +190,11 @@ class Execution:
             self._log.warning("store unavailable", error=str(later))
         note = claim.note if later.note is None else later.note
         parked = insist(lambda: self._ledger.park(claim, later.due_seconds, note, later.progress))
-        return Ending("parked" if parked else "refused", model)
+        return Ending("parked" if parked else "refused", model, str(later))
 
-    def _hand_back(self, claim: Claim, leaving: BaseException | None = None) -> Ending:
+    def _hand_back(self, claim: Claim, reason: str, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))
-        return Ending("released" if released else "refused", leaving=leaving)
+        return Ending("released" if released else "refused", reason=reason, leaving=leaving)
 
 
 def allowed_seconds(claim: Claim) -> float:

@@ -16,7 +16,7 @@ from engine.errors import (
     UnknownFighterError,
     ValidationError,
 )
-from ledger.failures import Failure, FailureCode, JobRefused
+from ledger.failures import Failure, FailureCode, JobRefused, PermissionDenied
 from workers.parking import StoreUnavailableError
 
 MAX_MESSAGE_CHARACTERS = 2000
@@ -33,6 +33,7 @@ _CODES: tuple[tuple[type[BaseException], FailureCode, bool], ...] = (
     (TrainingTimeoutError, FailureCode.TIME_LIMIT_EXCEEDED, True),
     (TrainingError, FailureCode.TRAINING_FAILED, False),
     (MemoryError, FailureCode.MEMORY_LIMIT_EXCEEDED, True),
+    (PermissionDenied, FailureCode.INTERNAL, True),
 )
 
 

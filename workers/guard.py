@@ -176,6 +176,7 @@ class Guard:
             child = children.get(_pid_of(job))
             held_seconds = now_seconds - self._held_since[token]
             excess = self._watcher.excesses.get(token)
+            reason = None
             match verdict(
                 token,
                 child,
@@ -198,9 +199,10 @@ class Guard:
                     outcome = outcome_of_loss(ledger.lose(job.job_id, job.fence))
                 case _:
                     outcome = "released" if ledger.release(job) else "refused"
+                    reason = _reason(child, closing=closing)
             ran = child.activity if child is not None and child.activity.token == token else None
             run_seconds = None if ran is None else now_seconds - ran.started_seconds
-            line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None)
+            line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None, reason=reason)
             self._log.info("job", **line)
             self._pool.telemetry.tell(Attempt(job.kind, outcome, job.attempt, run_seconds=run_seconds))
         ledger.renew(kept)
@@ -269,6 +271,15 @@ class Guard:
         self._pool.telemetry.tell(Kill(reason))
         with suppress(ProcessLookupError):  # it went by itself
             os.kill(pid, signal.SIGKILL)
+
+
+def _reason(child: Child | None, *, closing: bool) -> str:
+    """Say why a job is given back."""
+    if closing:
+        return "the pool is closing"
+    if child is None or child.alive:
+        return "no child of the pool runs it"
+    return "its child ended before it ran"
 
 
 def _pid_of(job: Held) -> int:

@@ -21,9 +21,13 @@ LOGGER = "cornerman"
 _WRITTEN_AT_ONCE_CHARACTERS = 4096  # ASCII: in one piece, also into a pipe that others write to
 
 
-def line_of(claim: Claim, outcome: str, *, run_seconds: float, model: str | None) -> dict[str, Any]:
+def line_of(
+    claim: Claim, outcome: str, *, run_seconds: float, model: str | None, reason: str | None = None
+) -> dict[str, Any]:
     """Return what a child says of an attempt: see `canonical_line`."""
-    return canonical_line(claim, outcome, queue_wait=claim.queue_wait, run_seconds=run_seconds, model=model)
+    return canonical_line(
+        claim, outcome, queue_wait=claim.queue_wait, run_seconds=run_seconds, model=model, reason=reason
+    )
 
 
 class JobLines:

@@ -27,8 +27,9 @@ class JobLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The canonical line: one for every attempt at a job, with `event` being `job`. What is not known is absent.
 
     `outcome` is `succeeded`, a failure's code, or what became of the claim: `released` (queued again, the attempt does
-    not count), `requeued` (it counts), `refused` (someone else's outcome stands). `model` is the digest that answered,
-    or the name that was asked for. `peak_memory_mb` is of the child since it began, in MiB. The guard's lines, about
+    not count), `parked` (the same, until it is due or woken), `requeued` (it counts), `refused` (someone else's outcome
+    stands). `reason` says why a claim was given back. `model` is the digest that answered, or the name that was asked
+    for. `peak_memory_mb` is of the child since it began, in MiB. The guard's lines, about
     attempts whose child is gone, lack what only the child knew.
     """
 
@@ -36,6 +37,7 @@ class JobLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
     kind: str
     attempt: int
     outcome: str
+    reason: str | None = None
     model: str | None = None
     correlation_id: str | None = None
     queue_wait_seconds: float | None = None

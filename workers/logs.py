@@ -127,18 +127,26 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 def canonical_line(
-    claim: Claim | Held, outcome: str, *, queue_wait: timedelta | None, run_seconds: float | None, model: str | None
+    claim: Claim | Held,
+    outcome: str,
+    *,
+    queue_wait: timedelta | None,
+    run_seconds: float | None,
+    model: str | None,
+    reason: str | None = None,
 ) -> dict[str, Any]:
     """Return what is logged of an attempt at a job.
 
     `outcome` is `succeeded`, a failure's code, or what became of the claim: `released` (queued again, the attempt does
-    not count), `requeued` (it counts), `refused` (someone else's outcome stands). What is not known is absent.
+    not count), `parked` (the same, until it is due or woken), `requeued` (it counts), `refused` (someone else's outcome
+    stands). `reason` says why a claim was given back. What is not known is absent.
     """
     line = {
         "job_id": claim.job_id,
         "kind": claim.kind,
         "attempt": claim.attempt,
         "outcome": outcome,
+        "reason": reason,
         "model": model,
         "correlation_id": claim.correlation_id,
         "queue_wait_seconds": None if queue_wait is None else round(queue_wait.total_seconds(), 4),

