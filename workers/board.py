@@ -3,7 +3,8 @@
 A child writes here which claim it works on and since when; the guard in the main process reads it. "The child lives"
 is thereby never mistaken for "the child works on this job", a limit counts from the start of its own job and not of
 its batch, and when a child dies it is known which job of the batch it was running. Celery's own bookkeeping cannot
-tell: it knows doorbells, not jobs, and stands still while the broker reconnects.
+tell: it knows doorbells, not jobs, and stands still while the broker reconnects. When its handler has ended, a job's
+limits end too: what remains is to tell the ledger, which may be away.
 
 The memory of the pool is shared out here too, in MiB. The guard writes how much room is left, a child books from it
 before it takes a job and puts back what it did not keep. So two children never start on the same room.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import mmap
 import os
 import struct
@@ -53,6 +55,11 @@ class Activity(Struct, frozen=True):
     kept_mb: float = 0.0
     booked_mb: float = 0.0
     begun_mb: float = 0.0
+
+    @property
+    def handled(self) -> bool:
+        """Whether the handler of its job has ended, and only the ledger is still to be told."""
+        return self.limit_seconds == math.inf
 
 
 _NUMBERS_AT = {field: 8 * index + 8 for index, field in enumerate(Activity.__struct_fields__) if index > 1}
@@ -201,6 +208,11 @@ class Board:
     def lower_ceiling(self, ceiling_mb: float) -> None:
         """Note that the job at hand may have less memory than the child."""
         self._note("ceiling_mb", ceiling_mb)
+
+    def handled(self) -> None:
+        """Note that the handler of the job at hand has ended, and with it the job's limits."""
+        self._note("limit_seconds", math.inf)
+        self._note("ceiling_mb", 0.0)
 
     def end(self) -> None:
         """Note that the calling child is done with its claim."""

@@ -15,6 +15,8 @@ from workers.board import Activity
 GRACE_SECONDS = 1.0
 """How long a child may seem to hold a job that it does not run: the claim or its reply may still be on the way."""
 
+UNSETTLED_SECONDS = 30.0
+"""How long a child may fail to tell the ledger how its job ended, while the guard of its pool reaches it."""
 
 _BLAMED_FRACTION = 0.9
 """A job that takes this much of what a fresh child would have left it has filled the child itself."""
@@ -61,10 +63,10 @@ def strays(children: Iterable[Child], held: Set[bytes]) -> set[tuple[int, bytes]
     """Return (process id, token) of the live children that run what the ledger does not grant them.
 
     Such a job was cancelled, or its lease ran out, or the child has settled it a moment ago: act only upon what two
-    looks in a row have found.
+    looks in a row have found. One whose handler has ended is left alone: it hears that it is refused.
     """
-    running = ((child.activity.pid, child.activity.token) for child in children if child.alive)
-    return {(pid, token) for pid, token in running if token and token not in held}
+    running = (child.activity for child in children if child.alive and not child.activity.handled)
+    return {(activity.pid, activity.token) for activity in running if activity.token and activity.token not in held}
 
 
 def verdict(

@@ -127,9 +127,12 @@ class Execution:
     def _attempt(self, claim: Claim, started_seconds: float) -> Ending:
         model: str | None = None
         try:
-            job = read(claim)
-            model = getattr(job, "model", None)
-            report, page = self._handle(job, claim, started_seconds)
+            try:
+                job = read(claim)
+                model = getattr(job, "model", None)
+                report, page = self._handle(job, claim, started_seconds)
+            finally:
+                self._pool.board.handled()
             settlement = Settlement.of(claim, report, page, self._origin(claim))
             measure = partial(figures_of, job, report, claim.claimed_at)
             said = getattr(report, "model", None) or model

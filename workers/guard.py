@@ -28,7 +28,7 @@ from ledger.failures import LedgerUnavailable, PermissionDenied
 from workers.board import token_of
 from workers.budget import Budget
 from workers.children import lives
-from workers.decisions import Child, Verdict, overtime, strays, verdict
+from workers.decisions import UNSETTLED_SECONDS, Child, Verdict, overtime, strays, verdict
 from workers.failures import expired, overfilled, timed_out
 from workers.logs import Levels, canonical_line, outcome_of_loss
 from workers.observatory import Observatory
@@ -57,6 +57,7 @@ class Guard:
         self._closing_since: float | None = None
         self._announced_seconds = -float("inf")
         self._reaped_seconds = -float("inf")
+        self._unsettled_seconds: dict[bytes, float] = {}
         self._watchdog = Watchdog(pool)
         self._started_seconds = time.monotonic()
         self._watcher = Watcher(pool)
@@ -121,6 +122,7 @@ class Guard:
         self._pool.board.stop(not any(self._claims(queue) for queue in self._queues))
         self._backlog = self._waiting(self._ledger)
         self._stop_strays(held.keys(), children)
+        self._stop_unsettled(children.values())
         self._forget_dead(held.values(), children)
         if now_seconds - self._announced_seconds >= self._pool.settings.announce_seconds:
             self._announced_seconds = now_seconds
@@ -217,6 +219,15 @@ class Guard:
         for pid, _ in found & self._strays:
             self._kill(pid, "its job was cancelled or its lease ran out")
         self._strays = found
+
+    def _stop_unsettled(self, children: Iterable[Child]) -> None:
+        """Kill who cannot tell the ledger how its job ended, although the ledger is there: only that time counts."""
+        passed_seconds = min(time.monotonic() - self._reaped_seconds, 2 * self._pool.settings.guard_seconds)
+        waiting = {child.activity.token: child.activity for child in children if child.alive and child.activity.handled}
+        self._unsettled_seconds = {token: self._unsettled_seconds.get(token, 0.0) + passed_seconds for token in waiting}
+        for token, seconds in self._unsettled_seconds.items():
+            if seconds > UNSETTLED_SECONDS:
+                self._kill(waiting[token].pid, "it cannot settle its job")
 
     def _forget_dead(self, held: Iterable[Held], children: dict[int, Child]) -> None:
         holding = {_pid_of(job) for job in held}

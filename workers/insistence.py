@@ -16,7 +16,10 @@ Answer = TypeVar("Answer")
 
 
 def insist(tell: Callable[[], Answer]) -> Answer:
-    """Tell the ledger something until it answers: told twice is told once, and the guard ends what waits too long."""
+    """Tell the ledger something until it answers: told twice is told once.
+
+    The guard ends a child that waits though its own pool reaches the server.
+    """
     pause_seconds = 0.05
     while True:
         try:

@@ -10,14 +10,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
+from ledger.failures import LedgerUnavailable
 from ledger.jobs import CheckHealth
 from ledger.outcomes import State
 from ledger.reports import HealthCheck, HealthReport
-from workers import doorbell
+from workers import doorbell, guard
 from workers.__main__ import main
 from workers.budget import Budget
 from workers.claim_size import claim_size
@@ -40,14 +41,14 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
             ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
         case "quote":
             raise ValueError(f"as a library may: {job.nonce!r}")
+        case "deaf_to_the_ledger":
+            context.ledger.store = no_reply  # type: ignore[method-assign]
         case "raise_memory_error":
             raise MemoryError
         case "allocate":
             bytearray(2**40)
         case "raise_system_exit":
             sys.exit(3)
-        case "os_exit":
-            os._exit(3)
         case "kill_itself":
             os.kill(os.getpid(), signal.SIGKILL)
         case "block_at_first" if context.claim.attempt == 1:
@@ -55,6 +56,10 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
     memory_mb = math.nan if behaviour == "nan" else 1.0
     child = HealthCheck(name="child", passed=True, detail=str(os.getpid()))
     return HealthReport(status="healthy", checks=(child,), model=job.model, memory_mb=memory_mb)
+
+
+def no_reply(*_: object) -> NoReturn:
+    raise LedgerUnavailable("as from a server that does not answer this child alone")
 
 
 def block_in_callback() -> None:
@@ -94,6 +99,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "take": take,
     "fill": fill,
     "leak": leak,
+    "os_exit": lambda: os._exit(3),
 }
 
 
@@ -122,6 +128,7 @@ def claim_in_company() -> None:
 if __name__ == "__main__":
     if os.environ.get("PROBE_LATE_GUARD"):
         look_late()
+    guard.UNSETTLED_SECONDS = float(os.environ.get("PROBE_UNSETTLED_SECONDS", guard.UNSETTLED_SECONDS))
     if os.environ.get("PROBE_COMPANY"):
         claim_in_company()
     signal.signal(signal.SIGUSR2, stop_consuming)

