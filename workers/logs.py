@@ -1,4 +1,4 @@
-"""Logs as JSON lines, on the standard error and, if wanted, in a rotating file.
+"""Logs as JSON lines, on the standard error (readable lines if that is a terminal) and, if wanted, in a rotating file.
 
 Every attempt at a job ends with one canonical line that holds all there is to say of it. Payloads, prices and secrets
 are never logged. Celery's own lines pass through the same formatter.
@@ -28,6 +28,7 @@ from ledger.book import Claim, Held
 from ledger.controls import COMPONENTS, Controls
 from ledger.outcomes import State
 from workers.settings import WorkerSettings
+from workers.terminal_lines import TerminalFormatter
 
 RENDERED = "rendered"
 """Attribute of a record whose message is JSON lines already."""
@@ -79,6 +80,8 @@ def configure(settings: WorkerSettings) -> None:
         handlers.append(SharedRotatingFile(settings.log_file, settings.log_file_mb * 2**20, settings.log_files))
     for handler in handlers:
         handler.setFormatter(formatter)
+    if sys.stderr.isatty():
+        handlers[0].setFormatter(TerminalFormatter(formatter))
     logging.basicConfig(handlers=handlers, level=settings.log_level, force=True)
     logging.captureWarnings(True)
     billiard.util.get_logger().propagate = True  # which says how a child died, past every formatter

@@ -65,6 +65,8 @@ def gauges(
     silent_seconds: float | None,
 ) -> dict[str, Values]:
     """Return every gauge that has a value now, by name and the values of its labels."""
+    if ledger is not None and not ledger.aliases:  # before the first training there is nothing to open, and no alert
+        checks = [check for check in checks if check.name != "model_loaded"]
     about = (pool.name, pool.settings.node_name, ",".join(sorted(queues)), version("cornerman"))
     values: dict[str, Values] = {
         "cornerman_pool_info": {about: 1},

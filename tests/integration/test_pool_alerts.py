@@ -156,6 +156,8 @@ def test_alerts_about_models_answers_and_the_market(
 ) -> None:
     models = {"CORNERMAN_MODELS": str(bundle.folder.parent)}
     _, alarm = start_alarmed(concurrency=1, script="slow_cards.py", **models)
+    ledger.register_model("ab" * 32, {})
+    ledger.set_alias("champion", "ab" * 32)
     alarm.fires("ModelNotLoaded")
     for model in (bundle, other := wrong(bundle)):
         ledger.register_model(model.digest, {})
