@@ -33,11 +33,19 @@ class Verdict(Enum):
 
 
 class Child(Struct, frozen=True):
-    """A child as the guard sees it. `idle_seconds` is how long it has been without a job."""
+    """A child as the guard sees it. `idle_seconds` is how long it has been without a job.
+
+    `killed_for` is the claim for which its own pool has killed it (empty: for none), None for one that was not killed.
+    """
 
     activity: Activity
     alive: bool = True
     idle_seconds: float = 0.0
+    killed_for: bytes | None = None
+
+    def lost(self, token: bytes) -> bool:
+        """Whether a claim was lost with the dead child, which was running it and was not killed for another reason."""
+        return self.activity.token == token and self.killed_for in (None, token)
 
 
 def overtime(activity: Activity, now_seconds: float) -> bool:
@@ -89,9 +97,9 @@ def verdict(
         return Verdict.TIME_OUT
     if token in overfilled:
         return Verdict.OVERFILL
+    if child is not None and not child.alive:
+        return Verdict.LOSE if child.lost(token) else Verdict.GIVE_BACK
     if closing:
         return Verdict.GIVE_BACK
-    if child is not None and not child.alive:
-        return Verdict.LOSE if child.activity.token == token else Verdict.GIVE_BACK
     unattended_seconds = held_seconds if child is None else min(held_seconds, child.idle_seconds)
     return Verdict.GIVE_BACK if unattended_seconds > GRACE_SECONDS else Verdict.KEEP

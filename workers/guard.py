@@ -25,7 +25,7 @@ import structlog
 from ledger.backlog import QueueBacklog
 from ledger.book import Held, Ledger
 from ledger.failures import LedgerUnavailable, PermissionDenied
-from workers.board import token_of
+from workers.board import Activity, token_of
 from workers.budget import Budget
 from workers.children import lives
 from workers.decisions import UNSETTLED_SECONDS, Child, Verdict, overtime, strays, verdict
@@ -94,7 +94,7 @@ class Guard:
         self._stop_overtime(children, now_seconds)
         self._budget.look(children.values(), self._backlog, now_seconds)
         for pid in self._budget.bloated(children.values()):
-            self._kill(pid, "it keeps memory that the next job needs")
+            self._kill_at(children[pid].activity, "it keeps memory that the next job needs")
         if self._budget.stuck(children.values(), self._backlog, now_seconds):
             self._log.warning("no room for any job", **msgspec.structs.asdict(self._pool.memory))
         try:
@@ -152,16 +152,21 @@ class Guard:
             if not activity.token
         }
         return [
-            Child(activity, lives(activity.pid), now_seconds - self._idle_since.get(activity.pid, now_seconds))
+            Child(
+                activity,
+                lives(activity.pid),
+                now_seconds - self._idle_since.get(activity.pid, now_seconds),
+                self._watcher.killed_for.get(activity.pid),
+            )
             for activity in activities
         ]
 
     def _stop_overtime(self, children: dict[int, Child], now_seconds: float) -> None:
         """Kill who is over the limit. Needs no ledger, and works inside a long C call too."""
         for child in children.values():
-            if child.alive and overtime(child.activity, now_seconds):
+            over = child.alive and overtime(child.activity, now_seconds)
+            if over and self._kill_at(child.activity, "time limit"):
                 self._timed_out.add(child.activity.token)
-                self._kill(child.activity.pid, "time limit")
 
     def _stop_unfinished(self, children: dict[int, Child]) -> None:
         """Kill who is still there: a job goes on in it, or it waits half a minute in vain for Celery to hear of one."""
@@ -217,7 +222,7 @@ class Guard:
     def _stop_strays(self, held: Set[bytes], children: dict[int, Child]) -> None:
         found = strays(children.values(), held)
         for pid, _ in found & self._strays:
-            self._kill(pid, "its job was cancelled or its lease ran out")
+            self._kill_at(children[pid].activity, "its job was cancelled or its lease ran out")
         self._strays = found
 
     def _stop_unsettled(self, children: Iterable[Child]) -> None:
@@ -227,13 +232,14 @@ class Guard:
         self._unsettled_seconds = {token: self._unsettled_seconds.get(token, 0.0) + passed_seconds for token in waiting}
         for token, seconds in self._unsettled_seconds.items():
             if seconds > UNSETTLED_SECONDS:
-                self._kill(waiting[token].pid, "it cannot settle its job")
+                self._kill_at(waiting[token], "it cannot settle its job")
 
     def _forget_dead(self, held: Iterable[Held], children: dict[int, Child]) -> None:
         holding = {_pid_of(job) for job in held}
         for pid, child in children.items():
             if not child.alive and pid not in holding:
                 self._pool.board.forget(pid)
+                self._watcher.killed_for.pop(pid, None)
 
     def _waiting(self, ledger: Ledger) -> QueueBacklog:
         """What waits in the queues of which this pool may claim, together."""
@@ -277,11 +283,20 @@ class Guard:
     def _claims(self, queue: str) -> bool:
         return self._pool.controls.claims(queue, self._pool.settings.node_name)
 
-    def _kill(self, pid: int, reason: str) -> None:
-        self._log.warning("child killed", child=pid, reason=reason)
-        self._pool.telemetry.tell(Kill(reason))
+    def _kill_at(self, seen: Activity, reason: str) -> bool:
+        """Kill a child for what it was seen at, unless it has gone on since."""
+        now = next((activity for activity in self._pool.board.children() if activity.pid == seen.pid), None)
+        if now is None or (now.token, now.handled) != (seen.token, seen.handled):
+            return False
+        self._kill(seen.pid, reason, seen.token)
+        return True
+
+    def _kill(self, pid: int, reason: str, token: bytes = b"") -> None:
+        self._watcher.killed_for[pid] = token
         with suppress(ProcessLookupError):  # it went by itself
             os.kill(pid, signal.SIGKILL)
+        self._log.warning("child killed", child=pid, reason=reason)
+        self._pool.telemetry.tell(Kill(reason))
 
 
 def _reason(child: Child | None, *, closing: bool) -> str:
@@ -290,7 +305,7 @@ def _reason(child: Child | None, *, closing: bool) -> str:
         return "the pool is closing"
     if child is None or child.alive:
         return "no child of the pool runs it"
-    return "its child ended before it ran"
+    return "its child ended before it ran" if child.killed_for is None else "its child was stopped for another job"
 
 
 def _pid_of(job: Held) -> int:

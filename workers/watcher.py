@@ -48,6 +48,8 @@ class Watcher:
     def __init__(self, pool: Pool) -> None:
         self.excesses: dict[bytes, Excess] = {}
         """By claim; whoever settles one takes it out."""
+        self.killed_for: dict[int, bytes] = {}
+        """For which claim a child was killed, by process id; the guard adds its own, and forgets."""
         self._pool = pool
         self._growths: dict[bytes, float] = {}
         self._past: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED_JOBS)
@@ -92,6 +94,7 @@ class Watcher:
         with suppress(ProcessLookupError):
             excess = Excess(round(used_mb, 1), activity.ceiling_mb, blamed(activity, used_mb))
             self.excesses.setdefault(activity.token, excess)
+            self.killed_for[activity.pid] = activity.token
             os.kill(activity.pid, signal.SIGKILL)
             self._log.warning("child killed", child=activity.pid, reason=REASON, **msgspec.structs.asdict(excess))
             self._pool.telemetry.tell(Kill(REASON))

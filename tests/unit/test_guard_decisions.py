@@ -30,6 +30,9 @@ IDLE_FOR_LONG = Child(IDLE, idle_seconds=LONG)
         (Child(RUNS_MINE, alive=False), SHORT, Verdict.LOSE),
         (Child(RUNS_OTHER, alive=False), SHORT, Verdict.GIVE_BACK),  # its neighbour brought the child down
         (Child(IDLE, alive=False), SHORT, Verdict.GIVE_BACK),
+        (Child(RUNS_MINE, alive=False, killed_for=MINE), SHORT, Verdict.LOSE),
+        (Child(RUNS_MINE, alive=False, killed_for=OTHER), SHORT, Verdict.GIVE_BACK),  # it had just begun its next job
+        (Child(RUNS_MINE, alive=False, killed_for=b""), SHORT, Verdict.GIVE_BACK),  # it had been idle
     ],
 )
 def test_what_becomes_of_a_held_job(child: Child | None, held_seconds: float, expected: Verdict) -> None:
@@ -42,7 +45,9 @@ def test_a_limit_goes_before_all_and_the_end_of_the_pool_next(child: Child | Non
         assert verdict(MINE, child, held_seconds=0.0, timed_out={MINE}, closing=closing) is Verdict.TIME_OUT
         full = verdict(MINE, child, held_seconds=0.0, timed_out={OTHER}, overfilled={MINE}, closing=closing)
         assert full is Verdict.OVERFILL
-    assert verdict(MINE, child, held_seconds=0.0, timed_out=set(), closing=True) is Verdict.GIVE_BACK
+    dead = child is not None and not child.alive
+    expected = Verdict.LOSE if dead else Verdict.GIVE_BACK  # it went down by itself before it was stopped
+    assert verdict(MINE, child, held_seconds=0.0, timed_out=set(), closing=True) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Whom the guard kills, with real children: forked processes that write on a real board."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import pytest
+
+from workers.board import Activity
+from workers.children import lives
+from workers.guard import Guard
+from workers.observatory import Observatory
+from workers.pool import Pool
+from workers.settings import WorkerSettings
+
+Until = Callable[..., None]
+
+
+def work(pool: Pool, told: Connection) -> None:
+    """Be at what the test says: a claim by its job's name, or done with its handler."""
+    pool.board.enter()
+    while True:
+        word = told.recv()
+        pool.board.handled() if word == "handled" else pool.board.begin(word, 1, 60.0)
+
+
+class Worker:
+    """A child of this process, told what to be at."""
+
+    def __init__(self, pool: Pool) -> None:
+        ours, theirs = get_context("fork").Pipe()
+        self._pool, self._pipe = pool, ours
+        self._process = get_context("fork").Process(target=work, args=(pool, theirs), daemon=True)
+        self._process.start()
+        self.pid = self._process.pid or 0
+
+    def goes_on(self, word: str, until: Until) -> Activity:
+        before = self._pool.board.children()
+        self._pipe.send(word)
+        until(lambda: self._pool.board.children() not in (before, []))
+        (activity,) = self._pool.board.children()
+        return activity
+
+    def end(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        self._process.join()
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool(WorkerSettings(http_host="off"), {})
+
+
+@pytest.fixture
+def guard(pool: Pool) -> Guard:
+    return Guard(pool, ["predict"], Observatory(pool, ["predict"]))
+
+
+@pytest.fixture
+def worker(pool: Pool, until: Until) -> Iterator[Worker]:
+    started = Worker(pool)
+    until(lambda: pool.board.children())
+    yield started
+    started.end()
+
+
+@pytest.mark.parametrize("word", ["the next job", "handled"])
+def test_a_child_that_has_gone_on_is_not_killed_for_what_it_was_at(
+    guard: Guard, worker: Worker, until: Until, word: str
+) -> None:
+    seen = worker.goes_on("job", until)
+    worker.goes_on(word, until)
+    assert not guard._kill_at(seen, "time limit")
+    assert lives(worker.pid)
+
+
+def test_a_child_that_is_still_at_it_is_killed(guard: Guard, worker: Worker, until: Until) -> None:
+    seen = worker.goes_on("job", until)
+    assert guard._kill_at(seen, "time limit")
+    until(lambda: not lives(worker.pid))
+    (child,) = guard._children(0.0)
+    assert (child.alive, child.killed_for, child.lost(seen.token)) == (False, seen.token, True)
+
+
+def test_what_a_child_begins_while_it_is_killed_for_another_job_is_not_lost(
+    guard: Guard, worker: Worker, until: Until
+) -> None:
+    seen = worker.goes_on("job", until)
+    now = worker.goes_on("the next job", until)
+    guard._kill(worker.pid, "time limit", seen.token)
+    until(lambda: not lives(worker.pid))
+    (child,) = guard._children(0.0)
+    assert not child.lost(now.token)
