@@ -1,8 +1,10 @@
 """What rules for betting would have brought: flat stakes of one unit, settled by the result.
 
-A rule picks at most one side of a fight, and none where both sides would pay, as `engine.decision` does; `default` is
-that module's own rule. Only `everything` bets both sides, which measures the bookmakers' margin. Bets on draws and no
-contests are returned in such markets, so that only decided fights are looked at.
+A rule picks at most one side of a fight, and none where both sides would pay, as `engine.decision` does. `default` is
+that module's own rule on the forecast that production gives for a fight of an odds feed, which names no corner;
+`default_corner_known` is the same rule on the forecast with the official corner, for feeds that tell it. Only
+`everything` bets both sides, which measures the bookmakers' margin. Bets on draws and no contests are returned in such
+markets, so that only decided fights are looked at.
 
 Every rule that was tried is in the list: the best of several is better by luck, and a reader must be able to see how
 many there were. Covers rules, settlement and their statistics.
@@ -93,14 +95,15 @@ def rules(prices: Prices) -> Iterator[Rule]:
     aware = "market_aware" if prices == "closing" else "early_market_aware"
     default = Rules()
     yield Rule("everything", None, prices)
-    yield Rule(
-        "default",
-        "statistics_only",
-        prices,
-        UNCERTAINTY_LEVEL,
-        default.min_prediction_confidence,
-        default.max_uncertainty_threshold,
-    )
+    for name, forecast in (("default", "cornerless"), ("default_corner_known", "statistics_only")):
+        yield Rule(
+            name,
+            forecast,
+            prices,
+            UNCERTAINTY_LEVEL,
+            default.min_prediction_confidence,
+            default.max_uncertainty_threshold,
+        )
     for forecast in ("statistics_only", aware):
         yield Rule("point_edge", forecast, prices)
         yield Rule("confidence", forecast, prices, least_probability=CONFIDENT)

@@ -121,7 +121,7 @@ def bankroll(axes: Axes, report: Report) -> bool:
     if not rules:
         return False
     months = report["months"]
-    styles = {"statistics_only": "-", "market_aware": "--"}
+    styles = {"statistics_only": "-", "cornerless": ":", "market_aware": "--"}
     order = list(dict.fromkeys(rule["name"] for rule in rules))
     for rule in rules:
         axes.plot(

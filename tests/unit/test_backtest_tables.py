@@ -33,7 +33,8 @@ def test_nothing_is_cut_off(shown: str) -> None:
     [
         "120 scored of 120 fights, 12 events, 1 model",
         "return of betting both sides of everything: -5.00%",
-        "22 were tried",
+        "24 were tried",
+        "default corner known",
         "ridge regression (yardstick)",
         "taken as unknown",
         "240 on 120 fights",

@@ -72,15 +72,22 @@ def test_what_a_rule_picks(
     assert tuple(rule.picks(table)[0]) == picks
 
 
-def test_the_default_rule_is_the_one_of_production() -> None:
+@pytest.mark.parametrize(
+    ("name", "forecast", "other"),
+    [("default", "cornerless", "statistics_only"), ("default_corner_known", "statistics_only", "cornerless")],
+)
+def test_the_default_rule_is_the_one_of_production(name: str, forecast: str, other: str) -> None:
+    """A card of an odds feed names no corner: `default` bets on the forecast without it, and on no other."""
     rng = np.random.default_rng(3)
     n = 400
     table = forecasts_of(n, red_odds=rng.uniform(1.2, 4.0, n), blue_odds=rng.uniform(1.2, 4.0, n))
     p, half = rng.uniform(0.2, 0.8, n), rng.uniform(0.02, 0.3, n)
-    table["statistics_only"], low, high = p, np.maximum(p - half, 0.01), np.minimum(p + half, 0.99)
-    table[bound("statistics_only", "lower", 0.8)], table[bound("statistics_only", "upper", 0.8)] = low, high
-    (default,) = (rule for rule in rules("closing") if rule.name == "default")
-    picks = default.picks(table)
+    table[forecast], low, high = p, np.maximum(p - half, 0.01), np.minimum(p + half, 0.99)
+    table[bound(forecast, "lower", 0.8)], table[bound(forecast, "upper", 0.8)] = low, high
+    table[other] = 1.0 - p
+    table[bound(other, "lower", 0.8)], table[bound(other, "upper", 0.8)] = 1.0 - high, 1.0 - low
+    (rule,) = (rule for rule in rules("closing") if rule.name == name)
+    picks = rule.picks(table)
     for row in range(n):
         prices = table["red_odds"][row], table["blue_odds"][row]
         sides = (
