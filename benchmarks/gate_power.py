@@ -25,19 +25,20 @@ from numpy.typing import NDArray
 from engine.backtest import BacktestConfig, forecast_season, season_of_log
 from engine.fightlog import read_fight_log
 from engine.forest import ForestParams
-from engine.judgement import judge
+from engine.judgement import JUDGED, judge
 from engine.member import Floats
 from engine.members import MemberParams
-from engine.scoring import clustered_mean, surprise
+from engine.scoring import clustered_bound, clustered_mean, surprise
 from engine.training import TrainingConfig
 from engine.walk_forward import Season
 from ledger.evaluation import Estimate
-from ledger.gate import decide
+from ledger.gate import decide, error_of
 from ledger.judgement import JudgedForecast, Paired
 
 FIRST_DAY, LAST_DAY = date(2016, 1, 1), date(2024, 12, 31)
 FIGHTS = (200, 400, 800, 1600)
 WORSE_BY = (0.0, 0.0025, 0.005, 0.01)
+TRIES = (1, 4, 12)
 DRAWS = 500
 SMALL = MemberParams(forest=ForestParams(trees=50))
 PLAN = TrainingConfig(bootstrap_samples=0, fits=2, folds=5, members=SMALL)
@@ -51,16 +52,17 @@ def forecasts(season: Season, plan: TrainingConfig, refit_months: int = 12) -> p
 
 def losses(table: pd.DataFrame) -> Floats:
     """The log loss of each fight."""
-    return surprise(table["statistics_only"].to_numpy(np.float64), table["won"].to_numpy())
+    return surprise(table[JUDGED].to_numpy(np.float64), table["won"].to_numpy())
 
 
-def passes(difference: Floats, event: NDArray[np.str_]) -> bool:
-    """Whether the gate lets a challenger through whose losses differ so from the champion's."""
+def passes(difference: Floats, event: NDArray[np.str_], tries: int) -> bool:
+    """Whether the gate lets a challenger through whose losses differ so from the champion's, as the how many-th try."""
     found = clustered_mean(difference, event)
     estimate = Estimate(value=found.value, lower=found.lower, upper=found.upper)
     nothing = Estimate(value=0.0, lower=None, upper=None)
-    challenger = JudgedForecast(forecast="challenger", log_loss=nothing, brier=nothing)
-    return decide([challenger], [Paired(against="champion", log_loss=estimate, brier=nothing)]).promote
+    models = [JudgedForecast(forecast=role, log_loss=nothing, brier=nothing) for role in ("challenger", "champion")]
+    most = clustered_bound(difference, event, error_of(tries))
+    return decide(models, [Paired(against="champion", log_loss=estimate, brier=nothing, most=most)]).promote
 
 
 def draws(event: NDArray[np.str_], fights: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.str_]]]:
@@ -76,20 +78,21 @@ def draws(event: NDArray[np.str_], fights: int) -> Iterator[tuple[NDArray[np.int
         yield np.concatenate([rows_of[index] for index in drawn]), label
 
 
-def let_through(difference: Floats, event: NDArray[np.str_], fights: int) -> float:
+def let_through(difference: Floats, event: NDArray[np.str_], fights: int, tries: int) -> float:
     """The share of draws that passes."""
-    return float(np.mean([passes(difference[rows], label) for rows, label in draws(event, fights)]))
+    return float(np.mean([passes(difference[rows], label, tries) for rows, label in draws(event, fights)]))
 
 
 def reasons(table: pd.DataFrame, event: NDArray[np.str_], fights: int) -> Counter[str]:
-    """Why a model is refused beside itself, over the draws: what calibration and intervals alone refuse."""
+    """Why a model is refused without any champion, over the draws: what calibration and intervals alone refuse."""
     counted: Counter[str] = Counter()
     for rows, label in draws(event, fights):
         drawn = table.iloc[rows].reset_index(drop=True).assign(event=label)
-        found = judge(drawn, drawn, 0.5)
+        found = judge(drawn, {}, error_of(1))
         forecasts = msgspec.convert(found.forecasts, tuple[JudgedForecast, ...], from_attributes=True)
         paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
-        counted.update({reason.code for reason in decide(forecasts, paired).reasons})
+        corner_known = msgspec.convert(found.corner_known, tuple[JudgedForecast, ...], from_attributes=True)
+        counted.update({reason.code for reason in decide(forecasts, paired, corner_known).reasons})
     return counted
 
 
@@ -115,9 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("  worse by " + "".join(f"{fights:>8} fights" for fights in FIGHTS))
         for shift in WORSE_BY:
             shifted = difference - difference.mean() + shift
-            shares = [let_through(shifted, event, fights) for fights in FIGHTS]
-            print(f"  {shift:>8.4f} " + "".join(f"{share:>15.1%}" for share in shares))
-    print(f"\nthe model beside itself, refused of {DRAWS} draws")
+            for tries in TRIES:
+                shares = [let_through(shifted, event, fights, tries) for fights in FIGHTS]
+                print(f"  {shift:>8.4f} " + "".join(f"{share:>15.1%}" for share in shares) + f"   try {tries}")
+    print(f"\nthe model without a champion, refused of {DRAWS} draws")
     for fights in FIGHTS:
         counted = reasons(base, event, fights)
         print(

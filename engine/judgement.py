@@ -1,38 +1,43 @@
-"""Two models beside each other and the market, on fights that neither has seen: the figures of the promotion gate.
+"""A challenger beside the models that it would follow and the market, on fights that none has seen: the gate's figures.
 
-Covers the figures; what follows from them is the business of whoever asks. Scored are the fights with closing odds, or
-all where none have, so that every forecast is compared on the same fights. Intervals are those of `engine.scoring`,
-event-clustered. The forecast that is judged is statistics-only with the official corner where the log knows it: the one
-that decides on bets.
+Covers the figures; what follows from them is `ledger.gate`'s business. Scored are the fights with closing odds, or all
+where none have, so that every forecast is compared on the same fights. Intervals are those of `engine.scoring`,
+event-clustered. Judged is what production answers to a fight of an odds feed, which names no corner: statistics only,
+corner unknown. Its slope goes through the origin, because a feed lists fighters in any order. The forecasts with the
+official corner, for the fights whose corners the log knows, are reported beside it, with slope and intercept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from engine.errors import ValidationError
 from engine.matrix import TrainingMatrix, some_of
 from engine.member import Floats
 from engine.model import Ensemble
 from engine.scoring import (
-    CONFIDENCE,
     MIN_EVENTS,
     Estimate,
     calibration_line,
+    calibration_slope,
+    clustered_bound,
     clustered_mean,
     clustered_share,
+    interval_of,
     surprise,
 )
-from engine.walk_forward import Period, Season, bound, ensemble_columns, walk_forward
+from engine.walk_forward import Period, Season, bound, ensemble_columns, records_of
 
-JUDGED = "statistics_only"
+JUDGED = "cornerless"
+CORNER_KNOWN = "statistics_only"
+BASE_RATE = 0.5
+"""What a forecast is that knows nothing of a fight, where no corner is named."""
 JUDGED_LEVELS = (0.8, 0.95)
 MIN_FIGHTS = 200
 """Fewer tell two models apart in nothing that matters (docs/decisions.md)."""
@@ -40,7 +45,7 @@ MIN_FIGHTS = 200
 
 @dataclass(frozen=True, slots=True)
 class JudgedCoverage:
-    """Intervals at one level. inside: share of recalibrated closing logits inside; width: mean, as a probability."""
+    """Intervals at one level. inside: share of (recalibrated) closing odds inside; width: mean, as a probability."""
 
     level: float
     inside: Estimate | None
@@ -49,7 +54,7 @@ class JudgedCoverage:
 
 @dataclass(frozen=True, slots=True)
 class JudgedForecast:
-    """One forecast; slope and intercept are None where it says the same of every fight."""
+    """One forecast. slope: None where it says the same of every fight. intercept: with the official corner only."""
 
     forecast: str
     log_loss: Estimate
@@ -61,16 +66,26 @@ class JudgedForecast:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Challenger minus another forecast, fight by fight; lower is better."""
+    """Challenger minus another forecast, fight by fight; lower is better.
+
+    most: the log loss is higher by more than this with the probability `error` of the judgement at most, None for too
+    few events.
+    """
 
     against: str
     log_loss: Estimate
     brier: Estimate
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Every figure. fights: those that were scored."""
+    """Every figure. fights: those that were scored.
+
+    corner_known: the models' forecasts with the official corner, on the fights whose corners are known. recalibrated:
+    whether all closing odds that intervals are held against could be recalibrated on earlier fights; those that could
+    not stand as they are.
+    """
 
     first_day: date
     last_day: date
@@ -79,6 +94,8 @@ class Judgement:
     events: int
     forecasts: tuple[JudgedForecast, ...]
     paired: tuple[Paired, ...]
+    corner_known: tuple[JudgedForecast, ...] = ()
+    recalibrated: bool = True
 
 
 def first_unseen_day(*ensembles: Ensemble) -> date:
@@ -87,21 +104,19 @@ def first_unseen_day(*ensembles: Ensemble) -> date:
 
 
 def forecast_unseen(ensemble: Ensemble, season: Season, first_day: date) -> pd.DataFrame:
-    """Return what a model says of the fights from `first_day` on; the columns are those of `engine.walk_forward`.
+    """Return what a model says of the fights from `first_day` on.
 
-    Raises ValidationError where the fights do not have its features, or it has seen one of them.
+    The columns are those of `engine.walk_forward`, but for the yardstick and `trained_before`. Raises ValidationError
+    if the fights do not have the model's features, or it has seen one of them.
     """
     if first_day <= ensemble.data_cutoff:
         raise ValidationError(
             f"a model that has seen fights up to {ensemble.data_cutoff} is not judged from {first_day}"
         )
     last = season.fights.date[-1].astype(date)
-    period = Period(first_day, last + timedelta(days=1))
-
-    def forecast(_: TrainingMatrix, later: Season) -> pd.DataFrame:
-        return ensemble_columns(ensemble, Season(with_columns(later.fights, ensemble.columns), later.early_odds))
-
-    return walk_forward(season, [period], forecast)
+    later = season.during(Period(first_day, last + timedelta(days=1)))
+    asked = Season(with_columns(later.fights, ensemble.columns), later.early_odds)
+    return pd.concat([records_of(season.fights.before(first_day), later), ensemble_columns(ensemble, asked)], axis=1)
 
 
 def with_columns(fights: TrainingMatrix, columns: tuple[str, ...]) -> TrainingMatrix:
@@ -112,12 +127,6 @@ def with_columns(fights: TrainingMatrix, columns: tuple[str, ...]) -> TrainingMa
             f"the fights lack features of the model, {some_of(missing)}: judge it on data that has them"
         )
     return fights.select(columns)
-
-
-def base_rate(season: Season, first_day: date) -> float:
-    """Return the share of first-listed fighters that won before a day, where the corner was known, or else 0.5."""
-    past = season.fights.before(first_day)
-    return float(past.won[past.corner_known].mean()) if past.corner_known.any() else 0.5
 
 
 def check_enough(season: Season, first_day: date) -> None:
@@ -134,25 +143,27 @@ def check_enough(season: Season, first_day: date) -> None:
         )
 
 
-def judge(challenger: pd.DataFrame, champion: pd.DataFrame | None, first_wins: float) -> Judgement:
-    """Return the figures of two models' forecasts of the same fights.
+def judge(challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], error: float) -> Judgement:
+    """Return the figures of models' forecasts of the same fights.
 
-    challenger, champion: tables of `engine.walk_forward`, row by row the same fights. first_wins: base rate of the
-    first-listed fighter. Raises ValidationError for tables of other fights.
+    challenger, incumbents: tables of `engine.walk_forward`, row by row the same fights; incumbents by role, `champion`
+    and `anchor`, as far as there are any. error: of the bounds `Paired.most`. Raises ValidationError for tables of
+    other fights.
     """
-    if champion is not None and not challenger[["date", "event", "won"]].equals(champion[["date", "event", "won"]]):
-        raise ValidationError("the two models were not asked about the same fights")
+    same = ["date", "event", "won"]
+    for name, table in incumbents.items():
+        if not challenger[same].equals(table[same]):
+            raise ValidationError(f"the challenger and the {name} were not asked about the same fights")
     priced = challenger["market"].notna().to_numpy()
     rows = priced if priced.any() else np.ones(len(challenger), dtype=np.bool_)
-    scored = challenger[rows]
+    tables = {"challenger": challenger[rows], **{name: table[rows] for name, table in incumbents.items()}}
+    scored = tables["challenger"]
     won, event = scored["won"].to_numpy(), scored["event"].to_numpy(dtype=np.str_)
-    said = {"challenger": _column(scored, JUDGED)}
-    if champion is not None:
-        said["champion"] = _column(champion[rows], JUDGED)
+    said = {name: _column(table, JUDGED) for name, table in tables.items()}
     if priced.any():
         said["market"] = _column(scored, "market")
-    said["base_rate"] = np.full(len(scored), first_wins)
-    tables = {"challenger": scored} | ({} if champion is None else {"champion": champion[rows]})
+    said["base_rate"] = np.full(len(scored), BASE_RATE)
+    known = scored["corner_known"].to_numpy(np.bool_)
     return Judgement(
         first_day=scored["date"].min().date(),
         last_day=scored["date"].max().date(),
@@ -161,46 +172,56 @@ def judge(challenger: pd.DataFrame, champion: pd.DataFrame | None, first_wins: f
         events=len(np.unique(event)),
         forecasts=tuple(_forecast(name, p, won, event, tables.get(name)) for name, p in said.items()),
         paired=tuple(
-            _paired(name, said["challenger"], p, won, event) for name, p in said.items() if name != "challenger"
+            _paired(name, said["challenger"], p, won, event, error) for name, p in said.items() if name != "challenger"
         ),
+        corner_known=tuple(_corner_known(name, table[known]) for name, table in tables.items() if known.any()),
+        recalibrated=bool(scored["recalibrated_market"].notna().all() or not priced.any()),
     )
 
 
 def _forecast(
     name: str, p: Floats, won: NDArray[np.int8], event: NDArray[np.str_], table: pd.DataFrame | None
 ) -> JudgedForecast:
-    slope = intercept = None
-    if name != "base_rate":
-        line = calibration_line(p, won, event)
-        events = len(np.unique(event))
-        slope, intercept = (
-            _interval(value, error, events)
-            for value, error in ((line.slope, line.slope_error), (line.intercept, line.intercept_error))
-        )
     return JudgedForecast(
         forecast=name,
         log_loss=clustered_mean(surprise(p, won), event),
         brier=clustered_mean((p - won) ** 2, event),
-        slope=slope,
-        intercept=intercept,
-        coverage=() if table is None else tuple(_coverage(table, event)),
+        slope=None if name == "base_rate" else calibration_slope(p, won, event),
+        coverage=() if table is None else tuple(_coverage(table, event, JUDGED)),
     )
 
 
-def _paired(against: str, p: Floats, other: Floats, won: NDArray[np.int8], event: NDArray[np.str_]) -> Paired:
+def _corner_known(name: str, table: pd.DataFrame) -> JudgedForecast:
+    p, won, event = _column(table, CORNER_KNOWN), table["won"].to_numpy(), table["event"].to_numpy(dtype=np.str_)
+    line, events = calibration_line(p, won, event), len(np.unique(event))
+    return JudgedForecast(
+        forecast=name,
+        log_loss=clustered_mean(surprise(p, won), event),
+        brier=clustered_mean((p - won) ** 2, event),
+        slope=interval_of(line.slope, line.slope_error, events),
+        intercept=interval_of(line.intercept, line.intercept_error, events),
+        coverage=tuple(_coverage(table, event, CORNER_KNOWN)),
+    )
+
+
+def _paired(
+    against: str, p: Floats, other: Floats, won: NDArray[np.int8], event: NDArray[np.str_], error: float
+) -> Paired:
+    difference = surprise(p, won) - surprise(other, won)
     return Paired(
         against=against,
-        log_loss=clustered_mean(surprise(p, won) - surprise(other, won), event),
+        log_loss=clustered_mean(difference, event),
         brier=clustered_mean((p - won) ** 2 - (other - won) ** 2, event),
+        most=clustered_bound(difference, event, error),
     )
 
 
-def _coverage(table: pd.DataFrame, event: NDArray[np.str_]) -> Iterator[JudgedCoverage]:
+def _coverage(table: pd.DataFrame, event: NDArray[np.str_], forecast: str) -> Iterator[JudgedCoverage]:
     """The intervals at each level; none of a model that has none."""
-    close = _column(table, "recalibrated_market")
+    close = table["recalibrated_market"].fillna(table["market"]).to_numpy(np.float64)
     known = np.isfinite(close)
     for level in JUDGED_LEVELS:
-        lower, upper = (_column(table, bound(JUDGED, side, level)) for side in ("lower", "upper"))
+        lower, upper = (_column(table, bound(forecast, side, level)) for side in ("lower", "upper"))
         if np.isfinite(lower).all():
             inside = (lower <= close) & (close <= upper)
             yield JudgedCoverage(
@@ -208,13 +229,6 @@ def _coverage(table: pd.DataFrame, event: NDArray[np.str_]) -> Iterator[JudgedCo
                 inside=clustered_share(inside[known], event[known]) if known.any() else None,
                 width=clustered_mean(upper - lower, event),
             )
-
-
-def _interval(value: float, error: float, events: int) -> Estimate:
-    if events < MIN_EVENTS:
-        return Estimate(value, None, None)
-    half = float(stdtrit(events - 1, 0.5 + CONFIDENCE / 2.0)) * error
-    return Estimate(value, value - half, value + half)
 
 
 def _column(rows: pd.DataFrame, name: str) -> Floats:

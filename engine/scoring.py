@@ -69,16 +69,26 @@ def surprise(probability: Floats, won: NDArray[np.int8]) -> Floats:
 
 def clustered_mean(values: Floats, event: NDArray[np.str_]) -> Estimate:
     """Return the mean of `values`, (n,), with its event-clustered interval. Raises ValidationError where n is 0."""
+    return interval_of(*_clustered(values, event))
+
+
+def clustered_bound(values: Floats, event: NDArray[np.str_], error: float) -> float | None:
+    """Return what the mean of `values`, (n,), is above with probability `error` at most; None for too few events.
+
+    One-sided and event-clustered. Raises ValidationError where n is 0.
+    """
+    mean, deviation, events = _clustered(values, event)
+    return None if events < MIN_EVENTS else mean + float(stdtrit(events - 1, 1.0 - error)) * deviation
+
+
+def _clustered(values: Floats, event: NDArray[np.str_]) -> tuple[float, float, int]:
+    """Return the mean, its event-clustered standard error (0 for one event) and the number of events."""
     if not len(values):
         raise ValidationError("there is nothing to score: no fights, or no bets")
     mean = float(np.mean(values))
     residual = _by_event((values - mean)[:, None], event)
     events = len(residual)
-    if events < MIN_EVENTS:
-        return Estimate(mean, None, None)
-    error = float(np.sqrt(events / (events - 1) * np.sum(residual**2))) / len(values)
-    half = float(stdtrit(events - 1, 0.5 + CONFIDENCE / 2.0)) * error
-    return Estimate(mean, mean - half, mean + half)
+    return mean, float(np.sqrt(events / max(1, events - 1) * np.sum(residual**2))) / len(values), events
 
 
 def clustered_share(hits: NDArray[np.bool_], event: NDArray[np.str_]) -> Estimate:
@@ -89,20 +99,42 @@ def clustered_share(hits: NDArray[np.bool_], event: NDArray[np.str_]) -> Estimat
     return Estimate(share.value, max(0.0, share.lower), min(1.0, share.upper))
 
 
+def calibration_slope(probability: Floats, won: NDArray[np.int8], event: NDArray[np.str_]) -> Estimate:
+    """Return the slope of results on the forecast's logit, through the origin, so that the order of listing is all one.
+
+    Raises TrainingError where the forecasts separate the results perfectly.
+    """
+    logit = np.log(probability) - np.log1p(-probability)
+    beta, deviation, events = _regression(logit[:, None], won, event)
+    return interval_of(float(beta[0]), float(deviation[0]), events)
+
+
+def interval_of(value: float, deviation: float, events: int) -> Estimate:
+    """Return a coefficient with its interval, from its event-clustered standard error over so many events."""
+    if events < MIN_EVENTS:
+        return Estimate(value, None, None)
+    half = float(stdtrit(events - 1, 0.5 + CONFIDENCE / 2.0)) * deviation
+    return Estimate(value, value - half, value + half)
+
+
 def calibration_line(probability: Floats, won: NDArray[np.int8], event: NDArray[np.str_]) -> CalibrationLine:
     """Fit the calibration line. Raises TrainingError as `fit_logistic` does.
 
     Source: Cox (1958), "Two further applications of a model for binary regression", Biometrika 45.
     """
     logit = np.log(probability) - np.log1p(-probability)
-    columns = np.column_stack([logit, np.ones(len(logit))])
+    beta, deviation, _ = _regression(np.column_stack([logit, np.ones(len(logit))]), won, event)
+    return CalibrationLine(float(beta[0]), float(deviation[0]), float(beta[1]), float(deviation[1]))
+
+
+def _regression(columns: Floats, won: NDArray[np.int8], event: NDArray[np.str_]) -> tuple[Floats, Floats, int]:
+    """Return the coefficients of a logistic regression, their event-clustered standard errors, and how many events."""
     beta = fit_logistic(columns, won)
     fitted = 1.0 / (1.0 + np.exp(-columns @ beta))
     bread = np.linalg.inv((columns * (fitted * (1.0 - fitted))[:, None]).T @ columns)
     scores = _by_event(columns * (won - fitted)[:, None], event)
     correction = len(scores) / max(1, len(scores) - 1)
-    slope_error, intercept_error = np.sqrt(np.diag(correction * bread @ scores.T @ scores @ bread))
-    return CalibrationLine(float(beta[0]), float(slope_error), float(beta[1]), float(intercept_error))
+    return beta, np.sqrt(np.diag(correction * bread @ scores.T @ scores @ bread)), len(scores)
 
 
 def reliability(probability: Floats, won: NDArray[np.int8]) -> tuple[ReliabilityBin, ...]:

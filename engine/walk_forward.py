@@ -109,9 +109,15 @@ def walk_forward(season: Season, periods: Iterable[Period], forecast: Forecast) 
 
 
 def forecast_period(season: Season, period: Period, forecast: Forecast) -> pd.DataFrame:
-    """Return the forecasts of one period, in which there are fights. Raises what `forecast` raises."""
+    """Return the forecasts of one period, in which there are fights.
+
+    Raises ValidationError where there is none before it, and what `forecast` raises.
+    """
     past, later = season.fights.before(period.start), season.during(period)
-    table = pd.concat([_records(past, later), forecast(past, later)], axis=1)
+    if not len(past):
+        raise ValidationError(f"no decided fight before {period.start} to learn from: begin on a later day")
+    yardstick = pd.DataFrame({"ridge": ridge_forecast(past, later.fights)})
+    table = pd.concat([records_of(past, later), yardstick, forecast(past, later)], axis=1)
     return table.assign(trained_before=pd.Timestamp(period.start))
 
 
@@ -151,8 +157,8 @@ def _said(answer: FightPrediction, *, aware: bool) -> tuple[float, dict[float, t
     return answer.market_aware.probability, answer.market_aware.band
 
 
-def _records(past: TrainingMatrix, later: Season) -> pd.DataFrame:
-    """Return what is known of the fights from elsewhere, with the market and the yardstick as fitted on `past`."""
+def records_of(past: TrainingMatrix, later: Season) -> pd.DataFrame:
+    """Return what is known of the fights from elsewhere, with the market as recalibrated on `past`."""
     fights = later.fights
     logit = market_logit(fights)
     return pd.DataFrame(
@@ -167,13 +173,12 @@ def _records(past: TrainingMatrix, later: Season) -> pd.DataFrame:
             "red_early_odds": later.early_odds[:, 0],
             "blue_early_odds": later.early_odds[:, 1],
             "market": probability_of(logit),
-            "recalibrated_market": probability_of(_market_slope(past) * logit),
-            "ridge": ridge_forecast(past, fights),
+            "recalibrated_market": probability_of(market_slope(past) * logit),
         }
     )
 
 
-def _market_slope(past: TrainingMatrix) -> float:
+def market_slope(past: TrainingMatrix) -> float:
     """Return the slope of results on the market's logit, NaN where too few fights had odds."""
     logit = market_logit(past)
     priced = np.isfinite(logit)

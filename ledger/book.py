@@ -18,7 +18,6 @@ Not covered: a server that loses data it has confirmed (see `durable`), and seve
 from __future__ import annotations
 
 from ledger.alarms import Alarms
-from ledger.aliases import Aliases
 from ledger.backlog import Backlogs
 from ledger.canaries import Canaries
 from ledger.claims import Claim, Claims, Held, Reaped, Settlement
@@ -26,6 +25,7 @@ from ledger.deadletters import DeadLetter, DeadLetters
 from ledger.journal import Journal
 from ledger.kept import KeptJob, KeptJobs
 from ledger.lately import Latest
+from ledger.promotions import Promotions
 from ledger.references import References
 from ledger.results import Results
 from ledger.settings import LedgerSettings
@@ -33,5 +33,7 @@ from ledger.settings import LedgerSettings
 __all__ = ["Claim", "DeadLetter", "Held", "KeptJob", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
-class Ledger(DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Aliases, Alarms, Journal, Results, References):
+class Ledger(
+    DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Promotions, Alarms, Journal, Results, References
+):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

@@ -205,13 +205,17 @@ class Backtest(TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_
 class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="judge_models"):
     """Compare a challenger with a champion, if there is one, and the market, and say whether it may be promoted.
 
-    Judged are the fights after the last day that either model has seen, answered by these very models. With
+    Judged are the fights after the last day that any of the models has seen, answered by these very models. With
     `first_day` their recipes are judged instead: models of the same settings are trained on everything before each
     period of `refit_months` from that day on, and answer it; `max_training_time_seconds` is for all of them together.
+    `anchor` is one more model that the challenger may not be worse than, and `tries` says how many challengers have
+    been judged for the champion's place, this one included: see `ledger.promotions`.
     """
 
     challenger: Digest
     champion: Digest | None = None
+    anchor: Digest | None = None
+    tries: Annotated[int, Meta(ge=1, le=10_000)] = 1
     first_day: date | None = None
     refit_months: Annotated[int, Meta(ge=1, le=600)] = 12
     max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0

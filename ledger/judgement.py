@@ -14,13 +14,19 @@ from msgspec import Meta, Struct, field
 from ledger.evaluation import Estimate
 from ledger.jobs import current_schema_version
 
+Role = Literal["challenger", "champion", "anchor", "market", "base_rate"]
+
 ReasonCode = Literal[
     "worse_than_champion",
     "maybe_worse_than_champion",
+    "worse_than_anchor",
+    "maybe_worse_than_anchor",
     "no_better_than_base_rate",
     "uncalibrated_slope",
     "uncalibrated_intercept",
+    "no_intervals",
     "intervals_too_narrow",
+    "intervals_too_wide",
 ]
 
 
@@ -35,10 +41,10 @@ class JudgedCoverage(Struct, frozen=True, kw_only=True):
 class JudgedForecast(Struct, frozen=True, kw_only=True):
     """One forecast of the fights. `slope` and `intercept` are of results on its logit: 1 and 0 are perfect.
 
-    `base_rate` gives every first-listed fighter the share that won among earlier fights with known corners.
+    `base_rate` gives every fighter one half. There is an `intercept` where the forecast knew the official corner.
     """
 
-    forecast: Literal["challenger", "champion", "market", "base_rate"]
+    forecast: Role
     log_loss: Estimate
     brier: Estimate
     slope: Estimate | None = None
@@ -47,11 +53,16 @@ class JudgedForecast(Struct, frozen=True, kw_only=True):
 
 
 class Paired(Struct, frozen=True, kw_only=True):
-    """Challenger minus another forecast, fight by fight; lower is better."""
+    """Challenger minus another forecast, fight by fight; lower is better.
 
-    against: Literal["champion", "market", "base_rate"]
+    `most`: the true difference of the log loss is above this with the probability `error` of the report at most; absent
+    where there are too few events.
+    """
+
+    against: Role
     log_loss: Estimate
     brier: Estimate
+    most: float | None = None
 
 
 class Reason(Struct, frozen=True, kw_only=True):
@@ -62,10 +73,14 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """Whether a challenger may be promoted; every reason against it."""
+    """Whether a challenger may be promoted; every reason against it.
+
+    `remarks`: what would be a reason, were the models that it is compared with not as far off.
+    """
 
     promote: bool
     reasons: Annotated[tuple[Reason, ...], Meta(max_length=16)] = ()
+    remarks: Annotated[tuple[Reason, ...], Meta(max_length=16)] = ()
 
 
 class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="judgement_report"):
@@ -74,6 +89,12 @@ class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     `held_out`: the very models answered fights after the last day that either has seen. `walk_forward`: models of the
     same settings were trained on the past of each period (`trained` of them) and answered it. `same_recipe`: both have
     the same settings, so that a walk-forward tells them apart in nothing.
+
+    `anchor` is the other model that the challenger may not be worse than (see `ledger.promotions`). `tries` challengers
+    were judged for the champion's place, this one included, and `error` is the probability that is left to this try.
+    `forecasts` are what production answers to the fights of an odds feed, which names no corner; `corner_known` those
+    with the official corner, of the fights whose corners the data know. `recalibrated` says whether all closing odds
+    that intervals were held against were recalibrated on earlier fights.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -88,6 +109,11 @@ class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     fights: int
     priced_fights: int
     events: int
-    forecasts: Annotated[tuple[JudgedForecast, ...], Meta(max_length=4)]
-    paired: Annotated[tuple[Paired, ...], Meta(max_length=3)]
+    forecasts: Annotated[tuple[JudgedForecast, ...], Meta(max_length=8)]
+    paired: Annotated[tuple[Paired, ...], Meta(max_length=8)]
     verdict: Verdict
+    anchor: str | None = None
+    tries: int = 1
+    error: float | None = None
+    corner_known: Annotated[tuple[JudgedForecast, ...], Meta(max_length=8)] = ()
+    recalibrated: bool = True

@@ -1,12 +1,13 @@
-"""From a `JudgeModels` to a `JudgementReport`: two models on unseen fights, or their recipes walked forward."""
+"""From a `JudgeModels` to a `JudgementReport`: models on fights that none has seen, or their recipes walked forward."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pandas as pd
@@ -16,7 +17,6 @@ from engine.errors import ValidationError
 from engine.fightlog import read_fight_log
 from engine.judgement import (
     Judgement,
-    base_rate,
     check_enough,
     first_unseen_day,
     forecast_unseen,
@@ -27,7 +27,7 @@ from engine.matrix import matrix_digest
 from engine.model import Ensemble
 from engine.training import TrainingConfig
 from engine.walk_forward import Season
-from ledger.gate import decide
+from ledger.gate import decide, error_of
 from ledger.jobs import JudgeModels
 from ledger.judgement import JudgedForecast, JudgementReport, Paired
 from workers.context import JobContext
@@ -47,33 +47,44 @@ class Recipe(NamedTuple):
 
 
 class Forecasts(NamedTuple):
-    """What both models, or models of their recipes, said; `trained` of these."""
+    """What the models, or models of their recipes, said, by role; `trained` of these."""
 
-    challenger: pd.DataFrame
-    champion: pd.DataFrame | None
+    said: Mapping[str, pd.DataFrame]
     trained: int
 
 
 def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
     """Judge. Raises BundleError where a model cannot be opened, and what the engine raises."""
     job = within_limit(job, context.settings.memory_limit_mb)
-    challenger = context.models.get(job.challenger).model.ensemble
-    champion = None if job.champion is None else context.models.get(job.champion).model.ensemble
-    recipes = [_recipe(ensemble) for ensemble in (challenger, champion) if ensemble is not None]
+    roles = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor}
+    models = {role: context.models.get(digest).model.ensemble for role, digest in roles.items() if digest is not None}
+    recipes = {role: _recipe(ensemble) for role, ensemble in models.items()}
     check_data(job)
     context.progress("reading", 0, 1)
     season = _season(job)
-    first_day = job.first_day or first_unseen_day(*(each for each in (challenger, champion) if each is not None))
+    first_day = job.first_day or first_unseen_day(*models.values())
     try:
         check_enough(season, first_day)
     except ValidationError as error:
         raise ValidationError(f"{error}; {_way_on(job)}") from error
     if job.first_day is None:
-        forecasts = _unseen(season, first_day, challenger, champion)
+        _check_past(season, job, first_day)
+        said = {role: _named(role, forecast_unseen, ensemble, season, first_day) for role, ensemble in models.items()}
+        forecasts = Forecasts(said, trained=0)
     else:
         forecasts = _walked(season, job, recipes, context)
-    found = judge(forecasts.challenger, forecasts.champion, base_rate(season, first_day))
+    incumbents = {role: table for role, table in forecasts.said.items() if role != "challenger"}
+    found = judge(forecasts.said["challenger"], incumbents, error_of(job.tries))
     return _report(job, found, matrix_digest(season.fights), forecasts.trained, recipes)
+
+
+def _check_past(season: Season, job: JudgeModels, first_day: date) -> None:
+    """Raise ValidationError for a fight log of unseen fights alone, whose features would lack all that came before."""
+    if job.matrix is None and not len(season.fights.before(first_day)):
+        raise ValidationError(
+            f"the fight log begins on {season.fights.date[0]}, after everything that the models have seen: features of "
+            "its fights need the fighters' earlier ones, so give the whole log; a feature matrix may begin there"
+        )
 
 
 def _way_on(job: JudgeModels) -> str:
@@ -100,25 +111,27 @@ def _recipe(ensemble: Ensemble) -> Recipe:
     return Recipe(ensemble.columns, settings)
 
 
-def _unseen(season: Season, first_day: date, challenger: Ensemble, champion: Ensemble | None) -> Forecasts:
-    return Forecasts(
-        forecast_unseen(challenger, season, first_day),
-        None if champion is None else forecast_unseen(champion, season, first_day),
-        trained=0,
-    )
+def _named(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
+    """Forecast, and say of whom it is where the fights do not suit the model."""
+    try:
+        return forecast(*arguments)
+    except ValidationError as error:
+        raise ValidationError(f"the {role} cannot be judged: {error}") from error
 
 
-def _walked(season: Season, job: JudgeModels, recipes: list[Recipe], context: JobContext) -> Forecasts:
+def _walked(season: Season, job: JudgeModels, recipes: Mapping[str, Recipe], context: JobContext) -> Forecasts:
     """Walk each recipe forward; the same one once."""
     ends_at = time.monotonic() + min(job.max_training_time_seconds, context.remaining_seconds() - SAFETY_SECONDS)
-    challenger = _walk("challenger", season, job, recipes[0], context, ends_at)
-    trained = challenger["trained_before"].nunique()
-    if len(recipes) == 1:
-        return Forecasts(challenger, None, trained)
-    if recipes[1] == recipes[0]:
-        return Forecasts(challenger, challenger, trained)
-    champion = _walk("champion", season, job, recipes[1], context, ends_at)
-    return Forecasts(challenger, champion, trained + champion["trained_before"].nunique())
+    said: dict[str, pd.DataFrame] = {}
+    trained = 0
+    for role, recipe in recipes.items():
+        same = next((other for other in said if recipes[other] == recipe), None)
+        if same is None:
+            said[role] = _named(role, _walk, role, season, job, recipe, context, ends_at)
+            trained += said[role]["trained_before"].nunique()
+        else:
+            said[role] = said[same]
+    return Forecasts(said, trained)
 
 
 def _walk(
@@ -126,8 +139,7 @@ def _walk(
 ) -> pd.DataFrame:
     if recipe.settings is None:
         raise ValidationError(
-            f"the {name} was not trained here, so its settings cannot be walked forward: judge it on fights that "
-            "it has not seen"
+            "it was not trained here, so its settings cannot be walked forward: judge it on fights that it has not seen"
         )
     settings = replace(
         recipe.settings,
@@ -145,16 +157,23 @@ def _walk(
 
 
 def _report(
-    job: JudgeModels, found: Judgement, data_digest: str, trained: int, recipes: list[Recipe]
+    job: JudgeModels, found: Judgement, data_digest: str, trained: int, recipes: Mapping[str, Recipe]
 ) -> JudgementReport:
-    forecasts = msgspec.convert(found.forecasts, tuple[JudgedForecast, ...], from_attributes=True)
+    forecasts, corner_known = (
+        msgspec.convert(each, tuple[JudgedForecast, ...], from_attributes=True)
+        for each in (found.forecasts, found.corner_known)
+    )
     paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
+    challenger, champion = recipes["challenger"], recipes.get("champion")
     return JudgementReport(
         challenger=job.challenger,
         champion=job.champion,
+        anchor=job.anchor,
+        tries=job.tries,
+        error=error_of(job.tries),
         data_digest=data_digest,
         method="held_out" if job.first_day is None else "walk_forward",
-        same_recipe=len(recipes) == 2 and recipes[0] == recipes[1] and recipes[0].settings is not None,
+        same_recipe=champion == challenger and challenger.settings is not None,
         trained=trained,
         first_day=found.first_day,
         last_day=found.last_day,
@@ -163,5 +182,7 @@ def _report(
         events=found.events,
         forecasts=forecasts,
         paired=paired,
-        verdict=decide(forecasts, paired),
+        corner_known=corner_known,
+        recalibrated=found.recalibrated,
+        verdict=decide(forecasts, paired, corner_known),
     )

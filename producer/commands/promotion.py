@@ -12,6 +12,7 @@ from ledger.aliases import CHAMPION
 from ledger.jobs import JudgeModels
 from ledger.judgement import JudgementReport
 from ledger.outcomes import Outcome
+from ledger.promotions import ANCHOR, next_anchor
 from ledger.wire import refuse
 from producer.audit import accounted_for
 from producer.client import Client, report_of
@@ -63,11 +64,12 @@ def promote(
 ) -> None:
     """Put a model in the champion's place, if it is as good.
 
-    A training worker judges it beside the champion and the market, on the fights of the log that neither has seen.
-    Where these are too few: train both with an earlier --cutoff, or judge their settings with --walk-forward. A model
-    that is worse, uncalibrated, or whose intervals are too narrow is refused: see docs/models.md.
+    A training worker judges it beside the champion, the best model before it (the anchor) and the market, on the fights
+    of the log that none has seen. If these are too few: train with an earlier --cutoff, or judge the settings with
+    --walk-forward. A model that is worse, less well calibrated, or whose intervals are too narrow or too wide is
+    refused: see docs/models.md. Each further try for the same champion's place needs clearer evidence.
 
-    --force overrides the verdict, and never that a model cannot be loaded.
+    --force overrides the verdict, and never that a model cannot be loaded; it begins a new sequence of promotions.
     """
     if data is not None and matrix is not None:
         raise click.UsageError("Name either --data FOLDER with a fight log, or --matrix FILE.")
@@ -82,8 +84,14 @@ def promote(
         outcome = None
         if path is not None:
             fields = plan_fields(path.absolute(), matrix is not None, options)
-            job = JudgeModels(challenger=challenger, champion=standing, **fields)
-            outcome = _judge(client, screen, job, key_of(None, again), timeout)
+            anchor = client.ledger.anchor(alias, standing)
+            job = JudgeModels(
+                challenger=challenger,
+                champion=standing,
+                anchor=None if anchor in (standing, challenger) else anchor,
+                **fields,
+            )
+            outcome = _counted(client, screen, alias, job, again, timeout)
             if not force:
                 report_of(outcome)  # no judgement, no promotion
         report = outcome.report if outcome is not None else None
@@ -108,6 +116,20 @@ def promote(
     screen.remark(f"Back again: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --why TEXT")
 
 
+def _counted(
+    client: Client, screen: Screen, alias: str, job: JudgeModels, again: bool, timeout: float | None
+) -> Outcome:
+    """Have a challenger judged, as the try that it is for the champion's place."""
+    counted = client.ledger.count_try(alias, job)
+    outcome = _judge(client, screen, counted, key_of(None, again), timeout)
+    report = outcome.report
+    if not isinstance(report, JudgementReport):
+        client.ledger.take_back_try(alias, job)
+    elif (report.anchor, report.tries) != (counted.anchor, counted.tries):
+        raise refuse("the pool that judged knows neither the anchor nor the tries: upgrade the training pools")
+    return outcome
+
+
 def _judge(client: Client, screen: Screen, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:
     receipt = client.enqueue(job, key=key)
     stored = stored_outcome(client, receipt)
@@ -117,8 +139,12 @@ def _judge(client: Client, screen: Screen, job: JudgeModels, key: str | None, ti
 
 
 def _evidence(outcome: Outcome | None, *, forced: bool) -> dict[str, Any]:
-    """What a promotion was decided on: the judgement's job and its figures, or why there are none."""
+    """What a promotion was decided on: the judgement's job and its figures, or why there are none.
+
+    With the anchor for the next promotion, which after a forced one is the model itself.
+    """
     if outcome is None:
         return {"forced": forced}
     found = {"report": outcome.report} if outcome.report is not None else {"failure": outcome.failure}
-    return {"forced": forced, "judgement": outcome.job_id, **msgspec.to_builtins(found)}
+    anchor = {} if forced or not isinstance(outcome.report, JudgementReport) else {ANCHOR: next_anchor(outcome.report)}
+    return {"forced": forced, "judgement": outcome.job_id, **anchor, **msgspec.to_builtins(found)}

@@ -9,12 +9,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from engine.bundle import Bundle
 from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import write_fight_log
+from engine.fightlog import FightLog, read_fight_log, write_fight_log
 from engine.forest import ForestParams
 from engine.members import MemberParams
 from engine.model import save_ensemble
@@ -23,6 +25,7 @@ from engine.snapshot import Snapshot
 from engine.training import TrainingConfig, train_ensemble
 from ledger.book import Ledger
 from ledger.failures import FailureCode
+from ledger.jobs import JudgeModels
 from producer.cli import main
 from producer.exits import ExitCode
 from tests.integration.small_models import spoil
@@ -97,11 +100,16 @@ def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book
     assert date.fromisoformat(report["first_day"]) >= CUTOFF
     assert (report["challenger"], report["champion"]) == (stage.better, stage.usual)
     assert [each["forecast"] for each in report["forecasts"]] == ["challenger", "champion", "market", "base_rate"]
+    assert (report["anchor"], report["tries"]) == (None, 1)
+    anchor = passed["change"]["evidence"]["anchor"]
     assert passed["change"]["evidence"] == {
         "forced": False,
         "judgement": passed["judgement"]["job_id"],
+        "anchor": anchor,
         "report": report,
     }
+    assert anchor in (stage.usual, stage.better)
+    assert book.anchor("champion", stage.better) == anchor
     assert book.resolve_alias("champion") == stage.better
 
     refused = promote(stage.poor, *data, code=ExitCode.FAILED)
@@ -114,10 +122,58 @@ def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book
     assert forced["judgement"]["job_id"] == refused["judgement"]["job_id"]
     assert forced["change"]["evidence"]["forced"]
     assert book.resolve_alias("champion") == stage.poor
+    assert book.anchor("champion", stage.poor) == stage.poor  # what was forced begins a new sequence
     shown = CliRunner().invoke(main, ["models", "history", "champion"]).stdout
     assert "FORCED past the gate" in shown
     assert "judged and promoted" in shown
     assert "is " in promote(stage.poor, *data, code=ExitCode.REFUSED)["failure"]["message"]
+
+
+def test_a_challenger_is_held_against_the_anchor_and_tries_are_counted(stage: Stage, book: Ledger) -> None:
+    data = ("--data", str(stage.log))
+    book.move_alias("champion", stage.usual, prove=lambda digest: None, who="a test", why="the first")
+    evidence = {"anchor": stage.usual}
+    book.move_alias("champion", stage.better, prove=lambda digest: None, who="a test", why="next", evidence=evidence)
+    refused = promote(stage.poor, *data, code=ExitCode.FAILED)["judgement"]["report"]
+    assert (refused["champion"], refused["anchor"], refused["tries"]) == (stage.better, stage.usual, 1)
+    roles = ["challenger", "champion", "anchor"]
+    assert [each["forecast"] for each in refused["forecasts"]] == [*roles, "market", "base_rate"]
+    assert [each["forecast"] for each in refused["corner_known"]] == roles
+    codes = [reason["code"] for reason in refused["verdict"]["reasons"]]
+    assert codes[:2] == ["worse_than_champion", "worse_than_anchor"]
+    # The same models on the same fights are the same try; others, or other fights, are another.
+    assert promote(stage.poor, *data, "--again", code=ExitCode.FAILED)["judgement"]["report"]["tries"] == 1
+    walked = promote(stage.poor, *data, "--walk-forward", "2025-01-01", code=ExitCode.FAILED)["judgement"]["report"]
+    assert (walked["tries"], walked["trained"]) == (2, 3)
+    assert walked["error"] < refused["error"] / 2
+    # What comes to no figures is no try.
+    promote(stage.late, *data, code=ExitCode.FAILED)
+    assert book.count_try("champion", JudgeModels(data="x", challenger="0" * 64, champion=stage.better)).tries == 3
+    # After a rollback the champion has its own anchor and its own tries again.
+    book.roll_back("champion", prove=lambda digest: None, who="a test", why="back")
+    assert book.anchor("champion", stage.usual) == stage.usual
+
+
+def test_unseen_fights_alone_can_be_judged_on_as_a_matrix_and_not_as_a_log(
+    stage: Stage, book: Ledger, tmp_path: Path
+) -> None:
+    book.set_alias("champion", stage.usual)
+    log = read_fight_log(stage.log)
+    matrix = build_matrix(log).select(MODEL_COLUMNS)
+    unseen = matrix.take(matrix.date >= np.datetime64(CUTOFF))
+    about = {"won": unseen.won, "event": unseen.event, "date": unseen.date.astype(str)}
+    odds = {"red_price": unseen.red_odds, "blue_price": unseen.blue_odds}
+    unseen.X.assign(**about, **odds).to_csv(tmp_path / "unseen.csv", index=False)
+    columns = ("--red-odds", "red_price", "--blue-odds", "blue_price")
+    report = promote(stage.better, "--matrix", str(tmp_path / "unseen.csv"), *columns)["judgement"]["report"]
+    assert report["fights"] == np.isfinite(unseen.red_odds).sum()
+    assert not report["recalibrated"]
+    fights = log.fights[log.fights["date"] >= pd.Timestamp(CUTOFF)]
+    lines = log.stat_lines[log.stat_lines["fight_id"].isin(fights["fight_id"])]
+    write_fight_log(FightLog(fights, lines, log.fighters), tmp_path / "log")
+    failure = promote(stage.poor, "--data", str(tmp_path / "log"), code=ExitCode.FAILED)["failure"]
+    assert failure["code"] == FailureCode.INVALID_INPUT
+    assert "give the whole log" in failure["message"]
 
 
 def test_a_judgement_can_be_made_again(stage: Stage, book: Ledger) -> None:

@@ -182,6 +182,9 @@ JOBS: dict[str, Job] = {
         max_memory_mb=1e3,
         deadline=NIGHT,
     ),
+    "job_judge_models_anchored": JudgeModels(
+        data="/fights", challenger=DIGEST, champion=DIGEST[::-1], anchor=DIGEST[::-2] * 2, tries=3
+    ),
     "job_check_health_plain": CheckHealth(),
     "job_check_health_full": CheckHealth(model="challenger", nonce="n", deadline=NIGHT),
     "job_check_health_anew": CheckHealth(model="challenger", anew=True),
@@ -336,6 +339,30 @@ REPORTS: dict[str, Report] = {
         paired=(Paired(against="champion", log_loss=ESTIMATE, brier=ESTIMATE),),
         verdict=Verdict(promote=False, reasons=(Reason(code="worse_than_champion", message="its log loss is worse"),)),
     ),
+    "report_judgement_anchored": JudgementReport(
+        challenger=DIGEST,
+        champion=DIGEST[::-1],
+        anchor=DIGEST[::-2] * 2,
+        tries=3,
+        error=0.025 / 12,
+        data_digest=DIGEST,
+        method="held_out",
+        same_recipe=False,
+        trained=0,
+        first_day=date(2023, 7, 8),
+        last_day=date(2024, 12, 14),
+        fights=768,
+        priced_fights=768,
+        events=64,
+        forecasts=(
+            JudgedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),
+            JudgedForecast(forecast="anchor", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),
+        ),
+        paired=(Paired(against="anchor", log_loss=ESTIMATE, brier=ESTIMATE, most=0.004),),
+        corner_known=(JudgedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, intercept=ESTIMATE),),
+        recalibrated=False,
+        verdict=Verdict(promote=True, remarks=(Reason(code="uncalibrated_slope", message="it is too timid"),)),
+    ),
     "report_health": HealthReport(
         status="unhealthy",
         checks=(HealthCheck(name="model_loaded", passed=False, detail="no model is called 'champion'"),),
@@ -452,6 +479,14 @@ def test_a_job_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(REPORTS))
 def test_a_report_is_read(name: str) -> None:
     assert wire.decode_report(golden(name)) == REPORTS[name]
+
+
+def test_a_judgement_of_an_earlier_version_is_read() -> None:
+    earlier = msgspec.json.decode(golden("report_judgement"))
+    for name in ("anchor", "tries", "error", "corner_known", "recalibrated"):
+        del earlier[name]
+    del earlier["paired"][0]["most"], earlier["verdict"]["remarks"]
+    assert wire.decode_report(msgspec.json.encode(earlier)) == REPORTS["report_judgement"]
 
 
 @pytest.mark.parametrize("name", sorted(FAILURES))

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.backtest import season_of_log, season_of_matrix
+from engine.backtest import BacktestConfig, forecast_season, season_of_log, season_of_matrix
 from engine.errors import ValidationError
 from engine.foreign import columns_of, foreign
 from engine.importing import import_ensemble
-from engine.judgement import MIN_FIGHTS, base_rate, check_enough, first_unseen_day, forecast_unseen, judge
+from engine.judgement import MIN_FIGHTS, check_enough, first_unseen_day, forecast_unseen, judge
 from engine.matrix import TrainingMatrix
 from engine.model import Ensemble
 from engine.simulation import LeagueConfig, simulate_league
@@ -51,10 +51,13 @@ def forecasts(p: list[float], won: list[int], **columns: Any) -> pd.DataFrame:
         "won": np.array(won, dtype=np.int8),
         "market": [0.6] * rows,
         "recalibrated_market": [0.6] * rows,
+        "corner_known": [False] * rows,
+        "cornerless": p,
         "statistics_only": p,
     }
     bounds = {
-        f"statistics_only_{side}_{level}": [end] * rows
+        f"{forecast}_{side}_{level}": [end] * rows
+        for forecast in ("cornerless", "statistics_only")
         for side, end in (("lower", 0.4), ("upper", 0.7))
         for level in (80, 95)
     }
@@ -65,10 +68,20 @@ def test_the_figures_are_those_of_the_formulas() -> None:
     rng = np.random.default_rng(1)
     p, other = rng.uniform(0.2, 0.8, (2, 60))
     won = (rng.uniform(size=60) < p).astype(int)
-    found = judge(forecasts(p.tolist(), won.tolist()), forecasts(other.tolist(), won.tolist()), 0.55)
+    incumbents = {
+        "champion": forecasts(other.tolist(), won.tolist()),
+        "anchor": forecasts(((p + other) / 2).tolist(), won.tolist()),
+    }
+    found = judge(forecasts(p.tolist(), won.tolist()), incumbents, 0.025)
     losses = {
         name: -np.mean(np.where(won == 1, np.log(q), np.log(1 - q)))
-        for name, q in (("challenger", p), ("champion", other), ("market", 0.6), ("base_rate", 0.55))
+        for name, q in (
+            ("challenger", p),
+            ("champion", other),
+            ("anchor", (p + other) / 2),
+            ("market", 0.6),
+            ("base_rate", 0.5),
+        )
     }
     assert {each.forecast: each.log_loss.value for each in found.forecasts} == pytest.approx(losses)
     assert found.forecasts[0].brier.value == pytest.approx(np.mean((p - won) ** 2))
@@ -78,18 +91,22 @@ def test_the_figures_are_those_of_the_formulas() -> None:
     for each in found.paired:
         assert each.log_loss.lower is not None
         assert each.log_loss.lower < each.log_loss.value
+        assert each.most == pytest.approx(each.log_loss.upper)  # one side of 2.5% is one end of a 95% interval
+    surer = judge(forecasts(p.tolist(), won.tolist()), incumbents, 0.001)
+    assert all(a.most < b.most for a, b in zip(found.paired, surer.paired, strict=True) if a.most and b.most)
     assert (found.fights, found.priced_fights, found.events) == (60, 60, 30)
     assert (found.first_day, found.last_day) == (date(2024, 1, 1), date(2024, 2, 29))
     inside = [(each.level, each.inside and each.inside.value, each.width.value) for each in found.forecasts[0].coverage]
     assert inside == [(0.8, 1.0, pytest.approx(0.3)), (0.95, 1.0, pytest.approx(0.3))]
-    assert found.forecasts[3].slope is None  # which says the same of every fight
+    assert found.forecasts[4].slope is None  # which says the same of every fight
+    assert found.corner_known == ()
 
 
 def test_fights_without_odds_count_only_where_none_has_any() -> None:
     p, won = [0.3, 0.7, 0.4, 0.6] * 10, [0, 1, 1, 0, 1, 1, 0, 0] * 5
-    some = judge(forecasts(p, won, market=[0.6, np.nan] * 20), None, 0.5)
+    some = judge(forecasts(p, won, market=[0.6, np.nan] * 20), {}, 0.025)
     assert (some.fights, some.priced_fights) == (20, 20)
-    none = judge(forecasts(p, won, market=[np.nan] * 40, recalibrated_market=[np.nan] * 40), None, 0.5)
+    none = judge(forecasts(p, won, market=[np.nan] * 40, recalibrated_market=[np.nan] * 40), {}, 0.025)
     assert (none.fights, none.priced_fights) == (40, 0)
     assert [each.forecast for each in none.forecasts] == ["challenger", "base_rate"]
     assert all(each.inside is None for each in none.forecasts[0].coverage)
@@ -98,8 +115,8 @@ def test_fights_without_odds_count_only_where_none_has_any() -> None:
 def test_a_model_without_intervals_is_judged_without_them() -> None:
     p, won = [0.3, 0.7, 0.4, 0.6] * 10, [0, 1, 1, 0, 1, 1, 0, 0] * 5
     bare = forecasts(p, won)
-    bare[[name for name in bare.columns if name.startswith("statistics_only_")]] = np.nan
-    found = judge(bare, forecasts(p, won), 0.5)
+    bare[[name for name in bare.columns if "_lower_" in name or "_upper_" in name]] = np.nan
+    found = judge(bare, {"champion": forecasts(p, won)}, 0.025)
     assert [len(each.coverage) for each in found.forecasts[:2]] == [0, 2]
 
 
@@ -124,7 +141,7 @@ def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
         )
     )
     table = forecast_unseen(imported, season, first_unseen_day(imported))
-    found = judge(table, None, 0.5)
+    found = judge(table, {}, 0.025)
     assert found.first_day > until
     assert (found.fights, found.forecasts[0].coverage) == (int((days > np.datetime64(until)).sum()), ())
     assert found.paired[-1].log_loss.value < 0.0
@@ -132,8 +149,46 @@ def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
 
 def test_two_who_were_asked_about_other_fights_are_not_compared() -> None:
     p, won = [0.3, 0.7] * 20, [0, 1] * 20
-    with pytest.raises(ValidationError, match="same fights"):
-        judge(forecasts(p, won), forecasts(p, won[::-1]), 0.5)
+    with pytest.raises(ValidationError, match="the anchor were not asked about the same fights"):
+        judge(forecasts(p, won), {"champion": forecasts(p, won), "anchor": forecasts(p, won[::-1])}, 0.025)
+
+
+def test_judged_is_what_production_answers_and_the_official_corner_stands_beside_it() -> None:
+    rng = np.random.default_rng(2)
+    without = rng.uniform(0.2, 0.8, 400)
+    with_corner = without + 0.1  # red, who is listed first, wins more often than a forecast without corners says
+    won = (rng.uniform(size=400) < with_corner).astype(int)
+    columns: dict[str, Any] = {"statistics_only": with_corner, "corner_known": [True, True, True, False] * 100}
+    found = judge(forecasts(without.tolist(), won.tolist(), **columns), {}, 0.025)
+    challenger, known = found.forecasts[0], found.corner_known[0]
+    assert challenger.log_loss.value == pytest.approx(-np.mean(np.log(np.where(won == 1, without, 1 - without))))
+    assert challenger.intercept is None
+    rows = np.array(columns["corner_known"])
+    losses = -np.log(np.where(won == 1, with_corner, 1 - with_corner))
+    assert known.log_loss.value == pytest.approx(losses[rows].mean())
+    assert known.intercept is not None
+    assert abs(known.intercept.value) < 0.3
+    # Whoever is listed first, production answers the same, and so the figures are the same.
+    turned = np.arange(400) % 2 == 0
+    swapped = forecasts(np.where(turned, 1 - without, without).tolist(), np.where(turned, 1 - won, won).tolist())
+    assert judge(swapped, {}, 0.025).forecasts[0].slope == challenger.slope
+
+
+def test_unseen_fights_alone_are_enough(season: Season, ensemble: Ensemble, cutoff: date) -> None:
+    first = first_unseen_day(ensemble)
+    alone = season_of_matrix(season.fights.take(season.fights.date >= np.datetime64(cutoff)))
+    found, whole = (judge(forecast_unseen(ensemble, each, first), {}, 0.025) for each in (alone, season))
+    assert found.forecasts[0].log_loss == whole.forecasts[0].log_loss
+    # There is nothing to recalibrate the closing odds on, so they stand as they are, and the report says so.
+    assert (found.recalibrated, whole.recalibrated) == (False, True)
+    for each in found.forecasts[0].coverage:
+        assert each.inside is not None
+
+
+def test_a_period_without_any_past_says_so(season: Season) -> None:
+    config = BacktestConfig(first_day=season.fights.date[0].astype(date), training=PLAN)
+    with pytest.raises(ValidationError, match=r"no decided fight before .* to learn from"):
+        forecast_season(season, config)
 
 
 def test_a_model_answers_every_fight_after_the_last_that_it_has_seen(
@@ -180,12 +235,3 @@ def test_too_few_fights_or_events_are_refused(season: Season) -> None:
     one_night = replace(season.fights, event=np.full(len(season.fights), "night"))
     with pytest.raises(ValidationError, match="of 1 events"):
         check_enough(Season(one_night, season.early_odds), date(1900, 1, 1))
-
-
-def test_the_base_rate_is_of_earlier_fights_with_known_corners(league_matrix: TrainingMatrix) -> None:
-    day = league_matrix.date[200].astype(date)
-    past = league_matrix.before(day)
-    known = replace(league_matrix, corner_known=np.arange(len(league_matrix)) % 2 == 0)
-    assert base_rate(season_of_matrix(known), day) == past.won[::2].mean()
-    unknown = replace(league_matrix, corner_known=np.zeros(len(league_matrix), dtype=np.bool_))
-    assert base_rate(season_of_matrix(unknown), day) == 0.5
