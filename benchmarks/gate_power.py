@@ -5,6 +5,10 @@
 The fight-by-fight difference of log loss between real models on real fights (walked forward, 2016 to 2024) is shifted
 to a known mean, and whole events are drawn from it with replacement. Pairs of models: another seed, a model that is up
 to a year older, and one member alone. Small settings: what matters is how far two models differ, not how good they are.
+
+A second part is about times in which every model is too timid: results are drawn anew, by the champion's own logits
+times `SHARPER`, so that its calibration slope is that. Shown is how often the gate refuses challengers for their slope,
+with and without a look at the champion's.
 """
 
 from __future__ import annotations
@@ -40,6 +44,8 @@ FIGHTS = (200, 400, 800, 1600)
 WORSE_BY = (0.0, 0.0025, 0.005, 0.01)
 TRIES = (1, 4, 12)
 DRAWS = 500
+SHARPER = 1.45
+TIMID_FIGHTS = 800
 SMALL = MemberParams(forest=ForestParams(trees=50))
 PLAN = TrainingConfig(bootstrap_samples=0, fits=2, folds=5, members=SMALL)
 
@@ -96,6 +102,35 @@ def reasons(table: pd.DataFrame, event: NDArray[np.str_], fights: int) -> Counte
     return counted
 
 
+def sharper(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Results of the fights, drawn so that this model is too timid."""
+    logit = np.log(table[JUDGED]) - np.log1p(-table[JUDGED])
+    return np.asarray(rng.uniform(size=len(table)) < 1.0 / (1.0 + np.exp(-SHARPER * logit))).astype(np.int8)
+
+
+def stretched(table: pd.DataFrame, by: float) -> pd.DataFrame:
+    """The same model with its logits multiplied."""
+    p = table[JUDGED]
+    return table.assign(**{JUDGED: 1.0 / (1.0 + np.exp(-by * (np.log(p) - np.log1p(-p))))})
+
+
+def timid(base: pd.DataFrame, challenger: pd.DataFrame, event: NDArray[np.str_]) -> tuple[float, float]:
+    """The shares of draws that are refused for their slope, beside the champion and by the slope alone."""
+    rng = np.random.default_rng(1)
+    beside = alone = 0
+    for rows, label in draws(event, TIMID_FIGHTS):
+        drawn = {"event": label, "won": sharper(base.iloc[rows], rng)}
+        champion, other = (table.iloc[rows].reset_index(drop=True).assign(**drawn) for table in (base, challenger))
+        found = judge(other, {"champion": champion}, error_of(1))
+        forecasts = msgspec.convert(found.forecasts, tuple[JudgedForecast, ...], from_attributes=True)
+        paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
+        verdict = decide(forecasts, paired)
+        slope = [reason.code == "uncalibrated_slope" for reason in (*verdict.reasons, *verdict.remarks)]
+        alone += any(slope)
+        beside += any(slope[: len(verdict.reasons)])
+    return beside / DRAWS, alone / DRAWS
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate_power", description=__doc__.split("\n")[0])
@@ -127,6 +162,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"  {fights:>5} fights: " + (", ".join(f"{code} {n / DRAWS:.1%}" for code, n in counted.items()) or "none")
         )
+    print(
+        f"\nresults as sharp as the champion's logits times {SHARPER:g}: refused for its slope, of {DRAWS} draws of "
+        f"{TIMID_FIGHTS} fights"
+    )
+    challengers = {
+        "another seed": others["another seed"],
+        "up to a year older": others["up to a year older"],
+        "more timid: logits times 0.9": stretched(base, 0.9),
+        "more timid: logits times 0.8": stretched(base, 0.8),
+        "calibrated: logits times 1.45": stretched(base, SHARPER),
+        "too sure: logits times 2.2": stretched(base, 2.2),
+    }
+    for name, table in challengers.items():
+        beside, by_itself = timid(base, table, event)
+        print(f"  {name:32} {beside:>6.1%} beside the champion, {by_itself:>6.1%} by its slope alone")
     return 0
 
 

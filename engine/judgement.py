@@ -186,7 +186,7 @@ def _forecast(
         forecast=name,
         log_loss=clustered_mean(surprise(p, won), event),
         brier=clustered_mean((p - won) ** 2, event),
-        slope=None if name == "base_rate" else calibration_slope(p, won, event),
+        slope=calibration_slope(p, won, event) if np.any(p != BASE_RATE) else None,
         coverage=() if table is None else tuple(_coverage(table, event, JUDGED)),
     )
 
