@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cached_property
 
 import msgspec
 
 from ledger import wire
-from ledger.connections import Connections
+from ledger.connections import Connections, until
 from ledger.failures import LedgerError, UnknownJob, WaitTimeout
 from ledger.hints import subscribed
 from ledger.origin import decode_origin
@@ -20,6 +21,8 @@ from ledger.server import Server, moment
 _STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
 _OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
 _SETTLED = b"settled"
+LAST_LOOK_SECONDS = 0.5
+"""How long a waiter's look at the record may take at least, also when the waiter's time is over."""
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
 _progress_decoder = msgspec.json.Decoder(Progress)
 _news_decoder = msgspec.msgpack.Decoder(list[str | bool])
@@ -85,17 +88,23 @@ class Answers(Server):
             WaitTimeout: there is no outcome after `timeout_seconds`; the job goes on.
             UnknownJob: the job was never submitted, or its retention is over.
             UnreadableOutcome: as from `outcome`.
-            LedgerUnavailable: the server does not answer; waiting again is safe.
+            LedgerUnavailable: the server does not answer, for `timeout_seconds` or for twice `reply_timeout_seconds`,
+                if that is less; waiting again is safe.
         """
-        deadline = time.monotonic() + timeout_seconds
+        started_seconds = time.monotonic()
+        deadline = started_seconds + timeout_seconds
         look = ("HMGET", self._key("job", job_id), *_OUTCOME)
-        with self._reaching(), subscribed(self._listening, self._news(job_id), look) as news:
-            outcome = self._seen(job_id, news.seen)
+        with self._reaching(), ExitStack() as waiting:
+            with until(max(deadline, started_seconds + LAST_LOOK_SECONDS)):
+                news = waiting.enter_context(subscribed(self._listening, self._news(job_id), look))
+                outcome = self._seen(job_id, news.seen)
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
-                told = news.next(min(remaining, self.settings.reread_seconds))
-                if told is None or told == _SETTLED:
-                    outcome = self._seen(job_id, self._call(*look))
-                elif not told.startswith(b"{"):
+                with until(deadline + LAST_LOOK_SECONDS):
+                    told = news.next(min(remaining, self.settings.reread_seconds))
+                    if told is None or told == _SETTLED:
+                        outcome = self._seen(job_id, self._call(*look))
+                        continue
+                if not told.startswith(b"{"):
                     outcome = _outcome_of(job_id, _fields_of(told))
                 elif on_progress is not None:
                     on_progress(_progress_decoder.decode(told))
@@ -131,7 +140,8 @@ class Answers(Server):
         idle_since = time.monotonic()
         while idle_seconds is None or (remaining := idle_seconds - (time.monotonic() - idle_since)) > 0:
             block = patience if idle_seconds is None else min(patience, remaining)
-            answer = self._call("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", stream, after)
+            command = ("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", stream, after)
+            answer = self._call(*command, blocks_seconds=block)
             for place, fields in answer[0][1] if answer else ():
                 after = place.decode()
                 job_id = fields[b"job"].decode()
@@ -145,7 +155,7 @@ class Answers(Server):
 
     @cached_property
     def _listening(self) -> Connections:
-        return Connections(self._redis)
+        return Connections(self._redis, self.settings.reply_timeout_seconds)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -135,6 +135,7 @@ class Claims(Server):
             heard, answer = self._connections.ask(
                 ("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001)),  # 0: for ever
                 self._script("claim", *self._claim_arguments(queue, owner, 1)),
+                blocks_seconds=timeout_seconds,
             )
             for reply in (heard, answer):
                 if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):

@@ -26,17 +26,18 @@ def subscribed(connections: Connections, channel: str, look: Command) -> Iterato
     What has been subscribed runs no other commands: these connections are to be used for nothing else.
     """
     with connections.lent() as connection:
-        yield connections.insist(connection, lambda: Subscription(connection, channel, look))
+        yield Subscription(connections, connection, channel, look)
 
 
 class Subscription:
     """A channel that is listened to. `seen` is what `look` answered when that began."""
 
-    def __init__(self, connection: Any, channel: str, look: Command) -> None:
+    def __init__(self, connections: Connections, connection: Any, channel: str, look: Command) -> None:
+        self._connections = connections
         self.connection = connection
         self._channel = channel.encode()
         self._look = look
-        self.seen: list[bytes | None] = self._begin()
+        self.seen: list[bytes | None] = connections.insist(connection, self._begin)
 
     def next(self, timeout_seconds: float) -> bytes | None:
         """Return the next news; None for silence, or where some may have been missed."""
@@ -48,7 +49,7 @@ class Subscription:
                     return bytes(content)
         except (redis.ConnectionError, redis.TimeoutError):
             self.connection.disconnect()
-            self._begin()
+            self._connections.insist(self.connection, self._begin)
         return None
 
     def _begin(self) -> list[bytes | None]:

@@ -7,14 +7,15 @@ An error in our own use of the server is left as redis-py raises it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from ledger import scripts
 from ledger.connections import Command, Connections
-from ledger.failures import LedgerError, LedgerUnavailable, PermissionDenied
+from ledger.failures import LedgerUnavailable
+from ledger.refusals import refusal_of
 from ledger.settings import LedgerSettings
 
 if TYPE_CHECKING:
@@ -22,35 +23,18 @@ if TYPE_CHECKING:
 else:
     from ledger import redis_on_demand as redis
 
-_ADVICE = {
-    "NOAUTH": "it asks for a password: put one into CORNERMAN_REDIS_URL (redis://user:password@host:port/0)",
-    "WRONGPASS": "it does not accept this user and password: check CORNERMAN_REDIS_URL",
-    "NOPERM": "this user may not do that: see deploy/users.acl for what each role needs",
-    "LOADING": "it is still loading its data: try again in a moment",
-    "OOM": "it is out of memory: raise its maxmemory or shorten CORNERMAN_RETENTION_SECONDS",
-    "READONLY": "it is a replica: point CORNERMAN_REDIS_URL at the primary",
-    "MASTERDOWN": "it is a replica without its primary: point CORNERMAN_REDIS_URL at the primary",
-    "MISCONF": "it cannot write its data to disk: see its log",
-}
-
-
-class ServerFull(LedgerUnavailable):
-    """The server takes nothing new, because its `maxmemory` is reached."""
-
-
-_KINDS: dict[str, type[LedgerError]] = {_ADVICE["OOM"]: ServerFull, _ADVICE["NOPERM"]: PermissionDenied}
-
 
 class Server:
     """A connection and the settings; what the ledger's parts build on.
 
-    `client` must return bytes (no `decode_responses`) and speak RESP 2, as one from `connect` does.
+    Up to `connections.MOST_THREADS` threads may share it. `client` must return bytes (no `decode_responses`) and speak
+    RESP 2, as one from `connect` does.
     """
 
     def __init__(self, client: redis.Redis, settings: LedgerSettings) -> None:
         self.settings = settings
         self._redis: Any = client  # redis-py's signatures mix in those of its asynchronous client
-        self._connections = Connections(client)
+        self._connections = Connections(client, settings.reply_timeout_seconds)
         self._scripts = scripts.register(client)
         self._header = (
             settings.namespace,
@@ -74,25 +58,32 @@ class Server:
                 protocol=2,
                 socket_timeout=settings.reply_timeout_seconds,
                 socket_connect_timeout=settings.reply_timeout_seconds,
-                retry=redis.retry.Retry(redis.backoff.ExponentialBackoff(cap=0.2, base=0.05), retries=2),
+                retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # `Connections` tries again, and has one clock
             )
             # A connection, not yet opened, of which redis-py checks the options that came with the URL.
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
             ledger = cls(client, settings)
-            ledger._call("PING")
-        except redis.ResponseError as error:
-            raise LedgerUnavailable(f"the server that CORNERMAN_REDIS_URL names refuses: {error}") from error
         except (ValueError, TypeError, redis.RedisError):  # their text may quote a piece of the password
             raise LedgerUnavailable(
                 "CORNERMAN_REDIS_URL cannot be read: write redis://user:password@host:port/0, rediss:// or unix://, "
                 "with special characters of the password percent-encoded, and after a `?` only options of redis-py"
             ) from None
+        ledger._greet()
         return ledger
 
     def close(self) -> None:
         """Give the connections back."""
         self._connections.close()
         self._redis.close()
+
+    def _greet(self) -> None:
+        """Find out whether the server is there and lets this user in. Raises LedgerUnavailable."""
+        try:
+            self._call("PING")
+        except redis.ResponseError as error:  # what is odd may be a proxy, and its text quote what it was sent
+            password = self._redis.connection_pool.connection_kwargs.get("password")
+            said = "it quotes the password" if password and password in str(error) else str(error)
+            raise LedgerUnavailable(f"the server that CORNERMAN_REDIS_URL names refuses: {said}") from None
 
     @property
     def address(self) -> str:
@@ -108,60 +99,60 @@ class Server:
         return ":".join((self.settings.namespace, *parts))
 
     def _run(self, name: str, *args: Any) -> Any:
+        return self._run_and(name, args)[0]
+
+    def _run_and(self, name: str, args: Sequence[Any], *then: Command, blocks_seconds: float = 0.0) -> list[Any]:
+        """Run a script, and commands after it on the same connection; return all replies."""
+        script = self._script(name, *args)
         with self._reaching():
-            [reply] = self._connections.ask(self._script(name, *args))
-            if isinstance(reply, redis.exceptions.NoScriptError):  # a server that was restarted has to be sent it
-                return self._scripts[name](args=(*self._header, *args))
-            if isinstance(reply, Exception):
-                raise reply
-            return reply
+            replies = self._connections.ask(script, *then, blocks_seconds=blocks_seconds)
+            if isinstance(replies[0], redis.exceptions.NoScriptError):  # a server that was restarted has to be sent it
+                self._connections.ask(("SCRIPT", "LOAD", self._scripts[name].script))
+                replies = self._connections.ask(script, *then, blocks_seconds=blocks_seconds)
+            return _checked(replies)
 
     def _script(self, name: str, *args: Any) -> Command:
         return ("EVALSHA", self._scripts[name].sha, 0, *self._header, *args)
 
-    def _call(self, *command: Any) -> Any:
+    def _call(self, *command: Any, blocks_seconds: float = 0.0) -> Any:
+        """Run one command, and return its reply as redis-py reads it."""
         with self._reaching():
-            return self._redis.execute_command(*command)
+            [reply] = _checked(self._connections.ask(command, blocks_seconds=blocks_seconds))
+            return self._read(command, reply)
 
     def _call_all(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Run commands as one transaction."""
-        with self._reaching(), self._redis.pipeline(transaction=True) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            return list(pipeline.execute())
+        with self._reaching():
+            *_, replies = _checked(self._connections.ask(("MULTI",), *commands, ("EXEC",)))
+            return [self._read(*pair) for pair in zip(commands, _checked(replies), strict=True)]
+
+    def _read(self, command: tuple[Any, ...], reply: Any) -> Any:
+        read = self._redis.response_callbacks.get(command[0])
+        return reply if read is None else read(reply)
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
         try:
             yield
         except redis.RedisError as error:
-            reason = explain(error)
-            if reason is None:
+            refusal = refusal_of(error)
+            if refusal is None:
                 raise
-            kind = _KINDS.get(reason, LedgerUnavailable)
-            raise kind(f"the server at {self.address} cannot be used: {reason}") from error
+            raise refusal.kind(f"the server at {self.address} cannot be used: {refusal.advice}") from error
 
 
 def explain(error: redis.RedisError) -> str | None:
     """Say why the server is of no use and what to do; None where the fault is in our own request."""
-    text = str(error)
-    for code, advice in _ADVICE.items():
-        if text.startswith(code):
-            return advice
-    refused = isinstance(error, redis.exceptions.NoPermissionError)
-    if refused or "ACL failure" in text or "can't run this command" in text:  # the last two: within a script
-        return _ADVICE["NOPERM"]
-    if isinstance(error, redis.exceptions.OutOfMemoryError) or "-OOM command not allowed" in text:  # the latter: 6.2
-        return _ADVICE["OOM"]
-    if isinstance(error, redis.exceptions.ReadOnlyError):
-        return _ADVICE["READONLY"]
-    if isinstance(error, redis.BusyLoadingError):
-        return _ADVICE["LOADING"]
-    if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthenticationWrongNumberOfArgsError):
-        return _ADVICE["NOAUTH" if "required" in text else "WRONGPASS"]
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
-        return f"{text or type(error).__name__} (is it running, and is CORNERMAN_REDIS_URL right?)"
-    return None
+    refusal = refusal_of(error)
+    return None if refusal is None else refusal.advice
+
+
+def _checked(replies: list[Any]) -> list[Any]:
+    """Return replies of which none is an error. Raises the first that is one."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
 
 
 def _milliseconds(seconds: float) -> int:

@@ -43,7 +43,9 @@ class LedgerSettings:
     outcomes_cap: int = _setting(100_000, "about how many outcomes a follower can look back on")
     quarantine_cap: int = _setting(1_000, "most odd queue items that are kept for a look")
     reread_seconds: float = _setting(5.0, "how often a waiter reads again in case the hint that woke it was lost")
-    reply_timeout_seconds: float = _setting(5.0, "how long a reply of the server may take")
+    reply_timeout_seconds: float = _setting(
+        5.0, "how long a reply of the server may take; a call ends after twice as long"
+    )
     fsync_timeout_seconds: float = _setting(5.0, "how long a durable submit waits for the append-only file")
 
     def __post_init__(self) -> None:

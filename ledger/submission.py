@@ -13,8 +13,9 @@ from ledger.failures import FailureCode, JobRefused, LedgerError
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import ROUTES, DataPlan, Job, Part, PredictCard, ShadowCard, kind_of
 from ledger.outcomes import Receipt
+from ledger.refusals import ServerFull, refusal_of
 from ledger.reports import Report
-from ledger.server import Server, ServerFull, moment
+from ledger.server import Server, moment
 
 if TYPE_CHECKING:
     import redis
@@ -104,24 +105,33 @@ class Submission(Server):
 
     def _submit_durably(self, arguments: list[Any]) -> list[Any]:
         """Submit and wait for the disk on one connection: WAITAOF speaks only of its own connection's writes."""
-        timeout = round(self.settings.fsync_timeout_seconds * 1000)
+        patience_seconds = self.settings.fsync_timeout_seconds
+        wait = ("WAITAOF", 1, 0, round(patience_seconds * 1000))
+        self._check_that_waitaof_works()  # before anything is written, so that a refusal leaves nothing behind
         try:
-            self._call("WAITAOF", 1, 0, 1)  # before anything is written, so that a refusal leaves nothing behind
-            with self._reaching(), self._redis.pipeline(transaction=False) as pipeline:
-                self._scripts["submit"](args=(*self._header, *arguments), client=pipeline)
-                pipeline.execute_command("WAITAOF", 1, 0, timeout)
-                answer, (fsynced, _) = pipeline.execute()
+            answer, (fsynced, _) = self._run_and("submit", arguments, wait, blocks_seconds=patience_seconds)
         except redis.ResponseError as error:
             raise LedgerError(
-                f"the server at {self.address} cannot confirm a durable submit, nothing was written ({error}): use "
-                "Valkey or Redis >= 7.2 with `appendonly yes`, or submit without `durable`"
+                f"the server at {self.address} cannot confirm a durable submit any more ({error}): submit again to "
+                "find out whether it was accepted (it stays one job)"
             ) from error
         if answer[0] == b"accepted" and not fsynced:
             raise LedgerError(
-                f"accepted, but not on disk after {self.settings.fsync_timeout_seconds:g} s: submit again to confirm "
+                f"accepted, but not on disk after {patience_seconds:g} s: submit again to confirm "
                 "(it stays one job), or set `appendfsync everysec` or `always`"
             )
         return list(answer)
+
+    def _check_that_waitaof_works(self) -> None:
+        with self._reaching():
+            [reply] = self._connections.ask(("WAITAOF", 1, 0, 1))
+            if isinstance(reply, redis.ResponseError):
+                if refusal_of(reply) is not None and "unknown command" not in str(reply):
+                    raise reply
+                raise LedgerError(
+                    f"the server at {self.address} cannot confirm a durable submit, nothing was written ({reply}): use "
+                    "Valkey or Redis >= 7.2 with `appendonly yes`, or submit without `durable`"
+                )
 
 
 class _Entry(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import redis
 from msgspec.structs import replace as changed
 
 from ledger.book import Held, Ledger, LedgerSettings
-from ledger.failures import Failure, FailureCode
+from ledger.failures import Failure, FailureCode, LedgerError
 from ledger.jobs import MAX_PAYLOAD_BYTES, CheckHealth, TrainEnsemble
 from ledger.outcomes import Progress, State
 from tests.integration.claiming import FAILURE, OWNER, REPORT, claim_one, submit
@@ -172,7 +172,7 @@ def test_a_settle_that_breaks_off_in_the_middle_leaves_no_lease_beside_an_outcom
         submit(ledger, name)
     claims = hasty.claim("predict", OWNER, 2)
     ledger._call("SET", ledger._key("outcomes"), "no stream")
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+    with pytest.raises(LedgerError, match="WRONGTYPE"):
         ledger.settle_many([(claim, REPORT) for claim in claims])
     ledger._call("DEL", ledger._key("outcomes"))
     until(lambda: ledger.reap().requeued)

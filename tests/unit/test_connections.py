@@ -4,7 +4,10 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,11 @@ import pytest
 import redis
 
 from ledger.book import Ledger
-from ledger.connections import Connections
+from ledger.connections import MOST_IDLE, MOST_THREADS, Connections
+from ledger.connections import until as until_moment
 from ledger.embedded import EmbeddedServer
-from ledger.failures import LedgerUnavailable
+from ledger.failures import LedgerUnavailable, UnknownJob, WaitTimeout
+from ledger.jobs import CheckHealth
 from ledger.settings import LedgerSettings
 
 
@@ -69,18 +74,6 @@ def test_the_reply_of_a_command_that_was_broken_off_is_not_taken_for_the_next(co
         signal.signal(signal.SIGALRM, before)
     assert connections._idle == []
     assert connections.ask(("ECHO", "new")) == [b"new"]
-
-
-def test_a_new_connection_comes_without_what_its_pool_may_have_left_in_it(
-    client: Any, connections: Connections
-) -> None:
-    """A signal in redis-py's handshake puts a connection back whose reply is still to come."""
-    left = client.connection_pool.get_connection()
-    client.connection_pool.release(left)
-    left.can_read = lambda timeout=0: False  # the reply had not come when the pool looked
-    left.send_command("ECHO", "old")
-    assert connections.ask(("ECHO", "new")) == [b"new"]
-    assert left in connections._idle
 
 
 def ask_and_leave(connections: Connections) -> None:
@@ -147,3 +140,96 @@ def test_a_server_that_went_away_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(LedgerUnavailable, match="is it running"):
         ledger.wake("job")
     ledger.close()
+
+
+def open_at(server: EmbeddedServer) -> int:
+    with redis.Redis.from_url(server.url) as admin:
+        return len(admin.client_list(_type="normal")) + len(admin.client_list(_type="pubsub"))
+
+
+def test_as_many_threads_as_promised_share_a_client_and_its_idle_connections_are_given_back(
+    tmp_path: Path, until: Callable[..., None]
+) -> None:
+    """All submit at once to a server that is slow for a moment, and then all wait at once, each for its job."""
+    with EmbeddedServer(tmp_path) as server, ThreadPoolExecutor(MOST_THREADS) as threads:
+        ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=30.0))
+        together = threading.Barrier(MOST_THREADS)
+
+        def ask(number: int) -> str:
+            together.wait()
+            return ledger.submit(CheckHealth(nonce=str(number))).job_id
+
+        os.kill(server.pid, signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, (server.pid, signal.SIGCONT)).start()
+        jobs = list(threads.map(ask, range(MOST_THREADS)))
+        waits = [threads.submit(ledger.wait, job, 60.0) for job in jobs]
+        news = [f"cornerman:news:0:{job}" for job in jobs]
+        until(lambda: all(heard for _, heard in ledger._redis.pubsub_numsub(*news)))
+        with ThreadPoolExecutor(8) as others:
+            list(others.map(ledger.cancel, jobs))
+        assert {wait.result().state for wait in waits} == {"cancelled"}
+        assert len(ledger._connections._idle) + len(ledger._listening._idle) <= 2 * MOST_IDLE
+        assert open_at(server) <= 2 * MOST_IDLE + 2, "one is of the count, and one of `_redis`"
+        with pytest.raises(UnknownJob):
+            ledger.wait("nothing", 1.0)
+        ledger.close()
+
+
+def test_a_thread_beyond_those_waits_for_a_connection_and_is_told_why_it_got_none(
+    client: Any, until: Callable[..., None]
+) -> None:
+    connections = Connections(client, reply_seconds=0.1)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        for _ in range(MOST_THREADS - 1):
+            stack.enter_context(connections.lent())
+        with connections.lent():
+            with pytest.raises(LedgerUnavailable, match=f"more than {MOST_THREADS} threads"):
+                connections.ask(("ECHO", "late"))
+            connections._reply_seconds = 30.0
+            waiting = pool.submit(connections.ask, ("ECHO", "next"))
+            until(lambda: connections._queueing)
+        assert waiting.result() == [b"next"]
+    connections.close()
+    assert connections._open == 0
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger with a job, whose server is there and says nothing."""
+    with EmbeddedServer(tmp_path) as server:
+        ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=1.0))
+        ledger.submit(CheckHealth(), key="job")
+        with pytest.raises(WaitTimeout):
+            ledger.wait("job", 0.01)
+        os.kill(server.pid, signal.SIGSTOP)
+        yield ledger
+        os.kill(server.pid, signal.SIGCONT)
+        ledger.close()
+
+
+def seconds_until_unavailable(call: Any) -> float:
+    started_seconds = time.monotonic()
+    with pytest.raises(LedgerUnavailable):
+        call()
+    return time.monotonic() - started_seconds
+
+
+def test_a_call_of_a_silent_server_ends_after_twice_the_time_of_a_reply(silent: Ledger) -> None:
+    assert 2.0 <= seconds_until_unavailable(lambda: silent.status("job")) < 3.5
+    assert 2.0 <= seconds_until_unavailable(lambda: silent.submit(CheckHealth(nonce="other"))) < 3.5
+
+
+def test_a_waiter_of_a_silent_server_is_no_more_patient_than_it_said(silent: Ledger) -> None:
+    assert 0.4 <= seconds_until_unavailable(lambda: silent.wait("job", 0.5)) < 1.2
+    with until_moment(time.monotonic() + 0.2):
+        assert seconds_until_unavailable(lambda: silent.status("job")) < 1.2
+    with until_moment(time.monotonic() - 1):
+        assert seconds_until_unavailable(lambda: silent.status("job")) < 0.5
+
+
+def test_a_command_that_makes_the_server_wait_is_given_that_time_on_top(client: Any) -> None:
+    connections = Connections(client, reply_seconds=0.2)
+    assert connections.ask(("BRPOP", "nothing", 0.6), blocks_seconds=0.6) == [None]
+    with pytest.raises(redis.TimeoutError):
+        connections.ask(("BRPOP", "nothing", 0.6))
+    connections.close()
