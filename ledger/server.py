@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from ledger import scripts
+from ledger.address import UNREADABLE, readable
 from ledger.connections import Command, Connections
 from ledger.failures import LedgerUnavailable
 from ledger.refusals import refusal_of
@@ -53,8 +54,12 @@ class Server:
         if settings.redis_url is None:
             raise LedgerUnavailable("no server is named: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0")
         try:
+            url = readable(settings.redis_url)
+        except ValueError as error:
+            raise LedgerUnavailable(str(error)) from None
+        try:
             client = redis.Redis.from_url(
-                settings.redis_url,
+                url,
                 protocol=2,
                 socket_timeout=settings.reply_timeout_seconds,
                 socket_connect_timeout=settings.reply_timeout_seconds,
@@ -64,10 +69,7 @@ class Server:
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
             ledger = cls(client, settings)
         except (ValueError, TypeError, redis.RedisError):  # their text may quote a piece of the password
-            raise LedgerUnavailable(
-                "CORNERMAN_REDIS_URL cannot be read: write redis://user:password@host:port/0, rediss:// or unix://, "
-                "with special characters of the password percent-encoded, and after a `?` only options of redis-py"
-            ) from None
+            raise LedgerUnavailable(UNREADABLE) from None
         ledger._greet()
         return ledger
 

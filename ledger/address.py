@@ -1,0 +1,111 @@
+"""The server's URL: read strictly, because what a client passes over in it is another server, or no TLS.
+
+`#`, `/`, `?` and `@` in a password that is not percent-encoded end it early, and the rest of it would become a host, a
+database or an option. So whatever cannot be meant is refused, in words that quote nothing of the URL but the names of
+known options.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+UNREADABLE = (
+    "CORNERMAN_REDIS_URL cannot be read: write redis://user:password@host:port/0, rediss:// or unix:///path, "
+    "with special characters of the password percent-encoded (`#` as %23, `/` as %2F), and after a `?` only options of "
+    "redis-py"
+)
+
+_OWN = {
+    "socket_timeout": "CORNERMAN_REPLY_TIMEOUT_SECONDS sets it",
+    "socket_connect_timeout": "CORNERMAN_REPLY_TIMEOUT_SECONDS sets it",
+    **dict.fromkeys(
+        ("protocol", "decode_responses", "encoding", "encoding_errors"), "the ledger reads bytes of RESP 2"
+    ),
+    **dict.fromkeys(("retry_on_timeout", "retry_on_error"), "the ledger tries again by itself"),
+    "max_connections": "the ledger limits its connections by itself",
+}
+"""Options of redis-py that are the ledger's own business, and why."""
+
+_PLAIN = ("db", "username", "password", "client_name", "health_check_interval", "socket_keepalive")
+_TLS = (
+    "ssl_keyfile",
+    "ssl_certfile",
+    "ssl_password",
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_ca_data",
+    "ssl_check_hostname",
+    "ssl_min_version",
+    "ssl_ciphers",
+    "ssl_include_verify_flags",
+    "ssl_exclude_verify_flags",
+)
+_CERT_REQS = ("none", "optional", "required")
+
+
+def readable(url: str) -> str:
+    """Return a URL in which redis-py passes nothing over.
+
+    `ssl_cert_reqs` may also be spelled as Celery does (`CERT_NONE`). Raises ValueError, which says what is wrong with
+    it and quotes no part that could be of a password.
+    """
+    if re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise ValueError(_because("it has spaces or control characters in it"))
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(UNREADABLE) from None
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(_because("it begins with none of redis://, rediss:// and unix://"))
+    if "#" in url:
+        raise ValueError(_because("a `#` ends it early"))
+    if parts.scheme == "unix":
+        _check_socket(parts)
+    elif not parts.hostname or port == 0:
+        raise ValueError(_because("it names no host, or port 0"))
+    elif not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
+        raise ValueError(_because("what follows the host must be the number of a database"))
+    options = _options(parts)
+    return url.partition("?")[0] + (f"?{urlencode(options)}" if options else "")
+
+
+def _check_socket(parts: SplitResult) -> None:
+    if len(parts.path) < 2 or parts.hostname:
+        raise ValueError(_because("a socket is written unix:///path, with three slashes"))
+
+
+def _options(parts: SplitResult) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise ValueError(_because("what follows its `?` are not options such as ssl_ca_certs=/path")) from None
+    options = dict(pairs)
+    for name in options:
+        if name in _OWN:
+            raise ValueError(f"CORNERMAN_REDIS_URL has the option {name}: take it out, {_OWN[name]}")
+        if name not in (*_PLAIN, *_TLS):
+            raise ValueError(_because(f"it has an unknown option after its `?`; known are {', '.join(_PLAIN + _TLS)}"))
+        if name in _TLS and parts.scheme != "rediss":
+            raise ValueError(f"CORNERMAN_REDIS_URL has the option {name} and no TLS: write rediss://")
+    has_database = parts.scheme != "unix" and len(parts.path) > 1
+    said = {"db": has_database, "username": parts.username, "password": parts.password}
+    if len(options) < len(pairs) or any(said.get(name) for name in options):
+        raise ValueError(_because("it says the same twice"))
+    if not all(options.values()):
+        raise ValueError(_because("one of its options has no value"))
+    for name in ("db", "health_check_interval", "ssl_min_version"):
+        if not re.fullmatch("[0-9]{1,5}", options.get(name, "0")):
+            raise ValueError(f"CORNERMAN_REDIS_URL: its option {name} must be a number")
+    if "ssl_cert_reqs" in options:
+        given = options["ssl_cert_reqs"].lower().removeprefix("cert_")
+        if given not in _CERT_REQS:
+            raise ValueError(f"CORNERMAN_REDIS_URL: ssl_cert_reqs must be one of {', '.join(_CERT_REQS)}")
+        options["ssl_cert_reqs"] = given
+    return options
+
+
+def _because(reason: str) -> str:
+    return UNREADABLE.replace("cannot be read:", f"cannot be read ({reason}):")
