@@ -212,7 +212,6 @@ class Board:
     def handled(self) -> None:
         """Note that the handler of the job at hand has ended, and with it the job's limits."""
         self._note("limit_seconds", math.inf)
-        self._note("ceiling_mb", 0.0)
 
     def end(self) -> None:
         """Note that the calling child is done with its claim."""

@@ -73,7 +73,7 @@ class Watcher:
                 continue
             used_mb = own_mb(activity.pid)
             growths[activity.token] = max(self._growths.get(activity.token, 0.0), used_mb - activity.kept_mb)
-            if activity.ceiling_mb and used_mb > activity.ceiling_mb:
+            if activity.ceiling_mb and used_mb > activity.ceiling_mb and not activity.handled:
                 self._stop(activity, used_mb)
         for token in self._growths.keys() - growths.keys():
             self._past.append((time.monotonic(), self._growths[token]))
