@@ -18,8 +18,7 @@ for one fight: no narrow distribution-free interval for a probability exists (Ba
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -35,6 +34,7 @@ GUARD_FACTOR = 1.5  # beside an anchor; chosen on simulated worlds: see docs/int
 CLASS_EDGES = (1, 3, 6)  # earlier fights of the less experienced fighter: 0, 1-2, 3-5, 6 and more
 MIN_PRICED_FIGHTS = 200  # fewer closing odds than this do not make a 95% quantile
 MIN_CLASS_FIGHTS = 100  # a class with fewer takes the pooled half-width
+MOST_KEPT_LEVELS = 64  # a caller may ask for any level
 
 Method = Literal["anchored", "model_based"]
 
@@ -52,6 +52,7 @@ class HalfWidths:
     distances: tuple[tuple[Floats, ...], tuple[Floats, ...]]
     scale: tuple[float, float]
     spread: float | None
+    _tables: dict[float, Floats] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def unmeasured(cls) -> HalfWidths:
@@ -71,27 +72,37 @@ class HalfWidths:
 
     def at(self, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]) -> Floats:
         """Return the half-width on the logit scale for each fight, (n,), at a confidence level in (0, 1)."""
-        return np.asarray(_table(self, level)[corner_known.astype(np.intp), experience_class(experience)])
+        return np.asarray(self._table(level)[corner_known.astype(np.intp), experience_class(experience)])
+
+    def _table(self, level: float) -> Floats:
+        """The half-widths at a level, (2 corner states, experience classes): a quantile costs more than a prediction.
+
+        Kept with the model, so that they go when it goes.
+        """
+        table = self._tables.get(level)
+        if table is None:
+            table = self._measure(level)
+            if len(self._tables) >= MOST_KEPT_LEVELS:
+                self._tables.clear()
+            self._tables[level] = table
+        return table
+
+    def _measure(self, level: float) -> Floats:
+        normal = 0.0 if self.spread is None else float(ndtri(0.5 + level / 2.0)) * self.spread
+        if self.method == "model_based":
+            return np.full((2, len(CLASS_EDGES) + 2), FLOOR_FACTOR * normal)
+        floor = GUARD_FACTOR * normal
+        return np.array(
+            [
+                [max(floor, self.scale[state] * float(np.quantile(group, level))) for group in self.groups(state)]
+                for state in (0, 1)
+            ]
+        )
 
     def groups(self, state: int) -> list[Floats]:
         """The distances of each experience class that has enough fights, of all of them for one that has not."""
         pooled = self.distances[state][-1]
         return [group if len(group) >= MIN_CLASS_FIGHTS else pooled for group in self.distances[state]]
-
-
-@lru_cache(maxsize=256)
-def _table(of: HalfWidths, level: float) -> Floats:
-    """The half-widths at a level, (2 corner states, experience classes): a quantile costs more than a prediction."""
-    normal = 0.0 if of.spread is None else float(ndtri(0.5 + level / 2.0)) * of.spread
-    if of.method == "model_based":
-        return np.full((2, len(CLASS_EDGES) + 2), FLOOR_FACTOR * normal)
-    floor = GUARD_FACTOR * normal
-    return np.array(
-        [
-            [max(floor, of.scale[state] * float(np.quantile(group, level))) for group in of.groups(state)]
-            for state in (0, 1)
-        ]
-    )
 
 
 def experience_class(experience: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ from engine.calibration import fit_logistic
 from engine.errors import TrainingError
 from engine.intervals import (
     MIN_CLASS_FIGHTS,
+    MOST_KEPT_LEVELS,
     HalfWidths,
     experience_class,
     fit_half_widths,
@@ -39,6 +43,20 @@ def test_a_higher_level_is_never_narrower() -> None:
     widths = _fit()
     h = [widths.at(level, np.array([True]), np.array([2]))[0] for level in (0.5, 0.8, 0.95, 0.99)]
     assert h == sorted(h)
+
+
+def test_nothing_of_a_model_is_kept_when_it_is_gone() -> None:
+    widths = _fit()
+    fight = (np.array([True]), np.array([2]))
+    before = widths.at(0.8, *fight)
+    for level in np.linspace(0.01, 0.99, 3 * MOST_KEPT_LEVELS):
+        widths.at(float(level), *fight)
+        assert len(widths._tables) <= MOST_KEPT_LEVELS
+    assert widths.at(0.8, *fight) == before
+    distances = weakref.ref(widths.distances[0][-1])
+    del widths
+    gc.collect()
+    assert distances() is None
 
 
 def test_the_bootstrap_is_a_floor() -> None:
