@@ -27,7 +27,8 @@ class FightResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a fight ended. winner: the position of who won, None for a draw or a no contest, which no forecast can win.
 
     fighters: as the source spells them, in any order. batch: tells apart in which order results came to be known; the
-    server sets it, and a correction keeps it.
+    server sets it, and a correction keeps it. first: what it was before it was corrected, as it first came to be known;
+    the server knows it, None if it was not corrected.
     """
 
     date: date
@@ -35,6 +36,7 @@ class FightResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     winner: Literal[0, 1] | None
     ending: Ending = "won"
     batch: int = 0
+    first: FightResult | None = None
 
     @property
     def name(self) -> str:
@@ -73,7 +75,8 @@ class Results(Server):
 
     def results(self, since: date | None = None) -> list[FightResult]:
         """Return all results from a day on, in the order in which they came to be known, then of day and names."""
-        found = [_read(value) for value in self._call("HGETALL", self._key("results")).values()]
+        kept, first = self._call_all(("HGETALL", self._key("results")), ("HGETALL", self._key("results", "first")))
+        found = [_read(value, first.get(name)) for name, value in kept.items()]
         chosen = [result for result in found if since is None or result.date >= since]
         return sorted(chosen, key=lambda result: (result.batch, result.date, result.name))
 
@@ -99,14 +102,15 @@ def _canonical(result: FightResult) -> FightResult:
     """Put the fighters into the order of their names, so that listing them the other way round is no correction."""
     first, second = result.fighters
     if spelling(first) <= spelling(second):
-        return msgspec.structs.replace(result, batch=0)
+        return msgspec.structs.replace(result, batch=0, first=None)
     winner: Literal[0, 1] | None = None if result.winner is None else 0 if result.winner == 1 else 1
-    return msgspec.structs.replace(result, fighters=(second, first), winner=winner, batch=0)
+    return msgspec.structs.replace(result, fighters=(second, first), winner=winner, batch=0, first=None)
 
 
-def _read(value: bytes) -> FightResult:
+def _read(value: bytes, first: bytes | None) -> FightResult:
     batch, _, text = value.partition(b" ")
-    return msgspec.structs.replace(_decoder.decode(text), batch=int(batch))
+    before = None if first is None else msgspec.structs.replace(_decoder.decode(first), batch=int(batch))
+    return msgspec.structs.replace(_decoder.decode(text), batch=int(batch), first=before)
 
 
 def changed_at(change: ResultChange) -> str:

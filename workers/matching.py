@@ -3,7 +3,10 @@
 Names are matched as the engine matches them (`engine.names`): by letters and digits first, then by listed aliases and
 the other order of a Chinese or Korean name; never by likeness. A result may be a day off: cards that start after
 midnight UTC belong to the evening before in most logs. Of a fight that stands twice in the journal, under two spellings
-or days, the last answer counts. Where two results contradict each other, the fight is left out.
+or days, the last answer counts. A fight whose results contradict each other is left out.
+
+Tests that run over time take the result as it first came to be known: a bet that was settled stays settled, whatever is
+corrected, overturned or contradicted later. All other figures take what is known now.
 """
 
 from __future__ import annotations
@@ -37,9 +40,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Record:
-    """A model's answers: those with a result, in the order in which these came, and how many wait or are left out."""
+    """A model's answers: those with a result, in the order in which these came, and how many wait or are left out.
+
+    tested: those with a winner, by the results as they first came to be known.
+    """
 
     judged: tuple[Judged, ...]
+    tested: tuple[Judged, ...]
     waiting: int
     contradicted: int
 
@@ -61,6 +68,7 @@ def record_of(entries: Sequence[JournalEntry], results: Sequence[FightResult]) -
         fights[entry.day, fight_name(entry.fighters)].append(entry)
     decided: dict[Fight, FightResult] = {}
     contradicted: set[Fight] = set()
+    never_clear: set[Fight] = set()
     by_day: dict[date, list[Fight]] = defaultdict(list)
     for fight in fights:
         by_day[fight[0]].append(fight)
@@ -69,18 +77,35 @@ def record_of(entries: Sequence[JournalEntry], results: Sequence[FightResult]) -
         near = [fight for day in days for fight in by_day.get(day, ())]
         for fight in _fights_of(result, near, fights):
             known = decided.setdefault(fight, result)
-            if _winner(known, fights[fight][0]) != _winner(result, fights[fight][0]):
+            entry = fights[fight][0]
+            if _winner(known, entry) != _winner(result, entry):
                 contradicted.add(fight)
+            if known.batch == result.batch and _winner(_first(known), entry) != _winner(_first(result), entry):
+                never_clear.add(fight)
+    now = {fight: result for fight, result in decided.items() if fight not in contradicted}
+    first = {fight: _first(result) for fight, result in decided.items() if fight not in never_clear}
+    return Record(
+        judged=_judged(now, fights),
+        tested=tuple(one for one in _judged(first, fights) if one.won is not None),
+        waiting=len(fights.keys() - decided.keys()),
+        contradicted=len(contradicted),
+    )
+
+
+def _first(result: FightResult) -> FightResult:
+    """Return the result as it first came to be known."""
+    return result.first or result
+
+
+def _judged(results: Mapping[Fight, FightResult], fights: Mapping[Fight, Sequence[JournalEntry]]) -> tuple[Judged, ...]:
+    """Return the last answer to each fight with its result, in the order in which these came."""
     last: dict[str, Judged] = {}
-    for fight, result in decided.items():
-        if fight in contradicted:
-            continue
+    for fight, result in results.items():
         for entry in fights[fight]:
             before = last.get(result.name)
             if before is None or _moment(entry) > _moment(before.entry):
                 last[result.name] = Judged(entry, _winner(result, entry), result.batch)
-    judged = sorted(last.values(), key=lambda one: (one.batch, one.entry.day, one.entry.fighters))
-    return Record(tuple(judged), len(fights.keys() - decided.keys()), len(contradicted))
+    return tuple(sorted(last.values(), key=lambda one: (one.batch, one.entry.day, one.entry.fighters)))
 
 
 def _fights_of(

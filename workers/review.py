@@ -1,7 +1,8 @@
 """From a `ReviewModel` to a `ReviewReport`: a model's live answers against the results that are in.
 
 The tests run over all fights whose results came since the model's last alarm was cleared, in the order in which they
-came, so that a later review only goes on where the last one stopped. The scores are of all its fights.
+came and as they first came, so that a later review only goes on where the last one stopped. The scores are of all its
+fights, by the results as they are known now.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
     entries = [entry for entry in ledger.journal() if entry.model == model and entry.role == "live"]
     record = record_against_results(entries, context)
     since_us = ledger.cleared_at(model)
-    tested = season_of([one for one in record.decided if one.batch > since_us])
+    tested = season_of([one for one in record.tested if one.batch > since_us])
     findings = tuple(
         msgspec.convert(found, Finding, from_attributes=True) for found in judge(tested, usual_excess(model, context))
     )

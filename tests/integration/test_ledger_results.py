@@ -35,11 +35,17 @@ def test_a_correction_replaces_leaves_a_trace_and_keeps_its_place(ledger: Ledger
     first, second = ledger.results()
     assert (first.winner, second.ending) == (1, "draw")
     assert first.batch < second.batch
+    assert first.first is not None
+    assert (first.first.winner, first.first.batch) == (WON.winner, first.batch)  # as it first came to be known
+    assert second.first is None
+    ledger.add_results([WON], who="ann")
+    ledger.add_results([LOST], who="bob")
+    assert ledger.results() == [first, second]
     changes = ledger.result_changes()
-    assert [change.who for change in changes] == ["bob", "ann", "ann"]
+    assert [change.who for change in changes] == ["bob", "ann", "bob", "ann", "ann"]
     assert changes[0].before == WON
     assert changes[0].after == LOST
-    assert changes[1].before is None
+    assert changes[-1].before is None
 
 
 def test_results_of_one_call_are_one_batch(ledger: Ledger) -> None:

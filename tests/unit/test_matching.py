@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.journal import JournalEntry
 from ledger.results import FightResult
@@ -78,6 +79,26 @@ def test_results_that_contradict_each_other_leave_the_fight_out() -> None:
     assert (record.judged, record.contradicted, record.waiting) == ((), 1, 0)
     results = [result("José Aldo", "Bea", 0), result("Bea", "Jose Aldo", 1, DAY - timedelta(days=1))]
     assert len(record_of([entry("Jose Aldo", "Bea")], results).judged) == 1
+
+
+def test_tests_keep_the_result_that_came_first_whatever_comes_later() -> None:
+    entries = [entry("Ana", "Bea"), entry("Eve", "Fay")]
+    won, other = result("Ana", "Bea", 0), result("Eve", "Fay", 1, batch=2)
+    before = record_of(entries, [won, other]).tested
+    assert [(one.entry.fighters[0], one.won, one.batch) for one in before] == [("Ana", 0, 1), ("Eve", 1, 2)]
+    for later in (1, None):  # corrected, or overturned: no winner any more
+        corrected = replace(result("Ana", "Bea", later), first=won)  # type: ignore[arg-type]
+        record = record_of(entries, [corrected, other])
+        assert record.tested == before
+        assert record.judged[0].won == later
+    contradicting = result("Bea", "Ana", 0, DAY + timedelta(days=1), 3)
+    record = record_of(entries, [won, other, contradicting])
+    assert (record.tested, record.contradicted, len(record.judged)) == (before, 1, 1)
+    # What first had no winner is no bet that was settled, and what was never clear is none either.
+    late = replace(won, first=result("Ana", "Bea", None))
+    assert [one.entry.fighters[0] for one in record_of(entries, [late, other]).tested] == ["Eve"]
+    at_once = replace(contradicting, batch=1)
+    assert [one.entry.fighters[0] for one in record_of(entries, [won, at_once, other]).tested] == ["Eve"]
 
 
 def test_the_order_is_that_in_which_results_came() -> None:
