@@ -120,7 +120,7 @@ class Claims(Server):
         What `owner` still holds is queued again first, so one owner runs one claim at a time: the reply to the last
         claim must have been lost, and as nobody worked on these jobs, the attempt does not count (at most
         `max_attempts` times in a job's life). A job past its deadline is settled `expired` instead of handed out, one
-        above the size limit `invalid_input`; one that was lost in company comes alone. Nothing is handed out while the
+        above the size limit `invalid_input`; one lost in company comes alone. Nothing is handed out while the
         queue is paused, or the owner's node or pool drained.
         """
         return self._claimed(queue, self._run("claim", *self._claim_arguments(queue, owner, limit)))
@@ -203,14 +203,17 @@ class Claims(Server):
             arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.origin)
         return [bool(accepted) for accepted in self._run("settle", MAX_DAY_ENTRIES, *arguments)] if arguments else []
 
-    def release(self, claim: Claim | Held) -> bool:
-        """Give a job back without using up the attempt; it rings again by `reap`. False if no longer held."""
-        return self.release_many([claim], ring=False)[0]
+    def release(self, claim: Claim | Held, *, solo: bool = False) -> bool:
+        """Give a job back without using up the attempt; it rings again by `reap`. False if no longer held.
 
-    def release_many(self, claims: Sequence[Claim | Held], *, ring: bool) -> list[bool]:
+        With `solo` it is claimed alone from then on.
+        """
+        return self.release_many([claim], ring=False, solo=solo)[0]
+
+    def release_many(self, claims: Sequence[Claim | Held], *, ring: bool, solo: bool = False) -> list[bool]:
         """Give jobs back in one step, each as `release` does. `ring` for others at once, if they are to take them."""
         pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
-        return [bool(released) for released in self._run("release", int(ring), *pairs)] if pairs else []
+        return [bool(released) for released in self._run("release", int(ring), int(solo), *pairs)] if pairs else []
 
     def park(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
         """Put a job aside without using up the attempt, until it is due or woken. False if it is no longer held.
@@ -229,7 +232,7 @@ class Claims(Server):
         """Tell that the worker of a job is gone; return its new state, None if the claim was no longer current.
 
         QUEUED: another attempt follows. FAILED: it was the last of `max_attempts`; the job is `worker_lost` and in
-        the dead-letter list. A loss among several jobs of one claim is charged to none of them.
+        the dead-letter list. One of several jobs of a claim is claimed alone from then on.
         """
         state = self._run("lose", job_id, fence)
         return None if state is None else State(state.decode())

@@ -47,6 +47,11 @@ class Child(Struct, frozen=True):
         """Whether a claim was lost with the dead child, which was running it and was not killed for another reason."""
         return self.activity.token == token and self.killed_for in (None, token)
 
+    @property
+    def went_down(self) -> bool:
+        """Whether it died by itself."""
+        return not self.alive and self.killed_for is None
+
 
 def overtime(activity: Activity, now_seconds: float) -> bool:
     """Whether a job has run longer than its limit."""

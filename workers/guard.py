@@ -205,7 +205,9 @@ class Guard:
                 case Verdict.LOSE:
                     outcome = outcome_of_loss(ledger.lose(job.job_id, job.fence))
                 case _:
-                    outcome = "released" if ledger.release(job) else "refused"
+                    # Of those that were not at work one may be the cause all the same: next time it is seen alone.
+                    solo = child is not None and child.went_down
+                    outcome = "released" if ledger.release(job, solo=solo) else "refused"
                     reason = _reason(child, closing=closing)
             ran = child.activity if child is not None and child.activity.token == token else None
             run_seconds = None if ran is None else now_seconds - ran.started_seconds

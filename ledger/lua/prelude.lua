@@ -9,7 +9,7 @@
 --     attempt            number of the current or last attempt; 0 before the first claim
 --     fence              grows with every claim; only who knows the current one may speak for the job
 --     owner, claimed (ms), company (jobs in the same claim), progress (JSON)                      while running
---     solo               '1' after a loss in company: from now on it is claimed alone
+--     solo               '1' after its worker went down with several jobs: from now on it is claimed alone
 --     unheard            claims of which its owner seems never to have heard
 --     note               what its last worker left for the next, when it parked the job
 --     woken              '1' when it was to be woken while it ran
@@ -232,20 +232,19 @@ local function expire_overdue(queue)
   return #overdue
 end
 
--- The worker of a running job is gone. Which job of a claim took it down is known only if there was just one: then the
--- attempt counts, and the last one allowed is the end. Lost in company, none is charged and each must come alone next.
--- Answers the new state; nil if the record is gone.
+-- The worker of a running job is gone, and the job was at work then or may have been: the attempt counts, and the last
+-- one allowed is the end. Lost in company, it comes alone next, so that nobody else pays for it again. Answers the new
+-- state; nil if the record is gone.
 local function lose(id)
   local job = redis.call('HMGET', record(id), 'attempt', 'company')
   local attempts = tonumber(job[1])
   if not attempts then
     redis.call('ZREM', ns .. 'leases', id)
     return nil
-  elseif job[2] ~= '1' then
-    redis.call('HSET', record(id), 'solo', '1')
-    ring(requeue(id, true))
-    return 'queued'
   elseif attempts < max_attempts then
+    if job[2] ~= '1' then
+      redis.call('HSET', record(id), 'solo', '1')
+    end
     ring(requeue(id))
     return 'queued'
   end

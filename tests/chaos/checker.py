@@ -7,8 +7,8 @@ handlers tells which attempts began. A job is
     lost        accepted, and the ledger does not know it any more
     hanging     accepted, and without an outcome after the time to finish
     duplicated  more than once in the stream of outcomes
-    unexpected  ended otherwise than is right for it, or its outcome was replaced, invented, or came after too many
-                attempts
+    unexpected  ended otherwise than is right for it, took too many workers down, or its outcome was replaced, invented,
+                or came after too many attempts
 
 A part of a training is hanging where it did not end with its training, and unexpected where it failed.
 """
@@ -46,7 +46,8 @@ class Cancel(Enum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known after a run, by job id. `attempts_begun` is the journal's, which has no trainings.
+    """What is known after a run, by job id. `attempts_begun` and `taken_down` (workers) are the journal's, which has no
+    trainings.
 
     `models` are the digests of what the trainings must come to, made without a queue; `parts` are of all trainings.
     """
@@ -60,6 +61,7 @@ class Evidence:
     dead: Set[str]
     attempts_begun: Counter[str]
     max_attempts: int
+    taken_down: Counter[str] = field(default_factory=Counter)
     models: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[PartRecord] = ()
 
@@ -121,6 +123,8 @@ def _oddities(evidence: Evidence, task: Task, outcome: Outcome) -> Iterator[str]
         yield f"has a wrong answer: {outcome.report}"
     if outcome.attempt > evidence.max_attempts:
         yield f"had {outcome.attempt} attempts"
+    if evidence.taken_down[task.job_id] > evidence.max_attempts:
+        yield f"took {evidence.taken_down[task.job_id]} workers down"
     if ended == FailureCode.WORKER_LOST and outcome.attempt != evidence.max_attempts:
         yield f"was given up after {outcome.attempt} attempts"
     if (ended == FailureCode.WORKER_LOST) != (task.job_id in evidence.dead):

@@ -1,7 +1,8 @@
 """A pool for the chaos run: `python -m workers` with a handler that does what a job's nonce says; trainings are real.
 
-Each attempt is first noted in a journal, which counts redeliveries without asking the ledger. The pool's wall clock,
-`time.time`, can be put wrong while it runs by writing an offset into a file.
+Each attempt is first noted in a journal, which counts redeliveries without asking the ledger, and so is each process
+that a job takes down. The pool's wall clock, `time.time`, can be put wrong while it runs by writing an offset into a
+file.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from workers.handlers import HANDLERS
 
 FOREVER_SECONDS = 3600
 JOURNAL, CLOCK, VERSION = "CHAOS_JOURNAL", "CHAOS_CLOCK", "CHAOS_VERSION"
+DOWN = "down:"  # in the journal, before the job that takes its worker down
 TELL = signal.SIGUSR2
 """Has a process write into its log where its threads are."""
 
@@ -50,17 +52,23 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
             bytearray(2**40)
         case Behaviour.HANG:
             (ctypes.PyDLL(None).sleep if int(number) % 2 else time.sleep)(FOREVER_SECONDS)
-        case Behaviour.SYSTEM_EXIT:
-            sys.exit(3)
-        case Behaviour.OS_EXIT:
-            os._exit(3)
-        case Behaviour.KILL_ITSELF:
-            os.kill(os.getpid(), signal.SIGKILL)
+        case Behaviour.SYSTEM_EXIT | Behaviour.OS_EXIT | Behaviour.KILL_ITSELF:
+            _go_down(Behaviour(behaviour), context.claim.job_id)
         case Behaviour.DIES_ONCE if context.claim.attempt == 1:
-            os._exit(3)
+            _go_down(Behaviour.OS_EXIT, context.claim.job_id)
     if os.environ[VERSION] == "newer":
         return NewerHealthReport(**msgspec.structs.asdict(report), engine_version="2")
     return report
+
+
+def _go_down(how: Behaviour, job_id: str) -> None:
+    """Take this process down, after a note of it."""
+    _note(f"{DOWN}{job_id}")
+    if how is Behaviour.SYSTEM_EXIT:
+        sys.exit(3)
+    if how is Behaviour.KILL_ITSELF:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(3)
 
 
 def _note(job_id: str) -> None:

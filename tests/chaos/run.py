@@ -137,7 +137,7 @@ def gather(
     accepted: Mapping[str, Task],
     cancels: Mapping[str, Cancel],
     followed: Mapping[str, Outcome],
-    attempts_begun: Counter[str],
+    journal: Counter[str],
 ) -> Evidence:
     """Ask the ledger at the end for everything that it has, to be held against what was noted meanwhile."""
     return Evidence(
@@ -148,7 +148,8 @@ def gather(
         statuses={job_id: ledger.status(job_id) for job_id in accepted},
         outcomes={job_id: ledger.outcome(job_id) for job_id in accepted},
         dead={letter.job_id for letter in ledger.dead_letters(limit=len(accepted) + 1)},
-        attempts_begun=attempts_begun,
+        attempts_begun=Counter({noted: times for noted, times in journal.items() if not noted.startswith(probe.DOWN)}),
+        taken_down=Counter({job_id: journal[f"{probe.DOWN}{job_id}"] for job_id in accepted}),
         max_attempts=ledger.settings.max_attempts,
         models=right_models(accepted),
         parts=list(part_records(ledger)),

@@ -21,6 +21,7 @@ from ledger.reports import TrainingReport
 from ledger.wire import decode_job
 from tests.chaos.checker import Cancel, Evidence, PartRecord, Verdict, check
 from tests.chaos.jobs import Behaviour, Task, make_training, right_report
+from tests.chaos.probe import DOWN
 from tests.chaos.run import gather
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -36,6 +37,7 @@ BROKEN = {
     "tells nobody": ("settle", "redis.call('XADD', ns .. 'outcomes'", "redis.call('XADD', ns .. 'x'", "unexpected"),
     "loses a job with its worker": ("reap", "ring(requeue(id))", "detach(id); redis.call('DEL', record(id))", "lost"),
     "accepts a job and does not queue it": ("submit", "  line_up(queue, place, deadline)", "", "hanging"),
+    "charges no loss": ("reap", "ring(requeue(id))", "ring(requeue(id, true))", "unexpected"),
     "gives up too early": ("reap", "attempts < max_attempts", "attempts < 2", "unexpected"),
     "never gives up": ("reap", "attempts < max_attempts", "true", "hanging"),
     "keeps no dead letter": ("reap", "redis.call('ZADD', ns .. 'dead', now_text, id)", "", "unexpected"),
@@ -66,7 +68,9 @@ def play(ledger: Ledger) -> Verdict:
             task = accepted[claim.job_id]
             if task.number % 4 == 0 and claim.attempt == 1:
                 frozen.append(claim)
-            elif task.behaviour is not Behaviour.KILL_ITSELF:
+            elif task.behaviour is Behaviour.KILL_ITSELF:
+                begun[f"{DOWN}{claim.job_id}"] += 1
+            else:
                 settle(ledger, task, claim)
     followed = {outcome.job_id: outcome for _, outcome in ledger.follow("0", idle_seconds=0.1)}
     for claim in frozen:
@@ -212,6 +216,7 @@ def changed(**fields: Any) -> Evidence:
         (lambda: changed(followed=evidence(TASK, attempt=2).outcomes), "unexpected"),
         (lambda: changed(attempts_begun=Counter()), "unexpected"),
         (lambda: changed(dead={TASK.job_id}), "unexpected"),
+        (lambda: changed(taken_down=Counter({TASK.job_id: 4})), "unexpected"),
     ],
 )
 def test_each_contradiction_is_counted(altered: Callable[[], Evidence], count: str) -> None:

@@ -54,10 +54,8 @@ class Entry:
         self.attempt -= not charged
 
     def lose(self) -> None:
-        if not self.alone:
-            self.solo = True
-            self.requeue(charged=False)
-        elif self.attempt < MAX_ATTEMPTS:
+        if self.attempt < MAX_ATTEMPTS:
+            self.solo = self.solo or not self.alone
             self.requeue(charged=True)
         else:
             self.state, self.died = State.FAILED, True
@@ -160,14 +158,15 @@ class Life(RuleBasedStateMachine):
                 entry.state = State.FAILED if isinstance(result, Failure) else State.SUCCEEDED
                 entry.settled = (claim.fence, result)
 
-    @rule(data=st.data(), answer_lost=st.booleans())
-    def release(self, data: st.DataObject, answer_lost: bool) -> None:
+    @rule(data=st.data(), answer_lost=st.booleans(), solo=st.booleans())
+    def release(self, data: st.DataObject, answer_lost: bool, solo: bool) -> None:
         if claim := self.pick(data):
             entry = self.holder(claim)
-            assert self.ledger.release(claim) == (entry is not None)
+            assert self.ledger.release(claim, solo=solo) == (entry is not None)
             if answer_lost:
                 assert not self.ledger.release(claim)
             if entry:
+                entry.solo = entry.solo or solo
                 entry.requeue(charged=False)
 
     @rule(data=st.data(), answer_lost=st.booleans())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ledger.book import Ledger
@@ -34,6 +36,10 @@ def backlog(ledger: Ledger, pool: Any, count: int, special: dict[int, str]) -> l
 
 def outcomes(ledger: Ledger, job_ids: list[str]) -> list[Outcome]:
     return [ledger.wait(job_id, WAIT_SECONDS) for job_id in job_ids]
+
+
+def log_lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
 
 
 def test_one_that_fails_takes_no_neighbour_along(
@@ -73,7 +79,23 @@ def test_a_long_job_holds_up_none_of_its_batch_and_can_be_cancelled_in_it(
     assert ledger.wait(job_ids[long], WAIT_SECONDS).state is State.CANCELLED
 
 
-def test_a_child_that_is_killed_in_mid_batch_charges_nobody(
+def test_poison_in_a_batch_takes_three_workers_down_and_its_neighbours_come_alone_uncharged(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
+) -> None:
+    pool = start_pool(concurrency=1, **COMPANY)
+    place = 50
+    job_ids = backlog(ledger, pool, 100, {place: "kill_itself"})
+    poison = job_ids.pop(place)
+    lost = ledger.wait(poison, WAIT_SECONDS)
+    assert lost.failure is not None
+    assert (lost.failure.code, lost.attempt) == (FailureCode.WORKER_LOST, ledger.settings.max_attempts)
+    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, job_ids)} == {(State.SUCCEEDED, 1)}
+    until(lambda: '"outcome": "worker_lost"' in pool.log.read_text())
+    endings = [line["outcome"] for line in log_lines(pool.log) if line.get("job_id") == poison]
+    assert endings == ["requeued", "requeued", "worker_lost"]
+
+
+def test_a_child_that_is_killed_in_mid_batch_charges_the_job_at_work_alone(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     pool = start_pool(concurrency=1, **COMPANY)
@@ -84,7 +106,7 @@ def test_a_child_that_is_killed_in_mid_batch_charges_nobody(
     child.kill()
     others = job_ids[:long] + job_ids[long + 1 :]
     until(lambda: (progress := ledger.status(job_ids[long]).progress) and progress.stage != str(child.pid))
-    assert ledger.status(job_ids[long]).attempt == 1, "the first try, in company, does not count"
+    assert ledger.status(job_ids[long]).attempt == 2
     ledger.cancel(job_ids[long])
     assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, others)} == {(State.SUCCEEDED, 1)}
 
