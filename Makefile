@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+SERVICE := $(VENV)/.service
 STAMP := $(VENV)/.installed
 
 .PHONY: help demo test chaos bench check clean
@@ -9,12 +10,20 @@ STAMP := $(VENV)/.installed
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
+# What the service and its demo need, with pip's own progress.
+$(SERVICE): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing what the demo needs into $(VENV) ..."
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,workers]'
+	touch $@
+
+# What tests, checks and benchmarks need besides.
+$(STAMP): $(SERVICE)
+	@echo "Installing what tests and checks need into $(VENV) ..."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: $(STAMP) ## a simulated league end to end; DATA=folder runs it on a real fight log
+demo: $(SERVICE) ## a simulated league end to end; DATA=folder runs it on a real fight log
 	$(BIN)/cornerman demo $(if $(DATA),--data $(DATA))
 
 test: $(STAMP) ## all tests; ARGS="-k name" to choose
