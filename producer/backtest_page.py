@@ -34,24 +34,26 @@ ALTERNATIVES = {
 """What each plot shows, for those who cannot see it."""
 
 STYLE = """
-:root { color-scheme: light dark; --text: #1d2329; --soft: #5b6570; --back: #ffffff; --line: #d9dee3; --card: #f5f7f9 }
+:root {
+  color-scheme: light dark;
+  --text: #1d2329; --soft: #5b6570; --back: #ffffff; --line: #d9dee3; --card: #f5f7f9; --blue: #0072b2
+}
 @media (prefers-color-scheme: dark) {
-  :root { --text: #e4e8ec; --soft: #9aa5b0; --back: #15191d; --line: #333b43; --card: #1e242a }
+  :root { --text: #e4e8ec; --soft: #9aa5b0; --back: #15191d; --line: #333b43; --card: #1e242a; --blue: #4da6e0 }
 }
 body { background: var(--back); color: var(--text); font: 16px/1.5 system-ui, sans-serif; margin: 0 }
 main { margin: 0 auto; max-width: 68rem; padding: 2rem 1.25rem 4rem }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem }
 h2 { border-top: 1px solid var(--line); font-size: 1.2rem; margin: 2.6rem 0 .8rem; padding-top: 1.2rem }
-p { max-width: 46rem } .soft, caption, figcaption { color: var(--soft) }
+p { max-width: 46rem } .soft { color: var(--soft) }
 dl { display: grid; gap: .75rem; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); margin: 1.5rem 0 }
 dl div { background: var(--card); border-radius: .4rem; padding: .8rem 1rem }
 dt { color: var(--soft); font-size: .85rem } dd { font-size: 1.15rem; font-weight: 600; margin: .15rem 0 0 }
 dd small { color: var(--soft); display: block; font-size: .85rem; font-weight: 400 }
 .plots { display: grid; gap: 1.2rem; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)) }
 figure { margin: 0; max-width: 38rem } figure svg { display: block; fill: currentColor; height: auto; width: 100% }
-.wide { margin: 1.2rem 0; overflow-x: auto }
+.wide { margin: 1.2rem 0 .5rem; overflow-x: auto }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; white-space: nowrap }
-caption { caption-side: bottom; padding-top: .5rem; text-align: left; white-space: normal }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .7rem; text-align: right }
 th { color: var(--soft); font-weight: 500 } .left { text-align: left }
 code { overflow-wrap: anywhere }
@@ -163,9 +165,10 @@ def _made(report: BacktestReport) -> str:
 
 
 def _figure(name: str, drawing: str) -> str:
-    """Return a plot as part of the page: the text's colour for black, the page's for white."""
+    """Return a plot as part of the page: the text's colour for black, the page's for white, a blue for either page."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", drawing[drawing.index("<svg") :], flags=re.DOTALL)
     svg = svg.replace("fill: #ffffff", "fill: none").replace("#000000", "currentColor")
+    svg = svg.replace("#0072b2", "var(--blue)")
     label = escape(ALTERNATIVES[name], quote=True)
     return f'<figure><svg role="img" aria-label="{label}"{svg.removeprefix("<svg")}</figure>'
 
@@ -185,7 +188,9 @@ def _table(table: Table) -> str:
         for row in rows
     )
     said = " ".join(filter(None, (str(table.title or ""), f"({table.caption})" if table.caption else "")))
-    return (
-        f'<div class="wide"><table><caption>{escape(said)}</caption>'
+    label = escape(str(table.title or ""), quote=True)
+    return (  # the caption stands outside of what scrolls sideways, where a narrow screen would cut it off
+        f'<div class="wide"><table aria-label="{label}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<p class="soft">{escape(said)}</p>'
     )

@@ -32,6 +32,8 @@ const boxes = [...document.querySelectorAll("svg, table, dd, h2")].map(each => {
 const used = [...document.querySelectorAll("use")].filter(each => !each.getBBox().width).length;
 document.body.dataset.told = JSON.stringify({
   boxes, emptyGlyphs: used, wide: document.documentElement.scrollWidth, seen: innerWidth,
+  paragraphs: [...document.querySelectorAll("p")].map(each => each.getBoundingClientRect().right),
+  colours: ["--blue", "--back"].map(name => getComputedStyle(document.documentElement).getPropertyValue(name)),
   loaded: performance.getEntriesByType("resource").length, text: getComputedStyle(document.body).color,
 });
 </script>"""
@@ -100,7 +102,7 @@ def test_figures_tables_and_method_stand_in_it(page: Path) -> None:
 
 def test_every_plot_has_words_for_those_who_cannot_see_it(page: Path) -> None:
     assert set(ALTERNATIVES) == set(PLOTS)
-    assert set(re.findall(r'aria-label="([^"]*)"', page.read_text())) == {
+    assert set(re.findall(r'<svg role="img" aria-label="([^"]*)"', page.read_text())) == {
         label.replace("'", "&#x27;") for label in ALTERNATIVES.values()
     }
 
@@ -124,6 +126,24 @@ def test_a_browser_shows_all_of_it(page: Path, width: int, tmp_path: Path) -> No
     assert sum(box[0] == "TABLE" for box in told["boxes"]) == 4
     assert told["loaded"] == 0
     assert told["wide"] <= told["seen"]  # tables scroll by themselves
+    assert max(told["paragraphs"]) <= told["seen"]  # and what is said of them does not
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of `#rrggbb`, as WCAG 2 defines it."""
+    channels = [int(colour.strip()[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", [1, 0], ids=["light", "dark"])
+def test_the_blue_of_plots_stands_out_from_either_page(page: Path, scheme: int, tmp_path: Path) -> None:
+    assert "stroke: var(--blue)" in page.read_text()
+    assert page.read_text().count("#0072b2") == 1  # where the variable is set
+    told = asked(page, tmp_path, f"--blink-settings=preferredColorScheme={scheme}")
+    darker, lighter = sorted(map(luminance, told["colours"]))
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
 
 
 @needs_browser
