@@ -123,21 +123,28 @@ def plot(
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
     for axis, found, x in ((axes[0, 0], by_rows, "rows"), (axes[0, 1], by_replicas, "replicas")):
         places = [getattr(one, x) for one in found]
-        axis.loglog(places, [1e3 * one.seconds for one in found], "o-", label="ms")
-        axis.loglog(places, [max(one.grown_mb, 0.1) for one in found], "s--", label="MB at the peak")
+        axis.loglog(places, [1e3 * one.seconds for one in found], "o-", label="time, ms")
+        axis.loglog(places, [max(one.grown_mb, 0.1) for one in found], "s--", label="memory at the peak, MB")
         first = found[0]
-        axis.loglog(places, [1e3 * first.seconds * place / places[0] for place in places], ":", label="in proportion")
-        axis.set(xlabel=f"{x}, {FIXED_REPLICAS} replicas" if x == "rows" else f"{x}, {FIXED_ROWS} rows")
+        axis.loglog(places, [1e3 * first.seconds * place / places[0] for place in places], ":", label="linear in time")
+        fixed = f"{FIXED_REPLICAS} replicas" if x == "rows" else f"{FIXED_ROWS} fights"
+        axis.set(title=f"One prediction of {fixed}", xlabel="fights" if x == "rows" else x, ylabel="ms, or MB")
+        axis.grid(which="major", alpha=0.3)
         axis.legend()
-    lengths = [one.jobs for one in by_length]
-    axes[1, 0].semilogx(lengths, [one.jobs_per_second for one in by_length], "o-")
-    axes[1, 0].set(xlabel="backlog, 2 children", ylabel="jobs/s", ylim=(0, None))
-    children = [one.children for one in by_children]
-    axes[1, 1].plot(children, [one.jobs_per_second for one in by_children], "o-")
-    axes[1, 1].set(xlabel="children, 2 cores", ylabel="jobs/s", ylim=(0, None), xticks=children)
+    throughput = (
+        (axes[1, 0], "jobs that wait, 2 children", [one.jobs for one in by_length], by_length),
+        (axes[1, 1], "children of the pool, 2 cores", [one.children for one in by_children], by_children),
+    )
+    for axis, grows, places, found_jobs in throughput:
+        axis.plot(places, [one.jobs_per_second for one in found_jobs], "o-")
+        axis.set(title="Small jobs of a backlog", xlabel=grows, ylabel="jobs a second")
+        axis.set_ylim(0, 1.1 * max(one.jobs_per_second for one in found_jobs))
+        axis.grid(which="major", alpha=0.3)
+    axes[1, 0].set_xscale("log")
+    axes[1, 1].set_xticks(throughput[1][2])
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
     plt.close(figure)
