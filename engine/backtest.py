@@ -40,7 +40,7 @@ class BacktestConfig:
 
 def season_of_log(log: FightLog) -> Season:
     """Return the decided fights of a log with what a model learns from, and their early odds."""
-    fights = log.fights[log.fights["winner"].isin(["red", "blue"])]
+    fights = log.fights[log.announced.isin(["red", "blue"])]
     early = fights[["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
     return Season(build_matrix(log).select(MODEL_COLUMNS), early)
 

@@ -160,7 +160,7 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True) -> TrainingMatrix
     context = np.column_stack([women, fights["title_bout"], fights["scheduled_rounds"], limit]).astype(np.float64)
     matrix = TrainingMatrix(
         X=feature_rows(red, blue, context),
-        won=fights["winner"].map({"red": 1, "blue": 0, "draw": -1, "nc": -1}).to_numpy().astype(np.int8),
+        won=log.announced.map({"red": 1, "blue": 0, "draw": -1, "nc": -1}).to_numpy().astype(np.int8),
         event=fights["event"].to_numpy(dtype=np.str_),
         date=fights["date"].to_numpy().astype("datetime64[D]"),
         red_odds=fights["red_decimal_odds"].to_numpy(np.float64),

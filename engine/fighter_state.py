@@ -116,7 +116,7 @@ class Bouts:
         """Read the arrays off a log."""
         fights = log.fights
         ids = pd.Index(log.fighters["fighter_id"])
-        winner = fights["winner"].to_numpy()
+        winner = log.announced.to_numpy()
         red_score = np.select([winner == "red", winner == "blue"], [1.0, 0.0], 0.5)
         score = np.column_stack([red_score, 1.0 - red_score])
         sums = np.stack([_sums(log, side, score[:, side]) for side in (0, 1)], axis=1)

@@ -64,6 +64,16 @@ class FightLog:
             object.__setattr__(self, name, frame.sort_values(_SORTED_BY[name], ignore_index=True))
 
     @property
+    def announced(self) -> pd.Series:
+        """Who was announced as the winner on the day, (n,): red, blue, draw or nc.
+
+        Bets are settled by it, and until a result is overturned, months later, it is what everybody knows. So it is
+        learnt from and scored; the final result would look ahead.
+        """
+        said = self.fights["announced_winner"]
+        return said.where(said != "", self.fights["winner"])
+
+    @property
     def data_cutoff(self) -> date:
         """The day of the last fight."""
         day: date = self.fights["date"].iloc[-1].date()
@@ -87,6 +97,8 @@ class FightLog:
         for table, columns in TABLES.items():
             frame = getattr(self, table)
             for column in columns:
+                if column.name == "announced_winner" and (frame[column.name] == "").all():
+                    continue  # logs without it keep the digest that they had before there was such a column
                 content.update(f"{table}.{column.name}[{len(frame)}]".encode())
                 content.update(_bytes(frame[column.name], column))
         return content.hexdigest()

@@ -73,9 +73,11 @@ FIGHTS = (
     Column("blue_decimal_odds", "number", required=False, blank=True, above=1),
     Column("red_early_decimal_odds", "number", required=False, blank=True, above=1),
     Column("blue_early_decimal_odds", "number", required=False, blank=True, above=1),
+    Column("announced_winner", "text", required=False, blank=True, choices=("red", "blue", "draw", "nc")),
 )
 """One row a fight. `end_time_seconds` counts from the first bell; `corner_reliable` is 1 where `red` is the official
-red corner and 0 where the source merely lists someone first."""
+red corner and 0 where the source merely lists someone first. `announced_winner` is what was announced on the day, for a
+result that was changed later; blank is as `winner`."""
 
 STAT_LINES = (
     Column("fight_id", "text"),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.backtest import season_of_log
 from engine.errors import AmbiguousFighterError, UnknownFighterError, ValidationError
 from engine.features import BASE_FEATURES, COLUMNS, build_matrix
 from engine.fightlog import FightLog
@@ -114,6 +115,18 @@ def test_a_history_worked_out_by_hand(log: FightLog) -> None:
     assert {name: row[f"red_{name}"] for name in expected} == pytest.approx(expected)
     assert row["diff_ufc_fights"] == row["red_ufc_fights"] - row["blue_ufc_fights"] == 2
     assert matrix.experience.tolist() == [0, 1, 2]
+
+
+def test_a_result_that_is_overturned_later_counts_as_it_was_announced(log: FightLog) -> None:
+    on_the_day = log.fights.assign(winner=log.fights["winner"].replace({"nc": "blue"}))
+    rewritten = log.fights.assign(announced_winner=["", "", "blue", "", ""])
+    seen, later = (FightLog(fights, log.stat_lines, log.fighters) for fights in (on_the_day, rewritten))
+    one, other = build_matrix(seen), build_matrix(later)
+    pd.testing.assert_frame_equal(one.X, other.X, check_exact=True)
+    assert one.won.tolist() == other.won.tolist() == [1, 0, 0, 1]
+    assert len(season_of_log(later).early_odds) == len(other)
+    # Without the announced winner nobody has won: what was known to all until it was overturned is missing.
+    assert build_matrix(log).X["blue_ufc_wins"].tolist() != one.X["blue_ufc_wins"].tolist()
 
 
 def test_elo_of_the_first_two_fights(log: FightLog) -> None:

@@ -71,6 +71,15 @@ def test_cells_become_canonical(tmp_path: Path) -> None:
     assert log.data_cutoff == date(2020, 2, 8)
 
 
+def test_a_log_without_announced_winners_keeps_the_digest_that_it_had_before_there_were_any() -> None:
+    digest = FightLog(FIGHTS, STAT_LINES, FIGHTERS).digest()
+    assert digest == "eba5515adf81ee4948459a9dde5079ed1e450af03ff69e6491fafc2bd03e9092"
+    assert FightLog(FIGHTS.assign(announced_winner=[None, "", None]), STAT_LINES, FIGHTERS).digest() == digest
+    announced = FightLog(FIGHTS.assign(announced_winner=["", "", "blue"]), STAT_LINES, FIGHTERS)
+    assert announced.digest() != digest
+    assert announced.announced.tolist() == ["red", "blue", "blue"]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 def test_a_log_survives_writing_and_keeps_its_digest(tmp_path: Path, suffix: str) -> None:
     log = FightLog(FIGHTS, STAT_LINES, FIGHTERS)
