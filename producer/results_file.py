@@ -1,8 +1,9 @@
 """Results of fights in a CSV file (also .gz): a list of our own, or the `fights` table of a fight log.
 
-Columns: `date` (2026-11-21, of the event), the two fighters as `red` and `blue` or as `fighter_1` and `fighter_2`, and
-`winner`. A winner is one of the two names, `red` or `blue` where there are such columns, `draw`, or `nc` (also `no
-contest`). Other columns are passed over. A draw and a no contest are void: no forecast is held against them.
+Columns: `date` (2026-11-21, of the event; of a moment, the day as written), the two fighters as `red` and `blue` or as
+`fighter_1` and `fighter_2`, and `winner`. A winner is one of the two names, `red` or `blue` where there are such
+columns, `draw`, or `nc` (also `no contest`). Upper and lower case are the same, in the names of columns too. Other
+columns are passed over. A draw and a no contest are void: no forecast is held against them.
 
 Two who met twice on one day, as in the tournaments of the first years, are passed over where `fight_id` tells so: their
 fights cannot be told apart by day and names. A file with a fault is refused whole, with the line of each. Who the names
@@ -16,7 +17,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 from ledger.jobs import MAX_NAME_CHARACTERS
@@ -40,7 +41,7 @@ class ReadResults(NamedTuple):
 def read_results(content: bytes, last_day: date) -> ReadResults:
     """Return the results of a file; none may be later than `last_day`. Raises JobRefused naming the lines at fault."""
     rows = csv.DictReader(io.StringIO(_text(content)), strict=True)
-    sides = _sides(rows.fieldnames or [])
+    sides = _sides(_header(rows))
     results: dict[str, tuple[int, str | None, FightResult]] = {}
     faults: list[str] = []
     rematches: list[str] = []
@@ -83,6 +84,18 @@ def _text(content: bytes) -> str:
         raise refuse(f"the file is not UTF-8 text ({error}): save it as CSV in UTF-8") from None
 
 
+def _header(rows: csv.DictReader[str]) -> list[str]:
+    """Return the names of the columns in lower case, by which the rows are read from then on."""
+    try:
+        rows.fieldnames = [name.strip().casefold() for name in rows.fieldnames or []]
+    except csv.Error as error:
+        raise refuse(f"the first line is no CSV ({error})") from None
+    names = rows.fieldnames
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise refuse(f"the columns {', '.join(map(repr, twice))} stand twice: leave one of each")
+    return names
+
+
 def _sides(columns: Sequence[str]) -> tuple[str, str]:
     for sides in SIDES:
         if {"date", "winner", *sides} <= set(columns):
@@ -103,19 +116,21 @@ def _result(row: dict[str, str | None], sides: tuple[str, str], last_day: date) 
     fighters = (first, second)
     if ending := VOID.get(winner.casefold()):
         return FightResult(date=day, fighters=fighters, winner=None, ending=ending)
-    meant = spelling(row[winner] or "") if winner in sides and sides == SIDES[0] else spelling(winner)
-    if meant == spelling(first):
-        return FightResult(date=day, fighters=fighters, winner=0)
-    if meant == spelling(second):
-        return FightResult(date=day, fighters=fighters, winner=1)
-    raise ValueError(f"the winner {winner[:40]!r} is none of {first!r}, {second!r}, draw and nc")
+    won = {side for side, name in enumerate(fighters) if spelling(winner) == spelling(name)}
+    if sides == SIDES[0] and winner.casefold() in sides:
+        won.add(sides.index(winner.casefold()))
+    if len(won) != 1:
+        words = "" if sides != SIDES[0] else "red, blue, "
+        odd = "may be either of" if won else "is none of"
+        raise ValueError(f"the winner {winner[:40]!r} {odd} {first!r}, {second!r}, {words}draw and nc")
+    return FightResult(date=day, fighters=fighters, winner=0 if 0 in won else 1)
 
 
 def _day(text: str, last_day: date) -> date:
     try:
-        day = date.fromisoformat(text.strip())
+        day = datetime.fromisoformat(text.strip()).date()  # of a moment too, as a fight log is read
     except ValueError:
-        raise ValueError(f"{text!r} is no day like 2026-11-21") from None
+        raise ValueError(f"{text[:40]!r} is no day like 2026-11-21") from None
     if day > last_day:
         raise ValueError(f"{day} has not come yet")
     return day

@@ -29,6 +29,10 @@ def read(*lines: str) -> list[FightResult]:
         ("winner,blue,red,event,date", "blue,Bea,Ana Núñez,Fight Night,2026-11-21", 1, "won"),
         ("winner,blue,red,event,date", "Bea,Bea,Ana Núñez,Fight Night,2026-11-21", 1, "won"),
         ("winner,blue,red,event,date", "nc,Bea,Ana Núñez,Fight Night,2026-11-21", None, "no_contest"),
+        ("winner,blue,red,event,date", "Red,Bea,Ana Núñez,Fight Night,2026-11-21", 0, "won"),
+        ("winner,blue,red,event,date", " BLUE ,Bea,Ana Núñez,Fight Night,2026-11-21", 1, "won"),
+        ("Winner,BLUE, Red,Event,Date", "Blue,Bea,Ana Núñez,Fight Night,2026-11-21", 1, "won"),
+        ("winner,blue,red,event,date", "Red,Bea,Ana Núñez,Fight Night,2026-11-21T22:00:00-05:00", 0, "won"),
     ],
 )
 def test_results_are_read(columns: str, line: str, winner: int | None, ending: str) -> None:
@@ -59,6 +63,16 @@ def test_a_fault_names_its_line_and_nothing_is_read(line: str, says: str) -> Non
     assert says in str(refusal.value)
 
 
+def test_a_word_that_names_both_fighters_is_refused() -> None:
+    with pytest.raises(JobRefused, match="line 2: the winner 'Blue' may be either of 'Blue', 'Ana', red, blue, draw"):
+        read("date,red,blue,winner", "2026-11-21,Blue,Ana,Blue")
+
+
+def test_a_winner_that_is_nobody_is_told_the_words_that_are_known() -> None:
+    with pytest.raises(JobRefused, match="the winner 'left' is none of 'Ana', 'Bea', red, blue, draw and nc"):
+        read("date,red,blue,winner", "2026-11-21,Ana,Bea,left")
+
+
 def test_many_faults_are_counted() -> None:
     with pytest.raises(JobRefused, match="and 5 more"):
         read("date,red,blue,winner", *["x,Ana,Bea,red"] * (MAX_FAULTS_SHOWN + 5))
@@ -71,6 +85,8 @@ def test_many_faults_are_counted() -> None:
         (b"date,red,winner\n", "there are 'date', 'red', 'winner'"),
         (b"date,red,blue,winner\n", "the file has no results"),
         (b"PK\x03\x04\xff\xfe", "not UTF-8"),
+        (b"date,red,Red,blue,winner\n", "'red' stand twice"),
+        (b'"date,red,blue,winner\n', "the first line is no CSV"),
         (b"\x1f\x8bnonsense", "cannot be unpacked"),
     ],
 )
