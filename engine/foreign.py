@@ -7,7 +7,7 @@ name. `check_parity` holds the result to the original, on rows around every spli
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from engine.blas import one_blas_thread
 from engine.boosters import FlatBoosters
 from engine.cuts import CutTable
 from engine.errors import ValidationError
+from engine.foreign_repair import explained, origin, repair
 from engine.forest import FlatForests
 from engine.member import Floats, ReplicatedMember
 from engine.members import MemberStacks
@@ -36,15 +37,40 @@ _MISSING_SHARE = 0.1  # of the values of every other probe
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """An estimator, and its parts: the classifier at the end, and what stands before it."""
+    """An estimator, and its parts: the classifier at the end, and what stands before it.
+
+    saved_by: the versions of its libraries that its file names.
+    """
 
     member: str
     estimator: Any
     classifier: Any
     preparation: Preparation
+    saved_by: Mapping[str, str] = field(default_factory=dict)
 
     def predict(self, X: Floats) -> Floats:
-        """P(first wins) as the original itself says for rows X (n, f), (n,)."""
+        """P(first wins) as the original itself says for rows X (n, f), (n,).
+
+        Raises ValidationError if it fails, or says what is no probability.
+        """
+        with explained(self.member, self.saved_by):
+            said = self._ask(X)
+        if not ((said >= 0.0) & (said <= 1.0)).all():
+            odd = said[~((said >= 0.0) & (said <= 1.0))][0]
+            raise ValidationError(f"{self.member} says {odd:g}, which is no probability; {origin(self.saved_by)}")
+        return said
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether the original predicts a row in which every value is missing."""
+        with explained(self.member, self.saved_by):
+            try:
+                self._ask(np.full((1, self.n_features), np.nan))
+            except ValueError:
+                return False
+            return True
+
+    def _ask(self, X: Floats) -> Floats:
         if isinstance(self.classifier, xgb.Booster):
             names = self.classifier.feature_names
             return np.asarray(
@@ -58,21 +84,32 @@ class Foreign:
     @property
     def feature_names(self) -> tuple[str, ...] | None:
         """The columns that it says it was fitted on."""
-        named = getattr(self.estimator, "feature_names_in_", None)
-        if named is None and isinstance(self.classifier, xgb.Booster):
-            named = self.classifier.feature_names
-        return None if named is None else tuple(map(str, named))
+        with explained(self.member, self.saved_by):
+            named = getattr(self.estimator, "feature_names_in_", None)
+            if named is None and isinstance(self.classifier, xgb.Booster):
+                named = self.classifier.feature_names
+            return None if named is None else tuple(map(str, named))
 
     @property
     def n_features(self) -> int:
         """How many columns its rows have."""
-        if isinstance(self.classifier, xgb.Booster):
-            return int(self.classifier.num_features())
-        return int(self.estimator.n_features_in_)
+        with explained(self.member, self.saved_by):
+            if isinstance(self.classifier, xgb.Booster):
+                return int(self.classifier.num_features())
+            return int(self.estimator.n_features_in_)
 
 
-def foreign(member: str, estimator: Any) -> Foreign:
-    """Take an estimator apart. Raises ValidationError naming the step that is not known."""
+def foreign(member: str, estimator: Any, saved_by: Mapping[str, str] | None = None) -> Foreign:
+    """Take an estimator apart, after completing it as this version needs it (`engine.foreign_repair`).
+
+    saved_by: the versions of its libraries that its file names. Raises ValidationError naming the step that is not
+    known, or what cannot be read.
+    """
+    with explained(member, saved_by or {}):
+        return _taken_apart(member, estimator, saved_by or {})
+
+
+def _taken_apart(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Foreign:
     steps, classifier = [], estimator
     if isinstance(estimator, Pipeline):
         steps, classifier = [step for _, step in estimator.steps[:-1]], estimator.steps[-1][1]
@@ -84,13 +121,14 @@ def foreign(member: str, estimator: Any) -> Foreign:
     if not isinstance(classifier, expected[member]):
         names = " or ".join(kind.__name__ for kind in expected[member])
         raise ValidationError(f"{member} must be a {names}, alone or at the end of a Pipeline, not {_name(classifier)}")
+    repair(estimator)
     if not isinstance(classifier, xgb.Booster) and list(getattr(classifier, "classes_", [])) != [0, 1]:
         raise ValidationError(
             f"{member} must be fitted on the classes 0 and 1 (1: the first, red side won), this one knows "
             f"{list(getattr(classifier, 'classes_', []))}"
         )
     prepared = Preparation(tuple(step for part in steps for step in _steps(member, part)))
-    return Foreign(member, estimator, classifier, prepared)
+    return Foreign(member, estimator, classifier, prepared, saved_by)
 
 
 def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[str, ...]:
@@ -125,24 +163,21 @@ def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[s
 
 def lay_out(parts: Mapping[str, Foreign]) -> MemberStacks:
     """Return the estimators as members, in one table of cuts. Raises ValidationError for what cannot be laid out."""
-    booster = _booster(parts["xgboost"].classifier)
-    forest = parts["random_forest"].classifier
-    cuts = CutTable.union(FlatForests.from_forest(forest).trees.cuts, FlatBoosters.from_booster(booster).trees.cuts)
+    boosted, forest, network = (parts[name] for name in ("xgboost", "random_forest", "neural_network"))
+    with explained("xgboost", boosted.saved_by):
+        booster = _booster(boosted.classifier)
+        splits = FlatBoosters.from_booster(booster).trees.cuts
+    with explained("random_forest", forest.saved_by):
+        cuts = CutTable.union(FlatForests.from_forest(forest.classifier).trees.cuts, splits)
+        forests = FlatForests.from_forest(forest.classifier, cuts)
+    with explained("neural_network", network.saved_by):
+        networks = StackedNetworks.from_classifier(network.classifier)
     return MemberStacks(
-        random_forest=FlatForests.from_forest(forest, cuts),
+        random_forest=forests,
         xgboost=FlatBoosters.from_booster(booster, cuts),
-        neural_network=StackedNetworks.from_classifier(parts["neural_network"].classifier),
-        preparations={name: Preparation(part.preparation.steps, takes_missing(part)) for name, part in parts.items()},
+        neural_network=networks,
+        preparations={name: Preparation(part.preparation.steps, part.takes_missing) for name, part in parts.items()},
     )
-
-
-def takes_missing(part: Foreign) -> bool:
-    """Whether the original predicts a row in which every value is missing."""
-    try:
-        part.predict(np.full((1, part.n_features), np.nan))
-    except ValueError:
-        return False
-    return True
 
 
 def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, seed: int = 0) -> float:
@@ -152,13 +187,14 @@ def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, seed: int 
     """
     largest = 0.0
     for name, part in parts.items():
-        member = members.by_name()[name]
-        X = probes(members, part, with_missing=_takes_missing(member), seed=seed)
-        apart = np.abs(member.predict_replicas(X)[0] - part.predict(X))
+        with explained(name, part.saved_by):
+            member = members.by_name()[name]
+            X = probes(members, part, with_missing=_takes_missing(member), seed=seed)
+            apart = np.abs(member.predict_replicas(X)[0] - part.predict(X))
         if not apart.max() <= PARITY_TOLERANCE:
             raise ValidationError(
                 f"{name} says something else once it is laid out: {apart.max():.2e} on probe row {int(apart.argmax())} "
-                f"of {PROBES}, {PARITY_TOLERANCE:g} is allowed. It is not imported"
+                f"of {PROBES}, {PARITY_TOLERANCE:g} is allowed. It is not imported; {origin(part.saved_by)}"
             )
         largest = max(largest, float(apart.max()))
     return largest
@@ -203,8 +239,9 @@ def _booster(classifier: Any) -> xgb.Booster:
                 f"xgboost takes {missing} for a missing value, which this system leaves empty: fit it with NaN"
             )
         booster = classifier.get_booster()
-        if classifier.get_params().get("early_stopping_rounds") is not None:
-            booster = booster[: classifier.best_iteration + 1]  # as its own predict_proba does
+        # As its own predict_proba does, whatever has set it: a round, a callback, or training that was continued.
+        if (best := booster.attr("best_iteration")) is not None:
+            booster = booster[: int(best) + 1]
     if "c" in (booster.feature_types or ()):
         raise ValidationError("xgboost splits categories, which cannot be laid out: fit it on numbers")
     return booster

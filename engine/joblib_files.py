@@ -21,17 +21,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import sklearn
 from joblib.numpy_pickle import NumpyUnpickler
 
 from engine.errors import ValidationError
+from engine.foreign_repair import explained
 from engine.pickle_contents import Contents, read_contents
 
 MAX_BYTES = 4 * 2**30  # unpacked; a few kilobytes can unpack to anything
 
 _KNOWN = re.compile(
     r"(sklearn\.(ensemble|tree|neural_network|preprocessing|impute|pipeline|_loss)(\.\w+)*\.(_?[A-Z]\w*|__pyx_unpickle_\w+)"
-    r"|xgboost\.(sklearn|core|callback)\.[A-Z]\w*"
+    r"|xgboost\.(sklearn|core|callback|compat)\.[A-Z]\w*"
     r"|joblib\.numpy_pickle\.NumpyArrayWrapper"
     r"|numpy\.(dtype|ndarray|int64|int32|float64|float32|bool_?)"
     r"|numpy\.(_core|core)\.multiarray\.(_reconstruct|scalar)"
@@ -42,6 +42,8 @@ _KNOWN = re.compile(
     r"|(builtins|__builtin__)\.(bytearray|object|set|frozenset|slice|complex|dict|list|int|float)"
     r"|(copyreg|copy_reg)\.(_reconstructor|__newobj__)|_codecs\.encode)"
 )
+# As XGBoost writes its version into a model: three small numbers in UBJSON, or JSON before 1.6.
+_XGBOOST_VERSION = re.compile(rb'version\[#L\0{7}\x03((?:i.){3})|"version":\[(\d+,\d+,\d+)\]', re.DOTALL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,15 @@ class JoblibFile:
         except ValidationError as error:
             raise ValidationError(f"{self.path.name}: {error}") from error
 
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """The versions of scikit-learn and XGBoost that the file names, by library."""
+        found = _XGBOOST_VERSION.search(self.pickled)
+        if found is None:
+            return dict(self.contents.versions)
+        numbers = found[2].decode().split(",") if found[2] else [str(number) for number in found[1][1::2]]
+        return {**self.contents.versions, "xgboost": ".".join(numbers)}
+
     @property
     def strange_names(self) -> list[str]:
         """What it would look up beside the parts of estimators."""
@@ -92,14 +103,8 @@ class JoblibFile:
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other versions: the predictions are compared, which says more
-            try:
+            with explained(self.path.name, self.versions):
                 return _Unpickler(str(self.path), io.BytesIO(self.pickled), ensure_native_byte_order=True).load()
-            except Exception as error:
-                saved = self.contents.versions.get("scikit-learn", "an unknown version")
-                raise ValidationError(
-                    f"{self.path.name} cannot be unpickled here ({type(error).__name__}: {error}); it was saved by "
-                    f"scikit-learn {saved}, here is {sklearn.__version__}: fit and save it anew with that"
-                ) from error
 
 
 class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib ships no types

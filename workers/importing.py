@@ -39,7 +39,7 @@ def import_files(request: ImportJoblib, tell: Callable[[Line], None]) -> None:
     if request.trained_until is None:
         raise ValidationError("say in trained_until until when the estimators were trained: their files do not tell")
     tell(Line(progress=Progress(stage="unpickling", done=0, total=3)))
-    parts = {member: foreign(member, file.unpickle()) for member, file in files.items()}
+    parts = {member: foreign(member, file.unpickle(), file.versions) for member, file in files.items()}
     columns = columns_of(list(parts.values()), _names(request.columns))
     tell(Line(progress=Progress(stage="comparing", done=1, total=3)))
     imported = import_ensemble(
@@ -48,7 +48,7 @@ def import_files(request: ImportJoblib, tell: Callable[[Line], None]) -> None:
         msgspec.structs.asdict(request.weights),
         trained_until=request.trained_until,
         sources={
-            member: {"sha256": file.sha256, "type": file.contents.kind, "versions": file.contents.versions}
+            member: {"sha256": file.sha256, "type": file.contents.kind, "versions": file.versions}
             for member, file in files.items()
         },
         unseen=None if request.unseen is None else matrix_of(Path(request.unseen), request.matrix or _COLUMNS),
@@ -88,7 +88,7 @@ def _listing(member: str, file: JoblibFile) -> FileListing:
         file_bytes=file.file_bytes,
         compression=file.compression,
         type=contents.kind,
-        versions=contents.versions,
+        versions=file.versions,
         arrays=contents.arrays,
         names=tuple(sorted(contents.names)),
         strange=tuple(file.strange_names),
