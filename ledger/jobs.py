@@ -252,12 +252,16 @@ class BacktestPart(Part, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
 
 class CollectGarbage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="collect_garbage"):
-    """Remove models that nothing refers to, and parts of trainings, that are older than so many days."""
+    """Remove models that nothing refers to, and parts of trainings, that are older than so many days.
+
+    `adopt`: also what no ledger has claimed, which is right only if no other ledger uses the store.
+    """
 
     schema_version: int = field(default_factory=current_schema_version)
     keep_days: Annotated[float, Meta(ge=0)] = 7.0
     keep_training_days: Annotated[float, Meta(ge=0)] = 2.0
     dry_run: bool = False
+    adopt: bool = False
     nonce: Annotated[str, Meta(max_length=64)] = ""
     deadline: Moment | None = None
 

@@ -68,7 +68,7 @@ class ImportJoblib(Struct, frozen=True, kw_only=True, tag_field="kind", tag="imp
     `columns` is a file with the names of the columns, one a line; by default the estimators know them. `trained_until`
     is the last day of the fights that they were fitted on. `unseen` is a matrix of later fights, to measure intervals
     on, whose other columns `matrix` names. `log` is a fight log to build rows from, where the columns are our own. The
-    bundle goes into the folder `out`, by default that of the pools here.
+    bundle goes into the folder `out`, by default that of the pools here, where the `ledger` of this identity uses it.
     """
 
     files: dict[str, str]
@@ -80,6 +80,7 @@ class ImportJoblib(Struct, frozen=True, kw_only=True, tag_field="kind", tag="imp
     matrix: MatrixColumns | None = None
     log: str | None = None
     out: str | None = None
+    ledger: str = ""
 
 
 class FileListing(Struct, frozen=True, kw_only=True):

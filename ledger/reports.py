@@ -176,12 +176,16 @@ class PartReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
 
 class GarbageReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="garbage_report"):
-    """The answer to a `CollectGarbage`: digests of what was removed, or with `dry_run` of what would be."""
+    """The answer to a `CollectGarbage`: digests of what was removed, or with `dry_run` of what would be.
+
+    `unclaimed` is how many models stay that this ledger does not name and no ledger has claimed.
+    """
 
     schema_version: int = field(default_factory=current_schema_version)
     models: tuple[str, ...]
     trainings: tuple[str, ...]
     dry_run: bool
+    unclaimed: int = 0
 
 
 class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):

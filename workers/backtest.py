@@ -25,8 +25,9 @@ from ledger.evaluation import BacktestReport
 from ledger.jobs import Backtest, BacktestPart
 from ledger.reports import PartReport
 from workers.context import JobContext
-from workers.fanout import PREPARED, Note, gather, looking, prepare, work_off
+from workers.fanout import Note, gather, looking, prepare, work_off
 from workers.plans import check_data, config_of, matrix_of, recipe_of, training_config
+from workers.store import PREPARED
 from workers.switches import threads
 from workers.train import SAFETY_SECONDS
 

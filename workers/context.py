@@ -38,10 +38,10 @@ class JobContext:
 
     @cached_property
     def store(self) -> Store:
-        """Where bundles lie."""
+        """Where bundles lie, for the ledger of this job. Raises LedgerUnavailable."""
         from workers.store import Store  # with it comes the engine, which only children load
 
-        return Store.of(self.settings)
+        return Store.of(self.settings, self.ledger.identity())
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Tell who waits how far the job is. Raises ClaimLostError where it is no longer ours: let it pass through."""

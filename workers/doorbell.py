@@ -137,8 +137,14 @@ class Doorbell:
 
         settings = self._pool.settings
         load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
+        store = Store.of(settings)
         return ModelCache(
-            Store.of(settings).fetch, self._ledger.resolve_alias, load, settings.cached_models, self._pool.preloaded
+            store.fetch,
+            self._ledger.resolve_alias,
+            load,
+            settings.cached_models,
+            self._pool.preloaded,
+            store.discard_copy,
         )
 
     @cached_property

@@ -31,9 +31,8 @@ from ledger.reports import PartReport
 from workers.context import JobContext
 from workers.insistence import insist
 from workers.parking import LaterError, StoreUnavailableError
+from workers.store import PARTS, PREPARED
 
-PREPARED, PARTS = "prepared", "parts"
-"""Where in the store: `prepared/<digest>`, and what was made of it in `parts/<digest>/<name>`."""
 LOOK_SECONDS = 2.0
 """How often a job looks for its parts when none of them wakes it."""
 _AWAY_SECONDS = 10.0
@@ -91,7 +90,6 @@ def prepare(context: JobContext, note: Note, make: Callable[[], Bundle]) -> tupl
         except BundleNotFoundError:
             pass
     bundle = make()
-    context.store.touch(f"{PREPARED}/{bundle.digest}")  # it may have been there for long, and is young again
     return msgspec.structs.replace(note, prepared=bundle.digest), bundle
 
 
@@ -148,6 +146,7 @@ def work_off(part: SomePart, context: JobContext, make: Callable[[Bundle, Callab
     there = part.name in store.names(f"{PARTS}/{part.prepared}")  # its last worker died after it was done
     bundle = _result(context, part) if there else None
     if bundle is None:
+        store.touch(f"{PREPARED}/{part.prepared}")  # with it its parts are kept
         try:
             prepared = store.open(f"{PREPARED}/{part.prepared}")
         except BundleNotFoundError as gone:

@@ -55,7 +55,7 @@ def import_files(request: ImportJoblib, tell: Callable[[Line], None]) -> None:
         snapshot=None if request.log is None else _snapshot(Path(request.log), columns),
     )
     tell(Line(progress=Progress(stage="writing", done=2, total=3)))
-    store = Store.of(WorkerSettings.from_env())
+    store = Store.of(WorkerSettings.from_env(), request.ledger)
     folder = store.folder if request.out is None else Path(request.out)
     ensemble, bundle = imported.ensemble, save_ensemble(imported.ensemble, folder)
     if request.out is None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from engine.errors import BundleNotFoundError
+from engine.errors import BundleCorruptError, BundleNotFoundError
 
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager
@@ -55,7 +55,8 @@ class OpenModel(NamedTuple, Generic[Model]):
 class ModelCache(Generic[Model]):
     """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads.
 
-    `fetch` gives the folder of a digest, from the store. `opened` are models by digest that are open already.
+    `fetch` gives the folder of a digest, from the store; `discard_copy` says whether to fetch it once more if what it
+    gave is damaged. `opened` are models by digest that are open already.
     `looked_up` is which digest each name stood for, since the last job began.
     """
 
@@ -66,8 +67,10 @@ class ModelCache(Generic[Model]):
         load: Callable[[Path], Model],
         capacity: int = 2,
         opened: Mapping[str, Model] | None = None,
+        discard_copy: Callable[[str], bool] = lambda digest: False,
     ) -> None:
         self._fetch = fetch
+        self._discard_copy = discard_copy
         self._resolve_alias = resolve_alias
         self._load = load
         self._capacity = capacity
@@ -89,13 +92,13 @@ class ModelCache(Generic[Model]):
             # Room first, or memory would have to hold one model more than allowed.
             while len(self._opened) >= self._capacity:
                 self._opened.popitem(last=False)
-            self._opened[digest] = OpenModel(digest, self._load(path), Remembered())
+            self._opened[digest] = OpenModel(digest, self._loaded(digest, path), Remembered())
         self._opened.move_to_end(digest)
         return self._opened[digest]
 
     def as_of(self, names: Mapping[str, str]) -> ModelCache[Model]:
         """Return the same models under the names of another time, each to be read and verified anew."""
-        return ModelCache(self._fetch, names.get, self._load, self._capacity)
+        return ModelCache(self._fetch, names.get, self._load, self._capacity, discard_copy=self._discard_copy)
 
     @contextmanager
     def during(self, names: Mapping[str, str | None]) -> Iterator[None]:
@@ -130,6 +133,14 @@ class ModelCache(Generic[Model]):
             )
         self.looked_up[name] = digest
         return digest
+
+    def _loaded(self, digest: str, path: Path) -> Model:
+        try:
+            return self._load(path)
+        except BundleCorruptError:
+            if not self._discard_copy(digest):
+                raise
+        return self._load(self._fetch(digest))
 
     def _standing(self, name: str) -> str | None:
         return self._names[name] if name in self._names else self._resolve_alias(name)

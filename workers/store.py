@@ -5,6 +5,10 @@ bundle (`engine.bundle`): its files get their names when they are whole, its man
 upload is never seen, and every byte is held against its hash when it is opened. Bundles that lie elsewhere are copied
 to the folder of this machine first, and memory-mapped from there.
 
+A store that is opened for a ledger notes which bundles this uses, and nobody else removes those (`workers.owners`).
+`write`, `publish`, `touch`, `open` and `names` may run beside each other and beside one `remove` of a collection; what
+comes too late for a bundle that is being removed is a StoreUnavailableError, and succeeds in a while.
+
 With a key, what is written is signed: `signature` beside the manifest is its HMAC-SHA256, and what is unsigned, or
 signed with another key, is refused.
 
@@ -15,13 +19,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,26 +34,35 @@ from engine.bundle import MANIFEST, SIGNATURE, WRITING_PREFIX, Bundle, open_bund
 from engine.errors import BundleCorruptError, BundleNotFoundError, EngineError
 from engine.member import Array
 from engine.pieces import Pieces
+from workers.owners import Owners
 from workers.parking import StoreUnavailableError
+from workers.remote import Remote
 
 if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
     from workers.settings import WorkerSettings
 
 
-class Store:
-    """Bundles in `folder`, or at `url` with copies in `folder`; `key` signs them."""
+PREPARED, PARTS = "prepared", "parts"
+"""Where in the store: what a training was prepared to in `prepared/<digest>`, and what was made of it in
+`parts/<digest>/<name>`."""
 
-    def __init__(self, folder: Path, url: str = "", key: str = "") -> None:
+
+class Store:
+    """Bundles in `folder`, or at `url` with copies in `folder`; `key` signs them.
+
+    `ledger` is the identity of the ledger that uses what is written; without it nothing is noted about owners.
+    """
+
+    def __init__(self, folder: Path, url: str = "", key: str = "", ledger: str = "") -> None:
         self.folder = folder
         self._url = url
         self._key = key.encode()
+        self._ledger = ledger
 
     @classmethod
-    def of(cls, settings: WorkerSettings) -> Store:
+    def of(cls, settings: WorkerSettings, ledger: str = "") -> Store:
         """Return the store that a pool uses."""
-        return cls(settings.models_folder, settings.store, settings.signing_key)
+        return cls(settings.models_folder, settings.store, settings.signing_key, ledger)
 
     def write(
         self,
@@ -80,10 +91,14 @@ class Store:
         """Sign a bundle that lies below `folder`, and bring it to the store. Raises StoreUnavailableError."""
         place = bundle.folder.relative_to(self.folder).as_posix()
         with self._reaching(place):
+            if self._ledger and not place.startswith(f"{PARTS}/"):  # parts stay as long as what they were prepared from
+                self.owners.claim(place)
+                if not (bundle.folder / MANIFEST).is_file():
+                    raise StoreUnavailableError(f"bundle {place} was removed as it was written")
             if self._key:
                 self._sign(bundle)
             if self._remote is not None:
-                self._upload(self._remote, place, bundle.folder)
+                self._upload(self._remote, place, bundle)
         return bundle
 
     def fetch(self, place: str) -> Path:
@@ -106,46 +121,67 @@ class Store:
 
     def open(self, place: str) -> Bundle:
         """Fetch a bundle and open it. Raises as `fetch` and `open_bundle` do."""
+        try:
+            return open_bundle(self.fetch(place))
+        except BundleCorruptError:
+            if not self.discard_copy(place):
+                raise
         return open_bundle(self.fetch(place))
+
+    def discard_copy(self, place: str) -> bool:
+        """Remove the copy on this machine, which was found damaged, if the store has the bundle; return whether it has.
+
+        Raises StoreUnavailableError.
+        """
+        with self._reaching(place):
+            if self._remote is None or MANIFEST not in self._remote.files(place, depth=1):
+                return False
+            self._discard(self.folder / place)
+            return True
 
     def names(self, where: str) -> set[str]:
         """Return the names of the whole bundles that lie at `where`. Raises StoreUnavailableError."""
         with self._reaching(where):
-            if not self._remote:
+            if self._remote is None:
                 return {path.parent.name for path in (self.folder / where).glob(f"[!.]*/{MANIFEST}")}
-            found = (path.split("/") for path in self._files(self._remote, where, depth=2))
+            found = (path.split("/") for path in self._remote.files(where, depth=2))
             return {name for name, *rest in found if rest == [MANIFEST]}
 
-    def ages(self, where: str) -> dict[str, float]:
-        """Return how old the whole bundles at `where` are, in seconds, by name. Raises StoreUnavailableError."""
-        names = self.names(where)
-        with self._reaching(where):
-            if self._remote is None:
-                return {name: time.time() - (self.folder / where / name / MANIFEST).stat().st_mtime for name in names}
-            now = datetime.now(UTC)
-            written = {name: self._remote.modified(self._at(where, name, MANIFEST)) for name in names}
-            return {name: (now - _aware(moment)).total_seconds() for name, moment in written.items()}
+    def age_seconds(self, place: str) -> float | None:
+        """Return how old a bundle is, by its last use if that is noted; None if there is neither.
+
+        Raises StoreUnavailableError.
+        """
+        with self._reaching(place):
+            written, used = self._all.age_seconds(f"{place}/{MANIFEST}"), self.owners.age_seconds(place)
+        return min((age for age in (written, used) if age is not None), default=None)
 
     def touch(self, place: str) -> None:
-        """Make a bundle young again, for `ages`. Raises StoreUnavailableError."""
-        with self._reaching(place):
-            if self._remote is not None:
-                _put(self._remote, self.folder / place / MANIFEST, self._at(place, MANIFEST))
-            (self.folder / place / MANIFEST).touch()
+        """Make a bundle young again. Raises StoreUnavailableError, also while it is being removed."""
+        if self._ledger:
+            with self._reaching(place):
+                self.owners.claim(place)
 
     def remove(self, place: str) -> None:
         """Remove a bundle, or all that lies below a path; its manifest first. Raises StoreUnavailableError."""
         with self._reaching(place):
-            if self._remote and (files := self._files(self._remote, place)):
-                if MANIFEST in files:
-                    self._remote.rm_file(self._at(place, MANIFEST))
-                self._remote.rm(self._at(place), recursive=True)
-            folder = self.folder / place
-            if folder.exists():
-                # At once for whoever looks, though its files go one by one; who has it open keeps it.
-                gone = folder.with_name(f"{WRITING_PREFIX}removed-{os.getpid()}-{folder.name}")
-                folder.rename(gone)
-                shutil.rmtree(gone)
+            if self._remote is not None:
+                self._remote.remove_file(f"{place}/{MANIFEST}")
+                self._remote.remove_all(place)
+            # At once for whoever looks, though its files go one by one; who has it open keeps it.
+            self._discard(self.folder / place)
+
+    @staticmethod
+    def _discard(folder: Path) -> None:
+        gone = folder.with_name(f"{WRITING_PREFIX}removed-{secrets.token_hex(8)}")
+        with suppress(FileNotFoundError):  # it is not here, or another child was faster
+            folder.rename(gone)
+            shutil.rmtree(gone)
+
+    @cached_property
+    def owners(self) -> Owners:
+        """Who uses what, in the name of this store's ledger."""
+        return Owners(self._all, self._ledger)
 
     def _sign(self, bundle: Bundle) -> None:
         """Sign a bundle that others may be reading."""
@@ -161,41 +197,46 @@ class Store:
                 if path.stat().st_mtime < before:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _files(self, remote: AbstractFileSystem, place: str, depth: int | None = None) -> list[str]:
-        """The paths of all whole files below a place; none where there is no such place.
-
-        Not by `exists`, `find` and `glob` of fsspec: they take a store that does not answer for an empty one.
-        """
-        paths: list[str] = []
-        root: str | None = None  # the place as the file system calls it: it comes first
-        for folder, _, names in remote.walk(self._at(place), maxdepth=depth, on_error=_unless_missing):
-            root = folder if root is None else root
-            inner = str(folder).removeprefix(root).strip("/")
-            paths += [f"{inner}/{name}".lstrip("/") for name in names if not name.startswith(WRITING_PREFIX)]
-        return paths
-
-    def _upload(self, remote: AbstractFileSystem, place: str, folder: Path) -> None:
-        """Bring all files to the store, or the signature alone where the bundle is there; the manifest comes last."""
+    def _upload(self, remote: Remote, place: str, bundle: Bundle) -> None:
+        """Bring all files to the store, the manifest last; the signature alone if the bundle is there whole."""
+        folder, there = bundle.folder, remote.files(place)
         files = [folder / SIGNATURE] if self._key else []
-        if MANIFEST not in self._files(remote, place, depth=1):
-            inner = (path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, SIGNATURE))
+        if MANIFEST not in there or not self._whole(remote, place, there, bundle):
+            inner = {path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, SIGNATURE)}
             files += [*sorted(inner), folder / MANIFEST]
+            known = {path.relative_to(folder).as_posix() for path in files}
+            for name in there:
+                if name not in (*known, SIGNATURE):
+                    remote.remove_file(f"{place}/{name}")
         for path in files:
-            _put(remote, path, self._at(place, path.relative_to(folder).as_posix()))
+            remote.put(path, f"{place}/{path.relative_to(folder).as_posix()}")
 
-    def _download(self, remote: AbstractFileSystem, place: str, folder: Path) -> None:
-        files = self._files(remote, place)
+    def _whole(self, remote: Remote, place: str, files: list[str], bundle: Bundle) -> bool:
+        """Whether what lies in the store is a bundle, byte for byte: only who downloads it can say."""
+        with self._copied(remote, place, files) as copy:
+            try:
+                return open_bundle(copy).digest == bundle.digest
+            except BundleCorruptError:
+                return False
+
+    @contextmanager
+    def _copied(self, remote: Remote, place: str, files: list[str]) -> Iterator[Path]:
+        """Download files to a folder of this machine, which is removed after the block if it is still there."""
+        parent = (self.folder / place).parent
+        parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=WRITING_PREFIX, dir=parent) as folder:
+            copy = Path(folder, Path(place).name)
+            for path in files:
+                remote.get(f"{place}/{path}", copy / path)
+            yield copy
+
+    def _download(self, remote: Remote, place: str, folder: Path) -> None:
+        files = remote.files(place)
         if MANIFEST not in files:
             raise BundleNotFoundError(
                 f"bundle {place} is not in the store {self._shown}: nobody wrote it, or it was removed"
             )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=WRITING_PREFIX, dir=folder.parent) as parent:
-            copy = Path(parent, folder.name)
-            for path in files:
-                target = copy / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                remote.get_file(self._at(place, path), str(target))
+        with self._copied(remote, place, files) as copy:
             open_bundle(copy)  # what was cut short on the way must not stay
             try:
                 copy.rename(folder)
@@ -204,26 +245,16 @@ class Store:
                     raise
 
     @cached_property
-    def _remote(self) -> AbstractFileSystem | None:
+    def _remote(self) -> Remote | None:
         if not self._url:
             return None
-        import fsspec  # only where bundles lie elsewhere
-
         with self._reaching(""):
-            # Others write there too: a remembered listing would hide what they have done.
-            filesystem: AbstractFileSystem = fsspec.url_to_fs(
-                self._url, skip_instance_cache=True, use_listings_cache=False
-            )[0]
-            return filesystem
+            return Remote.at(self._url)
 
-    @cached_property
-    def _root(self) -> str:
-        import fsspec
-
-        return str(fsspec.url_to_fs(self._url)[1]).rstrip("/")
-
-    def _at(self, *parts: str) -> str:
-        return "/".join((self._root, *(part for part in parts if part)))
+    @property
+    def _all(self) -> Remote:
+        """The store, wherever it lies."""
+        return self._remote or Remote.at(self.folder.absolute().as_uri())
 
     def _signature(self, digest: str) -> str:
         return hmac.new(self._key, digest.encode(), "sha256").hexdigest()
@@ -254,33 +285,9 @@ class Store:
             raise
         except Exception as error:  # every file system has errors of its own
             self.__dict__.pop("_remote", None)  # some never connect again
+            self.__dict__.pop("owners", None)
             raise self._unavailable(place, error) from error
 
     def _unavailable(self, place: str, error: Exception) -> StoreUnavailableError:
         what = f"the store {self._shown or self.folder} cannot be used for {place or 'anything'}"
         return StoreUnavailableError(f"{what}: {type(error).__name__}: {error}")
-
-
-def _put(remote: AbstractFileSystem, path: Path, target: str) -> None:
-    """Upload a file, which is there whole or not at all."""
-    parent = target.rpartition("/")[0]
-    writing = f"{parent}/{WRITING_PREFIX}{secrets.token_hex(8)}"
-    with suppress(Exception):  # another worker may make it at the same time; where it is missing, the upload fails
-        remote.makedirs(parent, exist_ok=True)
-    try:
-        remote.put_file(str(path), writing)
-        remote.mv(writing, target)
-    except Exception:
-        with suppress(Exception):
-            remote.rm_file(writing)
-        raise
-
-
-def _unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
-
-
-def _aware(moment: datetime) -> datetime:
-    """A time of a file system; those without a zone are UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

@@ -28,9 +28,10 @@ from engine.training import Progress, TrainingConfig, assemble_bundle, check_tra
 from ledger.jobs import TrainEnsemble, TrainPart
 from ledger.reports import PartReport, TrainingReport
 from workers.context import JobContext
-from workers.fanout import PREPARED, Note, gather, looking, prepare, work_off
+from workers.fanout import Note, gather, looking, prepare, work_off
 from workers.naming import name_model, register
 from workers.plans import check_data, config_of, matrix_of, recipe_of, training_config
+from workers.store import PREPARED
 from workers.switches import threads
 
 SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit, to end with a message of its own

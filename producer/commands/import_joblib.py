@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from ledger.aliases import CHAMPION, PROOF_SECONDS
 from ledger.jobs import MatrixColumns, MemberWeights
@@ -86,7 +87,11 @@ def import_joblib(
     if out is not None and alias is not None:
         raise click.UsageError("With --out no ledger is told: leave out --alias.")
     listings: list[FileListing] = []
-    report = import_here(_request(members, trust, out, options), screen, listings.extend)
+    request = _request(members, trust, out, options)
+    if trust and out is None:
+        with Client.from_env() as client:
+            request = msgspec.structs.replace(request, ledger=client.ledger.identity())
+    report = import_here(request, screen, listings.extend)
     if report is None:
         screen.answer({"files": listings}, listing_table(listings), _what_to_do(listings))
         return

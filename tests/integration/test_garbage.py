@@ -17,9 +17,8 @@ from engine.bundle import MANIFEST
 from ledger.book import Ledger
 from ledger.jobs import CheckHealth
 from producer.cli import main
-from workers.fanout import PARTS, PREPARED
 from workers.garbage import removable
-from workers.store import Store
+from workers.store import PARTS, PREPARED, Store
 
 DAY = 86_400
 
@@ -31,14 +30,16 @@ def collect(*options: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "models")
+def store(tmp_path: Path, ledger: Ledger) -> Store:
+    return Store(tmp_path / "models", ledger=ledger.identity())
 
 
 def written(store: Store, seed: int, age_days: float, where: str = "") -> str:
     bundle = store.write({"numbers": np.arange(3)}, {"seed": seed}, where)
     then = time.time() - age_days * DAY
-    os.utime(bundle.folder / MANIFEST, (then, then))
+    for path in store.folder.rglob("*"):
+        if path == bundle.folder / MANIFEST or path.name.endswith(bundle.digest):
+            os.utime(path, (then, then))
     return bundle.digest
 
 
@@ -65,6 +66,7 @@ def test_what_nothing_refers_to_is_removed_and_all_else_stays(
     done = collect()
     assert (done["models"], done["trainings"]) == (garbage, [old])
     assert store.names("") == {digests[name] for name in names[:4]}
+    assert set(store.owners.of_ledger(store.owners.claims())) == store.names("") | {f"{PREPARED}/{recent}"}
     assert store.names(PREPARED) == {recent}
     assert store.names(f"{PARTS}/{old}") == set()
     assert store.names(f"{PARTS}/{recent}") == {"fold-0-1"}

@@ -13,9 +13,9 @@ import pytest
 from ledger.book import Ledger
 from ledger.jobs import CheckHealth, TrainPart
 from tests.integration.small_models import spoil
-from workers.fanout import PARTS, PREPARED, work_off
+from workers.fanout import work_off
 from workers.parking import LaterError
-from workers.store import Store
+from workers.store import PARTS, PREPARED, Store
 
 KEY = "a key that is long enough"
 

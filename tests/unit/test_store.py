@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.bundle import MANIFEST, SIGNATURE, Bundle
+from engine.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
 from tests.chaos.store import StoreServer
+from workers.models import ModelCache
 from workers.parking import StoreUnavailableError
 from workers.store import Store
 
@@ -19,9 +20,9 @@ KEY = "a key that is long enough"
 ARRAYS = {"numbers": np.arange(10), "folder/more": np.ones((3, 2))}
 
 
-def shared(tmp_path: Path, name: str, key: str = "") -> Store:
+def shared(tmp_path: Path, name: str, key: str = "", ledger: str = "") -> Store:
     """The store as one of several machines has it."""
-    return Store(tmp_path / name, f"file://{tmp_path / 'shared'}", key)
+    return Store(tmp_path / name, f"file://{tmp_path / 'shared'}", key, ledger)
 
 
 def write(store: Store, where: str = "", name: str | None = None) -> Bundle:
@@ -76,14 +77,118 @@ def test_names_are_those_of_whole_bundles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("remote", [False, True])
 def test_what_is_touched_is_young_again(tmp_path: Path, remote: bool) -> None:
-    store = shared(tmp_path, "one") if remote else Store(tmp_path / "alone")
+    store = shared(tmp_path, "one", ledger="mine") if remote else Store(tmp_path / "alone", ledger="mine")
     write(store, "prepared", "a")
-    for manifest in tmp_path.glob(f"*/prepared/a/{MANIFEST}"):
-        os.utime(manifest, (0, 0))
-    assert store.ages("prepared")["a"] > 86_400
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0))
+    assert (store.age_seconds("prepared/a") or 0) > 86_400
     store.touch("prepared/a")
-    assert store.ages("prepared")["a"] < 86_400
+    assert (store.age_seconds("prepared/a") or 86_400) < 86_400
     assert store.open("prepared/a").array("numbers").sum() == 45
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_touch_brings_nothing_back(tmp_path: Path, remote: bool) -> None:
+    store = shared(tmp_path, "one", ledger="mine") if remote else Store(tmp_path / "alone", ledger="mine")
+    write(store, "prepared", "a")
+    store.remove("prepared/a")
+    store.touch("prepared/a")
+    assert store.names("prepared") == set()
+    assert store.age_seconds("prepared/b") is None
+
+
+@pytest.mark.parametrize("change", ["damage", "more", "less", "manifest"])
+def test_what_is_damaged_in_the_store_is_mended_by_who_writes_it_again(tmp_path: Path, change: str) -> None:
+    digest = write(shared(tmp_path, "one", KEY)).digest
+    kept = tmp_path / "shared" / digest
+    match change:
+        case "damage":
+            content = bytearray((kept / "numbers.npy").read_bytes())
+            content[-1] ^= 1
+            (kept / "numbers.npy").write_bytes(content)
+        case "more":
+            (kept / "stranger.npy").write_bytes(b"others")
+        case "less":
+            (kept / "folder" / "more.npy").unlink()
+        case "manifest":
+            (kept / MANIFEST).write_bytes(b"{}")
+    with pytest.raises(BundleCorruptError):
+        shared(tmp_path, "two", KEY).open(digest)
+    write(shared(tmp_path, "one", KEY))
+    assert shared(tmp_path, "two", KEY).open(digest).digest == digest
+
+
+def test_a_copy_that_was_damaged_on_this_machine_is_fetched_again(tmp_path: Path) -> None:
+    digest = write(shared(tmp_path, "one")).digest
+    store = shared(tmp_path, "two")
+    for use in (store.open, ModelCache(store.fetch, {}.get, open_bundle, discard_copy=store.discard_copy).get):
+        store.open(digest)
+        (tmp_path / "two" / digest / "numbers.npy").write_bytes(b"others")
+        use(digest)
+        assert store.open(digest).array("numbers").sum() == 45
+    alone = Store(tmp_path / "one")
+    (tmp_path / "one" / digest / "numbers.npy").write_bytes(b"others")
+    with pytest.raises(BundleCorruptError):
+        alone.open(digest)
+
+
+def test_a_whole_bundle_is_not_uploaded_again(tmp_path: Path) -> None:
+    digest = write(shared(tmp_path, "one")).digest
+    file = tmp_path / "shared" / digest / "numbers.npy"
+    before = file.stat().st_ino
+    write(shared(tmp_path, "two"))
+    assert file.stat().st_ino == before
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [digest]
+
+
+@pytest.mark.parametrize("where", ["", "prepared"])
+def test_what_is_just_being_removed_is_neither_written_nor_touched(tmp_path: Path, where: str) -> None:
+    mine, other = (shared(tmp_path, name, ledger=name) for name in ("mine", "other"))
+    bundle = write(mine, where)
+    place = bundle.folder.relative_to(mine.folder).as_posix()
+    with mine.owners.removing(place, "collector", mine.owners.token(place), adopt=False) as free:
+        assert free
+        for user in (mine, other):
+            with pytest.raises(StoreUnavailableError, match="is being removed"):
+                write(user, where)
+            with pytest.raises(StoreUnavailableError, match="is being removed"):
+                user.touch(place)
+    assert write(other, where).digest == bundle.digest
+
+
+def test_who_has_used_a_bundle_since_keeps_it(tmp_path: Path) -> None:
+    mine, other = (shared(tmp_path, name, ledger=name) for name in ("mine", "other"))
+    digest = write(mine).digest
+    for user in (mine, other):
+        before = mine.owners.token(digest)
+        user.touch(digest)
+        with mine.owners.removing(digest, "collector", before, adopt=True) as free:
+            assert not free
+
+
+def test_a_remover_that_died_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    store = shared(tmp_path, "one", ledger="mine")
+    digest = write(store).digest
+    (tmp_path / "shared" / "removing").mkdir(exist_ok=True)
+    note = tmp_path / "shared" / "removing" / f"{digest}.collector"
+    note.touch()
+    with pytest.raises(StoreUnavailableError, match="is being removed"):
+        store.touch(digest)
+    os.utime(note, (0, 0))
+    store.touch(digest)
+    note.touch()
+    store.owners.withdraw("collector")
+    store.touch(digest)
+
+
+def test_what_was_there_before_owners_were_noted_is_nobodys_alone(tmp_path: Path) -> None:
+    bundle = write(shared(tmp_path, "one"))
+    os.utime(tmp_path / "shared" / bundle.digest / MANIFEST, (0, 0))
+    store = shared(tmp_path, "one", ledger="mine")
+    store.touch(bundle.digest)
+    claims = store.owners.claims()
+    assert store.owners.own(claims, {bundle.digest}, adopt=False) == set()
+    assert store.owners.own(claims, {bundle.digest}, adopt=True) == {bundle.digest}
 
 
 def test_what_is_removed_is_gone_everywhere(tmp_path: Path) -> None:
@@ -134,6 +239,28 @@ def test_a_store_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
 def server(tmp_path: Path) -> Iterator[StoreServer]:
     with StoreServer(tmp_path / "served") as server:
         yield server
+
+
+def test_owners_are_noted_at_a_server_too(tmp_path: Path, server: StoreServer) -> None:
+    mine, other = (Store(tmp_path / name, server.url, ledger=name) for name in ("mine", "other"))
+    assert mine.age_seconds("prepared/a") is None
+    digest = write(mine).digest
+    place = f"prepared/{write(mine, 'prepared').digest}"
+    assert 0 <= (mine.age_seconds(digest) or 0) < 60
+    assert mine.owners.own(mine.owners.claims(), {digest, place}, adopt=False) == {digest, place}
+    other.touch(place)
+    assert mine.owners.own(mine.owners.claims(), {digest, place}, adopt=False) == {digest}
+    with mine.owners.removing(digest, "collector", mine.owners.token(digest), adopt=False) as free:
+        assert free
+        with pytest.raises(StoreUnavailableError, match="is being removed"):
+            other.touch(digest)
+        mine.remove(digest)
+        mine.owners.drop(digest)
+    other.touch(digest)
+    assert other.names("") == set()
+    (tmp_path / "served" / place / "numbers.npy").write_bytes(b"others")
+    write(mine, "prepared")
+    assert other.open(place).array("numbers").sum() == 45
 
 
 @contextmanager

@@ -1,0 +1,134 @@
+"""A folder of a file system that fsspec reaches: files that are there whole or not at all, and small notes.
+
+Errors are those of the file system; a file that is not there is a FileNotFoundError.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.bundle import WRITING_PREFIX
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+
+class Remote:
+    """The folder at `root`. All places are paths below it."""
+
+    def __init__(self, filesystem: AbstractFileSystem, root: str) -> None:
+        self._filesystem = filesystem
+        self._root = root.rstrip("/")
+
+    @classmethod
+    def at(cls, url: str) -> Remote:
+        """Connect to where a URL points."""
+        import fsspec  # only where it is needed
+
+        # Others write there too: a remembered listing would hide what they have done.
+        filesystem, root = fsspec.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
+        return cls(filesystem, str(root))
+
+    def files(self, place: str, depth: int | None = None) -> list[str]:
+        """Return the paths of all whole files below a place; none where there is no such place.
+
+        Not by `exists`, `find` and `glob` of fsspec: they take a store that does not answer for an empty one.
+        """
+        paths: list[str] = []
+        root: str | None = None  # the place as the file system calls it: it comes first
+        for folder, _, names in self._filesystem.walk(self._at(place), maxdepth=depth, on_error=_unless_missing):
+            root = folder if root is None else root
+            inner = str(folder).removeprefix(root).strip("/")
+            paths += [f"{inner}/{name}".lstrip("/") for name in names if not name.startswith(WRITING_PREFIX)]
+        return paths
+
+    def age_seconds(self, place: str) -> float | None:
+        """Return how long ago a file was written; None if it is not there."""
+        try:
+            return (datetime.now(UTC) - self._written(place)).total_seconds()
+        except FileNotFoundError:
+            self._check_gone(place)
+            return None
+
+    def put(self, path: Path, place: str) -> None:
+        """Upload a file, which is there whole or not at all."""
+        target = self._at(place)
+        parent = self._parent(target)
+        writing = f"{parent}/{WRITING_PREFIX}{secrets.token_hex(8)}"
+        try:
+            self._filesystem.put_file(str(path), writing)
+            self._filesystem.mv(writing, target)
+        except Exception:
+            with suppress(Exception):
+                self._filesystem.rm_file(writing)
+            raise
+
+    def get(self, place: str, path: Path) -> None:
+        """Download a file; the folders above it are made."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._filesystem.get_file(self._at(place), str(path))
+
+    def write_note(self, place: str, text: str) -> None:
+        """Write a small file. That it is there is what counts: half of its text may be."""
+        target = self._at(place)
+        self._parent(target)
+        self._filesystem.pipe_file(target, text.encode())
+
+    def read_note(self, place: str) -> str | None:
+        """Return what a small file says; None if it is not there."""
+        try:
+            content: bytes = self._filesystem.cat_file(self._at(place))
+        except FileNotFoundError:
+            self._check_gone(place)
+            return None
+        return content.decode(errors="replace")
+
+    def remove_file(self, place: str) -> None:
+        """Remove a file, if it is there."""
+        if not self._missing(place):
+            self._filesystem.rm_file(self._at(place))
+
+    def remove_all(self, place: str) -> None:
+        """Remove all that lies below a place, if there is anything."""
+        if self.files(place):
+            self._filesystem.rm(self._at(place), recursive=True)
+
+    def _written(self, place: str) -> datetime:
+        try:
+            return _aware(self._filesystem.modified(self._at(place)))
+        except NotImplementedError:  # FTP, whose listings tell it
+            facts = self._filesystem.info(self._at(place))
+            return datetime.strptime(facts["modify"][:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+
+    def _missing(self, place: str) -> bool:
+        parent, _, name = place.rpartition("/")
+        return name not in self.files(parent, depth=1)
+
+    def _check_gone(self, place: str) -> None:
+        """Raise the error at hand unless a file is not there: some file systems say that of every error."""
+        if not self._missing(place):
+            raise
+
+    def _parent(self, target: str) -> str:
+        """Return the folder above a file, and make it."""
+        parent = target.rpartition("/")[0]
+        with suppress(Exception):  # another worker may make it at the same time; where it is missing, writing fails
+            self._filesystem.makedirs(parent, exist_ok=True)
+        return parent
+
+    def _at(self, place: str) -> str:
+        return f"{self._root}/{place}" if place else self._root
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _aware(moment: datetime) -> datetime:
+    """A time of a file system; those without a zone are UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
