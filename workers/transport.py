@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +22,10 @@ import structlog
 from kombu.transport import redis as stock
 from kombu.utils.scheduling import round_robin_cycle
 
+from ledger.address import readable
 from ledger.book import Ledger
 from ledger.failures import LedgerUnavailable, PermissionDenied
+from ledger.refusals import refusal_of
 from ledger.settings import LedgerSettings
 
 TASK = "cornerman.doorbell"
@@ -70,7 +73,17 @@ class _Client(redis.Redis):
         self._on_pop = on_pop
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+        try:
+            reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+        except redis.ResponseError as error:
+            if command_name != "BRPOP" or (refusal := refusal_of(error)) is None:
+                raise
+            # Without a pause a refused pop would be sent again at once, and so would be a refused connection.
+            time.sleep(RETRY_SECONDS)
+            if refusal.elsewhere:
+                raise redis.ConnectionError(refusal.advice) from error
+            structlog.get_logger("cornerman").warning("doorbell refused", error=refusal.advice)
+            return None
         return self._on_pop(*reply) if command_name == "BRPOP" and reply else reply
 
 
@@ -97,6 +110,7 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
     ledger_settings: LedgerSettings
     put_aside: Callable[[str, bytes], None]
     hears: Callable[[str], bool] = staticmethod(lambda queue: True)
+    _in_poll: Any  # the connection whose pop is under way
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -111,6 +125,13 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Do nothing: the ledger rings again."""
+
+    def close(self) -> None:
+        """Close without waiting for the pop that is under way: a doorbell that it takes is rung again."""
+        if self._in_poll:
+            self._in_poll.disconnect()
+            self._in_poll = None
+        super().close()
 
     def _queue_bind(self, *args: Any) -> None:
         """Write no bindings: nothing is published through Celery."""
@@ -130,7 +151,13 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         """Connect as the ledger does, from the same URL: kombu reads TLS and socket URLs differently."""
-        pool = redis.ConnectionPool.from_url(self.ledger_settings.redis_url or "", protocol=2)
+        patience_seconds = self.brpop_timeout + self.ledger_settings.reply_timeout_seconds
+        pool = redis.ConnectionPool.from_url(
+            readable(self.ledger_settings.redis_url or ""),
+            protocol=2,
+            socket_timeout=patience_seconds,
+            socket_connect_timeout=self.ledger_settings.reply_timeout_seconds,
+        )
         self.connection_class = pool.connection_class
         wrapped = super()._connparams(asynchronous)["connection_class"]
         return {"db": 0, **pool.connection_kwargs, "connection_class": wrapped}
@@ -157,6 +184,8 @@ class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
     """Redis as the place of doorbells; named in Celery's `broker_transport`."""
 
     Channel = Channel
+    # A server that refuses, also to be greeted, is tried again as one that is away: Celery ends for other errors.
+    connection_errors = (*stock.Transport.connection_errors, redis.ResponseError)
 
     def _reject_inbound_message(self, raw_message: dict[str, Any]) -> None:
         """Drop a doorbell of a queue that is no longer consumed; the stock transport would count it for ever."""
