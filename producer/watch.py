@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from rich import progress
 
+from ledger.answers import LAST_LOOK_SECONDS
+from ledger.connections import until
 from ledger.failures import LedgerUnavailable, WaitTimeout
 from ledger.jobs import ROUTES
 from ledger.outcomes import Outcome, Progress, State
@@ -55,7 +57,8 @@ def persist(client: Client, screen: Screen, ask: Callable[[], Answer], end_secon
     """
     while True:
         try:
-            return ask()
+            with until(max(end_seconds, time.monotonic()) + LAST_LOOK_SECONDS):
+                return ask()
         except LedgerUnavailable as error:
             screen.remark(f"{error}\nWaiting until it answers again ...")
             _wait_for_server(client, end_seconds)
@@ -66,7 +69,8 @@ def _wait_for_server(client: Client, end_seconds: float) -> None:
     while True:
         time.sleep(max(0.0, min(RETRY_SECONDS, end_seconds - time.monotonic())))
         try:
-            client.ledger.server_time()
+            with until(max(end_seconds, time.monotonic()) + LAST_LOOK_SECONDS):
+                client.ledger.server_time()
         except LedgerUnavailable:
             if time.monotonic() >= end_seconds:
                 raise
