@@ -21,9 +21,11 @@ from celery import Celery, bootsteps, signals
 from celery.worker import state
 from kombu import Queue
 
+from ledger.address import readable
 from ledger.claims import QUEUES
 from workers import logs
 from workers.autoscaler import Autoscaler
+from workers.closing import end_in_time
 from workers.consuming import heed
 from workers.doorbell import Doorbell
 from workers.guard import Guard
@@ -119,6 +121,7 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
             observatory = Observatory(pool, self._queues)
             observatory.start()
             Guard(pool, self._queues, observatory).start()
+            end_in_time(pool)
             structlog.get_logger("cornerman").info(
                 "pool started",
                 pool=pool.name,
@@ -173,7 +176,7 @@ def _start_child(app: Celery, pool: Pool) -> None:
 
 
 def _shown_url(redis_url: str | None) -> str:
-    parts = urlsplit(redis_url or "")
+    parts = urlsplit(readable(redis_url) if redis_url else "")
     return f"redis://{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 
