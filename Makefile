@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SERVICE := $(VENV)/.service
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test chaos bench check clean
+.PHONY: help demo test chaos bench figures check clean
 
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ chaos: $(STAMP) ## jobs under faults, counted; SEED=7 JOBS=20000, JSON=1 for fig
 
 bench: $(STAMP) ## all benchmarks against the naive ways; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
+
+figures: $(STAMP) ## whether the documents' cheap figures are right; DATA=folder for those of real fights
+	$(BIN)/python -m benchmarks.figures $(if $(DATA),--data $(DATA))
 
 check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/ruff check .

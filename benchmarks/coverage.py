@@ -44,10 +44,16 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class WorldResult:
-    """What came out of one world. Log losses on the test fights: of the truth, the market (priced ones), the model."""
+    """What came out of one world, with the log losses as the results of its test fights fell.
+
+    truth_log_loss, log_loss: of the truth and the model on all of them. priced_truth_log_loss, market_log_loss: of the
+    truth and the market on those with a price. best_log_loss: what the truth expects, before any result fell.
+    """
 
     name: str
     best_log_loss: float
+    truth_log_loss: float
+    priced_truth_log_loss: float
     market_log_loss: float
     log_loss: float
     scale: float
@@ -62,6 +68,8 @@ def measure(world: World, methods: Mapping[str, Method], config: TrainingConfig)
     return WorldResult(
         name=world.name,
         best_log_loss=world.best_log_loss,
+        truth_log_loss=log_loss(world.truth, world.test.won),
+        priced_truth_log_loss=log_loss(world.truth[priced], world.test.won[priced]),
         market_log_loss=log_loss(probability_of(market[priced]), world.test.won[priced]),
         log_loss=log_loss(answered.probability, world.test.won),
         scale=answered.ensemble.half_widths.scale[0],
@@ -98,11 +106,15 @@ def table(title: str, results: Sequence[WorldResult]) -> Iterator[str]:
     """Yield the table of our method by world, and that of all methods over all worlds, as Markdown."""
     ours = next(iter(METHODS))
     yield f"\n### {title}\n"
-    yield "| world | log loss: truth | market | model | scale | inside 80% | width | inside 95% | width |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield (
+        "| world | log loss: truth | truth, priced fights | market, priced fights | model | scale "
+        "| inside 80% | width | inside 95% | width |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for number, result in enumerate(results):
         cells = [f"{c.covered:.1%} | {c.width:.3f}" for c in result.coverage if c.method == ours]
-        losses = f"{result.best_log_loss:.4f} | {result.market_log_loss:.4f} | {result.log_loss:.4f}"
+        found = (result.truth_log_loss, result.priced_truth_log_loss, result.market_log_loss, result.log_loss)
+        losses = " | ".join(f"{loss:.4f}" for loss in found)
         yield f"| {number} {result.name} | {losses} | {result.scale:.2f} | {' | '.join(cells)} |"
     yield "\n| method | level | true p inside, mean | lowest world | highest | mean width | |"
     yield "|---|---|---|---|---|---|---|"

@@ -3,13 +3,15 @@
     python -m benchmarks.held_out --data FOLDER
 
 Trains on fights before July 2023 with the defaults, and scores those to the end of 2024: log loss without and with the
-official corner, and how many of the later closing probabilities (power de-vig) lie inside the intervals.
+official corner, and how many of the later closing probabilities lie inside the intervals, in all and by how strong the
+market's favourite is. Closing probabilities are de-vigged (power method) and recalibrated on the fights before.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +25,13 @@ from engine.fightlog import read_fight_log
 from engine.symmetry import probability_of
 from engine.teaching import market_logit
 from engine.training import TrainingConfig, train_ensemble
+from engine.walk_forward import market_slope
 
 TRAIN_BEFORE = datetime.date(2023, 7, 1)
 SCORE_BEFORE = datetime.date(2025, 1, 1)
 LEVELS = (0.8, 0.95)
+FAVOURITES = (0.5, 0.6, 0.75, 1.0)
+"""Edges of the recalibrated closing probability of the market's favourite."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
     later = later.take(np.isfinite(market_logit(later)))
     market = probability_of(market_logit(later))
+    close = probability_of(market_slope(matrix.before(TRAIN_BEFORE)) * market_logit(later))
+    favourite = np.maximum(close, 1.0 - close)
     print(f"{len(later)} priced fights, log loss of the market {log_loss(market, later.won):.4f}")
     corners: tuple[Corner, ...] = ("unknown", "red")
     for corner in corners:
@@ -54,9 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"corner {corner}: log loss {log_loss(p, later.won):.4f}")
         for level in LEVELS:
             low, high = np.array([answer.intervals[level] for answer in answers]).T
-            inside = np.mean((low <= market) & (market <= high))
+            inside = (low <= close) & (close <= high)
             width = np.mean(high - low)
-            print(f"  {level:.0%} interval: {inside:.1%} of closing probabilities inside, width {width:.3f}")
+            print(f"  {level:.0%} interval: {inside.mean():.1%} of closing probabilities inside, width {width:.3f}")
+            for least, most in itertools.pairwise(FAVOURITES):
+                rows = (favourite >= least) & (favourite < most)
+                share = f"{inside[rows].mean():.1%} of {rows.sum()}"
+                print(f"    market's favourite at {least:.0%} to {most:.0%}: {share} inside")
     return 0
 
 
