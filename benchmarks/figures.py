@@ -24,16 +24,20 @@ from benchmarks.worlds import World, draw_world, league_world
 from engine.backtest import season_of_log
 from engine.betting import Rule, RuleResult, try_rule
 from engine.calibration import brier_score, log_loss
+from engine.features import MODEL_COLUMNS, build_matrix
 from engine.fightlog import FightLog, read_fight_log
 from engine.judgement import MIN_FIGHTS
 from engine.scoring import MIN_EVENTS, Estimate, calibration_line
+from engine.simulation import LeagueConfig, simulate_league
 from engine.symmetry import probability_of
 from engine.teaching import market_logit
 from engine.walk_forward import Period, Season, market_slope, records_of
 from ledger import gate
+from producer.staging import LEAGUE_FIGHTS
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
 WORLDS, LEAGUES, WORLD_SEED, WORLD_FIGHTS = 20, 3, 7, 3000
+DEMO_SEED = 7
 NINE_YEARS = Period(date(2016, 1, 1), date(2025, 1, 1))
 LAST_MONTHS = Period(date(2023, 7, 1), date(2025, 1, 1))
 
@@ -48,7 +52,7 @@ class Figure:
     @property
     def stands(self) -> bool:
         """Whether the document holds them."""
-        return _plain(self.words) in _plain((DOCS / self.document).read_text())
+        return _plain(self.words) in _plain((ROOT / self.document).read_text())
 
 
 def _plain(text: str) -> str:
@@ -70,17 +74,24 @@ def of_code() -> Iterator[Figure]:
         f"wider than {widths},",
         f"{errors} and so on, together {gate.ERROR:.1%}",
     ):
-        yield Figure("models.md", words)
+        yield Figure("docs/models.md", words)
 
 
 def of_documents() -> Iterator[Figure]:
     """What one document takes from another's table."""
-    table = (DOCS / "evaluation.md").read_text()
+    table = (ROOT / "docs/evaluation.md").read_text()
     lowest, highest = (
         re.findall(rf"^\| {which} year, \d+ \| [\d,]+ \| ([\d.]+%)", table, re.MULTILINE)[0]
         for which in ("lowest", "highest")
     )
-    yield Figure("decisions.md", f"80% intervals held {lowest} to {highest} of closing odds by year")
+    yield Figure("docs/decisions.md", f"80% intervals held {lowest} to {highest} of closing odds by year")
+
+
+def of_league() -> Iterator[Figure]:
+    """What the first training of the demo's league says of its data."""
+    matrix = build_matrix(simulate_league(LeagueConfig(fights=LEAGUE_FIGHTS, seed=DEMO_SEED)).log).select(MODEL_COLUMNS)
+    counts = f"{len(matrix):,} │ {len(np.unique(matrix.event))} │ {len(matrix.X.columns)}"
+    yield Figure("README.md", f"│ champion │ {counts} │ 40 │ anchored │")
 
 
 def world_row(number: int, world: World) -> str:
@@ -99,7 +110,7 @@ def of_worlds(worlds: int = WORLDS, leagues: int = LEAGUES) -> Iterator[Figure]:
     """What the truth and the market are worth in the simulated worlds."""
     for draw, count in ((draw_world, worlds), (league_world, leagues)):
         for number in range(count):
-            yield Figure("intervals.md", world_row(number, draw(WORLD_SEED, number, WORLD_FIGHTS)))
+            yield Figure("docs/intervals.md", world_row(number, draw(WORLD_SEED, number, WORLD_FIGHTS)))
 
 
 def of_log(log: FightLog) -> Iterator[Figure]:
@@ -109,32 +120,34 @@ def of_log(log: FightLog) -> Iterator[Figure]:
     market, won = priced["market"].to_numpy(), priced["won"].to_numpy()
     line = calibration_line(market, won, priced["event"].to_numpy(dtype=np.str_))
     yield Figure(
-        "evaluation.md", f"{len(priced):,} fights with odds of {len(table):,}, {priced['event'].nunique()} events"
+        "docs/evaluation.md", f"{len(priced):,} fights with odds of {len(table):,}, {priced['event'].nunique()} events"
     )
     yield Figure(
-        "evaluation.md",
+        "docs/evaluation.md",
         f"| market | {log_loss(market, won):.4f} | | {brier_score(market, won):.4f} | "
         f"{line.slope:.3f} ± {line.slope_error:.3f} | {line.intercept:+.3f} ± {line.intercept_error:.3f} |",
     )
     both = _both_sides(priced)
     yield Figure(
-        "evaluation.md",
+        "docs/evaluation.md",
         f"| everything | | {both.bets:,} | {_share(both.return_on_stake)} | {_share(both.closing_line_value)} |",
     )
     _, last = _priced(season, LAST_MONTHS)
     loss = log_loss(last["market"].to_numpy(), last["won"].to_numpy())
-    yield Figure("evaluation.md", f"{len(last)} fights with odds, {last['event'].nunique()} events")
-    yield Figure("evaluation.md", f"| market | {loss:.4f} | |")
-    yield Figure("intervals.md", f"log loss (market {loss:.3f})")
+    yield Figure("docs/evaluation.md", f"{len(last)} fights with odds, {last['event'].nunique()} events")
+    yield Figure("docs/evaluation.md", f"| market | {loss:.4f} | |")
+    yield Figure("docs/intervals.md", f"log loss (market {loss:.3f})")
     both_last = _both_sides(last).return_on_stake
-    yield Figure("evaluation.md", f"both sides of everything returns {both_last.value:.1%}." if both_last else "")
+    yield Figure("docs/evaluation.md", f"both sides of everything returns {both_last.value:.1%}." if both_last else "")
     slopes = [market_slope(season.fights.before(date(year, 1, 1))) for year in range(2016, 2025)]
-    yield Figure("intervals.md", f"(s is {min(slopes):.2f} to {max(slopes):.2f} on fights before each of 2016 to 2024)")
+    yield Figure(
+        "docs/intervals.md", f"(s is {min(slopes):.2f} to {max(slopes):.2f} on fights before each of 2016 to 2024)"
+    )
     ranges = {level: _ranges(season, level) for level in gate.MOST_WIDTH}
     said = " and ".join(f"{min(each):.2f} to {max(each):.2f}" for each in ranges.values())
-    yield Figure("decisions.md", f"closing odds is {said} wide, by year, 2012 to 2024")
+    yield Figure("docs/decisions.md", f"closing odds is {said} wide, by year, 2012 to 2024")
     overturned = log.fights["method"] == "Overturned"
-    yield Figure("decisions.md", f"{overturned.sum()} of {len(overturned):,} UFC fights")
+    yield Figure("docs/decisions.md", f"{overturned.sum()} of {len(overturned):,} UFC fights")
 
 
 def _priced(season: Season, period: Period) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -171,11 +184,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data", type=Path, metavar="FOLDER", help="a log of real fights, for the figures that need it"
     )
     folder = parser.parse_args(arguments).data
-    figures = [*of_code(), *of_documents(), *of_worlds()]
+    figures = [*of_code(), *of_documents(), *of_league(), *of_worlds()]
     figures += of_log(read_fight_log(folder)) if folder else []
     missing = [figure for figure in figures if not figure.stands]
     for figure in missing:
-        print(f"docs/{figure.document} does not hold: {figure.words}")
+        print(f"{figure.document} does not hold: {figure.words}")
     print(f"{len(figures) - len(missing)} of {len(figures)} figures stand in the documents")
     return 1 if missing else 0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import figures
-from benchmarks.figures import Figure, of_code, of_documents, of_log, of_worlds
+from benchmarks.figures import Figure, of_code, of_documents, of_league, of_log, of_worlds
 from engine.fightlog import read_fight_log
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -28,6 +28,10 @@ def test_documents_do_not_contradict_each_other() -> None:
     assert missing(list(of_documents())) == []
 
 
+def test_the_demo_s_league_is_the_one_of_the_readme() -> None:
+    assert missing(list(of_league())) == []
+
+
 def test_simulated_worlds_are_those_of_the_table() -> None:
     assert missing(list(of_worlds())) == []
 
@@ -39,13 +43,13 @@ def test_the_log_of_real_fights_says_what_the_documents_say() -> None:
 
 
 def test_a_figure_that_has_drifted_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(figures.DOCS, tmp_path, dirs_exist_ok=True)
-    page = tmp_path / "evaluation.md"
+    shutil.copytree(figures.ROOT / "docs", tmp_path / "docs")
+    page = tmp_path / "docs/evaluation.md"
     table = page.read_text()
     [line] = [line for line in table.splitlines() if line.startswith("| lowest year")]
     page.write_text(table.replace(line, line.replace("%", ".9%", 1)))
-    monkeypatch.setattr(figures, "DOCS", tmp_path)
+    monkeypatch.setattr(figures, "ROOT", tmp_path)
     (found,) = of_documents()
     assert not found.stands
-    assert Figure("models.md", "its mean log loss is higher by more than 0.005 |").stands
-    assert not Figure("models.md", "its mean log loss is higher by more than 0.004 |").stands
+    assert Figure("docs/models.md", "its mean log loss is higher by more than 0.005 |").stands
+    assert not Figure("docs/models.md", "its mean log loss is higher by more than 0.004 |").stands
