@@ -1,7 +1,8 @@
 """When the ledger takes no new jobs, and when to ask again: pure functions; what they look at is read in `submit.lua`.
 
-New jobs are refused while a queue is longer than `max_queue_length`, or the server fuller than `max_memory_fraction` of
-its `maxmemory`. What was accepted stays, and a job that is known is answered as ever.
+New jobs are refused while a queue is longer than `max_queue_length`, the server fuller than `max_memory_fraction` of
+its `maxmemory`, or its policy at that is to evict keys. What was accepted stays, and a job that is known is answered as
+ever.
 """
 
 from __future__ import annotations
@@ -46,6 +47,17 @@ def memory_full(used_bytes: int, most_bytes: int) -> Failure:
 def out_of_memory() -> Failure:
     """Return the refusal by a server that is filled to the brim."""
     return _refusal("the server is out of memory (its maxmemory is reached)", RETRY_SECONDS_MAX)
+
+
+def evicting(policy: str) -> Failure:
+    """Return the refusal by a server that may evict what it was given to keep."""
+    return Failure(
+        code=FailureCode.MEMORY_LIMIT_EXCEEDED,
+        message=f"the server may evict jobs and outcomes (maxmemory-policy {policy}): nothing was accepted, "
+        "set its maxmemory-policy to noeviction, or its maxmemory to 0",
+        retryable=True,
+        details={"maxmemory_policy": policy},
+    )
 
 
 def _refusal(reason: str, after_seconds: float | None, **figures: int) -> Failure:

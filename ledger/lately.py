@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.outcomes import State
+from ledger.room import Room
 from ledger.server import Server
 
 MAX_OUTCOMES = 1_000
@@ -24,13 +25,6 @@ class Lately(Struct, frozen=True):
     span_seconds: float
     per_minute: float
     ends: dict[str, int]
-
-
-class Room(Struct, frozen=True):
-    """The server's memory. `limit_bytes` is its maxmemory, None where it has none."""
-
-    used_bytes: int
-    limit_bytes: int | None
 
 
 class _Code(Struct, frozen=True):
@@ -60,8 +54,7 @@ class Latest(Server):
 
     def room(self) -> Room:
         """Return how full the server is."""
-        info = self._call("INFO", "memory")
-        return Room(int(info["used_memory"]), int(info["maxmemory"]) or None)
+        return Room.read(self._call("INFO", "memory"))
 
 
 def _end_of(failure: bytes | None) -> str:

@@ -7,6 +7,7 @@ An error in our own use of the server is left as redis-py raises it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from ledger.address import UNREADABLE, readable
 from ledger.connections import Command, Connections
 from ledger.failures import LedgerUnavailable
 from ledger.refusals import refusal_of
+from ledger.room import EvictionWarning, Room
 from ledger.settings import LedgerSettings
 
 if TYPE_CHECKING:
@@ -50,7 +52,10 @@ class Server:
 
     @classmethod
     def connect(cls, settings: LedgerSettings) -> Self:
-        """Open a ledger. Raises LedgerUnavailable where the server does not answer or does not let this user in."""
+        """Open a ledger. Warns (EvictionWarning) of a server that may evict what the ledger keeps.
+
+        Raises LedgerUnavailable where the server does not answer or does not let this user in.
+        """
         if settings.redis_url is None:
             raise LedgerUnavailable("no server is named: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0")
         try:
@@ -79,13 +84,20 @@ class Server:
         self._redis.close()
 
     def _greet(self) -> None:
-        """Find out whether the server is there and lets this user in. Raises LedgerUnavailable."""
+        """Find out whether the server is there, lets this user in, and keeps what it is given."""
+        info = ("INFO", "memory")
         try:
-            self._call("PING")
+            with self._reaching():
+                pong, memory = self._connections.ask(("PING",), info)
+                _checked([pong])
         except redis.ResponseError as error:  # what is odd may be a proxy, and its text quote what it was sent
             password = self._redis.connection_pool.connection_kwargs.get("password")
             said = "it quotes the password" if password and password in str(error) else str(error)
             raise LedgerUnavailable(f"the server that CORNERMAN_REDIS_URL names refuses: {said}") from None
+        if isinstance(memory, bytes):  # a user may not be let to read it
+            room = Room.read(self._read(info, memory))
+            if room.evicts:
+                warnings.warn(f"the server at {self.address} {room}", EvictionWarning, stacklevel=3)
 
     @property
     def address(self) -> str:

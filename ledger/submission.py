@@ -42,7 +42,8 @@ class Submission(Server):
             JobRefused: nothing was written. `invalid_input` or `unsupported_schema` from the checks; `invalid_input`
                 where `key` names a job of other content; `expired` where the deadline has passed; `stale_odds`;
                 `memory_limit_exceeded` where the queue or the server is full, with `retry_after_seconds` in its
-                details (a job that is known is answered nevertheless).
+                details, or the server's maxmemory-policy may evict what the ledger keeps (a job that is known is
+                answered nevertheless).
             LedgerError: the server cannot confirm what `durable` asks for; the message says if the job was accepted.
             LedgerUnavailable: the server does not answer; submitting again is safe.
         """
@@ -95,6 +96,8 @@ class Submission(Server):
             return JobRefused(admission.queue_full(waiting, new, most, settled, span_ms / 1000))
         if verdict == "memory":
             return JobRefused(admission.memory_full(*map(int, figures)))
+        if verdict == "evicts":
+            return JobRefused(admission.evicting(figures[0].decode()))
         entry, now = entries[figures[0]], moment(figures[1])
         if verdict == "stale" and isinstance(job := entry.job, PredictCard):
             return JobRefused(stale_odds(job, now))

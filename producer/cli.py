@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from ledger.failures import JobFailed, JobRefused
+from ledger.room import EvictionWarning
 from producer.commands.backtest import backtest
 from producer.commands.cards import enqueue
 from producer.commands.collect import collect
@@ -59,7 +63,8 @@ class Cornerman(click.Group):
         screen = ctx.ensure_object(Screen)
         as_json = "--json" in ctx.args  # of a command line with a mistake in it nothing else is read
         try:
-            return super().invoke(ctx)
+            with _evictions_said(screen):
+                return super().invoke(ctx)
         except click.ClickException as error:
             screen.as_json |= as_json
             if screen.as_json:
@@ -76,6 +81,22 @@ class Cornerman(click.Group):
         except KeyboardInterrupt:
             screen.remark("cornerman: stopped")
             ctx.exit(ExitCode.INTERRUPTED)
+
+
+@contextmanager
+def _evictions_said(screen: Screen) -> Iterator[None]:
+    """Let people read, without the place in the code, that the server may evict what the ledger keeps."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, EvictionWarning):
+                screen.remark(f"cornerman: warning: {message}")
+            else:
+                others(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 @click.group(cls=Cornerman, help=HELP, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

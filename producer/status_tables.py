@@ -10,7 +10,8 @@ from rich.text import Text
 
 from ledger.alarms import Alarm
 from ledger.backlog import QueueBacklog
-from ledger.lately import Lately, Room
+from ledger.lately import Lately
+from ledger.room import Room
 from ledger.switchboard import Change
 from producer.monitoring_tables import alarms_table
 from producer.tables import NOTHING, records_table
@@ -114,6 +115,7 @@ def _lines(view: Overview) -> Text:
     return Text(
         f"outcomes: {lately.per_minute:,.1f} a minute over {span(lately.span_seconds)} ({ends})\n"
         f"dead letters: {view.dead_letters}; models: {aliases}; server: {room.used_bytes / 2**20:,.0f}{limit} MB"
+        + (f"\nTHE SERVER {room}" if room.evicts else "")
     )
 
 

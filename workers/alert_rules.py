@@ -199,6 +199,15 @@ RULES: tuple[Rule, ...] = (
         action="is the server up, full, or still loading? the pool's log has the error",
     ),
     Rule(
+        name="ServerEvicts",
+        expression=Now(Series("cornerman_server_evicts"), FLEET),
+        threshold=0,
+        for_seconds=0,
+        severity=CRITICAL,
+        summary="the server may evict jobs and outcomes, and new jobs are refused",
+        action="set the server's maxmemory-policy to noeviction",
+    ),
+    Rule(
         name="LeasesLost",
         expression=Grown(Series("cornerman_reaped_jobs_total", (("what", "requeued"),)), POOL, 15 * MINUTE),
         threshold=0,

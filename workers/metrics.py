@@ -49,6 +49,7 @@ GAUGES: dict[str, Gauge] = {
     "cornerman_pool_info": Gauge("Always 1; the labels say which pool this is", ("pool", "node", "queues", "version")),
     "cornerman_model_info": Gauge("Always 1; which model an alias stands for (fleet)", ("alias", "model")),
     "cornerman_ledger_up": Gauge("Whether the server answered the last sample"),
+    "cornerman_server_evicts": Gauge("Whether the server may evict jobs and outcomes: 1 or 0 (fleet)"),
     "cornerman_queue_length": Gauge("Jobs that wait in a queue (fleet)", ("queue",)),
     "cornerman_queue_oldest_age_seconds": Gauge("Time since the oldest waiting job was submitted (fleet)", ("queue",)),
     "cornerman_consumers": Gauge("Healthy pools that work a queue off (fleet)", ("queue",)),

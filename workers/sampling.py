@@ -12,6 +12,7 @@ from msgspec import Struct
 from ledger.backlog import Backlog, Drift
 from ledger.book import Ledger
 from ledger.claims import QUEUES
+from ledger.failures import PermissionDenied
 from ledger.reports import HealthCheck
 from workers.children import lives
 from workers.metrics import Values
@@ -28,6 +29,7 @@ class LedgerSample(Struct, frozen=True):
     pools: Sequence[Mapping[str, Any]]
     aliases: Mapping[str, str]
     drift: Drift | None
+    evicts: bool = False
 
 
 class ChildrenSample(Struct, frozen=True):
@@ -41,7 +43,15 @@ class ChildrenSample(Struct, frozen=True):
 def sample_ledger(ledger: Ledger) -> LedgerSample:
     """Look at the ledger. Raises LedgerUnavailable."""
     aliases = {name: model["digest"] for model in ledger.models() for name in model["aliases"]}
-    return LedgerSample(ledger.backlog(), ledger.pools(), dict(sorted(aliases.items())[:MAX_ALIASES]), ledger.drift())
+    named = dict(sorted(aliases.items())[:MAX_ALIASES])
+    return LedgerSample(ledger.backlog(), ledger.pools(), named, ledger.drift(), _evicts(ledger))
+
+
+def _evicts(ledger: Ledger) -> bool:
+    try:
+        return ledger.room().evicts
+    except PermissionDenied:  # of a users.acl from before workers could read INFO
+        return False
 
 
 def sample_children(pool: Pool) -> ChildrenSample:
@@ -95,6 +105,7 @@ def _of_ledger(ledger: LedgerSample) -> dict[str, Values]:
     unattended = {queue: 0 if consumers[queue] else waits[queue].waiting for queue in QUEUES}
     values: dict[str, Values] = {
         "cornerman_model_info": dict.fromkeys(ledger.aliases.items(), 1),
+        "cornerman_server_evicts": {(): float(ledger.evicts)},
         "cornerman_queue_length": {(queue,): waits[queue].waiting for queue in QUEUES},
         "cornerman_queue_oldest_age_seconds": {(queue,): waits[queue].oldest_seconds for queue in QUEUES},
         "cornerman_quarantined_items": {(queue,): waits[queue].quarantined for queue in QUEUES},

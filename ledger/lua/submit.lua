@@ -11,6 +11,7 @@
 --           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}
 --           {'long', jobs waiting, new ones, outcomes lately, in how long (ms)}
 --           {'memory', used (bytes), mark (bytes)}
+--           {'evicts', maxmemory-policy}
 
 local HEAD, FIELDS = 3, 9
 local count = (#ARGV - HEADER - HEAD) / FIELDS
@@ -61,6 +62,11 @@ end
 if next(new) then
   local memory = redis.call('INFO', 'memory')
   local used, most = figure(memory, 'used_memory'), figure(memory, 'maxmemory')
+  -- Also volatile-*: outcomes and what tells that a job is over have a time to live, and must not go before it.
+  local policy = tonumber(most or 0) > 0 and string.match(memory, '\nmaxmemory_policy:([%w-]+)')
+  if policy and policy ~= 'noeviction' then
+    return { 'evicts', policy }
+  end
   local mark = math.floor(tonumber(most or 0) * tonumber(arg(3)))
   if mark > 0 and tonumber(used) >= mark then
     return { 'memory', used, digits(mark) }

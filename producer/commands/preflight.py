@@ -23,6 +23,7 @@ from producer.pools import pool_command, require
 from producer.private_service import private_service
 from producer.rehearsal import Rehearsal
 from producer.screen import Screen, json_option, pass_screen
+from producer.server_check import server_keeps_its_keys
 from producer.staging import Stage, replayed_stage, simulated_stage
 from producer.tables import STYLES
 from producer.watch import progress_shown
@@ -30,6 +31,7 @@ from producer.watch import progress_shown
 SEED = 7
 OTHER_REPLICAS = 20  # more than the rollback goes down to
 CHECKS: dict[str, Callable[[Rehearsal, Loads, Posts], str]] = {
+    "server": lambda *_: server_keeps_its_keys(),
     "thread safety": lambda _, loads, __: loads.threads(),
     "same over runs": lambda _, loads, __: loads.runs(),
     "memory": lambda _, loads, __: loads.memory(),

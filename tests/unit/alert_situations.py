@@ -125,6 +125,7 @@ SITUATIONS = [
     *gauge("ModelNotLoaded", 'cornerman_check_passed{check="model_loaded"}', beyond=0, within=1, for_minutes=2),
     *gauge("NotConsuming", 'cornerman_check_passed{check="consumption"}', beyond=0, within=1, for_minutes=2),
     *gauge("LedgerUnavailable", "cornerman_ledger_up", beyond=0, within=1, for_minutes=1),
+    *gauge("ServerEvicts", "cornerman_server_evicts", beyond=1, within=0, for_minutes=0),
     Situation("LeasesLost", True, {'cornerman_reaped_jobs_total{what="requeued"}': lately(0, 3, 2)}),
     Situation("LeasesLost", False, {'cornerman_reaped_jobs_total{what="requeued"}': always(3)}),
     Situation("LeasesLost", False, {'cornerman_reaped_jobs_total{what="expired"}': lately(0, 3, 2)}),

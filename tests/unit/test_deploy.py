@@ -60,6 +60,7 @@ def test_every_metric_is_on_the_dashboard() -> None:
     assert (counted | set(GAUGES)) - {suffix.sub("", name) for name in shown} == {
         "cornerman_telemetry_dropped",
         "cornerman_ledger_up",  # an alert
+        "cornerman_server_evicts",  # an alert
         "cornerman_pool_info",  # in the variable that chooses the fleet
     }
 

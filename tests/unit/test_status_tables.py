@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from ledger.backlog import QueueBacklog
-from ledger.lately import Lately, Room
+from ledger.lately import Lately
+from ledger.room import Room
 from ledger.switchboard import Change
 from producer.status_tables import Overview, overview_screen, span
 
