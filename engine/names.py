@@ -64,7 +64,7 @@ class FighterIndex:
         """
         position = self.find(name)
         if position is None:
-            raise self.unknown(name)
+            raise self.unknown([name])
         return self._ids[position]
 
     def find(self, name: str) -> int | None:
@@ -80,26 +80,41 @@ class FighterIndex:
             found = self._compatible([*others, *self._by_other_order.get(key, ())], suffix)
         if len(found) > 1:
             several = sorted(f"{self._names[position]} ({self._ids[position]})" for position in found)
-            raise AmbiguousFighterError(f"{name!r} may be any of {several}: spell the name out, or send features")
+            raise AmbiguousFighterError(
+                f"{name!r} may be any of {several}: spell the name out, or send features",
+                details={"ambiguous": [{"name": name, "candidates": several}]},
+            )
         if not found:
             return None
         position = found.pop()
         if self._ambiguous[position]:
             raise AmbiguousFighterError(
                 f"the fight log cannot tell the fighters named {self._names[position]!r} apart: "
-                "send this fight's features instead"
+                "send this fight's features instead",
+                details={"ambiguous": [{"name": name, "candidates": []}]},
             )
         return position
 
-    def unknown(self, name: str) -> UnknownFighterError:
-        """Return the error for a name that nobody has, with up to three nearest spellings (takes about 20 ms)."""
-        folded = {known.casefold(): known for known in self._names}
-        near = difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
-        nearest = f" (nearest: {', '.join(folded[spelling] for spelling in near)})" if near else ""
-        return UnknownFighterError(
-            f"no fighter named {name!r} in the fight log{nearest}; "
-            "correct the name, or declare a fighter without a record there with debut=true"
+    def unknown(self, names: Sequence[str]) -> UnknownFighterError:
+        """Return the error for names that nobody has, with up to three nearest spellings each (about 20 ms a name).
+
+        Its details hold them as `unknown`: a list of `name` and `nearest`.
+        """
+        found = [{"name": name, "nearest": self.nearest(name)} for name in names]
+        said = " and none named ".join(
+            f"{entry['name']!r}{'' if place else ' in the fight log'}"
+            + (f" (nearest: {', '.join(entry['nearest'])})" if entry["nearest"] else "")
+            for place, entry in enumerate(found)
         )
+        return UnknownFighterError(
+            f"no fighter named {said}; correct the name, or declare a fighter without a record there with debut=true",
+            details={"unknown": found},
+        )
+
+    def nearest(self, name: str) -> list[str]:
+        """Return up to three fighters' names that are spelt much like one, the nearest first."""
+        folded = {known.casefold(): known for known in self._names}
+        return [folded[near] for near in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
 
     def _compatible(self, positions: Iterable[int], suffix: str) -> set[int]:
         """Keep those whose suffix is that of the request, or else those where one of the two has none."""

@@ -199,18 +199,39 @@ class Snapshot:
             )
 
     def _sides(self, request: FightRequest) -> tuple[_Side, _Side]:
-        first, second = self._side(request.first), self._side(request.second)
+        fighters = (request.first, request.second)
+        found = list(zip(fighters, self._positions(fighters), strict=True))
+        first, second = (self._side(fighter, position) for fighter, position in found)
         if first.fighter_id is not None and first.fighter_id == second.fighter_id:
             raise ValidationError(f"{request.first.name!r} and {request.second.name!r} are the same fighter")
         return first, second
 
-    def _side(self, request: FighterRequest) -> _Side:
+    def _positions(self, fighters: Sequence[FighterRequest]) -> list[int | None]:
+        """Return where the fighters stand in the log, None for debutants. Raises one error that names all unknown."""
+        positions: list[int | None] = []
+        unknown: list[str] = []
+        ambiguous: list[AmbiguousFighterError] = []
+        for fighter in fighters:
+            try:
+                position = self._index.find(fighter.name)
+            except AmbiguousFighterError as error:
+                ambiguous.append(error)
+                continue
+            positions.append(position)
+            if position is None and not fighter.debut:
+                unknown.append(fighter.name)
+        errors = [self._index.unknown(unknown)] if unknown else []
+        if raised := [*errors, *ambiguous]:
+            details = {name: found for error in reversed(raised) for name, found in error.details.items()}
+            if len(ambiguous) > 1:
+                details["ambiguous"] = [entry for error in ambiguous for entry in error.details["ambiguous"]]
+            raise type(raised[0])("; ".join(map(str, raised)), details=details)
+        return positions
+
+    def _side(self, request: FighterRequest, position: int | None) -> _Side:
         """Return the fighter's state and biography; a fresh state for a declared debutant without a match."""
         given = _biography(request)
-        position = self._index.find(request.name)
         if position is None:
-            if not request.debut:
-                raise self._index.unknown(request.name)
             return _Side(None, fresh_states(1)[0], given)
         state, known = self.state[position], self.biography[position]
         if request.debut and state[FIELD["fights"]] > 0:

@@ -11,6 +11,7 @@ from engine.errors import (
     BootstrapError,
     BundleError,
     BundleNotFoundError,
+    EngineError,
     TrainingError,
     TrainingTimeoutError,
     UnknownFighterError,
@@ -45,7 +46,8 @@ def failure_of(error: BaseException) -> Failure:
         error = MemoryError()  # under a limit of memory there is no room for a thread's stack either
     for kind, code, retryable in _CODES:
         if isinstance(error, kind):
-            return Failure(code=code, message=_message(error), retryable=retryable)
+            details = error.details if isinstance(error, EngineError) else {}
+            return Failure(code=code, message=_message(error), retryable=retryable, details=details)
     return Failure(code=FailureCode.INTERNAL, message=f"{type(error).__name__}: {_message(error)}")
 
 
