@@ -38,6 +38,9 @@ class Reason(StrEnum):
     ARBITRAGE = "arbitrage"
     LOW_CONFIDENCE = "low_confidence"
     HIGH_UNCERTAINTY = "high_uncertainty"
+    NO_STAKE = "no_stake"
+    SAME_BOUT = "same_bout"
+    CONFLICTING_BOUTS = "conflicting_bouts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Side:
     @property
     def pays(self) -> bool:
         """Whether a bet at the best price wins on average even if only the lower bound is true."""
-        return self.best is not None and self.lower is not None and expected_value(self.lower, self.best.price) > 0.0
+        return self.best is not None and self.lower is not None and expected_value(self.lower, self.best.net) > 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,10 @@ def kelly(probability: float, price: float) -> float:
 
 
 def stake(probability: float, price: float, rules: Rules) -> float:
-    """Return the share of the bankroll to stake: `kelly_fraction` of Kelly's, at most `max_stake_fraction`."""
+    """Return the share of the bankroll to stake: `kelly_fraction` of Kelly's, at most `max_stake_fraction`.
+
+    price: decimal, net of commission.
+    """
     return min(rules.kelly_fraction * kelly(probability, price), rules.max_stake_fraction)
 
 
@@ -140,13 +146,19 @@ def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[fl
 
 
 def decide(
-    sides: tuple[Side, Side], rules: Rules, *, absence: Absence | None = None, arbitrage: bool = False
+    sides: tuple[Side, Side],
+    rules: Rules,
+    *,
+    absence: Absence | None = None,
+    arbitrage: bool = False,
+    barred: Sequence[Reason] = (),
 ) -> Decision:
     """Decide about one fight.
 
-    Bet on the side whose lower bound times best price exceeds 1, if its probability and the interval's width allow. The
-    stake is Kelly's at the lower bound, so that it grows from nothing where the bet begins to pay. If both sides pay,
-    the best prices contradict each other by more than the interval's width, and a person should look at them first.
+    Bet on the side whose lower bound times best price, net of commission, exceeds 1, if its probability and the
+    interval's width allow. The stake is Kelly's at the lower bound, so that it grows from nothing where the bet begins
+    to pay; a stake of 0 is no bet. If both sides pay, the best prices contradict each other by more than the interval's
+    width, and a person should look at them first.
 
     Args:
         sides: the two fighters in any order; their probabilities add up to 1.
@@ -154,23 +166,27 @@ def decide(
         absence: why there are no prices, if there are none.
         arbitrage: the best prices of both fighters together would win whoever wins. One of the two is late or wrong,
             and it is likely the one that looks worth a bet.
+        barred: reasons that come from other fights, `SAME_BOUT` or `CONFLICTING_BOUTS`, in their order.
 
     Raises: ValidationError if the two sides contradict each other.
     """
     if abs(sides[0].probability + sides[1].probability - 1.0) > 1e-9:
         raise ValidationError(f"probabilities must add up to 1, got {[side.probability for side in sides]}")
     paying = [position for position, side in enumerate(sides) if side.pays]
-    reasons = _objections(sides, paying, rules, absence, arbitrage=arbitrage)
+    reasons = (*_objections(sides, paying, rules, absence, arbitrage=arbitrage), *barred)
     if reasons:
         return Decision(Action.ABSTAIN, reasons)
     chosen = sides[paying[0]]
     assert chosen.best is not None and chosen.lower is not None  # noqa: S101, PT018 - `pays` implies both
+    staked = stake(chosen.lower, chosen.best.net, rules)
+    if staked == 0.0:
+        return Decision(Action.ABSTAIN, (Reason.NO_STAKE,))
     return Decision(
         action=Action.BET,
         reasons=(Reason.LOWER_BOUND_PAYS,),
         side=paying[0],
         best=chosen.best,
-        stake_fraction=stake(chosen.lower, chosen.best.price, rules),
+        stake_fraction=staked,
     )
 
 

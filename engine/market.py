@@ -47,6 +47,15 @@ class QuoteFault(StrEnum):
     OVERROUND_TOO_HIGH = "overround_too_high"
     STALE = "stale"
     REPEATED_BOOKMAKER = "repeated_bookmaker"
+    DATED_AHEAD = "dated_ahead"
+    CONTRADICTS_OTHERS = "contradicts_others"
+    SWITCHED_FIGHTERS = "switched_fighters"
+
+
+NOT_USED = frozenset(
+    {QuoteFault.STALE, QuoteFault.DATED_AHEAD, QuoteFault.CONTRADICTS_OTHERS, QuoteFault.SWITCHED_FIGHTERS}
+)
+"""Faults of quotes that are well-formed, but too old, dated ahead, or in contradiction to the other bookmakers."""
 
 
 class Absence(StrEnum):
@@ -59,11 +68,15 @@ class Absence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """One bookmaker's decimal prices of the first and the second fighter, and when they were read."""
+    """One bookmaker's decimal prices of the first and the second fighter, and when they were read.
+
+    commission: the share of net winnings that an exchange keeps; `prices` are without it.
+    """
 
     bookmaker: str
     prices: tuple[float, float]
     as_of: datetime | None = None
+    commission: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,9 @@ class RejectedQuote:
     def __str__(self) -> str:
         """Return the sentence for a report."""
         low, high = sorted(self.quote.prices)
-        return f"{self.quote.bookmaker}: {self.fault} (prices {low:g} and {high:g})"
+        dated = self.fault in (QuoteFault.STALE, QuoteFault.DATED_AHEAD) and self.quote.as_of is not None
+        moment = f" of {self.quote.as_of:%Y-%m-%d %H:%M:%S} UTC" if dated else ""
+        return f"{self.quote.bookmaker}: {self.fault} (prices {low:g} and {high:g}{moment})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +114,16 @@ class Screening:
 
 @dataclass(frozen=True, slots=True)
 class BestPrice:
-    """The highest decimal price for a fighter and who offers it."""
+    """The decimal price that pays most for a fighter, who offers it, and the share of winnings that is kept."""
 
     bookmaker: str
     price: float
+    commission: float = 0.0
+
+    @property
+    def net(self) -> float:
+        """The decimal price after commission: what a stake of 1 pays back."""
+        return net_price(self.price, self.commission)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +140,13 @@ class Market:
     overround: float
     best: tuple[BestPrice, BestPrice]
     arbitrage: bool
+
+
+def net_price(price: float, commission: float) -> float:
+    """Return a decimal price after commission on net winnings, to the bit the price itself without any."""
+    if commission == 0.0 or not price > 1.0:
+        return price
+    return max(1.0 + (price - 1.0) * (1.0 - commission), math.nextafter(1.0, 2.0))
 
 
 def devig(prices: ArrayLike, method: DevigMethod = DevigMethod.POWER) -> Floats:
@@ -158,37 +186,65 @@ def add_margin(probability: ArrayLike, implied_total: ArrayLike) -> Floats:
     return 1.0 + 1.0 / np.stack([shift * odds, shift / odds], axis=-1)
 
 
-def screen_quotes(quotes: Sequence[Quote], *, oldest: datetime | None = None) -> Screening:
+def screen_quotes(
+    quotes: Sequence[Quote], *, oldest: datetime | None = None, newest: datetime | None = None
+) -> Screening:
     """Sort quotes into usable and rejected, each for itself, so that one bad feed does not spoil the others.
 
     Args:
         quotes: of one fight, all with the fighters in the same order.
         oldest: quotes read before this moment are stale; None, or a quote without a moment, is not judged.
+        newest: quotes read after this moment are dated ahead; likewise.
 
     A bookmaker counts once: its newest usable quote, or its first where the moments do not decide.
     """
-    newest: dict[str, int] = {}
+    held_by: dict[str, int] = {}
     faults: dict[int, QuoteFault] = {}
     for position, quote in enumerate(quotes):
-        if fault := _fault(quote, oldest):
+        if fault := _fault(quote, oldest, newest):
             faults[position] = fault
             continue
-        held = newest.setdefault(quote.bookmaker, position)
+        held = held_by.setdefault(quote.bookmaker, position)
         if held != position:
             newer = _is_newer(quote, quotes[held])
-            newest[quote.bookmaker] = position if newer else held
+            held_by[quote.bookmaker] = position if newer else held
             faults[held if newer else position] = QuoteFault.REPEATED_BOOKMAKER
     return Screening(
-        valid=tuple(quotes[position] for position in sorted(newest.values())),
+        valid=tuple(quotes[position] for position in sorted(held_by.values())),
         rejected=tuple(RejectedQuote(quotes[position], fault) for position, fault in sorted(faults.items())),
     )
+
+
+def leave_out_contradicting(screening: Screening) -> Screening:
+    """Reject usable quotes that make an arbitrage with the others, if a majority stays that makes none.
+
+    One book that is late, or has the fighters switched, offers the price that looks best. As long as the best prices of
+    both fighters together would win whoever wins, that of the two books is left out whose probability is farther from
+    the median of all. More than half of the books must stay and agree; otherwise nobody can tell which are wrong,
+    nothing is left out, and the arbitrage stands.
+    """
+    kept = list(screening.valid)
+    left_out: list[RejectedQuote] = []
+    while len(kept) > 1 and (market := consensus(kept)).arbitrage:
+        if 2 * (len(kept) - 1) <= len(screening.valid):
+            return screening
+        makers = {best.bookmaker for best in market.best}
+        suspects = [quote for quote in kept if quote.bookmaker in makers]
+        distances = [(_distance(quote, market.probabilities), quote.bookmaker) for quote in suspects]
+        worst = suspects[distances.index(max(distances))]
+        switched = Quote(worst.bookmaker, worst.prices[::-1])
+        nearer = _distance(switched, market.probabilities) < _distance(worst, market.probabilities)
+        fault = QuoteFault.SWITCHED_FIGHTERS if nearer else QuoteFault.CONTRADICTS_OTHERS
+        left_out.append(RejectedQuote(worst, fault))
+        kept.remove(worst)
+    return Screening(tuple(kept), (*screening.rejected, *left_out)) if left_out else screening
 
 
 def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) -> Market:
     """Return the market of usable quotes of one fight, in any order.
 
     Each book is de-vigged by itself and the median is taken, so that one late book does not move it. Best prices are
-    the highest; among equals the bookmaker first in the alphabet.
+    those that pay most after commission; among equals the bookmaker first in the alphabet.
 
     Raises: ValidationError without quotes, for a repeated bookmaker, or for an impossible price.
     """
@@ -207,11 +263,11 @@ def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) 
         probabilities=(float(fair[0]), float(fair[1])),
         overround=median(overround(prices).tolist()),
         best=best,
-        arbitrage=bool(1.0 / best[0].price + 1.0 / best[1].price < 1.0),
+        arbitrage=bool(1.0 / best[0].net + 1.0 / best[1].net < 1.0),
     )
 
 
-def _fault(quote: Quote, oldest: datetime | None) -> QuoteFault | None:
+def _fault(quote: Quote, oldest: datetime | None, newest: datetime | None) -> QuoteFault | None:
     if not all(math.isfinite(price) and price > 1.0 for price in quote.prices):
         return QuoteFault.IMPOSSIBLE_PRICE
     total = sum(1.0 / price for price in quote.prices)  # thousands a second come by: no arrays of two
@@ -221,6 +277,8 @@ def _fault(quote: Quote, oldest: datetime | None) -> QuoteFault | None:
         return QuoteFault.OVERROUND_TOO_HIGH
     if oldest is not None and quote.as_of is not None and quote.as_of < oldest:
         return QuoteFault.STALE
+    if newest is not None and quote.as_of is not None and quote.as_of > newest:
+        return QuoteFault.DATED_AHEAD
     return None
 
 
@@ -231,8 +289,14 @@ def _is_newer(quote: Quote, held: Quote) -> bool:
 
 
 def _best(quotes: Sequence[Quote], side: int) -> BestPrice:
-    quote = min(quotes, key=lambda quote: (-quote.prices[side], quote.bookmaker))
-    return BestPrice(quote.bookmaker, float(quote.prices[side]))
+    quote = min(quotes, key=lambda quote: (-net_price(quote.prices[side], quote.commission), quote.bookmaker))
+    return BestPrice(quote.bookmaker, float(quote.prices[side]), quote.commission)
+
+
+def _distance(quote: Quote, probabilities: tuple[float, float]) -> float:
+    """Return how far a quote's probability is from another, the same seen from either fighter."""
+    fair: list[float] = devig(quote.prices).tolist()
+    return max(abs(own - other) for own, other in zip(fair, probabilities, strict=True))
 
 
 def _complementary(pairs: Floats) -> Floats:

@@ -1,15 +1,64 @@
-"""How old the prices on a card are, for callers who set `max_quote_age_seconds`.
+"""How old the prices on a card are.
 
-The oldest quote decides for the whole card. It is looked at twice, both times by the server's clock: at submit, and as
-of the moment of the claim when a worker starts, so that the answer depends on the claim and not on the worker's speed.
+For callers who set `max_quote_age_seconds` the oldest quote decides for the whole card. It is looked at twice, both
+times by the server's clock: at submit, and as of the moment of the claim when a worker starts, so that the answer
+depends on the claim and not on the worker's speed.
+
+On every card single quotes are left out if they are too old, or dated ahead. What decides is in the job, so that the
+same job has the same answer whenever it is given.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import Fight, Job, PredictCard, Quote
+
+LEAST_AGE_LIMIT = timedelta(minutes=15)
+GREATEST_AGE_LIMIT = timedelta(days=1)
+AGE_LIMIT_SHARE = 1 / 4  # of the time to the event
+CLOCK_TOLERANCE = timedelta(minutes=10)  # between a feed's clock and that of its reader
+
+
+class QuoteWindow(NamedTuple):
+    """From when to when a card's quotes may be dated; None does not limit."""
+
+    oldest: datetime | None
+    newest: datetime
+
+    def holds(self, quote: Quote) -> bool:
+        """Say whether a quote may be used. One that is not dated may."""
+        if quote.as_of is None:
+            return True
+        return quote.as_of <= self.newest and (self.oldest is None or quote.as_of >= self.oldest)
+
+
+def quote_window(card: PredictCard) -> QuoteWindow:
+    """Return within which moments a quote must be dated to be used for an answer to this card."""
+    if card.priced_at is not None:
+        read_at: datetime | None = card.priced_at
+        newest = _moved(card.priced_at, CLOCK_TOLERANCE)
+    else:
+        newest = card.event_start if card.deadline is None else max(card.event_start, card.deadline)
+        dated = [as_of for as_of, _, _ in _quoted(card) if as_of <= newest]
+        read_at = dated[-1] if dated else None
+    return QuoteWindow(None if read_at is None else _moved(read_at, -_age_limit(card, read_at)), newest)
+
+
+def _moved(moment: datetime, by: timedelta) -> datetime:
+    """Return a moment so much later; the moment itself at the ends of the calendar."""
+    try:
+        return moment + by
+    except OverflowError:
+        return moment
+
+
+def _age_limit(card: PredictCard, read_at: datetime) -> timedelta:
+    if card.quote_age_limit_seconds is not None:
+        return timedelta(seconds=card.quote_age_limit_seconds)
+    return min(max((card.event_start - read_at) * AGE_LIMIT_SHARE, LEAST_AGE_LIMIT), GREATEST_AGE_LIMIT)
 
 
 def fresh_until(job: Job) -> datetime | None:

@@ -16,6 +16,7 @@ MAX_PAYLOAD_BYTES = 1_000_000
 MAX_FIGHTS = 64
 MAX_NAME_CHARACTERS = 120
 MAX_PRICE = 1001.0  # decimal; American +100000
+MAX_QUOTE_AGE_SECONDS = 2_678_400.0  # 31 days
 MIN_AMERICAN = 100  # American prices are at least so far from 0
 MIN_OVERROUND = 0.98  # below it a quote is an arbitrage against its own maker: a misread price
 MAX_OVERROUND = 1.20  # above it a quote says nothing about the fight: a suspended or misread market
@@ -29,6 +30,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Price = Annotated[float, Meta(gt=1.0, le=MAX_PRICE)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Commission = Annotated[float, Meta(ge=0.0, lt=1.0)]
 Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Corner = Literal["red", "blue", "unknown"]
 
@@ -56,11 +58,15 @@ class Fighter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One bookmaker's decimal prices, by fighter name, and when they were read."""
+    """One bookmaker's decimal prices, by fighter name, and when they were read.
+
+    `commission`: the share of the net winnings that an exchange keeps. Prices are written without it.
+    """
 
     bookmaker: Name
     prices: dict[Name, Price]
     as_of: Moment | None = None
+    commission: Commission = 0.0
 
 
 class Fight(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,6 +75,9 @@ class Fight(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `features` (a value for every column of the model; null where it may be missing) replaces the fight log; its
     `red_` columns then mean the first fighter. Without it the worker builds the features from the model's own log.
     `invalid_quotes` are the sentences with which the caller's side turned quotes away; the report repeats them.
+    `sport`: the sport or the rules, as the source names them, if it does. A model that was not trained for it answers
+    with a typed failure. `same_bout_as`: the id of another fight that is the same bout, on this card or elsewhere, and
+    alone may be bet on. `conflicts_with`: ids of fights that exclude this one, because a fighter stands in both.
     """
 
     id: Identifier
@@ -79,6 +88,9 @@ class Fight(Struct, frozen=True, kw_only=True, omit_defaults=True):
     features: Annotated[dict[Name, float | None], Meta(max_length=1000)] | None = None
     quotes: Annotated[tuple[Quote, ...], Meta(max_length=100)] = ()
     invalid_quotes: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    sport: Name | None = None
+    same_bout_as: Identifier | None = None
+    conflicts_with: Annotated[tuple[Identifier, ...], Meta(max_length=MAX_FIGHTS)] = ()
 
 
 class IntervalOptions(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,7 +106,7 @@ class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
     A bet needs the interval's lower bound at `level` times the best price to exceed 1, the chosen side's probability
     to reach `min_prediction_confidence`, and that interval to be no wider than `max_uncertainty_threshold`.
     Stakes are Kelly's share of the bankroll at the lower bound times `kelly_fraction`, at most `max_stake_fraction`
-    each and `max_card_stake_fraction` together.
+    each and `max_card_stake_fraction` together. A fight whose stake would be 0 is no bet.
     """
 
     level: Level = 0.8
@@ -109,7 +121,10 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     """A fight card to be answered before `event_start`, or before `deadline` where that is given.
 
     With `max_quote_age_seconds` a card with an older quote is `stale_odds`, refused at submit or settled when its turn
-    comes too late; each quote then needs its `as_of`.
+    comes too late; each quote then needs its `as_of`. Without it, single quotes that are too old are left out: older
+    than `quote_age_limit_seconds`, by default a quarter of the time to the event, at least 15 minutes and at most a
+    day. The age is that at `priced_at`, when the prices were read; without it, at the newest quote's `as_of`.
+    `stake_share`: this card's share of `max_card_stake_fraction`, if the fights of one night come as several cards.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -118,7 +133,10 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     fights: Annotated[tuple[Fight, ...], Meta(min_length=1, max_length=MAX_FIGHTS)]
     model: Identifier = CHAMPION
     deadline: Moment | None = None
-    max_quote_age_seconds: Annotated[float, Meta(gt=0, le=2_678_400)] | None = None
+    max_quote_age_seconds: Annotated[float, Meta(gt=0, le=MAX_QUOTE_AGE_SECONDS)] | None = None
+    quote_age_limit_seconds: Annotated[float, Meta(gt=0, le=MAX_QUOTE_AGE_SECONDS)] | None = None
+    priced_at: Moment | None = None
+    stake_share: Share = 1.0
     intervals: IntervalOptions = IntervalOptions()
     rules: DecisionRules = DecisionRules()
 

@@ -48,7 +48,8 @@ class MarketAware(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The best price for this fighter and what it is worth: money per unit staked, shares of the bankroll.
 
-    `_lower` takes the interval's lower bound at the rules' level for the probability.
+    `_lower` takes the interval's lower bound at the rules' level for the probability. `price` is what the bookmaker
+    shows; all values are net of `commission`, the share of the winnings that an exchange keeps.
     """
 
     bookmaker: str
@@ -57,6 +58,7 @@ class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
     expected_value_lower: float
     kelly_fraction: float
     kelly_fraction_lower: float
+    commission: float = 0.0
 
 
 class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,7 +92,11 @@ class Market(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Bet on `fighter` at `bookmaker` with `stake_fraction` of the bankroll, or abstain; `reasons` are codes."""
+    """Bet on `fighter` at `bookmaker` with `stake_fraction` of the bankroll, or abstain; `reasons` are codes.
+
+    `same_bout` and `conflicting_bouts` say that another fight, named in the notes, is the same bout or excludes this
+    one; `no_stake` that the rules leave nothing to bet.
+    """
 
     action: Literal["bet", "abstain"]
     reasons: tuple[str, ...]
@@ -107,7 +113,8 @@ class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     measure its errors on). `sampling_reason` says why there is no sampling interval: `bootstrap_off` (the job asked for
     none, or the model has no replicas), or `switched_off` by an operator. `market_reason` says why there is no market,
     and `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags`
-    warn: `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`.
+    warn: `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`,
+    `quotes_left_out` (too old, dated ahead, or contradicting the other bookmakers). `notes` say which quotes and why.
     """
 
     id: str

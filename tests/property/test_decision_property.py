@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from engine.decision import Action, Reason, Rules, Side, decide, expected_value, kelly, scale_stakes
+from engine.decision import Action, Reason, Rules, Side, decide, expected_value, kelly, scale_stakes, stake
 from engine.market import Absence, BestPrice
 
 SHARES = st.floats(0.0, 1.0)
@@ -51,13 +51,15 @@ def test_a_bet_satisfies_every_rule_and_an_abstention_says_which_not(sides: tupl
     bounds = [side.lower for side in sides if side.lower is not None]
     wide = len(bounds) == 2 and 1.0 - sum(bounds) > rules.max_uncertainty_threshold
     likely = len(paying) == 1 and paying[0].probability >= rules.min_prediction_confidence
-    assert (decision.action is Action.BET) == (likely and not wide)
+    staked = likely and stake(paying[0].lower or 0.0, paying[0].best.price if paying[0].best else 2.0, rules) > 0.0
+    assert (decision.action is Action.BET) == (likely and not wide and staked)
+    assert (Reason.NO_STAKE in decision.reasons) == (likely and not wide and not staked)
     if decision.action is Action.BET:
         assert decision.reasons == (Reason.LOWER_BOUND_PAYS,)
         assert sides[decision.side or 0] is paying[0]
         assert decision.best == paying[0].best
         assert decision.stake_fraction is not None
-        assert 0.0 <= decision.stake_fraction <= rules.max_stake_fraction
+        assert 0.0 < decision.stake_fraction <= rules.max_stake_fraction
     else:
         assert decision.reasons
         assert Reason.LOWER_BOUND_PAYS not in decision.reasons

@@ -96,6 +96,30 @@ def test_the_stake_is_kelly_at_the_lower_bound() -> None:
     assert decision.stake_fraction == pytest.approx(0.5 * (0.60 * 1.80 - 1.0) / 0.80)
 
 
+@pytest.mark.parametrize("rules", [Rules(kelly_fraction=0.0), Rules(max_stake_fraction=0.0)])
+def test_a_stake_of_nothing_is_no_bet(rules: Rules) -> None:
+    decision = decide((side(0.70, 0.60, 1.80), side(0.30, 0.20, 2.1)), rules)
+    assert decision == Decision(Action.ABSTAIN, (Reason.NO_STAKE,))
+
+
+def test_a_commission_is_in_the_decision_and_in_the_stake() -> None:
+    other = side(0.30, 0.20, 2.1)
+
+    def first(commission: float) -> Side:
+        return Side(0.70, 0.60, BestPrice("Exchange", 1.70, commission))
+
+    free, charged = decide((first(0.0), other), RULES), decide((first(0.02), other), RULES)
+    assert free.stake_fraction == pytest.approx(0.25 * (0.60 * 1.70 - 1.0) / 0.70)
+    assert charged.stake_fraction == pytest.approx(0.25 * (0.60 * 1.686 - 1.0) / 0.686)
+    assert decide((first(0.05), other), RULES).reasons == (Reason.PRICE_TOO_LOW,)  # 0.6 times 1.665 is less than 1
+
+
+def test_a_fight_that_others_bar_is_not_bet_on() -> None:
+    sides = (side(0.70, 0.60, 1.80), side(0.30, 0.20, 2.1))
+    decision = decide(sides, RULES, barred=(Reason.SAME_BOUT,))
+    assert decision == Decision(Action.ABSTAIN, (Reason.SAME_BOUT,))
+
+
 def test_confidence_can_be_lowered_for_outsiders() -> None:
     sides = (side(0.40, 0.30, 4.00), side(0.60, 0.50, 1.3))
     assert decide(sides, Rules(min_prediction_confidence=0.4)).action is Action.BET

@@ -185,6 +185,23 @@ JOBS: dict[str, Job] = {
     "job_judge_models_anchored": JudgeModels(
         data="/fights", challenger=DIGEST, champion=DIGEST[::-1], anchor=DIGEST[::-2] * 2, tries=3
     ),
+    "job_predict_card_matched": PredictCard(
+        card_id="c3",
+        event_start=NIGHT,
+        fights=(
+            Fight(
+                id="2",
+                fighters=(Fighter(name="Cleo"), Fighter(name="Dora")),
+                quotes=(Quote(bookmaker="Exchange", prices={"Cleo": 1.5, "Dora": 2.75}, as_of=NIGHT, commission=0.05),),
+                sport="mma_mixed_martial_arts",
+                same_bout_as="1",
+                conflicts_with=("3", "4"),
+            ),
+        ),
+        quote_age_limit_seconds=600.0,
+        priced_at=NIGHT,
+        stake_share=0.25,
+    ),
     "job_check_health_plain": CheckHealth(),
     "job_check_health_full": CheckHealth(model="challenger", nonce="n", deadline=NIGHT),
     "job_check_health_anew": CheckHealth(model="challenger", anew=True),
@@ -275,6 +292,39 @@ REPORTS: dict[str, Report] = {
                 sampling_reason="no_replicas",
             ),
             FightFailure(id="2", names=("Cleo", "Dora"), failure=FAILURE),
+        ),
+    ),
+    "report_card_charged": CardReport(
+        card_id="c",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(
+            FightReport(
+                id="1",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name,
+                        fighter_id=None,
+                        probability=0.5,
+                        intervals=(),
+                        sampling_interval=None,
+                        members={},
+                        best=Bet(
+                            bookmaker="Exchange",
+                            price=2.0,
+                            expected_value=-0.025,
+                            expected_value_lower=-0.5,
+                            kelly_fraction=0.0,
+                            kelly_fraction_lower=0.0,
+                            commission=0.05,
+                        ),
+                    )
+                    for name in ("Eve", "Flo")
+                ),
+                decision=Decision(action="abstain", reasons=("no_interval", "same_bout", "conflicting_bouts")),
+                flags=("quotes_left_out",),
+                notes=("Old: stale (prices 1.5 and 2.75 of 2098-12-24 00:00:00 UTC)",),
+            ),
         ),
     ),
     "report_card_unmeasured": CardReport(

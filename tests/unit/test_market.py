@@ -15,6 +15,8 @@ from engine.market import (
     add_margin,
     consensus,
     devig,
+    leave_out_contradicting,
+    net_price,
     screen_quotes,
 )
 from engine.odds import (
@@ -194,6 +196,73 @@ def test_one_wild_book_does_not_move_the_consensus_far() -> None:
 
 def test_arbitrage_between_books_is_flagged() -> None:
     assert consensus([Quote("a", (2.2, 1.75)), Quote("b", (1.75, 2.2))]).arbitrage
+
+
+def books(*prices: tuple[float, float]) -> list[Quote]:
+    return [Quote(name, pair) for name, pair in zip("abcdefgh", prices, strict=False)]
+
+
+AGREED = [(1.50, 2.70), (1.52, 2.62), (1.48, 2.75), (1.51, 2.65)]
+
+
+@pytest.mark.parametrize(
+    ("wild", "fault"),
+    [
+        ((2.70, 1.50), QuoteFault.SWITCHED_FIGHTERS),
+        ((1.20, 5.00), QuoteFault.CONTRADICTS_OTHERS),  # where the market stood weeks ago
+        ((1.30, 3.40), QuoteFault.CONTRADICTS_OTHERS),
+    ],
+)
+def test_one_book_that_contradicts_the_others_is_left_out(wild: tuple[float, float], fault: QuoteFault) -> None:
+    agreed, odd = books(*AGREED), Quote("odd", wild)
+    assert consensus([*agreed, odd]).arbitrage
+    for quotes in ([*agreed, odd], [odd, *agreed]):
+        screening = leave_out_contradicting(screen_quotes(quotes))
+        assert screening.valid == tuple(agreed)
+        assert [(item.quote, item.fault) for item in screening.rejected] == [(odd, fault)]
+        assert not consensus(screening.valid).arbitrage
+        swapped = [Quote(quote.bookmaker, quote.prices[::-1]) for quote in quotes]
+        turned = leave_out_contradicting(screen_quotes(swapped))
+        assert [quote.prices[::-1] for quote in turned.valid] == [quote.prices for quote in screening.valid]
+
+
+@pytest.mark.parametrize(
+    "quotes",
+    [
+        books((2.2, 1.75), (1.75, 2.2)),  # one against one
+        books((1.5, 2.7), (1.5, 2.7), (2.7, 1.5), (2.7, 1.5)),  # two against two
+        books((1.5, 2.7), (2.1, 1.8), (2.7, 1.5)),  # each for itself
+    ],
+)
+def test_where_no_majority_agrees_nothing_is_left_out(quotes: list[Quote]) -> None:
+    screening = screen_quotes(quotes)
+    assert leave_out_contradicting(screening) == screening
+    assert consensus(screening.valid).arbitrage
+
+
+def test_books_that_agree_are_all_used() -> None:
+    screening = screen_quotes(books(*AGREED))
+    assert leave_out_contradicting(screening) is screening
+
+
+def test_a_quote_dated_ahead_says_when() -> None:
+    ahead = Quote("a", (1.9, 1.9), NOON + timedelta(days=270))
+    (rejected,) = screen_quotes([ahead], newest=NOON).rejected
+    assert rejected.fault is QuoteFault.DATED_AHEAD
+    assert str(rejected) == f"a: dated_ahead (prices 1.9 and 1.9 of {ahead.as_of:%Y-%m-%d} 12:00:00 UTC)"
+    assert screen_quotes([ahead], newest=NOON).absence is Absence.INVALID_QUOTES
+
+
+def test_the_best_price_is_the_best_after_commission() -> None:
+    exchange, bookmaker = Quote("exchange", (2.06, 1.98), commission=0.05), Quote("bookmaker", (2.02, 1.80))
+    best, other = consensus([exchange, bookmaker]).best
+    assert (best, best.net) == (BestPrice("bookmaker", 2.02), 2.02)
+    assert other == BestPrice("exchange", 1.98, 0.05)
+    assert other.net == pytest.approx(1.931)
+    # Both prices together win whoever wins, but for the commission.
+    assert consensus([Quote("exchange", (2.06, 1.98))]).arbitrage
+    assert not consensus([exchange]).arbitrage
+    assert net_price(1.0 + 2**-52, 0.5) > 1.0
 
 
 def test_consensus_refuses_what_screening_would_have_removed() -> None:
