@@ -5,7 +5,7 @@ A fight that cannot be predicted becomes a typed failure in its place; the other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from engine.ensemble import (
 from engine.errors import EngineError
 from engine.symmetry import complement
 from ledger.controls import Controls
+from ledger.freshness import QuoteWindow, quote_window
 from ledger.jobs import DecisionRules, Fight, PredictCard
 from ledger.reports import (
     Bet,
@@ -39,6 +40,7 @@ from workers.context import JobContext
 from workers.failures import failure_of
 from workers.saying import Said, say
 from workers.switches import MODEL_ALARM, SWITCHED_OFF, Sampling, batch_size, sampling, threads
+from workers.twins import NO_TWINS, Twins, twins
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,19 @@ class _Asked:
 
     fight: Fight
     said: Said
+    window: QuoteWindow
+    twins: Twins = NO_TWINS
 
     @cached_property
     def screening(self) -> market.Screening:
         """The fight's quotes, sorted."""
         first, second = (fighter.name for fighter in self.fight.fighters)
-        return market.screen_quotes(
-            [
-                market.Quote(quote.bookmaker, (quote.prices[first], quote.prices[second]), quote.as_of)
-                for quote in self.fight.quotes
-            ]
-        )
+        quotes = [
+            market.Quote(quote.bookmaker, (quote.prices[first], quote.prices[second]), quote.as_of, quote.commission)
+            for quote in self.fight.quotes
+        ]
+        screened = market.screen_quotes(quotes, oldest=self.window.oldest, newest=self.window.newest)
+        return market.leave_out_contradicting(screened)
 
     @property
     def absence(self) -> market.Absence | None:
@@ -90,8 +94,9 @@ def answer(job: PredictCard, context: JobContext) -> Answer:
     manager = opened.model
     sampled = sampling(context.claim.controls, job.intervals.bootstrap_samples, manager.ensemble.n_replicas)
     said = say(job, opened, _config(job, manager, sampled, context.claim.controls))
+    window, related = quote_window(job), twins(job.fights, said)
     entries = [
-        _Asked(fight, word) if isinstance(word, Said) else _failed(fight, word)
+        _Asked(fight, word, window, related.get(fight.id, NO_TWINS)) if isinstance(word, Said) else _failed(fight, word)
         for fight, word in zip(job.fights, said, strict=True)
     ]
     answers = iter(_price(manager, [entry for entry in entries if isinstance(entry, _Asked)], sampled))
@@ -103,7 +108,7 @@ def answer(job: PredictCard, context: JobContext) -> Answer:
         card_id=job.card_id,
         model=opened.digest,
         data_cutoff=manager.ensemble.data_cutoff,
-        fights=_scale_stakes(fights, job.rules),
+        fights=_scale_stakes(fights, job.rules.max_card_stake_fraction * job.stake_share),
         switches=(*sampled.switches, "abstain=on") if alarmed else sampled.switches,
     )
     return Answer(report, {entry.fight.id: entry.said.bins for entry in entries if isinstance(entry, _Asked)})
@@ -158,8 +163,8 @@ def _report(entry: _Asked, prediction: FightPrediction, rules: DecisionRules) ->
         ),
         absence=absence,
         arbitrage=priced is not None and priced.arbitrage,
+        barred=entry.twins.reasons,
     )
-    rejected = (*entry.fight.invalid_quotes, *(str(item) for item in screening.rejected))
     return FightReport(
         id=entry.fight.id,
         fighters=(
@@ -186,9 +191,17 @@ def _report(entry: _Asked, prediction: FightPrediction, rules: DecisionRules) ->
         market_aware_reason=prediction.market_aware_reason,
         sampling_reason=prediction.sampling_reason,
         interval_reason=None if prediction.interval_method else "not_measured",
-        flags=(*entry.said.flags, *(["invalid_quotes"] if rejected else [])),
-        notes=rejected,
+        flags=(*entry.said.flags, *_quote_flags(entry)),
+        notes=(*entry.fight.invalid_quotes, *(str(item) for item in screening.rejected), *entry.twins.notes),
     )
+
+
+def _quote_flags(entry: _Asked) -> Iterator[str]:
+    left_out = [item.fault in market.NOT_USED for item in entry.screening.rejected]
+    if entry.fight.invalid_quotes or not all(left_out):
+        yield "invalid_quotes"
+    if any(left_out):
+        yield "quotes_left_out"
 
 
 def _sides(
@@ -250,10 +263,11 @@ def _interval(level: float, bounds: tuple[float, float], method: IntervalMethod,
 def _bet(own: decision.Side) -> Bet | None:
     if own.best is None or own.lower is None:
         return None
-    price = own.best.price
+    price = own.best.net
     return Bet(
         bookmaker=own.best.bookmaker,
-        price=price,
+        price=own.best.price,
+        commission=own.best.commission,
         expected_value=decision.expected_value(own.probability, price),
         expected_value_lower=decision.expected_value(own.lower, price),
         kelly_fraction=decision.kelly(own.probability, price),
@@ -261,15 +275,19 @@ def _bet(own: decision.Side) -> Bet | None:
     )
 
 
-def _scale_stakes(
-    fights: Sequence[FightReport | FightFailure], rules: DecisionRules
-) -> tuple[FightReport | FightFailure, ...]:
-    """Keep the stakes of the whole card under its cap."""
+def _scale_stakes(fights: Sequence[FightReport | FightFailure], cap: float) -> tuple[FightReport | FightFailure, ...]:
+    """Keep the stakes of the whole card under its cap; a bet of which nothing is left is none."""
     stakes = [(fight.decision.stake_fraction or 0.0) if isinstance(fight, FightReport) else 0.0 for fight in fights]
-    scaled = decision.scale_stakes(stakes, rules.max_card_stake_fraction)
+    scaled = decision.scale_stakes(stakes, cap)
     return tuple(
-        msgspec.structs.replace(fight, decision=msgspec.structs.replace(fight.decision, stake_fraction=stake))
+        msgspec.structs.replace(fight, decision=_staked(fight.decision, stake))
         if isinstance(fight, FightReport) and fight.decision.stake_fraction is not None
         else fight
         for fight, stake in zip(fights, scaled, strict=True)
     )
+
+
+def _staked(chosen: Decision, stake: float) -> Decision:
+    if stake == 0.0:
+        return Decision(action="abstain", reasons=(decision.Reason.NO_STAKE.value,))
+    return msgspec.structs.replace(chosen, stake_fraction=stake)

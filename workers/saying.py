@@ -19,6 +19,7 @@ from engine.errors import EngineError, ValidationError
 from engine.member import Floats
 from engine.prediction import FightSummary
 from engine.snapshot import FighterRequest, FightRequest
+from ledger.bouts import MMA, is_mma
 from ledger.jobs import Corner, Fight, Fighter, PredictCard
 from workers.models import OpenModel
 
@@ -78,8 +79,8 @@ def first_corner(fight: Fight) -> Corner:
 
 
 def _key(fight: Fight, job: PredictCard, config: ProductionEnsembleConfig, levels: Sequence[float]) -> bytes:
-    """Everything that an answer is made from, but the model and the prices."""
-    unpriced = msgspec.structs.replace(fight, id="", quotes=(), invalid_quotes=())
+    """Everything that an answer is made from, but the model, the prices and the other fights."""
+    unpriced = msgspec.structs.replace(fight, id="", quotes=(), invalid_quotes=(), same_bout_as=None, conflicts_with=())
     asked = (
         config.bootstrap_samples,
         config.confidence_level,
@@ -115,13 +116,29 @@ def _bins(rows: Sequence[_Row], manager: ProductionEnsembleManager) -> list[str]
 
 def _rows(fights: Sequence[Fight], job: PredictCard, manager: ProductionEnsembleManager) -> list[_Row | EngineError]:
     """Return the row of each fight, or why it has none."""
-    rows: list[_Row | EngineError | None] = [_inline(fight, manager) for fight in fights]
+    rows: list[_Row | EngineError | None] = [
+        _other_sport(fight, manager) or _inline(fight, manager) for fight in fights
+    ]
     from_log = [position for position, row in enumerate(rows) if row is None]
     if from_log:
         found = _from_log([fights[position] for position in from_log], job, manager)
         for position, row in zip(from_log, found, strict=True):
             rows[position] = row
     return [row for row in rows if row is not None]
+
+
+def _other_sport(fight: Fight, manager: ProductionEnsembleManager) -> EngineError | None:
+    """Return the error of a fight in a sport that a model of a fight log was not trained for.
+
+    What a model of a ready matrix was trained for, only its owner knows.
+    """
+    if fight.sport is None or is_mma(fight.sport) or manager.ensemble.snapshot is None:
+        return None
+    return ValidationError(
+        f"the sport of fight {fight.id!r} is {fight.sport!r}, and the model was trained on a log of MMA fights: "
+        "take the fight off the card, or ask a model of that sport",
+        details={"sport": fight.sport, "trained_for": MMA},
+    )
 
 
 def _inline(fight: Fight, manager: ProductionEnsembleManager) -> _Row | EngineError | None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,181 @@ def test_quotes_that_were_all_turned_away_are_invalid_not_absent(
     answered = ask([fight])[fight.id]
     assert answered.market_reason == "invalid_quotes"
     assert "invalid_quotes" in answered.decision.reasons
+
+
+SOFT = DecisionRules(min_prediction_confidence=0.0, max_uncertainty_threshold=1.0)
+
+
+def priced(fight: UpcomingFight, *prices: float, **changes: Any) -> Fight:
+    """A fight at these prices of the first and the second fighter, by default good enough for a bet on the first."""
+    pair = dict(zip(fight.fighters, prices or (9.0, 1.05), strict=True))
+    return msgspec.structs.replace(_fight(fight), quotes=(Quote(bookmaker="Soft", prices=pair),), **changes)
+
+
+def bets(answered: Answered) -> list[str]:
+    return [one.id for one in answered.report.fights if isinstance(one, FightReport) and one.decision.action == "bet"]
+
+
+def test_one_bout_under_two_ids_is_bet_on_once(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    fight, other = priced(upcoming[0]), priced(upcoming[2])
+    spelt = tuple(Fighter(name=name.upper()) for name in upcoming[0].fighters)  # for the log the same two
+    prices = {fighter.name: price for fighter, price in zip(spelt, (9.0, 1.05), strict=True)}
+    quotes = (Quote(bookmaker="Soft", prices=prices),)
+    twin = Fight(id="twin", fighters=(spelt[1], spelt[0]), quotes=quotes)
+    assert bets(ask([fight, other], rules=SOFT)) == [fight.id, other.id]
+    for fights, first in (([fight, other, twin], fight.id), ([twin, other, fight], "twin")):
+        answered = ask(fights, rules=SOFT)
+        assert set(bets(answered)) == {first, other.id}
+        second = answered[({fight.id, "twin"} - {first}).pop()]
+        assert second.decision.reasons[-1:] == ("same_bout",)
+        assert f"this is the same bout as fight {first!r}" in second.notes[-1]
+
+
+def test_what_the_job_says_of_other_cards_decides(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    plain = ask([priced(upcoming[0])], rules=SOFT)
+    same = ask([priced(upcoming[0], same_bout_as="elsewhere")], rules=SOFT)
+    torn = ask([priced(upcoming[0], conflicts_with=("x", "y"))], rules=SOFT)
+    name = upcoming[0].fight_id
+    assert [len(bets(answered)) for answered in (plain, same, torn)] == [1, 0, 0]
+    assert same[name].decision.reasons == ("same_bout",)
+    assert torn[name].decision.reasons == ("conflicting_bouts",)
+    assert "'elsewhere'" in same[name].notes[0]
+    assert "'x', 'y'" in torn[name].notes[0]
+    assert same[name].fighters == torn[name].fighters == plain[name].fighters
+
+
+def test_a_fighter_on_a_card_twice_is_not_bet_on(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    shared, third = upcoming[0].fighters[0], upcoming[1].fighters[1]
+    prices = {shared: 9.0, third: 1.05}
+    odd = Fight(
+        id="odd", fighters=tuple(Fighter(name=name) for name in prices), quotes=(Quote(bookmaker="S", prices=prices),)
+    )  # type: ignore[arg-type]  # two of them
+    answered = ask([priced(upcoming[0]), odd, priced(upcoming[2])], rules=SOFT)
+    assert bets(answered) == [upcoming[2].fight_id]
+    for name, other in ((upcoming[0].fight_id, "odd"), ("odd", upcoming[0].fight_id)):
+        assert answered[name].decision.reasons[-1] == "conflicting_bouts"
+        assert repr(other) in answered[name].notes[-1]
+
+
+def test_a_bout_of_another_sport_is_a_failure_that_names_it(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight], bundle: Bundle
+) -> None:
+    boxing = msgspec.structs.replace(_fight(upcoming[0]), sport="boxing_boxing")
+    ours = msgspec.structs.replace(_fight(upcoming[1]), sport="mma_mixed_martial_arts")
+    inline = msgspec.structs.replace(boxing, id="x", features=dict.fromkeys(bundle.manifest["columns"], 0.0))
+    failed, answered, told = ask([boxing, ours, inline]).report.fights
+    assert isinstance(answered, FightReport)
+    for failure in (failed, told):
+        assert isinstance(failure, FightFailure)
+        assert failure.failure.code is FailureCode.INVALID_INPUT
+        assert failure.failure.details == {"sport": "boxing_boxing", "trained_for": "mma"}
+        assert "boxing_boxing" in failure.failure.message
+
+
+def test_all_unknown_fighters_are_named_at_once(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    known = upcoming[0].fighters[0]
+    near = Fight(id="near", fighters=(Fighter(name=f"{known}x"), Fighter(name="Qqq Zzz")))
+    one = Fight(id="one", fighters=(Fighter(name=known), Fighter(name="Www Vvv")))
+    failures = [fight.failure for fight in ask([near, one]).report.fights if isinstance(fight, FightFailure)]
+    assert [failure.code for failure in failures] == [FailureCode.UNKNOWN_FIGHTER] * 2
+    first, second = failures[0].details["unknown"]
+    assert (first["name"], first["nearest"][0]) == (f"{known}x", known)
+    assert second == {"name": "Qqq Zzz", "nearest": []}
+    assert failures[1].details == {"unknown": [{"name": "Www Vvv", "nearest": []}]}
+    assert all(name in failures[0].message for name in (f"{known}x", known, "Qqq Zzz"))
+
+
+def dated(fight: Fight, *ages: timedelta, start: datetime) -> Fight:
+    names = [fighter.name for fighter in fight.fighters]
+    return msgspec.structs.replace(
+        fight,
+        quotes=tuple(
+            Quote(bookmaker=f"b{number}", prices=dict(zip(names, (2.0, 1.9), strict=True)), as_of=start - age)
+            for number, age in enumerate(ages)
+        ),
+    )
+
+
+def test_old_prices_are_left_out_one_by_one(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    start, hour = upcoming[0].start, timedelta(hours=1)
+    fight = dated(_fight(upcoming[0]), 4 * hour, 9 * 24 * hour, -270 * 24 * hour, start=start)
+    answered = ask([fight], priced_at=start - 4 * hour)[fight.id]
+    assert answered.market is not None
+    assert answered.market.bookmakers == ("b0",)
+    assert answered.flags[-1] == "quotes_left_out"
+    assert [note.split(" (")[0] for note in answered.notes] == ["b1: stale", "b2: dated_ahead"]
+    assert ask([fight])[fight.id].market == answered.market  # the newest price of the card is the moment, too
+    patient = ask([fight], priced_at=start - 4 * hour, quote_age_limit_seconds=10 * 86_400.0)[fight.id]
+    assert patient.market is not None
+    assert patient.market.bookmakers == ("b0", "b1")
+
+
+def test_where_all_prices_are_old_there_is_no_market(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight]
+) -> None:
+    start, hour = upcoming[0].start, timedelta(hours=1)
+    fight = dated(_fight(upcoming[0]), 9 * 24 * hour, 9 * 24 * hour, start=start)
+    answered = ask([fight], priced_at=start - hour, rules=SOFT)[fight.id]
+    assert (answered.market, answered.market_reason) == (None, "stale_quotes")
+    assert answered.decision.reasons == ("stale_quotes",)
+    assert [one.best for one in answered.fighters] == [None, None]
+
+
+def test_one_switched_book_does_not_veto_the_bout(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    first, second = upcoming[0].fighters
+    agreed = [{first: 1.5, second: 2.7}, {first: 1.52, second: 2.62}, {first: 1.48, second: 2.75}]
+    quotes = [Quote(bookmaker=f"b{number}", prices=prices) for number, prices in enumerate(agreed)]
+    switched = Quote(bookmaker="odd", prices={first: 2.7, second: 1.5})
+    fight = msgspec.structs.replace(_fight(upcoming[0]), quotes=tuple(quotes))
+    answered = ask([msgspec.structs.replace(fight, quotes=(switched, *quotes))])[fight.id]
+    without = ask([fight])[fight.id]
+    assert (answered.market, answered.fighters, answered.decision) == (
+        without.market,
+        without.fighters,
+        without.decision,
+    )
+    assert answered.notes == ("odd: switched_fighters (prices 1.5 and 2.7)",)
+    assert "quotes_left_out" in answered.flags
+    assert "arbitrage" not in answered.decision.reasons
+
+
+@pytest.mark.parametrize("rule", ["kelly_fraction", "max_stake_fraction", "max_card_stake_fraction"])
+def test_there_is_no_bet_of_nothing(ask: Callable[..., Answered], upcoming: list[UpcomingFight], rule: str) -> None:
+    rules = msgspec.structs.replace(SOFT, **{rule: 0.0})
+    answered = ask([priced(upcoming[0])], rules=rules)[upcoming[0].fight_id]
+    assert answered.decision.reasons == ("no_stake",)
+    assert (answered.decision.action, answered.decision.stake_fraction) == ("abstain", None)
+
+
+def test_a_card_of_several_has_its_share_of_the_cap(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight]
+) -> None:
+    def staked(**options: Any) -> float:
+        rules = msgspec.structs.replace(SOFT, max_card_stake_fraction=0.04)
+        found = ask([priced(fight) for fight in upcoming[:3]], rules=rules, **options).report.fights
+        return sum(one.decision.stake_fraction or 0.0 for one in found if isinstance(one, FightReport))
+
+    assert staked() == pytest.approx(0.04)
+    assert staked(stake_share=0.25) == pytest.approx(0.01)
+
+
+def test_a_commission_is_in_every_value_of_a_bet(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    def at(price: float, commission: float) -> FightReport:
+        fight = priced(upcoming[0], price, 1.06)
+        quote = msgspec.structs.replace(fight.quotes[0], commission=commission)
+        return ask([msgspec.structs.replace(fight, quotes=(quote,))], rules=SOFT)[fight.id]
+
+    charged, net = at(9.0, 0.05), at(8.6, 0.0)  # 1 + 8 * 0.95
+    best, same = charged.fighters[0].best, net.fighters[0].best
+    assert best is not None
+    assert same is not None
+    assert (best.price, best.commission, same.commission) == (9.0, 0.05, 0.0)
+    for value in ("expected_value", "expected_value_lower", "kelly_fraction", "kelly_fraction_lower"):
+        assert getattr(best, value) == pytest.approx(getattr(same, value))
+    assert charged.decision.price == 9.0
+    assert charged.decision.stake_fraction == pytest.approx(net.decision.stake_fraction)
+    assert charged.market is not None
+    assert charged.market.overround == pytest.approx(1 / 9.0 + 1 / 1.06)  # what the market says is before commission
 
 
 def test_health_loads_the_model_and_answers_its_canary(context: JobContext) -> None:
