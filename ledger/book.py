@@ -22,6 +22,7 @@ from ledger.backlog import Backlogs
 from ledger.canaries import Canaries
 from ledger.claims import Claim, Claims, Held, Reaped, Settlement
 from ledger.deadletters import DeadLetter, DeadLetters
+from ledger.feeds import Feeds
 from ledger.journal import Journal
 from ledger.kept import KeptJob, KeptJobs
 from ledger.lately import Latest
@@ -34,6 +35,6 @@ __all__ = ["Claim", "DeadLetter", "Held", "KeptJob", "Ledger", "LedgerSettings",
 
 
 class Ledger(
-    DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Promotions, Alarms, Journal, Results, References
+    DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Promotions, Alarms, Journal, Results, References, Feeds
 ):
     """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""

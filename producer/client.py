@@ -1,13 +1,16 @@
 """The client: enqueue a job, wait for its answer, follow all answers.
 
     from producer.client import Client
-    from producer.feed import read_cards
+    from producer.feed import read_feed
+    from producer.polling import enqueue_feed
 
     with Client.from_env() as client:                              # CORNERMAN_REDIS_URL, or the server of `up`
-        for card in read_cards(response.content, price_format="american"):
-            receipt = client.enqueue(card, durable=True)           # the same card twice is one job
-            report = client.result(receipt, timeout_seconds=30)    # a CardReport
+        reading = read_feed(response.content, price_format="american")
+        for entry in enqueue_feed(client, reading.cards):          # what has not moved makes no job
+            if entry.receipt is not None:                          # else entry.refused says why
+                report = client.result(entry.receipt, timeout_seconds=30)  # a CardReport
 
+A card of one's own goes in by `client.enqueue(card)`: the same card twice is one job.
 A job is accepted whole or refused (`JobRefused`, nothing written), and an accepted job gets exactly one
 outcome. The client keeps no state but its connection: a caller that died asks again with the same job id, or
 enqueues the same job again. One client may be shared by threads.

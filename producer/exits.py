@@ -30,17 +30,19 @@ class ExitCode(IntEnum):
     TIMEOUT = 4
     UNKNOWN_JOB = 5
     NOT_INSTALLED = 6
+    PARTLY_REFUSED = 7
     INTERRUPTED = 130
 
 
 MEANINGS = {
     ExitCode.OK: "done; for a card, even if single fights on it failed",
     ExitCode.FAILED: "the job failed, expired or was cancelled; a check failed; a model was refused; a control differs",
-    ExitCode.REFUSED: "wrong usage or invalid input: not enqueued",
+    ExitCode.REFUSED: "wrong usage or invalid input: nothing was enqueued",
     ExitCode.UNAVAILABLE: "no server, or it does not let this user in or do that",
     ExitCode.TIMEOUT: "no answer within --timeout; the job goes on",
     ExitCode.UNKNOWN_JOB: "no such job, or its retention is over",
     ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
+    ExitCode.PARTLY_REFUSED: "a part of a feed was refused, the rest is enqueued; events that have begun do not count",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 

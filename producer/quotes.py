@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ledger.jobs import MAX_OVERROUND, MIN_OVERROUND, Quote
+from producer.exchanges import commission_of
 from producer.notation import PriceFormat, Unreadable, decimal_price, name_key, read_moment, read_name, show
 
 HEAD_TO_HEAD = "h2h"
 
 
 def read_quotes(
-    bookmakers: list[Any], names: tuple[str, str], price_format: PriceFormat
+    bookmakers: list[Any],
+    names: tuple[str, str],
+    price_format: PriceFormat,
+    commissions: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
     """Return the usable head-to-head quotes of an event, and a sentence for each that is not.
 
-    Other markets are passed over in silence. Of two quotes by the same bookmaker the first counts.
+    Other markets are passed over in silence. Of two quotes by the same bookmaker the first counts. `commissions`:
+    what exchanges keep of net winnings, by the bookmaker's key; see `producer.exchanges` for those not in it.
     """
     quotes: dict[str, Quote] = {}
     turned_away: list[str] = []
@@ -30,7 +36,8 @@ def read_quotes(
         try:
             label, markets = _head_to_head(bookmaker)
             for market in markets:
-                quote = _read_quote(label, bookmaker, market, names, price_format)
+                commission = commission_of(label, commissions)
+                quote = _read_quote(label, bookmaker, market, names, price_format, commission)
                 if label in quotes:
                     raise Unreadable("quotes this fight twice; the first stands")
                 quotes[label] = quote
@@ -55,6 +62,7 @@ def _read_quote(
     market: Mapping[str, Any],
     names: tuple[str, str],
     price_format: PriceFormat,
+    commission: float,
 ) -> Quote:
     prices = _prices_by_name(market.get("outcomes"), names, price_format)
     overround = math.fsum(1 / price for price in prices.values())
@@ -62,9 +70,10 @@ def _read_quote(
         raise Unreadable(f"the overround is {overround:.3f}, outside {MIN_OVERROUND:.2f} to {MAX_OVERROUND:.2f}")
     read_at = market.get("last_update") or bookmaker.get("last_update")
     try:
-        return Quote(bookmaker=label, prices=prices, as_of=None if read_at is None else read_moment(read_at))
+        as_of = None if read_at is None else read_moment(read_at)
     except Unreadable as error:
         raise Unreadable(f"last_update: {error}") from error
+    return Quote(bookmaker=label, prices=prices, as_of=as_of, commission=commission)
 
 
 def _prices_by_name(outcomes: Any, names: tuple[str, str], price_format: PriceFormat) -> dict[str, float]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -12,20 +12,21 @@ import click
 import msgspec
 from rich.console import RenderableType
 
-from ledger.failures import Failure, JobRefused, WaitTimeout
-from ledger.jobs import MAX_PAYLOAD_BYTES, PredictCard, kind_of
-from ledger.outcomes import Outcome, Receipt
-from ledger.reports import Report
+from ledger.failures import Failure, FailureCode, JobRefused, WaitTimeout
+from ledger.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
+from ledger.reports import CardReport, FightFailure
 from ledger.wire import decode_job, refuse
 from producer.client import Client
 from producer.exits import ExitCode, next_step
-from producer.feed import MAX_FEED_BYTES, read_cards
+from producer.feed import MAX_FEED_BYTES, FeedError, FeedReading, read_feed
 from producer.identity import identity_options, key_of, said_of, stored_outcome
 from producer.notation import PriceFormat
+from producer.polling import Entry, enqueue_feed, placed, submit
 from producer.screen import Screen, json_option, pass_screen
 from producer.tables import failures_table, records_table, report_tables
 from producer.watch import watch
 
+SECONDS = click.FloatRange(min=1, max=MAX_QUOTE_AGE_SECONDS)
 PRICE_FORMATS = [name.value for name in PriceFormat]
 
 
@@ -45,19 +46,23 @@ class Moment(click.ParamType[datetime]):
         return moment.astimezone(UTC)
 
 
-@dataclass
-class Entry:
-    """A card on its way: its receipt or why it was refused, then its outcome."""
+class Commission(click.ParamType[tuple[str, float]]):
+    """A bookmaker's key and the share of net winnings that it keeps."""
 
-    card_id: str
-    receipt: Receipt[Report] | None = None
-    refused: Failure | None = None
-    outcome: Outcome | None = None
+    name = "commission"
 
-    @property
-    def failure(self) -> Failure | None:
-        """Why there is no answer, as far as that is known."""
-        return self.refused or (self.outcome.failure if self.outcome else None)
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """Read BOOK=SHARE."""
+        book, _, written = str(value).partition("=")
+        try:
+            share = float(written)
+        except ValueError:
+            share = -1.0
+        if not book or not 0.0 <= share < 1.0:
+            self.fail(
+                f"{value!r} is no bookmaker and share of at least 0 and below 1, like betfair_ex_uk=0.02", param, ctx
+            )
+        return book, share
 
 
 @click.command()
@@ -66,7 +71,23 @@ class Entry:
 @click.option("--deadline", type=Moment(), help="No answer is wanted after it. Default: the card's start.")
 @click.option("--debutant", "debutants", multiple=True, metavar="NAME", help="One without a record. Repeatable.")
 @click.option("--model", metavar="NAME", help="Alias or digest. Default: champion.")
-@click.option("--max-quote-age", type=click.FloatRange(min=1), metavar="SECONDS", help="Older prices are stale_odds.")
+@click.option("--max-quote-age", type=SECONDS, metavar="SECONDS", help="A card with older prices is stale_odds.")
+@click.option(
+    "--quote-age-limit",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Older quotes are left out. Default: a quarter of the time to the event, at least 15 minutes, at most a day.",
+)
+@click.option("--read-at", "priced_at", type=Moment(), help="When the prices were read. Default: now.")
+@click.option(
+    "--commission",
+    "commissions",
+    type=Commission(),
+    multiple=True,
+    metavar="BOOK=SHARE",
+    help="What an exchange keeps of winnings. Default: 0.05 for known exchanges. Repeatable.",
+)
+@click.option("--strict", is_flag=True, help="Refuse the whole feed if any of its events is refused.")
 @click.option("--card", type=click.File("rb"), metavar="CARD.json", help="A card as a job's JSON, not a feed.")
 @identity_options
 @click.option("--durable", is_flag=True, help="Return only when the server has the job on disk.")
@@ -83,6 +104,8 @@ def enqueue(
     key: str | None,
     again: bool,
     max_quote_age: float | None,
+    quote_age_limit: float | None,
+    strict: bool,
     wait: bool,
     timeout: float,
     **options: Any,
@@ -92,56 +115,73 @@ def enqueue(
     FEED.json is the body of a response of The Odds API v4 (- for stdin); --card takes one card.
 
     The events that share a commence time are one card. A fault in a quote turns that quote away; a fault in
-    an event refuses the whole feed. A card whose time has passed is refused alone.
+    an event, or another sport, refuses that event and no other (--strict: the whole feed). A card whose time
+    has passed is refused alone.
 
-    The same card is the same job: asked twice, it is answered once, also by a failure. --again asks anew.
+    The same card is the same job: asked twice, it is answered once, also by a failure. --again asks anew. A
+    feed that is read again makes jobs only for the cards on which something has moved.
     """
     key_of(key, again)
     submission = {name: options.pop(name) for name in ("durable", "correlation_id")}
-    reading = {name: value for name, value in options.items() if value}
-    cards = _cards(feed, card, reading)
-    if max_quote_age is not None:
-        cards = [msgspec.structs.replace(job, max_quote_age_seconds=max_quote_age) for job in cards]
+    options["commissions"] = dict(options["commissions"])
+    given = {name: value for name, value in options.items() if value}
+    reading = _card(card, feed, given, strict=strict) if card is not None else _feed(feed, given, strict=strict)
+    ages = {"max_quote_age_seconds": max_quote_age, "quote_age_limit_seconds": quote_age_limit}
+    limits = {name: seconds for name, seconds in ages.items() if seconds is not None}
+    cards = [msgspec.structs.replace(job, **limits) for job in reading.cards]
     if key is not None and len(cards) > 1:
         raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
     with Client.from_env() as client:
-        entries = [_submit(client, job, {"key": key_of(key, again), **submission}) for job in cards]
+        if card is not None or key is not None or again:
+            asked = cards if card is not None else placed(client, cards)
+            entries = [submit(client, job, key=key_of(key, again), **submission) for job in asked]
+        else:
+            entries = enqueue_feed(client, cards, **submission)
         for entry in entries:
             if entry.receipt and (said := said_of(entry.receipt, stored_outcome(client, entry.receipt))):
                 screen.remark(f"{entry.card_id}: {said}")
         if wait:
             _collect(client, screen, entries, timeout)
-    screen.answer({"cards": entries}, *_tables(entries, waited=wait))
+    refused = [error.failure for error in reading.refused]
+    screen.answer({"cards": entries, "events_refused": refused}, *_tables(entries, refused, waited=wait))
     hints = [next_step(entry.failure, stored=entry.outcome is not None) for entry in entries if entry.failure]
     for hint in filter(None, dict.fromkeys(hints)):
         screen.remark(hint)
     if not cards:
         screen.remark("The feed holds no events; nothing was enqueued.")
-    if said := _turned_away(cards):
+    for said in filter(None, (_refusals(refused), _turned_away(cards), _unknown(entries))):
         screen.remark(said)
-    click.get_current_context().exit(_exit_code(entries, waited=wait))
+    click.get_current_context().exit(_exit_code(entries, refused, waited=wait))
 
 
-def _cards(feed: BinaryIO | None, card: BinaryIO | None, reading: dict[str, Any]) -> list[PredictCard]:
-    if card is not None:
-        if feed is not None or reading:
-            raise click.UsageError("--card says everything itself: give no feed, --format, --deadline or the like.")
-        job = decode_job(card.read(MAX_PAYLOAD_BYTES + 1))
-        if not isinstance(job, PredictCard):
-            raise refuse(f"this is a {kind_of(job)} job, --card takes a predict_card")
-        return [job]
+def _card(card: BinaryIO, feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> FeedReading:
+    if feed is not None or given or strict:
+        raise click.UsageError("--card says everything itself: give no feed, --format, --deadline or the like.")
+    job = decode_job(card.read(MAX_PAYLOAD_BYTES + 1))
+    if not isinstance(job, PredictCard):
+        raise refuse(f"this is a {kind_of(job)} job, --card takes a predict_card")
+    return FeedReading((job,))
+
+
+def _feed(feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> FeedReading:
+    """Read a feed. Raises FeedError if nothing of it can be enqueued, or with `strict` if not all can."""
     if feed is None:
         raise click.UsageError("Name a feed (FEED.json, - for stdin), or --card CARD.json.")
-    if "price_format" not in reading:
+    if "price_format" not in given:
         raise click.UsageError("Say how the feed writes prices: --format american or --format decimal.")
-    return read_cards(feed.read(MAX_FEED_BYTES + 1), **reading)
+    reading = read_feed(feed.read(MAX_FEED_BYTES + 1), **given)
+    if reading.refused and (strict or not reading.cards):
+        raise _all_of(reading.refused)
+    return reading
 
 
-def _submit(client: Client, card: PredictCard, submission: dict[str, Any]) -> Entry:
-    try:
-        return Entry(card.card_id, receipt=client.enqueue(card, **submission))
-    except JobRefused as refusal:
-        return Entry(card.card_id, refused=refusal.failure)
+def _all_of(refused: Sequence[FeedError]) -> JobRefused:
+    """Return one refusal of a feed: the first, with the messages of all in its details if there are several."""
+    if len(refused) == 1:
+        return refused[0]
+    first, messages = refused[0].failure, [error.failure.message for error in refused]
+    message = f"{first.message} (and {len(refused) - 1} more)"
+    return JobRefused(msgspec.structs.replace(first, message=message, details={**first.details, "refused": messages}))
 
 
 def _collect(client: Client, screen: Screen, entries: Sequence[Entry], timeout_seconds: float) -> None:
@@ -164,7 +204,35 @@ def _turned_away(cards: Sequence[PredictCard]) -> str | None:
     return f"{len(rejected)} of {quotes} quotes were turned away, the first: {rejected[0]}"
 
 
-def _tables(entries: Sequence[Entry], *, waited: bool) -> list[RenderableType]:
+def _refusals(refused: Sequence[Failure]) -> str | None:
+    if not refused:
+        return None
+    return (
+        f"Refused, and not among the cards: {len(refused)} of the feed's events; --strict would refuse the whole feed"
+    )
+
+
+def _unknown(entries: Sequence[Entry]) -> str | None:
+    """Say which fighters of all cards the model does not know, and what to do about all of them at once."""
+    reports = [entry.outcome.report for entry in entries if entry.outcome is not None]
+    failures = [
+        fight.failure
+        for report in reports
+        if isinstance(report, CardReport)
+        for fight in report.fights
+        if isinstance(fight, FightFailure)
+    ]
+    unknown = {found["name"]: found["nearest"] for failure in failures for found in failure.details.get("unknown", ())}
+    if not unknown:
+        return None
+    lines = [f"  {name}" + (f" (nearest: {', '.join(near)})" if near else "") for name, near in unknown.items()]
+    options = " ".join(f"--debutant {shlex.quote(name)}" for name in unknown)
+    return "\n".join(
+        [f"{len(unknown)} fighters are not in the fight log:", *lines, f"Those who have no record there: {options}"]
+    )
+
+
+def _tables(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: bool) -> list[RenderableType]:
     shown: list[RenderableType] = []
     for entry in entries:
         if entry.outcome is not None and entry.outcome.report is not None:
@@ -176,14 +244,24 @@ def _tables(entries: Sequence[Entry], *, waited: bool) -> list[RenderableType]:
     ]
     if accepted and not waited:
         shown += [records_table("Enqueued", ["card", "job", "new"], accepted), "See one: cornerman result JOB"]
-    if failed := [(entry.card_id, entry.failure) for entry in entries if entry.failure]:
+    failed = [(entry.card_id, entry.failure) for entry in entries if entry.failure]
+    if failed := [*failed, *((_place(failure), failure) for failure in refused)]:
         shown.append(failures_table(failed))
     return shown
 
 
-def _exit_code(entries: Sequence[Entry], *, waited: bool) -> ExitCode:
-    if any(entry.refused for entry in entries):
+def _place(failure: Failure) -> str:
+    """Return what of a feed was refused."""
+    return str(failure.details.get("event") or failure.details.get("card") or "the feed")
+
+
+def _exit_code(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: bool) -> ExitCode:
+    faults = [*refused, *(entry.refused for entry in entries if entry.refused)]
+    if faults and all(entry.receipt is None for entry in entries):
         return ExitCode.REFUSED
-    if any(entry.failure for entry in entries):
+    if any(entry.outcome.failure for entry in entries if entry.outcome):
         return ExitCode.FAILED
-    return ExitCode.TIMEOUT if waited and any(entry.outcome is None for entry in entries) else ExitCode.OK
+    if waited and any(entry.receipt and entry.outcome is None for entry in entries):
+        return ExitCode.TIMEOUT
+    # Events that have begun stay in a feed until they are over: they are no fault of it.
+    return ExitCode.PARTLY_REFUSED if any(f.code is not FailureCode.EXPIRED for f in faults) else ExitCode.OK

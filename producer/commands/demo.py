@@ -20,9 +20,9 @@ from ledger.failures import JobRefused
 from ledger.jobs import TrainEnsemble
 from ledger.reports import CardReport, FightReport, TrainingReport
 from producer.client import report_of
-from producer.commands.cards import Entry
 from producer.exits import REPLAY_DEADLINE
 from producer.feed import read_cards
+from producer.polling import Entry
 from producer.pools import pool_command, require
 from producer.private_service import PrivateService, private_service
 from producer.screen import Screen, json_option, pass_screen

@@ -137,10 +137,35 @@ def test_a_bad_feed_is_refused(run: Run, ledger: Ledger, name: str) -> None:
     assert_nothing_enqueued(ledger)
 
 
-def test_one_bad_event_refuses_the_whole_feed(run: Run, ledger: Ledger) -> None:
-    events = json.loads(feed(2))
+def test_one_bad_event_is_refused_and_the_others_are_enqueued(run: Run, ledger: Ledger) -> None:
+    events = json.loads(feed(3))
     del events[1]["commence_time"]
-    assert run("enqueue", "-", "--format", "american", input=json.dumps(events)).exit_code == ExitCode.REFUSED
+    events[2]["sport_key"] = "boxing_boxing"
+    strict = run("enqueue", "-", "--format", "american", "--strict", input=json.dumps(events))
+    assert strict.exit_code == ExitCode.REFUSED
+    failure = failure_in(strict)
+    assert failure["details"]["event"] == "e1"
+    assert [("boxing" in said) for said in failure["details"]["refused"]] == [False, True]
+    assert_nothing_enqueued(ledger)
+    result = run("enqueue", "-", "--format", "american", input=json.dumps(events))
+    assert result.exit_code == ExitCode.PARTLY_REFUSED
+    document = json.loads(result.stdout)
+    assert [refused["details"]["event"] for refused in document["events_refused"]] == ["e1", "e2"]
+    assert document["events_refused"][1]["details"]["sport"] == "boxing_boxing"
+    [entry] = document["cards"]
+    assert ledger.status(entry["receipt"]["job_id"]).state == "queued"
+    assert "2 of the feed's events" in result.stderr
+    shown = CliRunner().invoke(main, ["enqueue", "-", "--format", "american"], input=json.dumps(events))
+    assert "boxing_boxing" in shown.stdout
+
+
+def test_of_a_feed_of_bad_events_all_are_named(run: Run, ledger: Ledger) -> None:
+    events = json.loads(feed(2, commence_time=None))
+    result = run("enqueue", "-", "--format", "american", input=json.dumps(events))
+    assert result.exit_code == ExitCode.REFUSED
+    failure = failure_in(result)
+    assert "(and 1 more)" in failure["message"]
+    assert ["'e1'" in said for said in failure["details"]["refused"]] == [False, True]
     assert_nothing_enqueued(ledger)
 
 
@@ -148,10 +173,28 @@ def test_of_a_live_feed_the_cards_to_come_are_enqueued(run: Run, ledger: Ledger)
     events = json.loads(feed(2))
     events[0]["commence_time"] = "2020-01-05T22:00:00Z"
     result = run("enqueue", "-", "--format", "american", input=json.dumps(events))
-    assert result.exit_code == ExitCode.REFUSED
+    assert result.exit_code == ExitCode.OK
     started, coming = json.loads(result.stdout)["cards"]
     assert started["refused"]["code"] == FailureCode.EXPIRED
     assert ledger.status(coming["receipt"]["job_id"]).state == "queued"
+    events[1]["commence_time"] = None  # a fault, beside the one that has begun
+    assert run("enqueue", "-", "--format", "american", input=json.dumps(events)).exit_code == ExitCode.REFUSED
+
+
+def test_the_wrong_notation_is_refused(run: Run, ledger: Ledger) -> None:
+    outcomes = [{"name": "Ann Archer", "price": -150}, {"name": "Bea Brown", "price": 130}]
+    books = [{"key": "b", "markets": [{"key": "h2h", "outcomes": outcomes}]}]
+    result = run("enqueue", "-", "--format", "decimal", input=feed(bookmakers=books))
+    assert result.exit_code == ExitCode.REFUSED
+    assert "--format american" in failure_in(result)["message"]
+    assert_nothing_enqueued(ledger)
+
+
+@pytest.mark.parametrize("told", ["betfair_ex_uk", "betfair_ex_uk=2%", "=0.02", "betfair_ex_uk=1", "b=nan"])
+def test_a_commission_that_is_none_is_refused(run: Run, told: str) -> None:
+    result = run("enqueue", "-", "--format", "decimal", "--commission", told, input=feed())
+    assert result.exit_code == ExitCode.REFUSED
+    assert "betfair_ex_uk=0.02" in result.stderr
 
 
 def test_negative_odds_in_a_feed_leave_the_fight_without_that_quote(run: Run, ledger: Ledger) -> None:

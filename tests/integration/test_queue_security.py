@@ -21,6 +21,7 @@ from click.testing import CliRunner
 from ledger.book import Ledger, LedgerSettings, Settlement
 from ledger.embedded import EmbeddedServer
 from ledger.failures import LedgerUnavailable, PermissionDenied
+from ledger.feeds import ListedFight
 from ledger.jobs import CheckHealth, ShadowCard, TrainEnsemble
 from ledger.journal import JournalEntry, Page
 from ledger.outcomes import Progress, State
@@ -79,6 +80,10 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     job_id = producer.submit(CheckHealth(nonce="own"), durable=True).job_id
     cancelled = producer.submit(CheckHealth(nonce="cancelled")).job_id
     assert producer.cancel(cancelled).state is State.CANCELLED
+    listed = ListedFight(id="f", bout=("ann", "bea"), start=datetime.fromtimestamp(producer.server_time() + 3600, UTC))
+    assert [fight.id for fight in producer.list_fights([listed])] == ["f"]
+    producer.remember_asked("card", "digest", job_id, until=listed.start)
+    assert producer.asked("card") == ("digest", job_id)
     (claim,) = worker.claim("predict", "n#1/1")
     assert worker.renew([(job_id, claim.fence)]) == set()
     assert worker.set_progress(claim, Progress(stage="s", done=1, total=2))

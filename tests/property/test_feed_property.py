@@ -4,11 +4,12 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.wire import decode_job, encode
-from producer.feed import FeedError, read_cards
+from producer.feed import FeedError, read_cards, read_feed
 from producer.notation import PriceFormat
 
 FORMATS = st.sampled_from(list(PriceFormat))
@@ -44,6 +45,14 @@ def test_any_json_becomes_cards_that_can_be_enqueued_or_a_feed_error(feed: Any, 
             assert decode_job(encode(card)) == card
 
 
+@given(feed=FEEDS, price_format=FORMATS)
+def test_every_event_of_any_feed_is_read_or_refused(feed: Any, price_format: PriceFormat) -> None:
+    with suppress(FeedError):
+        reading = read_feed(json.dumps(feed), price_format=price_format)
+        if isinstance(feed, list):
+            assert sum(len(card.fights) for card in reading.cards) + len(reading.refused) == len(feed)
+
+
 @given(body=st.binary() | st.text(), price_format=FORMATS)
 def test_any_body_becomes_cards_or_a_feed_error(body: bytes | str, price_format: PriceFormat) -> None:
     with suppress(FeedError):
@@ -67,6 +76,12 @@ def test_the_order_of_outcomes_does_not_matter(
         names = {"home_team": "Ann", "away_team": "Bea"}
         return [{"id": "e", "commence_time": "2030-01-05T22:00:00Z", **names, "bookmakers": bookmakers}]
 
-    [straight], [turned] = (read_cards(feed(turned=turned), price_format=price_format) for turned in (False, True))
+    try:
+        [straight] = read_cards(feed(turned=False), price_format=price_format)
+    except FeedError:  # prices in the other notation
+        with pytest.raises(FeedError):
+            read_cards(feed(turned=True), price_format=price_format)
+        return
+    [turned] = read_cards(feed(turned=True), price_format=price_format)
     assert straight.fights[0].quotes == turned.fights[0].quotes
     assert len(straight.fights[0].invalid_quotes) == len(turned.fights[0].invalid_quotes)

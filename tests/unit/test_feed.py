@@ -10,7 +10,7 @@ import pytest
 
 from ledger.failures import FailureCode
 from ledger.jobs import Fight
-from producer.feed import MAX_FEED_BYTES, FeedError, read_cards
+from producer.feed import MAX_FEED_BYTES, FeedError, read_cards, read_feed
 from producer.notation import PriceFormat, Unreadable, decimal_price, read_moment
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -101,10 +101,24 @@ def test_a_fault_in_a_quote_turns_the_quote_away_and_nothing_else(outcomes: tupl
     assert said in sentence
 
 
-def test_american_prices_below_a_hundred_are_turned_away() -> None:
-    found = fight(bookmaker(*FAIR), price_format="american")
-    assert found.quotes == ()
-    assert "is the feed decimal" in found.invalid_quotes[0]
+AMERICAN = (outcome("Ann Archer", -200), outcome("Bea Brown", 170))
+
+
+@pytest.mark.parametrize(
+    ("told", "prices", "other"), [("american", FAIR, "decimal"), ("decimal", AMERICAN, "american")]
+)
+def test_a_notation_that_cannot_be_right_is_refused(told: str, prices: tuple[Any, ...], other: str) -> None:
+    with pytest.raises(FeedError, match=f"none of its 2 quotes can be {told}.*--format {other}") as caught:
+        read_cards([event(bookmaker(*prices)), event(bookmaker(*prices), id="e2")], price_format=told)
+    assert caught.value.field == "price_format"
+    nonsense = bookmaker(outcome("Ann Archer", 0.5), outcome("Bea Brown", 0.5))
+    assert "0.5 is no" in fight(nonsense, price_format=told).invalid_quotes[0]  # in either notation
+
+
+def test_one_book_in_another_notation_is_turned_away() -> None:
+    found = fight(bookmaker(*AMERICAN, key="foreign"), bookmaker(*FAIR, key="ours"))
+    assert [quote.bookmaker for quote in found.quotes] == ["ours"]
+    assert "is the feed American" in found.invalid_quotes[0]
 
 
 def test_a_fighter_called_draw_can_be_priced() -> None:
@@ -156,6 +170,78 @@ def test_one_event_and_a_historical_answer_are_feeds_too() -> None:
     assert read_cards([], price_format="decimal") == []
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        {"fetched_at": "2030-01-01", "events": [event()]},
+        {"mma_mixed_martial_arts": {"ts": 1.5, "data": [event()]}},
+        {"mma_mixed_martial_arts": [event()], "boxing_boxing": []},
+        {"success": True, "data": {"events": [event()]}},
+        {"response": [event()]},
+    ],
+)
+def test_usual_wrappers_are_read(wrapped: dict[str, Any]) -> None:
+    assert read_cards(json.dumps(wrapped), price_format="decimal") == read_cards([event()], price_format="decimal")
+
+
+def test_the_sport_of_a_wrapper_is_that_of_its_events() -> None:
+    untold = {name: value for name, value in event(id="e2").items() if name != "sport_key"}
+    reading = read_feed({"mma": [event()], "boxing_boxing": [untold]}, price_format="decimal")
+    assert [error.event for error in reading.refused] == ["e2"]
+
+
+@pytest.mark.parametrize(
+    "sport", ["boxing_boxing", "Kickboxing", "muay_thai", "soccer_epl", "martial arts", "grappling", "bkfc"]
+)
+def test_a_bout_of_another_sport_is_refused_by_name_and_the_others_are_read(sport: str) -> None:
+    reading = read_feed([event(sport_key=sport), event(id="e2")], price_format="decimal")
+    [error] = reading.refused
+    assert error.failure.code is FailureCode.INVALID_INPUT
+    assert error.failure.details == {"event": "e1", "field": "sport_key", "sport": sport, "trained_for": "mma"}
+    assert sport in error.failure.message
+    assert [found.id for card in reading.cards for found in card.fights] == ["e2"]
+
+
+@pytest.mark.parametrize("sport", ["mma_mixed_martial_arts", "MMA", "mma-ufc", "UFC", "Mixed Martial Arts", None])
+def test_a_bout_of_mixed_martial_arts_is_read_however_it_is_called(sport: str | None) -> None:
+    assert len(read_cards([event(sport_key=sport)], price_format="decimal")) == 1
+
+
+def test_a_fault_in_one_event_refuses_that_event() -> None:
+    sound = [event(id="a"), event(id="b", home_team="Cat Cole", away_team="Dee Dorn")]
+    broken = [7, event(id=None), event(id="c", commence_time=None), event(id="d", away_team="ann archer")]
+    twice = [event(id="b", home_team="Dee Dorn", away_team="Cat Cole")]
+    reading = read_feed([*broken, *sound, *twice], price_format="decimal")
+    assert [found.id for card in reading.cards for found in card.fights] == ["a", "b"]
+    assert [error.event for error in reading.refused] == ["number 1", "number 2", "c", "d", "b"]
+    assert reading.cards == tuple(read_cards(sound, price_format="decimal"))
+    with pytest.raises(FeedError, match="number 1"):
+        read_cards([*broken, *sound], price_format="decimal")
+
+
+def test_a_card_that_is_too_long_is_refused_alone() -> None:
+    night = {"commence_time": "2030-02-05T22:00:00Z"}
+    many = [event(id=f"e{number}", home_team=f"Ann {number}", **night) for number in range(65)]
+    reading = read_feed([*many, event(id="a")], price_format="decimal")
+    assert [found.id for card in reading.cards for found in card.fights] == ["a"]
+    assert reading.refused[0].failure.details == {"card": "mma_mixed_martial_arts@2030-02-05T22:00:00Z"}
+
+
+def test_a_historical_answer_says_when_its_prices_were_read() -> None:
+    moment = datetime(2030, 1, 1, tzinfo=UTC)
+    feed = {"timestamp": "2030-01-01T00:00:00Z", "data": [event()]}
+    assert read_cards(feed, price_format="decimal")[0].priced_at == moment
+    assert read_cards([event()], price_format="decimal", priced_at=moment)[0].priced_at == moment
+    assert read_cards([event()], price_format="decimal")[0].priced_at is None
+
+
+def test_an_exchange_keeps_a_commission_that_the_caller_may_name() -> None:
+    books = [bookmaker(*FAIR, key=key) for key in ("betfair_ex_uk", "Smarkets", "matchbook", "fanduel")]
+    reading = read_feed([event(*books)], price_format="decimal", commissions={"matchbook": 0.0, "fanduel": 0.01})
+    found = {quote.bookmaker: quote.commission for quote in reading.cards[0].fights[0].quotes}
+    assert found == {"betfair_ex_uk": 0.05, "Smarkets": 0.05, "matchbook": 0.0, "fanduel": 0.01}
+
+
 def test_the_deadline_can_be_moved() -> None:
     moment = datetime(2031, 1, 1, tzinfo=UTC)
     [card] = read_cards([event()], price_format="decimal", deadline=moment, model="m")
@@ -204,6 +290,11 @@ def test_a_fault_in_an_event_names_the_event_and_the_field(changes: Any, field: 
         (b'{"message": "Usage quota reached"}', "'Usage quota reached'"),
         ([7], "event 'number 1': expected an object"),
         ([event(), event()], "stands twice"),
+        ([event(), event(away_team="Cat Cole")], "different bouts"),
+        ({"fetched": 1, "payload": []}, "its keys are 'fetched', 'payload'"),
+        ({}, "its keys are none"),
+        ({"data": {"x": {"y": 1}}}, "no event and wraps none: its keys are 'data'"),
+        ({"timestamp": "today", "data": []}, "timestamp: 'today' is not a time"),
         ([event(id=f"e{number}") for number in range(65)], "Expected `array` of length <= 64"),
     ],
 )

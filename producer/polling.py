@@ -1,0 +1,170 @@
+"""Enqueue a feed's cards, as often as the feed is read: what has not changed since the last time makes no job.
+
+What counts as a change of a card: a price, a bookmaker, a quote that has become too old, a fight, an option. That the
+feed has looked again at prices that have not moved (`last_update`) does not, unless the card sets
+`max_quote_age_seconds`. Who reads the feed, and how many do, makes no difference: the server remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from ledger import wire
+from ledger.failures import Failure, JobRefused, UnknownJob
+from ledger.freshness import QuoteWindow, quote_window
+from ledger.jobs import Fight, PredictCard
+from ledger.outcomes import Outcome, Receipt, State
+from ledger.reports import CardReport
+from ledger.submission import deadline_of
+from producer.client import Client
+from producer.matching import listed_fights, matched
+
+_STANDING = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED})
+_GONE = frozenset({State.UNKNOWN, State.FORGOTTEN})
+
+
+@dataclass
+class Entry:
+    """A card on its way: its receipt or why it was refused, then its outcome.
+
+    `unchanged` says that nothing of it has moved since the job of the receipt, so that no other was made.
+    """
+
+    card_id: str
+    receipt: Receipt[CardReport] | None = None
+    refused: Failure | None = None
+    outcome: Outcome | None = None
+    unchanged: bool = False
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why there is no answer, as far as that is known."""
+        return self.refused or (self.outcome.failure if self.outcome else None)
+
+
+def enqueue_feed(
+    client: Client, cards: Sequence[PredictCard], *, correlation_id: str | None = None, durable: bool = False
+) -> list[Entry]:
+    """Enqueue the cards of one reading of a feed; one entry for each, in their order.
+
+    A card that has no `priced_at` was read now, unless it has a deadline of its own, as replays of old feeds have.
+    Fights that were listed under other ids before are marked (see `producer.matching`). A card that is refused, such as
+    one that has begun, is refused alone.
+
+    Raises:
+        LedgerUnavailable: the server went away; enqueue the same again. LedgerError: the server cannot confirm what
+        `durable` asks for.
+    """
+    return [_enqueue(client, card, correlation_id=correlation_id, durable=durable) for card in placed(client, cards)]
+
+
+def placed(client: Client, cards: Sequence[PredictCard]) -> list[PredictCard]:
+    """Return the cards of one reading as they are enqueued: when they were read, and what other feeds have listed."""
+    if not cards:
+        return []
+    now = datetime.fromtimestamp(int(client.ledger.server_time()), UTC)
+    read = [msgspec.structs.replace(card, priced_at=now) if _read_now(card) else card for card in cards]
+    return matched(read, client.ledger.list_fights(listed_fights(read)))
+
+
+def submit(
+    client: Client,
+    card: PredictCard,
+    *,
+    key: str | None = None,
+    correlation_id: str | None = None,
+    durable: bool = False,
+) -> Entry:
+    """Submit one card; a refusal becomes part of the entry. Raises as `Client.enqueue` does, but JobRefused.
+
+    A key that already stands for the same card, read at another moment, is no conflict.
+    """
+    try:
+        receipt = client.enqueue(card, key=key, correlation_id=correlation_id, durable=durable)
+        return Entry(card.card_id, receipt)
+    except JobRefused as refusal:
+        stored = None if key is None else _stored(client, key)
+        if key is not None and stored is not None and _Asked.of(stored).moved == _Asked.of(card).moved:
+            return _unchanged(client, stored, key, durable=durable)
+        return Entry(card.card_id, refused=refusal.failure)
+
+
+def _read_now(card: PredictCard) -> bool:
+    dated = any(quote.as_of is not None for fight in card.fights for quote in fight.quotes)
+    return dated and card.priced_at is None and card.deadline is None
+
+
+def _enqueue(client: Client, card: PredictCard, *, correlation_id: str | None, durable: bool) -> Entry:
+    asked, name = _Asked.of(card), f"{card.card_id} {card.model}"
+    last = client.ledger.asked(name)
+    if last is not None:
+        before, job_id = _Asked(*last[0].split("-")), last[1]
+        state = client.status(job_id).state
+        # An outcome without an answer stands for this very reading; the next one asks again.
+        if asked.moved == before.moved and (state in _STANDING or asked.read == before.read):
+            stored = None if state in _GONE else _stored(client, job_id)
+            if stored is not None:
+                return _unchanged(client, stored, job_id, durable=durable)
+    entry = submit(client, card, key=_key(card, asked, last), correlation_id=correlation_id, durable=durable)
+    if entry.receipt is not None:
+        until = deadline_of(card) or card.event_start
+        client.ledger.remember_asked(name, "-".join(asked), entry.receipt.job_id, until=until)
+    return entry
+
+
+def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str | None:
+    """Return the id of the job: what comes after the last one, the same for all who read the feed now.
+
+    So who asks again because the server went away, and who reads the feed at the same time, makes no second job.
+    """
+    if last is None and card.priced_at is None:
+        return None
+    following = f"{card.card_id} {card.model} {asked.moved} {'' if last is None else last[1]}"
+    return wire.content_digest(following.encode())
+
+
+def _stored(client: Client, job_id: str) -> PredictCard | None:
+    try:
+        stored = client.ledger.job(job_id)
+    except (UnknownJob, JobRefused):  # gone, or of another version
+        return None
+    return stored if isinstance(stored, PredictCard) else None
+
+
+def _unchanged(client: Client, stored: PredictCard, job_id: str, *, durable: bool) -> Entry:
+    receipt = Receipt[CardReport](job_id=job_id, created=False, durable=False)
+    if durable:  # what was asked before may not be on disk
+        receipt = client.enqueue(stored, key=job_id, durable=True)
+    return Entry(stored.card_id, receipt, unchanged=True)
+
+
+class _Asked(NamedTuple):
+    """Digests of a card: of what decides about its answer, and of all that was read."""
+
+    moved: str
+    read: str
+
+    @classmethod
+    def of(cls, card: PredictCard) -> _Asked:
+        window = quote_window(card)
+        undated = card.max_quote_age_seconds is None
+        fights = tuple(_deciding(fight, window, undated=undated) for fight in card.fights)
+        read = msgspec.structs.replace(card, priced_at=None)
+        moved = msgspec.structs.replace(read, fights=fights)
+        return cls(*(wire.content_digest(wire.encode(each)) for each in (moved, read)))
+
+
+def _deciding(fight: Fight, window: QuoteWindow, *, undated: bool) -> Fight:
+    """Return the fight with the quotes that may be used, undated if their age does not matter, the others as words."""
+    usable = [quote for quote in fight.quotes if window.holds(quote)]
+    left_out = [quote.bookmaker for quote in fight.quotes if not window.holds(quote)]
+    return msgspec.structs.replace(
+        fight,
+        quotes=tuple(msgspec.structs.replace(quote, as_of=None) if undated else quote for quote in usable),
+        invalid_quotes=(*fight.invalid_quotes, *left_out),
+    )
