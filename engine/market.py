@@ -225,10 +225,11 @@ def leave_out_contradicting(screening: Screening) -> Screening:
     """
     kept = list(screening.valid)
     left_out: list[RejectedQuote] = []
-    while len(kept) > 1 and (market := consensus(kept)).arbitrage:
+    while kept and _arbitrage(best := (_best(kept, 0), _best(kept, 1))):
         if 2 * (len(kept) - 1) <= len(screening.valid):
             return screening
-        makers = {best.bookmaker for best in market.best}
+        market = consensus(kept)
+        makers = {one.bookmaker for one in best}
         suspects = [quote for quote in kept if quote.bookmaker in makers]
         distances = [(_distance(quote, market.probabilities), quote.bookmaker) for quote in suspects]
         worst = suspects[distances.index(max(distances))]
@@ -263,7 +264,7 @@ def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) 
         probabilities=(float(fair[0]), float(fair[1])),
         overround=median(overround(prices).tolist()),
         best=best,
-        arbitrage=bool(1.0 / best[0].net + 1.0 / best[1].net < 1.0),
+        arbitrage=_arbitrage(best),
     )
 
 
@@ -291,6 +292,10 @@ def _is_newer(quote: Quote, held: Quote) -> bool:
 def _best(quotes: Sequence[Quote], side: int) -> BestPrice:
     quote = min(quotes, key=lambda quote: (-net_price(quote.prices[side], quote.commission), quote.bookmaker))
     return BestPrice(quote.bookmaker, float(quote.prices[side]), quote.commission)
+
+
+def _arbitrage(best: tuple[BestPrice, BestPrice]) -> bool:
+    return bool(1.0 / best[0].net + 1.0 / best[1].net < 1.0)
 
 
 def _distance(quote: Quote, probabilities: tuple[float, float]) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 DAY = timedelta(days=1)
 MMA = "mma"
@@ -21,6 +22,7 @@ _PLAIN = str.maketrans(
 )
 
 
+@lru_cache(maxsize=8192)
 def fighter_key(name: str) -> str:
     """Return what the spellings of a fighter's name have in common."""
     letters = unicodedata.normalize("NFKD", name.casefold().translate(_PLAIN))

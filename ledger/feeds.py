@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 
 from msgspec import Struct
 
+from ledger import admission
 from ledger.bouts import DAY
+from ledger.failures import JobRefused
+from ledger.refusals import ServerFull
 from ledger.registry import Registry
 from ledger.server import moment
 
@@ -31,11 +35,17 @@ class Feeds(Registry):
     """What has been listed and asked, shared by all who feed one ledger."""
 
     def list_fights(self, fights: Iterable[ListedFight]) -> list[ListedFight]:
-        """Note fights of a feed and return all that are known, until two days after their start."""
+        """Note fights of a feed and return all that are known, until two days after their start.
+
+        Raises JobRefused where the server has no memory for new ones.
+        """
         arguments = [
             part for fight in fights for part in (fight.id, int(fight.start.timestamp() * 1000), "|".join(fight.bout))
         ]
-        answer = self._run("bouts", int(_KEPT.total_seconds() * 1000), *arguments)
+        try:
+            answer = self._run("bouts", int(_KEPT.total_seconds() * 1000), *arguments)
+        except ServerFull as error:
+            raise JobRefused(admission.out_of_memory()) from error
         return [_listed(name, value) for name, value in zip(answer[::2], answer[1::2], strict=True)]
 
     def asked(self, card: str) -> tuple[str, str] | None:
@@ -47,9 +57,13 @@ class Feeds(Registry):
         return digest, job_id
 
     def remember_asked(self, card: str, digest: str, job_id: str, *, until: datetime) -> None:
-        """Remember what was asked last about a card, for as long as the job can be known."""
+        """Remember what was asked last about a card, for as long as the job can be known.
+
+        A server without memory does not: the next reading then names the same job (see `producer.polling`).
+        """
         seconds = max(until.timestamp() - self.server_time(), 0.0) + self.settings.retention_seconds
-        self._call("SET", self._asked_key(card), f"{digest} {job_id}", "PX", int(seconds * 1000))
+        with suppress(ServerFull):
+            self._call("SET", self._asked_key(card), f"{digest} {job_id}", "PX", int(seconds * 1000))
 
     def _asked_key(self, card: str) -> str:
         return self._key("asked", sha256(card.encode()).hexdigest()[:32])

@@ -57,8 +57,8 @@ def enqueue_feed(
     one that has begun, is refused alone.
 
     Raises:
-        LedgerUnavailable: the server went away; enqueue the same again. LedgerError: the server cannot confirm what
-        `durable` asks for.
+        JobRefused: the server has no memory for new fights. LedgerUnavailable: the server went away; enqueue the same
+        again. LedgerError: the server cannot confirm what `durable` asks for.
     """
     return [_enqueue(client, card, correlation_id=correlation_id, durable=durable) for card in placed(client, cards)]
 
@@ -100,7 +100,7 @@ def _read_now(card: PredictCard) -> bool:
 
 
 def _enqueue(client: Client, card: PredictCard, *, correlation_id: str | None, durable: bool) -> Entry:
-    asked, name = _Asked.of(card), f"{card.card_id} {card.model}"
+    asked, name = _Asked.of(card), _name(card)
     last = client.ledger.asked(name)
     if last is not None:
         before, job_id = _Asked(*last[0].split("-")), last[1]
@@ -117,6 +117,11 @@ def _enqueue(client: Client, card: PredictCard, *, correlation_id: str | None, d
     return entry
 
 
+def _name(card: PredictCard) -> str:
+    """Return what a card is known by from one reading to the next: its event, its model and its options."""
+    return wire.encode(msgspec.structs.replace(card, fights=(), priced_at=None, stake_share=1.0)).decode()
+
+
 def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str | None:
     """Return the id of the job: what comes after the last one, the same for all who read the feed now.
 
@@ -124,7 +129,7 @@ def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str 
     """
     if last is None and card.priced_at is None:
         return None
-    following = f"{card.card_id} {card.model} {asked.moved} {'' if last is None else last[1]}"
+    following = f"{_name(card)} {asked.moved} {'' if last is None else last[1]}"
     return wire.content_digest(following.encode())
 
 

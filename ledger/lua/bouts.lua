@@ -16,7 +16,10 @@ for first = 2, #ARGV - HEADER, 3 do
       listed = since
     end
   end
-  redis.call('HSET', kept, id, start .. ' ' .. listed .. ' ' .. bout)
+  local value = start .. ' ' .. listed .. ' ' .. bout
+  if value ~= before then -- what is known already needs no memory, of which a full server has none
+    redis.call('HSET', kept, id, value)
+  end
 end
 
 local answer = {}

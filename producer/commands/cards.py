@@ -144,7 +144,9 @@ def enqueue(
             _collect(client, screen, entries, timeout)
     refused = [error.failure for error in reading.refused]
     screen.answer({"cards": entries, "events_refused": refused}, *_tables(entries, refused, waited=wait))
-    hints = [next_step(entry.failure, stored=entry.outcome is not None) for entry in entries if entry.failure]
+    accepted = any(entry.receipt for entry in entries)
+    failed = [entry for entry in entries if entry.failure and not (entry.refused and accepted)]
+    hints = [next_step(entry.failure, stored=entry.outcome is not None) for entry in failed if entry.failure]
     for hint in filter(None, dict.fromkeys(hints)):
         screen.remark(hint)
     if not cards:
