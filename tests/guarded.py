@@ -61,6 +61,11 @@ def load(admin: redis.Redis, file: Path, text: str) -> None:
 
 def denied(address: str) -> list[str]:
     """Return what the server's users were refused since it started, as `user: command or key`, newest first."""
-    with redis.Redis.from_url(url_of(address, "admin"), decode_responses=True) as admin:
-        log: Any = admin.acl_log(128)
+    with redis.Redis.from_url(url_of(address, "admin"), protocol=2) as admin:
+        return denied_to(admin)
+
+
+def denied_to(admin: redis.Redis) -> list[str]:
+    """Return the same over a connection of the user `admin`."""
+    log: Any = admin.acl_log(128)
     return [f"{entry['username']}: {entry['reason']} {entry['object']}" for entry in log]

@@ -26,6 +26,7 @@ from tests.chaos.store import Disk, StoreServer
 DAY_SECONDS = 86_400
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.02
+MOST_CLIENTS = 5
 QUEUES = ("predict", "train")
 
 _FORGED = {
@@ -62,7 +63,11 @@ class Fault(StrEnum):
     SERVER_KILLED_ALWAYS = "server killed and restarted, always"
     SERVER_PAUSED = "server paused (CLIENT PAUSE)"
     SERVER_STOPPED = "server frozen (SIGSTOP)"
+    SERVER_SILENT = "server silent for longer than all retries"
     SERVER_FULL = "server out of memory (noeviction)"
+    SERVER_READ_ONLY = "server made a replica, then a primary again"
+    SERVER_WITHOUT_REPLICAS = "server that misses its replicas"
+    CLIENTS_REFUSED = "connections cut and refused (maxclients)"
     CONNECTIONS_CUT = "all connections cut"
     SCRIPTS_FORGOTTEN = "server forgets the scripts"
     DOORBELLS_LOST = "doorbells lost"
@@ -83,7 +88,8 @@ OF_TRAINING = (Fault.PART_KILLED, Fault.STORE_DOWN, Fault.STORE_STOPPED, Fault.S
 class Stage:
     """What an injector has at hand.
 
-    `held` asks which jobs run now; `ask` submits an urgent job; `frozen_seconds` is longer than a lease.
+    `held` asks which jobs run now; `ask` submits an urgent job; `frozen_seconds` is longer than a lease, and
+    `silent_seconds` longer than anybody tries again by itself.
     """
 
     fleet: Fleet
@@ -97,6 +103,7 @@ class Stage:
     disk: Disk
     frozen_seconds: float
     outage_seconds: float
+    silent_seconds: float
 
     def running_child(self) -> psutil.Process | None:
         """Return a child that holds a job, any child if none does."""
@@ -211,10 +218,35 @@ def _server_stopped(stage: Stage) -> Iterator[float]:
         yield stage.outage_seconds
 
 
+def _server_silent(stage: Stage) -> Iterator[float]:
+    with stage.server.frozen():
+        yield stage.silent_seconds
+
+
 def _server_full(stage: Stage) -> Iterator[float]:
     stage.server.command("CONFIG", "SET", "maxmemory", 1)
     yield stage.rng.uniform(0.5, 2.5)
     stage.server.command("CONFIG", "SET", "maxmemory", 0)
+
+
+def _server_read_only(stage: Stage) -> Iterator[float]:
+    stage.server.command("REPLICAOF", "127.0.0.1", 1)  # where nobody is, so it keeps its data
+    yield stage.outage_seconds
+    stage.server.command("REPLICAOF", "NO", "ONE")
+
+
+def _server_without_replicas(stage: Stage) -> Iterator[float]:
+    stage.server.command("CONFIG", "SET", "min-replicas-to-write", 1)
+    yield stage.outage_seconds
+    stage.server.command("CONFIG", "SET", "min-replicas-to-write", 0)
+
+
+def _clients_refused(stage: Stage) -> Iterator[float]:
+    stage.server.command("CONFIG", "SET", "maxclients", MOST_CLIENTS)
+    for kind in ("normal", "pubsub"):
+        stage.server.command("CLIENT", "KILL", "TYPE", kind)
+    yield stage.outage_seconds
+    stage.server.command("CONFIG", "SET", "maxclients", 10_000)
 
 
 def _connections_cut(stage: Stage) -> Iterator[float]:
@@ -307,7 +339,11 @@ INJECTORS: dict[Fault, Callable[[Stage], Iterator[float]]] = {
     Fault.SERVER_KILLED_ALWAYS: _server_killed("always"),
     Fault.SERVER_PAUSED: _server_paused,
     Fault.SERVER_STOPPED: _server_stopped,
+    Fault.SERVER_SILENT: _server_silent,
     Fault.SERVER_FULL: _server_full,
+    Fault.SERVER_READ_ONLY: _server_read_only,
+    Fault.SERVER_WITHOUT_REPLICAS: _server_without_replicas,
+    Fault.CLIENTS_REFUSED: _clients_refused,
     Fault.CONNECTIONS_CUT: _connections_cut,
     Fault.SCRIPTS_FORGOTTEN: _scripts_forgotten,
     Fault.DOORBELLS_LOST: _doorbells_lost,

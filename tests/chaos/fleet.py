@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -132,6 +133,15 @@ class Fleet:
             if code not in good
         ]
         return odd + [f"{pool.log.stem} left processes behind" for pool in self.pools if pool.sweep()]
+
+    def unexplained(self) -> list[str]:
+        """Return the lines of the logs that say that a claim was given back, and not why."""
+        return [
+            f"{pool.log.stem} gave a claim back and did not say why: {line}"
+            for pool in self.pools
+            for line in pool.log.read_text(errors="replace").splitlines()
+            if re.search('"outcome": "(released|parked)"', line) and '"reason": "' not in line
+        ]
 
     def any_child(self, rng: random.Random) -> psutil.Process | None:
         """Return a child of some pool, None where there is none at the moment."""

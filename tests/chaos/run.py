@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import patch
@@ -37,6 +37,7 @@ BUSY_SECONDS = 0.5  # so long a rush of jobs keeps the children busy, more or le
 DYING_SECONDS = 0.2  # so long a killed process, or what goes down with it, may still claim
 PATIENCE_SECONDS = 150.0
 LOOK_SECONDS = 0.02
+SILENT_REPLIES = 4
 NAMESPACE = "chaos"
 TRAINER = "trainer"
 TRAINING_CHILDREN = 2
@@ -49,7 +50,8 @@ class Plan:
 
     Jobs come at `jobs_per_second`, and `jobs_per_fault` on top with each fault. `outage_seconds` are how long the
     server may be paused: the last is the rarest. `at_once` are how many faults are dealt at the same time, deck by
-    deck; each must be less than the attempts that a job has. Trainings are of so many `models`.
+    deck; each must be less than the attempts that a job has. Trainings are of so many `models`. A silent server is
+    silent for longer than three replies may take together.
     """
 
     seed: int = 7
@@ -57,6 +59,7 @@ class Plan:
     jobs_per_second: float = 20.0
     jobs_per_fault: int = 100
     lease_seconds: float = LedgerSettings().lease_seconds
+    reply_timeout_seconds: float = LedgerSettings().reply_timeout_seconds
     outage_seconds: tuple[float, ...] = (2.0, 8.0, 30.0)
     at_once: tuple[int, ...] = (1, 2)
     children: int = 3
@@ -96,19 +99,23 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Course:
         # This caller is of the newer version, and its jobs have limits of their own.
         stack.enter_context(patch("ledger.wire._job_decoder", newer_job_decoder))
         stack.enter_context(patch("ledger.submission.time_limit_seconds", limit_seconds))
-        server = stack.enter_context(Server(folder / "server"))
+        server = stack.enter_context(Server(folder / "server", NAMESPACE))
         settings = LedgerSettings(
-            redis_url=server.url,
             namespace=NAMESPACE,
             lease_seconds=plan.lease_seconds,
+            reply_timeout_seconds=plan.reply_timeout_seconds,
             outcomes_cap=10 * plan.jobs,
         )
-        ledger = Ledger.connect(settings)
-        stack.callback(ledger.close)
+        watcher, caller = (
+            Ledger.connect(replace(settings, redis_url=server.url(user))) for user in ("admin", "producer")
+        )
+        for ledger in (watcher, caller):
+            stack.callback(ledger.close)
+        settings = replace(settings, redis_url=server.url("worker"))
         disk = stack.enter_context(Disk(folder / "disk"))
         store = stack.enter_context(StoreServer(disk.folder / "store"))
         fleet = stack.enter_context(Fleet(_pools(plan, folder, settings, disk, store)))
-        return _Run(plan, ledger, fleet, server, store, disk, say).through(folder)
+        return _Run(plan, watcher, caller, fleet, server, store, disk, say).through(folder)
 
 
 def _pools(plan: Plan, folder: Path, settings: LedgerSettings, disk: Disk, store: StoreServer) -> list[Pool]:
@@ -117,6 +124,7 @@ def _pools(plan: Plan, folder: Path, settings: LedgerSettings, disk: Disk, store
         "CORNERMAN_REDIS_URL": str(settings.redis_url),
         "CORNERMAN_NAMESPACE": settings.namespace,
         "CORNERMAN_LEASE_SECONDS": str(settings.lease_seconds),
+        "CORNERMAN_REPLY_TIMEOUT_SECONDS": str(settings.reply_timeout_seconds),
         "CORNERMAN_OUTCOMES_CAP": str(settings.outcomes_cap),
         "CORNERMAN_MEMORY_LIMIT_MB": "1024",
         "CORNERMAN_DATA": str(folder),
@@ -160,7 +168,8 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
-        ledger: Ledger,
+        watcher: Ledger,
+        caller: Ledger,
         fleet: Fleet,
         server: Server,
         store: StoreServer,
@@ -168,15 +177,15 @@ class _Run:
         say: Callable[[str], None],
     ) -> None:
         self._plan = plan
-        self._ledger = ledger
+        self._ledger = watcher
         self._fleet = fleet
         self._server = server
         self._store = store
         self._disk = disk
         self._say = say
         self._rng = random.Random(f"{plan.seed}/faults")
-        self._submitter = Submitter(ledger, plan.seed, plan.jobs, plan.jobs_per_second)
-        self._follower = Follower(ledger)
+        self._submitter = Submitter(caller, plan.seed, plan.jobs, plan.jobs_per_second)
+        self._follower = Follower(caller)
         self._callers: list[Future[None]] = []
         self._trained = threading.Event()
 
@@ -197,12 +206,9 @@ class _Run:
             self._until(lambda: self._submitter.accepted.keys() <= self._follower.outcomes.keys())
             took_seconds = time.monotonic() - started_seconds
         exits = sum((pool.exits for pool in self._fleet.pools), Counter[int]())
-        oddities = self._fleet.retire() + [
-            f"put aside, and nobody had sent it: {item!r}"
-            for queue in QUEUES
-            for item in self._ledger.quarantined(queue)
-            if item not in ODD_DOORBELLS
-        ]
+        oddities = self._fleet.retire() + self._fleet.unexplained()
+        oddities += [f"put aside, and nobody had sent it: {item!r}" for item in self._odd_doorbells()]
+        oddities += [f"refused by the server's users: {refused}" for refused in sorted(self._server.refused())]
         evidence = gather(
             self._ledger,
             self._submitter.accepted,
@@ -211,6 +217,10 @@ class _Run:
             Counter((folder / "journal").read_text().split()),
         )
         return Course(evidence, blows, self._submitter.refused, took_seconds, exits, oddities, left_out)
+
+    def _odd_doorbells(self) -> list[bytes]:
+        items = [item for queue in QUEUES for item in self._ledger.quarantined(queue)]
+        return [item for item in items if item not in ODD_DOORBELLS]
 
     @contextmanager
     def _in_background(self) -> Iterator[Future[None]]:
@@ -304,6 +314,7 @@ class _Run:
             self._disk,
             frozen_seconds,
             outage_seconds,
+            self._plan.reply_timeout_seconds * SILENT_REPLIES,
         )
 
     def _until(self, condition: Callable[[], bool]) -> None:

