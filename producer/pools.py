@@ -21,7 +21,8 @@ from ledger.wire import refuse
 from producer.exits import NotInstalledError
 
 POOLS = ("predict", "train", "monitor")
-STOP_SECONDS = 10.0
+STOP_SECONDS = 10.0  # and CORNERMAN_FINISH_SECONDS where it is set
+FINISH_VARIABLE = "CORNERMAN_FINISH_SECONDS"
 RESTART_SECONDS = 0.5
 RESTART_SECONDS_MAX = 30.0
 # A pool that ran this long had started well: its next restart does not wait.
@@ -120,11 +121,18 @@ class Pool:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def stop_all(pools: Sequence[Pool], within_seconds: float = STOP_SECONDS) -> None:
+def stop_seconds() -> float:
+    """Return how long a pool may take to stop: what its jobs are given to finish is a setting of its own."""
+    with contextlib.suppress(ValueError):  # the pool itself refuses what is no number
+        return STOP_SECONDS + float(os.environ.get(FINISH_VARIABLE) or 0.0)
+    return STOP_SECONDS
+
+
+def stop_all(pools: Sequence[Pool]) -> None:
     """Stop pools side by side."""
     for pool in pools:
         pool.ask_to_stop()
-    end = time.monotonic() + within_seconds
+    end = time.monotonic() + stop_seconds()
     for pool in pools:
         pool.stop(end - time.monotonic())
 

@@ -21,7 +21,7 @@ from ledger.failures import LedgerUnavailable, WaitTimeout
 from ledger.outcomes import Outcome, Progress
 from ledger.settings import LedgerSettings
 from producer.client import Client
-from producer.pools import POOLS, STOP_SECONDS
+from producer.pools import POOLS, stop_seconds
 from producer.settings import DATA_VARIABLE
 from producer.watch import served_queues
 
@@ -111,7 +111,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        process.wait(STOP_SECONDS + STOP_MARGIN_SECONDS)
+        process.wait(stop_seconds() + STOP_MARGIN_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

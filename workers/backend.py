@@ -28,7 +28,7 @@ from celery.backends.base import BaseBackend
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from ledger.book import Ledger, LedgerSettings
-from ledger.failures import JobFailed, UnknownJob, WaitTimeout
+from ledger.failures import JobFailed, LedgerUnavailable, UnknownJob, WaitTimeout
 from ledger.outcomes import Outcome, State
 
 _STATES = {
@@ -61,15 +61,22 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # celery ships no types
         on_interval: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         """Wait for an outcome on the ledger's channel. Raises Celery's TimeoutError, and LedgerUnavailable."""
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        started = reached = time.monotonic()
+        deadline = float("inf") if timeout is None else started + timeout
+        silence_seconds = 2 * self.ledger.settings.reply_timeout_seconds  # an interval may be shorter than a reply
         while True:
             patience_seconds = min(interval, max(0.0, deadline - time.monotonic()))
             try:
                 return _meta_of(self.ledger.wait(task_id, patience_seconds))
             except UnknownJob:
+                reached = time.monotonic()
                 time.sleep(patience_seconds)  # it may yet be submitted; there is no channel to wait on
             except WaitTimeout:
-                pass
+                reached = time.monotonic()
+            except LedgerUnavailable:
+                if time.monotonic() >= min(deadline, reached + silence_seconds):
+                    raise
+                time.sleep(min(patience_seconds, 0.1))  # it may have been refused at once
             if on_interval is not None:
                 on_interval()
             if time.monotonic() >= deadline:

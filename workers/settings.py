@@ -77,6 +77,10 @@ class WorkerSettings:
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not (value > 0 or (entry.metadata["zero"] and value == 0)):
                 raise ValueError(f"{variable(entry)} must be greater than 0, not {value}")
+        if self.canary_patience_seconds <= self.canary_seconds:
+            raise ValueError("CORNERMAN_CANARY_PATIENCE_SECONDS must be greater than CORNERMAN_CANARY_SECONDS")
+        if self.ledger.lease_seconds < 2 * self.guard_seconds:
+            raise ValueError("CORNERMAN_LEASE_SECONDS must be at least twice CORNERMAN_GUARD_SECONDS")
         if self.log_level not in logging.getLevelNamesMapping():
             raise ValueError(f"CORNERMAN_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}")
         if self.http_port > MAX_PORT:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import ResultSet
 
 from ledger.book import Ledger, LedgerSettings
+from ledger.embedded import EmbeddedServer
 from ledger.failures import Failure, FailureCode, JobFailed
 from ledger.jobs import CheckHealth
 from ledger.outcomes import Progress
@@ -125,3 +128,18 @@ def test_a_deadline_that_passed_reads_as_a_failure(app: Celery, ledger: Ledger, 
     until(lambda: ledger.reap().expired)
     with pytest.raises(JobFailed, match="expired"):
         app.AsyncResult(job_id).get(timeout=5)
+
+
+def test_get_outlives_a_silence_that_is_longer_than_its_interval(
+    app: Celery, ledger: Ledger, valkey: EmbeddedServer
+) -> None:
+    job_id = submit(ledger)
+    assert app.backend.ledger.settings.reply_timeout_seconds > 1.5
+
+    def go_on() -> None:
+        os.kill(valkey.pid, signal.SIGCONT)
+        settle(ledger, REPORT)
+
+    os.kill(valkey.pid, signal.SIGSTOP)
+    threading.Timer(1.5, go_on).start()
+    assert app.AsyncResult(job_id).get(timeout=20, interval=0.2) == REPORT

@@ -39,10 +39,21 @@ OF_MODELS = {"ModelNotLoaded", "CanaryWrong"}
 OF_ANSWERS = {"FightsUnanswered", "HighUncertainty", "SlowPredictions"}
 OF_THE_MARKET = {"IntervalsMissMarket95", "IntervalsMissMarket80"}
 OF_OTHER_POOLS = {"LeasesLost"}
+OF_THE_SERVER = {"ServerEvicts"}  # in test_evicting_server.py
 
 
 def test_none_is_left_out() -> None:
-    fired = [OF_JOBS, OF_QUEUES, OF_MEMORY, OF_CONNECTIONS, OF_MODELS, OF_ANSWERS, OF_THE_MARKET, OF_OTHER_POOLS]
+    fired = [
+        OF_JOBS,
+        OF_QUEUES,
+        OF_MEMORY,
+        OF_CONNECTIONS,
+        OF_MODELS,
+        OF_ANSWERS,
+        OF_THE_MARKET,
+        OF_OTHER_POOLS,
+        OF_THE_SERVER,
+    ]
     told = [name for names in fired for name in names]
     assert sorted(told + SEEN_BY_PROMETHEUS) == sorted(rule.name for rule in RULES)
 

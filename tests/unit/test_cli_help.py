@@ -18,7 +18,7 @@ from ledger.failures import (
 from ledger.wire import refuse
 from producer.cli import main
 from producer.exits import MEANINGS, ExitCode, NotInstalledError, code_of, document_of
-from producer.pools import RESTART_SECONDS, RESTART_SECONDS_MAX, restart_delay_seconds
+from producer.pools import RESTART_SECONDS, RESTART_SECONDS_MAX, STOP_SECONDS, restart_delay_seconds, stop_seconds
 
 COMMANDS = {
     "demo",
@@ -159,3 +159,11 @@ def test_the_options_of_a_training_have_the_ranges_of_its_job(command: str) -> N
 )
 def test_a_pool_that_keeps_exiting_is_restarted_ever_more_slowly(quick_exits: int, delay_seconds: float) -> None:
     assert restart_delay_seconds(quick_exits) == delay_seconds
+
+
+@pytest.mark.parametrize(("text", "more"), [("", 0.0), ("30", 30.0), ("soon", 0.0)])
+def test_pools_are_given_the_time_in_which_their_jobs_may_finish(
+    text: str, more: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORNERMAN_FINISH_SECONDS", text)
+    assert stop_seconds() == STOP_SECONDS + more

@@ -39,6 +39,8 @@ def test_every_setting_says_what_it_means() -> None:
         ("CORNERMAN_CONCURRENCY", "-1"),
         ("CORNERMAN_CONCURRENCY", "two"),
         ("CORNERMAN_GUARD_SECONDS", "0"),
+        ("CORNERMAN_GUARD_SECONDS", "6"),  # half a lease and more
+        ("CORNERMAN_CANARY_SECONDS", "30"),  # as long as its patience
         ("CORNERMAN_CLAIM_LIMIT", "0"),
         ("CORNERMAN_DRAIN_SECONDS", "nan"),
         ("CORNERMAN_LOG_LEVEL", "loud"),
