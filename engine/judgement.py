@@ -82,7 +82,8 @@ class Paired:
 class Judgement:
     """Every figure. fights: those that were scored.
 
-    corner_known: the models' forecasts with the official corner, on the fights whose corners are known. recalibrated:
+    corner_known: the models' forecasts with the official corner, on the fights whose corners are known, if these are at
+    least MIN_FIGHTS. recalibrated:
     whether all closing odds that intervals are held against could be recalibrated on earlier fights; those that could
     not stand as they are.
     """
@@ -164,6 +165,7 @@ def judge(challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], erro
         said["market"] = _column(scored, "market")
     said["base_rate"] = np.full(len(scored), BASE_RATE)
     known = scored["corner_known"].to_numpy(np.bool_)
+    enough = known.sum() >= MIN_FIGHTS
     return Judgement(
         first_day=scored["date"].min().date(),
         last_day=scored["date"].max().date(),
@@ -174,7 +176,7 @@ def judge(challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], erro
         paired=tuple(
             _paired(name, said["challenger"], p, won, event, error) for name, p in said.items() if name != "challenger"
         ),
-        corner_known=tuple(_corner_known(name, table[known]) for name, table in tables.items() if known.any()),
+        corner_known=tuple(_corner_known(name, table[known]) for name, table in tables.items() if enough),
         recalibrated=bool(scored["recalibrated_market"].notna().all() or not priced.any()),
     )
 

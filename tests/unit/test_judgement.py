@@ -168,6 +168,8 @@ def test_judged_is_what_production_answers_and_the_official_corner_stands_beside
     assert known.log_loss.value == pytest.approx(losses[rows].mean())
     assert known.intercept is not None
     assert abs(known.intercept.value) < 0.3
+    few: dict[str, Any] = {"statistics_only": with_corner, "corner_known": [True] + [False] * 399}
+    assert judge(forecasts(without.tolist(), won.tolist(), **few), {}, 0.025).corner_known == ()  # no line to be drawn
     # Whoever is listed first, production answers the same, and so the figures are the same.
     turned = np.arange(400) % 2 == 0
     swapped = forecasts(np.where(turned, 1 - without, without).tolist(), np.where(turned, 1 - won, won).tolist())
