@@ -1,8 +1,8 @@
 """`python -m workers --pool predict`: one pool of workers, in this process and its children.
 
 It ends with 0 after SIGTERM, with 69 when the server cannot be reached, with 70 when its children cannot start, with 75
-when its watchdog finds that it consumes nothing, with 78 when a setting makes no sense, and with anything else for its
-supervisor to start it again.
+when its watchdog finds that it consumes nothing or a thread that it depends on has ended, with 78 when a setting makes
+no sense, and with anything else for its supervisor to start it again.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from workers.insistence import insist
 from workers.joblines import JobLines, line_of
 from workers.offering import offer_shadows
 from workers.telemetry import Figures, Telemetry, attempt_of
+from workers.vital import Stumbles, start_vital
 
 LONG_SECONDS = 0.1
 """How long a job may run until those behind it are given back."""
@@ -61,7 +62,8 @@ class Batch:
         # Reentrant: a signal that ends the child may come in the middle of a step, and the last one follows.
         self._one_at_a_time = threading.RLock()
         self._in_company = threading.Event()
-        threading.Thread(target=self._look_after, name="batch", daemon=True).start()
+        self._untold = Stumbles(structlog.get_logger("cornerman"), "ends of jobs cannot be logged or counted")
+        start_vital("batch", self._look_after)
 
     @contextmanager
     def of(self, claims: Iterable[Claim], ended: Callable[[], None]) -> Iterator[None]:
@@ -107,7 +109,8 @@ class Batch:
             outcomes = [self._outcome(finished, stands) for finished, stands in zip(batch, accepted, strict=True)]
             del self._finished[: len(batch)]
             self._bytes = 0
-            self._say(batch, outcomes)
+            with self._untold.caught():
+                self._say(batch, outcomes)
             answered = [job for job, outcome in zip(batch, outcomes, strict=True) if outcome == "succeeded"]
             offer_shadows(self._ledger, [(job.claim, job.settlement) for job in answered])
 
@@ -143,12 +146,12 @@ class Batch:
                 structlog.get_logger("cornerman").info("claims given back", jobs=len(untouched), reason=reason)
 
     def _look_after(self) -> None:
+        # The child meets an error too, at the end of its batch.
+        stumbles = Stumbles(structlog.get_logger("cornerman"), "the batch cannot be looked after")
         while True:
             self._in_company.wait()
             time.sleep(BATCH_SECONDS)
-            try:
+            with stumbles.caught():
                 self.settle()
                 if time.monotonic() - self._turn_seconds > LONG_SECONDS:
                     self._give_back("the job before them takes long", ring=True)
-            except Exception:  # noqa: BLE001 - the child meets it too at the end of its batch, and says what it is
-                structlog.get_logger("cornerman").exception("the batch cannot be looked after")

@@ -92,8 +92,10 @@ class Board:
 
     def __init__(self) -> None:
         size_bytes = _HEADER_BYTES + MAX_CHILDREN * _SLOT.size
-        # A file has what anonymous memory lacks: locks that the kernel releases when their holder is killed.
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the pool lives
+        # A file has what anonymous memory lacks: locks that the kernel releases when their holder is killed. In memory,
+        # where the system can: a page that finds no room on its disk would end whatever process writes it.
+        in_memory = getattr(os, "memfd_create", None)
+        self._file = os.fdopen(in_memory("board"), "r+b") if in_memory else tempfile.TemporaryFile()  # noqa: SIM115
         self._file.truncate(size_bytes)
         self._page = mmap.mmap(self._file.fileno(), size_bytes)
         self._offset: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from ledger.reports import HealthCheck
+from workers.vital import Stumbles
 
 OFF = "off"
 RETRY_SECONDS = 2.0
@@ -35,6 +37,7 @@ class Endpoints:
         self._checks = {"/healthz": liveness, "/readyz": readiness}
         self._registry = registry
         self._log = structlog.get_logger("cornerman")
+        self.unanswered = Stumbles(self._log, "a request for metrics or health cannot be answered")
         self.address = ""
 
     def start(self) -> None:
@@ -56,22 +59,16 @@ class Endpoints:
         return status, "application/json", msgspec.json.encode(document) + b"\n"
 
     def _serve(self) -> None:
-        said = False
+        stumbles = Stumbles(self._log, "no metrics: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT")
         while True:
-            try:
-                server = _Server((self._host, self._port), _handler(self))
-            except OSError as error:
-                if not said:
-                    self._log.error("no metrics: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT", error=str(error))
-                said = True
-                threading.Event().wait(RETRY_SECONDS)
-                continue
-            # A child that outlives this process must not keep its port.
-            os.register_at_fork(after_in_child=server.socket.close)
-            host, port = server.server_address[:2]
-            self.address = f"{host!s}:{port}"
-            self._log.info("serving metrics and health", address=self.address)
-            server.serve_forever()
+            with stumbles.caught(), _Server((self._host, self._port), _handler(self)) as server:
+                # A child that outlives this process must not keep its port.
+                os.register_at_fork(after_in_child=server.socket.close)
+                host, port = server.server_address[:2]
+                self.address = f"{host!s}:{port}"
+                self._log.info("serving metrics and health", address=self.address)
+                server.serve_forever()
+            time.sleep(RETRY_SECONDS)
 
 
 class _Server(ThreadingHTTPServer):
@@ -91,7 +88,10 @@ def _handler(endpoints: Endpoints) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.0"  # one request a connection: a thread is never held by one that is idle
 
         def do_GET(self) -> None:
-            status, content_type, body = endpoints.answer(self.path.partition("?")[0], self.headers.get("Accept", ""))
+            status, content_type, body = HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"the log says why\n"
+            with endpoints.unanswered.caught():
+                path, accept = self.path.partition("?")[0], self.headers.get("Accept", "")
+                status, content_type, body = endpoints.answer(path, accept)
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

@@ -34,10 +34,10 @@ from workers.logs import Levels, canonical_line, outcome_of_loss
 from workers.observatory import Observatory
 from workers.pool import Pool
 from workers.telemetry import Attempt, Kill, Look, Reaping
+from workers.vital import WEDGED, Stumbles, start_vital
 from workers.watchdog import Watchdog
 from workers.watcher import Excess, Watcher
 
-WEDGED = 75  # as in sysexits.h: EX_TEMPFAIL
 _ANNOUNCEMENTS_MISSED = 4  # so many may fail before a pool counts as gone
 
 
@@ -68,21 +68,21 @@ class Guard:
     def start(self) -> None:
         """Go on for as long as the process lives: its last work is to hand back what unfinished children hold."""
         self._watcher.start()
-        threading.Thread(target=self._run, name="guard", daemon=True).start()
+        start_vital("guard", self._run)
 
     def _run(self) -> None:
         pause = threading.Event()
+        stumbles = Stumbles(self._log, "the guard stumbled", self._pool.settings.canary_patience_seconds)
         while True:
             reached = False
-            try:
-                self.look()
-                reached = True
-            except LedgerUnavailable as unavailable:
-                self._log.warning("ledger unavailable", error=str(unavailable))
-            except PermissionDenied as denied:
-                self._log.error("ledger denies", error=str(denied))
-            except Exception:  # noqa: BLE001 - without its guard a pool would hold jobs for ever: go on, loudly
-                self._log.exception("the guard stumbled")
+            with stumbles.caught():
+                try:
+                    self.look()
+                    reached = True
+                except LedgerUnavailable as unavailable:
+                    self._log.warning("ledger unavailable", error=str(unavailable))
+                except PermissionDenied as denied:
+                    self._log.error("ledger denies", error=str(denied))
             self._pool.telemetry.tell(Look(self._watchdog.silent_seconds, reached))
             pause.wait(self._pool.settings.guard_seconds)
 

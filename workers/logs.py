@@ -15,11 +15,11 @@ import resource
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import billiard.util
 import structlog
@@ -75,7 +75,7 @@ def configure(settings: WorkerSettings) -> None:
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
     )
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [_StandardError(sys.stderr)]
     if settings.log_file is not None:
         handlers.append(SharedRotatingFile(settings.log_file, settings.log_file_mb * 2**20, settings.log_files))
     for handler in handlers:
@@ -184,30 +184,94 @@ def _add_pid(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
     return event
 
 
-class SharedRotatingFile(logging.handlers.WatchedFileHandler):
+class _Quiet(logging.Handler):
+    """A handler that raises nothing: what keeps it from writing is said once, until it writes again, by the others."""
+
+    _known: ClassVar[set[tuple[str, str]]] = set()  # of all: a process configures its logs more than once
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unsaid: list[tuple[str, str]] = []
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a line. What went wrong is said when no lock is held any more, which another handler may wait for."""
+        handled = super().handle(record)
+        while self._unsaid:
+            what, error = self._unsaid.pop()
+            structlog.get_logger("cornerman").error(what, handler=self.target, error=error)
+        return bool(handled)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or note why not."""
+        with self.noting("log not written"):
+            super().emit(record)
+
+    def close(self) -> None:
+        """Close, also where what is still to be written finds no room."""
+        with suppress(OSError):
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Let `emit` note what the standard library has caught, which would print it."""
+        raise
+
+    @contextmanager
+    def noting(self, what: str) -> Iterator[None]:
+        """Note an error in the block, to be said if it is new, and go on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - no line of a log is worth the thread that writes it
+            if (what, self.target) not in self._known:
+                self._known.add((what, self.target))
+                self._unsaid.append((what, f"{type(error).__name__}: {error}"))
+        else:
+            self._known.discard((what, self.target))
+
+    @property
+    def target(self) -> str:
+        """What it writes to."""
+        return str(getattr(self, "baseFilename", "standard error"))
+
+
+class _StandardError(_Quiet, logging.StreamHandler):  # type: ignore[type-arg]  # the class takes none
+    """The standard error."""
+
+
+class SharedRotatingFile(_Quiet, logging.handlers.WatchedFileHandler):
     """A rotating file that several processes write: each line goes out whole, and one process rotates for all.
 
-    The standard library's rotating handler would have every child rotate by itself and lose the lines of the others.
+    The standard library's rotating handler would have every child rotate by itself and lose the lines of the others. A
+    file that cannot be rotated grows on, one that cannot be opened is tried again with the next line.
     """
 
     def __init__(self, path: Path, limit_bytes: int, kept: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(path, encoding="utf-8", delay=True)
         self._limit_bytes = limit_bytes
         self._kept = kept
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, after making room if the file is full."""
-        if self._full():
-            with open(f"{self.baseFilename}.lock", "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if self._full():  # nobody else was first
-                    self._rotate()
+        with self.noting("log not rotated"):
+            self._make_room()
         super().emit(record)  # follows the name to the new file
 
+    def _open(self) -> Any:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+    def _make_room(self) -> None:
+        if not self._full():
+            return
+        with open(f"{self.baseFilename}.lock", "w") as lock, suppress(BlockingIOError):  # another process rotates
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._full():  # nobody else was first
+                self._rotate()
+
     def _full(self) -> bool:
-        path = Path(self.baseFilename)
-        return path.exists() and path.stat().st_size >= self._limit_bytes
+        try:
+            return os.stat(self.baseFilename).st_size >= self._limit_bytes
+        except OSError:  # there is none yet, or opening it will say what is wrong
+            return False
 
     def _rotate(self) -> None:
         names = [Path(self.baseFilename), *(Path(f"{self.baseFilename}.{n}") for n in range(1, self._kept + 1))]

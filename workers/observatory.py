@@ -1,7 +1,8 @@
 """Where a pool is observed: its main process listens to its children, samples, judges alerts and serves what it knows.
 
 Four kinds of threads, none of them the guard's: one listens to the pipe, one samples, one posts alerts where that is
-wanted, and those of the HTTP server. Nothing here is waited for by a job, and nothing that fails here ends the pool.
+wanted, and those of the HTTP server. Nothing here is waited for by a job, and nothing that fails here ends the pool: it
+is said, once for as long as it goes on.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from workers.readiness import Sight, liveness, readiness
 from workers.sampling import ChildrenSample, LedgerSample, gauges, sample_children, sample_ledger
 from workers.selftest import predicts
 from workers.telemetry import Look, SelfTest
+from workers.vital import Stumbles
 from workers.webhook import Webhook
 
 LISTEN_SECONDS = 1.0
@@ -42,6 +44,8 @@ class Observatory:
         self._judge = Judge(tuned(RULES, pool.settings.alerts))
         self._webhook = Webhook(pool.settings.webhook_url, pool.name)
         self._ledger: Ledger | None = None
+        self._uncounted = Stumbles(self._log, "what a process has told cannot be counted")
+        self._unjudged = Stumbles(self._log, "alerts cannot be judged")
         self._look: tuple[float, Look] | None = None
         self._self_test: tuple[float, SelfTest] | None = None
         settings = pool.settings
@@ -67,11 +71,13 @@ class Observatory:
         self._webhook.start()
 
     def _forever(self, work: Callable[[], None]) -> None:
+        stumbles = Stumbles(self._log, "the observatory stumbled")
         while True:
-            try:
+            done = False
+            with stumbles.caught():
                 work()
-            except Exception:  # noqa: BLE001 - a pool that is not observed any more must not look healthy: go on, loudly
-                self._log.exception("the observatory stumbled")
+                done = True
+            if not done:
                 time.sleep(LISTEN_SECONDS)
 
     def _listen(self) -> None:
@@ -82,7 +88,8 @@ class Observatory:
                 case SelfTest():
                     self._self_test = (time.monotonic(), event)
                 case _:
-                    self._metrics.observe(event)
+                    with self._uncounted.caught():
+                        self._metrics.observe(event)
 
     def _sample(self) -> None:
         children = sample_children(self._pool)
@@ -90,8 +97,9 @@ class Observatory:
         checks: list[HealthCheck] = readiness(sight)
         found = gauges(self._pool, self._queues, self._ask_ledger(), children, checks, sight.silent_seconds)
         self._metrics.publish(found)
-        for change in self._judge.judge(self._metrics.values(), time.monotonic()):
-            self._tell(change)
+        with self._unjudged.caught():
+            for change in self._judge.judge(self._metrics.values(), time.monotonic()):
+                self._tell(change)
         time.sleep(self._pool.settings.sample_seconds)
 
     def _tell(self, change: Change) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -56,7 +57,11 @@ def _evicts(ledger: Ledger) -> bool:
 
 def sample_children(pool: Pool) -> ChildrenSample:
     """Look at the children of the calling process; the dead are not counted."""
-    living = {child.pid: child.memory_info().rss for child in psutil.Process().children() if lives(child.pid)}
+    living: dict[int, int] = {}
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it has just gone
+            if lives(child.pid):
+                living[child.pid] = child.memory_info().rss
     activities = [activity for activity in pool.board.children() if activity.pid in living]
     busy = sum(bool(activity.token) for activity in activities)
     return ChildrenSample(

@@ -164,5 +164,5 @@ class Telemetry:
             return False
         try:
             return os.write(self._writer.fileno(), piece) > 0
-        except (BlockingIOError, BrokenPipeError):
+        except OSError:  # it is full, or nobody listens any more
             return False

@@ -28,6 +28,7 @@ from workers.decisions import blamed
 from workers.memory import own_mb
 from workers.pool import Pool
 from workers.telemetry import Kill
+from workers.vital import Stumbles, start_vital
 
 _REMEMBERED_SECONDS = 600.0
 _REMEMBERED_JOBS = 1000
@@ -57,7 +58,7 @@ class Watcher:
 
     def start(self) -> None:
         """Watch for as long as the process lives."""
-        threading.Thread(target=self._run, name="watcher", daemon=True).start()
+        start_vital("watcher", self._run)
 
     def growth_mb(self) -> float:
         """Return the most by which a job has made its child grow in the last ten minutes; 0 when none was seen."""
@@ -81,11 +82,10 @@ class Watcher:
 
     def _run(self) -> None:
         pause = threading.Event()
+        stumbles = Stumbles(self._log, "the watcher stumbled", self._pool.settings.canary_patience_seconds)
         while True:
-            try:
+            with stumbles.caught():
                 self.look()
-            except Exception:  # noqa: BLE001 - without it a job could fill the machine: go on, loudly
-                self._log.exception("the watcher stumbled")
             pause.wait(self._pool.settings.watch_seconds)
 
     def _stop(self, activity: Activity, used_mb: float) -> None:

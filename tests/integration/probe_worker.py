@@ -6,6 +6,7 @@ import ctypes
 import math
 import mmap
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -125,7 +126,20 @@ def claim_in_company() -> None:
     doorbell.claim_size = lambda last, most: claim_size(last and msgspec.structs.replace(last, seconds=0.0), most)
 
 
+def fail_in(methods: str, error: type[BaseException]) -> None:
+    """Let methods, named as `module:Class.method` with commas between, raise whenever they are called."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error("as the test wishes")
+
+    for method in filter(None, methods.split(",")):
+        owner, _, name = method.rpartition(".")
+        setattr(pkgutil.resolve_name(owner), name, fail)
+
+
 if __name__ == "__main__":
+    fail_in(os.environ.get("PROBE_FAILS_IN", ""), ZeroDivisionError)
+    fail_in(os.environ.get("PROBE_DIES_IN", ""), SystemExit)
     if os.environ.get("PROBE_LATE_GUARD"):
         look_late()
     guard.UNSETTLED_SECONDS = float(os.environ.get("PROBE_UNSETTLED_SECONDS", guard.UNSETTLED_SECONDS))
