@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import InitVar, dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from engine.data_faults import Faults, Source
 from engine.errors import ValidationError
+from engine.log_plausibility import add_implausible
 from engine.log_tables import (
     FIGHTERS,
     FIGHTS,
@@ -25,7 +28,7 @@ from engine.log_tables import (
     clean_table,
     find_table,
     read_table,
-    refuse,
+    typed,
     write_table,
 )
 
@@ -42,26 +45,28 @@ class FightLog:
     """Fights in order of date and id, stat lines by fight and fighter, fighters by id.
 
     fights, stat_lines, fighters: DataFrames with the columns of `engine.log_tables`, in any order of rows and with
-    cells as text or typed; they are copied. sources: how messages call the three tables.
+    cells as text or typed; they are copied. sources: where the three tables come from.
 
-    Raises ValidationError, naming table, column, row and remedy, for any cell or reference that cannot be right.
+    Raises DataFaultsError, with all that is wrong: table, column, row and remedy of each kind of cell or reference that
+    cannot be right.
     """
 
     fights: pd.DataFrame
     stat_lines: pd.DataFrame
     fighters: pd.DataFrame
-    sources: InitVar[tuple[str, str, str]] = ("fights", "stat_lines", "fighters")
+    sources: InitVar[Sequence[Source]] = tuple(Source(name) for name in TABLES)
 
-    def __post_init__(self, sources: tuple[str, str, str]) -> None:
+    def __post_init__(self, sources: Sequence[Source]) -> None:
         """Bring the tables into canonical form, or say what is wrong."""
-        clean = {
-            name: clean_table(getattr(self, name), columns, source)
-            for (name, columns), source in zip(TABLES.items(), sources, strict=True)
-        }
-        _check_fights(clean["fights"], clean["fighters"], sources)
-        _check_stat_lines(clean["stat_lines"], clean["fights"], sources)
-        for name, frame in clean.items():
-            object.__setattr__(self, name, frame.sort_values(_SORTED_BY[name], ignore_index=True))
+        faults = Faults()
+        clean = _clean({name: getattr(self, name) for name in TABLES}, dict(zip(TABLES, sources, strict=True)), faults)
+        faults.check()
+        self._keep(clean)
+
+    def _keep(self, clean: dict[str, pd.DataFrame]) -> None:
+        for name, columns in TABLES.items():
+            frame = typed(clean[name], columns).sort_values(_SORTED_BY[name], ignore_index=True)
+            object.__setattr__(self, name, frame)
 
     @property
     def announced(self) -> pd.Series:
@@ -104,23 +109,44 @@ class FightLog:
         return content.hexdigest()
 
 
-def read_fight_log(folder: Path) -> FightLog:
+def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
     """Read `fights`, `stat_lines` and `fighters` (.csv, .csv.gz or .parquet) from `folder`.
 
-    Raises ValidationError naming the file, the column and the row for anything that cannot be right, and where the
-    decisive fights have winners on one side only, from which nothing can be learnt.
+    today: no result may be later than the day after it; by default, the day in UTC.
+
+    Raises DataFaultsError with all that cannot be right in all files, each with its file, column, line and number of
+    rows, and if the decisive fights have winners on one side only, from which nothing can be learnt.
     """
     if not folder.is_dir():
         raise ValidationError(f"{folder} is not a folder: name one with fights, stat_lines and fighters tables")
-    paths = [find_table(folder, name) for name in TABLES]
-    fights, stat_lines, fighters = (read_table(path) for path in paths)
-    log = FightLog(fights, stat_lines, fighters, (paths[0].name, paths[1].name, paths[2].name))
-    seen = sorted(set(log.fights["winner"]))
-    if not {"red", "blue"} <= set(seen):
-        raise ValidationError(
-            f"{paths[0].name}: column 'winner' holds only {seen}: wins of both 'red' and 'blue' are needed"
-        )
+    faults, tables, sources = Faults(), {}, {name: Source(name) for name in TABLES}
+    for name in TABLES:
+        try:
+            path = find_table(folder, name)
+            sources[name] = Source(path.name, path)
+            tables[name] = read_table(path)
+        except ValidationError as error:
+            faults.add(Source(str(folder)), str(error))
+    clean = _clean(tables, sources, faults)
+    if "fights" in clean:
+        latest = (today or datetime.now(UTC).date()) + timedelta(days=1)
+        add_implausible(clean["fights"], clean.get("fighters"), sources, latest, faults)
+    faults.check()
+    log = object.__new__(FightLog)  # its own construction would clean and check the tables again
+    log._keep(clean)
     return log
+
+
+def _clean(tables: dict[str, pd.DataFrame], sources: dict[str, Source], faults: Faults) -> dict[str, pd.DataFrame]:
+    """Return the tables that there are as `clean_table` does, with their references checked."""
+    clean = {name: clean_table(table, TABLES[name], sources[name], faults) for name, table in tables.items()}
+    if "fights" in clean:
+        _check_fights(clean["fights"], sources["fights"], faults)
+    if "fights" in clean and "fighters" in clean:
+        _check_fighters(clean["fights"], clean["fighters"], sources, faults)
+    if "fights" in clean and "stat_lines" in clean:
+        _check_stat_lines(clean["stat_lines"], clean["fights"], sources, faults)
+    return clean
 
 
 def write_fight_log(log: FightLog, folder: Path, suffix: str = ".csv.gz") -> None:
@@ -132,37 +158,45 @@ def write_fight_log(log: FightLog, folder: Path, suffix: str = ".csv.gz") -> Non
         write_table(getattr(log, name), folder / (name + suffix))
 
 
-def _check_fights(fights: pd.DataFrame, fighters: pd.DataFrame, sources: tuple[str, str, str]) -> None:
-    source = sources[0]
+def _check_fights(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
     if fights.empty:
-        raise ValidationError(f"{source} has no rows: a fight log holds at least one fight")
-    refuse(sources[2], fighters["fighter_id"], fighters["fighter_id"].duplicated(), "every id may stand once")
-    refuse(source, fights["fight_id"], fights["fight_id"].duplicated(), "every id may stand once")
-    refuse(source, fights["blue_id"], fights["red_id"] == fights["blue_id"], "nobody fights himself")
-    known = set(fighters["fighter_id"])
-    strangers = sorted({*fights["red_id"], *fights["blue_id"]} - known)
+        faults.add(source, "there are no rows: a fight log holds at least one fight")
+    ids = fights["fight_id"]
+    faults.cells(source, ids, ids.duplicated() & (ids != ""), "every id may stand once")
+    alone = (fights["red_id"] == fights["blue_id"]) & (fights["red_id"] != "")
+    faults.cells(source, fights["blue_id"], alone, "nobody fights himself")
+
+
+def _check_fighters(fights: pd.DataFrame, fighters: pd.DataFrame, sources: dict[str, Source], faults: Faults) -> None:
+    ids = fighters["fighter_id"]
+    faults.cells(sources["fighters"], ids, ids.duplicated() & (ids != ""), "every id may stand once")
+    strangers = sorted({*fights["red_id"], *fights["blue_id"]} - {*ids, ""})
     if strangers:
-        raise ValidationError(
-            f"{source}: columns 'red_id' and 'blue_id' hold {len(strangers)} ids without a row in {sources[2]}, "
-            f"first {strangers[:3]}: add those fighters, their biography may be blank"
+        faults.add(
+            sources["fights"],
+            f"columns 'red_id' and 'blue_id' hold {len(strangers)} ids without a row in {sources['fighters'].name}, "
+            f"first {strangers[:3]}: add those fighters, their biography may be blank",
         )
 
 
-def _check_stat_lines(lines: pd.DataFrame, fights: pd.DataFrame, sources: tuple[str, str, str]) -> None:
-    source = sources[1]
-    refuse(source, lines["fighter_id"], lines.duplicated(["fight_id", "fighter_id"]), "one line a fighter and fight")
-    # Ids of fights are unique by now, so `reindex` finds one fight a line, or none.
-    bouts = fights.set_index("fight_id").reindex(lines["fight_id"]).reset_index(drop=True)
-    refuse(source, lines["fight_id"], bouts["red_id"].isna(), f"there is no such fight in {sources[0]}")
-    outside = (lines["fighter_id"] != bouts["red_id"]) & (lines["fighter_id"] != bouts["blue_id"])
-    refuse(source, lines["fighter_id"], outside, "this fighter is not in that fight")
+def _check_stat_lines(lines: pd.DataFrame, fights: pd.DataFrame, sources: dict[str, Source], faults: Faults) -> None:
+    source, fight, fighter = sources["stat_lines"], lines["fight_id"], lines["fighter_id"]
+    known = (fight != "") & (fighter != "")
+    twice = lines.duplicated(["fight_id", "fighter_id"]) & known
+    faults.cells(source, fighter, twice, "one line a fighter and fight")
+    bouts = fights.drop_duplicates("fight_id").set_index("fight_id").reindex(fight).reset_index(drop=True)
+    stray = bouts["red_id"].isna()
+    faults.cells(source, fight, stray & (fight != ""), f"there is no such fight in {sources['fights'].name}")
+    whole = known & ~stray & (bouts["red_id"] != "") & (bouts["blue_id"] != "")
+    outside = whole & (fighter != bouts["red_id"]) & (fighter != bouts["blue_id"])
+    faults.cells(source, fighter, outside, "this fighter is not in that fight")
     alone = lines.groupby("fight_id")["fighter_id"].transform("size") != 2
-    refuse(source, lines["fight_id"], alone, "a fight has a line for both fighters or for none")
+    faults.cells(source, fight, alone & whole & ~twice & ~outside, "a fight has a line for both fighters or for none")
     for name in ("takedowns", "significant_strikes"):
         landed, attempted = lines[f"{name}_landed"], lines[f"{name}_attempted"]
-        refuse(source, landed, landed > attempted, f"it cannot exceed {name}_attempted")
+        faults.cells(source, landed, landed > attempted, f"it cannot exceed {name}_attempted")
     longer = lines["control_seconds"] > bouts["end_time_seconds"]
-    refuse(source, lines["control_seconds"], longer, "control cannot last longer than the fight")
+    faults.cells(source, lines["control_seconds"], longer, "control cannot last longer than the fight")
 
 
 def _bytes(values: pd.Series, column: Column) -> bytes:

@@ -2,7 +2,7 @@
 
 A table comes as CSV or Parquet, with cells as text or already typed. `clean_table` turns it into fixed dtypes (text:
 str, "" where blank; number: float64, NaN where blank; flag: bool; date: datetime64[s] at midnight, NaT where blank)
-or says which cell is wrong. Columns that the engine does not know are left out. How tables refer to each other is
+or says which cells are wrong. Columns that the engine does not know are left out. How tables refer to each other is
 checked in `engine.fightlog`.
 """
 
@@ -16,7 +16,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from engine.data_faults import Faults, Source
 from engine.errors import ValidationError
+from engine.finish_methods import METHODS, canonical_method
+from engine.frames import days_of, read_frame
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
@@ -44,14 +47,19 @@ WEIGHT_LIMITS_LBS: dict[str, float] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column holds: its kind, whether the table must have it, whether cells may be blank, and its range."""
+    """What a column holds: its kind, whether the table must have it, whether cells may be blank, and its range.
+
+    `count`: a whole number. `price`: decimal odds. `choices` are found in any case and punctuation.
+    """
 
     name: str
-    kind: Literal["text", "date", "number", "flag"]
+    kind: Literal["text", "date", "number", "flag", "count", "price"]
     required: bool = True
     blank: bool = False
     above: float = -np.inf
     least: float = -np.inf
+    most: float = np.inf
+    unit: str = ""
     choices: tuple[str, ...] = ()
 
 
@@ -62,17 +70,17 @@ FIGHTS = (
     Column("weight_class", "text", choices=tuple(WEIGHT_LIMITS_LBS)),
     Column("women", "flag"),
     Column("title_bout", "flag"),
-    Column("scheduled_rounds", "number", blank=True, least=1),
+    Column("scheduled_rounds", "count", blank=True, least=1, most=20),
     Column("red_id", "text"),
     Column("blue_id", "text"),
     Column("winner", "text", choices=("red", "blue", "draw", "nc")),
-    Column("method", "text"),
-    Column("end_time_seconds", "number", above=0),
+    Column("method", "text", choices=METHODS),
+    Column("end_time_seconds", "number", above=0, most=10_800, unit="seconds"),
     Column("corner_reliable", "flag"),
-    Column("red_decimal_odds", "number", required=False, blank=True, above=1),
-    Column("blue_decimal_odds", "number", required=False, blank=True, above=1),
-    Column("red_early_decimal_odds", "number", required=False, blank=True, above=1),
-    Column("blue_early_decimal_odds", "number", required=False, blank=True, above=1),
+    Column("red_decimal_odds", "price", required=False, blank=True),
+    Column("blue_decimal_odds", "price", required=False, blank=True),
+    Column("red_early_decimal_odds", "price", required=False, blank=True),
+    Column("blue_early_decimal_odds", "price", required=False, blank=True),
     Column("announced_winner", "text", required=False, blank=True, choices=("red", "blue", "draw", "nc")),
 )
 """One row a fight. `end_time_seconds` counts from the first bell; `corner_reliable` is 1 where `red` is the official
@@ -82,12 +90,12 @@ result that was changed later; blank is as `winner`."""
 STAT_LINES = (
     Column("fight_id", "text"),
     Column("fighter_id", "text"),
-    Column("knockdowns", "number", least=0),
-    Column("submission_attempts", "number", least=0),
-    Column("takedowns_landed", "number", least=0),
-    Column("takedowns_attempted", "number", least=0),
-    Column("significant_strikes_landed", "number", least=0),
-    Column("significant_strikes_attempted", "number", least=0),
+    Column("knockdowns", "count", least=0),
+    Column("submission_attempts", "count", least=0),
+    Column("takedowns_landed", "count", least=0),
+    Column("takedowns_attempted", "count", least=0),
+    Column("significant_strikes_landed", "count", least=0),
+    Column("significant_strikes_attempted", "count", least=0),
     Column("control_seconds", "number", blank=True, least=0),
 )
 """One row a fighter and fight."""
@@ -96,8 +104,8 @@ FIGHTERS = (
     Column("fighter_id", "text"),
     Column("name", "text"),
     Column("date_of_birth", "date", blank=True),
-    Column("height_cm", "number", blank=True, above=0),
-    Column("reach_cm", "number", blank=True, above=0),
+    Column("height_cm", "number", blank=True, least=120, most=240, unit="centimetres"),
+    Column("reach_cm", "number", blank=True, least=120, most=240, unit="centimetres"),
     Column("stance", "text", blank=True),
     Column("ambiguous_name", "flag"),
 )
@@ -117,15 +125,9 @@ def find_table(folder: Path, name: str) -> Path:
 def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV with every cell as text, or a Parquet file.
 
-    Raises ValidationError where it cannot be read or has no rows.
+    Raises ValidationError if it cannot be read or has no rows.
     """
-    try:
-        parquet = path.suffix == ".parquet"
-        frame = (
-            pd.read_parquet(path) if parquet else pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
-        )
-    except (ValueError, OSError, EOFError) as error:  # pandas' and pyarrow's reading errors are ValueErrors
-        raise ValidationError(f"{path.name} cannot be read: {error}; write it again as CSV or Parquet") from error
+    frame = read_frame(path, dtype=str, keep_default_na=False, index_col=False)
     if frame.empty:
         raise ValidationError(f"{path.name} has no rows: export it again, with at least one")
     return frame
@@ -140,50 +142,89 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         frame.astype(flags).to_csv(path, index=False)
 
 
-def clean_table(frame: pd.DataFrame, columns: Sequence[Column], source: str) -> pd.DataFrame:
-    """Return `frame` with exactly `columns`, in canonical dtypes and the frame's order, indexed 0..n-1.
+def clean_table(frame: pd.DataFrame, columns: Sequence[Column], source: Source, faults: Faults) -> pd.DataFrame:
+    """Return `frame` with exactly `columns`, in the frame's order, indexed 0..n-1, and add what is wrong to `faults`.
 
-    Optional columns that are missing become blank. Raises ValidationError naming `source`, the column, the first
-    wrong row (counted from 1, without the header) and what to write instead.
+    Flags are still float64, and cells at fault are blank, so that further checks can go on; `typed` ends it. Columns
+    that are missing become blank.
     """
     missing = [column.name for column in columns if column.required and column.name not in frame.columns]
     if missing:
-        raise ValidationError(f"{source} has no column {missing}: it has {[str(name) for name in frame.columns]}")
+        faults.add(source, f"there is no column {missing}: it has {[str(name) for name in frame.columns][:40]}")
     frame = frame.reset_index(drop=True)
     blanks = pd.Series([""] * len(frame), dtype=object)
-    return pd.DataFrame({column.name: _clean(frame.get(column.name, blanks), column, source) for column in columns})
+    cleaned = {}
+    for column in columns:
+        known = frame.get(column.name)
+        cleaned[column.name] = _clean(blanks if known is None else known, column, source, faults, known is not None)
+    return pd.DataFrame(cleaned)
 
 
-def refuse(source: str, cells: pd.Series, wrong: pd.Series, remedy: str) -> None:
-    """Raise ValidationError about the first of the `wrong` cells, if there is any; `remedy` ends the sentence."""
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        more = f" ({int(wrong.sum())} such rows)" if wrong.sum() > 1 else ""
-        raise ValidationError(
-            f"{source}: column {cells.name!r} holds {str(cells.iloc[row])!r} in row {row + 1}{more}: {remedy}"
-        )
+def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return a table of `clean_table` that has no faults with its flags as bool."""
+    return frame.astype({column.name: bool for column in columns if column.kind == "flag"})
 
 
-def _clean(cells: pd.Series, column: Column, source: str) -> pd.Series:
+def _clean(cells: pd.Series, column: Column, source: Source, faults: Faults, present: bool) -> pd.Series:
     text = cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
     blank = text == ""
-    if not column.blank and column.required:
-        refuse(source, cells, blank, "fill in the empty cell or leave the row out")
+    if present and column.required and not column.blank:
+        faults.cells(source, cells, blank, "fill in the empty cell or leave the row out")
     if column.kind == "text":
-        if column.choices:
-            refuse(source, cells, ~blank & ~text.isin(column.choices), f"write one of {list(column.choices)}")
-        return text
+        return _chosen(cells, text, column, source, faults) if column.choices else text
     if column.kind == "date":
-        # The first ten characters are the day in a date, a timestamp and an ISO text alike.
-        days = pd.to_datetime(text.str.slice(0, 10).where(~blank, None), format="%Y-%m-%d", errors="coerce")
-        refuse(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
-        return days.astype("datetime64[s]")
-    numeric = pd.api.types.is_numeric_dtype(cells.dtype)
-    values = (cells if numeric else pd.to_numeric(text.where(~blank, None), errors="coerce")).astype(np.float64)
-    refuse(source, cells, ~values.abs().lt(np.inf) & ~blank, "write a finite number")
+        days = days_of(text)
+        faults.cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
+        return days
+    numeric = pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_complex_dtype(cells.dtype)
+    values = pd.to_numeric(cells if numeric else text.where(~blank, None), errors="coerce").astype(np.float64)
+    wrong = ~values.abs().lt(np.inf) & ~blank
+    faults.cells(source, cells, wrong, "write a finite number")
+    for odd, remedy in _limits(values.mask(wrong), column):
+        faults.cells(source, cells, odd, remedy)
+        wrong |= odd
+    return values.mask(wrong)
+
+
+def _chosen(cells: pd.Series, text: pd.Series, column: Column, source: Source, faults: Faults) -> pd.Series:
+    """Return the choices that the cells mean, "" for none."""
+    choices = {_letters(choice): choice for choice in column.choices}
+    if "nc" in choices:
+        choices["nocontest"] = "nc"
+    methods = column.choices == METHODS
+    meant = {cell: canonical_method(cell) if methods else choices.get(_letters(cell)) for cell in text.unique()}
+    found = text.map(meant)
+    faults.cells(source, cells, found.isna() & (text != ""), f"write one of {list(column.choices)}")
+    return found.astype(object).where(found.notna(), "")
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _limits(values: pd.Series, column: Column) -> list[tuple[pd.Series, str]]:
+    """Return which values are out of range, and what to write instead."""
     if column.kind == "flag":
-        refuse(source, cells, ~values.isin([0.0, 1.0]), "write 0 or 1")
-        return values.astype(bool)
-    refuse(source, cells, values <= column.above, f"it must be above {column.above:g}")
-    refuse(source, cells, values < column.least, f"it must be at least {column.least:g}")
-    return values
+        return [(values.notna() & ~values.isin([0.0, 1.0]), "write 0 or 1")]
+    if column.kind == "price":
+        return [((values <= 1.0) | (values > MAX_DECIMAL_PRICE), price_remedy(values))]
+    whole = [(values % 1 != 0) & values.notna()] if column.kind == "count" else []
+    return [
+        (values <= column.above, f"it must be above {column.above:g}"),
+        (values < column.least, f"it must be at least {column.least:g} {column.unit}".rstrip()),
+        (values > column.most, f"it must be at most {column.most:g} {column.unit}".rstrip()),
+        *((fraction, "write a whole number") for fraction in whole),
+    ]
+
+
+MAX_DECIMAL_PRICE = 100.0  # no bookmaker has priced a fighter so high; American prices begin there
+
+
+def price_remedy(values: pd.Series) -> str:
+    """Return what to do about prices, (n,), some of which are no decimal ones, by what they look like."""
+    odd = values[(values <= 1.0) | (values > MAX_DECIMAL_PRICE)]
+    if len(odd) and (odd.abs() >= 100.0).all():
+        return "these look American: write +150 as 2.50 and -200 as 1.50"
+    if len(odd) > 1 and odd.between(0.0, 1.0, inclusive="neither").all():
+        return "these look like probabilities: write what a stake of 1 pays back, as 2.50 for 0.4"
+    return f"decimal odds are above 1 and up to {MAX_DECIMAL_PRICE:g}"

@@ -1,0 +1,101 @@
+"""What is wrong in a data set's files: collected over all of them, and raised as one error.
+
+Somebody who mends a file wants all that is wrong with it at once, with the lines, and how many they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.errors import ValidationError
+
+SHOWN = 10  # in the message of an error; `DataFaultsError.faults` has all
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault in one column of a file: what it is, its first row (from 1, without the header) and line."""
+
+    file: str
+    message: str
+    column: str | None = None
+    row: int | None = None
+    line: int | None = None
+    rows: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}"
+
+
+class DataFaultsError(ValidationError):
+    """The files of a data set hold what cannot be right. `faults` are all of them."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        shown = "; ".join(map(str, self.faults[:SHOWN]))
+        more = f"; and {len(self.faults) - SHOWN} more" if len(self.faults) > SHOWN else ""
+        super().__init__(shown if len(self.faults) == 1 else f"{len(self.faults)} faults: {shown}{more}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a table comes from: what messages call it, and its file if it has one."""
+
+    name: str
+    path: Path | None = None
+
+    def line(self, row: int) -> int | None:
+        """Return the line on which row `row` (from 0) of a CSV file begins; None for another source."""
+        if self.path is None or self.path.suffix == ".parquet":
+            return None
+        try:
+            with (gzip.open if self.path.suffix == ".gz" else open)(
+                self.path, "rt", encoding="utf-8", newline=""
+            ) as text:
+                lines, begins, records = csv.reader(text), 1, -1
+                for record in lines:
+                    records += bool(record)  # blank lines are no rows
+                    if record and records == row + 1:
+                        return begins
+                    begins = lines.line_num + 1
+        except (OSError, ValueError, csv.Error):  # the file has been read already: only the number is missing
+            return None
+        return None
+
+
+@dataclass
+class Faults:
+    """Collects faults. `check` raises them."""
+
+    found: list[Fault] = field(default_factory=list)
+
+    def add(self, source: Source, message: str) -> None:
+        """Add a fault of a whole file."""
+        self.found.append(Fault(source.name, message))
+
+    def cells(self, source: Source, cells: pd.Series, wrong: pd.Series | NDArray[np.bool_], remedy: str) -> bool:
+        """Add the `wrong` ones of a column's cells as one fault, if there are any; `remedy` ends its sentence."""
+        marked = np.asarray(wrong, dtype=np.bool_)
+        if not marked.any():
+            return False
+        row, rows = int(marked.argmax()), int(marked.sum())
+        line = source.line(row)
+        place = f"row {row + 1}" if line is None else f"line {line}"
+        more = f" ({rows} such rows)" if rows > 1 else ""
+        shown = str(cells.iloc[row])[:80]
+        message = f"column {str(cells.name)!r} holds {shown!r} in {place}{more}: {remedy}"
+        self.found.append(Fault(source.name, message, str(cells.name), row + 1, line, rows))
+        return True
+
+    def check(self) -> None:
+        """Raise DataFaultsError if there is any fault."""
+        if self.found:
+            raise DataFaultsError(self.found)

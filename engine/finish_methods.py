@@ -1,0 +1,55 @@
+"""How a fight ended, from the spellings of the usual sources to one word each, or to None for an unknown one.
+
+Sources: UFC Stats (`U-DEC`, `KO/TKO`, `CNC`), Sherdog and Wikipedia (`TKO (punches)`, `Decision (unanimous)`), and the
+fight logs that are made of them. What stands behind the kind of ending, such as the hold, is left out.
+"""
+
+from __future__ import annotations
+
+import re
+
+DECISION_KINDS = {"u": "Unanimous", "s": "Split", "m": "Majority"}
+METHODS = (
+    "KO/TKO",
+    "TKO - Doctor's Stoppage",
+    "Submission",
+    *(f"Decision - {kind}" for kind in DECISION_KINDS.values()),
+    "Decision",
+    "DQ",
+    "Could Not Continue",
+    "Overturned",
+    "No Contest",
+    "Draw",
+    "Other",
+)
+"""Every word that a fight log holds."""
+
+_KNOCK_OUT = re.compile(r"(ko|tko|ko/tko|tko/ko|(technical )?knock[ -]?out)\b")
+_DECISION = re.compile(
+    r"(?:(?P<first>unanimous|split|majority|[usm])[ -]+)?(?:technical )?(?P<word>decision|dec|draw)\b(?P<rest>.*)"
+)
+_SHORT_DECISION = re.compile(r"(?P<first>[usm])d")
+_KIND = re.compile(r"[^a-z]*(?:via )?(?P<kind>unanimous|split|majority|[usm])\b")
+_OTHERS = (
+    (re.compile(r"(technical )?(sub|submission|tap|tap[ -]?out)\b"), "Submission"),
+    (re.compile(r"(dq|disqualif\w*)\b"), "DQ"),
+    (re.compile(r"(cnc|could not continue)\b"), "Could Not Continue"),
+    (re.compile(r"overturned\b"), "Overturned"),
+    (re.compile(r"(nc|n/c|no[ -]?contest)\b"), "No Contest"),
+    (re.compile(r"(other|forfeit)\b"), "Other"),
+)
+
+
+def canonical_method(text: str) -> str | None:
+    """Return the one of `METHODS` that a source's spelling means, None for a spelling that is not known."""
+    spelt = " ".join(text.casefold().split())
+    if _KNOCK_OUT.match(spelt):
+        return "TKO - Doctor's Stoppage" if "doctor" in spelt else "KO/TKO"
+    if (short := _SHORT_DECISION.fullmatch(spelt)) is not None:
+        return f"Decision - {DECISION_KINDS[short['first']]}"
+    if (decided := _DECISION.match(spelt)) is not None:
+        kind = _KIND.match(decided["rest"])
+        if named := decided["first"] or (kind and kind["kind"]):
+            return f"Decision - {DECISION_KINDS[named[0]]}"
+        return "Draw" if decided["word"] == "draw" else "Decision"
+    return next((method for pattern, method in _OTHERS if pattern.match(spelt)), None)

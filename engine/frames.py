@@ -1,0 +1,45 @@
+"""Tables from files, and the days in them: what the readers of fight logs and of feature matrices share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.errors import ValidationError
+
+# A day, or a moment in any ISO 8601 spelling. Its offset does not move the day: an event in Las Vegas is on the day
+# that its posters say, whatever day it is in London.
+_OFFSET = r"\s*(?:Z|z|UTC|[+-]\d{2}(?::?\d{2}(?::?\d{2})?)?)"
+_MOMENT = rf"\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]\d{{2}}(?::?\d{{2}}(?::?\d{{2}}(?:[.,]\d+)?)?)?(?:{_OFFSET})?)?"
+
+
+def read_frame(path: Path, **csv_options: Any) -> pd.DataFrame:
+    """Read a Parquet file, or a CSV file with `csv_options`.
+
+    Raises ValidationError naming the file if it cannot be read, whatever stands in it.
+    """
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, **csv_options)
+    except MemoryError:
+        raise
+    except Exception as error:
+        said = str(error).strip().partition("\n")[0][:300]
+        raise ValidationError(f"{path.name} cannot be read: {said}; write it again as CSV or Parquet") from error
+    if not frame.columns.is_unique:
+        twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+        raise ValidationError(f"{path.name} has columns that stand twice: {twice}; leave one of each")
+    return frame
+
+
+def days_of(values: pd.Series) -> pd.Series:
+    """Return the days, datetime64[s] at midnight, of days or moments, as text or typed; NaT for what is neither.
+
+    The day of a moment is the one that is written, in its own offset from UTC.
+    """
+    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+    text = text.where(text.str.fullmatch(_MOMENT), "")
+    days = pd.to_datetime(text.str.slice(0, 10).where(text != "", None), format="%Y-%m-%d", errors="coerce")
+    return days.astype("datetime64[s]").where(days.dt.year >= 1, np.datetime64("NaT", "s"))
