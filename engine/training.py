@@ -195,12 +195,25 @@ def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
             f"all {len(matrix)} fights were won by the {'red' if matrix.won[0] else 'blue'} side: a log in which the "
             "winner always stands first teaches nothing"
         )
+    _check_swap(matrix)
     if config.fits < 1 or config.folds < 3:  # one to score, one to stop on, one to train on
         raise ValidationError(f"fits must be at least 1 and folds at least 3, not {config.fits} and {config.folds}")
     if config.bootstrap_samples and config.bootstrap_samples < MIN_REPLICAS:
         raise ValidationError(
             f"bootstrap_samples must be 0 (no sampling interval) or at least {MIN_REPLICAS}, not "
             f"{config.bootstrap_samples}: 100 for speed, 1000 for precision"
+        )
+
+
+def _check_swap(matrix: TrainingMatrix) -> None:
+    """Raise ValidationError if too few rows tell the two fighters apart: the calibration would have nothing to fit."""
+    values = matrix.X.to_numpy(np.float64)
+    swapped = MirrorPlan.of(list(matrix.X.columns))(values)
+    differ = int(((values != swapped) & ~(np.isnan(values) & np.isnan(swapped))).any(axis=1).sum())
+    if differ < MIN_FIGHTS:
+        raise ValidationError(
+            f"in only {differ} of {len(matrix)} fights does any column tell the two fighters apart, {MIN_FIGHTS} are "
+            "needed: name the fighters' columns red_ and blue_, or their differences diff_, and fill them in"
         )
 
 

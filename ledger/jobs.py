@@ -142,13 +142,19 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
 
 
 class MatrixColumns(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which columns of a ready feature matrix are not features."""
+    """Which columns of a ready feature matrix are not features, and what the names of features mean.
+
+    `pairs` are the marks of the two fighters, red's first, beside `red_` and `blue_`: `["r_", "b_"]` begin names,
+    `["_red", "_blue"]` end them. `as_is` are features that look like an outcome, or like one fighter's, and are not.
+    """
 
     label: Name
     event: Name
     date: Name
     red_odds: Name | None = None
     blue_odds: Name | None = None
+    pairs: tuple[tuple[Name, Name], ...] = ()
+    as_is: tuple[Name, ...] = ()
 
 
 class MemberWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

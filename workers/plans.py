@@ -80,4 +80,6 @@ def matrix_of(path: Path, columns: MatrixColumns) -> TrainingMatrix:
         date=columns.date,
         red_odds=columns.red_odds,
         blue_odds=columns.blue_odds,
+        pairs=columns.pairs,
+        as_is=columns.as_is,
     )

@@ -125,7 +125,11 @@ def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, Snapshot | None]:
 
 def _about(job: TrainEnsemble) -> dict[str, Any]:
     """What the manifest says beside: who answers a matrix with this model wants to know what is no feature in it."""
-    return {} if job.matrix is None else {"matrix": msgspec.structs.asdict(job.matrix)}
+    if job.matrix is None:
+        return {}
+    named = msgspec.structs.asdict(job.matrix)
+    # Absent where unused: models of matrices that do without keep their digests.
+    return {"matrix": {name: value for name, value in named.items() if value or name not in ("pairs", "as_is")}}
 
 
 def _prepare(job: TrainEnsemble, context: JobContext) -> Bundle:

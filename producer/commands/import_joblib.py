@@ -11,12 +11,12 @@ import click
 import msgspec
 
 from ledger.aliases import CHAMPION, PROOF_SECONDS
-from ledger.jobs import MatrixColumns, MemberWeights
+from ledger.jobs import MemberWeights
 from ledger.local import FileListing, ImportJoblib, ImportReport
 from ledger.wire import refuse
 from producer.audit import audited
 from producer.client import Client
-from producer.commands.plans import Weights
+from producer.commands.plans import Weights, matrix_columns, matrix_options
 from producer.import_tables import import_table, listing_table
 from producer.local import import_joblib as import_here
 from producer.screen import Screen, json_option, pass_screen
@@ -45,11 +45,7 @@ class MemberFile(click.ParamType[tuple[str, Path]]):
 @click.option("--columns", type=click.Path(path_type=Path), metavar="FILE", help="Columns, one a line, or theirs=ours.")
 @click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; default: 0.40,0.35,0.25.")
 @click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="Later fights: measures intervals.")
-@click.option("--label", default="won", show_default=True, metavar="COLUMN", help="Matrix: 1 where red won, else 0.")
-@click.option("--event", default="event", show_default=True, metavar="COLUMN", help="Matrix: the event.")
-@click.option("--date", default="date", show_default=True, metavar="COLUMN", help="Matrix: the day.")
-@click.option("--red-odds", metavar="COLUMN", help="Matrix: red's decimal closing price.")
-@click.option("--blue-odds", metavar="COLUMN", help="Matrix: blue's decimal closing price.")
+@matrix_options
 @click.option("--log", type=click.Path(path_type=Path), metavar="FOLDER", help="Build rows from this fight log.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Write it here, and tell no ledger.")
 @click.option("--alias", help="Name of the model when it is there.")
@@ -114,7 +110,7 @@ def _request(members: dict[str, Path], trust: bool, out: Path | None, options: d
         weights=options["weights"] or MemberWeights(),
         trained_until=None if until is None else until.date(),
         unseen=absolute(options["matrix"]),
-        matrix=MatrixColumns(**{name: options[name] for name in ("label", "event", "date", "red_odds", "blue_odds")}),
+        matrix=matrix_columns(options),
         log=absolute(options["log"]),
         out=absolute(out),
     )

@@ -32,8 +32,22 @@ class Weights(click.ParamType[MemberWeights]):
         return MemberWeights(random_forest=forest, xgboost=xgboost, neural_network=network)
 
 
-_DATA_OPTIONS = (
-    click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="A ready feature matrix instead."),
+class Marks(click.ParamType[tuple[str, str]]):
+    """What marks the two fighters in names of columns, as two words."""
+
+    name = "marks"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Read `red,blue`."""
+        if isinstance(value, tuple):
+            return value
+        red, comma, blue = value.partition(",")
+        if not comma or not red or not blue or "," in blue or red == blue:
+            self.fail(f"{value!r} is not two different marks like r_,b_ or _red,_blue", param, ctx)
+        return red, blue
+
+
+_MATRIX_OPTIONS = (
     click.option(
         "--label", default="won", show_default=True, metavar="COLUMN", help="Matrix: 1 where red won, else 0."
     ),
@@ -41,6 +55,23 @@ _DATA_OPTIONS = (
     click.option("--date", default="date", show_default=True, metavar="COLUMN", help="Matrix: the day."),
     click.option("--red-odds", metavar="COLUMN", help="Matrix: red's decimal closing price."),
     click.option("--blue-odds", metavar="COLUMN", help="Matrix: blue's decimal closing price."),
+    click.option(
+        "--pairs",
+        type=Marks(),
+        multiple=True,
+        metavar="RED,BLUE",
+        help="Matrix: what begins (r_,b_) or ends (_red,_blue) columns of the two, if not red_ and blue_. Repeatable.",
+    ),
+    click.option(
+        "--as-is",
+        multiple=True,
+        metavar="COLUMN",
+        help="Matrix: take a feature that looks like an outcome, or like one fighter's, for what it is. Repeatable.",
+    ),
+)
+_DATA_OPTIONS = (
+    click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="A ready feature matrix instead."),
+    *_MATRIX_OPTIONS,
 )
 _WEIGHTS = click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; together 1.")
 _LIMITED = {
@@ -75,6 +106,13 @@ def _range_of(kind: IntType | FloatType) -> click.IntRange | click.FloatRange:
     return shape(least, most, min_open=kind.gt is not None, max_open=kind.lt is not None)  # type: ignore[no-any-return]
 
 
+def matrix_options(command: Command) -> Command:
+    """Give a command the options that say what the columns of a feature matrix are."""
+    for option in reversed(_MATRIX_OPTIONS):
+        command = option(command)
+    return command
+
+
 def data_options(command: Command) -> Command:
     """Give a command the options of a job that reads a feature matrix."""
     for option in reversed(_DATA_OPTIONS):
@@ -93,13 +131,18 @@ def plan_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
     return decorate
 
 
+def matrix_columns(options: dict[str, Any]) -> MatrixColumns:
+    """Take what `matrix_options` gave out of `options`."""
+    return MatrixColumns(**{name: options.pop(name) for name in MatrixColumns.__struct_fields__})
+
+
 def plan_fields(path: Path, is_matrix: bool, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the job for what was given; what was not given keeps the job's own default.
 
     Raises:
         JobRefused: the data cannot be read.
     """
-    names = {name: options.pop(name) for name in ("label", "event", "date", "red_odds", "blue_odds")}
+    columns = matrix_columns(options)
     given = {name: value for name, value in options.items() if value is not None}
     weights = {"model_weights": given.pop("weights")} if "weights" in given else {}
     try:
@@ -109,7 +152,7 @@ def plan_fields(path: Path, is_matrix: bool, options: dict[str, Any]) -> dict[st
     return {
         "data": str(path),
         "data_digest": digest,
-        "matrix": MatrixColumns(**names) if is_matrix else None,
+        "matrix": columns if is_matrix else None,
         **weights,
         **given,
     }
