@@ -83,6 +83,40 @@ class ImportJoblib(Struct, frozen=True, kw_only=True, tag_field="kind", tag="imp
     ledger: str = ""
 
 
+class CheckData(Struct, frozen=True, kw_only=True, tag_field="kind", tag="check_data"):
+    """Read the fight log in the folder `data`, or with `matrix` the feature matrix in that file, and train nothing."""
+
+    data: str
+    matrix: MatrixColumns | None = None
+
+
+class DataFault(Struct, frozen=True, kw_only=True):
+    """What is wrong: in `rows` rows of a column, of which `row` (from 1, below the names) is the first.
+
+    `line` is that row's line in the file, null for Parquet. All three are null for a fault of a whole file.
+    """
+
+    file: str
+    message: str
+    column: str | None = None
+    row: int | None = None
+    line: int | None = None
+    rows: int = 1
+
+
+class DataReport(Struct, frozen=True, kw_only=True):
+    """What was read, and all `faults`. Figures are null if there is any fault."""
+
+    data: str
+    fights: int | None = None
+    events: int | None = None
+    features: int | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+    priced_fights: int | None = None
+    faults: tuple[DataFault, ...] = ()
+
+
 class FileListing(Struct, frozen=True, kw_only=True):
     """What one file contains, found without unpickling it.
 
@@ -132,7 +166,7 @@ class LoadReport(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Request = TrainHere | PredictMatrix | BacktestHere | CarryLoad | ImportJoblib
+Request = TrainHere | PredictMatrix | BacktestHere | CarryLoad | ImportJoblib | CheckData
 
 Bounds = tuple[float, float]
 
@@ -180,4 +214,5 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     carried: LoadReport | None = None
     listed: tuple[FileListing, ...] = field(default=())
     imported: ImportReport | None = None
+    checked: DataReport | None = None
     failure: Failure | None = None

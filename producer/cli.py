@@ -13,6 +13,7 @@ from ledger.failures import JobFailed, JobRefused
 from ledger.room import EvictionWarning
 from producer.commands.backtest import backtest
 from producer.commands.cards import enqueue
+from producer.commands.check import check
 from producer.commands.collect import collect
 from producer.commands.controls import drain, pause, resume, scale, set_controls, unset
 from producer.commands.dead import dead
@@ -109,6 +110,7 @@ for command in (
     demo,
     up,
     worker,
+    check,
     train,
     backtest,
     predict,

@@ -19,6 +19,8 @@ from ledger.failures import Failure, FailureCode, JobFailed, JobRefused
 from ledger.local import (
     BacktestHere,
     CarryLoad,
+    CheckData,
+    DataReport,
     FileListing,
     ImportJoblib,
     ImportReport,
@@ -61,6 +63,14 @@ def predict_matrix(request: PredictMatrix, screen: Screen, on_row: Callable[[Row
             on_row(row)
         if line.answered is not None:
             return line.answered
+    raise _broken_off()
+
+
+def check_data(request: CheckData, screen: Screen) -> DataReport:
+    """Read data and return what is wrong with them. Raises as `train_here` does."""
+    for line in _lines(request, screen):
+        if line.checked is not None:
+            return line.checked
     raise _broken_off()
 
 

@@ -30,6 +30,7 @@ from ledger.local import (
     BacktestHere,
     Bounds,
     CarryLoad,
+    CheckData,
     ImportJoblib,
     Line,
     MarketAwareAnswer,
@@ -41,6 +42,7 @@ from ledger.local import (
 )
 from ledger.outcomes import Progress
 from workers.backtest import backtest_on_file
+from workers.checking import check_data_files
 from workers.failures import failure_of
 from workers.importing import import_files
 from workers.load import carry_load
@@ -72,6 +74,8 @@ def main(source: BinaryIO, sink: BinaryIO) -> int:
                 tell(Line(carried=carry_load(request)))
             case ImportJoblib():
                 import_files(request, tell)
+            case CheckData():
+                tell(Line(checked=check_data_files(request)))
     except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a typed failure, as in a pool
         tell(Line(failure=failure_of(error)))
     return 0
@@ -119,6 +123,7 @@ def _predict(request: PredictMatrix, tell: Tell) -> None:
         ensemble.columns,
         red_odds=request.red_odds or named.get("red_odds"),
         blue_odds=request.blue_odds or named.get("blue_odds"),
+        pairs=named.get("pairs", ()),
     )
     market = _market(rows.odds)
     total = len(rows.X)

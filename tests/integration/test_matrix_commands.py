@@ -15,6 +15,7 @@ import pytest
 from scipy.special import expit
 
 from producer.exits import ExitCode
+from tests.unit.test_fightlog import FIGHTERS, FIGHTS, STAT_LINES
 
 ROOT = Path(__file__).parents[2]
 ODDS = ["red_decimal_odds", "blue_decimal_odds"]
@@ -134,3 +135,40 @@ def test_what_is_wrong_with_the_input_is_said_in_a_sentence(folder: Path) -> Non
     shown = run("predict", "--model", folder / "second", "--matrix", folder / "test.csv")
     assert shown.returncode == ExitCode.FAILED
     assert "there is no model bundle at" in shown.stderr
+
+
+def test_a_matrix_is_checked_without_a_training(tmp_path: Path) -> None:
+    moments = [f"2024-{month:02}-27T22:00:00-0{5 if month < 4 else 4}:00" for month in range(1, 13)]
+    sound = fights(300, 1).assign(date=[moments[k // 25] for k in range(300)])
+    sound.to_csv(tmp_path / "sound.csv", index=False)
+    shown = run("check", "--matrix", tmp_path / "sound.csv", *NAMED, "--json")
+    assert shown.returncode == ExitCode.OK, shown.stderr
+    report = json.loads(shown.stdout)
+    assert (report["fights"], report["first_day"], report["last_day"]) == (300, "2024-01-27", "2024-12-27")
+    sides = {name: name.replace("red_", "r_").replace("blue_", "b_") for name in sound if name not in ODDS}
+    sound.rename(columns=sides).to_csv(tmp_path / "sides.csv", index=False)
+    shown = run("check", "--matrix", tmp_path / "sides.csv", *NAMED, "--json")
+    assert shown.returncode == ExitCode.FAILED
+    assert "--pairs r_,b_" in json.loads(shown.stdout)["faults"][0]["message"]
+    trained = run("train", "--matrix", tmp_path / "sides.csv", *NAMED, *QUICK, "--out", tmp_path / "model")
+    assert trained.returncode == ExitCode.REFUSED
+    pairs = ["--pairs", "r_,b_"]
+    trained = run(
+        "train", "--matrix", tmp_path / "sides.csv", *NAMED, *pairs, *QUICK, "--out", tmp_path / "model", "--json"
+    )
+    assert trained.returncode == ExitCode.OK, trained.stderr
+    assert len(answers(tmp_path, tmp_path / "sides.csv")) == 300
+
+
+def test_a_fight_log_is_checked_without_a_training(tmp_path: Path) -> None:
+    FIGHTS.assign(winner=["red", "left", "blue"], date="2199-01-01").to_csv(tmp_path / "fights.csv", index=False)
+    STAT_LINES.to_csv(tmp_path / "stat_lines.csv", index=False)
+    FIGHTERS.assign(height_cm=70).to_csv(tmp_path / "fighters.csv", index=False)
+    shown = run("check", tmp_path, "--json")
+    assert shown.returncode == ExitCode.FAILED
+    faults = json.loads(shown.stdout)["faults"]
+    assert {(fault["file"], fault["column"], fault["line"], fault["rows"]) for fault in faults} >= {
+        ("fights.csv", "winner", 3, 1),
+        ("fights.csv", "date", 2, 3),
+        ("fighters.csv", "height_cm", 2, 4),
+    }

@@ -24,6 +24,7 @@ COMMANDS = {
     "demo",
     "up",
     "worker",
+    "check",
     "train",
     "predict",
     "enqueue",
