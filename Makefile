@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SERVICE := $(VENV)/.service
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test chaos bench figures check clean
+.PHONY: help demo test chaos fuzz bench figures check clean
 
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: $(STAMP) ## all tests; ARGS="-k name" to choose
 
 chaos: $(STAMP) ## jobs under faults, counted; SEED=7 JOBS=20000, JSON=1 for figures to read by machine
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --jobs $(or $(JOBS),20000) $(if $(JSON),--json)
+
+fuzz: $(STAMP) ## mutated files through every reader; CASES=10000 SEED=1
+	@$(BIN)/python -m tests.fuzz --cases $(or $(CASES),10000) --seed $(or $(SEED),1)
 
 bench: $(STAMP) ## all benchmarks against the naive ways; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks $(ARGS)
