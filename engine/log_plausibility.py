@@ -41,7 +41,7 @@ def add_implausible(
         _add_odd_ages(fights, fighters, sources, faults)
     decided = fights["winner"].isin(["red", "blue"])
     official = decided & (fights["corner_reliable"] == 1.0)
-    if decided.any() and fights.loc[decided, "winner"].nunique() < 2:
+    if (fights["winner"] != "").all() and fights.loc[decided, "winner"].nunique() < 2:
         seen = sorted(set(fights["winner"]) - {""})
         faults.add(source, f"column 'winner' holds only {seen}: wins of both 'red' and 'blue' are needed")
     elif (

@@ -255,7 +255,7 @@ def more_fights(**columns: list[object]) -> pd.DataFrame:
         (
             "fights",
             more_fights(red_id=["a"], blue_id=["d"], date=["2020-01-04"], event=["Elsewhere"]),
-            r"\(2 such rows\): this fighter has another fight on that day",
+            r"\(3 such rows\): this fighter has another fight on that day",
         ),
         (
             "fights",
@@ -269,7 +269,7 @@ def more_fights(**columns: list[object]) -> pd.DataFrame:
         (
             "fights",
             FIGHTS.assign(red_decimal_odds=[-150, None, 130]),
-            r"'-150' in line 2 \(2 such rows\): these look American",
+            r"'-150.0' in line 2 \(2 such rows\): these look American",
         ),
         ("fights", FIGHTS.assign(red_decimal_odds=[0.6, None, 0.5]), "these look like probabilities"),
         ("fights", cell(FIGHTS, "red_decimal_odds", 0, 9.5), "one of the two is misread"),
