@@ -185,13 +185,21 @@ def write_table(frame: pd.DataFrame, path: Path, rng: random.Random) -> None:
     table = mutated_table(frame, rng) if by_cells else frame
     stream = io.BytesIO()
     if path.suffix == ".parquet":
-        table.to_parquet(stream, index=False)
+        stream.write(_parquet(table))
     else:
         stream.write(table.to_csv(index=False).encode("utf-8", "surrogatepass"))
     content = stream.getvalue()
     if path.suffix == ".gz":
         content = gzip.compress(content)
     path.write_bytes(content if by_cells else mutated_bytes(content, rng))
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    try:
+        return table.to_parquet(None, index=False)
+    except Exception:  # noqa: BLE001 - a format with types cannot hold everything: then all cells are text
+        text = table.map(lambda cell: str(cell).encode("utf-8", "replace").decode())
+        return text.rename(columns=lambda name: name.encode("utf-8", "replace").decode()).to_parquet(None, index=False)
 
 
 def _text(value: Any, rng: random.Random) -> bytes:
