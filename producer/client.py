@@ -13,7 +13,7 @@
 A card of one's own goes in by `client.enqueue(card)`: the same card twice is one job.
 A job is accepted whole or refused (`JobRefused`, nothing written), and an accepted job gets exactly one
 outcome. The client keeps no state but its connection: a caller that died asks again with the same job id, or
-enqueues the same job again. One client may be shared by threads.
+enqueues the same job again. One client may be shared by up to 250 threads.
 """
 
 from __future__ import annotations
