@@ -7,6 +7,8 @@ ever.
 
 from __future__ import annotations
 
+import msgspec
+
 from ledger.failures import Failure, FailureCode
 
 RETRY_SECONDS_MIN = 1.0
@@ -57,6 +59,17 @@ def evicting(policy: str) -> Failure:
         "set its maxmemory-policy to noeviction, or its maxmemory to 0",
         retryable=True,
         details={"maxmemory_policy": policy},
+    )
+
+
+def halfway(failure: Failure, accepted: int, jobs: int) -> Failure:
+    """Return the refusal of a step of a long submission, of which the steps before were accepted."""
+    said = failure.message.replace(": nothing was accepted", "")
+    return msgspec.structs.replace(
+        failure,
+        message=f"{accepted:,} of {jobs:,} jobs were accepted before one was refused: {said}; submitting all of them "
+        "again is safe",
+        details={**failure.details, "accepted": accepted},
     )
 
 

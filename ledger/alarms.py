@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from ledger.monitoring import ActionTaken, Finding
 from ledger.registry import Registry
-from ledger.switchboard import Switchboard
-from ledger.wire import refuse
+from ledger.switchboard import Switchboard, evidence_text
+from ledger.wire import check_text, refuse
 
 
 class Alarm(Struct, frozen=True, kw_only=True):
@@ -40,15 +40,14 @@ class Alarms(Registry, Switchboard):
 
     def raise_alarm(self, alarm: Alarm) -> Alarm:
         """Keep an alarm if none stands about its model, and return the one that stands."""
-        self._call("HSETNX", self._key("alarms"), alarm.model, msgspec.json.encode(alarm))
-        return _decoder.decode(self._call("HGET", self._key("alarms"), alarm.model))
+        return _decoder.decode(self._run("alarm", alarm.model, msgspec.json.encode(alarm), ""))
 
     def mark_acted(self, alarm: Alarm) -> None:
-        """Note what was done about an alarm."""
-        self._call("HSET", self._key("alarms"), alarm.model, msgspec.json.encode(alarm))
+        """Note what was done about an alarm, if it still stands."""
+        self._run("alarm", alarm.model, msgspec.json.encode(alarm), "1")
 
     def clear_alarm(self, model: str, *, who: str, why: str) -> Alarm:
-        """Take an alarm back, let the model bet again, and have its tests begin anew with the results still to come.
+        """Take an alarm back in one step: the model may bet again, its tests restart with the results still to come.
 
         Raises JobRefused where no alarm stands about it.
         """
@@ -57,10 +56,10 @@ class Alarms(Registry, Switchboard):
             about = ", ".join(name[:12] for name in standing) or "none"
             raise refuse(f"no alarm stands about model {model[:12]}; there are alarms about {about}")
         alarm = standing[model]
-        evidence = {"alarm": msgspec.to_builtins(alarm)}
-        self.set_controls({f"abstain.{model}": None}, who=who, why=why, evidence=evidence)
-        now_us = round(self.server_time() * 1_000_000)
-        self._call_all(("HSET", self._key("alarms", "cleared"), model, now_us), ("HDEL", self._key("alarms"), model))
+        check_text("who", who)
+        check_text("why", why)
+        said = (who, why, evidence_text({"alarm": msgspec.to_builtins(alarm)}), "")
+        self._change(said, {f"abstain.{model}": ""}, {}, alarm=model, clear=True)
         return alarm
 
     def cleared_at(self, model: str) -> int:

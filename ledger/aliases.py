@@ -34,9 +34,11 @@ ANYTHING = "*"
 """As `expected`: whatever the name stands for."""
 PROOF_SECONDS = 30.0
 GRACE_SECONDS = 5.0  # a check that nobody came to is taken back before it expires
+_CONTROL = "model."  # begins the name of the control that an alias is
 PROVING = ("model_loaded", "prediction")
 """Checks of a `HealthReport` that speak of the model; the others speak of the worker."""
-_MOST_CHANGES = 10_000
+MOST_MOVES = 10_000
+"""So many moves of one alias are looked back on."""
 
 Proof = Callable[[str], None]
 """Has the model of a digest loaded and its known answers compared. Raises JobRefused with the reason where it fails."""
@@ -89,27 +91,36 @@ class Aliases(Submission, Answers, Registry, Switchboard):
         to: str | None = None,
         expected: str | None = ANYTHING,
         evidence: Mapping[str, Any] | None = None,
+        alarm: str | None = None,
     ) -> Change:
         """Let a name stand for what it stood for before, or for `to` among that, and return the change.
 
-        Once more goes a step further back. Raises as `move_alias` does, and JobRefused where there is no way back.
+        `alarm` names a model about which an alarm must stand at that moment. Once more goes a step further back. Raises
+        as `move_alias` does, and JobRefused where there is no way back.
         """
         standing = self.resolve_alias(name)
         if expected not in (ANYTHING, standing):
             raise differs(f"model.{name}", standing)
-        before = stood_for(reversed(self.alias_history(name, _MOST_CHANGES)))[:-1]
+        before = stood_for(reversed(self.alias_history(name, MOST_MOVES)))[:-1]
         if not before or (to is not None and to not in before):
             known = ", ".join(digest[:12] for digest in dict.fromkeys(reversed(before))) or "nothing"
             raise refuse(
                 f"{name} cannot be rolled back{f' to {to[:12]}' if to else ''}: before it stood for {known}; "
                 "another model is put there by `cornerman models promote`"
             )
-        return self._move(name, to or before[-1], prove, standing, who=who, why=why, evidence=evidence, rollback=True)
+        said = {"who": who, "why": why, "evidence": evidence, "alarm": alarm}
+        return self._move(name, to or before[-1], prove, standing, rollback=True, **said)
 
     def alias_history(self, name: str, limit: int = 100) -> list[Change]:
         """Return the last moves of a name, newest first."""
         check_alias(name)
-        return self.changes(limit, f"model.{name}")
+        return self.changes(limit, f"{_CONTROL}{name}")
+
+    def alias_histories(self, limit: int = 100) -> list[Change]:
+        """Return the last moves of all names together, newest first."""
+        names = [name for name in self.changed_names() if name.startswith(_CONTROL)]
+        moves = [change for name in names for change in self.changes(limit, name)]
+        return sorted(moves, key=lambda change: change.order, reverse=True)[:limit]
 
     def prove(self, digest: str, timeout_seconds: float = PROOF_SECONDS) -> None:
         """Have a worker load a model anew and give its known answers.
@@ -120,10 +131,9 @@ class Aliases(Submission, Answers, Registry, Switchboard):
         """
         if self.controls().flag("pause.predict"):
             raise refuse(f"the queue that would prove {digest[:12]} is paused: cornerman resume predict")
-        # The deadline puts it before every card that may wait for longer.
         deadline = moment(1000 * (self.server_time() + timeout_seconds + GRACE_SECONDS))
         job = CheckHealth(model=digest, anew=True, nonce=uuid.uuid4().hex, deadline=deadline)
-        job_id = self.submit(job).job_id
+        job_id = self.submit_first(job).job_id
         try:
             failure = unproven(digest, self.wait(job_id, timeout_seconds))
         except WaitTimeout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -102,6 +103,14 @@ class Settlement(Struct, frozen=True):
         return cls(claim.job_id, claim.fence, state_after(result), field, wire.encode(result), page, written)
 
 
+class Stored(IntEnum):
+    """What became of a result. A report that comes after the deadline is not kept: the outcome is `expired`."""
+
+    REFUSED = 0
+    STANDS = 1
+    TOO_LATE = 2
+
+
 class Reaped(Struct, frozen=True):
     """How much `reap` put right: jobs by what became of them, and doorbells."""
 
@@ -193,18 +202,21 @@ class Claims(Server):
 
     def settle_many(self, results: Sequence[tuple[Claim | Held, Report | Failure]]) -> list[bool]:
         """Settle several jobs in one step, each as `settle` does. Raises ValueError before anything is stored."""
-        return self.store([Settlement.of(claim, result) for claim, result in results])
+        stored = self.store([Settlement.of(claim, result) for claim, result in results])
+        return [each is not Stored.REFUSED for each in stored]
 
-    def store(self, settlements: Sequence[Settlement]) -> list[bool]:
+    def store(self, settlements: Sequence[Settlement]) -> list[Stored]:
         """Store results in one step; each is accepted or refused by itself, as `settle` says."""
         arguments: list[str | int | bytes] = []
         for entry in settlements:
             page = encode_page(entry.page, self.settings.journal_seconds)
             arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.origin)
-        return [bool(accepted) for accepted in self._run("settle", MAX_DAY_ENTRIES, *arguments)] if arguments else []
+        return [Stored(stored) for stored in self._run("settle", MAX_DAY_ENTRIES, *arguments)] if arguments else []
 
     def release(self, claim: Claim | Held, *, solo: bool = False) -> bool:
-        """Give a job back without using up the attempt; it rings again by `reap`. False if no longer held.
+        """Give a job back without using up the attempt; it rings again by `reap`.
+
+        True also when told again after a lost reply; False if it was no longer held.
 
         With `solo` it is claimed alone from then on.
         """
@@ -213,10 +225,14 @@ class Claims(Server):
     def release_many(self, claims: Sequence[Claim | Held], *, ring: bool, solo: bool = False) -> list[bool]:
         """Give jobs back in one step, each as `release` does. `ring` for others at once, if they are to take them."""
         pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
-        return [bool(released) for released in self._run("release", int(ring), int(solo), *pairs)] if pairs else []
+        heard = all(isinstance(claim, Claim) for claim in claims)  # the guard has not claimed what it gives back
+        flags = int(ring), int(solo), int(heard)
+        return [bool(released) for released in self._run("release", *flags, *pairs)] if pairs else []
 
     def park(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
-        """Put a job aside without using up the attempt, until it is due or woken. False if it is no longer held.
+        """Put a job aside without using up the attempt, until it is due or woken.
+
+        True also when told again after a lost reply; False if it was no longer held.
 
         It waits outside its queue, so that it is no backlog; cancelling and its deadline reach it there too. `note` is
         given to its next claim.
@@ -230,6 +246,8 @@ class Claims(Server):
 
     def lose(self, job_id: str, fence: int) -> State | None:
         """Tell that the worker of a job is gone; return its new state, None if the claim was no longer current.
+
+        Told again after a lost reply, it answers the same.
 
         QUEUED: another attempt follows. FAILED: it was the last of `max_attempts`; the job is `worker_lost` and in
         the dead-letter list. One of several jobs of a claim is claimed alone from then on.

@@ -90,11 +90,11 @@ class DeadLetters(Submission, Answers):
 
     def purge_dead(self, *job_ids: str) -> int:
         """Take letters off the list and return how many there were. Outcomes stay readable as long as others."""
-        return int(self._call("ZREM", self._key("dead"), *job_ids)) if job_ids else 0
+        return int(self._run("purge", "dead", *job_ids)) if job_ids else 0
 
     def purge_all_dead(self) -> int:
         """Empty the list and return how many letters there were."""
-        return int(self._call("ZREMRANGEBYRANK", self._key("dead"), 0, -1))
+        return int(self._run("purge", "dead"))
 
 
 def next_life(job_id: str) -> str:

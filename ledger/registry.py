@@ -71,10 +71,7 @@ class Registry(Server):
 
     def quarantine(self, queue: str, item: bytes) -> None:
         """Put an odd item of a queue aside, cut to a readable length; the oldest give way to the newest."""
-        kept = self._key("quarantine", queue)
-        self._call_all(
-            ("LPUSH", kept, item[:MAX_QUARANTINED_BYTES]), ("LTRIM", kept, 0, self.settings.quarantine_cap - 1)
-        )
+        self._run("aside", queue, item[:MAX_QUARANTINED_BYTES], self.settings.quarantine_cap)
 
     def quarantined(self, queue: str, limit: int = 100) -> list[bytes]:
         """Return what was put aside, newest first."""
@@ -82,6 +79,4 @@ class Registry(Server):
 
     def purge_quarantine(self, queue: str) -> int:
         """Throw away what was put aside and return how many items there were."""
-        kept = self._key("quarantine", queue)
-        purged, _ = self._call_all(("LLEN", kept), ("LTRIM", kept, 1, 0))
-        return int(purged)
+        return int(self._run("purge", "quarantine", queue))

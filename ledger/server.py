@@ -7,6 +7,7 @@ An error in our own use of the server is left as redis-py raises it.
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import redis
 else:
     from ledger import redis_on_demand as redis
+
+_REPLIES_KEPT = 12
+"""So many times the patience with one reply, beyond that with the disk: a call is repeated for less."""
 
 
 class Server:
@@ -48,6 +52,7 @@ class Server:
             settings.max_attempts,
             _milliseconds(settings.lease_seconds),
             self._database,
+            _milliseconds(_REPLIES_KEPT * settings.reply_timeout_seconds + settings.fsync_timeout_seconds),
         )
 
     @classmethod
@@ -126,7 +131,8 @@ class Server:
             return _checked(replies)
 
     def _script(self, name: str, *args: Any) -> Command:
-        return ("EVALSHA", self._scripts[name].sha, 0, *self._header, *args)
+        """Return a call of a script; its token tells that it is the same call when it is repeated."""
+        return ("EVALSHA", self._scripts[name].sha, 0, *self._header, secrets.token_hex(8), *args)
 
     def _call(self, *command: Any, blocks_seconds: float = 0.0) -> Any:
         """Run one command, and return its reply as redis-py reads it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,18 @@ import msgspec
 from ledger import admission, wire
 from ledger.failures import FailureCode, JobRefused, LedgerError
 from ledger.freshness import fresh_until, stale_odds
-from ledger.jobs import ROUTES, DataPlan, Job, Part, PredictCard, ShadowCard, kind_of
+from ledger.jobs import (
+    ROUTES,
+    BacktestPart,
+    CheckHealth,
+    DataPlan,
+    Job,
+    Part,
+    PredictCard,
+    ShadowCard,
+    TrainPart,
+    kind_of,
+)
 from ledger.outcomes import Receipt
 from ledger.refusals import ServerFull, refusal_of
 from ledger.reports import Report
@@ -24,6 +36,11 @@ else:
 
 TRAINING_GRACE_SECONDS = 60.0
 MAX_KEY_CHARACTERS = 200
+MAX_AT_ONCE = 1_000
+"""So many jobs a script takes: some 25 ms of the server's time."""
+MAX_BYTES_AT_ONCE = 4 * 2**20
+FIRST_AT_ONCE = 100
+"""So many health checks that go before all others may wait beyond the length of a full queue."""
 
 
 class Submission(Server):
@@ -57,27 +74,106 @@ class Submission(Server):
         correlation_id: str | None = None,
         durable: bool = False,
     ) -> list[Receipt[Report]]:
-        """Accept all of the jobs or none, in one atomic step. Raises as `submit` does, for the first refused."""
-        if not jobs:
-            return []
+        """Accept jobs and return their receipts in the same order. Raises as `submit` does, for the first refused.
+
+        Up to `MAX_AT_ONCE` jobs (and `MAX_BYTES_AT_ONCE`) are accepted in one atomic step, all or none. More go in
+        several steps, between which the server answers others. Before the first one all of them are checked, and
+        nothing is written if one would be refused. What can still stop them halfway comes from outside: others fill the
+        queue, a deadline passes, the server goes away. Then the jobs of the steps before are accepted, and submitting
+        all of them again is safe; a refusal says how many there are, as `accepted` in its details.
+        """
+        return self._submit_all(jobs, keys, self._gate(), correlation_id=correlation_id, durable=durable)
+
+    def submit_parts(
+        self,
+        parts: Sequence[TrainPart | BacktestPart],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+    ) -> list[Receipt[Report]]:
+        """Accept parts of a job that is accepted, also beyond the length and the mark that are for new jobs.
+
+        Raises as `submit_many` does; JobRefused for want of room only when the server's maxmemory itself is reached.
+        """
+        return self._submit_all(parts, keys, _Gate(), correlation_id=correlation_id)
+
+    def submit_first(self, job: CheckHealth) -> Receipt[Report]:
+        """Accept a health check that goes before all other jobs, also where the queue or the server is full.
+
+        It is what a model is proven with before a name moves, and so must be small, rare, and have a deadline.
+        """
+        most = self.settings.max_queue_length + FIRST_AT_ONCE
+        return self._submit_all([job], None, _Gate(most, first=True))[0]
+
+    def _gate(self) -> _Gate:
+        return _Gate(self.settings.max_queue_length, self.settings.max_memory_fraction)
+
+    def _submit_all(
+        self,
+        jobs: Sequence[Job],
+        keys: Sequence[str | None] | None,
+        gate: _Gate,
+        *,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> list[Receipt[Report]]:
         entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
-        contents: dict[str, str] = {}
+        once: dict[str, _Entry] = {}
         for entry in entries:
-            if contents.setdefault(entry.job_id, entry.digest) != entry.digest:
+            if once.setdefault(entry.job_id, entry).digest != entry.digest:
                 raise _conflict(entry)
-        arguments: list[Any] = [int(durable), self.settings.max_queue_length, self.settings.max_memory_fraction]
+        steps = list(_steps(once.values()))
+        if len(steps) > 1:
+            self._look_ahead(steps, gate)
+        accepted: dict[str, bool] = {}
+        for step in steps:
+            # What the last step knows to be on disk was written after all others.
+            confirmed = durable and step in (steps[0], steps[-1])
+            try:
+                accepted |= self._step(step, gate, correlation_id or "", durable=confirmed)
+            except JobRefused as refused:
+                if not accepted:
+                    raise
+                raise JobRefused(admission.halfway(refused.failure, len(accepted), len(once))) from refused
+        # Of a job that is there twice, the first is the one that was created.
+        return [
+            Receipt(
+                job_id=entry.job_id,
+                created=accepted[entry.job_id] and once.pop(entry.job_id, None) is not None,
+                durable=durable,
+            )
+            for entry in entries
+        ]
+
+    def _look_ahead(self, steps: Sequence[Sequence[_Entry]], gate: _Gate) -> None:
+        """Check the jobs of all steps together. Raises JobRefused as the steps themselves would."""
+        new: Counter[str] = Counter()
+        for step in steps:
+            marks = self._step(step, gate, "", look=True, others=new)
+            new.update(entry.queue for entry in step if marks[entry.job_id])
+
+    def _step(
+        self,
+        entries: Sequence[_Entry],
+        gate: _Gate,
+        correlation_id: str,
+        *,
+        durable: bool = False,
+        look: bool = False,
+        others: Mapping[str, int] | None = None,
+    ) -> dict[str, bool]:
+        """Run submit.lua for so many jobs as one script may take; return by id whether each is new."""
+        before = msgspec.json.encode(others or {})
+        arguments: list[Any] = [int(durable), *gate.arguments(), int(look), before]
         for entry in entries:
-            arguments += (*entry.arguments(), correlation_id or "")
+            arguments += (*entry.arguments(bare=look), correlation_id)
         try:
             verdict, *marks = (self._submit_durably if durable else self._submit)(arguments)
         except ServerFull as error:
             raise JobRefused(admission.out_of_memory()) from error
         if verdict != b"accepted":
             raise self._refusal(entries, verdict.decode(), marks)
-        return [
-            Receipt(job_id=entry.job_id, created=bool(created), durable=durable)
-            for entry, created in zip(entries, marks, strict=True)
-        ]
+        return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
 
     def shadow(self, shadows: Sequence[ShadowCard]) -> int:
         """Queue shadows of answered cards, as a worker may; return how many were new, and for which there was room.
@@ -88,7 +184,7 @@ class Submission(Server):
         arguments = [part for entry in entries for part in entry.arguments()[:-1]]
         return int(self._run("shadow", self.settings.max_queue_length, *arguments)) if entries else 0
 
-    def _refusal(self, entries: list[_Entry], verdict: str, figures: list[Any]) -> JobRefused:
+    def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefused:
         """Say why submit.lua took nothing."""
         if verdict == "long":
             waiting, new, settled, span_ms = map(int, figures)
@@ -137,6 +233,22 @@ class Submission(Server):
                 )
 
 
+class _Gate(msgspec.Struct, frozen=True):
+    """What new jobs have to pass: the most that may wait, and the most share of the server's maxmemory; None for any.
+
+    first: they go before all others, and in where the server is full.
+    """
+
+    most: int | None = None
+    fraction: float | None = None
+    first: bool = False
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Return what submit.lua wants to know of it."""
+        limits = ("" if limit is None else limit for limit in (self.most, self.fraction))
+        return (*limits, int(self.first))
+
+
 class _Entry(msgspec.Struct, frozen=True):
     """A checked job on its way to the server, as it is written: of many at once, the values would fill the memory."""
 
@@ -149,22 +261,41 @@ class _Entry(msgspec.Struct, frozen=True):
     fresh_until: datetime | None
 
     @property
+    def queue(self) -> str:
+        """Where the job waits."""
+        return ROUTES[self.kind].queue
+
+    @property
     def job(self) -> Job:
         """The job, read once more."""
         return wire.decode_job(self.payload)
 
-    def arguments(self) -> tuple[Any, ...]:
-        """Return what submit.lua wants to know of a job, short of the correlation id."""
+    def arguments(self, *, bare: bool = False) -> tuple[Any, ...]:
+        """Return what submit.lua wants to know of a job, short of the correlation id; `bare` leaves out the payload."""
         return (
             self.job_id,
             self.digest,
             self.kind,
-            ROUTES[self.kind].queue,
-            self.payload,
+            self.queue,
+            b"" if bare else self.payload,
             _milliseconds(self.deadline),
             self.limit_seconds,
             _milliseconds(self.fresh_until),
         )
+
+
+def _steps(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
+    """Cut jobs into pieces that the server takes in a few hundredths of a second each."""
+    step: list[_Entry] = []
+    size_bytes = 0
+    for entry in entries:
+        if step and (len(step) == MAX_AT_ONCE or size_bytes + len(entry.payload) > MAX_BYTES_AT_ONCE):
+            yield step
+            step, size_bytes = [], 0
+        step.append(entry)
+        size_bytes += len(entry.payload)
+    if step:
+        yield step
 
 
 def deadline_of(job: Job) -> datetime | None:

@@ -15,6 +15,7 @@ from ledger.server import Server, moment
 from ledger.wire import check_text, refuse
 
 MAX_EVIDENCE_CHARACTERS = 20_000
+_CHANGES_AT_ONCE = 500
 
 
 class ControlDiffers(LedgerError):
@@ -38,6 +39,11 @@ class Change(Struct, frozen=True, kw_only=True):
     evidence: dict[str, Any] | None = None
     rollback: bool = False
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The place as numbers, by which changes can be ordered."""
+        return tuple(map(int, self.place.split("-")))
+
 
 class Switchboard(Server):
     """Controls and their history."""
@@ -56,15 +62,17 @@ class Switchboard(Server):
         expected: Mapping[str, Value | None] | None = None,
         evidence: Mapping[str, Any] | None = None,
         rollback: bool = False,
+        alarm: str | None = None,
     ) -> list[Change]:
         """Set controls (None: back to the default), all of them or none, and return the changes.
 
         `expected` holds what a control must be at that moment, None for not set, for those where that matters: so two
-        who read the same do not both act on it. `evidence` and `rollback` stand in the history.
+        who read the same do not both act on it. `evidence` and `rollback` stand in the history. `alarm` names a model
+        about which an alarm must stand at that moment.
 
         Raises:
             JobRefused: a name, a value or a text that is none; a model that the ledger does not know; evidence that is
-                too large.
+                too large; no alarm.
             ControlDiffers: a control is not as expected.
             LedgerUnavailable: the server does not answer; ask what is set before trying again.
         """
@@ -73,23 +81,34 @@ class Switchboard(Server):
         texts = {name: _checked(name, value) for name, value in values.items()}
         check_together({**self.controls().given, **values})
         compared = {name: _text_of(name, value) for name, value in (expected or {}).items()}
-        if unregistered := [
-            text for name, text in texts.items() if name.startswith("model.") and not self._knows(text)
-        ]:
-            raise refuse(f"no model {unregistered[0]} is registered: see `cornerman models`")
         if missing := compared.keys() - texts.keys():
             raise refuse(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
-        places = self._change((who, why, _evidence_text(evidence), "1" if rollback else ""), texts, compared)
+        said = (who, why, evidence_text(evidence), "1" if rollback else "")
+        places = self._change(said, texts, compared, known=True, alarm=alarm)
         entries = self._call_all(*(("XRANGE", self._key("controls", "changes"), place, place) for place in places))
         return [_change_of(place, fields) for found in entries for place, fields in found]
 
     def changes(self, limit: int = 100, name: str | None = None) -> list[Change]:
-        """Return the last changes, newest first; with `name` those of one control among the last 10,000."""
-        entries = self._call(
-            "XREVRANGE", self._key("controls", "changes"), "+", "-", "COUNT", limit if name is None else 10_000
-        )
-        found = (_change_of(place, fields) for place, fields in entries)
-        return [change for change in found if name is None or change.name == name][:limit]
+        """Return the last changes, newest first; with `name` those of one control."""
+        if name is not None:
+            return self._history(name, limit)
+        entries = self._call("XREVRANGE", self._key("controls", "changes"), "+", "-", "COUNT", limit)
+        return [_change_of(place, fields) for place, fields in entries]
+
+    def changed_names(self) -> list[str]:
+        """Return the names of the controls that were ever changed."""
+        return sorted(name.decode() for name in self._call("HGETALL", self._key("controls", "changed")))
+
+    def _history(self, name: str, limit: int) -> list[Change]:
+        """Follow the changes of one control, however many of others lie between them."""
+        found: list[Change] = []
+        place = b""
+        while len(found) < limit:
+            place, *entries = self._run("history", name, place, min(limit - len(found), _CHANGES_AT_ONCE))
+            found += [_change_of(at, dict(zip(said[::2], said[1::2], strict=True))) for at, said in entries]
+            if not place:
+                break
+        return found
 
     def changed(self) -> list[Change]:
         """Return the last change of every control that is set, by name: what is not as by default, and who did it."""
@@ -105,20 +124,33 @@ class Switchboard(Server):
         return self._call("HGET", self._key("models"), digest) is not None
 
     def _change(
-        self, said: tuple[str, str, str, str], texts: Mapping[str, str], compared: Mapping[str, str]
+        self,
+        said: tuple[str, str, str, str],
+        texts: Mapping[str, str],
+        compared: Mapping[str, str],
+        *,
+        known: bool = False,
+        alarm: str | None = None,
+        clear: bool = False,
     ) -> list[str]:
         """Change all or none; return the places of the changes. `said` begins the script's arguments.
 
-        Raises ControlDiffers.
+        known: refuse an alias for a model that the ledger does not know. alarm: the model about which an alarm must
+        stand; clear: take it back in the same step. Raises ControlDiffers and JobRefused.
         """
+        conditions = ("1" if known else "", alarm or "", "1" if clear else "")
         arguments = [
             part
             for name, text in texts.items()
             for part in (name, text, "1" if name in compared else "0", compared.get(name, ""))
         ]
-        verdict, *rest = (part.decode() for part in self._run("control", *said, *arguments))
+        verdict, *rest = (part.decode() for part in self._run("control", *said, *conditions, *arguments))
         if verdict == "differs":
             raise differs(rest[0], rest[1])
+        if verdict == "unknown":
+            raise refuse(f"no model {rest[0]} is registered: see `cornerman models`")
+        if verdict == "no alarm":
+            raise refuse(f"no alarm stands about model {(alarm or '')[:12]} any more, nothing was changed")
         return rest
 
 
@@ -142,7 +174,8 @@ def _text_of(name: str, value: Value | None) -> str:
     return text
 
 
-def _evidence_text(evidence: Mapping[str, Any] | None) -> str:
+def evidence_text(evidence: Mapping[str, Any] | None) -> str:
+    """Write the evidence of a change, '' for none. Raises JobRefused where it is too long."""
     text = "" if evidence is None else msgspec.json.encode(evidence).decode()
     if len(text) > MAX_EVIDENCE_CHARACTERS:
         raise refuse(

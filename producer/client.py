@@ -162,7 +162,13 @@ class Client:
         correlation_id: str | None = None,
         durable: bool = False,
     ) -> Sequence[Receipt[Report]]:
-        """Submit jobs in one step, all or none; receipts in the order of the jobs. Raises as `enqueue` does."""
+        """Submit jobs and return their receipts in the same order.
+
+        Up to 1,000 (and 4 MiB) go in one step, all or none. More go in several, so that the server answers others in
+        between: they are checked first, and nothing is written if one would be refused; what still stops them halfway
+        (others fill the queue, the server goes away) leaves the steps before accepted. Submitting all again is safe.
+        Raises as `enqueue` does; a refusal halfway has `accepted`, how many were, in its details.
+        """
         return self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
 
     def status(self, job_id: str) -> JobStatus:

@@ -12,14 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from ledger.alarms import Alarm
-from ledger.aliases import CHAMPION, stood_for
+from ledger.aliases import CHAMPION, MOST_MOVES, stood_for
 from ledger.failures import JobRefused
 from ledger.monitoring import ActionTaken
-from ledger.switchboard import ControlDiffers
+from ledger.switchboard import Change, ControlDiffers
 from workers.context import JobContext
 from workers.health import proof_by
-
-ALL_MOVES = 10_000
 
 
 class Step(Struct, frozen=True):
@@ -51,7 +49,7 @@ def decide(setting: str, model: str, champion: str | None, earlier: Sequence[str
 def act(alarm: Alarm, context: JobContext) -> Alarm:
     """Carry out what is to be done about an alarm, and note it in the alarm."""
     ledger = context.ledger
-    moves = ledger.alias_history(CHAMPION, ALL_MOVES)
+    moves = ledger.alias_history(CHAMPION, MOST_MOVES)
     step = decide(
         context.claim.controls.word("on_alarm") or "none",
         alarm.model,
@@ -59,13 +57,27 @@ def act(alarm: Alarm, context: JobContext) -> Alarm:
         stood_for(reversed(moves))[-2::-1],
         {other.model for other in ledger.alarms()},
     )
-    if step.action == "rollback":
+    if (back := _gone_back(alarm, moves)) is not None:
+        step = back
+    elif step.action == "rollback":
         step = _roll_back(alarm, step, context)
     if step.action == "abstain" and not ledger.controls().flag(f"abstain.{alarm.model}"):
-        ledger.set_controls({f"abstain.{alarm.model}": True}, **_said(alarm))
+        try:
+            ledger.set_controls({f"abstain.{alarm.model}": True}, **_said(alarm))
+        except JobRefused as error:  # an operator may have cleared it meanwhile
+            step = Step("none", str(error)[:1000])
     done = msgspec.structs.replace(alarm, acted=True, action=step.action, said=step.said)
     ledger.mark_acted(done)
     return done
+
+
+def _gone_back(alarm: Alarm, moves: Sequence[Change]) -> Step | None:
+    """Return the step of a review that has rolled back for this alarm and ended before it could say so."""
+    for move in moves:
+        of = (move.evidence or {}).get("alarm", {})
+        if move.rollback and (of.get("model"), of.get("job_id")) == (alarm.model, alarm.job_id):
+            return Step("rollback", f"the champion is {str(move.after)[:12]} again", move.after)
+    return None
 
 
 def _roll_back(alarm: Alarm, step: Step, context: JobContext) -> Step:
@@ -81,4 +93,5 @@ def _roll_back(alarm: Alarm, step: Step, context: JobContext) -> Step:
 def _said(alarm: Alarm) -> dict[str, Any]:
     tests = ", ".join(f"{found.test} {found.highest:.3g} of {found.threshold:g}" for found in alarm.findings)
     why = f"alarm about model {alarm.model[:12]} after {alarm.fights} fights: {tests}"
-    return {"who": f"job {alarm.job_id}", "why": why[:500], "evidence": {"alarm": msgspec.to_builtins(alarm)}}
+    evidence = {"alarm": msgspec.to_builtins(alarm)}
+    return {"who": f"job {alarm.job_id}", "why": why[:500], "evidence": evidence, "alarm": alarm.model}

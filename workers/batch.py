@@ -15,13 +15,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 
 import structlog
 from msgspec import Struct
 
 from ledger.book import Claim, Ledger, Settlement
-from ledger.failures import LedgerUnavailable, PermissionDenied
+from ledger.claims import Stored
+from ledger.failures import FailureCode, LedgerUnavailable, PermissionDenied
 from workers.claim_size import BATCH_SECONDS
 from workers.insistence import insist
 from workers.joblines import JobLines, line_of
@@ -106,7 +106,7 @@ class Batch:
             if not batch:
                 return
             accepted = insist(lambda: self._ledger.store([finished.settlement for finished in batch]))
-            outcomes = [self._outcome(finished, stands) for finished, stands in zip(batch, accepted, strict=True)]
+            outcomes = [_outcome(finished, stored) for finished, stored in zip(batch, accepted, strict=True)]
             del self._finished[: len(batch)]
             self._bytes = 0
             with self._untold.caught():
@@ -124,14 +124,6 @@ class Batch:
             figures = job.measure() if job.measure is not None and outcome == "succeeded" else None
             attempts.append(attempt_of(job.claim, outcome, job.run_seconds, figures))
         self._telemetry.tell(*attempts)
-
-    def _outcome(self, finished: Finished, stands: bool) -> str:
-        outcome = finished.outcome if stands else "refused"
-        deadline = finished.claim.deadline
-        if outcome == "succeeded" and deadline is not None and datetime.now(UTC) >= deadline:
-            # It may have come too late.
-            outcome = insist(lambda: self._ledger.status(finished.claim.job_id)).state.value
-        return outcome
 
     def _give_back(self, reason: str, *, ring: bool) -> None:
         untouched = []
@@ -155,3 +147,9 @@ class Batch:
                 self.settle()
                 if time.monotonic() - self._turn_seconds > LONG_SECONDS:
                     self._give_back("the job before them takes long", ring=True)
+
+
+def _outcome(finished: Finished, stored: Stored) -> str:
+    if stored is Stored.TOO_LATE:
+        return FailureCode.EXPIRED.value
+    return finished.outcome if stored is Stored.STANDS else "refused"

@@ -51,6 +51,10 @@ def _name(context: JobContext, alias: str, digest: str) -> str:
 
 
 def _move(context: JobContext, alias: str, digest: str, expected: str | None = ANYTHING) -> None:
+    if (
+        context.ledger.resolve_alias(alias) == digest
+    ):  # the reply to the first time was lost, or there is nothing to move
+        return
     job_id = context.claim.job_id
     context.ledger.move_alias(
         alias,

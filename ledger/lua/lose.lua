@@ -2,10 +2,10 @@
 --
 -- Keys: job (hash), queue (zset), leases (zset), held (zset), dead (zset), and those of an outcome: see the prelude.
 -- arg(1) id   arg(2) fence
--- Answer the job's new state, queued or failed; nil if it was no longer held
+-- Answer the job's new state, queued or failed, also on being told again; nil if it was no longer held
 
 even_if_full()
 if not holds(arg(1), arg(2)) then
-  return false
+  return left(arg(1), arg(2), 'lose') or false
 end
-return lose(arg(1))
+return leave(arg(1), arg(2), 'lose', lose(arg(1)))

@@ -5,18 +5,20 @@
 -- <ns>:job:<id>          hash    the record of a job
 --     kind, queue, payload, digest, correlation, submitted (ms), deadline (ms or ''), limit (s)   set by submit
 --     place              its member in the queue: 16 digits of arrival, ':', id
+--     first              '1' if it goes before all others
 --     state              queued | running | succeeded | failed | expired | cancelled
 --     attempt            number of the current or last attempt; 0 before the first claim
 --     fence              grows with every claim; only who knows the current one may speak for the job
 --     owner, claimed (ms), company (jobs in the same claim), progress (JSON)                      while running
 --     solo               '1' after its worker went down with several jobs: from now on it is claimed alone
---     unheard            claims of which its owner seems never to have heard
+--     unheard            claims of which its owner seems never to have heard, since one was heard of
+--     left               the last fence that was given up by its owner, how, and what was answered
 --     note               what its last worker left for the next, when it parked the job
 --     woken              '1' when it was to be woken while it ran
 --     settled (ms), and report or failure (JSON)                                                  once final
 --     origin             what made it beside the job (JSON), if a worker did
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
--- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms, +inf without): first is most urgent
+-- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms, +inf without; 0 before all others): first is most urgent
 -- <ns>:parked            zset    ids of queued jobs that wait for something else than a worker, by when they are due (ms)
 -- <ns>:leases            zset    ids of running jobs by the end of their lease (ms)
 -- <ns>:looked            string  when a pool last looked after the leases (ms): see keep_time
@@ -27,16 +29,18 @@
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
 -- <ns>:controls          hash    what operators have set: see control.lua
 -- <ns>:sequence          string  counter of arrivals
+-- <ns>:reply:<token>     string  what a call was answered (MessagePack), for as long as it may be repeated
 -- <ns>:news:<db>:<id>    channel the JSON of a progress; the outcome (MessagePack, see tell_settled), or 'settled'
 --
 -- ARGV[1] namespace        ARGV[2] retention (ms)   ARGV[3] tombstone (ms)   ARGV[4] cap of the stream
 -- ARGV[5] cap of doorbells ARGV[6] max attempts     ARGV[7] lease (ms)       ARGV[8] number of the database <db>,
--- which channels do not know      then the script's own: arg(1), ...
+-- which channels do not know      ARGV[9] how long a reply is kept (ms)      ARGV[10] token of the call, the same when it
+-- is repeated because its reply was lost      then the script's own: arg(1), ...
 
 local ns = ARGV[1] .. ':'
 local retention, tombstone, outcomes_cap = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local doorbell_cap, max_attempts, lease = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local HEADER = 8
+local HEADER = 10
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
@@ -61,6 +65,18 @@ local function record(id)
   return ns .. 'job:' .. id
 end
 
+-- A call that is repeated because its reply was lost changes nothing and is answered what it was answered: scripts whose
+-- answer depends on what they change ask for that first, and keep their answer when they have changed something.
+local function answered()
+  local kept = redis.call('GET', ns .. 'reply:' .. ARGV[10])
+  return kept and cmsgpack.unpack(kept)
+end
+
+local function keep(answer)
+  redis.call('SET', ns .. 'reply:' .. ARGV[10], cmsgpack.pack(answer), 'PX', ARGV[9])
+  return answer
+end
+
 local function news(id)
   return ns .. 'news:' .. ARGV[8] .. ':' .. id
 end
@@ -83,23 +99,40 @@ local function holds(id, fence)
   return held[1] == 'running' and held[2] == fence
 end
 
-local function line_up(queue, place, deadline)
-  redis.call('ZADD', ns .. 'queue:' .. queue, deadline == '' and '+inf' or deadline, place)
+-- Who gives up a claim and does not hear the reply says so again, perhaps in another call: the fence tells that it is the
+-- same claim. `way` is the name of the script.
+local function left(id, fence, way)
+  return string.match(get(id, 'left') or '', '^' .. fence .. ' ' .. way .. ' (.+)$')
+end
+
+local function leave(id, fence, way, answer)
+  redis.call('HSET', record(id), 'left', fence .. ' ' .. way .. ' ' .. answer)
+  return answer
+end
+
+-- `first` is '1' for a job that goes before all others: its score is before any time.
+local FIRST = 0
+local function line_up(queue, place, deadline, first)
+  local score = first == '1' and FIRST or deadline == '' and '+inf' or deadline
+  redis.call('ZADD', ns .. 'queue:' .. queue, score, place)
 end
 
 local function enqueue(id)
-  local job = redis.call('HMGET', record(id), 'queue', 'place', 'deadline')
+  local job = redis.call('HMGET', record(id), 'queue', 'place', 'deadline', 'first')
   line_up(unpack(job))
   return job[1]
 end
 
 -- Write the record of a new job and queue it. `arrival` puts it behind those of the same deadline that came before.
-local function accept(id, arrival, digest, kind, queue, payload, deadline, limit, correlation)
+local function accept(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first)
   local place = string.format('%016d', arrival) .. ':' .. id
   redis.call('HSET', record(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload, 'deadline', deadline,
     'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place, 'state', 'queued', 'attempt', 0,
     'fence', 0)
-  line_up(queue, place, deadline)
+  if first == '1' then
+    redis.call('HSET', record(id), 'first', first)
+  end
+  line_up(queue, place, deadline, first)
   ring(queue)
 end
 
@@ -225,7 +258,12 @@ end
 
 -- Settle what waits in a queue beyond its deadline; at most 1,000, so that no script holds the server for long.
 local function expire_overdue(queue)
-  local overdue = waiting(queue, '-inf', now_text, 1000)
+  local overdue = waiting(queue, '(' .. FIRST, now_text, 1000)
+  for _, id in ipairs((waiting(queue, FIRST, FIRST, 1000))) do
+    if tonumber(get(id, 'deadline')) <= now then
+      overdue[#overdue + 1] = id
+    end
+  end
   for _, id in ipairs(overdue) do
     expire(id)
   end

@@ -8,5 +8,6 @@ if not holds(arg(1), arg(2)) then
   return 0
 end
 redis.call('HSET', record(arg(1)), 'progress', arg(3))
+redis.call('HDEL', record(arg(1)), 'unheard')
 redis.call('PUBLISH', news(arg(1)), arg(3))
 return 1

@@ -9,6 +9,10 @@
 even_if_full()
 keep_time()
 redis.call('SET', ns .. 'looked', now_text)
+local told = answered()
+if told then
+  return told
+end
 local requeued, lost, expired, rung = 0, 0, 0, 0
 
 local judged = arg(2) == '1' and 1000 or 0
@@ -42,4 +46,5 @@ end
 -- An entry must not outlive the record it names: a follower that comes back too late is to be told so.
 redis.call('XTRIM', ns .. 'outcomes', 'MINID', digits(math.max(now - retention, 0)))
 redis.call('ZREMRANGEBYSCORE', ns .. 'dead', '-inf', digits(now - retention))
-return { requeued, lost, expired, rung }
+local answer = { requeued, lost, expired, rung }
+return requeued + lost + expired > 0 and keep(answer) or answer

@@ -7,7 +7,8 @@
 -- arg(1)   most entries of a day
 -- arg(2..) for each job: id, fence, state, field (report or failure), body (JSON), page ('' or JSON: `Page` with the
 --          number of the day and how long to keep it after the start), origin ('' or JSON)
--- Answer   for each job 1 if this is its outcome now (also on being told again), 0 if it is refused
+-- Answer   for each job, also on being told again: 1 if this is its outcome now, 2 if it is a report that came after the
+--          deadline, so that the outcome is `expired`, 0 if it is refused
 
 even_if_full()
 local FIELDS = 7
@@ -44,13 +45,14 @@ for index = 0, (#ARGV - HEADER - 1) / FIELDS - 1 do
   if job[1] == 'running' and job[2] == fence then
     if field == 'report' and job[3] ~= '' and tonumber(job[3]) <= now then
       expire(id)
+      accepted = leave(id, fence, 'settle', 2)
     else
       let_go(id, job[4], job[5])
       finish(id, job[6], job[7], arg(first + 3), field, body, arg(first + 7))
       note(arg(first + 6))
     end
   elseif job[2] ~= fence or get(id, field) ~= body then
-    accepted = 0
+    accepted = tonumber(left(id, fence, 'settle') or 0)
   end
   answer[index + 1] = accepted
 end

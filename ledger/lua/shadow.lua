@@ -6,6 +6,10 @@
 -- arg(2..) for each: id, digest, kind, queue, payload, deadline (ms), limit (s)
 -- Answer   how many were queued
 
+local told = answered()
+if told then
+  return told
+end
 local FIELDS = 7
 local queued = 0
 for first = 2, #ARGV - HEADER, FIELDS do
@@ -16,4 +20,4 @@ for first = 2, #ARGV - HEADER, FIELDS do
     queued = queued + 1
   end
 end
-return queued
+return queued > 0 and keep(queued) or queued

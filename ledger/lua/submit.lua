@@ -3,9 +3,13 @@
 -- Keys: job (hash), queue (zset), doorbell (list), sequence (string), forgotten (string), outcomes (stream): see the
 -- prelude.
 -- arg(1)    '1' if the caller waits for the append-only file
--- arg(2)    most jobs that may wait in a queue   arg(3) most share of the server's maxmemory for new jobs
--- arg(4..)  for each job: id, digest, kind, queue, payload, deadline (ms or ''), limit (s), fresh until (ms or ''),
---           correlation
+-- arg(2)    most jobs that may wait in a queue, '' for any number
+-- arg(3)    most share of the server's maxmemory for new jobs, '' for all of it
+-- arg(4)    '1' if they go before all others, and in where the server is full: few and small, and with a deadline
+-- arg(5)    '1' to look only at whether they would be accepted
+-- arg(6)    new jobs that the same caller has looked at before these, by their queues (JSON)
+-- arg(7..)  for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
+--           fresh until (ms or ''), correlation
 -- Answer    {'accepted', 1 or 0 for each job: created or there already}
 --        or nothing was written:
 --           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}
@@ -13,7 +17,7 @@
 --           {'memory', used (bytes), mark (bytes)}
 --           {'evicts', maxmemory-policy}
 
-local HEAD, FIELDS = 3, 9
+local HEAD, FIELDS = 6, 9
 local count = (#ARGV - HEADER - HEAD) / FIELDS
 
 local function job_arg(index, field)
@@ -30,7 +34,15 @@ local function figure(info, name)
   return stop and string.match(info, '^%d+', stop + 1)
 end
 
-local created, new, seen = {}, {}, {}
+if arg(4) == '1' then
+  even_if_full()
+end
+local told = answered()
+if told then
+  return arg(1) == '1' and keep(told) or told -- see below: a write
+end
+
+local created, new, others = {}, {}, cjson.decode(arg(6))
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
   local held = get(id, 'digest')
@@ -44,22 +56,22 @@ for index = 0, count - 1 do
   if not held and passed(job_arg(index, 8)) then
     return { 'stale', index, now_text }
   end
-  created[index] = not held and not seen[id]
+  created[index] = not held
   if created[index] then
-    seen[id] = true
     new[queue] = (new[queue] or 0) + 1
   end
 end
 
 for queue, more in pairs(new) do
   local waits = redis.call('ZCARD', ns .. 'queue:' .. queue)
-  if waits + more > tonumber(arg(2)) then
+  more = more + (others[queue] or 0)
+  if arg(2) ~= '' and waits + more > tonumber(arg(2)) then
     local latest = redis.call('XREVRANGE', ns .. 'outcomes', '+', '-', 'COUNT', 100)
     local since = #latest > 0 and tonumber(string.match(latest[#latest][1], '^%d+')) or now
     return { 'long', waits, more, #latest, digits(now - since) }
   end
 end
-if next(new) then
+if next(new) and arg(3) ~= '' then
   local memory = redis.call('INFO', 'memory')
   local used, most = figure(memory, 'used_memory'), figure(memory, 'maxmemory')
   -- Also volatile-*: outcomes and what tells that a job is over have a time to live, and must not go before it.
@@ -76,13 +88,15 @@ end
 local answer = { 'accepted' }
 for index = 0, count - 1 do
   local id = job_arg(index, 1)
-  if created[index] then
+  if arg(5) == '1' then
+    -- nothing is written
+  elseif created[index] then
     accept(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
-      job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 9))
+      job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 9), arg(4))
   elseif arg(1) == '1' then
     -- WAITAOF covers only what came before the connection's own last write: so write.
     redis.call('HSET', record(id), 'digest', job_arg(index, 2))
   end
   answer[index + 2] = created[index] and 1 or 0
 end
-return answer
+return next(new) and arg(5) ~= '1' and keep(answer) or answer

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ledger.aliases import CHAMPION, PROOF_SECONDS
+from ledger.aliases import CHAMPION, MOST_MOVES, PROOF_SECONDS
 from producer.audit import accounted_for
 from producer.client import Client
 from producer.model_names import known_model
-from producer.model_tables import CONTROL, diff_table, differences, history_table, list_table, model_tables
+from producer.model_tables import diff_table, differences, history_table, list_table, model_tables
 from producer.screen import Screen, json_option, pass_screen
-
-_ALL_CHANGES = 10_000
 
 
 @click.group(invoke_without_command=True)
@@ -52,8 +50,8 @@ def show(screen: Screen, model: str) -> None:
         known = known_model(client, model)
         changes = [
             change
-            for change in client.ledger.changes(_ALL_CHANGES)
-            if change.name.startswith(CONTROL) and known["digest"] in (change.before, change.after)
+            for change in client.ledger.alias_histories(MOST_MOVES)
+            if known["digest"] in (change.before, change.after)
         ]
     screen.answer({**known, "history": changes}, *model_tables(known, changes))
 
@@ -92,8 +90,7 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
         if alias is not None:
             changes = client.ledger.alias_history(alias, limit)
         else:
-            everything = client.ledger.changes(_ALL_CHANGES)
-            changes = [change for change in everything if change.name.startswith(CONTROL)][:limit]
+            changes = client.ledger.alias_histories(limit)
     screen.answer({"history": changes}, *([history_table(changes)] if changes else []))
     if not changes:
         never = "No alias was ever moved" if alias is None else f"{alias} has never stood for a model"

@@ -36,7 +36,7 @@ BROKEN = {
     "answers twice": ("settle", "redis.call('XADD',", f"{AGAIN}; redis.call('XADD',", "duplicated"),
     "tells nobody": ("settle", "redis.call('XADD', ns .. 'outcomes'", "redis.call('XADD', ns .. 'x'", "unexpected"),
     "loses a job with its worker": ("reap", "ring(requeue(id))", "detach(id); redis.call('DEL', record(id))", "lost"),
-    "accepts a job and does not queue it": ("submit", "  line_up(queue, place, deadline)", "", "hanging"),
+    "accepts a job and does not queue it": ("submit", "  line_up(queue, place, deadline, first)", "", "hanging"),
     "charges no loss": ("reap", "ring(requeue(id))", "ring(requeue(id, true))", "unexpected"),
     "gives up too early": ("reap", "attempts < max_attempts", "attempts < 2", "unexpected"),
     "never gives up": ("reap", "attempts < max_attempts", "true", "hanging"),

@@ -78,6 +78,62 @@ def test_a_name_that_is_moved_back_by_hand_can_be_rolled_back_to_what_it_left(bo
     assert back(book).after == B
 
 
+def many_others(ledger: Ledger, count: int) -> None:
+    """Let another control change very often, as under a job that scales pools every minute."""
+    with ledger._redis.pipeline(transaction=False) as pipeline:
+        for number in range(count):
+            fields = {"who": "cron", "name": "max_children.predict", "from": "", "to": str(number), "why": "load"}
+            pipeline.xadd(ledger._key("controls", "changes"), fields)
+        pipeline.execute()
+
+
+def test_the_way_back_is_found_behind_any_number_of_other_changes(book: Ledger) -> None:
+    first = move(book, A, expected=None)
+    many_others(book, 10_001)
+    second = move(book, B)
+    many_others(book, 10_001)
+    assert book.alias_history("champion") == [second, first]
+    assert book.alias_histories() == [second, first]
+    assert back(book).after == A
+
+
+def test_moves_that_do_not_name_the_one_before_are_found_as_well(book: Ledger) -> None:
+    """As those of ledgers from before moves did so."""
+    changes, changed = book._key("controls", "changes"), book._key("controls", "changed")
+    for before, after in (("", A), (A, B)):
+        fields = {"who": "ann", "name": "model.champion", "from": before, "to": after, "why": "before"}
+        place = book._redis.xadd(changes, fields)
+        many_others(book, 2_500)
+    book._call("HSET", changed, "model.champion", place)
+    book._call("HSET", book._key("aliases"), "champion", B)
+    third = move(book, C)
+    assert [change.after for change in book.alias_history("champion")] == [C, B, A]
+    assert book.alias_history("champion", 1) == [third]
+    assert back(book).after == B
+
+
+def test_all_names_are_looked_back_on_together(book: Ledger) -> None:
+    moves = [book.move_alias(name, A, prove=proven, **BY) for name in ("champion", "nightly", "challenger")]
+    book.set_controls({"max_threads": 2}, **BY)
+    assert book.alias_histories() == moves[::-1]
+    assert book.alias_histories(2) == moves[:0:-1]
+
+
+def test_a_model_that_is_forgotten_while_it_is_proven_gets_no_name(book: Ledger) -> None:
+    move(book, A)
+
+    def forgotten(digest: str) -> None:  # while it is proven, it is collected
+        book.forget_models([digest])
+
+    with pytest.raises(JobRefused, match="no model b"):
+        book.move_alias("champion", B, prove=forgotten, **BY)
+    with pytest.raises(JobRefused, match="no model b"):
+        book.set_controls({"model.champion": B}, **BY)
+    assert book.resolve_alias("champion") == A
+    book.restore_models([B])
+    assert move(book, B).after == B
+
+
 def test_of_two_who_promote_at_the_same_time_one_wins_and_one_is_told(book: Ledger) -> None:
     move(book, A)
     together = Barrier(2)

@@ -1,21 +1,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from ledger.admission import RETRY_SECONDS_MAX
+from ledger.aliases import PROVING
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer
 from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble
+from ledger.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble, TrainPart
 from ledger.outcomes import State
-from ledger.reports import HealthReport
+from ledger.reports import HealthCheck, HealthReport
+from ledger.submission import FIRST_AT_ONCE, MAX_AT_ONCE, MAX_BYTES_AT_ONCE, _enter, _steps
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
+SOUND = HealthReport(
+    status="healthy", checks=tuple(HealthCheck(name=name, passed=True, detail="") for name in PROVING), memory_mb=1.0
+)
 
 
 @pytest.fixture
@@ -91,6 +98,165 @@ def test_a_server_at_the_mark_refuses_what_is_new_before_it_is_full(small: Ledge
     assert small.submit(health(0)) == replace(accepted, created=False)
     small._call("CONFIG", "SET", "maxmemory", 8_000_000)
     assert small.submit(health(1)).created
+
+
+def proven_by_a_worker(ledger: Ledger, other: Ledger, digest: str) -> bool:
+    """Have a model proven while a worker answers whatever it is given first."""
+
+    waiting = ledger.queue_depths()["predict"]
+
+    def work() -> None:
+        while other.queue_depths()["predict"] == waiting:
+            pass
+        while not (claims := other.claim("predict", "n#1/1")):
+            pass
+        assert other.settle(claims[0], SOUND)
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work)
+        ledger.prove(digest, 20.0)
+        working.result()
+    return True
+
+
+def named(ledger: Ledger) -> tuple[str, str]:
+    digests = "a" * 64, "b" * 64
+    for digest in digests:
+        ledger.register_model(digest, {})
+        ledger.set_alias("champion", digest, who="ann", why="a test")
+    return digests
+
+
+def test_a_rollback_goes_through_while_the_queue_is_full(narrow: Ledger, ledger: Ledger) -> None:
+    first, _ = named(narrow)
+    soon = datetime.fromtimestamp(narrow.server_time() + 10, UTC)
+    for number in range(3):
+        narrow.submit(CheckHealth(nonce=str(number), deadline=soon))
+    assert refusal(narrow, health(9)).details["waiting"] == 3
+    change = narrow.roll_back(
+        "champion", prove=lambda digest: proven_by_a_worker(narrow, ledger, digest) and None, who="ann", why="wrong"
+    )
+    assert change.after == narrow.resolve_alias("champion") == first
+    assert narrow.queue_depths()["predict"] == 3, "the proof went before all that waited"
+
+
+@pytest.mark.parametrize("fraction", [0.9, 1.2])
+def test_a_rollback_goes_through_on_a_server_above_its_mark_and_on_a_full_one(small: Ledger, fraction: float) -> None:
+    first, _ = named(small)
+    small.submit(health(0))
+    small.cancel(small.submit(health(0)).job_id)
+    small._call("CONFIG", "SET", "maxmemory", int(small._call("INFO", "memory")["used_memory"] / fraction))
+    assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
+    other = Ledger.connect(small.settings)
+    change = small.roll_back(
+        "champion", prove=lambda digest: proven_by_a_worker(small, other, digest) and None, who="ann", why="wrong"
+    )
+    assert change.after == first
+    other.close()
+
+
+def test_proofs_fill_no_queue_without_a_bound(narrow: Ledger) -> None:
+    deadline = datetime(2099, 1, 1, tzinfo=UTC)
+    for number in range(3 + FIRST_AT_ONCE):
+        narrow.submit_first(CheckHealth(nonce=str(number), deadline=deadline))
+    with pytest.raises(JobRefused, match="wait already"):
+        narrow.submit_first(CheckHealth(nonce="one more", deadline=deadline))
+
+
+def part(number: int) -> TrainPart:
+    sizes = {"fights": 1, "columns": 1, "max_training_time_seconds": 1.0, "max_memory_mb": 1.0}
+    return TrainPart(of="whole", prepared="0" * 64, name=f"fold-{number}", **sizes)
+
+
+def test_parts_of_what_was_accepted_pass_a_full_queue_and_the_mark(narrow: Ledger, small: Ledger) -> None:
+    narrow.submit_many([TrainEnsemble(data=str(number)) for number in range(3)])
+    receipts = narrow.submit_parts([part(0), part(1)])
+    assert [receipt.created for receipt in receipts] == [True, True]
+    small.submit(health(0))
+    small._call("CONFIG", "SET", "maxmemory", int(small._call("INFO", "memory")["used_memory"] / 0.9))
+    assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
+    assert small.submit_parts([part(0)])[0].created
+    small._call("CONFIG", "SET", "maxmemory", 1_000_000)
+    with pytest.raises(JobRefused, match="out of memory"):
+        small.submit_parts([part(1)])
+
+
+def scripts_run(ledger: Ledger) -> int:
+    return int(ledger._call("INFO", "commandstats")["cmdstat_evalsha"]["calls"])
+
+
+def test_many_jobs_are_accepted_in_steps_and_in_their_order(ledger: Ledger) -> None:
+    ledger.submit(health(7))
+    numbers = [*range(2 * MAX_AT_ONCE + 1), 8, 7]
+    before = scripts_run(ledger)
+    receipts = ledger.submit_many([health(number) for number in numbers], correlation_id="together")
+    assert scripts_run(ledger) - before == 6, "a look and a step for each thousand"
+    assert [receipt.job_id for receipt in receipts] == [
+        ledger.submit(health(number)).job_id if number in (7, 8) else receipt.job_id
+        for number, receipt in zip(numbers, receipts, strict=True)
+    ]
+    assert [number for number, receipt in zip(numbers, receipts, strict=True) if not receipt.created] == [7, 8, 7]
+    claimed = [claim for at in range(3) for claim in ledger.claim("predict", f"n#1/{at}", MAX_AT_ONCE)]
+    order = [receipt.job_id for receipt in receipts[: 2 * MAX_AT_ONCE + 1] if receipt.created]
+    assert [claim.job_id for claim in claimed] == [ledger.submit(health(7)).job_id, *order]
+    assert {claim.correlation_id for claim in claimed[1:]} == {"together"}
+
+
+def test_large_jobs_are_cut_by_their_size(ledger: Ledger) -> None:
+    jobs = [TrainEnsemble(data=f"{number}" + "x" * 4000) for number in range(5)]
+    pieces = list(_steps(_enter(job, None) for job in jobs))
+    assert [len(piece) for piece in pieces] == [5]
+    heavy = [_Sized(number) for number in range(5)]
+    assert [len(piece) for piece in _steps(heavy)] == [2, 2, 1]  # type: ignore[arg-type]
+
+
+class _Sized:
+    payload = b"x" * (MAX_BYTES_AT_ONCE // 2)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def test_of_many_jobs_nothing_is_written_where_one_would_be_refused(
+    ledger: Ledger, ledger_settings: LedgerSettings
+) -> None:
+    most = MAX_AT_ONCE + 5
+    room = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
+    room.submit(health(0), key="last")
+    jobs = [health(number) for number in range(most)]
+    with pytest.raises(JobRefused, match="names a job with other content"):
+        room.submit_many(jobs, keys=[None] * (most - 1) + ["last"])
+    late = CheckHealth(deadline=datetime(2000, 1, 1, tzinfo=UTC))
+    with pytest.raises(JobRefused, match="deadline"):
+        room.submit_many([*jobs[:-1], late])
+    with pytest.raises(JobRefused, match="1 jobs wait already"):
+        room.submit_many(jobs)
+    assert room.queue_depths()["predict"] == 1
+    assert "accepted" not in refusal(room, *jobs).details
+    assert all(receipt.created for receipt in room.submit_many(jobs[1:]))
+    room.close()
+
+
+def test_a_refusal_halfway_says_how_many_were_accepted(
+    ledger: Ledger, ledger_settings: LedgerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = MAX_AT_ONCE + 5
+    room = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
+    look = room._look_ahead
+
+    def overtaken(*said: Any) -> None:  # between the look and the first step, another caller takes some of the room
+        look(*said)
+        ledger.submit_many([CheckHealth(nonce=f"other {number}") for number in range(3)])
+
+    monkeypatch.setattr(room, "_look_ahead", overtaken)
+    failure = refusal(room, *map(health, range(most)))
+    assert failure.message.startswith("1,000 of 1,005 jobs were accepted before one was refused: 1,003 jobs wait")
+    assert (failure.details["accepted"], failure.retryable) == (MAX_AT_ONCE, True)
+    monkeypatch.undo()
+    ledger.claim("predict", "n#1/1", 5)
+    again = room.submit_many([health(number) for number in range(most)])
+    assert [receipt.created for receipt in again] == [False] * MAX_AT_ONCE + [True] * 5
+    room.close()
 
 
 def test_a_full_server_refuses_new_jobs_and_lets_accepted_ones_end(small: Ledger, until: Callable[..., None]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ledger.book import Ledger, LedgerSettings
 from ledger.failures import FailureCode
 from ledger.jobs import ROUTES, Route
-from ledger.outcomes import State
+from ledger.outcomes import Progress, State
 from tests.integration.claiming import OWNER, REPORT, claim_one, submit
 
 
@@ -160,7 +160,7 @@ def test_release_keeps_the_attempt_and_the_place(ledger: Ledger) -> None:
         claim = claim_one(ledger)
         assert (claim.job_id, claim.attempt) == ("first", 1)
         assert ledger.release(claim)
-        assert not ledger.release(claim)
+        assert ledger.release(claim), "told again, it answers the same"
     assert ledger.status("first").attempt == 0
 
 
@@ -172,6 +172,22 @@ def test_a_claim_whose_reply_got_lost_costs_no_attempt(ledger: Ledger) -> None:
     assert [(claim.job_id, claim.attempt) for claim in heard] == [("a", 1), ("b", 1)]
     assert not ledger.settle(unheard[0], REPORT), "its fence is void"
     assert ledger.settle(heard[0], REPORT)
+
+
+def test_a_sign_of_life_sets_the_count_of_lost_replies_back(ledger: Ledger) -> None:
+    submit(ledger, "job")
+    signs = (
+        lambda claim: ledger.set_progress(claim, Progress(stage="s", done=1, total=2)) and ledger.release(claim),
+        lambda claim: ledger.park(claim, 0.0) and ledger.wake("job"),
+        lambda claim: ledger.release(claim),
+    )
+    for sign in 2 * signs:
+        for _ in range(ledger.settings.max_attempts):
+            claim_one(ledger)  # the reply is lost, and the owner asks again
+        claim = claim_one(ledger)
+        assert claim.attempt == 1
+        assert sign(claim)
+        assert (ledger.status("job").state, ledger.status("job").attempt) == (State.QUEUED, 0)
 
 
 def test_replies_that_are_always_lost_come_to_an_end(ledger: Ledger) -> None:

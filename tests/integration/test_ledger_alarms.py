@@ -1,0 +1,60 @@
+"""Alarms on a real server: raised once, cleared in one step, and never brought back by who was slower."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from msgspec.structs import replace
+
+from ledger.alarms import Alarm
+from ledger.book import Ledger
+from ledger.failures import JobRefused
+
+A = "a" * 64
+BY = {"who": "ann@desk", "why": "a test"}
+ALARM = Alarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
+ACTED = replace(ALARM, acted=True, action="abstain", said="done")
+
+
+def test_one_alarm_stands_about_a_model_and_is_marked(ledger: Ledger) -> None:
+    assert ledger.raise_alarm(ALARM) == ALARM
+    assert ledger.raise_alarm(replace(ALARM, job_id="another")) == ALARM
+    ledger.mark_acted(ACTED)
+    assert ledger.alarms() == [ACTED]
+
+
+def test_clearing_takes_back_the_alarm_and_what_it_did_together(ledger: Ledger) -> None:
+    ledger.raise_alarm(ALARM)
+    ledger.set_controls({f"abstain.{A}": True}, alarm=A, **BY)
+    before_us = ledger.server_time() * 1e6
+    assert ledger.clear_alarm(A, **BY) == ALARM
+    assert ledger.alarms() == []
+    assert not ledger.controls().flag(f"abstain.{A}")
+    assert before_us <= ledger.cleared_at(A) <= ledger.server_time() * 1e6
+    change = ledger.changes()[0]
+    assert (change.name, change.before, change.after, change.who) == (f"abstain.{A}", "on", None, "ann@desk")
+    assert change.evidence is not None
+    assert change.evidence["alarm"]["job_id"] == "review"
+    with pytest.raises(JobRefused, match="no alarm stands about model a"):
+        ledger.clear_alarm(A, **BY)
+
+
+def test_who_acts_on_an_alarm_that_is_cleared_meanwhile_changes_nothing(ledger: Ledger) -> None:
+    ledger.raise_alarm(ALARM)
+    ledger.clear_alarm(A, **BY)
+    with pytest.raises(JobRefused, match="nothing was changed"):
+        ledger.set_controls({f"abstain.{A}": True}, alarm=A, **BY)
+    ledger.mark_acted(ACTED)
+    assert ledger.alarms() == []
+    assert not ledger.controls().flag(f"abstain.{A}")
+
+
+def test_of_two_who_clear_an_alarm_one_is_told_that_it_is_gone(ledger: Ledger) -> None:
+    ledger.raise_alarm(ALARM)
+    said = ("ann", "seen", "", "")
+    assert len(ledger._change(said, {f"abstain.{A}": ""}, {}, alarm=A, clear=True)) == 1
+    cleared_us = ledger.cleared_at(A)
+    with pytest.raises(JobRefused, match="no alarm stands"):
+        ledger._change(said, {f"abstain.{A}": ""}, {}, alarm=A, clear=True)
+    assert (ledger.cleared_at(A), len(ledger.changes())) == (cleared_us, 1)
