@@ -1,8 +1,10 @@
--- Hand out the most urgent queued jobs under a lease. What the owner still holds goes back: it would not ask otherwise.
+-- Hand out the most urgent queued jobs under a lease, and one of five of those without a deadline, while both wait. What
+-- the owner still holds goes back: it would not ask otherwise.
 --
 -- Keys: job (hash), queue (zset), leases (zset), looked (string), held (zset), controls (hash), and those of an outcome:
 -- see the prelude.
 -- <ns>:aliases  hash  name of a model -> its digest
+-- <ns>:turns    hash  queue -> jobs handed out while jobs without a deadline waited behind them
 -- arg(1) queue   arg(2) owner   arg(3) most jobs to hand out, at most 1,000   arg(4) most bytes of a payload
 -- arg(5..) names of models
 -- Answer {now (ms), jobs that stay in the queue, {control, value, ...}, {digest of each name, or nil},
@@ -51,8 +53,37 @@ local function settle_oversized(id, bytes)
   end
 end
 
+local function insert(ids, sizes, at, from, to, limit)
+  local more, bytes = waiting(queue, from, to, limit)
+  for index, id in ipairs(more) do
+    table.insert(ids, at + index, id)
+    table.insert(sizes, at + index, bytes[index])
+  end
+end
+
+-- By deadline alone, a steady stream of jobs that have one would let those that have none wait for ever.
+local SHARE = 5
+
+local function chosen(most)
+  local ids, sizes = waiting(queue, FIRST, FIRST, most)
+  local firsts = #ids
+  insert(ids, sizes, firsts, '(' .. now_text, '+inf', most - firsts)
+  if #ids == firsts or get(ids[#ids], 'deadline') == ''
+    or #redis.call('ZRANGEBYSCORE', ns .. 'queue:' .. queue, '+inf', '+inf', 'LIMIT', 0, 1) == 0 then
+    return ids, sizes
+  end
+  local given = #ids - firsts
+  local turns = redis.call('HINCRBY', ns .. 'turns', queue, given)
+  local share = math.floor(turns / SHARE) - math.floor((turns - given) / SHARE)
+  insert(ids, sizes, firsts, '+inf', '+inf', share)
+  while #ids > most do
+    ids[#ids], sizes[#sizes] = nil, nil
+  end
+  return ids, sizes
+end
+
 local claimed, places = {}, {}
-local ids, sizes = waiting(queue, '(' .. now_text, '+inf', arg(3))
+local ids, sizes = chosen(tonumber(arg(3)))
 for index, id in ipairs(ids) do
   if not settle_oversized(id, sizes[index]) then
     local job = redis.call('HMGET', record(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline', 'submitted',
