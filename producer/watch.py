@@ -86,7 +86,7 @@ def served_queues(client: Client) -> set[str]:
 def said(news: Progress) -> str:
     """Return how far a job is, in words."""
     left = "" if news.left_seconds is None else f", about {news.left_seconds:.0f} s left"
-    return f"{news.stage}, {news.done} of {news.total}{left}"
+    return f"{news.stage}, {news.done} of {news.total}{left}" if news.total else news.stage
 
 
 @contextmanager
@@ -110,4 +110,4 @@ def progress_shown(screen: Screen) -> Iterator[Callable[[Progress], None]]:
     )
     with progress.Progress(*columns, console=screen.err, transient=True) as bar:
         task = bar.add_task("waiting", total=None)
-        yield lambda news: bar.update(task, description=said(news), completed=news.done, total=news.total)
+        yield lambda news: bar.update(task, description=said(news), completed=news.done, total=news.total or None)

@@ -38,6 +38,7 @@ from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable,
 from ledger.freshness import fresh_until, stale_odds
 from ledger.jobs import Job, PredictCard, kind_of
 from ledger.origin import Origin
+from ledger.outcomes import Progress
 from ledger.reports import Report
 from workers.admission import Admission, NoRoomError
 from workers.batch import Batch, Finished
@@ -192,7 +193,8 @@ class Execution:
         if isinstance(later, StoreUnavailableError):
             self._log.warning("store unavailable", error=str(later))
         note = claim.note if later.note is None else later.note
-        parked = insist(lambda: self._ledger.park(claim, later.due_seconds, note, later.progress))
+        progress = later.progress or Progress(stage=f"waiting: {later}"[:500], done=0, total=0)
+        parked = insist(lambda: self._ledger.park(claim, later.due_seconds, note, progress))
         return Ending("parked" if parked else "refused", model, str(later))
 
     def _hand_back(self, claim: Claim, reason: str, leaving: BaseException | None = None) -> Ending:

@@ -45,18 +45,24 @@ SomePart = TrainPart | BacktestPart
 class Note(Struct, frozen=True):
     """What a job remembers from one look to the next.
 
-    `prepared` is '' until it is. `rounds`: how often parts that were done were gone again.
+    `prepared` is '' until it is. `rounds`: how often parts that were done were gone again. `waits_for`: why the server
+    takes no parts now, '' while it does.
     """
 
     prepared: str
     looked_at: datetime
     at_work_seconds: float = 0.0
     rounds: int = 0
+    waits_for: str = ""
 
     def at(self, now: datetime) -> Note:
         """Return the note at a later look."""
         gap_seconds = min((now - self.looked_at).total_seconds(), _AWAY_SECONDS)
         return msgspec.structs.replace(self, looked_at=now, at_work_seconds=self.at_work_seconds + gap_seconds)
+
+
+class _NotTakenError(Exception):
+    """The server has no room for parts now; the message says why."""
 
 
 @contextmanager
@@ -112,12 +118,22 @@ def gather(
     if note.at_work_seconds > limit_seconds:
         _end(context, note, missing)
         raise TrainingTimeoutError(
-            f"after {note.at_work_seconds:.0f} s, {len(missing)} of {len(parts)} parts are missing, and "
+            f"after {note.at_work_seconds:.0f} s, {len(missing)} of {len(parts)} parts are missing"
+            f"{f' because {note.waits_for}' if note.waits_for else ''}, and "
             f"max_training_time_seconds is {limit_seconds:g}; what is done is kept: submit again to go on"
         )
-    note = _submit(context, note, missing)
     absent = {part.name for part in missing}
     steps = sum(weight for part, weight in zip(parts, weights, strict=True) if part.name not in absent)
+    try:
+        note = _submit(context, note, missing)
+    except _NotTakenError as refused:
+        note = msgspec.structs.replace(note, waits_for=str(refused))
+        raise LaterError(
+            f"the parts are not accepted: {refused}",
+            LOOK_SECONDS,
+            note=msgspec.json.encode(note),
+            progress=Progress(stage=f"waiting: {refused}", done=steps, total=sum(weights)),
+        ) from refused
     left = note.at_work_seconds * (sum(weights) - steps) / steps if steps else None
     raise LaterError(
         f"{len(missing)} parts are missing",
@@ -179,13 +195,17 @@ def _result(context: JobContext, part: SomePart) -> Bundle | None:
 
 
 def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Note:
-    """Submit parts, which is once however often it is done, and see whether one has failed."""
+    """Submit parts, which is once however often it is done, and see whether one has failed.
+
+    Raises _NotTakenError while the server has no room for them.
+    """
     try:
         ids = _submitted(context, note, missing)
     except JobRefused as refused:
         if not refused.failure.retryable:
             raise
-        raise LaterError("the queue is full", LOOK_SECONDS, note=msgspec.json.encode(note)) from refused
+        raise _NotTakenError(refused.failure.message.partition(": nothing was accepted")[0]) from refused
+    note = msgspec.structs.replace(note, waits_for="")
     gone = False
     for part, job_id in zip(missing, ids, strict=True):
         outcome = context.ledger.outcome(job_id)
@@ -203,7 +223,7 @@ def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Not
 def _submitted(context: JobContext, note: Note, missing: Sequence[SomePart]) -> list[str]:
     # A part names its job, so its content is its key; one that was done and is gone is another job.
     keys = [_key(part, note.rounds) if note.rounds else None for part in missing]
-    receipts = context.ledger.submit_many(missing, keys=keys, correlation_id=context.claim.correlation_id)
+    receipts = context.ledger.submit_parts(missing, keys=keys, correlation_id=context.claim.correlation_id)
     return [receipt.job_id for receipt in receipts]
 
 
@@ -212,7 +232,7 @@ def _key(part: SomePart, rounds: int) -> str:
 
 
 def _end(context: JobContext, note: Note, missing: Sequence[SomePart]) -> None:
-    with suppress(JobRefused):  # the queue is full: those that are there end themselves
+    with suppress(JobRefused):  # the server is full: those that are there end themselves
         for job_id in _submitted(context, note, missing):
             context.ledger.cancel(job_id)
 
