@@ -4,7 +4,8 @@
                        a job that was claimed as its doorbell rang is given back if there is no room by then
     before a job runs  its own estimate, where that is more (`workers.estimates`):
                        what could never fit ends as `memory_limit_exceeded`, with the figures
-                       what does not fit now goes back to the queue untried, and the pool waits for the room
+                       what does not fit beside what runs goes back to the queue untried, and the pool waits for
+                       the room; if not the pool's own jobs hold that, it is parked, and smaller jobs go on
 
 Nothing spins: a child that finds no room goes idle, and the next doorbell is only heard when there is some.
 """
@@ -22,11 +23,16 @@ from ledger.jobs import Backtest, DataPlan, Job, JudgeModels, Part, PredictCard,
 from workers.context import JobContext
 from workers.estimates import Need, answer_need, part_need, training_need
 from workers.memory import own_mb
+from workers.parking import LaterError
 from workers.pool import Pool
 from workers.subject import subject_of
 
 _FRESH_SECONDS = 0.005
 """So long a measurement holds, each of which costs 22 us, for the jobs that follow: 3 GB are filled in a second."""
+
+
+NO_ROOM_SECONDS = 5.0
+"""How often a job looks for room that the jobs of this pool do not hold."""
 
 
 class NoRoomError(Exception):
@@ -71,7 +77,11 @@ class Admission:
                 self._pool.board.unbook(self._measure())
 
     def admit(self, job: Job, context: JobContext) -> None:
-        """Book what a job is estimated to take. Raises JobRefused where it can never fit, NoRoomError for not now."""
+        """Book what a job is estimated to take.
+
+        Raises JobRefused where it can never fit; NoRoomError where it will when jobs of this pool have ended;
+        LaterError where others hold the room, nobody knows for how long: it must not hold up its queue.
+        """
         job = subject_of(job, context)
         ceiling_mb = self._ceiling_mb(job)
         self._pool.board.lower_ceiling(ceiling_mb)
@@ -82,6 +92,13 @@ class Admission:
         if need.growth_mb > allowed_mb:
             raise JobRefused(_never(need, max(0.0, allowed_mb)))
         if not self._pool.board.book_up_to(need.growth_mb):
+            room_mb = max(0.0, self._pool.board.room_mb)
+            if not self._pool.board.holds_off:
+                raise LaterError(
+                    f"no room for {need.growth_mb:.0f} MB: {room_mb:.0f} MB are free, and the other jobs of this pool "
+                    "do not hold the rest",
+                    NO_ROOM_SECONDS,
+                )
             self._turned_away = True
             raise NoRoomError(f"no room for {need.growth_mb:.0f} MB beside what runs now")
         if isinstance(job, PredictCard):

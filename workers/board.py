@@ -160,6 +160,12 @@ class Board:
         return self._room().room_mb
 
     @property
+    def holds_off(self) -> bool:
+        """Whether a job waits for the room that others of the pool have booked, and smaller ones do not start."""
+        room = self._room()
+        return room.waiting_mb > 0 and time.monotonic() < room.waiting_until_seconds
+
+    @property
     def has_room(self) -> bool:
         """Whether one more job may start."""
         return self._surplus == 0 and self._room().for_one_more
@@ -233,13 +239,16 @@ class Board:
     def book_up_to(self, wanted_mb: float) -> bool:
         """Raise the calling child's booking where it is below `wanted_mb`; False, and nothing changed, without room.
 
-        For a while nothing starts then before there is that much room: what is smaller must not slip past for ever.
+        For a while nothing starts then before there is that much room: what is smaller must not slip past for ever. But
+        not where the room would not be there even when all other jobs of the pool had ended.
         """
         with self._locked():
             room = self._room()
             more_mb = wanted_mb - self.own.booked_mb
             if more_mb > 0 and room.room_mb < more_mb:
-                self._set_room(waiting_mb=wanted_mb, waiting_until_seconds=time.monotonic() + _WAIT_SECONDS)
+                others_mb = sum(child.booked_mb for child in self.children() if child.pid != os.getpid())
+                if room.room_mb + others_mb >= more_mb:
+                    self._set_room(waiting_mb=wanted_mb, waiting_until_seconds=time.monotonic() + _WAIT_SECONDS)
                 return False
             if wanted_mb >= room.waiting_mb:
                 self._set_room(waiting_mb=0.0)

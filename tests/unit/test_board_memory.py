@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 
 import pytest
 
@@ -47,11 +48,41 @@ def test_nothing_is_booked_without_room(board: Board) -> None:
     assert board.room_mb == 39.9
 
 
+def book_elsewhere(board: Board) -> None:
+    """Let another child of the pool book the price of a job, and keep it."""
+
+    def child() -> None:
+        board.enter()
+        board.ready(20.0)
+        os._exit(0 if board.book(20.0) else 1)
+
+    other = multiprocessing.get_context("fork").Process(target=child)
+    other.start()
+    other.join()
+    assert other.exitcode == 0
+
+
+def test_a_job_whose_room_the_pool_does_not_hold_keeps_nobody_waiting(board: Board) -> None:
+    assert board.book(20.0)
+    book_elsewhere(board)
+    assert not board.book_up_to(150.0)  # 20 are left, 40 are its own and 40 the other's
+    assert not board.holds_off
+    board.unbook(20.0)
+    assert board.has_room
+    assert board.book(20.0)
+
+
 def test_a_booking_is_raised_and_a_job_without_room_keeps_the_smaller_ones_waiting(board: Board) -> None:
+    with board.account() as write:
+        write(180.0, 40.0, 500.0)
+    book_elsewhere(board)
+    book_elsewhere(board)
+    assert board.room_mb == 100.0
     assert board.book(20.0)
     assert board.book_up_to(30.0)  # less than is booked
     assert board.room_mb == 60.0
     assert not board.book_up_to(150.0)
+    assert board.holds_off
     assert board.room_mb == 60.0
     board.unbook(20.0)
     assert board.room_mb == 100.0
