@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 
@@ -23,6 +23,7 @@ _OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failu
 _SETTLED = b"settled"
 LAST_LOOK_SECONDS = 0.5
 """How long a waiter's look at the record may take at least, also when the waiter's time is over."""
+_MOST_IN_A_MILLISECOND = 10**18
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
 _progress_decoder = msgspec.json.Decoder(Progress)
 _news_decoder = msgspec.msgpack.Decoder(list[str | bool])
@@ -39,6 +40,24 @@ class UnreadableOutcome(LedgerError):
         super().__init__(f"job {job_id} has an outcome that this version cannot read{where}: {reason}")
         self.job_id = job_id
         self.reason = reason
+        self.place = place
+
+
+class OutcomesMissed(LedgerError):
+    """Outcomes are gone from the stream that `follow` has not given: it was slower than they came, or came too late.
+
+    `count` is how many, None where that is not known; they came after `after`, the last place that was given.
+    `follow(after=place)` goes on with what is kept.
+    """
+
+    def __init__(self, count: int | None, after: str, place: str) -> None:
+        many = "outcomes may be gone" if count is None else f"{count:,} outcome{'s are' if count > 1 else ' is'} gone"
+        super().__init__(
+            f"{many} that came after {after}: the stream no longer has what was not read in time "
+            f"(CORNERMAN_OUTCOMES_CAP, CORNERMAN_RETENTION_SECONDS); follow on after {place}"
+        )
+        self.count = count
+        self.after = after
         self.place = place
 
 
@@ -112,30 +131,66 @@ class Answers(Server):
             raise WaitTimeout(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
         return outcome
 
-    def follow(self, after: str = "$", *, idle_seconds: float | None = None) -> Iterator[tuple[str, Outcome]]:
+    def follow(
+        self,
+        after: str = "$",
+        *,
+        idle_seconds: float | None = None,
+        on_missed: Callable[[OutcomesMissed], None] | None = None,
+    ) -> Iterator[tuple[str, Outcome]]:
         """Yield outcomes in the order of settling, each with its place in the stream.
 
         `after` is a place that this method gave: what came later follows, also what came while nobody listened. "$"
         begins with what is settled from this call on, "0" with the oldest that is kept. It ends after `idle_seconds`
-        without an outcome, by default never.
+        without an outcome, by default never. `on_missed` is called instead of raising OutcomesMissed while following.
 
         Raises:
             JobRefused: `after` is no place.
-            LedgerError: outcomes after `after` may have been dropped since (`outcomes_cap`, `retention_seconds`).
+            OutcomesMissed: outcomes after `after` may have been dropped since (`outcomes_cap`, `retention_seconds`);
+                while following, that were dropped before they were read.
             UnreadableOutcome: the next one was written by a version that knows more; go on after its `place`.
             LedgerUnavailable: the server does not answer; go on after the last place.
         """
         stream = self._key("outcomes")
+        number = None
         if after == "$":
-            latest = self._call("XREVRANGE", stream, "+", "-", "COUNT", 1)
-            after = latest[0][0].decode() if latest else "0"
+            latest, count = self._call_all(
+                ("XREVRANGE", stream, "+", "-", "COUNT", 1), ("HGET", self._key("counts"), "outcomes")
+            )
+            after, number = latest[0][0].decode() if latest else "0", int(count or 0)
         elif not _PLACE.fullmatch(after):
             raise wire.refuse(f"{after[:60]!r} is no place in the stream of outcomes: give 0, $, or one like 1700000-0")
-        elif after != "0" and not self._call("XRANGE", stream, after, after):
-            raise LedgerError(f"the stream of outcomes no longer has {after}: some after it may be lost; begin with 0")
-        return self._follow(stream, after, idle_seconds)
+        elif after != "0":
+            number = self._number_at(stream, after)
+        return self._follow(stream, after, number, idle_seconds, on_missed)
 
-    def _follow(self, stream: str, after: str, idle_seconds: float | None) -> Iterator[tuple[str, Outcome]]:
+    def _number_at(self, stream: str, place: str) -> int | None:
+        """Return the number of the last outcome up to a place, None where it has none. Raises OutcomesMissed."""
+        here, oldest = self._call_all(("XRANGE", stream, place, place), ("XRANGE", stream, "-", "+", "COUNT", 1))
+        if here:
+            return _number_of(here[0][1])
+        first = _before(oldest[0][0]) if oldest else "0"
+        if first != place:
+            raise OutcomesMissed(None, place, first)
+        number = _number_of(oldest[0][1])
+        return None if number is None else number - 1
+
+    def _follow(
+        self,
+        stream: str,
+        after: str,
+        number: int | None,
+        idle_seconds: float | None,
+        on_missed: Callable[[OutcomesMissed], None] | None,
+    ) -> Iterator[tuple[str, Outcome]]:
+        """Yield what comes after a place; `number` is that of the last outcome up to it, None where it is not known."""
+
+        def missed(count: int, place: str) -> None:
+            gone = OutcomesMissed(count, after, place)
+            if on_missed is None:
+                raise gone
+            on_missed(gone)
+
         patience = self.settings.reply_timeout_seconds / 2  # a reply must come before the socket gives up
         idle_since = time.monotonic()
         while idle_seconds is None or (remaining := idle_seconds - (time.monotonic() - idle_since)) > 0:
@@ -143,13 +198,18 @@ class Answers(Server):
             command = ("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", stream, after)
             answer = self._call(*command, blocks_seconds=block)
             for place, fields in answer[0][1] if answer else ():
-                after = place.decode()
+                last, number = number, _number_of(fields)
+                if last is not None and number is not None and number > last + 1:
+                    missed(number - last - 1, _before(place))
                 job_id = fields[b"job"].decode()
                 try:
                     outcome = self.outcome(job_id)
                 except UnreadableOutcome as error:
-                    raise UnreadableOutcome(job_id, error.reason, after) from error
-                if outcome is not None:  # its retention may end between the two reads
+                    raise UnreadableOutcome(job_id, error.reason, place.decode()) from error
+                if outcome is None:  # its retention has ended since the entry was read
+                    missed(1, place.decode())
+                after = place.decode()
+                if outcome is not None:
                     yield after, outcome
                 idle_since = time.monotonic()
 
@@ -170,6 +230,19 @@ class Answers(Server):
         if record[0] is None and (state := self.status(job_id).state) in (State.UNKNOWN, State.FORGOTTEN):
             raise UnknownJob(f"job {job_id} is {state}")
         return _outcome_of(job_id, record)
+
+
+def _number_of(fields: Mapping[bytes, bytes]) -> int | None:
+    """Read the number of an entry of the stream; None where a version wrote it that did not count."""
+    return int(fields[b"number"]) if b"number" in fields else None
+
+
+def _before(place: bytes) -> str:
+    """Return a place after which an entry is the next one."""
+    milliseconds, _, sequence = place.decode().partition("-")
+    if int(sequence):
+        return f"{milliseconds}-{int(sequence) - 1}"
+    return f"{int(milliseconds) - 1}-{_MOST_IN_A_MILLISECOND}"
 
 
 def _fields_of(news: bytes) -> list[bytes | None]:

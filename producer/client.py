@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TypedDict, TypeVar, Unpack, overload
 
+from ledger.answers import OutcomesMissed
 from ledger.book import Ledger
 from ledger.evaluation import BacktestReport
 from ledger.failures import JobFailed
@@ -216,12 +217,18 @@ class Client:
         """Take the job back, queued or running. A job that has already ended keeps its outcome."""
         return self._ledger.cancel(job_id)
 
-    def follow(self, after: str = "$") -> Iterator[tuple[str, Outcome]]:
+    def follow(
+        self, after: str = "$", *, on_missed: Callable[[OutcomesMissed], None] | None = None
+    ) -> Iterator[tuple[str, Outcome]]:
         """Yield every job's outcome as it comes, with its place in the stream; never ends by itself.
 
         `after` is the place of the last outcome seen, to go on from there; "$" is now, "0" the oldest kept.
+
+        Raises OutcomesMissed where some are gone before they were read, because this is slower than they come, or came
+        too late; it says how many, and after which place to go on. With `on_missed` that is called instead, and it goes
+        on by itself.
         """
-        return self._ledger.follow(after)
+        return self._ledger.follow(after, on_missed=on_missed)
 
 
 def report_of(outcome: Outcome) -> Report:

@@ -25,7 +25,9 @@
 -- <ns>:held              zset    '<owner> <id>' of running jobs, all with score 0, read by prefix
 -- <ns>:doorbell:<queue>  list    opaque items that wake a worker; how many there are promises nothing
 -- <ns>:rung              hash    queue -> when its doorbell was last rung by reap (ms)
--- <ns>:outcomes          stream  field `job`: id of each settled job, in the order of settling
+-- <ns>:outcomes          stream  `job`: id of each settled job, in the order of settling; `number`: one more than the last,
+--                                so that who reads them sees if some are gone
+-- <ns>:counts            hash    `outcomes`: the number of the last entry of that stream
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
 -- <ns>:controls          hash    what operators have set: see control.lua
 -- <ns>:sequence          string  counter of arrivals
@@ -223,7 +225,9 @@ local function finish(id, digest, kind, state, field, body, origin)
   redis.call('PEXPIRE', key, retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)
   if not UNSEEN[kind] then
-    redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id)
+    local number = digits((redis.call('HGET', ns .. 'counts', 'outcomes') or 0) + 1)
+    redis.call('HSET', ns .. 'counts', 'outcomes', number)
+    redis.call('XADD', ns .. 'outcomes', 'MAXLEN', '~', outcomes_cap, '*', 'job', id, 'number', number)
   end
   tell_settled(id, state, field, body, origin)
 end

@@ -7,6 +7,7 @@ from itertools import islice
 
 import click
 
+from ledger.answers import OutcomesMissed
 from ledger.failures import LedgerError, UnknownJob
 from ledger.outcomes import JobStatus, State
 from producer.client import Client, report_of
@@ -36,10 +37,16 @@ def result(screen: Screen, job_id: str, timeout: float) -> None:
 def follow(screen: Screen, after: str, limit: int | None) -> None:
     """Show every outcome as it comes.
 
-    Until Ctrl-C, or --limit. With --json one document a line.
+    Until Ctrl-C, or --limit. With --json one document a line. Where outcomes come faster than they are read, until the
+    stream has dropped some, a line says how many (with --json: `missed`), and the next ones follow.
     """
+
+    def say(gone: OutcomesMissed) -> None:
+        screen.remark(f"Missed: {gone}")
+        screen.answer({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
+
     with Client.from_env() as client:
-        for place, outcome in islice(client.follow(after), limit):
+        for place, outcome in islice(client.follow(after, on_missed=say), limit):
             screen.answer({"place": place, "outcome": outcome}, outcome_line(place, outcome))
             sys.stdout.flush()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -7,13 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-from ledger.answers import UnreadableOutcome
+from ledger.answers import OutcomesMissed, UnreadableOutcome
 from ledger.book import Claim, Ledger, LedgerSettings
 from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, UnknownJob, WaitTimeout
 from ledger.jobs import CheckHealth
 from ledger.outcomes import JobStatus, Outcome, Progress, State
 from ledger.reports import HealthReport
+from producer.cli import main
+from producer.client import Client
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
 
@@ -327,3 +331,101 @@ def test_the_stream_of_outcomes_is_capped(opened: Callable[..., Ledger]) -> None
     for number in range(500):
         ledger.cancel(submit(ledger, str(number)))
     assert 100 <= ledger._call("XLEN", f"{ledger.settings.namespace}:outcomes") < 400
+
+
+def told(ledger: Ledger, names: str) -> None:
+    for name in names:
+        finish(ledger, name)
+
+
+def drop(ledger: Ledger, until_place: str) -> None:
+    """Drop what the stream has before a place, as its cap does."""
+    ledger._call("XTRIM", ledger._key("outcomes"), "MINID", until_place)
+
+
+def places(ledger: Ledger) -> list[str]:
+    return [place.decode() for place, _ in ledger._call("XRANGE", ledger._key("outcomes"), "-", "+")]
+
+
+@pytest.mark.parametrize("begun", ["0", "$"])
+def test_a_follower_who_is_too_slow_is_told_how_many_it_has_missed(ledger: Ledger, begun: str) -> None:
+    told(ledger, "ab" if begun == "$" else "")
+    news = ledger.follow(begun, idle_seconds=0.01)
+    told(ledger, "cd")
+    assert [next(news)[1].job_id for _ in "c"] == ["c"]
+    told(ledger, "e")
+    assert next(news)[1].job_id == "d"  # it was read together with c
+    told(ledger, "fghi")
+    drop(ledger, places(ledger)[-2])
+    with pytest.raises(OutcomesMissed, match=r"^3 outcomes are gone that came after \d+-\d+: ") as caught:
+        next(news)
+    assert caught.value.count == 3
+    assert [outcome.job_id for _, outcome in ledger.follow(caught.value.place, idle_seconds=0.01)] == ["h", "i"]
+    drop(ledger, places(ledger)[-1])
+    with pytest.raises(OutcomesMissed, match="no longer has") as again:
+        ledger.follow(caught.value.place)
+    assert again.value.count is None
+    assert [outcome.job_id for _, outcome in ledger.follow(again.value.place, idle_seconds=0.01)] == ["i"]
+
+
+def test_a_follower_who_asks_to_be_told_goes_on_after_what_it_has_missed(opened: Callable[..., Ledger]) -> None:
+    ledger = opened(outcomes_cap=100)
+    missed: list[OutcomesMissed] = []
+    news = ledger.follow("$", idle_seconds=0.5, on_missed=missed.append)
+    finish(ledger, "first")
+    assert next(news)[1].job_id == "first"
+    for other in range(1_500):
+        ledger.cancel(submit(ledger, str(other)))
+    seen = [outcome.job_id for _, outcome in news]
+    assert seen == [str(other) for other in range(1_500 - len(seen), 1_500)]
+    assert [gone.count for gone in missed] == [1_500 - len(seen)]
+    assert len(seen) < 400
+
+
+def test_an_outcome_whose_record_is_gone_when_its_turn_comes_is_missed(ledger: Ledger) -> None:
+    told(ledger, "abc")
+    news = ledger.follow("0", idle_seconds=0.01)
+    assert next(news)[1].job_id == "a"
+    ledger._call("DEL", ledger._key("job", "b"))
+    with pytest.raises(OutcomesMissed, match="1 outcome is gone") as caught:
+        next(news)
+    assert [outcome.job_id for _, outcome in ledger.follow(caught.value.place, idle_seconds=0.01)] == ["c"]
+
+
+def test_entries_of_a_version_that_did_not_count_are_followed_as_well(ledger: Ledger) -> None:
+    told(ledger, "ab")
+    stream = ledger._key("outcomes")
+    for place in places(ledger):
+        ledger._call("XDEL", stream, place)
+    for name in "ab":
+        ledger._call("XADD", stream, "*", "job", name)
+    told(ledger, "c")
+    everything = list(ledger.follow("0", idle_seconds=0.01))
+    assert [outcome.job_id for _, outcome in everything] == ["a", "b", "c"]
+    assert [outcome.job_id for _, outcome in ledger.follow(everything[0][0], idle_seconds=0.01)] == ["b", "c"]
+
+
+@pytest.mark.usefixtures("command_environment")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_command_says_what_was_missed_and_goes_on(
+    ledger: Ledger, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told(ledger, "a")
+    follow = Client.follow
+
+    def slow(client: Client, *said: Any, **given: Any) -> Any:
+        for number, news in enumerate(follow(client, *said, **given)):
+            yield news
+            if number == 0:  # while the first is shown, others come and go
+                told(ledger, "bcd")
+                drop(ledger, places(ledger)[-1])
+
+    monkeypatch.setattr(Client, "follow", slow)
+    done = CliRunner().invoke(main, ["follow", "--after", "0", "--limit", "2", *options])
+    assert done.exit_code == 0, done.output
+    assert "Missed: 2 outcomes are gone" in done.stderr
+    if options:
+        first, missed, last = map(json.loads, done.stdout.splitlines())
+        assert (first["outcome"]["job_id"], last["outcome"]["job_id"]) == ("a", "d")
+        assert missed["missed"]["count"] == 2
+        assert missed["missed"]["after"] == first["place"]
