@@ -175,14 +175,16 @@ class Submission(Server):
             raise self._refusal(entries, verdict.decode(), marks)
         return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
 
-    def shadow(self, shadows: Sequence[ShadowCard]) -> int:
-        """Queue shadows of answered cards, as a worker may; return how many were new, and for which there was room.
+    def shadow(self, shadows: Sequence[ShadowCard], *, least_seconds: float = 0.0) -> int:
+        """Queue shadows of answered cards, as a worker may, and return how many were queued.
 
+        Not those that are there, for which there is no room, or with less than `least_seconds` to their deadline.
         Raises LedgerUnavailable.
         """
+        least_ms = round(least_seconds * 1000)
         entries = [_enter(shadow, None) for shadow in shadows]
         arguments = [part for entry in entries for part in entry.arguments()[:-1]]
-        return int(self._run("shadow", self.settings.max_queue_length, *arguments)) if entries else 0
+        return int(self._run("shadow", self.settings.max_queue_length, least_ms, *arguments)) if entries else 0
 
     def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefused:
         """Say why submit.lua took nothing."""

@@ -6,7 +6,6 @@ asked for when the live answer stands; if that fails, there is a line in the log
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -21,7 +20,6 @@ LEAST_SECONDS = 1.0
 
 def offer_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) -> None:
     """Ask for the challenger's answers to cards that were just answered. Raises nothing."""
-    now_seconds = time.time()
     shadows = [
         ShadowCard(card=claim.job_id, deadline=datetime.fromtimestamp(settlement.page.start_ms / 1000, UTC))
         for claim, settlement in answered
@@ -29,11 +27,10 @@ def offer_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) 
         and claim.names.get(CHALLENGER) is not None
         and claim.controls.flag("shadow")
         and settlement.page is not None
-        and settlement.page.start_ms / 1000 > now_seconds + LEAST_SECONDS
     ]
     try:
         if shadows:
-            ledger.shadow(shadows)
+            ledger.shadow(shadows, least_seconds=LEAST_SECONDS)
     except Exception as error:  # noqa: BLE001 - the live answers stand, and are worth more
         jobs = [shadow.card for shadow in shadows]
         structlog.get_logger("cornerman").warning("no shadow of these cards", jobs=jobs, error=str(error))

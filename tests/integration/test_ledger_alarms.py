@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from ledger.alarms import Alarm
 from ledger.book import Ledger
 from ledger.failures import JobRefused
+from workers.alarm_actions import act
 
-A = "a" * 64
+A, B = "a" * 64, "b" * 64
 BY = {"who": "ann@desk", "why": "a test"}
 ALARM = Alarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
 ACTED = replace(ALARM, acted=True, action="abstain", said="done")
@@ -58,3 +62,32 @@ def test_of_two_who_clear_an_alarm_one_is_told_that_it_is_gone(ledger: Ledger) -
     with pytest.raises(JobRefused, match="no alarm stands"):
         ledger._change(said, {f"abstain.{A}": ""}, {}, alarm=A, clear=True)
     assert (ledger.cleared_at(A), len(ledger.changes())) == (cleared_us, 1)
+
+
+@pytest.mark.parametrize(("done_before", "action"), [(True, "rollback"), (False, "abstain")])
+def test_a_review_that_ended_after_its_rollback_is_made_good_without_another_step(
+    ledger: Ledger, done_before: bool, action: str
+) -> None:
+    """The champion is another model then, about which there is nothing to roll back: that was done for this alarm."""
+    for digest in (B, A):
+        ledger.register_model(digest, {})
+        ledger.set_alias("champion", digest, **BY)
+    ledger.set_controls({"on_alarm": "rollback"}, **BY)
+    ledger.raise_alarm(ALARM)
+    evidence = {"alarm": msgspec.to_builtins(ALARM if done_before else replace(ALARM, job_id="an older one"))}
+    ledger.roll_back("champion", prove=lambda _: None, evidence=evidence, alarm=A, **BY)
+    context: Any = SimpleNamespace(ledger=ledger, claim=SimpleNamespace(controls=ledger.controls()))
+    acted = act(ALARM, context)
+    assert (acted.acted, acted.action) == (True, action)
+    assert ledger.controls().flag(f"abstain.{A}") is not done_before
+    assert ledger.resolve_alias("champion") == B
+
+
+def test_a_review_whose_alarm_was_cleared_meanwhile_says_that_nothing_was_changed(ledger: Ledger) -> None:
+    ledger.set_controls({"on_alarm": "abstain"}, **BY)
+    context: Any = SimpleNamespace(ledger=ledger, claim=SimpleNamespace(controls=ledger.controls()))
+    acted = act(ALARM, context)
+    assert acted.action == "none"
+    assert "nothing was changed" in acted.said
+    assert not ledger.controls().flag(f"abstain.{A}")
+    assert ledger.alarms() == []

@@ -9,7 +9,7 @@ from msgspec.structs import replace as changed
 
 from ledger.book import Held, Ledger, LedgerSettings
 from ledger.failures import Failure, FailureCode, LedgerError
-from ledger.jobs import MAX_PAYLOAD_BYTES, CheckHealth, TrainEnsemble
+from ledger.jobs import MAX_PAYLOAD_BYTES, CheckHealth, ShadowCard, TrainEnsemble
 from ledger.outcomes import Progress, State
 from tests.integration.claiming import FAILURE, OWNER, REPORT, claim_one, submit
 
@@ -306,3 +306,11 @@ def test_jobs_given_back_together_ring_only_if_others_are_to_take_them(ledger: L
         assert client.llen(doorbell) == (2 if ring else 0)
     assert ledger.queue_depths()["predict"] == 2
     assert [claim.attempt for claim in ledger.claim("predict", OWNER, 3)] == [1, 1]
+
+
+def test_a_shadow_is_queued_by_the_clock_of_the_server(ledger: Ledger) -> None:
+    now = datetime.fromtimestamp(ledger.server_time(), UTC)
+    shadows = [ShadowCard(card=str(seconds), deadline=now + timedelta(seconds=seconds)) for seconds in (-5, 0.5, 60)]
+    assert ledger.shadow([*shadows, ShadowCard(card="undated")], least_seconds=5.0) == 2
+    assert [claim.deadline for claim in ledger.claim("monitor", OWNER, 9)][-1] is None
+    assert ledger.queue_depths()["monitor"] == 0

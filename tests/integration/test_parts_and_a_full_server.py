@@ -1,0 +1,91 @@
+"""A training that was accepted before its server filled up: its parts pass the mark, and a wait says what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.errors import TrainingTimeoutError
+from ledger.book import Ledger, LedgerSettings
+from ledger.embedded import EmbeddedServer
+from ledger.failures import FailureCode, JobRefused
+from ledger.jobs import CheckHealth, TrainEnsemble, TrainPart
+from workers.fanout import Note, gather
+from workers.parking import LaterError
+from workers.store import Store
+
+LIMIT_SECONDS = 60.0
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger on a server of its own, with 8 MB for it, above its mark."""
+    with EmbeddedServer(tmp_path / "server") as server:
+        opened = Ledger.connect(LedgerSettings(redis_url=server.url))
+        opened._call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        yield opened
+        opened.close()
+
+
+def fill(ledger: Ledger, fraction: float) -> None:
+    used = int(ledger._call("INFO", "memory")["used_memory"])
+    ledger._call("CONFIG", "SET", "maxmemory", int(used / fraction))
+
+
+def look(ledger: Ledger, folder: Path, note: Note) -> LaterError:
+    """Look once at a training of two parts, none of which is done."""
+    (folder / "models").mkdir(exist_ok=True)
+    ledger_claim = SimpleNamespace(correlation_id="order", claimed_at=note.looked_at)
+    context: Any = SimpleNamespace(ledger=ledger, store=Store(folder / "models"), claim=ledger_claim)
+    parts = [
+        TrainPart(
+            of="whole",
+            prepared=note.prepared,
+            name=f"fold-{number}-{number + 1}",
+            fights=1,
+            columns=1,
+            max_training_time_seconds=60.0,
+            max_memory_mb=1024.0,
+        )
+        for number in range(2)
+    ]
+    with pytest.raises(LaterError) as later:
+        gather(context, note, parts, [3, 4], LIMIT_SECONDS)
+    return later.value
+
+
+def test_parts_are_submitted_above_the_mark_for_new_jobs(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.submit(CheckHealth())
+    fill(ledger, 0.9)
+    with pytest.raises(JobRefused) as refused:
+        ledger.submit(TrainEnsemble(data="another"))
+    assert refused.value.failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
+    later = look(ledger, tmp_path, Note("0" * 64, datetime.now(UTC)))
+    assert str(later) == "2 parts are missing"
+    assert ledger.queue_depths()["train"] == 2
+
+
+def test_a_wait_for_a_full_server_says_so_until_it_is_over(ledger: Ledger, tmp_path: Path) -> None:
+    fill(ledger, 1.2)
+    began = datetime.now(UTC)
+    later = look(ledger, tmp_path, Note("0" * 64, began))
+    assert "out of memory" in str(later)
+    assert later.progress is not None
+    assert later.progress.stage == "waiting: the server is out of memory (its maxmemory is reached)"
+    assert (later.progress.done, later.progress.total) == (0, 7)
+    assert later.note is not None
+    note = msgspec.json.decode(later.note, type=Note)
+    over = msgspec.structs.replace(note, at_work_seconds=LIMIT_SECONDS + 1)
+    with pytest.raises(TrainingTimeoutError, match=r"2 of 2 parts are missing because the server is out of memory"):
+        look(ledger, tmp_path, over)
+    fill(ledger, 0.5)
+    later = look(ledger, tmp_path, note.at(began + timedelta(seconds=2)))
+    assert str(later) == "2 parts are missing"
+    assert later.note is not None
+    assert msgspec.json.decode(later.note, type=Note).waits_for == ""

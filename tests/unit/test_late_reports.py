@@ -1,0 +1,35 @@
+"""What a child says of a report that came after the deadline: what the server decided, whatever its own clock shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from ledger.book import Claim, Settlement
+from ledger.claims import Stored
+from ledger.reports import HealthReport
+from workers.batch import Finished, _outcome
+
+
+@pytest.mark.parametrize("year", [2000, 2099])
+@pytest.mark.parametrize(
+    ("stored", "outcome"), [(Stored.STANDS, "succeeded"), (Stored.TOO_LATE, "expired"), (Stored.REFUSED, "refused")]
+)
+def test_the_clock_of_this_machine_has_no_say(year: int, stored: Stored, outcome: str) -> None:
+    moment = datetime(year, 1, 1, tzinfo=UTC)
+    claim = Claim(
+        job_id="job",
+        kind="check_health",
+        payload=b"",
+        attempt=1,
+        fence=1,
+        queue="predict",
+        time_limit_seconds=60.0,
+        submitted_at=moment,
+        claimed_at=moment,
+        deadline=moment,
+        correlation_id=None,
+    )
+    settlement = Settlement.of(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0))
+    assert _outcome(Finished(claim, settlement, "succeeded", None, 0.1), stored) == outcome
