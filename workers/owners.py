@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import AbstractContextManager, contextmanager
 
 from engine.bundle import MANIFEST
 from workers.parking import StoreUnavailableError
@@ -31,31 +31,37 @@ Claims = Mapping[str, Set[str]]
 
 
 class Owners:
-    """The notes of one store, in the name of one ledger."""
+    """The notes of one store, in the name of one ledger. `reaching` makes its errors a StoreUnavailableError.
 
-    def __init__(self, remote: Remote, ledger: str) -> None:
+    All methods raise that.
+    """
+
+    def __init__(self, remote: Remote, ledger: str, reaching: Callable[[str], AbstractContextManager[None]]) -> None:
         self._remote = remote
         self._ledger = ledger
+        self._reaching = reaching
 
     def claim(self, place: str) -> None:
-        """Say that the ledger uses a bundle from now on. Raises StoreUnavailableError while it is being removed."""
+        """Say that the ledger uses a bundle from now on. Raises StoreUnavailableError also while that goes."""
         own = _note(self._ledger, place)
-        if self._remote.read_note(own) is None and self._anybodys(place):
-            self._remote.write_note(_note(UNCLAIMED, place), "")
-        self._remote.write_note(own, secrets.token_hex(8))
-        for name in self._remote.files(REMOVING, depth=1):
-            if not name.startswith(f"{_flat(place)}."):
-                continue
-            age_seconds = self._remote.age_seconds(f"{REMOVING}/{name}")
-            if age_seconds is not None and age_seconds < STALE_SECONDS:
-                raise StoreUnavailableError(f"bundle {place} is being removed; it is written again after that")
+        with self._reaching(place):
+            if self._remote.read_note(own) is None and self._anybodys(place):
+                self._remote.write_note(_note(UNCLAIMED, place), "")
+            self._remote.write_note(own, secrets.token_hex(8))
+            for name in self._remote.files(REMOVING, depth=1):
+                if not name.startswith(f"{_flat(place)}."):
+                    continue
+                age_seconds = self._remote.age_seconds(f"{REMOVING}/{name}")
+                if age_seconds is not None and age_seconds < STALE_SECONDS:
+                    raise StoreUnavailableError(f"bundle {place} is being removed; it is written again after that")
 
     def claims(self) -> Claims:
         """Return who has claimed what."""
         found: dict[str, set[str]] = defaultdict(set)
-        for path in self._remote.files(OWNERS, depth=2):
-            ledger, _, flat = path.rpartition("/")
-            found[ledger].add(flat.replace(".", "/"))
+        with self._reaching(OWNERS):
+            for path in self._remote.files(OWNERS, depth=2):
+                ledger, _, flat = path.rpartition("/")
+                found[ledger].add(flat.replace(".", "/"))
         return found
 
     def of_ledger(self, claims: Claims) -> Set[str]:
@@ -71,11 +77,13 @@ class Owners:
 
     def token(self, place: str) -> str | None:
         """Return the text of the ledger's claim: another one when the bundle was used since."""
-        return self._remote.read_note(_note(self._ledger, place))
+        with self._reaching(place):
+            return self._remote.read_note(_note(self._ledger, place))
 
     def age_seconds(self, place: str) -> float | None:
         """Return how long ago the ledger used a bundle last; None without a claim."""
-        return self._remote.age_seconds(_note(self._ledger, place))
+        with self._reaching(place):
+            return self._remote.age_seconds(_note(self._ledger, place))
 
     @contextmanager
     def removing(self, place: str, remover: str, token: str | None, *, adopt: bool) -> Iterator[bool]:
@@ -84,22 +92,32 @@ class Owners:
         `remover` is a name that no other has. `token` is what the claim was when it was decided.
         """
         note = f"{REMOVING}/{_flat(place)}.{remover}"
-        self._remote.write_note(note, "")
+        with self._reaching(place):
+            self._remote.write_note(note, "")
         try:
             yield self.token(place) == token and place in self.own(self.claims(), {place}, adopt=adopt)
-        finally:
-            self._remote.remove_file(note)
+        except StoreUnavailableError:
+            raise  # nor can the note be taken back now: the next attempt does it (`withdraw`)
+        except BaseException:
+            self._take_back(note)
+            raise
+        self._take_back(note)
 
     def withdraw(self, remover: str) -> None:
         """Take back what a remover has said that it would remove."""
-        for name in self._remote.files(REMOVING, depth=1):
-            if name.endswith(f".{remover}"):
-                self._remote.remove_file(f"{REMOVING}/{name}")
+        with self._reaching(REMOVING):
+            for name in self._remote.files(REMOVING, depth=1):
+                if name.endswith(f".{remover}"):
+                    self._remote.remove_file(f"{REMOVING}/{name}")
 
     def drop(self, place: str) -> None:
         """Take back the claim to a bundle that was removed, and that of nobody in particular."""
         for ledger in (self._ledger, UNCLAIMED):
-            self._remote.remove_file(_note(ledger, place))
+            self._take_back(_note(ledger, place))
+
+    def _take_back(self, note: str) -> None:
+        with self._reaching(note):
+            self._remote.remove_file(note)
 
     def _anybodys(self, place: str) -> bool:
         """Whether a bundle was there before owners were noted."""

@@ -181,7 +181,7 @@ class Store:
     @cached_property
     def owners(self) -> Owners:
         """Who uses what, in the name of this store's ledger."""
-        return Owners(self._all, self._ledger)
+        return Owners(self._all, self._ledger, self._reaching)
 
     def _sign(self, bundle: Bundle) -> None:
         """Sign a bundle that others may be reading."""

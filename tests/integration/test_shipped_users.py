@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import msgspec
+import numpy as np
 import pytest
 import redis
 from click.testing import CliRunner
@@ -27,6 +28,7 @@ from producer.exits import ExitCode
 from tests.guarded import denied, guarded_server, url_of, users_text
 from tests.integration.small_models import LATER, first_card, small_league
 from tests.unit.foreign_estimators import plain_system, save
+from workers.store import Store
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 
@@ -215,7 +217,8 @@ class TestAWorkerThatMayNot:
     def users(self) -> str:
         return users_text().replace(" +scan", "")
 
-    def test_ends_the_job_and_says_why(self, address: str, start_pool: Callable[..., Any]) -> None:
+    def test_ends_the_job_and_says_why(self, address: str, start_pool: Callable[..., Any], tmp_path: Path) -> None:
+        Store(tmp_path / "models").write({"numbers": np.arange(3)}, {})  # or there is nothing to look for
         producer = Ledger.connect(LedgerSettings(redis_url=url_of(address, "producer")))
         pool = start_pool(queue="train", real=True, concurrency=1)
         outcome = producer.wait(producer.submit(CollectGarbage(nonce="x")).job_id, WAIT_SECONDS)

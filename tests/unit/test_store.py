@@ -261,6 +261,10 @@ def test_owners_are_noted_at_a_server_too(tmp_path: Path, server: StoreServer) -
     (tmp_path / "served" / place / "numbers.npy").write_bytes(b"others")
     write(mine, "prepared")
     assert other.open(place).array("numbers").sum() == 45
+    with server.down():
+        for note in (mine.owners.claims, lambda: mine.touch(place), lambda: mine.owners.withdraw("collector")):
+            with pytest.raises(StoreUnavailableError, match="cannot be used"):
+                note()
 
 
 @contextmanager
