@@ -40,5 +40,5 @@ def large_model(folder: Path, wanted_mb: float) -> LargeModel:
     repeated_bytes = sum(size for name, size in once.sizes.items() if "/replicas/" in name)
     repeats = max(1, round((wanted_mb * 2**20 - once.size_bytes) / repeated_bytes) + 1)
     large = replace(small, replicas=stack_members([small.replicas] * repeats))
-    cards = read_cards(odds_feed(league), price_format="decimal", deadline=_DEADLINE)
+    cards = read_cards(odds_feed(league), price_format="american", deadline=_DEADLINE)
     return LargeModel(save_ensemble(large, folder), tuple(cards))

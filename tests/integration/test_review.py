@@ -105,7 +105,7 @@ def results_file(folder: Path, favourite_wins: Callable[[int, int], bool]) -> st
 
 
 def card(league: League, **changes: Any) -> PredictCard:
-    (first, *_) = read_cards(json.dumps(odds_feed(league)).encode(), price_format="decimal", deadline=NEVER)
+    (first, *_) = read_cards(json.dumps(odds_feed(league)).encode(), price_format="american", deadline=NEVER)
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
     return msgspec.structs.replace(first, **{"event_start": start, "deadline": None} | changes)
 

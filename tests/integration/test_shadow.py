@@ -57,7 +57,7 @@ def models(ledger: Ledger, champion: Bundle, challenger: Bundle) -> dict[str, st
 
 def card(league: League, **changes: Any) -> PredictCard:
     """A card of the league, in three days."""
-    (first, *_) = read_cards(json.dumps(odds_feed(league)).encode(), price_format="decimal", deadline=NEVER)
+    (first, *_) = read_cards(json.dumps(odds_feed(league)).encode(), price_format="american", deadline=NEVER)
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
     return msgspec.structs.replace(first, **{"event_start": start, "deadline": None} | changes)
 
