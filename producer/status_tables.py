@@ -14,7 +14,8 @@ from ledger.lately import Lately
 from ledger.room import Room
 from ledger.switchboard import Change
 from producer.monitoring_tables import alarms_table
-from producer.tables import NOTHING, records_table
+from producer.table_parts import NOTHING, span
+from producer.tables import records_table
 
 
 class Overview(Struct, frozen=True, kw_only=True):
@@ -123,12 +124,3 @@ def _memory(used_mb: float | None, limit_mb: float | None) -> str:
     if used_mb is None:
         return NOTHING
     return f"{used_mb:,.0f} MB" if limit_mb is None else f"{used_mb:,.0f} of {limit_mb:,.0f} MB"
-
-
-def span(seconds: float) -> str:
-    """Write a length of time in its two largest units."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")) if count]
-    return " ".join(parts[:2]) or "0 s"

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ledger.aliases import CHALLENGER
 from ledger.evaluation import BacktestReport
-from ledger.failures import Failure
+from ledger.jobs import PredictCard
 from ledger.judgement import JudgementReport
 from ledger.local import Bounds, MatrixReport, RowAnswer
 from ledger.monitoring import ComparisonReport, ReviewReport
@@ -23,43 +23,28 @@ from ledger.outcomes import JobStatus, Outcome
 from ledger.replays import ReplayReport
 from ledger.reports import (
     CardReport,
-    Decision,
-    FightFailure,
-    FightReport,
     GarbageReport,
     HealthCheck,
     HealthReport,
-    Interval,
     PartReport,
     Report,
     ShadowReport,
     TrainingReport,
 )
 from producer.backtest_tables import backtest_tables
+from producer.card_tables import card_tables
 from producer.judgement_tables import judgement_tables
 from producer.monitoring_tables import comparison_tables, review_tables
 from producer.replay_tables import replay_tables
+from producer.table_parts import NOTHING, STYLES, percent, plain_table
 from producer.watch import said
 
-INTERVAL_LEVEL = 0.95
-NOTHING = "-"
-STYLES = {
-    "bet": "bold green",
-    "succeeded": "green",
-    "running": "cyan",
-    "failed": "red",
-    "expired": "yellow",
-    "cancelled": "yellow",
-    "unknown": "red",
-    "forgotten": "yellow",
-}
 
-
-def report_tables(report: Report) -> list[Table]:
-    """Return the tables of any report."""
+def report_tables(report: Report, card: PredictCard | None = None) -> list[Table]:
+    """Return the tables of any report; `card` is the job that a card's report answers."""
     match report:
         case CardReport():
-            return card_tables(report)
+            return card_tables(report, card)
         case TrainingReport():
             return [training_table(report)]
         case BacktestReport():
@@ -87,91 +72,13 @@ def report_tables(report: Report) -> list[Table]:
             return [records_table("Part", ["name", "digest", "bytes_written"], [msgspec.structs.asdict(report)])]
 
 
-def card_tables(
-    report: CardReport, *, truth: Mapping[str, Mapping[str, float | str]] | None = None, truth_title: str = "truth"
-) -> list[Table]:
-    """Return a card's table, a line for each fighter, and below it the fights that failed, if any.
-
-    "assumed" heads the band of the market-aware probability: results cannot test its width.
-
-    `truth` adds a column: what is known of a fight from elsewhere, as text, by fight id and fighter's name.
-    """
-    table = Table(title=f"Card {report.card_id}", caption=_caption(report), title_justify="left")
-    table.add_column("fighter", min_width=8)
-    for title in (f"statistics only ({INTERVAL_LEVEL:.0%} interval)", f"market aware ({INTERVAL_LEVEL:.0%} assumed)"):
-        table.add_column(title, justify="right")
-    for title in ("market", *([] if truth is None else [truth_title])):
-        table.add_column(title, justify="right", no_wrap=True)
-    for title in ("decision", "reasons", "flags"):
-        table.add_column(title, overflow="fold")
-    failed: list[tuple[str, Failure]] = []
-    for fight in report.fights:
-        if isinstance(fight, FightFailure):
-            failed.append((" v ".join(fight.names), fight.failure))
-        else:
-            _add_fight(table, fight, None if truth is None else truth.get(fight.id, {}))
-    tables = [table] if table.row_count else []
-    return [*tables, failures_table(failed, title="Fights without an answer")] if failed else tables
-
-
-def _caption(report: CardReport) -> str:
-    switches = f"; switched: {', '.join(report.switches)}" if report.switches else ""
-    return f"model {report.model[:12]}, which knows fights up to {report.data_cutoff}{switches}"
-
-
-def _add_fight(table: Table, fight: FightReport, truth: Mapping[str, float | str] | None) -> None:
-    decision = fight.decision
-    judgement = [_decision(decision), Text(", ".join(decision.reasons)), Text(", ".join(fight.flags))]
-    for answer, rest in zip(fight.fighters, (judgement, []), strict=True):
-        known = [] if truth is None else [_known(truth.get(answer.name))]
-        table.add_row(
-            Text(answer.name),
-            _bounded(answer.probability, answer.intervals),
-            _bounded(aware.probability, aware.band) if (aware := answer.market_aware) else NOTHING,
-            percent(answer.market_probability),
-            *known,
-            *rest,
-            end_section=rest is not judgement,
-        )
-
-
-def _decision(decision: Decision) -> Text:
-    if decision.price is None or decision.action == "abstain":
-        return Text(decision.action)
-    stake = percent(decision.stake_fraction)
-    return Text(f"bet {stake} on {decision.fighter} at {decision.price:.2f}", style=STYLES["bet"])
-
-
-def _bounded(probability: float, intervals: Sequence[Interval]) -> str:
-    """Write a probability, and its bounds at the level that is shown if they were asked for."""
-    bounds = [f" ({one.lower:.0%} to {one.upper:.0%})" for one in intervals if one.level == INTERVAL_LEVEL]
-    return percent(probability) + "".join(bounds)
-
-
 def _bounds(bounds: Bounds | None) -> str:
     return NOTHING if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
-def _known(truth: float | str | None) -> str:
-    return truth if isinstance(truth, str) else percent(truth)
-
-
-def percent(share: float | None) -> str:
-    """Write a share as a percentage, or a dash where there is none."""
-    return NOTHING if share is None else f"{share:.1%}"
-
-
-def failures_table(failures: Iterable[tuple[str, Failure]], *, title: str = "Failures") -> Table:
-    """Return a table of what failed, with the code to switch on and the message to read."""
-    table = _table(title, "what", "code", "message")
-    for what, failure in failures:
-        table.add_row(Text(what), Text(failure.code, style=STYLES["failed"]), Text(failure.message))
-    return table
-
-
 def training_table(report: TrainingReport) -> Table:
     """Return what came out of a training job."""
-    table = _table("Trained", "model", "alias", "fights", "events", "features", "replicas", "intervals", "MB")
+    table = plain_table("Trained", "model", "alias", "fights", "events", "features", "replicas", "intervals", "MB")
     table.add_row(
         report.model[:12],
         Text(report.alias or NOTHING),
@@ -195,7 +102,7 @@ def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:
     """Return the answers to a feature matrix, a line for each row, said of its red side."""
     levels = list(rows[0].intervals) if rows else []
     titles = [f"{float(level):.0%} interval" for level in levels]
-    table = _table(f"{report.rows:,} rows", "row", "red wins", *titles, "sampling interval", "market-aware")
+    table = plain_table(f"{report.rows:,} rows", "row", "red wins", *titles, "sampling interval", "market-aware")
     for number, row in enumerate(rows, start=1):
         intervals = [_bounds(row.intervals[level]) for level in levels]
         aware = None if row.market_aware is None else row.market_aware.probability
@@ -212,7 +119,7 @@ def health_table(report: HealthReport) -> Table:
 
 def checks_table(checks: Iterable[HealthCheck], title: str = "Pool") -> Table:
     """Return what was looked at, and what was found."""
-    table = _table(title, "check", "result", "detail")
+    table = plain_table(title, "check", "result", "detail")
     for check in checks:
         style = STYLES["succeeded" if check.passed else "failed"]
         table.add_row(check.name, Text("passed" if check.passed else "FAILED", style=style), Text(check.detail))
@@ -221,7 +128,7 @@ def checks_table(checks: Iterable[HealthCheck], title: str = "Pool") -> Table:
 
 def status_table(status: JobStatus) -> Table:
     """Return where one job is."""
-    table = _table("Job", "job", "kind", "state", "attempt", "submitted", "deadline", "progress")
+    table = plain_table("Job", "job", "kind", "state", "attempt", "submitted", "deadline", "progress")
     progress = status.progress
     table.add_row(
         Text(status.job_id),
@@ -246,7 +153,7 @@ def outcome_line(place: str, outcome: Outcome) -> Text:
 
 def records_table(title: str, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> Table:
     """Return records as rows, a column for each name; a value that is not there is a dash."""
-    table = _table(title, *(column.replace("_", " ") for column in columns))
+    table = plain_table(title, *(column.replace("_", " ") for column in columns))
     for record in records:
         table.add_row(*(Text(_written(record.get(column))) for column in columns))
     return table
@@ -256,10 +163,3 @@ def _written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or NOTHING
     return NOTHING if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

@@ -12,9 +12,11 @@ from rich import progress
 
 from ledger.answers import LAST_LOOK_SECONDS
 from ledger.connections import until
-from ledger.failures import LedgerUnavailable, WaitTimeout
-from ledger.jobs import ROUTES
+from ledger.failures import JobRefused, LedgerUnavailable, UnknownJob, WaitTimeout
+from ledger.jobs import ROUTES, PredictCard
 from ledger.outcomes import Outcome, Progress, State
+from ledger.reports import CardReport
+from ledger.wire import decode_job
 from producer.client import Client
 from producer.screen import Screen
 
@@ -76,6 +78,17 @@ def _wait_for_server(client: Client, end_seconds: float) -> None:
                 raise
         else:
             return
+
+
+def card_of(client: Client, outcome: Outcome) -> PredictCard | None:
+    """Return the card that an outcome answers; None for another job, or if its record is gone or cannot be read."""
+    if not isinstance(outcome.report, CardReport):
+        return None
+    try:
+        job = decode_job(client.ledger.kept(outcome.job_id).payload)
+    except (UnknownJob, JobRefused):
+        return None
+    return job if isinstance(job, PredictCard) else None
 
 
 def served_queues(client: Client) -> set[str]:

@@ -6,14 +6,17 @@ import shlex
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, BinaryIO
 
 import click
 import msgspec
 from rich.console import RenderableType
+from rich.table import Table
 
 from ledger.failures import Failure, FailureCode, JobRefused, WaitTimeout
 from ledger.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
+from ledger.outcomes import Outcome
 from ledger.reports import CardReport, FightFailure
 from ledger.wire import decode_job, refuse
 from producer.client import Client
@@ -23,8 +26,9 @@ from producer.identity import identity_options, key_of, said_of, stored_outcome
 from producer.notation import PriceFormat
 from producer.polling import Entry, enqueue_feed, placed, submit
 from producer.screen import Screen, json_option, pass_screen
-from producer.tables import failures_table, records_table, report_tables
-from producer.watch import watch
+from producer.table_parts import failures_table
+from producer.tables import records_table, report_tables
+from producer.watch import card_of, watch
 
 SECONDS = click.FloatRange(min=1, max=MAX_QUOTE_AGE_SECONDS)
 PRICE_FORMATS = [name.value for name in PriceFormat]
@@ -142,8 +146,13 @@ def enqueue(
                 screen.remark(f"{entry.card_id}: {said}")
         if wait:
             _collect(client, screen, entries, timeout)
+        answered = [_answer_tables(client, entry.outcome) for entry in entries if entry.outcome is not None]
     refused = [error.failure for error in reading.refused]
-    screen.answer({"cards": entries, "events_refused": refused}, *_tables(entries, refused, waited=wait))
+    screen.answer(
+        {"cards": entries, "events_refused": refused},
+        *chain.from_iterable(answered),
+        *_tables(entries, refused, waited=wait),
+    )
     accepted = any(entry.receipt for entry in entries)
     failed = [entry for entry in entries if entry.failure and not (entry.refused and accepted)]
     hints = [next_step(entry.failure, stored=entry.outcome is not None) for entry in failed if entry.failure]
@@ -234,11 +243,12 @@ def _unknown(entries: Sequence[Entry]) -> str | None:
     )
 
 
+def _answer_tables(client: Client, outcome: Outcome) -> list[Table]:
+    return [] if outcome.report is None else report_tables(outcome.report, card_of(client, outcome))
+
+
 def _tables(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: bool) -> list[RenderableType]:
     shown: list[RenderableType] = []
-    for entry in entries:
-        if entry.outcome is not None and entry.outcome.report is not None:
-            shown += report_tables(entry.outcome.report)
     accepted = [
         {"card": entry.card_id, "job": entry.receipt.job_id, "new": "yes" if entry.receipt.created else "no"}
         for entry in entries

@@ -11,7 +11,8 @@ from ledger.failures import JobRefused
 from producer.client import Client
 from producer.exits import ExitCode
 from producer.screen import Screen, json_option, pass_screen
-from producer.tables import failures_table, records_table
+from producer.table_parts import failures_table
+from producer.tables import records_table
 
 _ALL = 1_000_000  # more than anyone reads
 

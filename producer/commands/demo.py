@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
@@ -17,8 +17,9 @@ from rich.console import RenderableType
 
 from ledger.datafiles import folder_digest
 from ledger.failures import JobRefused
-from ledger.jobs import TrainEnsemble
+from ledger.jobs import PredictCard, TrainEnsemble
 from ledger.reports import CardReport, FightReport, TrainingReport
+from producer.card_tables import INTERVAL_LEVEL, card_tables
 from producer.client import report_of
 from producer.exits import REPLAY_DEADLINE
 from producer.feed import read_cards
@@ -28,7 +29,8 @@ from producer.private_service import PrivateService, private_service
 from producer.screen import Screen, json_option, pass_screen
 from producer.settings import make_data_folder
 from producer.staging import Body, Stage, replayed_stage, simulated_stage
-from producer.tables import INTERVAL_LEVEL, card_tables, failures_table, training_table
+from producer.table_parts import failures_table
+from producer.tables import training_table
 from producer.watch import progress_shown
 
 # Small enough for three minutes on two cores, large enough for intervals and members that mean something. A model to
@@ -72,9 +74,10 @@ def demo(screen: Screen, data: Path | None, seed: int) -> None:
         screen.remark("Starting an embedded Valkey, a pool that predicts and a pool that trains ...")
         with private_service(folder / "service") as service:
             training = _train(service, screen, stage, seed)
-            entries = [entry for body in stage.bodies for entry in _ask(service, screen, stage, body)]
+            asked: dict[str, PredictCard] = {}
+            entries = [entry for body in stage.bodies for entry in _ask(service, screen, stage, body, asked)]
             screen.remark("Stopping everything ...")
-        _show(screen, stage, training, entries)
+        _show(screen, stage, training, entries, asked)
         _say_what_next(screen, stage, None if data is not None else _keep(stage.log))
 
 
@@ -91,8 +94,13 @@ def _train(service: PrivateService, screen: Screen, stage: Stage, seed: int) -> 
     return report
 
 
-def _ask(service: PrivateService, screen: Screen, stage: Stage, body: Body) -> list[Entry]:
-    """Do what a caller does with the body of a response: read it, enqueue its cards, wait for the answers."""
+def _ask(
+    service: PrivateService, screen: Screen, stage: Stage, body: Body, asked: dict[str, PredictCard]
+) -> list[Entry]:
+    """Do what a caller does with the body of a response: read it, enqueue its cards, wait for the answers.
+
+    `asked` takes in the cards, by the id of their jobs.
+    """
     try:
         cards = read_cards(
             body.content, price_format=stage.price_format, deadline=stage.deadline, debutants=body.debutants
@@ -103,20 +111,26 @@ def _ask(service: PrivateService, screen: Screen, stage: Stage, body: Body) -> l
     for card in cards:
         screen.remark(f"Asking for {card.card_id}, {len(card.fights)} fights ...")
         receipt = service.client.enqueue(card)
+        asked[receipt.job_id] = card
         with progress_shown(screen) as on_progress:
             entries.append(Entry(card.card_id, receipt, outcome=service.wait(receipt.job_id, on_progress)))
     return entries
 
 
-def _show(screen: Screen, stage: Stage, training: TrainingReport, entries: Sequence[Entry]) -> None:
+def _show(
+    screen: Screen, stage: Stage, training: TrainingReport, entries: Sequence[Entry], asked: Mapping[str, PredictCard]
+) -> None:
     tables: list[RenderableType] = [training_table(training)]
-    reports = [entry.outcome.report for entry in entries if entry.outcome and entry.outcome.report]
-    cards = [report for report in reports if isinstance(report, CardReport)]
-    for card in cards:
-        tables += card_tables(card, truth=stage.truth, truth_title="truth" if stage.cutoff is None else "result")
+    outcomes = [entry.outcome for entry in entries if entry.outcome]
+    cards = {outcome.job_id: outcome.report for outcome in outcomes if isinstance(outcome.report, CardReport)}
+    title = "truth" if stage.cutoff is None else "result"
+    for job_id, card in cards.items():
+        tables += card_tables(card, asked[job_id], truth=stage.truth, truth_title=title)
     if failed := [(entry.card_id, entry.failure) for entry in entries if entry.failure]:
         tables.append(failures_table(failed, title="Cards without an answer"))
-    inside = [_covers(fight, stage) for card in cards for fight in card.fights if isinstance(fight, FightReport)]
+    inside = [
+        _covers(fight, stage) for card in cards.values() for fight in card.fights if isinstance(fight, FightReport)
+    ]
     if stage.cutoff is None:
         share = f"{sum(inside)} of {len(inside)} fights"
         tables.append(f"The true probability lies inside the {INTERVAL_LEVEL:.0%} interval in {share}.")

@@ -13,7 +13,7 @@ from ledger.outcomes import JobStatus, State
 from producer.client import Client, report_of
 from producer.screen import Screen, json_option, pass_screen
 from producer.tables import outcome_line, report_tables, status_table
-from producer.watch import watch
+from producer.watch import card_of, watch
 
 
 @click.command()
@@ -25,8 +25,8 @@ def result(screen: Screen, job_id: str, timeout: float) -> None:
     """Wait for a job's answer and show it."""
     with Client.from_env() as client:
         outcome = watch(client, screen, job_id, timeout)
-    report = report_of(outcome)
-    screen.answer(outcome, *report_tables(report))
+        report, card = report_of(outcome), card_of(client, outcome)
+    screen.answer(outcome, *report_tables(report, card))
 
 
 @click.command()

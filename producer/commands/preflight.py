@@ -25,7 +25,7 @@ from producer.rehearsal import Rehearsal
 from producer.screen import Screen, json_option, pass_screen
 from producer.server_check import server_keeps_its_keys
 from producer.staging import Stage, replayed_stage, simulated_stage
-from producer.tables import STYLES
+from producer.table_parts import STYLES
 from producer.watch import progress_shown
 
 SEED = 7

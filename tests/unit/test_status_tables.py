@@ -11,7 +11,8 @@ from ledger.backlog import QueueBacklog
 from ledger.lately import Lately
 from ledger.room import Room
 from ledger.switchboard import Change
-from producer.status_tables import Overview, overview_screen, span
+from producer.status_tables import Overview, overview_screen
+from producer.table_parts import span
 
 DIGEST = "ab" * 32
 PAUSED = Change(

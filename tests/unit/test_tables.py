@@ -1,34 +1,28 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from ledger.reports import CardReport, Decision, FighterAnswer, FightReport, Interval, IntervalMethod, MarketAware
-from producer.tables import card_tables
+from ledger.jobs import Fight, Fighter, PredictCard, Quote
+from ledger.reports import (
+    Bet,
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightReport,
+    Interval,
+    IntervalMethod,
+    MarketAware,
+)
+from producer.card_tables import SHOWN_NOTES, card_tables
 
-
-@dataclass(frozen=True)
-class Side:
-    name: str
-    probability: float
-    aware: float | None
-
-    def answer(self) -> FighterAnswer:
-        return FighterAnswer(
-            name=self.name,
-            fighter_id=None,
-            probability=self.probability,
-            intervals=_bounds(self.probability, 0.2, "anchored"),
-            sampling_interval=None,
-            members={},
-            market_aware=None
-            if self.aware is None
-            else MarketAware(probability=self.aware, band=_bounds(self.aware, 0.07, "market_assumption")),
-        )
+START = datetime(2030, 1, 5, 22, tzinfo=UTC)
+PRICED = START - timedelta(hours=4)
+REASONS = ("price_too_low", "low_confidence", "high_uncertainty", "arbitrage", "stale_quotes")
 
 
 def _bounds(probability: float, half_width: float, method: IntervalMethod) -> tuple[Interval, ...]:
@@ -40,32 +34,117 @@ def _bounds(probability: float, half_width: float, method: IntervalMethod) -> tu
     )
 
 
-def _shown(first: Side, second: Side) -> list[str]:
-    """The card as text, a line for each fighter after the headings."""
-    fight = FightReport(
-        id="1",
-        fighters=(first.answer(), second.answer()),
-        decision=Decision(action="abstain", reasons=("price_too_low",)),
+def _answer(name: str, probability: float, aware: float | None, price: float | None) -> FighterAnswer:
+    lower = probability - 0.65 * 0.2
+    best = (
+        None
+        if price is None
+        else Bet(
+            bookmaker="Corner Books",
+            price=price,
+            expected_value=probability * price - 1,
+            expected_value_lower=lower * price - 1,
+            kelly_fraction=0.0,
+            kelly_fraction_lower=0.0,
+        )
     )
-    report = CardReport(card_id="card", model="a" * 64, data_cutoff=date(2023, 1, 1), fights=(fight,))
+    band = None if aware is None else MarketAware(probability=aware, band=_bounds(aware, 0.07, "market_assumption"))
+    return FighterAnswer(
+        name=name,
+        fighter_id=None,
+        probability=probability,
+        intervals=_bounds(probability, 0.2, "anchored"),
+        sampling_interval=None,
+        members={},
+        market_aware=band,
+        best=best,
+    )
+
+
+def _report(aware: float | None = 0.56, **fight: object) -> CardReport:
+    sides = (_answer("Ann Archer", 0.61, aware, 1.94), _answer("Bea Brown", 0.39, aware and 1 - aware, 2.2))
+    shown = FightReport(id="1", fighters=sides, decision=Decision(action="abstain", reasons=REASONS))
+    fights = (msgspec.structs.replace(shown, **fight),)
+    return CardReport(card_id="card", model="a" * 64, data_cutoff=date(2023, 1, 1), fights=fights)
+
+
+def _card() -> PredictCard:
+    names = ("Ann Archer", "Bea Brown")
+    quote = Quote(
+        bookmaker="Corner Books",
+        prices=dict(zip(names, (1.94, 2.2), strict=True)),
+        as_of=PRICED - timedelta(minutes=90),
+    )
+    fight = Fight(id="1", fighters=(Fighter(name=names[0]), Fighter(name=names[1])), quotes=(quote,))
+    return PredictCard(card_id="card", event_start=START, priced_at=PRICED, fights=(fight,))
+
+
+def _shown(report: CardReport, card: PredictCard | None = None, width: int = 160) -> list[str]:
     out = io.StringIO()
-    console = Console(file=out, width=160)
-    for table in card_tables(report):
+    console = Console(file=out, width=width)
+    for table in card_tables(report, card):
         console.print(table)
     return out.getvalue().splitlines()
 
 
-def test_a_card_shows_two_labelled_numbers_with_their_bounds() -> None:
-    lines = _shown(Side("Ann", 0.61, 0.56), Side("Bea", 0.39, 0.44))
-    heading = next(line for line in lines if "fighter" in line)
-    assert heading.index("statistics only (95% interval)") < heading.index("market aware (95% assumed)")
-    ann = next(line for line in lines if "Ann" in line)
-    assert ann.index("61.0% (41% to 81%)") < ann.index("56.0% (49% to 63%)")
+def _words(lines: list[str]) -> str:
+    """Everything on one line, as if no cell were broken: reasons stand in the last column."""
+    return " ".join(" ".join(line.rpartition("│")[0].rpartition("│")[2].split()) for line in lines)
+
+
+def test_a_card_shows_two_labelled_numbers_with_their_bounds_and_the_price() -> None:
+    lines = _shown(_report())
+    heading = next(line for line in lines if "fighter" in line or "statistics only" in line)
+    assert heading.index("statistics only") < heading.index("market aware")
+    ann = next(line for line in lines if "Ann Archer" in line)
+    assert ann.index("61.0% (41%-81%)") < ann.index("56.0% (49%-63%)") < ann.index("1.94")
 
 
 @pytest.mark.parametrize(("aware", "dashes"), [(0.5, 1), (None, 2)])
 def test_what_is_absent_is_a_dash(aware: float | None, dashes: int) -> None:
-    lines = _shown(Side("Ann", 0.61, aware), Side("Bea", 0.39, aware))
-    bea = next(line for line in lines if "Bea" in line)
+    bea = next(line for line in _shown(_report(aware)) if "Bea Brown" in line)
     # The market's own probability is absent here in any case.
     assert [cell.strip() for cell in bea.split("│")].count("-") == dashes
+
+
+def test_reasons_come_with_their_figures() -> None:
+    words = _words(_shown(_report(), _card()))
+    # 1 / (0.61 - 0.13) and 1 / (0.39 - 0.13)
+    assert "price_too_low: Ann Archer pays from 2.08, offered 1.94 by Corner Books, 1 h 30 min old" in words
+    assert "high_uncertainty: the 80% interval is 26% wide, at most 40%" in words
+    assert "arbitrage: the best prices 1.94 and 2.20 together win whoever wins" in words
+    assert "stale_quotes: the newest price is of 2030-01-05 16:30, none before 2030-01-05 17:00 is used" in words
+
+
+def test_without_the_job_no_limit_is_made_up() -> None:
+    words = _words(_shown(_report()))
+    assert "price_too_low: Ann Archer pays from 2.08, offered 1.94 by Corner Books" in words
+    assert "high_uncertainty" in words
+    assert "at most" not in words
+    assert "is used" not in words
+
+
+def test_a_bet_says_how_much_on_whom_at_which_price() -> None:
+    bet = Decision(
+        action="bet",
+        reasons=("lower_bound_pays",),
+        fighter="Bea Brown",
+        bookmaker="Corner Books",
+        price=2.2,
+        stake_fraction=0.022,
+    )
+    lines = _shown(_report(decision=bet, flags=("debutant",), notes=tuple(f"note {n}" for n in range(5))), _card())
+    text = " ".join(lines)
+    assert "bet 2.2% on Bea Brown at 2.20 by Corner" in text
+    assert "flags: debutant" in text
+    assert f"note {SHOWN_NOTES - 1}" in text
+    assert f"note {SHOWN_NOTES}" not in text
+    assert f"and {5 - SHOWN_NOTES} more notes" in text
+
+
+def test_at_80_columns_nothing_is_cut_off() -> None:
+    lines = _shown(_report(flags=("features_imputed", "corner_unknown")), _card(), width=80)
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+    for word in ("statistics only", "market aware", "61.0% (41%-81%)", "features_imputed", "high_uncertainty"):
+        assert any(word in line for line in lines), word

@@ -1,0 +1,55 @@
+"""Parts that tables share: styles, a percentage, a length of time, a table of failures.
+
+Text from outside is put in `Text`, which is never read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+from rich.text import Text
+
+from ledger.failures import Failure
+
+NOTHING = "-"
+STYLES = {
+    "bet": "bold green",
+    "succeeded": "green",
+    "running": "cyan",
+    "failed": "red",
+    "expired": "yellow",
+    "cancelled": "yellow",
+    "unknown": "red",
+    "forgotten": "yellow",
+}
+
+
+def percent(share: float | None) -> str:
+    """Write a share as a percentage, or a dash where there is none."""
+    return NOTHING if share is None else f"{share:.1%}"
+
+
+def span(seconds: float) -> str:
+    """Write a length of time in its two largest units."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{count} {unit}" for count, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")) if count]
+    return " ".join(parts[:2]) or "0 s"
+
+
+def failures_table(failures: Iterable[tuple[str, Failure]], *, title: str = "Failures") -> Table:
+    """Return a table of what failed, with the code to switch on and the message to read."""
+    table = plain_table(title, "what", "code", "message")
+    for what, failure in failures:
+        table.add_row(Text(what), Text(failure.code, style=STYLES["failed"]), Text(failure.message))
+    return table
+
+
+def plain_table(title: str, *columns: str) -> Table:
+    """Return an empty table that breaks long cells instead of cutting them."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
