@@ -60,7 +60,9 @@ def enqueue_feed(
         JobRefused: the server has no memory for new fights. LedgerUnavailable: the server went away; enqueue the same
         again. LedgerError: the server cannot confirm what `durable` asks for.
     """
-    return [_enqueue(client, card, correlation_id=correlation_id, durable=durable) for card in placed(client, cards)]
+    return [
+        enqueue_moved(client, card, correlation_id=correlation_id, durable=durable) for card in placed(client, cards)
+    ]
 
 
 def placed(client: Client, cards: Sequence[PredictCard]) -> list[PredictCard]:
@@ -99,7 +101,10 @@ def _read_now(card: PredictCard) -> bool:
     return dated and card.priced_at is None and card.deadline is None
 
 
-def _enqueue(client: Client, card: PredictCard, *, correlation_id: str | None, durable: bool) -> Entry:
+def enqueue_moved(
+    client: Client, card: PredictCard, *, correlation_id: str | None = None, durable: bool = False
+) -> Entry:
+    """Enqueue one card of `placed`, unless nothing of it has moved. Raises as `enqueue_feed` does."""
     asked, name = _Asked.of(card), _name(card)
     last = client.ledger.asked(name)
     if last is not None:

@@ -12,15 +12,15 @@ from rich import progress
 
 from ledger.answers import LAST_LOOK_SECONDS
 from ledger.connections import until
-from ledger.failures import JobRefused, LedgerUnavailable, UnknownJob, WaitTimeout
+from ledger.failures import LedgerError, LedgerUnavailable, WaitTimeout
 from ledger.jobs import ROUTES, PredictCard
 from ledger.outcomes import Outcome, Progress, State
 from ledger.reports import CardReport
-from ledger.wire import decode_job
 from producer.client import Client
 from producer.screen import Screen
 
 RETRY_SECONDS = 1.0
+SUBMIT_SECONDS = 60.0
 Answer = TypeVar("Answer")
 
 
@@ -53,18 +53,38 @@ def _check_workers(client: Client, screen: Screen, job_id: str) -> None:
 
 
 def persist(client: Client, screen: Screen, ask: Callable[[], Answer], end_seconds: float = math.inf) -> Answer:
-    """Ask until the server answers, and say when it stops answering and when it is back.
+    """Ask until the server answers, and say once why it does not.
 
     Raises LedgerUnavailable if it does not answer by `end_seconds` of the monotonic clock.
     """
+    told = ""
     while True:
         try:
             with until(max(end_seconds, time.monotonic()) + LAST_LOOK_SECONDS):
                 return ask()
         except LedgerUnavailable as error:
-            screen.remark(f"{error}\nWaiting until it answers again ...")
+            if told != str(error):
+                told = str(error)
+                screen.remark(f"{told}\nWaiting until it answers again ...")
+            if time.monotonic() >= end_seconds:
+                raise
             _wait_for_server(client, end_seconds)
-            screen.remark("The server answers again.")
+
+
+def submitted(
+    client: Client, screen: Screen, ask: Callable[[], Answer], key: str | None, timeout_seconds: float | None = None
+) -> Answer:
+    """Submit a job, through an outage of the server of up to `timeout_seconds` (by default a minute).
+
+    Raises LedgerUnavailable after that; then it says how to find out whether the job was accepted.
+    """
+    end = time.monotonic() + (SUBMIT_SECONDS if timeout_seconds is None else timeout_seconds)
+    try:
+        return persist(client, screen, ask, end)
+    except (LedgerUnavailable, KeyboardInterrupt):
+        named = "the same command again asks for the same job" if key is None else f"cornerman status {key} tells"
+        screen.remark(f"The job may have been accepted: {named}.")
+        raise
 
 
 def _wait_for_server(client: Client, end_seconds: float) -> None:
@@ -81,12 +101,12 @@ def _wait_for_server(client: Client, end_seconds: float) -> None:
 
 
 def card_of(client: Client, outcome: Outcome) -> PredictCard | None:
-    """Return the card that an outcome answers; None for another job, or if its record is gone or cannot be read."""
+    """Return the card that an outcome answers; None for another job, or if it cannot be read now."""
     if not isinstance(outcome.report, CardReport):
         return None
     try:
-        job = decode_job(client.ledger.kept(outcome.job_id).payload)
-    except (UnknownJob, JobRefused):
+        job = client.ledger.job(outcome.job_id)
+    except LedgerError:  # the answer is there, and is shown without the card
         return None
     return job if isinstance(job, PredictCard) else None
 

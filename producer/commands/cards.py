@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -14,7 +15,7 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Table
 
-from ledger.failures import Failure, FailureCode, JobRefused, WaitTimeout
+from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
 from ledger.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
 from ledger.outcomes import Outcome
 from ledger.reports import CardReport, FightFailure
@@ -24,11 +25,11 @@ from producer.exits import ExitCode, next_step
 from producer.feed import MAX_FEED_BYTES, FeedError, FeedReading, read_feed
 from producer.identity import identity_options, key_of, said_of, stored_outcome
 from producer.notation import PriceFormat
-from producer.polling import Entry, enqueue_feed, placed, submit
+from producer.polling import Entry, enqueue_moved, placed, submit
 from producer.screen import Screen, json_option, pass_screen
 from producer.table_parts import failures_table
 from producer.tables import records_table, report_tables
-from producer.watch import card_of, watch
+from producer.watch import card_of, submitted, watch
 
 SECONDS = click.FloatRange(min=1, max=MAX_QUOTE_AGE_SECONDS)
 PRICE_FORMATS = [name.value for name in PriceFormat]
@@ -136,11 +137,13 @@ def enqueue(
     if key is not None and len(cards) > 1:
         raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
     with Client.from_env() as client:
-        if card is not None or key is not None or again:
-            asked = cards if card is not None else placed(client, cards)
-            entries = [submit(client, job, key=key_of(key, again), **submission) for job in asked]
-        else:
-            entries = enqueue_feed(client, cards, **submission)
+        asked = cards if card is not None else submitted(client, screen, lambda: placed(client, cards), key, timeout)
+        named = card is not None or key is not None or again
+        keys = [key_of(key, again) for _ in asked]
+        entries: list[Entry] = []
+        for job, name in zip(asked, keys, strict=True):
+            ask = partial(submit, key=name) if named else enqueue_moved
+            entries.append(_enqueue(client, screen, partial(ask, client, job, **submission), name, entries, timeout))
         for entry in entries:
             if entry.receipt and (said := said_of(entry.receipt, stored_outcome(client, entry.receipt))):
                 screen.remark(f"{entry.card_id}: {said}")
@@ -163,6 +166,18 @@ def enqueue(
     for said in filter(None, (_refusals(refused), _turned_away(cards), _unknown(entries))):
         screen.remark(said)
     click.get_current_context().exit(_exit_code(entries, refused, waited=wait))
+
+
+def _enqueue(
+    client: Client, screen: Screen, ask: Callable[[], Entry], key: str | None, before: Sequence[Entry], timeout: float
+) -> Entry:
+    """Enqueue one of the cards; if that does not end well, name the jobs of those before it."""
+    try:
+        return submitted(client, screen, ask, key, timeout)
+    except (LedgerError, KeyboardInterrupt):
+        if jobs := [entry.receipt.job_id for entry in before if entry.receipt is not None]:
+            screen.remark(f"Enqueued before that: {', '.join(jobs)}")
+        raise
 
 
 def _card(card: BinaryIO, feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> FeedReading:

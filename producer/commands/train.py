@@ -18,7 +18,7 @@ from producer.identity import StoredFailure, identity_options, key_of, said_of, 
 from producer.local import train_here
 from producer.screen import Screen, json_option, pass_screen
 from producer.tables import report_tables
-from producer.watch import watch
+from producer.watch import submitted, watch
 
 
 @click.command()
@@ -68,7 +68,7 @@ def train(
         _train_here(screen, job, out.absolute())
         return
     with Client.from_env() as client:
-        receipt = client.enqueue(job, key=name)
+        receipt = submitted(client, screen, lambda: client.enqueue(job, key=name), name, timeout)
         stored = _stored(client, screen, job, receipt)
         if not wait:
             done = "Enqueued" if receipt.created else "Already there"

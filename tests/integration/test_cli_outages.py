@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer
@@ -61,7 +63,6 @@ def test_a_wait_outlives_a_silent_server(server: EmbeddedServer, tmp_path: Path,
         until(lambda: "No predict worker" in log.read_text())
         with silent(server):
             until(lambda: "Waiting until it answers again" in log.read_text())
-        until(lambda: "answers again." in log.read_text())
         (claim,) = ledger.claim("predict", "n#1/1")
         ledger.settle(claim, REPORT)
         assert process.wait(20) == ExitCode.OK, log.read_text()
@@ -80,6 +81,39 @@ def test_one_that_gives_up_says_how_to_ask_again(
         with silent(server):
             assert process.wait(30) == ExitCode.UNAVAILABLE, log.read_text()
     assert f"cornerman result {job.job_id}" in log.read_text()
+
+
+def card(folder: Path) -> str:
+    fight = {"id": "f", "fighters": [{"name": "Ann Archer"}, {"name": "Bea Brown"}]}
+    job = {"kind": "predict_card", "card_id": "c", "event_start": "2090-01-05T22:00:00Z", "fights": [fight]}
+    path = folder / "card.json"
+    path.write_text(json.dumps(job))
+    return str(path)
+
+
+def test_a_submit_waits_for_a_server_that_takes_no_writes(
+    server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    log = tmp_path / "log"
+    with redis.Redis.from_url(server.url) as admin:
+        admin.config_set("min-replicas-to-write", 1)
+        with started(server, log, "enqueue", "--card", card(tmp_path), "--again") as process:
+            until(lambda: "Waiting until it answers again" in log.read_text())
+            admin.config_set("min-replicas-to-write", 0)
+            assert process.wait(20) == ExitCode.OK, log.read_text()
+        assert admin.zcard("cornerman:queue:predict") == 1
+    assert log.read_text().count("Waiting until") == 1
+
+
+def test_a_submit_that_gives_up_says_how_to_find_the_job(
+    server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    log = tmp_path / "log"
+    with redis.Redis.from_url(server.url) as admin:
+        admin.config_set("min-replicas-to-write", 1)
+        with started(server, log, "enqueue", "--card", card(tmp_path), "--key", "mine", "--timeout", "1") as process:
+            assert process.wait(30) == ExitCode.UNAVAILABLE, log.read_text()
+    assert "cornerman status mine" in log.read_text()
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (None, ExitCode.TIMEOUT)])
