@@ -34,12 +34,32 @@ def read_frame(path: Path, **csv_options: Any) -> pd.DataFrame:
     return frame
 
 
+def text_of(values: pd.Series) -> pd.Series:
+    """Return cells of any type as text without blanks around it; "" for missing ones."""
+    known = values.notna().tolist()
+    cells = [_spelt(cell) if there else "" for cell, there in zip(values.astype(object), known, strict=True)]
+    return pd.Series(cells, index=values.index, name=values.name, dtype=str)
+
+
+def numbers_of(values: pd.Series) -> pd.Series:
+    """Return cells of any type as float64, NaN for missing ones and for what is no number."""
+    if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
+        return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index, name=values.name)
+    text = text_of(values)
+    return pd.to_numeric(text.where(text != "", None), errors="coerce").astype(np.float64)
+
+
+def _spelt(cell: object) -> str:
+    text = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
+    return text.encode("utf-8", "replace").decode().strip()  # without half of a surrogate pair
+
+
 def days_of(values: pd.Series) -> pd.Series:
     """Return the days, datetime64[s] at midnight, of days or moments, as text or typed; NaT for what is neither.
 
     The day of a moment is the one that is written, in its own offset from UTC.
     """
-    text = values.astype(object).where(values.notna(), "").astype(str).str.strip()
+    text = text_of(values)
     text = text.where(text.str.fullmatch(_MOMENT), "")
     days = pd.to_datetime(text.str.slice(0, 10).where(text != "", None), format="%Y-%m-%d", errors="coerce")
     return days.astype("datetime64[s]").where(days.dt.year >= 1, np.datetime64("NaT", "s"))

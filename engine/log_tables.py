@@ -19,7 +19,7 @@ import pandas as pd
 from engine.data_faults import Faults, Source
 from engine.errors import ValidationError
 from engine.finish_methods import METHODS, canonical_method
-from engine.frames import days_of, read_frame
+from engine.frames import days_of, numbers_of, read_frame, text_of
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
@@ -166,7 +166,7 @@ def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def _clean(cells: pd.Series, column: Column, source: Source, faults: Faults, present: bool) -> pd.Series:
-    text = cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
+    text = text_of(cells)
     blank = text == ""
     if present and column.required and not column.blank:
         faults.cells(source, cells, blank, "fill in the empty cell or leave the row out")
@@ -176,8 +176,7 @@ def _clean(cells: pd.Series, column: Column, source: Source, faults: Faults, pre
         days = days_of(text)
         faults.cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
         return days
-    numeric = pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_complex_dtype(cells.dtype)
-    values = pd.to_numeric(cells if numeric else text.where(~blank, None), errors="coerce").astype(np.float64)
+    values = numbers_of(cells)
     wrong = ~values.abs().lt(np.inf) & ~blank
     faults.cells(source, cells, wrong, "write a finite number")
     for odd, remedy in _limits(values.mask(wrong), column):

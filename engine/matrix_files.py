@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.data_faults import Faults, Source
 from engine.errors import ValidationError
-from engine.frames import days_of, read_frame
+from engine.frames import days_of, numbers_of, read_frame, text_of
 from engine.log_tables import MAX_DECIMAL_PRICE, price_remedy
 from engine.matrix import MirrorPlan, TrainingMatrix, check_features, some_of
 from engine.matrix_columns import Pairs, check_columns, renamed
@@ -62,7 +62,7 @@ def read_matrix(
     return TrainingMatrix(
         X=pd.DataFrame(values[order], columns=X.columns),
         won=won[order].astype(np.int8),
-        event=frame[event].astype(str).to_numpy(dtype=np.str_)[order],
+        event=text_of(frame[event]).to_numpy(dtype=np.str_)[order],
         date=when.to_numpy()[order].astype("datetime64[D]"),
         red_odds=odds[order, 0],
         blue_odds=odds[order, 1],
@@ -120,7 +120,7 @@ def _read(path: Path) -> pd.DataFrame:
     frame = read_frame(path).reset_index(drop=True)
     frame.columns = frame.columns.map(str)
     if frame.empty:
-        raise ValidationError(f"{path.name} has no rows: one row a fight is needed")
+        raise ValidationError(f"{path.name} is empty: one row a fight is needed")
     return frame
 
 
@@ -136,8 +136,8 @@ def _days(values: pd.Series, source: Source, faults: Faults) -> pd.Series:
 
 def _labels(values: pd.Series, source: Source, faults: Faults) -> NDArray[np.float64]:
     """Return 1.0, 0.0 or, for what is neither, NaN."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    known = values.map(lambda value: not isinstance(value, complex)) & numbers.isin([0, 1])
+    numbers = numbers_of(values)
+    known = numbers.isin([0, 1])
     if not faults.cells(source, values, ~known, "it must hold 0 and 1 only") and numbers.nunique() < 2:
         faults.add(source, f"column {values.name!r} holds only {values.iloc[0]}: both outcomes are needed")
     return numbers.where(known).to_numpy(np.float64)
@@ -155,7 +155,7 @@ def _odds(
         )
     sides = []
     for name in (red, blue):
-        values = pd.to_numeric(frame[name], errors="coerce").astype(np.float64)
+        values = numbers_of(frame[name])
         bad = (frame[name].notna() & ~np.isfinite(values)) | (values <= 1.0) | (values > MAX_DECIMAL_PRICE)
         faults.cells(source, frame[name], bad, f"{price_remedy(values)}; leave a missing price empty")
         sides.append(values.mask(bad))

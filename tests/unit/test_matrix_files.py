@@ -184,3 +184,24 @@ def test_pairs_are_read_as_the_two_sides(tmp_path: Path) -> None:
 def test_a_matrix_without_sides_is_refused_before_anything_is_fitted() -> None:
     with pytest.raises(ValidationError, match="nothing tells the two fighters apart"):
         check_columns(pd.DataFrame({"rounds": np.ones(200)}), WON)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"won": [b"\xff", b"1", b"0"]}, "column 'won' holds"),
+        ({"won": [[1], [0], [1]]}, "it must hold 0 and 1 only"),
+        ({"day": [b"\xff"] * 3}, "this is not a date"),
+        ({"o1": [{"a": 1}] * 3}, "column 'o1'"),
+        ({"red_x": pd.Series([True, False, True])}, ""),
+        ({"red_x": pd.array([1, None, 3], dtype="Int64")}, ""),
+        ({"night": [b"\xff", b"a", b"b"]}, ""),
+    ],
+)
+def test_cells_of_any_type_in_parquet_are_read_or_refused(tmp_path: Path, cells: dict[str, object], said: str) -> None:
+    pd.read_csv(_matrix_file(tmp_path)).assign(**cells).to_parquet(tmp_path / "typed.parquet")
+    if not said:
+        assert len(_read(tmp_path / "typed.parquet").won) == 3  # type: ignore[attr-defined]
+        return
+    with pytest.raises(ValidationError, match=said):
+        _read(tmp_path / "typed.parquet")
