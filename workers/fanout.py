@@ -56,8 +56,8 @@ class Note(Struct, frozen=True):
     waits_for: str = ""
 
     def at(self, now: datetime) -> Note:
-        """Return the note at a later look."""
-        gap_seconds = min((now - self.looked_at).total_seconds(), _AWAY_SECONDS)
+        """Return the note at a later look; by the server's clock, which may have been set meanwhile."""
+        gap_seconds = min(max((now - self.looked_at).total_seconds(), 0.0), _AWAY_SECONDS)
         return msgspec.structs.replace(self, looked_at=now, at_work_seconds=self.at_work_seconds + gap_seconds)
 
 

