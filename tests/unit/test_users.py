@@ -14,14 +14,19 @@ from tests.guarded import ROLES, USERS
 
 LEDGER = Path(ledger.__file__).parent
 CALLERS = {
+    "alarm": ("worker",),
+    "aside": ("worker",),
     "backlog": ("worker", "reader", "operator"),
+    "bouts": ("producer", "operator"),
     "cancel": ("producer", "worker", "operator"),
     "claim": ("worker",),
     "control": ("worker", "operator"),
     "held": ("worker",),
+    "history": ("producer", "worker", "reader", "operator"),
     "lose": ("worker",),
     "park": ("worker",),
     "progress": ("worker",),
+    "purge": ("operator",),
     "reap": ("worker",),
     "release": ("worker",),
     "renew": ("worker",),
@@ -91,6 +96,6 @@ def spoken(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted({*LEDGER.glob("*.py")} - {LEDGER / "refusals.py"}), ids=lambda path: path.stem)
 def test_every_command_of_the_ledger_is_somebodys(path: Path) -> None:
     everybodys = {"ping", "waitaof"}  # of the category @connection
-    others = {"debug", "noauth"}  # a level of the log, an error
+    others = {"debug", "noauth", "nfkd"}  # a level of the log, an error, a form of Unicode
     somebodys = {name.partition("|")[0] for role in ROLES for name in allowed(role)}
     assert spoken(path) - everybodys - others - somebodys == set()
