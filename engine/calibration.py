@@ -30,23 +30,27 @@ def fit_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats | None =
     log likelihood. Raises TrainingError if there is no finite maximum (the columns separate the results, perfectly or
     but for ties, or carry no information), and if the steps do not become small.
     """
+    if np.linalg.matrix_rank(columns) < columns.shape[1]:
+        raise TrainingError("calibration failed: the columns carry no information, or the same")
     known = np.zeros(len(won)) if offset is None else offset
     beta = np.zeros(columns.shape[1])
-    converged = singular = False
+    step: Floats = np.ones_like(beta)
+    singular = False
     for _ in range(_MAX_STEPS):
         p = 1.0 / (1.0 + np.exp(-(known + columns @ beta)))
         gradient = columns.T @ (won - p)
         hessian = (columns * (p * (1.0 - p))[:, None]).T @ columns
         try:
-            step = np.linalg.solve(hessian, gradient)
+            step = np.asarray(np.linalg.solve(hessian, gradient), dtype=np.float64)
         except np.linalg.LinAlgError:
             singular = True
             break
         beta = beta + step
         if np.max(np.abs(step)) < 1e-12:
-            converged = True
             break
     logit = known + columns @ beta
+    # Nearly equal columns leave steps of their rounding error; those towards infinity are about 1.
+    converged = not singular and bool(np.max(np.abs(step)) < 1e-4 * max(1.0, np.max(np.abs(beta))))
     # Once a probability is rounded to 0 or 1, small steps no longer mean a maximum.
     if converged and np.max(np.abs(logit), initial=0.0) < _ROUNDED_LOGIT and not np.all((logit > 0) == (won == 1)):
         return beta
@@ -55,8 +59,6 @@ def fit_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats | None =
             "calibration failed: the predictions separate the results perfectly, or but for ties, so the slope has no "
             "finite value; look for a leak, or use more fights"
         )
-    if singular:
-        raise TrainingError("calibration failed: the columns carry no information (singular matrix)")
     if not converged:
         raise TrainingError(f"calibration failed: no maximum of the likelihood was found in {_MAX_STEPS} steps")
     return beta
@@ -68,8 +70,6 @@ def _separates(columns: Floats, won: NDArray[np.int8]) -> bool:
     Exactly then the likelihood grows for ever in their direction (Albert and Anderson 1984). Decided by a linear
     program (Konis 2007, "Linear programming algorithms for detecting separated data in binary logistic regression").
     """
-    if not len(won):
-        return False
     right_side = columns * np.where(won == 1, 1.0, -1.0)[:, None]
     scale = np.abs(right_side).max(axis=0)
     right_side = right_side / np.where(scale > 0.0, scale, 1.0)
