@@ -38,11 +38,14 @@ class BacktestConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def season_of_log(log: FightLog) -> Season:
-    """Return the decided fights of a log with what a model learns from, and their early odds."""
+def season_of_log(log: FightLog, *, keep_gaps: bool = False) -> Season:
+    """Return the decided fights of a log with what a model learns from, and their early odds.
+
+    keep_gaps: as in `engine.features.feature_rows`.
+    """
     fights = log.fights[log.announced.isin(["red", "blue"])]
     early = fights[["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
-    return Season(build_matrix(log).select(MODEL_COLUMNS), early)
+    return Season(build_matrix(log, keep_gaps=keep_gaps).select(MODEL_COLUMNS), early)
 
 
 def season_of_matrix(matrix: TrainingMatrix) -> Season:

@@ -4,6 +4,9 @@ Training rows and serving rows come from the same two functions, `describe` (one
 sides and their differences); only the origin of the states differs: `build_matrix` takes them as they stood before
 each past fight, `engine.snapshot` as they stand after the last. So a fight's own result and statistics, or anything
 later, cannot be in its row.
+
+Biographies are the exception: a log holds them as they are known today, and sources fill them in for fighters who stay.
+So a row must not tell whose biography is unknown, which `fill_biographies` sees to.
 """
 
 from __future__ import annotations
@@ -19,6 +22,10 @@ from engine.matrix import TrainingMatrix
 DAYS_A_YEAR = 365.25
 BIOGRAPHY = ("birth_day", "height_cm", "reach_cm", "southpaw")
 """What does not depend on fights; float64, NaN where unknown. `birth_day` counts from 1970-01-01."""
+
+TYPICAL = {"age": 30.0, "height_cm": 178.0, "southpaw": 0.0}
+TYPICAL_REACH_CM = 4.0  # beyond the height
+"""What stands for both sides if neither is known: rounded means of UFC fighters. No difference depends on them."""
 
 BASE_FEATURES = (
     "age",
@@ -92,8 +99,7 @@ def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: ND
     state: float64 (n, fields) of `engine.fighter_state`, before the fight. biography: float64 (n, len(BIOGRAPHY)).
     day: days since 1970-01-01. Rates are totals over totals, over earlier fights with stat lines, a minute (`slpm`,
     `sapm`) or a quarter of an hour (`..15`); accuracies are landed over attempted, defences the share of the
-    opponents' attempts that failed. NaN where unknown or where nothing was attempted. `southpaw` is 0 where the
-    stance is unknown.
+    opponents' attempts that failed. NaN where unknown or where nothing was attempted.
     """
     total = {name: state[:, position] for name, position in FIELD.items()}
     born, height, reach, southpaw = biography.T
@@ -107,7 +113,7 @@ def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: ND
             "age": (day - born) / DAYS_A_YEAR,
             "height_cm": height,
             "reach_cm": reach,
-            "southpaw": np.nan_to_num(southpaw),
+            "southpaw": southpaw,
             "ufc_fights": total["fights"],
             "ufc_wins": total["wins"],
             "ufc_losses": total["losses"],
@@ -140,16 +146,50 @@ def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: ND
     return np.column_stack([features[name] for name in BASE_FEATURES])
 
 
-def feature_rows(red: NDArray[np.float64], blue: NDArray[np.float64], context: NDArray[np.float64]) -> pd.DataFrame:
-    """Return the rows of n fights, float64 with `COLUMNS`, from both sides' base features and the context."""
+def fill_biographies(
+    red: NDArray[np.float64], blue: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both sides' base features, float64 (n, len(BASE_FEATURES)), without a gap in any biography.
+
+    An unknown age, height or stance is taken to be the opponent's, an unknown reach to exceed the height by as much as
+    the opponent's does. So differences are 0, and that of the reaches is that of the heights, whichever side is the
+    unknown one: who is known says nothing. Swapping the arguments swaps the results, to the bit.
+    """
+    filled = red.copy(), blue.copy()
+    for name, typical in TYPICAL.items():
+        column = BASE_FEATURES.index(name)
+        for side, (own, other) in zip(filled, ((red, blue), (blue, red)), strict=True):
+            side[:, column] = _first_known(own[:, column], other[:, column], np.full(len(own), typical))
+    height, reach = BASE_FEATURES.index("height_cm"), BASE_FEATURES.index("reach_cm")
+    beyond = [side[:, reach] - side[:, height] for side in filled]
+    for side, other in zip(filled, reversed(beyond), strict=True):
+        excess = _first_known(other, np.full(len(other), TYPICAL_REACH_CM))
+        side[:, reach] = _first_known(side[:, reach], side[:, height] + excess)
+    return filled
+
+
+def feature_rows(
+    red: NDArray[np.float64], blue: NDArray[np.float64], context: NDArray[np.float64], *, keep_gaps: bool = False
+) -> pd.DataFrame:
+    """Return the rows of n fights, float64 with `COLUMNS`, from both sides' base features and the context.
+
+    keep_gaps: leave unknown biographies NaN, and the stance 0, as models that were trained on such rows need them.
+    """
+    if keep_gaps:
+        stance = BASE_FEATURES.index("southpaw")
+        red, blue = red.copy(), blue.copy()
+        for side in (red, blue):
+            side[:, stance] = np.nan_to_num(side[:, stance])
+    else:
+        red, blue = fill_biographies(red, blue)
     return pd.DataFrame(np.column_stack([red, blue, red - blue, context]), columns=list(COLUMNS))
 
 
-def build_matrix(log: FightLog, *, decisive_only: bool = True) -> TrainingMatrix:
+def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool = False) -> TrainingMatrix:
     """Return the fights of `log` with their features as they could be known before the day of each fight.
 
     Rows are in order of (date, fight id). With `decisive_only` false, draws and no contests have rows too, with
-    `won` = -1.
+    `won` = -1. keep_gaps: as in `feature_rows`.
     """
     fights = log.fights
     bouts = Bouts.of(log)
@@ -159,7 +199,7 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True) -> TrainingMatrix
     women, limit = bouts.context.T
     context = np.column_stack([women, fights["title_bout"], fights["scheduled_rounds"], limit]).astype(np.float64)
     matrix = TrainingMatrix(
-        X=feature_rows(red, blue, context),
+        X=feature_rows(red, blue, context, keep_gaps=keep_gaps),
         won=log.announced.map({"red": 1, "blue": 0, "draw": -1, "nc": -1}).to_numpy().astype(np.int8),
         event=fights["event"].to_numpy(dtype=np.str_),
         date=fights["date"].to_numpy().astype("datetime64[D]"),
@@ -169,6 +209,14 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True) -> TrainingMatrix
         experience=states[:, :, FIELD["fights"]].min(axis=1).astype(np.int64),
     )
     return matrix.take(matrix.won >= 0) if decisive_only else matrix
+
+
+def _first_known(*choices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the first of several arrays that is not NaN, element by element."""
+    found = choices[0]
+    for choice in choices[1:]:
+        found = np.where(np.isnan(found), choice, found)
+    return found
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:

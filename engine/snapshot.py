@@ -30,6 +30,8 @@ from engine.names import FighterIndex
 STALE_DAYS = 180
 FEW_FIGHTS = 2
 _EPOCH = date(1970, 1, 1)
+_OF_BOTH_SEXES = ("Catch Weight", "Open Weight", "Other")
+_BIOGRAPHY, _BIOGRAPHY_TO_FILL = "biography", "biography_to_fill"  # names of one array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,9 @@ class Snapshot:
     """Every fighter after the last fight of a log; n fighters. Arrays are only read, so they may be memory maps.
 
     fighter_ids, names: str (n,). ambiguous: bool (n,). state: float64 (n, fields of `engine.fighter_state`).
-    biography: float64 (n, 4), see `engine.features.BIOGRAPHY`. data_cutoff: the day of the last fight.
+    biography: float64 (n, 4), see `engine.features.BIOGRAPHY`. data_cutoff: the day of the last fight. keep_gaps: make
+    rows with gaps where a biography is unknown, for models that did not learn from rows of `fill_biographies`: those of
+    earlier versions, and imported ones.
     """
 
     fighter_ids: NDArray[np.str_]
@@ -97,6 +101,7 @@ class Snapshot:
     state: NDArray[np.float64]
     biography: NDArray[np.float64]
     data_cutoff: date
+    keep_gaps: bool = False
     _index: FighterIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -118,7 +123,7 @@ class Snapshot:
         object.__setattr__(self, "_index", index)
 
     @classmethod
-    def from_log(cls, log: FightLog) -> Snapshot:
+    def from_log(cls, log: FightLog, *, keep_gaps: bool = False) -> Snapshot:
         """Return the state after the last fight of `log`."""
         fighters = log.fighters
         _, state = replay(Bouts.of(log), len(fighters))
@@ -129,28 +134,39 @@ class Snapshot:
             state=state,
             biography=biographies(fighters),
             data_cutoff=log.data_cutoff,
+            keep_gaps=keep_gaps,
         )
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return the snapshot as named arrays of plain dtypes; nothing needs pickle."""
+        """Return the snapshot as named arrays of plain dtypes; nothing needs pickle.
+
+        Biographies that are to be filled have a name of their own, so that a version that would keep their gaps refuses
+        them.
+        """
         return {
             "fighter_ids": self.fighter_ids,
             "names": self.names,
             "ambiguous": self.ambiguous,
             "state": self.state,
-            "biography": self.biography,
+            _BIOGRAPHY if self.keep_gaps else _BIOGRAPHY_TO_FILL: self.biography,
             "data_cutoff_day": np.array([_day(self.data_cutoff)], dtype=np.int64),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Snapshot:
         """Return the snapshot that `to_arrays` took apart. Raises ValidationError for missing or misshapen arrays."""
-        names = ("fighter_ids", "names", "ambiguous", "state", "biography")
-        missing = [name for name in (*names, "data_cutoff_day") if name not in arrays]
+        names = ("fighter_ids", "names", "ambiguous", "state")
+        keep_gaps = _BIOGRAPHY_TO_FILL not in arrays
+        biography = _BIOGRAPHY if keep_gaps else _BIOGRAPHY_TO_FILL
+        missing = [name for name in (*names, biography, "data_cutoff_day") if name not in arrays]
         if missing:
             raise ValidationError(f"the snapshot lacks the arrays {missing}: make it again with this version")
-        cutoff = date.fromordinal(_EPOCH.toordinal() + int(arrays["data_cutoff_day"][0]))
-        return cls(**{name: arrays[name] for name in names}, data_cutoff=cutoff)  # type: ignore[arg-type]
+        return cls(
+            **{name: arrays[name] for name in names},  # type: ignore[arg-type]
+            biography=arrays[biography],  # type: ignore[arg-type]
+            data_cutoff=date.fromordinal(_EPOCH.toordinal() + int(arrays["data_cutoff_day"][0])),
+            keep_gaps=keep_gaps,
+        )
 
     def features(self, requests: Sequence[FightRequest]) -> FeatureRows:
         """Return the feature rows of upcoming fights; a request that cannot be predicted gets an error in its place.
@@ -172,7 +188,7 @@ class Snapshot:
         day = np.array([_day(request.date) for request in asked], dtype=np.int64)
         red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
         context = np.array([_context(*pair) for pair in zip(asked, sides, strict=True)])
-        X = feature_rows(red, blue, context.reshape(len(asked), len(CONTEXT)))
+        X = feature_rows(red, blue, context.reshape(len(asked), len(CONTEXT)), keep_gaps=self.keep_gaps)
         experience = np.array([min(side.state[FIELD["fights"]] for side in pair) for pair in sides], dtype=np.int64)
         lacking: list[bool] = (np.isnan(np.hstack([red, blue])).sum(axis=1) > 0).tolist()
         return FeatureRows(
@@ -243,12 +259,10 @@ class Snapshot:
 
     def _flags(self, request: FightRequest, sides: tuple[_Side, _Side], imputed: bool) -> tuple[str, ...]:
         fewest = min(side.state[FIELD["fights"]] for side in sides)
-        southpaw = BIOGRAPHY.index("southpaw")
-        unknown_stance = any(np.isnan(side.biography[southpaw]) for side in sides)
         raised = {
             "debutant": fewest == 0,
             "few_fights": 0 < fewest <= FEW_FIGHTS,
-            "features_imputed": imputed or unknown_stance,
+            "features_imputed": imputed,
             "stale_fight_log": (request.date - self.data_cutoff).days > STALE_DAYS,
         }
         return tuple(flag for flag, up in raised.items() if up)
@@ -281,7 +295,10 @@ def _context(request: FightRequest, sides: tuple[_Side, _Side]) -> tuple[float, 
     women, limit = (_agreed(values) for values in recent)
     if request.weight_class is not None:
         limit = WEIGHT_LIMITS_LBS[request.weight_class]
-        women = 1.0 if request.weight_class.startswith("Women's") else np.nan_to_num(women)
+        if request.weight_class.startswith("Women's"):
+            women = 1.0
+        elif np.isnan(women) and request.weight_class not in _OF_BOTH_SEXES:
+            women = 0.0
     title = np.nan if request.title_bout is None else float(request.title_bout)
     rounds = np.nan if request.scheduled_rounds is None else float(request.scheduled_rounds)
     return float(women), title, rounds, limit

@@ -111,4 +111,5 @@ def _snapshot(log: Path, columns: Sequence[str]) -> Snapshot:
             f"rows cannot be built from a fight log for {some_of(strange)}, which are no features of this system: "
             "leave out --log, and send the features with each fight"
         )
-    return Snapshot.from_log(read_fight_log(log))
+    # Its estimators learnt from other rows than ours, and fill gaps, or refuse them, in their own way.
+    return Snapshot.from_log(read_fight_log(log), keep_gaps=True)

@@ -69,7 +69,10 @@ def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
         raise ValidationError(f"{error}; {_way_on(job)}") from error
     if job.first_day is None:
         _check_past(season, job, first_day)
-        said = {role: _named(role, forecast_unseen, ensemble, season, first_day) for role, ensemble in models.items()}
+        said = {
+            role: _named(role, forecast_unseen, ensemble, _as_served(ensemble, season, job), first_day)
+            for role, ensemble in models.items()
+        }
         forecasts = Forecasts(said, trained=0)
     else:
         forecasts = _walked(season, job, recipes, context)
@@ -117,6 +120,13 @@ def _named(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any) ->
         return forecast(*arguments)
     except ValidationError as error:
         raise ValidationError(f"the {role} cannot be judged: {error}") from error
+
+
+def _as_served(ensemble: Ensemble, season: Season, job: JudgeModels) -> Season:
+    """Return the fights with the rows that the model is served with: with gaps if it was made for such rows."""
+    if job.matrix is not None or ensemble.snapshot is None or not ensemble.snapshot.keep_gaps:
+        return season
+    return season_of_log(read_fight_log(Path(job.data)), keep_gaps=True)
 
 
 def _walked(season: Season, job: JudgeModels, recipes: Mapping[str, Recipe], context: JobContext) -> Forecasts:

@@ -28,7 +28,7 @@ def log() -> FightLog:
 
 def test_every_feature_of_every_fight_is_the_oracle_s(log: FightLog) -> None:
     oracle = pd.read_csv(DATA / "prefight_features.csv.gz").set_index("fight_id")
-    X = build_matrix(log, decisive_only=False).X
+    X = build_matrix(log, decisive_only=False, keep_gaps=True).X
     assert len(X) == len(oracle) == 7974
     for name in BASE_FEATURES:
         for ours, theirs in (("red", "r"), ("blue", "b")):

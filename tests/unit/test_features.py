@@ -231,6 +231,16 @@ def test_context_comes_from_the_request_or_the_fighters_or_stays_unknown(log: Fi
     np.testing.assert_array_equal(context, expected)
 
 
+def test_whether_women_fight_is_unknown_if_neither_fighters_nor_class_tell(log: FightLog) -> None:
+    rows = Snapshot.from_log(log).features(
+        [
+            request("Dee Dunn", "Eve Exeter", weight_class=weight_class)
+            for weight_class in ("Catch Weight", "Open Weight", "Other", "Lightweight", "Women's Flyweight")
+        ]
+    )
+    np.testing.assert_array_equal(rows.X["women"], [np.nan, np.nan, np.nan, 0.0, 1.0])
+
+
 def test_the_order_of_listing_only_mirrors_the_row(log: FightLog) -> None:
     rows = Snapshot.from_log(log).features([request("Ana Alves", "Bea Brown"), request("Bea Brown", "Ana Alves")]).X
     np.testing.assert_array_equal(mirror(rows.loc[[0]]).to_numpy(), rows.loc[[1]].to_numpy())

@@ -1,0 +1,54 @@
+"""The source of the real fights fills in the reach of fighters who stay; no model may gain from that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.looking_ahead import WITHOUT_REACH, known_sides, out_of_fold, said_of_known, won_by_known
+from engine.features import MODEL_COLUMNS, build_matrix
+from engine.fightlog import FightLog, read_fight_log
+from engine.matrix import TrainingMatrix
+
+DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason=f"no real fights in {DATA}"),
+]
+
+
+@pytest.fixture(scope="module")
+def log() -> FightLog:
+    return read_fight_log(DATA)
+
+
+@pytest.fixture(scope="module")
+def matrix(log: FightLog) -> TrainingMatrix:
+    return build_matrix(log).select(MODEL_COLUMNS)
+
+
+def test_a_known_reach_or_stance_tells_who_will_win_and_a_history_does_not(
+    log: FightLog, matrix: TrainingMatrix
+) -> None:
+    reach, stance = (won_by_known(known_sides(log, name), matrix, (2010, 2015)) for name in ("reach_cm", "southpaw"))
+    assert reach[0] > 300
+    assert reach[1] > 0.9
+    assert stance[1] > 0.75
+    # A debutant has no history: that could be known, and is worth what it is worth.
+    assert 0.5 < won_by_known(known_sides(log, "slpm"), matrix, (2010, 2015))[1] < 0.65
+
+
+def test_a_model_says_no_more_of_a_fighter_whose_reach_is_known_than_without_the_reach(
+    log: FightLog, matrix: TrainingMatrix
+) -> None:
+    known = known_sides(log, "reach_cm")
+    rows = (matrix.date >= np.datetime64("2010-01-01")) & (matrix.date < np.datetime64("2020-01-01"))
+    blind, filled, gaps = (
+        said_of_known(out_of_fold(fights), known, rows)
+        for fights in (matrix.select(WITHOUT_REACH), matrix, build_matrix(log, keep_gaps=True).select(MODEL_COLUMNS))
+    )
+    assert abs(filled - blind) < 0.006
+    assert gaps > blind + 0.008
