@@ -2,7 +2,8 @@
 
 The error of a model's logit has a part that no resampling of its own data can see: the signal it has not learnt. An
 outside measurement is needed, and closing odds are one. On training fights with odds, v = m - c is the distance from
-the calibrated out-of-fold logit c to the recalibrated market logit m = s x; its quantile, scaled, is the half-width.
+the calibrated out-of-fold logit c to the recalibrated market logit m = s x; the quantile of |v|, scaled, is the
+half-width.
 
 The scale makes of v what is wanted, the distance d from c to the truth. Where the truth's logit is c + beta v and more
 that v does not know, and m + r with r independent of m, E[d^2] / E[v^2] = 2 beta - 1 + E[r^2] / E[v^2]. beta is the
@@ -19,6 +20,7 @@ for one fight: no narrow distribution-free interval for a probability exists (Ba
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import ceil, floor
 from typing import Literal
 
 import numpy as np
@@ -26,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc, ndtri
 
 from engine.calibration import fit_logistic
-from engine.errors import TrainingError
+from engine.errors import TrainingError, ValidationError
 from engine.member import Floats
 
 FLOOR_FACTOR = 2.0  # where the spread is all there is; measured on simulated leagues, with mirror averaging
@@ -71,7 +73,10 @@ class HalfWidths:
         return "anchored" if len(self.distances[0][-1]) else "model_based"
 
     def at(self, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]) -> Floats:
-        """Return the half-width on the logit scale for each fight, (n,), at a confidence level in (0, 1)."""
+        """Return the half-width on the logit scale for each fight, (n,), at a confidence level in (0, 1).
+
+        Raises ValidationError for a level that takes more past fights than the model was measured on.
+        """
         return np.asarray(self._table(level)[corner_known.astype(np.intp), experience_class(experience)])
 
     def _table(self, level: float) -> Floats:
@@ -91,10 +96,11 @@ class HalfWidths:
         normal = 0.0 if self.spread is None else float(ndtri(0.5 + level / 2.0)) * self.spread
         if self.method == "model_based":
             return np.full((2, len(CLASS_EDGES) + 2), FLOOR_FACTOR * normal)
-        floor = GUARD_FACTOR * normal
+        _check_level(level, min(len(group) for state in (0, 1) for group in self.groups(state)))
+        least = GUARD_FACTOR * normal
         return np.array(
             [
-                [max(floor, self.scale[state] * float(np.quantile(group, level))) for group in self.groups(state)]
+                [max(least, self.scale[state] * _quantile(group, level)) for group in self.groups(state)]
                 for state in (0, 1)
             ]
         )
@@ -103,6 +109,31 @@ class HalfWidths:
         """The distances of each experience class that has enough fights, of all of them for one that has not."""
         pooled = self.distances[state][-1]
         return [group if len(group) >= MIN_CLASS_FIGHTS else pooled for group in self.distances[state]]
+
+
+def _quantile(ascending: Floats, level: float) -> float:
+    """Return the value below which one more value of the same kind lies with a chance of at least `level`.
+
+    Of n exchangeable values that is the ceil((n + 1) level)-th, as in split conformal prediction (Vovk, Gammerman and
+    Shafer 2005); between two values there is nothing that would say so.
+    """
+    return float(ascending[_rank(len(ascending), level) - 1])
+
+
+def _rank(n: int, level: float) -> int:
+    return ceil((n + 1) * level - 1e-9)  # less the rounding error of the product
+
+
+def _check_level(level: float, fights: int) -> None:
+    """Raise ValidationError unless so many past fights can tell a quantile at this level."""
+    if _rank(fights, level) > fights:
+        needed = ceil(level / (1.0 - level) * (1.0 - 1e-9))
+        reached = floor(fights / (fights + 1) * 10_000) / 10_000
+        raise ValidationError(
+            f"an interval at level {level:g} takes {needed:,} past fights with closing odds in each experience class; "
+            f"the smallest that this model was measured on has {fights:,}, which reach level {reached:g}: ask for no "
+            "more than that, in the levels and in the rules' level, or train on more fights with odds"
+        )
 
 
 def experience_class(experience: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engine.calibration import fit_logistic
-from engine.errors import TrainingError
+from engine.errors import TrainingError, ValidationError
 from engine.intervals import (
     MIN_CLASS_FIGHTS,
     MOST_KEPT_LEVELS,
@@ -70,7 +70,42 @@ def test_a_class_with_few_fights_takes_the_pooled_half_width() -> None:
     groups = tuple(np.linspace(0, top, MIN_CLASS_FIGHTS - 1) for top in (9, 8, 7, 6))
     pooled = np.linspace(0, 1, 1000)
     widths = HalfWidths(((*groups, pooled), (*groups, pooled)), (1.0, 1.0), None)
-    assert widths.at(0.5, np.zeros(5, dtype=np.bool_), np.array([0, 1, 3, 6, -1])).tolist() == [pytest.approx(0.5)] * 5
+    assert widths.at(0.5, np.zeros(5, dtype=np.bool_), np.array([0, 1, 3, 6, -1])).tolist() == [pooled[500]] * 5
+
+
+def _measured_on(*sizes: int) -> HalfWidths:
+    """Return half-widths from the distances 1, 2, ... of classes of these sizes, the pooled one last."""
+    groups = tuple(np.arange(1.0, size + 1.0) for size in sizes)
+    return HalfWidths((groups, groups), (1.0, 1.0), None)
+
+
+@pytest.mark.parametrize(("fights", "level", "nth"), [(199, 0.95, 190), (200, 0.95, 191), (999, 0.999, 999)])
+def test_a_half_width_is_a_distance_of_a_finite_sample(fights: int, level: float, nth: int) -> None:
+    widths = _measured_on(0, 0, 0, 0, fights)
+    assert widths.at(level, np.array([False]), np.array([2])).tolist() == [float(nth)]
+
+
+def test_a_new_fight_lies_inside_as_often_as_the_level_says_however_few_the_fights() -> None:
+    rng = np.random.default_rng(4)
+    inside = 0
+    for _ in range(4000):
+        *past, new = np.abs(rng.standard_t(3, size=25))
+        widths = HalfWidths(((*[np.empty(0)] * 4, np.sort(past)),) * 2, (1.0, 1.0), None)
+        inside += new <= widths.at(0.95, np.array([True]), np.array([-1]))[0]
+    assert 0.94 < inside / 4000 < 0.98  # a rank of 24 of 25: 96%
+
+
+@pytest.mark.parametrize("level", [0.9951, 0.999, 0.99999])
+def test_a_level_that_the_fights_cannot_tell_is_refused_with_the_one_that_they_reach(level: float) -> None:
+    widths = _measured_on(1000, 1000, 1000, 200, 3200)
+    fight = (np.array([True]), np.array([0]))
+    assert widths.at(0.995, *fight).tolist() == [996.0]
+    with pytest.raises(ValidationError, match=r"takes [\d,]+ past fights .* has 200, which reach level 0\.995: ask"):
+        widths.at(level, *fight)
+
+
+def test_a_model_without_odds_gives_any_level_for_it_measures_none() -> None:
+    assert _fit(priced=0.0).at(0.9999, np.array([False]), np.array([0]))[0] > 0.0
 
 
 def test_without_odds_the_width_is_model_based() -> None:

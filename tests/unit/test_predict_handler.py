@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.handling import claim_of, context_of
 from engine.bundle import Bundle
 from engine.ensemble import ProductionEnsembleManager
-from engine.errors import BootstrapError, BundleNotFoundError
+from engine.errors import BootstrapError, BundleNotFoundError, ValidationError
 from engine.simulation import League, UpcomingFight
 from ledger import wire
 from ledger.controls import Controls
@@ -23,6 +23,7 @@ from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
 from ledger.reports import CardReport, FightFailure, FightReport
 from workers.context import JobContext
+from workers.failures import failure_of
 from workers.health import check_health
 from workers.models import ModelCache, load_manager
 from workers.predict import predict_card
@@ -522,3 +523,16 @@ def test_a_fight_that_has_changed_is_predicted_again(
     recalled = ask([other]).report
     context.models.clear()
     assert ask([other]).report == recalled
+
+
+@pytest.mark.parametrize(
+    "asked", [{"intervals": IntervalOptions(levels=(0.8, 0.9999))}, {"rules": DecisionRules(level=0.9999)}]
+)
+def test_a_level_that_the_data_cannot_tell_is_refused_and_no_bet_rests_on_it(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight], asked: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        ValidationError, match=r"level 0\.9999 takes 9,999 past fights .* which reach level 0\.99"
+    ) as refused:
+        ask([_fight(upcoming[0])], **asked)
+    assert failure_of(refused.value).code is FailureCode.INVALID_INPUT
