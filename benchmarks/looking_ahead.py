@@ -20,8 +20,10 @@ from engine.boosting import TrainingLimits
 from engine.calibration import Calibration, log_loss
 from engine.features import BASE_FEATURES, MODEL_COLUMNS, build_matrix
 from engine.fightlog import FightLog, read_fight_log
+from engine.forest import ForestParams
 from engine.matrix import TrainingMatrix
 from engine.member import Floats
+from engine.members import MemberParams
 from engine.refits import LOGIT, Part, Role, Trainer
 from engine.symmetry import probability_of
 from engine.training import TrainingConfig
@@ -33,7 +35,7 @@ WITHOUT_REACH = tuple(name for name in MODEL_COLUMNS if name != "diff_reach_cm")
 def known_sides(log: FightLog, name: str) -> NDArray[np.bool_]:
     """Return of whom a feature is known in each decided fight, (n, 2): red, blue."""
     if name == "southpaw":  # 0 in a row with gaps
-        decided = log.fights[log.fights["winner"].isin(["red", "blue"])]
+        decided = log.fights[log.announced.isin(["red", "blue"])]
         stance = log.fighters.set_index("fighter_id")["stance"] != ""
         return np.column_stack([decided[side].map(stance).to_numpy(np.bool_) for side in ("red_id", "blue_id")])
     X = build_matrix(log, keep_gaps=True).X
@@ -46,9 +48,10 @@ def won_by_known(known: NDArray[np.bool_], matrix: TrainingMatrix, years: tuple[
     return int(rows.sum()), float(np.where(known[:, 0], matrix.won, 1 - matrix.won)[rows].mean()) if rows.any() else 0.5
 
 
-def out_of_fold(matrix: TrainingMatrix, folds: int = 5) -> Floats:
+def out_of_fold(matrix: TrainingMatrix, folds: int = 5, trees: int = 200) -> Floats:
     """Return P(first-listed wins), (n,), from models that have not seen the fight, with the corner unknown."""
-    trainer = Trainer(matrix, TrainingConfig(bootstrap_samples=0, fits=1, folds=folds, n_jobs=1))
+    members = MemberParams(forest=ForestParams(trees=trees))
+    trainer = Trainer(matrix, TrainingConfig(bootstrap_samples=0, fits=1, folds=folds, members=members, n_jobs=1))
     logit = trainer.run(Part(Role.FOLD, 0, folds), TrainingLimits(3600.0, 8192.0), 1, lambda: None)[LOGIT]
     calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
     return probability_of(calibration(logit, np.zeros(len(matrix), dtype=np.int8)))

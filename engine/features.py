@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.fighter_state import FIELD, Bouts, replay
 from engine.fightlog import FightLog
-from engine.matrix import TrainingMatrix
+from engine.matrix import TrainingMatrix, event_labels
 
 DAYS_A_YEAR = 365.25
 BIOGRAPHY = ("birth_day", "height_cm", "reach_cm", "southpaw")
@@ -198,11 +198,12 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool =
     red, blue = (describe(states[:, side], biography[bouts.fighters[:, side]], bouts.day) for side in (0, 1))
     women, limit = bouts.context.T
     context = np.column_stack([women, fights["title_bout"], fights["scheduled_rounds"], limit]).astype(np.float64)
+    day = fights["date"].to_numpy().astype("datetime64[D]")
     matrix = TrainingMatrix(
         X=feature_rows(red, blue, context, keep_gaps=keep_gaps),
         won=log.announced.map({"red": 1, "blue": 0, "draw": -1, "nc": -1}).to_numpy().astype(np.int8),
-        event=fights["event"].to_numpy(dtype=np.str_),
-        date=fights["date"].to_numpy().astype("datetime64[D]"),
+        event=event_labels(fights["event"].to_numpy(dtype=np.str_), day),
+        date=day,
         red_odds=fights["red_decimal_odds"].to_numpy(np.float64),
         blue_odds=fights["blue_decimal_odds"].to_numpy(np.float64),
         corner_known=fights["corner_reliable"].to_numpy(np.bool_),

@@ -23,8 +23,8 @@ class TrainingMatrix:
     """Past fights, ready to learn from; n rows, every array of length n, in order of date.
 
     X: float64 features by name, NaN where missing. won: int8, 1 where the first-listed (red) fighter won.
-    event: str. date: datetime64[D]. red_odds, blue_odds: decimal closing odds, NaN where unknown.
-    corner_known: bool, True where `red` is the official red corner. experience: earlier fights of the less
+    event: str, as from `event_labels`. date: datetime64[D]. red_odds, blue_odds: decimal closing odds, NaN where
+    unknown. corner_known: bool, True where `red` is the official red corner. experience: earlier fights of the less
     experienced fighter, -1 where unknown.
     """
 
@@ -152,6 +152,11 @@ def check_finite(values: NDArray[np.float64], columns: Sequence[str]) -> None:
         raise ValidationError(
             f"X has infinite values in {some_of(infinite)} (or beyond 3.4e38): leave a missing value empty"
         )
+
+
+def event_labels(names: NDArray[np.str_], date: NDArray[np.datetime64]) -> NDArray[np.str_]:
+    """Return a label for the event of each fight, (n,): an event is a name and a day, whatever else is named alike."""
+    return np.char.add(np.char.add(names, " on "), np.datetime_as_string(date.astype("datetime64[D]")))
 
 
 def event_blocks(matrix: TrainingMatrix, blocks: int) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ from engine.data_faults import Faults, Source
 from engine.errors import ValidationError
 from engine.frames import days_of, numbers_of, read_frame, text_of
 from engine.log_tables import MAX_DECIMAL_PRICE, price_remedy
-from engine.matrix import MirrorPlan, TrainingMatrix, check_features, some_of
+from engine.matrix import MirrorPlan, TrainingMatrix, check_features, event_labels, some_of
 from engine.matrix_columns import Pairs, check_columns, renamed
 
 
@@ -59,11 +59,12 @@ def read_matrix(
         faults.add(source, str(error))
     faults.check()
     order = np.argsort(when.to_numpy(), kind="stable")
+    day = when.to_numpy()[order].astype("datetime64[D]")
     return TrainingMatrix(
         X=pd.DataFrame(values[order], columns=X.columns),
         won=won[order].astype(np.int8),
-        event=text_of(frame[event]).to_numpy(dtype=np.str_)[order],
-        date=when.to_numpy()[order].astype("datetime64[D]"),
+        event=event_labels(text_of(frame[event]).to_numpy(dtype=np.str_)[order], day),
+        date=day,
         red_odds=odds[order, 0],
         blue_odds=odds[order, 1],
         corner_known=np.zeros(len(frame), dtype=np.bool_),

@@ -29,7 +29,7 @@ from engine.drift import FeatureBins
 from engine.errors import TrainingError, ValidationError
 from engine.intervals import HalfWidths, fit_half_widths
 from engine.market_model import fit_market_model
-from engine.matrix import MirrorPlan, TrainingMatrix, check_features, matrix_digest
+from engine.matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks, matrix_digest
 from engine.member import Floats
 from engine.members import MEMBERS, TrainingRows, join_stacks, stack_of
 from engine.model import Ensemble, point_margins, save_ensemble
@@ -39,6 +39,7 @@ from engine.refits import TrainingConfig as TrainingConfig
 from engine.snapshot import Snapshot
 from engine.symmetry import logit_of, probability_of
 from engine.teaching import market_logit
+from engine.training_notes import Notes, notes_on
 
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
@@ -124,8 +125,9 @@ def assemble(
         logit = join_folds([arrays[LOGIT] for arrays in _of(Role.FOLD, results)])
         calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
         known = matrix.corner_known.astype(np.int8)
+        unknown_logit = calibration(logit, np.zeros_like(known))
         half_widths = fit_half_widths(
-            unknown_logit=calibration(logit, np.zeros_like(known)),
+            unknown_logit=unknown_logit,
             known_logit=calibration(logit, known),
             market_logit=market,
             won=matrix.won,
@@ -133,6 +135,7 @@ def assemble(
             experience=matrix.experience,
             spread=_spread([arrays[LOGIT] for arrays in _of(Role.REPLICA, results)], calibration),
         )
+        notes = notes_on(matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths.scale[0])
         point = stack_of(cuts, {name: pieces.whole() for name, pieces in join_stacks(_of(Role.FIT, results)).items()})
         rows = values[np.linspace(0, len(values) - 1, _CANARY_ROWS).astype(np.intp)]
         margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
@@ -147,7 +150,7 @@ def assemble(
             snapshot=snapshot,
             # Any later load must say the same of these rows.
             canary=(rows, probability_of(calibration(logit_of(margin), np.zeros(len(rows), dtype=np.int8)))),
-            manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths),
+            manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths, notes),
         )
     return ensemble, join_stacks(_of(Role.REPLICA, results)) if config.bootstrap_samples else None
 
@@ -231,7 +234,7 @@ def _metrics(matrix: TrainingMatrix, logit: Floats, calibration: Calibration) ->
 
 
 def _manifest(
-    matrix: TrainingMatrix, config: TrainingConfig, metrics: dict[str, float], half_widths: HalfWidths
+    matrix: TrainingMatrix, config: TrainingConfig, metrics: dict[str, float], half_widths: HalfWidths, notes: Notes
 ) -> dict[str, Any]:
     settings = asdict(config)
     for limit in ("n_jobs", "max_training_time_s", "max_memory_mb"):
@@ -246,7 +249,8 @@ def _manifest(
         },
         "config": settings,
         "interval_method": half_widths.method,
-        "metrics": metrics,
+        "metrics": metrics | notes.figures,
+        "warnings": list(notes.warnings),
         "drift": FeatureBins.of(matrix).to_manifest(),
         "versions": versions(),
     }

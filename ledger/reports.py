@@ -156,7 +156,12 @@ class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="training_report"):
     """The answer to a `TrainEnsemble`. `metrics` are out of fold, on the training fights (log loss, Brier score).
 
-    `alias` is the name that the model got.
+    Among them, if 200 fights have closing odds: `priced_share`, the share with odds since there have been any, and
+    means of the fights with odds and of those without (`priced_favourite` and `unpriced_favourite`, the likelier
+    fighter's probability; `..._experience`, log(1 + earlier fights); `..._year`), if there are enough without; of the
+    last two years, `latest_priced_fights`, the mean distance from the market in terms of that of all years
+    (`latest_distance`), and the shares inside the half-widths of all years (`latest_inside_80`, `latest_inside_95`).
+    `alias` is the name that the model got. `warnings` say, in words, on what the intervals may not be relied on.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -171,6 +176,7 @@ class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     interval_method: Literal["anchored", "model_based"]
     metrics: dict[str, float]
     bundle_bytes: int
+    warnings: tuple[str, ...] = ()
 
 
 class PartReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="part_report"):

@@ -88,6 +88,7 @@ def training_table(report: TrainingReport) -> Table:
     )
     metrics = ", ".join(f"{name} {_figure(value)}" for name, value in sorted(report.metrics.items()))
     table.caption = f"out of fold: {metrics}; fights up to {report.data_cutoff}"
+    table.caption += "".join(f"\nWarning: {warning}." for warning in report.warnings)
     if report.alias == CHALLENGER:
         table.caption += "\nTo promote it: cornerman models promote challenger --data FOLDER"
     return table

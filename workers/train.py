@@ -109,6 +109,7 @@ def report_of(bundle: Bundle, alias: str | None) -> TrainingReport:
         interval_method=manifest["interval_method"],
         metrics=manifest["metrics"],
         bundle_bytes=bundle.size_bytes,
+        warnings=tuple(manifest.get("warnings", ())),
     )
 
 

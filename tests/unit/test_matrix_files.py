@@ -36,7 +36,7 @@ def test_a_ready_matrix_is_read_in_order_of_date(tmp_path: Path) -> None:
     matrix = _read(_matrix_file(tmp_path))
     assert list(matrix.X.columns) == ["red_x", "blue_x"]  # type: ignore[attr-defined]
     assert matrix.won.tolist() == [0, 1, 1]  # type: ignore[attr-defined]
-    assert matrix.event.tolist() == ["a", "a", "b"]  # type: ignore[attr-defined]
+    assert [event[:4] for event in matrix.event] == ["a on", "a on", "b on"]  # type: ignore[attr-defined]
     assert matrix.red_odds[1:].tolist() == [2.0, 1.5]  # type: ignore[attr-defined]
 
 
