@@ -6,6 +6,11 @@ is, event by event (`engine.anytime`), that no bin is expected to hold more than
 with the sport, and a small shift is no fault. The population stability index, the sum of (now - then) log(now / then)
 over bins, is shown beside it: it has no false-alarm rate of its own.
 
+What a request need not carry (`engine.features.CONTEXT`) and a feed never does is missing from its rows without
+anything having changed: that of The Odds API tells neither title bouts nor scheduled rounds nor weight classes, while
+nearly every row of a training has them. So of these columns no missing value counts as drift. The values that are there
+do, as shares of all rows, so that a context other than the training's is found.
+
 Not covered: features that drift together within their bins, and harm: a shift says nothing about who wins.
 """
 
@@ -18,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.anytime import bets, evidence
+from engine.features import CONTEXT
 from engine.matrix import MirrorPlan, TrainingMatrix
 from engine.member import Floats
 
@@ -58,6 +64,18 @@ class FeatureBins:
         """Return plain values."""
         return {"edges": self.edges.tolist(), "shares": self.shares.tolist()}
 
+    @property
+    def allowed(self) -> Floats:
+        """The greatest share of each bin that is no drift, (columns, BINS + 1)."""
+        allowed = np.minimum(self.shares + TOLERANCE, 1.0)
+        allowed[self.optional, MISSING] = 1.0
+        return allowed
+
+    @property
+    def optional(self) -> NDArray[np.bool_]:
+        """Whether a request may leave the column out, (columns,)."""
+        return np.array([name in CONTEXT for name in self.columns], dtype=np.bool_)
+
     def numbers(self, rows: Floats) -> NDArray[np.uint8]:
         """Return the bin of every value of rows, (n, columns); MISSING for NaN."""
         found = (rows[:, :, None] >= self.edges).sum(axis=2)
@@ -80,17 +98,30 @@ def shares_of(numbers: NDArray[np.uint8]) -> Floats:
     return np.asarray((numbers[:, :, None] == np.arange(BINS + 1)).mean(axis=0))
 
 
-def drift(numbers: NDArray[np.uint8], event: NDArray[np.int64], shares: Floats) -> Floats:
-    """Return the evidence of drift after each event, (events,), from the bins of fights (n, 2, columns)."""
+def drift(numbers: NDArray[np.uint8], event: NDArray[np.int64], allowed: Floats) -> Floats:
+    """Return the evidence of drift after each event, (events,), from the bins of fights (n, 2, columns).
+
+    allowed: the greatest share of each bin that is no drift, (columns, BINS + 1), as `FeatureBins.allowed`.
+    """
     now = np.stack([shares_of(numbers[event == one].reshape(-1, numbers.shape[2])) for one in np.unique(event)])
-    allowed = np.minimum(shares + TOLERANCE, 1.0)
     factors = bets(now - allowed, np.broadcast_to(-allowed, now.shape), SIZES)
     return evidence(factors.reshape(len(now), -1))
 
 
-def stability_index(numbers: NDArray[np.uint8], shares: Floats) -> Floats:
-    """Return the population stability index of each feature, (columns,); empty bins count as half a row."""
+def stability_index(numbers: NDArray[np.uint8], bins: FeatureBins) -> Floats:
+    """Return the population stability index of each feature, (columns,); empty bins count as half a row.
+
+    Of a column that a request need not carry, only the values that are there are compared; 0 if there are none.
+    """
     rows = numbers.reshape(-1, numbers.shape[2])
     least = 0.5 / len(rows)
-    now, then = (np.maximum(values, least) for values in (shares_of(rows), shares))
-    return np.asarray(((now - then) * np.log(now / then)).sum(axis=1))
+    now, then = shares_of(rows), bins.shares.copy()
+    for shares in (now, then):
+        carried = shares[bins.optional, :MISSING]
+        total = carried.sum(axis=1, keepdims=True)
+        shares[bins.optional, :MISSING] = np.divide(carried, total, out=np.zeros_like(carried), where=total > 0.0)
+        shares[bins.optional, MISSING] = 0.0
+    now, then = np.maximum(now, least), np.maximum(then, least)
+    index = np.asarray(((now - then) * np.log(now / then)).sum(axis=1))
+    never_carried = bins.optional & (rows == MISSING).all(axis=0)
+    return np.where(never_carried, 0.0, index)

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.claims import QUEUES
+from ledger.monitoring import Finding
 from ledger.server import Server
 
 
@@ -28,11 +29,13 @@ class Drift(Struct, frozen=True, kw_only=True):
     """How far a model's probabilities are from results, as a review has found.
 
     `drift` is by how much favourites are proven to win more, or less, often than said: 0 while nothing is proven.
+    `features` is what the test of the features has found, None without such a test.
     """
 
     model: str
     drift: float
     fights: int
+    features: Finding | None = None
 
 
 class Backlogs(Server):

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ledger.alarms import Alarm
-from ledger.backlog import QueueBacklog
+from ledger.backlog import Drift, QueueBacklog
 from ledger.lately import Lately
+from ledger.monitoring import Finding
 from ledger.room import Room
 from ledger.switchboard import Change
 from producer.monitoring_tables import alarms_table
@@ -22,7 +23,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     """Everything that `cornerman status` knows, at one moment.
 
     `aliases` maps names to models' digests; `switches` are the controls that are not as by default, each with its last
-    change; `alarms` those about models that stand.
+    change; `alarms` those about models that stand; `drift` what the last review has found of its model.
     """
 
     queues: dict[str, QueueBacklog]
@@ -33,6 +34,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     switches: list[Change]
     server: Room
     alarms: list[Alarm] = []
+    drift: Drift | None = None
 
 
 def overview_tables(view: Overview) -> list[RenderableType]:
@@ -44,12 +46,22 @@ def overview_tables(view: Overview) -> list[RenderableType]:
         tables.append(_switches(view.switches))
     if view.alarms:
         tables.append(alarms_table(view.alarms))
+    if view.drift is not None and view.drift.features is not None and view.drift.features.alarm:
+        tables.append(_drifted(view.drift.model, view.drift.features))
     return [*tables, _lines(view)]
 
 
 def overview_screen(view: Overview) -> Group:
     """Return the same as one picture, for a terminal that is drawn anew."""
     return Group(*overview_tables(view))
+
+
+def _drifted(model: str, found: Finding) -> Text:
+    return Text(
+        f"ALARM: the features of model {model[:12]} are no longer those of its training (evidence {found.highest:.3g} "
+        f"of {found.threshold:g}): cornerman models review names them",
+        style="bold red",
+    )
 
 
 def _queues(view: Overview) -> RenderableType:

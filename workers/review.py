@@ -67,7 +67,8 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
         log.warning("features have drifted", model=model, evidence=inputs.finding.highest)
     gap = proven_gap(tested)
     alarm = _alarm(model, findings, len(tested), context)
-    ledger.set_drift(Drift(model=model, drift=gap, fights=len(tested)))
+    found = None if inputs is None else inputs.finding
+    ledger.set_drift(Drift(model=model, drift=gap, fights=len(tested), features=found))
     season = season_of(record.decided)
     return ReviewReport(
         model=model,
@@ -156,9 +157,9 @@ def _inputs(model: str, said: Sequence[JournalEntry], since_us: int, context: Jo
         return None
     bins = FeatureBins.from_manifest(ensemble.columns, about)
     numbers = read_bins([entry.bins for entry in entries], len(bins.columns))
-    process = drift(numbers, np.array([entry.day.toordinal() for entry in entries]), bins.shares)
+    process = drift(numbers, np.array([entry.day.toordinal() for entry in entries]), bins.allowed)
     found = msgspec.convert(finding("features", process, DRIFT_ALPHA), Finding, from_attributes=True)
-    index = stability_index(numbers[-WINDOWS[0] :], bins.shares)
+    index = stability_index(numbers[-WINDOWS[0] :], bins)
     furthest = np.argsort(-index, kind="stable")[:MOST_SHIFTS]
     shifts = tuple(FeatureShift(feature=bins.columns[one], index=float(index[one])) for one in furthest)
     return Inputs(found, shifts)

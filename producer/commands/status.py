@@ -71,4 +71,5 @@ def overview(client: Client) -> Overview:
         switches=ledger.changed(),
         server=ledger.room(),
         alarms=ledger.alarms(),
+        drift=ledger.drift(),
     )

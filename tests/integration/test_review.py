@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.bundle import Bundle
+from engine.drift import MISSING
+from engine.features import MODEL_COLUMNS
 from engine.simulation import League, odds_feed
 from ledger.book import Ledger, Settlement
 from ledger.jobs import PredictCard, TrainEnsemble
@@ -66,7 +68,7 @@ def day_of(number: int) -> date:
     return date(2026, 1, 3) + timedelta(days=7 * number)
 
 
-def past(ledger: Ledger, model: str, probability: float, role: Role = "live") -> None:
+def past(ledger: Ledger, model: str, probability: float, role: Role = "live", bins: str = "") -> None:
     """Put events of the past into the journal, through the script that settles cards."""
     for number in range(EVENTS):
         entries = [
@@ -82,6 +84,7 @@ def past(ledger: Ledger, model: str, probability: float, role: Role = "live") ->
                     intervals=(Band(0.8, probability - 0.3, probability + 0.1),),
                     market=0.6,
                     action="abstain",
+                    bins=bins,
                 ),
             )
             for fight in range(FIGHTS)
@@ -188,6 +191,18 @@ def test_a_model_that_is_right_is_left_in_peace(ledger: Ledger, models: list[str
     shown = run("models", "review")
     assert "quiet" in shown.stdout
     assert "ALARM" not in shown.stdout
+
+
+@pytest.mark.usefixtures("pools")
+def test_features_in_alarm_show_in_the_exit_code_and_in_the_status(ledger: Ledger, models: list[str], run: Run) -> None:
+    past(ledger, models[1], 0.8, bins=str(MISSING) * 2 * len(MODEL_COLUMNS))  # every source has gone
+    assert "ALARM" not in run("status").stdout
+    review = run("models", "review", "--json")
+    report = json.loads(review.stdout)
+    assert [found["test"] for found in report["findings"] if found["alarm"]] == ["features"]
+    assert (review.exit_code, report["alarm"], report["action"]) == (1, [], "none")
+    assert f"ALARM: the features of model {models[1][:12]}" in run("status").stdout
+    assert json.loads(run("status", "--json").stdout)["drift"]["features"]["alarm"]
 
 
 @pytest.mark.usefixtures("pools")
