@@ -32,7 +32,7 @@ from workers.store import Store
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 
-WITHOUT_THE_SERVER = {("demo",), ("up",), ("predict",), ("preflight",)}
+WITHOUT_THE_SERVER = {("demo",), ("up",), ("predict",), ("preflight",), ("check",)}
 """Commands that start a server of their own, or need none."""
 A_POOL = {("worker",)}
 """The command that becomes a pool: the pools of the test are this."""
