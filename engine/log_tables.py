@@ -206,7 +206,7 @@ def _limits(values: pd.Series, column: Column) -> list[tuple[pd.Series, str]]:
     if column.kind == "flag":
         return [(values.notna() & ~values.isin([0.0, 1.0]), "write 0 or 1")]
     if column.kind == "price":
-        return [((values <= 1.0) | (values > MAX_DECIMAL_PRICE), price_remedy(values))]
+        return [wrong_prices(values)]
     whole = [(values % 1 != 0) & values.notna()] if column.kind == "count" else []
     return [
         (values <= column.above, f"it must be above {column.above:g}"),
@@ -216,14 +216,16 @@ def _limits(values: pd.Series, column: Column) -> list[tuple[pd.Series, str]]:
     ]
 
 
-MAX_DECIMAL_PRICE = 100.0  # no bookmaker has priced a fighter so high; American prices begin there
+MAX_DECIMAL_PRICE = 1000.0
 
 
-def price_remedy(values: pd.Series) -> str:
-    """Return what to do about prices, (n,), some of which are no decimal ones, by what they look like."""
-    odd = values[(values <= 1.0) | (values > MAX_DECIMAL_PRICE)]
-    if len(odd) and (odd.abs() >= 100.0).all():
-        return "these look American: write +150 as 2.50 and -200 as 1.50"
-    if len(odd) > 1 and odd.between(0.0, 1.0, inclusive="neither").all():
-        return "these look like probabilities: write what a stake of 1 pays back, as 2.50 for 0.4"
-    return f"decimal odds are above 1 and up to {MAX_DECIMAL_PRICE:g}"
+def wrong_prices(values: pd.Series) -> tuple[pd.Series, str]:
+    """Return which prices, float64 (n,), are no decimal ones, and what to write instead, by what they look like."""
+    large = values.abs() >= 100.0
+    american = bool((values <= -100.0).any() or (values.notna().any() and large[values.notna()].all()))
+    wrong = (values <= 1.0) | (values > MAX_DECIMAL_PRICE) | (large & american)
+    if american:
+        return wrong, "these look American: write +150 as 2.50 and -200 as 1.50"
+    if wrong.sum() > 1 and values[wrong].between(0.0, 1.0, inclusive="neither").all():
+        return wrong, "these look like probabilities: write what a stake of 1 pays back, as 2.50 for 0.4"
+    return wrong, f"decimal odds are above 1 and up to {MAX_DECIMAL_PRICE:g}"

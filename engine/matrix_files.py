@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from engine.data_faults import Faults, Source
 from engine.errors import ValidationError
 from engine.frames import days_of, numbers_of, read_frame, text_of
-from engine.log_tables import MAX_DECIMAL_PRICE, price_remedy
+from engine.log_tables import wrong_prices
 from engine.matrix import MirrorPlan, TrainingMatrix, check_features, event_labels, some_of
 from engine.matrix_columns import Pairs, check_columns, renamed
 
@@ -157,7 +157,8 @@ def _odds(
     sides = []
     for name in (red, blue):
         values = numbers_of(frame[name])
-        bad = (frame[name].notna() & ~np.isfinite(values)) | (values <= 1.0) | (values > MAX_DECIMAL_PRICE)
-        faults.cells(source, frame[name], bad, f"{price_remedy(values)}; leave a missing price empty")
+        wrong, remedy = wrong_prices(values)
+        bad = (frame[name].notna() & ~np.isfinite(values)) | wrong
+        faults.cells(source, frame[name], bad, f"{remedy}; leave a missing price empty")
         sides.append(values.mask(bad))
     return np.column_stack(sides)
