@@ -160,7 +160,7 @@ def mutated_table(frame: pd.DataFrame, rng: random.Random) -> pd.DataFrame:
     elif change == 4:
         frame = frame.drop(columns=column)
     elif change == 5:
-        frame = frame.rename(columns={column: rng.choice(NASTY)})
+        frame = frame.rename(columns={column: rng.choice(NASTY).encode("utf-8", "replace").decode()})
     elif change == 6:
         frame = pd.concat([frame, frame.sample(2, random_state=rng.randrange(99))], ignore_index=True)
     else:
