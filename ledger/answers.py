@@ -164,6 +164,11 @@ class Answers(Server):
             number = self._number_at(stream, after)
         return self._follow(stream, after, number, idle_seconds, on_missed)
 
+    def newest_place(self) -> str:
+        """Return the place of the newest outcome in the stream, "0" if it has none."""
+        latest = self._call("XREVRANGE", self._key("outcomes"), "+", "-", "COUNT", 1)
+        return latest[0][0].decode() if latest else "0"
+
     def _number_at(self, stream: str, place: str) -> int | None:
         """Return the number of the last outcome up to a place, None where it has none. Raises OutcomesMissed."""
         here, oldest = self._call_all(("XRANGE", stream, place, place), ("XRANGE", stream, "-", "+", "COUNT", 1))

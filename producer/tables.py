@@ -23,6 +23,7 @@ from ledger.outcomes import JobStatus, Outcome
 from ledger.replays import ReplayReport
 from ledger.reports import (
     CardReport,
+    FightReport,
     GarbageReport,
     HealthCheck,
     HealthReport,
@@ -33,6 +34,7 @@ from ledger.reports import (
 )
 from producer.backtest_tables import backtest_tables
 from producer.card_tables import card_tables
+from producer.decision_words import decision_words
 from producer.judgement_tables import judgement_tables
 from producer.monitoring_tables import comparison_tables, review_tables
 from producer.replay_tables import replay_tables
@@ -143,8 +145,17 @@ def status_table(status: JobStatus) -> Table:
 
 
 def outcome_line(place: str, outcome: Outcome) -> Text:
-    """Return one outcome as a line of a running list."""
+    """Return one outcome as a line of a running list: of a card how many fights were answered, and its bets."""
     reason = f"{outcome.failure.code}: {outcome.failure.message}" if outcome.failure else ""
+    if isinstance(outcome.report, CardReport):
+        answered = [fight for fight in outcome.report.fights if isinstance(fight, FightReport)]
+        bets = [decision_words(fight, None) for fight in answered if fight.decision.action == "bet"]
+        reason = "; ".join(
+            [
+                f"{outcome.report.card_id}: {len(answered)} of {len(outcome.report.fights)} fights answered",
+                *(bets or ["no bet"]),
+            ]
+        )
     return Text.assemble(
         f"{outcome.settled_at:%H:%M:%S} {place} {outcome.job_id} {outcome.kind} ",
         (outcome.state, STYLES.get(outcome.state, "")),

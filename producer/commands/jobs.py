@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from itertools import islice
 
 import click
 
 from ledger.answers import OutcomesMissed
 from ledger.failures import LedgerError, UnknownJob
-from ledger.outcomes import JobStatus, State
+from ledger.jobs import ROUTES
+from ledger.outcomes import JobStatus, Outcome, State
 from producer.client import Client, report_of
 from producer.screen import Screen, json_option, pass_screen
 from producer.tables import outcome_line, report_tables, status_table
-from producer.watch import card_of, watch
+from producer.watch import card_of, persist, watch
 
 
 @click.command()
@@ -31,24 +33,53 @@ def result(screen: Screen, job_id: str, timeout: float) -> None:
 
 @click.command()
 @click.option("--after", default="$", show_default=True, help="Place of the last outcome seen; 0: the oldest kept.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(ROUTES)), help="Only these. Repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
 @json_option
 @pass_screen
-def follow(screen: Screen, after: str, limit: int | None) -> None:
-    """Show every outcome as it comes.
+def follow(screen: Screen, after: str, kinds: tuple[str, ...], limit: int | None) -> None:
+    """Show every outcome as it comes, of cards with their bets.
 
-    Until Ctrl-C, or --limit. With --json one document a line. Where outcomes come faster than they are read, until the
-    stream has dropped some, a line says how many (with --json: `missed`), and the next ones follow.
+    Until Ctrl-C, or --limit. With --json one document a line. Health checks are shown only if --kind names them. If
+    the server stops answering, it goes on where it was once the server is back. If outcomes come faster than they are
+    read, until the stream has dropped some, a line says how many (with --json: `missed`), and the next ones follow.
     """
+    wanted = set(kinds) or set(ROUTES) - {"check_health"}
+    with Client.from_env() as client:
+        outcomes = (found for found in _outcomes(client, screen, after) if found[1].kind in wanted)
+        for place, outcome in islice(outcomes, limit):
+            screen.answer({"place": place, "outcome": outcome}, outcome_line(place, outcome))
+            sys.stdout.flush()
 
-    def say(gone: OutcomesMissed) -> None:
+
+def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str, Outcome]]:
+    """Yield outcomes as `Client.follow` does, through outages of the server."""
+
+    def missed(gone: OutcomesMissed) -> None:
         screen.remark(f"Missed: {gone}")
         screen.answer({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
 
-    with Client.from_env() as client:
-        for place, outcome in islice(client.follow(after, on_missed=say), limit):
-            screen.answer({"place": place, "outcome": outcome}, outcome_line(place, outcome))
-            sys.stdout.flush()
+    place = persist(client, screen, client.ledger.newest_place) if after == "$" else after
+    stream: Iterator[tuple[str, Outcome]] | None = None
+
+    def following() -> tuple[str, Outcome]:
+        nonlocal stream
+        try:
+            stream = stream or client.follow(place, on_missed=missed)
+            return next(stream)
+        except LedgerError:
+            stream = None  # an iterator ends with an error
+            raise
+
+    while True:
+        try:
+            place, outcome = persist(client, screen, following)
+            yield place, outcome
+        except OutcomesMissed as gone:
+            if place == after:  # what was asked for
+                raise
+            missed(gone)
+            place = gone.place
 
 
 @click.command()

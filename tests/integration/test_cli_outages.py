@@ -17,7 +17,7 @@ import redis
 
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer
-from ledger.jobs import CheckHealth
+from ledger.jobs import CheckHealth, Job, Replay
 from ledger.reports import HealthReport
 from producer.exits import ExitCode
 
@@ -152,3 +152,27 @@ def test_the_overview_outlives_a_silent_server(server: EmbeddedServer, until: Ca
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == ExitCode.INTERRUPTED
     os.close(ours)
+
+
+def test_following_goes_on_where_it_was(server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]) -> None:
+    ledger = Ledger.connect(LedgerSettings(redis_url=server.url))
+    log = tmp_path / "log"
+
+    def settled(job: Job) -> str:
+        receipt = ledger.submit(job)
+        (claim,) = ledger.claim("predict", "n#1/1")
+        ledger.settle(claim, REPORT)
+        return receipt.job_id
+
+    with started(server, log, "follow", "--after", "0", "--limit", "2") as process:
+        first = settled(Replay(job_id="j", nonce="first"))
+        until(lambda: first in log.read_text())
+        hidden = settled(CheckHealth(nonce="health checks are shown on demand"))
+        with silent(server):
+            until(lambda: "Waiting until it answers again" in log.read_text())
+        second = settled(Replay(job_id="j", nonce="second"))
+        assert process.wait(20) == ExitCode.OK, log.read_text()
+    assert log.read_text().count(first) == 1
+    assert second in log.read_text()
+    assert hidden not in log.read_text()
+    ledger.close()

@@ -421,7 +421,7 @@ def test_the_command_says_what_was_missed_and_goes_on(
                 drop(ledger, places(ledger)[-1])
 
     monkeypatch.setattr(Client, "follow", slow)
-    done = CliRunner().invoke(main, ["follow", "--after", "0", "--limit", "2", *options])
+    done = CliRunner().invoke(main, ["follow", "--after", "0", "--kind", "check_health", "--limit", "2", *options])
     assert done.exit_code == 0, done.output
     assert "Missed: 2 outcomes are gone" in done.stderr
     if options:
