@@ -56,6 +56,7 @@ def readable(url: str) -> str:
     try:
         parts = urlsplit(url)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # as the look-up of its address does
     except ValueError:
         raise ValueError(UNREADABLE) from None
     if parts.scheme not in ("redis", "rediss", "unix"):
