@@ -44,19 +44,19 @@ def imports(*arguments: str) -> Result:
 
 
 def card(X: Any, corner: str = "red") -> PredictCard:
-    quotes = (Quote(bookmaker="Acme", prices={"Ana": 30.0, "Bea": 1.02}),)
+    def bout(row: int) -> Fight:
+        ana, bea = f"Ana {row}", f"Bea {row}"
+        return Fight(
+            id=str(row),
+            fighters=(Fighter(name=ana, corner=corner), Fighter(name=bea)),  # type: ignore[arg-type]
+            features={name: None if np.isnan(value) else value for name, value in X.iloc[row].items()},
+            quotes=(Quote(bookmaker="Acme", prices={ana: 30.0, bea: 1.02}),),
+        )
+
     return PredictCard(
         card_id=corner,
         event_start=datetime(2100, 1, 1, tzinfo=UTC),
-        fights=tuple(
-            Fight(
-                id=str(row),
-                fighters=(Fighter(name="Ana", corner=corner), Fighter(name="Bea")),  # type: ignore[arg-type]
-                features={name: None if np.isnan(value) else value for name, value in X.iloc[row].items()},
-                quotes=quotes,
-            )
-            for row in range(len(X))
-        ),
+        fights=tuple(bout(row) for row in range(len(X))),
     )
 
 
