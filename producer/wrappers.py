@@ -60,7 +60,8 @@ def _events(value: Any, depth: int) -> list[Any] | None:
         return [value]
     for name in WRAPPERS:
         if isinstance(value.get(name), list | dict):
-            return _events(value[name], depth - 1)
+            events = _events(value[name], depth - 1)
+            return events if events is None else list(_told(value.get("sport_key"), events))
     return _by_sport(value, depth)
 
 
@@ -77,10 +78,11 @@ def _by_sport(value: dict[str, Any], depth: int) -> list[Any] | None:
     return found
 
 
-def _told(sport: str, events: list[Any]) -> Iterator[Any]:
-    """Yield the events with the sport under which they stood, unless they say it themselves."""
+def _told(sport: Any, events: list[Any]) -> Iterator[Any]:
+    """Yield the events with the sport that is said around them, unless they say it themselves."""
     for event in events:
-        yield {"sport_key": sport, **event} if isinstance(event, dict) else event
+        untold = isinstance(event, dict) and event.get("sport_key") is None
+        yield {**event, "sport_key": sport} if untold else event
 
 
 def _read_at(value: Any) -> datetime | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,30 @@ def test_the_sport_of_a_wrapper_is_that_of_its_events() -> None:
     untold = {name: value for name, value in event(id="e2").items() if name != "sport_key"}
     reading = read_feed({"mma": [event()], "boxing_boxing": [untold]}, price_format="decimal")
     assert [error.event for error in reading.refused] == ["e2"]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda events: {"boxing_boxing": events},
+        lambda events: {"sport_key": "boxing_boxing", "data": events},
+        lambda events: {"sport_key": "boxing_boxing", "response": {"events": events}},
+    ],
+)
+@pytest.mark.parametrize("said", [{}, {"sport_key": None}])
+def test_another_sport_that_only_the_wrapper_tells_is_refused(
+    wrap: Callable[[list[Any]], dict[str, Any]], said: dict[str, Any]
+) -> None:
+    untold = {name: value for name, value in event(id="e2").items() if name != "sport_key"} | said
+    reading = read_feed(wrap([event(), untold]), price_format="decimal")
+    assert [fight.id for card in reading.cards for fight in card.fights] == ["e1"]
+    [error] = reading.refused
+    assert error.failure.details == {
+        "event": "e2",
+        "field": "sport_key",
+        "sport": "boxing_boxing",
+        "trained_for": "mma",
+    }
 
 
 @pytest.mark.parametrize(
