@@ -33,6 +33,13 @@ class Remote:
         filesystem, root = fsspec.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
         return cls(filesystem, str(root))
 
+    @classmethod
+    def of_folder(cls, folder: Path) -> Remote:
+        """Use a folder of this machine. Not by its URL, in which fsspec leaves `%20` and the like as they stand."""
+        import fsspec  # only where it is needed
+
+        return cls(fsspec.filesystem("file", skip_instance_cache=True), str(folder.absolute()))
+
     def files(self, place: str, depth: int | None = None) -> list[str]:
         """Return the paths of all whole files below a place; none where there is no such place.
 

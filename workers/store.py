@@ -254,7 +254,7 @@ class Store:
     @property
     def _all(self) -> Remote:
         """The store, wherever it lies."""
-        return self._remote or Remote.at(self.folder.absolute().as_uri())
+        return self._remote or Remote.of_folder(self.folder)
 
     def _signature(self, digest: str) -> str:
         return hmac.new(self._key, digest.encode(), "sha256").hexdigest()

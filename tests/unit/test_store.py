@@ -191,6 +191,22 @@ def test_what_was_there_before_owners_were_noted_is_nobodys_alone(tmp_path: Path
     assert store.owners.own(claims, {bundle.digest}, adopt=True) == {bundle.digest}
 
 
+def test_owners_are_noted_in_the_folder_whatever_it_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "Modèles #1 [100%]?"
+    store = Store(folder, ledger="mine")
+    digest = write(store).digest
+    assert list(tmp_path.iterdir()) == [folder]
+    assert (folder / "owners" / "mine" / digest).is_file()
+    assert store.owners.claims() == {"mine": {digest}}
+    other = Store(folder, ledger="another")
+    os.utime(folder / digest / MANIFEST, (0, 0))
+    (folder / "owners" / "mine" / digest).unlink()
+    other.touch(digest)
+    assert other.owners.own(other.owners.claims(), {digest}, adopt=False) == set()
+    with other.owners.removing(digest, "collector", other.owners.token(digest), adopt=True) as free:
+        assert free
+
+
 def test_what_is_removed_is_gone_everywhere(tmp_path: Path) -> None:
     store = shared(tmp_path, "one")
     bundle = write(store, "parts", "a")
