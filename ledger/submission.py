@@ -100,8 +100,11 @@ class Submission(Server):
     def submit_first(self, job: CheckHealth) -> Receipt[Report]:
         """Accept a health check that goes before all other jobs, also where the queue or the server is full.
 
-        It is what a model is proven with before a name moves, and so must be small, rare, and have a deadline.
+        It is what a model is proven with before a name moves, and so must be small, rare, and have a deadline. Raises
+        as `submit` does, and JobRefused without a deadline.
         """
+        if job.deadline is None:
+            raise wire.refuse("a health check that goes before all other jobs needs a deadline")
         most = self.settings.max_queue_length + FIRST_AT_ONCE
         return self._submit_all([job], None, _Gate(most, first=True))[0]
 

@@ -264,7 +264,8 @@ end
 local function expire_overdue(queue)
   local overdue = waiting(queue, '(' .. FIRST, now_text, 1000)
   for _, id in ipairs((waiting(queue, FIRST, FIRST, 1000))) do
-    if tonumber(get(id, 'deadline')) <= now then
+    local deadline = tonumber(get(id, 'deadline') or '')
+    if deadline and deadline <= now then
       overdue[#overdue + 1] = id
     end
   end

@@ -9,6 +9,7 @@ import pytest
 
 from ledger.book import Ledger
 from ledger.claims import Claim
+from ledger.failures import JobRefused
 from ledger.jobs import ROUTES, CheckHealth
 from tests.integration.claiming import OWNER, claim_one, submit
 
@@ -87,3 +88,17 @@ def test_a_proof_that_nobody_claims_expires(ledger: Ledger) -> None:
     outcome = ledger.outcome(proof)
     assert outcome is not None
     assert outcome.state == "expired"
+
+
+def test_what_goes_before_all_others_has_a_deadline(ledger: Ledger) -> None:
+    with pytest.raises(JobRefused, match="deadline"):
+        ledger.submit_first(CheckHealth())
+    assert ledger.queue_depths()["predict"] == 0
+
+
+def test_a_record_that_has_lost_its_deadline_does_not_block_its_queue(ledger: Ledger) -> None:
+    proof = ledger.submit_first(CheckHealth(deadline=SOON)).job_id
+    submit(ledger, "behind")
+    ledger._call("HSET", ledger._key("job", proof), "deadline", "")
+    assert ledger.reap().expired == 0
+    assert [claim.job_id for claim in ledger.claim("predict", OWNER, 2)] == [proof, "behind"]
