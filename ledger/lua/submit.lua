@@ -38,8 +38,11 @@ if arg(4) == '1' then
   even_if_full()
 end
 local told = answered()
-if told then
-  return arg(1) == '1' and keep(told) or told -- see below: a write
+if told and arg(1) == '1' then
+  even_if_full()
+  return keep(told) -- see below: a write
+elseif told then
+  return told
 end
 
 local created, new, others = {}, {}, cjson.decode(arg(6))
@@ -85,6 +88,9 @@ if next(new) and arg(3) ~= '' then
   end
 end
 
+if arg(1) == '1' and not next(new) then
+  even_if_full() -- what is written below adds nothing
+end
 local answer = { 'accepted' }
 for index = 0, count - 1 do
   local id = job_arg(index, 1)

@@ -294,6 +294,15 @@ def test_a_durable_submit_to_a_full_server_is_refused_alike(small: Ledger) -> No
     ledger.close()
 
 
+def test_a_durable_submit_of_what_is_known_is_answered_by_a_full_server(small: Ledger) -> None:
+    small._call("CONFIG", "SET", "appendonly", "yes")
+    assert small.submit(CheckHealth(), durable=True).created
+    small._call("CONFIG", "SET", "maxmemory", 1_000_000)
+    receipt = small.submit(CheckHealth(), durable=True)
+    assert (receipt.created, receipt.durable) == (False, True)
+    assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
+
+
 def test_old_prices_are_refused_by_the_clock_of_the_server(ledger: Ledger) -> None:
     now_seconds = ledger.server_time()
     failure = refusal(ledger, card(timedelta(minutes=2), now_seconds, max_quote_age_seconds=60.0))
