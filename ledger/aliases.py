@@ -22,7 +22,7 @@ from ledger.failures import Failure, FailureCode, JobRefused, WaitTimeout
 from ledger.jobs import CHALLENGER as CHALLENGER
 from ledger.jobs import CHAMPION as CHAMPION
 from ledger.jobs import CheckHealth
-from ledger.outcomes import Outcome
+from ledger.outcomes import Outcome, State
 from ledger.registry import Registry
 from ledger.reports import HealthCheck, HealthReport
 from ledger.server import moment
@@ -132,18 +132,24 @@ class Aliases(Submission, Answers, Registry, Switchboard):
         if self.controls().flag("pause.predict"):
             raise refuse(f"the queue that would prove {digest[:12]} is paused: cornerman resume predict")
         deadline = moment(1000 * (self.server_time() + timeout_seconds + GRACE_SECONDS))
-        job = CheckHealth(model=digest, anew=True, nonce=uuid.uuid4().hex, deadline=deadline)
-        job_id = self.submit_first(job).job_id
+        # A pool of an earlier version takes what goes before all others for overdue, and ends it at once.
+        for submit in (self.submit_first, self.submit):
+            job = CheckHealth(model=digest, anew=True, nonce=uuid.uuid4().hex, deadline=deadline)
+            outcome = self._checked_health(submit(job).job_id, digest, timeout_seconds)
+            if outcome.state is not State.EXPIRED:
+                break
+        if (failure := unproven(digest, outcome)) is not None:
+            raise JobRefused(failure)
+
+    def _checked_health(self, job_id: str, digest: str, timeout_seconds: float) -> Outcome:
         try:
-            failure = unproven(digest, self.wait(job_id, timeout_seconds))
+            return self.wait(job_id, timeout_seconds)
         except WaitTimeout:
             self.cancel(job_id)
             raise WaitTimeout(
                 f"no worker has proved model {digest[:12]} within {timeout_seconds:g} s, nothing was changed: "
                 "cornerman status shows the pools that predict, cornerman up starts one"
             ) from None
-        if failure is not None:
-            raise JobRefused(failure)
 
     def _move(
         self, name: str, digest: str, prove: Proof, expected: str | None, *, rollback: bool = False, **said: Any

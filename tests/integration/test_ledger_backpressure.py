@@ -119,6 +119,28 @@ def proven_by_a_worker(ledger: Ledger, other: Ledger, digest: str) -> bool:
     return True
 
 
+def test_a_proof_goes_through_beside_a_pool_of_an_earlier_version(
+    ledger: Ledger, ledger_settings: LedgerSettings
+) -> None:
+    other = Ledger.connect(ledger_settings)
+
+    def work() -> None:
+        end = other.server_time() + 10
+        while not (places := other._call("ZRANGEBYSCORE", other._key("queue", "predict"), 0, 0)):
+            assert other.server_time() < end
+        other._call("HSET", other._key("job", places[0].decode()[17:]), "deadline", 1)
+        assert other.reap().expired == 1, "as such a pool does with all that is before now"
+        while not (claims := other.claim("predict", "n#1/1")):
+            assert other.server_time() < end, "nobody asks again"
+        assert other.settle(claims[0], SOUND)
+
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work)
+        ledger.prove("a" * 64, 20.0)
+        working.result()
+    other.close()
+
+
 def named(ledger: Ledger) -> tuple[str, str]:
     digests = "a" * 64, "b" * 64
     for digest in digests:
