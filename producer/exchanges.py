@@ -11,7 +11,10 @@ from collections.abc import Mapping
 
 DEFAULT_COMMISSION = 0.05
 """Betfair's base rate, the highest usual one."""
-EXCHANGES = ("betfair_ex", "matchbook", "smarkets", "betdaq", "prophetx", "novig", "sporttrade", "betopenly")
+EXCHANGES = (
+    *("betfair_ex", "matchbook", "smarkets", "betdaq"),
+    *("betopenly", "kalshi", "novig", "polymarket", "prophetx", "sporttrade"),
+)
 """How the keys of exchanges begin in feeds."""
 
 

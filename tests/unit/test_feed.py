@@ -267,6 +267,12 @@ def test_an_exchange_keeps_a_commission_that_the_caller_may_name() -> None:
     assert found == {"betfair_ex_uk": 0.05, "Smarkets": 0.05, "matchbook": 0.0, "fanduel": 0.01}
 
 
+@pytest.mark.parametrize("key", ["betopenly", "kalshi", "novig", "polymarket", "prophetx"])
+def test_every_american_exchange_of_the_odds_api_counts_as_one(key: str) -> None:
+    [quote] = fight(bookmaker(*FAIR, key=key)).quotes
+    assert quote.commission == 0.05
+
+
 def test_the_deadline_can_be_moved() -> None:
     moment = datetime(2031, 1, 1, tzinfo=UTC)
     [card] = read_cards([event()], price_format="decimal", deadline=moment, model="m")
