@@ -93,7 +93,8 @@ def import_joblib(
         return
     if out is None:
         _register(screen, report, alias, timeout, who, why)
-    screen.answer({"files": listings, "model": report}, listing_table(listings), import_table(report))
+    written = [] if out is None else [f"Written to {report.folder}"]
+    screen.answer({"files": listings, "model": report}, listing_table(listings), import_table(report), *written)
     if report.interval_method is None:
         screen.remark("Without intervals no card is bet on. To measure some: --matrix FILE of later fights")
 

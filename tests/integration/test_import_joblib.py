@@ -174,6 +174,7 @@ def test_later_fights_give_it_intervals(files: list[str], system: dict[str, Any]
     assert (done.exit_code, "anchored" in done.stdout, "log_loss" in done.stdout) == (ExitCode.OK, True, True)
     assert "Without intervals" not in done.stderr
     [folder] = (tmp_path / "here").iterdir()
+    assert f"Written to {folder}" in done.stdout
     shown = CliRunner().invoke(
         main, ["predict", "--model", str(folder), "--matrix", str(tmp_path / "later.csv"), "--json"]
     )
