@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
@@ -163,7 +163,8 @@ def enqueue(
         screen.remark(hint)
     if not cards:
         screen.remark("The feed holds no events; nothing was enqueued.")
-    for said in filter(None, (_refusals(refused), _turned_away(cards), _unknown(entries))):
+    unused = _unused(options["commissions"], cards)
+    for said in filter(None, (_refusals(refused), _turned_away(cards), unused, _unknown(entries))):
         screen.remark(said)
     click.get_current_context().exit(_exit_code(entries, refused, waited=wait))
 
@@ -230,6 +231,13 @@ def _turned_away(cards: Sequence[PredictCard]) -> str | None:
     return f"{len(rejected)} of {quotes} quotes were turned away, the first: {rejected[0]}"
 
 
+def _unused(commissions: Mapping[str, float], cards: Sequence[PredictCard]) -> str | None:
+    """Say which commissions count nowhere: a bookmaker's key that is misspelt leaves its prices without one."""
+    quoted = {quote.bookmaker for card in cards for fight in card.fights for quote in fight.quotes}
+    unused = [book for book in commissions if book not in quoted]
+    return f"--commission has no effect for {', '.join(unused)}: no quote of the feed has this key" if unused else None
+
+
 def _refusals(refused: Sequence[Failure]) -> str | None:
     if not refused:
         return None
@@ -253,9 +261,8 @@ def _unknown(entries: Sequence[Entry]) -> str | None:
         return None
     lines = [f"  {name}" + (f" (nearest: {', '.join(near)})" if near else "") for name, near in unknown.items()]
     options = " ".join(f"--debutant {shlex.quote(name)}" for name in unknown)
-    return "\n".join(
-        [f"{len(unknown)} fighters are not in the fight log:", *lines, f"Those who have no record there: {options}"]
-    )
+    said = "1 fighter is" if len(unknown) == 1 else f"{len(unknown)} fighters are"
+    return "\n".join([f"{said} not in the fight log:", *lines, f"Those who have no record there: {options}"])
 
 
 def _answer_tables(client: Client, outcome: Outcome) -> list[Table]:

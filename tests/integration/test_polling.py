@@ -221,3 +221,10 @@ def test_what_the_caller_says_of_prices_is_in_the_job(run: Callable[..., Result]
     assert isinstance(job, PredictCard)
     assert (job.priced_at, job.quote_age_limit_seconds) == (NOW, 600.0)
     assert [quote.commission for quote in job.fights[0].quotes] == [0.02]
+
+
+def test_a_commission_of_a_bookmaker_who_quotes_nothing_is_told(run: Callable[..., Result]) -> None:
+    result = run(event(), options=("--commission", "b=0.02", "--commission", "B=0.03"))
+    assert result.exit_code == ExitCode.OK
+    assert "--commission has no effect for B: no quote of the feed has this key" in result.stderr
+    assert "no effect" not in run(event(), options=("--commission", "b=0.02")).stderr
