@@ -83,9 +83,8 @@ class Judgement:
     """Every figure. fights: those that were scored.
 
     corner_known: the models' forecasts with the official corner, on the fights whose corners are known, if these are at
-    least MIN_FIGHTS. recalibrated:
-    whether all closing odds that intervals are held against could be recalibrated on earlier fights; those that could
-    not stand as they are.
+    least MIN_FIGHTS. recalibrated: whether all closing odds that intervals are held against could be recalibrated on
+    earlier fights; those that could not stand as they are.
     """
 
     first_day: date
