@@ -10,19 +10,22 @@ from rich.table import Table
 from ledger.switchboard import Change
 from producer.tables import records_table
 
-SHOWN_IN_LIST = ("data", "metrics", "bootstrap_samples", "interval_method")
+SHOWN_IN_LIST = ("data.cutoff", "data.fights", "metrics.log_loss", "interval_method")
 CONTROL = "model."
 
 
 def list_table(models: Iterable[Mapping[str, Any]]) -> Table:
-    """Return all models, a line each. Of the digests only the model's own matters here."""
+    """Return all models, a line each, which fits a terminal of 80 columns; `cornerman models show` has all figures."""
     rows = []
     for model in models:
-        summary = {name: part for name, part in model["summary"].items() if name in SHOWN_IN_LIST}
-        figures = {name.rpartition(".")[2]: value for name, value in flat(summary).items() if name != "data.digest"}
+        facts = flat(model["summary"])
+        figures = {name.rpartition(".")[2]: facts[name] for name in SHOWN_IN_LIST if name in facts}
         rows.append({"digest": model["digest"][:12], "aliases": model["aliases"], **figures})
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    return records_table("Models", columns, rows)
+    table = records_table("Models", columns, rows)
+    for column in table.columns[:1]:  # of the digest, which is copied
+        column.no_wrap = True
+    return table
 
 
 def model_tables(model: Mapping[str, Any], history: Iterable[Change]) -> list[Table]:

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from producer.model_tables import list_table
+
+METRICS = ("brier", "latest_distance", "latest_inside_80", "log_loss", "log_loss_priced", "priced_fights")
+
+
+def test_the_list_of_models_fits_80_columns_however_many_metrics_they_have() -> None:
+    summary = {
+        "data": {"cutoff": "2024-12-14", "digest": "d" * 64, "events": 702, "fights": 7800},
+        "metrics": dict.fromkeys(METRICS, 0.6543),
+        "bootstrap_samples": 1000,
+        "interval_method": "model_based",
+    }
+    model = {"digest": "0123456789ab" + "c" * 52, "aliases": ["champion"], "summary": summary}
+    text = io.StringIO()
+    Console(file=text, width=80).print(list_table([model]))
+    [line] = [line for line in text.getvalue().splitlines() if "0123456789ab" in line]
+    assert all(cell in line for cell in ("champion", "2024-12-14", "7800", "0.6543", "model_based"))
+    assert "log loss" in " ".join(text.getvalue().split())
