@@ -66,7 +66,7 @@ def _width(fight: FightReport, card: PredictCard | None) -> str | None:
     width = _width_at(fight.fighters[0], rules.level)
     if width is None:
         return None
-    return f"the {rules.level:.0%} interval is {width:.0%} wide, at most {rules.max_uncertainty_threshold:.0%}"
+    return f"the {rules.level:.0%} interval is {width:.1%} wide, at most {rules.max_uncertainty_threshold:.1%}"
 
 
 def _width_at(answer: FighterAnswer, level: float) -> float | None:

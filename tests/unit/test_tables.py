@@ -111,7 +111,7 @@ def test_reasons_come_with_their_figures() -> None:
     words = _words(_shown(_report(), _card()))
     # 1 / (0.61 - 0.13) and 1 / (0.39 - 0.13)
     assert "price_too_low: Ann Archer pays from 2.08, offered 1.94 by Corner Books, 1 h 30 min old" in words
-    assert "high_uncertainty: the 80% interval is 26% wide, at most 40%" in words
+    assert "high_uncertainty: the 80% interval is 26.0% wide, at most 40.0%" in words
     assert "arbitrage: the best prices 1.94 and 2.20 together win whoever wins" in words
     assert "stale_quotes: the newest price is of 2030-01-05 16:30, none before 2030-01-05 17:00 is used" in words
 
