@@ -86,7 +86,7 @@ def _told(sport: Any, events: list[Any]) -> Iterator[Any]:
 
 
 def _read_at(value: Any) -> datetime | None:
-    if not isinstance(value, dict) or "timestamp" not in value or _EVENT_KEYS & value.keys():
+    if not isinstance(value, dict) or value.get("timestamp") is None or _EVENT_KEYS & value.keys():
         return None
     try:
         return read_moment(value["timestamp"])

@@ -258,6 +258,7 @@ def test_a_historical_answer_says_when_its_prices_were_read() -> None:
     assert read_cards(feed, price_format="decimal")[0].priced_at == moment
     assert read_cards([event()], price_format="decimal", priced_at=moment)[0].priced_at == moment
     assert read_cards([event()], price_format="decimal")[0].priced_at is None
+    assert read_cards({"timestamp": None, "data": [event()]}, price_format="decimal")[0].priced_at is None
 
 
 def test_an_exchange_keeps_a_commission_that_the_caller_may_name() -> None:
