@@ -60,11 +60,11 @@ class Connections:
         self._begin()
 
     def _begin(self) -> None:
-        self._process = os.getpid()
         self._idle: list[Any] = []
         self._open = 0  # idle ones and lent ones
         self._queueing = 0
         self._changed = threading.Condition()
+        self._process = os.getpid()  # last: by it the other threads of a fork go
 
     def ask(self, *commands: Command, blocks_seconds: float = 0.0) -> list[Any]:
         """Run commands on one connection and return their replies; what the server refused replies with an error.

@@ -107,6 +107,28 @@ def test_a_forked_process_opens_its_own(connections: Connections) -> None:
     assert connections.ask(("CLIENT", "ID")) == [ours]
 
 
+class _Watched(Connections):
+    """Looks at each step of its beginning, where another thread of the same process may come in between."""
+
+    found: list[bool]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, value)
+        if "found" in self.__dict__ and self._process == os.getpid():
+            self.found.append(bool(self._idle))
+
+
+def test_no_thread_of_a_forked_process_gets_a_connection_of_its_parent(client: Any) -> None:
+    opened = _Watched(client)
+    opened.ask(("PING",))
+    opened._process = -1  # as it looks in a fork
+    opened.found = []
+    opened.ask(("PING",))
+    assert opened.found
+    assert not any(opened.found)
+    opened.close()
+
+
 def test_a_server_that_is_silent_is_told_as_such_and_its_late_reply_is_nobody_elses(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server:
         ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=0.2))
