@@ -59,6 +59,14 @@ class Submission(TypedDict, total=False):
     durable: bool
 
 
+class Submissions(TypedDict, total=False):
+    """What may be given with several jobs: see `Client.enqueue_many`."""
+
+    keys: Sequence[str | None] | None
+    correlation_id: str | None
+    durable: bool
+
+
 class Client:
     """The caller's door to the ledger."""
 
@@ -139,22 +147,10 @@ class Client:
 
     @overload
     def enqueue_many(
-        self,
-        jobs: Sequence[PredictCard],
-        *,
-        keys: Sequence[str | None] | None = None,
-        correlation_id: str | None = None,
-        durable: bool = False,
+        self, jobs: Sequence[PredictCard], **submission: Unpack[Submissions]
     ) -> Sequence[Receipt[CardReport]]: ...
     @overload
-    def enqueue_many(
-        self,
-        jobs: Sequence[Job],
-        *,
-        keys: Sequence[str | None] | None = None,
-        correlation_id: str | None = None,
-        durable: bool = False,
-    ) -> Sequence[Receipt[Report]]: ...
+    def enqueue_many(self, jobs: Sequence[Job], **submission: Unpack[Submissions]) -> Sequence[Receipt[Report]]: ...
     def enqueue_many(
         self,
         jobs: Sequence[Job],

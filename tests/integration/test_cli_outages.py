@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from ledger.embedded import EmbeddedServer
 from ledger.jobs import CheckHealth, Job, Replay
 from ledger.reports import HealthReport
 from producer.exits import ExitCode
+from tests.integration.terminal import on_terminal
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 
@@ -133,25 +133,14 @@ def test_patience_that_ends_says_so_too(
 
 
 def test_the_overview_outlives_a_silent_server(server: EmbeddedServer, until: Callable[..., None]) -> None:
-    ours, theirs = pty.openpty()
-    words, environment = command(server, "status", "--watch", "--interval", "0.2")
-    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        seen = b""
-
-        def shows(text: bytes) -> bool:
-            nonlocal seen
-            seen += os.read(ours, 65_536)
-            return text in seen
-
-        until(lambda: shows(b"Queues"))
+    with on_terminal(*command(server, "status", "--watch", "--interval", "0.2")) as terminal:
+        until(lambda: terminal.shows(b"Queues"))
         with silent(server):
-            until(lambda: shows(b"Seen last"))
-        seen = b""
-        until(lambda: shows(b"Queues"))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == ExitCode.INTERRUPTED
-    os.close(ours)
+            until(lambda: terminal.shows(b"Seen last"))
+        terminal.forget()
+        until(lambda: terminal.shows(b"Queues"))
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(20) == ExitCode.INTERRUPTED
 
 
 def test_following_goes_on_where_it_was(server: EmbeddedServer, tmp_path: Path, until: Callable[..., None]) -> None:

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +16,7 @@ from ledger.jobs import CheckHealth
 from ledger.reports import HealthReport
 from producer.cli import main
 from producer.exits import ExitCode
+from tests.integration.terminal import on_terminal
 
 Run = Callable[..., Result]
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
@@ -87,21 +86,10 @@ def test_where_nobody_looks_watching_shows_it_once(run: Run) -> None:
 def test_on_a_terminal_it_is_drawn_anew_until_it_is_stopped(
     command_environment: None, ledger: Ledger, until: Callable[..., None]
 ) -> None:
-    ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "producer.cli", "status", "--watch", "--interval", "0.2"]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        seen = b""
-
-        def shows(text: bytes) -> bool:
-            nonlocal seen
-            seen += os.read(ours, 65_536)
-            return text in seen
-
-        until(lambda: shows(b"Queues"))
+    with on_terminal(command, {**os.environ, "TERM": "xterm", "COLUMNS": "160"}) as terminal:
+        until(lambda: terminal.shows(b"Queues"))
         ledger.set_controls({"pause.train": True}, who="ann@desk", why="a test")
-        until(lambda: shows(b"PAUSED"))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == ExitCode.INTERRUPTED
-    os.close(ours)
+        until(lambda: terminal.shows(b"PAUSED"))
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(20) == ExitCode.INTERRUPTED
