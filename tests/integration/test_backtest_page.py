@@ -92,7 +92,7 @@ def test_figures_tables_and_method_stand_in_it(page: Path) -> None:
     for said in (
         "600 scored of 600 fights",
         "closing odds inside the 80% interval",
-        "22 rules were tried",
+        "24 rules were tried",
         "Walk forward",
     ):
         assert said in " ".join(text.split())
