@@ -83,10 +83,11 @@ def test_the_same_prices_looked_at_again_make_nothing(poll: Poll, ledger: Ledger
 def test_a_price_that_has_become_too_old_is_a_change(
     poll: Poll, client: Client, jobs: Callable[[list[Entry]], list[PredictCard]]
 ) -> None:
+    asked_at = datetime.now(UTC)
     entries = poll(event())
     [card] = jobs(entries)
     assert card.priced_at is not None
-    assert abs(card.priced_at - NOW) < timedelta(minutes=2)
+    assert abs(card.priced_at - asked_at) < timedelta(minutes=2)
     old = poll(event(age=timedelta(days=2)))
     assert created(old) == [True]
     assert created(poll(event(age=timedelta(days=2)))) == [False]
