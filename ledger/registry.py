@@ -59,11 +59,6 @@ class Registry(Server):
         depths = self._call_all(*(("ZCARD", self._key("queue", queue)) for queue in QUEUES))
         return dict(zip(QUEUES, depths, strict=True))
 
-    def quarantine_depths(self) -> dict[str, int]:
-        """Return how many odd items of each queue were put aside."""
-        depths = self._call_all(*(("LLEN", self._key("quarantine", queue)) for queue in QUEUES))
-        return dict(zip(QUEUES, depths, strict=True))
-
     def server_time(self) -> float:
         """Return the server's clock, in seconds since 1970."""
         seconds, microseconds = self._call("TIME")

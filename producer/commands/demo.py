@@ -42,7 +42,6 @@ TRAINING: dict[str, Any] = {
     "forest_trees": 100,
     "replica_forest_trees": 25,
 }
-CARD_SECONDS = 60.0
 MARKER = "made-by-cornerman-demo.txt"
 
 
