@@ -61,7 +61,8 @@ def test_a_pool_whose_guard_or_watcher_dies_ends_with_the_reason(
 def test_one_that_only_stumbles_says_so_once_and_ends_the_pool_after_its_patience(
     thread: str, method: str, ledger_settings: LedgerSettings
 ) -> None:
-    code, log = run_pool(ledger_settings, PROBE_FAILS_IN=method, CORNERMAN_CANARY_PATIENCE_SECONDS="1")
+    patience = {"CORNERMAN_CANARY_SECONDS": "0.2", "CORNERMAN_CANARY_PATIENCE_SECONDS": "1"}
+    code, log = run_pool(ledger_settings, PROBE_FAILS_IN=method, **patience)
     (line,) = (line for line in log if line["level"] == "critical")
     assert (code, line["thread"]) == (WEDGED, thread)
     assert [line["event"] for line in log].count(f"the {thread} stumbled") == 1
