@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Set
-from contextlib import ExitStack
 
 from ledger.jobs import CollectGarbage
 from ledger.reports import GarbageReport
@@ -21,6 +20,8 @@ from workers.owners import UNCLAIMED
 from workers.store import PARTS, PREPARED
 
 DAY_SECONDS = 86_400.0
+AT_ONCE = 200
+"""So many places are removed between two looks at all claims."""
 _DAMAGED = ".corrupt-"  # in the name of a bundle that was found damaged and was replaced
 
 
@@ -106,27 +107,32 @@ class _Collection:
         return {place for place in places if place.rpartition("/")[2] in named}
 
     def _remove(self, places: list[str], tokens: Mapping[str, str | None]) -> list[str]:
-        """Remove places unless somebody has come to use or name them since they were chosen; return those removed."""
+        """Remove places unless somebody has come to use or name them since they were chosen; return those removed.
+
+        Some at a time: each time all claims are looked at, and what is removed stays so if the collection ends early.
+        """
         removed: list[str] = []
-        with ExitStack() as stack:
-            free = set()
-            for place in places:
-                removing = self._owners.removing(place, self._remover, tokens[place], adopt=self._job.adopt)
-                if stack.enter_context(removing):
-                    free.add(place)
-            # From here on nobody can begin to use them, and from the next line on no name can be moved to them.
-            models = {place for place in free if "/" not in place}
-            try:
-                self._ledger.forget_models(models)
-                free -= self._ledger.named(models) | self._wanted(free - models)
-                for count, place in enumerate(sorted(free)):
-                    self._context.progress("removing", count, len(free))
-                    if place in models and self._ledger.knows_model(place):
-                        continue
-                    self._remove_one(place)
-                    removed.append(place)
-            finally:
-                self._ledger.restore_models(models.difference(removed))
+        for first in range(0, len(places), AT_ONCE):
+            chosen = {place: tokens[place] for place in places[first : first + AT_ONCE]}
+            with self._owners.removing(chosen, self._remover, adopt=self._job.adopt) as free:
+                removed += self._remove_free(free, first, len(places))
+        return removed
+
+    def _remove_free(self, free: set[str], before: int, total: int) -> list[str]:
+        """Remove places that nobody can begin to use, unless they are named; return those removed."""
+        removed: list[str] = []
+        models = {place for place in free if "/" not in place}
+        try:
+            self._ledger.forget_models(models)  # from here on no name can be moved to them
+            free = free - self._ledger.named(models) - self._wanted(free - models)
+            for count, place in enumerate(sorted(free), start=before):
+                self._context.progress("removing", count, total)
+                if place in models and self._ledger.knows_model(place):
+                    continue
+                self._remove_one(place)
+                removed.append(place)
+        finally:
+            self._ledger.restore_models(models.difference(removed))
         return removed
 
     def _remove_one(self, place: str) -> None:

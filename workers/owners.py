@@ -86,22 +86,25 @@ class Owners:
             return self._remote.age_seconds(_note(self._ledger, place))
 
     @contextmanager
-    def removing(self, place: str, remover: str, token: str | None, *, adopt: bool) -> Iterator[bool]:
-        """Say that a bundle is about to be removed, and yield whether it may be: nobody else uses it.
+    def removing(self, tokens: Mapping[str, str | None], remover: str, *, adopt: bool) -> Iterator[set[str]]:
+        """Say that bundles are about to be removed, and yield those that may be: nobody else uses them.
 
-        `remover` is a name that no other has. `token` is what the claim was when it was decided.
+        `tokens` has what the claim to each place was when it was decided. `remover` is a name that no other has. All
+        claims are looked at once, whatever the number of places.
         """
-        note = f"{REMOVING}/{_flat(place)}.{remover}"
-        with self._reaching(place):
-            self._remote.write_note(note, "")
+        notes = [f"{REMOVING}/{_flat(place)}.{remover}" for place in tokens]
         try:
-            yield self.token(place) == token and place in self.own(self.claims(), {place}, adopt=adopt)
+            for note in notes:
+                with self._reaching(note):
+                    self._remote.write_note(note, "")
+            own = self.own(self.claims(), set(tokens), adopt=adopt)
+            yield {place for place in own if self.token(place) == tokens[place]}
         except StoreUnavailableError:
-            raise  # nor can the note be taken back now: the next attempt does it (`withdraw`)
+            raise  # nor can the notes be taken back now: the next attempt does it (`withdraw`)
         except BaseException:
-            self._take_back(note)
+            self._take_back(*notes)
             raise
-        self._take_back(note)
+        self._take_back(*notes)
 
     def withdraw(self, remover: str) -> None:
         """Take back what a remover has said that it would remove."""
@@ -112,12 +115,12 @@ class Owners:
 
     def drop(self, place: str) -> None:
         """Take back the claim to a bundle that was removed, and that of nobody in particular."""
-        for ledger in (self._ledger, UNCLAIMED):
-            self._take_back(_note(ledger, place))
+        self._take_back(*(_note(ledger, place) for ledger in (self._ledger, UNCLAIMED)))
 
-    def _take_back(self, note: str) -> None:
-        with self._reaching(note):
-            self._remote.remove_file(note)
+    def _take_back(self, *notes: str) -> None:
+        for note in notes:
+            with self._reaching(note):
+                self._remote.remove_file(note)
 
     def _anybodys(self, place: str) -> bool:
         """Whether a bundle was there before owners were noted."""

@@ -21,6 +21,7 @@ from ledger.failures import JobRefused
 from ledger.jobs import CheckHealth, CollectGarbage, TrainPart
 from ledger.references import digests_in
 from ledger.reports import GarbageReport
+from workers import garbage
 from workers.context import ClaimLostError
 from workers.garbage import collect
 from workers.parking import StoreUnavailableError
@@ -266,3 +267,18 @@ def test_what_a_look_holds_does_not_grow_with_what_is_kept(shop: Shop, jobs: int
 )
 def test_a_digest_is_a_run_of_64_digits(text: str, found: int) -> None:
     assert list(digests_in(text.encode())) == [DIGEST.encode()] * found
+
+
+def test_all_claims_are_looked_at_a_few_times_however_much_goes(
+    shop: Shop, other: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = {shop.model(seed) for seed in range(7)}
+    theirs = other.model(3)
+    age(shop.store)
+    monkeypatch.setattr(garbage, "AT_ONCE", 3)
+    looks = []
+    claims = shop.store.owners.claims
+    monkeypatch.setattr(shop.store.owners, "claims", lambda: looks.append(1) or claims())
+    assert set(shop.collect().models) == digests - {theirs}
+    assert len(looks) == 1 + 2  # once to choose six models, and once for each three of them
+    assert shop.store.names("") == {theirs}

@@ -146,7 +146,7 @@ def test_what_is_just_being_removed_is_neither_written_nor_touched(tmp_path: Pat
     mine, other = (shared(tmp_path, name, ledger=name) for name in ("mine", "other"))
     bundle = write(mine, where)
     place = bundle.folder.relative_to(mine.folder).as_posix()
-    with mine.owners.removing(place, "collector", mine.owners.token(place), adopt=False) as free:
+    with mine.owners.removing({place: mine.owners.token(place)}, "collector", adopt=False) as free:
         assert free
         for user in (mine, other):
             with pytest.raises(StoreUnavailableError, match="is being removed"):
@@ -162,7 +162,7 @@ def test_who_has_used_a_bundle_since_keeps_it(tmp_path: Path) -> None:
     for user in (mine, other):
         before = mine.owners.token(digest)
         user.touch(digest)
-        with mine.owners.removing(digest, "collector", before, adopt=True) as free:
+        with mine.owners.removing({digest: before}, "collector", adopt=True) as free:
             assert not free
 
 
@@ -203,7 +203,7 @@ def test_owners_are_noted_in_the_folder_whatever_it_is_called(tmp_path: Path) ->
     (folder / "owners" / "mine" / digest).unlink()
     other.touch(digest)
     assert other.owners.own(other.owners.claims(), {digest}, adopt=False) == set()
-    with other.owners.removing(digest, "collector", other.owners.token(digest), adopt=True) as free:
+    with other.owners.removing({digest: other.owners.token(digest)}, "collector", adopt=True) as free:
         assert free
 
 
@@ -266,7 +266,7 @@ def test_owners_are_noted_at_a_server_too(tmp_path: Path, server: StoreServer) -
     assert mine.owners.own(mine.owners.claims(), {digest, place}, adopt=False) == {digest, place}
     other.touch(place)
     assert mine.owners.own(mine.owners.claims(), {digest, place}, adopt=False) == {digest}
-    with mine.owners.removing(digest, "collector", mine.owners.token(digest), adopt=False) as free:
+    with mine.owners.removing({digest: mine.owners.token(digest)}, "collector", adopt=False) as free:
         assert free
         with pytest.raises(StoreUnavailableError, match="is being removed"):
             other.touch(digest)
