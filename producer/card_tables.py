@@ -80,10 +80,12 @@ def _decisions(fights: Sequence[FightReport], card: PredictCard | None) -> Table
 
 
 def _why(fight: FightReport, card: PredictCard | None) -> list[str]:
-    left = len(fight.notes) - SHOWN_NOTES
-    more = [f"and {left} more notes: --json"] if left > 0 else []
+    named = not {"same_bout", "conflicting_bouts"}.isdisjoint(fight.decision.reasons)  # a note names the other bout
+    shown = fight.notes if named else fight.notes[:SHOWN_NOTES]
+    left = len(fight.notes) - len(shown)
+    more = [f"and {left} more notes: --json"] if left else []
     flags = [f"flags: {', '.join(fight.flags)}"] if fight.flags else []
-    return [*reason_words(fight, card), *flags, *fight.notes[:SHOWN_NOTES], *more]
+    return [*reason_words(fight, card), *flags, *shown, *more]
 
 
 def _caption(report: CardReport) -> str:

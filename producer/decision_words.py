@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from ledger.freshness import quote_window
@@ -43,7 +44,8 @@ def _paying_price(fight: FightReport, card: PredictCard | None) -> str | None:
     if not asked:
         return None
     needed, answer, best = min(asked, key=lambda each: each[0] / each[2].price)
-    return f"{answer.name} pays from {needed:.2f}, offered {_offer(best.price, best.bookmaker, fight.id, card)}"
+    shown = math.ceil(round(100 * needed, 6)) / 100  # rounded down it could equal a price that does not pay
+    return f"{answer.name} pays from {shown:.2f}, offered {_offer(best.price, best.bookmaker, fight.id, card)}"
 
 
 def _lower(best: Bet) -> float:

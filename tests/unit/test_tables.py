@@ -110,7 +110,7 @@ def test_what_is_absent_is_a_dash(aware: float | None, dashes: int) -> None:
 def test_reasons_come_with_their_figures() -> None:
     words = _words(_shown(_report(), _card()))
     # 1 / (0.61 - 0.13) and 1 / (0.39 - 0.13)
-    assert "price_too_low: Ann Archer pays from 2.08, offered 1.94 by Corner Books, 1 h 30 min old" in words
+    assert "price_too_low: Ann Archer pays from 2.09, offered 1.94 by Corner Books, 1 h 30 min old" in words
     assert "high_uncertainty: the 80% interval is 26.0% wide, at most 40.0%" in words
     assert "arbitrage: the best prices 1.94 and 2.20 together win whoever wins" in words
     assert "stale_quotes: the newest price is of 2030-01-05 16:30, none before 2030-01-05 17:00 is used" in words
@@ -118,7 +118,7 @@ def test_reasons_come_with_their_figures() -> None:
 
 def test_without_the_job_no_limit_is_made_up() -> None:
     words = _words(_shown(_report()))
-    assert "price_too_low: Ann Archer pays from 2.08, offered 1.94 by Corner Books" in words
+    assert "price_too_low: Ann Archer pays from 2.09, offered 1.94 by Corner Books" in words
     assert "high_uncertainty" in words
     assert "at most" not in words
     assert "is used" not in words
@@ -140,6 +140,12 @@ def test_a_bet_says_how_much_on_whom_at_which_price() -> None:
     assert f"note {SHOWN_NOTES - 1}" in text
     assert f"note {SHOWN_NOTES}" not in text
     assert f"and {5 - SHOWN_NOTES} more notes" in text
+
+
+def test_the_note_that_names_another_bout_is_always_shown() -> None:
+    twin = Decision(action="abstain", reasons=("same_bout",))
+    lines = _shown(_report(decision=twin, notes=(*(f"note {n}" for n in range(5)), "the same bout as 'd1'")))
+    assert "the same bout as 'd1'" in " ".join(lines)
 
 
 def test_at_80_columns_nothing_is_cut_off() -> None:
