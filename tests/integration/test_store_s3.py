@@ -54,7 +54,9 @@ def test_what_one_machine_writes_another_opens(s3: str, tmp_path: Path) -> None:
     digest = one.write({"folder/numbers": np.arange(10)}, {"seed": 1}).digest
     assert two.names("") == {digest}
     assert np.array_equal(two.open(digest).array("folder/numbers"), np.arange(10))
-    assert 0 <= two.ages("")[digest] < WAIT_SECONDS
+    age_seconds = two.age_seconds(digest)
+    assert age_seconds is not None
+    assert 0 <= age_seconds < WAIT_SECONDS
     one.remove(digest)
     assert two.names("") == set()
     with pytest.raises(BundleNotFoundError):
