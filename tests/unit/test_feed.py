@@ -355,8 +355,6 @@ def test_the_real_feed_is_read_whole() -> None:
 
 @pytest.mark.data
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the real feed is not here")
-def test_the_real_feed_told_as_decimal_keeps_its_fights_and_loses_its_quotes() -> None:
-    [card] = read_cards(SAMPLE.read_bytes(), price_format="decimal")
-    assert len(card.fights) == 13
-    assert not any(found.quotes for found in card.fights)
-    assert all(found.invalid_quotes for found in card.fights)
+def test_the_real_feed_told_as_decimal_is_refused_and_its_notation_named() -> None:
+    with pytest.raises(FeedError, match="say --format american"):
+        read_cards(SAMPLE.read_bytes(), price_format="decimal")
