@@ -1,8 +1,8 @@
 """How often the test of the features alarms in a shop that feeds The Odds API: `python -m benchmarks.feed_drift`.
 
-What such a feed tells of a fight is two names and a time. `--shops` shops answer `--years` of events of 12 fights that
-are drawn from those of a training, each as the feed tells it: no title bout, no scheduled rounds, and the weight class
-as the fighters' last ones tell it. Nothing has drifted, so every alarm is a false one. Then, with `--data FOLDER`, a
+Such a feed has two names and a time of a fight. `--shops` shops answer `--years` of events of 12 fights that
+are drawn from those of a training, each as in the feed: no title bout, no scheduled rounds, and the weight class
+of the fighters' last fights. Nothing has drifted, so every alarm is a false one. Then, with `--data FOLDER`, a
 fight log: for each year the fights of the twelve months after it, as a model of the log before them is asked by such
 a feed; that a log grows old is drift, and may alarm.
 """

@@ -6,7 +6,7 @@ The fight-by-fight difference of log loss between real models on real fights (wa
 to a known mean, and whole events are drawn from it with replacement. Pairs of models: another seed, a model that is up
 to a year older, and one member alone. Small settings: what matters is how far two models differ, not how good they are.
 
-A second part is about times in which every model is too timid: results are drawn anew, by the champion's own logits
+A second part is about times in which every model is too timid: results are drawn again, by the champion's own logits
 times `SHARPER`, so that its calibration slope is that. Shown is how often the gate refuses challengers for their slope,
 with and without a look at the champion's.
 """

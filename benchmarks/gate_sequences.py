@@ -45,7 +45,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Model:
-    """true: its mean log loss above that of the first champion. noise: what its losses on the fights are beside it."""
+    """true: its mean log loss above that of the first champion. noise: how its losses on the fights differ."""
 
     true: float
     noise: Floats
