@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
@@ -79,8 +80,13 @@ def take(megabytes: str, seconds: str, number: str) -> None:
     time.sleep(float(seconds) / 2)
 
 
-def fill(megabytes: str) -> mmap.mmap:
-    """Fill shared memory in one call of C code: RLIMIT_DATA does not count it, and no line of Python could check."""
+def fill(megabytes: str, group: str = "") -> mmap.mmap:
+    """Fill shared memory in one call of C code: RLIMIT_DATA does not count it, and no line of Python could check.
+
+    The child can be moved into a control group first.
+    """
+    if group:
+        Path(group, "cgroup.procs").write_text(str(os.getpid()))
     size_bytes = int(megabytes) * 2**20
     shared = mmap.mmap(-1, size_bytes)
     ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(shared)), 1, size_bytes)

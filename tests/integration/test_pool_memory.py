@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,26 +107,23 @@ def test_a_job_is_not_blamed_for_what_others_have_left_in_its_child(
 
 
 @pytest.fixture
-def memory_group() -> Iterator[Callable[[Any, int], None]]:
-    """Put a pool into a control group of its own with a limit of so many MB; skipped where that is not allowed."""
+def memory_group() -> Iterator[Path]:
+    """Make a control group with a limit of 400 MB; skip the test where that is not allowed."""
     second = Path("/sys/fs/cgroup/cgroup.controllers").exists()
     top = Path("/sys/fs/cgroup") if second else Path("/sys/fs/cgroup/memory")
     folder = top / f"cornerman-test-{os.getpid()}"
+    member = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         folder.mkdir()
+        limit = folder / ("memory.max" if second else "memory.limit_in_bytes")
+        limit.write_text(str(400 * 2**20))
+        (folder / "cgroup.procs").write_text(str(member.pid))
     except OSError as error:
-        pytest.skip(f"no control group can be made here: {error}")
-
-    def confine(pool: Any, limit_mb: int) -> None:
-        try:
-            limit = folder / ("memory.max" if second else "memory.limit_in_bytes")
-            limit.write_text(str(limit_mb * 2**20))
-            for process in (pool.pid, *(child.pid for child in pool.children())):
-                (folder / "cgroup.procs").write_text(str(process))
-        except OSError as error:
-            pytest.skip(f"no process can be put into a control group here: {error}")
-
-    yield confine
+        pytest.skip(f"no process can be put into a control group here: {error}")
+    finally:
+        member.kill()
+        member.wait()
+    yield folder
     for left in folder.joinpath("cgroup.procs").read_text().split():
         os.kill(int(left), signal.SIGKILL)
     deadline = time.monotonic() + 10
@@ -134,12 +133,18 @@ def memory_group() -> Iterator[Callable[[Any, int], None]]:
 
 
 def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost(
-    ledger: Ledger, start_pool: Callable[..., Any], memory_group: Callable[..., None]
+    ledger: Ledger, start_pool: Callable[..., Any], memory_group: Path
 ) -> None:
-    """The last line, which only counts where all others are too slow: so the watcher is made to sleep."""
+    """The last line, which only counts where all others are too slow: so the watcher is made to sleep.
+
+    Only the child is in the group: a kernel that has killed a process may kill a second one before the memory of the
+    first is given back.
+    """
     pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="0", CORNERMAN_WATCH_SECONDS="60")
-    memory_group(pool, 400)
-    lost = ledger.wait(ledger.submit(CheckHealth(nonce="fill:4000")).job_id, WAIT_SECONDS)
+    (child,) = pool.children()
+    assert Path(f"/proc/{child.pid}/oom_score_adj").read_text().strip() == "500"
+    assert Path(f"/proc/{pool.pid}/oom_score_adj").read_text().strip() == "0"
+    lost = ledger.wait(ledger.submit(CheckHealth(nonce=f"fill:4000:{memory_group}")).job_id, WAIT_SECONDS)
     assert lost.failure is not None
     assert (lost.failure.code, lost.attempt) == (FailureCode.WORKER_LOST, 3)
     assert endings(ledger, [ledger.submit(CheckHealth(nonce="answer")).job_id]) == {(State.SUCCEEDED, 1)}
@@ -147,10 +152,11 @@ def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost
 
 
 def test_in_a_container_the_watcher_comes_before_the_kernel(
-    ledger: Ledger, start_pool: Callable[..., Any], memory_group: Callable[..., None], until: Callable[..., None]
+    ledger: Ledger, start_pool: Callable[..., Any], memory_group: Path, until: Callable[..., None]
 ) -> None:
     pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="100", CORNERMAN_WATCH_SECONDS="0.01")
-    memory_group(pool, 400)
+    for process in (pool.pid, *(child.pid for child in pool.children())):
+        (memory_group / "cgroup.procs").write_text(str(process))
     until(lambda: any("cgroup" in announced["memory_limited_by"] for announced in ledger.pools()))
     stopped = ledger.wait(ledger.submit(CheckHealth(nonce="take:4000:10:0")).job_id, WAIT_SECONDS)
     assert stopped.failure is not None
