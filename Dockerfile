@@ -3,6 +3,7 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /venv
 COPY pyproject.toml constraints.txt README.md ./
+COPY cornerman cornerman
 COPY engine engine
 COPY ledger ledger
 COPY producer producer

@@ -1,0 +1,243 @@
+"""The public face of cornerman: the client, jobs, reports, settings and errors, and the engine's migration classes.
+
+    from cornerman import Client, read_feed
+
+Nothing here is defined; every name is re-exported from the room that owns it. What a caller needs comes with the plain
+package. The engine's names are loaded when they are first used, and need `pip install 'cornerman[engine]'`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from ledger.answers import OutcomesMissed
+from ledger.book import Ledger
+from ledger.evaluation import BacktestReport
+from ledger.failures import (
+    Failure,
+    FailureCode,
+    JobFailed,
+    JobRefused,
+    LedgerError,
+    LedgerUnavailable,
+    PermissionDenied,
+    UnknownJob,
+    WaitTimeout,
+)
+from ledger.jobs import (
+    Backtest,
+    CheckHealth,
+    CollectGarbage,
+    CompareModels,
+    DecisionRules,
+    Fight,
+    Fighter,
+    IntervalOptions,
+    Job,
+    JudgeModels,
+    MatrixColumns,
+    MemberWeights,
+    PredictCard,
+    Quote,
+    Replay,
+    Retrain,
+    ReviewModel,
+    TrainEnsemble,
+)
+from ledger.judgement import JudgementReport
+from ledger.monitoring import ComparisonReport, ReviewReport
+from ledger.outcomes import JobStatus, Outcome, Progress, Receipt, State
+from ledger.refusals import ServerFull
+from ledger.replays import ReplayReport
+from ledger.reports import (
+    Bet,
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightFailure,
+    FightReport,
+    GarbageReport,
+    HealthCheck,
+    HealthReport,
+    Interval,
+    Market,
+    MarketAware,
+    Report,
+    TrainingReport,
+)
+from ledger.settings import LedgerSettings
+from producer.client import Client, report_of
+from producer.feed import FeedError, FeedReading, read_cards, read_feed
+from producer.notation import PriceFormat
+from producer.polling import Entry, enqueue_feed
+
+if TYPE_CHECKING:
+    from engine.boosting import ProductionXGBoostConfig
+    from engine.bootstrap import BootstrapConfig, ThreadSafeBootstrapSampler, create_bootstrap_config
+    from engine.ensemble import (
+        FightPrediction,
+        ProductionEnsembleConfig,
+        ProductionEnsembleManager,
+        create_production_ensemble_config,
+    )
+    from engine.errors import (
+        AmbiguousFighterError,
+        BootstrapError,
+        BundleCorruptError,
+        BundleError,
+        BundleNotFoundError,
+        EngineError,
+        MemoryLimitError,
+        TrainingError,
+        TrainingTimeoutError,
+        UnknownFighterError,
+        ValidationError,
+    )
+    from engine.xgboost_trainer import (
+        ProductionXGBoostTrainer,
+        XGBoostTrainingResult,
+        create_production_xgboost_config,
+    )
+
+__all__ = [
+    "AmbiguousFighterError",
+    "Backtest",
+    "BacktestReport",
+    "Bet",
+    "BootstrapConfig",
+    "BootstrapError",
+    "BundleCorruptError",
+    "BundleError",
+    "BundleNotFoundError",
+    "CardReport",
+    "CheckHealth",
+    "Client",
+    "CollectGarbage",
+    "CompareModels",
+    "ComparisonReport",
+    "Decision",
+    "DecisionRules",
+    "EngineError",
+    "Entry",
+    "Failure",
+    "FailureCode",
+    "FeedError",
+    "FeedReading",
+    "Fight",
+    "FightFailure",
+    "FightPrediction",
+    "FightReport",
+    "Fighter",
+    "FighterAnswer",
+    "GarbageReport",
+    "HealthCheck",
+    "HealthReport",
+    "Interval",
+    "IntervalOptions",
+    "Job",
+    "JobFailed",
+    "JobRefused",
+    "JobStatus",
+    "JudgeModels",
+    "JudgementReport",
+    "Ledger",
+    "LedgerError",
+    "LedgerSettings",
+    "LedgerUnavailable",
+    "Market",
+    "MarketAware",
+    "MatrixColumns",
+    "MemberWeights",
+    "MemoryLimitError",
+    "Outcome",
+    "OutcomesMissed",
+    "PermissionDenied",
+    "PredictCard",
+    "PriceFormat",
+    "ProductionEnsembleConfig",
+    "ProductionEnsembleManager",
+    "ProductionXGBoostConfig",
+    "ProductionXGBoostTrainer",
+    "Progress",
+    "Quote",
+    "Receipt",
+    "Replay",
+    "ReplayReport",
+    "Report",
+    "Retrain",
+    "ReviewModel",
+    "ReviewReport",
+    "ServerFull",
+    "State",
+    "ThreadSafeBootstrapSampler",
+    "TrainEnsemble",
+    "TrainingError",
+    "TrainingReport",
+    "TrainingTimeoutError",
+    "UnknownFighterError",
+    "UnknownJob",
+    "ValidationError",
+    "WaitTimeout",
+    "XGBoostTrainingResult",
+    "create_bootstrap_config",
+    "create_production_ensemble_config",
+    "create_production_xgboost_config",
+    "enqueue_feed",
+    "read_cards",
+    "read_feed",
+    "report_of",
+]
+
+_ENGINE = {
+    "engine.bootstrap": ("BootstrapConfig", "ThreadSafeBootstrapSampler", "create_bootstrap_config"),
+    "engine.ensemble": (
+        "FightPrediction",
+        "ProductionEnsembleConfig",
+        "ProductionEnsembleManager",
+        "create_production_ensemble_config",
+    ),
+    "engine.errors": (
+        "AmbiguousFighterError",
+        "BootstrapError",
+        "BundleCorruptError",
+        "BundleError",
+        "BundleNotFoundError",
+        "EngineError",
+        "MemoryLimitError",
+        "TrainingError",
+        "TrainingTimeoutError",
+        "UnknownFighterError",
+        "ValidationError",
+    ),
+    "engine.xgboost_trainer": (
+        "ProductionXGBoostConfig",
+        "ProductionXGBoostTrainer",
+        "XGBoostTrainingResult",
+        "create_production_xgboost_config",
+    ),
+}
+_MODULE_OF = {name: module for module, names in _ENGINE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load one of the engine's names, or the version, when it is first used."""
+    if name == "__version__":
+        return version("cornerman")
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'cornerman' has no attribute {name!r}")
+    try:
+        value = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"cornerman.{name} needs the engine: pip install 'cornerman[engine]' ({error.name} is not installed)"
+        ) from error
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those of the engine included."""
+    return sorted([*__all__, "__version__"])
