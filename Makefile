@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SERVICE := $(VENV)/.service
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test chaos fuzz bench figures check clean
+.PHONY: help demo test chaos fuzz bench figures check fix docs clean
 
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,7 @@ $(SERVICE): pyproject.toml constraints.txt
 # What tests, checks and benchmarks need besides.
 $(STAMP): $(SERVICE)
 	@echo "Installing what tests and checks need into $(VENV) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 demo: $(SERVICE) ## a simulated league end to end; DATA=folder runs it on a real fight log
@@ -46,6 +46,13 @@ check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fix: $(STAMP) ## let ruff repair and format what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP) ## the documentation site, into build/site; fails on a broken link or an undocumented public name
+	$(BIN)/mkdocs build --strict
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
