@@ -3,9 +3,9 @@
     python -m benchmarks.coverage --worlds 20 --seed 1 --leagues 3 --plots docs/plots
 
 Each world of `benchmarks.worlds` is trained and answered as in production, with fewer replicas, and every method of
-`benchmarks.interval_methods` puts its intervals around the same fights. Leagues of `engine.simulation` are a second,
-harder kind, and are counted apart. With --json one document on standard output; what is under way goes to standard
-error.
+`benchmarks.interval_methods` puts its intervals around the same fights. Leagues of `engine.simulation.league` are a
+second, harder kind, and are counted apart. With --json one document on standard output; what is under way goes to
+standard error.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import numpy as np
 
 from benchmarks.interval_methods import LEVELS, METHODS, NOTES, Answered, Method, answer, available
 from benchmarks.worlds import World, draw_world, league_world
-from engine.calibration import log_loss
-from engine.symmetry import probability_of
-from engine.teaching import market_logit
-from engine.training import TrainingConfig
+from engine.statistics.calibration import log_loss
+from engine.statistics.complements import probability_of
+from engine.training.soft_labels import market_logit
+from engine.training.train import TrainingConfig
 
 MIN_FIGHTS = 400
 CONFIG = TrainingConfig(bootstrap_samples=20)

@@ -16,9 +16,9 @@ import pandas as pd
 from benchmarks import naive_engine
 from benchmarks.engine_ways import REPLICAS, world
 from benchmarks.naive_engine import Floats, Replica
-from engine.bundle import open_bundle
-from engine.members import MemberStacks, stack_members
-from engine.model import Ensemble, load_ensemble, save_ensemble
+from engine.members.member_stack import MemberStacks, stack_members
+from engine.model.bundle import open_bundle
+from engine.model.trained_ensemble import Ensemble, load_ensemble, save_ensemble
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,7 +31,7 @@ def naive(folder: Path, replicas: int) -> None:
 
 def ours(folder: Path, replicas: int) -> None:
     """Train our way and keep the bundle."""
-    from engine.training import TrainingConfig, train_bundle
+    from engine.training.train import TrainingConfig, train_bundle
 
     config = replace(TrainingConfig(), bootstrap_samples=replicas, fits=1, folds=3, n_jobs=2)
     train_bundle(folder, world().train, config)

@@ -22,8 +22,8 @@ import msgspec
 
 from benchmarks.autoscaling import process, wait_for
 from benchmarks.results import Row, document, table
-from engine.fightlog import write_fight_log
-from engine.simulation import LeagueConfig, simulate_league
+from engine.data.fight_log import write_fight_log
+from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer
 from ledger.jobs import TrainEnsemble

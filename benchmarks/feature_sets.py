@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.calibration import log_loss
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import BASE_FEATURES, CONTEXT, MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
-from engine.features import BASE_FEATURES, CONTEXT, MODEL_COLUMNS, build_matrix
-from engine.fightlog import read_fight_log
-from engine.matrix import TrainingMatrix
-from engine.training import TrainingConfig, train_ensemble
+from engine.statistics.calibration import log_loss
+from engine.training.train import TrainingConfig, train_ensemble
 
 TRAIN_BEFORE = datetime.date(2022, 1, 1)
 SCORE_BEFORE = datetime.date(2023, 7, 1)

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift import ALPHA, RECENT_FIGHTS, TOLERANCE, FeatureBins, drift, read_bins
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import FightLog, read_fight_log
-from engine.member import Floats
-from engine.simulation import LeagueConfig, simulate_league
-from engine.snapshot import FighterRequest, FightRequest, Snapshot
+from engine.arrays import Floats
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
+from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
+from engine.monitoring.drift import ALPHA, RECENT_FIGHTS, TOLERANCE, FeatureBins, drift, read_bins
+from engine.simulation.league import LeagueConfig, simulate_league
 
 FIGHTS = 12
 EVENTS_A_YEAR = 50

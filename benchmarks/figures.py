@@ -21,17 +21,17 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.worlds import World, draw_world, league_world
-from engine.backtest import season_of_log
-from engine.betting import Rule, RuleResult, try_rule
-from engine.calibration import brier_score, log_loss
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import FightLog, read_fight_log
-from engine.judgement import MIN_FIGHTS
-from engine.scoring import MIN_EVENTS, Estimate, calibration_line
-from engine.simulation import LeagueConfig, simulate_league
-from engine.symmetry import probability_of
-from engine.teaching import market_logit
-from engine.walk_forward import Period, Season, market_slope, records_of
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
+from engine.evaluation.backtest import season_of_log
+from engine.evaluation.betting_rules import Rule, RuleResult, try_rule
+from engine.evaluation.challenger import MIN_FIGHTS
+from engine.evaluation.walk_forward import Period, Season, market_slope, records_of
+from engine.simulation.league import LeagueConfig, simulate_league
+from engine.statistics.calibration import brier_score, log_loss
+from engine.statistics.complements import probability_of
+from engine.statistics.scores import MIN_EVENTS, Estimate, calibration_line
+from engine.training.soft_labels import market_logit
 from ledger import gate
 from producer.staging import LEAGUE_FIGHTS
 

@@ -24,12 +24,12 @@ import xgboost as xgb
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neural_network import MLPClassifier
 
+from engine.arrays import Floats
 from engine.errors import ValidationError
-from engine.foreign import PARITY_TOLERANCE, Foreign, columns_of, foreign
-from engine.importing import import_ensemble
-from engine.joblib_files import JoblibFile
-from engine.member import Floats
-from engine.members import MEMBERS
+from engine.importing.external_estimators import PARITY_TOLERANCE, Foreign, columns_of, foreign
+from engine.importing.import_ensemble import import_ensemble
+from engine.importing.joblib_files import JoblibFile
+from engine.members.member_stack import MEMBERS
 
 WRITER = Path(__file__).with_name("foreign_writer.py")
 COLUMNS = ("red_reach", "red_age", "red_elo", "blue_reach", "blue_age", "blue_elo", "rounds")

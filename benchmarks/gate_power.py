@@ -26,15 +26,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.backtest import BacktestConfig, forecast_season, season_of_log
-from engine.fightlog import read_fight_log
-from engine.forest import ForestParams
-from engine.judgement import JUDGED, judge
-from engine.member import Floats
-from engine.members import MemberParams
-from engine.scoring import clustered_bound, clustered_mean, surprise
-from engine.training import TrainingConfig
-from engine.walk_forward import Season
+from engine.arrays import Floats
+from engine.data.fight_log import read_fight_log
+from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log
+from engine.evaluation.challenger import JUDGED, judge
+from engine.evaluation.walk_forward import Season
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.statistics.scores import clustered_bound, clustered_mean, surprise
+from engine.training.train import TrainingConfig
 from ledger.evaluation import Estimate
 from ledger.gate import decide, error_of
 from ledger.judgement import JudgedForecast, Paired

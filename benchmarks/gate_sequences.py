@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.member import Floats
-from engine.scoring import clustered_bound, clustered_mean
+from engine.arrays import Floats
+from engine.statistics.scores import clustered_bound, clustered_mean
 from ledger.evaluation import Estimate
 from ledger.gate import decide, error_of
 from ledger.judgement import JudgedForecast, Paired

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.calibration import log_loss
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import read_fight_log
 from engine.ensemble import Corner, ProductionEnsembleManager, create_production_ensemble_config
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import read_fight_log
-from engine.symmetry import probability_of
-from engine.teaching import market_logit
-from engine.training import TrainingConfig, train_ensemble
-from engine.walk_forward import market_slope
+from engine.evaluation.walk_forward import market_slope
+from engine.statistics.calibration import log_loss
+from engine.statistics.complements import probability_of
+from engine.training.soft_labels import market_logit
+from engine.training.train import TrainingConfig, train_ensemble
 
 TRAIN_BEFORE = datetime.date(2023, 7, 1)
 SCORE_BEFORE = datetime.date(2025, 1, 1)

@@ -20,13 +20,13 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from benchmarks.worlds import World
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
+from engine.data.feature_matrix import TrainingMatrix, mirror
 from engine.ensemble import Corner, FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
-from engine.intervals import fit_half_widths, percentile_interval
-from engine.matrix import TrainingMatrix, mirror
-from engine.model import Ensemble
-from engine.symmetry import logit_of, margin_of
-from engine.teaching import market_logit
-from engine.training import TrainingConfig, train_ensemble
+from engine.intervals.half_widths import fit_half_widths, percentile_interval
+from engine.model.trained_ensemble import Ensemble
+from engine.statistics.complements import logit_of, margin_of
+from engine.training.soft_labels import market_logit
+from engine.training.train import TrainingConfig, train_ensemble
 
 Floats = NDArray[np.float64]
 Bounds = tuple[Floats, Floats]

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.bundle import Bundle
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.forest import ForestParams
-from engine.members import MemberParams, stack_members
-from engine.model import save_ensemble
-from engine.simulation import LeagueConfig, odds_feed, simulate_league
-from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fighter_snapshot import Snapshot
+from engine.members.member_stack import MemberParams, stack_members
+from engine.members.random_forest import ForestParams
+from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import save_ensemble
+from engine.simulation.league import LeagueConfig, odds_feed, simulate_league
+from engine.training.train import TrainingConfig, train_ensemble
 from ledger.jobs import PredictCard
 from producer.feed import read_cards
 

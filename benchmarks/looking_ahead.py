@@ -16,17 +16,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.boosting import TrainingLimits
-from engine.calibration import Calibration, log_loss
-from engine.features import BASE_FEATURES, MODEL_COLUMNS, build_matrix
-from engine.fightlog import FightLog, read_fight_log
-from engine.forest import ForestParams
-from engine.matrix import TrainingMatrix
-from engine.member import Floats
-from engine.members import MemberParams
-from engine.refits import LOGIT, Part, Role, Trainer
-from engine.symmetry import probability_of
-from engine.training import TrainingConfig
+from engine.arrays import Floats
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import BASE_FEATURES, MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.members.xgboost_fit import TrainingLimits
+from engine.statistics.calibration import Calibration, log_loss
+from engine.statistics.complements import probability_of
+from engine.training.refits import LOGIT, Part, Role, Trainer
+from engine.training.train import TrainingConfig
 
 PERIODS = ((1994, 2009), (2010, 2015), (2016, 2019), (2020, 2022), (2023, 2024))
 WITHOUT_REACH = tuple(name for name in MODEL_COLUMNS if name != "diff_reach_cm")

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.calibration import log_loss
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import read_fight_log
 from engine.errors import ValidationError
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import read_fight_log
-from engine.market_model import fit_market_model, half_width, side_differences
-from engine.matrix import TrainingMatrix
-from engine.symmetry import probability_of
-from engine.teaching import market_logit
+from engine.model.market_adjustment import fit_market_model, half_width, side_differences
+from engine.statistics.calibration import log_loss
+from engine.statistics.complements import probability_of
+from engine.training.soft_labels import market_logit
 
 FIRST_YEAR = 2016
 LEVEL = 0.95

@@ -29,10 +29,10 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from benchmarks.handling import claim_of, context_of
-from engine import footprint
-from engine.fightlog import write_fight_log
-from engine.footprint import AnswerSize, TrainingSize
-from engine.simulation import LeagueConfig, simulate_league
+from engine.data.fight_log import write_fight_log
+from engine.resources import memory_estimate
+from engine.resources.memory_estimate import AnswerSize, TrainingSize
+from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.controls import Controls
 from ledger.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
 from workers.estimates import answer_size, training_size
@@ -200,7 +200,7 @@ def measure_answers(folder: Path) -> Iterator[Measured]:
         for fights in CARDS:
             request = {"what": "answer", "models": str(models), "fights": fights, "replicas": replicas}
             size = answer_size(card(fights, ["diff_elo"], replicas), model, Controls())
-            yield Measured(size, footprint.answer_mb(size), run_apart(request))
+            yield Measured(size, memory_estimate.answer_mb(size), run_apart(request))
 
 
 def _train(data: Path, columns: int | None, replicas: int, threads: int, models: Path) -> Measured:
@@ -214,7 +214,7 @@ def _train(data: Path, columns: int | None, replicas: int, threads: int, models:
         "threads": threads,
         "models": str(models),
     }
-    return Measured(size, footprint.training_mb(size), run_apart(request))
+    return Measured(size, memory_estimate.training_mb(size), run_apart(request))
 
 
 def fit(found: Iterable[Measured], terms: Callable[..., tuple[float, ...]]) -> list[float]:
@@ -238,8 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         _compile(Path(folder))
         for kind, measure, terms in (
-            ("training", measure_trainings, footprint.training_terms),
-            ("answer", measure_answers, footprint.answer_terms),
+            ("training", measure_trainings, memory_estimate.training_terms),
+            ("answer", measure_answers, memory_estimate.answer_terms),
         ):
             found = []
             for one in measure(Path(folder)):

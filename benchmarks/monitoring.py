@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, ndtri
 
-from engine.member import Floats
-from engine.scoring import surprise
-from engine.vigilance import ALPHA, LOSS_ALLOWANCE, Season, calibration, market
+from engine.arrays import Floats
+from engine.monitoring.sequential_tests import ALPHA, LOSS_ALLOWANCE, Season, calibration, market
+from engine.statistics.scores import surprise
 
 FIGHTS = 12
 WEEKS = 50  # with an event, of a year

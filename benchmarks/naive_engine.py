@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
-from engine.matrix import TrainingMatrix, mirror
+from engine.data.feature_matrix import TrainingMatrix, mirror
 
 WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import FightLog, read_fight_log
-from engine.scoring import clustered_mean, surprise
-from engine.yardstick import ridge_forecast
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
+from engine.evaluation.baseline import ridge_forecast
+from engine.statistics.scores import clustered_mean, surprise
 
 YEARS = range(2016, 2025)
 DAYS = 180

@@ -20,9 +20,9 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.queue_throughput import Backlog, throughput_by_children, throughput_by_length
 from benchmarks.worlds import draw_world
-from engine.members import stack_members
-from engine.model import save_ensemble
-from engine.training import TrainingConfig, train_ensemble
+from engine.members.member_stack import stack_members
+from engine.model.trained_ensemble import save_ensemble
+from engine.training.train import TrainingConfig, train_ensemble
 
 COMMAND = "python -m benchmarks.scaling"
 ROWS = (12, 100, 1_000, 10_000, 100_000)

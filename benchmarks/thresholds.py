@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.decision import Rules
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import read_fight_log
-from engine.intervals import experience_class
-from engine.teaching import market_logit
-from engine.training import TrainingConfig, train_ensemble
+from engine.intervals.half_widths import experience_class
+from engine.market.bet_decision import Rules
+from engine.training.soft_labels import market_logit
+from engine.training.train import TrainingConfig, train_ensemble
 
 TRAIN_BEFORE = datetime.date(2021, 7, 1)
 ANSWER_BEFORE = datetime.date(2023, 7, 1)

@@ -16,13 +16,13 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.worlds import draw_world
+from engine.arrays import Floats
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
-from engine.forest import FlatForests, ForestParams
-from engine.intervals import percentile_interval
-from engine.member import Floats
-from engine.members import MemberParams, MemberStacks
-from engine.symmetry import logit_of, margin_of
-from engine.training import TrainingConfig, train_ensemble
+from engine.intervals.half_widths import percentile_interval
+from engine.members.member_stack import MemberParams, MemberStacks
+from engine.members.random_forest import FlatForests, ForestParams
+from engine.statistics.complements import logit_of, margin_of
+from engine.training.train import TrainingConfig, train_ensemble
 
 TREES, FEWER = 200, 50
 

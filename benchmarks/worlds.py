@@ -6,8 +6,8 @@ of it, with noise, and is blind to the other; its prices carry a margin, and som
 
 Six families of functions, from those that 3,000 fights teach almost wholly (sparse) to those that they hardly do
 (smooth, trees); the best reachable log loss is about 0.60 to 0.64. `league_world` is a second, harder kind: fights of
-`engine.simulation`, where form on the night is in nobody's features, and the features themselves are only statistics of
-what fighters have shown.
+`engine.simulation.league`, where form on the night is in nobody's features, and the features themselves are only
+statistics of what fighters have shown.
 
     python -m benchmarks.worlds --seed 1 --index 0 --out FOLDER
 
@@ -27,11 +27,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from engine.calibration import log_loss
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.market import add_margin
-from engine.matrix import TrainingMatrix
-from engine.simulation import LeagueConfig, simulate_league
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.market.consensus import add_margin
+from engine.simulation.league import LeagueConfig, simulate_league
+from engine.statistics.calibration import log_loss
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats, Floats, Floats], Floats]
@@ -79,7 +79,7 @@ def draw_world(seed: int, index: int, fights: int) -> World:
 
 
 def league_world(seed: int, index: int, fights: int) -> World:
-    """Return a league of `engine.simulation`; the last fights of its log are those to answer."""
+    """Return a league of `engine.simulation.league`; the last fights of its log are those to answer."""
     state = np.random.SeedSequence(seed, spawn_key=(1, index)).generate_state(1)[0]
     league = simulate_league(LeagueConfig(fights=fights + LEAGUE_TEST_FIGHTS, seed=int(state)))
     table = league.log.fights

@@ -74,7 +74,6 @@ from producer.notation import PriceFormat
 from producer.polling import Entry, enqueue_feed
 
 if TYPE_CHECKING:
-    from engine.boosting import ProductionXGBoostConfig
     from engine.bootstrap import BootstrapConfig, ThreadSafeBootstrapSampler, create_bootstrap_config
     from engine.ensemble import (
         FightPrediction,
@@ -95,6 +94,7 @@ if TYPE_CHECKING:
         UnknownFighterError,
         ValidationError,
     )
+    from engine.members.xgboost_fit import ProductionXGBoostConfig
     from engine.xgboost_trainer import (
         ProductionXGBoostTrainer,
         XGBoostTrainingResult,

@@ -4,7 +4,7 @@ Every replica draws from seed sequences of its own, so results are the same bits
 size and any order. There is no global random state. Fights are resampled by event (the fights of one night share
 judges, altitude and news), a fight and its mirror together.
 
-Covers index generation and replica predictions in batches under a memory limit. Training is `engine.training`.
+Covers index generation and replica predictions in batches under a memory limit. Training is `engine.training.train`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from engine.arrays import Floats, ReplicaSet, ReplicatedMember
+from engine.data.feature_matrix import check_features
 from engine.errors import BootstrapError, MemoryLimitError, ValidationError
-from engine.matrix import check_features
-from engine.member import Floats, ReplicaSet, ReplicatedMember
-from engine.memory import MemoryGuard
+from engine.resources.memory_guard import MemoryGuard
 
 MIN_REPLICAS = 10  # fewer have no percentiles to speak of
 _WORTH_THREADS = 2_000_000  # features times replicas; what is less is done before joblib has started its threads

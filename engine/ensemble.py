@@ -23,16 +23,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.answering import Rows, price, summarise
-from engine.bundle import open_bundle
-from engine.ensemble_config import ProductionEnsembleConfig, create_production_ensemble_config
+from engine.arrays import Floats
+from engine.data.feature_matrix import check_features, check_finite, mirror, some_of
 from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, ValidationError
-from engine.matrix import check_features, check_finite, mirror, some_of
-from engine.member import Floats
-from engine.members import MEMBERS
-from engine.memory import MemoryGuard
-from engine.model import Ensemble, load_ensemble, save_ensemble
-from engine.prediction import FightPrediction, FightSummary
+from engine.members.member_stack import MEMBERS
+from engine.model.bundle import open_bundle
+from engine.model.config import ProductionEnsembleConfig, create_production_ensemble_config
+from engine.model.inference import Rows, price, summarise
+from engine.model.prediction import FightPrediction, FightSummary
+from engine.model.trained_ensemble import Ensemble, load_ensemble, save_ensemble
+from engine.resources.memory_guard import MemoryGuard
 from engine.selftest import refuses, report, small_ensemble
 
 __all__ = [

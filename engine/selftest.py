@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.errors import EngineError
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.forest import ForestParams
-from engine.members import MemberParams
-from engine.model import Ensemble
-from engine.simulation import LeagueConfig, simulate_league
-from engine.training import TrainingConfig, train_ensemble
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.model.trained_ensemble import Ensemble
+from engine.simulation.league import LeagueConfig, simulate_league
+from engine.training.train import TrainingConfig, train_ensemble
 
 
 def small_ensemble() -> tuple[Ensemble, pd.DataFrame]:

@@ -3,7 +3,7 @@
     config = create_production_xgboost_config(n_estimators=300, max_memory_mb=4096)
     result = ProductionXGBoostTrainer(config).train_model(X_train, y_train, X_test, y_test)
 
-Covers one binary model on a training and a test table; the loop itself is `engine.boosting`.
+Covers one binary model on a training and a test table; the loop itself is `engine.members.xgboost_fit`.
 `python -m engine.xgboost_trainer` trains on made-up rows and says what it verified.
 """
 
@@ -20,9 +20,9 @@ import pandas as pd
 import xgboost as xgb
 from numpy.typing import NDArray
 
-from engine.boosting import HeldOut, ProductionXGBoostConfig, TrainingLimits, boost
+from engine.arrays import Array, Floats
 from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
-from engine.member import Array, Floats
+from engine.members.xgboost_fit import HeldOut, ProductionXGBoostConfig, TrainingLimits, boost
 
 _log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """Which fights are one bout: two people and a day, whatever their ids, spellings and order.
 
 Names are compared by their letters and digits alone, without case, accents, punctuation, suffix and the order of the
-words. That is broader than what decides who a fighter is (`engine.names`), and may be: two fights that are taken for
-one by mistake cost a bet, two that are not cost twice the stake.
+words. That is broader than what decides who a fighter is (`engine.data.fighter_names`), and may be: two fights that are
+taken for one by mistake cost a bet, two that are not cost twice the stake.
 """
 
 from __future__ import annotations

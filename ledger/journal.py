@@ -41,8 +41,8 @@ class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     day: of the event, in UTC. fighters: in an order that depends on the names alone, as the caller spelled them. red:
     which of them has the official red corner, None where that is unknown. market: the market's probability at that
     time, None without quotes. bet_on: whom the decision was to bet on, None where it was to abstain. bins: in which
-    bins of the training's values its features lie, from both sides (`engine.drift`); empty without such bins. at: when
-    the answer was settled, on the server's clock, which sets it.
+    bins of the training's values its features lie, from both sides (`engine.monitoring.drift`); empty without such
+    bins. at: when the answer was settled, on the server's clock, which sets it.
     """
 
     day: date

@@ -1,8 +1,8 @@
 """A backtest's report as one page of HTML: plots and tables, and nothing from outside.
 
 Made from the report alone, so that the same report is the same page, whoever ran the backtest. The tables are those of
-the terminal; the plots are drawn by `engine.plots` in a process of its own and put in as SVG, whose black becomes the
-colour of the page's text, so that they can be read in the dark.
+the terminal; the plots are drawn by `engine.evaluation.plots` in a process of its own and put in as SVG, whose black
+becomes the colour of the page's text, so that they can be read in the dark.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def write_page(report: BacktestReport, path: Path) -> None:
 
 def draw(report: Report, folder: Path) -> None:
     """Draw in a process of its own: nothing heavy is loaded here. Raises JobFailed."""
-    command = [sys.executable, "-m", "engine.plots", "--out", str(folder)]
+    command = [sys.executable, "-m", "engine.evaluation.plots", "--out", str(folder)]
     run = subprocess.run(command, input=msgspec.json.encode(report), capture_output=True, check=False)
     if run.returncode:
         message = f"the plots could not be drawn: {run.stderr.decode(errors='replace').strip()[-500:]}"

@@ -61,7 +61,7 @@ class Stage:
 def simulated_stage(folder: Path, seed: int) -> Stage:
     """Make a league in `folder`. Raises NotInstalledError, RuntimeError with what the simulation said."""
     require("workers", "numpy", "pandas", "engine")
-    command = [sys.executable, "-m", "engine.simulation", "--out", str(folder)]
+    command = [sys.executable, "-m", "engine.simulation.league", "--out", str(folder)]
     run = subprocess.run(
         [*command, "--fights", str(LEAGUE_FIGHTS), "--seed", str(seed)], capture_output=True, text=True, check=False
     )

@@ -30,8 +30,8 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from engine.fightlog import read_fight_log
-from engine.matrix_files import read_matrix, read_rows
+from engine.data.feature_matrix_files import read_matrix, read_rows
+from engine.data.fight_log import read_fight_log
 from ledger.failures import FailureCode
 from ledger.local import ImportJoblib
 from ledger.wire import decode_job

@@ -12,15 +12,22 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from engine.backtest import BacktestConfig, forecast_season, learnt, periods_of, season_of_log, season_of_matrix
-from engine.bundle import Bundle
-from engine.evaluation import Evaluation, evaluate
-from engine.fightlog import read_fight_log
-from engine.matrix import matrix_digest
-from engine.pieces import Arrays
-from engine.prepared import arrays_of_matrix, matrix_of_arrays
-from engine.training import Progress
-from engine.walk_forward import Season, forecast_period
+from engine.data.feature_matrix import matrix_digest
+from engine.data.fight_log import read_fight_log
+from engine.evaluation.backtest import (
+    BacktestConfig,
+    forecast_season,
+    learnt,
+    periods_of,
+    season_of_log,
+    season_of_matrix,
+)
+from engine.evaluation.metrics import Evaluation, evaluate
+from engine.evaluation.walk_forward import Season, forecast_period
+from engine.model.bundle import Bundle
+from engine.resources.chunked_arrays import Arrays
+from engine.training.matrix_arrays import arrays_of_matrix, matrix_of_arrays
+from engine.training.train import Progress
 from ledger.evaluation import BacktestReport
 from ledger.jobs import Backtest, BacktestPart
 from ledger.reports import PartReport

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data_faults import DataFaultsError
+from engine.data.data_faults import DataFaultsError
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.fight_log import FightLog, read_fight_log
 from engine.errors import ValidationError
-from engine.fightlog import FightLog, read_fight_log
-from engine.matrix import TrainingMatrix
 from ledger.local import CheckData, DataFault, DataReport
 from workers.plans import matrix_of
 

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.member import Floats
-from engine.scoring import clustered_mean, surprise
+from engine.arrays import Floats
+from engine.statistics.scores import clustered_mean, surprise
 from ledger.evaluation import Estimate
 from ledger.jobs import CompareModels
 from ledger.monitoring import ComparisonReport, Score, ScoreDifference

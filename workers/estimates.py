@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec import Struct
 
-from engine.footprint import AnswerSize, TrainingSize, answer_mb, training_mb
+from engine.resources.memory_estimate import AnswerSize, TrainingSize, answer_mb, training_mb
 from ledger.controls import Controls
 from ledger.datafiles import TABLES, table_file
 from ledger.jobs import MatrixColumns, Part, PredictCard, TrainEnsemble, TrainingPlan
@@ -118,7 +118,7 @@ class _Manifest(Struct):
 
 def _log_sizes(folder: Path) -> tuple[int, int]:
     """Fights of a fight log, and columns of the matrix that is built of them."""
-    from engine.features import MODEL_COLUMNS  # a child has it; who only reckons need not wait for it
+    from engine.data.features import MODEL_COLUMNS  # a child has it; who only reckons need not wait for it
 
     return _rows(table_file(folder, TABLES[0])), len(MODEL_COLUMNS)
 

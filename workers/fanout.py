@@ -21,9 +21,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from engine.bundle import Bundle
 from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
-from engine.pieces import Arrays
+from engine.model.bundle import Bundle
+from engine.resources.chunked_arrays import Arrays
 from ledger.failures import Failure, FailureCode, JobRefused
 from ledger.jobs import BacktestPart, Part, TrainPart
 from ledger.outcomes import Progress, State

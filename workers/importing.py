@@ -7,16 +7,16 @@ from pathlib import Path
 
 import msgspec
 
+from engine.data.feature_matrix import some_of
+from engine.data.features import COLUMNS
+from engine.data.fight_log import read_fight_log
+from engine.data.fighter_snapshot import Snapshot
 from engine.errors import ValidationError
-from engine.features import COLUMNS
-from engine.fightlog import read_fight_log
-from engine.foreign import PROBES, columns_of, foreign
-from engine.importing import import_ensemble
-from engine.joblib_files import JoblibFile
-from engine.matrix import some_of
-from engine.members import MEMBERS
-from engine.model import save_ensemble
-from engine.snapshot import Snapshot
+from engine.importing.external_estimators import PROBES, columns_of, foreign
+from engine.importing.import_ensemble import import_ensemble
+from engine.importing.joblib_files import JoblibFile
+from engine.members.member_stack import MEMBERS
+from engine.model.trained_ensemble import save_ensemble
 from ledger.jobs import MatrixColumns
 from ledger.local import FileListing, ImportJoblib, ImportReport, Line
 from ledger.outcomes import Progress

@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-from engine.names import split_name
+from engine.data.fighter_names import split_name
 from ledger.jobs import PredictCard
 from ledger.journal import Band, JournalEntry, Page, Role
 from ledger.reports import FightReport

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import msgspec
 import pandas as pd
 
-from engine.backtest import BacktestConfig, forecast_season, season_of_log, season_of_matrix
+from engine.data.feature_matrix import matrix_digest
+from engine.data.fight_log import read_fight_log
 from engine.errors import ValidationError
-from engine.fightlog import read_fight_log
-from engine.judgement import (
+from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log, season_of_matrix
+from engine.evaluation.challenger import (
     Judgement,
     check_enough,
     first_unseen_day,
@@ -23,10 +24,9 @@ from engine.judgement import (
     judge,
     with_columns,
 )
-from engine.matrix import matrix_digest
-from engine.model import Ensemble
-from engine.training import TrainingConfig
-from engine.walk_forward import Season
+from engine.evaluation.walk_forward import Season
+from engine.model.trained_ensemble import Ensemble
+from engine.training.train import TrainingConfig
 from ledger.gate import decide, error_of
 from ledger.jobs import JudgeModels
 from ledger.judgement import JudgedForecast, JudgementReport, Paired

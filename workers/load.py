@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import read_fight_log
-from engine.memory import resident_bytes
-from engine.prediction import FightPrediction
+from engine.model.prediction import FightPrediction
+from engine.resources.memory_guard import resident_bytes
 from ledger.local import CarryLoad, LoadReport
 from workers.logs import peak_memory_mb
 

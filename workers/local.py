@@ -17,15 +17,15 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
-from engine.bundle import MANIFEST, WRITING_PREFIX, open_bundle
+from engine.arrays import Floats
+from engine.data.feature_matrix_files import read_rows
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
-from engine.market import devig
-from engine.matrix_files import read_rows
-from engine.member import Floats
-from engine.model import load_ensemble
-from engine.prediction import FightPrediction
-from engine.training import Progress as TellProgress
+from engine.market.consensus import devig
+from engine.model.bundle import MANIFEST, WRITING_PREFIX, open_bundle
+from engine.model.prediction import FightPrediction
+from engine.model.trained_ensemble import load_ensemble
+from engine.training.train import Progress as TellProgress
 from ledger.local import (
     BacktestHere,
     Bounds,

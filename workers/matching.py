@@ -1,9 +1,9 @@
 """Which result belongs to which fight of the journal, and so which answer of a model was right.
 
-Names are matched as the engine matches them (`engine.names`): by letters and digits first, then by listed aliases and
-the other order of a Chinese or Korean name; never by likeness. A result may be a day off: cards that start after
-midnight UTC belong to the evening before in most logs. Of a fight that stands twice in the journal, under two spellings
-or days, the last answer counts. A fight whose results contradict each other is left out.
+Names are matched as the engine matches them (`engine.data.fighter_names`): by letters and digits first, then by listed
+aliases and the other order of a Chinese or Korean name; never by likeness. A result may be a day off: cards that start
+after midnight UTC belong to the evening before in most logs. Of a fight that stands twice in the journal, under two
+spellings or days, the last answer counts. A fight whose results contradict each other is left out.
 
 Tests that run over time take the result as it first came to be known: a bet that was settled stays settled, whatever is
 corrected, overturned or contradicted later. All other figures take what is known now.
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+from engine.data.fighter_names import FighterIndex
 from engine.errors import AmbiguousFighterError
-from engine.names import FighterIndex
 from ledger.journal import JournalEntry
 from ledger.results import FightResult
 from workers.journal import fight_name, person

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
 
-from engine.bundle import MANIFEST
+from engine.model.bundle import MANIFEST
 from workers.parking import StoreUnavailableError
 from workers.remote import Remote
 

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.feature_matrix_files import read_matrix
 from engine.errors import ValidationError
-from engine.forest import ForestParams
-from engine.matrix import TrainingMatrix
-from engine.matrix_files import read_matrix
-from engine.members import MemberParams
-from engine.training import TrainingConfig
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.training.train import TrainingConfig
 from ledger.datafiles import folder_digest
 from ledger.jobs import DataPlan, MatrixColumns, TrainingPlan
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine import decision, market
 from engine.ensemble import (
     FightPrediction,
     ProductionEnsembleConfig,
@@ -20,7 +19,8 @@ from engine.ensemble import (
     create_production_ensemble_config,
 )
 from engine.errors import EngineError
-from engine.symmetry import complement
+from engine.market import bet_decision, consensus
+from engine.statistics.complements import complement
 from ledger.controls import Controls
 from ledger.freshness import QuoteWindow, quote_window
 from ledger.jobs import DecisionRules, Fight, PredictCard
@@ -53,27 +53,27 @@ class _Asked:
     twins: Twins = NO_TWINS
 
     @cached_property
-    def screening(self) -> market.Screening:
+    def screening(self) -> consensus.Screening:
         """The fight's quotes, sorted."""
         first, second = (fighter.name for fighter in self.fight.fighters)
         quotes = [
-            market.Quote(quote.bookmaker, (quote.prices[first], quote.prices[second]), quote.as_of, quote.commission)
+            consensus.Quote(quote.bookmaker, (quote.prices[first], quote.prices[second]), quote.as_of, quote.commission)
             for quote in self.fight.quotes
         ]
-        screened = market.screen_quotes(quotes, oldest=self.window.oldest, newest=self.window.newest)
-        return market.leave_out_contradicting(screened)
+        screened = consensus.screen_quotes(quotes, oldest=self.window.oldest, newest=self.window.newest)
+        return consensus.leave_out_contradicting(screened)
 
     @property
-    def absence(self) -> market.Absence | None:
+    def absence(self) -> consensus.Absence | None:
         """Why there is no market; quotes that the caller's side turned away were quotes, too."""
         found = self.screening.absence
-        turned_away = found is market.Absence.NO_QUOTES and self.fight.invalid_quotes
-        return market.Absence.INVALID_QUOTES if turned_away else found
+        turned_away = found is consensus.Absence.NO_QUOTES and self.fight.invalid_quotes
+        return consensus.Absence.INVALID_QUOTES if turned_away else found
 
     @cached_property
-    def priced(self) -> market.Market | None:
+    def priced(self) -> consensus.Market | None:
         """The consensus of the usable quotes, None where there are none."""
-        return market.consensus(self.screening.valid) if self.screening.valid else None
+        return consensus.consensus(self.screening.valid) if self.screening.valid else None
 
 
 class Answer(NamedTuple):
@@ -153,9 +153,9 @@ def _report(entry: _Asked, prediction: FightPrediction, rules: DecisionRules) ->
     names = (prediction.fighter_a, prediction.fighter_b)
     screening, priced, absence = entry.screening, entry.priced, entry.absence
     sides = _sides(prediction, priced, rules.level)
-    choice = decision.decide(
+    choice = bet_decision.decide(
         sides,
-        decision.Rules(
+        bet_decision.Rules(
             min_prediction_confidence=rules.min_prediction_confidence,
             max_uncertainty_threshold=rules.max_uncertainty_threshold,
             kelly_fraction=rules.kelly_fraction,
@@ -197,7 +197,7 @@ def _report(entry: _Asked, prediction: FightPrediction, rules: DecisionRules) ->
 
 
 def _quote_flags(entry: _Asked) -> Iterator[str]:
-    left_out = [item.fault in market.NOT_USED for item in entry.screening.rejected]
+    left_out = [item.fault in consensus.NOT_USED for item in entry.screening.rejected]
     if entry.fight.invalid_quotes or not all(left_out):
         yield "invalid_quotes"
     if any(left_out):
@@ -205,13 +205,13 @@ def _quote_flags(entry: _Asked) -> Iterator[str]:
 
 
 def _sides(
-    prediction: FightPrediction, priced: market.Market | None, level: float
-) -> tuple[decision.Side, decision.Side]:
+    prediction: FightPrediction, priced: consensus.Market | None, level: float
+) -> tuple[bet_decision.Side, bet_decision.Side]:
     lower, upper = prediction.intervals.get(level, (None, None))
     best = (None, None) if priced is None else priced.best
     return (
-        decision.Side(prediction.probability, lower, best[0]),
-        decision.Side(complement(prediction.probability), None if upper is None else complement(upper), best[1]),
+        bet_decision.Side(prediction.probability, lower, best[0]),
+        bet_decision.Side(complement(prediction.probability), None if upper is None else complement(upper), best[1]),
     )
 
 
@@ -219,8 +219,8 @@ def _answer(
     prediction: FightPrediction,
     side: int,
     fighter_id: str | None,
-    own: decision.Side,
-    priced: market.Market | None,
+    own: bet_decision.Side,
+    priced: consensus.Market | None,
 ) -> FighterAnswer:
     sampling = prediction.sampling_interval
     return FighterAnswer(
@@ -260,7 +260,7 @@ def _interval(level: float, bounds: tuple[float, float], method: IntervalMethod,
     return Interval(level=level, lower=lower, upper=upper, method=method)
 
 
-def _bet(own: decision.Side) -> Bet | None:
+def _bet(own: bet_decision.Side) -> Bet | None:
     if own.best is None or own.lower is None:
         return None
     price = own.best.net
@@ -268,17 +268,17 @@ def _bet(own: decision.Side) -> Bet | None:
         bookmaker=own.best.bookmaker,
         price=own.best.price,
         commission=own.best.commission,
-        expected_value=decision.expected_value(own.probability, price),
-        expected_value_lower=decision.expected_value(own.lower, price),
-        kelly_fraction=decision.kelly(own.probability, price),
-        kelly_fraction_lower=decision.kelly(own.lower, price),
+        expected_value=bet_decision.expected_value(own.probability, price),
+        expected_value_lower=bet_decision.expected_value(own.lower, price),
+        kelly_fraction=bet_decision.kelly(own.probability, price),
+        kelly_fraction_lower=bet_decision.kelly(own.lower, price),
     )
 
 
 def _scale_stakes(fights: Sequence[FightReport | FightFailure], cap: float) -> tuple[FightReport | FightFailure, ...]:
     """Keep the stakes of the whole card under its cap; a bet of which nothing is left is none."""
     stakes = [(fight.decision.stake_fraction or 0.0) if isinstance(fight, FightReport) else 0.0 for fight in fights]
-    scaled = decision.scale_stakes(stakes, cap)
+    scaled = bet_decision.scale_stakes(stakes, cap)
     return tuple(
         msgspec.structs.replace(fight, decision=_staked(fight.decision, stake))
         if isinstance(fight, FightReport) and fight.decision.stake_fraction is not None
@@ -289,5 +289,5 @@ def _scale_stakes(fights: Sequence[FightReport | FightFailure], cap: float) -> t
 
 def _staked(chosen: Decision, stake: float) -> Decision:
     if stake == 0.0:
-        return Decision(action="abstain", reasons=(decision.Reason.NO_STAKE.value,))
+        return Decision(action="abstain", reasons=(bet_decision.Reason.NO_STAKE.value,))
     return msgspec.structs.replace(chosen, stake_fraction=stake)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.bundle import WRITING_PREFIX
+from engine.model.bundle import WRITING_PREFIX
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

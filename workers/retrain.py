@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from engine.bundle import WRITING_PREFIX
+from engine.model.bundle import WRITING_PREFIX
 from ledger.evaluation import BacktestReport
 from ledger.jobs import Backtest, Retrain, TrainEnsemble
 from ledger.replays import ReplayReport

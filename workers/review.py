@@ -16,10 +16,11 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from engine.drift import ALPHA as DRIFT_ALPHA
-from engine.drift import FeatureBins, drift, read_bins, stability_index
 from engine.errors import TrainingError
-from engine.scoring import (
+from engine.monitoring.drift import ALPHA as DRIFT_ALPHA
+from engine.monitoring.drift import FeatureBins, drift, read_bins, stability_index
+from engine.monitoring.sequential_tests import MISS_ALLOWANCE, Season, finding, judge, proven_gap
+from engine.statistics.scores import (
     MIN_EVENTS,
     calibration_line,
     clustered_mean,
@@ -27,7 +28,6 @@ from engine.scoring import (
     reliability,
     surprise,
 )
-from engine.vigilance import MISS_ALLOWANCE, Season, finding, judge, proven_gap
 from ledger.alarms import Alarm
 from ledger.backlog import Drift
 from ledger.evaluation import CalibrationLine, Coverage, Estimate, ReliabilityBin

@@ -13,12 +13,12 @@ from datetime import UTC
 import msgspec
 import numpy as np
 
-from engine.drift import FeatureBins
+from engine.arrays import Floats
+from engine.data.fighter_snapshot import FighterRequest, FightRequest
 from engine.ensemble import ProductionEnsembleConfig, ProductionEnsembleManager, missing_values
 from engine.errors import EngineError, ValidationError
-from engine.member import Floats
-from engine.prediction import FightSummary
-from engine.snapshot import FighterRequest, FightRequest
+from engine.model.prediction import FightSummary
+from engine.monitoring.drift import FeatureBins
 from ledger.bouts import MMA, is_mma
 from ledger.jobs import Corner, Fight, Fighter, PredictCard
 from workers.models import OpenModel

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 
-from engine.bundle import open_bundle
 from engine.errors import BundleError
+from engine.model.bundle import open_bundle
 from workers.settings import WorkerSettings
 from workers.store import Store
 

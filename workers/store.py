@@ -1,7 +1,7 @@
 """Where bundles are kept: a folder of this machine, or any file system that fsspec reaches, by its URL.
 
 A place is a bundle's digest, or a path such as `parts/<digest>/replica-0-5`. What lies there is written once and is a
-bundle (`engine.bundle`): its files get their names when they are whole, its manifest last, so that an interrupted
+bundle (`engine.model.bundle`): its files get their names when they are whole, its manifest last, so that an interrupted
 upload is never seen, and every byte is held against its hash when it is opened. Bundles that lie elsewhere are copied
 to the folder of this machine first, and memory-mapped from there.
 
@@ -30,10 +30,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from engine.bundle import MANIFEST, SIGNATURE, WRITING_PREFIX, Bundle, open_bundle, write_bundle
+from engine.arrays import Array
 from engine.errors import BundleCorruptError, BundleNotFoundError, EngineError
-from engine.member import Array
-from engine.pieces import Pieces
+from engine.model.bundle import MANIFEST, SIGNATURE, WRITING_PREFIX, Bundle, open_bundle, write_bundle
+from engine.resources.chunked_arrays import Pieces
 from workers.owners import Owners
 from workers.parking import StoreUnavailableError
 from workers.remote import Remote

@@ -15,16 +15,16 @@ from typing import Any
 
 import msgspec
 
-from engine.boosting import TrainingLimits
-from engine.bundle import Bundle, open_bundle
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import read_fight_log
-from engine.matrix import TrainingMatrix
-from engine.pieces import Arrays
-from engine.prepared import arrays_of_matrix, matrix_of_arrays
-from engine.refits import Part, Role, Trainer, parts_of
-from engine.snapshot import Snapshot
-from engine.training import Progress, TrainingConfig, assemble_bundle, check_training, train_bundle
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import read_fight_log
+from engine.data.fighter_snapshot import Snapshot
+from engine.members.xgboost_fit import TrainingLimits
+from engine.model.bundle import Bundle, open_bundle
+from engine.resources.chunked_arrays import Arrays
+from engine.training.matrix_arrays import arrays_of_matrix, matrix_of_arrays
+from engine.training.refits import Part, Role, Trainer, parts_of
+from engine.training.train import Progress, TrainingConfig, assemble_bundle, check_training, train_bundle
 from ledger.jobs import TrainEnsemble, TrainPart
 from ledger.reports import PartReport, TrainingReport
 from workers.context import JobContext

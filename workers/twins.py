@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from engine.decision import Reason
 from engine.errors import EngineError
+from engine.market.bet_decision import Reason
 from ledger.bouts import fighter_key
 from ledger.jobs import Fight
 from workers.saying import Said

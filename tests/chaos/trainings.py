@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from engine.fightlog import write_fight_log
-from engine.simulation import LeagueConfig, simulate_league
+from engine.data.fight_log import write_fight_log
+from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.book import Ledger
 from ledger.jobs import TrainEnsemble
 from ledger.outcomes import State

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import msgspec
 
-from engine.bundle import Bundle
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.forest import ForestParams
-from engine.members import MemberParams
-from engine.model import load_ensemble, save_ensemble
-from engine.simulation import League, LeagueConfig, odds_feed, simulate_league
-from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fighter_snapshot import Snapshot
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import load_ensemble, save_ensemble
+from engine.simulation.league import League, LeagueConfig, odds_feed, simulate_league
+from engine.training.train import TrainingConfig, train_ensemble
 from ledger.jobs import PredictCard
 from producer.feed import read_cards
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from engine.fightlog import write_fight_log
-from engine.footprint import training_mb
-from engine.simulation import LeagueConfig, simulate_league
+from engine.data.fight_log import write_fight_log
+from engine.resources.memory_estimate import training_mb
+from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth, TrainEnsemble

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from engine.evaluation import evaluate
-from engine.plots import PLOTS
+from engine.evaluation.metrics import evaluate
+from engine.evaluation.plots import PLOTS
 from ledger.evaluation import BacktestReport
 from producer.backtest_page import ALTERNATIVES, write_page
 from tests.unit.past_fights import forecasts_of

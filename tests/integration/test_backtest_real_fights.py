@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.backtest import season_of_log
-from engine.evaluation import evaluate
-from engine.fightlog import read_fight_log
-from engine.matrix import TrainingMatrix
-from engine.walk_forward import ENSEMBLE_FORECASTS, LEVELS, Season, bound, schedule, walk_forward
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.fight_log import read_fight_log
+from engine.evaluation.backtest import season_of_log
+from engine.evaluation.metrics import evaluate
+from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LEVELS, Season, bound, schedule, walk_forward
 from ledger.jobs import Backtest
 from workers.backtest import backtest_on_file
 

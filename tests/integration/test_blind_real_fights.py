@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.looking_ahead import WITHOUT_REACH, known_sides, out_of_fold, said_of_known, won_by_known
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import FightLog, read_fight_log
-from engine.matrix import TrainingMatrix
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 pytestmark = [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from engine.bundle import MANIFEST
+from engine.model.bundle import MANIFEST
 from ledger.book import Ledger
 from ledger.jobs import CheckHealth
 from producer.cli import main

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.bundle import MANIFEST
+from engine.model.bundle import MANIFEST
 from ledger.book import Ledger, LedgerSettings
 from ledger.embedded import EmbeddedServer
 from ledger.failures import JobRefused

@@ -15,12 +15,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from engine.data.features import build_matrix
+from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
-from engine.features import build_matrix
-from engine.fightlog import read_fight_log
-from engine.foreign import foreign
-from engine.importing import import_ensemble
-from engine.teaching import market_logit
+from engine.importing.external_estimators import foreign
+from engine.importing.import_ensemble import import_ensemble
+from engine.training.soft_labels import market_logit
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}

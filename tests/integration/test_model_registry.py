@@ -15,9 +15,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from engine.bundle import Bundle
-from engine.fightlog import write_fight_log
-from engine.simulation import League
+from engine.data.fight_log import write_fight_log
+from engine.model.bundle import Bundle
+from engine.simulation.league import League
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import PredictCard, TrainEnsemble

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.bundle import Bundle
 from engine.ensemble import ProductionEnsembleManager
+from engine.model.bundle import Bundle
 from ledger.aliases import CHALLENGER, CHAMPION
 from ledger.book import Ledger
 from ledger.failures import FailureCode, JobRefused

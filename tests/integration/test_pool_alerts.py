@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.bundle import Bundle
-from engine.simulation import League
+from engine.model.bundle import Bundle
+from engine.simulation.league import League
 from ledger.backlog import Drift
 from ledger.book import Ledger
 from ledger.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote, TrainEnsemble

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.bundle import Bundle
-from engine.simulation import League, odds_feed
+from engine.model.bundle import Bundle
+from engine.simulation.league import League, odds_feed
 from ledger.book import Ledger
 from ledger.jobs import CheckHealth, Fight, Fighter
 from ledger.reports import CardReport, FightReport, HealthReport

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from engine.bundle import MANIFEST, Bundle
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.forest import ForestParams
-from engine.members import MemberParams
-from engine.model import save_ensemble
-from engine.simulation import LeagueConfig, simulate_league
-from engine.training import TrainingConfig, train_ensemble
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.model.bundle import MANIFEST, Bundle
+from engine.model.trained_ensemble import save_ensemble
+from engine.simulation.league import LeagueConfig, simulate_league
+from engine.training.train import TrainingConfig, train_ensemble
 from ledger.book import Ledger
 from ledger.jobs import CheckHealth
 from ledger.reports import HealthReport

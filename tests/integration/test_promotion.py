@@ -14,15 +14,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from engine.bundle import Bundle
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import FightLog, read_fight_log, write_fight_log
-from engine.forest import ForestParams
-from engine.members import MemberParams
-from engine.model import save_ensemble
-from engine.simulation import League, LeagueConfig, simulate_league
-from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log, write_fight_log
+from engine.data.fighter_snapshot import Snapshot
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import save_ensemble
+from engine.simulation.league import League, LeagueConfig, simulate_league
+from engine.training.train import TrainingConfig, train_ensemble
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import JudgeModels

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from engine.simulation import odds_feed
+from engine.simulation.league import odds_feed
 from ledger.book import Ledger
 from ledger.embedded import EmbeddedServer
 from tests.integration.small_models import small_league, trained

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.calibration import log_loss
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fightlog import read_fight_log
-from engine.symmetry import probability_of
-from engine.teaching import market_logit
+from engine.statistics.calibration import log_loss
+from engine.statistics.complements import probability_of
+from engine.training.soft_labels import market_logit
 from ledger.book import Ledger
 from ledger.datafiles import folder_digest
 from ledger.failures import FailureCode

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.bundle import Bundle
-from engine.fightlog import write_fight_log
-from engine.simulation import League, odds_feed
+from engine.data.fight_log import write_fight_log
+from engine.model.bundle import Bundle
+from engine.simulation.league import League, odds_feed
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay

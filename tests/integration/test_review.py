@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.bundle import Bundle
-from engine.drift import MISSING
-from engine.features import MODEL_COLUMNS
-from engine.simulation import League, odds_feed
+from engine.data.features import MODEL_COLUMNS
+from engine.model.bundle import Bundle
+from engine.monitoring.drift import MISSING
+from engine.simulation.league import League, odds_feed
 from ledger.book import Ledger, Settlement
 from ledger.jobs import PredictCard, TrainEnsemble
 from ledger.journal import Band, JournalEntry, Page, Role

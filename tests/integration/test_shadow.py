@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.bundle import Bundle
-from engine.calibration import Calibration
-from engine.model import load_ensemble, save_ensemble
-from engine.simulation import League, odds_feed
+from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import load_ensemble, save_ensemble
+from engine.simulation.league import League, odds_feed
+from engine.statistics.calibration import Calibration
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import PredictCard, ShadowCard

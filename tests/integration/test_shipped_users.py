@@ -16,7 +16,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from engine.fightlog import write_fight_log
+from engine.data.fight_log import write_fight_log
 from ledger import wire
 from ledger.alarms import Alarm
 from ledger.book import Ledger, LedgerSettings

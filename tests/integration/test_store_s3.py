@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.bundle import MANIFEST
+from engine.data.fight_log import write_fight_log
 from engine.errors import BundleNotFoundError
-from engine.fightlog import write_fight_log
-from engine.simulation import LeagueConfig, simulate_league
+from engine.model.bundle import MANIFEST
+from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.book import Ledger
 from ledger.jobs import TrainEnsemble
 from ledger.reports import TrainingReport

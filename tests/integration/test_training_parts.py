@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from engine.fightlog import write_fight_log
-from engine.simulation import LeagueConfig, simulate_league
+from engine.data.fight_log import write_fight_log
+from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.book import Ledger
 from ledger.failures import FailureCode
 from ledger.jobs import TrainEnsemble, TrainPart

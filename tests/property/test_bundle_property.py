@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from engine.bundle import open_bundle, write_bundle
 from engine.errors import BundleCorruptError
+from engine.model.bundle import open_bundle, write_bundle
 
 _FILES = ["manifest.json", "forest/left.npy", "weights.npy"]
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from engine.decision import Action, Reason, Rules, Side, decide, expected_value, kelly, scale_stakes, stake
-from engine.market import Absence, BestPrice
+from engine.market.bet_decision import Action, Reason, Rules, Side, decide, expected_value, kelly, scale_stakes, stake
+from engine.market.consensus import Absence, BestPrice
 
 SHARES = st.floats(0.0, 1.0)
 PRICES = st.floats(1.001, 1001.0)

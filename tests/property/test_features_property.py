@@ -9,10 +9,10 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.features import build_matrix
-from engine.fightlog import FightLog
-from engine.matrix import TrainingMatrix, mirror
-from engine.snapshot import FighterRequest, FightRequest, Snapshot
+from engine.data.feature_matrix import TrainingMatrix, mirror
+from engine.data.features import build_matrix
+from engine.data.fight_log import FightLog
+from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
 
 START = date(2020, 1, 4)
 FIGHTERS = pd.DataFrame(

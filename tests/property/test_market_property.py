@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.market import DevigMethod, Quote, add_margin, consensus, devig, screen_quotes
-from engine.odds import (
+from engine.market.consensus import DevigMethod, Quote, add_margin, consensus, devig, screen_quotes
+from engine.market.odds import (
     american_to_decimal,
     decimal_to_american,
     decimal_to_fractional,

@@ -1,4 +1,4 @@
-"""The promise of `engine.member`: a replica's number for a row has the same bits however the work is cut."""
+"""The promise of `engine.arrays`: a replica's number for a row has the same bits however the work is cut."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.boosters import FlatBoosters
-from engine.boosting import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
-from engine.cuts import CutTable
-from engine.forest import FlatForests, ForestParams, grow_forest
-from engine.member import ReplicatedMember
-from engine.network import NetworkParams, StackedNetworks, fit_network
+from engine.arrays import ReplicatedMember
+from engine.members.boosted_trees import FlatBoosters
+from engine.members.feature_bins import CutTable
+from engine.members.neural_network import NetworkParams, StackedNetworks, fit_network
+from engine.members.random_forest import FlatForests, ForestParams, grow_forest
+from engine.members.xgboost_fit import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
 
 _REPLICAS, _ROWS, _FEATURES = 11, 300, 7
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.symmetry import complement, logit_of, margin_of, probability_of
+from engine.statistics.complements import complement, logit_of, margin_of, probability_of
 
 probabilities = st.floats(0.0, 1.0)
 

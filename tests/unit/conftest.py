@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.bundle import Bundle
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.forest import ForestParams
-from engine.matrix import TrainingMatrix
-from engine.members import MemberParams
-from engine.model import save_ensemble
-from engine.simulation import League, LeagueConfig, simulate_league
-from engine.snapshot import Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fighter_snapshot import Snapshot
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import save_ensemble
+from engine.simulation.league import League, LeagueConfig, simulate_league
+from engine.training.train import TrainingConfig, train_ensemble
 
 SMALL = MemberParams(forest=ForestParams(trees=10))
 

@@ -17,7 +17,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from engine.matrix import TrainingMatrix
+from engine.data.feature_matrix import TrainingMatrix
 
 COLUMNS = [f"{side}_{name}" for side in ("red", "blue") for name in ("reach", "age", "elo")] + ["rounds"]
 WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from engine.walk_forward import ENSEMBLE_FORECASTS, LEVELS, bound
+from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LEVELS, bound
 
 
 def forecasts_of(rows: int, **columns: object) -> pd.DataFrame:

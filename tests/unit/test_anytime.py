@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.anytime import FIRST_SHARE, MOST_LOST, bets, evidence, proven_mean, shares
-from engine.vigilance import ALPHA, Season, calibration, coverage, judge, market, proven_gap
+from engine.monitoring.sequential_tests import ALPHA, Season, calibration, coverage, judge, market, proven_gap
+from engine.statistics.e_processes import FIRST_SHARE, MOST_LOST, bets, evidence, proven_mean, shares
 
 PROBABILITIES = st.floats(0.02, 0.98)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from engine.evaluation import evaluate
+from engine.evaluation.metrics import evaluate
 from producer.tables import report_tables
 from tests.unit.past_fights import forecasts_of
 from workers.backtest import report_of

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.betting import Rule, rules, settle, try_rule
-from engine.decision import Action, Rules, Side, decide
-from engine.market import BestPrice
-from engine.walk_forward import bound
+from engine.evaluation.betting_rules import Rule, rules, settle, try_rule
+from engine.evaluation.walk_forward import bound
+from engine.market.bet_decision import Action, Rules, Side, decide
+from engine.market.consensus import BestPrice
 from tests.unit.past_fights import forecasts_of
 
 MONTHS = pd.period_range("2020-01", "2020-03", freq="M")

@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.boosting import TrainingLimits
-from engine.calibration import Calibration
-from engine.features import BASE_FEATURES, CONTEXT, MODEL_COLUMNS, build_matrix, feature_rows
-from engine.fightlog import FightLog
-from engine.forest import ForestParams
-from engine.matrix import TrainingMatrix, mirror
-from engine.members import MemberParams
-from engine.refits import LOGIT, Part, Role, Trainer
-from engine.simulation import LeagueConfig, simulate_league
-from engine.snapshot import FighterRequest, FightRequest, Snapshot
-from engine.training import TrainingConfig
+from engine.data.feature_matrix import TrainingMatrix, mirror
+from engine.data.features import BASE_FEATURES, CONTEXT, MODEL_COLUMNS, build_matrix, feature_rows
+from engine.data.fight_log import FightLog
+from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.members.xgboost_fit import TrainingLimits
+from engine.simulation.league import LeagueConfig, simulate_league
+from engine.statistics.calibration import Calibration
+from engine.training.refits import LOGIT, Part, Role, Trainer
+from engine.training.train import TrainingConfig
 
 BIOGRAPHY = ("age", "height_cm", "reach_cm", "southpaw")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from engine.boosters import FlatBoosters
-from engine.cuts import CutTable
 from engine.errors import BootstrapError, ValidationError
+from engine.members.boosted_trees import FlatBoosters
+from engine.members.feature_bins import CutTable
 
 _PARAMS = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
+from engine.arrays import ReplicaSet
 from engine.bootstrap import (
     ThreadSafeBootstrapSampler,
     check_weights,
@@ -15,7 +16,6 @@ from engine.bootstrap import (
     weighted_sum,
 )
 from engine.errors import BootstrapError, MemoryLimitError, ValidationError
-from engine.member import ReplicaSet
 
 WEIGHTS = {"random_forest": 0.4, "xgboost": 0.35, "neural_network": 0.25}
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import bundle as module
-from engine.bundle import Bundle, leftovers, open_bundle, write_bundle
 from engine.errors import BundleCorruptError, BundleNotFoundError, ValidationError
+from engine.model import bundle as module
+from engine.model.bundle import Bundle, leftovers, open_bundle, write_bundle
 
 _ARRAYS = {
     "random_forest/threshold": np.arange(6, dtype=np.float32).reshape(2, 3),

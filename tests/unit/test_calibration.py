@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.calibration import Calibration, brier_score, fit_logistic, log_loss
 from engine.errors import TrainingError
+from engine.statistics.calibration import Calibration, brier_score, fit_logistic, log_loss
 
 
 def _league(seed: int, n: int = 40_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

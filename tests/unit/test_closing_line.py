@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from engine.closing_line import closing_line_value
 from engine.errors import ValidationError
-from engine.market import devig
+from engine.market.closing_line import closing_line_value
+from engine.market.consensus import devig
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import pytest
 from benchmarks.coverage import measure, summary, table
 from benchmarks.interval_methods import LEVELS, available
 from benchmarks.worlds import FAMILIES, World, draw_world, league_world, write_world
-from engine.calibration import log_loss
-from engine.forest import ForestParams
-from engine.matrix import MirrorPlan
-from engine.matrix_files import read_matrix
-from engine.members import MemberParams
-from engine.symmetry import probability_of
-from engine.teaching import market_logit
-from engine.training import TrainingConfig
+from engine.data.feature_matrix import MirrorPlan
+from engine.data.feature_matrix_files import read_matrix
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.statistics.calibration import log_loss
+from engine.statistics.complements import probability_of
+from engine.training.soft_labels import market_logit
+from engine.training.train import TrainingConfig
 
 FEW = MemberParams(forest=ForestParams(trees=5))
 

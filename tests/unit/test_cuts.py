@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.cuts import CutTable
+from engine.members.feature_bins import CutTable
 
 
 @pytest.mark.parametrize("most", [254, 1000])

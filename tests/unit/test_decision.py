@@ -2,9 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from engine.decision import Action, Decision, Reason, Rules, Side, decide, expected_value, kelly, scale_stakes, stake
 from engine.errors import ValidationError
-from engine.market import Absence, BestPrice
+from engine.market.bet_decision import (
+    Action,
+    Decision,
+    Reason,
+    Rules,
+    Side,
+    decide,
+    expected_value,
+    kelly,
+    scale_stakes,
+    stake,
+)
+from engine.market.consensus import Absence, BestPrice
 
 RULES = Rules()
 

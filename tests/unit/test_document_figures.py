@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import figures
 from benchmarks.figures import Figure, of_code, of_documents, of_league, of_log, of_worlds
-from engine.fightlog import read_fight_log
+from engine.data.fight_log import read_fight_log
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 

@@ -7,9 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.drift import ALPHA, BINS, MISSING, TOLERANCE, FeatureBins, drift, read_bins, shares_of, stability_index
-from engine.features import MODEL_COLUMNS
-from engine.matrix import MirrorPlan, TrainingMatrix
+from engine.data.feature_matrix import MirrorPlan, TrainingMatrix
+from engine.data.features import MODEL_COLUMNS
+from engine.monitoring.drift import (
+    ALPHA,
+    BINS,
+    MISSING,
+    TOLERANCE,
+    FeatureBins,
+    drift,
+    read_bins,
+    shares_of,
+    stability_index,
+)
 
 
 def rows(matrix: TrainingMatrix) -> np.ndarray:

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
-from engine.bundle import Bundle
+from engine.data.feature_matrix import TrainingMatrix, mirror
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import BootstrapError, BundleCorruptError, BundleNotFoundError, MemoryLimitError, ValidationError
-from engine.matrix import TrainingMatrix, mirror
-from engine.model import load_ensemble, save_ensemble
+from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import load_ensemble, save_ensemble
 
 
 def _manager(folder: Path, **options: object) -> ProductionEnsembleManager:

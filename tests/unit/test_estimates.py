@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.footprint import AnswerSize, TrainingSize, answer_mb, training_mb
+from engine.resources.memory_estimate import AnswerSize, TrainingSize, answer_mb, training_mb
 from ledger.controls import Controls
 from ledger.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
 from workers.estimates import Need, answer_need, answer_size, training_need, training_size

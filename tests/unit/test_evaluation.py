@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from engine.errors import TrainingError, ValidationError
-from engine.evaluation import Evaluation, evaluate
-from engine.walk_forward import bound
+from engine.evaluation.metrics import Evaluation, evaluate
+from engine.evaluation.walk_forward import bound
 from ledger.evaluation import BacktestReport
 from ledger.wire import decode_report, encode
 from tests.unit.past_fights import forecasts_of

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.backtest import season_of_log
+from engine.data.feature_matrix import mirror
+from engine.data.features import BASE_FEATURES, COLUMNS, build_matrix
+from engine.data.fight_log import FightLog
+from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
 from engine.errors import AmbiguousFighterError, UnknownFighterError, ValidationError
-from engine.features import BASE_FEATURES, COLUMNS, build_matrix
-from engine.fightlog import FightLog
-from engine.matrix import mirror
-from engine.snapshot import FighterRequest, FightRequest, Snapshot
+from engine.evaluation.backtest import season_of_log
 
 FIGHTERS = pd.DataFrame(
     [

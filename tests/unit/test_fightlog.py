@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.data_faults import DataFaultsError
+from engine.data.data_faults import DataFaultsError
+from engine.data.fight_log import FightLog, read_fight_log, write_fight_log
+from engine.data.finish_methods import canonical_method
 from engine.errors import ValidationError
-from engine.fightlog import FightLog, read_fight_log, write_fight_log
-from engine.finish_methods import canonical_method
 
 DATA = Path(__file__).parents[3] / "shared/data"
 

@@ -15,8 +15,8 @@ from sklearn.tree._tree import Tree
 
 from benchmarks import foreign_versions
 from engine.errors import ValidationError
-from engine.foreign import foreign
-from engine.joblib_files import JoblibFile
+from engine.importing.external_estimators import foreign
+from engine.importing.joblib_files import JoblibFile
 from tests.unit.foreign_estimators import COLUMNS, SHORT, boosted, fights, forest, plain_system
 from tests.unit.test_importing import imported
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from engine.cuts import CutTable
 from engine.errors import BootstrapError, ValidationError
-from engine.forest import FlatForests, ForestParams, grow_forest
-from engine.kernels import MOST_SWEPT
-from engine.trees import LAYOUTS, FlatTrees, _widen
+from engine.members.feature_bins import CutTable
+from engine.members.flat_trees import LAYOUTS, FlatTrees, _widen
+from engine.members.kernels import MOST_SWEPT
+from engine.members.random_forest import FlatForests, ForestParams, grow_forest
 
 _PARAMS = ForestParams(trees=7, max_depth=6, min_samples_leaf=3)
 

@@ -1,4 +1,4 @@
-"""What many promotions through the gate may lose, simulated: `benchmarks.gate_sequences` with more sequences."""
+"""What many promotions may lose, simulated: `benchmarks.gate_sequences` with more sequences."""
 
 from __future__ import annotations
 

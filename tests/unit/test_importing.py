@@ -18,12 +18,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
+from engine.data.feature_matrix import mirror
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import TrainingError, ValidationError
-from engine.foreign import columns_of, foreign
-from engine.importing import ImportedModel, import_ensemble
-from engine.matrix import mirror
-from engine.model import load_ensemble, save_ensemble
+from engine.importing.external_estimators import columns_of, foreign
+from engine.importing.import_ensemble import ImportedModel, import_ensemble
+from engine.model.trained_ensemble import load_ensemble, save_ensemble
 from tests.unit.foreign_estimators import (
     COLUMNS,
     SHORT,

@@ -6,9 +6,8 @@ import weakref
 import numpy as np
 import pytest
 
-from engine.calibration import fit_logistic
 from engine.errors import TrainingError, ValidationError
-from engine.intervals import (
+from engine.intervals.half_widths import (
     MIN_CLASS_FIGHTS,
     MOST_KEPT_LEVELS,
     HalfWidths,
@@ -17,6 +16,7 @@ from engine.intervals import (
     percentile_error,
     percentile_interval,
 )
+from engine.statistics.calibration import fit_logistic
 
 
 def _fit(n: int = 4000, noise: float = 0.5, spread: float | None = 0.1, priced: float = 1.0) -> HalfWidths:

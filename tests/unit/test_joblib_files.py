@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from engine.errors import ValidationError
-from engine.joblib_files import JoblibFile, _Unpickler
-from engine.pickle_contents import read_contents
+from engine.importing.joblib_files import JoblibFile, _Unpickler
+from engine.importing.pickle_scan import read_contents
 from tests.unit.foreign_estimators import fights, plain_system
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

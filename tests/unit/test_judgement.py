@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.backtest import BacktestConfig, forecast_season, season_of_log, season_of_matrix
+from engine.data.feature_matrix import TrainingMatrix
 from engine.errors import ValidationError
-from engine.foreign import columns_of, foreign
-from engine.importing import import_ensemble
-from engine.judgement import MIN_FIGHTS, check_enough, first_unseen_day, forecast_unseen, judge
-from engine.matrix import TrainingMatrix
-from engine.model import Ensemble
-from engine.simulation import LeagueConfig, simulate_league
-from engine.training import TrainingConfig, train_ensemble
-from engine.walk_forward import Season
+from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log, season_of_matrix
+from engine.evaluation.challenger import MIN_FIGHTS, check_enough, first_unseen_day, forecast_unseen, judge
+from engine.evaluation.walk_forward import Season
+from engine.importing.external_estimators import columns_of, foreign
+from engine.importing.import_ensemble import import_ensemble
+from engine.model.trained_ensemble import Ensemble
+from engine.simulation.league import LeagueConfig, simulate_league
+from engine.training.train import TrainingConfig, train_ensemble
 from tests.unit.conftest import SMALL
 from tests.unit.foreign_estimators import SHORT, fights, plain_system
 

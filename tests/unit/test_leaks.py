@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog
+from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
+from engine.data.fighter_state import FIELD
 from engine.ensemble import FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import TrainingError
-from engine.features import MODEL_COLUMNS, build_matrix
-from engine.fighter_state import FIELD
-from engine.fightlog import FightLog
-from engine.matrix import TrainingMatrix
-from engine.simulation import League, UpcomingFight
-from engine.snapshot import FighterRequest, FightRequest, Snapshot
-from engine.training import TrainingConfig, train_ensemble
+from engine.simulation.league import League, UpcomingFight
+from engine.training.train import TrainingConfig, train_ensemble
 
 Build = Callable[[FightLog], TrainingMatrix]
 

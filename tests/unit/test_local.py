@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.bundle import Bundle
-from engine.matrix import TrainingMatrix
+from engine.data.feature_matrix import TrainingMatrix
+from engine.model.bundle import Bundle
 from ledger.failures import Failure, FailureCode
 from ledger.jobs import MatrixColumns, TrainEnsemble
 from ledger.local import Line, PredictMatrix, Request, TrainHere

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.errors import ValidationError
-from engine.market import (
+from engine.market.consensus import (
     Absence,
     BestPrice,
     DevigMethod,
@@ -19,7 +19,7 @@ from engine.market import (
     net_price,
     screen_quotes,
 )
-from engine.odds import (
+from engine.market.odds import (
     american_to_decimal,
     decimal_to_american,
     decimal_to_fractional,

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.calibration import log_loss
-from engine.intervals import MIN_PRICED_FIGHTS
-from engine.market_model import MarketModel, fit_market_model, half_width, market_logit_of, side_differences
-from engine.matrix import TrainingMatrix
-from engine.member import Floats
-from engine.symmetry import probability_of
-from engine.teaching import market_logit
+from engine.arrays import Floats
+from engine.data.feature_matrix import TrainingMatrix
+from engine.intervals.half_widths import MIN_PRICED_FIGHTS
+from engine.model.market_adjustment import MarketModel, fit_market_model, half_width, market_logit_of, side_differences
+from engine.statistics.calibration import log_loss
+from engine.statistics.complements import probability_of
+from engine.training.soft_labels import market_logit
 
 
 def _fights(missed: Floats, seed: int = 0) -> tuple[TrainingMatrix, Floats]:

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.data.feature_matrix import MirrorPlan, check_features, mirror
 from engine.errors import ValidationError
-from engine.matrix import MirrorPlan, check_features, mirror
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engine.data.feature_matrix_columns import check_columns
+from engine.data.feature_matrix_files import read_matrix, read_rows
 from engine.errors import ValidationError
-from engine.matrix_columns import check_columns
-from engine.matrix_files import read_matrix, read_rows
 
 
 def _matrix_file(folder: Path, **changes: object) -> Path:

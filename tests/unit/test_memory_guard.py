@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.errors import MemoryLimitError
-from engine.memory import MemoryGuard, give_back_memory, resident_bytes
+from engine.resources.memory_guard import MemoryGuard, give_back_memory, resident_bytes
 
 _MB = 2**20
 

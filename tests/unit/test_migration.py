@@ -12,15 +12,15 @@ import click
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from engine.boosting import ProductionXGBoostConfig
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
+from engine.data.feature_matrix import TrainingMatrix
 from engine.errors import BootstrapError
-from engine.forest import ForestParams
-from engine.matrix import TrainingMatrix
-from engine.members import MemberParams
-from engine.model import save_ensemble
-from engine.network import NetworkParams
-from engine.training import TrainingConfig, train_ensemble
+from engine.members.member_stack import MemberParams
+from engine.members.neural_network import NetworkParams
+from engine.members.random_forest import ForestParams
+from engine.members.xgboost_fit import ProductionXGBoostConfig
+from engine.model.trained_ensemble import save_ensemble
+from engine.training.train import TrainingConfig, train_ensemble
 from producer.cli import main
 from workers.alert_rules import RULES
 

@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from engine.aliases import ALIASES
+from engine.data.fighter_name_aliases import ALIASES
+from engine.data.fighter_names import FighterIndex, split_name
 from engine.errors import AmbiguousFighterError, UnknownFighterError
-from engine.names import FighterIndex, split_name
 
 NAMES = [
     "José Aldo",

@@ -9,9 +9,9 @@ import pytest
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from engine.blas import one_blas_thread
 from engine.errors import BootstrapError, TrainingError, ValidationError
-from engine.network import NetworkParams, StackedNetworks, fit_network
+from engine.members.neural_network import NetworkParams, StackedNetworks, fit_network
+from engine.resources.blas_threads import one_blas_thread
 
 _PARAMS = NetworkParams(hidden=(8, 4), epochs=3)
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.evaluation import evaluate
-from engine.plots import PLOTS, draw
+from engine.evaluation.metrics import evaluate
+from engine.evaluation.plots import PLOTS, draw
 from tests.unit.past_fights import forecasts_of
 
 PNG = b"\x89PNG\r\n"

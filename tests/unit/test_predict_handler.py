@@ -13,10 +13,10 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from benchmarks.handling import claim_of, context_of
-from engine.bundle import Bundle
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError, ValidationError
-from engine.simulation import League, UpcomingFight
+from engine.model.bundle import Bundle
+from engine.simulation.league import League, UpcomingFight
 from ledger import wire
 from ledger.controls import Controls
 from ledger.failures import FailureCode

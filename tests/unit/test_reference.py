@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from engine import log_reference
-from engine.fightlog import read_fight_log
+from engine.data import reference_page
+from engine.data.fight_log import read_fight_log
 from ledger import reference
 from ledger.jobs import PredictCard
 from ledger.outcomes import Outcome, Receipt
@@ -29,13 +29,13 @@ def test_a_page_is_what_the_types_say(name: str) -> None:
 
 def test_the_page_of_a_fight_log_is_what_its_columns_say() -> None:
     written = (FOLDER / "fight-log.md").read_text(encoding="utf-8")
-    again = "write it again: python -m engine.log_reference docs/reference/fight-log.md"
-    assert written == log_reference.page(EXAMPLES / "fight-log"), again
+    again = "write it again: python -m engine.data.reference_page docs/reference/fight-log.md"
+    assert written == reference_page.page(EXAMPLES / "fight-log"), again
 
 
 def test_every_column_has_a_meaning() -> None:
-    known = {column.name for _, columns in log_reference.TABLES.values() for column in columns}
-    assert known == set(log_reference.MEANINGS)
+    known = {column.name for _, columns in reference_page.TABLES.values() for column in columns}
+    assert known == set(reference_page.MEANINGS)
 
 
 def test_the_example_of_a_fight_log_is_one() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.errors import TrainingError, ValidationError
-from engine.scoring import (
+from engine.statistics.scores import (
     Estimate,
     calibration_line,
     clustered_mean,

@@ -6,17 +6,17 @@ import math
 
 import pytest
 
-from engine import market
 from engine.bootstrap import MIN_REPLICAS
 from engine.errors import ValidationError
-from engine.odds import american_to_decimal
+from engine.market import consensus
+from engine.market.odds import american_to_decimal
 from ledger import jobs
 from ledger.controls import control_of
 from producer.notation import PriceFormat, Unreadable, decimal_price
 
 
 def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
-    assert (market.MIN_OVERROUND, market.MAX_OVERROUND) == (jobs.MIN_OVERROUND, jobs.MAX_OVERROUND)
+    assert (consensus.MIN_OVERROUND, consensus.MAX_OVERROUND) == (jobs.MIN_OVERROUND, jobs.MAX_OVERROUND)
 
 
 def test_no_control_leaves_fewer_replicas_than_the_engine_takes() -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from engine.data.features import build_matrix
+from engine.data.fight_log import read_fight_log
 from engine.errors import ValidationError
-from engine.features import build_matrix
-from engine.fightlog import read_fight_log
-from engine.market import consensus, screen_quotes
-from engine.odds import american_to_decimal
-from engine.simulated_fighters import draw_fighters, true_logit
-from engine.simulation import League, LeagueConfig, main, odds_feed, score_league, simulate_league
+from engine.market.consensus import consensus, screen_quotes
+from engine.market.odds import american_to_decimal
+from engine.simulation.fighters import draw_fighters, true_logit
+from engine.simulation.league import League, LeagueConfig, main, odds_feed, score_league, simulate_league
 
 CONFIG = LeagueConfig(fights=1500, seed=7)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
+from engine.model.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from tests.chaos.store import StoreServer
 from workers.models import ModelCache
 from workers.parking import StoreUnavailableError

@@ -10,16 +10,16 @@ import pytest
 from scipy.special import expit
 from sklearn.neural_network import MLPClassifier
 
-from engine.blas import one_blas_thread
-from engine.boosting import HeldOut, SharedRows, TrainingLimits, boost
-from engine.cuts import CutTable
-from engine.forest import ForestParams, grow_forest
-from engine.matrix import TrainingMatrix
-from engine.members import MemberParams
-from engine.network import NetworkParams, fit_network
-from engine.refits import LOGIT, Part, Role, Trainer
-from engine.teaching import labels_for, market_logit
-from engine.training import TrainingConfig
+from engine.data.feature_matrix import TrainingMatrix
+from engine.members.feature_bins import CutTable
+from engine.members.member_stack import MemberParams
+from engine.members.neural_network import NetworkParams, fit_network
+from engine.members.random_forest import ForestParams, grow_forest
+from engine.members.xgboost_fit import HeldOut, SharedRows, TrainingLimits, boost
+from engine.resources.blas_threads import one_blas_thread
+from engine.training.refits import LOGIT, Part, Role, Trainer
+from engine.training.soft_labels import labels_for, market_logit
+from engine.training.train import TrainingConfig
 
 _FIGHTS = 3000
 _ONCE = np.ones(_FIGHTS, dtype=np.int64)

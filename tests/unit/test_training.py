@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.boosting import TrainingLimits
-from engine.bundle import Bundle
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.fighter_snapshot import Snapshot
 from engine.errors import MemoryLimitError, TrainingTimeoutError, ValidationError
-from engine.matrix import TrainingMatrix
-from engine.model import save_ensemble
-from engine.refits import Trainer, parts_of
-from engine.simulation import League
-from engine.snapshot import Snapshot
-from engine.teaching import market_logit
-from engine.training import TrainingConfig, assemble_bundle, train_bundle, train_ensemble
+from engine.members.xgboost_fit import TrainingLimits
+from engine.model.bundle import Bundle
+from engine.model.trained_ensemble import save_ensemble
+from engine.simulation.league import League
+from engine.training.refits import Trainer, parts_of
+from engine.training.soft_labels import market_logit
+from engine.training.train import TrainingConfig, assemble_bundle, train_bundle, train_ensemble
 
 
 def test_one_thread_or_two_train_the_same_bundle(

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.features import build_matrix
-from engine.fightlog import FightLog
-from engine.matrix import TrainingMatrix, event_blocks, event_labels
-from engine.matrix_files import read_matrix
-from engine.simulation import League
-from engine.training import TrainingConfig, train_ensemble
-from engine.training_notes import Notes, notes_on
+from engine.data.feature_matrix import TrainingMatrix, event_blocks, event_labels
+from engine.data.feature_matrix_files import read_matrix
+from engine.data.features import build_matrix
+from engine.data.fight_log import FightLog
+from engine.simulation.league import League
+from engine.training.train import TrainingConfig, train_ensemble
+from engine.training.training_notes import Notes, notes_on
 
 FIGHTS, A_CARD = 3000, 10
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.backtest import BacktestConfig, forecast_season, season_of_log
+from engine.data.feature_matrix import TrainingMatrix
 from engine.errors import TrainingTimeoutError, ValidationError
-from engine.matrix import TrainingMatrix
-from engine.simulation import League
-from engine.training import TrainingConfig
-from engine.walk_forward import Period, Season, bound, schedule, walk_forward
+from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log
+from engine.evaluation.walk_forward import Period, Season, bound, schedule, walk_forward
+from engine.simulation.league import League
+from engine.training.train import TrainingConfig
 
 START = date(2025, 9, 1)
 

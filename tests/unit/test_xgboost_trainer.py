@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import xgboost as xgb
 
-from engine.boosting import HeldOut, ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
 from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
+from engine.members.xgboost_fit import HeldOut, ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
 from engine.xgboost_trainer import ProductionXGBoostTrainer, XGBoostTrainingResult, create_production_xgboost_config
 
 _NAMES = ["red_age", "blue_age", "reach"]

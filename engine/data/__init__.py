@@ -1,0 +1,1 @@
+"""Fight logs, fighter names, point-in-time features and feature matrices."""

@@ -1,0 +1,227 @@
+"""Features of a fight: one row from the states and biographies of its two fighters.
+
+Training rows and serving rows come from the same two functions, `describe` (one side) and `feature_rows` (both
+sides and their differences); only the origin of the states differs: `build_matrix` takes them as they stood before
+each past fight, `engine.data.fighter_snapshot` as they stand after the last. So a fight's own result and statistics, or
+anything later, cannot be in its row.
+
+Biographies are the exception: a log holds them as they are known today, and sources fill them in for fighters who stay.
+So a row must not tell whose biography is unknown, which `fill_biographies` sees to.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.data.feature_matrix import TrainingMatrix, event_labels
+from engine.data.fight_log import FightLog
+from engine.data.fighter_state import FIELD, Bouts, replay
+
+DAYS_A_YEAR = 365.25
+BIOGRAPHY = ("birth_day", "height_cm", "reach_cm", "southpaw")
+"""What does not depend on fights; float64, NaN where unknown. `birth_day` counts from 1970-01-01."""
+
+TYPICAL = {"age": 30.0, "height_cm": 178.0, "southpaw": 0.0}
+TYPICAL_REACH_CM = 4.0  # beyond the height
+"""What stands for both sides if neither is known: rounded means of UFC fighters. No difference depends on them."""
+
+BASE_FEATURES = (
+    "age",
+    "height_cm",
+    "reach_cm",
+    "southpaw",
+    "ufc_fights",
+    "ufc_wins",
+    "ufc_losses",
+    "win_streak",
+    "loss_streak",
+    "days_since",
+    "cage_min",
+    "title_bouts",
+    "ko_wins",
+    "sub_wins",
+    "ko_losses",
+    "elo",
+    "opp_elo",
+    "slpm",
+    "sapm",
+    "str_acc",
+    "str_def",
+    "td15",
+    "td_acc",
+    "td_def",
+    "td_abs15",
+    "sub15",
+    "kd15",
+    "kd_abs15",
+    "ctrl_share",
+    "ctrl_abs_share",
+    "last3_win",
+    "last3_strdiff",
+)
+"""What is said of each side; `describe` says how each is computed."""
+
+CONTEXT = ("women", "title_bout", "scheduled_rounds", "weight_limit_lbs")
+"""What is said of the fight as a whole."""
+
+COLUMNS = (
+    *(f"red_{name}" for name in BASE_FEATURES),
+    *(f"blue_{name}" for name in BASE_FEATURES),
+    *(f"diff_{name}" for name in BASE_FEATURES),
+    *CONTEXT,
+)
+"""The columns of every feature matrix that is built from a fight log, in order; `diff_` is red minus blue."""
+
+MODEL_COLUMNS = (*(f"diff_{name}" for name in BASE_FEATURES), *CONTEXT)
+"""The columns that a model of a fight log learns from: differences and context. Both sides' own values change the log
+loss by less than its noise (`benchmarks/feature_sets.py`) and triple the columns."""
+
+
+def biographies(fighters: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the biography of every fighter, float64 (fighters, len(BIOGRAPHY))."""
+    born = fighters["date_of_birth"].to_numpy().astype("datetime64[D]")
+    stance = fighters["stance"].str.lower()
+    return np.column_stack(
+        [
+            np.where(np.isnat(born), np.nan, born.astype(np.float64)),
+            fighters["height_cm"],
+            fighters["reach_cm"],
+            np.where(stance == "", np.nan, stance == "southpaw"),
+        ]
+    ).astype(np.float64)
+
+
+def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the base features of n fighters on `day`, float64 (n, len(BASE_FEATURES)).
+
+    state: float64 (n, fields) of `engine.data.fighter_state`, before the fight. biography: float64 (n, len(BIOGRAPHY)).
+    day: days since 1970-01-01. Rates are totals over totals, over earlier fights with stat lines, a minute (`slpm`,
+    `sapm`) or a quarter of an hour (`..15`); accuracies are landed over attempted, defences the share of the
+    opponents' attempts that failed. NaN where unknown or where nothing was attempted.
+    """
+    total = {name: state[:, position] for name, position in FIELD.items()}
+    born, height, reach, southpaw = biography.T
+    scores, rates = (
+        np.column_stack([total[f"{name}_{back}"] for back in (1, 2, 3)]) for name in ("score", "strike_rate")
+    )
+    minutes, quarters = total["stat_seconds"] / 60.0, total["stat_seconds"] / 900.0
+    control = total["control_known_seconds"]
+    with np.errstate(divide="ignore", invalid="ignore"):  # nothing over nothing is NaN, which says unknown
+        features = {
+            "age": (day - born) / DAYS_A_YEAR,
+            "height_cm": height,
+            "reach_cm": reach,
+            "southpaw": southpaw,
+            "ufc_fights": total["fights"],
+            "ufc_wins": total["wins"],
+            "ufc_losses": total["losses"],
+            "win_streak": total["win_streak"],
+            "loss_streak": total["loss_streak"],
+            "days_since": day - total["last_day"],
+            "cage_min": minutes,
+            "title_bouts": total["title_bouts"],
+            "ko_wins": total["ko_wins"],
+            "sub_wins": total["sub_wins"],
+            "ko_losses": total["ko_losses"],
+            "elo": total["elo"],
+            "opp_elo": total["opponent_elo_sum"] / total["fights"],
+            "slpm": total["strikes"] / minutes,
+            "sapm": total["strikes_absorbed"] / minutes,
+            "str_acc": total["strikes"] / total["strikes_attempted"],
+            "str_def": 1.0 - total["strikes_absorbed"] / total["strikes_faced"],
+            "td15": total["takedowns"] / quarters,
+            "td_acc": total["takedowns"] / total["takedowns_attempted"],
+            "td_def": 1.0 - total["takedowns_absorbed"] / total["takedowns_faced"],
+            "td_abs15": total["takedowns_absorbed"] / quarters,
+            "sub15": total["submission_attempts"] / quarters,
+            "kd15": total["knockdowns"] / quarters,
+            "kd_abs15": total["knockdowns_absorbed"] / quarters,
+            "ctrl_share": total["control_seconds"] / control,
+            "ctrl_abs_share": total["control_absorbed_seconds"] / control,
+            "last3_win": _mean(scores),
+            "last3_strdiff": _mean(rates),
+        }
+    return np.column_stack([features[name] for name in BASE_FEATURES])
+
+
+def fill_biographies(
+    red: NDArray[np.float64], blue: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return both sides' base features, float64 (n, len(BASE_FEATURES)), without a gap in any biography.
+
+    An unknown age, height or stance is taken to be the opponent's, an unknown reach to exceed the height by as much as
+    the opponent's does. So differences are 0, and that of the reaches is that of the heights, whichever side is the
+    unknown one: who is known says nothing. Swapping the arguments swaps the results, to the bit.
+    """
+    filled = red.copy(), blue.copy()
+    for name, typical in TYPICAL.items():
+        column = BASE_FEATURES.index(name)
+        for side, (own, other) in zip(filled, ((red, blue), (blue, red)), strict=True):
+            side[:, column] = _first_known(own[:, column], other[:, column], np.full(len(own), typical))
+    height, reach = BASE_FEATURES.index("height_cm"), BASE_FEATURES.index("reach_cm")
+    beyond = [side[:, reach] - side[:, height] for side in filled]
+    for side, other in zip(filled, reversed(beyond), strict=True):
+        excess = _first_known(other, np.full(len(other), TYPICAL_REACH_CM))
+        side[:, reach] = _first_known(side[:, reach], side[:, height] + excess)
+    return filled
+
+
+def feature_rows(
+    red: NDArray[np.float64], blue: NDArray[np.float64], context: NDArray[np.float64], *, keep_gaps: bool = False
+) -> pd.DataFrame:
+    """Return the rows of n fights, float64 with `COLUMNS`, from both sides' base features and the context.
+
+    keep_gaps: leave unknown biographies NaN, and the stance 0, as models that were trained on such rows need them.
+    """
+    if keep_gaps:
+        stance = BASE_FEATURES.index("southpaw")
+        red, blue = red.copy(), blue.copy()
+        for side in (red, blue):
+            side[:, stance] = np.nan_to_num(side[:, stance])
+    else:
+        red, blue = fill_biographies(red, blue)
+    return pd.DataFrame(np.column_stack([red, blue, red - blue, context]), columns=list(COLUMNS))
+
+
+def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool = False) -> TrainingMatrix:
+    """Return the fights of `log` with their features as they could be known before the day of each fight.
+
+    Rows are in order of (date, fight id). With `decisive_only` false, draws and no contests have rows too, with
+    `won` = -1. keep_gaps: as in `feature_rows`.
+    """
+    fights = log.fights
+    bouts = Bouts.of(log)
+    states, _ = replay(bouts, len(log.fighters))
+    biography = biographies(log.fighters)
+    red, blue = (describe(states[:, side], biography[bouts.fighters[:, side]], bouts.day) for side in (0, 1))
+    women, limit = bouts.context.T
+    context = np.column_stack([women, fights["title_bout"], fights["scheduled_rounds"], limit]).astype(np.float64)
+    day = fights["date"].to_numpy().astype("datetime64[D]")
+    matrix = TrainingMatrix(
+        X=feature_rows(red, blue, context, keep_gaps=keep_gaps),
+        won=log.announced.map({"red": 1, "blue": 0, "draw": -1, "nc": -1}).to_numpy().astype(np.int8),
+        event=event_labels(fights["event"].to_numpy(dtype=np.str_), day),
+        date=day,
+        red_odds=fights["red_decimal_odds"].to_numpy(np.float64),
+        blue_odds=fights["blue_decimal_odds"].to_numpy(np.float64),
+        corner_known=fights["corner_reliable"].to_numpy(np.bool_),
+        experience=states[:, :, FIELD["fights"]].min(axis=1).astype(np.int64),
+    )
+    return matrix.take(matrix.won >= 0) if decisive_only else matrix
+
+
+def _first_known(*choices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the first of several arrays that is not NaN, element by element."""
+    found = choices[0]
+    for choice in choices[1:]:
+        found = np.where(np.isnan(found), choice, found)
+    return found
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of the known values of every row, float64 (n,); 0 / 0 = NaN where there are none."""
+    known = ~np.isnan(values)
+    mean: NDArray[np.float64] = np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
+    return mean

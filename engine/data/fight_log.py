@@ -1,0 +1,209 @@
+"""The fight log: what is known of past fights, the only source that features and training read.
+
+A `FightLog` that exists is valid: its tables (see `engine.data.fight_log_tables`) are canonical, sorted and refer to
+each other. Nothing here looks at the meaning of a column; that is the work of `engine.data.fighter_state`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import InitVar, dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from engine.data.data_faults import Faults, Source
+from engine.data.fight_log_plausibility import add_implausible
+from engine.data.fight_log_tables import (
+    FIGHTERS,
+    FIGHTS,
+    STAT_LINES,
+    SUFFIXES,
+    Column,
+    clean_table,
+    find_table,
+    read_table,
+    typed,
+    write_table,
+)
+from engine.errors import ValidationError
+
+TABLES: dict[str, tuple[Column, ...]] = {"fights": FIGHTS, "stat_lines": STAT_LINES, "fighters": FIGHTERS}
+_SORTED_BY = {
+    "fights": ["date", "fight_id"],
+    "stat_lines": ["fight_id", "fighter_id"],
+    "fighters": ["fighter_id"],
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FightLog:
+    """Fights in order of date and id, stat lines by fight and fighter, fighters by id.
+
+    fights, stat_lines, fighters: DataFrames with the columns of `engine.data.fight_log_tables`, in any order of rows
+    and with cells as text or typed; they are copied. sources: where the three tables come from.
+
+    Raises DataFaultsError, with all that is wrong: table, column, row and remedy of each kind of cell or reference that
+    cannot be right.
+    """
+
+    fights: pd.DataFrame
+    stat_lines: pd.DataFrame
+    fighters: pd.DataFrame
+    sources: InitVar[Sequence[Source]] = tuple(Source(name) for name in TABLES)
+
+    def __post_init__(self, sources: Sequence[Source]) -> None:
+        """Bring the tables into canonical form, or say what is wrong."""
+        faults = Faults()
+        clean = _clean({name: getattr(self, name) for name in TABLES}, dict(zip(TABLES, sources, strict=True)), faults)
+        faults.check()
+        self._keep(clean)
+
+    def _keep(self, clean: dict[str, pd.DataFrame]) -> None:
+        for name, columns in TABLES.items():
+            frame = typed(clean[name], columns).sort_values(_SORTED_BY[name], ignore_index=True)
+            object.__setattr__(self, name, frame)
+
+    @property
+    def announced(self) -> pd.Series:
+        """Who was announced as the winner on the day, (n,): red, blue, draw or nc.
+
+        Bets are settled by it, and until a result is overturned, months later, it is what everybody knows. So it is
+        learnt from and scored; the final result would look ahead.
+        """
+        said = self.fights["announced_winner"]
+        return said.where(said != "", self.fights["winner"])
+
+    @property
+    def data_cutoff(self) -> date:
+        """The day of the last fight."""
+        day: date = self.fights["date"].iloc[-1].date()
+        return day
+
+    def before(self, cutoff: date) -> FightLog:
+        """Return what the log held before `cutoff`: fights strictly earlier, and their stat lines.
+
+        Biographies stay: they do not depend on results. Raises ValidationError where no fight is left.
+        """
+        fights = self.fights[self.fights["date"] < pd.Timestamp(cutoff)]
+        if fights.empty:
+            first = self.fights["date"].iloc[0].date()
+            raise ValidationError(f"no fight before {cutoff}: the log starts on {first}, choose a later cutoff")
+        lines = self.stat_lines[self.stat_lines["fight_id"].isin(fights["fight_id"])]
+        return FightLog(fights, lines, self.fighters)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the content: the same for any file format and order of rows or columns."""
+        content = hashlib.sha256()
+        for table, columns in TABLES.items():
+            frame = getattr(self, table)
+            for column in columns:
+                if column.name == "announced_winner" and (frame[column.name] == "").all():
+                    continue  # logs without it keep the digest that they had before there was such a column
+                content.update(f"{table}.{column.name}[{len(frame)}]".encode())
+                content.update(_bytes(frame[column.name], column))
+        return content.hexdigest()
+
+
+def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
+    """Read `fights`, `stat_lines` and `fighters` (.csv, .csv.gz or .parquet) from `folder`.
+
+    today: no result may be later than the day after it; by default, the day in UTC.
+
+    Raises DataFaultsError with all that cannot be right in all files, each with its file, column, line and number of
+    rows, and if the decisive fights have winners on one side only, from which nothing can be learnt.
+    """
+    if not folder.is_dir():
+        raise ValidationError(f"{folder} is not a folder: name one with fights, stat_lines and fighters tables")
+    faults, tables, sources = Faults(), {}, {name: Source(name) for name in TABLES}
+    for name in TABLES:
+        try:
+            path = find_table(folder, name)
+            sources[name] = Source(path.name, path)
+            tables[name] = read_table(path)
+        except ValidationError as error:
+            faults.add(Source(str(folder)), str(error))
+    clean = _clean(tables, sources, faults)
+    if "fights" in clean:
+        latest = (today or datetime.now(UTC).date()) + timedelta(days=1)
+        add_implausible(clean["fights"], clean.get("fighters"), sources, latest, faults)
+    faults.check()
+    log = object.__new__(FightLog)  # its own construction would clean and check the tables again
+    log._keep(clean)
+    return log
+
+
+def _clean(tables: dict[str, pd.DataFrame], sources: dict[str, Source], faults: Faults) -> dict[str, pd.DataFrame]:
+    """Return the tables that there are as `clean_table` does, with their references checked."""
+    clean = {name: clean_table(table, TABLES[name], sources[name], faults) for name, table in tables.items()}
+    if "fights" in clean:
+        _check_fights(clean["fights"], sources["fights"], faults)
+    if "fights" in clean and "fighters" in clean:
+        _check_fighters(clean["fights"], clean["fighters"], sources, faults)
+    if "fights" in clean and "stat_lines" in clean:
+        _check_stat_lines(clean["stat_lines"], clean["fights"], sources, faults)
+    return clean
+
+
+def write_fight_log(log: FightLog, folder: Path, suffix: str = ".csv.gz") -> None:
+    """Write the three tables into `folder` (made if absent), as `.csv`, `.csv.gz` or `.parquet`."""
+    if suffix not in SUFFIXES:
+        raise ValidationError(f"no file format {suffix!r}: choose one of {list(SUFFIXES)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in TABLES:
+        write_table(getattr(log, name), folder / (name + suffix))
+
+
+def _check_fights(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+    if fights.empty:
+        faults.add(source, "there are no rows: a fight log holds at least one fight")
+    ids = fights["fight_id"]
+    faults.cells(source, ids, ids.duplicated() & (ids != ""), "every id may stand once")
+    alone = (fights["red_id"] == fights["blue_id"]) & (fights["red_id"] != "")
+    faults.cells(source, fights["blue_id"], alone, "nobody fights himself")
+
+
+def _check_fighters(fights: pd.DataFrame, fighters: pd.DataFrame, sources: dict[str, Source], faults: Faults) -> None:
+    ids = fighters["fighter_id"]
+    faults.cells(sources["fighters"], ids, ids.duplicated() & (ids != ""), "every id may stand once")
+    strangers = sorted({*fights["red_id"], *fights["blue_id"]} - {*ids, ""})
+    if strangers:
+        faults.add(
+            sources["fights"],
+            f"columns 'red_id' and 'blue_id' hold {len(strangers)} ids without a row in {sources['fighters'].name}, "
+            f"first {strangers[:3]}: add those fighters, their biography may be blank",
+        )
+
+
+def _check_stat_lines(lines: pd.DataFrame, fights: pd.DataFrame, sources: dict[str, Source], faults: Faults) -> None:
+    source, fight, fighter = sources["stat_lines"], lines["fight_id"], lines["fighter_id"]
+    known = (fight != "") & (fighter != "")
+    twice = lines.duplicated(["fight_id", "fighter_id"]) & known
+    faults.cells(source, fighter, twice, "one line a fighter and fight")
+    bouts = fights.drop_duplicates("fight_id").set_index("fight_id").reindex(fight).reset_index(drop=True)
+    stray = bouts["red_id"].isna()
+    faults.cells(source, fight, stray & (fight != ""), f"there is no such fight in {sources['fights'].name}")
+    whole = known & ~stray & (bouts["red_id"] != "") & (bouts["blue_id"] != "")
+    outside = whole & (fighter != bouts["red_id"]) & (fighter != bouts["blue_id"])
+    faults.cells(source, fighter, outside, "this fighter is not in that fight")
+    alone = lines.groupby("fight_id")["fighter_id"].transform("size") != 2
+    faults.cells(source, fight, alone & whole & ~twice & ~outside, "a fight has a line for both fighters or for none")
+    for name in ("takedowns", "significant_strikes"):
+        landed, attempted = lines[f"{name}_landed"], lines[f"{name}_attempted"]
+        faults.cells(source, landed, landed > attempted, f"it cannot exceed {name}_attempted")
+    longer = lines["control_seconds"] > bouts["end_time_seconds"]
+    faults.cells(source, lines["control_seconds"], longer, "control cannot last longer than the fight")
+
+
+def _bytes(values: pd.Series, column: Column) -> bytes:
+    if column.kind == "text":
+        return json.dumps(values.tolist()).encode()
+    if column.kind == "date":
+        return values.to_numpy().astype("datetime64[D]").astype("<i8").tobytes()
+    # One bit pattern for NaN and one for zero, whatever wrote them.
+    numbers = values.to_numpy(np.float64) + 0.0
+    return np.where(np.isnan(numbers), np.nan, numbers).astype("<f8").tobytes()

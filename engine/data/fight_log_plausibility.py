@@ -1,0 +1,138 @@
+"""What cannot be true in a fight log though every cell is well-formed: the same fight twice, results to come, ages.
+
+Checked when files are read, not for tables that are made in memory. The limits leave room for all fights of 1994 to
+2024, with the one-night tournaments of the nineties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import pandas as pd
+
+from engine.data.data_faults import Faults, Source
+
+REMATCH_DAYS = 7  # nobody fights the same opponent again within them, but for one night
+MIN_AGE_YEARS = 14.0
+MAX_AGE_YEARS = 80.0
+MIN_CHANCES = 0.9
+MAX_CHANCES = 1.4
+MAX_ROUND_SECONDS = 600.0  # ten minutes, the longest round since there have been rules for it
+RULES_SINCE = pd.Timestamp("2001-01-01")
+MIN_FIGHTS_TO_JUDGE = 200
+MAX_RED_SHARE = 0.9
+
+_STOPPAGES = ("KO/TKO", "TKO - Doctor's Stoppage", "Submission")
+
+
+def add_implausible(
+    fights: pd.DataFrame, fighters: pd.DataFrame | None, sources: Mapping[str, Source], latest: date, faults: Faults
+) -> None:
+    """Add to `faults` what cannot be true of `fights`, as `clean_table` returns them; no result is after `latest`."""
+    source = sources["fights"]
+    day = fights["date"]
+    faults.cells(source, day, day > pd.Timestamp(latest), "this day has not come, so nobody knows the result")
+    _add_repeated(fights, source, faults)
+    _add_crowded_days(fights, source, faults)
+    _add_contradictions(fights, source, faults)
+    _add_odd_prices(fights, source, faults)
+    if fighters is not None:
+        _add_odd_ages(fights, fighters, sources, faults)
+    decided = fights["winner"].isin(["red", "blue"])
+    official = decided & (fights["corner_reliable"] == 1.0)
+    if (fights["winner"] != "").all() and fights.loc[decided, "winner"].nunique() < 2:
+        seen = sorted(set(fights["winner"]) - {""})
+        faults.add(source, f"column 'winner' holds only {seen}: wins of both 'red' and 'blue' are needed")
+    elif (
+        official.sum() >= MIN_FIGHTS_TO_JUDGE
+        and (share := (fights["winner"] == "red")[official].mean()) > MAX_RED_SHARE
+    ):
+        faults.add(
+            source,
+            f"red has won {share:.0%} of the {int(official.sum()):,} decided fights with corner_reliable 1: the winner "
+            "seems to be listed first; write 0 in corner_reliable if the corners are not the official ones",
+        )
+
+
+def _add_repeated(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+    """The same two within a week: one fight under two ids, unless the first of one night was no contest."""
+    red, blue = fights["red_id"], fights["blue_id"]
+    winner = fights["winner"]
+    table = pd.DataFrame(
+        {
+            "first": red.where(red < blue, blue),
+            "second": blue.where(red < blue, red),
+            "date": fights["date"],
+            "decided": winner.isin(["red", "blue"]),
+            "seconds": fights["end_time_seconds"],
+        }
+    )
+    known = fights["date"].notna() & (red != "") & (blue != "") & (red != blue)
+    table = table[known].sort_values(["first", "second", "date"], kind="stable")
+    before = table.groupby(["first", "second"]).shift()
+    gap = (table["date"] - before["date"]).dt.days
+    rematch = (gap == 0) & (table["decided"] != before["decided"]) & (table["seconds"] != before["seconds"])
+    repeated = pd.Series(False, index=fights.index)
+    repeated[table.index] = (gap < REMATCH_DAYS) & ~rematch
+    remedy = f"the same two fought within {REMATCH_DAYS} days before: one fight under two ids? leave one of them out"
+    faults.cells(source, fights["fight_id"], repeated, remedy)
+
+
+def _add_crowded_days(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+    """Several fights of one fighter on one day: only in a tournament, where others have several too."""
+    sides = [
+        fights[["date", "event"]].assign(fighter=fights[side], fight=fights.index) for side in ("red_id", "blue_id")
+    ]
+    long = pd.concat(sides, ignore_index=True)
+    long = long[long["date"].notna() & (long["fighter"] != "")].drop_duplicates(["fight", "fighter"])
+    by_day = long.groupby(["date", "fighter"])
+    long = long.assign(fights=by_day["fight"].transform("size"), events=by_day["event"].transform("nunique"))
+    busy = long[long["fights"] > 1]
+    company = busy.groupby(["date", "event"])["fighter"].transform("nunique")
+    wrong = busy[(busy["events"] > 1) | (company < 2)]
+    crowded = fights.index.isin(wrong["fight"])
+    names = wrong.drop_duplicates("fight").set_index("fight")["fighter"].reindex(fights.index).rename("fighter")
+    remedy = "this fighter has another fight on that day, at another event or where nobody else has: correct id or date"
+    faults.cells(source, names, crowded, remedy)
+
+
+def _add_contradictions(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+    winner, method = fights["winner"], fights["method"]
+    decided = winner.isin(["red", "blue"])
+    stopped = method.isin(_STOPPAGES) & (winner == "draw")
+    faults.cells(source, method, stopped, "a draw has no stoppage: correct winner or method")
+    void = decided & method.isin(["No Contest", "Draw"])
+    faults.cells(source, method, void, "this has no winner, and one is named: correct winner or method")
+    women = fights["weight_class"].str.startswith("Women's") & (fights["women"] == 0.0)
+    faults.cells(source, fights["weight_class"], women, "women is 0 in a women's class: correct one of them")
+    allowed = fights["scheduled_rounds"] * MAX_ROUND_SECONDS
+    long = (fights["end_time_seconds"] > allowed) & (fights["date"] >= RULES_SINCE)
+    remedy = "this is longer than all scheduled rounds: count seconds from the first bell"
+    faults.cells(source, fights["end_time_seconds"], long, remedy)
+
+
+def _add_odd_prices(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+    for early in ("", "early_"):
+        red, blue = fights[f"red_{early}decimal_odds"], fights[f"blue_{early}decimal_odds"]
+        total = 1.0 / red + 1.0 / blue
+        odd = (total < MIN_CHANCES) | (total > MAX_CHANCES)
+        remedy = (
+            f"with the other side's price the chances add up to less than {MIN_CHANCES:g} or more than "
+            f"{MAX_CHANCES:g}: one of the two is misread"
+        )
+        faults.cells(source, red, odd, remedy)
+
+
+def _add_odd_ages(fights: pd.DataFrame, fighters: pd.DataFrame, sources: Mapping[str, Source], faults: Faults) -> None:
+    born = fighters.drop_duplicates("fighter_id").set_index("fighter_id")["date_of_birth"]
+    sides = [pd.DataFrame({"fighter": fights[side], "date": fights["date"]}) for side in ("red_id", "blue_id")]
+    long = pd.concat(sides, ignore_index=True)
+    age = (long["date"] - long["fighter"].map(born)).dt.days / 365.25
+    cells = fighters["date_of_birth"].dt.strftime("%Y-%m-%d")
+    for odd, which in (
+        (age < MIN_AGE_YEARS, f"before birth or the age of {MIN_AGE_YEARS:g}"),
+        (age > MAX_AGE_YEARS, f"beyond the age of {MAX_AGE_YEARS:g}"),
+    ):
+        wrong = fighters["fighter_id"].isin(set(long.loc[odd, "fighter"]))
+        faults.cells(sources["fighters"], cells, wrong, f"fights {which}: correct this date or that of the fight")

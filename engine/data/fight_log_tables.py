@@ -1,0 +1,231 @@
+"""The three tables of a fight log: their columns, and how any spelling of them becomes one canonical form.
+
+A table comes as CSV or Parquet, with cells as text or already typed. `clean_table` turns it into fixed dtypes (text:
+str, "" where blank; number: float64, NaN where blank; flag: bool; date: datetime64[s] at midnight, NaT where blank)
+or says which cells are wrong. Columns that the engine does not know are left out. How tables refer to each other is
+checked in `engine.data.fight_log`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from engine.data.data_faults import Faults, Source
+from engine.data.finish_methods import METHODS, canonical_method
+from engine.data.frames import days_of, numbers_of, read_frame, text_of
+from engine.errors import ValidationError
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+
+WEIGHT_LIMITS_LBS: dict[str, float] = {
+    "Women's Strawweight": 115.0,
+    "Women's Flyweight": 125.0,
+    "Women's Bantamweight": 135.0,
+    "Women's Featherweight": 145.0,
+    "Strawweight": 115.0,
+    "Flyweight": 125.0,
+    "Bantamweight": 135.0,
+    "Featherweight": 145.0,
+    "Lightweight": 155.0,
+    "Welterweight": 170.0,
+    "Middleweight": 185.0,
+    "Light Heavyweight": 205.0,
+    "Heavyweight": 265.0,
+    "Super Heavyweight": np.nan,
+    "Catch Weight": np.nan,
+    "Open Weight": np.nan,
+    "Other": np.nan,
+}
+"""Upper limit of every weight class in pounds; NaN where there is none or it is agreed fight by fight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a column holds: its kind, whether the table must have it, whether cells may be blank, and its range.
+
+    `count`: a whole number. `price`: decimal odds. `choices` are found in any case and punctuation.
+    """
+
+    name: str
+    kind: Literal["text", "date", "number", "flag", "count", "price"]
+    required: bool = True
+    blank: bool = False
+    above: float = -np.inf
+    least: float = -np.inf
+    most: float = np.inf
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+
+
+FIGHTS = (
+    Column("fight_id", "text"),
+    Column("date", "date"),
+    Column("event", "text"),
+    Column("weight_class", "text", choices=tuple(WEIGHT_LIMITS_LBS)),
+    Column("women", "flag"),
+    Column("title_bout", "flag"),
+    Column("scheduled_rounds", "count", blank=True, least=1, most=20),
+    Column("red_id", "text"),
+    Column("blue_id", "text"),
+    Column("winner", "text", choices=("red", "blue", "draw", "nc")),
+    Column("method", "text", choices=METHODS),
+    Column("end_time_seconds", "number", above=0, most=10_800, unit="seconds"),
+    Column("corner_reliable", "flag"),
+    Column("red_decimal_odds", "price", required=False, blank=True),
+    Column("blue_decimal_odds", "price", required=False, blank=True),
+    Column("red_early_decimal_odds", "price", required=False, blank=True),
+    Column("blue_early_decimal_odds", "price", required=False, blank=True),
+    Column("announced_winner", "text", required=False, blank=True, choices=("red", "blue", "draw", "nc")),
+)
+"""One row a fight. `end_time_seconds` counts from the first bell; `corner_reliable` is 1 where `red` is the official
+red corner and 0 where the source merely lists someone first. `announced_winner` is what was announced on the day, for a
+result that was changed later; blank is as `winner`."""
+
+STAT_LINES = (
+    Column("fight_id", "text"),
+    Column("fighter_id", "text"),
+    Column("knockdowns", "count", least=0),
+    Column("submission_attempts", "count", least=0),
+    Column("takedowns_landed", "count", least=0),
+    Column("takedowns_attempted", "count", least=0),
+    Column("significant_strikes_landed", "count", least=0),
+    Column("significant_strikes_attempted", "count", least=0),
+    Column("control_seconds", "number", blank=True, least=0),
+)
+"""One row a fighter and fight."""
+
+FIGHTERS = (
+    Column("fighter_id", "text"),
+    Column("name", "text"),
+    Column("date_of_birth", "date", blank=True),
+    Column("height_cm", "number", blank=True, least=120, most=240, unit="centimetres"),
+    Column("reach_cm", "number", blank=True, least=120, most=240, unit="centimetres"),
+    Column("stance", "text", blank=True),
+    Column("ambiguous_name", "flag"),
+)
+"""One row a fighter. `ambiguous_name` is 1 where one id may stand for several people of the same name."""
+
+
+def find_table(folder: Path, name: str) -> Path:
+    """Return the one file of table `name` in `folder`. Raises ValidationError where there is none, or several."""
+    found = [folder / (name + suffix) for suffix in SUFFIXES if (folder / (name + suffix)).is_file()]
+    if not found:
+        raise ValidationError(f"{folder} has no {name} table: put {name}.csv, .csv.gz or .parquet there")
+    if len(found) > 1:
+        raise ValidationError(f"{folder} has {' and '.join(path.name for path in found)}: leave only one of them")
+    return found[0]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV with every cell as text, or a Parquet file.
+
+    Raises ValidationError if it cannot be read or has no rows.
+    """
+    frame = read_frame(path, dtype=str, keep_default_na=False, index_col=False)
+    if frame.empty:
+        raise ValidationError(f"{path.name} has no rows: export it again, with at least one")
+    return frame
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a canonical table in the format that the file's suffix names; `clean_table` reads the same values back."""
+    if path.suffix == ".parquet":
+        frame.to_parquet(path, index=False)
+    else:
+        flags = {name: int for name, kind in frame.dtypes.items() if kind == np.bool_}
+        frame.astype(flags).to_csv(path, index=False)
+
+
+def clean_table(frame: pd.DataFrame, columns: Sequence[Column], source: Source, faults: Faults) -> pd.DataFrame:
+    """Return `frame` with exactly `columns`, in the frame's order, indexed 0..n-1, and add what is wrong to `faults`.
+
+    Flags are still float64, and cells at fault are blank, so that further checks can go on; `typed` ends it. Columns
+    that are missing become blank.
+    """
+    missing = [column.name for column in columns if column.required and column.name not in frame.columns]
+    if missing:
+        faults.add(source, f"there is no column {missing}: it has {[str(name) for name in frame.columns][:40]}")
+    frame = frame.reset_index(drop=True)
+    blanks = pd.Series([""] * len(frame), dtype=object)
+    cleaned = {}
+    for column in columns:
+        known = frame.get(column.name)
+        cleaned[column.name] = _clean(blanks if known is None else known, column, source, faults, known is not None)
+    return pd.DataFrame(cleaned)
+
+
+def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Return a table of `clean_table` that has no faults with its flags as bool."""
+    return frame.astype({column.name: bool for column in columns if column.kind == "flag"})
+
+
+def _clean(cells: pd.Series, column: Column, source: Source, faults: Faults, present: bool) -> pd.Series:
+    text = text_of(cells)
+    blank = text == ""
+    if present and column.required and not column.blank:
+        faults.cells(source, cells, blank, "fill in the empty cell or leave the row out")
+    if column.kind == "text":
+        return _chosen(cells, text, column, source, faults) if column.choices else text
+    if column.kind == "date":
+        days = days_of(text)
+        faults.cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
+        return days
+    values = numbers_of(cells)
+    wrong = ~values.abs().lt(np.inf) & ~blank
+    faults.cells(source, cells, wrong, "write a finite number")
+    for odd, remedy in _limits(values.mask(wrong), column):
+        faults.cells(source, cells, odd, remedy)
+        wrong |= odd
+    return values.mask(wrong)
+
+
+def _chosen(cells: pd.Series, text: pd.Series, column: Column, source: Source, faults: Faults) -> pd.Series:
+    """Return the choices that the cells mean, "" for none."""
+    choices = {_letters(choice): choice for choice in column.choices}
+    if "nc" in choices:
+        choices["nocontest"] = "nc"
+    methods = column.choices == METHODS
+    meant = {cell: canonical_method(cell) if methods else choices.get(_letters(cell)) for cell in text.unique()}
+    found = text.map(meant)
+    faults.cells(source, cells, found.isna() & (text != ""), f"write one of {list(column.choices)}")
+    return found.astype(object).where(found.notna(), "")
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _limits(values: pd.Series, column: Column) -> list[tuple[pd.Series, str]]:
+    """Return which values are out of range, and what to write instead."""
+    if column.kind == "flag":
+        return [(values.notna() & ~values.isin([0.0, 1.0]), "write 0 or 1")]
+    if column.kind == "price":
+        return [wrong_prices(values)]
+    whole = [(values % 1 != 0) & values.notna()] if column.kind == "count" else []
+    return [
+        (values <= column.above, f"it must be above {column.above:g}"),
+        (values < column.least, f"it must be at least {column.least:g} {column.unit}".rstrip()),
+        (values > column.most, f"it must be at most {column.most:g} {column.unit}".rstrip()),
+        *((fraction, "write a whole number") for fraction in whole),
+    ]
+
+
+MAX_DECIMAL_PRICE = 1000.0
+
+
+def wrong_prices(values: pd.Series) -> tuple[pd.Series, str]:
+    """Return which prices, float64 (n,), are no decimal ones, and what to write instead, by what they look like."""
+    large = values.abs() >= 100.0
+    american = bool((values <= -100.0).any() or (values.notna().any() and large[values.notna()].all()))
+    wrong = (values <= 1.0) | (values > MAX_DECIMAL_PRICE) | (large & american)
+    if american:
+        return wrong, "these look American: write +150 as 2.50 and -200 as 1.50"
+    if wrong.sum() > 1 and values[wrong].between(0.0, 1.0, inclusive="neither").all():
+        return wrong, "these look like probabilities: write what a stake of 1 pays back, as 2.50 for 0.4"
+    return wrong, f"decimal odds are above 1 and up to {MAX_DECIMAL_PRICE:g}"

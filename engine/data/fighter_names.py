@@ -1,0 +1,135 @@
+"""From a name as a source spells it to the one fighter it means, or to an error; never to a guess.
+
+Two spellings are the same name when they agree in letters and digits, without case, accents, punctuation, spaces
+and a trailing Jr., Sr., II, III or IV (two *different* such suffixes are different people). Failing that, a listed
+alias counts, or the other order of a Chinese or Korean name. There is no fuzzy matching: a wrong fighter is an
+invented number, so the nearest spellings are only named in the error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from engine.data.fighter_name_aliases import ALIASES, FAMILY_NAMES
+from engine.errors import AmbiguousFighterError, UnknownFighterError
+
+_SUFFIXES = {"jr": "jr", "junior": "jr", "sr": "sr", "senior": "sr", "ii": "ii", "iii": "iii", "iv": "iv"}
+# Letters that Unicode does not decompose into a plain letter and a mark.
+_PLAIN = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "\u0131": "i", "ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
+)
+
+
+def split_name(name: str) -> tuple[tuple[str, ...], str]:
+    """Return the normalised words of a name and its suffix: `"José O'Neil, Jr."` is `(("jose", "oneil"), "jr")`."""
+    letters = unicodedata.normalize("NFKD", name.casefold().translate(_PLAIN))
+    plain = "".join(letter for letter in letters if letter.isalnum() or letter in " -\t,")
+    words = tuple(re.split(r"[\s,-]+", plain.strip(" ,-\t")))
+    if len(words) > 2 and words[-1] in _SUFFIXES:
+        return words[:-1], _SUFFIXES[words[-1]]
+    return words, ""
+
+
+class FighterIndex:
+    """The fighters of a log, by name. ids, names, ambiguous: one entry a fighter; immutable and safe to share.
+
+    `ambiguous` marks names under which the log may hold several people; they never match.
+    """
+
+    def __init__(self, ids: Sequence[str], names: Sequence[str], ambiguous: Sequence[bool]) -> None:
+        self._ids, self._names, self._ambiguous = list(ids), list(names), list(ambiguous)
+        self._suffix: list[str] = []
+        self._by_key: dict[str, list[int]] = {}
+        self._by_other_order: dict[str, list[int]] = {}
+        for position, name in enumerate(self._names):
+            words, suffix = split_name(name)
+            self._suffix.append(suffix)
+            self._by_key.setdefault("".join(words), []).append(position)
+            for key in _other_orders(words):
+                self._by_other_order.setdefault(key, []).append(position)
+        self._by_key.pop("", None)  # names without any letter mean nobody
+        self._aliases: dict[str, set[str]] = {}
+        for spellings in ALIASES:
+            keys = {"".join(split_name(spelling)[0]) for spelling in spellings}
+            for key in keys:
+                self._aliases.setdefault(key, set()).update(keys - {key})
+
+    def match(self, name: str) -> str:
+        """Return the id of the fighter whom `name` means.
+
+        Raises UnknownFighterError with the nearest spellings, AmbiguousFighterError where it fits several fighters.
+        """
+        position = self.find(name)
+        if position is None:
+            raise self.unknown([name])
+        return self._ids[position]
+
+    def find(self, name: str) -> int | None:
+        """Return the fighter's position in the arrays that the index was made of, None where nobody has the name.
+
+        Raises AmbiguousFighterError where it fits several fighters.
+        """
+        words, suffix = split_name(name)
+        key = "".join(words)
+        found = self._compatible(self._by_key.get(key, ()), suffix)
+        if not found:
+            others = [position for alias in self._aliases.get(key, ()) for position in self._by_key.get(alias, ())]
+            found = self._compatible([*others, *self._by_other_order.get(key, ())], suffix)
+        if len(found) > 1:
+            several = sorted(f"{self._names[position]} ({self._ids[position]})" for position in found)
+            raise AmbiguousFighterError(
+                f"{name!r} may be any of {several}: spell the name out, or send features",
+                details={"ambiguous": [{"name": name, "candidates": several}]},
+            )
+        if not found:
+            return None
+        position = found.pop()
+        if self._ambiguous[position]:
+            raise AmbiguousFighterError(
+                f"the fight log cannot tell the fighters named {self._names[position]!r} apart: "
+                "send this fight's features instead",
+                details={"ambiguous": [{"name": name, "candidates": []}]},
+            )
+        return position
+
+    def unknown(self, names: Sequence[str]) -> UnknownFighterError:
+        """Return the error for names that nobody has, with up to three nearest spellings each (about 20 ms a name).
+
+        Its details hold them as `unknown`: a list of `name` and `nearest`.
+        """
+        found = [{"name": name, "nearest": self.nearest(name)} for name in names]
+        said = " and none named ".join(
+            f"{entry['name']!r}{'' if place else ' in the fight log'}"
+            + (f" (nearest: {', '.join(entry['nearest'])})" if entry["nearest"] else "")
+            for place, entry in enumerate(found)
+        )
+        return UnknownFighterError(
+            f"no fighter named {said}; correct the name, or declare a fighter without a record there with debut=true",
+            details={"unknown": found},
+        )
+
+    def nearest(self, name: str) -> list[str]:
+        """Return up to three fighters' names that are spelt much like one, the nearest first."""
+        folded = {known.casefold(): known for known in self._names}
+        return [folded[near] for near in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+
+    def _compatible(self, positions: Iterable[int], suffix: str) -> set[int]:
+        """Keep those whose suffix is that of the request, or else those where one of the two has none."""
+        found = set(positions)
+        if not suffix:
+            return found
+        same = {position for position in found if self._suffix[position] == suffix}
+        return same or {position for position in found if not self._suffix[position]}
+
+
+def _other_orders(words: tuple[str, ...]) -> set[str]:
+    """Return the keys of a name with its Chinese or Korean family name moved to the other end."""
+    orders = set()
+    if len(words) > 1 and words[0] in FAMILY_NAMES:
+        orders.add("".join((*words[1:], words[0])))
+    if len(words) > 1 and words[-1] in FAMILY_NAMES:
+        orders.add("".join((words[-1], *words[:-1])))
+    return orders

@@ -1,0 +1,310 @@
+"""Serving: the state of every fighter after the last fight of a log, and the feature rows of upcoming fights.
+
+A snapshot is a handful of flat arrays, so that a bundle can memory-map it and all workers of a machine share it.
+The rows come from the functions that make the training rows (`engine.data.features`).
+
+What a request leaves out is not made up. Women and weight limit follow from the weight class, else from the most
+recent classes of the two fighters. On UFC fights since 2015 that is right in 98% where both agree and in 89% where
+only one is known; where they differ the lighter is right in 58% only, so then it is NaN. Scheduled rounds and title
+bout are NaN where the request is silent: filling in 3 rounds changed the log loss of 2021 to 2024 by less than 0.0001
+either way, and NaN says what is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.data.features import BASE_FEATURES, BIOGRAPHY, CONTEXT, biographies, describe, feature_rows
+from engine.data.fight_log import FightLog
+from engine.data.fight_log_tables import WEIGHT_LIMITS_LBS
+from engine.data.fighter_names import FighterIndex
+from engine.data.fighter_state import FIELD, Bouts, fresh_states, replay
+from engine.errors import AmbiguousFighterError, ValidationError
+
+STALE_DAYS = 180
+FEW_FIGHTS = 2
+_EPOCH = date(1970, 1, 1)
+_OF_BOTH_SEXES = ("Catch Weight", "Open Weight", "Other")
+_BIOGRAPHY, _BIOGRAPHY_TO_FILL = "biography", "biography_to_fill"  # names of one array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FighterRequest:
+    """A fighter as the caller names him. The biography fills in what the log lacks, and never overrules it.
+
+    `debut` declares that the log has no record of this fighter; without it an unknown name is an error.
+    """
+
+    name: str
+    debut: bool = False
+    date_of_birth: date | None = None
+    height_cm: float | None = None
+    reach_cm: float | None = None
+    stance: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FightRequest:
+    """An upcoming fight; the fighters may stand in any order. None means unknown."""
+
+    first: FighterRequest
+    second: FighterRequest
+    date: date
+    weight_class: str | None = None
+    scheduled_rounds: int | None = None
+    title_bout: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureRows:
+    """The rows of those requests that can be predicted, k of n; `red_` columns mean the first fighter.
+
+    X: float64 (k, columns), its index holds each row's position among the requests. flags: k tuples out of
+    `debutant`, `few_fights`, `features_imputed`, `stale_fight_log`. fighter_ids: k pairs, None for a fighter whom the
+    log does not hold. experience: int64 (k,), earlier fights of the less experienced. errors: n entries, what is wrong
+    with a request, or None where it has a row.
+    """
+
+    X: pd.DataFrame
+    flags: tuple[tuple[str, ...], ...]
+    fighter_ids: tuple[tuple[str | None, str | None], ...]
+    experience: NDArray[np.int64]
+    errors: tuple[ValidationError | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    fighter_id: str | None
+    state: NDArray[np.float64]
+    biography: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Every fighter after the last fight of a log; n fighters. Arrays are only read, so they may be memory maps.
+
+    fighter_ids, names: str (n,). ambiguous: bool (n,). state: float64 (n, fields of `engine.data.fighter_state`).
+    biography: float64 (n, 4), see `engine.data.features.BIOGRAPHY`. data_cutoff: the day of the last fight. keep_gaps:
+    make rows with gaps where a biography is unknown, for models that did not learn from rows of `fill_biographies`:
+    those of earlier versions, and imported ones.
+    """
+
+    fighter_ids: NDArray[np.str_]
+    names: NDArray[np.str_]
+    ambiguous: NDArray[np.bool_]
+    state: NDArray[np.float64]
+    biography: NDArray[np.float64]
+    data_cutoff: date
+    keep_gaps: bool = False
+    _index: FighterIndex = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check the shapes against each other and index the names."""
+        n = len(self.fighter_ids)
+        shapes = {
+            "names": (n,),
+            "ambiguous": (n,),
+            "state": (n, len(FIELD)),
+            "biography": (n, len(BIOGRAPHY)),
+        }
+        for name, shape in shapes.items():
+            if getattr(self, name).shape != shape:
+                raise ValidationError(
+                    f"snapshot array {name!r} has shape {getattr(self, name).shape}, expected {shape}: "
+                    "make the snapshot again with this version"
+                )
+        index = FighterIndex(self.fighter_ids.tolist(), self.names.tolist(), self.ambiguous.tolist())
+        object.__setattr__(self, "_index", index)
+
+    @classmethod
+    def from_log(cls, log: FightLog, *, keep_gaps: bool = False) -> Snapshot:
+        """Return the state after the last fight of `log`."""
+        fighters = log.fighters
+        _, state = replay(Bouts.of(log), len(fighters))
+        return cls(
+            fighter_ids=fighters["fighter_id"].to_numpy(dtype=np.str_),
+            names=fighters["name"].to_numpy(dtype=np.str_),
+            ambiguous=fighters["ambiguous_name"].to_numpy(dtype=np.bool_),
+            state=state,
+            biography=biographies(fighters),
+            data_cutoff=log.data_cutoff,
+            keep_gaps=keep_gaps,
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return the snapshot as named arrays of plain dtypes; nothing needs pickle.
+
+        Biographies that are to be filled have a name of their own, so that a version that would keep their gaps refuses
+        them.
+        """
+        return {
+            "fighter_ids": self.fighter_ids,
+            "names": self.names,
+            "ambiguous": self.ambiguous,
+            "state": self.state,
+            _BIOGRAPHY if self.keep_gaps else _BIOGRAPHY_TO_FILL: self.biography,
+            "data_cutoff_day": np.array([_day(self.data_cutoff)], dtype=np.int64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Snapshot:
+        """Return the snapshot that `to_arrays` took apart. Raises ValidationError for missing or misshapen arrays."""
+        names = ("fighter_ids", "names", "ambiguous", "state")
+        keep_gaps = _BIOGRAPHY_TO_FILL not in arrays
+        biography = _BIOGRAPHY if keep_gaps else _BIOGRAPHY_TO_FILL
+        missing = [name for name in (*names, biography, "data_cutoff_day") if name not in arrays]
+        if missing:
+            raise ValidationError(f"the snapshot lacks the arrays {missing}: make it again with this version")
+        return cls(
+            **{name: arrays[name] for name in names},  # type: ignore[arg-type]
+            biography=arrays[biography],  # type: ignore[arg-type]
+            data_cutoff=date.fromordinal(_EPOCH.toordinal() + int(arrays["data_cutoff_day"][0])),
+            keep_gaps=keep_gaps,
+        )
+
+    def features(self, requests: Sequence[FightRequest]) -> FeatureRows:
+        """Return the feature rows of upcoming fights; a request that cannot be predicted gets an error in its place.
+
+        Errors are UnknownFighterError, AmbiguousFighterError, or ValidationError where the request contradicts itself
+        or the log (same fighter twice, unknown weight class, a day that the log already covers).
+        """
+        positions: list[int] = []
+        sides: list[tuple[_Side, _Side]] = []
+        errors: list[ValidationError | None] = [None] * len(requests)
+        for position, request in enumerate(requests):
+            try:
+                self._check(request)
+                sides.append(self._sides(request))
+                positions.append(position)
+            except ValidationError as error:
+                errors[position] = error
+        asked = [requests[position] for position in positions]
+        day = np.array([_day(request.date) for request in asked], dtype=np.int64)
+        red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
+        context = np.array([_context(*pair) for pair in zip(asked, sides, strict=True)])
+        X = feature_rows(red, blue, context.reshape(len(asked), len(CONTEXT)), keep_gaps=self.keep_gaps)
+        experience = np.array([min(side.state[FIELD["fights"]] for side in pair) for pair in sides], dtype=np.int64)
+        lacking: list[bool] = (np.isnan(np.hstack([red, blue])).sum(axis=1) > 0).tolist()
+        return FeatureRows(
+            X=X.set_axis(pd.Index(positions, dtype=np.int64), axis="index"),
+            flags=tuple(
+                self._flags(request, pair, imputed)
+                for request, pair, imputed in zip(asked, sides, lacking, strict=True)
+            ),
+            fighter_ids=tuple((pair[0].fighter_id, pair[1].fighter_id) for pair in sides),
+            experience=experience,
+            errors=tuple(errors),
+        )
+
+    def _check(self, request: FightRequest) -> None:
+        if request.date <= self.data_cutoff:
+            raise ValidationError(
+                f"the fight is on {request.date}, but the fight log already reaches {self.data_cutoff}: "
+                "predict it with a model trained on earlier fights only"
+            )
+        if request.weight_class is not None and request.weight_class not in WEIGHT_LIMITS_LBS:
+            raise ValidationError(
+                f"unknown weight class {request.weight_class!r}: "
+                f"leave it out, or write one of {list(WEIGHT_LIMITS_LBS)}"
+            )
+
+    def _sides(self, request: FightRequest) -> tuple[_Side, _Side]:
+        fighters = (request.first, request.second)
+        found = list(zip(fighters, self._positions(fighters), strict=True))
+        first, second = (self._side(fighter, position) for fighter, position in found)
+        if first.fighter_id is not None and first.fighter_id == second.fighter_id:
+            raise ValidationError(f"{request.first.name!r} and {request.second.name!r} are the same fighter")
+        return first, second
+
+    def _positions(self, fighters: Sequence[FighterRequest]) -> list[int | None]:
+        """Return where the fighters stand in the log, None for debutants. Raises one error that names all unknown."""
+        positions: list[int | None] = []
+        unknown: list[str] = []
+        ambiguous: list[AmbiguousFighterError] = []
+        for fighter in fighters:
+            try:
+                position = self._index.find(fighter.name)
+            except AmbiguousFighterError as error:
+                ambiguous.append(error)
+                continue
+            positions.append(position)
+            if position is None and not fighter.debut:
+                unknown.append(fighter.name)
+        errors = [self._index.unknown(unknown)] if unknown else []
+        if raised := [*errors, *ambiguous]:
+            details = {name: found for error in reversed(raised) for name, found in error.details.items()}
+            if len(ambiguous) > 1:
+                details["ambiguous"] = [entry for error in ambiguous for entry in error.details["ambiguous"]]
+            raise type(raised[0])("; ".join(map(str, raised)), details=details)
+        return positions
+
+    def _side(self, request: FighterRequest, position: int | None) -> _Side:
+        """Return the fighter's state and biography; a fresh state for a declared debutant without a match."""
+        given = _biography(request)
+        if position is None:
+            return _Side(None, fresh_states(1)[0], given)
+        state, known = self.state[position], self.biography[position]
+        if request.debut and state[FIELD["fights"]] > 0:
+            raise AmbiguousFighterError(
+                f"{request.name!r} is declared a debutant, but the fight log holds {state[FIELD['fights']]:.0f} fights "
+                f"of {self.names[position]!r}: drop the declaration, or send this fight's features if it is another man"
+            )
+        return _Side(str(self.fighter_ids[position]), state, np.where(np.isnan(known), given, known))
+
+    def _flags(self, request: FightRequest, sides: tuple[_Side, _Side], imputed: bool) -> tuple[str, ...]:
+        fewest = min(side.state[FIELD["fights"]] for side in sides)
+        raised = {
+            "debutant": fewest == 0,
+            "few_fights": 0 < fewest <= FEW_FIGHTS,
+            "features_imputed": imputed,
+            "stale_fight_log": (request.date - self.data_cutoff).days > STALE_DAYS,
+        }
+        return tuple(flag for flag, up in raised.items() if up)
+
+
+def _day(day: date) -> int:
+    return (day - _EPOCH).days
+
+
+def _biography(request: FighterRequest) -> NDArray[np.float64]:
+    born, stance = request.date_of_birth, request.stance
+    given = (
+        None if born is None else _day(born),
+        request.height_cm,
+        request.reach_cm,
+        None if stance is None else stance.lower() == "southpaw",
+    )
+    return np.array([np.nan if value is None else value for value in given], dtype=np.float64)
+
+
+def _describe(sides: Sequence[_Side], day: NDArray[np.int64]) -> NDArray[np.float64]:
+    if not sides:
+        return np.empty((0, len(BASE_FEATURES)))
+    return describe(np.stack([side.state for side in sides]), np.stack([side.biography for side in sides]), day)
+
+
+def _context(request: FightRequest, sides: tuple[_Side, _Side]) -> tuple[float, ...]:
+    """Return the values of `CONTEXT`; see the module's docstring for what stands in for an unknown one."""
+    recent = [{side.state[FIELD[name]] for side in sides} for name in ("women", "weight_limit_lbs")]
+    women, limit = (_agreed(values) for values in recent)
+    if request.weight_class is not None:
+        limit = WEIGHT_LIMITS_LBS[request.weight_class]
+        if request.weight_class.startswith("Women's"):
+            women = 1.0
+        elif np.isnan(women) and request.weight_class not in _OF_BOTH_SEXES:
+            women = 0.0
+    title = np.nan if request.title_bout is None else float(request.title_bout)
+    rounds = np.nan if request.scheduled_rounds is None else float(request.scheduled_rounds)
+    return float(women), title, rounds, limit
+
+
+def _agreed(values: set[np.float64]) -> float:
+    """Return the only known value, or NaN where there is none or more than one."""
+    known = {float(value) for value in values if not np.isnan(value)}
+    return known.pop() if len(known) == 1 else np.nan

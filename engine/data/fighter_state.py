@@ -1,0 +1,224 @@
+"""What the log says of a fighter on a day: a row of running numbers, and the one rule by which a fight changes it.
+
+`replay` walks through the fights in order of (date, fight id) and hands out every fighter's row as it stood *before
+that date*: fights of one day do not see each other. Those of the same fighter on the same day (tournaments of the
+1990s) are then counted in order of their ids, which says nothing of their true order.
+
+Elo: everybody starts at 1500 and moves by K * (score - expected), with K = 80 while one of the two has fewer than
+three earlier fights and 50 afterwards, times 1.2 for a knock-out or submission; a draw scores 1/2, a no contest moves
+nothing (A. Elo, The Rating of Chessplayers, 1978, with the provisional K of chess federations).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isnan
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.data.fight_log import FightLog
+from engine.data.fight_log_tables import WEIGHT_LIMITS_LBS
+
+SUMS = (
+    "fights",
+    "wins",
+    "losses",
+    "title_bouts",
+    "ko_wins",
+    "sub_wins",
+    "ko_losses",
+    "stat_seconds",
+    "strikes",
+    "strikes_attempted",
+    "strikes_absorbed",
+    "strikes_faced",
+    "takedowns",
+    "takedowns_attempted",
+    "takedowns_absorbed",
+    "takedowns_faced",
+    "submission_attempts",
+    "knockdowns",
+    "knockdowns_absorbed",
+    "control_known_seconds",
+    "control_seconds",
+    "control_absorbed_seconds",
+)
+"""Fields to which a fight only adds; those from `stat_seconds` on need its stat lines."""
+
+OTHERS = (
+    "elo",
+    "opponent_elo_sum",
+    "win_streak",
+    "loss_streak",
+    "last_day",
+    "women",
+    "weight_limit_lbs",
+    "score_1",
+    "score_2",
+    "score_3",
+    "strike_rate_1",
+    "strike_rate_2",
+    "strike_rate_3",
+)
+"""Fields with a rule of their own. `last_day` counts from 1970-01-01. `score_1` is the latest fight's 1, 1/2 or 0;
+`strike_rate_1` is significant strikes landed minus absorbed a minute in the latest fight with stat lines."""
+
+FIELD = {name: position for position, name in enumerate(SUMS + OTHERS)}
+"""Position of every field in a fighter's row; all are float64."""
+
+START_ELO = 1500.0
+PROVISIONAL_FIGHTS = 3
+KNOCK_OUTS = ("KO/TKO", "TKO - Doctor's Stoppage")
+FINISHES = (*KNOCK_OUTS, "Submission")
+
+
+_FIGHTS, _ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES, _RATES = (
+    FIELD[name]
+    for name in (
+        "fights",
+        "elo",
+        "opponent_elo_sum",
+        "win_streak",
+        "loss_streak",
+        "last_day",
+        "women",
+        "weight_limit_lbs",
+        "score_1",
+        "strike_rate_1",
+    )
+)
+_UNKNOWN_AT_FIRST = [_DAY, _WOMEN, _LIMIT, *range(_SCORES, _SCORES + 3), *range(_RATES, _RATES + 3)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bouts:
+    """The fights of a log as arrays, side 0 being red and side 1 blue; n fights in order of (date, id).
+
+    fighters: intp (n, 2), positions in `log.fighters`. day: int64 (n,), days since 1970-01-01. score: float64 (n, 2),
+    1 win, 1/2 draw or no contest, 0 loss. k_factor: float64 (n,), Elo's K over 80 or 50; 0 for no contest. sums:
+    float64 (n, 2, len(SUMS)), what the fight adds. context: float64 (n, 2), women and weight limit in pounds.
+    strike_rate: float64 (n, 2), NaN without stat lines.
+    """
+
+    fighters: NDArray[np.intp]
+    day: NDArray[np.int64]
+    score: NDArray[np.float64]
+    k_factor: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    context: NDArray[np.float64]
+    strike_rate: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, log: FightLog) -> Bouts:
+        """Read the arrays off a log."""
+        fights = log.fights
+        ids = pd.Index(log.fighters["fighter_id"])
+        winner = log.announced.to_numpy()
+        red_score = np.select([winner == "red", winner == "blue"], [1.0, 0.0], 0.5)
+        score = np.column_stack([red_score, 1.0 - red_score])
+        sums = np.stack([_sums(log, side, score[:, side]) for side in (0, 1)], axis=1)
+        seconds, strikes, absorbed = (
+            sums[:, :, FIELD[name]] for name in ("stat_seconds", "strikes", "strikes_absorbed")
+        )
+        finish = np.where(fights["method"].isin(FINISHES), 1.2, 1.0)
+        limits = fights["weight_class"].map(WEIGHT_LIMITS_LBS).to_numpy(np.float64)
+        with np.errstate(invalid="ignore"):  # without stat lines the rate is 0 / 0, which is to be NaN
+            strike_rate = (strikes - absorbed) / (seconds / 60.0)
+        return cls(
+            fighters=np.column_stack([ids.get_indexer(fights["red_id"]), ids.get_indexer(fights["blue_id"])]),
+            day=fights["date"].to_numpy().astype("datetime64[D]").astype(np.int64),
+            score=score,
+            k_factor=np.where(winner == "nc", 0.0, finish),
+            sums=sums,
+            context=np.column_stack([fights["women"].to_numpy(np.float64), limits]),
+            strike_rate=strike_rate,
+        )
+
+
+def fresh_states(fighters: int) -> NDArray[np.float64]:
+    """Return the states of fighters before their first fight, float64 (fighters, fields)."""
+    state = np.zeros((fighters, len(FIELD)))
+    state[:, _ELO] = START_ELO
+    state[:, _UNKNOWN_AT_FIRST] = np.nan
+    return state
+
+
+def replay(bouts: Bouts, fighters: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the states before every fight, float64 (n, 2, fields), and after the last, float64 (fighters, fields)."""
+    state = fresh_states(fighters)
+    before = np.empty((len(bouts.day), 2, len(FIELD)))
+    new_days = np.flatnonzero(np.diff(bouts.day)) + 1
+    for first, end in pairwise([0, *new_days.tolist(), len(bouts.day)]):
+        before[first:end] = state[bouts.fighters[first:end]]
+        for bout in range(first, end):
+            _settle(state, bouts, bout)
+    return before, state
+
+
+def _settle(state: NDArray[np.float64], bouts: Bouts, bout: int) -> None:
+    """Count one fight in the rows of its two fighters. Symmetric in the sides, to the bit."""
+    pair = bouts.fighters[bout]
+    elo = state[pair, _ELO].tolist()
+    base = 80.0 if state[pair, _FIGHTS].min() < PROVISIONAL_FIGHTS else 50.0
+    women, limit = bouts.context[bout]
+    for side, fighter in enumerate(pair):
+        row = state[fighter]
+        score, rate = bouts.score[bout, side], bouts.strike_rate[bout, side]
+        expected = 1.0 / (1.0 + 10.0 ** ((elo[1 - side] - elo[side]) / 400.0))
+        row[: len(SUMS)] += bouts.sums[bout, side]
+        row[_ELO] += base * bouts.k_factor[bout] * (score - expected)
+        row[_OPPONENTS] += elo[1 - side]
+        row[_WINS] = row[_WINS] + 1.0 if score == 1.0 else 0.0
+        row[_LOSSES] = row[_LOSSES] + 1.0 if score == 0.0 else 0.0
+        row[_DAY] = bouts.day[bout]
+        row[_WOMEN] = women
+        if not isnan(limit):  # an agreed weight says nothing of the fighter's class
+            row[_LIMIT] = limit
+        row[_SCORES + 1 : _SCORES + 3] = row[_SCORES : _SCORES + 2].copy()
+        row[_SCORES] = score
+        if not isnan(rate):
+            row[_RATES + 1 : _RATES + 3] = row[_RATES : _RATES + 2].copy()
+            row[_RATES] = rate
+
+
+def _sums(log: FightLog, side: int, score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what every fight adds to the fighter of `side`, float64 (n, len(SUMS)); 0 for unknown statistics."""
+    fights = log.fights
+    method = fights["method"]
+    seconds = fights["end_time_seconds"].to_numpy(np.float64)
+    knock_out = method.isin(KNOCK_OUTS).to_numpy()
+    corner, other = ("red_id", "blue_id") if side == 0 else ("blue_id", "red_id")
+    by_fight = log.stat_lines.set_index(["fight_id", "fighter_id"])
+    own, opposing = (
+        by_fight.reindex(pd.MultiIndex.from_arrays([fights["fight_id"], fights[who]])) for who in (corner, other)
+    )
+    control, controlled = (lines["control_seconds"].to_numpy(np.float64) for lines in (own, opposing))
+    control_known = ~np.isnan(control + controlled)
+    added = {
+        "fights": np.ones(len(fights)),
+        "wins": score == 1.0,
+        "losses": score == 0.0,
+        "title_bouts": fights["title_bout"],
+        "ko_wins": knock_out & (score == 1.0),
+        "sub_wins": (method == "Submission").to_numpy() & (score == 1.0),
+        "ko_losses": knock_out & (score == 0.0),
+        "stat_seconds": np.where(own["knockdowns"].notna(), seconds, 0.0),
+        "strikes": own["significant_strikes_landed"],
+        "strikes_attempted": own["significant_strikes_attempted"],
+        "strikes_absorbed": opposing["significant_strikes_landed"],
+        "strikes_faced": opposing["significant_strikes_attempted"],
+        "takedowns": own["takedowns_landed"],
+        "takedowns_attempted": own["takedowns_attempted"],
+        "takedowns_absorbed": opposing["takedowns_landed"],
+        "takedowns_faced": opposing["takedowns_attempted"],
+        "submission_attempts": own["submission_attempts"],
+        "knockdowns": own["knockdowns"],
+        "knockdowns_absorbed": opposing["knockdowns"],
+        "control_known_seconds": np.where(control_known, seconds, 0.0),
+        "control_seconds": np.where(control_known, control, 0.0),
+        "control_absorbed_seconds": np.where(control_known, controlled, 0.0),
+    }
+    return np.nan_to_num(np.column_stack([np.asarray(added[name], dtype=np.float64) for name in SUMS]))

@@ -1,0 +1,1 @@
+"""Walk-forward backtests, forecast metrics, betting rules, challenger comparison and plots."""

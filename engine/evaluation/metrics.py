@@ -1,0 +1,222 @@
+"""What forecasts were worth, once the results are known: the figures of a backtest.
+
+Only fights with closing odds are scored where any have them, so that every forecast is compared with the market on the
+same fights. An interval is judged by the closing logit, recalibrated on earlier fights: the nearest thing to a fight's
+true probability that anyone has. It says how often the close lay inside, not how often the truth did.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.arrays import Floats
+from engine.errors import ValidationError
+from engine.evaluation.betting_rules import RuleResult, prices_of, rules, try_rule
+from engine.evaluation.walk_forward import bound
+from engine.intervals.half_widths import CLASS_EDGES, experience_class
+from engine.statistics.scores import (
+    CalibrationLine,
+    Estimate,
+    ReliabilityBin,
+    calibration_line,
+    clustered_mean,
+    clustered_share,
+    reliability,
+    surprise,
+)
+
+SCORED = ("market", "market_aware", "statistics_only", "cornerless", "ridge")
+"""Forecasts that are scored, in the order of the report."""
+SCORED_LEVELS = (0.8, 0.95)
+LOGIT_EDGES = (0.4, 0.8, 1.2)
+"""Bands of |logit|; as probabilities of the likelier fighter 60%, 69% and 77%."""
+MIN_SCORED_FIGHTS = 50
+_CLASS_NAMES = (
+    *(
+        "0" if low + 1 == high else f"{low} to {high - 1}"
+        for low, high in zip((0, *CLASS_EDGES), CLASS_EDGES, strict=False)
+    ),
+    f"{CLASS_EDGES[-1]} or more",
+    "unknown",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastScore:
+    """One forecast on the fights for which it exists. minus_market: difference of the log loss; lower is better."""
+
+    forecast: str
+    fights: int
+    log_loss: float
+    brier: float
+    calibration: CalibrationLine
+    minus_market: Estimate | None
+    reliability: tuple[ReliabilityBin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Intervals at one level. inside: share of recalibrated closing logits inside; width: mean, as a probability."""
+
+    level: float
+    inside: Estimate | None
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some of the fights: log loss of the statistics-only forecast, its difference from the market, its intervals."""
+
+    dimension: Literal["all", "corner", "year", "logit", "experience"]
+    name: str
+    fights: int
+    log_loss: float
+    minus_market: Estimate | None
+    coverage: tuple[Coverage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Every figure of a backtest.
+
+    models: how many were trained. first_day, last_day: of the fights that were scored. forecast_fights: decided fights
+    in these days; scored_fights: those with odds, or all where none have. both_sides_return: of one unit on both sides
+    of everything at closing prices, which is the bookmakers' margin and depends on no forecast. rules_tried: how many
+    rules the best of `rules` was picked from. months: of the rules' bankrolls, as 2016-01.
+    """
+
+    models: int
+    first_day: datetime.date
+    last_day: datetime.date
+    forecast_fights: int
+    scored_fights: int
+    events: int
+    scores: tuple[ForecastScore, ...]
+    slices: tuple[Slice, ...]
+    both_sides_return: float | None
+    rules_tried: int
+    rules: tuple[RuleResult, ...]
+    months: tuple[str, ...]
+
+
+def evaluate(forecasts: pd.DataFrame) -> Evaluation:
+    """Score walk-forward forecasts. Raises ValidationError for fewer than MIN_SCORED_FIGHTS fights."""
+    priced = forecasts["market"].notna()
+    scored = (forecasts[priced] if priced.any() else forecasts).reset_index(drop=True)
+    if len(scored) < MIN_SCORED_FIGHTS:
+        raise ValidationError(
+            f"{len(scored)} fights are too few to judge forecasts by: at least {MIN_SCORED_FIGHTS} are needed"
+        )
+    dates = scored["date"].dt
+    months = pd.period_range(scored["date"].min(), scored["date"].max(), freq="M")
+    results = tuple(
+        try_rule(rule, scored, months)
+        for prices in ("closing", "early")
+        if np.isfinite(prices_of(scored, prices)).all(axis=1).any()
+        for rule in rules(prices)
+    )
+    return Evaluation(
+        models=forecasts["trained_before"].nunique(),
+        first_day=dates.date.min(),
+        last_day=dates.date.max(),
+        forecast_fights=len(forecasts),
+        scored_fights=len(scored),
+        events=scored["event"].nunique(),
+        scores=tuple(_score(name, scored) for name in SCORED if scored[name].notna().any()),
+        slices=tuple(_slices(scored)),
+        both_sides_return=_both_sides(results),
+        rules_tried=sum(result.forecast is not None for result in results),
+        rules=results,
+        months=tuple(map(str, months)),
+    )
+
+
+def _both_sides(results: tuple[RuleResult, ...]) -> float | None:
+    for result in results:
+        if result.forecast is None and result.prices == "closing" and result.return_on_stake is not None:
+            return result.return_on_stake.value
+    return None
+
+
+def _score(name: str, scored: pd.DataFrame) -> ForecastScore:
+    rows = scored[scored[name].notna()]
+    p, won, event = _column(rows, name), rows["won"].to_numpy(), _events(rows)
+    return ForecastScore(
+        forecast=name,
+        fights=len(rows),
+        log_loss=float(surprise(p, won).mean()),
+        brier=float(np.mean((p - won) ** 2)),
+        calibration=calibration_line(p, won, event),
+        minus_market=None if name == "market" else _minus_market(name, rows),
+        reliability=reliability(p, won),
+    )
+
+
+def _slices(scored: pd.DataFrame) -> Iterator[Slice]:
+    yield _slice("all", "all", scored)
+    yield _slice("corner", "taken as unknown", scored, "cornerless")
+    year = scored["date"].dt.year.to_numpy()
+    for value in np.unique(year):
+        yield _slice("year", str(value), scored[year == value])
+    p = _column(scored, "statistics_only")
+    band = np.digitize(np.abs(np.log(p) - np.log1p(-p)), LOGIT_EDGES)
+    edges = (0.0, *LOGIT_EDGES)
+    for value in np.unique(band):
+        upper = f" to {LOGIT_EDGES[value]:g}" if value < len(LOGIT_EDGES) else " or more"
+        yield _slice("logit", f"{edges[value]:g}{upper}", scored[band == value])
+    group = experience_class(scored["experience"].to_numpy(np.int64))
+    for value in np.unique(group):
+        yield _slice("experience", _CLASS_NAMES[value], scored[group == value])
+
+
+def _slice(
+    dimension: Literal["all", "corner", "year", "logit", "experience"],
+    name: str,
+    rows: pd.DataFrame,
+    forecast: str = "statistics_only",
+) -> Slice:
+    return Slice(
+        dimension=dimension,
+        name=name,
+        fights=len(rows),
+        log_loss=float(surprise(_column(rows, forecast), rows["won"].to_numpy()).mean()),
+        minus_market=_minus_market(forecast, rows),
+        coverage=tuple(_coverage(forecast, rows, level) for level in SCORED_LEVELS),
+    )
+
+
+def _coverage(forecast: str, rows: pd.DataFrame, level: float) -> Coverage:
+    lower, upper = (_column(rows, bound(forecast, side, level)) for side in ("lower", "upper"))
+    close = _column(rows, "recalibrated_market")
+    known = np.isfinite(close)
+    inside = (lower <= close) & (close <= upper)
+    return Coverage(
+        level=level,
+        inside=clustered_share(inside[known], _events(rows)[known]) if known.any() else None,
+        width=float(np.mean(upper - lower)),
+    )
+
+
+def _minus_market(forecast: str, rows: pd.DataFrame) -> Estimate | None:
+    """Return the difference of the log losses on the fights that have odds; None where none have."""
+    rows = rows[rows["market"].notna()]
+    if rows.empty:
+        return None
+    won = rows["won"].to_numpy()
+    difference = surprise(_column(rows, forecast), won) - surprise(_column(rows, "market"), won)
+    return clustered_mean(difference, _events(rows))
+
+
+def _column(rows: pd.DataFrame, name: str) -> Floats:
+    return rows[name].to_numpy(np.float64)
+
+
+def _events(rows: pd.DataFrame) -> NDArray[np.str_]:
+    return rows["event"].to_numpy(dtype=np.str_)

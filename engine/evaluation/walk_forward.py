@@ -1,0 +1,196 @@
+"""Walk-forward forecasts: train on everything before a day, answer the fights up to the next refit, move on.
+
+What stands in a forecast could have been known on the day of the last refit, or, for features and odds, on the day of
+the fight: the model, its calibration, its half-widths, the market's recalibration and the yardstick are all fitted on
+strictly earlier days. Covers the forecasts; what they are worth is `engine.evaluation.metrics`'s business.
+
+Forecasts are a table, one row a fight, in order of date. All columns are float64, NaN where there is no value, but
+these: date and trained_before (datetime64; the model saw nothing of that day or later), event (str), won (int8, 1 where
+the first-listed fighter won), experience (int64) and corner_known (bool). The others:
+
+    red_odds, blue_odds, red_early_odds, blue_early_odds    decimal prices of the first- and second-listed fighter
+    market                  de-vigged closing probability of the first-listed
+    recalibrated_market     the same after the Platt slope of the market on earlier fights
+    statistics_only         the ensemble's, with the official corner where the log knows it
+    cornerless              the ensemble's as if no corner were known, which is what a feed's fights get
+    market_aware            the ensemble's with closing odds
+    early_market_aware      the ensemble's with early odds
+    ridge                   the yardstick's
+
+and, for each of the ensemble's four, bounds `{name}_lower_{percent}` and `{name}_upper_{percent}` at every level.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from engine.arrays import Floats
+from engine.data.feature_matrix import TrainingMatrix
+from engine.ensemble import Corner, ProductionEnsembleManager, create_production_ensemble_config
+from engine.errors import ValidationError
+from engine.evaluation.baseline import ridge_forecast
+from engine.intervals.half_widths import MIN_PRICED_FIGHTS
+from engine.market.consensus import devig
+from engine.model.prediction import FightPrediction
+from engine.model.trained_ensemble import Ensemble
+from engine.statistics.calibration import fit_logistic
+from engine.statistics.complements import probability_of
+from engine.training.soft_labels import market_logit
+
+LEVELS = (0.68, 0.8, 0.95)
+"""Confidence levels of the bounds."""
+NO_FIGHT = "no decided fight falls into the days of the backtest: look at its first day and its end"
+ENSEMBLE_FORECASTS = ("statistics_only", "cornerless", "market_aware", "early_market_aware")
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The days of one refit: `start` is the first day that it must not have seen, `end` the day after its last."""
+
+    start: datetime.date
+    end: datetime.date
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Season:
+    """Fights to walk through, and their early decimal odds, float64 (n, 2), NaN where unknown."""
+
+    fights: TrainingMatrix
+    early_odds: Floats
+
+    def during(self, period: Period) -> Season:
+        """Return the fights of a period."""
+        date = self.fights.date
+        rows = (date >= np.datetime64(period.start)) & (date < np.datetime64(period.end))
+        return Season(self.fights.take(rows), self.early_odds[rows])
+
+
+Forecast = Callable[[TrainingMatrix, Season], pd.DataFrame]
+"""Learns from fights and returns the forecast columns of later ones."""
+
+
+def bound(forecast: str, side: str, level: float) -> str:
+    """Return the name of the column of a bound; `side` is lower or upper."""
+    return f"{forecast}_{side}_{level:.0%}".rstrip("%")
+
+
+def schedule(start: datetime.date, end: datetime.date, refit_months: int) -> Iterator[Period]:
+    """Cut the days from `start` up to but without `end` into periods of `refit_months` calendar months.
+
+    Raises ValidationError for no days at all, months below 1, or a first day that not every month has.
+    """
+    if not start < end:
+        raise ValidationError(f"a backtest needs its first day before its end, not {start} and {end}")
+    if refit_months < 1 or start.day > 28:
+        raise ValidationError(
+            f"refit_months must be at least 1, not {refit_months}, and the first day at most a 28th, not {start}"
+        )
+    while start < end:
+        months = start.year * 12 + start.month - 1 + refit_months
+        following = start.replace(year=months // 12, month=months % 12 + 1)
+        yield Period(start, min(following, end))
+        start = following
+
+
+def walk_forward(season: Season, periods: Iterable[Period], forecast: Forecast) -> pd.DataFrame:
+    """Return the forecasts of every fight in `periods`, each made from fights before its period alone.
+
+    Raises ValidationError where no fight falls into them, and what `forecast` raises.
+    """
+    tables = [forecast_period(season, period, forecast) for period in periods if len(season.during(period).fights)]
+    if not tables:
+        raise ValidationError(NO_FIGHT)
+    return pd.concat(tables, ignore_index=True)
+
+
+def forecast_period(season: Season, period: Period, forecast: Forecast) -> pd.DataFrame:
+    """Return the forecasts of one period, in which there are fights.
+
+    Raises ValidationError where there is none before it, and what `forecast` raises.
+    """
+    past, later = season.fights.before(period.start), season.during(period)
+    if not len(past):
+        raise ValidationError(f"no decided fight before {period.start} to learn from: begin on a later day")
+    yardstick = pd.DataFrame({"ridge": ridge_forecast(past, later.fights)})
+    table = pd.concat([records_of(past, later), yardstick, forecast(past, later)], axis=1)
+    return table.assign(trained_before=pd.Timestamp(period.start))
+
+
+def ensemble_columns(ensemble: Ensemble, later: Season) -> pd.DataFrame:
+    """Return what a trained ensemble says of fights, asked as production asks it."""
+    manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
+    fights = later.fights
+    corners: list[Corner] = ["red" if known else "unknown" for known in fights.corner_known]
+
+    def ask(corner: list[Corner], market: Floats) -> list[FightPrediction]:
+        return manager.predict_fights(
+            fights.X,
+            [("first", "second")] * len(fights),
+            corners=corner,
+            experience=fights.experience.tolist(),
+            market_probability=market.tolist(),
+            levels=LEVELS,
+        )
+
+    official = ask(corners, _market(np.column_stack([fights.red_odds, fights.blue_odds])))
+    cornerless = ask(["unknown"] * len(fights), _market(later.early_odds))
+    columns: dict[str, list[float]] = {}
+    for name, answers in zip(ENSEMBLE_FORECASTS, (official, cornerless) * 2, strict=True):
+        said = [_said(answer, aware=name.endswith("market_aware")) for answer in answers]
+        columns[name] = [probability for probability, _ in said]
+        for level in LEVELS:
+            columns[bound(name, "lower", level)] = [bounds[level][0] for _, bounds in said]
+            columns[bound(name, "upper", level)] = [bounds[level][1] for _, bounds in said]
+    return pd.DataFrame(columns)
+
+
+def _said(answer: FightPrediction, *, aware: bool) -> tuple[float, dict[float, tuple[float, float]]]:
+    if not aware:
+        return answer.probability, {level: answer.intervals.get(level, (np.nan, np.nan)) for level in LEVELS}
+    if answer.market_aware is None:
+        return np.nan, dict.fromkeys(LEVELS, (np.nan, np.nan))
+    return answer.market_aware.probability, answer.market_aware.band
+
+
+def records_of(past: TrainingMatrix, later: Season) -> pd.DataFrame:
+    """Return what is known of the fights from elsewhere, with the market as recalibrated on `past`."""
+    fights = later.fights
+    logit = market_logit(fights)
+    return pd.DataFrame(
+        {
+            "date": fights.date.astype("datetime64[s]"),
+            "event": fights.event,
+            "won": fights.won,
+            "experience": fights.experience,
+            "corner_known": fights.corner_known,
+            "red_odds": fights.red_odds,
+            "blue_odds": fights.blue_odds,
+            "red_early_odds": later.early_odds[:, 0],
+            "blue_early_odds": later.early_odds[:, 1],
+            "market": probability_of(logit),
+            "recalibrated_market": probability_of(market_slope(past) * logit),
+        }
+    )
+
+
+def market_slope(past: TrainingMatrix) -> float:
+    """Return the slope of results on the market's logit, NaN where too few fights had odds."""
+    logit = market_logit(past)
+    priced = np.isfinite(logit)
+    if priced.sum() < MIN_PRICED_FIGHTS:
+        return np.nan
+    return float(fit_logistic(logit[priced, None], past.won[priced])[0])
+
+
+def _market(odds: Floats) -> Floats:
+    """Return the de-vigged probability of the first-listed fighter, (n,), NaN where a price is missing."""
+    priced = np.isfinite(odds).all(axis=1)
+    market = np.full(len(odds), np.nan)
+    if priced.any():
+        market[priced] = devig(odds[priced])[:, 0]
+    return market

@@ -1,0 +1,1 @@
+"""Import of joblib files from other systems."""

@@ -1,0 +1,302 @@
+"""Fitted estimators of other systems, laid out as members: scikit-learn's forests and networks, XGBoost's classifiers.
+
+Each may be alone or the end of a Pipeline of imputers and scalers. What cannot be laid out exactly is refused with its
+name. `check_parity` holds the result to the original, on rows around every split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xgboost as xgb
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+from engine.arrays import Floats, ReplicatedMember
+from engine.errors import ValidationError
+from engine.importing.version_repair import explained, origin, repair
+from engine.members.boosted_trees import FlatBoosters
+from engine.members.feature_bins import CutTable
+from engine.members.member_stack import MemberStacks
+from engine.members.neural_network import StackedNetworks
+from engine.members.preprocessing import Preparation, PreparedMember, Step
+from engine.members.random_forest import FlatForests
+from engine.resources.blas_threads import one_blas_thread
+
+PARITY_TOLERANCE = 1e-6
+PROBES = 512
+_MISSING_SHARE = 0.1  # of the values of every other probe
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign:
+    """An estimator, and its parts: the classifier at the end, and what stands before it.
+
+    saved_by: the versions of its libraries that its file names.
+    """
+
+    member: str
+    estimator: Any
+    classifier: Any
+    preparation: Preparation
+    saved_by: Mapping[str, str] = field(default_factory=dict)
+
+    def predict(self, X: Floats) -> Floats:
+        """P(first wins) as the original itself says for rows X (n, f), (n,).
+
+        Raises ValidationError if it fails, or says what is no probability.
+        """
+        with explained(self.member, self.saved_by):
+            said = self._ask(X)
+        if not ((said >= 0.0) & (said <= 1.0)).all():
+            odd = said[~((said >= 0.0) & (said <= 1.0))][0]
+            raise ValidationError(f"{self.member} says {odd:g}, which is no probability; {origin(self.saved_by)}")
+        return said
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether the original predicts a row in which every value is missing."""
+        with explained(self.member, self.saved_by):
+            try:
+                self._ask(np.full((1, self.n_features), np.nan))
+            except ValueError:
+                return False
+            return True
+
+    def _ask(self, X: Floats) -> Floats:
+        if isinstance(self.classifier, xgb.Booster):
+            names = self.classifier.feature_names
+            return np.asarray(
+                self.classifier.predict(xgb.DMatrix(self.preparation(X), feature_names=names)), dtype=np.float64
+            )
+        named = getattr(self.estimator, "feature_names_in_", None)
+        rows = X if named is None else pd.DataFrame(X, columns=named)
+        with one_blas_thread():
+            return np.asarray(self.estimator.predict_proba(rows)[:, 1], dtype=np.float64)
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """The columns that it says it was fitted on."""
+        with explained(self.member, self.saved_by):
+            named = getattr(self.estimator, "feature_names_in_", None)
+            if named is None and isinstance(self.classifier, xgb.Booster):
+                named = self.classifier.feature_names
+            return None if named is None else tuple(map(str, named))
+
+    @property
+    def n_features(self) -> int:
+        """How many columns its rows have."""
+        with explained(self.member, self.saved_by):
+            if isinstance(self.classifier, xgb.Booster):
+                return int(self.classifier.num_features())
+            return int(self.estimator.n_features_in_)
+
+
+def foreign(member: str, estimator: Any, saved_by: Mapping[str, str] | None = None) -> Foreign:
+    """Take an estimator apart, after completing it as this version needs it (`engine.importing.version_repair`).
+
+    saved_by: the versions of its libraries that its file names. Raises ValidationError naming the step that is not
+    known, or what cannot be read.
+    """
+    with explained(member, saved_by or {}):
+        return _taken_apart(member, estimator, saved_by or {})
+
+
+def _taken_apart(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Foreign:
+    steps, classifier = [], estimator
+    if isinstance(estimator, Pipeline):
+        steps, classifier = [step for _, step in estimator.steps[:-1]], estimator.steps[-1][1]
+    expected: dict[str, tuple[type, ...]] = {
+        "random_forest": (RandomForestClassifier,),
+        "xgboost": (xgb.XGBClassifier, xgb.Booster),
+        "neural_network": (MLPClassifier,),
+    }
+    if not isinstance(classifier, expected[member]):
+        names = " or ".join(kind.__name__ for kind in expected[member])
+        raise ValidationError(f"{member} must be a {names}, alone or at the end of a Pipeline, not {_name(classifier)}")
+    repair(estimator)
+    if not isinstance(classifier, xgb.Booster) and list(getattr(classifier, "classes_", [])) != [0, 1]:
+        raise ValidationError(
+            f"{member} must be fitted on the classes 0 and 1 (1: the first, red side won), this one knows "
+            f"{list(getattr(classifier, 'classes_', []))}"
+        )
+    prepared = Preparation(tuple(step for part in steps for step in _steps(member, part)))
+    return Foreign(member, estimator, classifier, prepared, saved_by)
+
+
+def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names, in order, of the columns that all were fitted on.
+
+    given: what is known beside; `their_name=our_name` renames one. Raises ValidationError where they differ or nobody
+    knows them.
+    """
+    named = {part.member: part.feature_names for part in parts if part.feature_names is not None}
+    pairs = None if given is None else [entry.partition("=") for entry in given]
+    columns = next(iter(named.values()), None) if pairs is None else tuple(theirs.strip() for theirs, *_ in pairs)
+    if columns is None:
+        raise ValidationError(
+            "none of the estimators knows the names of its columns (they were fitted on bare arrays): give them, in "
+            "order, one a line, with --columns FILE"
+        )
+    for member, names in named.items():
+        if names != columns and names != tuple(f"f{k}" for k in range(len(columns))):
+            position = next(
+                (k for k, pair in enumerate(zip(names, columns, strict=False)) if pair[0] != pair[1]),
+                min(len(names), len(columns)),
+            )
+            raise ValidationError(
+                f"{member} was fitted on {len(names)} columns that are not the {len(columns)} expected ones in their "
+                f"order; the first that differs is number {position + 1}"
+            )
+    for part in parts:
+        if part.n_features != len(columns):
+            raise ValidationError(f"{part.member} was fitted on {part.n_features} columns, not on {len(columns)}")
+    return columns if pairs is None else tuple((ours or theirs).strip() for theirs, _, ours in pairs)
+
+
+def lay_out(parts: Mapping[str, Foreign]) -> MemberStacks:
+    """Return the estimators as members, in one table of cuts. Raises ValidationError for what cannot be laid out."""
+    boosted, forest, network = (parts[name] for name in ("xgboost", "random_forest", "neural_network"))
+    with explained("xgboost", boosted.saved_by):
+        booster = _booster(boosted.classifier)
+        splits = FlatBoosters.from_booster(booster).trees.cuts
+    with explained("random_forest", forest.saved_by):
+        cuts = CutTable.union(FlatForests.from_forest(forest.classifier).trees.cuts, splits)
+        forests = FlatForests.from_forest(forest.classifier, cuts)
+    with explained("neural_network", network.saved_by):
+        networks = StackedNetworks.from_classifier(network.classifier)
+    return MemberStacks(
+        random_forest=forests,
+        xgboost=FlatBoosters.from_booster(booster, cuts),
+        neural_network=networks,
+        preparations={name: Preparation(part.preparation.steps, part.takes_missing) for name, part in parts.items()},
+    )
+
+
+def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, seed: int = 0) -> float:
+    """Return the largest difference between the originals and the members on probe rows.
+
+    Raises ValidationError where it is above the tolerance: then the model is not imported.
+    """
+    largest = 0.0
+    for name, part in parts.items():
+        with explained(name, part.saved_by):
+            member = members.by_name()[name]
+            X = probes(members, part, with_missing=_takes_missing(member), seed=seed)
+            apart = np.abs(member.predict_replicas(X)[0] - part.predict(X))
+        if not apart.max() <= PARITY_TOLERANCE:
+            raise ValidationError(
+                f"{name} says something else once it is laid out: {apart.max():.2e} on probe row {int(apart.argmax())} "
+                f"of {PROBES}, {PARITY_TOLERANCE:g} is allowed. It is not imported; {origin(part.saved_by)}"
+            )
+        largest = max(largest, float(apart.max()))
+    return largest
+
+
+def probes(members: MemberStacks, part: Foreign, *, with_missing: bool, seed: int) -> Floats:
+    """Rows for a comparison, float64 (PROBES, f): each value is drawn beside a split of its column, or at random.
+
+    Splits are those that the trees make of prepared values, so they are led back through the preparation.
+    """
+    rng = np.random.default_rng(seed)
+    cuts = members.random_forest.trees.cuts
+    X = rng.normal(size=(PROBES, cuts.n_features))
+    for column in range(cuts.n_features):
+        splits = cuts.values[cuts.starts[column] : cuts.starts[column + 1]].astype(np.float64)
+        splits = splits[np.isfinite(splits)]  # a forest that only tells missing from present splits at infinity
+        if len(splits):
+            drawn = rng.choice(splits, PROBES)
+            X[:, column] = drawn + rng.normal(size=PROBES) * 0.1 * (float(np.ptp(splits)) or 1.0)
+    for step in reversed(part.preparation.steps):
+        if step.operation == "standardise":
+            X = X * step.second + step.first
+        elif step.operation == "rescale":
+            X = (X - step.second) / np.where(step.first == 0.0, 1.0, step.first)
+    if with_missing:
+        X[::2][rng.random(X[::2].shape) < _MISSING_SHARE] = np.nan
+    return X
+
+
+def _takes_missing(member: ReplicatedMember) -> bool:
+    return not isinstance(member, PreparedMember) or member.preparation.takes_missing
+
+
+def _booster(classifier: Any) -> xgb.Booster:
+    """Return the trees that the classifier predicts with."""
+    if isinstance(classifier, xgb.Booster):
+        booster = classifier
+    else:
+        missing = classifier.get_params().get("missing", np.nan)
+        if missing is not None and not np.isnan(missing):
+            raise ValidationError(
+                f"xgboost takes {missing} for a missing value, which this system leaves empty: fit it with NaN"
+            )
+        booster = classifier.get_booster()
+        # As its own predict_proba does, whatever has set it: a round, a callback, or training that was continued.
+        if (best := booster.attr("best_iteration")) is not None:
+            booster = booster[: int(best) + 1]
+    if "c" in (booster.feature_types or ()):
+        raise ValidationError("xgboost splits categories, which cannot be laid out: fit it on numbers")
+    return booster
+
+
+def _steps(member: str, part: Any) -> list[Step]:
+    """Return the steps of one transformer. Raises ValidationError for one that is not known."""
+    for kind, steps in _KNOWN_STEPS:
+        if type(part) is kind:
+            return steps(member, part)
+    if part in (None, "passthrough"):
+        return []
+    known = ", ".join(kind.__name__ for kind, _ in _KNOWN_STEPS)
+    raise ValidationError(f"{member} stands behind a {_name(part)}: known are {known}")
+
+
+def _filled(member: str, part: SimpleImputer) -> list[Step]:
+    values = np.asarray(part.statistics_, dtype=np.float64)
+    if part.add_indicator or not np.isnan(part.missing_values) or np.isnan(values).any():
+        raise ValidationError(
+            f"the SimpleImputer of {member} adds or drops columns, or takes another value than NaN for missing: "
+            "fit it without add_indicator, on columns that have values"
+        )
+    return [Step("fill", values, np.zeros_like(values))]
+
+
+def _standardised(member: str, part: StandardScaler) -> list[Step]:
+    return [_shift_and_scale(part.n_features_in_, part.mean_ if part.with_mean else None, part.scale_)]
+
+
+def _robust(member: str, part: RobustScaler) -> list[Step]:
+    return [_shift_and_scale(part.n_features_in_, part.center_, part.scale_)]
+
+
+def _ranged(member: str, part: MinMaxScaler) -> list[Step]:
+    if part.clip:
+        raise ValidationError(f"the MinMaxScaler of {member} clips, which cannot be laid out: fit it without clip")
+    return [Step("rescale", np.asarray(part.scale_, np.float64), np.asarray(part.min_, np.float64))]
+
+
+def _shift_and_scale(width: int, centre: Any, scale: Any) -> Step:
+    return Step(
+        "standardise",
+        np.zeros(width) if centre is None else np.asarray(centre, np.float64),
+        np.ones(width) if scale is None else np.asarray(scale, np.float64),
+    )
+
+
+_KNOWN_STEPS: tuple[tuple[type, Callable[[str, Any], list[Step]]], ...] = (
+    (SimpleImputer, _filled),
+    (StandardScaler, _standardised),
+    (RobustScaler, _robust),
+    (MinMaxScaler, _ranged),
+)
+
+
+def _name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__name__}"

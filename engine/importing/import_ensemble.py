@@ -1,0 +1,146 @@
+"""Estimators of another system made into an ensemble that is served like any other.
+
+It answers as the originals do: the members' weighted mean for the red corner first, uncalibrated. Where the corner is
+not known, both ways are averaged. It has no replicas, so no sampling interval; and it has intervals only where past
+fights, later than its training, show how far it is from their closing odds (`engine.intervals.half_widths`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.arrays import Floats
+from engine.bootstrap import check_weights
+from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, some_of
+from engine.data.fighter_snapshot import Snapshot
+from engine.errors import ValidationError
+from engine.importing.external_estimators import Foreign, check_parity, lay_out, probes
+from engine.intervals.half_widths import HalfWidths, fit_half_widths
+from engine.members.member_stack import MemberStacks
+from engine.model.trained_ensemble import Ensemble, point_margins
+from engine.statistics.calibration import Calibration, brier_score, log_loss
+from engine.statistics.complements import logit_of, probability_of
+from engine.training.soft_labels import market_logit
+from engine.training.train import versions
+
+AS_IT_IS = Calibration(slope=1.0, corner_slope=1.0, corner_term=0.0)
+LUCK = 0.02  # of log loss: no forecast from past fights has beaten closing odds by more
+_CANARY_ROWS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedModel:
+    """The ensemble, and the largest difference of a member from its original on the probe rows."""
+
+    ensemble: Ensemble
+    difference: float
+
+
+def import_ensemble(
+    parts: Mapping[str, Foreign],
+    columns: Sequence[str],
+    weights: Mapping[str, float],
+    *,
+    trained_until: datetime.date,
+    sources: Mapping[str, Any],
+    unseen: TrainingMatrix | None = None,
+    snapshot: Snapshot | None = None,
+) -> ImportedModel:
+    """Make an ensemble of estimators by member name.
+
+    columns: of their rows, in order. trained_until: the last day of the fights that they were fitted on. sources: what
+    is to be known of their files. unseen: later fights, to measure intervals on. snapshot: the fighters' state, where
+    the columns are this system's own. Raises ValidationError and TrainingError.
+    """
+    check_weights(weights, dict.fromkeys(parts))
+    plan = MirrorPlan.of(columns)
+    if np.array_equal(plan.source, np.arange(len(columns))) and (plan.sign > 0).all():
+        raise ValidationError(
+            f"no column of {some_of(columns)} is named red_, blue_ or diff_, so nobody can say what a swap of the "
+            "fighters does: name them so with --columns FILE, a line each, their_name=red_name"
+        )
+    members = lay_out(parts)
+    difference = check_parity(parts, members)
+    half_widths = HalfWidths.unmeasured()
+    metrics: dict[str, float] = {}
+    if unseen is not None:
+        half_widths, metrics = _measure(unseen, members, plan, columns, weights, trained_until)
+    rows = _canary_rows(parts, members)
+    return ImportedModel(
+        Ensemble(
+            columns=tuple(columns),
+            weights=dict(weights),
+            point=members,
+            replicas=None,
+            calibration=AS_IT_IS,
+            half_widths=half_widths,
+            market_model=None,
+            snapshot=snapshot,
+            canary=(rows, probability_of(_logit(members, weights, plan, rows, 0))),
+            manifest={
+                "kind": "ensemble",
+                "imported": dict(sources),
+                "data": {"digest": _digest(sources), "cutoff": str(trained_until)},
+                "interval_method": half_widths.method if half_widths.measured else None,
+                "metrics": metrics,
+                "versions": versions(),
+            },
+            sided=True,
+        ),
+        difference,
+    )
+
+
+def _measure(
+    unseen: TrainingMatrix,
+    members: MemberStacks,
+    plan: MirrorPlan,
+    columns: Sequence[str],
+    weights: Mapping[str, float],
+    trained_until: datetime.date,
+) -> tuple[HalfWidths, dict[str, float]]:
+    """Return half-widths and scores on fights that the model has not seen, whose red side has the red corner."""
+    if (first := unseen.date.min()) <= np.datetime64(trained_until):
+        raise ValidationError(
+            f"the fights to measure intervals on begin on {first}, the model has learnt from fights up to "
+            f"{trained_until}: give later ones only; on fights that it has seen, every interval is too narrow"
+        )
+    missing = all(how.takes_missing for how in members.preparations.values())
+    values = check_features(unseen.X, columns, allow_missing=missing)
+    unknown, known = (_logit(members, weights, plan, values, side) for side in (0, 1))
+    market = market_logit(unseen)
+    p = probability_of(known)
+    metrics = {"log_loss": log_loss(p, unseen.won), "brier": brier_score(p, unseen.won)}
+    priced = np.isfinite(market)
+    metrics["priced_fights"] = float(priced.sum())
+    if priced.any():
+        metrics["log_loss_priced"] = log_loss(p[priced], unseen.won[priced])
+        metrics["market_log_loss"] = log_loss(probability_of(market[priced]), unseen.won[priced])
+        if metrics["log_loss_priced"] < metrics["market_log_loss"] - LUCK:
+            raise ValidationError(
+                f"on these fights the model has a log loss of {metrics['log_loss_priced']:.3f}, the closing odds "
+                f"{metrics['market_log_loss']:.3f}: it has seen them, or something that was known only afterwards"
+            )
+    corners = np.ones(len(unseen), dtype=np.bool_)
+    return fit_half_widths(unknown, known, market, unseen.won, corners, unseen.experience, None), metrics
+
+
+def _logit(members: MemberStacks, weights: Mapping[str, float], plan: MirrorPlan, values: Floats, side: int) -> Floats:
+    sides = np.full(len(values), side, dtype=np.int8)
+    return logit_of(point_margins(members.by_name(), weights, plan, values, sides)[0])
+
+
+def _canary_rows(parts: Mapping[str, Foreign], members: MemberStacks) -> Floats:
+    rows = probes(members, parts["random_forest"], with_missing=False, seed=1)
+    return np.ascontiguousarray(rows[:_CANARY_ROWS])
+
+
+def _digest(sources: Mapping[str, Any]) -> str:
+    """What stands for the training data, which nobody has: the files of the estimators."""
+    return hashlib.sha256("".join(sorted(str(source["sha256"]) for source in sources.values())).encode()).hexdigest()

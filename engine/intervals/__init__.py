@@ -1,0 +1,1 @@
+"""Prediction intervals: half-widths from held-out fights, and percentile intervals."""

@@ -1,0 +1,1 @@
+"""Bookmaker odds: consensus probabilities, closing line, bet decisions."""

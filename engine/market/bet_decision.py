@@ -1,0 +1,226 @@
+"""Whether to bet, on whom and how much: pure functions of probabilities, bounds and prices.
+
+A bet must pay at the *lower bound* of the chosen fighter's interval, not at the point estimate: betting on every
+positive point estimate loses money even for an honest model, because the largest edges are the largest errors.
+Neither fighter is treated differently from the other: swapping the two sides swaps the answer, to the bit.
+
+Not here: where the interval comes from, which quotes are usable (`engine.market.consensus`), and placing the bet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.errors import ValidationError
+from engine.market.consensus import Absence, BestPrice
+
+
+class Action(StrEnum):
+    """What to do about a fight."""
+
+    BET = "bet"
+    ABSTAIN = "abstain"
+
+
+class Reason(StrEnum):
+    """Why. A bet has exactly the first; an abstention has one or more of the others, in this order."""
+
+    LOWER_BOUND_PAYS = "lower_bound_pays"
+    NO_QUOTES = "no_quotes"
+    STALE_QUOTES = "stale_quotes"
+    INVALID_QUOTES = "invalid_quotes"
+    NO_INTERVAL = "no_interval"
+    PRICE_TOO_LOW = "price_too_low"
+    BOTH_SIDES_PAY = "both_sides_pay"
+    ARBITRAGE = "arbitrage"
+    LOW_CONFIDENCE = "low_confidence"
+    HIGH_UNCERTAINTY = "high_uncertainty"
+    NO_STAKE = "no_stake"
+    SAME_BOUT = "same_bout"
+    CONFLICTING_BOUTS = "conflicting_bouts"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When to bet and how much; all in [0, 1].
+
+    `min_prediction_confidence`: least calibrated probability of the chosen fighter; 1/2 keeps outsiders out.
+    `max_uncertainty_threshold`: greatest width of the interval whose lower bound decides; not of the sampling
+    interval, which never grows so wide. `kelly_fraction`: share of the full Kelly stake. `max_stake_fraction`: most of
+    the bankroll on one bet.
+    """
+
+    min_prediction_confidence: float = 0.5
+    max_uncertainty_threshold: float = 0.4
+    kelly_fraction: float = 0.25
+    max_stake_fraction: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Raise ValidationError for a rule outside [0, 1]."""
+        for name in self.__slots__:
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValidationError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One fighter: calibrated probability, its interval's lower bound at the level that decides, best price.
+
+    The lower bound of one side is 1 minus the upper bound of the other.
+    """
+
+    probability: float
+    lower: float | None
+    best: BestPrice | None
+
+    def __post_init__(self) -> None:
+        """Raise ValidationError unless 0 <= lower <= probability <= 1 and the price is finite and above 1."""
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValidationError(f"probability must be in [0, 1], got {self.probability}")
+        if self.lower is not None and not 0.0 <= self.lower <= self.probability:
+            raise ValidationError(f"lower bound must be in [0, {self.probability}], got {self.lower}")
+        if self.best is not None:
+            _check_price(self.best.price)
+
+    @property
+    def pays(self) -> bool:
+        """Whether a bet at the best price wins on average even if only the lower bound is true."""
+        return self.best is not None and self.lower is not None and expected_value(self.lower, self.best.net) > 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Bet on `side` (0 or 1) with `stake_fraction` of the bankroll, or abstain; both are None when abstaining."""
+
+    action: Action
+    reasons: tuple[Reason, ...]
+    side: int | None = None
+    best: BestPrice | None = None
+    stake_fraction: float | None = None
+
+
+def expected_value(probability: float, price: float) -> float:
+    """Return the mean profit per unit staked at a decimal price. Raises: ValidationError for a price not above 1."""
+    return probability * _check_price(price) - 1.0
+
+
+def kelly(probability: float, price: float) -> float:
+    """Return the share of the bankroll that maximises the mean log growth of one bet (Kelly 1956), never negative.
+
+    (p * price - 1) / (price - 1). Raises: ValidationError for a price not above 1.
+    """
+    return max(0.0, expected_value(probability, price) / (price - 1.0))
+
+
+def stake(probability: float, price: float, rules: Rules) -> float:
+    """Return the share of the bankroll to stake: `kelly_fraction` of Kelly's, at most `max_stake_fraction`.
+
+    price: decimal, net of commission.
+    """
+    return min(rules.kelly_fraction * kelly(probability, price), rules.max_stake_fraction)
+
+
+def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[float, ...]:
+    """Shrink the simultaneous stakes of one card by one factor, so that together they stay under a cap.
+
+    Kelly's stake assumes that a bet is alone. The exact optimum of several at once (Whitrow 2007, "Algorithms for
+    optimal allocation of bets on many simultaneous events") is smaller than the single stakes and needs a numerical
+    search over all outcomes. One common factor keeps their proportions, bounds the loss of a night, and does not
+    depend on the order of the fights; fractional Kelly covers the rest of the difference.
+
+    Args:
+        stakes: shares of the bankroll, each in [0, 1], 0 where there is no bet.
+        max_total_fraction: the cap on their sum, in [0, 1].
+
+    Raises: ValidationError outside these ranges.
+    """
+    if not 0.0 <= max_total_fraction <= 1.0 or not all(0.0 <= value <= 1.0 for value in stakes):
+        raise ValidationError(f"stakes and their cap must be in [0, 1], got {list(stakes)} and {max_total_fraction}")
+    total = math.fsum(stakes)
+    if total <= max_total_fraction:
+        return tuple(stakes)
+    return tuple(value / total * max_total_fraction for value in stakes)
+
+
+def decide(
+    sides: tuple[Side, Side],
+    rules: Rules,
+    *,
+    absence: Absence | None = None,
+    arbitrage: bool = False,
+    barred: Sequence[Reason] = (),
+) -> Decision:
+    """Decide about one fight.
+
+    Bet on the side whose lower bound times best price, net of commission, exceeds 1, if its probability and the
+    interval's width allow. The stake is Kelly's at the lower bound, so that it grows from nothing where the bet begins
+    to pay; a stake of 0 is no bet. If both sides pay, the best prices contradict each other by more than the interval's
+    width, and a person should look at them first.
+
+    Args:
+        sides: the two fighters in any order; their probabilities add up to 1.
+        rules: thresholds and stakes.
+        absence: why there are no prices, if there are none.
+        arbitrage: the best prices of both fighters together would win whoever wins. One of the two is late or wrong,
+            and it is likely the one that looks worth a bet.
+        barred: reasons that come from other fights, `SAME_BOUT` or `CONFLICTING_BOUTS`, in their order.
+
+    Raises: ValidationError if the two sides contradict each other.
+    """
+    if abs(sides[0].probability + sides[1].probability - 1.0) > 1e-9:
+        raise ValidationError(f"probabilities must add up to 1, got {[side.probability for side in sides]}")
+    paying = [position for position, side in enumerate(sides) if side.pays]
+    reasons = (*_objections(sides, paying, rules, absence, arbitrage=arbitrage), *barred)
+    if reasons:
+        return Decision(Action.ABSTAIN, reasons)
+    chosen = sides[paying[0]]
+    assert chosen.best is not None and chosen.lower is not None  # noqa: S101, PT018 - `pays` implies both
+    staked = stake(chosen.lower, chosen.best.net, rules)
+    if staked == 0.0:
+        return Decision(Action.ABSTAIN, (Reason.NO_STAKE,))
+    return Decision(
+        action=Action.BET,
+        reasons=(Reason.LOWER_BOUND_PAYS,),
+        side=paying[0],
+        best=chosen.best,
+        stake_fraction=staked,
+    )
+
+
+def _objections(
+    sides: tuple[Side, Side], paying: Sequence[int], rules: Rules, absence: Absence | None, *, arbitrage: bool
+) -> tuple[Reason, ...]:
+    """Return every reason against a bet, in the order of `Reason`."""
+    quoted = any(side.best is not None for side in sides)
+    width = _interval_width(sides)
+    found = []
+    if not quoted:
+        found.append(Reason(absence or Absence.NO_QUOTES))
+    if width is None:
+        found.append(Reason.NO_INTERVAL)
+    if quoted and width is not None and not paying:
+        found.append(Reason.PRICE_TOO_LOW)
+    if len(paying) == 2:
+        found.append(Reason.BOTH_SIDES_PAY)
+    if arbitrage:
+        found.append(Reason.ARBITRAGE)
+    if len(paying) == 1 and sides[paying[0]].probability < rules.min_prediction_confidence:
+        found.append(Reason.LOW_CONFIDENCE)
+    if width is not None and width > rules.max_uncertainty_threshold:
+        found.append(Reason.HIGH_UNCERTAINTY)
+    return tuple(found)
+
+
+def _interval_width(sides: tuple[Side, Side]) -> float | None:
+    """Return upper minus lower bound, the same seen from either side; None where there is no interval."""
+    first, second = (side.lower for side in sides)
+    return None if first is None or second is None else 1.0 - (first + second)
+
+
+def _check_price(price: float) -> float:
+    if not (math.isfinite(price) and price > 1.0):
+        raise ValidationError(f"a decimal price must be finite and above 1, got {price}")
+    return price

@@ -1,0 +1,43 @@
+"""Closing-line value: what a price that was taken is worth against the market's last word.
+
+The closing price holds more than any earlier one, so beating it tells skill from luck in far fewer bets than profit
+does. It is known only once the market has closed, and never part of a decision. The close is de-vigged first
+(`engine.market.consensus.devig`): against its raw prices every bet would look better by the bookmaker's margin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from engine.errors import ValidationError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClosingLineValue:
+    """Two ways to say it, float64 of the shape that was asked for; both are 0 for a price that is the fair close.
+
+    edge: expected profit per unit staked if the close is right, price * p_close - 1. log_ratio: log(price * p_close),
+    which adds up over bets and is not ruled by long shots.
+    """
+
+    edge: NDArray[np.float64]
+    log_ratio: NDArray[np.float64]
+
+
+def closing_line_value(price: ArrayLike, closing_probability: ArrayLike) -> ClosingLineValue:
+    """Return the closing-line value of bets.
+
+    price: decimal prices taken, (...). closing_probability: de-vigged closing probability of the fighter who was bet
+    on, broadcast against them. NaN in either gives NaN: no price, or no close. Raises ValidationError for a price not
+    above 1 or a probability outside (0, 1).
+    """
+    taken, fair = np.asarray(price, dtype=np.float64), np.asarray(closing_probability, dtype=np.float64)
+    if np.any(np.isinf(taken) | (taken <= 1.0)):
+        raise ValidationError(f"decimal prices must be finite and above 1, got {price!r}")
+    if np.any((fair <= 0.0) | (fair >= 1.0)):
+        raise ValidationError(f"closing probabilities must be in (0, 1), got {closing_probability!r}")
+    ratio = np.asarray(taken * fair)
+    return ClosingLineValue(edge=ratio - 1.0, log_ratio=np.log(ratio))

@@ -1,0 +1,372 @@
+"""What bookmakers' prices say: fair probabilities, the consensus of several books, quotes to turn away.
+
+Everything here is about two-way markets, fighter against fighter, in decimal prices: the return per unit staked, stake
+included. The two columns of an array are the two fighters in any order; swapping them swaps every answer, to the bit.
+
+The margin. `1 / price` of both fighters adds up to the *overround*, more than 1 by what the bookmaker keeps. De-vigging
+takes it off; the methods differ in who pays it. All five give a pair that adds up to exactly 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from statistics import median
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from engine.errors import ValidationError
+from engine.market.odds import Floats, implied_probabilities, overround
+
+MIN_OVERROUND = 0.98
+"""Below this a quote is an arbitrage against its own maker: a misread price."""
+MAX_OVERROUND = 1.20
+"""Above this a quote says nothing about the fight: a suspended or misread market."""
+
+
+class DevigMethod(StrEnum):
+    """How the margin is taken off; see the function of the same name."""
+
+    PROPORTIONAL = "proportional"
+    POWER = "power"
+    SHIN = "shin"
+    ODDS_RATIO = "odds_ratio"
+    LOGARITHMIC = "logarithmic"
+
+
+class QuoteFault(StrEnum):
+    """Why a quote was turned away."""
+
+    IMPOSSIBLE_PRICE = "impossible_price"
+    OVERROUND_TOO_LOW = "overround_too_low"
+    OVERROUND_TOO_HIGH = "overround_too_high"
+    STALE = "stale"
+    REPEATED_BOOKMAKER = "repeated_bookmaker"
+    DATED_AHEAD = "dated_ahead"
+    CONTRADICTS_OTHERS = "contradicts_others"
+    SWITCHED_FIGHTERS = "switched_fighters"
+
+
+NOT_USED = frozenset(
+    {QuoteFault.STALE, QuoteFault.DATED_AHEAD, QuoteFault.CONTRADICTS_OTHERS, QuoteFault.SWITCHED_FIGHTERS}
+)
+"""Faults of quotes that are well-formed, but too old, dated ahead, or in contradiction to the other bookmakers."""
+
+
+class Absence(StrEnum):
+    """Why there is no market for a fight."""
+
+    NO_QUOTES = "no_quotes"
+    STALE_QUOTES = "stale_quotes"
+    INVALID_QUOTES = "invalid_quotes"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One bookmaker's decimal prices of the first and the second fighter, and when they were read.
+
+    commission: the share of net winnings that an exchange keeps; `prices` are without it.
+    """
+
+    bookmaker: str
+    prices: tuple[float, float]
+    as_of: datetime | None = None
+    commission: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedQuote:
+    """A quote that says nothing about the fight, and why."""
+
+    quote: Quote
+    fault: QuoteFault
+
+    def __str__(self) -> str:
+        """Return the sentence for a report."""
+        low, high = sorted(self.quote.prices)
+        dated = self.fault in (QuoteFault.STALE, QuoteFault.DATED_AHEAD) and self.quote.as_of is not None
+        moment = f" of {self.quote.as_of:%Y-%m-%d %H:%M:%S} UTC" if dated else ""
+        return f"{self.quote.bookmaker}: {self.fault} (prices {low:g} and {high:g}{moment})"
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """Quotes sorted into usable and rejected, each in the order given."""
+
+    valid: tuple[Quote, ...]
+    rejected: tuple[RejectedQuote, ...]
+
+    @property
+    def absence(self) -> Absence | None:
+        """Why there is no market, or None where there is one."""
+        if self.valid:
+            return None
+        if not self.rejected:
+            return Absence.NO_QUOTES
+        stale = any(item.fault is QuoteFault.STALE for item in self.rejected)
+        return Absence.STALE_QUOTES if stale else Absence.INVALID_QUOTES
+
+
+@dataclass(frozen=True, slots=True)
+class BestPrice:
+    """The decimal price that pays most for a fighter, who offers it, and the share of winnings that is kept."""
+
+    bookmaker: str
+    price: float
+    commission: float = 0.0
+
+    @property
+    def net(self) -> float:
+        """The decimal price after commission: what a stake of 1 pays back."""
+        return net_price(self.price, self.commission)
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """The consensus of several books.
+
+    `probabilities` add up to exactly 1. `overround` is the median book's. `arbitrage` says that backing both fighters
+    at their best prices would win whoever wins: one of the two books is late or wrong.
+    """
+
+    method: DevigMethod
+    bookmakers: tuple[str, ...]
+    probabilities: tuple[float, float]
+    overround: float
+    best: tuple[BestPrice, BestPrice]
+    arbitrage: bool
+
+
+def net_price(price: float, commission: float) -> float:
+    """Return a decimal price after commission on net winnings, to the bit the price itself without any."""
+    if commission == 0.0 or not price > 1.0:
+        return price
+    return max(1.0 + (price - 1.0) * (1.0 - commission), math.nextafter(1.0, 2.0))
+
+
+def devig(prices: ArrayLike, method: DevigMethod = DevigMethod.POWER) -> Floats:
+    """Return fair probabilities for two-way decimal prices.
+
+    Args:
+        prices: (..., 2) decimal prices, each above 1. Missing prices are the caller's to leave out.
+        method: how the margin is taken off. Power did best on real closing odds.
+
+    Returns: (..., 2) float64 in (0, 1); each pair adds up to exactly 1 and keeps the order of the prices.
+    Raises: ValidationError for another shape, a non-finite price or one not above 1.
+    """
+    implied = implied_probabilities(prices)
+    if implied.ndim == 0 or implied.shape[-1] != 2:
+        raise ValidationError(f"two-way prices need a last axis of length 2, got shape {implied.shape}")
+    return _complementary(_FORMULAS[method](implied))
+
+
+def add_margin(probability: ArrayLike, implied_total: ArrayLike) -> Floats:
+    """Return the two-way prices from which the odds-ratio method recovers `probability`.
+
+    Solves expit(x + c) + expit(-x + c) = R for u = exp(c): a quadratic in u. The margin falls more heavily on the
+    outsider, as it does in real books.
+
+    Args:
+        probability: (...) fair probability of the first fighter, in (0, 1).
+        implied_total: the overround R, broadcast against it, in (0, 2).
+
+    Returns: (..., 2) float64 decimal prices. Raises: ValidationError outside these ranges.
+    """
+    fair, total = np.asarray(probability, dtype=np.float64), np.asarray(implied_total, dtype=np.float64)
+    if not (np.all((fair > 0) & (fair < 1)) and np.all((total > 0) & (total < 2))):
+        raise ValidationError("a probability must be in (0, 1) and an overround in (0, 2)")
+    odds = fair / (1.0 - fair)
+    half = (total - 1.0) * (odds + 1.0 / odds) / 2.0
+    shift = (half + np.sqrt(half**2 + total * (2.0 - total))) / (2.0 - total)
+    return 1.0 + 1.0 / np.stack([shift * odds, shift / odds], axis=-1)
+
+
+def screen_quotes(
+    quotes: Sequence[Quote], *, oldest: datetime | None = None, newest: datetime | None = None
+) -> Screening:
+    """Sort quotes into usable and rejected, each for itself, so that one bad feed does not spoil the others.
+
+    Args:
+        quotes: of one fight, all with the fighters in the same order.
+        oldest: quotes read before this moment are stale; None, or a quote without a moment, is not judged.
+        newest: quotes read after this moment are dated ahead; likewise.
+
+    A bookmaker counts once: its newest usable quote, or its first where the moments do not decide.
+    """
+    held_by: dict[str, int] = {}
+    faults: dict[int, QuoteFault] = {}
+    for position, quote in enumerate(quotes):
+        if fault := _fault(quote, oldest, newest):
+            faults[position] = fault
+            continue
+        held = held_by.setdefault(quote.bookmaker, position)
+        if held != position:
+            newer = _is_newer(quote, quotes[held])
+            held_by[quote.bookmaker] = position if newer else held
+            faults[held if newer else position] = QuoteFault.REPEATED_BOOKMAKER
+    return Screening(
+        valid=tuple(quotes[position] for position in sorted(held_by.values())),
+        rejected=tuple(RejectedQuote(quotes[position], fault) for position, fault in sorted(faults.items())),
+    )
+
+
+def leave_out_contradicting(screening: Screening) -> Screening:
+    """Reject usable quotes that make an arbitrage with the others, if a majority stays that makes none.
+
+    One book that is late, or has the fighters switched, offers the price that looks best. As long as the best prices of
+    both fighters together would win whoever wins, that of the two books is left out whose probability is farther from
+    the median of all. More than half of the books must stay and agree; otherwise nobody can tell which are wrong,
+    nothing is left out, and the arbitrage stands.
+    """
+    kept = list(screening.valid)
+    left_out: list[RejectedQuote] = []
+    while kept and _arbitrage(best := (_best(kept, 0), _best(kept, 1))):
+        if 2 * (len(kept) - 1) <= len(screening.valid):
+            return screening
+        market = consensus(kept)
+        makers = {one.bookmaker for one in best}
+        suspects = [quote for quote in kept if quote.bookmaker in makers]
+        distances = [(_distance(quote, market.probabilities), quote.bookmaker) for quote in suspects]
+        worst = suspects[distances.index(max(distances))]
+        switched = Quote(worst.bookmaker, worst.prices[::-1])
+        nearer = _distance(switched, market.probabilities) < _distance(worst, market.probabilities)
+        fault = QuoteFault.SWITCHED_FIGHTERS if nearer else QuoteFault.CONTRADICTS_OTHERS
+        left_out.append(RejectedQuote(worst, fault))
+        kept.remove(worst)
+    return Screening(tuple(kept), (*screening.rejected, *left_out)) if left_out else screening
+
+
+def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) -> Market:
+    """Return the market of usable quotes of one fight, in any order.
+
+    Each book is de-vigged by itself and the median is taken, so that one late book does not move it. Best prices are
+    those that pay most after commission; among equals the bookmaker first in the alphabet.
+
+    Raises: ValidationError without quotes, for a repeated bookmaker, or for an impossible price.
+    """
+    if not quotes:
+        raise ValidationError("a consensus needs at least one usable quote")
+    repeated = [name for name, count in Counter(quote.bookmaker for quote in quotes).items() if count > 1]
+    if repeated:
+        raise ValidationError(f"bookmakers must be distinct, repeated: {repeated}")
+    prices = np.array([quote.prices for quote in quotes], dtype=np.float64)
+    first, second = devig(prices, method).T.tolist()
+    fair = _complementary(np.array([median(first), median(second)]))
+    best = (_best(quotes, 0), _best(quotes, 1))
+    return Market(
+        method=method,
+        bookmakers=tuple(sorted(quote.bookmaker for quote in quotes)),
+        probabilities=(float(fair[0]), float(fair[1])),
+        overround=median(overround(prices).tolist()),
+        best=best,
+        arbitrage=_arbitrage(best),
+    )
+
+
+def _fault(quote: Quote, oldest: datetime | None, newest: datetime | None) -> QuoteFault | None:
+    if not all(math.isfinite(price) and price > 1.0 for price in quote.prices):
+        return QuoteFault.IMPOSSIBLE_PRICE
+    total = sum(1.0 / price for price in quote.prices)  # thousands a second come by: no arrays of two
+    if total < MIN_OVERROUND:
+        return QuoteFault.OVERROUND_TOO_LOW
+    if total > MAX_OVERROUND:
+        return QuoteFault.OVERROUND_TOO_HIGH
+    if oldest is not None and quote.as_of is not None and quote.as_of < oldest:
+        return QuoteFault.STALE
+    if newest is not None and quote.as_of is not None and quote.as_of > newest:
+        return QuoteFault.DATED_AHEAD
+    return None
+
+
+def _is_newer(quote: Quote, held: Quote) -> bool:
+    if quote.as_of is None:
+        return False
+    return held.as_of is None or quote.as_of > held.as_of
+
+
+def _best(quotes: Sequence[Quote], side: int) -> BestPrice:
+    quote = min(quotes, key=lambda quote: (-net_price(quote.prices[side], quote.commission), quote.bookmaker))
+    return BestPrice(quote.bookmaker, float(quote.prices[side]), quote.commission)
+
+
+def _arbitrage(best: tuple[BestPrice, BestPrice]) -> bool:
+    return bool(1.0 / best[0].net + 1.0 / best[1].net < 1.0)
+
+
+def _distance(quote: Quote, probabilities: tuple[float, float]) -> float:
+    """Return how far a quote's probability is from another, the same seen from either fighter."""
+    fair: list[float] = devig(quote.prices).tolist()
+    return max(abs(own - other) for own, other in zip(fair, probabilities, strict=True))
+
+
+def _complementary(pairs: Floats) -> Floats:
+    """Let the favourite have exactly 1 minus the outsider: symmetric, and the pair adds up to 1 to the bit."""
+    outsider = np.minimum(pairs.min(axis=-1, keepdims=True), 0.5)
+    first_is_outsider = pairs[..., :1] <= pairs[..., 1:]
+    even = pairs[..., :1] == pairs[..., 1:]
+    first = np.where(even, 0.5, np.where(first_is_outsider, outsider, 1.0 - outsider))
+    second = np.where(even, 0.5, np.where(first_is_outsider, 1.0 - outsider, outsider))
+    return np.concatenate([first, second], axis=-1)
+
+
+def _proportional(implied: Floats) -> Floats:
+    """Divide by the overround: everyone pays in proportion. The textbook baseline; flatters outsiders."""
+    normalised: Floats = implied / implied.sum(axis=-1, keepdims=True)
+    return normalised
+
+
+def _power(implied: Floats) -> Floats:
+    """Raise to the power that makes the pair add up to 1 (Clarke, Kovalchik and Ingram 2017).
+
+    "Adjusting bookmaker's odds to allow for overround", American Journal of Sports Science 5(6). Pair by pair, so that
+    a fight's answer does not depend on how many others are asked about.
+    """
+    pairs = [_power_pair(float(first), float(second)) for first, second in implied.reshape(-1, 2)]
+    return np.array(pairs, dtype=np.float64).reshape(implied.shape)
+
+
+def _power_pair(first: float, second: float) -> tuple[float, float]:
+    rates = -math.log(first), -math.log(second)
+    # exp(-a k) + exp(-b k) falls and is convex, so Newton's steps from where it is at least 1 never pass its root at 1;
+    # at ln 2 / b, for a <= b, it is. They end when rounding lets them no longer go forward.
+    power = math.log(2.0) / max(rates)
+    while True:
+        shares = math.exp(-rates[0] * power), math.exp(-rates[1] * power)
+        further = power + (sum(shares) - 1.0) / (rates[0] * shares[0] + rates[1] * shares[1])
+        if not further > power:
+            return shares
+        power = further
+
+
+def _shin(implied: Floats) -> Floats:
+    """Shin's insider-trading model (Shin 1993; Jullien and Salanie 1994).
+
+    With two outcomes its solution is closed and equals taking half of the margin off each side (Clarke et al. 2017).
+    """
+    fair: Floats = implied + (1.0 - implied.sum(axis=-1, keepdims=True)) / 2.0
+    return fair
+
+
+def _odds_ratio(implied: Floats) -> Floats:
+    """Cheung's odds-ratio model (Buchdahl, "The wisdom of the crowd"): fair and quoted odds differ by one factor.
+
+    With two outcomes: logit p = (logit q1 - logit q2) / 2.
+    """
+    logits = np.log(implied) - np.log1p(-implied)
+    fair: Floats = 1.0 / (1.0 + np.exp((logits[..., ::-1] - logits) / 2.0))
+    return fair
+
+
+_FORMULAS = {
+    DevigMethod.PROPORTIONAL: _proportional,
+    DevigMethod.POWER: _power,
+    DevigMethod.SHIN: _shin,
+    DevigMethod.ODDS_RATIO: _odds_ratio,
+    # A constant taken off the log-odds, as penaltyblog names it: the odds-ratio model with its factor's logarithm.
+    DevigMethod.LOGARITHMIC: _odds_ratio,
+}

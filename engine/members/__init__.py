@@ -1,0 +1,1 @@
+"""The members of the ensemble (random forest, XGBoost, neural network) and their kernels."""

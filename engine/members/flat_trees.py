@@ -1,0 +1,237 @@
+"""Trees as flat arrays: all trees of all replicas in one array of nodes that worker processes memory-map and share.
+
+A node is one unsigned word, of 32 bits where that is enough and of 64 otherwise:
+
+    bits    32-bit word           64-bit word
+    0       0: inner, 1: leaf     the same
+    1-      8: position of cut    16: position of cut      go right when the code of the column is above it
+    -       10: column            15: column               doubled: see `engine.members.feature_bins.CutTable.code`
+    -       13: steps to left     32: steps to left        the right child stands beside the left one
+    leaf    float32 value, its last bit given up to be the flag; in a 64-bit word, all of its upper half
+
+Siblings stand side by side, level by level, and a leaf is its own child, so that a walk needs no branch that a
+processor could guess wrong. Giving up a bit moves a leaf by at most 1.2e-7 of itself, towards 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.arrays import Array, Floats, check_request
+from engine.errors import ValidationError
+from engine.members import kernels
+from engine.members.feature_bins import CutTable, same_cuts
+from engine.resources.chunked_arrays import Arrays, Pieces
+
+_ROWS_AT_ONCE = 512  # coded rows that stay in the second-level cache while a replica's trees pass by
+_MOST_LEVELS_SWEPT = 6  # one more has twice the nodes, and takes as long as the step that it saves
+
+
+class Layout(NamedTuple):
+    """How many bits of a word say what."""
+
+    cut_bits: int
+    column_bits: int
+
+    @property
+    def offset_shift(self) -> int:
+        """The first bit of the steps to the left child."""
+        return 1 + self.cut_bits + self.column_bits
+
+    def numbers(self) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+        """The masks and shifts, as the kernel takes them."""
+        return (
+            np.uint64((1 << self.cut_bits) - 1),
+            np.uint64(1 + self.cut_bits),
+            np.uint64((1 << self.column_bits) - 1),
+            np.uint64(self.offset_shift),
+        )
+
+
+_NARROW, _WIDE = np.dtype(np.uint32), np.dtype(np.uint64)
+LAYOUTS: Mapping[np.dtype[np.unsignedinteger], Layout] = {_NARROW: Layout(8, 10), _WIDE: Layout(16, 15)}
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """The nodes of some trees before they are packed, siblings side by side.
+
+    column: the feature that an inner node looks at. cut: the position of its cut. missing_left: where a missing
+    feature goes. left: index of the left child among all nodes here, the node itself at a leaf. value: at leaves.
+    starts, depths: of each tree.
+    """
+
+    column: NDArray[np.int64]  # (N,)
+    cut: NDArray[np.int64]  # (N,)
+    missing_left: NDArray[np.bool_]  # (N,)
+    left: NDArray[np.int64]  # (N,)
+    value: Floats  # (N,)
+    starts: NDArray[np.int64]  # (trees,)
+    depths: NDArray[np.int64]  # (trees,)
+
+
+@dataclass(frozen=True, eq=False)
+class FlatTrees:
+    """B replicas of some trees each, over one table of cuts."""
+
+    cuts: CutTable
+    nodes: Array  # (N,) uint32 or uint64
+    starts: NDArray[np.int64]  # (trees,) the root of each tree
+    depths: NDArray[np.uint8]  # (trees,) steps to its deepest leaf
+    first: NDArray[np.int64]  # (B + 1,) the trees of replica b are first[b] to first[b + 1] - 1
+
+    @classmethod
+    def pack(cls, cuts: CutTable, grown: Grown) -> FlatTrees:
+        """The trees of one replica. Raises ValidationError where they are too large even for 64 bits."""
+        leaf = grown.left == np.arange(len(grown.left))
+        column = np.where(leaf, 0, grown.column + cuts.n_features * grown.missing_left)
+        offset = grown.left - np.arange(len(grown.left))
+        needed = (int(grown.cut[~leaf].max(initial=0)), 2 * cuts.n_features - 1, int(offset.max(initial=0)))
+        for dtype, layout in LAYOUTS.items():
+            offset_bits = 8 * dtype.itemsize - layout.offset_shift
+            if all(n < 1 << bits for n, bits in zip(needed, (*layout, offset_bits), strict=True)):
+                break
+        else:
+            raise ValidationError(
+                f"trees with {cuts.n_features} features, {needed[0]} cuts of one and children {needed[2]} nodes away "
+                "do not fit into 64-bit nodes: use fewer features, or smaller trees"
+            )
+        word = grown.cut.astype(dtype) << 1 | column.astype(dtype) << (1 + layout.cut_bits)
+        word |= offset.astype(dtype) << layout.offset_shift
+        bits = _flagged(grown.value).astype(dtype)
+        upper = 8 * dtype.itemsize - 32
+        nodes = np.where(leaf, (bits << upper) | dtype.type(1), word).astype(dtype)
+        return cls(cuts, nodes, grown.starts, grown.depths.astype(np.uint8), np.array([0, len(grown.starts)]))
+
+    @classmethod
+    def concatenate(cls, sequence: Sequence[FlatTrees]) -> FlatTrees:
+        """The replicas of all, in order. Raises ValidationError when their cuts differ."""
+        cuts = same_cuts(trees.cuts for trees in sequence)
+        joined = join_replicas([trees.to_arrays() for trees in sequence])
+        return cls.from_arrays(cuts, {name: pieces.whole() for name, pieces in joined.items()})
+
+    @property
+    def n_replicas(self) -> int:
+        """Number of replicas, B."""
+        return len(self.first) - 1
+
+    def sums(self, X: Floats, start: int, stop: int | None) -> Floats:
+        """Return the sum over the trees of replicas start..stop-1 for rows X (n, f; NaN = missing), (stop-start, n).
+
+        Leaf values are added in the order of the trees. Temporary memory is 2 f bytes a row and the result once more.
+        """
+        replicas = check_request(X, self.cuts.n_features, self.n_replicas, start, stop)
+        codes = self.cuts.code(X)
+        total = np.zeros((len(replicas), len(codes)))
+        first = np.ascontiguousarray(self.first[replicas.start : replicas.stop + 1])
+        values = self.nodes.view(np.float32)[self.nodes.itemsize // 4 - 1 :: self.nodes.itemsize // 4]
+        layout = LAYOUTS[self.nodes.dtype].numbers()
+        for i in range(0, len(codes), _ROWS_AT_ONCE):
+            some = codes[i : i + _ROWS_AT_ONCE]
+            kernels.walk_trees(
+                self.nodes,
+                values,
+                self.starts,
+                self.depths,
+                first,
+                layout,
+                some.ravel(),
+                np.ascontiguousarray(some.T),
+                _swept(len(some)),
+                total[:, i : i + len(some)],
+            )
+        return total[:, : len(X)]
+
+    def to_arrays(self) -> dict[str, Array]:
+        """The arrays by name, as `from_arrays` takes them; the cuts are kept apart, because others share them."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cuts"}
+
+    @classmethod
+    def from_arrays(cls, cuts: CutTable, arrays: Mapping[str, Array]) -> FlatTrees:
+        """The trees in these arrays, which may be read-only memory maps: nothing is copied."""
+        return cls(
+            cuts, **{field.name: np.asarray(arrays[field.name]) for field in fields(cls) if field.name != "cuts"}
+        )
+
+
+def _swept(rows: int) -> int:
+    """Return how many nodes to sweep: whole levels, the more of them the more rows share the work of each node."""
+    return (1 << min((rows // 4).bit_length(), _MOST_LEVELS_SWEPT)) - 1
+
+
+def join_replicas(sequence: Sequence[Arrays]) -> dict[str, Pieces]:
+    """Join the arrays of several `FlatTrees` over one table of cuts, as `to_arrays` names them, in order."""
+    dtype = max((arrays["nodes"].dtype for arrays in sequence), key=lambda kind: kind.itemsize)
+    nodes_before = np.cumsum([0, *(len(arrays["nodes"]) for arrays in sequence)])
+    trees_before = np.cumsum([0, *(len(arrays["starts"]) for arrays in sequence)])
+    return {
+        "nodes": Pieces.of([partial(_nodes, arrays, dtype) for arrays in sequence]),
+        "starts": Pieces.of([partial(_shifted, arrays, n) for arrays, n in zip(sequence, nodes_before, strict=False)]),
+        "depths": Pieces.of([partial(arrays.__getitem__, "depths") for arrays in sequence]),
+        "first": Pieces.of(
+            [
+                partial(np.zeros, 1, np.int64),
+                *(partial(_ends, arrays, n) for arrays, n in zip(sequence, trees_before, strict=False)),
+            ]
+        ),
+    }
+
+
+def _nodes(arrays: Arrays, dtype: np.dtype[np.unsignedinteger]) -> Array:
+    return _widen(arrays["nodes"], dtype)
+
+
+def _shifted(arrays: Arrays, nodes_before: int) -> Array:
+    return np.asarray(arrays["starts"] + nodes_before)
+
+
+def _ends(arrays: Arrays, trees_before: int) -> Array:
+    return np.asarray(arrays["first"][1:] + trees_before)
+
+
+def level_order(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """Return the nodes of one tree level by level, siblings side by side; children are negative at leaves."""
+    levels = [np.zeros(1, dtype=np.intp)]
+    while (inner := levels[-1][left[levels[-1]] >= 0]).size:
+        levels.append(np.column_stack([left[inner], right[inner]]).ravel())
+    return levels
+
+
+def join(trees: Sequence[Grown]) -> Grown:
+    """The trees of all parts, in order."""
+    before = np.cumsum([0, *(len(tree.left) for tree in trees)])
+    moved = list(zip(trees, before, strict=False))
+    return Grown(
+        column=np.concatenate([tree.column for tree in trees]),
+        cut=np.concatenate([tree.cut for tree in trees]),
+        missing_left=np.concatenate([tree.missing_left for tree in trees]),
+        left=np.concatenate([tree.left + start for tree, start in moved]),
+        value=np.concatenate([tree.value for tree in trees]),
+        starts=np.concatenate([tree.starts + start for tree, start in moved]),
+        depths=np.concatenate([tree.depths for tree in trees]),
+    )
+
+
+def _flagged(value: Floats) -> NDArray[np.uint32]:
+    """The bits of float32 values whose last bit is set, towards 0 where it was not; at 0 the smallest number."""
+    bits = value.astype(np.float32).view(np.uint32)
+    return np.where((bits & 1 == 1) | (bits << np.uint32(1) == 0), bits | np.uint32(1), bits - np.uint32(1))
+
+
+def _widen(nodes: Array, dtype: np.dtype[np.unsignedinteger]) -> Array:
+    """Return nodes as words of `dtype`."""
+    if nodes.dtype == dtype:
+        return nodes
+    narrow, wide = LAYOUTS[_NARROW], LAYOUTS[_WIDE]
+    word = nodes.astype(np.uint64)
+    cut = word >> np.uint64(1) & np.uint64((1 << narrow.cut_bits) - 1)
+    column = word >> np.uint64(1 + narrow.cut_bits) & np.uint64((1 << narrow.column_bits) - 1)
+    inner = cut << np.uint64(1) | column << np.uint64(1 + wide.cut_bits)
+    inner |= word >> np.uint64(narrow.offset_shift) << np.uint64(wide.offset_shift)
+    return np.where(nodes & 1 == 1, word << np.uint64(32) | np.uint64(1), inner)

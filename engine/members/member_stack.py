@@ -1,0 +1,179 @@
+"""The three members together: their shares, their hyperparameters, and one refit of all of them.
+
+A refit is one random forest, one XGBoost model and one neural network on the same weighted fights. Many refits are
+stacked, so that they are predicted together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.arrays import Array, Floats, ReplicatedMember
+from engine.data.feature_matrix import MirrorPlan
+from engine.members.boosted_trees import FlatBoosters
+from engine.members.feature_bins import CutTable
+from engine.members.flat_trees import join_replicas
+from engine.members.neural_network import NetworkParams, StackedNetworks, fit_network
+from engine.members.preprocessing import Preparation, PreparedMember
+from engine.members.random_forest import FlatForests, ForestParams, grow_forest
+from engine.members.xgboost_fit import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
+from engine.resources.chunked_arrays import Arrays, Pieces
+
+MEMBERS = ("random_forest", "xgboost", "neural_network")
+DEFAULT_WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
+
+
+def _xgboost_params() -> ProductionXGBoostConfig:
+    return ProductionXGBoostConfig(
+        n_estimators=300, max_depth=4, subsample=0.8, colsample_bytree=0.5, min_child_weight=10.0, max_bin=64
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MemberParams:
+    """Hyperparameters; the defaults were chosen on fights before mid-2023 alone (see docs/decisions.md)."""
+
+    forest: ForestParams = field(default_factory=lambda: ForestParams(trees=200))
+    xgboost: ProductionXGBoostConfig = field(default_factory=_xgboost_params)
+    network: NetworkParams = field(default_factory=lambda: NetworkParams(epochs=8, alpha=1.0, learning_rate=3e-3))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemberStacks:
+    """The three members, each a stack of the same number of refits.
+
+    preparations: what is done to the rows of a member first, where it is an imported one.
+    """
+
+    random_forest: FlatForests
+    xgboost: FlatBoosters
+    neural_network: StackedNetworks
+    preparations: Mapping[str, Preparation] = field(default_factory=dict)
+
+    def by_name(self) -> dict[str, ReplicatedMember]:
+        """Return the members under their names."""
+        members: dict[str, ReplicatedMember] = {
+            "random_forest": self.random_forest,
+            "xgboost": self.xgboost,
+            "neural_network": self.neural_network,
+        }
+        return members | {name: PreparedMember(members[name], how) for name, how in self.preparations.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingRows:
+    """n fights as 2n rows, each fight from both sides: values float64 (2n, f).
+
+    cuts: the bins that XGBoost cuts the values into; codes: the values in these bins, (2n, f).
+    """
+
+    values: Floats
+    shared: SharedRows
+    cuts: CutTable
+    codes: Array
+
+    @classmethod
+    def of(cls, values: Floats, plan: MirrorPlan, config: ProductionXGBoostConfig) -> TrainingRows:
+        """Lay out fights, float64 (n, f)."""
+        both = np.concatenate([values, plan(values)])
+        shared = SharedRows.of(both, config)
+        cuts = CutTable.of_matrix(shared.cuts)
+        return cls(both, shared, cuts, cuts.training_codes(both))
+
+
+def fit_members(
+    rows: TrainingRows,
+    labels: Floats,
+    weight: NDArray[np.int64],
+    stop: NDArray[np.bool_],
+    params: MemberParams,
+    stream: np.random.SeedSequence,
+    limits: TrainingLimits,
+) -> MemberStacks:
+    """Fit all members once.
+
+    labels: how much of each fight its first fighter has won, in [0, 1], (n,): see `engine.training.soft_labels`.
+    weight: how often each fight counts, (n,). stop: fights on which XGBoost decides when to stop, (n,); it does not
+    train on them. stream: its first child is the resample's, the next three are the members'. Raises TrainingError,
+    TrainingTimeoutError, MemoryLimitError.
+    """
+    _, *streams = stream.spawn(1 + len(MEMBERS))
+    for_trees = streams[0].generate_state(params.forest.trees, np.uint64).astype(np.uint64)
+    for_xgboost, for_network = (int(child.generate_state(1)[0]) for child in streams[1:])
+    won, both = np.concatenate([labels, 1.0 - labels]), np.concatenate([weight, weight])
+    forest = grow_forest(rows.cuts, rows.codes, won, both, params.forest, for_trees)
+    limits.check("the random forest")
+    config = replace(params.xgboost, seed=for_xgboost % 2**31)
+    held = np.concatenate([stop, stop])
+    boosted = boost(
+        rows.shared.drawn(won, np.where(held, 0, both), config), rows.shared.held_out(won, held), config, limits
+    )
+    network = fit_network(rows.values, won, both.astype(np.float64), params.network, for_network)
+    limits.check("the neural network")
+    return MemberStacks(
+        forest, FlatBoosters.from_booster(boosted.booster, rows.cuts), StackedNetworks.from_pipeline(network)
+    )
+
+
+def stack_members(refits: Sequence[MemberStacks]) -> MemberStacks:
+    """Join refits into one stack, in order."""
+    return MemberStacks(
+        random_forest=FlatForests.concatenate([refit.random_forest for refit in refits]),
+        xgboost=FlatBoosters.concatenate([refit.xgboost for refit in refits]),
+        neural_network=StackedNetworks.concatenate([refit.neural_network for refit in refits]),
+    )
+
+
+def arrays_of(stack: MemberStacks) -> dict[str, Array]:
+    """Return the arrays of a stack as `member/array`, without the cuts that its trees share."""
+    return {
+        f"{name}/{array}": values
+        for name, member in (
+            ("random_forest", stack.random_forest.to_arrays()),
+            ("xgboost", stack.xgboost.to_arrays()),
+            ("neural_network", stack.neural_network.to_arrays()),
+        )
+        for array, values in member.items()
+    }
+
+
+def stack_of(cuts: CutTable, arrays: Arrays) -> MemberStacks:
+    """Return the stack that `arrays_of` took apart; arrays may be read-only memory maps, nothing is copied."""
+    return MemberStacks(
+        random_forest=FlatForests.from_arrays(cuts, _Member(arrays, "random_forest")),
+        xgboost=FlatBoosters.from_arrays(cuts, _Member(arrays, "xgboost")),
+        neural_network=StackedNetworks.from_arrays(_Member(arrays, "neural_network")),
+    )
+
+
+def join_stacks(stacks: Sequence[Arrays]) -> dict[str, Pieces]:
+    """Join stacks over one table of cuts, each as `arrays_of` names its arrays, in order."""
+    joined: dict[str, Pieces] = {}
+    for name in ("random_forest", "xgboost"):
+        trees = join_replicas([_Member(arrays, name) for arrays in stacks])
+        joined |= {f"{name}/{array}": pieces for array, pieces in trees.items()}
+    for array in stacks[0]:
+        if array not in joined and array.partition("/")[0] in MEMBERS:
+            joined[array] = Pieces.of([partial(arrays.__getitem__, array) for arrays in stacks])
+    return joined
+
+
+class _Member(Mapping[str, Array]):
+    """The arrays of one member among those of a stack."""
+
+    def __init__(self, arrays: Arrays, name: str) -> None:
+        self._arrays, self._prefix = arrays, f"{name}/"
+
+    def __getitem__(self, array: str) -> Array:
+        return self._arrays[self._prefix + array]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._arrays if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

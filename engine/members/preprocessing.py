@@ -1,0 +1,99 @@
+"""What a foreign estimator's pipeline does to its rows before it predicts, step by step as scikit-learn does it.
+
+Our own members are trained on rows as they are; those of an imported model may stand behind an imputer and a scaler.
+Each step is one operation an element, in float64, so that the bits are those of the original and no batch matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from engine.arrays import Array, Floats, ReplicatedMember
+from engine.errors import ValidationError
+
+Operation = Literal["fill", "standardise", "rescale"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One operation on the columns, with its numbers, float64 (f,).
+
+    `fill`: a missing value becomes `first`. `standardise`: (x - first) / second. `rescale`: x * first + second.
+    """
+
+    operation: Operation
+    first: Floats
+    second: Floats
+
+    def __call__(self, X: Floats) -> Floats:
+        """Return the rows, (n, f), after this step."""
+        match self.operation:
+            case "fill":
+                return np.where(np.isnan(X), self.first, X)
+            case "standardise":
+                return (X - self.first) / self.second
+            case "rescale":
+                return X * self.first + self.second
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """The steps of one member, and whether it predicts rows with missing values at all."""
+
+    steps: tuple[Step, ...] = ()
+    takes_missing: bool = True
+
+    def __call__(self, X: Floats) -> Floats:
+        """Return the rows, (n, f), as the estimator sees them."""
+        for step in self.steps:
+            X = step(X)
+        return X
+
+    def to_arrays(self) -> dict[str, Array]:
+        """The numbers of the steps by name; `described` says what they are."""
+        return {
+            f"step_{k}_{name}": getattr(step, name) for k, step in enumerate(self.steps) for name in ("first", "second")
+        }
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The rest of it, as JSON values."""
+        return {"steps": [step.operation for step in self.steps], "takes_missing": self.takes_missing}
+
+    @classmethod
+    def from_arrays(cls, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> Preparation:
+        """The preparation that `described` and `to_arrays` have told of. Raises ValidationError for another step."""
+        for operation in described["steps"]:
+            if operation not in ("fill", "standardise", "rescale"):
+                raise ValidationError(f"this version knows no step {operation!r}: use the one that imported the model")
+        return cls(
+            tuple(
+                Step(operation, np.asarray(arrays[f"step_{k}_first"]), np.asarray(arrays[f"step_{k}_second"]))
+                for k, operation in enumerate(described["steps"])
+            ),
+            bool(described["takes_missing"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedMember:
+    """A member behind its preparation."""
+
+    member: ReplicatedMember
+    preparation: Preparation
+
+    @property
+    def n_replicas(self) -> int:
+        """Number of refits."""
+        return self.member.n_replicas
+
+    def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
+        """P(first wins) as the member says for the prepared rows. Raises ValidationError for what it does not take."""
+        if not self.preparation.takes_missing and np.isnan(X).any():
+            columns = np.flatnonzero(np.isnan(X).any(axis=0)).tolist()
+            raise ValidationError(f"values are missing in columns {columns}, and the imported model takes none")
+        return self.member.predict_replicas(self.preparation(X), start, stop)

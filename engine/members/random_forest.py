@@ -1,0 +1,168 @@
+"""Random forests: grown on coded features, predicted from flat arrays.
+
+The method is scikit-learn's `RandomForestClassifier` (Gini, resampled rows, missing values sent where they do most
+good), on features cut into the same bins that XGBoost uses. That costs a fifteenth of the time, and the trees' splits
+are then positions in one table of cuts, which all members share (`engine.members.feature_bins`). A forest of
+scikit-learn's can be laid out in the same way, with a table of its own.
+Covers binary forests only. Tuning and resampling of fights are the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree._tree import Tree
+
+from engine.arrays import Array, Floats
+from engine.errors import ValidationError
+from engine.members.feature_bins import CutTable
+from engine.members.flat_trees import FlatTrees, Grown, join, level_order
+from engine.members.tree_growth import grow_tree
+
+_DEEPEST = 30  # a full tree of this depth has more leaves than any fight log has rows
+
+
+@dataclass(frozen=True)
+class ForestParams:
+    """How a forest is grown; the names follow scikit-learn's where they mean the same."""
+
+    trees: int = 50
+    max_depth: int = 10
+    min_samples_leaf: int = 10
+    max_features: float | str = "sqrt"  # features tried at a node: their share, or sqrt of their number
+
+    def __post_init__(self) -> None:
+        """Raise ValidationError naming what makes no sense."""
+        if self.trees < 1 or self.min_samples_leaf < 1 or not 1 <= self.max_depth <= _DEEPEST:
+            raise ValidationError(f"a forest needs trees and leaves, and a depth of 1 to {_DEEPEST}: {self}")
+        if self.max_features != "sqrt" and not (
+            isinstance(self.max_features, float) and 0.0 < self.max_features <= 1.0
+        ):
+            raise ValidationError(
+                f"max_features must be 'sqrt' or a share above 0 up to 1.0, not {self.max_features!r}"
+            )
+
+    def tries(self, n_features: int) -> int:
+        """How many features a node tries."""
+        share = np.sqrt(n_features) if isinstance(self.max_features, str) else self.max_features * n_features
+        return max(1, int(share))
+
+
+def grow_forest(
+    cuts: CutTable,
+    codes: Array,
+    won: Floats,
+    weight: NDArray[np.int64],
+    params: ForestParams,
+    seeds: NDArray[np.uint64],
+) -> FlatForests:
+    """Grow one forest, a set of one replica.
+
+    codes: coded rows, (n, f) as from `cuts.codes`. won: (n,) in [0, 1], how much of it the first fighter has won.
+    weight: how often each row counts, (n,). seeds: one a tree, (params.trees,). The result depends on the arguments
+    alone. Raises ValidationError when all weights are 0.
+    """
+    rows = int(np.count_nonzero(weight))
+    if not rows:
+        raise ValidationError("all weights are 0: there is no row to grow a forest on")
+    most = min(2 << params.max_depth, 2 * (rows // params.min_samples_leaf) + 1)
+    space = (
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.bool_),
+        np.empty(most, np.int64),
+        np.empty(most),
+    )
+    limits = (params.max_depth, params.min_samples_leaf, params.tries(cuts.n_features))
+    trees = []
+    for seed in seeds:
+        nodes, depth = grow_tree(codes, won, weight, cuts.missing, limits, seed, space)
+        column, cut, missing_left, left, value = (_first(nodes, array) for array in space)
+        trees.append(Grown(column, cut, missing_left, left, value, np.array([0]), np.array([depth])))
+    return FlatForests(FlatTrees.pack(cuts, join(trees)))
+
+
+@dataclass(frozen=True)
+class FlatForests:
+    """B forests."""
+
+    trees: FlatTrees
+
+    @classmethod
+    def from_forest(cls, model: RandomForestClassifier, cuts: CutTable | None = None) -> FlatForests:
+        """One fitted binary forest (classes 0 and 1) of scikit-learn's as a set of one replica.
+
+        cuts: a table that has all of its splits; by default, just these. Raises ValidationError for another forest.
+        """
+        if list(model.classes_) != [0, 1]:
+            raise ValidationError(f"a forest needs the classes 0 and 1, this one knows {list(model.classes_)}")
+        trees = [estimator.tree_ for estimator in model.estimators_]
+        inner = [tree.children_left >= 0 for tree in trees]
+        if cuts is None:
+            columns = np.concatenate([tree.feature[some] for tree, some in zip(trees, inner, strict=True)])
+            thresholds = np.concatenate([_below(tree.threshold[some]) for tree, some in zip(trees, inner, strict=True)])
+            cuts = CutTable.of_thresholds(columns, thresholds, model.n_features_in_)
+        return cls(FlatTrees.pack(cuts, join([_laid_out(tree, cuts) for tree in trees])))
+
+    @classmethod
+    def concatenate(cls, sequence: Sequence[FlatForests]) -> FlatForests:
+        """The replicas of all sets, in order. Raises ValidationError when they were grown on different cuts."""
+        return cls(FlatTrees.concatenate([forests.trees for forests in sequence]))
+
+    @property
+    def n_replicas(self) -> int:
+        """Number of forests."""
+        return self.trees.n_replicas
+
+    def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
+        """P(first wins) by forests start..stop-1 for rows X (n, f; NaN = missing): float64 (stop-start, n).
+
+        The mean over the trees of the share of wins at the leaf; within 1.2e-7 of `predict_proba(X)[:, 1]` for a
+        forest of scikit-learn's.
+        """
+        sums = self.trees.sums(X, start, stop)
+        counts = np.diff(self.trees.first)[start : start + len(sums), None]
+        return np.asarray(sums / counts)
+
+    def to_arrays(self) -> dict[str, Array]:
+        """The arrays by name, without the cuts, as `from_arrays` takes them."""
+        return self.trees.to_arrays()
+
+    @classmethod
+    def from_arrays(cls, cuts: CutTable, arrays: Mapping[str, Array]) -> FlatForests:
+        """The forests in these arrays, which may be read-only memory maps: nothing is copied."""
+        return cls(FlatTrees.from_arrays(cuts, arrays))
+
+
+def _first(nodes: int, space: Array) -> Array:
+    return space[:nodes].copy()
+
+
+def _laid_out(tree: Tree, cuts: CutTable) -> Grown:
+    """One scikit-learn tree with siblings side by side, level by level."""
+    levels = level_order(tree.children_left, tree.children_right)
+    old = np.concatenate(levels)
+    new = np.empty_like(old)
+    new[old] = np.arange(old.size)
+    leaf = tree.children_left[old] < 0
+    position = np.zeros(old.size, dtype=np.int64)
+    position[~leaf] = cuts.positions(tree.feature[old][~leaf], _below(tree.threshold[old][~leaf]))
+    return Grown(
+        column=np.where(leaf, 0, tree.feature[old]),
+        cut=position,
+        missing_left=tree.missing_go_to_left[old].astype(np.bool_) & ~leaf,
+        left=np.where(leaf, np.arange(old.size), new[tree.children_left[old]]),
+        value=tree.value[old, 0, 1],
+        starts=np.array([0]),
+        depths=np.array([len(levels) - 1]),
+    )
+
+
+def _below(threshold: Floats) -> NDArray[np.float32]:
+    """The float32 t for which x < t says the same as x <= threshold, for every finite float32 x."""
+    nearest = threshold.astype(np.float32)
+    return np.where(nearest > threshold, nearest, np.nextafter(nearest, np.float32(np.inf)))

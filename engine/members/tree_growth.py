@@ -1,0 +1,165 @@
+"""The compiled inner loops of growing a random forest's trees: see `engine.members.kernels`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.members.kernels import Array, inlined, kernel
+
+_CONSTANT, _UNSPLIT = -2.0, -1.0
+
+
+@inlined
+def _draw(state: Any, below: Any) -> Any:
+    """The next state of splitmix64 (Steele, Lea, Flood 2014) and a number from 0 to below - 1."""
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return state, np.int64(((z >> np.uint64(32)) * np.uint64(below)) >> np.uint64(32))
+
+
+@inlined
+def _purity(weight: Any, wins: Any) -> Any:
+    """What a side adds to the Gini criterion that the best split maximises."""
+    losses = weight - wins
+    return (wins * wins + losses * losses) / weight
+
+
+@kernel
+def _best_cut(
+    codes: Array,
+    rows: Array,
+    weight: Array,
+    wins: Array,
+    column: int,
+    missing: int,
+    min_rows: int,
+    counts: Array,
+    won: Array,
+) -> tuple[float, int, bool]:
+    """The best split of some rows by one feature: purity, cut, and whether missing ones go left.
+
+    Purity is _UNSPLIT where no split leaves enough rows on both sides, _CONSTANT where all rows are the same.
+
+    counts: int64 (2, missing + 1), weight and rows of each code. won: float64 (missing + 1,), its wins. Both are zeros
+    before and after.
+    """
+    for row in rows:
+        code = codes[row, column]
+        counts[0, code] += weight[row]
+        counts[1, code] += 1
+        won[code] += wins[row]
+    total_w = total_n = 0
+    total_y = 0.0
+    for code in range(missing + 1):
+        total_w += counts[0, code]
+        total_n += counts[1, code]
+        total_y += won[code]
+    lost_w, lost_n, lost_y = counts[0, missing], counts[1, missing], won[missing]
+    best, best_cut, best_left = _CONSTANT, 0, False
+    w = n = 0
+    y = 0.0
+    last = -1
+    for code in range(missing):
+        if not counts[1, code]:
+            continue
+        # Between this code and the last one that occurs: in the middle, for a code between them may come later.
+        if last >= 0:
+            best = max(best, _UNSPLIT)
+            for side in range(2 if lost_n else 1):
+                left_w, left_y, left_n = w + side * lost_w, y + side * lost_y, n + side * lost_n
+                if min_rows <= left_n <= total_n - min_rows:
+                    purity = _purity(float(left_w), left_y)
+                    purity += _purity(float(total_w - left_w), total_y - left_y)
+                    if purity > best:
+                        best, best_cut = purity, (last + code) >> 1
+                        best_left = side == 1 if lost_n else 2 * left_n > total_n
+        w += counts[0, code]
+        n += counts[1, code]
+        y += won[code]
+        last = code
+    if lost_n and last >= 0:
+        best = max(best, _UNSPLIT)
+    if lost_n and min_rows <= n <= total_n - min_rows:  # known here, missing there
+        purity = _purity(float(w), y) + _purity(float(lost_w), lost_y)
+        if purity > best:
+            best, best_cut, best_left = purity, missing - 1, False
+    counts[:] = 0
+    won[:] = 0.0
+    return best, best_cut, best_left
+
+
+@kernel
+def grow_tree(
+    codes: Array,
+    won: Array,
+    weight: Array,
+    missing: int,
+    limits: tuple[int, int, int],
+    seed: Any,
+    out: tuple[Array, Array, Array, Array, Array],
+) -> tuple[int, int]:
+    """Grow one tree of a random forest (Breiman 2001) on coded rows; return its nodes and its depth.
+
+    codes (n, f), `missing` where missing. won: (n,) in [0, 1]. weight: int64 (n,). limits: most depth, fewest rows of a
+    leaf, features to try at a node. The tree sees as many rows as have weight, drawn with replacement; a row drawn
+    twice is one row of twice the weight. out: column, cut, missing_left, left, value of the nodes, level by level.
+    """
+    max_depth, min_rows, tries = limits
+    column, cut, missing_left, left, value = out
+    used = np.flatnonzero(weight)
+    drawn = np.zeros(len(weight), np.int64)
+    state = np.uint64(seed)
+    for _ in range(len(used)):
+        state, pick = _draw(state, len(used))
+        drawn[used[pick]] += weight[used[pick]]
+    wins = drawn * won
+    rows = np.flatnonzero(drawn)
+    beyond = np.empty_like(rows)
+    counts, won_by_code = np.zeros((2, missing + 1), np.int64), np.zeros(missing + 1)
+    features = np.arange(codes.shape[1])
+    begin, end = np.empty(len(left), np.int64), np.empty(len(left), np.int64)
+    begin[0], end[0] = 0, len(rows)
+    nodes, depth, level_end, node = 1, 0, 1, 0
+    while node < nodes:
+        if node == level_end:
+            depth, level_end = depth + 1, nodes
+        mine = rows[begin[node] : end[node]]
+        w, y = 0, 0.0
+        for row in mine:
+            w += drawn[row]
+            y += wins[row]
+        value[node], left[node], column[node], cut[node], missing_left[node] = y / w, node, 0, 0, False
+        if depth < max_depth and len(mine) >= 2 * min_rows and 0 < y < w:
+            best, tried = _CONSTANT, 0
+            while tried < len(features) and (tried < tries or best == _CONSTANT):
+                state, pick = _draw(state, len(features) - tried)
+                pick += tried
+                features[tried], features[pick] = features[pick], features[tried]
+                purity, at, goes_left = _best_cut(
+                    codes, mine, drawn, wins, features[tried], missing, min_rows, counts, won_by_code
+                )
+                if purity > best:
+                    best = purity
+                    column[node], cut[node], missing_left[node] = features[tried], at, goes_left
+                tried += 1
+            if best >= 0:
+                kept = moved = 0
+                for row in mine:
+                    code = codes[row, column[node]]
+                    if missing_left[node] if code == missing else code <= cut[node]:
+                        mine[kept] = row
+                        kept += 1
+                    else:
+                        beyond[moved] = row
+                        moved += 1
+                mine[kept:] = beyond[:moved]
+                left[node] = nodes
+                begin[nodes], end[nodes] = begin[node], begin[node] + kept
+                begin[nodes + 1], end[nodes + 1] = begin[node] + kept, end[node]
+                nodes += 2
+        node += 1
+    return nodes, depth

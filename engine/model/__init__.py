@@ -1,0 +1,1 @@
+"""The trained ensemble: its configuration, bundle on disk, predictions and market adjustment."""

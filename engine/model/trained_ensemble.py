@@ -1,0 +1,229 @@
+"""The trained ensemble as one value, and its way into a bundle and back.
+
+An `Ensemble` holds everything that turns a row of features into an answer. Saved and loaded, it gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.arrays import Floats, ReplicaSet, ReplicatedMember
+from engine.bootstrap import weighted_sum
+from engine.data.feature_matrix import MirrorPlan
+from engine.data.fighter_snapshot import Snapshot
+from engine.errors import BootstrapError, BundleCorruptError, ValidationError
+from engine.intervals.half_widths import CLASS_EDGES, HalfWidths
+from engine.members.boosted_trees import FlatBoosters
+from engine.members.feature_bins import CutTable, same_cuts
+from engine.members.member_stack import MEMBERS, MemberStacks, arrays_of, stack_of
+from engine.members.preprocessing import Preparation
+from engine.model.bundle import Bundle, write_bundle
+from engine.model.market_adjustment import MarketModel
+from engine.resources.chunked_arrays import Pieces
+from engine.statistics.calibration import Calibration
+from engine.statistics.complements import margin_of, sided_margin
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """A trained ensemble.
+
+    columns: the features, in order. weights: each member's share. point: the fits whose mean is the answer.
+    replicas: the bootstrap refits, None where there are none. market_model: None where too few fights had odds.
+    sided: whether the members learnt with the red corner first, as those of an imported model have; then no mirror
+    average is taken where the corner is known.
+    snapshot: the fighters' state after the last fight, None for a model of a ready feature matrix. canary: rows,
+    float64 (4, columns), with the probabilities that this model must give for them. manifest: what is known about its
+    making.
+    """
+
+    columns: tuple[str, ...]
+    weights: dict[str, float]
+    point: MemberStacks
+    replicas: MemberStacks | None
+    calibration: Calibration
+    half_widths: HalfWidths
+    market_model: MarketModel | None
+    snapshot: Snapshot | None
+    canary: tuple[Floats, Floats]
+    manifest: dict[str, Any]
+    sided: bool = False
+
+    @cached_property
+    def plan(self) -> MirrorPlan:
+        """How the two sides of a row are swapped."""
+        return MirrorPlan.of(self.columns)
+
+    @property
+    def n_replicas(self) -> int:
+        """How many bootstrap refits there are; 0 where the model was trained without."""
+        return 0 if self.replicas is None else self.replicas.xgboost.n_replicas
+
+    @property
+    def replica_set(self) -> ReplicaSet:
+        """The replicas as `sample_bootstrap_predictions` takes them. Raises BootstrapError where there are none."""
+        if self.replicas is None:
+            raise BootstrapError("the model was trained without replicas: train with bootstrap_samples of 100 or more")
+        return ReplicaSet(self.replicas.by_name(), self.columns)
+
+    @cached_property
+    def takes_missing(self) -> bool:
+        """Whether rows with missing values can be answered: some imported estimators know no such rows."""
+        return all(how.takes_missing for how in self.point.preparations.values())
+
+    @property
+    def data_cutoff(self) -> date:
+        """The last day of the data that it has seen."""
+        return date.fromisoformat(self.manifest["data"]["cutoff"])
+
+
+def point_margins(
+    members: Mapping[str, ReplicatedMember],
+    weights: Mapping[str, float],
+    plan: MirrorPlan,
+    values: Floats,
+    sides: NDArray[np.int8] | None = None,
+) -> tuple[Floats, dict[str, Floats]]:
+    """Return the ensemble's mirror-averaged margin, (n,), and each member's, for rows `values` (n, columns).
+
+    sides: for members that know corners, that of the first fighter of each row, (n,). A member's prediction is the mean
+    over its fits, added one after the other so that the sum has one order.
+    """
+    both = np.concatenate([values, plan(values)])
+    margins = {}
+    for name, member in members.items():
+        predictions = member.predict_replicas(both)
+        total = predictions[0].copy()
+        for prediction in predictions[1:]:
+            total += prediction
+        mean = total / len(predictions)
+        forward, mirrored = mean[: len(values)], mean[len(values) :]
+        margins[name] = margin_of(forward, mirrored) if sides is None else sided_margin(forward, mirrored, sides)
+    return weighted_sum(margins, weights), margins
+
+
+def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Pieces] | None = None) -> Bundle:
+    """Write the ensemble as a bundle into the folder `parent`, under its digest.
+
+    replicas: the arrays of its replicas, named as `engine.members.member_stack.arrays_of` does, where they are not held
+    in memory and so are not the ensemble's; grown on the same cuts.
+    """
+    arrays: dict[str, NDArray[Any] | Pieces] = {
+        "canary/rows": ensemble.canary[0],
+        "canary/probability": ensemble.canary[1],
+    }
+    stacks: dict[str, Mapping[str, NDArray[Any] | Pieces]] = {"point": arrays_of(ensemble.point)}
+    n_replicas = ensemble.n_replicas
+    if ensemble.replicas is not None:
+        same_cuts((_cuts(ensemble.point), _cuts(ensemble.replicas)))
+        stacks["replicas"] = arrays_of(ensemble.replicas)
+    elif replicas is not None:
+        n_replicas = replicas["xgboost/base"].shape[0]
+        stacks["replicas"] = replicas
+    arrays |= _in("cuts", _cuts(ensemble.point).to_arrays())
+    for role, stack in stacks.items():
+        for name, array in stack.items():
+            member, _, rest = name.partition("/")
+            arrays[f"{member}/{role}/{rest}"] = array
+    market = ensemble.market_model
+    if market is not None:
+        arrays |= _in("market/cuts", market.correction.trees.cuts.to_arrays())
+        arrays |= _in("market/trees", market.correction.to_arrays())
+    for name, how in ensemble.point.preparations.items():
+        arrays |= _in(f"{name}/preparation", how.to_arrays())
+    for state, groups in enumerate(ensemble.half_widths.distances):
+        for index, group in enumerate(groups):
+            arrays[f"intervals/distances_{state}_{index}"] = group
+    if ensemble.snapshot is not None:
+        arrays |= _in("snapshot", ensemble.snapshot.to_arrays())
+    manifest = ensemble.manifest | {
+        "columns": list(ensemble.columns),
+        "weights": ensemble.weights,
+        "calibration": asdict(ensemble.calibration),
+        "intervals": {"scale": list(ensemble.half_widths.scale), "spread": ensemble.half_widths.spread},
+        "market_aware": None if market is None else {"weight": market.weight, "fights": market.fights},
+        "fits": ensemble.point.xgboost.n_replicas,
+        "bootstrap_samples": n_replicas,
+    }
+    if ensemble.sided:
+        manifest["sided"] = True
+    if ensemble.point.preparations:
+        manifest["preparations"] = {name: how.described for name, how in ensemble.point.preparations.items()}
+    return write_bundle(parent, arrays, manifest)
+
+
+def load_ensemble(bundle: Bundle) -> Ensemble:
+    """Build the ensemble of an opened (and so verified) bundle; its arrays stay memory-mapped."""
+    manifest = bundle.manifest
+    try:
+        cuts = CutTable.from_arrays(_under(bundle, "cuts"))
+        snapshot = _under(bundle, "snapshot")
+        return Ensemble(
+            columns=tuple(manifest["columns"]),
+            weights=dict(manifest["weights"]),
+            point=_load_stack(bundle, "point", cuts),
+            replicas=_load_stack(bundle, "replicas", cuts) if manifest["bootstrap_samples"] else None,
+            calibration=Calibration(**manifest["calibration"]),
+            half_widths=_load_half_widths(bundle),
+            market_model=_load_market(bundle) if manifest["market_aware"] else None,
+            snapshot=Snapshot.from_arrays(snapshot) if snapshot else None,
+            canary=(np.asarray(bundle.array("canary/rows")), np.asarray(bundle.array("canary/probability"))),
+            manifest=manifest,
+            sided=manifest.get("sided", False),
+        )
+    except (KeyError, IndexError, TypeError, ValidationError) as error:
+        raise BundleCorruptError(
+            f"bundle {bundle.digest} is whole but is not an ensemble of this version ({error!r}): train it again"
+        ) from error
+
+
+def _cuts(stack: MemberStacks) -> CutTable:
+    return same_cuts((stack.random_forest.trees.cuts, stack.xgboost.trees.cuts))
+
+
+def _load_stack(bundle: Bundle, role: str, cuts: CutTable) -> MemberStacks:
+    preparations = {
+        name: Preparation.from_arrays(described, _under(bundle, f"{name}/preparation"))
+        for name, described in bundle.manifest.get("preparations", {}).items()
+    }
+    arrays = {
+        f"{member}/{name}": array for member in MEMBERS for name, array in _under(bundle, f"{member}/{role}").items()
+    }
+    return replace(stack_of(cuts, arrays), preparations=preparations)
+
+
+def _load_half_widths(bundle: Bundle) -> HalfWidths:
+    about = bundle.manifest["intervals"]
+    unknown, known = (
+        tuple(np.asarray(bundle.array(f"intervals/distances_{state}_{index}")) for index in range(len(CLASS_EDGES) + 2))
+        for state in (0, 1)
+    )
+    return HalfWidths((unknown, known), (about["scale"][0], about["scale"][1]), about["spread"])
+
+
+def _load_market(bundle: Bundle) -> MarketModel:
+    cuts = CutTable.from_arrays(_under(bundle, "market/cuts"))
+    trees = FlatBoosters.from_arrays(cuts, _under(bundle, "market/trees"))
+    return MarketModel(trees, **bundle.manifest["market_aware"])
+
+
+def _in(folder: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Name arrays as files of one folder of the bundle."""
+    return {f"{folder}/{name}": array for name, array in arrays.items()}
+
+
+def _under(bundle: Bundle, folder: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of one folder of the bundle, by the rest of their names."""
+    return {
+        name.removeprefix(f"{folder}/"): bundle.array(name)
+        for name in bundle.array_names
+        if name.startswith(f"{folder}/")
+    }

@@ -1,0 +1,1 @@
+"""Drift of features, and sequential tests of a served model."""

@@ -1,0 +1,154 @@
+"""What is tested of a model in production, as results arrive: e-processes (`engine.statistics.e_processes`).
+
+    calibration   given the past, who is said to win with probability p wins with probability p. Bet against in the
+                  directions of the slope (favourites win more, or less, often than said) and of the red corner.
+    market        the log loss exceeds the market's by no more than it did out of fold, with an allowance.
+    coverage      the market's probability lies outside of an interval of a level no more often than promised, with
+                  the allowance of the alerts. Results alone cannot say whether a probability was inside.
+
+`ALPHA` is each test's probability of a false alarm in the whole life of a model; together they are 4%. A test that is
+begun anew, after an alarm was cleared, has it once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.arrays import Floats
+from engine.statistics.e_processes import bets, evidence, proven_mean
+from engine.statistics.scores import surprise
+
+ALPHA = {"calibration": 0.02, "market": 0.01, "coverage": 0.01}
+SLOPE_SIZES = (0.1, 0.2, 0.4, 0.8)
+"""About by how much the slope, or the red corner's logit, would have to be off for a bet to grow fastest."""
+LOSS_SIZES = (0.5, 1.0, 2.0, 4.0)
+SHARE_SIZES = (0.5, 1.0, 2.0, 4.0)
+LOSS_ALLOWANCE = 0.02
+MISS_ALLOWANCE = {0.8: 0.1, 0.95: 0.05}
+MOST_LOGIT = 3.0  # beyond it a fight must not outweigh a card
+GAP_ALPHA = 0.05
+GAPS = np.arange(0.0, 0.31, 0.01)
+
+
+@dataclass(frozen=True, eq=False)
+class Season:
+    """Fights whose results are in, n, in the order in which these came to be known.
+
+    probability: of the first fighter, (n,). won: 1 where he won. corner: +1 where he has the red corner, -1 blue, 0
+    unknown. event: numbers that never fall, the same for the fights of one event. market: the market's probability,
+    NaN without one. intervals: (lower, upper) by level, each (n,), NaN without.
+    """
+
+    probability: Floats
+    won: NDArray[np.int8]
+    corner: NDArray[np.int8]
+    event: NDArray[np.int64]
+    market: Floats
+    intervals: dict[float, tuple[Floats, Floats]]
+
+    def __len__(self) -> int:
+        return len(self.won)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a test has found. e_value: now; highest: ever; alarm: whether that reached 1/alpha. Of so many events."""
+
+    test: str
+    e_value: float
+    highest: float
+    threshold: float
+    alarm: bool
+    events: int
+
+
+def judge(season: Season, usual_excess: float | None) -> list[Finding]:
+    """Return what each test has found; a test that has no fights yet is left out.
+
+    usual_excess: by how much the model's log loss exceeded the market's out of fold, None where that is not known.
+    """
+    tests: dict[str, Callable[[], Floats | None]] = {
+        "calibration": lambda: calibration(season),
+        "market": lambda: None if usual_excess is None else market(season, max(usual_excess, 0.0) + LOSS_ALLOWANCE),
+        "coverage": lambda: coverage(season),
+    }
+    found = {name: test() if len(season) else None for name, test in tests.items()}
+    return [finding(name, process, ALPHA[name]) for name, process in found.items() if process is not None]
+
+
+def finding(test: str, process: Floats, alpha: float) -> Finding:
+    """Read a process, (events,)."""
+    highest = float(process.max())
+    return Finding(test, float(process[-1]), highest, 1.0 / alpha, highest >= 1.0 / alpha, len(process))
+
+
+def calibration(season: Season) -> Floats:
+    """Return the evidence against calibration after each event, (events,)."""
+    p = season.probability
+    logit = np.clip(np.log(p) - np.log1p(-p), -MOST_LOGIT, MOST_LOGIT)
+    weights = [sign * weight for weight in (logit, season.corner.astype(np.float64)) for sign in (1.0, -1.0)]
+    return evidence(np.concatenate([_residual_bets(season, weight) for weight in weights], axis=-1))
+
+
+def market(season: Season, allowed: float) -> Floats | None:
+    """Return the evidence that the log loss exceeds the market's by more than allowed; None without priced fights."""
+    priced = np.isfinite(season.market)
+    if not priced.any():
+        return None
+    p, m, event = season.probability[priced], season.market[priced], season.event[priced]
+    excess = surprise(p, season.won[priced]) - surprise(m, season.won[priced])
+    least = np.minimum(np.log(m / p), np.log((1.0 - m) / (1.0 - p)))
+    score, lowest = (by_event(values, event, mean=True) - allowed for values in (excess, least))
+    return evidence(bets(score, np.minimum(lowest, 0.0), LOSS_SIZES))
+
+
+def coverage(season: Season) -> Floats | None:
+    """Return the evidence that the market's probability is outside too often; None without such fights."""
+    factors = []
+    for level, allowance in MISS_ALLOWANCE.items():
+        if level not in season.intervals:
+            continue
+        lower, upper = season.intervals[level]
+        known = np.isfinite(season.market) & np.isfinite(lower)
+        if not known.any():
+            continue
+        outside = ((season.market < lower) | (season.market > upper)).astype(np.float64)
+        score = np.zeros(season.event[-1] + 1)
+        present = np.unique(season.event[known])
+        score[present] = by_event(outside[known], season.event[known], mean=True) - (1.0 - level + allowance)
+        factors.append(bets(score, np.full(len(score), -(1.0 - level + allowance)), SHARE_SIZES))
+    return evidence(np.concatenate(factors, axis=-1)) if factors else None
+
+
+def proven_gap(season: Season) -> float:
+    """Return by how much favourites are proven to win more, or less, often than said; 0 where nothing is proven."""
+    if not len(season):
+        return 0.0
+    p = season.probability
+    side = np.where(p >= 0.5, 1.0, -1.0)
+    gaps = []
+    for sign in (1.0, -1.0):
+        weight = sign * side
+        score = by_event(weight * (season.won - p), season.event, mean=True)
+        lowest = by_event(-np.where(weight > 0, p, 1.0 - p), season.event, mean=True)
+        gaps.append(float(proven_mean(score, lowest, SHARE_SIZES, GAP_ALPHA / 2, GAPS)))
+    return max(gaps)
+
+
+def by_event(values: Floats, event: NDArray[np.int64], *, mean: bool = False) -> Floats:
+    """Return sums, or means, of `values` (n,) by event, in the order of events: (events,)."""
+    _, member, count = np.unique(event, return_inverse=True, return_counts=True)
+    sums = np.bincount(member, weights=values)
+    return np.asarray(sums / count if mean else sums)
+
+
+def _residual_bets(season: Season, weight: Floats) -> Floats:
+    """Return bets on the weighted residuals, in units of which the least is known beforehand: (events, sizes)."""
+    p = season.probability
+    score = by_event(weight * (season.won - p), season.event)
+    lowest = by_event(np.where(weight > 0, -weight * p, weight * (1.0 - p)), season.event)
+    return bets(score, lowest, SLOPE_SIZES)

@@ -1,0 +1,1 @@
+"""Memory and threads: limits, estimates, chunked arrays."""

@@ -1,0 +1,1 @@
+"""A simulated league of fighters, fights and bookmakers."""

@@ -1,0 +1,240 @@
+"""The fights of a simulated league: who meets whom, how it ends, and what the statistics let one see.
+
+`Circuit` makes the cards one after the other, since who is free, how well somebody stands and who retires depend on
+what happened before. What follows from a result (method, duration, stat lines) is drawn afterwards for all fights at
+once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from engine.errors import ValidationError
+from engine.simulation.fighters import (
+    DEFENCE,
+    GRAPPLING,
+    PACE,
+    POWER,
+    STRIKING,
+    WEIGHT_CLASSES,
+    WRESTLING,
+    Fighters,
+    Floats,
+    Indices,
+    skill_at,
+    takedown_share,
+    true_logit,
+)
+
+Days = NDArray[np.int64]
+
+_NEVER = -100_000
+_REST_DAYS = (63, 28, 7)
+"""Rest between two fights, and at shorter and shorter notice where a small league has nobody else."""
+_DAYS_A_YEAR = 365.25
+
+
+@dataclass(frozen=True, eq=False)
+class Bouts:
+    """m fights in order; every array of length m. Days count from the league's first event.
+
+    first, second: indices of the fighters. probability: the truth, that the first wins if anybody does.
+    first_won: how the coin fell. Ages are in years on the day.
+    """
+
+    event: Indices
+    day: Days
+    first: Indices
+    second: Indices
+    first_age: Floats
+    second_age: Floats
+    rounds: Floats
+    title_bout: NDArray[np.bool_]
+    probability: Floats
+    first_won: NDArray[np.bool_]
+
+    def turned(self, turn: NDArray[np.bool_]) -> Bouts:
+        """Return the same fights with first and second swapped where `turn` says so."""
+        return Bouts(
+            event=self.event,
+            day=self.day,
+            first=np.where(turn, self.second, self.first),
+            second=np.where(turn, self.first, self.second),
+            first_age=np.where(turn, self.second_age, self.first_age),
+            second_age=np.where(turn, self.first_age, self.second_age),
+            rounds=self.rounds,
+            title_bout=self.title_bout,
+            probability=np.where(turn, 1.0 - self.probability, self.probability),
+            first_won=self.first_won ^ turn,
+        )
+
+
+def join(cards: list[Bouts]) -> Bouts:
+    """Return the fights of several cards as one, in order."""
+    return Bouts(**{name: np.concatenate([getattr(card, name) for card in cards]) for name in Bouts.__annotations__})
+
+
+class Circuit:
+    """The promoter: signs debutants, matches fighters of similar standing, and lets the losing and the old go."""
+
+    def __init__(self, fighters: Fighters, roster_size: int, rng: np.random.Generator) -> None:
+        self.fighters = fighters
+        self.birth_day = np.zeros(len(fighters.name))
+        self._rng = rng
+        self._last_day = np.full(len(fighters.name), _NEVER, dtype=np.int64)
+        self._standing = np.zeros(len(fighters.name))
+        self._bouts = np.zeros(len(fighters.name), dtype=np.int64)
+        self._waiting = [list(np.flatnonzero(fighters.weight_class == k)) for k in range(len(WEIGHT_CLASSES))]
+        self._signed: list[list[np.intp]] = [[] for _ in WEIGHT_CLASSES]
+        self._places = [max(12, round(division.share * roster_size)) for division in WEIGHT_CLASSES]
+
+    def card(self, event: int, day: int, size: int, *, veterans_only: bool = False) -> Bouts:
+        """Return the next card, main event first; nobody on it fights again until rested."""
+        self._sign(day)
+        pairs = np.array([self._match(day, veterans_only=veterans_only) for _ in range(size)], dtype=np.intp)
+        first, second = pairs[:, 0], pairs[:, 1]
+        rounds = np.where(np.arange(size) == 0, 5.0, 3.0)
+        ages = (day - self.birth_day[first]) / _DAYS_A_YEAR, (day - self.birth_day[second]) / _DAYS_A_YEAR
+        # Form on the night: known to the truth, partly to bookmakers, never to statistics.
+        form = self._rng.normal(0.0, 0.20, size)
+        probability: Floats = expit(true_logit(self.fighters, (first, second), ages, rounds) + form)
+        return Bouts(
+            event=np.full(size, event, dtype=np.intp),
+            day=np.full(size, day, dtype=np.int64),
+            first=first,
+            second=second,
+            first_age=ages[0],
+            second_age=ages[1],
+            rounds=rounds,
+            title_bout=(np.arange(size) == 0) & (event % 3 == 0),
+            probability=probability,
+            first_won=self._rng.random(size) < probability,
+        )
+
+    def settle(self, card: Bouts) -> None:
+        """Move the standings after a card and let some go: losers and the over-35 more often."""
+        winner = np.where(card.first_won, card.first, card.second)
+        loser = np.where(card.first_won, card.second, card.first)
+        surprise = 1.0 - expit(self._standing[winner] - self._standing[loser])
+        self._standing[winner] += 0.45 * surprise
+        self._standing[loser] -= 0.45 * surprise
+        for who, risk in ((winner, 0.02), (loser, 0.12)):
+            self._bouts[who] += 1
+            age = (card.day - self.birth_day[who]) / _DAYS_A_YEAR
+            for gone in who[self._rng.random(len(who)) < risk + 0.15 * (age > 35)]:
+                self._signed[self.fighters.weight_class[gone]].remove(gone)
+
+    def _sign(self, day: int) -> None:
+        for signed, waiting, places in zip(self._signed, self._waiting, self._places, strict=True):
+            while len(signed) < places and waiting:
+                debutant = waiting.pop()
+                signed.append(debutant)
+                self.birth_day[debutant] = np.round(day - self.fighters.debut_age[debutant] * _DAYS_A_YEAR)
+
+    def _match(self, day: int, *, veterans_only: bool) -> tuple[np.intp, np.intp]:
+        who = self._division(day, veterans_only=veterans_only)
+        first = self._rng.choice(who)
+        others = who[who != first]
+        gap = np.abs(self._standing[others] - self._standing[first])
+        distance = gap + 0.10 * np.abs(self._bouts[others] - self._bouts[first])
+        closeness = np.exp(-1.5 * (distance - distance.min()))
+        second = self._rng.choice(others, p=closeness / closeness.sum())
+        self._last_day[[first, second]] = day
+        return first, second
+
+    def _division(self, day: int, *, veterans_only: bool) -> Indices:
+        """Return the free fighters of a division, chosen by how many it has."""
+        for rest_days in _REST_DAYS:
+            free = [self._free(signed, day - rest_days, veterans_only=veterans_only) for signed in self._signed]
+            weight = np.array([len(who) if len(who) > 1 else 0 for who in free], dtype=np.float64)
+            if weight.any():
+                return free[self._rng.choice(len(free), p=weight / weight.sum())]
+        raise ValidationError("nobody is free to fight: simulate more fights, fewer coming cards or a larger roster")
+
+    def _free(self, signed: list[np.intp], rested_since: int, *, veterans_only: bool) -> Indices:
+        who = np.array(signed, dtype=np.intp)
+        return who[(self._last_day[who] <= rested_since) & (self._bouts[who] >= (1 if veterans_only else 0))]
+
+
+def draw_endings(bouts: Bouts, fighters: Fighters, rng: np.random.Generator) -> pd.DataFrame:
+    """Return winner (first, second, draw, nc), method and end_time_seconds of every fight."""
+    count = len(bouts.day)
+    own, other = _skills(bouts, fighters)
+    won = np.where(bouts.first_won[:, None], own, other)
+    lost = np.where(bouts.first_won[:, None], other, own)
+    # Log-weights of decision, knock-out, submission: power beats defence, grappling beats grappling.
+    weights = np.stack(
+        [
+            np.zeros(count),
+            0.4 * (won[:, POWER] - lost[:, DEFENCE]) - 0.5,
+            0.4 * (won[:, GRAPPLING] - lost[:, GRAPPLING]) - 1.1,
+        ],
+        axis=1,
+    )
+    # The largest of weights with Gumbel noise is a draw from their softmax.
+    kind = np.argmax(weights + rng.gumbel(size=weights.shape), axis=1)
+    split = rng.random(count) < 0.22
+    method = np.where(split, "Decision - Split", "Decision - Unanimous")
+    method = np.select([kind == 1, kind == 2], ["KO/TKO", "Submission"], method)
+    full_seconds = bouts.rounds * 300.0
+    finished = np.floor(10.0 + (full_seconds - 20.0) * rng.beta(1.0, 1.6, count))
+    winner = np.where(bouts.first_won, "first", "second")
+    odd = rng.random(count)
+    winner = np.select([odd < 0.009, odd < 0.018], ["draw", "nc"], winner)
+    method = np.select([odd < 0.009, odd < 0.018], ["Decision - Majority", "Overturned"], method)
+    seconds = np.where(np.char.startswith(method, "Decision"), full_seconds, finished)
+    return pd.DataFrame({"winner": winner, "method": method, "end_time_seconds": seconds})
+
+
+def draw_stat_lines(bouts: Bouts, fighters: Fighters, endings: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Return two lines a fight: all of the first fighters, then all of the second, without the fight's id."""
+    skills = _skills(bouts, fighters)
+    lines = []
+    for side, (who, won) in enumerate(((bouts.first, bouts.first_won), (bouts.second, ~bouts.first_won))):
+        counts = _performance(skills[side], skills[1 - side], won, endings, rng)
+        lines.append(pd.DataFrame({"fighter_id": fighters.fighter_id[who], **counts}))
+    return pd.concat(lines, ignore_index=True)
+
+
+def _performance(
+    own: Floats, other: Floats, won: NDArray[np.bool_], endings: pd.DataFrame, rng: np.random.Generator
+) -> dict[str, NDArray[np.int64]]:
+    """Return what one side shows: counts that grow with skill and time, and with having the better night."""
+    count = len(own)
+    minutes = endings["end_time_seconds"].to_numpy(np.float64) / 60.0
+    night = rng.normal(np.where(won, 0.25, -0.25), 0.35)
+    attempts = rng.poisson(
+        minutes * np.exp(1.95 + 0.30 * own[:, PACE] + 0.10 * own[:, STRIKING] + rng.normal(0.0, 0.2, count))
+    )
+    landed = rng.binomial(attempts, expit(-0.2 + 0.45 * (own[:, STRIKING] - other[:, DEFENCE]) + 0.4 * night))
+    shots = rng.poisson(minutes / 15.0 * np.exp(1.10 + 0.55 * own[:, WRESTLING] + rng.normal(0.0, 0.4, count)))
+    takedowns = rng.binomial(shots, takedown_share(own, other))
+    held = takedowns * rng.gamma(2.0, 25.0, count) * np.exp(0.4 * (own[:, GRAPPLING] - other[:, GRAPPLING]))
+    knocked_out = won & (endings["method"] == "KO/TKO").to_numpy()
+    submitted = won & (endings["method"] == "Submission").to_numpy()
+    drops = rng.poisson(
+        minutes * np.exp(-4.2 + 0.5 * (own[:, POWER] + 0.5 * own[:, STRIKING] - other[:, DEFENCE]) + night)
+    )
+    holds = rng.poisson(minutes * np.exp(-3.8 + 0.5 * (own[:, GRAPPLING] - 0.5 * other[:, GRAPPLING])))
+    return {
+        "knockdowns": drops + (knocked_out & (rng.random(count) < 0.6)),
+        "submission_attempts": holds + submitted,
+        "takedowns_landed": takedowns,
+        "takedowns_attempted": shots,
+        "significant_strikes_landed": landed,
+        "significant_strikes_attempted": attempts,
+        # Less than half of the fight each, so that both together fit into it.
+        "control_seconds": np.minimum(held, 27.0 * minutes).astype(np.int64),
+    }
+
+
+def _skills(bouts: Bouts, fighters: Fighters) -> tuple[Floats, Floats]:
+    return (
+        skill_at(fighters, bouts.first, bouts.first_age),
+        skill_at(fighters, bouts.second, bouts.second_age),
+    )

@@ -1,0 +1,1 @@
+"""Calibration, scores, e-processes and complement-exact arithmetic."""

@@ -1,0 +1,1 @@
+"""Training of an ensemble and its bootstrap replicas."""

@@ -1,0 +1,34 @@
+"""A training matrix as flat arrays, so that several processes can work on the same one."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.arrays import Array
+from engine.data.feature_matrix import TrainingMatrix
+from engine.errors import BundleCorruptError
+from engine.resources.chunked_arrays import Arrays
+
+_PREFIX = "matrix/"
+
+
+def arrays_of_matrix(matrix: TrainingMatrix) -> dict[str, Array]:
+    """Return the matrix as arrays named `matrix/...`; its columns are not among them."""
+    arrays = {field.name: np.asarray(getattr(matrix, field.name)) for field in fields(matrix)}
+    return {f"{_PREFIX}{name}": array for name, array in arrays.items()}
+
+
+def matrix_of_arrays(arrays: Arrays, columns: list[str]) -> TrainingMatrix:
+    """Return the matrix that `arrays_of_matrix` took apart. Raises BundleCorruptError where it is none."""
+    try:
+        values: dict[str, Any] = {
+            field.name: np.asarray(arrays[f"{_PREFIX}{field.name}"]) for field in fields(TrainingMatrix)
+        }
+        values["X"] = pd.DataFrame(values["X"], columns=columns)
+        return TrainingMatrix(**values)
+    except (KeyError, ValueError) as error:
+        raise BundleCorruptError(f"these arrays are no training matrix of this version: {error!r}") from error

@@ -1,0 +1,267 @@
+"""Training the whole: point fits, out-of-fold calibration, half-widths and bootstrap replicas.
+
+The order of the work: one fit a fold, for the out-of-fold logits that calibration and half-widths are measured on;
+`fits` fits on everything, whose mean is the answer; `bootstrap_samples` refits on resampled events. All of them are
+`engine.training.refits`'; their results wait as parts until `assemble` makes the ensemble of them. Parts may lie on
+disk, so that memory does not grow with the number of replicas, and may come from other processes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import sklearn
+import xgboost
+
+from engine.arrays import Floats
+from engine.bootstrap import MIN_REPLICAS, check_weights
+from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks, matrix_digest
+from engine.data.fighter_snapshot import Snapshot
+from engine.errors import TrainingError, ValidationError
+from engine.intervals.half_widths import HalfWidths, fit_half_widths
+from engine.members.member_stack import MEMBERS, TrainingRows, join_stacks, stack_of
+from engine.members.xgboost_fit import TrainingLimits
+from engine.model.bundle import WRITING_PREFIX, Bundle, write_bundle
+from engine.model.market_adjustment import fit_market_model
+from engine.model.trained_ensemble import Ensemble, point_margins, save_ensemble
+from engine.monitoring.drift import FeatureBins
+from engine.resources.blas_threads import one_blas_thread
+from engine.resources.chunked_arrays import Arrays, Pieces
+from engine.statistics.calibration import Calibration, brier_score, log_loss
+from engine.statistics.complements import logit_of, probability_of
+from engine.training.refits import LOGIT, Part, Role, Trainer, join_folds, parts_of
+from engine.training.refits import TrainingConfig as TrainingConfig
+from engine.training.soft_labels import market_logit
+from engine.training.training_notes import Notes, notes_on
+
+MIN_EVENTS = 20
+MIN_FIGHTS = 200
+PART_REFITS = 16  # replicas that wait in memory until they are written
+_CANARY_ROWS = 4
+
+Progress = Callable[[str, int, int], None]
+
+STAGES = {Role.FOLD: "folds", Role.FIT: "fits", Role.REPLICA: "replicas"}
+
+
+def train_ensemble(
+    matrix: TrainingMatrix,
+    config: TrainingConfig,
+    snapshot: Snapshot | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> Ensemble:
+    """Train an ensemble on past fights and hold it in memory.
+
+    matrix: n fights in order of date. snapshot: the fighters' state after the last of them, kept with the model.
+    progress: called with a stage, the refits done and their total. Raises ValidationError where the data are too few
+    or one-sided, TrainingError and TrainingTimeoutError, MemoryLimitError.
+    """
+    check_training(matrix, config)
+    trainer = Trainer(matrix, config)
+    parts = parts_of(config, max(config.fits, config.folds, config.bootstrap_samples))
+    results = dict(_run(trainer, parts, config, progress))
+    ensemble, replicas = assemble(matrix, config, snapshot, results)
+    if replicas is None:
+        return ensemble
+    whole = {name: pieces.whole() for name, pieces in replicas.items()}
+    return replace(ensemble, replicas=stack_of(trainer.rows.cuts, whole))
+
+
+def train_bundle(
+    parent: Path,
+    matrix: TrainingMatrix,
+    config: TrainingConfig,
+    snapshot: Snapshot | None = None,
+    progress: Progress = lambda stage, done, total: None,
+    about: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Train as `train_ensemble` does, and write the model below `parent` without ever holding all of its replicas.
+
+    about: added to what the manifest says. The bundle is that of `save_ensemble`, to the bit.
+    """
+    check_training(matrix, config)
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=WRITING_PREFIX, dir=parent) as folder:
+        results = {
+            part: write_bundle(Path(folder), arrays, {}, part.name).arrays
+            for part, arrays in _run(Trainer(matrix, config), parts_of(config, PART_REFITS), config, progress)
+        }
+        return assemble_bundle(parent, matrix, config, snapshot, results, about)
+
+
+def assemble_bundle(
+    parent: Path,
+    matrix: TrainingMatrix,
+    config: TrainingConfig,
+    snapshot: Snapshot | None,
+    results: Mapping[Part, Arrays],
+    about: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Make the bundle of the results of all parts. about: added to what the manifest says. Raises as `assemble`."""
+    ensemble, replicas = assemble(matrix, config, snapshot, results)
+    ensemble = replace(ensemble, manifest=ensemble.manifest | dict(about or {}))
+    return save_ensemble(ensemble, parent, replicas)
+
+
+def assemble(
+    matrix: TrainingMatrix, config: TrainingConfig, snapshot: Snapshot | None, results: Mapping[Part, Arrays]
+) -> tuple[Ensemble, dict[str, Pieces] | None]:
+    """Make the ensemble of the results of all parts, however it was cut into them, and its replicas in pieces.
+
+    The ensemble is without its replicas, which may be more than memory is to hold; None where there are to be none.
+    Raises TrainingError where the results make no model.
+    """
+    with one_blas_thread():
+        market = market_logit(matrix)
+        values, plan = check_features(matrix.X), MirrorPlan.of(list(matrix.X.columns))
+        cuts = TrainingRows.of(values, plan, config.members.xgboost).cuts
+        logit = join_folds([arrays[LOGIT] for arrays in _of(Role.FOLD, results)])
+        calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
+        known = matrix.corner_known.astype(np.int8)
+        unknown_logit = calibration(logit, np.zeros_like(known))
+        half_widths = fit_half_widths(
+            unknown_logit=unknown_logit,
+            known_logit=calibration(logit, known),
+            market_logit=market,
+            won=matrix.won,
+            corner_known=matrix.corner_known,
+            experience=matrix.experience,
+            spread=_spread([arrays[LOGIT] for arrays in _of(Role.REPLICA, results)], calibration),
+        )
+        notes = notes_on(matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths.scale[0])
+        point = stack_of(cuts, {name: pieces.whole() for name, pieces in join_stacks(_of(Role.FIT, results)).items()})
+        rows = values[np.linspace(0, len(values) - 1, _CANARY_ROWS).astype(np.intp)]
+        margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
+        ensemble = Ensemble(
+            columns=tuple(matrix.X.columns),
+            weights=dict(config.model_weights),
+            point=point,
+            replicas=None,
+            calibration=calibration,
+            half_widths=half_widths,
+            market_model=fit_market_model(matrix, market),
+            snapshot=snapshot,
+            # Any later load must say the same of these rows.
+            canary=(rows, probability_of(calibration(logit_of(margin), np.zeros(len(rows), dtype=np.int8)))),
+            manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths, notes),
+        )
+    return ensemble, join_stacks(_of(Role.REPLICA, results)) if config.bootstrap_samples else None
+
+
+def _run(
+    trainer: Trainer, parts: Sequence[Part], config: TrainingConfig, progress: Progress
+) -> Iterator[tuple[Part, Arrays]]:
+    """Run parts one after the other, each on all threads."""
+    limits = TrainingLimits(config.max_training_time_s, config.max_memory_mb)
+    total = config.fits + config.folds + config.bootstrap_samples
+    done = itertools.count(1)
+    for part in parts:
+
+        def tell(stage: str = STAGES[part.role]) -> None:
+            progress(stage, next(done), total)
+
+        yield part, trainer.run(part, limits, config.n_jobs, tell)
+
+
+def _of(role: Role, results: Mapping[Part, Arrays]) -> list[Arrays]:
+    return [results[part] for part in sorted(results) if part.role is role]
+
+
+def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
+    """Pooled standard deviation of the calibrated logit over the replicas that have not seen the fight."""
+    if not logits:
+        return None
+    logit = calibration.slope * np.concatenate(logits)
+    counted = np.isfinite(logit).sum(axis=0) >= 2
+    if not counted.any():
+        raise TrainingError("no fight was left out by two replicas: raise bootstrap_samples")
+    return float(np.sqrt(np.mean(np.nanvar(logit[:, counted], axis=0, ddof=1))))
+
+
+def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
+    """Raise ValidationError where the data are too few or one-sided, or the settings make no sense."""
+    check_weights(config.model_weights, dict.fromkeys(MEMBERS))
+    if len(matrix) < MIN_FIGHTS:
+        raise ValidationError(f"{len(matrix)} decided fights are too few to train on: at least {MIN_FIGHTS} are needed")
+    events = len(np.unique(matrix.event))
+    if events < max(MIN_EVENTS, config.folds):
+        raise ValidationError(f"{events} events are too few: at least {max(MIN_EVENTS, config.folds)} are needed")
+    if len(np.unique(matrix.won)) < 2:
+        raise ValidationError(
+            f"all {len(matrix)} fights were won by the {'red' if matrix.won[0] else 'blue'} side: a log in which the "
+            "winner always stands first teaches nothing"
+        )
+    _check_swap(matrix)
+    if config.fits < 1 or config.folds < 3:  # one to score, one to stop on, one to train on
+        raise ValidationError(f"fits must be at least 1 and folds at least 3, not {config.fits} and {config.folds}")
+    if config.bootstrap_samples and config.bootstrap_samples < MIN_REPLICAS:
+        raise ValidationError(
+            f"bootstrap_samples must be 0 (no sampling interval) or at least {MIN_REPLICAS}, not "
+            f"{config.bootstrap_samples}: 100 for speed, 1000 for precision"
+        )
+
+
+def _check_swap(matrix: TrainingMatrix) -> None:
+    """Raise ValidationError if too few rows tell the two fighters apart: the calibration would have nothing to fit."""
+    values = matrix.X.to_numpy(np.float64)
+    swapped = MirrorPlan.of(list(matrix.X.columns))(values)
+    differ = int(((values != swapped) & ~(np.isnan(values) & np.isnan(swapped))).any(axis=1).sum())
+    if differ < MIN_FIGHTS:
+        raise ValidationError(
+            f"in only {differ} of {len(matrix)} fights does any column tell the two fighters apart, {MIN_FIGHTS} are "
+            "needed: name the fighters' columns red_ and blue_, or their differences diff_, and fill them in"
+        )
+
+
+def _metrics(matrix: TrainingMatrix, logit: Floats, calibration: Calibration) -> dict[str, float]:
+    """Out-of-fold scores; the corner is used where it is known."""
+    p = probability_of(calibration(logit, matrix.corner_known.astype(np.int8)))
+    metrics = {"log_loss": log_loss(p, matrix.won), "brier": brier_score(p, matrix.won)}
+    market = market_logit(matrix)
+    priced = np.isfinite(market)
+    metrics["priced_fights"] = float(priced.sum())
+    if priced.any():
+        metrics["log_loss_priced"] = log_loss(p[priced], matrix.won[priced])
+        metrics["market_log_loss"] = log_loss(probability_of(market[priced]), matrix.won[priced])
+    return metrics
+
+
+def _manifest(
+    matrix: TrainingMatrix, config: TrainingConfig, metrics: dict[str, float], half_widths: HalfWidths, notes: Notes
+) -> dict[str, Any]:
+    settings = asdict(config)
+    for limit in ("n_jobs", "max_training_time_s", "max_memory_mb"):
+        settings.pop(limit)  # what does not change the model must not change its digest
+    return {
+        "kind": "ensemble",
+        "data": {
+            "digest": matrix_digest(matrix),
+            "cutoff": str(matrix.date.max()),
+            "fights": len(matrix),
+            "events": len(np.unique(matrix.event)),
+        },
+        "config": settings,
+        "interval_method": half_widths.method,
+        "metrics": metrics | notes.figures,
+        "warnings": list(notes.warnings),
+        "drift": FeatureBins.of(matrix).to_manifest(),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a model is made with, for its manifest."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scikit-learn": sklearn.__version__,
+        "xgboost": xgboost.__version__,
+        "machine": platform.machine(),
+    }

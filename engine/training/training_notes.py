@@ -1,0 +1,144 @@
+"""What a training has to say of its data: how far intervals may rest on fights with odds, and how even the folds are.
+
+Half-widths are measured on fights that have closing odds, and hold for fights like these. So they are compared with the
+fights of the same years that have none, and the latest of them with all: a market that has moved further ahead of the
+model misses more than the pooled half-widths hold. Nothing here changes a model.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.arrays import Floats
+from engine.data.feature_matrix import TrainingMatrix
+from engine.intervals.half_widths import MIN_PRICED_FIGHTS
+from engine.statistics.calibration import fit_logistic
+from engine.statistics.scores import clustered_share
+
+LATEST_DAYS = 730
+MIN_COMPARED = 100
+"""Fewer fights than this are compared with no others."""
+FEW_OTHERS = 0.05
+"""A share of fights without odds that is too small to make the others a selection."""
+UNLIKE = 0.25
+"""Standardised difference of means from which two groups are called unlike (Imbens and Rubin 2015)."""
+LEVELS = (0.8, 0.95)
+UNEVEN = 2.0
+"""How many times the mean the largest of the folds may have, or the smallest less."""
+
+
+class Notes(NamedTuple):
+    """Figures by name, and what is to be said of them in words."""
+
+    figures: dict[str, float]
+    warnings: tuple[str, ...]
+
+
+def notes_on(matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, market: Floats, scale: float) -> Notes:
+    """Return what is to be said of n training fights.
+
+    blocks: the fold of each, (n,). logit: calibrated out of fold, corner unknown, (n,). market: the market's logit,
+    (n,), NaN without odds. scale: by which the quantiles of the distance between the two are multiplied.
+    """
+    priced = np.isfinite(market)
+    parts = [_folds(blocks)]
+    if priced.sum() < MIN_PRICED_FIGHTS:
+        parts.append(
+            Notes(
+                {},
+                (
+                    f"{int(priced.sum())} fights have closing odds, and {MIN_PRICED_FIGHTS} are needed to measure "
+                    "intervals on: these are model_based, a rule of thumb",
+                ),
+            )
+        )
+    else:
+        slope = fit_logistic(market[priced, None], matrix.won[priced])[0]
+        distance = np.abs(slope * market - logit)
+        parts += [_selection(matrix, logit, priced), _latest(matrix, distance, priced, scale)]
+    figures = {name: value for part in parts for name, value in part.figures.items()}
+    return Notes(figures, tuple(warning for part in parts for warning in part.warnings))
+
+
+def _folds(blocks: NDArray[np.int64]) -> Notes:
+    """Compare the folds' sizes."""
+    sizes = np.bincount(blocks)
+    if sizes.max() <= UNEVEN * sizes.mean() and UNEVEN * sizes.min() >= sizes.mean():
+        return Notes({}, ())
+    return Notes(
+        {},
+        (
+            f"the folds are uneven, of {', '.join(map(str, sizes.tolist()))} fights: some events hold very many. Each "
+            "event, a name and a day, should be one card",
+        ),
+    )
+
+
+def _selection(matrix: TrainingMatrix, logit: Floats, priced: NDArray[np.bool_]) -> Notes:
+    """Compare the fights with odds with those without, since there have been odds."""
+    since = np.sort(matrix.date[priced])[int(priced.sum()) // 100]
+    rows = matrix.date >= since
+    others = rows & ~priced
+    share = float(priced[rows].mean())
+    if others.sum() < max(MIN_COMPARED, FEW_OTHERS * rows.sum()):
+        return Notes({"priced_share": share}, ())
+    known = matrix.experience >= 0
+    favourite = 1.0 / (1.0 + np.exp(-np.abs(logit)))
+    measured = {
+        "favourite": (favourite, rows, "the likelier fighter's probability is {:.2f}, of the others {:.2f}"),
+        "experience": (
+            np.log1p(np.maximum(matrix.experience, 0)),
+            rows & known,
+            "log(1 + earlier fights) of the less experienced is {:.2f}, of the others {:.2f}",
+        ),
+        "year": (
+            matrix.date.astype("datetime64[D]").astype(np.float64) / 365.25 + 1970.0,
+            rows,
+            "the mean date is {:.1f}, of the others {:.1f}",
+        ),
+    }
+    figures, unlike = {"priced_share": share}, []
+    for name, (values, compared, said) in measured.items():
+        with_odds, without = values[compared & priced], values[compared & others]
+        if min(len(with_odds), len(without)) < MIN_COMPARED:
+            continue
+        figures |= {f"priced_{name}": float(with_odds.mean()), f"unpriced_{name}": float(without.mean())}
+        spread = np.sqrt((with_odds.var() + without.var()) / 2.0)
+        if abs(with_odds.mean() - without.mean()) > UNLIKE * spread:
+            unlike.append(said.format(with_odds.mean(), without.mean()))
+    if not unlike:
+        return Notes(figures, ())
+    return Notes(
+        figures,
+        (
+            f"{share:.0%} of the fights since {since} have odds, and they are a selection: {'; '.join(unlike)}. "
+            "Intervals are measured on fights with odds, and may be too narrow for others",
+        ),
+    )
+
+
+def _latest(matrix: TrainingMatrix, distance: Floats, priced: NDArray[np.bool_], scale: float) -> Notes:
+    """Say how many of the latest distances from the market lie inside the half-widths of all years together."""
+    rows = priced & (matrix.date > matrix.date.max() - np.timedelta64(LATEST_DAYS, "D"))
+    if rows.sum() < MIN_COMPARED:
+        return Notes({}, ())
+    pooled, latest = distance[priced], distance[rows]
+    figures = {"latest_priced_fights": float(rows.sum()), "latest_distance": float(latest.mean() / pooled.mean())}
+    short = []
+    for level in LEVELS:
+        inside = clustered_share(latest <= scale * np.quantile(pooled, level), matrix.event[rows])
+        figures[f"latest_inside_{level * 100:.0f}"] = inside.value
+        if inside.upper is not None and inside.upper < level:
+            short.append(f"{inside.value:.1%} of them at {level:.0%}")
+    if not short:
+        return Notes(figures, ())
+    return Notes(
+        figures,
+        (
+            f"over the last two years ({int(rows.sum())} fights) the market was further from the model than before: "
+            f"the half-widths of all years hold {' and '.join(short)}, so coming intervals are likely too narrow",
+        ),
+    )
