@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from benchmarks import contestants
 from benchmarks.contestants import NOOP_POOL, Workers
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 
 Fsync = Literal["always", "everysec"]
 

@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.memory_gauge import MemoryGauge
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 
 JOBS, JOB_MB, JOB_SECONDS = 12, 150, 1.0
 BUDGET_MB, FIRST_MB, CUT_MB, CUT_WITHIN_SECONDS = 700, 900, 300, 5.0

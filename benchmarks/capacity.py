@@ -20,9 +20,9 @@ from typing import Any
 
 from benchmarks import contestants
 from benchmarks.cards import card, report
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.jobs import PredictCard
+from ledger.contracts.jobs import PredictCard
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 
 COMMAND = "python -m benchmarks.capacity"
 CARDS_A_SECOND = 1_000.0

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from ledger.jobs import Fight, Fighter, PredictCard, Quote
-from ledger.reports import Bet, CardReport, Decision, FighterAnswer, FightReport, Interval, Market, MarketAware
+from ledger.contracts.jobs import Fight, Fighter, PredictCard, Quote
+from ledger.contracts.reports import (
+    Bet,
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightReport,
+    Interval,
+    Market,
+    MarketAware,
+)
 
 FIGHTS, BOOKMAKERS = 12, 4
 START = datetime(2099, 1, 1, 22, tzinfo=UTC)

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.jobs import CollectGarbage
+from ledger.contracts.jobs import CollectGarbage
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 from workers.garbage import collect
 from workers.store import Store
 

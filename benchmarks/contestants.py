@@ -21,7 +21,7 @@ import psutil
 import redis
 
 from benchmarks import naive_celery
-from ledger.book import Ledger, LedgerSettings
+from ledger.ledger import Ledger, LedgerSettings
 
 ROOT = Path(__file__).parents[1]
 NOOP_POOL = ("-m", "benchmarks.noop_pool")

@@ -17,7 +17,7 @@ import msgspec
 from benchmarks.arena import arena
 from benchmarks.cards import card
 from benchmarks.results import Row, report
-from ledger.jobs import CheckHealth, Job
+from ledger.contracts.jobs import CheckHealth, Job
 from producer.client import Client
 
 COMMAND = "python -m benchmarks.enqueue"

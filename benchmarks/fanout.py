@@ -24,17 +24,17 @@ from benchmarks.autoscaling import process, wait_for
 from benchmarks.results import Row, document, table
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.jobs import TrainEnsemble
-from ledger.reports import TrainingReport
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.contracts.reports import TrainingReport
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 
 COMMAND = "python -m benchmarks.fanout"
 FIGHTS = 3000
 _PATIENCE_SECONDS = 3600.0
 _ONE_PROCESS = """
 import sys, time, pathlib, tempfile, msgspec
-from ledger.jobs import TrainEnsemble
+from ledger.contracts.jobs import TrainEnsemble
 from workers.train import train_on_file
 for line in sys.stdin:
     job = msgspec.json.decode(line, type=TrainEnsemble)

@@ -32,7 +32,7 @@ from engine.statistics.calibration import brier_score, log_loss
 from engine.statistics.complements import probability_of
 from engine.statistics.scores import MIN_EVENTS, Estimate, calibration_line
 from engine.training.soft_labels import market_logit
-from ledger import gate
+from ledger.models import promotion_gate
 from producer.staging import LEAGUE_FIGHTS
 
 ROOT = Path(__file__).parents[1]
@@ -61,18 +61,18 @@ def _plain(text: str) -> str:
 
 def of_code() -> Iterator[Figure]:
     """The promotion gate's rules, as code has them."""
-    low, high = 1.0 - gate.SLOPE_TOLERANCE, 1.0 + gate.SLOPE_TOLERANCE
-    widths = ", ".join(f"{width:g} at {level:.0%}" for level, width in gate.MOST_WIDTH.items())
-    errors = ", ".join(f"{100 * gate.error_of(tries):.3g}%" for tries in (1, 2, 3))
+    low, high = 1.0 - promotion_gate.SLOPE_TOLERANCE, 1.0 + promotion_gate.SLOPE_TOLERANCE
+    widths = ", ".join(f"{width:g} at {level:.0%}" for level, width in promotion_gate.MOST_WIDTH.items())
+    errors = ", ".join(f"{100 * promotion_gate.error_of(tries):.3g}%" for tries in (1, 2, 3))
     for words in (
         f"Fewer than {MIN_FIGHTS} decided fights (with odds, where any have them), or {MIN_EVENTS} events, are refused",
-        f"its mean log loss is higher by more than {gate.TOLERANCE:g} |",
+        f"its mean log loss is higher by more than {promotion_gate.TOLERANCE:g} |",
         f"lies wholly outside {low:g} to {high:g}, and it is further off than the champion or the anchor by more than "
-        f"{gate.SLOPE_TOLERANCE:g} |",
-        f"lies wholly outside -{gate.INTERCEPT_TOLERANCE:g} to {gate.INTERCEPT_TOLERANCE:g}, and",
-        f"they are more than {gate.WIDTH_TOLERANCE:.0%} wider than another's",
+        f"{promotion_gate.SLOPE_TOLERANCE:g} |",
+        f"lies wholly outside -{promotion_gate.INTERCEPT_TOLERANCE:g} to {promotion_gate.INTERCEPT_TOLERANCE:g}, and",
+        f"they are more than {promotion_gate.WIDTH_TOLERANCE:.0%} wider than another's",
         f"wider than {widths},",
-        f"{errors} and so on, together {gate.ERROR:.1%}",
+        f"{errors} and so on, together {promotion_gate.ERROR:.1%}",
     ):
         yield Figure("docs/models.md", words)
 
@@ -143,7 +143,7 @@ def of_log(log: FightLog) -> Iterator[Figure]:
     yield Figure(
         "docs/intervals.md", f"(s is {min(slopes):.2f} to {max(slopes):.2f} on fights before each of 2016 to 2024)"
     )
-    ranges = {level: _ranges(season, level) for level in gate.MOST_WIDTH}
+    ranges = {level: _ranges(season, level) for level in promotion_gate.MOST_WIDTH}
     said = " and ".join(f"{min(each):.2f} to {max(each):.2f}" for each in ranges.values())
     yield Figure("docs/decisions.md", f"closing odds is {said} wide, by year, 2012 to 2024")
     overturned = log.fights["method"] == "Overturned"

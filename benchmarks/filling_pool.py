@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from benchmarks.filling import fill
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthReport
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
 from workers.__main__ import main
 from workers.context import JobContext
 

@@ -35,9 +35,9 @@ from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.statistics.scores import clustered_bound, clustered_mean, surprise
 from engine.training.train import TrainingConfig
-from ledger.evaluation import Estimate
-from ledger.gate import decide, error_of
-from ledger.judgement import JudgedForecast, Paired
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.judgement_report import JudgedForecast, Paired
+from ledger.models.promotion_gate import decide, error_of
 
 FIRST_DAY, LAST_DAY = date(2016, 1, 1), date(2024, 12, 31)
 FIGHTS = (200, 400, 800, 1600)

@@ -20,9 +20,9 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.statistics.scores import clustered_bound, clustered_mean
-from ledger.evaluation import Estimate
-from ledger.gate import decide, error_of
-from ledger.judgement import JudgedForecast, Paired
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.judgement_report import JudgedForecast, Paired
+from ledger.models.promotion_gate import decide, error_of
 
 SPREAD = 0.027
 IN_COMMON = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from ledger.book import Claim
+from ledger.ledger import Claim
 from workers.context import JobContext
 from workers.settings import WorkerSettings
 

@@ -14,7 +14,7 @@ from engine.model.bundle import Bundle
 from engine.model.trained_ensemble import save_ensemble
 from engine.simulation.league import LeagueConfig, odds_feed, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
-from ledger.jobs import PredictCard
+from ledger.contracts.jobs import PredictCard
 from producer.feed import read_cards
 
 _MEMBERS = MemberParams(forest=ForestParams(trees=50))

@@ -33,8 +33,8 @@ from engine.data.fight_log import write_fight_log
 from engine.resources import memory_estimate
 from engine.resources.memory_estimate import AnswerSize, TrainingSize
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.controls import Controls
-from ledger.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
+from ledger.contracts.controls import Controls
+from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
 from workers.estimates import answer_size, training_size
 from workers.threads import THREADS
 

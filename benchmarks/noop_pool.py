@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 import workers.health  # noqa: F401 - the engine, which real pools too load before they fork
 from benchmarks.cards import card, report
-from ledger.jobs import CheckHealth, PredictCard
-from ledger.reports import CardReport, HealthCheck, HealthReport
+from ledger.contracts.jobs import CheckHealth, PredictCard
+from ledger.contracts.reports import CardReport, HealthCheck, HealthReport
 from workers.__main__ import main
 from workers.context import JobContext
 

@@ -19,8 +19,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, multiproces
 from prometheus_client.exposition import generate_latest
 
 from benchmarks.results import Row, document, table
-from ledger.jobs import DecisionRules, Fight, Fighter, PredictCard, Quote
-from ledger.reports import CardReport, Decision, FighterAnswer, FightReport, Interval
+from ledger.contracts.jobs import DecisionRules, Fight, Fighter, PredictCard, Quote
+from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport, Interval
 from workers.figures import figures_of
 from workers.metrics import Metrics
 from workers.telemetry import Attempt, Event, Figures, Telemetry

@@ -25,8 +25,8 @@ from benchmarks import contestants, naive_model
 from benchmarks.contestants import REAL_POOL, Workers, wait_until
 from benchmarks.large_model import LargeModel, large_model
 from benchmarks.results import Row, report
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 
 COMMAND = "python -m benchmarks.pool_memory"
 MODEL_MB = 200.0

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from benchmarks.arena import Arena, arena
 from benchmarks.contestants import connection, wait_until
 from benchmarks.results import Row, document, table
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 
 COMMAND = "python -m benchmarks.queue_throughput"
 AT_ONCE = 1_000  # jobs a call of `submit_many`

@@ -28,7 +28,7 @@ from benchmarks import contestants, raw_list
 from benchmarks.arena import Arena, Fsync, arena
 from benchmarks.cards import card
 from benchmarks.results import Row, report
-from ledger.jobs import CheckHealth, Job
+from ledger.contracts.jobs import CheckHealth, Job
 from producer.client import Client
 
 COMMAND = "python -m benchmarks.round_trip"

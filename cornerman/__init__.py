@@ -12,10 +12,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ledger.answers import OutcomesMissed
-from ledger.book import Ledger
-from ledger.evaluation import BacktestReport
-from ledger.failures import (
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.failures import (
     Failure,
     FailureCode,
     JobFailed,
@@ -26,7 +24,8 @@ from ledger.failures import (
     UnknownJob,
     WaitTimeout,
 )
-from ledger.jobs import (
+from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt, State
+from ledger.contracts.jobs import (
     Backtest,
     CheckHealth,
     CollectGarbage,
@@ -46,12 +45,10 @@ from ledger.jobs import (
     ReviewModel,
     TrainEnsemble,
 )
-from ledger.judgement import JudgementReport
-from ledger.monitoring import ComparisonReport, ReviewReport
-from ledger.outcomes import JobStatus, Outcome, Progress, Receipt, State
-from ledger.refusals import ServerFull
-from ledger.replays import ReplayReport
-from ledger.reports import (
+from ledger.contracts.judgement_report import JudgementReport
+from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.replay_report import ReplayReport
+from ledger.contracts.reports import (
     Bet,
     CardReport,
     Decision,
@@ -67,6 +64,9 @@ from ledger.reports import (
     Report,
     TrainingReport,
 )
+from ledger.jobs.outcome_reader import OutcomesMissed
+from ledger.ledger import Ledger
+from ledger.server.error_replies import ServerFull
 from ledger.settings import LedgerSettings
 from producer.client import Client, report_of
 from producer.feed import FeedError, FeedReading, read_cards, read_feed

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.failures import JobFailed
+from ledger.contracts.failures import JobFailed
 from producer.checks import CheckFailed
 from producer.rehearsal import Rehearsal
 

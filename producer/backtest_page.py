@@ -17,10 +17,10 @@ from pathlib import Path
 import msgspec
 from rich.table import Table
 
-from ledger.evaluation import BacktestReport, Estimate
-from ledger.failures import Failure, FailureCode, JobFailed
-from ledger.reports import Report
-from ledger.wire import refuse
+from ledger.contracts.backtest_report import BacktestReport, Estimate
+from ledger.contracts.codec import refuse
+from ledger.contracts.failures import Failure, FailureCode, JobFailed
+from ledger.contracts.reports import Report
 from producer.backtest_tables import FORECASTS, backtest_tables
 from producer.local import HERE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ledger.evaluation import BacktestReport, Estimate, RuleResult, Slice
+from ledger.contracts.backtest_report import BacktestReport, Estimate, RuleResult, Slice
 from producer.figures import estimate_text, figure_table, share_text
 
 FORECASTS = {

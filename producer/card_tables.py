@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from ledger.failures import Failure
-from ledger.jobs import PredictCard
-from ledger.reports import CardReport, FighterAnswer, FightFailure, FightReport, Interval
+from ledger.contracts.failures import Failure
+from ledger.contracts.jobs import PredictCard
+from ledger.contracts.reports import CardReport, FighterAnswer, FightFailure, FightReport, Interval
 from producer.decision_words import decision_words, reason_words
 from producer.table_parts import NOTHING, STYLES, failures_table, percent
 

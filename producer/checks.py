@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from ledger.failures import LedgerError
+from ledger.contracts.failures import LedgerError
 
 Step = tuple[str, Callable[[], str]]
 """A check's name, and what carries it out: it returns what was found, in words with figures, or raises CheckFailed."""

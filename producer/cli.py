@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ledger.failures import JobFailed, JobRefused
-from ledger.room import EvictionWarning
+from ledger.contracts.failures import JobFailed, JobRefused
+from ledger.server.server_memory import EvictionWarning
 from producer.commands.backtest import backtest
 from producer.commands.cards import enqueue
 from producer.commands.check import check

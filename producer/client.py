@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TypedDict, TypeVar, Unpack, overload
 
-from ledger.answers import OutcomesMissed
-from ledger.book import Ledger
-from ledger.evaluation import BacktestReport
-from ledger.failures import JobFailed
-from ledger.jobs import (
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.codec import decode_job
+from ledger.contracts.failures import JobFailed
+from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
+from ledger.contracts.jobs import (
     Backtest,
     CheckHealth,
     CollectGarbage,
@@ -40,12 +40,12 @@ from ledger.jobs import (
     ReviewModel,
     TrainEnsemble,
 )
-from ledger.judgement import JudgementReport
-from ledger.monitoring import ComparisonReport, ReviewReport
-from ledger.outcomes import JobStatus, Outcome, Progress, Receipt
-from ledger.replays import ReplayReport
-from ledger.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
-from ledger.wire import decode_job
+from ledger.contracts.judgement_report import JudgementReport
+from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.replay_report import ReplayReport
+from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
+from ledger.jobs.outcome_reader import OutcomesMissed
+from ledger.ledger import Ledger
 from producer.settings import ledger_settings
 
 ReportT = TypeVar("ReportT", bound=Report)

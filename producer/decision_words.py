@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from ledger.freshness import quote_window
-from ledger.jobs import PredictCard, Quote
-from ledger.reports import Bet, FighterAnswer, FightReport
+from ledger.contracts.jobs import PredictCard, Quote
+from ledger.contracts.reports import Bet, FighterAnswer, FightReport
+from ledger.jobs.quote_age import quote_window
 from producer.table_parts import span
 
 

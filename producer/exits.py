@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
-from ledger.failures import (
+from ledger.contracts.failures import (
     Failure,
     FailureCode,
     JobFailed,

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ledger.bouts import MMA, bout_key, is_mma
-from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import Fight, Fighter, PredictCard
-from ledger.wire import decode_job, encode
+from ledger.contracts.bouts import MMA, bout_key, is_mma
+from ledger.contracts.codec import decode_job, encode
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.jobs import Fight, Fighter, PredictCard
 from producer.matching import matched
 from producer.notation import PriceFormat, Unreadable, name_key, read_moment, read_name, show
 from producer.quotes import read_quotes

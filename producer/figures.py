@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.table import Table
 from rich.text import Text
 
-from ledger.evaluation import Estimate
+from ledger.contracts.backtest_report import Estimate
 
 NOTHING = "-"
 

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ledger.failures import JobFailed
-from ledger.outcomes import Outcome, Receipt
-from ledger.reports import Report
+from ledger.contracts.failures import JobFailed
+from ledger.contracts.job_state import Outcome, Receipt
+from ledger.contracts.reports import Report
 from producer.client import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])

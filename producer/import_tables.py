@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from ledger.local import FileListing, ImportReport
+from ledger.contracts.local_protocol import FileListing, ImportReport
 
 NOTHING = "-"
 

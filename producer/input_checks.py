@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from ledger import wire
-from ledger.failures import FailureCode, JobFailed, JobRefused
-from ledger.jobs import Fighter, IntervalOptions, Quote
-from ledger.reports import FightFailure
+from ledger.contracts import codec
+from ledger.contracts.failures import FailureCode, JobFailed, JobRefused
+from ledger.contracts.jobs import Fighter, IntervalOptions, Quote
+from ledger.contracts.reports import FightFailure
 from producer.checks import require
 from producer.rehearsal import Rehearsal, card_report
 from producer.staging import STRANGER
@@ -33,7 +33,7 @@ def bad_input(rehearsal: Rehearsal) -> str:
 
 def _documents(rehearsal: Rehearsal) -> list[Wrong]:
     """What is no job at all: refused at the door."""
-    whole = wire.encode(rehearsal.card)
+    whole = codec.encode(rehearsal.card)
     job = msgspec.json.decode(whole)
     documents = {
         "a body cut off": (whole[: len(whole) // 2], FailureCode.INVALID_INPUT),

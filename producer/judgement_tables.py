@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ledger.evaluation import Estimate
-from ledger.judgement import JudgedForecast, JudgementReport
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.judgement_report import JudgedForecast, JudgementReport
 from producer.figures import estimate_text, figure_table, share_text
 
 METHODS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ledger.local import CarryLoad, LoadReport
+from ledger.contracts.local_protocol import CarryLoad, LoadReport
 from producer.checks import require
 
 THREADS = (1, 2, 4)

@@ -14,9 +14,9 @@ from typing import IO, cast
 
 import msgspec
 
-from ledger.evaluation import BacktestReport
-from ledger.failures import Failure, FailureCode, JobFailed, JobRefused
-from ledger.local import (
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.failures import Failure, FailureCode, JobFailed, JobRefused
+from ledger.contracts.local_protocol import (
     BacktestHere,
     CarryLoad,
     CheckData,
@@ -32,7 +32,7 @@ from ledger.local import (
     RowAnswer,
     TrainHere,
 )
-from ledger.reports import TrainingReport
+from ledger.contracts.reports import TrainingReport
 from producer.pools import STOP_SECONDS, end_with_parent, require
 from producer.screen import Screen
 from producer.watch import progress_shown

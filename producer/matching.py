@@ -16,9 +16,9 @@ from datetime import timedelta
 
 import msgspec
 
-from ledger.bouts import bout_key, same_day
-from ledger.feeds import ListedFight
-from ledger.jobs import MAX_FIGHTS, Fight, PredictCard
+from ledger.contracts.bouts import bout_key, same_day
+from ledger.contracts.jobs import MAX_FIGHTS, Fight, PredictCard
+from ledger.jobs.listed_fights import ListedFight
 
 NIGHT_GAP = timedelta(hours=6)
 """Starts that lie no further apart, one after the other, are of one night."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
 from producer.client import Client
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ledger.switchboard import Change
+from ledger.operations.control_store import Change
 from producer.tables import records_table
 
 SHOWN_IN_LIST = ("data.cutoff", "data.fights", "metrics.log_loss", "interval_method")

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from ledger.alarms import Alarm
-from ledger.evaluation import Estimate
-from ledger.monitoring import ComparisonReport, Finding, ReviewReport
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.monitoring_reports import ComparisonReport, Finding, ReviewReport
+from ledger.models.alarms import Alarm
 
 NOTHING = "-"
 

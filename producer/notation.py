@@ -12,7 +12,7 @@ import unicodedata
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from ledger.jobs import MAX_NAME_CHARACTERS, MAX_PRICE, MIN_AMERICAN
+from ledger.contracts.jobs import MAX_NAME_CHARACTERS, MAX_PRICE, MIN_AMERICAN
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger import wire
-from ledger.failures import Failure, JobRefused, UnknownJob
-from ledger.freshness import QuoteWindow, quote_window
-from ledger.jobs import Fight, PredictCard
-from ledger.outcomes import Outcome, Receipt, State
-from ledger.reports import CardReport
-from ledger.submission import deadline_of
+from ledger.contracts import codec
+from ledger.contracts.failures import Failure, JobRefused, UnknownJob
+from ledger.contracts.job_state import Outcome, Receipt, State
+from ledger.contracts.jobs import Fight, PredictCard
+from ledger.contracts.reports import CardReport
+from ledger.jobs.quote_age import QuoteWindow, quote_window
+from ledger.jobs.submission import deadline_of
 from producer.client import Client
 from producer.matching import listed_fights, matched
 
@@ -124,7 +124,7 @@ def enqueue_moved(
 
 def _name(card: PredictCard) -> str:
     """Return what a card is known by from one reading to the next: its event, its model and its options."""
-    return wire.encode(msgspec.structs.replace(card, fights=(), priced_at=None, stake_share=1.0)).decode()
+    return codec.encode(msgspec.structs.replace(card, fights=(), priced_at=None, stake_share=1.0)).decode()
 
 
 def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str | None:
@@ -135,7 +135,7 @@ def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str 
     if last is None and card.priced_at is None:
         return None
     following = f"{_name(card)} {asked.moved} {'' if last is None else last[1]}"
-    return wire.content_digest(following.encode())
+    return codec.content_digest(following.encode())
 
 
 def _stored(client: Client, job_id: str) -> PredictCard | None:
@@ -166,7 +166,7 @@ class _Asked(NamedTuple):
         fights = tuple(_deciding(fight, window, undated=undated) for fight in card.fights)
         read = msgspec.structs.replace(card, priced_at=None)
         moved = msgspec.structs.replace(read, fights=fights)
-        return cls(*(wire.content_digest(wire.encode(each)) for each in (moved, read)))
+        return cls(*(codec.content_digest(codec.encode(each)) for each in (moved, read)))
 
 
 def _deciding(fight: Fight, window: QuoteWindow, *, undated: bool) -> Fight:

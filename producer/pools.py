@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
 from producer.exits import NotInstalledError
 
 POOLS = ("predict", "train", "monitor")

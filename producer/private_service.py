@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.book import Ledger
-from ledger.embedded import find_running
-from ledger.failures import LedgerUnavailable, WaitTimeout
-from ledger.outcomes import Outcome, Progress
+from ledger.contracts.failures import LedgerUnavailable, WaitTimeout
+from ledger.contracts.job_state import Outcome, Progress
+from ledger.ledger import Ledger
+from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
 from producer.client import Client
 from producer.pools import POOLS, stop_seconds

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ledger.jobs import MAX_OVERROUND, MIN_OVERROUND, Quote
+from ledger.contracts.jobs import MAX_OVERROUND, MIN_OVERROUND, Quote
 from producer.exchanges import commission_of
 from producer.notation import PriceFormat, Unreadable, decimal_price, name_key, read_moment, read_name, show
 

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from ledger.failures import LedgerUnavailable
-from ledger.reports import HealthCheck
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.reports import HealthCheck
 
 READY = "/readyz"
 MAX_BYTES = 1_000_000

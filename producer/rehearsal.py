@@ -17,13 +17,13 @@ from typing import Any
 
 import msgspec
 
-from ledger import wire
-from ledger.controls import Value
-from ledger.datafiles import folder_digest
-from ledger.failures import LedgerUnavailable
-from ledger.jobs import DecisionRules, PredictCard, TrainEnsemble
-from ledger.outcomes import Progress
-from ledger.reports import CardReport, TrainingReport
+from ledger.contracts import codec
+from ledger.contracts.controls import Value
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import DecisionRules, PredictCard, TrainEnsemble
+from ledger.contracts.reports import CardReport, TrainingReport
+from ledger.dataset_files import folder_digest
 from producer.checks import CheckFailed
 from producer.client import report_of
 from producer.feed import read_cards
@@ -93,7 +93,7 @@ class Rehearsal:
 
     def ask(self, **changes: Any) -> bytes:
         """Have the card, changed, answered and return the report's bytes. Raises JobRefused and JobFailed."""
-        return wire.encode(report_of(self.service.wait(self.enqueue(**changes), self.on_progress)))
+        return codec.encode(report_of(self.service.wait(self.enqueue(**changes), self.on_progress)))
 
     def turn(self, values: Mapping[str, Value | None]) -> None:
         """Turn controls of the private service."""
@@ -128,7 +128,7 @@ class Rehearsal:
 
 def card_report(report: bytes) -> CardReport:
     """Read the answer to a card. Raises CheckFailed where it is something else."""
-    answer = wire.decode_report(report)
+    answer = codec.decode_report(report)
     if not isinstance(answer, CardReport):
         raise CheckFailed(f"a card was answered by a {type(answer).__name__}")
     return answer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from ledger.origin import Surroundings
-from ledger.replays import TOLERANCE, ReplayReport
+from ledger.contracts.provenance import Surroundings
+from ledger.contracts.replay_report import TOLERANCE, ReplayReport
 
 NOTHING = "-"
 OBSTACLES = {

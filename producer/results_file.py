@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from ledger.jobs import MAX_NAME_CHARACTERS
-from ledger.results import Ending, FightResult
-from ledger.wire import refuse, spelling
+from ledger.contracts.codec import refuse, spelling
+from ledger.contracts.jobs import MAX_NAME_CHARACTERS
+from ledger.models.fight_results import Ending, FightResult
 
 MAX_FILE_BYTES = 32_000_000
 MAX_FAULTS_SHOWN = 10

@@ -8,8 +8,8 @@ from __future__ import annotations
 import statistics
 import time
 
-from ledger.outcomes import State
-from ledger.reports import FightReport
+from ledger.contracts.job_state import State
+from ledger.contracts.reports import FightReport
 from producer.checks import require
 from producer.client import report_of
 from producer.rehearsal import SECOND_NODE, Rehearsal, card_report

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 
-from ledger.book import Ledger
-from ledger.room import EvictionWarning
+from ledger.ledger import Ledger
+from ledger.server.server_memory import EvictionWarning
 from producer.checks import require
 from producer.settings import URL_VARIABLE, ledger_settings
 

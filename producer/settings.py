@@ -6,10 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ledger.embedded import find_running
-from ledger.failures import LedgerUnavailable
+from ledger.contracts.codec import refuse
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
-from ledger.wire import refuse
 
 URL_VARIABLE = "CORNERMAN_REDIS_URL"
 DATA_VARIABLE = "CORNERMAN_DATA"

@@ -19,8 +19,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ledger.datafiles import table_file
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.dataset_files import table_file
 from producer.exits import NotInstalledError
 from producer.notation import PriceFormat
 from producer.pools import require

@@ -8,12 +8,12 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ledger.alarms import Alarm
-from ledger.backlog import Drift, QueueBacklog
-from ledger.lately import Lately
-from ledger.monitoring import Finding
-from ledger.room import Room
-from ledger.switchboard import Change
+from ledger.contracts.monitoring_reports import Finding
+from ledger.jobs.outcome_stats import Lately
+from ledger.jobs.queue_stats import Drift, QueueBacklog
+from ledger.models.alarms import Alarm
+from ledger.operations.control_store import Change
+from ledger.server.server_memory import Room
 from producer.monitoring_tables import alarms_table
 from producer.table_parts import NOTHING, span
 from producer.tables import records_table

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from ledger.failures import Failure
+from ledger.contracts.failures import Failure
 
 NOTHING = "-"
 STYLES = {

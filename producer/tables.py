@@ -13,15 +13,14 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from ledger.aliases import CHALLENGER
-from ledger.evaluation import BacktestReport
-from ledger.jobs import PredictCard
-from ledger.judgement import JudgementReport
-from ledger.local import Bounds, MatrixReport, RowAnswer
-from ledger.monitoring import ComparisonReport, ReviewReport
-from ledger.outcomes import JobStatus, Outcome
-from ledger.replays import ReplayReport
-from ledger.reports import (
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_state import JobStatus, Outcome
+from ledger.contracts.jobs import PredictCard
+from ledger.contracts.judgement_report import JudgementReport
+from ledger.contracts.local_protocol import Bounds, MatrixReport, RowAnswer
+from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.replay_report import ReplayReport
+from ledger.contracts.reports import (
     CardReport,
     FightReport,
     GarbageReport,
@@ -32,6 +31,7 @@ from ledger.reports import (
     ShadowReport,
     TrainingReport,
 )
+from ledger.models.aliases import CHALLENGER
 from producer.backtest_tables import backtest_tables
 from producer.card_tables import card_tables
 from producer.decision_words import decision_words

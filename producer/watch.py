@@ -10,12 +10,12 @@ from typing import TypeVar
 
 from rich import progress
 
-from ledger.answers import LAST_LOOK_SECONDS
-from ledger.connections import until
-from ledger.failures import LedgerError, LedgerUnavailable, WaitTimeout
-from ledger.jobs import ROUTES, PredictCard
-from ledger.outcomes import Outcome, Progress, State
-from ledger.reports import CardReport
+from ledger.contracts.failures import LedgerError, LedgerUnavailable, WaitTimeout
+from ledger.contracts.job_state import Outcome, Progress, State
+from ledger.contracts.jobs import ROUTES, PredictCard
+from ledger.contracts.reports import CardReport
+from ledger.jobs.outcome_reader import LAST_LOOK_SECONDS
+from ledger.server.connection_pool import until
 from producer.client import Client
 from producer.screen import Screen
 

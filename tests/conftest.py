@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("cornerman", deadline=None, suppress_health_check=[HealthCheck.too_slow])

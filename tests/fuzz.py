@@ -32,9 +32,9 @@ import pandas as pd
 
 from engine.data.feature_matrix_files import read_matrix, read_rows
 from engine.data.fight_log import read_fight_log
-from ledger.failures import FailureCode
-from ledger.local import ImportJoblib
-from ledger.wire import decode_job
+from ledger.contracts.codec import decode_job
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.local_protocol import ImportJoblib
 from producer.feed import read_cards
 from producer.results_file import read_results
 from tests.unit import foreign_estimators

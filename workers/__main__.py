@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ledger.book import Ledger
-from ledger.claims import QUEUES
-from ledger.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.jobs.claims import QUEUES
+from ledger.ledger import Ledger
 from workers.handlers import HANDLERS, Registry
 from workers.settings import WorkerSettings
 

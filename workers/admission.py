@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engine.errors import BundleError
-from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import Backtest, DataPlan, Job, JudgeModels, Part, PredictCard, TrainingPlan
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.jobs import Backtest, DataPlan, Job, JudgeModels, Part, PredictCard, TrainingPlan
 from workers.context import JobContext
 from workers.estimates import Need, answer_need, part_need, training_need
 from workers.memory import own_mb

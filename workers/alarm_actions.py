@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ledger.alarms import Alarm
-from ledger.aliases import CHAMPION, MOST_MOVES, stood_for
-from ledger.failures import JobRefused
-from ledger.monitoring import ActionTaken
-from ledger.switchboard import Change, ControlDiffers
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.monitoring_reports import ActionTaken
+from ledger.models.alarms import Alarm
+from ledger.models.aliases import CHAMPION, MOST_MOVES, stood_for
+from ledger.operations.control_store import Change, ControlDiffers
 from workers.context import JobContext
 from workers.health import proof_by
 

@@ -21,8 +21,8 @@ from celery import Celery, bootsteps, signals
 from celery.worker import state
 from kombu import Queue
 
-from ledger.address import readable
-from ledger.claims import QUEUES
+from ledger.jobs.claims import QUEUES
+from ledger.server.address import readable
 from workers import logs
 from workers.autoscaler import Autoscaler
 from workers.closing import end_in_time

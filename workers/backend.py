@@ -27,9 +27,9 @@ from celery import states
 from celery.backends.base import BaseBackend
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import JobFailed, LedgerUnavailable, UnknownJob, WaitTimeout
-from ledger.outcomes import Outcome, State
+from ledger.contracts.failures import JobFailed, LedgerUnavailable, UnknownJob, WaitTimeout
+from ledger.contracts.job_state import Outcome, State
+from ledger.ledger import Ledger, LedgerSettings
 
 _STATES = {
     State.SUCCEEDED: states.SUCCESS,

@@ -28,9 +28,9 @@ from engine.model.bundle import Bundle
 from engine.resources.chunked_arrays import Arrays
 from engine.training.matrix_arrays import arrays_of_matrix, matrix_of_arrays
 from engine.training.train import Progress
-from ledger.evaluation import BacktestReport
-from ledger.jobs import Backtest, BacktestPart
-from ledger.reports import PartReport
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.jobs import Backtest, BacktestPart
+from ledger.contracts.reports import PartReport
 from workers.context import JobContext
 from workers.fanout import Note, gather, looking, prepare, work_off
 from workers.plans import check_data, config_of, matrix_of, recipe_of, training_config

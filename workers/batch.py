@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 import structlog
 from msgspec import Struct
 
-from ledger.book import Claim, Ledger, Settlement
-from ledger.claims import Stored
-from ledger.failures import FailureCode, LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import FailureCode, LedgerUnavailable, PermissionDenied
+from ledger.jobs.claims import Stored
+from ledger.ledger import Claim, Ledger, Settlement
 from workers.claim_size import BATCH_SECONDS
 from workers.insistence import insist
 from workers.joblines import JobLines, line_of

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from ledger.backlog import QueueBacklog
+from ledger.jobs.queue_stats import QueueBacklog
 from workers.board import Activity
 from workers.decisions import Child
 from workers.memory import PoolMemory, own_mb, share_mb

@@ -10,7 +10,7 @@ from engine.data.data_faults import DataFaultsError
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.fight_log import FightLog, read_fight_log
 from engine.errors import ValidationError
-from ledger.local import CheckData, DataFault, DataReport
+from ledger.contracts.local_protocol import CheckData, DataFault, DataReport
 from workers.plans import matrix_of
 
 

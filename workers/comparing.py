@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ledger.replays import TOLERANCE, Difference, Verdict
+from ledger.contracts.replay_report import TOLERANCE, Difference, Verdict
 
 _MISSING = object()
 

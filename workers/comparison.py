@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.statistics.scores import clustered_mean, surprise
-from ledger.evaluation import Estimate
-from ledger.jobs import CompareModels
-from ledger.monitoring import ComparisonReport, Score, ScoreDifference
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.jobs import CompareModels
+from ledger.contracts.monitoring_reports import ComparisonReport, Score, ScoreDifference
 from workers.context import JobContext
 from workers.journal import fight_name
 from workers.matching import record_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ledger.controls import Controls
+from ledger.contracts.controls import Controls
 
 
 def heed(worker: Any, controls: Controls, queues: Iterable[str], node: str) -> None:

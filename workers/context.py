@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ledger.book import Claim, Ledger
-from ledger.failures import LedgerUnavailable
-from ledger.outcomes import Progress
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.job_state import Progress
+from ledger.ledger import Claim, Ledger
 from workers.models import ModelCache
 from workers.settings import WorkerSettings
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ledger.book import Claim, Ledger
-from ledger.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.ledger import Claim, Ledger
 from workers.admission import Admission
 from workers.claim_size import Worked, claim_size
 from workers.execution import Execution, Terminated

@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from ledger.reports import HealthCheck
+from ledger.contracts.reports import HealthCheck
 from workers.vital import Stumbles
 
 OFF = "off"

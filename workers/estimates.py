@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Struct
 
 from engine.resources.memory_estimate import AnswerSize, TrainingSize, answer_mb, training_mb
-from ledger.controls import Controls
-from ledger.datafiles import TABLES, table_file
-from ledger.jobs import MatrixColumns, Part, PredictCard, TrainEnsemble, TrainingPlan
+from ledger.contracts.controls import Controls
+from ledger.contracts.jobs import MatrixColumns, Part, PredictCard, TrainEnsemble, TrainingPlan
+from ledger.dataset_files import TABLES, table_file
 from workers.settings import WorkerSettings
 from workers.switches import sampling, threads
 

@@ -32,14 +32,14 @@ from typing import Any
 
 import structlog
 
-from ledger import wire
-from ledger.book import Claim, Ledger, Settlement
-from ledger.failures import Failure, FailureCode, JobRefused, LedgerUnavailable, PermissionDenied
-from ledger.freshness import fresh_until, stale_odds
-from ledger.jobs import Job, PredictCard, kind_of
-from ledger.origin import Origin
-from ledger.outcomes import Progress
-from ledger.reports import Report
+from ledger.contracts import codec
+from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerUnavailable, PermissionDenied
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import Job, PredictCard, kind_of
+from ledger.contracts.provenance import Origin
+from ledger.contracts.reports import Report
+from ledger.jobs.quote_age import fresh_until, stale_odds
+from ledger.ledger import Claim, Ledger, Settlement
 from workers.admission import Admission, NoRoomError
 from workers.batch import Batch, Finished
 from workers.context import ClaimLostError, JobContext
@@ -215,9 +215,9 @@ def read(claim: Claim) -> Job:
     Raises JobRefused where its payload is none, or of another kind than the record says; and where its quotes were too
     old by the time of the claim, which is the same for whoever looks later.
     """
-    job = wire.decode_job(claim.payload)
+    job = codec.decode_job(claim.payload)
     if kind_of(job) != claim.kind:
-        raise wire.refuse(f"the record says {claim.kind}, its payload {kind_of(job)}: it did not come through submit")
+        raise codec.refuse(f"the record says {claim.kind}, its payload {kind_of(job)}: it did not come through submit")
     until = fresh_until(job)
     if isinstance(job, PredictCard) and until is not None and claim.claimed_at >= until:
         raise JobRefused(stale_odds(job, claim.claimed_at))

@@ -17,7 +17,7 @@ from engine.errors import (
     UnknownFighterError,
     ValidationError,
 )
-from ledger.failures import Failure, FailureCode, JobRefused, PermissionDenied
+from ledger.contracts.failures import Failure, FailureCode, JobRefused, PermissionDenied
 from workers.parking import StoreUnavailableError
 
 MAX_MESSAGE_CHARACTERS = 2000

@@ -24,10 +24,10 @@ from msgspec import Struct
 from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
 from engine.model.bundle import Bundle
 from engine.resources.chunked_arrays import Arrays
-from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import BacktestPart, Part, TrainPart
-from ledger.outcomes import Progress, State
-from ledger.reports import PartReport
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.job_state import Progress, State
+from ledger.contracts.jobs import BacktestPart, Part, TrainPart
+from ledger.contracts.reports import PartReport
 from workers.context import JobContext
 from workers.insistence import insist
 from workers.parking import LaterError, StoreUnavailableError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 
-from ledger.jobs import Job, PredictCard
-from ledger.reports import CardReport, FightReport, Report
+from ledger.contracts.jobs import Job, PredictCard
+from ledger.contracts.reports import CardReport, FightReport, Report
 from workers.telemetry import Figures
 
 LEVELS = {0.8: "0.8", 0.95: "0.95"}

@@ -13,8 +13,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Set
 
-from ledger.jobs import CollectGarbage
-from ledger.reports import GarbageReport
+from ledger.contracts.jobs import CollectGarbage
+from ledger.contracts.reports import GarbageReport
 from workers.context import JobContext
 from workers.owners import UNCLAIMED
 from workers.store import PARTS, PREPARED

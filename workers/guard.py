@@ -22,9 +22,9 @@ import msgspec
 import psutil
 import structlog
 
-from ledger.backlog import QueueBacklog
-from ledger.book import Held, Ledger
-from ledger.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.jobs.queue_stats import QueueBacklog
+from ledger.ledger import Held, Ledger
 from workers.board import Activity, token_of
 from workers.budget import Budget
 from workers.children import lives

@@ -10,9 +10,9 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
-from ledger.jobs import ROUTES
-from ledger.journal import Page
-from ledger.reports import Report
+from ledger.contracts.jobs import ROUTES
+from ledger.contracts.reports import Report
+from ledger.models.prediction_log import Page
 from workers.context import JobContext
 
 

@@ -9,10 +9,10 @@ import psutil
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import EngineError
-from ledger.aliases import Proof, fault_of
-from ledger.failures import JobRefused
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthCheck, HealthReport
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthCheck, HealthReport
+from ledger.models.aliases import Proof, fault_of
 from workers.context import JobContext
 from workers.failures import failure_of
 from workers.models import ModelCache

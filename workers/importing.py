@@ -17,9 +17,9 @@ from engine.importing.import_ensemble import import_ensemble
 from engine.importing.joblib_files import JoblibFile
 from engine.members.member_stack import MEMBERS
 from engine.model.trained_ensemble import save_ensemble
-from ledger.jobs import MatrixColumns
-from ledger.local import FileListing, ImportJoblib, ImportReport, Line
-from ledger.outcomes import Progress
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import MatrixColumns
+from ledger.contracts.local_protocol import FileListing, ImportJoblib, ImportReport, Line
 from workers.naming import SUMMARY
 from workers.plans import matrix_of
 from workers.settings import WorkerSettings

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from ledger.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailable
 
 _LONGEST_PAUSE_SECONDS = 1.0
 

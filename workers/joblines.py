@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.book import Claim
+from ledger.ledger import Claim
 from workers.logs import RENDERED, canonical_line, peak_memory_mb
 
 LOGGER = "cornerman"

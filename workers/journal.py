@@ -9,9 +9,9 @@ from typing import Literal
 import structlog
 
 from engine.data.fighter_names import split_name
-from ledger.jobs import PredictCard
-from ledger.journal import Band, JournalEntry, Page, Role
-from ledger.reports import FightReport
+from ledger.contracts.jobs import PredictCard
+from ledger.contracts.reports import FightReport
+from ledger.models.prediction_log import Band, JournalEntry, Page, Role
 from workers.context import JobContext
 from workers.handlers import Noted
 from workers.logs import where_raised

@@ -27,9 +27,9 @@ from engine.evaluation.challenger import (
 from engine.evaluation.walk_forward import Season
 from engine.model.trained_ensemble import Ensemble
 from engine.training.train import TrainingConfig
-from ledger.gate import decide, error_of
-from ledger.jobs import JudgeModels
-from ledger.judgement import JudgedForecast, JudgementReport, Paired
+from ledger.contracts.jobs import JudgeModels
+from ledger.contracts.judgement_report import JudgedForecast, JudgementReport, Paired
+from ledger.models.promotion_gate import decide, error_of
 from workers.context import JobContext
 from workers.plans import check_data, matrix_of, within_limit
 from workers.switches import threads

@@ -19,7 +19,7 @@ from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.model.prediction import FightPrediction
 from engine.resources.memory_guard import resident_bytes
-from ledger.local import CarryLoad, LoadReport
+from ledger.contracts.local_protocol import CarryLoad, LoadReport
 from workers.logs import peak_memory_mb
 
 SEED = 0  # of the choice of rows

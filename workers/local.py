@@ -1,8 +1,8 @@
 """`python -m workers.local`: train on, answer, backtest, or try out a file on this machine, without a server.
 
-It reads one request of `ledger.local` from standard input and answers on standard output, a line of JSON each: how far
-it is, rows, and at the end the report or the failure. It ends with 0 after either; another code means that it was
-stopped or broke down.
+It reads one request of `ledger.contracts.local_protocol` from standard input and answers on standard output, a line of
+JSON each: how far it is, rows, and at the end the report or the failure. It ends with 0 after either; another code
+means that it was stopped or broke down.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from engine.model.bundle import MANIFEST, WRITING_PREFIX, open_bundle
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import load_ensemble
 from engine.training.train import Progress as TellProgress
-from ledger.local import (
+from ledger.contracts.job_state import Progress
+from ledger.contracts.local_protocol import (
     BacktestHere,
     Bounds,
     CarryLoad,
@@ -40,7 +41,6 @@ from ledger.local import (
     RowAnswer,
     TrainHere,
 )
-from ledger.outcomes import Progress
 from workers.backtest import backtest_on_file
 from workers.checking import check_data_files
 from workers.failures import failure_of

@@ -24,9 +24,9 @@ from typing import Any, ClassVar
 import billiard.util
 import structlog
 
-from ledger.book import Claim, Held
-from ledger.controls import COMPONENTS, Controls
-from ledger.outcomes import State
+from ledger.contracts.controls import COMPONENTS, Controls
+from ledger.contracts.job_state import State
+from ledger.ledger import Claim, Held
 from workers.settings import WorkerSettings
 from workers.terminal_lines import TerminalFormatter
 

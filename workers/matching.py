@@ -19,8 +19,8 @@ from typing import Literal
 
 from engine.data.fighter_names import FighterIndex
 from engine.errors import AmbiguousFighterError
-from ledger.journal import JournalEntry
-from ledger.results import FightResult
+from ledger.models.fight_results import FightResult
+from ledger.models.prediction_log import JournalEntry
 from workers.journal import fight_name, person
 
 DAYS_OFF = 1

@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from ledger.failures import FailureCode
-from ledger.jobs import ROUTES
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.jobs import ROUTES
 from workers.telemetry import Attempt, Dropped, Event, Figures, Kill, Reaping
 
 OUTCOMES = ("succeeded", *(code.value for code in FailureCode))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ledger.aliases import ANYTHING, CHALLENGER, CHAMPION
-from ledger.switchboard import ControlDiffers
+from ledger.models.aliases import ANYTHING, CHALLENGER, CHAMPION
+from ledger.operations.control_store import ControlDiffers
 from workers.context import JobContext
 from workers.health import proof_by
 from workers.insistence import insist

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from ledger.book import Ledger
-from ledger.failures import LedgerUnavailable, PermissionDenied
-from ledger.reports import HealthCheck
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.reports import HealthCheck
+from ledger.ledger import Ledger
 from workers.alert_rules import RULES
 from workers.alert_tuning import tuned
 from workers.alerts import Change, Judge

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from ledger.book import Claim, Ledger, Settlement
-from ledger.jobs import CHALLENGER, ShadowCard
+from ledger.contracts.jobs import CHALLENGER, ShadowCard
+from ledger.ledger import Claim, Ledger, Settlement
 
 LEAST_SECONDS = 1.0
 """Of a card that starts sooner there is no shadow: it would come too late for the journal."""

@@ -1,4 +1,4 @@
-"""What an answer was made from beside its job, as it is kept with the outcome: see `ledger.origin`."""
+"""What an answer was made from beside its job, as it is kept with the outcome: see `ledger.contracts.provenance`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ledger.book import Claim
-from ledger.origin import Origin, Surroundings
+from ledger.contracts.provenance import Origin, Surroundings
+from ledger.ledger import Claim
 from workers.switches import deciding
 
 # Whatever computes a number. An update of any of these may change the last bits.

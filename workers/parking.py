@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.outcomes import Progress
+from ledger.contracts.job_state import Progress
 
 
 class LaterError(Exception):

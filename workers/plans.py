@@ -16,8 +16,8 @@ from engine.errors import ValidationError
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.training.train import TrainingConfig
-from ledger.datafiles import folder_digest
-from ledger.jobs import DataPlan, MatrixColumns, TrainingPlan
+from ledger.contracts.jobs import DataPlan, MatrixColumns, TrainingPlan
+from ledger.dataset_files import folder_digest
 
 Plan = TypeVar("Plan", bound=DataPlan)
 

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from ledger.controls import Controls
+from ledger.contracts.controls import Controls
 from workers.board import Board
 from workers.handlers import Registry
 from workers.memory import PoolMemory

@@ -21,10 +21,9 @@ from engine.ensemble import (
 from engine.errors import EngineError
 from engine.market import bet_decision, consensus
 from engine.statistics.complements import complement
-from ledger.controls import Controls
-from ledger.freshness import QuoteWindow, quote_window
-from ledger.jobs import DecisionRules, Fight, PredictCard
-from ledger.reports import (
+from ledger.contracts.controls import Controls
+from ledger.contracts.jobs import DecisionRules, Fight, PredictCard
+from ledger.contracts.reports import (
     Bet,
     CardReport,
     Decision,
@@ -36,6 +35,7 @@ from ledger.reports import (
     Market,
     MarketAware,
 )
+from ledger.jobs.quote_age import QuoteWindow, quote_window
 from workers.context import JobContext
 from workers.failures import failure_of
 from workers.saying import Said, say

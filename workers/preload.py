@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ledger.book import Ledger
-from ledger.jobs import ROUTES, CheckHealth
+from ledger.contracts.jobs import ROUTES, CheckHealth
+from ledger.ledger import Ledger
 from workers.handlers import warm_up
 from workers.models import ModelCache, load_manager
 from workers.pool import Pool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from ledger.reports import HealthCheck
+from ledger.contracts.reports import HealthCheck
 from workers.telemetry import SelfTest
 
 GUARD_PATIENCE_SECONDS = 30.0

@@ -14,14 +14,14 @@ from typing import Any, cast, get_args
 
 import msgspec
 
-from ledger import wire
-from ledger.book import KeptJob
-from ledger.controls import Controls
-from ledger.failures import LedgerUnavailable, PermissionDenied
-from ledger.jobs import Replay
-from ledger.origin import Origin
-from ledger.replays import Obstacle, ReplayReport
-from ledger.reports import Report
+from ledger.contracts import codec
+from ledger.contracts.controls import Controls
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.jobs import Replay
+from ledger.contracts.provenance import Origin
+from ledger.contracts.replay_report import Obstacle, ReplayReport
+from ledger.contracts.reports import Report
+from ledger.ledger import KeptJob
 from workers.comparing import compare
 from workers.context import ClaimLostError, JobContext
 from workers.execution import read
@@ -62,7 +62,7 @@ def make_again(job_id: str, context: JobContext, makers: Makers) -> ReplayReport
             job_id=job_id, job_kind=kept.kind, verdict="not_replayable", agrees=False, obstacle=obstacle or "no_origin"
         )
     if kept.kind not in makers:
-        raise wire.refuse(f"job {job_id} is a {kept.kind}: that is made again by the other kind of replay (--retrain)")
+        raise codec.refuse(f"job {job_id} is a {kept.kind}: that is made again by the other kind of replay (--retrain)")
     again = _made(kept, _then(kept, kept.origin, context), makers[kept.kind])
     found = compare(_comparable(kept.kind, kept.report or kept.failure or b""), _comparable(kept.kind, again))
     here = surroundings()
@@ -85,7 +85,7 @@ def obstacle_of(kept: KeptJob) -> Obstacle | None:
         return obstacle
     if not kept.state.final:
         return "no_outcome"
-    if kept.failure is not None and (code := wire.decode_failure(kept.failure).code.value) in get_args(Obstacle):
+    if kept.failure is not None and (code := codec.decode_failure(kept.failure).code.value) in get_args(Obstacle):
         return cast("Obstacle", code)
     return None if kept.origin else "no_origin"
 
@@ -110,14 +110,14 @@ def _made(kept: KeptJob, then: JobContext, maker: str) -> bytes:
     """
     try:
         make = cast("Callable[[Any, JobContext], Report]", pkgutil.resolve_name(maker))
-        return wire.encode(make(read(then.claim), then))
+        return codec.encode(make(read(then.claim), then))
     except (ClaimLostError, LedgerUnavailable, PermissionDenied):
         raise
     except Exception as error:
         failure = failure_of(error)
         if kept.failure is None or failure.code.value in get_args(Obstacle):
             raise
-        return wire.encode(failure)
+        return codec.encode(failure)
 
 
 def _comparable(kind: str, outcome: bytes) -> bytes:

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 
 from engine.model.bundle import WRITING_PREFIX
-from ledger.evaluation import BacktestReport
-from ledger.jobs import Backtest, Retrain, TrainEnsemble
-from ledger.replays import ReplayReport
-from ledger.reports import TrainingReport
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.jobs import Backtest, Retrain, TrainEnsemble
+from ledger.contracts.replay_report import ReplayReport
+from ledger.contracts.reports import TrainingReport
 from workers.backtest import backtest_on_file
 from workers.context import JobContext
 from workers.plans import within_limit

@@ -28,12 +28,12 @@ from engine.statistics.scores import (
     reliability,
     surprise,
 )
-from ledger.alarms import Alarm
-from ledger.backlog import Drift
-from ledger.evaluation import CalibrationLine, Coverage, Estimate, ReliabilityBin
-from ledger.jobs import ReviewModel
-from ledger.journal import JournalEntry
-from ledger.monitoring import FavouriteBand, FeatureShift, Finding, ReviewReport, Window
+from ledger.contracts.backtest_report import CalibrationLine, Coverage, Estimate, ReliabilityBin
+from ledger.contracts.jobs import ReviewModel
+from ledger.contracts.monitoring_reports import FavouriteBand, FeatureShift, Finding, ReviewReport, Window
+from ledger.jobs.queue_stats import Drift
+from ledger.models.alarms import Alarm
+from ledger.models.prediction_log import JournalEntry
 from workers.alarm_actions import act
 from workers.context import JobContext
 from workers.matching import DAYS_OFF, Judged, Record, record_of

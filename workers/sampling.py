@@ -10,11 +10,11 @@ from typing import Any
 import psutil
 from msgspec import Struct
 
-from ledger.backlog import Backlog, Drift
-from ledger.book import Ledger
-from ledger.claims import QUEUES
-from ledger.failures import PermissionDenied
-from ledger.reports import HealthCheck
+from ledger.contracts.failures import PermissionDenied
+from ledger.contracts.reports import HealthCheck
+from ledger.jobs.claims import QUEUES
+from ledger.jobs.queue_stats import Backlog, Drift
+from ledger.ledger import Ledger
 from workers.children import lives
 from workers.metrics import Values
 from workers.pool import Pool

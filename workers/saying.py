@@ -19,8 +19,8 @@ from engine.ensemble import ProductionEnsembleConfig, ProductionEnsembleManager,
 from engine.errors import EngineError, ValidationError
 from engine.model.prediction import FightSummary
 from engine.monitoring.drift import FeatureBins
-from ledger.bouts import MMA, is_mma
-from ledger.jobs import Corner, Fight, Fighter, PredictCard
+from ledger.contracts.bouts import MMA, is_mma
+from ledger.contracts.jobs import Corner, Fight, Fighter, PredictCard
 from workers.models import OpenModel
 
 _encoder = msgspec.json.Encoder(order="deterministic")

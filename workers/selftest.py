@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ledger.reports import HealthCheck
+from ledger.contracts.reports import HealthCheck
 from workers.models import ModelCache
 from workers.pool import Pool
 from workers.telemetry import SelfTest

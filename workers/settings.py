@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from ledger.embedded import find_running
+from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings, variable
 from workers.alert_rules import RULES
 from workers.alert_tuning import tuned

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from ledger.failures import UnknownJob
-from ledger.jobs import PredictCard, ShadowCard
-from ledger.reports import CardReport, FightReport, ShadowReport
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.contracts.failures import UnknownJob
+from ledger.contracts.jobs import PredictCard, ShadowCard
+from ledger.contracts.reports import CardReport, FightReport, ShadowReport
 from workers.context import JobContext
 from workers.handlers import Noted
 from workers.journal import page_of

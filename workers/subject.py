@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ledger import wire
-from ledger.book import KeptJob
-from ledger.failures import JobRefused, UnknownJob
-from ledger.jobs import Job, Replay, Retrain
+from ledger.contracts import codec
+from ledger.contracts.failures import JobRefused, UnknownJob
+from ledger.contracts.jobs import Job, Replay, Retrain
+from ledger.ledger import KeptJob
 from workers.context import JobContext
 
 
@@ -14,7 +14,7 @@ def kept_job(job_id: str, context: JobContext) -> KeptJob:
     try:
         return context.ledger.kept(job_id)
     except UnknownJob as error:
-        raise wire.refuse(f"{error}: only a job whose outcome is kept can be replayed") from error
+        raise codec.refuse(f"{error}: only a job whose outcome is kept can be replayed") from error
 
 
 def subject_of(job: Job, context: JobContext) -> Job:
@@ -22,6 +22,6 @@ def subject_of(job: Job, context: JobContext) -> Job:
     if not isinstance(job, Replay | Retrain):
         return job
     try:
-        return wire.decode_job(kept_job(job.job_id, context).payload)
+        return codec.decode_job(kept_job(job.job_id, context).payload)
     except JobRefused:
         return job  # its handler will say what is wrong

@@ -10,7 +10,7 @@ import os
 
 from msgspec import Struct
 
-from ledger.controls import Controls
+from ledger.contracts.controls import Controls
 
 MODEL_ALARM = "model_alarm"
 """Why a fight's decision is to abstain where its model may not bet, because of an alarm."""

@@ -17,8 +17,8 @@ from contextlib import suppress
 import msgspec
 from msgspec import Struct
 
-from ledger.claims import Claim
-from ledger.reports import HealthCheck
+from ledger.contracts.reports import HealthCheck
+from ledger.jobs.claims import Claim
 
 _LENGTH = struct.Struct("=H")
 _MOST_LENGTH = 2**16 - 1  # what the struct can say; nothing so long is written
@@ -89,7 +89,7 @@ class Kill(Struct, frozen=True, array_like=True, tag=True):
 
 
 class Reaping(Struct, frozen=True, array_like=True, tag=True):
-    """The guard has put right what nobody else would have; as `ledger.claims.Reaped`."""
+    """The guard has put right what nobody else would have; as `ledger.jobs.claims.Reaped`."""
 
     requeued: int
     lost: int

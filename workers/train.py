@@ -25,8 +25,8 @@ from engine.resources.chunked_arrays import Arrays
 from engine.training.matrix_arrays import arrays_of_matrix, matrix_of_arrays
 from engine.training.refits import Part, Role, Trainer, parts_of
 from engine.training.train import Progress, TrainingConfig, assemble_bundle, check_training, train_bundle
-from ledger.jobs import TrainEnsemble, TrainPart
-from ledger.reports import PartReport, TrainingReport
+from ledger.contracts.jobs import TrainEnsemble, TrainPart
+from ledger.contracts.reports import PartReport, TrainingReport
 from workers.context import JobContext
 from workers.fanout import Note, gather, looking, prepare, work_off
 from workers.naming import name_model, register

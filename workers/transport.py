@@ -22,10 +22,10 @@ import structlog
 from kombu.transport import redis as stock
 from kombu.utils.scheduling import round_robin_cycle
 
-from ledger.address import readable
-from ledger.book import Ledger
-from ledger.failures import LedgerUnavailable, PermissionDenied
-from ledger.refusals import refusal_of
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.ledger import Ledger
+from ledger.server.address import readable
+from ledger.server.error_replies import refusal_of
 from ledger.settings import LedgerSettings
 
 TASK = "cornerman.doorbell"

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from engine.errors import EngineError
 from engine.market.bet_decision import Reason
-from ledger.bouts import fighter_key
-from ledger.jobs import Fight
+from ledger.contracts.bouts import fighter_key
+from ledger.contracts.jobs import Fight
 from workers.saying import Said
 
 

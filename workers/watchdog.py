@@ -13,9 +13,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
-from ledger import wire
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth
+from ledger.contracts import codec
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 from workers.decisions import Child
 from workers.pool import START_SECONDS, Pool
 
@@ -53,7 +53,7 @@ class Watchdog:
         """
         answered = self._expected and ledger.canary_answer(self._pool.canary) == self._expected
         if now_seconds - self._asked_seconds >= self._pool.settings.canary_seconds:
-            question = wire.encode(CheckHealth(nonce=secrets.token_hex(8)))
+            question = codec.encode(CheckHealth(nonce=secrets.token_hex(8)))
             self._pool.board.call()  # all children may be listening, and Celery has none to hand it to
             ledger.ask_canary(self._pool.canary, question, self._ttl_seconds)
             self._asked_seconds, self._expected = now_seconds, answer_to(question)
@@ -67,7 +67,7 @@ class Watchdog:
 
 def answer_to(question: bytes) -> bytes:
     """Return the known answer: the digest of the job that the question spells. Raises JobRefused if it spells none."""
-    return wire.content_digest(wire.encode(wire.decode_job(question))).encode()
+    return codec.content_digest(codec.encode(codec.decode_job(question))).encode()
 
 
 def answer_canary(pool: Pool, ledger: Ledger, owner: str) -> None:

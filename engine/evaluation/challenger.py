@@ -1,7 +1,7 @@
 """A challenger beside the models that it would follow and the market, on fights that none has seen: the gate's figures.
 
-Covers the figures; what follows from them is `ledger.gate`'s business. Scored are the fights with closing odds, or all
-where none have, so that every forecast is compared on the same fights. Intervals are those of
+Covers the figures; what follows from them is `ledger.models.promotion_gate`'s business. Scored are the fights with
+closing odds, or all where none have, so that every forecast is compared on the same fights. Intervals are those of
 `engine.statistics.scores`, event-clustered. Judged is what production answers to a fight of an odds feed, which names
 no corner: statistics only, corner unknown. Its slope goes through the origin, because a feed lists fighters in any
 order. The forecasts with the official corner, for the fights whose corners the log knows, are reported beside it, with

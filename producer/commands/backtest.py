@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from ledger.evaluation import BacktestReport
-from ledger.jobs import Backtest
-from ledger.local import BacktestHere
-from ledger.outcomes import Outcome
-from ledger.reports import Report
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_state import Outcome
+from ledger.contracts.jobs import Backtest
+from ledger.contracts.local_protocol import BacktestHere
+from ledger.contracts.reports import Report
 from producer.backtest_page import draw, write_page
 from producer.client import Client, report_of
 from producer.commands.plans import plan_fields, plan_options

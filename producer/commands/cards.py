@@ -15,11 +15,11 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Table
 
-from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
-from ledger.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
-from ledger.outcomes import Outcome
-from ledger.reports import CardReport, FightFailure
-from ledger.wire import decode_job, refuse
+from ledger.contracts.codec import decode_job, refuse
+from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
+from ledger.contracts.job_state import Outcome
+from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
+from ledger.contracts.reports import CardReport, FightFailure
 from producer.client import Client
 from producer.exits import ExitCode, next_step
 from producer.feed import MAX_FEED_BYTES, FeedError, FeedReading, read_feed

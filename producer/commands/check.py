@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from ledger.local import CheckData, DataReport
+from ledger.contracts.local_protocol import CheckData, DataReport
 from producer.commands.plans import data_options, matrix_columns
 from producer.exits import ExitCode
 from producer.local import check_data

@@ -6,8 +6,8 @@ import uuid
 
 import click
 
-from ledger.jobs import CollectGarbage
-from ledger.reports import GarbageReport
+from ledger.contracts.jobs import CollectGarbage
+from ledger.contracts.reports import GarbageReport
 from producer.client import Client, report_of
 from producer.screen import Screen, json_option, pass_screen
 from producer.tables import report_tables

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from ledger.controls import TABLE, Value, control_of, text_of, value_of
-from ledger.failures import WaitTimeout
-from ledger.jobs import QUEUES
-from ledger.switchboard import Change
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.contracts.controls import TABLE, Value, control_of, text_of, value_of
+from ledger.contracts.failures import WaitTimeout
+from ledger.contracts.jobs import QUEUES
+from ledger.operations.control_store import Change
 from producer.audit import NOT_SAID, audited
 from producer.client import Client
 from producer.model_names import known_model

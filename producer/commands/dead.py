@@ -6,8 +6,8 @@ import click
 import msgspec
 from rich.table import Table
 
-from ledger.book import DeadLetter
-from ledger.failures import JobRefused
+from ledger.contracts.failures import JobRefused
+from ledger.ledger import DeadLetter
 from producer.client import Client
 from producer.exits import ExitCode
 from producer.screen import Screen, json_option, pass_screen

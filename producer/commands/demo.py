@@ -15,10 +15,10 @@ from typing import Any
 import click
 from rich.console import RenderableType
 
-from ledger.datafiles import folder_digest
-from ledger.failures import JobRefused
-from ledger.jobs import PredictCard, TrainEnsemble
-from ledger.reports import CardReport, FightReport, TrainingReport
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.jobs import PredictCard, TrainEnsemble
+from ledger.contracts.reports import CardReport, FightReport, TrainingReport
+from ledger.dataset_files import folder_digest
 from producer.card_tables import INTERVAL_LEVEL, card_tables
 from producer.client import report_of
 from producer.exits import REPLAY_DEADLINE

@@ -6,8 +6,8 @@ import uuid
 
 import click
 
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthReport, Report
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport, Report
 from producer.client import Client, report_of
 from producer.exits import ExitCode
 from producer.readiness import ask_pool

@@ -10,10 +10,10 @@ from typing import Any
 import click
 import msgspec
 
-from ledger.aliases import CHAMPION, PROOF_SECONDS
-from ledger.jobs import MemberWeights
-from ledger.local import FileListing, ImportJoblib, ImportReport
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.contracts.jobs import MemberWeights
+from ledger.contracts.local_protocol import FileListing, ImportJoblib, ImportReport
+from ledger.models.aliases import CHAMPION, PROOF_SECONDS
 from producer.audit import audited
 from producer.client import Client
 from producer.commands.plans import Weights, matrix_columns, matrix_options

@@ -8,10 +8,10 @@ from itertools import islice
 
 import click
 
-from ledger.answers import OutcomesMissed
-from ledger.failures import LedgerError, UnknownJob
-from ledger.jobs import ROUTES
-from ledger.outcomes import JobStatus, Outcome, State
+from ledger.contracts.failures import LedgerError, UnknownJob
+from ledger.contracts.job_state import JobStatus, Outcome, State
+from ledger.contracts.jobs import ROUTES
+from ledger.jobs.outcome_reader import OutcomesMissed
 from producer.client import Client, report_of
 from producer.screen import Screen, json_option, pass_screen
 from producer.tables import outcome_line, report_tables, status_table

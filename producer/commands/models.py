@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ledger.aliases import CHAMPION, MOST_MOVES, PROOF_SECONDS
+from ledger.models.aliases import CHAMPION, MOST_MOVES, PROOF_SECONDS
 from producer.audit import accounted_for
 from producer.client import Client
 from producer.model_names import known_model

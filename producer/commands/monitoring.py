@@ -6,9 +6,9 @@ import uuid
 
 import click
 
-from ledger.aliases import CHALLENGER, CHAMPION
-from ledger.jobs import CompareModels, ReviewModel
-from ledger.monitoring import ReviewReport
+from ledger.contracts.jobs import CompareModels, ReviewModel
+from ledger.contracts.monitoring_reports import ReviewReport
+from ledger.models.aliases import CHALLENGER, CHAMPION
 from producer.audit import accounted_for
 from producer.client import Client, report_of
 from producer.exits import ExitCode

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 import click
 from msgspec.inspect import FloatType, IntType, StructType, type_info
 
-from ledger.datafiles import folder_digest
-from ledger.jobs import MatrixColumns, MemberWeights, TrainingPlan
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.contracts.jobs import MatrixColumns, MemberWeights, TrainingPlan
+from ledger.dataset_files import folder_digest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

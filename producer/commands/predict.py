@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ledger.local import PredictMatrix, RowAnswer
+from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
 from producer.local import predict_matrix
 from producer.screen import Screen, json_option, pass_screen
 from producer.tables import rows_table

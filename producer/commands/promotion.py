@@ -8,12 +8,12 @@ from typing import Any
 import click
 import msgspec
 
-from ledger.aliases import CHAMPION
-from ledger.jobs import JudgeModels
-from ledger.judgement import JudgementReport
-from ledger.outcomes import Outcome
-from ledger.promotions import ANCHOR, next_anchor
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.contracts.job_state import Outcome
+from ledger.contracts.jobs import JudgeModels
+from ledger.contracts.judgement_report import JudgementReport
+from ledger.models.aliases import CHAMPION
+from ledger.models.promotions import ANCHOR, next_anchor
 from producer.audit import accounted_for
 from producer.client import Client, report_of
 from producer.commands.backtest import Day

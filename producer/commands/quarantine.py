@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ledger.claims import QUEUES
+from ledger.jobs.claims import QUEUES
 from producer.client import Client
 from producer.screen import Screen, json_option, pass_screen
 from producer.tables import records_table

@@ -6,9 +6,9 @@ import uuid
 
 import click
 
-from ledger.failures import LedgerError
-from ledger.jobs import ROUTES, Replay, Retrain
-from ledger.replays import ReplayReport
+from ledger.contracts.failures import LedgerError
+from ledger.contracts.jobs import ROUTES, Replay, Retrain
+from ledger.contracts.replay_report import ReplayReport
 from producer.client import Client, report_of
 from producer.commands.jobs import known
 from producer.exits import ExitCode

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import click
 from rich.table import Table
 
-from ledger.aliases import CHAMPION
-from ledger.jobs import ReviewModel
-from ledger.results import FightResult, ResultChange, changed_at
+from ledger.contracts.jobs import ReviewModel
+from ledger.models.aliases import CHAMPION
+from ledger.models.fight_results import FightResult, ResultChange, changed_at
 from producer.audit import user
 from producer.client import Client
 from producer.results_file import MAX_FILE_BYTES, read_results

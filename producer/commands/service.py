@@ -14,9 +14,9 @@ from types import FrameType
 
 import click
 
-from ledger.embedded import EmbeddedServer, find_running
-from ledger.failures import LedgerUnavailable
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.server.embedded_server import EmbeddedServer, find_running
 from producer.client import Client
 from producer.pools import POOLS, Pool, pool_command, require, stop_all
 from producer.screen import Screen, json_option, pass_screen

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from ledger.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailable
 from producer.client import Client
 from producer.commands.jobs import known
 from producer.screen import Screen, json_option, pass_screen

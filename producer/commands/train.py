@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from ledger.jobs import TrainEnsemble
-from ledger.local import TrainHere
-from ledger.outcomes import Outcome, Receipt
-from ledger.reports import Report
+from ledger.contracts.job_state import Outcome, Receipt
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.contracts.local_protocol import TrainHere
+from ledger.contracts.reports import Report
 from producer.client import Client, report_of
 from producer.commands.plans import plan_fields, plan_options
 from producer.identity import StoredFailure, identity_options, key_of, said_of, stored_outcome

@@ -18,9 +18,9 @@ from typing import TypeVar
 
 import msgspec
 
-from ledger.book import Ledger
-from ledger.failures import FailureCode, JobRefused, LedgerError, LedgerUnavailable
-from ledger.outcomes import Outcome, State
+from ledger.contracts.failures import FailureCode, JobRefused, LedgerError, LedgerUnavailable
+from ledger.contracts.job_state import Outcome, State
+from ledger.ledger import Ledger
 from tests.chaos.checker import Cancel
 from tests.chaos.jobs import Behaviour, Task, make_task, make_training
 

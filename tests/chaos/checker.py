@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from ledger.failures import FailureCode
-from ledger.outcomes import JobStatus, Outcome, State
-from ledger.reports import TrainingReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import JobStatus, Outcome, State
+from ledger.contracts.reports import TrainingReport
 from tests.chaos.jobs import ENDINGS, SUCCEEDED, Task, right_report
 
 

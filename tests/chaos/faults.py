@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from ledger.claims import Held
+from ledger.jobs.claims import Held
 from tests.chaos.fleet import Fleet
 from tests.chaos.jobs import HARMFUL, Behaviour
 from tests.chaos.server import Server

@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ledger.failures import FailureCode
-from ledger.jobs import CheckHealth, PredictCard, TrainEnsemble
-from ledger.reports import HealthCheck, HealthReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.jobs import CheckHealth, PredictCard, TrainEnsemble
+from ledger.contracts.reports import HealthCheck, HealthReport
 
 SUCCEEDED = "succeeded"
 ONE_IN_TEN = 10

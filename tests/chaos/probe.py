@@ -19,8 +19,8 @@ from pathlib import Path
 import msgspec
 
 from engine.errors import ValidationError
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthReport
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
 from tests.chaos.jobs import Behaviour, NewerHealthReport, right_report
 from workers.__main__ import main
 from workers.context import JobContext

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import patch
 
-from ledger.book import Held, Ledger, LedgerSettings
-from ledger.outcomes import Outcome
+from ledger.contracts.job_state import Outcome
+from ledger.ledger import Held, Ledger, LedgerSettings
 from tests.chaos import probe
 from tests.chaos.callers import Follower, Submitter, insist
 from tests.chaos.checker import Cancel, Evidence

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ledger import scripts
-from ledger.book import Claim, Ledger, LedgerSettings
-from ledger.failures import Failure, FailureCode
-from ledger.jobs import CheckHealth
-from ledger.outcomes import JobStatus, Outcome, State
-from ledger.reports import TrainingReport
-from ledger.wire import decode_job
+from ledger.contracts.codec import decode_job
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.job_state import JobStatus, Outcome, State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import TrainingReport
+from ledger.ledger import Claim, Ledger, LedgerSettings
+from ledger.server import lua_scripts
 from tests.chaos.checker import Cancel, Evidence, PartRecord, Verdict, check
 from tests.chaos.jobs import Behaviour, Task, make_training, right_report
 from tests.chaos.probe import DOWN
@@ -92,7 +92,7 @@ def test_the_ledger_keeps_its_promise_in_the_play(ledger: Ledger) -> None:
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_ledger_is_found_out(fault: str, ledger: Ledger) -> None:
     script, line, instead, count = BROKEN[fault]
-    text = scripts.sources()[script]
+    text = lua_scripts.sources()[script]
     assert line in text
     ledger._scripts[script] = ledger._redis.register_script(text.replace(line, instead))
     assert count in found(play(ledger))

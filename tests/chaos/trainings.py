@@ -17,9 +17,9 @@ import msgspec
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.book import Ledger
-from ledger.jobs import TrainEnsemble
-from ledger.outcomes import State
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.ledger import Ledger
 from tests.chaos.callers import Follower, Submitter, insist
 from tests.chaos.checker import PartRecord
 from tests.chaos.jobs import Task

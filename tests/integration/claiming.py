@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ledger.book import Claim, Ledger
-from ledger.failures import Failure, FailureCode
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthReport
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Claim, Ledger
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
 FAILURE = Failure(code=FailureCode.INTERNAL, message="it broke")

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ledger.aliases import PROVING
-from ledger.book import Ledger, LedgerSettings
-from ledger.reports import HealthCheck, HealthReport
+from ledger.contracts.reports import HealthCheck, HealthReport
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.models.aliases import PROVING
 from tests.integration.alerting import Receiver
 
 ROOT = Path(__file__).parents[2]

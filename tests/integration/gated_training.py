@@ -8,9 +8,9 @@ import time
 from datetime import date
 
 import workers.train  # noqa: F401 - as a training pool's children have it, so that a job does not grow by it
-from ledger.jobs import TrainEnsemble
-from ledger.outcomes import State
-from ledger.reports import TrainingReport
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.contracts.reports import TrainingReport
 from workers.__main__ import main
 from workers.context import JobContext
 

@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from ledger.failures import LedgerUnavailable
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
-from ledger.reports import HealthCheck, HealthReport
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthCheck, HealthReport
 from workers import doorbell, guard
 from workers.__main__ import main
 from workers.budget import Budget

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-from ledger.jobs import PredictCard
-from ledger.reports import CardReport
+from ledger.contracts.jobs import PredictCard
+from ledger.contracts.reports import CardReport
 from workers.__main__ import main
 from workers.context import JobContext
 from workers.handlers import HANDLERS

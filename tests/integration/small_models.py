@@ -17,7 +17,7 @@ from engine.model.bundle import Bundle
 from engine.model.trained_ensemble import load_ensemble, save_ensemble
 from engine.simulation.league import League, LeagueConfig, odds_feed, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
-from ledger.jobs import PredictCard
+from ledger.contracts.jobs import PredictCard
 from producer.feed import read_cards
 
 SMALL = MemberParams(forest=ForestParams(trees=10))

@@ -11,10 +11,10 @@ import msgspec
 from engine.data.fight_log import write_fight_log
 from engine.resources.memory_estimate import training_mb
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import CheckHealth, TrainEnsemble
-from ledger.outcomes import State
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble
+from ledger.ledger import Ledger
 from workers.estimates import training_size
 from workers.memory import share_mb
 

@@ -15,11 +15,11 @@ import pytest
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.book import Ledger, LedgerSettings
-from ledger.evaluation import BacktestReport
-from ledger.failures import FailureCode
-from ledger.jobs import Backtest
-from ledger.wire import decode_report
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.codec import decode_report
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.jobs import Backtest
+from ledger.ledger import Ledger, LedgerSettings
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"fits": 1, "folds": 3, "bootstrap_samples": 0, "forest_trees": 20}

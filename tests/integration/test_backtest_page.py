@@ -17,7 +17,7 @@ from matplotlib.image import imread
 
 from engine.evaluation.metrics import evaluate
 from engine.evaluation.plots import PLOTS
-from ledger.evaluation import BacktestReport
+from ledger.contracts.backtest_report import BacktestReport
 from producer.backtest_page import ALTERNATIVES, write_page
 from tests.unit.past_fights import forecasts_of
 from workers.backtest import report_of

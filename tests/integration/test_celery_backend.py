@@ -13,12 +13,12 @@ from celery import Celery, states
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import ResultSet
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.failures import Failure, FailureCode, JobFailed
-from ledger.jobs import CheckHealth
-from ledger.outcomes import Progress
-from ledger.reports import HealthReport, Report
+from ledger.contracts.failures import Failure, FailureCode, JobFailed
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport, Report
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 from workers.backend import LedgerBackend
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)

@@ -14,10 +14,10 @@ from typing import Any
 
 import redis
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
-from ledger.reports import HealthReport
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger, LedgerSettings
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60

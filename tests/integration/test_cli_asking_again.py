@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger
-from ledger.failures import Failure, FailureCode
-from ledger.reports import HealthReport, TrainingReport
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.reports import HealthReport, TrainingReport
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 

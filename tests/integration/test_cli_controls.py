@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger
-from ledger.controls import TABLE, Controls
-from ledger.jobs import CheckHealth
+from ledger.contracts.controls import TABLE, Controls
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 

@@ -12,9 +12,9 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger
-from ledger.embedded import EmbeddedServer
-from ledger.failures import Failure, FailureCode
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.ledger import Ledger
+from ledger.server.embedded_server import EmbeddedServer
 from producer.cli import main
 from producer.exits import ExitCode
 

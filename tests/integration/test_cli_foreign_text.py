@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.book import LedgerSettings
+from ledger.ledger import LedgerSettings
 
 CARD_ID = "[/main] [red]Błachowicz :boom: \x1b[2J\u202e end"
 

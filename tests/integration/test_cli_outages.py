@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.jobs import CheckHealth, Job, Replay
-from ledger.reports import HealthReport
+from ledger.contracts.jobs import CheckHealth, Job, Replay
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 from producer.exits import ExitCode
 from tests.integration.terminal import on_terminal
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger
-from ledger.failures import Failure, FailureCode
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthReport
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 from tests.integration.terminal import on_terminal

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ledger import embedded
-from ledger.embedded import EmbeddedServer, find_running
-from ledger.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.server import embedded_server
+from ledger.server.embedded_server import EmbeddedServer, find_running
 
 ROOT = Path(__file__).parents[2]
 # Far below the two minutes for which a server may start, far above what stopping needs.
@@ -83,7 +83,7 @@ def test_a_note_that_cannot_be_put_on_disk_is_not_left_and_neither_is_the_server
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(embedded.os, "fsync", full)
+    monkeypatch.setattr(embedded_server.os, "fsync", full)
     with pytest.raises(LedgerUnavailable, match="No space left"), EmbeddedServer(tmp_path):
         pass
     assert find_running(tmp_path) is None

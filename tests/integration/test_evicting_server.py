@@ -11,13 +11,13 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.failures import FailureCode, JobRefused
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
-from ledger.reports import HealthReport
-from ledger.room import EvictionWarning
+from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
+from ledger.server.server_memory import EvictionWarning
 from producer.checks import CheckFailed
 from producer.cli import main
 from producer.exits import ExitCode

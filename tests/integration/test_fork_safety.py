@@ -15,9 +15,9 @@ import pytest
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.book import Ledger
-from ledger.jobs import TrainEnsemble
-from ledger.outcomes import State
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.ledger import Ledger
 
 SCRIPT = Path(__file__).with_name("trained_worker.py")
 WAIT_SECONDS = 90

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from engine.model.bundle import MANIFEST
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 from producer.cli import main
 from workers.garbage import removable
 from workers.store import PARTS, PREPARED, Store

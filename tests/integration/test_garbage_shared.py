@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from engine.model.bundle import MANIFEST
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.failures import JobRefused
-from ledger.jobs import CheckHealth, CollectGarbage, TrainPart
-from ledger.references import digests_in
-from ledger.reports import GarbageReport
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.jobs import CheckHealth, CollectGarbage, TrainPart
+from ledger.contracts.reports import GarbageReport
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.models.model_references import digests_in
+from ledger.server.embedded_server import EmbeddedServer
 from workers import garbage
 from workers.context import ClaimLostError
 from workers.garbage import collect

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import Fight, Fighter, IntervalOptions, PredictCard, Quote
-from ledger.outcomes import State
-from ledger.reports import CardReport, FightFailure, FightReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, PredictCard, Quote
+from ledger.contracts.reports import CardReport, FightFailure, FightReport
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 from tests.unit.foreign_estimators import SHORT, fights, later_fights, other_systems, plain_system, save

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from ledger.alarms import Alarm
-from ledger.book import Ledger
-from ledger.failures import JobRefused
+from ledger.contracts.failures import JobRefused
+from ledger.ledger import Ledger
+from ledger.models.alarms import Alarm
 from workers.alarm_actions import act
 
 A, B = "a" * 64, "b" * 64

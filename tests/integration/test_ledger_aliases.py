@@ -7,13 +7,13 @@ from threading import Barrier
 
 import pytest
 
-from ledger.aliases import ANYTHING
-from ledger.book import Ledger
-from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthCheck, HealthReport
-from ledger.switchboard import MAX_EVIDENCE_CHARACTERS, Change, ControlDiffers
-from ledger.wire import decode_job
+from ledger.contracts.codec import decode_job
+from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthCheck, HealthReport
+from ledger.ledger import Ledger
+from ledger.models.aliases import ANYTHING
+from ledger.operations.control_store import MAX_EVIDENCE_CHARACTERS, Change, ControlDiffers
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 BY = {"who": "ann@desk", "why": "a test"}

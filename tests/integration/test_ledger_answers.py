@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ledger.answers import OutcomesMissed, UnreadableOutcome
-from ledger.book import Claim, Ledger, LedgerSettings
-from ledger.failures import Failure, FailureCode, JobRefused, LedgerError, UnknownJob, WaitTimeout
-from ledger.jobs import CheckHealth
-from ledger.outcomes import JobStatus, Outcome, Progress, State
-from ledger.reports import HealthReport
+from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError, UnknownJob, WaitTimeout
+from ledger.contracts.job_state import JobStatus, Outcome, Progress, State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.jobs.outcome_reader import OutcomesMissed, UnreadableOutcome
+from ledger.ledger import Claim, Ledger, LedgerSettings
 from producer.cli import main
 from producer.client import Client
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.backlog import Drift
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth, TrainEnsemble
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble
+from ledger.jobs.queue_stats import Drift
+from ledger.ledger import Ledger
 
 
 def test_an_empty_ledger_has_no_backlog(ledger: Ledger) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ledger.admission import RETRY_SECONDS_MAX
-from ledger.aliases import PROVING
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble, TrainPart
-from ledger.outcomes import State
-from ledger.reports import HealthCheck, HealthReport
-from ledger.submission import FIRST_AT_ONCE, MAX_AT_ONCE, MAX_BYTES_AT_ONCE, _enter, _steps
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble, TrainPart
+from ledger.contracts.reports import HealthCheck, HealthReport
+from ledger.jobs.backpressure import RETRY_SECONDS_MAX
+from ledger.jobs.submission import FIRST_AT_ONCE, MAX_AT_ONCE, MAX_BYTES_AT_ONCE, _enter, _steps
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.models.aliases import PROVING
+from ledger.server.embedded_server import EmbeddedServer
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 SOUND = HealthReport(

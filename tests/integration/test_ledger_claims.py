@@ -7,10 +7,10 @@ import pytest
 import redis
 from msgspec.structs import replace as changed
 
-from ledger.book import Held, Ledger, LedgerSettings
-from ledger.failures import Failure, FailureCode, LedgerError
-from ledger.jobs import MAX_PAYLOAD_BYTES, CheckHealth, ShadowCard, TrainEnsemble
-from ledger.outcomes import Progress, State
+from ledger.contracts.failures import Failure, FailureCode, LedgerError
+from ledger.contracts.job_state import Progress, State
+from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, CheckHealth, ShadowCard, TrainEnsemble
+from ledger.ledger import Held, Ledger, LedgerSettings
 from tests.integration.claiming import FAILURE, OWNER, REPORT, claim_one, submit
 
 

@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ledger.book import Ledger
-from ledger.controls import Controls
-from ledger.failures import JobRefused
-from ledger.jobs import CheckHealth, TrainEnsemble
-from ledger.switchboard import ControlDiffers
+from ledger.contracts.controls import Controls
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble
+from ledger.ledger import Ledger
+from ledger.operations.control_store import ControlDiffers
 
 BY = {"who": "ann@desk", "why": "a test"}
 OLD, NEW = "a" * 64, "b" * 64

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.book import Ledger
-from ledger.deadletters import next_life
-from ledger.failures import FailureCode, JobRefused, LedgerError, UnknownJob
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
-from ledger.reports import HealthReport
+from ledger.contracts.failures import FailureCode, JobRefused, LedgerError, UnknownJob
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.jobs.dead_letters import next_life
+from ledger.ledger import Ledger
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 

@@ -7,10 +7,10 @@ from itertools import permutations
 
 import pytest
 
-from ledger.book import Ledger
-from ledger.claims import Claim
-from ledger.failures import JobRefused
-from ledger.jobs import ROUTES, CheckHealth
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.jobs import ROUTES, CheckHealth
+from ledger.jobs.claims import Claim
+from ledger.ledger import Ledger
 from tests.integration.claiming import OWNER, claim_one, submit
 
 PAIRS = [pair for pair in permutations(ROUTES, 2) if ROUTES[pair[0]].queue == ROUTES[pair[1]].queue]

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from ledger import lately
-from ledger.book import Ledger
-from ledger.failures import Failure, FailureCode
-from ledger.jobs import CheckHealth
-from ledger.lately import Lately
-from ledger.reports import HealthReport
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.jobs import outcome_stats
+from ledger.jobs.outcome_stats import Lately
+from ledger.ledger import Ledger
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 
@@ -40,7 +40,7 @@ def test_only_the_span_is_looked_at(ledger: Ledger, until: Callable[..., None]) 
 
 
 def test_in_a_busy_ledger_the_span_is_shorter_than_asked_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lately, "MAX_OUTCOMES", 3)
+    monkeypatch.setattr(outcome_stats, "MAX_OUTCOMES", 3)
     answer(ledger, *"abcde")
     found = ledger.lately()
     assert found.outcomes == 3

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import FailureCode
-from ledger.jobs import ROUTES, Route
-from ledger.outcomes import Progress, State
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import Progress, State
+from ledger.contracts.jobs import ROUTES, Route
+from ledger.ledger import Ledger, LedgerSettings
 from tests.integration.claiming import OWNER, REPORT, claim_one, submit
 
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ledger.book import Ledger
-from ledger.failures import LedgerUnavailable
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 
 OWNER = "n#1/1"
 

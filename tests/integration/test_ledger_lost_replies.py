@@ -15,13 +15,13 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 import pytest
 
-from ledger.alarms import Alarm
-from ledger.book import Claim, Ledger, LedgerSettings, Settlement
-from ledger.embedded import EmbeddedServer
-from ledger.jobs import CheckHealth, ShadowCard
-from ledger.outcomes import Progress
-from ledger.results import FightResult
-from ledger.switchboard import ControlDiffers
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import CheckHealth, ShadowCard
+from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
+from ledger.models.alarms import Alarm
+from ledger.models.fight_results import FightResult
+from ledger.operations.control_store import ControlDiffers
+from ledger.server.embedded_server import EmbeddedServer
 from tests.integration.claiming import OWNER, REPORT, claim_one, submit
 from tests.integration.cutting import CuttingProxy
 

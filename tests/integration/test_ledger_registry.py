@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import JobRefused
-from ledger.jobs import CheckHealth, TrainEnsemble
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble
+from ledger.ledger import Ledger, LedgerSettings
 
 
 def test_models_and_their_aliases(ledger: Ledger) -> None:

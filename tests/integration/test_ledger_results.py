@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from ledger.book import Ledger
-from ledger.failures import JobRefused
-from ledger.results import MAX_RESULTS_AT_ONCE, Added, FightResult
+from ledger.contracts.failures import JobRefused
+from ledger.ledger import Ledger
+from ledger.models.fight_results import MAX_RESULTS_AT_ONCE, Added, FightResult
 
 DAY = date(2026, 11, 21)
 WON = FightResult(date=DAY, fighters=("Ana Núñez", "Bea"), winner=0)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer, find_running
-from ledger.failures import LedgerError, LedgerUnavailable, PermissionDenied
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
-from ledger.reports import HealthReport
+from ledger.contracts.failures import LedgerError, LedgerUnavailable, PermissionDenied
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer, find_running
 
 SECRET = "s3cret-w0rd"  # noqa: S105 - it must be seen nowhere, and guards nothing
 

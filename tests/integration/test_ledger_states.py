@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from ledger.book import Claim, Ledger, LedgerSettings
-from ledger.deadletters import next_life
-from ledger.embedded import EmbeddedServer
-from ledger.failures import Failure, FailureCode, JobRefused, LedgerError
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
-from ledger.reports import HealthReport
+from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.jobs.dead_letters import next_life
+from ledger.ledger import Claim, Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 
 MAX_ATTEMPTS = 2
 MAX_QUEUE_LENGTH = 4

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ledger import wire
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import FailureCode, JobRefused, LedgerError
-from ledger.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote, TrainEnsemble
-from ledger.outcomes import State
+from ledger.contracts import codec
+from ledger.contracts.failures import FailureCode, JobRefused, LedgerError
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote, TrainEnsemble
+from ledger.ledger import Ledger, LedgerSettings
 
 SOON = datetime(2099, 1, 1, tzinfo=UTC)
 
@@ -67,8 +67,8 @@ def test_a_key_is_the_id_and_stays_bound_to_its_content(ledger: Ledger) -> None:
 
 SUBMIT_FIFTY_TIMES = """
 import sys
-from ledger.book import Ledger, LedgerSettings
-from ledger.wire import decode_job
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.contracts.codec import decode_job
 ledger = Ledger.connect(LedgerSettings.from_env())
 job = decode_job(sys.argv[1].encode())
 sys.stdin.readline()  # all eight begin together
@@ -77,7 +77,7 @@ print(sum(ledger.submit(job).created for _ in range(50)))
 
 
 def test_fifty_submits_by_each_of_eight_processes_are_one_job(ledger: Ledger, ledger_settings: LedgerSettings) -> None:
-    payload = wire.encode(card()).decode()
+    payload = codec.encode(card()).decode()
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[2]),

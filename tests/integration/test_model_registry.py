@@ -18,11 +18,11 @@ from click.testing import CliRunner
 from engine.data.fight_log import write_fight_log
 from engine.model.bundle import Bundle
 from engine.simulation.league import League
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import PredictCard, TrainEnsemble
-from ledger.outcomes import State
-from ledger.reports import CardReport, TrainingReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import PredictCard, TrainEnsemble
+from ledger.contracts.reports import CardReport, TrainingReport
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 from tests.integration.small_models import first_card, small_league, spoil, trained, wrong

@@ -9,10 +9,10 @@ import pytest
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.model.bundle import Bundle
-from ledger.aliases import CHALLENGER, CHAMPION
-from ledger.book import Ledger
-from ledger.failures import FailureCode, JobRefused
-from ledger.jobs import TrainEnsemble
+from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.ledger import Ledger
+from ledger.models.aliases import CHALLENGER, CHAMPION
 from tests.integration.small_models import small_league, spoil, trained, wrong
 from workers.context import JobContext
 from workers.models import ModelCache, load_manager

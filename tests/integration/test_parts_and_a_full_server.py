@@ -12,10 +12,10 @@ import msgspec
 import pytest
 
 from engine.errors import TrainingTimeoutError
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.failures import FailureCode, JobRefused
-from ledger.jobs import CheckHealth, TrainEnsemble, TrainPart
+from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble, TrainPart
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 from workers.fanout import Note, gather
 from workers.parking import LaterError
 from workers.store import Store

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth, TrainPart
+from ledger.contracts.jobs import CheckHealth, TrainPart
+from ledger.ledger import Ledger
 from tests.integration.small_models import spoil
 from workers.fanout import work_off
 from workers.parking import LaterError

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.book import Ledger
-from ledger.failures import Failure, FailureCode
-from ledger.feeds import ListedFight
-from ledger.jobs import PredictCard
-from ledger.reports import CardReport, FightFailure
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import PredictCard
+from ledger.contracts.reports import CardReport, FightFailure
+from ledger.jobs.listed_fights import ListedFight
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.client import Client
 from producer.exits import ExitCode

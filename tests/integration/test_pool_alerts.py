@@ -15,11 +15,20 @@ import pytest
 
 from engine.model.bundle import Bundle
 from engine.simulation.league import League
-from ledger.backlog import Drift
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote, TrainEnsemble
-from ledger.outcomes import State
-from ledger.reports import CardReport, FightReport
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import (
+    CheckHealth,
+    DecisionRules,
+    Fight,
+    Fighter,
+    IntervalOptions,
+    PredictCard,
+    Quote,
+    TrainEnsemble,
+)
+from ledger.contracts.reports import CardReport, FightReport
+from ledger.jobs.queue_stats import Drift
+from ledger.ledger import Ledger
 from tests.integration.alerting import SEEN_BY_PROMETHEUS, STATUS, TOKEN, Alarm, Receiver, at_once
 from tests.integration.endpoints import HASTY, checks
 from tests.integration.small_models import first_card, small_league, trained, wrong

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from engine.model.bundle import Bundle
 from engine.simulation.league import League, odds_feed
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth, Fight, Fighter
-from ledger.reports import CardReport, FightReport, HealthReport
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter
+from ledger.contracts.reports import CardReport, FightReport, HealthReport
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 from producer.feed import read_cards

@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import msgspec
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.controls import COMPONENTS
-from ledger.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote
-from ledger.outcomes import State
+from ledger.contracts.controls import COMPONENTS
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote
+from ledger.ledger import Ledger, LedgerSettings
 from producer.client import Client
 from tests.integration.endpoints import HASTY, get
 from workers.log_lines import AlertLine, JobLine, Line

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from benchmarks.memory_gauge import MemoryGauge
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 from workers.memory import own_mb
 
 WAIT_SECONDS = 60

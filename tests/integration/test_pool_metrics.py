@@ -8,8 +8,8 @@ from typing import Any
 import psutil
 import pytest
 
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth, TrainEnsemble
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble
+from ledger.ledger import Ledger
 from tests.integration.endpoints import HASTY, checks, get, scrape, value
 from workers.metrics import GAUGES
 

@@ -20,9 +20,9 @@ from engine.model.bundle import MANIFEST, Bundle
 from engine.model.trained_ensemble import save_ensemble
 from engine.simulation.league import LeagueConfig, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth
-from ledger.reports import HealthReport
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger
 
 WAIT_SECONDS = 60
 SMALL = MemberParams(forest=ForestParams(trees=5))

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from ledger.book import Ledger
-from ledger.jobs import TrainEnsemble
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.ledger import Ledger
 from tests.integration.alerting import Receiver
 from tests.integration.endpoints import HASTY
 

@@ -23,9 +23,9 @@ from engine.model.bundle import Bundle
 from engine.model.trained_ensemble import save_ensemble
 from engine.simulation.league import League, LeagueConfig, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import JudgeModels
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.jobs import JudgeModels
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 from tests.integration.small_models import spoil

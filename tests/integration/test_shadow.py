@@ -15,12 +15,12 @@ from engine.model.bundle import Bundle
 from engine.model.trained_ensemble import load_ensemble, save_ensemble
 from engine.simulation.league import League, odds_feed
 from engine.statistics.calibration import Calibration
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import PredictCard, ShadowCard
-from ledger.journal import JournalEntry
-from ledger.outcomes import State
-from ledger.reports import CardReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import PredictCard, ShadowCard
+from ledger.contracts.reports import CardReport
+from ledger.ledger import Ledger
+from ledger.models.prediction_log import JournalEntry
 from producer.feed import read_cards
 from tests.integration.small_models import small_league, trained
 

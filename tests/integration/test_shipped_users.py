@@ -17,12 +17,12 @@ import redis
 from click.testing import CliRunner
 
 from engine.data.fight_log import write_fight_log
-from ledger import wire
-from ledger.alarms import Alarm
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import FailureCode
-from ledger.jobs import ROUTES, CheckHealth, CollectGarbage
-from ledger.outcomes import State
+from ledger.contracts import codec
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import ROUTES, CheckHealth, CollectGarbage
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.models.alarms import Alarm
 from producer.cli import main
 from producer.exits import ExitCode
 from tests.guarded import denied, guarded_server, url_of, users_text
@@ -99,7 +99,7 @@ def shop(address: str, ledger: Ledger, tmp_path: Path, start_pool: Callable[...,
     league = small_league(700)
     write_fight_log(league.log, tmp_path / "league")
     card = msgspec.structs.replace(first_card(league), event_start=LATER)
-    (tmp_path / "card.json").write_bytes(wire.encode(card))
+    (tmp_path / "card.json").write_bytes(codec.encode(card))
     (tmp_path / "results.csv").write_text("date,red,blue,winner\n2026-11-21,Ana,Bea,red\n")
     cutoff = sorted(league.log.fights["date"])[450]
     producer = Ledger.connect(LedgerSettings(redis_url=url_of(address, "producer")))
@@ -207,7 +207,7 @@ def endings(address: str) -> dict[str, set[str]]:
     with redis.Redis.from_url(url_of(address, "admin")) as admin:
         for key in admin.scan_iter("cornerman:job:*"):
             kind, state, failure = admin.hmget(key, "kind", "state", "failure")
-            how = wire.decode_failure(failure).code.value if failure else state.decode()
+            how = codec.decode_failure(failure).code.value if failure else state.decode()
             ended.setdefault(kind.decode(), set()).add(how)
     return ended
 

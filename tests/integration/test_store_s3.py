@@ -15,9 +15,9 @@ from engine.data.fight_log import write_fight_log
 from engine.errors import BundleNotFoundError
 from engine.model.bundle import MANIFEST
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.book import Ledger
-from ledger.jobs import TrainEnsemble
-from ledger.reports import TrainingReport
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.contracts.reports import TrainingReport
+from ledger.ledger import Ledger
 from workers.parking import StoreUnavailableError
 from workers.store import Store
 from workers.train import train_on_file

@@ -12,11 +12,11 @@ import pytest
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import TrainEnsemble, TrainPart
-from ledger.outcomes import Progress, State
-from ledger.reports import TrainingReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import Progress, State
+from ledger.contracts.jobs import TrainEnsemble, TrainPart
+from ledger.contracts.reports import TrainingReport
+from ledger.ledger import Ledger
 from workers.train import train_on_file
 
 WAIT_SECONDS = 120

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import redis
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import FailureCode
-from ledger.jobs import ROUTES, CheckHealth, Fight, Fighter, PredictCard, Quote, Route
-from ledger.outcomes import Outcome, State
-from ledger.reports import HealthReport
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.jobs import ROUTES, CheckHealth, Fight, Fighter, PredictCard, Quote, Route
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger, LedgerSettings
 from workers.transport import TASK, message_for
 
 WAIT_SECONDS = 30

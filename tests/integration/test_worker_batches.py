@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import CheckHealth
-from ledger.outcomes import Outcome, State
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 
 WAIT_SECONDS = 30
 COMPANY = {"PROBE_COMPANY": "1", "CORNERMAN_DRAIN_SECONDS": "60"}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ledger.book import Ledger
-from ledger.controls import Value
-from ledger.jobs import CheckHealth
-from ledger.outcomes import Outcome, State
-from ledger.reports import HealthReport
-from ledger.switchboard import Change
+from ledger.contracts.controls import Value
+from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger
+from ledger.operations.control_store import Change
 
 WAIT_SECONDS = 30
 WITHIN_SECONDS = 2.0

@@ -8,10 +8,10 @@ from typing import Any
 import psutil
 import pytest
 
-from ledger.book import Ledger
-from ledger.failures import FailureCode
-from ledger.jobs import CheckHealth, TrainEnsemble
-from ledger.outcomes import State
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble
+from ledger.ledger import Ledger
 
 WAIT_SECONDS = 30
 

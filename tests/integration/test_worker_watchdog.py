@@ -8,9 +8,9 @@ from typing import Any
 import psutil
 import pytest
 
-from ledger.book import Ledger
-from ledger.jobs import CheckHealth
-from ledger.outcomes import State
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
 from workers.guard import WEDGED
 
 WAIT_SECONDS = 30

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.wire import decode_job, encode
+from ledger.contracts.codec import decode_job, encode
 from producer.feed import FeedError, read_cards, read_feed
 from producer.notation import PriceFormat
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import wire
-from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble
+from ledger.contracts import codec
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble
 
 REFUSALS = {FailureCode.INVALID_INPUT, FailureCode.UNSUPPORTED_SCHEMA}
 # Not blank, by the regular expression's idea of blank, which has fewer characters than Python's.
@@ -70,7 +70,7 @@ json_values = st.recursive(
 
 def read(payload: bytes) -> Job | Failure:
     try:
-        return wire.decode_job(payload)
+        return codec.decode_job(payload)
     except JobRefused as refusal:
         return refusal.failure
 
@@ -81,14 +81,14 @@ def refused_or_read(payload: bytes) -> None:
         assert found.code in REFUSALS
         assert found.message
     else:
-        assert wire.decode_job(wire.encode(found)) == found
+        assert codec.decode_job(codec.encode(found)) == found
 
 
 @given(jobs)
 def test_a_job_comes_back_as_it_was(job: Job) -> None:
-    payload = wire.encode(job)
-    assert wire.decode_job(payload) == job
-    assert wire.encode(wire.decode_job(payload)) == payload
+    payload = codec.encode(job)
+    assert codec.decode_job(payload) == job
+    assert codec.encode(codec.decode_job(payload)) == payload
 
 
 @given(
@@ -104,9 +104,9 @@ def test_only_finite_numbers_travel_wherever_they_stand(value: Any) -> None:
         json.dumps(value, allow_nan=False)
     except ValueError:
         with pytest.raises(ValueError, match="only finite numbers travel"):
-            wire.encode(failure)
+            codec.encode(failure)
     else:
-        assert b'"value":' in wire.encode(failure)
+        assert b'"value":' in codec.encode(failure)
 
 
 @given(st.binary(max_size=300))
@@ -121,7 +121,7 @@ def test_any_json_is_refused_or_read(value: Any) -> None:
 
 @given(jobs, st.data())
 def test_a_job_with_anything_in_any_place_is_refused_or_read(job: Job, data: st.DataObject) -> None:
-    body = json.loads(wire.encode(job))
+    body = json.loads(codec.encode(job))
     holder: Any = {"": body}
     key: Any = ""
     while isinstance(holder[key], dict | list) and holder[key] and data.draw(st.booleans()):
@@ -133,6 +133,6 @@ def test_a_job_with_anything_in_any_place_is_refused_or_read(job: Job, data: st.
 
 @given(jobs, st.integers(0, 10_000), st.integers(0, 255))
 def test_a_job_with_one_byte_changed_is_refused_or_read(job: Job, place: int, byte: int) -> None:
-    payload = bytearray(wire.encode(job))
+    payload = bytearray(codec.encode(job))
     payload[place % len(payload)] = byte
     refused_or_read(bytes(payload))

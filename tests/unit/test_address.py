@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from redis.connection import parse_url
 
-from ledger.address import readable
-from ledger.book import Ledger, LedgerSettings
-from ledger.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.address import readable
 
 PIECES = ("47", "Hidden", "h1dd")  # of the passwords below
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.admission import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN, memory_full, queue_full, retry_after_seconds
+from ledger.jobs.backpressure import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN, memory_full, queue_full, retry_after_seconds
 
 
 @pytest.mark.parametrize(

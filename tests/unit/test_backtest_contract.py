@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ledger.failures import JobRefused
-from ledger.jobs import ROUTES, Backtest, kind_of
-from ledger.submission import time_limit_seconds
-from ledger.wire import decode_job, encode
+from ledger.contracts.codec import decode_job, encode
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.jobs import ROUTES, Backtest, kind_of
+from ledger.jobs.submission import time_limit_seconds
 from workers.handlers import HANDLERS, handler_of
 
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from ledger.embedded import EmbeddedServer
+from ledger.server.embedded_server import EmbeddedServer
 from ledger.settings import LedgerSettings
 from workers.app import create_app
 from workers.settings import WorkerSettings

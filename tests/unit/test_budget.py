@@ -6,8 +6,8 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from ledger.backlog import QueueBacklog
-from ledger.controls import Controls
+from ledger.contracts.controls import Controls
+from ledger.jobs.queue_stats import QueueBacklog
 from workers.budget import PRICE_FLOOR_MB, Budget
 from workers.decisions import Child
 from workers.memory import own_mb

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from benchmarks.handling import claim_of
-from ledger import wire
-from ledger.book import Claim
-from ledger.failures import FailureCode, JobRefused
-from ledger.jobs import MAX_PAYLOAD_BYTES, CheckHealth, Fight, Fighter, Job, PredictCard, Quote
+from ledger.contracts import codec
+from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, CheckHealth, Fight, Fighter, Job, PredictCard, Quote
+from ledger.ledger import Claim
 from workers.execution import read
 
 READ = datetime(2099, 1, 1, 12, tzinfo=UTC)
@@ -20,7 +20,7 @@ CARD = PredictCard(card_id="c", event_start=READ, fights=(FIGHT,), max_quote_age
 def claim(job: Job | bytes, *, kind: str = "predict_card", after_seconds: float = 0.0) -> Claim:
     return claim_of(
         kind,
-        job if isinstance(job, bytes) else wire.encode(job),
+        job if isinstance(job, bytes) else codec.encode(job),
         submitted_at=READ,
         claimed_at=READ + timedelta(seconds=after_seconds),
     )
@@ -43,8 +43,8 @@ def test_quotes_that_grew_too_old_in_the_queue_are_not_predicted() -> None:
     [
         (b"!", "predict_card", "not valid JSON"),
         (b" " * (MAX_PAYLOAD_BYTES + 1), "predict_card", "the limit is 1,000,000"),
-        (wire.encode(CheckHealth()), "predict_card", "says predict_card, its payload check_health"),
-        (wire.encode(CheckHealth()), "os.system", "says os.system"),
+        (codec.encode(CheckHealth()), "predict_card", "says predict_card, its payload check_health"),
+        (codec.encode(CheckHealth()), "os.system", "says os.system"),
         (b'{"kind": "os.system"}', "os.system", "os.system"),
     ],
 )

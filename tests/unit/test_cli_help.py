@@ -6,7 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ledger.failures import (
+from ledger.contracts.codec import refuse
+from ledger.contracts.failures import (
     FailureCode,
     JobFailed,
     JobRefused,
@@ -15,7 +16,6 @@ from ledger.failures import (
     UnknownJob,
     WaitTimeout,
 )
-from ledger.wire import refuse
 from producer.cli import main
 from producer.exits import MEANINGS, ExitCode, NotInstalledError, code_of, document_of
 from producer.pools import RESTART_SECONDS, RESTART_SECONDS_MAX, STOP_SECONDS, restart_delay_seconds, stop_seconds

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import redis
 
-from ledger.book import Ledger
-from ledger.connections import MOST_IDLE, MOST_THREADS, Connections
-from ledger.connections import until as until_moment
-from ledger.embedded import EmbeddedServer
-from ledger.failures import LedgerUnavailable, UnknownJob, WaitTimeout
-from ledger.jobs import CheckHealth
+from ledger.contracts.failures import LedgerUnavailable, UnknownJob, WaitTimeout
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
+from ledger.server.connection_pool import MOST_IDLE, MOST_THREADS, Connections
+from ledger.server.connection_pool import until as until_moment
+from ledger.server.embedded_server import EmbeddedServer
 from ledger.settings import LedgerSettings
 
 

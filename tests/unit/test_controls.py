@@ -2,8 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.controls import COMPONENTS, TABLE, Control, Controls, Value, check_together, control_of, text_of, value_of
-from ledger.failures import JobRefused
+from ledger.contracts.controls import (
+    COMPONENTS,
+    TABLE,
+    Control,
+    Controls,
+    Value,
+    check_together,
+    control_of,
+    text_of,
+    value_of,
+)
+from ledger.contracts.failures import JobRefused
 
 DIGEST = "ab" * 32
 

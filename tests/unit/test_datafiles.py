@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.datafiles import TABLES, folder_digest
+from ledger.dataset_files import TABLES, folder_digest
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from engine.resources.memory_estimate import AnswerSize, TrainingSize, answer_mb, training_mb
-from ledger.controls import Controls
-from ledger.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
+from ledger.contracts.controls import Controls
+from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
 from workers.estimates import Need, answer_need, answer_size, training_need, training_size
 from workers.settings import WorkerSettings
 

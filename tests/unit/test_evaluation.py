@@ -9,8 +9,8 @@ import pytest
 from engine.errors import TrainingError, ValidationError
 from engine.evaluation.metrics import Evaluation, evaluate
 from engine.evaluation.walk_forward import bound
-from ledger.evaluation import BacktestReport
-from ledger.wire import decode_report, encode
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.codec import decode_report, encode
 from tests.unit.past_fights import forecasts_of
 from workers.backtest import report_of
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ledger.failures import FailureCode
-from ledger.jobs import Fight
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.jobs import Fight
 from producer.feed import MAX_FEED_BYTES, FeedError, read_cards, read_feed
 from producer.notation import PriceFormat, Unreadable, decimal_price, read_moment
 

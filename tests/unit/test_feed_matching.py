@@ -8,10 +8,10 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from ledger import wire
-from ledger.bouts import bout_key, fighter_key, is_mma
-from ledger.feeds import ListedFight
-from ledger.jobs import Fight, Fighter, PredictCard
+from ledger.contracts import codec
+from ledger.contracts.bouts import bout_key, fighter_key, is_mma
+from ledger.contracts.jobs import Fight, Fighter, PredictCard
+from ledger.jobs.listed_fights import ListedFight
 from producer.matching import listed_fights, matched
 
 NIGHT = datetime(2099, 1, 3, 23, 45, tzinfo=UTC)
@@ -89,7 +89,7 @@ def test_a_feed_without_any_of_it_makes_the_jobs_that_it_always_made() -> None:
     job = card(("a", "Ana", "Bea"), ("b", "Cleo", "Dora"))
     assert matched([job]) == [job]
     for name in (b"same_bout_as", b"conflicts_with", b"stake_share", b"priced_at"):
-        assert name not in wire.encode(job)
+        assert name not in codec.encode(job)
 
 
 def test_what_spellings_have_in_common() -> None:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger.jobs import CheckHealth, DecisionRules, Fight, Fighter, PredictCard, Quote
-from ledger.reports import CardReport, Decision, FighterAnswer, FightReport, HealthReport, Interval
+from ledger.contracts.jobs import CheckHealth, DecisionRules, Fight, Fighter, PredictCard, Quote
+from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport, HealthReport, Interval
 from workers.figures import figures_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from ledger import wire
-from ledger.failures import FailureCode, JobRefused
-from ledger.freshness import fresh_until, quote_window, stale_odds
-from ledger.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote
+from ledger.contracts import codec
+from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote
+from ledger.jobs.quote_age import fresh_until, quote_window, stale_odds
 
 NOON = datetime(2099, 1, 1, 12, tzinfo=UTC)
 
@@ -55,15 +55,15 @@ def test_the_failure_names_fight_bookmaker_and_age() -> None:
 
 def test_a_quote_without_its_time_cannot_be_held_to_an_age() -> None:
     with pytest.raises(JobRefused, match=r"'f1'.*b does not say its as_of"):
-        wire.check_job(card((quote("a", 1), quote("b", None))))
-    wire.check_job(card((quote("b", None),), limit_seconds=None))
+        codec.check_job(card((quote("a", 1), quote("b", None))))
+    codec.check_job(card((quote("b", None),), limit_seconds=None))
 
 
 @pytest.mark.parametrize("age_seconds", [0, -1, 1e9])
 def test_an_age_that_makes_no_sense_is_refused(age_seconds: float) -> None:
-    payload = wire.encode(card((quote("a", 1),))).replace(b"60.0", str(age_seconds).encode())
+    payload = codec.encode(card((quote("a", 1),))).replace(b"60.0", str(age_seconds).encode())
     with pytest.raises(JobRefused, match="max_quote_age_seconds"):
-        wire.decode_job(payload)
+        codec.decode_job(payload)
 
 
 HOUR = 60

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from ledger.evaluation import Estimate
-from ledger.gate import (
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.judgement_report import JudgedCoverage, JudgedForecast, Paired, Verdict
+from ledger.models.promotion_gate import (
     COVERAGE_TOLERANCE,
     ERROR,
     INTERCEPT_TOLERANCE,
@@ -18,7 +19,6 @@ from ledger.gate import (
     decide,
     error_of,
 )
-from ledger.judgement import JudgedCoverage, JudgedForecast, Paired, Verdict
 
 
 def around(value: float, half: float | None = 0.0) -> Estimate:

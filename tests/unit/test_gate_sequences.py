@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gate_sequences import Plan, sequence
-from ledger.gate import ERROR, TOLERANCE
+from ledger.models.promotion_gate import ERROR, TOLERANCE
 
 
 @pytest.fixture(scope="module")

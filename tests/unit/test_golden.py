@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ledger import wire
-from ledger.evaluation import CalibrationLine, Coverage, Estimate, ReliabilityBin
-from ledger.failures import Failure, FailureCode
-from ledger.jobs import (
+from ledger.contracts import codec
+from ledger.contracts.backtest_report import CalibrationLine, Coverage, Estimate, ReliabilityBin
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import (
     BacktestPart,
     CheckHealth,
     CollectGarbage,
@@ -37,8 +37,8 @@ from ledger.jobs import (
     TrainEnsemble,
     TrainPart,
 )
-from ledger.judgement import JudgedCoverage, JudgedForecast, JudgementReport, Paired, Reason, Verdict
-from ledger.monitoring import (
+from ledger.contracts.judgement_report import JudgedCoverage, JudgedForecast, JudgementReport, Paired, Reason, Verdict
+from ledger.contracts.monitoring_reports import (
     ComparisonReport,
     FavouriteBand,
     FeatureShift,
@@ -48,9 +48,9 @@ from ledger.monitoring import (
     ScoreDifference,
     Window,
 )
-from ledger.origin import Origin, Surroundings, decode_origin, encode_origin
-from ledger.replays import Difference, ReplayReport
-from ledger.reports import (
+from ledger.contracts.provenance import Origin, Surroundings, decode_origin, encode_origin
+from ledger.contracts.replay_report import Difference, ReplayReport
+from ledger.contracts.reports import (
     Bet,
     CardReport,
     Decision,
@@ -507,8 +507,8 @@ FAILURES: dict[str, Failure] = {
     "failure_plain": Failure(code=FailureCode.INTERNAL, message="it broke"),
 }
 WRITTEN = (
-    {name: wire.canonical(job) for name, job in JOBS.items()}
-    | {name: wire.encode(value) for name, value in {**REPORTS, **FAILURES}.items()}
+    {name: codec.canonical(job) for name, job in JOBS.items()}
+    | {name: codec.encode(value) for name, value in {**REPORTS, **FAILURES}.items()}
     | {name: encode_origin(origin) for name, origin in ORIGINS.items()}
 )
 
@@ -523,12 +523,12 @@ def test_every_value_has_its_file_and_every_file_its_value() -> None:
 
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_a_job_is_read(name: str) -> None:
-    assert wire.decode_job(golden(name)) == JOBS[name]
+    assert codec.decode_job(golden(name)) == JOBS[name]
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))
 def test_a_report_is_read(name: str) -> None:
-    assert wire.decode_report(golden(name)) == REPORTS[name]
+    assert codec.decode_report(golden(name)) == REPORTS[name]
 
 
 def test_a_judgement_of_an_earlier_version_is_read() -> None:
@@ -536,12 +536,12 @@ def test_a_judgement_of_an_earlier_version_is_read() -> None:
     for name in ("anchor", "tries", "error", "corner_known", "recalibrated"):
         del earlier[name]
     del earlier["paired"][0]["most"], earlier["verdict"]["remarks"]
-    assert wire.decode_report(msgspec.json.encode(earlier)) == REPORTS["report_judgement"]
+    assert codec.decode_report(msgspec.json.encode(earlier)) == REPORTS["report_judgement"]
 
 
 @pytest.mark.parametrize("name", sorted(FAILURES))
 def test_a_failure_is_read(name: str) -> None:
-    assert wire.decode_failure(golden(name)) == FAILURES[name]
+    assert codec.decode_failure(golden(name)) == FAILURES[name]
 
 
 @pytest.mark.parametrize("name", sorted(ORIGINS))
@@ -563,12 +563,12 @@ def test_today_writes_the_same_values(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_a_job_keeps_its_id(name: str) -> None:
     """A caller who submits the same content to a newer version must not get a second job."""
-    assert wire.content_digest(wire.canonical(wire.decode_job(golden(name)))) == wire.content_digest(golden(name))
+    assert codec.content_digest(codec.canonical(codec.decode_job(golden(name)))) == codec.content_digest(golden(name))
 
 
 def test_every_code_of_this_version_is_read() -> None:
     codes = FOLDER.joinpath("failure_codes.txt").read_text().split()
-    assert [wire.decode_failure(b'{"code":"%s","message":"m"}' % code.encode()).code for code in codes] == codes
+    assert [codec.decode_failure(b'{"code":"%s","message":"m"}' % code.encode()).code for code in codes] == codes
     assert set(codes) == set(FailureCode), "a new code needs a new schema version"
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import redis
 
-from ledger.book import Ledger
-from ledger.connections import Connections
-from ledger.hints import subscribed
+from ledger.ledger import Ledger
+from ledger.server.connection_pool import Connections
+from ledger.server.subscriptions import subscribed
 
 PATIENCE_SECONDS = 5.0
 LOOK = ("HMGET", "record", "field")

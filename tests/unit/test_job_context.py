@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from benchmarks.handling import claim_of, context_of
-from ledger.book import Claim
-from ledger.failures import LedgerUnavailable
-from ledger.outcomes import Progress
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.job_state import Progress
+from ledger.ledger import Claim
 from workers.context import ClaimLostError, JobContext
 
 CLAIM = claim_of(kind="train_ensemble", job_id="j1")

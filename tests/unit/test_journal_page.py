@@ -6,10 +6,18 @@ from typing import Literal
 import msgspec
 import pytest
 
-from ledger.failures import Failure, FailureCode
-from ledger.jobs import Corner, Fight, Fighter, PredictCard
-from ledger.journal import Band, JournalEntry, Page
-from ledger.reports import CardReport, Decision, FighterAnswer, FightFailure, FightReport, Interval, MarketAware
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import Corner, Fight, Fighter, PredictCard
+from ledger.contracts.reports import (
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightFailure,
+    FightReport,
+    Interval,
+    MarketAware,
+)
+from ledger.models.prediction_log import Band, JournalEntry, Page
 from workers.journal import fight_name, page_of
 from workers.predict import Answer
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from ledger.judgement import JudgementReport
+from ledger.contracts.judgement_report import JudgementReport
 from producer.tables import report_tables
 from tests.unit.test_golden import REPORTS
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.book import Claim, Settlement
-from ledger.claims import Stored
-from ledger.reports import HealthReport
+from ledger.contracts.reports import HealthReport
+from ledger.jobs.claims import Stored
+from ledger.ledger import Claim, Settlement
 from workers.batch import Finished, _outcome
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import redis
 
-from ledger.server import explain
+from ledger.server.server import explain
 from ledger.settings import LedgerSettings, variable
 
 

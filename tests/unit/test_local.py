@@ -11,9 +11,9 @@ import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.model.bundle import Bundle
-from ledger.failures import Failure, FailureCode
-from ledger.jobs import MatrixColumns, TrainEnsemble
-from ledger.local import Line, PredictMatrix, Request, TrainHere
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import MatrixColumns, TrainEnsemble
+from ledger.contracts.local_protocol import Line, PredictMatrix, Request, TrainHere
 from workers.local import main
 
 COLUMNS = MatrixColumns(label="won", event="event", date="date", red_odds="red_price", blue_odds="blue_price")

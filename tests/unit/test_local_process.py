@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.failures import FailureCode, JobFailed
-from ledger.local import PredictMatrix, RowAnswer
+from ledger.contracts.failures import FailureCode, JobFailed
+from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
 from producer.local import predict_matrix
 from producer.screen import Screen
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import Counter, Histogram
 
-from ledger.controls import COMPONENTS
+from ledger.contracts.controls import COMPONENTS
 from workers.alert_rules import RULES
 from workers.alerts import Rule, duration
 from workers.log_lines import Line

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ledger.controls import COMPONENTS, TABLE, Control
-from ledger.failures import FailureCode
+from ledger.contracts.controls import COMPONENTS, TABLE, Control
+from ledger.contracts.failures import FailureCode
 from ledger.settings import LedgerSettings, variable
 from producer.cli import main
 from producer.commands.preflight import CHECKS

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.jobs import TrainEnsemble
+from ledger.contracts.jobs import TrainEnsemble
 from workers.plans import training_config, within_limit
 
 

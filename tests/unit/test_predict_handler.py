@@ -17,11 +17,11 @@ from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError, ValidationError
 from engine.model.bundle import Bundle
 from engine.simulation.league import League, UpcomingFight
-from ledger import wire
-from ledger.controls import Controls
-from ledger.failures import FailureCode
-from ledger.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
-from ledger.reports import CardReport, FightFailure, FightReport
+from ledger.contracts import codec
+from ledger.contracts.controls import Controls
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
+from ledger.contracts.reports import CardReport, FightFailure, FightReport
 from workers.context import JobContext
 from workers.failures import failure_of
 from workers.health import check_health
@@ -110,7 +110,7 @@ def test_a_card_is_answered_whole_and_travels(
         assert fight.market_aware_reason is None
         assert fight.market is not None
         assert "corner_unknown" in fight.flags
-    assert wire.decode_report(wire.encode(report)) == report
+    assert codec.decode_report(codec.encode(report)) == report
 
 
 def test_the_order_of_listing_never_changes_an_answer(
@@ -127,7 +127,7 @@ def test_the_order_of_listing_never_changes_an_answer(
 
 def test_the_same_card_is_the_same_bytes(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
     fights = [_fight(fight) for fight in upcoming]
-    assert wire.encode(ask(fights).report) == wire.encode(ask(fights).report)
+    assert codec.encode(ask(fights).report) == codec.encode(ask(fights).report)
     alone = ask(fights[3:4])[upcoming[3].fight_id]
     assert alone.fighters == ask(fights)[upcoming[3].fight_id].fighters
 
@@ -206,7 +206,7 @@ def test_a_report_made_under_a_switch_says_so_and_is_otherwise_what_was_asked(
     off = ask([fight], controls=Controls({"bootstrap": False})).report
     capped = ask([fight], controls=Controls({"max_replicas": 10})).report
     assert [report.switches for report in (plain, off, capped)] == [(), ("bootstrap=off",), ("max_replicas=10",)]
-    assert b"switches" not in wire.encode(plain)
+    assert b"switches" not in codec.encode(plain)
     asked = ask([fight], intervals=IntervalOptions(bootstrap_samples=10)).report
     assert capped.fights == asked.fights != plain.fights
     (unsampled,) = ask([fight], intervals=IntervalOptions(bootstrap_samples=0)).report.fights
@@ -215,9 +215,9 @@ def test_a_report_made_under_a_switch_says_so_and_is_otherwise_what_was_asked(
 
 def test_switches_that_change_no_bit_leave_no_mark(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
     fights = [_fight(fight) for fight in upcoming]
-    plain = wire.encode(ask(fights).report)
+    plain = codec.encode(ask(fights).report)
     for given in ({"max_threads": 1}, {"max_threads": 2, "max_batch_size": 1}, {"max_replicas": 12}):
-        assert wire.encode(ask(fights, controls=Controls(dict(given))).report) == plain
+        assert codec.encode(ask(fights, controls=Controls(dict(given))).report) == plain
 
 
 def test_the_stakes_of_a_card_stay_under_their_cap(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
@@ -453,7 +453,7 @@ def test_health_loads_the_model_and_answers_its_canary(context: JobContext) -> N
         report = check_health(CheckHealth(), context)
     assert report.status == "healthy"
     assert [check.name for check in report.checks] == ["model_loaded", "prediction", "memory", "threads"]
-    assert wire.decode_report(wire.encode(report)) == report
+    assert codec.decode_report(codec.encode(report)) == report
 
 
 def test_health_says_what_is_wrong(context: JobContext) -> None:

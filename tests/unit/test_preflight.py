@@ -9,9 +9,9 @@ from queue import Empty
 import msgspec
 import pytest
 
-from ledger.failures import FailureCode, JobFailed
-from ledger.local import CarryLoad, LoadReport
-from ledger.wire import refuse
+from ledger.contracts.codec import refuse
+from ledger.contracts.failures import FailureCode, JobFailed
+from ledger.contracts.local_protocol import CarryLoad, LoadReport
 from producer.alert_checks import listening
 from producer.checks import CheckFailed, carry_out, require
 from producer.load_checks import CALLERS, Loads

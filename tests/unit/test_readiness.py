@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ledger.reports import HealthCheck
+from ledger.contracts.reports import HealthCheck
 from workers.readiness import Sight, liveness, readiness
 from workers.telemetry import SelfTest
 

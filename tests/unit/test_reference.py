@@ -10,21 +10,23 @@ import pytest
 
 from engine.data import reference_page
 from engine.data.fight_log import read_fight_log
-from ledger import reference
-from ledger.jobs import PredictCard
-from ledger.outcomes import Outcome, Receipt
-from ledger.reports import Report
-from ledger.wire import decode_job, decode_report
+from ledger import reference_pages
+from ledger.contracts.codec import decode_job, decode_report
+from ledger.contracts.job_state import Outcome, Receipt
+from ledger.contracts.jobs import PredictCard
+from ledger.contracts.reports import Report
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference"
 EXAMPLES = FOLDER / "examples"
 REPORTS = {kind.__struct_config__.tag for kind in get_args(Report)}
 
 
-@pytest.mark.parametrize("name", sorted(reference.PAGES))
+@pytest.mark.parametrize("name", sorted(reference_pages.PAGES))
 def test_a_page_is_what_the_types_say(name: str) -> None:
     written = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    assert written == reference.page(name, EXAMPLES), "write it again: python -m ledger.reference docs/reference"
+    assert written == reference_pages.page(name, EXAMPLES), (
+        "write it again: python -m ledger.reference_pages docs/reference"
+    )
 
 
 def test_the_page_of_a_fight_log_is_what_its_columns_say() -> None:
@@ -57,7 +59,7 @@ def test_examples_of_jobs_are_accepted(path: Path) -> None:
 
 
 def test_every_structure_of_a_card_and_an_outcome_has_its_section() -> None:
-    pages = {name: (FOLDER / f"{name}.md").read_text(encoding="utf-8") for name in reference.PAGES}
+    pages = {name: (FOLDER / f"{name}.md").read_text(encoding="utf-8") for name in reference_pages.PAGES}
     assert f"## {PredictCard.__name__}" in pages["card"]
     assert "## Quote" in pages["card"]
     assert all(f"## {kind.__name__}" in pages["reports"] for kind in (Outcome, Receipt, *get_args(Report)))

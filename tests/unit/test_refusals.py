@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from ledger.failures import LedgerError, LedgerUnavailable, PermissionDenied
-from ledger.refusals import ServerFull, is_elsewhere, refusal_of
+from ledger.contracts.failures import LedgerError, LedgerUnavailable, PermissionDenied
+from ledger.server.error_replies import ServerFull, is_elsewhere, refusal_of
 
 # Every code of an error reply in the sources of Redis 6.2 to 8 and Valkey 8 and 9, but those of commands that are not
 # sent here: NOTBUSY, UNKILLABLE, NOSUB, NOQUORUM, NOMASTERLINK, NOGOODSLAVE, IOERR and INPROG.

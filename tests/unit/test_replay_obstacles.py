@@ -5,13 +5,13 @@ from typing import get_args
 
 import pytest
 
-from ledger import wire
-from ledger.book import KeptJob
-from ledger.failures import Failure, FailureCode
-from ledger.jobs import ROUTES
-from ledger.origin import Origin, Surroundings
-from ledger.outcomes import State
-from ledger.replays import Obstacle
+from ledger.contracts import codec
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import ROUTES
+from ledger.contracts.provenance import Origin, Surroundings
+from ledger.contracts.replay_report import Obstacle
+from ledger.ledger import KeptJob
 from producer.replay_tables import OBSTACLES
 from workers.replay import ANSWERS, obstacle_of
 from workers.retrain import TRAININGS
@@ -25,7 +25,7 @@ MADE_BY_FILES = {"model_not_found", "model_corrupt"}
 def kept(
     state: State, *, kind: str = "predict_card", failure: str | None = None, origin: Origin | None = ORIGIN
 ) -> KeptJob:
-    written = None if failure is None else wire.encode(Failure(code=FailureCode(failure), message="m"))
+    written = None if failure is None else codec.encode(Failure(code=FailureCode(failure), message="m"))
     report = b"{}" if state is State.SUCCEEDED else None
     return KeptJob(
         job_id="j",

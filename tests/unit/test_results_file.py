@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.failures import JobRefused
-from ledger.results import FightResult
+from ledger.contracts.failures import JobRefused
+from ledger.models.fight_results import FightResult
 from producer.results_file import MAX_FAULTS_SHOWN, read_results
 
 LAST = date(2026, 11, 25)

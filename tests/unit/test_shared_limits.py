@@ -10,8 +10,8 @@ from engine.bootstrap import MIN_REPLICAS
 from engine.errors import ValidationError
 from engine.market import consensus
 from engine.market.odds import american_to_decimal
-from ledger import jobs
-from ledger.controls import control_of
+from ledger.contracts import jobs
+from ledger.contracts.controls import control_of
 from producer.notation import PriceFormat, Unreadable, decimal_price
 
 

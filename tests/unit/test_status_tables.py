@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ledger.backlog import QueueBacklog
-from ledger.lately import Lately
-from ledger.room import Room
-from ledger.switchboard import Change
+from ledger.jobs.outcome_stats import Lately
+from ledger.jobs.queue_stats import QueueBacklog
+from ledger.operations.control_store import Change
+from ledger.server.server_memory import Room
 from producer.status_tables import Overview, overview_screen
 from producer.table_parts import span
 

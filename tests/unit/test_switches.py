@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ledger.controls import Controls, Value
+from ledger.contracts.controls import Controls, Value
 from workers.switches import Sampling, batch_size, sampling, threads
 
 OFF, CAPPED = ("bootstrap=off",), ("max_replicas=20",)

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from ledger.jobs import Fight, Fighter, PredictCard, Quote
-from ledger.reports import (
+from ledger.contracts.jobs import Fight, Fighter, PredictCard, Quote
+from ledger.contracts.reports import (
     Bet,
     CardReport,
     Decision,

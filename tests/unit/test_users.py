@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ledger
-from ledger.scripts import PRELUDE
+from ledger.server.lua_scripts import PRELUDE
 from tests.guarded import ROLES, USERS
 
 LEDGER = Path(ledger.__file__).parent

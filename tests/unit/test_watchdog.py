@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ledger import wire
-from ledger.failures import JobRefused, LedgerUnavailable
-from ledger.jobs import CheckHealth
+from ledger.contracts import codec
+from ledger.contracts.failures import JobRefused, LedgerUnavailable
+from ledger.contracts.jobs import CheckHealth
 from workers.board import Activity, token_of
 from workers.decisions import Child
 from workers.pool import START_SECONDS, Pool
@@ -84,7 +84,7 @@ def test_it_asks_at_its_interval_and_never_the_same() -> None:
 
 
 def test_an_answer_is_worked_out_from_the_question() -> None:
-    one, other = (answer_to(wire.encode(CheckHealth(nonce=nonce))) for nonce in "ab")
+    one, other = (answer_to(codec.encode(CheckHealth(nonce=nonce))) for nonce in "ab")
     assert one != other
     with pytest.raises(JobRefused):
         answer_to(b"!")

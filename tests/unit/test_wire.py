@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger import wire
-from ledger.failures import Failure, FailureCode, JobRefused
-from ledger.jobs import MAX_FIGHTS, MAX_PAYLOAD_BYTES, CheckHealth, MemberWeights, PredictCard, TrainEnsemble
-from ledger.reports import HealthReport
+from ledger.contracts import codec
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.jobs import MAX_FIGHTS, MAX_PAYLOAD_BYTES, CheckHealth, MemberWeights, PredictCard, TrainEnsemble
+from ledger.contracts.reports import HealthReport
 
 
 def fight(**fields: Any) -> dict[str, Any]:
@@ -28,12 +28,12 @@ def quoted(ana: Any, bea: Any = 2.0, **fields: Any) -> bytes:
 
 def refusal(payload: bytes) -> Failure:
     with pytest.raises(JobRefused) as caught:
-        wire.decode_job(payload)
+        codec.decode_job(payload)
     return caught.value.failure
 
 
 def test_a_card_is_read() -> None:
-    job = wire.decode_job(card(fight(title_bout=True), deadline="2099-01-02T01:00:00+01:00"))
+    job = codec.decode_job(card(fight(title_bout=True), deadline="2099-01-02T01:00:00+01:00"))
     assert isinstance(job, PredictCard)
     assert job.deadline == datetime(2099, 1, 2, tzinfo=UTC)
     assert [fighter.name for fighter in job.fights[0].fighters] == ["Ana", "Bea"]
@@ -95,15 +95,15 @@ def test_weights_that_do_not_sum_to_one_are_refused_with_their_sum() -> None:
 
 def test_weights_that_sum_to_one_but_for_rounding_are_taken() -> None:
     weights = MemberWeights(random_forest=0.1, xgboost=0.2, neural_network=0.7)
-    wire.check_job(TrainEnsemble(data="d", model_weights=weights))
+    codec.check_job(TrainEnsemble(data="d", model_weights=weights))
 
 
 @pytest.mark.parametrize("alias", ["a" * 64, "A" * 64])
 def test_an_alias_that_could_be_taken_for_a_digest_is_refused(alias: str) -> None:
     payload = json.dumps({"kind": "train_ensemble", "data": "d", "alias": alias}).encode()
     assert "shape of a model's digest" in refusal(payload).message
-    wire.check_job(TrainEnsemble(data="d", alias=alias[:63]))
-    wire.check_job(TrainEnsemble(data="d", alias=None))
+    codec.check_job(TrainEnsemble(data="d", alias=alias[:63]))
+    codec.check_job(TrainEnsemble(data="d", alias=None))
 
 
 @pytest.mark.parametrize("version", [0, 2, 10**30])
@@ -121,36 +121,36 @@ def test_ten_megabytes_are_refused_with_figures() -> None:
 
 def test_five_hundred_fights_are_too_many() -> None:
     assert "fights" in refusal(card(*(fight(id=str(number)) for number in range(500)))).message
-    wire.decode_job(card(*(fight(id=str(number)) for number in range(MAX_FIGHTS))))
+    codec.decode_job(card(*(fight(id=str(number)) for number in range(MAX_FIGHTS))))
 
 
 def test_an_event_in_the_past_can_be_read() -> None:
     """Whether it is too late is a question to the server's clock, at submit."""
-    job = wire.decode_job(card(event_start="1999-01-01T00:00:00Z"))
+    job = codec.decode_job(card(event_start="1999-01-01T00:00:00Z"))
     assert isinstance(job, PredictCard)
     assert job.event_start.year == 1999
 
 
 def test_fields_of_tomorrow_are_ignored() -> None:
-    plain = wire.decode_job(card())
-    assert wire.decode_job(card(fight(mood={"deep": [1]}), weather="fine")) == plain
+    plain = codec.decode_job(card())
+    assert codec.decode_job(card(fight(mood={"deep": [1]}), weather="fine")) == plain
 
 
 def test_what_is_written_does_not_depend_on_the_order_it_came_in() -> None:
     one, other = quoted(1.5), quoted(1.5).replace(b'"Ana": 1.5, "Bea": 2.0', b'"Bea": 2.0, "Ana": 1.5')
     assert one != other
-    assert len({wire.encode(wire.decode_job(payload)) for payload in (one, other)}) == 1
-    payloads = {wire.canonical(wire.decode_job(payload)) for payload in (one, other)}
+    assert len({codec.encode(codec.decode_job(payload)) for payload in (one, other)}) == 1
+    payloads = {codec.canonical(codec.decode_job(payload)) for payload in (one, other)}
     assert len(payloads) == 1
     keys = list(json.loads(payloads.pop()))
     assert keys == sorted(keys)
 
 
 def test_the_digest_is_of_the_content() -> None:
-    digest = wire.content_digest(wire.encode(CheckHealth(nonce="a")))
+    digest = codec.content_digest(codec.encode(CheckHealth(nonce="a")))
     assert len(digest) == 32
-    assert digest == wire.content_digest(wire.encode(CheckHealth(nonce="a")))
-    assert digest != wire.content_digest(wire.encode(CheckHealth(nonce="b")))
+    assert digest == codec.content_digest(codec.encode(CheckHealth(nonce="a")))
+    assert digest != codec.content_digest(codec.encode(CheckHealth(nonce="b")))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
@@ -160,13 +160,13 @@ def test_numbers_without_a_word_in_json_do_not_travel(number: float) -> None:
         (Failure(code=FailureCode.INTERNAL, message="m", details={"a": [1.0, {"b": number}]}), r"details\.a\[1\]\.b"),
     ]:
         with pytest.raises(ValueError, match=f"^{path} is"):
-            wire.encode(value)
+            codec.encode(value)
 
 
 def test_reports_and_failures_round_trip() -> None:
     report = HealthReport(status="healthy", checks=(), memory_mb=0.1 + 0.2)
-    assert wire.decode_report(wire.encode(report)) == report
+    assert codec.decode_report(codec.encode(report)) == report
     failure = Failure(code=FailureCode.STALE_ODDS, message="old", retryable=True, details={"age_seconds": 1e-7})
-    assert wire.decode_failure(wire.encode(failure)) == failure
+    assert codec.decode_failure(codec.encode(failure)) == failure
     with pytest.raises(msgspec.DecodeError):
-        wire.decode_failure(b'{"code": "of_tomorrow", "message": "m"}')
+        codec.decode_failure(b'{"code": "of_tomorrow", "message": "m"}')

@@ -4,8 +4,8 @@ import pytest
 
 from engine import errors
 from engine.errors import BundleCorruptError
-from ledger import wire
-from ledger.failures import Failure, FailureCode, JobRefused
+from ledger.contracts import codec
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
 from workers.failures import MAX_MESSAGE_CHARACTERS, failure_of, timed_out
 
 
@@ -65,7 +65,7 @@ def test_a_time_limit_is_told_with_its_figure() -> None:
 def test_a_message_that_is_no_unicode_travels() -> None:
     failure = failure_of(BundleCorruptError("odd\udcff is not listed"))
     assert failure.message == "odd\\udcff is not listed"
-    assert wire.decode_failure(wire.encode(failure)) == failure
+    assert codec.decode_failure(codec.encode(failure)) == failure
 
 
 def test_no_room_for_a_thread_is_no_memory() -> None:

@@ -12,7 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from benchmarks.handling import NOW, claim_of
-from ledger.outcomes import State
+from ledger.contracts.job_state import State
 from workers.joblines import JobLines, line_of
 from workers.logs import SharedRotatingFile, canonical_line, configure, outcome_of_loss
 from workers.settings import WorkerSettings

@@ -1,0 +1,1 @@
+"""Messages on the wire: jobs, reports, failures and their JSON codec."""

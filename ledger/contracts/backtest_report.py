@@ -1,0 +1,125 @@
+"""The report of a backtest: what walk-forward forecasts of past fights were worth.
+
+Intervals around figures are 95% and event-clustered (for the share of a reliability bin, Wilson's); their ends are
+absent where there is too little to compare. A figure that needs odds is absent where the fights have none.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from ledger.contracts.jobs import Share, current_schema_version
+
+Forecast = Literal["market", "market_aware", "early_market_aware", "statistics_only", "cornerless", "ridge"]
+"""`cornerless` is statistics-only as if no official corner were known; `ridge` is the yardstick."""
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """A figure and the ends of its interval."""
+
+    value: float
+    lower: float | None
+    upper: float | None
+
+
+class CalibrationLine(Struct, frozen=True, kw_only=True):
+    """Logistic regression of results on the forecast's logit, with event-clustered standard errors.
+
+    Slope 1 and intercept 0 are perfect. The intercept speaks of the first-listed fighter, in most logs the red corner.
+    """
+
+    slope: float
+    slope_error: float
+    intercept: float
+    intercept_error: float
+
+
+class ReliabilityBin(Struct, frozen=True, kw_only=True):
+    """Fights whose likelier fighter was given a probability in this range; the share of them that won."""
+
+    from_probability: Share
+    to_probability: Share
+    fights: int
+    forecast: Share
+    won: Estimate
+
+
+class ForecastScore(Struct, frozen=True, kw_only=True):
+    """One forecast on the fights for which it exists. `minus_market`: difference of the log loss; lower is better."""
+
+    forecast: Forecast
+    fights: int
+    log_loss: float
+    brier: float
+    calibration: CalibrationLine
+    minus_market: Estimate | None
+    reliability: Annotated[tuple[ReliabilityBin, ...], Meta(max_length=20)]
+
+
+class Coverage(Struct, frozen=True, kw_only=True):
+    """Intervals at one level: share of recalibrated closing logits inside, and mean width as a probability."""
+
+    level: float
+    inside: Estimate | None
+    width: float
+
+
+class Slice(Struct, frozen=True, kw_only=True):
+    """Some of the fights: the statistics-only log loss, its difference from the market, and its intervals.
+
+    `dimension` says by what they were chosen: `corner` is all fights answered as if no corner were known, `logit` the
+    size of the forecast's logit, `experience` the earlier fights of the less experienced fighter.
+    """
+
+    dimension: Literal["all", "corner", "year", "logit", "experience"]
+    name: str
+    fights: int
+    log_loss: float
+    minus_market: Estimate | None
+    coverage: Annotated[tuple[Coverage, ...], Meta(max_length=8)]
+
+
+class RuleResult(Struct, frozen=True, kw_only=True):
+    """What a rule for betting brought, with one unit a bet.
+
+    `forecast` is null for both sides of everything. `fights` had prices. `closing_line_value`: price times de-vigged
+    closing probability, minus 1. `price_gain`: of bets at early prices, price over the same side's closing price,
+    minus 1. `bankroll`: profit in units up to the end of each of the report's months.
+    """
+
+    name: str
+    forecast: Forecast | None
+    prices: Literal["closing", "early"]
+    fights: int
+    bets: int
+    return_on_stake: Estimate | None
+    closing_line_value: Estimate | None
+    price_gain: Estimate | None
+    bankroll: Annotated[tuple[float, ...], Meta(max_length=1200)]
+
+
+class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_report"):
+    """The answer to a `Backtest`.
+
+    Scored are the fights with closing odds, or all where none have. `both_sides_return` is that of one unit on both
+    sides of everything at the close: the bookmakers' margin, which no forecast changes. `rules_tried` tells from how
+    many the best of `rules` would be picked.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    data_digest: str
+    models: int
+    first_day: date
+    last_day: date
+    forecast_fights: int
+    scored_fights: int
+    events: int
+    scores: Annotated[tuple[ForecastScore, ...], Meta(max_length=8)]
+    slices: Annotated[tuple[Slice, ...], Meta(max_length=200)]
+    both_sides_return: float | None
+    rules_tried: int
+    rules: Annotated[tuple[RuleResult, ...], Meta(max_length=64)]
+    months: Annotated[tuple[str, ...], Meta(max_length=1200)]

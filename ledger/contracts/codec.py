@@ -1,0 +1,198 @@
+"""JSON in and out, with every check that belongs at the door.
+
+Covers decoding of jobs, reports and failures, their limits, and the digest by which a job is known. NaN and infinity
+never travel: JSON has no word for them, and an encoder that writes null in their place would invent a value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.jobs import (
+    MAX_PAYLOAD_BYTES,
+    SCHEMA_VERSION,
+    Job,
+    MemberWeights,
+    PredictCard,
+    TrainEnsemble,
+    TrainingPlan,
+)
+from ledger.contracts.reports import Report
+
+MAX_TEXT_CHARACTERS = 500  # of who and why in a history
+
+
+class _Versioned(msgspec.Struct):
+    """Any job, short of all but its version. Hand-written jobs may leave it out and mean the first."""
+
+    schema_version: int = 1
+
+
+_DIGEST = re.compile("[0-9a-fA-F]{64}")
+_version_decoder = msgspec.json.Decoder(_Versioned)
+_encoder = msgspec.json.Encoder(order="deterministic")  # tags come first, which readers of long reports are glad of
+_canonical_encoder = msgspec.json.Encoder(order="sorted")
+_bits_encoder = msgspec.msgpack.Encoder()
+# A float64 (0xcb) whose exponent is all ones; other bytes may look so too.
+_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL)
+_job_decoder: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
+_report_decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
+_failure_decoder = msgspec.json.Decoder(Failure)
+# Deeply nested JSON of a few kilobytes exhausts the decoder's stack.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def refuse(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **details: Any) -> JobRefused:
+    """Build the exception that says why a job was not accepted."""
+    return JobRefused(Failure(code=code, message=message, details=details))
+
+
+def encode(value: Job | Report | Failure) -> bytes:
+    """Write a value as JSON, equal ones alike. Raises ValueError on NaN or infinity, naming the field."""
+    written = _encoder.encode(value)
+    if b"null" in written and _may_hold_others_than_finite(value):
+        for path, number in _floats(msgspec.to_builtins(value), ""):
+            if not math.isfinite(number):
+                raise ValueError(f"{path.lstrip('.')} is {number}: only finite numbers travel")
+    return written
+
+
+def _may_hold_others_than_finite(value: Job | Report | Failure) -> bool:
+    """Look quickly: JSON writes null for them too, but MessagePack writes the bits of a number as they are."""
+    try:
+        return _NOT_FINITE.search(_bits_encoder.encode(value)) is not None
+    except OverflowError:  # it has no word for the largest integers
+        return True
+
+
+def canonical(job: Job) -> bytes:
+    """Write a job that was read as JSON, which can hold finite numbers only, as canonical JSON (sorted keys)."""
+    return _canonical_encoder.encode(job)
+
+
+def decode_job(payload: bytes) -> Job:
+    """Read a job. Raises JobRefused with `invalid_input` or `unsupported_schema`."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise refuse(
+            f"the job has {len(payload):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}: send fewer fights a card",
+            bytes=len(payload),
+            limit_bytes=MAX_PAYLOAD_BYTES,
+        )
+    try:
+        job = _job_decoder.decode(payload)
+    except _UNREADABLE as error:
+        _check_schema(payload)  # a newer schema may well not fit the older types
+        raise refuse(f"the job cannot be read: {error}") from error
+    check_job(job)
+    return job
+
+
+def decode_report(payload: bytes) -> Report:
+    """Read a report."""
+    return _report_decoder.decode(payload)
+
+
+def decode_failure(payload: bytes) -> Failure:
+    """Read a failure."""
+    return _failure_decoder.decode(payload)
+
+
+def content_digest(payload: bytes) -> str:
+    """Return the id of a job that came without a key: 128 bits of the SHA-256 of its canonical JSON."""
+    return hashlib.sha256(payload).hexdigest()[:32]
+
+
+def check_job(job: Job) -> None:
+    """Check what types alone cannot say. Raises JobRefused naming the fight or field."""
+    if job.schema_version != SCHEMA_VERSION:
+        raise refuse(
+            f"schema version {job.schema_version} is not supported; this version reads {SCHEMA_VERSION}",
+            FailureCode.UNSUPPORTED_SCHEMA,
+        )
+    if isinstance(job, PredictCard):
+        _check_card(job)
+    elif isinstance(job, TrainingPlan):
+        _check_weights(job.model_weights)
+        if isinstance(job, TrainEnsemble) and job.alias is not None:
+            check_alias(job.alias)
+
+
+def check_alias(name: str) -> None:
+    """Check that a name cannot be taken for a digest, under which another model stands. Raises JobRefused."""
+    if _DIGEST.fullmatch(name):
+        raise refuse(f"the alias {name!r} has the shape of a model's digest: choose one that cannot be taken for it")
+
+
+def check_text(what: str, text: str) -> None:
+    """Check a text that stands in a history. Raises JobRefused."""
+    if not (0 < len(text) <= MAX_TEXT_CHARACTERS and text.isprintable() and text.strip()):
+        raise refuse(f"`{what}` is a text of 1 to {MAX_TEXT_CHARACTERS} printable characters, {text[:40]!r} is not")
+
+
+def _check_schema(payload: bytes) -> None:
+    """Check that a payload is JSON, and of this schema. Raises JobRefused."""
+    try:
+        version = _version_decoder.decode(payload).schema_version
+    except _UNREADABLE as error:
+        raise refuse(f"the job is not valid JSON: {error}") from error
+    if version != SCHEMA_VERSION:
+        raise refuse(
+            f"schema version {version} is not supported; this version reads {SCHEMA_VERSION}",
+            FailureCode.UNSUPPORTED_SCHEMA,
+        )
+
+
+def _check_card(card: PredictCard) -> None:
+    seen: set[str] = set()
+    for fight in card.fights:
+        first, second = fight.fighters
+        where = f"fight {fight.id!r}"
+        if fight.id in seen:
+            raise refuse(f"{where} stands twice on card {card.card_id!r}: give each fight its own id")
+        seen.add(fight.id)
+        spellings = spelling(first.name), spelling(second.name)
+        if not all(spellings):
+            raise refuse(f"{where}: a fighter's name is blank")
+        if spellings[0] == spellings[1]:
+            raise refuse(f"{where}: {first.name!r} cannot fight against oneself")
+        if first.corner == second.corner != "unknown":
+            raise refuse(f"{where}: both fighters have the {first.corner} corner")
+        names = {first.name, second.name}
+        for quote in fight.quotes:
+            if quote.bookmaker.isspace():
+                raise refuse(f"{where}: the name of a bookmaker is blank")
+            if quote.prices.keys() != names:
+                raise refuse(
+                    f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, but the fighters are {sorted(names)}"
+                )
+            if card.max_quote_age_seconds is not None and quote.as_of is None:
+                raise refuse(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} does not say its as_of")
+
+
+def spelling(name: str) -> str:
+    """Return the name without what a feed varies at random: case and spaces."""
+    return " ".join(name.casefold().split())
+
+
+def _check_weights(weights: MemberWeights) -> None:
+    total = math.fsum((weights.random_forest, weights.xgboost, weights.neural_network))
+    if abs(total - 1.0) > 1e-9:
+        raise refuse(f"model_weights must sum to 1, not {total:g}")
+
+
+def _floats(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _floats(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _floats(item, f"{path}[{index}]")

@@ -1,0 +1,264 @@
+"""The live controls: a closed table of what an operator can change while pools run, and the values at one moment.
+
+Nothing here talks to a server; `ledger.operations.control_store` changes and reads them. A control that nobody has set
+has its default, which is the value with which nothing is different from a pool that knows no controls; None leaves the
+matter to the pool's own settings.
+
+A control of a queue is written `pause.predict`, of a machine `drain.NODE` (or `drain.predict@NODE` for one of its
+pools), of a log `log_level.guard`. `model.ALIAS` is where an alias points: it stands in the table because it is changed
+and audited as the others are, but the alias itself is its only value, which training jobs move too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from ledger.contracts.codec import check_alias, refuse
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.jobs import QUEUES
+
+Value = bool | int | str
+"""A switch, a number, or a word. What is not set is None."""
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+COMPONENTS = ("worker", "guard", "autoscaler", "alerts", "engine", "celery")
+"""Parts of a pool whose log level can be changed alone; `worker` is the children."""
+
+_NODE = re.compile(rf"((?:{'|'.join(QUEUES)})@)?[^\s#/@]{{1,253}}")
+_DIGEST = re.compile("[0-9a-f]{64}")
+_WORDS = {"on": True, "off": False}
+
+
+class Control(Struct, frozen=True, kw_only=True):
+    """One row of the table. `scope` says of what there is one each: '' (of the ledger), or a word for the suffix.
+
+    `default` is a switch's; numbers and words have none. `least` and `most` bound a number, both included.
+    """
+
+    name: str
+    scope: str = ""
+    kind: type[bool] | type[int] | type[str]
+    unit: str = ""
+    default: bool | None = None
+    least: int = 0
+    most: int = 0
+    choices: tuple[str, ...] = ()
+    meaning: str
+
+    @property
+    def pattern(self) -> str:
+        """The name as people read it, such as `pause.QUEUE`."""
+        return f"{self.name}.{self.scope}" if self.scope else self.name
+
+
+TABLE = (
+    Control(
+        name="pause",
+        scope="QUEUE",
+        kind=bool,
+        default=False,
+        meaning="nothing of this queue is claimed; running jobs finish, submitting goes on",
+    ),
+    Control(
+        name="drain",
+        scope="NODE",
+        kind=bool,
+        default=False,
+        meaning="the pools of this node finish what they run and claim nothing more, so that they can be stopped",
+    ),
+    Control(
+        name="min_children",
+        scope="QUEUE",
+        kind=int,
+        unit="processes",
+        least=1,
+        most=512,
+        meaning="fewest children of each pool of this queue; by default as many as it was started with",
+    ),
+    Control(
+        name="max_children",
+        scope="QUEUE",
+        kind=int,
+        unit="processes",
+        least=1,
+        most=512,
+        meaning="most children of each pool of this queue; by default as many as it was started with",
+    ),
+    Control(
+        name="max_memory_mb",
+        scope="QUEUE",
+        kind=int,
+        unit="MiB",
+        least=64,
+        most=16_777_216,
+        meaning="memory of all processes of each pool of this queue together; by default what the machine allows",
+    ),
+    Control(
+        name="bootstrap",
+        kind=bool,
+        default=True,
+        meaning="off: cards are answered without replicas and sampling interval",
+    ),
+    Control(
+        name="max_replicas",
+        kind=int,
+        unit="replicas",
+        least=10,
+        most=10_000,
+        meaning="a card's sampling interval rests on the first so many replicas at most; by default on all",
+    ),
+    Control(
+        name="max_batch_size",
+        kind=int,
+        unit="replicas",
+        least=1,
+        most=10_000,
+        meaning="of cards: most replicas that a thread holds at once (a training holds one); never changes an answer",
+    ),
+    Control(
+        name="max_threads",
+        kind=int,
+        unit="threads",
+        least=1,
+        most=1024,
+        meaning="most threads of one job, 1 is single-thread mode; never changes an answer",
+    ),
+    Control(
+        name="shadow",
+        kind=bool,
+        default=True,
+        meaning="off: the model called challenger, where there is one, does not answer live cards for the journal",
+    ),
+    Control(
+        name="on_alarm",
+        kind=str,
+        choices=("none", "abstain", "rollback"),
+        meaning="what a review does about an alarm: abstain on that model's cards, or put the earlier champion back",
+    ),
+    Control(
+        name="abstain",
+        scope="MODEL",
+        kind=bool,
+        default=False,
+        meaning="every decision of this model (its digest) is to abstain; set by an alarm, cleared with it",
+    ),
+    Control(
+        name="log_level",
+        scope="COMPONENT",
+        kind=str,
+        choices=LOG_LEVELS,
+        meaning="least level that this part of a pool logs; by default CORNERMAN_LOG_LEVEL",
+    ),
+    Control(
+        name="model",
+        scope="ALIAS",
+        kind=str,
+        meaning="digest of the model that this alias stands for",
+    ),
+)
+_BY_NAME = {control.name: control for control in TABLE}
+
+
+class Controls(Struct, frozen=True):
+    """What was set, by full name, at one moment; aliases of models are not among it."""
+
+    given: dict[str, Value] = {}
+
+    @classmethod
+    def read(cls, fields: Iterable[bytes]) -> Controls:
+        """Read names and values in turn, as the server holds them; what a newer version has set is passed over."""
+        texts = [field.decode() for field in fields]
+        given = {}
+        for name, text in zip(texts[::2], texts[1::2], strict=True):
+            try:
+                given[name] = value_of(name, text)
+            except JobRefused:
+                continue
+        return cls(given)
+
+    def flag(self, name: str) -> bool:
+        """Return a switch. Raises JobRefused for a name that is none of the table."""
+        return bool(self.given.get(name, control_of(name).default))
+
+    def number(self, name: str) -> int | None:
+        """Return a number, None where it is not set. Raises JobRefused for a name that is none of the table."""
+        control_of(name)
+        value = self.given.get(name)
+        return None if value is None else int(value)
+
+    def word(self, name: str) -> str | None:
+        """Return a word, None where it is not set. Raises JobRefused for a name that is none of the table."""
+        control_of(name)
+        value = self.given.get(name)
+        return None if value is None else str(value)
+
+    def claims(self, queue: str, node: str) -> bool:
+        """Whether a pool of this queue on this node may claim: neither is its queue paused nor it drained."""
+        stops = (f"pause.{queue}", f"drain.{node}", f"drain.{queue}@{node}")
+        return not any(self.given.get(name) for name in stops)
+
+
+def control_of(name: str) -> Control:
+    """Return the row of a full name. Raises JobRefused with the list of names."""
+    family, dot, scope = name.partition(".")
+    control = _BY_NAME.get(family)
+    if control is None or bool(dot) != bool(control.scope) or not _fits(control, scope):
+        known = ", ".join(entry.pattern for entry in TABLE)
+        choices = f"QUEUE: {', '.join(QUEUES)}; COMPONENT: {', '.join(COMPONENTS)}"
+        raise refuse(f"no control is called {name[:80]!r}; there are {known} ({choices})")
+    return control
+
+
+def value_of(name: str, text: str) -> Value:
+    """Read a value as it is typed and stored. Raises JobRefused naming the control and what it takes."""
+    control = control_of(name)
+    if control.kind is bool:
+        if text not in _WORDS:
+            raise refuse(f"{name} is on or off, not {text[:40]!r}")
+        return _WORDS[text]
+    if control.kind is int:
+        number = int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+        if number is None or not control.least <= number <= control.most:
+            raise refuse(f"{name} is a number of {control.unit} from {control.least} to {control.most}, not {text!r}")
+        return number
+    if control.choices and text not in control.choices:
+        raise refuse(f"{name} is one of {', '.join(control.choices)}, not {text[:40]!r}")
+    if control.name == "model" and not _DIGEST.fullmatch(text):
+        raise refuse(f"{name} is the digest of a model (64 hexadecimal digits), not {text[:80]!r}")
+    return text
+
+
+def text_of(value: Value) -> str:
+    """Write a value as it is typed and stored."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def check_together(values: Mapping[str, Any]) -> None:
+    """Check values that are to hold at the same time. Raises JobRefused."""
+    for queue in QUEUES:
+        fewest, most = values.get(f"min_children.{queue}"), values.get(f"max_children.{queue}")
+        if fewest is not None and most is not None and fewest > most:
+            raise refuse(f"min_children.{queue} ({fewest}) would be above max_children.{queue} ({most}): set both")
+
+
+def _fits(control: Control, scope: str) -> bool:
+    match control.scope:
+        case "QUEUE":
+            return scope in QUEUES
+        case "COMPONENT":
+            return scope in COMPONENTS
+        case "MODEL":
+            return bool(_DIGEST.fullmatch(scope))
+        case "NODE":
+            return bool(_NODE.fullmatch(scope))
+        case "ALIAS":
+            check_alias(scope)
+            return 0 < len(scope) <= 200
+        case _:
+            return True

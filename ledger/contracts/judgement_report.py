@@ -1,0 +1,119 @@
+"""The report of a judgement: two models and the market on the same fights, and whether the one may follow the other.
+
+Intervals are 95% and event-clustered; their ends are absent where there are too few events. What needs odds is absent
+where the fights have none.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.jobs import current_schema_version
+
+Role = Literal["challenger", "champion", "anchor", "market", "base_rate"]
+
+ReasonCode = Literal[
+    "worse_than_champion",
+    "maybe_worse_than_champion",
+    "worse_than_anchor",
+    "maybe_worse_than_anchor",
+    "no_better_than_base_rate",
+    "uncalibrated_slope",
+    "uncalibrated_intercept",
+    "no_intervals",
+    "intervals_too_narrow",
+    "intervals_too_wide",
+]
+
+
+class JudgedCoverage(Struct, frozen=True, kw_only=True):
+    """Intervals at one level: share of recalibrated closing logits inside, and mean width as a probability."""
+
+    level: float
+    inside: Estimate | None
+    width: Estimate
+
+
+class JudgedForecast(Struct, frozen=True, kw_only=True):
+    """One forecast of the fights. `slope` and `intercept` are of results on its logit: 1 and 0 are perfect.
+
+    `base_rate` gives every fighter one half. There is an `intercept` where the forecast knew the official corner.
+    """
+
+    forecast: Role
+    log_loss: Estimate
+    brier: Estimate
+    slope: Estimate | None = None
+    intercept: Estimate | None = None
+    coverage: Annotated[tuple[JudgedCoverage, ...], Meta(max_length=8)] = ()
+
+
+class Paired(Struct, frozen=True, kw_only=True):
+    """Challenger minus another forecast, fight by fight; lower is better.
+
+    `most`: the true difference of the log loss is above this with the probability `error` of the report at most; absent
+    where there are too few events.
+    """
+
+    against: Role
+    log_loss: Estimate
+    brier: Estimate
+    most: float | None = None
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """Why a challenger is refused: a code to switch on, and a sentence with the figures."""
+
+    code: ReasonCode
+    message: str
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """Whether a challenger may be promoted; every reason against it.
+
+    `remarks`: what would be a reason, were the models that it is compared with not as far off.
+    """
+
+    promote: bool
+    reasons: Annotated[tuple[Reason, ...], Meta(max_length=16)] = ()
+    remarks: Annotated[tuple[Reason, ...], Meta(max_length=16)] = ()
+
+
+class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="judgement_report"):
+    """The answer to a `JudgeModels`.
+
+    `held_out`: the very models answered fights after the last day that either has seen. `walk_forward`: models of the
+    same settings were trained on the past of each period (`trained` of them) and answered it. `same_recipe`: both have
+    the same settings, so that a walk-forward tells them apart in nothing.
+
+    `anchor` is the other model that the challenger may not be worse than (see `ledger.models.promotions`). `tries`
+    challengers were judged for the champion's place, this one included, and `error` is the probability that is left to
+    this try. `forecasts` are what production answers to the fights of an odds feed, which names no corner;
+    `corner_known` those with the official corner, of the fights whose corners the data know. `recalibrated` says
+    whether all closing odds that intervals were held against were recalibrated on earlier fights.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    challenger: str
+    champion: str | None
+    data_digest: str
+    method: Literal["held_out", "walk_forward"]
+    same_recipe: bool
+    trained: int
+    first_day: date
+    last_day: date
+    fights: int
+    priced_fights: int
+    events: int
+    forecasts: Annotated[tuple[JudgedForecast, ...], Meta(max_length=8)]
+    paired: Annotated[tuple[Paired, ...], Meta(max_length=8)]
+    verdict: Verdict
+    anchor: str | None = None
+    tries: int = 1
+    error: float | None = None
+    corner_known: Annotated[tuple[JudgedForecast, ...], Meta(max_length=8)] = ()
+    recalibrated: bool = True

@@ -1,0 +1,218 @@
+"""What a command asks of a process of its own on this machine, and the lines in which that answers.
+
+Training and answering a ready feature matrix need no server: `python -m workers.local` reads one request from its
+standard input and writes lines of JSON, the last of which is the report or the failure.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from msgspec import Struct, field
+
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.failures import Failure
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import Backtest, Level, MatrixColumns, MemberWeights, Name, TrainEnsemble
+from ledger.contracts.reports import IntervalMethod, TrainingReport
+
+
+class TrainHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="train_here"):
+    """Train as the job says and write the bundle as the folder `out`; its alias means nothing here."""
+
+    job: TrainEnsemble
+    out: str
+
+
+class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="predict_matrix"):
+    """Answer every row of a feature matrix with the bundle in the folder `model`.
+
+    `red_odds` and `blue_odds` name the columns with decimal closing odds; by default those that the model was
+    trained with. The file need not have them.
+    """
+
+    model: str
+    matrix: str
+    red_odds: Name | None = None
+    blue_odds: Name | None = None
+    levels: tuple[Level, ...] = (0.8, 0.95)
+
+
+class BacktestHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_here"):
+    """Run a backtest; write every fight's forecast as CSV to the file `records`, if named."""
+
+    job: Backtest
+    records: str | None = None
+
+
+class CarryLoad(Struct, frozen=True, kw_only=True, tag_field="kind", tag="carry_load"):
+    """Answer `rows` fights, drawn with a fixed seed from the fight log in `data`, with the first `replicas` of a model.
+
+    `callers` threads ask for the same at once, each on `threads` threads of its own. `max_memory_mb` limits the
+    resident memory of the process.
+    """
+
+    model: str
+    data: str
+    rows: int
+    replicas: int
+    threads: int = 1
+    callers: int = 1
+    max_memory_mb: float
+
+
+class ImportJoblib(Struct, frozen=True, kw_only=True, tag_field="kind", tag="import_joblib"):
+    """List what the `files` of joblib by member contain, and, where they are `trusted`, make a model of them.
+
+    `columns` is a file with the names of the columns, one a line; by default the estimators know them. `trained_until`
+    is the last day of the fights that they were fitted on. `unseen` is a matrix of later fights, to measure intervals
+    on, whose other columns `matrix` names. `log` is a fight log to build rows from, where the columns are our own. The
+    bundle goes into the folder `out`, by default that of the pools here, where the `ledger` of this identity uses it.
+    """
+
+    files: dict[str, str]
+    trusted: bool = False
+    columns: str | None = None
+    weights: MemberWeights = MemberWeights()
+    trained_until: date | None = None
+    unseen: str | None = None
+    matrix: MatrixColumns | None = None
+    log: str | None = None
+    out: str | None = None
+    ledger: str = ""
+
+
+class CheckData(Struct, frozen=True, kw_only=True, tag_field="kind", tag="check_data"):
+    """Read the fight log in the folder `data`, or with `matrix` the feature matrix in that file, and train nothing."""
+
+    data: str
+    matrix: MatrixColumns | None = None
+
+
+class DataFault(Struct, frozen=True, kw_only=True):
+    """What is wrong: in `rows` rows of a column, of which `row` (from 1, below the names) is the first.
+
+    `line` is that row's line in the file, null for Parquet. All three are null for a fault of a whole file.
+    """
+
+    file: str
+    message: str
+    column: str | None = None
+    row: int | None = None
+    line: int | None = None
+    rows: int = 1
+
+
+class DataReport(Struct, frozen=True, kw_only=True):
+    """What was read, and all `faults`. Figures are null if there is any fault."""
+
+    data: str
+    fights: int | None = None
+    events: int | None = None
+    features: int | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+    priced_fights: int | None = None
+    faults: tuple[DataFault, ...] = ()
+
+
+class FileListing(Struct, frozen=True, kw_only=True):
+    """What one file contains, found without unpickling it.
+
+    `names` are all that unpickling would look up, `strange` those of them that no estimator needs.
+    """
+
+    member: str
+    path: str
+    sha256: str
+    file_bytes: int
+    compression: str
+    type: str
+    versions: dict[str, str]
+    arrays: int
+    names: tuple[str, ...]
+    strange: tuple[str, ...]
+
+
+class ImportReport(Struct, frozen=True, kw_only=True):
+    """The model that was made. `largest_difference` is between a member and its original, on `probe_rows` rows.
+
+    `interval_method` is null, with `interval_reason`, where no later fights were given. `summary` is for the registry.
+    """
+
+    model: str
+    folder: str
+    features: int
+    takes_missing: bool
+    probe_rows: int
+    largest_difference: float
+    interval_method: IntervalMethod | None
+    interval_reason: str | None
+    metrics: dict[str, float]
+    bundle_bytes: int
+    summary: dict[str, Any]
+
+
+class LoadReport(Struct, frozen=True, kw_only=True):
+    """What the load took. `digests` are of the answers, one for each caller: SHA-256 over the bytes of every number.
+
+    `own_memory_mb` was in use with the model open and the rows read, `peak_memory_mb` at the most.
+    """
+
+    digests: tuple[str, ...]
+    own_memory_mb: float
+    peak_memory_mb: float
+    seconds: float
+
+
+Request = TrainHere | PredictMatrix | BacktestHere | CarryLoad | ImportJoblib | CheckData
+
+Bounds = tuple[float, float]
+
+
+class MarketAwareAnswer(Struct, frozen=True, kw_only=True):
+    """The market-aware probability of red and its band by level, which rests on the assumption that `method` names."""
+
+    probability: float
+    band: dict[str, Bounds]
+    method: str
+
+
+class RowAnswer(Struct, frozen=True, kw_only=True):
+    """The answer for one row, said of its red side; bounds by level, as in `{"0.95": [0.31, 0.68]}`.
+
+    What is null has its reason beside it.
+    """
+
+    probability: float
+    intervals: dict[str, Bounds]
+    interval_method: IntervalMethod | None
+    interval_reason: str | None = None
+    sampling_interval: Bounds | None
+    sampling_reason: str | None
+    market_aware: MarketAwareAnswer | None
+    market_aware_reason: str | None
+
+
+class MatrixReport(Struct, frozen=True, kw_only=True):
+    """All rows were answered. `unused`: columns of the file that are neither features nor known by name."""
+
+    model: str
+    rows: int
+    unused: tuple[str, ...] = ()
+
+
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the answer: exactly one of these is there. The last line is a report or the failure."""
+
+    progress: Progress | None = None
+    rows: tuple[RowAnswer, ...] = field(default=())
+    trained: TrainingReport | None = None
+    answered: MatrixReport | None = None
+    backtested: BacktestReport | None = None
+    carried: LoadReport | None = None
+    listed: tuple[FileListing, ...] = field(default=())
+    imported: ImportReport | None = None
+    checked: DataReport | None = None
+    failure: Failure | None = None

@@ -1,0 +1,248 @@
+"""What comes back: a report for each kind of job, without any number that was not computed.
+
+Reports hold no clock readings and nothing of the worker, so that the same job under the same model is the same bytes.
+A value that does not exist is absent, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from msgspec import Struct, field
+
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import current_schema_version
+from ledger.contracts.judgement_report import JudgementReport
+from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.replay_report import ReplayReport
+
+IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "market_assumption"]
+
+
+class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bounds for the win probability at a confidence level, and how they were made.
+
+    `anchored`: half-width measured against de-vigged closing odds of past fights. `model_based`: no odds were in the
+    training data, so the width comes from the model alone. `bootstrap_percentile`: what refitting on a resample of
+    the same past would change; it is *not* the chance that the truth is inside. `market_assumption`: as wide as the
+    closing price is assumed to err, which results cannot test. `monte_carlo_error`, of a percentile interval alone:
+    standard deviation of its ends over other draws of as many replicas.
+    """
+
+    level: float
+    lower: float
+    upper: float
+    method: IntervalMethod
+    monte_carlo_error: float | None = None
+
+
+class MarketAware(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The market's probability, corrected by what the fighters' records add to it, in a band of `market_assumption`."""
+
+    probability: float
+    band: tuple[Interval, ...]
+
+
+class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The best price for this fighter and what it is worth: money per unit staked, shares of the bankroll.
+
+    `_lower` takes the interval's lower bound at the rules' level for the probability. `price` is what the bookmaker
+    shows; all values are net of `commission`, the share of the winnings that an exchange keeps.
+    """
+
+    bookmaker: str
+    price: float
+    expected_value: float
+    expected_value_lower: float
+    kelly_fraction: float
+    kelly_fraction_lower: float
+    commission: float = 0.0
+
+
+class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One fighter's side of the answer. The other side is exactly its complement.
+
+    `probability` is from statistics only: it has not seen the odds; `market_aware` starts from them, and is absent
+    without them. `name` is the caller's spelling, `fighter_id` the log's. `best` is absent without a valid quote.
+    """
+
+    name: str
+    fighter_id: str | None
+    probability: float
+    intervals: tuple[Interval, ...]
+    sampling_interval: Interval | None
+    members: dict[str, float]
+    market_probability: float | None = None
+    market_aware: MarketAware | None = None
+    best: Bet | None = None
+
+
+class Market(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the market's probability was made: the median over the bookmakers' de-vigged quotes.
+
+    `arbitrage` warns that the best prices of both fighters together would win whoever wins: one of them is wrong.
+    """
+
+    method: str
+    bookmakers: tuple[str, ...]
+    overround: float
+    arbitrage: bool = False
+
+
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bet on `fighter` at `bookmaker` with `stake_fraction` of the bankroll, or abstain; `reasons` are codes.
+
+    `same_bout` and `conflicting_bouts` say that another fight, named in the notes, is the same bout or excludes this
+    one; `no_stake` that the rules leave nothing to bet.
+    """
+
+    action: Literal["bet", "abstain"]
+    reasons: tuple[str, ...]
+    fighter: str | None = None
+    bookmaker: str | None = None
+    price: float | None = None
+    stake_fraction: float | None = None
+
+
+class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="predicted"):
+    """A predicted fight.
+
+    `interval_reason` says why there are no intervals: `not_measured` (a model that was imported without past fights to
+    measure its errors on). `sampling_reason` says why there is no sampling interval: `bootstrap_off` (the job asked for
+    none, or the model has no replicas), or `switched_off` by an operator. `market_reason` says why there is no market,
+    and `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags`
+    warn: `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`,
+    `quotes_left_out` (too old, dated ahead, or contradicting the other bookmakers). `notes` say which quotes and why.
+    """
+
+    id: str
+    fighters: tuple[FighterAnswer, FighterAnswer]
+    decision: Decision
+    market: Market | None = None
+    market_reason: str | None = None
+    market_aware_reason: str | None = None
+    sampling_reason: str | None = None
+    interval_reason: str | None = None
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class FightFailure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="failed"):
+    """A fight that could not be predicted, in its place on the card."""
+
+    id: str
+    names: tuple[str, str]
+    failure: Failure
+
+
+class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="card_report"):
+    """The answer to a `PredictCard`: the model's digest, the last day of its data, and every fight in order.
+
+    `switches` are the operator's that made it another answer than the job asked for, such as `bootstrap=off` or
+    `max_replicas=20` (the sampling intervals rest on that many replicas), or an alarm's: with `abstain=on` the model
+    may not bet, and all reasons are `model_alarm`. Absent where there are none.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    card_id: str
+    model: str
+    data_cutoff: date
+    fights: tuple[FightReport | FightFailure, ...]
+    switches: tuple[str, ...] = ()
+
+
+class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="training_report"):
+    """The answer to a `TrainEnsemble`. `metrics` are out of fold, on the training fights (log loss, Brier score).
+
+    Among them, if 200 fights have closing odds: `priced_share`, the share with odds since there have been any, and
+    means of the fights with odds and of those without (`priced_favourite` and `unpriced_favourite`, the likelier
+    fighter's probability; `..._experience`, log(1 + earlier fights); `..._year`), if there are enough without; of the
+    last two years, `latest_priced_fights`, the mean distance from the market in terms of that of all years
+    (`latest_distance`), and the shares inside the half-widths of all years (`latest_inside_80`, `latest_inside_95`).
+    `alias` is the name that the model got. `warnings` say, in words, on what the intervals may not be relied on.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    model: str
+    alias: str | None
+    data_digest: str
+    data_cutoff: date
+    fights: int
+    events: int
+    features: int
+    bootstrap_samples: int
+    interval_method: Literal["anchored", "model_based"]
+    metrics: dict[str, float]
+    bundle_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+class PartReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="part_report"):
+    """The answer to a part of a job: its result lies in the store, `digest` is that of its manifest."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    name: str
+    digest: str
+    bytes_written: int
+
+
+class GarbageReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="garbage_report"):
+    """The answer to a `CollectGarbage`: digests of what was removed, or with `dry_run` of what would be.
+
+    `unclaimed` is how many models stay that this ledger does not name and no ledger has claimed.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    models: tuple[str, ...]
+    trainings: tuple[str, ...]
+    dry_run: bool
+    unclaimed: int = 0
+
+
+class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing looked at. `code` is that of the failure with which a job would have ended, where there is one."""
+
+    name: str
+    passed: bool
+    detail: str
+    code: FailureCode | None = None
+
+
+class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="health_report"):
+    """The answer to a `CheckHealth`. Unlike the others it speaks of the worker that answered."""
+
+    schema_version: int = field(default_factory=current_schema_version)
+    status: Literal["healthy", "unhealthy"]
+    checks: tuple[HealthCheck, ...]
+    model: str | None = None
+    memory_mb: float
+
+
+class ShadowReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="shadow_report"):
+    """The answer to a `ShadowCard`: how many fights the journal has now, and how many could not be predicted.
+
+    Nothing is noted where the live answer came from the same model.
+    """
+
+    schema_version: int = field(default_factory=current_schema_version)
+    model: str
+    noted: int
+    failed: int
+
+
+Report = (
+    CardReport
+    | TrainingReport
+    | BacktestReport
+    | JudgementReport
+    | HealthReport
+    | ReplayReport
+    | ShadowReport
+    | PartReport
+    | GarbageReport
+    | ComparisonReport
+    | ReviewReport
+)
+"""Every report that a job can end with."""

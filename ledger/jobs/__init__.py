@@ -1,0 +1,1 @@
+"""The job state machine: submission, claims, outcomes, dead letters."""

@@ -1,0 +1,85 @@
+"""When the ledger takes no new jobs, and when to ask again: pure functions; what they look at is read in `submit.lua`.
+
+New jobs are refused while a queue is longer than `max_queue_length`, the server fuller than `max_memory_fraction` of
+its `maxmemory`, or its policy at that is to evict keys. What was accepted stays, and a job that is known is answered as
+ever.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ledger.contracts.failures import Failure, FailureCode
+
+RETRY_SECONDS_MIN = 1.0
+RETRY_SECONDS_MAX = 60.0
+
+
+def retry_after_seconds(excess_jobs: int, settled_jobs: int, span_seconds: float) -> float:
+    """Return how long the workers need for `excess_jobs` at the pace of the last `settled_jobs`, within bounds."""
+    if settled_jobs == 0:
+        return RETRY_SECONDS_MAX
+    return min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, excess_jobs * span_seconds / settled_jobs))
+
+
+def queue_full(waiting: int, new: int, most: int, settled_jobs: int, span_seconds: float) -> Failure:
+    """Return the refusal of `new` jobs by a queue where `waiting` jobs are, `most` may be.
+
+    The last `settled_jobs` outcomes of the ledger came in `span_seconds`.
+    """
+    if new > most:
+        return _refusal(f"{new:,} jobs at once are more than a queue takes ({most:,}): submit fewer at once", None)
+    after_seconds = retry_after_seconds(waiting + new - most, settled_jobs, span_seconds)
+    return _refusal(
+        f"{waiting:,} jobs wait already and {most:,} may (CORNERMAN_MAX_QUEUE_LENGTH)", after_seconds, waiting=waiting
+    )
+
+
+def memory_full(used_bytes: int, most_bytes: int) -> Failure:
+    """Return the refusal by a server that is filled to the mark. Room comes with retention, which no pace foretells."""
+    return _refusal(
+        f"the server uses {used_bytes:,} bytes and new jobs may fill it up to {most_bytes:,} "
+        "(CORNERMAN_MAX_MEMORY_FRACTION of its maxmemory)",
+        RETRY_SECONDS_MAX,
+        used_bytes=used_bytes,
+        limit_bytes=most_bytes,
+    )
+
+
+def out_of_memory() -> Failure:
+    """Return the refusal by a server that is filled to the brim."""
+    return _refusal("the server is out of memory (its maxmemory is reached)", RETRY_SECONDS_MAX)
+
+
+def evicting(policy: str) -> Failure:
+    """Return the refusal by a server that may evict what it was given to keep."""
+    return Failure(
+        code=FailureCode.MEMORY_LIMIT_EXCEEDED,
+        message=f"the server may evict jobs and outcomes (maxmemory-policy {policy}): nothing was accepted, "
+        "set its maxmemory-policy to noeviction, or its maxmemory to 0",
+        retryable=True,
+        details={"maxmemory_policy": policy},
+    )
+
+
+def halfway(failure: Failure, accepted: int, jobs: int) -> Failure:
+    """Return the refusal of a step of a long submission, of which the steps before were accepted."""
+    said = failure.message.replace(": nothing was accepted", "")
+    return msgspec.structs.replace(
+        failure,
+        message=f"{accepted:,} of {jobs:,} jobs were accepted before one was refused: {said}; submitting all of them "
+        "again is safe",
+        details={**failure.details, "accepted": accepted},
+    )
+
+
+def _refusal(reason: str, after_seconds: float | None, **figures: int) -> Failure:
+    # The closed set of codes has none for a ledger that is full; all of these keep the server's memory within bounds.
+    if after_seconds is None:
+        return Failure(code=FailureCode.MEMORY_LIMIT_EXCEEDED, message=reason)
+    return Failure(
+        code=FailureCode.MEMORY_LIMIT_EXCEEDED,
+        message=f"{reason}: nothing was accepted, submit again in {after_seconds:.0f} s",
+        retryable=True,
+        details={"retry_after_seconds": after_seconds, **figures},
+    )

@@ -1,0 +1,297 @@
+"""The worker's side: claims under a lease, and the ways in which one ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from ledger.contracts import codec
+from ledger.contracts.controls import Controls
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.job_state import Progress, State
+from ledger.contracts.jobs import CHALLENGER, CHAMPION, MAX_PAYLOAD_BYTES
+from ledger.contracts.jobs import QUEUES as QUEUES
+from ledger.contracts.provenance import Origin, encode_origin
+from ledger.contracts.reports import Report
+from ledger.models.prediction_log import MAX_DAY_ENTRIES, Page, encode_page
+from ledger.server.server import Server, moment
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger.server import lazy_redis as redis
+
+MAX_CLAIMED = 1_000  # at once, so that no script holds the server for long
+_NAMES = (CHAMPION, CHALLENGER)  # looked up with each claim: nearly every card asks for one of them
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's.
+
+    `controls` are those that held when it was claimed: they are good for this job from its beginning to its end.
+    `names` are the models that `champion` and `challenger` stood for then, None for no model. `note` is what its last
+    worker left when it parked the job. `waiting` is how many jobs stayed in the queue when this one was handed out.
+    """
+
+    job_id: str
+    kind: str
+    payload: bytes
+    attempt: int
+    fence: int
+    queue: str
+    time_limit_seconds: float
+    submitted_at: datetime
+    claimed_at: datetime
+    deadline: datetime | None
+    correlation_id: str | None
+    note: bytes = b""
+    waiting: int = 0
+    controls: Controls = Controls()
+    names: Mapping[str, str | None] = {}
+
+    @property
+    def queue_wait(self) -> timedelta | None:
+        """How long the job waited for a worker; None where it was parked since, and waited for something else.
+
+        Both times are the server's: if its clock was set back in between, 0.
+        """
+        return None if self.note else max(self.claimed_at - self.submitted_at, timedelta(0))
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A running job as the guard sees it. `owner` is `node#incarnation/child-pid`."""
+
+    job_id: str
+    fence: int
+    owner: str
+    attempt: int
+    kind: str
+    queue: str
+    claimed_at: datetime
+    lease_until: datetime
+    time_limit_seconds: float
+    correlation_id: str | None = None
+
+
+class Settlement(Struct, frozen=True):
+    """A result of a claimed job, written and ready to be stored; whatever could be wrong with it is behind it.
+
+    `page` is what the journal notes in the same step, if the result is accepted. `origin` is empty where no worker made
+    the result.
+    """
+
+    job_id: str
+    fence: int
+    state: State
+    field: str
+    body: bytes
+    page: Page | None = None
+    origin: bytes = b""
+
+    @classmethod
+    def of(
+        cls, claim: Claim | Held, result: Report | Failure, page: Page | None = None, origin: Origin | None = None
+    ) -> Settlement:
+        """Write a result. Raises ValueError on NaN or infinity, naming the field."""
+        field = "failure" if isinstance(result, Failure) else "report"
+        written = b"" if origin is None else encode_origin(origin)
+        return cls(claim.job_id, claim.fence, state_after(result), field, codec.encode(result), page, written)
+
+
+class Stored(IntEnum):
+    """What became of a result. A report that comes after the deadline is not kept: the outcome is `expired`."""
+
+    REFUSED = 0
+    STANDS = 1
+    TOO_LATE = 2
+
+
+class Reaped(Struct, frozen=True):
+    """How much `reap` put right: jobs by what became of them, and doorbells."""
+
+    requeued: int
+    lost: int
+    expired: int
+    rung: int
+
+
+class Claims(Server):
+    """Handing out jobs and taking back outcomes."""
+
+    def claim(self, queue: str, owner: str, limit: int = 1) -> list[Claim]:
+        """Take up to `limit` of the most urgent jobs: earliest deadline first, then oldest.
+
+        What `owner` still holds is queued again first, so one owner runs one claim at a time: the reply to the last
+        claim must have been lost, and as nobody worked on these jobs, the attempt does not count (at most
+        `max_attempts` times in a job's life). A job past its deadline is settled `expired` instead of handed out, one
+        above the size limit `invalid_input`; one lost in company comes alone. Nothing is handed out while the
+        queue is paused, or the owner's node or pool drained.
+        """
+        return self._claimed(queue, self._run("claim", *self._claim_arguments(queue, owner, limit)))
+
+    def listen(self, queue: str, owner: str, timeout_seconds: float) -> tuple[bytes | None, list[Claim]]:
+        """Wait for a doorbell of a queue and claim one job, as `claim` does, in the moment it rings, or at the end.
+
+        Returns what was on the list, None for silence, and the claim. The server claims when the doorbell is popped,
+        so that a job does not wait for a round trip.
+        """
+        with self._reaching():
+            heard, answer = self._connections.ask(
+                ("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001)),  # 0: for ever
+                self._script("claim", *self._claim_arguments(queue, owner, 1)),
+                blocks_seconds=timeout_seconds,
+            )
+            for reply in (heard, answer):
+                if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
+                    raise reply
+        item = None if heard is None else bytes(heard[1])
+        known = not isinstance(answer, Exception)  # a server that was restarted has to be sent the script once more
+        return item, self._claimed(queue, answer) if known else self.claim(queue, owner)
+
+    @staticmethod
+    def _claim_arguments(queue: str, owner: str, limit: int) -> tuple[str | int, ...]:
+        if not owner or " " in owner:
+            raise ValueError(f"an owner is a name without spaces, not {owner!r}")
+        return queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES, *_NAMES
+
+    @staticmethod
+    def _claimed(queue: str, answer: list[Any]) -> list[Claim]:
+        now, waiting, fields, digests, *jobs = answer
+        claimed_at = moment(now)
+        controls = Controls.read(fields)
+        names = {name: digest and digest.decode() for name, digest in zip(_NAMES, digests, strict=False)}
+        return [
+            Claim(
+                job_id=job_id.decode(),
+                kind=kind.decode(),
+                payload=payload,
+                attempt=attempt,
+                fence=int(fence),
+                queue=queue,
+                time_limit_seconds=float(time_limit),
+                submitted_at=moment(submitted),
+                claimed_at=claimed_at,
+                deadline=moment(deadline) if deadline else None,
+                correlation_id=correlation.decode() or None,
+                note=note or b"",
+                controls=controls,
+                names=names,
+                waiting=waiting,
+            )
+            for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation, note in jobs
+        ]
+
+    def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
+        """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""
+        pairs = [value for pair in claims for value in pair]
+        return {job_id.decode() for job_id in self._run("renew", *pairs)} if pairs else set()
+
+    def settle(self, claim: Claim | Held, result: Report | Failure) -> bool:
+        """Store the outcome of a claimed job: the first one wins.
+
+        True if this is the outcome now, also when told again after a lost reply; False if the claim is no longer
+        current or another outcome exists. A report after the deadline is kept as `expired`, without the report.
+        Raises ValueError on NaN or infinity, naming the field.
+        """
+        return self.settle_many([(claim, result)])[0]
+
+    def settle_many(self, results: Sequence[tuple[Claim | Held, Report | Failure]]) -> list[bool]:
+        """Settle several jobs in one step, each as `settle` does. Raises ValueError before anything is stored."""
+        stored = self.store([Settlement.of(claim, result) for claim, result in results])
+        return [each is not Stored.REFUSED for each in stored]
+
+    def store(self, settlements: Sequence[Settlement]) -> list[Stored]:
+        """Store results in one step; each is accepted or refused by itself, as `settle` says."""
+        arguments: list[str | int | bytes] = []
+        for entry in settlements:
+            page = encode_page(entry.page, self.settings.journal_seconds)
+            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.origin)
+        return [Stored(stored) for stored in self._run("settle", MAX_DAY_ENTRIES, *arguments)] if arguments else []
+
+    def release(self, claim: Claim | Held, *, solo: bool = False) -> bool:
+        """Give a job back without using up the attempt; it rings again by `reap`.
+
+        True also when told again after a lost reply; False if it was no longer held.
+
+        With `solo` it is claimed alone from then on.
+        """
+        return self.release_many([claim], ring=False, solo=solo)[0]
+
+    def release_many(self, claims: Sequence[Claim | Held], *, ring: bool, solo: bool = False) -> list[bool]:
+        """Give jobs back in one step, each as `release` does. `ring` for others at once, if they are to take them."""
+        pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
+        heard = all(isinstance(claim, Claim) for claim in claims)  # the guard has not claimed what it gives back
+        flags = int(ring), int(solo), int(heard)
+        return [bool(released) for released in self._run("release", *flags, *pairs)] if pairs else []
+
+    def park(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
+        """Put a job aside without using up the attempt, until it is due or woken.
+
+        True also when told again after a lost reply; False if it was no longer held.
+
+        It waits outside its queue, so that it is no backlog; cancelling and its deadline reach it there too. `note` is
+        given to its next claim.
+        """
+        told = b"" if progress is None else msgspec.json.encode(progress)
+        return bool(self._run("park", claim.job_id, claim.fence, round(due_seconds * 1000), note, told))
+
+    def wake(self, job_id: str) -> bool:
+        """Bring a parked job back to its queue at once. False if there is no such job, or it has an outcome."""
+        return bool(self._run("wake", job_id))
+
+    def lose(self, job_id: str, fence: int) -> State | None:
+        """Tell that the worker of a job is gone; return its new state, None if the claim was no longer current.
+
+        Told again after a lost reply, it answers the same.
+
+        QUEUED: another attempt follows. FAILED: it was the last of `max_attempts`; the job is `worker_lost` and in
+        the dead-letter list. One of several jobs of a claim is claimed alone from then on.
+        """
+        state = self._run("lose", job_id, fence)
+        return None if state is None else State(state.decode())
+
+    def set_progress(self, claim: Claim | Held, progress: Progress) -> bool:
+        """Note how far a job is and tell its waiters. False if the claim is no longer held: then stop working."""
+        return bool(self._run("progress", claim.job_id, claim.fence, msgspec.json.encode(progress)))
+
+    def held_by(self, owner_prefix: str = "") -> list[Held]:
+        """List the running jobs of owners whose name begins with `owner_prefix`."""
+        return [
+            Held(
+                job_id=job_id.decode(),
+                fence=int(fence),
+                owner=owner.decode(),
+                attempt=int(attempt),
+                kind=kind.decode(),
+                queue=queue.decode(),
+                claimed_at=moment(claimed),
+                lease_until=moment(lease_until),
+                time_limit_seconds=float(time_limit),
+                correlation_id=correlation.decode() or None,
+            )
+            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, correlation, lease_until in self._run(
+                "held", owner_prefix
+            )
+        ]
+
+    def reap(self, *, leases: bool = True) -> Reaped:
+        """Put right what nobody else will, as `Reaped` counts it.
+
+        Requeue or end jobs whose lease ran out, expire overdue queued ones, and ring again where a doorbell was lost.
+
+        A lease runs on the server's clock, but only as far as pools look: a step of that clock, or a time in which
+        nobody reached the server, counts for a fifth of a lease at most. `leases=False` leaves leases alone.
+        """
+        return Reaped(*self._run("reap", round(self.settings.ring_seconds * 1000), int(leases), *QUEUES))
+
+
+def state_after(result: Report | Failure) -> State:
+    """Return the final state that a result leads to."""
+    if not isinstance(result, Failure):
+        return State.SUCCEEDED
+    return {FailureCode.EXPIRED: State.EXPIRED, FailureCode.CANCELLED: State.CANCELLED}.get(result.code, State.FAILED)

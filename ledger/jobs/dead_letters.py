@@ -1,0 +1,120 @@
+"""Jobs that took their worker down as often as they may: to be looked at, tried once more, or put away.
+
+A dead letter is an entry in a list beside the outcome, `worker_lost`, and lives no longer than it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from msgspec import Struct
+
+from ledger.contracts import codec
+from ledger.contracts.failures import Failure, FailureCode, LedgerError, UnknownJob
+from ledger.contracts.job_state import Receipt
+from ledger.contracts.jobs import Job
+from ledger.contracts.reports import Report
+from ledger.jobs.outcome_reader import Answers
+from ledger.jobs.submission import MAX_KEY_CHARACTERS, Submission
+from ledger.server.server import moment
+
+_FIELDS = ("kind", "queue", "attempt", "submitted", "failure", "correlation")
+_LIFE = re.compile(r"(?P<origin>.*)~(?P<life>[1-9][0-9]{0,8})", re.DOTALL)
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job that ended as `worker_lost`. Times are the server's."""
+
+    job_id: str
+    kind: str
+    queue: str
+    attempts: int
+    submitted_at: datetime
+    died_at: datetime
+    failure: Failure
+    correlation_id: str | None = None
+
+
+class DeadLetters(Submission, Answers):
+    """The operator's way with jobs that nobody will try again by himself."""
+
+    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """List dead letters, newest first."""
+        entries = self._call("ZREVRANGE", self._key("dead"), 0, limit - 1, "WITHSCORES")
+        if not entries:
+            return []
+        ids, times = [job_id.decode() for job_id in entries[::2]], entries[1::2]
+        records = self._call_all(*(("HMGET", self._key("job", job_id), *_FIELDS) for job_id in ids))
+        return [
+            _letter(job_id, died, record)
+            for job_id, died, record in zip(ids, times, records, strict=True)
+            if None not in record  # its retention may have ended since
+        ]
+
+    def dead_letter(self, job_id: str) -> DeadLetter:
+        """Return one dead letter. Raises UnknownJob where there is none of this id."""
+        died, record = self._call_all(
+            ("ZSCORE", self._key("dead"), job_id), ("HMGET", self._key("job", job_id), *_FIELDS)
+        )
+        if died is None or None in record:
+            raise UnknownJob(f"job {job_id} is not in the dead-letter list")
+        return _letter(job_id, died, record)
+
+    def job(self, job_id: str) -> Job:
+        """Return what was asked for. Raises UnknownJob, or JobRefused where this version cannot read it."""
+        payload = self._call("HGET", self._key("job", job_id), "payload")
+        if payload is None:
+            raise UnknownJob(f"job {job_id} is {self.status(job_id).state}")
+        return codec.decode_job(payload)
+
+    def requeue_dead(self, job_id: str) -> Receipt[Report]:
+        """Submit a dead job's content again as a new job, and take the letter off the list.
+
+        No outcome is ever replaced: `job_id` stays `worker_lost`, and the receipt names its next life, `<id>~2` (then
+        `~3`, and so on), with attempts of its own. Asking again for the same letter gives the same next life.
+
+        Raises:
+            UnknownJob: no such job.
+            LedgerError: the job did not end as `worker_lost`.
+            JobRefused: as from `submit`, for example `expired`; the letter stays.
+        """
+        outcome = self.outcome(job_id)
+        if outcome is None:
+            raise UnknownJob(f"job {job_id} is {self.status(job_id).state}: only a dead letter can be queued again")
+        if outcome.failure is None or outcome.failure.code is not FailureCode.WORKER_LOST:
+            raise LedgerError(f"job {job_id} ended as {outcome.state}: only a dead letter can be queued again")
+        receipt = self.submit(self.job(job_id), key=next_life(job_id), correlation_id=outcome.correlation_id)
+        self.purge_dead(job_id)
+        return receipt
+
+    def purge_dead(self, *job_ids: str) -> int:
+        """Take letters off the list and return how many there were. Outcomes stay readable as long as others."""
+        return int(self._run("purge", "dead", *job_ids)) if job_ids else 0
+
+    def purge_all_dead(self) -> int:
+        """Empty the list and return how many letters there were."""
+        return int(self._run("purge", "dead"))
+
+
+def next_life(job_id: str) -> str:
+    """Return the id under which a dead job is queued again. Raises JobRefused where it would be too long for a key."""
+    again = _LIFE.fullmatch(job_id)
+    name = f"{again['origin']}~{int(again['life']) + 1}" if again else f"{job_id}~2"
+    if len(name) > MAX_KEY_CHARACTERS:
+        raise codec.refuse(f"{name!r} is longer than {MAX_KEY_CHARACTERS} characters: submit the job under another key")
+    return name
+
+
+def _letter(job_id: str, died: bytes, record: list[bytes]) -> DeadLetter:
+    kind, queue, attempt, submitted, failure, correlation = record
+    return DeadLetter(
+        job_id=job_id,
+        kind=kind.decode(),
+        queue=queue.decode(),
+        attempts=int(attempt),
+        submitted_at=moment(submitted),
+        died_at=moment(died),
+        failure=codec.decode_failure(failure),
+        correlation_id=correlation.decode() or None,
+    )

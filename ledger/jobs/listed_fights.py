@@ -1,0 +1,75 @@
+"""What feeds have listed and what was asked about it, so that a feed that is read again asks only what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from hashlib import sha256
+
+from msgspec import Struct
+
+from ledger.contracts.bouts import DAY
+from ledger.contracts.failures import JobRefused
+from ledger.jobs import backpressure
+from ledger.models.model_registry import Registry
+from ledger.server.error_replies import ServerFull
+from ledger.server.server import moment
+
+_KEPT = 2 * DAY  # longer than two starts of one bout can lie apart
+
+
+class ListedFight(Struct, frozen=True, kw_only=True):
+    """A fight that a feed has listed: its id there, the keys of its fighters (`ledger.bouts.bout_key`), its start.
+
+    `listed` orders fights by when they were listed first, in microseconds of the server's clock; 0 if that is unknown.
+    """
+
+    id: str
+    bout: tuple[str, str]
+    start: datetime
+    listed: int = 0
+
+
+class Feeds(Registry):
+    """What has been listed and asked, shared by all who feed one ledger."""
+
+    def list_fights(self, fights: Iterable[ListedFight]) -> list[ListedFight]:
+        """Note fights of a feed and return all that are known, until two days after their start.
+
+        Raises JobRefused where the server has no memory for new ones.
+        """
+        arguments = [
+            part for fight in fights for part in (fight.id, int(fight.start.timestamp() * 1000), "|".join(fight.bout))
+        ]
+        try:
+            answer = self._run("bouts", int(_KEPT.total_seconds() * 1000), *arguments)
+        except ServerFull as error:
+            raise JobRefused(backpressure.out_of_memory()) from error
+        return [_listed(name, value) for name, value in zip(answer[::2], answer[1::2], strict=True)]
+
+    def asked(self, card: str) -> tuple[str, str] | None:
+        """Return the digest of what was asked last about a card, and the job, or None."""
+        value = self._call("GET", self._asked_key(card))
+        if value is None:
+            return None
+        digest, job_id = value.decode().split(" ", 1)
+        return digest, job_id
+
+    def remember_asked(self, card: str, digest: str, job_id: str, *, until: datetime) -> None:
+        """Remember what was asked last about a card, for as long as the job can be known.
+
+        A server without memory does not: the next reading then names the same job (see `producer.polling`).
+        """
+        seconds = max(until.timestamp() - self.server_time(), 0.0) + self.settings.retention_seconds
+        with suppress(ServerFull):
+            self._call("SET", self._asked_key(card), f"{digest} {job_id}", "PX", int(seconds * 1000))
+
+    def _asked_key(self, card: str) -> str:
+        return self._key("asked", sha256(card.encode()).hexdigest()[:32])
+
+
+def _listed(name: bytes, value: bytes) -> ListedFight:
+    start, listed, keys = value.decode().split(" ", 2)
+    one, other = keys.split("|")
+    return ListedFight(id=name.decode(), bout=(one, other), start=moment(int(start)), listed=int(listed))

@@ -1,0 +1,279 @@
+"""The caller's way back: where a job is, how it ended, and waiting for that without polling."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import cached_property
+
+import msgspec
+
+from ledger.contracts import codec
+from ledger.contracts.failures import LedgerError, UnknownJob, WaitTimeout
+from ledger.contracts.job_state import JobStatus, Outcome, Progress, State
+from ledger.contracts.provenance import decode_origin
+from ledger.server.connection_pool import Connections, until
+from ledger.server.server import Server, moment
+from ledger.server.subscriptions import subscribed
+
+_STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
+_OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
+_SETTLED = b"settled"
+LAST_LOOK_SECONDS = 0.5
+"""How long a waiter's look at the record may take at least, also when the waiter's time is over."""
+_MOST_IN_A_MILLISECOND = 10**18
+_PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
+_progress_decoder = msgspec.json.Decoder(Progress)
+_news_decoder = msgspec.msgpack.Decoder(list[str | bool])
+
+
+class UnreadableOutcome(LedgerError):
+    """An outcome is there and says something that this version does not know, such as a new failure code.
+
+    `place` is its place in the stream, where it was met there: `follow(after=place)` goes on with the next.
+    """
+
+    def __init__(self, job_id: str, reason: str, place: str | None = None) -> None:
+        where = f" (follow on after {place})" if place else ""
+        super().__init__(f"job {job_id} has an outcome that this version cannot read{where}: {reason}")
+        self.job_id = job_id
+        self.reason = reason
+        self.place = place
+
+
+class OutcomesMissed(LedgerError):
+    """Outcomes are gone from the stream that `follow` has not given: it was slower than they came, or came too late.
+
+    `count` is how many, None where that is not known; they came after `after`, the last place that was given.
+    `follow(after=place)` goes on with what is kept.
+    """
+
+    def __init__(self, count: int | None, after: str, place: str) -> None:
+        many = "outcomes may be gone" if count is None else f"{count:,} outcome{'s are' if count > 1 else ' is'} gone"
+        super().__init__(
+            f"{many} that came after {after}: the stream no longer has what was not read in time "
+            f"(CORNERMAN_OUTCOMES_CAP, CORNERMAN_RETENTION_SECONDS); follow on after {place}"
+        )
+        self.count = count
+        self.after = after
+        self.place = place
+
+
+class Answers(Server):
+    """Reading, waiting for, following and cancelling jobs."""
+
+    def status(self, job_id: str) -> JobStatus:
+        """Return where a job is; `unknown` and `forgotten` are states of their own."""
+        record, remembered = self._call_all(
+            ("HMGET", self._key("job", job_id), *_STATUS), ("EXISTS", self._key("forgotten", job_id))
+        )
+        state, kind, queue, attempt, submitted, deadline, progress = record
+        if state is None:
+            return JobStatus(job_id=job_id, state=State.FORGOTTEN if remembered else State.UNKNOWN)
+        return JobStatus(
+            job_id=job_id,
+            state=State(state.decode()),
+            kind=kind.decode(),
+            queue=queue.decode(),
+            attempt=int(attempt),
+            submitted_at=moment(submitted),
+            deadline=moment(deadline) if deadline else None,
+            progress=_progress_decoder.decode(progress) if progress else None,
+        )
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """Return how a job ended, or None while there is no outcome; `status` tells why there is none.
+
+        Raises UnreadableOutcome where it was written by a version that knows more than this one.
+        """
+        return _outcome_of(job_id, self._call("HMGET", self._key("job", job_id), *_OUTCOME))
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """End a job that has no outcome yet, and return where it is now. Its worker is told by its next `renew`."""
+        self._run("cancel", job_id)
+        return self.status(job_id)
+
+    def wait(
+        self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
+    ) -> Outcome:
+        """Wait for a job's outcome.
+
+        Sleeps on the job's channel, on which the outcome itself comes. It subscribes before it reads, so that no
+        outcome falls in between, and reads again every `reread_seconds`, because what is published may be lost.
+
+        Raises:
+            WaitTimeout: there is no outcome after `timeout_seconds`; the job goes on.
+            UnknownJob: the job was never submitted, or its retention is over.
+            UnreadableOutcome: as from `outcome`.
+            LedgerUnavailable: the server does not answer, for `timeout_seconds` or for twice `reply_timeout_seconds`,
+                if that is less; waiting again is safe.
+        """
+        started_seconds = time.monotonic()
+        deadline = started_seconds + timeout_seconds
+        look = ("HMGET", self._key("job", job_id), *_OUTCOME)
+        with self._reaching(), ExitStack() as waiting:
+            with until(max(deadline, started_seconds + LAST_LOOK_SECONDS)):
+                news = waiting.enter_context(subscribed(self._listening, self._news(job_id), look))
+                outcome = self._seen(job_id, news.seen)
+            while outcome is None and (remaining := deadline - time.monotonic()) > 0:
+                with until(deadline + LAST_LOOK_SECONDS):
+                    told = news.next(min(remaining, self.settings.reread_seconds))
+                    if told is None or told == _SETTLED:
+                        outcome = self._seen(job_id, self._call(*look))
+                        continue
+                if not told.startswith(b"{"):
+                    outcome = _outcome_of(job_id, _fields_of(told))
+                elif on_progress is not None:
+                    on_progress(_progress_decoder.decode(told))
+        if outcome is None:
+            raise WaitTimeout(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
+        return outcome
+
+    def follow(
+        self,
+        after: str = "$",
+        *,
+        idle_seconds: float | None = None,
+        on_missed: Callable[[OutcomesMissed], None] | None = None,
+    ) -> Iterator[tuple[str, Outcome]]:
+        """Yield outcomes in the order of settling, each with its place in the stream.
+
+        `after` is a place that this method gave: what came later follows, also what came while nobody listened. "$"
+        begins with what is settled from this call on, "0" with the oldest that is kept. It ends after `idle_seconds`
+        without an outcome, by default never. `on_missed` is called instead of raising OutcomesMissed while following.
+
+        Raises:
+            JobRefused: `after` is no place.
+            OutcomesMissed: outcomes after `after` may have been dropped since (`outcomes_cap`, `retention_seconds`);
+                while following, that were dropped before they were read.
+            UnreadableOutcome: the next one was written by a version that knows more; go on after its `place`.
+            LedgerUnavailable: the server does not answer; go on after the last place.
+        """
+        stream = self._key("outcomes")
+        number = None
+        if after == "$":
+            latest, count = self._call_all(
+                ("XREVRANGE", stream, "+", "-", "COUNT", 1), ("HGET", self._key("counts"), "outcomes")
+            )
+            after, number = latest[0][0].decode() if latest else "0", int(count or 0)
+        elif not _PLACE.fullmatch(after):
+            raise codec.refuse(
+                f"{after[:60]!r} is no place in the stream of outcomes: give 0, $, or one like 1700000-0"
+            )
+        elif after != "0":
+            number = self._number_at(stream, after)
+        return self._follow(stream, after, number, idle_seconds, on_missed)
+
+    def newest_place(self) -> str:
+        """Return the place of the newest outcome in the stream, "0" if it has none."""
+        latest = self._call("XREVRANGE", self._key("outcomes"), "+", "-", "COUNT", 1)
+        return latest[0][0].decode() if latest else "0"
+
+    def _number_at(self, stream: str, place: str) -> int | None:
+        """Return the number of the last outcome up to a place, None where it has none. Raises OutcomesMissed."""
+        here, oldest = self._call_all(("XRANGE", stream, place, place), ("XRANGE", stream, "-", "+", "COUNT", 1))
+        if here:
+            return _number_of(here[0][1])
+        first = _before(oldest[0][0]) if oldest else "0"
+        if first != place:
+            raise OutcomesMissed(None, place, first)
+        number = _number_of(oldest[0][1])
+        return None if number is None else number - 1
+
+    def _follow(
+        self,
+        stream: str,
+        after: str,
+        number: int | None,
+        idle_seconds: float | None,
+        on_missed: Callable[[OutcomesMissed], None] | None,
+    ) -> Iterator[tuple[str, Outcome]]:
+        """Yield what comes after a place; `number` is that of the last outcome up to it, None where it is not known."""
+
+        def missed(count: int, place: str) -> None:
+            gone = OutcomesMissed(count, after, place)
+            if on_missed is None:
+                raise gone
+            on_missed(gone)
+
+        patience = self.settings.reply_timeout_seconds / 2  # a reply must come before the socket gives up
+        idle_since = time.monotonic()
+        while idle_seconds is None or (remaining := idle_seconds - (time.monotonic() - idle_since)) > 0:
+            block = patience if idle_seconds is None else min(patience, remaining)
+            command = ("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", stream, after)
+            answer = self._call(*command, blocks_seconds=block)
+            for place, fields in answer[0][1] if answer else ():
+                last, number = number, _number_of(fields)
+                if last is not None and number is not None and number > last + 1:
+                    missed(number - last - 1, _before(place))
+                job_id = fields[b"job"].decode()
+                try:
+                    outcome = self.outcome(job_id)
+                except UnreadableOutcome as error:
+                    raise UnreadableOutcome(job_id, error.reason, place.decode()) from error
+                if outcome is None:  # its retention has ended since the entry was read
+                    missed(1, place.decode())
+                after = place.decode()
+                if outcome is not None:
+                    yield after, outcome
+                idle_since = time.monotonic()
+
+    @cached_property
+    def _listening(self) -> Connections:
+        return Connections(self._redis, self.settings.reply_timeout_seconds)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._listening.close()
+        super().close()
+
+    def _news(self, job_id: str) -> str:
+        """The channel of a job. Channels know no databases, and the same card may be a job in two of them."""
+        return self._key("news", str(self._database), job_id)
+
+    def _seen(self, job_id: str, record: list[bytes | None]) -> Outcome | None:
+        if record[0] is None and (state := self.status(job_id).state) in (State.UNKNOWN, State.FORGOTTEN):
+            raise UnknownJob(f"job {job_id} is {state}")
+        return _outcome_of(job_id, record)
+
+
+def _number_of(fields: Mapping[bytes, bytes]) -> int | None:
+    """Read the number of an entry of the stream; None where a version wrote it that did not count."""
+    return int(fields[b"number"]) if b"number" in fields else None
+
+
+def _before(place: bytes) -> str:
+    """Return a place after which an entry is the next one."""
+    milliseconds, _, sequence = place.decode().partition("-")
+    if int(sequence):
+        return f"{milliseconds}-{int(sequence) - 1}"
+    return f"{int(milliseconds) - 1}-{_MOST_IN_A_MILLISECOND}"
+
+
+def _fields_of(news: bytes) -> list[bytes | None]:
+    """Read the fields `_OUTCOME` of a record as they are published."""
+    return [field.encode() if isinstance(field, str) else None for field in _news_decoder.decode(news)]
+
+
+def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
+    """Read the fields `_OUTCOME` of a record, None where there is no outcome. Raises UnreadableOutcome."""
+    state, kind, attempt, submitted, settled, report, failure, correlation, origin = record
+    if state is None or kind is None or attempt is None or submitted is None or settled is None:
+        return None
+    try:
+        return Outcome(
+            job_id=job_id,
+            kind=kind.decode(),
+            state=State(state.decode()),
+            attempt=int(attempt),
+            submitted_at=moment(submitted),
+            settled_at=moment(settled),
+            report=codec.decode_report(report) if report else None,
+            failure=codec.decode_failure(failure) if failure else None,
+            correlation_id=correlation.decode() if correlation else None,
+            origin=decode_origin(origin) if origin else None,
+        )
+    except (ValueError, msgspec.DecodeError) as error:  # a newer writer knows more states, codes and reports
+        raise UnreadableOutcome(job_id, str(error)) from error

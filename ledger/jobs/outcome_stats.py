@@ -1,0 +1,61 @@
+"""What ended in the last minutes, and how full the server is: figures for people, read from the stream of outcomes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+from msgspec import Struct
+
+from ledger.contracts.job_state import State
+from ledger.server.server import Server
+from ledger.server.server_memory import Room
+
+MAX_OUTCOMES = 1_000
+
+
+class Lately(Struct, frozen=True):
+    """Outcomes of the last `span_seconds`: how many, how many a minute, and how many of each end.
+
+    `ends` counts `succeeded`, or the failure's code. Only the last MAX_OUTCOMES are looked at: in a busy ledger the
+    span is shorter than what was asked for.
+    """
+
+    outcomes: int
+    span_seconds: float
+    per_minute: float
+    ends: dict[str, int]
+
+
+class _Code(Struct, frozen=True):
+    code: str
+
+
+_code_decoder = msgspec.json.Decoder(_Code)
+
+
+class Latest(Server):
+    """Looking back."""
+
+    def lately(self, span_seconds: float = 300.0) -> Lately:
+        """Count what was settled lately, in two round trips."""
+        (seconds, microseconds), newest = self._call_all(
+            ("TIME",), ("XREVRANGE", self._key("outcomes"), "+", "-", "COUNT", MAX_OUTCOMES)
+        )
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        ages = [(now_ms - int(place.partition(b"-")[0])) / 1000 for place, _ in newest]
+        within = [entry[b"job"].decode() for age, (_, entry) in zip(ages, newest, strict=True) if age <= span_seconds]
+        span = max(ages[-1], 0.001) if len(within) == MAX_OUTCOMES else span_seconds
+        records = (
+            self._call_all(*(("HMGET", self._key("job", job), "state", "failure") for job in within)) if within else []
+        )
+        ends = Counter(_end_of(failure) for state, failure in records if state is not None)
+        return Lately(len(within), span, 60.0 * len(within) / span, dict(ends.most_common()))
+
+    def room(self) -> Room:
+        """Return how full the server is."""
+        return Room.read(self._call("INFO", "memory"))
+
+
+def _end_of(failure: bytes | None) -> str:
+    return State.SUCCEEDED.value if failure is None else _code_decoder.decode(failure).code

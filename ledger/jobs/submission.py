@@ -1,0 +1,367 @@
+"""The caller's way in: a job is checked, gets its id, and is accepted once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger.contracts import codec
+from ledger.contracts.failures import FailureCode, JobRefused, LedgerError
+from ledger.contracts.job_state import Receipt
+from ledger.contracts.jobs import (
+    ROUTES,
+    BacktestPart,
+    CheckHealth,
+    DataPlan,
+    Job,
+    Part,
+    PredictCard,
+    ShadowCard,
+    TrainPart,
+    kind_of,
+)
+from ledger.contracts.reports import Report
+from ledger.jobs import backpressure
+from ledger.jobs.quote_age import fresh_until, stale_odds
+from ledger.server.error_replies import ServerFull, refusal_of
+from ledger.server.server import Server, moment
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger.server import lazy_redis as redis
+
+TRAINING_GRACE_SECONDS = 60.0
+MAX_KEY_CHARACTERS = 200
+MAX_AT_ONCE = 1_000
+"""So many jobs a script takes: some 25 ms of the server's time."""
+MAX_BYTES_AT_ONCE = 4 * 2**20
+FIRST_AT_ONCE = 100
+"""So many health checks that go before all others may wait beyond the length of a full queue."""
+
+
+class Submission(Server):
+    """Accepting jobs."""
+
+    def submit(
+        self, job: Job, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+    ) -> Receipt[Report]:
+        """Accept a job, once.
+
+        Its id is `key`, or else a digest of its content: submitting it again gives the same job, whatever its state,
+        with `created=False`. Once its retention is over, the same job is accepted as a new one. `durable` waits until
+        the server has it in its append-only file on disk (Valkey, or Redis >= 7.2).
+
+        Raises:
+            JobRefused: nothing was written. `invalid_input` or `unsupported_schema` from the checks; `invalid_input`
+                where `key` names a job of other content; `expired` where the deadline has passed; `stale_odds`;
+                `memory_limit_exceeded` where the queue or the server is full, with `retry_after_seconds` in its
+                details, or the server's maxmemory-policy may evict what the ledger keeps (a job that is known is
+                answered nevertheless).
+            LedgerError: the server cannot confirm what `durable` asks for; the message says if the job was accepted.
+            LedgerUnavailable: the server does not answer; submitting again is safe.
+        """
+        return self.submit_many([job], keys=[key], correlation_id=correlation_id, durable=durable)[0]
+
+    def submit_many(
+        self,
+        jobs: Sequence[Job],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> list[Receipt[Report]]:
+        """Accept jobs and return their receipts in the same order. Raises as `submit` does, for the first refused.
+
+        Up to `MAX_AT_ONCE` jobs (and `MAX_BYTES_AT_ONCE`) are accepted in one atomic step, all or none. More go in
+        several steps, between which the server answers others. Before the first one all of them are checked, and
+        nothing is written if one would be refused. What can still stop them halfway comes from outside: others fill the
+        queue, a deadline passes, the server goes away. Then the jobs of the steps before are accepted, and submitting
+        all of them again is safe; a refusal says how many there are, as `accepted` in its details.
+        """
+        return self._submit_all(jobs, keys, self._gate(), correlation_id=correlation_id, durable=durable)
+
+    def submit_parts(
+        self,
+        parts: Sequence[TrainPart | BacktestPart],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+    ) -> list[Receipt[Report]]:
+        """Accept parts of a job that is accepted, also beyond the length and the mark that are for new jobs.
+
+        Raises as `submit_many` does; JobRefused for want of room only when the server's maxmemory itself is reached.
+        """
+        return self._submit_all(parts, keys, _Gate(), correlation_id=correlation_id)
+
+    def submit_first(self, job: CheckHealth) -> Receipt[Report]:
+        """Accept a health check that goes before all other jobs, also where the queue or the server is full.
+
+        It is what a model is proven with before a name moves, and so must be small, rare, and have a deadline. Raises
+        as `submit` does, and JobRefused without a deadline.
+        """
+        if job.deadline is None:
+            raise codec.refuse("a health check that goes before all other jobs needs a deadline")
+        most = self.settings.max_queue_length + FIRST_AT_ONCE
+        return self._submit_all([job], None, _Gate(most, first=True))[0]
+
+    def _gate(self) -> _Gate:
+        return _Gate(self.settings.max_queue_length, self.settings.max_memory_fraction)
+
+    def _submit_all(
+        self,
+        jobs: Sequence[Job],
+        keys: Sequence[str | None] | None,
+        gate: _Gate,
+        *,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> list[Receipt[Report]]:
+        entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
+        once: dict[str, _Entry] = {}
+        for entry in entries:
+            if once.setdefault(entry.job_id, entry).digest != entry.digest:
+                raise _conflict(entry)
+        steps = list(_steps(once.values()))
+        if len(steps) > 1:
+            self._look_ahead(steps, gate)
+        accepted: dict[str, bool] = {}
+        for step in steps:
+            # What the last step knows to be on disk was written after all others.
+            confirmed = durable and step in (steps[0], steps[-1])
+            try:
+                accepted |= self._step(step, gate, correlation_id or "", durable=confirmed)
+            except JobRefused as refused:
+                if not accepted:
+                    raise
+                raise JobRefused(backpressure.halfway(refused.failure, len(accepted), len(once))) from refused
+        # Of a job that is there twice, the first is the one that was created.
+        return [
+            Receipt(
+                job_id=entry.job_id,
+                created=accepted[entry.job_id] and once.pop(entry.job_id, None) is not None,
+                durable=durable,
+            )
+            for entry in entries
+        ]
+
+    def _look_ahead(self, steps: Sequence[Sequence[_Entry]], gate: _Gate) -> None:
+        """Check the jobs of all steps together. Raises JobRefused as the steps themselves would."""
+        new: Counter[str] = Counter()
+        for step in steps:
+            marks = self._step(step, gate, "", look=True, others=new)
+            new.update(entry.queue for entry in step if marks[entry.job_id])
+
+    def _step(
+        self,
+        entries: Sequence[_Entry],
+        gate: _Gate,
+        correlation_id: str,
+        *,
+        durable: bool = False,
+        look: bool = False,
+        others: Mapping[str, int] | None = None,
+    ) -> dict[str, bool]:
+        """Run submit.lua for so many jobs as one script may take; return by id whether each is new."""
+        before = msgspec.json.encode(others or {})
+        arguments: list[Any] = [int(durable), *gate.arguments(), int(look), before]
+        for entry in entries:
+            arguments += (*entry.arguments(bare=look), correlation_id)
+        try:
+            verdict, *marks = (self._submit_durably if durable else self._submit)(arguments)
+        except ServerFull as error:
+            raise JobRefused(backpressure.out_of_memory()) from error
+        if verdict != b"accepted":
+            raise self._refusal(entries, verdict.decode(), marks)
+        return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
+
+    def shadow(self, shadows: Sequence[ShadowCard], *, least_seconds: float = 0.0) -> int:
+        """Queue shadows of answered cards, as a worker may, and return how many were queued.
+
+        Not those that are there, for which there is no room, or with less than `least_seconds` to their deadline.
+        Raises LedgerUnavailable.
+        """
+        least_ms = round(least_seconds * 1000)
+        entries = [_enter(shadow, None) for shadow in shadows]
+        arguments = [part for entry in entries for part in entry.arguments()[:-1]]
+        return int(self._run("shadow", self.settings.max_queue_length, least_ms, *arguments)) if entries else 0
+
+    def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefused:
+        """Say why submit.lua took nothing."""
+        if verdict == "long":
+            waiting, new, settled, span_ms = map(int, figures)
+            most = self.settings.max_queue_length
+            return JobRefused(backpressure.queue_full(waiting, new, most, settled, span_ms / 1000))
+        if verdict == "memory":
+            return JobRefused(backpressure.memory_full(*map(int, figures)))
+        if verdict == "evicts":
+            return JobRefused(backpressure.evicting(figures[0].decode()))
+        entry, now = entries[figures[0]], moment(figures[1])
+        if verdict == "stale" and isinstance(job := entry.job, PredictCard):
+            return JobRefused(stale_odds(job, now))
+        return _expired(entry) if verdict == "expired" else _conflict(entry)
+
+    def _submit(self, arguments: list[Any]) -> list[Any]:
+        return list(self._run("submit", *arguments))
+
+    def _submit_durably(self, arguments: list[Any]) -> list[Any]:
+        """Submit and wait for the disk on one connection: WAITAOF speaks only of its own connection's writes."""
+        patience_seconds = self.settings.fsync_timeout_seconds
+        wait = ("WAITAOF", 1, 0, round(patience_seconds * 1000))
+        self._check_that_waitaof_works()  # before anything is written, so that a refusal leaves nothing behind
+        try:
+            answer, (fsynced, _) = self._run_and("submit", arguments, wait, blocks_seconds=patience_seconds)
+        except redis.ResponseError as error:
+            raise LedgerError(
+                f"the server at {self.address} cannot confirm a durable submit any more ({error}): submit again to "
+                "find out whether it was accepted (it stays one job)"
+            ) from error
+        if answer[0] == b"accepted" and not fsynced:
+            raise LedgerError(
+                f"accepted, but not on disk after {patience_seconds:g} s: submit again to confirm "
+                "(it stays one job), or set `appendfsync everysec` or `always`"
+            )
+        return list(answer)
+
+    def _check_that_waitaof_works(self) -> None:
+        with self._reaching():
+            [reply] = self._connections.ask(("WAITAOF", 1, 0, 1))
+            if isinstance(reply, redis.ResponseError):
+                if refusal_of(reply) is not None and "unknown command" not in str(reply):
+                    raise reply
+                raise LedgerError(
+                    f"the server at {self.address} cannot confirm a durable submit, nothing was written ({reply}): use "
+                    "Valkey or Redis >= 7.2 with `appendonly yes`, or submit without `durable`"
+                )
+
+
+class _Gate(msgspec.Struct, frozen=True):
+    """What new jobs have to pass: the most that may wait, and the most share of the server's maxmemory; None for any.
+
+    first: they go before all others, and in where the server is full.
+    """
+
+    most: int | None = None
+    fraction: float | None = None
+    first: bool = False
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Return what submit.lua wants to know of it."""
+        limits = ("" if limit is None else limit for limit in (self.most, self.fraction))
+        return (*limits, int(self.first))
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """A checked job on its way to the server, as it is written: of many at once, the values would fill the memory."""
+
+    job_id: str
+    payload: bytes
+    digest: str
+    kind: str
+    limit_seconds: float
+    deadline: datetime | None
+    fresh_until: datetime | None
+
+    @property
+    def queue(self) -> str:
+        """Where the job waits."""
+        return ROUTES[self.kind].queue
+
+    @property
+    def job(self) -> Job:
+        """The job, read once more."""
+        return codec.decode_job(self.payload)
+
+    def arguments(self, *, bare: bool = False) -> tuple[Any, ...]:
+        """Return what submit.lua wants to know of a job, short of the correlation id; `bare` leaves out the payload."""
+        return (
+            self.job_id,
+            self.digest,
+            self.kind,
+            self.queue,
+            b"" if bare else self.payload,
+            _milliseconds(self.deadline),
+            self.limit_seconds,
+            _milliseconds(self.fresh_until),
+        )
+
+
+def _steps(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
+    """Cut jobs into pieces that the server takes in a few hundredths of a second each."""
+    step: list[_Entry] = []
+    size_bytes = 0
+    for entry in entries:
+        if step and (len(step) == MAX_AT_ONCE or size_bytes + len(entry.payload) > MAX_BYTES_AT_ONCE):
+            yield step
+            step, size_bytes = [], 0
+        step.append(entry)
+        size_bytes += len(entry.payload)
+    if step:
+        yield step
+
+
+def deadline_of(job: Job) -> datetime | None:
+    """Return when an answer becomes worthless: for a card the event's start, unless `deadline` says otherwise."""
+    if job.deadline is None and isinstance(job, PredictCard):
+        return job.event_start
+    return job.deadline
+
+
+def time_limit_seconds(job: Job) -> float:
+    """Return how long one attempt may run.
+
+    The route's limit; for training the caller's own `max_training_time_seconds` and a grace, so that the engine's
+    typed error comes before the kill.
+    """
+    if isinstance(job, DataPlan | Part):
+        return job.max_training_time_seconds + TRAINING_GRACE_SECONDS
+    return ROUTES[kind_of(job)].time_limit_seconds
+
+
+def _enter(job: Job, key: str | None) -> _Entry:
+    """Check a job by reading what will be written: constructing a value in Python checks no type and no limit."""
+    if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
+        raise codec.refuse(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
+    try:
+        checked = codec.decode_job(codec.encode(job))
+        deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise codec.refuse(f"the job cannot be written: {error}") from error
+    payload = codec.canonical(checked)  # a price of 2 and one of 2.0 are the same content
+    digest = codec.content_digest(payload)
+    return _Entry(
+        job_id=digest if key is None else key,
+        payload=payload,
+        digest=digest,
+        kind=kind_of(checked),
+        limit_seconds=time_limit_seconds(checked),
+        deadline=deadline,
+        fresh_until=fresh,
+    )
+
+
+def _milliseconds(limit: datetime | None) -> int | str:
+    return "" if limit is None else int(limit.timestamp() * 1000)
+
+
+def _conflict(entry: _Entry) -> JobRefused:
+    return codec.refuse(
+        f"the key {entry.job_id!r} names a job with other content: choose another key, or submit that content"
+    )
+
+
+def _expired(entry: _Entry) -> JobRefused:
+    if isinstance(job := entry.job, PredictCard):
+        start = job.event_start.isoformat()
+        message = (
+            f"the event of card {job.card_id!r} started at {start} and that is the deadline"
+            if job.deadline is None
+            else f"the deadline of card {job.card_id!r} (event start {start}) was {entry.deadline}"
+        )
+    else:
+        message = f"the deadline of this {entry.kind} was {entry.deadline}"
+    return codec.refuse(f"{message}: set `deadline` to a later moment to have it answered", FailureCode.EXPIRED)

@@ -1,0 +1,1 @@
+"""The model registry: aliases, promotions, drift alarms, prediction log and fight results."""

@@ -1,0 +1,204 @@
+"""The promotion gate: may a challenger take the champion's place? A pure function of the figures of a judgement.
+
+The incumbents are the champion and, if it is another model, the anchor (`ledger.models.promotions`). A challenger is
+refused
+
+- beside an incumbent: if its log loss may be higher by more than `TOLERANCE`, that is, if the one-sided bound of the
+  difference at the error of this try lies above it (a test of non-inferiority);
+- without incumbents: if it is not shown to beat the base rate, by the same bound;
+- if the interval of its calibration slope lies wholly outside 1 -+ `SLOPE_TOLERANCE`, or that of the intercept with
+  known corners outside 0 -+ `INTERCEPT_TOLERANCE`, and it is further off than each incumbent by more than that;
+- if it gives no intervals, unless the incumbents give none either;
+- if the interval of its coverage lies wholly below the level less `COVERAGE_TOLERANCE`, and an incumbent's intervals
+  hold more by more than that;
+- if its intervals are wider than an incumbent's by more than `WIDTH_TOLERANCE`, and not because they hold what they
+  promise: they hold more than the level and `COVERAGE_TOLERANCE`, or nobody knows. Without incumbents' intervals: if
+  they are wider than `MOST_WIDTH`.
+
+A challenger that is off, and no more so than the incumbents, passes with a remark: refusing it would keep a model that
+is as far off. What the figures do not say (no odds, fewer than 10 events) is no reason, but for the log loss. Every
+reason is given, not the first alone. docs/decisions.md says where the tolerances come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.judgement_report import JudgedCoverage, JudgedForecast, Paired, Reason, ReasonCode, Verdict
+
+TOLERANCE = 0.005
+ERROR = 0.025
+"""Probability that any of the tries for one champion's place lets a challenger through that is worse by more."""
+SLOPE_TOLERANCE = 0.1
+INTERCEPT_TOLERANCE = 0.1
+COVERAGE_TOLERANCE = 0.02
+WIDTH_TOLERANCE = 0.1
+MOST_WIDTH = {0.8: 0.5, 0.95: 0.7}
+"""About as wide as the range in which so many of all closing odds lie: it says nothing of the fight."""
+INCUMBENTS = ("champion", "anchor")
+_WORSE: dict[str, tuple[ReasonCode, ReasonCode]] = {
+    "champion": ("worse_than_champion", "maybe_worse_than_champion"),
+    "anchor": ("worse_than_anchor", "maybe_worse_than_anchor"),
+}
+
+
+class Fault(NamedTuple):
+    """A reason, or, if the incumbents are as far off, a remark."""
+
+    reason: Reason
+    excused: bool
+
+
+def error_of(tries: int) -> float:
+    """Return the probability of error that is left to a try, the first being 1: over all tries it adds up to ERROR."""
+    return ERROR / (tries * (tries + 1))
+
+
+def decide(
+    forecasts: Sequence[JudgedForecast], paired: Sequence[Paired], corner_known: Sequence[JudgedForecast] = ()
+) -> Verdict:
+    """Return the verdict on the forecast `challenger`. Raises LookupError if that is not among the forecasts."""
+    challenger, incumbents = _roles(forecasts)
+    faults = [
+        *_beside({each.against: each for each in paired}),
+        *_slope(challenger, incumbents),
+        *_intervals(challenger, incumbents),
+    ]
+    if corner_known:
+        faults += _intercept(*_roles(corner_known))
+    reasons, remarks = (tuple(each.reason for each in faults if each.excused == excused) for excused in (False, True))
+    return Verdict(promote=not reasons, reasons=reasons, remarks=remarks)
+
+
+def _roles(forecasts: Sequence[JudgedForecast]) -> tuple[JudgedForecast, dict[str, JudgedForecast]]:
+    named = {each.forecast: each for each in forecasts}
+    return named["challenger"], {role: each for role, each in named.items() if role in INCUMBENTS}
+
+
+def _fault(code: ReasonCode, message: str, *, excused: bool = False) -> Fault:
+    return Fault(Reason(code=code, message=message), excused)
+
+
+def _beside(differences: dict[str, Paired]) -> Iterator[Fault]:
+    for role, (worse, maybe) in _WORSE.items():
+        if (difference := differences.get(role)) is None:
+            continue
+        said = f"its log loss is {_signed(difference.log_loss)} against the {role}'s"
+        if difference.log_loss.value > TOLERANCE:
+            yield _fault(worse, f"{said}, at most {TOLERANCE:+g} may be")
+        elif difference.most is None:
+            yield _fault(maybe, f"{said}, on too few events to know how much worse it may be: judge it on more fights")
+        elif difference.most > TOLERANCE:
+            yield _fault(
+                maybe,
+                f"{said}: with the error that is left to this try it may be worse by up to {difference.most:.4f}, "
+                f"and {TOLERANCE:g} is allowed; judge it on more fights",
+            )
+    rate = differences.get("base_rate")
+    if not differences.keys() & _WORSE.keys() and rate is not None and (rate.most is None or rate.most > 0.0):
+        yield _fault(
+            "no_better_than_base_rate",
+            f"its log loss is {_signed(rate.log_loss)} against that of the base rate: it is not shown to know anything",
+        )
+
+
+def _slope(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]) -> Iterator[Fault]:
+    slope = challenger.slope
+    if slope is not None and _outside(slope, 1.0, SLOPE_TOLERANCE):
+        said = "too sure of itself" if slope.value < 1.0 else "too timid"
+        others = {role: each.slope for role, each in incumbents.items() if each.slope is not None}
+        yield _off("uncalibrated_slope", f"it is {said}: calibration slope", slope, others, 1.0, SLOPE_TOLERANCE)
+
+
+def _intercept(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]) -> Iterator[Fault]:
+    intercept = challenger.intercept
+    if intercept is not None and _outside(intercept, 0.0, INTERCEPT_TOLERANCE):
+        others = {role: each.intercept for role, each in incumbents.items() if each.intercept is not None}
+        said = "with known corners it leans to one side: calibration intercept"
+        yield _off("uncalibrated_intercept", said, intercept, others, 0.0, INTERCEPT_TOLERANCE)
+
+
+def _off(
+    code: ReasonCode, said: str, found: Estimate, others: dict[str, Estimate], ideal: float, tolerance: float
+) -> Fault:
+    """Hold a coefficient that is off against the incumbents': further off by more than the tolerance, or not."""
+    sign = 1.0 if found.value > ideal else -1.0
+    distance = sign * (found.value - ideal)
+    excused = bool(others) and all(distance <= sign * (other.value - ideal) + tolerance for other in others.values())
+    message = f"{said} {_plain(found)}"
+    for role, other in others.items():
+        message += f", the {role}'s {_plain(other)}"
+    if excused:
+        message += ": allowed, because it is no further off"
+    elif others:
+        message += f": it may be further off by {tolerance:g} at most"
+    return _fault(code, message, excused=excused)
+
+
+def _intervals(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]) -> Iterator[Fault]:
+    given = {role: {each.level: each for each in one.coverage} for role, one in incumbents.items() if one.coverage}
+    if not challenger.coverage and (given or not incumbents):
+        yield _fault("no_intervals", "it gives no intervals, so that every fight would be abstained from")
+    for each in challenger.coverage:
+        others = {role: levels[each.level] for role, levels in given.items() if each.level in levels}
+        yield from _too_narrow(each, others)
+        yield from _too_wide(each, others)
+
+
+def _too_narrow(found: JudgedCoverage, others: dict[str, JudgedCoverage]) -> Iterator[Fault]:
+    inside = found.inside
+    if inside is None or inside.upper is None or inside.upper >= found.level - COVERAGE_TOLERANCE:
+        return
+    held = {role: each.inside for role, each in others.items() if each.inside is not None}
+    excused = bool(held) and all(inside.value >= each.value - COVERAGE_TOLERANCE for each in held.values())
+    message = f"{_share(inside)} of the closing odds lay inside its {found.level:.0%} intervals"
+    for role, each in held.items():
+        message += f", inside the {role}'s {_share(each)}"
+    if excused:
+        message += ": allowed, because they hold no fewer"
+    yield _fault("intervals_too_narrow", message, excused=excused)
+
+
+def _too_wide(found: JudgedCoverage, others: dict[str, JudgedCoverage]) -> Iterator[Fault]:
+    width, inside = found.width.value, found.inside
+    said = f"its {found.level:.0%} intervals are {width:.3f} wide"
+    held = "" if inside is None else f" and hold {_share(inside)} of the closing odds"
+    if not others:
+        most = MOST_WIDTH.get(found.level, 1.0)
+        if width > most:
+            yield _fault("intervals_too_wide", f"{said}{held}: beyond {most:g} they say nothing of a fight")
+        return
+    role, least = min(((role, each.width.value) for role, each in others.items()), key=lambda one: one[1])
+    honest = inside is not None and inside.value <= found.level + COVERAGE_TOLERANCE
+    if width > (1.0 + WIDTH_TOLERANCE) * least and not honest:
+        yield _fault(
+            "intervals_too_wide",
+            f"{said}{held}, the {role}'s {least:.3f}: more than {WIDTH_TOLERANCE:.0%} wider is allowed only if they "
+            f"hold at most {found.level + COVERAGE_TOLERANCE:.0%}",
+        )
+
+
+def _outside(estimate: Estimate, ideal: float, tolerance: float) -> bool:
+    if estimate.lower is None or estimate.upper is None:
+        return False
+    return estimate.lower > ideal + tolerance or estimate.upper < ideal - tolerance
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.4f}{_ends(estimate, '+.4f')}"
+
+
+def _plain(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f}{_ends(estimate, '.3f')}"
+
+
+def _share(estimate: Estimate) -> str:
+    return f"{estimate.value:.1%}{_ends(estimate, '.1%')}"
+
+
+def _ends(estimate: Estimate, form: str) -> str:
+    if estimate.lower is None or estimate.upper is None:
+        return ""
+    return f" [{estimate.lower:{form}}, {estimate.upper:{form}}]"

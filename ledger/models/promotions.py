@@ -1,0 +1,65 @@
+"""What a sequence of promotions is held to: the anchor, and the count of tries for a champion's place.
+
+Each promotion may lose a little (`ledger.models.promotion_gate.TOLERANCE`), and many of them a lot. So a challenger is
+compared with the *anchor* as well: the last model of the sequence that was shown to be better than the anchor before
+it. The first one is the model that the sequence began with, by a training, by hand or by force. A promotion records the
+anchor in its evidence; after a rollback it is again the one of the model that was put back.
+
+Whoever tries often enough gets a poor challenger past any test, so the error that a test may make is spread over the
+tries (`ledger.gate.error_of`). A try is a judgement with a report; judging the same models on the same data again is
+the same try. They are counted for each name and the model that it stands for.
+
+    <ns>:tries:<name>:<digest>    zset    a judgement of a challenger to that model (digest of the job) by its time
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ledger.contracts import codec
+from ledger.contracts.jobs import JudgeModels
+from ledger.contracts.judgement_report import JudgementReport
+from ledger.models.aliases import Aliases
+from ledger.models.promotion_gate import INCUMBENTS
+
+ANCHOR = "anchor"
+"""The key of a promotion's evidence under which the anchor for the next one stands."""
+_MOST_CHANGES = 10_000
+
+
+class Promotions(Aliases):
+    """What the gate has to know of a name's past."""
+
+    def anchor(self, name: str, standing: str | None) -> str | None:
+        """Return the anchor of a name that stands for `standing`, the digest of a model; None if it stands for none."""
+        for change in self.alias_history(name, _MOST_CHANGES):
+            if change.after == standing and not change.rollback:
+                return str((change.evidence or {}).get(ANCHOR, standing))
+        return standing
+
+    def count_try(self, name: str, job: JudgeModels) -> JudgeModels:
+        """Count a judgement for the place of `job.champion`, and return the job with its number."""
+        key, member = self._tries(name, job)
+        *_, members = self._call_all(
+            ("ZADD", key, "NX", self.server_time(), member),
+            ("ZREVRANGE", key, 0, -1),
+        )
+        return msgspec.structs.replace(job, tries=len(members) - members.index(member.encode()))
+
+    def take_back_try(self, name: str, job: JudgeModels) -> None:
+        """Count a judgement that came to no report no more."""
+        self._call("ZREM", *self._tries(name, job))
+
+    def _tries(self, name: str, job: JudgeModels) -> tuple[str, str]:
+        content = codec.encode(msgspec.structs.replace(job, tries=1))
+        return self._key("tries", name, job.champion or ""), codec.content_digest(content)
+
+
+def next_anchor(report: JudgementReport) -> str:
+    """Return the anchor after the promotion of a report's challenger: that one if it is shown to be better."""
+    differences = {each.against: each for each in report.paired if each.against in INCUMBENTS}
+    standing = report.anchor or report.champion
+    held = differences.get("anchor") or differences.get("champion")
+    if standing is None or held is None or (held.most is not None and held.most < 0.0):
+        return report.challenger
+    return standing

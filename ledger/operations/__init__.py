@@ -1,0 +1,1 @@
+"""Operators: controls, pools and quarantine."""

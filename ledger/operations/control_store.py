@@ -1,0 +1,198 @@
+"""The operator's hand on the controls: change, read, look back. Every change is audited in the step that makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ledger.contracts.codec import check_text, refuse
+from ledger.contracts.controls import Controls, Value, check_together, control_of, text_of, value_of
+from ledger.contracts.failures import LedgerError
+from ledger.server.server import Server, moment
+
+MAX_EVIDENCE_CHARACTERS = 20_000
+_CHANGES_AT_ONCE = 500
+
+
+class ControlDiffers(LedgerError):
+    """A control is not what the change was to start from; nothing was changed."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One change of a control. Values are as they are typed; None where it was, or is, not set. `at` is the server's.
+
+    `place` is its place in the stream of changes. `evidence` (JSON values) is what the change was decided on, such as
+    the figures of a judgement. `rollback` tells a way back from a step on.
+    """
+
+    place: str
+    at: datetime
+    who: str
+    name: str
+    before: str | None
+    after: str | None
+    why: str
+    evidence: dict[str, Any] | None = None
+    rollback: bool = False
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The place as numbers, by which changes can be ordered."""
+        return tuple(map(int, self.place.split("-")))
+
+
+class Switchboard(Server):
+    """Controls and their history."""
+
+    def controls(self) -> Controls:
+        """Return what is set now, in one call."""
+        fields = self._call("HGETALL", self._key("controls"))
+        return Controls.read([part for pair in fields.items() for part in pair])
+
+    def set_controls(
+        self,
+        values: Mapping[str, Value | None],
+        *,
+        who: str,
+        why: str,
+        expected: Mapping[str, Value | None] | None = None,
+        evidence: Mapping[str, Any] | None = None,
+        rollback: bool = False,
+        alarm: str | None = None,
+    ) -> list[Change]:
+        """Set controls (None: back to the default), all of them or none, and return the changes.
+
+        `expected` holds what a control must be at that moment, None for not set, for those where that matters: so two
+        who read the same do not both act on it. `evidence` and `rollback` stand in the history. `alarm` names a model
+        about which an alarm must stand at that moment.
+
+        Raises:
+            JobRefused: a name, a value or a text that is none; a model that the ledger does not know; evidence that is
+                too large; no alarm.
+            ControlDiffers: a control is not as expected.
+            LedgerUnavailable: the server does not answer; ask what is set before trying again.
+        """
+        check_text("who", who)
+        check_text("why", why)
+        texts = {name: _checked(name, value) for name, value in values.items()}
+        check_together({**self.controls().given, **values})
+        compared = {name: _text_of(name, value) for name, value in (expected or {}).items()}
+        if missing := compared.keys() - texts.keys():
+            raise refuse(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
+        said = (who, why, evidence_text(evidence), "1" if rollback else "")
+        places = self._change(said, texts, compared, known=True, alarm=alarm)
+        entries = self._call_all(*(("XRANGE", self._key("controls", "changes"), place, place) for place in places))
+        return [_change_of(place, fields) for found in entries for place, fields in found]
+
+    def changes(self, limit: int = 100, name: str | None = None) -> list[Change]:
+        """Return the last changes, newest first; with `name` those of one control."""
+        if name is not None:
+            return self._history(name, limit)
+        entries = self._call("XREVRANGE", self._key("controls", "changes"), "+", "-", "COUNT", limit)
+        return [_change_of(place, fields) for place, fields in entries]
+
+    def changed_names(self) -> list[str]:
+        """Return the names of the controls that were ever changed."""
+        return sorted(name.decode() for name in self._call("HGETALL", self._key("controls", "changed")))
+
+    def _history(self, name: str, limit: int) -> list[Change]:
+        """Follow the changes of one control, however many of others lie between them."""
+        found: list[Change] = []
+        place = b""
+        while len(found) < limit:
+            place, *entries = self._run("history", name, place, min(limit - len(found), _CHANGES_AT_ONCE))
+            found += [_change_of(at, dict(zip(said[::2], said[1::2], strict=True))) for at, said in entries]
+            if not place:
+                break
+        return found
+
+    def changed(self) -> list[Change]:
+        """Return the last change of every control that is set, by name: what is not as by default, and who did it."""
+        given, places = self._call_all(
+            ("HGETALL", self._key("controls")), ("HGETALL", self._key("controls", "changed"))
+        )
+        wanted = [places[name] for name in sorted(given) if name in places]
+        stream = self._key("controls", "changes")
+        entries = self._call_all(*(("XRANGE", stream, place, place) for place in wanted)) if wanted else []
+        return [_change_of(place, fields) for found in entries for place, fields in found]
+
+    def _knows(self, digest: str) -> bool:
+        return self._call("HGET", self._key("models"), digest) is not None
+
+    def _change(
+        self,
+        said: tuple[str, str, str, str],
+        texts: Mapping[str, str],
+        compared: Mapping[str, str],
+        *,
+        known: bool = False,
+        alarm: str | None = None,
+        clear: bool = False,
+    ) -> list[str]:
+        """Change all or none; return the places of the changes. `said` begins the script's arguments.
+
+        known: refuse an alias for a model that the ledger does not know. alarm: the model about which an alarm must
+        stand; clear: take it back in the same step. Raises ControlDiffers and JobRefused.
+        """
+        conditions = ("1" if known else "", alarm or "", "1" if clear else "")
+        arguments = [
+            part
+            for name, text in texts.items()
+            for part in (name, text, "1" if name in compared else "0", compared.get(name, ""))
+        ]
+        verdict, *rest = (part.decode() for part in self._run("control", *said, *conditions, *arguments))
+        if verdict == "differs":
+            raise differs(rest[0], rest[1])
+        if verdict == "unknown":
+            raise refuse(f"no model {rest[0]} is registered: see `cornerman models`")
+        if verdict == "no alarm":
+            raise refuse(f"no alarm stands about model {(alarm or '')[:12]} any more, nothing was changed")
+        return rest
+
+
+def differs(name: str, held: str | None) -> ControlDiffers:
+    """Build the exception that says that a control is something else by now."""
+    return ControlDiffers(f"{name} is {held or 'not set'} by now, nothing was changed: look again, then decide")
+
+
+def _checked(name: str, value: Value | None) -> str:
+    if value is None and name.startswith("model."):
+        raise refuse(f"{name} has no default: set the model that it is to stand for (cornerman models history)")
+    return _text_of(name, value)
+
+
+def _text_of(name: str, value: Value | None) -> str:
+    if value is None:
+        control_of(name)
+        return ""
+    text = text_of(value)
+    value_of(name, text)
+    return text
+
+
+def evidence_text(evidence: Mapping[str, Any] | None) -> str:
+    """Write the evidence of a change, '' for none. Raises JobRefused where it is too long."""
+    text = "" if evidence is None else msgspec.json.encode(evidence).decode()
+    if len(text) > MAX_EVIDENCE_CHARACTERS:
+        raise refuse(
+            f"the evidence has {len(text):,} characters, the limit is {MAX_EVIDENCE_CHARACTERS:,}: name where it is"
+        )
+    return text
+
+
+def _change_of(place: bytes, said: Mapping[bytes, bytes]) -> Change:
+    return Change(
+        place=place.decode(),
+        at=moment(float(place.decode().partition("-")[0])),
+        who=said[b"who"].decode(),
+        name=said[b"name"].decode(),
+        before=said[b"from"].decode() or None,
+        after=said[b"to"].decode() or None,
+        why=said[b"why"].decode(),
+        evidence=msgspec.json.decode(said[b"evidence"]) if b"evidence" in said else None,
+        rollback=b"rollback" in said,
+    )

@@ -1,0 +1,126 @@
+"""The reference pages of what travels as JSON, written from the types.
+
+    python -m ledger.reference_pages docs/reference
+
+writes `card.md`, `jobs.md` and `reports.md`. Examples come from the folder `examples` beside the pages, one file for
+each kind; a test reads them as a caller would, and compares the pages with what this writes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from ledger.contracts.failures import Failure
+from ledger.contracts.job_state import Outcome, Receipt
+from ledger.contracts.jobs import Job, Part, PredictCard
+from ledger.contracts.reports import Report
+
+CARD = (PredictCard,)
+JOBS = tuple(kind for kind in get_args(Job) if not issubclass(kind, Part) and kind is not PredictCard)
+REPORTS = (*get_args(Report), Outcome, Receipt, Failure)
+PAGES = {
+    "card": ("The JSON of a card", "What `cornerman enqueue --card` and `Client.enqueue` take.", CARD),
+    "jobs": ("The JSON of the other jobs", "What `Client.enqueue` takes besides cards.", JOBS),
+    "reports": (
+        "The JSON of reports",
+        "What answers a job: `cornerman result JOB --json` prints an `Outcome`, whose `report` is one of the others.",
+        REPORTS,
+    ),
+}
+
+Schema = Mapping[str, Any]
+
+
+def page(name: str, examples: Path) -> str:
+    """Return one of `PAGES` as Markdown, with the examples that the folder has."""
+    title, about, types = PAGES[name]
+    _, components = msgspec.json.schema_components(types, ref_template="#{name}")
+    roots = [kind.__name__ for kind in types]
+    lines = [f"# {title}", "", f"{about} Fields that a reader does not know are ignored.", ""]
+    for structure in [*roots, *(other for other in components if other not in roots)]:
+        lines += _section(structure, components[structure], examples)
+    return "\n".join(lines)
+
+
+def _section(name: str, schema: Schema, examples: Path) -> Iterator[str]:
+    yield from (f"## {name}", "", *inspect.cleandoc(schema.get("description", "")).splitlines(), "")
+    if "enum" in schema:
+        yield from (f"One of {_choices(schema['enum'])}.", "")
+        return
+    yield from ("| field | value | default |", "|---|---|---|")
+    for field, value in schema["properties"].items():
+        default = "required" if field in schema.get("required", ()) else _default(value)
+        yield f"| `{field}` | {describe(value)} | {default} |"
+    yield ""
+    kind = schema["properties"].get("kind", {}).get("enum", [""])[0]
+    path = examples / f"{kind}.json"
+    if path.exists():
+        document = json.loads(path.read_text(encoding="utf-8"))
+        yield from ("```json", json.dumps(document, indent=1, ensure_ascii=False), "```", "")
+
+
+def describe(schema: Schema) -> str:
+    """Return in words which values a JSON Schema allows."""
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix("#")
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(describe(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return _choices(schema["enum"])
+    match schema.get("type"):
+        case "array" if "prefixItems" in schema:
+            return f"array of {len(schema['prefixItems'])}: {describe(schema['prefixItems'][0])}"
+        case "array":
+            return f"array of {describe(schema.get('items', {}))}{_span(schema, 'minItems', 'maxItems')}"
+        case "object":
+            return f"object of {describe(schema.get('additionalProperties', {}))} by name"
+        case "string":
+            shape = {"date-time": "moment with its offset, ISO 8601", "date": "date, ISO 8601"}
+            pattern = f" like `{schema['pattern']}`" if "pattern" in schema else ""
+            text = shape.get(schema.get("format", ""), "text")
+            return f"{text}{pattern}{_span(schema, 'minLength', 'maxLength', ' characters')}"
+        case "integer" | "number":
+            return f"{schema['type']}{_bounds(schema)}"
+        case None:
+            return "anything"
+        case kind:
+            return str(kind)
+
+
+def _choices(values: Sequence[Any]) -> str:
+    return ", ".join(f"`{json.dumps(value)}`" for value in values)
+
+
+def _default(schema: Schema) -> str:
+    return f"`{json.dumps(schema['default'])}`" if "default" in schema else "`1`"
+
+
+def _span(schema: Schema, least: str, most: str, unit: str = "") -> str:
+    if most not in schema:
+        return f", at least {schema[least]}{unit}" if least in schema else ""
+    return f", {schema.get(least, 0)} to {schema[most]:,}{unit}"
+
+
+def _bounds(schema: Schema) -> str:
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    bounds = [f"{sign} {schema[name]:,}" for name, sign in signs.items() if name in schema]
+    return f", {', '.join(bounds)}" if bounds else ""
+
+
+def main(folder: Path) -> None:
+    """Write every page into a folder, which is made if absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PAGES:
+        (folder / f"{name}.md").write_text(page(name, folder / "examples"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

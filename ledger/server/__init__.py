@@ -1,0 +1,1 @@
+"""The Redis or Valkey server: connections, scripts, subscriptions, embedded server."""

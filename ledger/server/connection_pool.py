@@ -1,0 +1,196 @@
+"""The connections of one client, and the time that a call over one of them may take.
+
+redis-py's own way asks the operating system before each command whether the connection is still good, counts it out
+and in, and locks for both, which takes a small job longer than being worked on. Here a connection that was cut while it
+was idle is found out by its use and opened again: what goes this way may be said twice, as with redis-py's own retries.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.server.error_replies import is_elsewhere
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger.server import lazy_redis as redis
+
+MOST_THREADS = 250
+"""How many threads may use one client at once. Each has one connection while it asks, and one while it waits."""
+
+MOST_IDLE = 32
+"""How many connections of a kind are kept open while nobody uses them."""
+
+_PAUSES_SECONDS = (0.05, 0.1, 0.2)  # between the tries of a call, if the connection was cut or refused
+
+Command = tuple[str | int | float | bytes, ...]
+_Result = TypeVar("_Result")
+_latest: ContextVar[float] = ContextVar("latest", default=float("inf"))
+
+
+@contextmanager
+def until(moment_seconds: float) -> Iterator[None]:
+    """Let no call of a block go on after a moment of the monotonic clock."""
+    token = _latest.set(min(_latest.get(), moment_seconds))
+    try:
+        yield
+    finally:
+        _latest.reset(token)
+
+
+class Connections:
+    """The connections of one client for one use: at most `MOST_THREADS`, of which `MOST_IDLE` are kept when idle.
+
+    Threads may share it; a forked process opens its own. `reply_seconds` is how long one reply may take. A call asks a
+    silent server at most twice, the second time over a new connection, so it ends after twice that.
+    """
+
+    def __init__(self, client: Any, reply_seconds: float = 5.0) -> None:
+        self._pool = client.connection_pool
+        self._reply_seconds = reply_seconds
+        self._begin()
+
+    def _begin(self) -> None:
+        self._idle: list[Any] = []
+        self._open = 0  # idle ones and lent ones
+        self._queueing = 0
+        self._changed = threading.Condition()
+        self._process = os.getpid()  # last: by it the other threads of a fork go
+
+    def ask(self, *commands: Command, blocks_seconds: float = 0.0) -> list[Any]:
+        """Run commands on one connection and return their replies; what the server refused replies with an error.
+
+        `blocks_seconds` is how long the commands themselves may make the server wait.
+        """
+        with self.lent() as connection:
+            return self.insist(connection, partial(_replies, connection, commands), blocks_seconds)
+
+    @contextmanager
+    def lent(self) -> Iterator[Any]:
+        """Lend a connection for the length of a block. It is kept after it, but not after an error.
+
+        Whatever broke off the block, half a reply may be left in it, which nobody must take for the next.
+        """
+        connection = self._take()
+        try:
+            yield connection
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._keep(connection)
+
+    def insist(self, connection: Any, do: Callable[[], _Result], blocks_seconds: float = 0.0) -> _Result:
+        """Do something with a lent connection. If it was cut or is silent, open it again and try once more.
+
+        So it is with a server that says that it is no primary, or not ready: the address may lead to another by now.
+        Raises redis.RedisError, when twice the time of a reply is over or there was no better answer.
+        """
+        one_reply = self._reply_seconds + blocks_seconds
+        now_seconds = time.monotonic()
+        left_seconds = min(2 * one_reply, _latest.get() - now_seconds)
+        latest_seconds = now_seconds + left_seconds
+        _allow(connection, min(one_reply, left_seconds / 2))
+        for pause_seconds in _PAUSES_SECONDS:
+            try:
+                return do()
+            except redis.RedisError as error:
+                if not _may_pass(error):
+                    raise
+                self._forget(connection)
+                left_seconds = latest_seconds - time.monotonic() - pause_seconds
+                if left_seconds <= 0:
+                    raise
+            time.sleep(pause_seconds)
+            _allow(connection, min(one_reply, left_seconds))
+        return do()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        for _ in range(len(self._idle)):
+            with suppress(IndexError):  # another thread has taken it
+                self._drop(self._idle.pop())
+
+    def _forget(self, connection: Any) -> None:
+        """Close a connection, which opens again when it is used, and the idle ones, which are no better."""
+        connection.disconnect()
+        self.close()
+
+    def _take(self) -> Any:
+        if self._process != os.getpid():  # a fork: the connections are still its parent's
+            self._begin()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._new_or_next()
+
+    def _new_or_next(self) -> Any:
+        """Return a new connection, which connects when it is used; if there are too many, the next that is free."""
+        latest_seconds = min(time.monotonic() + 2 * self._reply_seconds, _latest.get())
+        with self._changed:
+            while self._open >= MOST_THREADS:
+                self._queueing += 1
+                try:
+                    with suppress(IndexError):
+                        return self._idle.pop()
+                    if not self._changed.wait(max(latest_seconds - time.monotonic(), 0.0)):
+                        raise LedgerUnavailable(
+                            f"more than {MOST_THREADS} threads use this connection to the ledger at once: open another"
+                        )
+                finally:
+                    self._queueing -= 1
+            self._open += 1
+        return self._pool.connection_class(**self._pool.connection_kwargs)
+
+    def _keep(self, connection: Any) -> None:
+        if len(self._idle) >= MOST_IDLE:
+            self._drop(connection)
+            return
+        self._idle.append(connection)
+        if self._queueing:
+            with self._changed:
+                self._changed.notify()
+
+    def _drop(self, connection: Any) -> None:
+        connection.disconnect()
+        with self._changed:
+            self._open -= 1
+            self._changed.notify()
+
+
+def _allow(connection: Any, seconds: float) -> None:
+    """Let each step of the next talk over a connection take so long."""
+    if seconds <= 0:
+        raise redis.TimeoutError("no time is left for an answer")
+    if connection.socket_timeout != seconds:
+        connection.socket_timeout = connection.socket_connect_timeout = seconds
+        if connection._sock is not None:
+            connection._sock.settimeout(seconds)
+
+
+def _replies(connection: Any, commands: tuple[Command, ...]) -> list[Any]:
+    connection.send_packed_command(connection.pack_commands(commands))
+    return [_reply(connection) for _ in commands]
+
+
+def _reply(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        if is_elsewhere(error):
+            raise
+        return error
+
+
+def _may_pass(error: redis.RedisError) -> bool:
+    """Whether the same may work over a new connection."""
+    lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
+    return is_elsewhere(error) or (lost and not isinstance(error, redis.AuthenticationError))

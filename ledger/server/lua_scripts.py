@@ -1,0 +1,24 @@
+"""The Lua scripts: every change of a job's state is one of them, and so is atomic."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PRELUDE = "prelude"
+
+
+@cache
+def sources() -> dict[str, str]:
+    """Return each script by name, the shared prelude prepended."""
+    texts = {
+        entry.stem: entry.read_text(encoding="utf-8") for entry in (Path(__file__).parents[1] / "lua").glob("*.lua")
+    }
+    prelude = texts.pop(PRELUDE)
+    return {name: f"{prelude}\n{text}" for name, text in texts.items()}
+
+
+def register(client: Any) -> dict[str, Any]:
+    """Bind the scripts to a client. Each is sent by its hash, and whole where the server does not know it yet."""
+    return {name: client.register_script(text) for name, text in sources().items()}

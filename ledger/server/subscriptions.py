@@ -1,0 +1,67 @@
+"""Subscriptions to the channels on which the ledger's scripts tell news.
+
+They are kept open, because opening one takes longer than a small job. A hint may get lost: whoever waits looks at the
+record itself, once in the same step as the subscription begins, and now and then after that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ledger.server.connection_pool import Command, Connections
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger.server import lazy_redis as redis
+
+
+@contextmanager
+def subscribed(connections: Connections, channel: str, look: Command) -> Iterator[Subscription]:
+    """Subscribe for the length of a block. `look` is a command that reads what the news will be about.
+
+    What has been subscribed runs no other commands: these connections are to be used for nothing else.
+    """
+    with connections.lent() as connection:
+        yield Subscription(connections, connection, channel, look)
+
+
+class Subscription:
+    """A channel that is listened to. `seen` is what `look` answered when that began."""
+
+    def __init__(self, connections: Connections, connection: Any, channel: str, look: Command) -> None:
+        self._connections = connections
+        self.connection = connection
+        self._channel = channel.encode()
+        self._look = look
+        self.seen: list[bytes | None] = connections.insist(connection, self._begin)
+
+    def next(self, timeout_seconds: float) -> bytes | None:
+        """Return the next news; None for silence, or where some may have been missed."""
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            while self.connection.can_read(timeout=max(0.0, deadline - time.monotonic())):
+                kind, channel, content = self.connection.read_response()
+                if kind == b"message" and channel == self._channel:
+                    return bytes(content)
+        except (redis.ConnectionError, redis.TimeoutError):
+            self.connection.disconnect()
+            self._connections.insist(self.connection, self._begin)
+        return None
+
+    def _begin(self) -> list[bytes | None]:
+        """Subscribe and look in one step and one round trip; in RESP 2 only a transaction may do both.
+
+        The last subscription of the connection ends with it, and not before: its caller did not wait for that.
+        """
+        commands = (("UNSUBSCRIBE",), ("MULTI",), ("SUBSCRIBE", self._channel), self._look, ("EXEC",))
+        self.connection.send_packed_command(self.connection.pack_commands(commands))
+        while self.connection.read_response() != b"OK":  # what the last subscription was told, and its end
+            pass
+        for _ in ("SUBSCRIBE", "look"):
+            self.connection.read_response()  # QUEUED, or the reason against it
+        _, seen = self.connection.read_response()
+        return list(seen)
