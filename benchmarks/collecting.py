@@ -21,8 +21,8 @@ import numpy as np
 from ledger.contracts.jobs import CollectGarbage
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from workers.garbage import collect
-from workers.store import Store
+from workers.handlers.collect_garbage import collect
+from workers.models.model_store import Store
 
 MODELS = 20
 SIZES = ((2_000, 20_000), (8_000, 20_000), (8_000, 40_000), (20_000, 20_000))

@@ -35,7 +35,7 @@ _PATIENCE_SECONDS = 3600.0
 _ONE_PROCESS = """
 import sys, time, pathlib, tempfile, msgspec
 from ledger.contracts.jobs import TrainEnsemble
-from workers.train import train_on_file
+from workers.handlers.training.train_ensemble import train_on_file
 for line in sys.stdin:
     job = msgspec.json.decode(line, type=TrainEnsemble)
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ from benchmarks.filling import fill
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from workers.__main__ import main
-from workers.context import JobContext
+from workers.jobs.context import JobContext
 
 
 def answer(job: CheckHealth, context: JobContext) -> HealthReport:

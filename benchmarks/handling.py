@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ledger.ledger import Claim
-from workers.context import JobContext
+from workers.jobs.context import JobContext
 from workers.settings import WorkerSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -35,8 +35,8 @@ from engine.resources.memory_estimate import AnswerSize, TrainingSize
 from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
-from workers.estimates import answer_size, training_size
-from workers.threads import THREADS
+from workers.child.memory_needs import answer_size, training_size
+from workers.pool.library_threads import THREADS
 
 TOLERANCE = 0.25
 SEED = 7
@@ -132,7 +132,7 @@ def run_here(request: dict[str, Any]) -> float:
 
 
 def _train_here(request: dict[str, Any]) -> float:
-    from workers.train import train_on_file
+    from workers.handlers.training.train_ensemble import train_on_file
 
     job = training(Path(request["data"]), request["columns"], request["replicas"])
     peak = Peak()
@@ -141,9 +141,9 @@ def _train_here(request: dict[str, Any]) -> float:
 
 
 def _answer_here(request: dict[str, Any]) -> float:
-    from workers.models import ModelCache, load_manager
-    from workers.predict import predict_card
-    from workers.store import Store
+    from workers.handlers.prediction.predict_card import predict_card
+    from workers.models.model_cache import ModelCache, load_manager
+    from workers.models.model_store import Store
 
     folder = Path(request["models"])
     model = only_model(folder)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from workers.memory import share_mb
+from workers.pool.process_memory import share_mb
 
 LOOK_SECONDS = 0.05
 

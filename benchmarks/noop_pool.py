@@ -7,12 +7,12 @@ from functools import cache
 
 from msgspec.structs import replace
 
-import workers.health  # noqa: F401 - the engine, which real pools too load before they fork
+import workers.handlers.check_health  # noqa: F401 - the engine, which real pools too load before they fork
 from benchmarks.cards import card, report
 from ledger.contracts.jobs import CheckHealth, PredictCard
 from ledger.contracts.reports import CardReport, HealthCheck, HealthReport
 from workers.__main__ import main
-from workers.context import JobContext
+from workers.jobs.context import JobContext
 
 _CHECKS = (HealthCheck(name="no-op", passed=True, detail=""),)
 

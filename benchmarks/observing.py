@@ -21,9 +21,9 @@ from prometheus_client.exposition import generate_latest
 from benchmarks.results import Row, document, table
 from ledger.contracts.jobs import DecisionRules, Fight, Fighter, PredictCard, Quote
 from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport, Interval
-from workers.figures import figures_of
-from workers.metrics import Metrics
-from workers.telemetry import Attempt, Event, Figures, Telemetry
+from workers.child.card_metrics import figures_of
+from workers.observability.metrics import Metrics
+from workers.pool.event_pipe import Attempt, Event, Figures, Telemetry
 
 FIGHTS = 12
 CHILDREN = 200  # that have come and gone, as in a week of an autoscaled pool

@@ -1,6 +1,6 @@
 """The check of the preflight that fires an alert: jobs fail, and what a pool then posts is listened for.
 
-Which alerts there are and when they fire is the business of `workers.alert_rules`, and tested there. Here it is shown
+Which alerts there are and when they fire is the business of `workers.alerts.rules`, and tested there. Here it is shown
 on this machine that one comes all the way, from a failed job to whoever is told.
 """
 

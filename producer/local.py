@@ -1,7 +1,7 @@
 """Training, answering and backtesting on this machine, without a server: nothing heavy is loaded here.
 
-The work is done by a child, `python -m workers.local`. What it says of itself is passed on as it comes, and what goes
-wrong in it is raised here as the typed failure that a job would end with.
+The work is done by a child, `python -m workers.local.runner`. What it says of itself is passed on as it comes, and what
+goes wrong in it is raised here as the typed failure that a job would end with.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _child(request: bytes) -> Iterator[IO[bytes]]:
     """Start the child, yield its output and stop it at the end, whatever that is."""
     require("workers", "structlog", "xgboost", "workers")
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers.local"],
+        [sys.executable, "-m", "workers.local.runner"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # a Ctrl-C is ours to pass on

@@ -40,7 +40,7 @@ from producer.results_file import read_results
 from tests.unit import foreign_estimators
 from tests.unit.test_fightlog import FIGHTERS, FIGHTS, STAT_LINES
 from workers.failures import failure_of
-from workers.importing import import_files
+from workers.handlers.import_joblib import import_files
 
 SECONDS = 60.0  # for one case, on a busy machine
 SHARES = {"feed": 0.25, "card": 0.2, "results": 0.2, "fight_log": 0.15, "matrix": 0.15, "joblib": 0.05}

@@ -16,7 +16,7 @@ from dataclasses import replace
 from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
 from ledger.jobs.claims import QUEUES
 from ledger.ledger import Ledger
-from workers.handlers import HANDLERS, Registry
+from workers.jobs.registry import HANDLERS, Registry
 from workers.settings import WorkerSettings
 
 CANNOT_REACH_SERVER = 69  # as in sysexits.h: EX_UNAVAILABLE
@@ -48,10 +48,10 @@ def _settings(queue: str, concurrency: int | None) -> WorkerSettings:
 
 
 def _run(settings: WorkerSettings, queue: str, handlers: Registry) -> int:
-    from workers import logs  # Celery takes half a second, which a bad setting need not wait for
     from workers.app import create_app
+    from workers.logs import setup  # Celery takes half a second, which a bad setting need not wait for
 
-    logs.configure(settings)  # before Celery does, so that its warnings about the surroundings are JSON too
+    setup.configure(settings)  # before Celery does, so that its warnings about the surroundings are JSON too
     worker = create_app(settings, handlers).Worker(
         hostname=f"{queue}@{settings.node_name}",
         queues=[queue],

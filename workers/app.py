@@ -23,20 +23,20 @@ from kombu import Queue
 
 from ledger.jobs.claims import QUEUES
 from ledger.server.address import readable
-from workers import logs
-from workers.autoscaler import Autoscaler
-from workers.closing import end_in_time
-from workers.consuming import heed
-from workers.doorbell import Doorbell
-from workers.guard import Guard
-from workers.handlers import HANDLERS, Registry, warm_up
-from workers.memory import own_mb
-from workers.observatory import Observatory
-from workers.pool import START_SECONDS, Pool
-from workers.preload import preload
+from workers.broker.autoscaler import Autoscaler
+from workers.broker.consumers import heed
+from workers.broker.kombu_transport import TASK, Connection, put_aside
+from workers.child.consumer import Doorbell
+from workers.jobs.registry import HANDLERS, Registry, warm_up
+from workers.logs import setup
+from workers.observability.pool_monitor import Observatory
+from workers.pool.library_threads import pin_environment, pin_libraries
+from workers.pool.pool import START_SECONDS, Pool
+from workers.pool.process_memory import own_mb
 from workers.settings import WorkerSettings
-from workers.threads import pin_environment, pin_libraries
-from workers.transport import TASK, Connection, put_aside
+from workers.supervisor.preload import preload
+from workers.supervisor.shutdown import end_in_time
+from workers.supervisor.supervisor import Guard
 
 CANNOT_START = 70  # as in sysexits.h: EX_SOFTWARE
 
@@ -59,7 +59,7 @@ def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
         doorbell.answer(queue)
 
     app.steps["worker"].add(_guard_step(pool))
-    signals.setup_logging.connect(lambda **_: logs.configure(settings), weak=False)
+    signals.setup_logging.connect(lambda **_: setup.configure(settings), weak=False)
     signals.worker_process_init.connect(lambda **_: _start_child(app, pool), weak=False)
     signals.worker_shutting_down.connect(lambda **_: pool.board.close(), weak=False)
     return app
@@ -69,7 +69,7 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
     """Return every Celery option that differs from its default, with the reason."""
     return {
         # Doorbells instead of messages; see the transport. The URL is only for Celery's log: no password in it.
-        "broker_transport": "workers.transport:Transport",
+        "broker_transport": "workers.broker.kombu_transport:Transport",
         "broker_url": _shown_url(settings.ledger.redis_url),
         "broker_transport_options": {"ledger_settings": settings.ledger, "put_aside": put_aside(settings.ledger)},
         # A pool that starts before its server waits for it.
@@ -91,14 +91,14 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         "worker_enable_remote_control": False,
         # Children import the engine before they report for work.
         "worker_proc_alive_timeout": START_SECONDS,
-        # Logs are configured in `workers.logs`.
+        # Logs are configured in `workers.logs.setup`.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         # A doorbell has a queue's name in it and nothing else.
         "accept_content": ["json"],
         "worker_concurrency": settings.concurrency or None,
-        # With `--autoscale`, the pool's size is the guard's decision; see `workers.scaling`.
-        "worker_autoscaler": "workers.autoscaler:Autoscaler",
+        # With `--autoscale`, the pool's size is the guard's decision; see `workers.supervisor.scaling_policy`.
+        "worker_autoscaler": "workers.broker.autoscaler:Autoscaler",
     }
 
 

@@ -18,7 +18,7 @@ from engine.errors import (
     ValidationError,
 )
 from ledger.contracts.failures import Failure, FailureCode, JobRefused, PermissionDenied
-from workers.parking import StoreUnavailableError
+from workers.errors import StoreUnavailableError
 
 MAX_MESSAGE_CHARACTERS = 2000
 

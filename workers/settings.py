@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings, variable
-from workers.alert_rules import RULES
-from workers.alert_tuning import tuned
+from workers.alerts.overrides import tuned
+from workers.alerts.rules import RULES
 
 MIN_KEY_CHARACTERS = 16
 MAX_PORT = 65_534  # the next one has to be a port too

@@ -1,7 +1,7 @@
 """What a command asks of a process of its own on this machine, and the lines in which that answers.
 
-Training and answering a ready feature matrix need no server: `python -m workers.local` reads one request from its
-standard input and writes lines of JSON, the last of which is the report or the failure.
+Training and answering a ready feature matrix need no server: `python -m workers.local.runner` reads one request from
+its standard input and writes lines of JSON, the last of which is the report or the failure.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from tests.chaos.jobs import Behaviour, NewerHealthReport, right_report
 from workers.__main__ import main
-from workers.context import JobContext
-from workers.handlers import HANDLERS
+from workers.jobs.context import JobContext
+from workers.jobs.registry import HANDLERS
 
 FOREVER_SECONDS = 3600
 JOURNAL, CLOCK, VERSION = "CHAOS_JOURNAL", "CHAOS_CLOCK", "CHAOS_VERSION"

@@ -23,7 +23,7 @@ from ledger.ledger import Ledger
 from tests.chaos.callers import Follower, Submitter, insist
 from tests.chaos.checker import PartRecord
 from tests.chaos.jobs import Task
-from workers.train import train_on_file
+from workers.handlers.training.train_ensemble import train_on_file
 
 LEAGUE = LeagueConfig(fights=450, seed=11)
 MOST_REFITS = 4

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-from workers.alert_rules import RULES
+from workers.alerts.rules import RULES
 
 TOKEN = "T0PS3CRET"  # noqa: S105 - that it stays one is what is tested
 

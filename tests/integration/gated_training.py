@@ -7,12 +7,12 @@ import sys
 import time
 from datetime import date
 
-import workers.train  # noqa: F401 - as a training pool's children have it, so that a job does not grow by it
+import workers.handlers.training.train_ensemble  # noqa: F401 - as a training pool's children have it, so that a job does not grow by it
 from ledger.contracts.job_state import State
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.reports import TrainingReport
 from workers.__main__ import main
-from workers.context import JobContext
+from workers.jobs.context import JobContext
 
 
 def run_until_gate(job: TrainEnsemble, context: JobContext) -> TrainingReport:

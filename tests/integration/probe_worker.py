@@ -20,11 +20,12 @@ from ledger.contracts.failures import LedgerUnavailable
 from ledger.contracts.job_state import State
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthCheck, HealthReport
-from workers import doorbell, guard
 from workers.__main__ import main
-from workers.budget import Budget
-from workers.claim_size import claim_size
-from workers.context import JobContext
+from workers.child import consumer
+from workers.child.batch_size import claim_size
+from workers.jobs.context import JobContext
+from workers.supervisor import supervisor
+from workers.supervisor.memory_budget import Budget
 
 FOREVER_SECONDS = 600
 
@@ -129,7 +130,7 @@ def look_late() -> None:
 
 def claim_in_company() -> None:
     """Let batches grow as if no job took any time, also on a machine that is busy with other work."""
-    doorbell.claim_size = lambda last, most: claim_size(last and msgspec.structs.replace(last, seconds=0.0), most)
+    consumer.claim_size = lambda last, most: claim_size(last and msgspec.structs.replace(last, seconds=0.0), most)
 
 
 def fail_in(methods: str, error: type[BaseException]) -> None:
@@ -148,7 +149,7 @@ if __name__ == "__main__":
     fail_in(os.environ.get("PROBE_DIES_IN", ""), SystemExit)
     if os.environ.get("PROBE_LATE_GUARD"):
         look_late()
-    guard.UNSETTLED_SECONDS = float(os.environ.get("PROBE_UNSETTLED_SECONDS", guard.UNSETTLED_SECONDS))
+    supervisor.UNSETTLED_SECONDS = float(os.environ.get("PROBE_UNSETTLED_SECONDS", supervisor.UNSETTLED_SECONDS))
     if os.environ.get("PROBE_COMPANY"):
         claim_in_company()
     signal.signal(signal.SIGUSR2, stop_consuming)

@@ -8,12 +8,12 @@ import time
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport
 from workers.__main__ import main
-from workers.context import JobContext
-from workers.handlers import HANDLERS
+from workers.jobs.context import JobContext
+from workers.jobs.registry import HANDLERS
 
 
 def answer_slowly(job: PredictCard, context: JobContext) -> CardReport:
-    from workers.predict import predict_card  # children only, as in a real pool
+    from workers.handlers.prediction.predict_card import predict_card  # children only, as in a real pool
 
     name, _, seconds = job.card_id.partition(":")
     time.sleep(float(seconds) if name == "slow" else 0.0)

@@ -15,8 +15,8 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import State
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
-from workers.estimates import training_size
-from workers.memory import share_mb
+from workers.child.memory_needs import training_size
+from workers.pool.process_memory import share_mb
 
 WAIT_SECONDS = 60
 

@@ -20,7 +20,7 @@ from engine.evaluation.plots import PLOTS
 from ledger.contracts.backtest_report import BacktestReport
 from producer.backtest_page import ALTERNATIVES, write_page
 from tests.unit.past_fights import forecasts_of
-from workers.backtest import report_of
+from workers.handlers.training.backtest import report_of
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 # What the page itself cannot tell: it is added to a copy, and speaks through the document.

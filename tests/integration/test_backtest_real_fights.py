@@ -16,7 +16,7 @@ from engine.evaluation.backtest import season_of_log
 from engine.evaluation.metrics import evaluate
 from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LEVELS, Season, bound, schedule, walk_forward
 from ledger.contracts.jobs import Backtest
-from workers.backtest import backtest_on_file
+from workers.handlers.training.backtest import backtest_on_file
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 

@@ -19,7 +19,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport, Report
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from workers.backend import LedgerBackend
+from workers.broker.result_backend import LedgerBackend
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
 FAILURE = Failure(code=FailureCode.UNKNOWN_FIGHTER, message="nobody is called so", details={"name": "Zed"})

@@ -17,8 +17,8 @@ from engine.model.bundle import MANIFEST
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 from producer.cli import main
-from workers.garbage import removable
-from workers.store import PARTS, PREPARED, Store
+from workers.handlers.collect_garbage import removable
+from workers.models.model_store import PARTS, PREPARED, Store
 
 DAY = 86_400
 

@@ -21,11 +21,11 @@ from ledger.contracts.reports import GarbageReport
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.models.model_references import digests_in
 from ledger.server.embedded_server import EmbeddedServer
-from workers import garbage
-from workers.context import ClaimLostError
-from workers.garbage import collect
-from workers.parking import StoreUnavailableError
-from workers.store import PARTS, PREPARED, Store
+from workers.errors import StoreUnavailableError
+from workers.handlers import collect_garbage
+from workers.handlers.collect_garbage import collect
+from workers.jobs.context import ClaimLostError
+from workers.models.model_store import PARTS, PREPARED, Store
 
 NOW = CollectGarbage(keep_days=0, keep_training_days=0)
 DIGEST = "0123456789abcdef" * 4
@@ -104,14 +104,14 @@ def age(store: Store, days: float = 30) -> None:
 
 
 def test_each_collects_what_it_alone_uses(shop: Shop, other: Shop) -> None:
-    champion, both, garbage = shop.model(1), shop.model(2), shop.model(3)
+    champion, both, collect_garbage = shop.model(1), shop.model(2), shop.model(3)
     shop.set_alias("champion", champion)
     other.model(2)
     theirs, ours = shop.training(1), other.training(2)
     assert other.collect().models == ()
-    assert shop.store.names("") == {champion, both, garbage}
+    assert shop.store.names("") == {champion, both, collect_garbage}
     assert shop.store.names(PREPARED) == {theirs}
-    assert shop.collect().models == (garbage,)
+    assert shop.collect().models == (collect_garbage,)
     assert shop.store.names("") == {champion, both}
     assert ours not in shop.store.names(PREPARED)
 
@@ -129,23 +129,23 @@ def test_models_from_before_stay_until_they_are_adopted(shop: Shop, other: Shop)
     before = Store(store.folder, store._url)
     digests = [before.write({"numbers": np.arange(3)}, {"seed": seed}).digest for seed in range(3)]
     age(store)
-    named, theirs, garbage = digests
+    named, theirs, collect_garbage = digests
     shop.set_alias("champion", named)
     other.set_alias("champion", theirs)
     found = shop.collect()
     assert (found.models, found.unclaimed) == ((), 2)
     other.collect()  # claims what it names
     adopting = CollectGarbage(keep_days=7, adopt=True)
-    assert shop.collect(CollectGarbage(keep_days=7, adopt=True, dry_run=True)).models == (garbage,)
+    assert shop.collect(CollectGarbage(keep_days=7, adopt=True, dry_run=True)).models == (collect_garbage,)
     found = shop.collect(adopting)
-    assert (found.models, found.unclaimed) == ((garbage,), 0)
+    assert (found.models, found.unclaimed) == ((collect_garbage,), 0)
     assert store.names("") == {named, theirs}
 
 
 def test_a_model_that_gets_a_job_meanwhile_stays_and_is_known_again(shop: Shop) -> None:
-    asked, garbage = shop.model(1), shop.model(2)
+    asked, collect_garbage = shop.model(1), shop.model(2)
     shop.meanwhile = [lambda: None, lambda: None, lambda: shop.submit(CheckHealth(model=asked))]
-    assert shop.collect().models == (garbage,)
+    assert shop.collect().models == (collect_garbage,)
     assert shop.known() == {asked: {"seed": 1}}
     assert shop.store.open(asked).digest == asked
 
@@ -275,7 +275,7 @@ def test_all_claims_are_looked_at_a_few_times_however_much_goes(
     digests = {shop.model(seed) for seed in range(7)}
     theirs = other.model(3)
     age(shop.store)
-    monkeypatch.setattr(garbage, "AT_ONCE", 3)
+    monkeypatch.setattr(collect_garbage, "AT_ONCE", 3)
     looks = []
     claims = shop.store.owners.claims
     monkeypatch.setattr(shop.store.owners, "claims", lambda: looks.append(1) or claims())

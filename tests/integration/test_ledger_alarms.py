@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from ledger.contracts.failures import JobRefused
 from ledger.ledger import Ledger
 from ledger.models.alarms import Alarm
-from workers.alarm_actions import act
+from workers.handlers.monitoring.alarm_actions import act
 
 A, B = "a" * 64, "b" * 64
 BY = {"who": "ann@desk", "why": "a test"}

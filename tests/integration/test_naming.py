@@ -14,11 +14,11 @@ from ledger.contracts.jobs import TrainEnsemble
 from ledger.ledger import Ledger
 from ledger.models.aliases import CHALLENGER, CHAMPION
 from tests.integration.small_models import small_league, spoil, trained, wrong
-from workers.context import JobContext
-from workers.models import ModelCache, load_manager
-from workers.naming import name_model, register
+from workers.handlers.training.model_publication import name_model, register
+from workers.jobs.context import JobContext
+from workers.models.model_cache import ModelCache, load_manager
+from workers.models.model_store import Store
 from workers.settings import WorkerSettings
-from workers.store import Store
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from ledger.contracts.failures import FailureCode, JobRefused
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble, TrainPart
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from workers.fanout import Note, gather
-from workers.parking import LaterError
-from workers.store import Store
+from workers.errors import LaterError
+from workers.handlers.training.fan_out import Note, gather
+from workers.models.model_store import Store
 
 LIMIT_SECONDS = 60.0
 

@@ -13,9 +13,9 @@ import pytest
 from ledger.contracts.jobs import CheckHealth, TrainPart
 from ledger.ledger import Ledger
 from tests.integration.small_models import spoil
-from workers.fanout import work_off
-from workers.parking import LaterError
-from workers.store import PARTS, PREPARED, Store
+from workers.errors import LaterError
+from workers.handlers.training.fan_out import work_off
+from workers.models.model_store import PARTS, PREPARED, Store
 
 KEY = "a key that is long enough"
 

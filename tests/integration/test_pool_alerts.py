@@ -32,7 +32,7 @@ from ledger.ledger import Ledger
 from tests.integration.alerting import SEEN_BY_PROMETHEUS, STATUS, TOKEN, Alarm, Receiver, at_once
 from tests.integration.endpoints import HASTY, checks
 from tests.integration.small_models import first_card, small_league, trained, wrong
-from workers.alert_rules import RULES
+from workers.alerts.rules import RULES
 
 WAIT_SECONDS = 60
 LIMIT_MB = 600

@@ -15,7 +15,7 @@ from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, Quot
 from ledger.ledger import Ledger, LedgerSettings
 from producer.client import Client
 from tests.integration.endpoints import HASTY, get
-from workers.log_lines import AlertLine, JobLine, Line
+from workers.logs.schema import AlertLine, JobLine, Line
 
 WAIT_SECONDS = 30
 SECRET = "T0PS3CRET"  # noqa: S105 - that it stays one is what is tested

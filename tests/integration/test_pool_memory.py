@@ -16,7 +16,7 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import State
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from workers.memory import own_mb
+from workers.pool.process_memory import own_mb
 
 WAIT_SECONDS = 60
 BUDGET = "max_memory_mb.predict"

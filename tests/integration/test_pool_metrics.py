@@ -11,7 +11,7 @@ import pytest
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
 from tests.integration.endpoints import HASTY, checks, get, scrape, value
-from workers.metrics import GAUGES
+from workers.observability.metrics import GAUGES
 
 WAIT_SECONDS = 30
 

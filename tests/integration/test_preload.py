@@ -90,9 +90,9 @@ def test_what_is_loaded_before_a_fork_starts_no_thread(models: Path, ledger: Led
     code = """
 import os
 from pathlib import Path
-from workers.handlers import HANDLERS
-from workers.pool import Pool
-from workers.preload import preload
+from workers.jobs.registry import HANDLERS
+from workers.pool.pool import Pool
+from workers.supervisor.preload import preload
 from workers.settings import WorkerSettings
 pool = Pool(WorkerSettings.from_env(), HANDLERS)
 preload(pool, ["predict", "train"])

@@ -41,7 +41,7 @@ def free_port() -> int:
 def prometheus(folder: Path, pool: str, alertmanager: str) -> Iterator[None]:
     rules = folder / "cornerman.rules.yml"
     written = subprocess.run(
-        [sys.executable, "-m", "workers.alert_rules"],
+        [sys.executable, "-m", "workers.alerts.rules"],
         cwd=ROOT,
         env={**os.environ, **IMPATIENT},
         capture_output=True,

@@ -28,7 +28,7 @@ from producer.exits import ExitCode
 from tests.guarded import denied, guarded_server, url_of, users_text
 from tests.integration.small_models import LATER, first_card, small_league
 from tests.unit.foreign_estimators import plain_system, save
-from workers.store import Store
+from workers.models.model_store import Store
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
 

@@ -18,9 +18,9 @@ from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.reports import TrainingReport
 from ledger.ledger import Ledger
-from workers.parking import StoreUnavailableError
-from workers.store import Store
-from workers.train import train_on_file
+from workers.errors import StoreUnavailableError
+from workers.handlers.training.train_ensemble import train_on_file
+from workers.models.model_store import Store
 
 pytest.importorskip("s3fs", reason="s3fs is not installed (extra s3)")
 moto_server = pytest.importorskip("moto.server", reason="moto[s3] and flask are not installed")

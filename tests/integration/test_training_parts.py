@@ -17,7 +17,7 @@ from ledger.contracts.job_state import Progress, State
 from ledger.contracts.jobs import TrainEnsemble, TrainPart
 from ledger.contracts.reports import TrainingReport
 from ledger.ledger import Ledger
-from workers.train import train_on_file
+from workers.handlers.training.train_ensemble import train_on_file
 
 WAIT_SECONDS = 120
 

@@ -14,7 +14,7 @@ from ledger.contracts.job_state import Outcome, State
 from ledger.contracts.jobs import ROUTES, CheckHealth, Fight, Fighter, PredictCard, Quote, Route
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
-from workers.transport import TASK, message_for
+from workers.broker.kombu_transport import TASK, message_for
 
 WAIT_SECONDS = 30
 

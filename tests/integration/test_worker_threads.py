@@ -18,7 +18,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger, LedgerSettings
 from tests.integration.alerting import at_once
 from tests.integration.endpoints import HASTY, get
-from workers.vital import WEDGED
+from workers.pool.vital_threads import WEDGED
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60

@@ -11,7 +11,7 @@ import pytest
 from ledger.contracts.job_state import State
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from workers.guard import WEDGED
+from workers.supervisor.supervisor import WEDGED
 
 WAIT_SECONDS = 30
 HASTY = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.settings import LedgerSettings
-from workers.transport import TASK, Channel, message_for
+from workers.broker.kombu_transport import TASK, Channel, message_for
 
 forged = st.fixed_dictionaries(
     {

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.alarm_actions import decide
+from workers.handlers.monitoring.alarm_actions import decide
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 

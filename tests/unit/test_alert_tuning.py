@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workers.alert_rules import RULES, rule_file
-from workers.alert_tuning import tuned
+from workers.alerts.overrides import tuned
+from workers.alerts.rules import RULES, rule_file
 from workers.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def test_what_changes_nothing_is_refused_before_a_pool_starts(changes: str, reas
 def test_prometheus_is_given_the_table_as_changed() -> None:
     changes = "OldestJobWaits=120/5,PoolDown=off"
     printed = subprocess.run(
-        [sys.executable, "-m", "workers.alert_rules"],
+        [sys.executable, "-m", "workers.alerts.rules"],
         cwd=ROOT,
         env={**os.environ, "CORNERMAN_ALERTS": changes},
         capture_output=True,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.alert_situations import MINUTES, SITUATIONS, Situation
-from workers.alert_rules import RULES, rule_file
-from workers.alerts import Change, Grown, History, Judge, Labels, Now, Rule, Series, duration, metrics_of
+from workers.alerts.evaluation import Change, Grown, History, Judge, Labels, Now, Rule, Series, duration, metrics_of
+from workers.alerts.rules import RULES, rule_file
 
 ROOT = Path(__file__).parents[2]
 RULE_FILE = ROOT / "deploy/prometheus/cornerman.rules.yml"
@@ -55,9 +55,9 @@ def test_every_rule_has_situations_in_which_it_fires_and_keeps_still() -> None:
 
 
 def test_the_rule_file_is_the_table() -> None:
-    assert RULE_FILE.read_text() == rule_file(RULES), "python -m workers.alert_rules > deploy/prometheus/..."
+    assert RULE_FILE.read_text() == rule_file(RULES), "python -m workers.alerts.rules > deploy/prometheus/..."
     printed = subprocess.run(
-        [sys.executable, "-m", "workers.alert_rules"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-m", "workers.alerts.rules"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert printed.stdout == rule_file(RULES)
 

@@ -8,7 +8,7 @@ from ledger.contracts.codec import decode_job, encode
 from ledger.contracts.failures import JobRefused
 from ledger.contracts.jobs import ROUTES, Backtest, kind_of
 from ledger.jobs.submission import time_limit_seconds
-from workers.handlers import HANDLERS, handler_of
+from workers.jobs.registry import HANDLERS, handler_of
 
 
 def test_a_backtest_travels_and_keeps_its_days() -> None:
@@ -46,4 +46,4 @@ def test_it_runs_in_the_training_pool_within_its_own_limit() -> None:
     job = Backtest(data="/fights", max_training_time_seconds=600.0)
     assert ROUTES[kind_of(job)].queue == "train"
     assert 600.0 < time_limit_seconds(job) < 700.0
-    assert handler_of("backtest", HANDLERS).__module__ == "workers.backtest"
+    assert handler_of("backtest", HANDLERS).__module__ == "workers.handlers.training.backtest"

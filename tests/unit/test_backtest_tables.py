@@ -9,7 +9,7 @@ from rich.console import Console
 from engine.evaluation.metrics import evaluate
 from producer.tables import report_tables
 from tests.unit.past_fights import forecasts_of
-from workers.backtest import report_of
+from workers.handlers.training.backtest import report_of
 
 
 def _shown(**columns: object) -> str:

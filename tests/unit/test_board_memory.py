@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from workers.board import Board
+from workers.pool.scoreboard import Board
 
 
 @pytest.fixture

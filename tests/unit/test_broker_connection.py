@@ -12,8 +12,8 @@ from kombu.exceptions import OperationalError
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.settings import LedgerSettings
 from workers.app import create_app
+from workers.broker.kombu_transport import RETRY_SECONDS, Connection
 from workers.settings import WorkerSettings
-from workers.transport import RETRY_SECONDS, Connection
 
 
 class Away(Connection):

@@ -8,12 +8,12 @@ import pytest
 
 from ledger.contracts.controls import Controls
 from ledger.jobs.queue_stats import QueueBacklog
-from workers.budget import PRICE_FLOOR_MB, Budget
-from workers.decisions import Child
-from workers.memory import own_mb
-from workers.pool import Pool
+from workers.pool.pool import Pool
+from workers.pool.process_memory import own_mb
 from workers.settings import WorkerSettings
-from workers.watcher import Watcher
+from workers.supervisor.memory_budget import PRICE_FLOOR_MB, Budget
+from workers.supervisor.memory_monitor import Watcher
+from workers.supervisor.rules import Child
 
 CONTEXT = multiprocessing.get_context("fork")
 NOTHING, SOME = QueueBacklog(0, 0.0, 0), QueueBacklog(7, 3.0, 0)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.claim_size import BATCH_SECONDS, Worked, claim_size
+from workers.child.batch_size import BATCH_SECONDS, Worked, claim_size
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from workers.comparing import compare
+from workers.handlers.replay.outcome_diff import compare
 
 CARD = {"model": "m", "fights": [{"id": "1", "fighters": [{"p": 0.25, "bet": None}, {"p": 0.75}]}], "flags": []}
 

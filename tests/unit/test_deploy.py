@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from workers.metrics import GAUGES, Metrics
+from workers.observability.metrics import GAUGES, Metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PROMTOOL = shutil.which("promtool") or ""

@@ -12,7 +12,7 @@ import pytest
 from engine.resources.memory_estimate import AnswerSize, TrainingSize, answer_mb, training_mb
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
-from workers.estimates import Need, answer_need, answer_size, training_need, training_size
+from workers.child.memory_needs import Need, answer_need, answer_size, training_need, training_size
 from workers.settings import WorkerSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from engine.evaluation.walk_forward import bound
 from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.codec import decode_report, encode
 from tests.unit.past_fights import forecasts_of
-from workers.backtest import report_of
+from workers.handlers.training.backtest import report_of
 
 
 def _slices(evaluation: Evaluation, dimension: str) -> dict[str, int]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workers.fanout import Note
+from workers.handlers.training.fan_out import Note
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

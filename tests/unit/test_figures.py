@@ -6,7 +6,7 @@ import pytest
 
 from ledger.contracts.jobs import CheckHealth, DecisionRules, Fight, Fighter, PredictCard, Quote
 from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport, HealthReport, Interval
-from workers.figures import figures_of
+from workers.child.card_metrics import figures_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,12 +10,12 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from workers.board import Activity
-from workers.children import lives
-from workers.guard import Guard
-from workers.observatory import Observatory
-from workers.pool import Pool
+from workers.observability.pool_monitor import Observatory
+from workers.pool.pool import Pool
+from workers.pool.processes import lives
+from workers.pool.scoreboard import Activity
 from workers.settings import WorkerSettings
+from workers.supervisor.supervisor import Guard
 
 Until = Callable[..., None]
 

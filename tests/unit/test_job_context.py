@@ -9,7 +9,7 @@ from benchmarks.handling import claim_of, context_of
 from ledger.contracts.failures import LedgerUnavailable
 from ledger.contracts.job_state import Progress
 from ledger.ledger import Claim
-from workers.context import ClaimLostError, JobContext
+from workers.jobs.context import ClaimLostError, JobContext
 
 CLAIM = claim_of(kind="train_ensemble", job_id="j1")
 

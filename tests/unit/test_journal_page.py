@@ -18,8 +18,8 @@ from ledger.contracts.reports import (
     MarketAware,
 )
 from ledger.models.prediction_log import Band, JournalEntry, Page
-from workers.journal import fight_name, page_of
-from workers.predict import Answer
+from workers.handlers.prediction.predict_card import Answer
+from workers.handlers.prediction.prediction_log import fight_name, page_of
 
 START = datetime(2099, 1, 3, 23, 30, tzinfo=UTC)
 MODEL = "ab" * 32

@@ -9,7 +9,7 @@ import pytest
 from ledger.contracts.reports import HealthReport
 from ledger.jobs.claims import Stored
 from ledger.ledger import Claim, Settlement
-from workers.batch import Finished, _outcome
+from workers.child.batch import Finished, _outcome
 
 
 @pytest.mark.parametrize("year", [2000, 2099])

@@ -14,7 +14,7 @@ from engine.model.bundle import Bundle
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import MatrixColumns, TrainEnsemble
 from ledger.contracts.local_protocol import Line, PredictMatrix, Request, TrainHere
-from workers.local import main
+from workers.local.runner import main
 
 COLUMNS = MatrixColumns(label="won", event="event", date="date", red_odds="red_price", blue_odds="blue_price")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
-from workers import logs
+from workers.logs import setup
 from workers.settings import WorkerSettings
 
 
@@ -46,7 +46,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
 
 
 def configure(file: Path, **settings: Any) -> logging.Logger:
-    logs.configure(WorkerSettings(log_file=file, **settings))
+    setup.configure(WorkerSettings(log_file=file, **settings))
     return logging.getLogger("cornerman.test")
 
 

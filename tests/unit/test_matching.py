@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ledger.models.fight_results import FightResult
 from ledger.models.prediction_log import JournalEntry
-from workers.matching import record_of
+from workers.handlers.monitoring.result_matching import record_of
 
 DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from engine.members.xgboost_fit import ProductionXGBoostConfig
 from engine.model.trained_ensemble import save_ensemble
 from engine.training.train import TrainingConfig, train_ensemble
 from producer.cli import main
-from workers.alert_rules import RULES
+from workers.alerts.rules import RULES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()
 BLOCKS = re.findall(r"^```python (before|after)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)

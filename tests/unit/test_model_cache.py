@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BundleCorruptError, BundleNotFoundError
-from workers.models import ModelCache, Remembered
-from workers.store import Store
+from workers.models.model_cache import ModelCache, Remembered
+from workers.models.model_store import Store
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 

@@ -10,12 +10,12 @@ import pytest
 from prometheus_client import Counter, Histogram
 
 from ledger.contracts.controls import COMPONENTS
-from workers.alert_rules import RULES
-from workers.alerts import Rule, duration
-from workers.log_lines import Line
-from workers.metrics import GAUGES, Metrics
-from workers.readiness import Sight, readiness
-from workers.telemetry import SelfTest
+from workers.alerts.evaluation import Rule, duration
+from workers.alerts.rules import RULES
+from workers.logs.schema import Line
+from workers.observability.metrics import GAUGES, Metrics
+from workers.observability.readiness import Sight, readiness
+from workers.pool.event_pipe import SelfTest
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/observability.md").read_text()
 LINES = DOCUMENT.splitlines()

@@ -14,7 +14,7 @@ from ledger.contracts.failures import FailureCode
 from ledger.settings import LedgerSettings, variable
 from producer.cli import main
 from producer.commands.preflight import CHECKS
-from workers.alert_rules import RULES
+from workers.alerts.rules import RULES
 from workers.settings import WorkerSettings
 
 PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()

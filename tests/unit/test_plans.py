@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.contracts.jobs import TrainEnsemble
-from workers.plans import training_config, within_limit
+from workers.handlers.training.training_data import training_config, within_limit
 
 
 @pytest.mark.parametrize(

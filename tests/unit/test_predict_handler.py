@@ -22,12 +22,12 @@ from ledger.contracts.controls import Controls
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
 from ledger.contracts.reports import CardReport, FightFailure, FightReport
-from workers.context import JobContext
 from workers.failures import failure_of
-from workers.health import check_health
-from workers.models import ModelCache, load_manager
-from workers.predict import predict_card
-from workers.store import Store
+from workers.handlers.check_health import check_health
+from workers.handlers.prediction.predict_card import predict_card
+from workers.jobs.context import JobContext
+from workers.models.model_cache import ModelCache, load_manager
+from workers.models.model_store import Store
 
 NONE_SET = Controls()
 

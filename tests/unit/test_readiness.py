@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from ledger.contracts.reports import HealthCheck
-from workers.readiness import Sight, liveness, readiness
-from workers.telemetry import SelfTest
+from workers.observability.readiness import Sight, liveness, readiness
+from workers.pool.event_pipe import SelfTest
 
 WELL = Sight(looked_seconds=0.1, reached=True, silent_seconds=1.0, children=1, largest_child_mb=10.0)
 

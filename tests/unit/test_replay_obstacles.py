@@ -13,8 +13,8 @@ from ledger.contracts.provenance import Origin, Surroundings
 from ledger.contracts.replay_report import Obstacle
 from ledger.ledger import KeptJob
 from producer.replay_tables import OBSTACLES
-from workers.replay import ANSWERS, obstacle_of
-from workers.retrain import TRAININGS
+from workers.handlers.replay.replay import ANSWERS, obstacle_of
+from workers.handlers.replay.reproduce import TRAININGS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORIGIN = Origin(claimed_at=NOW, models={}, controls={}, surroundings=Surroundings(processor="p", libraries={}))

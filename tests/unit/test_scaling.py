@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from msgspec import structs
 
-from workers.scaling import (
+from workers.supervisor.scaling_policy import (
     RECOVER_SECONDS,
     STEP_SECONDS,
     SURPLUS_SECONDS,

@@ -12,9 +12,9 @@ import pytest
 from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
 from engine.model.bundle import MANIFEST, SIGNATURE, Bundle, open_bundle
 from tests.chaos.store import StoreServer
-from workers.models import ModelCache
-from workers.parking import StoreUnavailableError
-from workers.store import Store
+from workers.errors import StoreUnavailableError
+from workers.models.model_cache import ModelCache
+from workers.models.model_store import Store
 
 KEY = "a key that is long enough"
 ARRAYS = {"numbers": np.arange(10), "folder/more": np.ones((3, 2))}

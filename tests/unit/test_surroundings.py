@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.surroundings import bounds, groups
+from workers.supervisor.memory_limits import bounds, groups
 
 MIB = 2**20
 

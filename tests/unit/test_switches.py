@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ledger.contracts.controls import Controls, Value
-from workers.switches import Sampling, batch_size, sampling, threads
+from workers.jobs.operator_overrides import Sampling, batch_size, sampling, threads
 
 OFF, CAPPED = ("bootstrap=off",), ("max_replicas=20",)
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import os
 import select
 
-from workers.metrics import OTHER, Metrics
-from workers.telemetry import Attempt, Dropped, Event, Figures, Kill, Look, Telemetry
+from workers.observability.metrics import OTHER, Metrics
+from workers.pool.event_pipe import Attempt, Dropped, Event, Figures, Kill, Look, Telemetry
 
 
 def heard(telemetry: Telemetry) -> list[Event]:

@@ -12,7 +12,7 @@ import pytest
 PROGRAM = """
 import logging
 from pathlib import Path
-from workers.logs import RENDERED, configure
+from workers.logs.setup import RENDERED, configure
 from workers.settings import WorkerSettings
 configure(WorkerSettings(log_file=Path({log!r})))
 logging.getLogger("cornerman").warning("several\\nlines \\x1b[2J")

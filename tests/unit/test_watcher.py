@@ -11,11 +11,11 @@ from multiprocessing.process import BaseProcess
 import psutil
 import pytest
 
-from workers.board import token_of
-from workers.memory import own_mb, share_mb
-from workers.pool import Pool
+from workers.pool.pool import Pool
+from workers.pool.process_memory import own_mb, share_mb
+from workers.pool.scoreboard import token_of
 from workers.settings import WorkerSettings
-from workers.watcher import Watcher
+from workers.supervisor.memory_monitor import Watcher
 
 MIB = 2**20
 CONTEXT = multiprocessing.get_context("fork")

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from workers import webhook
-from workers.alert_rules import RULES
-from workers.alerts import Change
-from workers.webhook import Webhook
+from workers.alerts import webhook
+from workers.alerts.evaluation import Change
+from workers.alerts.rules import RULES
+from workers.alerts.webhook import Webhook
 
 TOKEN = "T0PS3CRET"  # noqa: S105 - that it stays one is what is tested
 CHANGE = Change(rule=RULES[0], labels=(), firing=True, value=1.0)

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from benchmarks.handling import NOW, claim_of
 from ledger.contracts.job_state import State
-from workers.joblines import JobLines, line_of
-from workers.logs import SharedRotatingFile, canonical_line, configure, outcome_of_loss
+from workers.logs.job_lines import JobLines, line_of
+from workers.logs.setup import SharedRotatingFile, canonical_line, configure, outcome_of_loss
 from workers.settings import WorkerSettings
 
 CLAIM = claim_of(

@@ -1,0 +1,1 @@
+"""Alerts for operators: rules, overrides, evaluation and webhook."""

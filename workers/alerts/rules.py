@@ -1,0 +1,296 @@
+"""The table of alerts. `python -m workers.alerts.rules` prints it as the rule file of Prometheus.
+
+What CORNERMAN_ALERTS changes (`workers.alerts.overrides`) is changed there too.
+
+The thresholds of memory, error rate, uncertainty and processing time are the migration guide's. Rules that need a
+number of jobs to judge by say so, because one failure among two jobs is no rate.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from workers.alerts.evaluation import (
+    DAY,
+    FLEET,
+    HOUR,
+    MINUTE,
+    POOL,
+    Grown,
+    Now,
+    Quotient,
+    Rule,
+    Series,
+    Share,
+    duration,
+)
+from workers.alerts.overrides import tuned
+
+WARNING, CRITICAL = "warning", "critical"
+_CARDS = (("kind", "predict_card"),)
+
+
+def _coverage(level: str, threshold: float) -> Rule:
+    def grown(*where: tuple[str, str]) -> Grown:
+        return Grown(Series("cornerman_market_probabilities_total", (("level", level), *where)), POOL, DAY)
+
+    return Rule(
+        name=f"IntervalsMissMarket{100 * float(level):.0f}",
+        expression=Share(grown(("inside", "true")), grown(), at_least=200, rest=float(level)),
+        threshold=threshold,
+        for_seconds=10 * MINUTE,
+        severity=WARNING,
+        summary=f"intervals of level {level} hold fewer market probabilities than they promise",
+        action="the market has moved away from the model: abstain, backtest on recent fights, train anew",
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        name="HighMemory",
+        expression=Quotient(
+            Now(Series("cornerman_child_memory_max_bytes"), POOL),
+            Now(Series("cornerman_child_memory_limit_bytes"), POOL),
+        ),
+        threshold=0.9,
+        for_seconds=30,
+        severity=WARNING,
+        summary="a child is close to its memory limit; what goes beyond fails as memory_limit_exceeded",
+        action="look for the kind in the job lines (peak_memory_mb); send smaller cards, fewer replicas, or raise "
+        "CORNERMAN_MEMORY_LIMIT_MB",
+    ),
+    Rule(
+        name="PoolMemoryExceeded",
+        expression=Quotient(
+            Now(Series("cornerman_pool_memory_bytes", (("what", "used"),)), POOL),
+            Now(Series("cornerman_pool_memory_bytes", (("what", "limit"),)), POOL),
+        ),
+        threshold=1,
+        for_seconds=MINUTE,
+        severity=WARNING,
+        summary="a pool takes more memory than it may; it starts no job until it is below",
+        action="others on the machine have taken memory, or the limit was lowered: /readyz has the figures; fewer "
+        "children, or a larger max_memory_mb",
+    ),
+    Rule(
+        name="HighErrorRate",
+        expression=Share(
+            Grown(
+                Series("cornerman_jobs_total", unequal=(("outcome", "succeeded"), ("outcome", "cancelled"))),
+                POOL,
+                15 * MINUTE,
+            ),
+            Grown(Series("cornerman_jobs_total"), POOL, 15 * MINUTE),
+            at_least=5,
+        ),
+        threshold=0.05,
+        for_seconds=0,
+        severity=CRITICAL,
+        summary="more than 5% of the jobs fail",
+        action="group the job lines by outcome: invalid_input and unknown_fighter are the feed's, model_* the models "
+        "folder's, internal is a fault of ours with its traceback in the log",
+    ),
+    Rule(
+        name="FightsUnanswered",
+        expression=Share(
+            Grown(Series("cornerman_fights_total", (("result", "failed"),)), POOL, HOUR),
+            Grown(Series("cornerman_fights_total"), POOL, HOUR),
+            at_least=10,
+        ),
+        threshold=0.5,
+        for_seconds=0,
+        severity=WARNING,
+        summary="most fights of answered cards have no answer",
+        action="cornerman_fight_failures_total says why: with unknown_fighter the feed's names and the fight log's "
+        "differ, or the log is old",
+    ),
+    Rule(
+        name="HighUncertainty",
+        expression=Share(
+            Grown(Series("cornerman_uncertainty_sum"), POOL, HOUR),
+            Grown(Series("cornerman_uncertainty_count"), POOL, HOUR),
+            at_least=10,
+        ),
+        threshold=0.4,
+        for_seconds=0,
+        severity=WARNING,
+        summary="the mean interval that decides is wider than 0.4",
+        action="expected on cards full of debutants; else look for flags in the reports (stale_fight_log, "
+        "features_imputed) and train on a newer log",
+    ),
+    Rule(
+        name="SlowPredictions",
+        expression=Share(
+            Grown(Series("cornerman_run_seconds_bucket", (*_CARDS, ("le", "5.0"))), POOL, 5 * MINUTE),
+            Grown(Series("cornerman_run_seconds_count", _CARDS), POOL, 5 * MINUTE),
+            at_least=1,
+            rest=1,
+        ),
+        threshold=0.05,
+        for_seconds=0,
+        severity=WARNING,
+        summary="more than 5% of the cards take longer than 5 s to process",
+        action="no more children than cores, fewer replicas (max_replicas), smaller cards; does the machine swap?",
+    ),
+    Rule(
+        name="OldestJobWaits",
+        expression=Now(Series("cornerman_queue_oldest_age_seconds", (("queue", "predict"),)), (*FLEET, "queue")),
+        threshold=60,
+        for_seconds=30,
+        severity=WARNING,
+        summary="a card has waited for more than a minute",
+        action="add children or pools; look for a paused queue, and for jobs without a deadline behind urgent ones",
+    ),
+    Rule(
+        name="TrainingWaits",
+        expression=Now(Series("cornerman_queue_oldest_age_seconds", (("queue", "train"),)), (*FLEET, "queue")),
+        threshold=2 * HOUR,
+        for_seconds=10 * MINUTE,
+        severity=WARNING,
+        summary="a training job has waited for more than two hours",
+        action="add a training pool, or cancel what is not needed",
+    ),
+    Rule(
+        name="NoConsumer",
+        expression=Now(Series("cornerman_unattended_jobs"), (*FLEET, "queue")),
+        threshold=0,
+        for_seconds=30,
+        severity=CRITICAL,
+        summary="jobs wait in a queue that no healthy pool works off",
+        action="start a pool for the queue: cornerman worker --pool QUEUE; look why the last one ended",
+    ),
+    Rule(
+        name="DeadLetters",
+        expression=Now(Series("cornerman_dead_letters"), FLEET),
+        threshold=0,
+        for_seconds=0,
+        severity=WARNING,
+        summary="a job took its worker down as often as it may",
+        action="cornerman dead list, show; requeue after the cause is gone, or purge",
+    ),
+    Rule(
+        name="CanaryWrong",
+        expression=Now(Series("cornerman_check_passed", (("check", "prediction"),)), POOL, least=True),
+        threshold=1,
+        below=True,
+        for_seconds=0,
+        severity=CRITICAL,
+        summary="the model does not give its known answers on this machine",
+        action="do not bet on this pool's answers: stop it; /readyz has the difference; copy the bundle anew",
+    ),
+    Rule(
+        name="ModelNotLoaded",
+        expression=Now(Series("cornerman_check_passed", (("check", "model_loaded"),)), POOL, least=True),
+        threshold=1,
+        below=True,
+        for_seconds=2 * MINUTE,
+        severity=CRITICAL,
+        summary="a predicting pool cannot open its model",
+        action="/readyz says which model and why: train one, copy the bundle, or share the models folder",
+    ),
+    Rule(
+        name="NotConsuming",
+        expression=Now(Series("cornerman_check_passed", (("check", "consumption"),)), POOL, least=True),
+        threshold=1,
+        below=True,
+        for_seconds=2 * MINUTE,
+        severity=CRITICAL,
+        summary="a pool lives and consumes nothing",
+        action="it ends by itself and is started again; if that repeats, look at the server and at the log of the pool",
+    ),
+    Rule(
+        name="LedgerUnavailable",
+        expression=Now(Series("cornerman_ledger_up"), POOL, least=True),
+        threshold=1,
+        below=True,
+        for_seconds=30,
+        severity=CRITICAL,
+        summary="a pool cannot reach the server",
+        action="is the server up, full, or still loading? the pool's log has the error",
+    ),
+    Rule(
+        name="ServerEvicts",
+        expression=Now(Series("cornerman_server_evicts"), FLEET),
+        threshold=0,
+        for_seconds=0,
+        severity=CRITICAL,
+        summary="the server may evict jobs and outcomes, and new jobs are refused",
+        action="set the server's maxmemory-policy to noeviction",
+    ),
+    Rule(
+        name="LeasesLost",
+        expression=Grown(Series("cornerman_reaped_jobs_total", (("what", "requeued"),)), POOL, 15 * MINUTE),
+        threshold=0,
+        for_seconds=0,
+        severity=WARNING,
+        summary="jobs were taken over from a pool that gave no sign of life",
+        action="which pool is gone? a machine that died or stood still, or the kernel's out-of-memory killer",
+    ),
+    Rule(
+        name="Quarantined",
+        expression=Now(Series("cornerman_quarantined_items"), (*FLEET, "queue")),
+        threshold=0,
+        for_seconds=0,
+        severity=WARNING,
+        summary="something that is no ledger writes to a queue",
+        action="cornerman quarantine list; who may write to the server? see deploy/users.md; then purge",
+    ),
+    _coverage("0.95", 0.05),
+    _coverage("0.8", 0.1),
+    Rule(
+        name="CalibrationDrift",
+        expression=Now(Series("cornerman_calibration_drift"), (*FLEET, "model")),
+        threshold=0.05,
+        for_seconds=0,
+        severity=WARNING,
+        summary="probabilities and results have drifted apart",
+        action="backtest the model on recent fights; train anew, or point the alias at another model",
+    ),
+    Rule(
+        name="PoolDown",
+        expression=Now(Series("up", (("job", "cornerman"),)), POOL, least=True),  # a series of Prometheus' own
+        threshold=1,
+        below=True,
+        for_seconds=MINUTE,
+        severity=CRITICAL,
+        summary="Prometheus cannot read a pool",
+        action="does the process run? cornerman status; does CORNERMAN_HTTP_HOST let Prometheus in?",
+    ),
+)
+
+
+def rule_file(rules: Sequence[Rule]) -> str:
+    """Return the rules as Prometheus reads them."""
+    lines = [
+        "# Written by `python -m workers.alerts.rules`; change the table there.",
+        "groups:",
+        "  - name: cornerman",
+        "    rules:",
+    ]
+    for rule in rules:
+        lines += [
+            f"      - alert: {rule.name}",
+            f"        expr: {json.dumps(rule.promql())}",
+            f"        for: {duration(rule.for_seconds)}",
+            f"        labels: {{severity: {rule.severity}}}",
+            "        annotations:",
+            f"          summary: {json.dumps(rule.summary)}",
+            f"          action: {json.dumps(rule.action)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Print the rule file; end with a sentence where the changes cannot be read."""
+    try:
+        rules = tuned(RULES, os.environ.get("CORNERMAN_ALERTS", ""))
+    except ValueError as error:
+        sys.exit(str(error))
+    print(rule_file(rules), end="")  # noqa: T201 - it is what this command is for
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Celery integration: transport, result backend, autoscaler, consumers."""

@@ -1,0 +1,1 @@
+"""What a prefork child does with the jobs that it claims."""

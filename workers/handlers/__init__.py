@@ -1,0 +1,1 @@
+"""Handlers, one for each kind of job."""

@@ -1,0 +1,155 @@
+"""From a `CollectGarbage` to a `GarbageReport`: remove models that nothing refers to, and what trainings left behind.
+
+A model stays when an alias stands for it or stood for it, when a kept job or outcome names it, and while it is young:
+it may be on its way to a name. What a training was prepared to, and its parts, stay while they are young, and while a
+job without an outcome names them: one that was stopped, or is asked for again, goes on where it was.
+
+Of a store that several ledgers share each collects what it alone uses (`workers.models.bundle_owners`). A bundle that
+no ledger has claimed is from before that was noted, or its writer died: it stays, unless the job adopts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Set
+
+from ledger.contracts.jobs import CollectGarbage
+from ledger.contracts.reports import GarbageReport
+from workers.jobs.context import JobContext
+from workers.models.bundle_owners import UNCLAIMED
+from workers.models.model_store import PARTS, PREPARED
+
+DAY_SECONDS = 86_400.0
+AT_ONCE = 200
+"""So many places are removed between two looks at all claims."""
+_DAMAGED = ".corrupt-"  # in the name of a bundle that was found damaged and was replaced
+
+
+def collect(job: CollectGarbage, context: JobContext) -> GarbageReport:
+    """Collect garbage, or say what would be collected.
+
+    Raises StoreUnavailableError, LedgerUnavailable, and ClaimLostError if the job was cancelled meanwhile.
+    """
+    return _Collection(job, context).run()
+
+
+def removable(ages_seconds: Mapping[str, float], named: Set[str], keep_days: float) -> list[str]:
+    """Return the digests that nobody names and that are older than `keep_days`, in order."""
+    return sorted(
+        digest
+        for digest, age_seconds in ages_seconds.items()
+        if digest not in named and age_seconds > keep_days * DAY_SECONDS
+    )
+
+
+class _Collection:
+    """One collection. A place is that of a bundle in the store: its digest, or `prepared/<digest>`."""
+
+    def __init__(self, job: CollectGarbage, context: JobContext) -> None:
+        self._job = job
+        self._context = context
+        self._store = context.store
+        self._ledger = context.ledger
+        self._owners = context.store.owners
+        self._remover = hashlib.sha256(context.claim.job_id.encode()).hexdigest()[:16]
+
+    def run(self) -> GarbageReport:
+        """Collect models, then what trainings left."""
+        if not self._job.dry_run:
+            self._owners.withdraw(self._remover)  # of an attempt at this job that died
+            self._ledger.restore_models()
+            self._remove_damaged()
+        claims = self._owners.claims()
+        there = self._digests("")
+        ages, tokens = self._own(claims, there, "")
+        named = self._ledger.named(there | ages.keys())
+        self._claim(named & there, claims)
+        models = removable(ages, named, self._job.keep_days)
+        prepared = {f"{PREPARED}/{digest}" for digest in self._digests(PREPARED)}
+        ages, more = self._own(claims, prepared, f"{PREPARED}/")
+        trainings = removable(ages, self._wanted(ages.keys()), self._job.keep_training_days)
+        if not self._job.dry_run:
+            models, trainings = (self._remove(places, tokens | more) for places in (models, trainings))
+        return GarbageReport(
+            models=tuple(digest for digest in models if digest in there),
+            trainings=tuple(place.partition("/")[2] for place in trainings),
+            dry_run=self._job.dry_run,
+            unclaimed=0 if self._job.adopt else len(self._unclaimed(claims, there - named)),
+        )
+
+    def _digests(self, where: str) -> set[str]:
+        return {name for name in self._store.names(where) if _DAMAGED not in name}
+
+    def _own(
+        self, claims: Mapping[str, Set[str]], there: Set[str], prefix: str
+    ) -> tuple[dict[str, float], dict[str, str | None]]:
+        """Return the age of each place that this ledger alone uses, and its claim as it is before anything is decided.
+
+        Also of those that were claimed and are not there, or not whole: files of theirs may be.
+        """
+        claimed = {place for place in self._owners.of_ledger(claims) if place.rpartition("/")[0] == prefix.rstrip("/")}
+        own = self._owners.own(claims, there | claimed, adopt=self._job.adopt)
+        tokens = {place: self._owners.token(place) for place in own}
+        ages = {
+            place: self._store.age_seconds(place) for place in own
+        }  # after the claims: who comes later changes those
+        return {place: age for place, age in ages.items() if age is not None}, tokens
+
+    def _claim(self, named: Set[str], claims: Mapping[str, Set[str]]) -> None:
+        """Claim the models that this ledger names, if they are from before owners were noted."""
+        for digest in named - self._owners.of_ledger(claims) if not self._job.dry_run else ():
+            self._owners.claim(digest)
+
+    def _wanted(self, places: Set[str]) -> set[str]:
+        """Return which of some trainings a job without an outcome names."""
+        digests = {place.rpartition("/")[2] for place in places}
+        named = self._ledger.named(digests, unfinished=True)
+        return {place for place in places if place.rpartition("/")[2] in named}
+
+    def _remove(self, places: list[str], tokens: Mapping[str, str | None]) -> list[str]:
+        """Remove places unless somebody has come to use or name them since they were chosen; return those removed.
+
+        Some at a time: each time all claims are looked at, and what is removed stays so if the collection ends early.
+        """
+        removed: list[str] = []
+        for first in range(0, len(places), AT_ONCE):
+            chosen = {place: tokens[place] for place in places[first : first + AT_ONCE]}
+            with self._owners.removing(chosen, self._remover, adopt=self._job.adopt) as free:
+                removed += self._remove_free(free, first, len(places))
+        return removed
+
+    def _remove_free(self, free: set[str], before: int, total: int) -> list[str]:
+        """Remove places that nobody can begin to use, unless they are named; return those removed."""
+        removed: list[str] = []
+        models = {place for place in free if "/" not in place}
+        try:
+            self._ledger.forget_models(models)  # from here on no name can be moved to them
+            free = free - self._ledger.named(models) - self._wanted(free - models)
+            for count, place in enumerate(sorted(free), start=before):
+                self._context.progress("removing", count, total)
+                if place in models and self._ledger.knows_model(place):
+                    continue
+                self._remove_one(place)
+                removed.append(place)
+        finally:
+            self._ledger.restore_models(models.difference(removed))
+        return removed
+
+    def _remove_one(self, place: str) -> None:
+        self._ledger.drop_model(place)  # first, or it could come back without its files
+        if place.startswith(f"{PREPARED}/"):
+            self._store.remove(f"{PARTS}/{place.rpartition('/')[2]}")
+        self._store.remove(place)
+        self._owners.drop(place)  # last: by it the next collection finds what is left
+
+    def _remove_damaged(self) -> None:
+        """Remove what was found damaged, and replaced, long ago."""
+        ages = {name: self._store.age_seconds(name) for name in self._store.names("") if _DAMAGED in name}
+        known = {name: age for name, age in ages.items() if age is not None}
+        for name in removable(known, frozenset(), self._job.keep_days):
+            self._store.remove(name)
+
+    @staticmethod
+    def _unclaimed(claims: Mapping[str, Set[str]], digests: Set[str]) -> set[str]:
+        claimed = {place for ledger, places in claims.items() if ledger != UNCLAIMED for place in places}
+        return set(digests - claimed) | set(digests & claims.get(UNCLAIMED, set()))

@@ -1,0 +1,115 @@
+"""From an `ImportJoblib` to a bundle: list the files, and only if they are trusted unpickle, check and write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from engine.data.feature_matrix import some_of
+from engine.data.features import COLUMNS
+from engine.data.fight_log import read_fight_log
+from engine.data.fighter_snapshot import Snapshot
+from engine.errors import ValidationError
+from engine.importing.external_estimators import PROBES, columns_of, foreign
+from engine.importing.import_ensemble import import_ensemble
+from engine.importing.joblib_files import JoblibFile
+from engine.members.member_stack import MEMBERS
+from engine.model.trained_ensemble import save_ensemble
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import MatrixColumns
+from ledger.contracts.local_protocol import FileListing, ImportJoblib, ImportReport, Line
+from workers.handlers.training.model_publication import SUMMARY
+from workers.handlers.training.training_data import matrix_of
+from workers.models.model_store import Store
+from workers.settings import WorkerSettings
+
+_COLUMNS = MatrixColumns(label="won", event="event", date="date")
+
+
+def import_files(request: ImportJoblib, tell: Callable[[Line], None]) -> None:
+    """List the files; import them if they are trusted. Raises what the engine raises."""
+    if set(request.files) != set(MEMBERS):
+        raise ValidationError(f"name one file for each of {some_of(MEMBERS)}, not for {some_of(sorted(request.files))}")
+    files = {member: JoblibFile.read(Path(request.files[member])) for member in MEMBERS}
+    tell(Line(listed=tuple(_listing(member, file) for member, file in files.items())))
+    if not request.trusted:
+        return
+    if request.trained_until is None:
+        raise ValidationError("say in trained_until until when the estimators were trained: their files do not tell")
+    tell(Line(progress=Progress(stage="unpickling", done=0, total=3)))
+    parts = {member: foreign(member, file.unpickle(), file.versions) for member, file in files.items()}
+    columns = columns_of(list(parts.values()), _names(request.columns))
+    tell(Line(progress=Progress(stage="comparing", done=1, total=3)))
+    imported = import_ensemble(
+        parts,
+        columns,
+        msgspec.structs.asdict(request.weights),
+        trained_until=request.trained_until,
+        sources={
+            member: {"sha256": file.sha256, "type": file.contents.kind, "versions": file.versions}
+            for member, file in files.items()
+        },
+        unseen=None if request.unseen is None else matrix_of(Path(request.unseen), request.matrix or _COLUMNS),
+        snapshot=None if request.log is None else _snapshot(Path(request.log), columns),
+    )
+    tell(Line(progress=Progress(stage="writing", done=2, total=3)))
+    store = Store.of(WorkerSettings.from_env(), request.ledger)
+    folder = store.folder if request.out is None else Path(request.out)
+    ensemble, bundle = imported.ensemble, save_ensemble(imported.ensemble, folder)
+    if request.out is None:
+        store.publish(bundle)
+    tell(
+        Line(
+            imported=ImportReport(
+                model=bundle.digest,
+                folder=str(bundle.folder),
+                features=len(columns),
+                takes_missing=ensemble.takes_missing,
+                probe_rows=PROBES,
+                largest_difference=imported.difference,
+                interval_method=ensemble.half_widths.method if ensemble.half_widths.measured else None,
+                interval_reason=None if ensemble.half_widths.measured else "not_measured",
+                metrics=ensemble.manifest["metrics"],
+                bundle_bytes=bundle.size_bytes,
+                summary={name: bundle.manifest[name] for name in SUMMARY if name in bundle.manifest},
+            )
+        )
+    )
+
+
+def _listing(member: str, file: JoblibFile) -> FileListing:
+    contents = file.contents
+    return FileListing(
+        member=member,
+        path=str(file.path),
+        sha256=file.sha256,
+        file_bytes=file.file_bytes,
+        compression=file.compression,
+        type=contents.kind,
+        versions=file.versions,
+        arrays=contents.arrays,
+        names=tuple(sorted(contents.names)),
+        strange=tuple(file.strange_names),
+    )
+
+
+def _names(path: str | None) -> Sequence[str] | None:
+    if path is None:
+        return None
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValidationError(f"{path} cannot be read: {error}; write the names of the columns, one a line") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _snapshot(log: Path, columns: Sequence[str]) -> Snapshot:
+    if strange := [name for name in columns if name not in COLUMNS]:
+        raise ValidationError(
+            f"rows cannot be built from a fight log for {some_of(strange)}, which are no features of this system: "
+            "leave out --log, and send the features with each fight"
+        )
+    # Its estimators learnt from other rows than ours, and fill gaps, or refuse them, in their own way.
+    return Snapshot.from_log(read_fight_log(log), keep_gaps=True)

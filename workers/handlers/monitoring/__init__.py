@@ -1,0 +1,1 @@
+"""Handlers that compare served models with results."""

@@ -1,0 +1,97 @@
+"""What is done about an alarm: a pure rule, and the changes of controls that carry it out.
+
+Nothing here fails a review: what cannot be done is said in the alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ledger.contracts.failures import JobRefused
+from ledger.contracts.monitoring_reports import ActionTaken
+from ledger.models.alarms import Alarm
+from ledger.models.aliases import CHAMPION, MOST_MOVES, stood_for
+from ledger.operations.control_store import Change, ControlDiffers
+from workers.handlers.check_health import proof_by
+from workers.jobs.context import JobContext
+
+
+class Step(Struct, frozen=True):
+    """What is to be done, and why just that. `to` is the model to go back to."""
+
+    action: ActionTaken
+    said: str
+    to: str | None = None
+
+
+def decide(setting: str, model: str, champion: str | None, earlier: Sequence[str], alarmed: Set[str]) -> Step:
+    """Decide what is done about an alarm about `model`.
+
+    setting: `on_alarm`. champion: what that alias stands for. earlier: what it stood for before, the newest first.
+    alarmed: models about which an alarm stands; none of them is gone back to.
+    """
+    if setting == "none":
+        return Step("none", "on_alarm is none: nothing was changed")
+    if setting == "rollback" and champion != model:
+        return Step("abstain", "the model is not the champion, so there is nothing to roll back: it abstains")
+    if setting == "rollback":
+        for candidate in earlier:
+            if candidate != model and candidate not in alarmed:
+                return Step("rollback", f"the champion is {candidate[:12]} again", candidate)
+        return Step("abstain", "there is no earlier champion without an alarm to go back to: it abstains")
+    return Step("abstain", "all its decisions are to abstain until the alarm is cleared")
+
+
+def act(alarm: Alarm, context: JobContext) -> Alarm:
+    """Carry out what is to be done about an alarm, and note it in the alarm."""
+    ledger = context.ledger
+    moves = ledger.alias_history(CHAMPION, MOST_MOVES)
+    step = decide(
+        context.claim.controls.word("on_alarm") or "none",
+        alarm.model,
+        ledger.resolve_alias(CHAMPION),
+        stood_for(reversed(moves))[-2::-1],
+        {other.model for other in ledger.alarms()},
+    )
+    if (back := _gone_back(alarm, moves)) is not None:
+        step = back
+    elif step.action == "rollback":
+        step = _roll_back(alarm, step, context)
+    if step.action == "abstain" and not ledger.controls().flag(f"abstain.{alarm.model}"):
+        try:
+            ledger.set_controls({f"abstain.{alarm.model}": True}, **_said(alarm))
+        except JobRefused as error:  # an operator may have cleared it meanwhile
+            step = Step("none", str(error)[:1000])
+    done = msgspec.structs.replace(alarm, acted=True, action=step.action, said=step.said)
+    ledger.mark_acted(done)
+    return done
+
+
+def _gone_back(alarm: Alarm, moves: Sequence[Change]) -> Step | None:
+    """Return the step of a review that has rolled back for this alarm and ended before it could say so."""
+    for move in moves:
+        of = (move.evidence or {}).get("alarm", {})
+        if move.rollback and (of.get("model"), of.get("job_id")) == (alarm.model, alarm.job_id):
+            return Step("rollback", f"the champion is {str(move.after)[:12]} again", move.after)
+    return None
+
+
+def _roll_back(alarm: Alarm, step: Step, context: JobContext) -> Step:
+    try:
+        context.ledger.roll_back(
+            CHAMPION, prove=proof_by(context.models), to=step.to, expected=alarm.model, **_said(alarm)
+        )
+    except (JobRefused, ControlDiffers) as error:
+        return Step("abstain", f"it could not be rolled back ({error}): it abstains"[:1000])
+    return step
+
+
+def _said(alarm: Alarm) -> dict[str, Any]:
+    tests = ", ".join(f"{found.test} {found.highest:.3g} of {found.threshold:g}" for found in alarm.findings)
+    why = f"alarm about model {alarm.model[:12]} after {alarm.fights} fights: {tests}"
+    evidence = {"alarm": msgspec.to_builtins(alarm)}
+    return {"who": f"job {alarm.job_id}", "why": why[:500], "evidence": evidence, "alarm": alarm.model}

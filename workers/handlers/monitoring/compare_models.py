@@ -1,0 +1,72 @@
+"""From a `CompareModels` to a `ComparisonReport`: two models and the market on the same fights."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.arrays import Floats
+from engine.statistics.scores import clustered_mean, surprise
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.jobs import CompareModels
+from ledger.contracts.monitoring_reports import ComparisonReport, Score, ScoreDifference
+from workers.handlers.monitoring.result_matching import record_of
+from workers.handlers.prediction.prediction_log import fight_name
+from workers.jobs.context import JobContext
+
+
+def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
+    """Compare on the fights that both answered, live or as a shadow. Raises BundleNotFoundError for an unknown name."""
+    models = [context.models.resolve(name) for name in (job.champion, job.challenger)]
+    entries = context.ledger.journal()
+    results = context.ledger.results()
+    said = [[entry for entry in entries if entry.model == model and entry.market is not None] for model in models]
+    common = set.intersection(*({(entry.day, fight_name(entry.fighters)) for entry in each} for each in said))
+    records = [
+        record_of([entry for entry in each if (entry.day, fight_name(entry.fighters)) in common], results)
+        for each in said
+    ]
+    champion, challenger = (
+        {(one.entry.day, fight_name(one.entry.fighters)): one for one in record.decided} for record in records
+    )
+    fights = sorted(champion.keys() & challenger.keys())
+    won = np.array([champion[fight].won == 0 for fight in fights], dtype=np.int8)
+    event = np.array([str(day) for day, _ in fights], dtype=np.str_)
+    forecasts = {
+        "champion": np.array([champion[fight].entry.probability for fight in fights]),
+        "challenger": np.array([challenger[fight].entry.probability for fight in fights]),
+        "market": np.array([champion[fight].entry.market for fight in fights], dtype=np.float64),
+    }
+    losses: dict[str, dict[str, Floats]] = {
+        name: {"log_loss": surprise(p, won), "brier": np.square(p - won)} for name, p in forecasts.items()
+    }
+    return ComparisonReport(
+        champion=models[0],
+        challenger=models[1],
+        fights=len(fights),
+        events=len(np.unique(event)),
+        waiting=records[0].waiting,
+        void=records[0].void,
+        scores=tuple(
+            msgspec.convert({"forecast": name} | {what: float(loss.mean()) for what, loss in each.items()}, Score)
+            for name, each in losses.items()
+        )
+        if fights
+        else (),
+        differences=tuple(
+            ScoreDifference(one=one, other=other, **_differences(losses[one], losses[other], event))
+            for other, one in combinations(("market", "champion", "challenger"), 2)
+        )
+        if fights
+        else (),
+    )
+
+
+def _differences(one: dict[str, Floats], other: dict[str, Floats], event: NDArray[np.str_]) -> dict[str, Estimate]:
+    return {
+        what: msgspec.convert(clustered_mean(one[what] - other[what], event), Estimate, from_attributes=True)
+        for what in one
+    }

@@ -1,0 +1,147 @@
+"""Which result belongs to which fight of the journal, and so which answer of a model was right.
+
+Names are matched as the engine matches them (`engine.data.fighter_names`): by letters and digits first, then by listed
+aliases and the other order of a Chinese or Korean name; never by likeness. A result may be a day off: cards that start
+after midnight UTC belong to the evening before in most logs. Of a fight that stands twice in the journal, under two
+spellings or days, the last answer counts. A fight whose results contradict each other is left out.
+
+Tests that run over time take the result as it first came to be known: a bet that was settled stays settled, whatever is
+corrected, overturned or contradicted later. All other figures take what is known now.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from engine.data.fighter_names import FighterIndex
+from engine.errors import AmbiguousFighterError
+from ledger.models.fight_results import FightResult
+from ledger.models.prediction_log import JournalEntry
+from workers.handlers.prediction.prediction_log import fight_name, person
+
+DAYS_OFF = 1
+
+Fight = tuple[date, str]
+"""A fight of the journal: the day of its event, and its name."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A model's last word on a fight, and its result. won: who, as a position in the entry; None for a void fight."""
+
+    entry: JournalEntry
+    won: Literal[0, 1] | None
+    batch: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """A model's answers: those with a result, in the order in which these came, and how many wait or are left out.
+
+    tested: those with a winner, by the results as they first came to be known.
+    """
+
+    judged: tuple[Judged, ...]
+    tested: tuple[Judged, ...]
+    waiting: int
+    contradicted: int
+
+    @property
+    def decided(self) -> list[Judged]:
+        """Those that someone won."""
+        return [one for one in self.judged if one.won is not None]
+
+    @property
+    def void(self) -> int:
+        """How many nobody won."""
+        return len(self.judged) - len(self.decided)
+
+
+def record_of(entries: Sequence[JournalEntry], results: Sequence[FightResult]) -> Record:
+    """Hold entries against results. Of several entries of one fight the last counts."""
+    fights: dict[Fight, list[JournalEntry]] = defaultdict(list)
+    for entry in entries:
+        fights[entry.day, fight_name(entry.fighters)].append(entry)
+    decided: dict[Fight, FightResult] = {}
+    contradicted: set[Fight] = set()
+    never_clear: set[Fight] = set()
+    by_day: dict[date, list[Fight]] = defaultdict(list)
+    for fight in fights:
+        by_day[fight[0]].append(fight)
+    for result in results:
+        days = [result.date + timedelta(days=off) for off in range(-DAYS_OFF, DAYS_OFF + 1)]
+        near = [fight for day in days for fight in by_day.get(day, ())]
+        for fight in _fights_of(result, near, fights):
+            known = decided.setdefault(fight, result)
+            entry = fights[fight][0]
+            if _winner(known, entry) != _winner(result, entry):
+                contradicted.add(fight)
+            if known.batch == result.batch and _winner(_first(known), entry) != _winner(_first(result), entry):
+                never_clear.add(fight)
+    now = {fight: result for fight, result in decided.items() if fight not in contradicted}
+    first = {fight: _first(result) for fight, result in decided.items() if fight not in never_clear}
+    return Record(
+        judged=_judged(now, fights),
+        tested=tuple(one for one in _judged(first, fights) if one.won is not None),
+        waiting=len(fights.keys() - decided.keys()),
+        contradicted=len(contradicted),
+    )
+
+
+def _first(result: FightResult) -> FightResult:
+    """Return the result as it first came to be known."""
+    return result.first or result
+
+
+def _judged(results: Mapping[Fight, FightResult], fights: Mapping[Fight, Sequence[JournalEntry]]) -> tuple[Judged, ...]:
+    """Return the last answer to each fight with its result, in the order in which these came."""
+    last: dict[str, Judged] = {}
+    for fight, result in results.items():
+        for entry in fights[fight]:
+            before = last.get(result.name)
+            if before is None or _moment(entry) > _moment(before.entry):
+                last[result.name] = Judged(entry, _winner(result, entry), result.batch)
+    return tuple(sorted(last.values(), key=lambda one: (one.batch, one.entry.day, one.entry.fighters)))
+
+
+def _fights_of(
+    result: FightResult, near: Sequence[Fight], fights: Mapping[Fight, Sequence[JournalEntry]]
+) -> list[Fight]:
+    """Return the fights that a result may speak of.
+
+    Looking a name up takes a millisecond: it is done for those that share a name, and for all where none does.
+    """
+    people = set(map(person, result.fighters))
+    shared = [fight for fight in near if people & set(map(person, fights[fight][0].fighters))]
+    return [fight for fight in shared or near if _position(result, fights[fight][0]) is not None]
+
+
+def _moment(entry: JournalEntry) -> datetime:
+    return entry.at or datetime.min.replace(tzinfo=UTC)
+
+
+def _winner(result: FightResult, entry: JournalEntry) -> Literal[0, 1] | None:
+    if result.winner is None:
+        return None
+    first = _position(result, entry)
+    return 1 if (result.winner == 0) == (first == 1) else 0
+
+
+def _position(result: FightResult, entry: JournalEntry) -> int | None:
+    """Return where the entry has the result's first fighter; None where it is another fight."""
+    found = [_find(entry.fighters, name) for name in result.fighters]
+    return found[0] if None not in found and found[0] != found[1] else None
+
+
+def _find(fighters: tuple[str, str], name: str) -> int | None:
+    for position, fighter in enumerate(fighters):
+        if person(fighter) == person(name):
+            return position
+    try:
+        return FighterIndex(("0", "1"), fighters, (False, False)).find(name)
+    except AmbiguousFighterError:
+        return None

@@ -1,0 +1,246 @@
+"""From a `ReviewModel` to a `ReviewReport`: a model's live answers against the results that are in.
+
+The tests run over all fights whose results came since the model's last alarm was cleared, in the order in which they
+came and as they first came, so that a later review only goes on where the last one stopped. The scores are of all its
+fights, by the results as they are known now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from engine.errors import TrainingError
+from engine.monitoring.drift import ALPHA as DRIFT_ALPHA
+from engine.monitoring.drift import FeatureBins, drift, read_bins, stability_index
+from engine.monitoring.sequential_tests import MISS_ALLOWANCE, Season, finding, judge, proven_gap
+from engine.statistics.scores import (
+    MIN_EVENTS,
+    calibration_line,
+    clustered_mean,
+    clustered_share,
+    reliability,
+    surprise,
+)
+from ledger.contracts.backtest_report import CalibrationLine, Coverage, Estimate, ReliabilityBin
+from ledger.contracts.jobs import ReviewModel
+from ledger.contracts.monitoring_reports import FavouriteBand, FeatureShift, Finding, ReviewReport, Window
+from ledger.jobs.queue_stats import Drift
+from ledger.models.alarms import Alarm
+from ledger.models.prediction_log import JournalEntry
+from workers.handlers.monitoring.alarm_actions import act
+from workers.handlers.monitoring.result_matching import DAYS_OFF, Judged, Record, record_of
+from workers.jobs.context import JobContext
+
+WINDOWS = (100, 300)
+"""Of so many last fights the log loss is shown, beside that of all."""
+MOST_SHIFTS = 5
+
+
+class Inputs(NamedTuple):
+    """What the features of the answered fights say."""
+
+    finding: Finding
+    shifts: tuple[FeatureShift, ...]
+
+
+def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
+    """Review, raise and act on an alarm, and publish the drift. Raises BundleNotFoundError for a name of no model."""
+    ledger = context.ledger
+    model = context.models.resolve(job.model)
+    entries = [entry for entry in ledger.journal() if entry.model == model and entry.role == "live"]
+    record = record_against_results(entries, context)
+    since_us = ledger.cleared_at(model)
+    tested = season_of([one for one in record.tested if one.batch > since_us])
+    findings = tuple(
+        msgspec.convert(found, Finding, from_attributes=True) for found in judge(tested, usual_excess(model, context))
+    )
+    inputs = _inputs(model, entries, since_us, context)
+    if inputs is not None and inputs.finding.alarm:
+        log = structlog.get_logger("cornerman.alerts")
+        log.warning("features have drifted", model=model, evidence=inputs.finding.highest)
+    gap = proven_gap(tested)
+    alarm = _alarm(model, findings, len(tested), context)
+    found = None if inputs is None else inputs.finding
+    ledger.set_drift(Drift(model=model, drift=gap, fights=len(tested), features=found))
+    season = season_of(record.decided)
+    return ReviewReport(
+        model=model,
+        fights=len(season),
+        events=int(season.event[-1]) + 1 if len(season) else 0,
+        waiting=record.waiting,
+        void=record.void,
+        contradicted=record.contradicted,
+        windows=tuple(_windows(record.decided)),
+        **_figures(season),
+        proven_gap=gap,
+        findings=findings if inputs is None else (*findings, inputs.finding),
+        shifts=() if inputs is None else inputs.shifts,
+        alarm=() if alarm is None else tuple(found.test for found in alarm.findings),
+        action="none" if alarm is None else alarm.action,
+        said="" if alarm is None else alarm.said,
+    )
+
+
+def record_against_results(entries: Sequence[JournalEntry], context: JobContext) -> Record:
+    """Hold what bet placers were told by a model against the results."""
+    first = min((entry.day for entry in entries), default=date.max)
+    results = context.ledger.results(first - timedelta(days=DAYS_OFF)) if entries else []
+    return record_of(entries, results)
+
+
+def season_of(judged: Sequence[Judged]) -> Season:
+    """Return decided fights as arrays; those of one day whose results came together are an event."""
+    entries = [one.entry for one in judged]
+    groups = {group: number for number, group in enumerate(dict.fromkeys((one.batch, one.entry.day) for one in judged))}
+    levels = sorted({band.level for entry in entries for band in entry.intervals} | set(MISS_ALLOWANCE))
+    bands = [{band.level: (band.lower, band.upper) for band in entry.intervals} for entry in entries]
+    nowhere = (np.nan, np.nan)
+    ends = {level: np.array([band.get(level, nowhere) for band in bands]).reshape(-1, 2) for level in levels}
+    return Season(
+        probability=np.array([entry.probability for entry in entries], dtype=np.float64),
+        won=np.array([one.won == 0 for one in judged], dtype=np.int8),
+        corner=np.array([{0: 1, 1: -1, None: 0}[entry.red] for entry in entries], dtype=np.int8),
+        event=np.array([groups[one.batch, one.entry.day] for one in judged], dtype=np.int64),
+        market=np.array([np.nan if entry.market is None else entry.market for entry in entries], dtype=np.float64),
+        intervals={level: (values[:, 0], values[:, 1]) for level, values in ends.items()},
+    )
+
+
+def usual_excess(model: str, context: JobContext) -> float | None:
+    """Return by how much the model's log loss exceeded the market's out of fold; None where no fight had odds."""
+    summaries = [known["summary"] for known in context.ledger.models() if known["digest"] == model]
+    metrics = summaries[0].get("metrics", {}) if summaries else {}
+    if not {"log_loss_priced", "market_log_loss"} <= metrics.keys():
+        return None
+    return float(metrics["log_loss_priced"] - metrics["market_log_loss"])
+
+
+def _alarm(model: str, findings: Sequence[Finding], fights: int, context: JobContext) -> Alarm | None:
+    """Return the alarm that stands about the model, after raising one where there is reason to, and acting on it."""
+    ledger = context.ledger
+    standing = {alarm.model: alarm for alarm in ledger.alarms()}.get(model)
+    reasons = tuple(found for found in findings if found.alarm)
+    if standing is None and reasons:
+        raised_at = datetime.fromtimestamp(ledger.server_time(), UTC)
+        raised = Alarm(model=model, findings=reasons, fights=fights, raised_at=raised_at, job_id=context.claim.job_id)
+        standing = ledger.raise_alarm(raised)
+    if standing is None or standing.acted:
+        return standing
+    done = act(standing, context)
+    tests = [found.test for found in done.findings]
+    log = structlog.get_logger("cornerman.alerts")
+    log.warning("a model's alarm", model=model, tests=tests, action=done.action, said=done.said)
+    return done
+
+
+def _inputs(model: str, said: Sequence[JournalEntry], since_us: int, context: JobContext) -> Inputs | None:
+    """Look at the features of what was answered; None where the model has no bins, or answered nothing yet."""
+    today = datetime.fromtimestamp(context.ledger.server_time(), UTC).date()
+    entries = [
+        entry
+        for entry in said
+        if entry.bins and entry.day < today
+        if entry.at is None or entry.at.timestamp() * 1e6 > since_us
+    ]
+    if not entries:
+        return None
+    ensemble = context.models.get(model).model.ensemble
+    about = ensemble.manifest.get("drift")
+    if about is None:
+        return None
+    bins = FeatureBins.from_manifest(ensemble.columns, about)
+    numbers = read_bins([entry.bins for entry in entries], len(bins.columns))
+    process = drift(numbers, np.array([entry.day.toordinal() for entry in entries]), bins.allowed)
+    found = msgspec.convert(finding("features", process, DRIFT_ALPHA), Finding, from_attributes=True)
+    index = stability_index(numbers[-WINDOWS[0] :], bins)
+    furthest = np.argsort(-index, kind="stable")[:MOST_SHIFTS]
+    shifts = tuple(FeatureShift(feature=bins.columns[one], index=float(index[one])) for one in furthest)
+    return Inputs(found, shifts)
+
+
+def _windows(judged: Sequence[Judged]) -> list[Window]:
+    sizes = [len(judged), *(size for size in WINDOWS if size < len(judged))] if judged else []
+    return [_window(judged[-size:]) for size in sizes]
+
+
+def _window(judged: Sequence[Judged]) -> Window:
+    season = season_of(judged)
+    days = [one.entry.day for one in judged]
+    loss = surprise(season.probability, season.won)
+    priced = np.isfinite(season.market)
+    difference = loss[priced] - surprise(season.market[priced], season.won[priced])
+    return Window(
+        fights=len(season),
+        first_day=min(days),
+        last_day=max(days),
+        log_loss=float(loss.mean()),
+        minus_market=_estimate(clustered_mean(difference, names_of(season)[priced])) if priced.any() else None,
+    )
+
+
+def _figures(season: Season) -> dict[str, Any]:
+    if not len(season):
+        return {}
+    p, won, event = season.probability, season.won, names_of(season)
+    bins = reliability(p, won)
+    return {
+        "calibration": _line(season, event),
+        "reliability": tuple(msgspec.convert(one, ReliabilityBin, from_attributes=True) for one in bins),
+        "bands": tuple(band for level in season.intervals if (band := _band(level, season, event)) is not None),
+        "coverage": tuple(
+            cover for level in season.intervals if (cover := _coverage(level, season, event)) is not None
+        ),
+    }
+
+
+def _line(season: Season, event: NDArray[np.str_]) -> CalibrationLine | None:
+    """Return the calibration line, said of the red corner where it is known; None where there is too little for one."""
+    if season.event[-1] + 1 < MIN_EVENTS:
+        return None
+    turned = season.corner == -1
+    p = np.where(turned, 1.0 - season.probability, season.probability)
+    try:
+        line = calibration_line(p, np.where(turned, 1 - season.won, season.won).astype(np.int8), event)
+    except TrainingError:
+        return None  # every favourite won, or lost: a line has no slope then
+    return msgspec.convert(line, CalibrationLine, from_attributes=True)
+
+
+def _band(level: float, season: Season, event: NDArray[np.str_]) -> FavouriteBand | None:
+    lower, upper = season.intervals[level]
+    known = np.isfinite(lower)
+    if not known.any():
+        return None
+    first = season.probability[known] >= 0.5
+    ends = np.where(first, lower[known], 1.0 - upper[known]), np.where(first, upper[known], 1.0 - lower[known])
+    won = clustered_share(np.where(first, season.won[known] == 1, season.won[known] == 0), event[known])
+    return FavouriteBand(level=level, lower=float(ends[0].mean()), won=_estimate(won), upper=float(ends[1].mean()))
+
+
+def _coverage(level: float, season: Season, event: NDArray[np.str_]) -> Coverage | None:
+    lower, upper = season.intervals[level]
+    known = np.isfinite(lower) & np.isfinite(season.market)
+    if not known.any():
+        return None
+    inside = (lower <= season.market) & (season.market <= upper)
+    return Coverage(
+        level=level,
+        inside=_estimate(clustered_share(inside[known], event[known])),
+        width=float(np.mean(upper[known] - lower[known])),
+    )
+
+
+def names_of(season: Season) -> NDArray[np.str_]:
+    """Return the events as the scores take them."""
+    return season.event.astype(np.str_)
+
+
+def _estimate(estimate: object) -> Estimate:
+    return msgspec.convert(estimate, Estimate, from_attributes=True)

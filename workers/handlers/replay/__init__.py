@@ -1,0 +1,1 @@
+"""The handler that recomputes stored outcomes."""

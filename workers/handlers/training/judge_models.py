@@ -1,0 +1,198 @@
+"""From a `JudgeModels` to a `JudgementReport`: models on fights that none has seen, or their recipes walked forward."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pandas as pd
+
+from engine.data.feature_matrix import matrix_digest
+from engine.data.fight_log import read_fight_log
+from engine.errors import ValidationError
+from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log, season_of_matrix
+from engine.evaluation.challenger import (
+    Judgement,
+    check_enough,
+    first_unseen_day,
+    forecast_unseen,
+    judge,
+    with_columns,
+)
+from engine.evaluation.walk_forward import Season
+from engine.model.trained_ensemble import Ensemble
+from engine.training.train import TrainingConfig
+from ledger.contracts.jobs import JudgeModels
+from ledger.contracts.judgement_report import JudgedForecast, JudgementReport, Paired
+from ledger.models.promotion_gate import decide, error_of
+from workers.handlers.training.train_ensemble import SAFETY_SECONDS
+from workers.handlers.training.training_data import check_data, matrix_of, within_limit
+from workers.jobs.context import JobContext
+from workers.jobs.operator_overrides import threads
+
+MOST_REPLICAS = 20
+"""Of a recipe that is walked forward: they only give the half-width its floor, for which few are enough."""
+
+
+class Recipe(NamedTuple):
+    """How a model was made, but for its data; without settings where nobody knows."""
+
+    columns: tuple[str, ...]
+    settings: TrainingConfig | None
+
+
+class Forecasts(NamedTuple):
+    """What the models, or models of their recipes, said, by role; `trained` of these."""
+
+    said: Mapping[str, pd.DataFrame]
+    trained: int
+
+
+def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
+    """Judge. Raises BundleError where a model cannot be opened, and what the engine raises."""
+    job = within_limit(job, context.settings.memory_limit_mb)
+    roles = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor}
+    models = {role: context.models.get(digest).model.ensemble for role, digest in roles.items() if digest is not None}
+    recipes = {role: _recipe(ensemble) for role, ensemble in models.items()}
+    check_data(job)
+    context.progress("reading", 0, 1)
+    season = _season(job)
+    first_day = job.first_day or first_unseen_day(*models.values())
+    try:
+        check_enough(season, first_day)
+    except ValidationError as error:
+        raise ValidationError(f"{error}; {_way_on(job)}") from error
+    if job.first_day is None:
+        _check_past(season, job, first_day)
+        said = {
+            role: _named(role, forecast_unseen, ensemble, _as_served(ensemble, season, job), first_day)
+            for role, ensemble in models.items()
+        }
+        forecasts = Forecasts(said, trained=0)
+    else:
+        forecasts = _walked(season, job, recipes, context)
+    incumbents = {role: table for role, table in forecasts.said.items() if role != "challenger"}
+    found = judge(forecasts.said["challenger"], incumbents, error_of(job.tries))
+    return _report(job, found, matrix_digest(season.fights), forecasts.trained, recipes)
+
+
+def _check_past(season: Season, job: JudgeModels, first_day: date) -> None:
+    """Raise ValidationError for a fight log of unseen fights alone, whose features would lack all that came before."""
+    if job.matrix is None and not len(season.fights.before(first_day)):
+        raise ValidationError(
+            f"the fight log begins on {season.fights.date[0]}, after everything that the models have seen: features of "
+            "its fights need the fighters' earlier ones, so give the whole log; a feature matrix may begin there"
+        )
+
+
+def _way_on(job: JudgeModels) -> str:
+    if job.first_day is not None:
+        return "begin on an earlier day"
+    return (
+        "train both with an earlier --cutoff, so that fights are held out, or judge their recipes: "
+        "--walk-forward FIRST_DAY"
+    )
+
+
+def _season(job: JudgeModels) -> Season:
+    if job.matrix is not None:
+        return season_of_matrix(matrix_of(Path(job.data), job.matrix))
+    return season_of_log(read_fight_log(Path(job.data)))
+
+
+def _recipe(ensemble: Ensemble) -> Recipe:
+    """Read the settings off a manifest; there are none in that of an imported model, or of another version."""
+    try:
+        settings = msgspec.convert(ensemble.manifest.get("config"), TrainingConfig)
+    except msgspec.ValidationError:
+        settings = None
+    return Recipe(ensemble.columns, settings)
+
+
+def _named(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
+    """Forecast, and say of whom it is where the fights do not suit the model."""
+    try:
+        return forecast(*arguments)
+    except ValidationError as error:
+        raise ValidationError(f"the {role} cannot be judged: {error}") from error
+
+
+def _as_served(ensemble: Ensemble, season: Season, job: JudgeModels) -> Season:
+    """Return the fights with the rows that the model is served with: with gaps if it was made for such rows."""
+    if job.matrix is not None or ensemble.snapshot is None or not ensemble.snapshot.keep_gaps:
+        return season
+    return season_of_log(read_fight_log(Path(job.data)), keep_gaps=True)
+
+
+def _walked(season: Season, job: JudgeModels, recipes: Mapping[str, Recipe], context: JobContext) -> Forecasts:
+    """Walk each recipe forward; the same one once."""
+    ends_at = time.monotonic() + min(job.max_training_time_seconds, context.remaining_seconds() - SAFETY_SECONDS)
+    said: dict[str, pd.DataFrame] = {}
+    trained = 0
+    for role, recipe in recipes.items():
+        same = next((other for other in said if recipes[other] == recipe), None)
+        if same is None:
+            said[role] = _named(role, _walk, role, season, job, recipe, context, ends_at)
+            trained += said[role]["trained_before"].nunique()
+        else:
+            said[role] = said[same]
+    return Forecasts(said, trained)
+
+
+def _walk(
+    name: str, season: Season, job: JudgeModels, recipe: Recipe, context: JobContext, ends_at: float
+) -> pd.DataFrame:
+    if recipe.settings is None:
+        raise ValidationError(
+            "it was not trained here, so its settings cannot be walked forward: judge it on fights that it has not seen"
+        )
+    settings = replace(
+        recipe.settings,
+        bootstrap_samples=min(recipe.settings.bootstrap_samples, MOST_REPLICAS),
+        max_training_time_s=max(0.0, ends_at - time.monotonic()),
+        max_memory_mb=job.max_memory_mb,
+        n_jobs=threads(context.claim.controls, context.settings.training_threads),
+    )
+    fights = Season(with_columns(season.fights, recipe.columns), season.early_odds)
+
+    def progress(stage: str, done: int, total: int) -> None:
+        context.progress(f"{name}, {stage}", done, total)
+
+    return forecast_season(fights, BacktestConfig(job.first_day, None, job.refit_months, settings), progress)
+
+
+def _report(
+    job: JudgeModels, found: Judgement, data_digest: str, trained: int, recipes: Mapping[str, Recipe]
+) -> JudgementReport:
+    forecasts, corner_known = (
+        msgspec.convert(each, tuple[JudgedForecast, ...], from_attributes=True)
+        for each in (found.forecasts, found.corner_known)
+    )
+    paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
+    challenger, champion = recipes["challenger"], recipes.get("champion")
+    return JudgementReport(
+        challenger=job.challenger,
+        champion=job.champion,
+        anchor=job.anchor,
+        tries=job.tries,
+        error=error_of(job.tries),
+        data_digest=data_digest,
+        method="held_out" if job.first_day is None else "walk_forward",
+        same_recipe=champion == challenger and challenger.settings is not None,
+        trained=trained,
+        first_day=found.first_day,
+        last_day=found.last_day,
+        fights=found.fights,
+        priced_fights=found.priced_fights,
+        events=found.events,
+        forecasts=forecasts,
+        paired=paired,
+        corner_known=corner_known,
+        recalibrated=found.recalibrated,
+        verdict=decide(forecasts, paired, corner_known),
+    )

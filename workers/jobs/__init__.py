@@ -1,0 +1,1 @@
+"""What all handlers share: context, registry, retries, overrides, provenance."""

@@ -1,0 +1,1 @@
+"""Models of a worker: store, cache, verification."""

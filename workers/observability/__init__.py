@@ -1,0 +1,1 @@
+"""Metrics, readiness and the HTTP endpoints of a pool."""

@@ -1,0 +1,123 @@
+"""The gauges of a pool: what the ledger, the operating system and the checks say now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Any
+
+import psutil
+from msgspec import Struct
+
+from ledger.contracts.failures import PermissionDenied
+from ledger.contracts.reports import HealthCheck
+from ledger.jobs.claims import QUEUES
+from ledger.jobs.queue_stats import Backlog, Drift
+from ledger.ledger import Ledger
+from workers.observability.metrics import Values
+from workers.pool.pool import Pool
+from workers.pool.processes import lives
+
+MAX_ALIASES = 20  # of a model each; whoever may train may name as many as he likes
+_MB = 2**20
+
+
+class LedgerSample(Struct, frozen=True):
+    """What the ledger says."""
+
+    backlog: Backlog
+    pools: Sequence[Mapping[str, Any]]
+    aliases: Mapping[str, str]
+    drift: Drift | None
+    evicts: bool = False
+
+
+class ChildrenSample(Struct, frozen=True):
+    """What the pool's children are at. Memory is resident, in bytes."""
+
+    idle: int = 0
+    busy: int = 0
+    largest_bytes: int = 0
+
+
+def sample_ledger(ledger: Ledger) -> LedgerSample:
+    """Look at the ledger. Raises LedgerUnavailable."""
+    aliases = {name: model["digest"] for model in ledger.models() for name in model["aliases"]}
+    named = dict(sorted(aliases.items())[:MAX_ALIASES])
+    return LedgerSample(ledger.backlog(), ledger.pools(), named, ledger.drift(), _evicts(ledger))
+
+
+def _evicts(ledger: Ledger) -> bool:
+    try:
+        return ledger.room().evicts
+    except PermissionDenied:  # of a users.acl from before workers could read INFO
+        return False
+
+
+def sample_children(pool: Pool) -> ChildrenSample:
+    """Look at the children of the calling process; the dead are not counted."""
+    living: dict[int, int] = {}
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it has just gone
+            if lives(child.pid):
+                living[child.pid] = child.memory_info().rss
+    activities = [activity for activity in pool.board.children() if activity.pid in living]
+    busy = sum(bool(activity.token) for activity in activities)
+    return ChildrenSample(
+        idle=len(activities) - busy,
+        busy=busy,
+        largest_bytes=max(living.values(), default=0),
+    )
+
+
+def gauges(
+    pool: Pool,
+    queues: Iterable[str],
+    ledger: LedgerSample | None,
+    children: ChildrenSample,
+    checks: Sequence[HealthCheck],
+    silent_seconds: float | None,
+) -> dict[str, Values]:
+    """Return every gauge that has a value now, by name and the values of its labels."""
+    if ledger is not None and not ledger.aliases:  # before the first training there is nothing to open, and no alert
+        checks = [check for check in checks if check.name != "model_loaded"]
+    about = (pool.name, pool.settings.node_name, ",".join(sorted(queues)), version("cornerman"))
+    values: dict[str, Values] = {
+        "cornerman_pool_info": {about: 1},
+        "cornerman_ledger_up": {(): float(ledger is not None)},
+        "cornerman_children": {("idle",): children.idle, ("busy",): children.busy},
+        "cornerman_child_memory_max_bytes": {(): children.largest_bytes},
+        "cornerman_check_passed": {(check.name,): float(check.passed) for check in checks},
+    }
+    if pool.memory.limit_mb:  # the guard has looked
+        memory = {"used": pool.memory.used_mb, "limit": pool.memory.limit_mb, "room": pool.memory.room_mb}
+        values["cornerman_pool_memory_bytes"] = {(what,): megabytes * _MB for what, megabytes in memory.items()}
+        values["cornerman_children_wanted"] = {(): pool.memory.wanted}
+    if pool.settings.memory_limit_mb:
+        values["cornerman_child_memory_limit_bytes"] = {(): pool.settings.memory_limit_mb * _MB}
+    if silent_seconds is not None:
+        values["cornerman_consumption_silence_seconds"] = {(): silent_seconds}
+    return values if ledger is None else values | _of_ledger(ledger)
+
+
+def _of_ledger(ledger: LedgerSample) -> dict[str, Values]:
+    waits = ledger.backlog.queues
+    consumers = {
+        queue: sum(bool(pool.get("healthy")) and queue in pool.get("queues", ()) for pool in ledger.pools)
+        for queue in QUEUES
+    }
+    unattended = {queue: 0 if consumers[queue] else waits[queue].waiting for queue in QUEUES}
+    values: dict[str, Values] = {
+        "cornerman_model_info": dict.fromkeys(ledger.aliases.items(), 1),
+        "cornerman_server_evicts": {(): float(ledger.evicts)},
+        "cornerman_queue_length": {(queue,): waits[queue].waiting for queue in QUEUES},
+        "cornerman_queue_oldest_age_seconds": {(queue,): waits[queue].oldest_seconds for queue in QUEUES},
+        "cornerman_quarantined_items": {(queue,): waits[queue].quarantined for queue in QUEUES},
+        "cornerman_consumers": {(queue,): consumers[queue] for queue in QUEUES},
+        "cornerman_unattended_jobs": {(queue,): unattended[queue] for queue in QUEUES},
+        "cornerman_dead_letters": {(): ledger.backlog.dead_letters},
+    }
+    if ledger.drift is not None:
+        values["cornerman_calibration_drift"] = {(ledger.drift.model,): ledger.drift.drift}
+    return values

@@ -1,0 +1,222 @@
+"""The metrics of a pool: their names, what they count, and the registry that is read at `/metrics`.
+
+Counters and histograms are fed with what the pool's processes tell (`workers.pool.event_pipe`). Gauges are replaced as
+a whole by every sample: one whose value is not known now, as the length of a queue while the server is away, is absent.
+Labels take few values, and none that a caller can invent: every kind and code has its series from the start, so that
+the first failure is an increase from 0. Names end in their unit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import prometheus_client
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.jobs import ROUTES
+from workers.pool.event_pipe import Attempt, Dropped, Event, Figures, Kill, Reaping
+
+OUTCOMES = ("succeeded", *(code.value for code in FailureCode))
+UNSETTLED = ("released", "parked", "requeued", "refused")
+OTHER = "other"  # a kind that no ledger of ours writes
+
+Parent = TypeVar("Parent", Counter, Histogram)
+
+Values = Mapping[tuple[str, ...], float]
+"""A gauge's values, by the values of its labels."""
+
+# Upper bounds. The alerts' thresholds are among them, so that a share beyond one is exact.
+_WAIT_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_RUN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 14_400)
+_UNCERTAINTY = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8)
+_ODDS_AGE_SECONDS = (5, 15, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
+
+
+class Gauge(Struct, frozen=True):
+    """A value that a sample measures."""
+
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+GAUGES: dict[str, Gauge] = {
+    "cornerman_pool_info": Gauge("Always 1; the labels say which pool this is", ("pool", "node", "queues", "version")),
+    "cornerman_model_info": Gauge("Always 1; which model an alias stands for (fleet)", ("alias", "model")),
+    "cornerman_ledger_up": Gauge("Whether the server answered the last sample"),
+    "cornerman_server_evicts": Gauge("Whether the server may evict jobs and outcomes: 1 or 0 (fleet)"),
+    "cornerman_queue_length": Gauge("Jobs that wait in a queue (fleet)", ("queue",)),
+    "cornerman_queue_oldest_age_seconds": Gauge("Time since the oldest waiting job was submitted (fleet)", ("queue",)),
+    "cornerman_consumers": Gauge("Healthy pools that work a queue off (fleet)", ("queue",)),
+    "cornerman_unattended_jobs": Gauge("Jobs that wait in a queue without any consumer (fleet)", ("queue",)),
+    "cornerman_quarantined_items": Gauge("Items on a queue's list that no ledger wrote, put aside (fleet)", ("queue",)),
+    "cornerman_dead_letters": Gauge("Jobs that took their worker down as often as they may (fleet)"),
+    "cornerman_children": Gauge("Live children of this pool", ("state",)),
+    "cornerman_children_wanted": Gauge("Children that this pool should have, by its load and its memory"),
+    "cornerman_pool_memory_bytes": Gauge("What the pool takes (PSS), may take, and has left for jobs", ("what",)),
+    "cornerman_child_memory_max_bytes": Gauge("Resident memory of the largest child"),
+    "cornerman_child_memory_limit_bytes": Gauge("Most memory of a child; absent without a limit"),
+    "cornerman_check_passed": Gauge("Whether a check of /readyz passes, 1 or 0", ("check",)),
+    "cornerman_consumption_silence_seconds": Gauge("Time since the pool last proved that it consumes"),
+    "cornerman_calibration_drift": Gauge(
+        "Mean distance of probabilities from results, where measured (fleet)", ("model",)
+    ),
+}
+
+
+class Metrics:
+    """The registry of one pool, which lives in its main process. Any thread may read; one tells."""
+
+    def __init__(self, queues: Iterable[str]) -> None:
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, which nobody here asks for
+        self.registry = CollectorRegistry()
+        wanted = set(queues)
+        kinds = [kind for kind, route in ROUTES.items() if route.queue in wanted] + [OTHER]
+        self._jobs = self._counter("jobs", "Jobs that this pool brought to their outcome", ("kind", "outcome"))
+        self._attempts = self._counter("attempts", "Attempts at jobs, by how they ended", ("kind", "ending"))
+        self._reaped = self._counter("reaped_jobs", "Jobs put right whose worker or time was gone", ("what",))
+        self._killed = self._counter("children_killed", "Children killed by the guard", ("reason",))
+        self._dropped = self._counter("telemetry_dropped", "Messages to the main process that found no room")
+        self._fights = self._counter("fights", "Fights of answered cards", ("result",))
+        self._abstentions = self._counter("abstentions", "Fights abstained from, by each of their reasons", ("reason",))
+        self._failed = self._counter("fight_failures", "Fights of answered cards without an answer", ("code",))
+        self._market = self._counter(
+            "market_probabilities",
+            "Market probabilities by whether the fight's interval holds them",
+            ("level", "inside"),
+        )
+        self._waits = self._histogram("queue_wait_seconds", "From submit to claim", ("kind",), _WAIT_SECONDS)
+        self._runs = self._histogram("run_seconds", "From claim to outcome", ("kind",), _RUN_SECONDS)
+        self._uncertainty = self._histogram(
+            "uncertainty", "Width of the interval whose lower bound decides, one a fight", (), _UNCERTAINTY
+        )
+        self._odds_age = self._histogram(
+            "odds_age_seconds", "Age of a card's oldest quote when it was claimed", (), _ODDS_AGE_SECONDS
+        )
+        self._sampled = _Sampled()
+        self.registry.register(self._sampled)
+        ProcessCollector(registry=self.registry)
+        for kind in kinds:
+            self._waits.labels(kind), self._runs.labels(kind)
+            for outcome in OUTCOMES:
+                self._jobs.labels(kind, outcome)
+            for ending in ("settled", *UNSETTLED):
+                self._attempts.labels(kind, ending)
+        for what in Reaping.__struct_fields__:
+            self._reaped.labels(what)
+        for result in ("bet", "abstain", "failed"):
+            self._fights.labels(result)
+        self._kinds = frozenset(kinds)
+        self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
+
+    def observe(self, event: Event) -> None:
+        """Count what one of the pool's processes has told."""
+        match event:
+            case Attempt():
+                self._observe_attempt(event)
+            case Kill(reason):
+                self._of(self._killed, reason).inc()
+            case Reaping():
+                for what in event.__struct_fields__:
+                    self._of(self._reaped, what).inc(getattr(event, what))
+            case Dropped(messages):
+                self._dropped.inc(messages)
+
+    def publish(self, gauges: Mapping[str, Values]) -> None:
+        """Replace all gauges."""
+        self._sampled.gauges = gauges
+
+    def values(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+        """Return every value that `/metrics` shows: by name, then by its labels, sorted."""
+        found: dict[str, dict[tuple[tuple[str, str], ...], float]] = defaultdict(dict)
+        for family in self.registry.collect():
+            for sample in family.samples:
+                found[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
+        return found
+
+    def _observe_attempt(self, event: Attempt) -> None:
+        kind = event.kind if event.kind in self._kinds else OTHER
+        if event.outcome in UNSETTLED:
+            self._of(self._attempts, kind, event.outcome).inc()
+        else:
+            self._of(self._attempts, kind, "settled").inc()
+            self._of(self._jobs, kind, event.outcome).inc()
+        if event.queue_wait_seconds is not None:
+            self._of(self._waits, kind).observe(event.queue_wait_seconds)
+        if event.run_seconds is not None:
+            self._of(self._runs, kind).observe(event.run_seconds)
+        if event.figures is not None:
+            self._observe_card(event.figures)
+
+    def _observe_card(self, card: Figures) -> None:
+        results = {"bet": card.bets, "abstain": card.abstained, "failed": sum(card.failures.values())}
+        for result, fights in results.items():
+            self._of(self._fights, result).inc(fights)
+        for reason, fights in card.abstentions.items():
+            self._of(self._abstentions, reason).inc(fights)
+        for code, fights in card.failures.items():
+            self._of(self._failed, code).inc(fights)
+        for inside, counts in (("true", card.covered), ("false", card.uncovered)):
+            for level, fights in counts.items():
+                self._of(self._market, level, inside).inc(fights)
+        for width in card.uncertainties:
+            self._uncertainty.observe(width)
+        for level, width in card.widths.items():
+            self._sampled.add_width(level, width)
+        if card.odds_age_seconds is not None:
+            self._odds_age.observe(card.odds_age_seconds)
+
+    def _of(self, metric: Parent, *labels: str) -> Parent:
+        """Return a metric's child with these labels; its own `labels` takes four times as long."""
+        key = (metric, labels)
+        if key not in self._children:
+            self._children[key] = metric.labels(*labels)
+        child: Parent = self._children[key]
+        return child
+
+    def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(f"cornerman_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: Sequence[str], bounds: Sequence[float]) -> Histogram:
+        return Histogram(f"cornerman_{name}", text, labels, registry=self.registry, buckets=bounds)
+
+
+class _Sampled(Collector):
+    """What is not counted event by event: the gauges of the last sample, and the mean widths."""
+
+    def __init__(self) -> None:
+        self.gauges: Mapping[str, Values] = {}
+        self._widths: dict[str, tuple[int, float]] = {}
+
+    def add_width(self, level: str, width: float) -> None:
+        """Add a card's mean width: one number a card, because a dozen fights a card are many to sort into buckets."""
+        cards, total = self._widths.get(level, (0, 0.0))
+        self._widths = {**self._widths, level: (cards + 1, total + width)}
+
+    def describe(self) -> Iterable[Metric]:
+        """Name the families, also those without a value now."""
+        yield self._width_family()
+        for name, gauge in GAUGES.items():
+            yield GaugeMetricFamily(name, gauge.help, labels=gauge.labels)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the families with their values."""
+        widths = self._width_family()
+        for level, (cards, total) in self._widths.items():
+            widths.add_metric([level], cards, total)
+        yield widths
+        for name, values in self.gauges.items():
+            family = GaugeMetricFamily(name, GAUGES[name].help, labels=GAUGES[name].labels)
+            for labels, value in values.items():
+                family.add_metric(labels, value)
+            yield family
+
+    @staticmethod
+    def _width_family() -> SummaryMetricFamily:
+        help_text = "Mean width of a card's intervals of this level"
+        return SummaryMetricFamily("cornerman_interval_width", help_text, labels=["level"])

@@ -1,0 +1,1 @@
+"""What the main process of a pool shares with its children."""

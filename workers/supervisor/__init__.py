@@ -1,0 +1,1 @@
+"""The main process of a pool: scaling, memory limits, watchdog."""

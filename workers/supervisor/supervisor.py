@@ -1,0 +1,314 @@
+"""The guard of a pool: a thread in the main process that keeps the ledger true to what the children do.
+
+Every quarter of a second it renews the leases of jobs that live children run, kills children that are over their limit
+or run what was cancelled, and gives back, charges or settles what dead ones held. Now and then it puts the ledger right
+(`reap`) and says that the pool is alive. It is a thread, and not a timer of Celery's event loop, because that
+stands still while the broker reconnects and ends before the last children do. What to do is decided in
+`workers.supervisor.rules`; here are the senses and the hands.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterable, Sequence, Set
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+import psutil
+import structlog
+
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.jobs.queue_stats import QueueBacklog
+from ledger.ledger import Held, Ledger
+from workers.failures import expired, overfilled, timed_out
+from workers.logs.setup import Levels, canonical_line, outcome_of_loss
+from workers.observability.pool_monitor import Observatory
+from workers.pool.event_pipe import Attempt, Kill, Look, Reaping
+from workers.pool.pool import Pool
+from workers.pool.processes import lives
+from workers.pool.scoreboard import Activity, token_of
+from workers.pool.vital_threads import WEDGED, Stumbles, start_vital
+from workers.supervisor.memory_budget import Budget
+from workers.supervisor.memory_monitor import Excess, Watcher
+from workers.supervisor.rules import UNSETTLED_SECONDS, Child, Verdict, overtime, strays, verdict
+from workers.supervisor.watchdog import Watchdog
+
+_ANNOUNCEMENTS_MISSED = 4  # so many may fail before a pool counts as gone
+
+
+class Guard:
+    """Looks after one pool."""
+
+    def __init__(self, pool: Pool, queues: Sequence[str], observatory: Observatory) -> None:
+        self._pool = pool
+        self._observatory = observatory
+        self._queues = sorted(queues)
+        self._log = structlog.get_logger("cornerman.guard")
+        self._ledger: Ledger | None = None
+        self._idle_since: dict[int, float] = {}
+        self._held_since: dict[bytes, float] = {}
+        self._timed_out: set[bytes] = set()
+        self._strays: set[tuple[int, bytes]] = set()
+        self._closing_since: float | None = None
+        self._announced_seconds = -float("inf")
+        self._reaped_seconds = -float("inf")
+        self._unsettled_seconds: dict[bytes, float] = {}
+        self._watchdog = Watchdog(pool)
+        self._started_seconds = time.monotonic()
+        self._watcher = Watcher(pool)
+        self._budget = Budget(pool, self._queues, self._watcher)
+        self._backlog = QueueBacklog(0, 0.0, 0)
+        self._levels = Levels(pool.settings.log_level)
+
+    def start(self) -> None:
+        """Go on for as long as the process lives: its last work is to hand back what unfinished children hold."""
+        self._watcher.start()
+        start_vital("guard", self._run)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        stumbles = Stumbles(self._log, "the guard stumbled", self._pool.settings.canary_patience_seconds)
+        while True:
+            reached = False
+            with stumbles.caught():
+                try:
+                    self.look()
+                    reached = True
+                except LedgerUnavailable as unavailable:
+                    self._log.warning("ledger unavailable", error=str(unavailable))
+                except PermissionDenied as denied:
+                    self._log.error("ledger denies", error=str(denied))
+            self._pool.telemetry.tell(Look(self._watchdog.silent_seconds, reached))
+            pause.wait(self._pool.settings.guard_seconds)
+
+    def look(self) -> None:
+        """Look once at every child and every job that the pool holds. Raises LedgerUnavailable."""
+        now_seconds = time.monotonic()
+        children = {child.activity.pid: child for child in self._children(now_seconds)}
+        closing = self._finishing_is_over(now_seconds)
+        self._stop_overtime(children, now_seconds)
+        self._budget.look(children.values(), self._backlog, now_seconds)
+        for pid in self._budget.bloated(children.values()):
+            self._kill_at(children[pid].activity, "it keeps memory that the next job needs")
+        if self._budget.stuck(children.values(), self._backlog, now_seconds):
+            self._log.warning("no room for any job", **msgspec.structs.asdict(self._pool.memory))
+        try:
+            self._tend(children, now_seconds, closing=closing)
+        finally:  # after their jobs were handed back, or else without
+            if closing:
+                self._stop_unfinished(children)
+            if closing and self._watchdog.barks:
+                for child in psutil.Process().children():  # also one that never came so far as to enter the board
+                    self._kill(child.pid, "the pool consumes nothing")
+                os._exit(WEDGED)  # what does not consume does not listen to a request to stop either
+
+    def _tend(self, children: dict[int, Child], now_seconds: float, *, closing: bool) -> None:
+        """Do what needs the ledger."""
+        if self._ledger is None:
+            self._ledger = Ledger.connect(self._pool.settings.ledger)
+        self._pool.controls = self._ledger.controls()
+        self._levels.follow(self._pool.controls)
+        excesses = set(self._watcher.excesses)
+        held = {token_of(job.job_id, job.fence): job for job in self._ledger.held_by(f"{self._pool.name}/")}
+        self._judge(self._ledger, held, children, now_seconds, closing)
+        self._timed_out &= held.keys()
+        for token in excesses - held.keys():
+            del self._watcher.excesses[token]
+        self._pool.board.stop(not any(self._claims(queue) for queue in self._queues))
+        self._backlog = self._waiting(self._ledger)
+        self._stop_strays(held.keys(), children)
+        self._stop_unsettled(children.values())
+        self._forget_dead(held.values(), children)
+        if now_seconds - self._announced_seconds >= self._pool.settings.announce_seconds:
+            self._announced_seconds = now_seconds
+            self._announce(self._ledger, children)
+        self._reap(self._ledger)
+        if not self._pool.board.closing:
+            self._watchdog.look(self._ledger, children.values(), now_seconds)
+            if self._watchdog.barks:
+                self._log.error("the pool consumes nothing and ends, to be started again")
+                self._pool.board.close()
+                self._announce(self._ledger, children)
+
+    def _reap(self, ledger: Ledger) -> None:
+        """Put the ledger right. A pool that could not have kept leases of its own judges nobody else's."""
+        since_seconds = time.monotonic() - self._reaped_seconds
+        reaped = ledger.reap(leases=since_seconds < self._pool.settings.ledger.lease_seconds)
+        self._reaped_seconds = time.monotonic()
+        if reaped.requeued or reaped.lost or reaped.expired:
+            self._log.info("reaped", **msgspec.structs.asdict(reaped))
+            self._pool.telemetry.tell(Reaping(reaped.requeued, reaped.lost, reaped.expired))
+
+    def _children(self, now_seconds: float) -> list[Child]:
+        activities = self._pool.board.children()
+        self._idle_since = {
+            activity.pid: self._idle_since.get(activity.pid, now_seconds)
+            for activity in activities
+            if not activity.token
+        }
+        return [
+            Child(
+                activity,
+                lives(activity.pid),
+                now_seconds - self._idle_since.get(activity.pid, now_seconds),
+                self._watcher.killed_for.get(activity.pid),
+            )
+            for activity in activities
+        ]
+
+    def _stop_overtime(self, children: dict[int, Child], now_seconds: float) -> None:
+        """Kill who is over the limit. Needs no ledger, and works inside a long C call too."""
+        for child in children.values():
+            over = child.alive and overtime(child.activity, now_seconds)
+            if over and self._kill_at(child.activity, "time limit"):
+                self._timed_out.add(child.activity.token)
+
+    def _stop_unfinished(self, children: dict[int, Child]) -> None:
+        """Kill who is still there: a job goes on in it, or it waits half a minute in vain for Celery to hear of one."""
+        for child in children.values():
+            if child.alive:
+                self._kill(child.activity.pid, "the pool is closing")
+
+    def _judge(
+        self, ledger: Ledger, held: dict[bytes, Held], children: dict[int, Child], now_seconds: float, closing: bool
+    ) -> None:
+        kept = []
+        self._held_since = {token: self._held_since.get(token, now_seconds) for token in held}
+        for token, job in held.items():
+            child = children.get(_pid_of(job))
+            held_seconds = now_seconds - self._held_since[token]
+            excess = self._watcher.excesses.get(token)
+            reason = None
+            match verdict(
+                token,
+                child,
+                held_seconds=held_seconds,
+                timed_out=self._timed_out,
+                overfilled={token} if self._blames(excess, job) else frozenset(),
+                closing=closing,
+            ):
+                case Verdict.KEEP:
+                    kept.append((job.job_id, job.fence))
+                    continue
+                case Verdict.TIME_OUT:
+                    overdue = child is not None and child.activity.limit_seconds < job.time_limit_seconds
+                    failure = expired() if overdue else timed_out(job.time_limit_seconds)
+                    outcome = failure.code.value if ledger.settle(job, failure) else "refused"
+                case Verdict.OVERFILL if excess is not None:
+                    failure = overfilled(excess.used_mb, excess.ceiling_mb)
+                    outcome = failure.code.value if ledger.settle(job, failure) else "refused"
+                case Verdict.LOSE:
+                    outcome = outcome_of_loss(ledger.lose(job.job_id, job.fence))
+                case _:
+                    # Of those that were not at work one may be the cause all the same: next time it is seen alone.
+                    solo = child is not None and child.went_down
+                    outcome = "released" if ledger.release(job, solo=solo) else "refused"
+                    reason = _reason(child, closing=closing)
+            ran = child.activity if child is not None and child.activity.token == token else None
+            run_seconds = None if ran is None else now_seconds - ran.started_seconds
+            line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None, reason=reason)
+            self._log.info("job", **line)
+            self._pool.telemetry.tell(Attempt(job.kind, outcome, job.attempt, run_seconds=run_seconds))
+        ledger.renew(kept)
+
+    def _blames(self, excess: Excess | None, job: Held) -> bool:
+        """Whether a job ends for its memory. Without blame it is lost with its child; but once it must have an end."""
+        last = job.attempt >= self._pool.settings.ledger.max_attempts
+        return excess is not None and (excess.blamed or last)
+
+    def _stop_strays(self, held: Set[bytes], children: dict[int, Child]) -> None:
+        found = strays(children.values(), held)
+        for pid, _ in found & self._strays:
+            self._kill_at(children[pid].activity, "its job was cancelled or its lease ran out")
+        self._strays = found
+
+    def _stop_unsettled(self, children: Iterable[Child]) -> None:
+        """Kill who cannot tell the ledger how its job ended, although the ledger is there: only that time counts."""
+        passed_seconds = min(time.monotonic() - self._reaped_seconds, 2 * self._pool.settings.guard_seconds)
+        waiting = {child.activity.token: child.activity for child in children if child.alive and child.activity.handled}
+        self._unsettled_seconds = {token: self._unsettled_seconds.get(token, 0.0) + passed_seconds for token in waiting}
+        for token, seconds in self._unsettled_seconds.items():
+            if seconds > UNSETTLED_SECONDS:
+                self._kill_at(waiting[token], "it cannot settle its job")
+
+    def _forget_dead(self, held: Iterable[Held], children: dict[int, Child]) -> None:
+        holding = {_pid_of(job) for job in held}
+        for pid, child in children.items():
+            if not child.alive and pid not in holding:
+                self._pool.board.forget(pid)
+                self._watcher.killed_for.pop(pid, None)
+
+    def _waiting(self, ledger: Ledger) -> QueueBacklog:
+        """What waits in the queues of which this pool may claim, together."""
+        queues = ledger.backlog().queues
+        ours = [queues[queue] for queue in self._queues if self._claims(queue)]
+        waiting = sum(queue.waiting for queue in ours)
+        return QueueBacklog(waiting, max((queue.oldest_seconds for queue in ours), default=0.0), 0)
+
+    def _finishing_is_over(self, now_seconds: float) -> bool:
+        if not self._pool.board.closing:
+            return False
+        if self._closing_since is None:
+            self._closing_since = now_seconds
+        return now_seconds - self._closing_since >= self._pool.settings.finish_seconds
+
+    def _announce(self, ledger: Ledger, children: dict[int, Child]) -> None:
+        living = [pid for pid, child in children.items() if child.alive]
+        memory = self._pool.memory
+        info: dict[str, Any] = {
+            "node": self._pool.settings.node_name,
+            "pid": os.getpid(),
+            "queues": self._queues,
+            "children": len(living),
+            "wanted": memory.wanted,
+            "busy": sum(bool(children[pid].activity.token) for pid in living),
+            "closing": self._pool.board.closing,
+            "healthy": not self._watchdog.barks,
+            "http": self._observatory.address,
+            "memory_mb": memory.used_mb,
+            "memory_limit_mb": memory.limit_mb,
+            "memory_limited_by": memory.limited_by,
+            "memory_room_mb": memory.room_mb,
+            "job_memory_mb": memory.job_mb,
+            "stopped": [queue for queue in self._queues if not self._claims(queue)],
+            "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
+            "version": version("cornerman"),
+        }
+        patience_seconds = _ANNOUNCEMENTS_MISSED * self._pool.settings.announce_seconds
+        ledger.announce_pool(self._pool.name, info, patience_seconds)
+
+    def _claims(self, queue: str) -> bool:
+        return self._pool.controls.claims(queue, self._pool.settings.node_name)
+
+    def _kill_at(self, seen: Activity, reason: str) -> bool:
+        """Kill a child for what it was seen at, unless it has gone on since."""
+        now = next((activity for activity in self._pool.board.children() if activity.pid == seen.pid), None)
+        if now is None or (now.token, now.handled) != (seen.token, seen.handled):
+            return False
+        self._kill(seen.pid, reason, seen.token)
+        return True
+
+    def _kill(self, pid: int, reason: str, token: bytes = b"") -> None:
+        self._watcher.killed_for[pid] = token
+        with suppress(ProcessLookupError):  # it went by itself
+            os.kill(pid, signal.SIGKILL)
+        self._log.warning("child killed", child=pid, reason=reason)
+        self._pool.telemetry.tell(Kill(reason))
+
+
+def _reason(child: Child | None, *, closing: bool) -> str:
+    """Say why a job is given back."""
+    if closing:
+        return "the pool is closing"
+    if child is None or child.alive:
+        return "no child of the pool runs it"
+    return "its child ended before it ran" if child.killed_for is None else "its child was stopped for another job"
+
+
+def _pid_of(job: Held) -> int:
+    return int(job.owner.rpartition("/")[2])
