@@ -33,7 +33,7 @@ from engine.statistics.complements import probability_of
 from engine.statistics.scores import MIN_EVENTS, Estimate, calibration_line
 from engine.training.soft_labels import market_logit
 from ledger.models import promotion_gate
-from producer.staging import LEAGUE_FIGHTS
+from producer.service.demo_data import LEAGUE_FIGHTS
 
 ROOT = Path(__file__).parents[1]
 WORLDS, LEAGUES, WORLD_SEED, WORLD_FIGHTS = 20, 3, 7, 3000

@@ -15,7 +15,7 @@ from engine.model.trained_ensemble import save_ensemble
 from engine.simulation.league import LeagueConfig, odds_feed, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
 from ledger.contracts.jobs import PredictCard
-from producer.feed import read_cards
+from producer.feed.odds_api import read_cards
 
 _MEMBERS = MemberParams(forest=ForestParams(trees=50))
 _DEADLINE = datetime(2099, 1, 1, tzinfo=UTC)  # the simulated events have begun

@@ -18,7 +18,7 @@ COMMAND = "python -m benchmarks.start_up"
 NAIVE = ("-c", "import benchmarks.naive_celery")
 CLIENT = ("-c", "import producer.client")
 CONNECTED = ("-c", "import producer.client, redis")
-HELP = ("-m", "producer.cli", "--help")
+HELP = ("-m", "producer.cli.main", "--help")
 
 
 def measure(*, repeats: int = 11) -> list[Row]:

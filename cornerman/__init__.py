@@ -69,8 +69,8 @@ from ledger.ledger import Ledger
 from ledger.server.error_replies import ServerFull
 from ledger.settings import LedgerSettings
 from producer.client import Client, report_of
-from producer.feed import FeedError, FeedReading, read_cards, read_feed
-from producer.notation import PriceFormat
+from producer.feed.odds_api import FeedError, FeedReading, read_cards, read_feed
+from producer.feed.parsing import PriceFormat
 from producer.polling import Entry, enqueue_feed
 
 if TYPE_CHECKING:

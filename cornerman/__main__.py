@@ -1,5 +1,5 @@
 """`python -m cornerman` runs the command line."""
 
-from producer.cli import main
+from producer.cli.main import main
 
 main()

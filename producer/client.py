@@ -1,7 +1,7 @@
 """The client: enqueue a job, wait for its answer, follow all answers.
 
     from producer.client import Client
-    from producer.feed import read_feed
+    from producer.feed.odds_api import read_feed
     from producer.polling import enqueue_feed
 
     with Client.from_env() as client:                              # CORNERMAN_REDIS_URL, or the server of `up`

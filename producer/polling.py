@@ -22,7 +22,7 @@ from ledger.contracts.reports import CardReport
 from ledger.jobs.quote_age import QuoteWindow, quote_window
 from ledger.jobs.submission import deadline_of
 from producer.client import Client
-from producer.matching import listed_fights, matched
+from producer.feed.bout_matching import listed_fights, matched
 
 _STANDING = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED})
 _GONE = frozenset({State.UNKNOWN, State.FORGOTTEN})
@@ -53,8 +53,8 @@ def enqueue_feed(
     """Enqueue the cards of one reading of a feed; one entry for each, in their order.
 
     A card that has no `priced_at` was read now, unless it has a deadline of its own, as replays of old feeds have.
-    Fights that were listed under other ids before are marked (see `producer.matching`). A card that is refused, such as
-    one that has begun, is refused alone.
+    Fights that were listed under other ids before are marked (see `producer.feed.bout_matching`). A card that is
+    refused, such as one that has begun, is refused alone.
 
     Raises:
         JobRefused: the server has no memory for new fights. LedgerUnavailable: the server went away; enqueue the same

@@ -35,8 +35,8 @@ from engine.data.fight_log import read_fight_log
 from ledger.contracts.codec import decode_job
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.local_protocol import ImportJoblib
-from producer.feed import read_cards
-from producer.results_file import read_results
+from producer.feed.fight_results_file import read_results
+from producer.feed.odds_api import read_cards
 from tests.unit import foreign_estimators
 from tests.unit.test_fightlog import FIGHTERS, FIGHTS, STAT_LINES
 from workers.failures import failure_of

@@ -18,7 +18,7 @@ from engine.model.trained_ensemble import load_ensemble, save_ensemble
 from engine.simulation.league import League, LeagueConfig, odds_feed, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
 from ledger.contracts.jobs import PredictCard
-from producer.feed import read_cards
+from producer.feed.odds_api import read_cards
 
 SMALL = MemberParams(forest=ForestParams(trees=10))
 LATER = datetime(2100, 1, 1, tzinfo=UTC)

@@ -41,7 +41,7 @@ def _cornerman(settings: LedgerSettings, *arguments: str) -> subprocess.Complete
         "CORNERMAN_REDIS_URL": str(settings.redis_url),
         "CORNERMAN_NAMESPACE": settings.namespace,
     }
-    command = [sys.executable, "-m", "producer.cli", "backtest", *arguments]
+    command = [sys.executable, "-m", "producer.cli.main", "backtest", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=WAIT_SECONDS)
 
 

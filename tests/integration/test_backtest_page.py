@@ -18,7 +18,7 @@ from matplotlib.image import imread
 from engine.evaluation.metrics import evaluate
 from engine.evaluation.plots import PLOTS
 from ledger.contracts.backtest_report import BacktestReport
-from producer.backtest_page import ALTERNATIVES, write_page
+from producer.local.backtest_html import ALTERNATIVES, write_page
 from tests.unit.past_fights import forecasts_of
 from workers.handlers.training.backtest import report_of
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ledger.settings import LedgerSettings
-from producer.cli import main
-from producer.exits import ExitCode
-from producer.staging import FIGHT_COLUMNS
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
+from producer.service.demo_data import FIGHT_COLUMNS
 
 Run = Callable[..., Result]
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from ledger.contracts.controls import TABLE, Controls
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 WHY = ("--why", "a test")

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.ledger import Ledger
 from ledger.server.embedded_server import EmbeddedServer
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 

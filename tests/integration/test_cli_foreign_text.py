@@ -32,7 +32,7 @@ def enqueue(card: Path, settings: LedgerSettings, encoding: str) -> subprocess.C
         "CORNERMAN_REDIS_URL": str(settings.redis_url),
         "CORNERMAN_NAMESPACE": settings.namespace,
     }
-    command = [sys.executable, "-m", "producer.cli", "enqueue", "--card", str(card)]
+    command = [sys.executable, "-m", "producer.cli.main", "enqueue", "--card", str(card)]
     return subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
 
 

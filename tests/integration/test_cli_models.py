@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 
 A, B = "a" * 64, "ab" * 32
 BY = {"who": "ann@desk", "why": "a test"}

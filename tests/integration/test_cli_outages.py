@@ -18,7 +18,7 @@ from ledger.contracts.jobs import CheckHealth, Job, Replay
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from producer.exits import ExitCode
+from producer.cli.output.exit_codes import ExitCode
 from tests.integration.terminal import on_terminal
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
@@ -42,7 +42,7 @@ def silent(server: EmbeddedServer) -> Iterator[None]:
 
 def command(server: EmbeddedServer, *arguments: str) -> tuple[list[str], dict[str, str]]:
     settings = {"CORNERMAN_REDIS_URL": server.url, "CORNERMAN_REPLY_TIMEOUT_SECONDS": "0.2", "TERM": "xterm"}
-    return [sys.executable, "-m", "producer.cli", *arguments], {**os.environ, **settings, "COLUMNS": "200"}
+    return [sys.executable, "-m", "producer.cli.main", *arguments], {**os.environ, **settings, "COLUMNS": "200"}
 
 
 @contextmanager

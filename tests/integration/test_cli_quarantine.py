@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 LINES = "date,red,blue,winner\n2026-11-21,Ana,Bea,red\n2026-11-21,Cleo,Dora,nc\n"

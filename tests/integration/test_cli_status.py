@@ -14,8 +14,8 @@ from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 from tests.integration.terminal import on_terminal
 
 Run = Callable[..., Result]
@@ -86,7 +86,7 @@ def test_where_nobody_looks_watching_shows_it_once(run: Run) -> None:
 def test_on_a_terminal_it_is_drawn_anew_until_it_is_stopped(
     command_environment: None, ledger: Ledger, until: Callable[..., None]
 ) -> None:
-    command = [sys.executable, "-m", "producer.cli", "status", "--watch", "--interval", "0.2"]
+    command = [sys.executable, "-m", "producer.cli.main", "status", "--watch", "--interval", "0.2"]
     with on_terminal(command, {**os.environ, "TERM": "xterm", "COLUMNS": "160"}) as terminal:
         until(lambda: terminal.shows(b"Queues"))
         ledger.set_controls({"pause.train": True}, who="ann@desk", why="a test")

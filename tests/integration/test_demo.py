@@ -50,7 +50,7 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
 
     def run(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "producer.cli", "demo", *arguments],
+            [sys.executable, "-m", "producer.cli.main", "demo", *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

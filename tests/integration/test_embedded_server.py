@@ -40,7 +40,7 @@ def test_a_frozen_server_is_still_the_folders_and_gets_no_second_beside_it(
 def test_up_ends_although_its_server_is_frozen(tmp_path: Path, until: Callable[..., None]) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
     up = subprocess.Popen(
-        [sys.executable, "-m", "producer.cli", "up", "--json"],
+        [sys.executable, "-m", "producer.cli.main", "up", "--json"],
         env={**environment, "PYTHONPATH": str(ROOT), "CORNERMAN_DATA": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

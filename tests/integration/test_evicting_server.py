@@ -18,10 +18,10 @@ from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.server_memory import EvictionWarning
-from producer.checks import CheckFailed
-from producer.cli import main
-from producer.exits import ExitCode
-from producer.server_check import server_keeps_its_keys
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
+from producer.preflight.check import CheckFailed
+from producer.preflight.server_check import server_keeps_its_keys
 
 POLICIES = [*(f"{keys}-{by}" for keys in ("allkeys", "volatile") for by in ("lru", "lfu", "random")), "volatile-ttl"]
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)

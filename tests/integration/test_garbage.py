@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from engine.model.bundle import MANIFEST
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from producer.cli import main
+from producer.cli.main import main
 from workers.handlers.collect_garbage import removable
 from workers.models.model_store import PARTS, PREPARED, Store
 

@@ -19,8 +19,8 @@ from ledger.contracts.job_state import State
 from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, PredictCard, Quote
 from ledger.contracts.reports import CardReport, FightFailure, FightReport
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 from tests.unit.foreign_estimators import SHORT, fights, later_fights, other_systems, plain_system, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -16,7 +16,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.jobs.outcome_reader import OutcomesMissed, UnreadableOutcome
 from ledger.ledger import Claim, Ledger, LedgerSettings
-from producer.cli import main
+from producer.cli.main import main
 from producer.client import Client
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from producer.exits import ExitCode
+from producer.cli.output.exit_codes import ExitCode
 from tests.unit.test_fightlog import FIGHTERS, FIGHTS, STAT_LINES
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """The command line as a process, without a server anywhere."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
     return subprocess.run(
-        [sys.executable, "-m", "producer.cli", *map(str, arguments)],
+        [sys.executable, "-m", "producer.cli.main", *map(str, arguments)],
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -23,8 +23,8 @@ from ledger.contracts.job_state import State
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
 from ledger.contracts.reports import CardReport, TrainingReport
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 from tests.integration.small_models import first_card, small_league, spoil, trained, wrong
 
 WAIT_SECONDS = 60

@@ -16,10 +16,10 @@ from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport, FightFailure
 from ledger.jobs.listed_fights import ListedFight
 from ledger.ledger import Ledger
-from producer.cli import main
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 from producer.client import Client
-from producer.exits import ExitCode
-from producer.feed import read_feed
+from producer.feed.odds_api import read_feed
 from producer.polling import Entry, enqueue_feed
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -17,9 +17,9 @@ from engine.simulation.league import League, odds_feed
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter
 from ledger.contracts.reports import CardReport, FightReport, HealthReport
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
-from producer.feed import read_cards
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
+from producer.feed.odds_api import read_cards
 from tests.integration.endpoints import HASTY, checks, scrape, value
 from tests.integration.small_models import small_league, trained, wrong
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.exits import ExitCode
+from producer.cli.output.exit_codes import ExitCode
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 def preflight(*arguments: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
     return subprocess.run(
-        [sys.executable, "-m", "producer.cli", "preflight", *arguments, "--json"],
+        [sys.executable, "-m", "producer.cli.main", "preflight", *arguments, "--json"],
         env={**clean, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -26,8 +26,8 @@ from engine.training.train import TrainingConfig, train_ensemble
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import JudgeModels
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 from tests.integration.small_models import spoil
 
 WHY = ("--why", "a test")

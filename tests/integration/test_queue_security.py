@@ -28,8 +28,8 @@ from ledger.models.fight_results import FightResult
 from ledger.models.prediction_log import JournalEntry, Page
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.lua_scripts import sources
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 from tests.guarded import ROLES, USERS, guarded_server, url_of, users_text
 from workers.app import create_app
 from workers.settings import WorkerSettings

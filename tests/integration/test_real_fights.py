@@ -23,7 +23,7 @@ from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.reports import CardReport, FightFailure, FightReport, TrainingReport
 from ledger.dataset_files import folder_digest
 from ledger.ledger import Ledger
-from producer.feed import read_cards
+from producer.feed.odds_api import read_cards
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 CUTOFF = date(2023, 7, 1)

@@ -20,9 +20,9 @@ from ledger.contracts.job_state import Outcome, State
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay
 from ledger.contracts.reports import CardReport
 from ledger.ledger import Ledger
-from producer.cli import main
-from producer.exits import ExitCode
-from producer.feed import read_cards
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
+from producer.feed.odds_api import read_cards
 from tests.integration.small_models import small_league, trained
 
 WAIT_SECONDS = 60

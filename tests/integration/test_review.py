@@ -21,9 +21,9 @@ from ledger.contracts.monitoring_reports import ReviewReport
 from ledger.contracts.reports import CardReport, FightReport, HealthReport
 from ledger.ledger import Ledger, Settlement
 from ledger.models.prediction_log import Band, JournalEntry, Page, Role
-from producer.cli import main
-from producer.exits import ExitCode
-from producer.feed import read_cards
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
+from producer.feed.odds_api import read_cards
 from tests.integration.small_models import small_league, trained
 
 WAIT_SECONDS = 60

@@ -25,8 +25,8 @@ from ledger.contracts.job_state import State
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 
 WAIT_SECONDS = 60
 ENDED_OR_STUMBLED = ("Unrecoverable error", "the guard stumbled", "Traceback", "raised unexpected")
@@ -273,7 +273,7 @@ def test_a_command_with_a_timeout_ends_then_while_the_server_is_silent(
         "CORNERMAN_NAMESPACE": "own",
         "CORNERMAN_REPLY_TIMEOUT_SECONDS": "20",
     }
-    words = [sys.executable, "-m", "producer.cli", "result", job_id, "--timeout", "3"]
+    words = [sys.executable, "-m", "producer.cli.main", "result", job_id, "--timeout", "3"]
     with (tmp_path / "told").open("wb") as told:
         process = subprocess.Popen(words, env={**os.environ, **settings}, stdout=told, stderr=told)
     until(lambda: "No predict worker" in (tmp_path / "told").read_text())

@@ -21,7 +21,7 @@ from ledger.contracts.jobs import PredictCard, ShadowCard
 from ledger.contracts.reports import CardReport
 from ledger.ledger import Ledger
 from ledger.models.prediction_log import JournalEntry
-from producer.feed import read_cards
+from producer.feed.odds_api import read_cards
 from tests.integration.small_models import small_league, trained
 
 WAIT_SECONDS = 60

@@ -23,8 +23,8 @@ from ledger.contracts.job_state import State
 from ledger.contracts.jobs import ROUTES, CheckHealth, CollectGarbage
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.models.alarms import Alarm
-from producer.cli import main
-from producer.exits import ExitCode
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
 from tests.guarded import denied, guarded_server, url_of, users_text
 from tests.integration.small_models import LATER, first_card, small_league
 from tests.unit.foreign_estimators import plain_system, save

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.contracts.codec import decode_job, encode
-from producer.feed import FeedError, read_cards, read_feed
-from producer.notation import PriceFormat
+from producer.feed.odds_api import FeedError, read_cards, read_feed
+from producer.feed.parsing import PriceFormat
 
 FORMATS = st.sampled_from(list(PriceFormat))
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from engine.evaluation.metrics import evaluate
-from producer.tables import report_tables
+from producer.cli.output.report_tables import report_tables
 from tests.unit.past_fights import forecasts_of
 from workers.handlers.training.backtest import report_of
 

@@ -16,9 +16,15 @@ from ledger.contracts.failures import (
     UnknownJob,
     WaitTimeout,
 )
-from producer.cli import main
-from producer.exits import MEANINGS, ExitCode, NotInstalledError, code_of, document_of
-from producer.pools import RESTART_SECONDS, RESTART_SECONDS_MAX, STOP_SECONDS, restart_delay_seconds, stop_seconds
+from producer.cli.main import main
+from producer.cli.output.exit_codes import MEANINGS, ExitCode, NotInstalledError, code_of, document_of
+from producer.service.pool_process import (
+    RESTART_SECONDS,
+    RESTART_SECONDS_MAX,
+    STOP_SECONDS,
+    restart_delay_seconds,
+    stop_seconds,
+)
 
 COMMANDS = {
     "demo",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from producer.commands.cards import Moment
-from producer.commands.demo import _keep, _say_what_next
-from producer.notation import PriceFormat
-from producer.screen import Screen
-from producer.staging import Stage
+from producer.cli.commands.demo import _keep, _say_what_next
+from producer.cli.commands.enqueue import Moment
+from producer.cli.output.console import Screen
+from producer.feed.parsing import PriceFormat
+from producer.service.demo_data import Stage
 
 
 @pytest.fixture

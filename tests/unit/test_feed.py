@@ -11,8 +11,8 @@ import pytest
 
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import Fight
-from producer.feed import MAX_FEED_BYTES, FeedError, read_cards, read_feed
-from producer.notation import PriceFormat, Unreadable, decimal_price, read_moment
+from producer.feed.odds_api import MAX_FEED_BYTES, FeedError, read_cards, read_feed
+from producer.feed.parsing import PriceFormat, Unreadable, decimal_price, read_moment
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 SAMPLE = DATA / "odds_feed_sample.json"

@@ -12,7 +12,7 @@ from ledger.contracts import codec
 from ledger.contracts.bouts import bout_key, fighter_key, is_mma
 from ledger.contracts.jobs import Fight, Fighter, PredictCard
 from ledger.jobs.listed_fights import ListedFight
-from producer.matching import listed_fights, matched
+from producer.feed.bout_matching import listed_fights, matched
 
 NIGHT = datetime(2099, 1, 3, 23, 45, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ import pytest
 
 from ledger.contracts.failures import FailureCode, JobFailed
 from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
-from producer.local import predict_matrix
-from producer.screen import Screen
+from producer.cli.output.console import Screen
+from producer.local.subprocess_runner import predict_matrix
 
 
 @pytest.mark.parametrize(

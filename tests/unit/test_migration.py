@@ -21,7 +21,7 @@ from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import ProductionXGBoostConfig
 from engine.model.trained_ensemble import save_ensemble
 from engine.training.train import TrainingConfig, train_ensemble
-from producer.cli import main
+from producer.cli.main import main
 from workers.alerts.rules import RULES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "migration.md").read_text()

@@ -12,8 +12,8 @@ import pytest
 from ledger.contracts.controls import COMPONENTS, TABLE, Control
 from ledger.contracts.failures import FailureCode
 from ledger.settings import LedgerSettings, variable
-from producer.cli import main
-from producer.commands.preflight import CHECKS
+from producer.cli.commands.preflight import CHECKS
+from producer.cli.main import main
 from workers.alerts.rules import RULES
 from workers.settings import WorkerSettings
 

@@ -12,9 +12,9 @@ import pytest
 from ledger.contracts.codec import refuse
 from ledger.contracts.failures import FailureCode, JobFailed
 from ledger.contracts.local_protocol import CarryLoad, LoadReport
-from producer.alert_checks import listening
-from producer.checks import CheckFailed, carry_out, require
-from producer.load_checks import CALLERS, Loads
+from producer.preflight.alert_checks import listening
+from producer.preflight.check import CheckFailed, carry_out, require
+from producer.preflight.load_checks import CALLERS, Loads
 
 Carry = Callable[[CarryLoad], LoadReport]
 

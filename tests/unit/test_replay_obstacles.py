@@ -12,7 +12,7 @@ from ledger.contracts.jobs import ROUTES
 from ledger.contracts.provenance import Origin, Surroundings
 from ledger.contracts.replay_report import Obstacle
 from ledger.ledger import KeptJob
-from producer.replay_tables import OBSTACLES
+from producer.cli.output.replay_tables import OBSTACLES
 from workers.handlers.replay.replay import ANSWERS, obstacle_of
 from workers.handlers.replay.reproduce import TRAININGS
 

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.contracts.failures import JobRefused
 from ledger.models.fight_results import FightResult
-from producer.results_file import MAX_FAULTS_SHOWN, read_results
+from producer.feed.fight_results_file import MAX_FAULTS_SHOWN, read_results
 
 LAST = date(2026, 11, 25)
 DATA = Path(__file__).parents[3] / "shared/data/fights.csv.gz"

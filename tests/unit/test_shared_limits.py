@@ -12,7 +12,7 @@ from engine.market import consensus
 from engine.market.odds import american_to_decimal
 from ledger.contracts import jobs
 from ledger.contracts.controls import control_of
-from producer.notation import PriceFormat, Unreadable, decimal_price
+from producer.feed.parsing import PriceFormat, Unreadable, decimal_price
 
 
 def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:

@@ -11,8 +11,8 @@ from ledger.jobs.outcome_stats import Lately
 from ledger.jobs.queue_stats import QueueBacklog
 from ledger.operations.control_store import Change
 from ledger.server.server_memory import Room
-from producer.status_tables import Overview, overview_screen
-from producer.table_parts import span
+from producer.cli.output.status_tables import Overview, overview_screen
+from producer.cli.output.table_parts import span
 
 DIGEST = "ab" * 32
 PAUSED = Change(

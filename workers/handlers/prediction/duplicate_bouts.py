@@ -1,7 +1,7 @@
 """Fights of a card that are one bout, or exclude each other, by who the model's fight log says the fighters are.
 
-The caller's side has looked for them by their names (`producer.matching`) and says what it found in the job. Here two
-spellings of one fighter are one, too: what is on one card is found whoever made the card.
+The caller's side has looked for them by their names (`producer.feed.bout_matching`) and says what it found in the job.
+Here two spellings of one fighter are one, too: what is on one card is found whoever made the card.
 """
 
 from __future__ import annotations

@@ -1,0 +1,48 @@
+"""The command `check`: read a fight log or a feature matrix as a training would, and say all that is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.table import Table
+
+from ledger.contracts.local_protocol import CheckData, DataReport
+from producer.cli.options.training import data_options, matrix_columns
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.exit_codes import ExitCode
+from producer.cli.output.report_tables import records_table
+from producer.local.subprocess_runner import check_data
+
+
+@click.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@data_options
+@json_option
+@pass_screen
+def check(screen: Screen, /, folder: Path | None, matrix: Path | None, **options: Any) -> None:
+    """Check a fight log or a feature matrix, and train nothing.
+
+    Reads FOLDER, or --matrix FILE, on this machine, as cornerman train does, and shows all faults of all files: file,
+    line, how many rows, and what to do. The exit code is 1 if there are any.
+    """
+    if (folder is None) == (matrix is None):
+        raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
+    columns = matrix_columns(options)
+    path = (folder or matrix or Path()).absolute()
+    report = check_data(CheckData(data=str(path), matrix=None if matrix is None else columns), screen)
+    screen.answer(report, _table(report))
+    if report.faults:
+        click.get_current_context().exit(ExitCode.FAILED)
+
+
+def _table(report: DataReport) -> Table:
+    if not report.faults:
+        figures = msgspec.to_builtins(report)
+        columns = [name for name in figures if figures[name] is not None and name not in ("data", "faults")]
+        return records_table("No faults", columns, [figures])
+    title = f"{len(report.faults)} {'fault' if len(report.faults) == 1 else 'faults'}"
+    faults = [msgspec.to_builtins(fault) for fault in report.faults]
+    return records_table(title, ("file", "line", "rows", "message"), faults)

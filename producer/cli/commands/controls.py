@@ -1,0 +1,232 @@
+"""Commands that turn the live controls: `set`, `unset`, `scale`, `pause`, `resume`, `drain`.
+
+All of them change controls of the ledger, which running pools heed within two seconds; every change is audited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from ledger.contracts.codec import refuse
+from ledger.contracts.controls import TABLE, Value, control_of, text_of, value_of
+from ledger.contracts.failures import WaitTimeout
+from ledger.contracts.jobs import QUEUES
+from ledger.operations.control_store import Change
+from producer.cli.options.audit import NOT_SAID, audited
+from producer.cli.options.model_lookup import known_model
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.report_tables import records_table
+from producer.client import Client
+
+LOOK_SECONDS = 0.5
+
+
+@click.command("set")
+@click.argument("assignments", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--expect", multiple=True, metavar="NAME=VALUE", help="Only if it is this now; `NAME=` for not set.")
+@click.option("--list", "listed", is_flag=True, help="Show every control.")
+@click.option("--history", is_flag=True, help="Show the last changes.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="With --history.")
+@audited
+@json_option
+@pass_screen
+def set_controls(
+    screen: Screen,
+    assignments: tuple[str, ...],
+    expect: tuple[str, ...],
+    listed: bool,
+    history: bool,
+    limit: int,
+    who: str,
+    why: str,
+) -> None:
+    """Change live controls, all of those named or none.
+
+    For example `cornerman set bootstrap=off --why "replicas look wrong"`. What is claimed from then on is under the
+    new values. --why is required here. See docs/operations.md. A model that is put in place with `model.ALIAS=DIGEST`
+    must be loaded by a worker first, and is not judged: that is `cornerman models promote`.
+    """
+    if bool(assignments) + listed + history != 1:
+        raise click.UsageError("give NAME=VALUE, or --list, or --history")
+    if assignments and why == NOT_SAID:
+        raise click.UsageError("say --why; it stands in the history")
+    with Client.from_env() as client:
+        if listed:
+            _list(screen, client)
+        elif history:
+            _show(screen, client.ledger.changes(limit), "Changes, newest first")
+        else:
+            values = dict(_read(client, text) for text in assignments)
+            expected = dict(_read(client, text) for text in expect)
+            for name, value in values.items():
+                if name.startswith("model."):
+                    client.ledger.prove(str(value))
+            _show(screen, client.ledger.set_controls(values, who=who, why=why, expected=expected))
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@audited
+@json_option
+@pass_screen
+def unset(screen: Screen, names: tuple[str, ...], who: str, why: str) -> None:
+    """Set controls back to their defaults."""
+    with Client.from_env() as client:
+        _show(screen, client.ledger.set_controls(dict.fromkeys(names), who=who, why=why))
+
+
+@click.command()
+@click.argument("children", type=click.IntRange(1, control_of("max_children.predict").most), metavar="N")
+@click.option("--pool", type=click.Choice(QUEUES), required=True, help="Which pools.")
+@audited
+@json_option
+@pass_screen
+def scale(screen: Screen, children: int, pool: str, who: str, why: str) -> None:
+    """Give every pool of a kind N children.
+
+    Busy children finish first. To let a pool choose between two numbers: cornerman set min_children.predict=1
+    max_children.predict=8. To go back: cornerman unset min_children.predict max_children.predict.
+    """
+    values: dict[str, Value] = {f"min_children.{pool}": children, f"max_children.{pool}": children}
+    with Client.from_env() as client:
+        _show(screen, client.ledger.set_controls(values, who=who, why=why))
+
+
+@click.command()
+@click.argument("queue", type=click.Choice(QUEUES))
+@audited
+@json_option
+@pass_screen
+def pause(screen: Screen, queue: str, who: str, why: str) -> None:
+    """Claim nothing more from a queue.
+
+    Running jobs finish, submitting goes on, and jobs still expire at their deadlines.
+    """
+    with Client.from_env() as client:
+        _show(screen, client.ledger.set_controls({f"pause.{queue}": True}, who=who, why=why))
+
+
+@click.command()
+@click.argument("where", metavar="NODE|QUEUE@NODE")
+@click.option("--wait", is_flag=True, help="Until the node's running jobs are finished.")
+@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
+@audited
+@json_option
+@pass_screen
+def drain(screen: Screen, where: str, wait: bool, timeout: float, who: str, why: str) -> None:
+    """Let the pools of a node finish and claim nothing more.
+
+    They stay there, idle, and so do those that are started on that node later: stop them when you like. `cornerman
+    resume` takes it back.
+    """
+    with Client.from_env() as client:
+        if not (pools := _pools_at(client, where)):
+            nodes = sorted({str(pool.get("node")) for pool in client.ledger.pools()})
+            raise refuse(f"no pool is alive at {where!r}; there are the nodes {', '.join(nodes) or 'of none'}")
+        changes = client.ledger.set_controls({f"drain.{where}": True}, who=who, why=why)
+        if wait:
+            _wait_until_idle(client, {pool["name"] for pool in pools}, timeout)
+    _show(screen, changes)
+
+
+@click.command()
+@click.argument("where", metavar="QUEUE|NODE|QUEUE@NODE")
+@audited
+@json_option
+@pass_screen
+def resume(screen: Screen, where: str, who: str, why: str) -> None:
+    """Take back what `pause` or `drain` has stopped."""
+    name = f"pause.{where}" if where in QUEUES else f"drain.{where}"
+    control_of(name)
+    with Client.from_env() as client:
+        stopped = client.ledger.controls().flag(name)
+        changes = client.ledger.set_controls({name: None}, who=who, why=why) if stopped else []
+    _show(screen, changes)
+    if not stopped:
+        screen.remark(f"{where} was not stopped.")
+
+
+def _read(client: Client, assignment: str) -> tuple[str, Value | None]:
+    """Read NAME=VALUE; of a model another alias or the beginning of its digest will do. Raises JobRefused."""
+    name, equals, text = assignment.partition("=")
+    if not equals:
+        raise refuse(f"{assignment!r} sets nothing: write NAME=VALUE (cornerman set --list shows the names)")
+    if not text:
+        control_of(name)
+        return name, None
+    return name, value_of(name, known_model(client, text)["digest"] if name.startswith("model.") else text)
+
+
+def _pools_at(client: Client, where: str) -> list[dict[str, Any]]:
+    queue, _, node = where.rpartition("@")
+    return [
+        pool
+        for pool in client.ledger.pools()
+        if pool.get("node") == node and (not queue or queue in pool.get("queues", ()))
+    ]
+
+
+def _wait_until_idle(client: Client, names: Iterable[str], timeout_seconds: float) -> None:
+    """Wait until pools have said that they claim nothing and run nothing, or are gone. Raises WaitTimeout."""
+    waited_for, end = set(names), time.monotonic() + timeout_seconds
+    while True:
+        alive = {pool["name"]: pool for pool in client.ledger.pools()}
+        waited_for = {name for name in waited_for if name in alive and not _idle(alive[name])}
+        if not waited_for:
+            return
+        if time.monotonic() >= end:
+            raise WaitTimeout(f"after {timeout_seconds:g} s jobs still run in {', '.join(sorted(waited_for))}")
+        time.sleep(LOOK_SECONDS)
+
+
+def _idle(pool: Mapping[str, Any]) -> bool:
+    return pool.get("busy") == 0 and set(pool.get("stopped", ())) == set(pool.get("queues", ()))
+
+
+def _show(screen: Screen, changes: list[Change], title: str = "Changed") -> None:
+    rows = [
+        {
+            "at": f"{change.at:%Y-%m-%d %H:%M:%S}",
+            "who": change.who,
+            "name": change.name,
+            "from": _short(change.name, change.before),
+            "to": _short(change.name, change.after),
+            "why": change.why,
+        }
+        for change in changes
+    ]
+    columns = ["at", "who", "name", "from", "to", "why"]
+    screen.answer({"changes": changes}, *([records_table(title, columns, rows)] if rows else []))
+
+
+def _short(name: str, text: str | None) -> str | None:
+    return text[:12] if text is not None and name.startswith("model.") else text
+
+
+def _list(screen: Screen, client: Client) -> None:
+    """Show what is set, by full name, and every row of the table that is not."""
+    given = client.ledger.controls().given
+    last = {change.name: change for change in client.ledger.changed()}
+    aliases = {f"model.{alias}": model["digest"] for model in client.ledger.models() for alias in model["aliases"]}
+    rows = []
+    for control in TABLE:
+        values = {name: text_of(value) for name, value in (given | aliases).items() if control_of(name) == control}
+        for name, text in values.items() or [(control.pattern, None)]:
+            change = last.get(name)
+            rows.append(
+                {
+                    "name": name,
+                    "value": text,
+                    "default": None if control.default is None else text_of(control.default),
+                    "unit": control.unit,
+                    "set_by": None if change is None else change.who,
+                    "meaning": control.meaning,
+                }
+            )
+    columns = ["name", "value", "default", "unit", "set_by", "meaning"]
+    shown = [row | {"value": _short(str(row["name"]), row["value"])} for row in rows]
+    screen.answer({"controls": rows}, records_table("Controls", columns, shown))

@@ -1,0 +1,301 @@
+"""The command `enqueue`: a feed, or a card, handed in and answered."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
+from typing import Any, BinaryIO
+
+import click
+import msgspec
+from rich.console import RenderableType
+from rich.table import Table
+
+from ledger.contracts.codec import decode_job, refuse
+from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
+from ledger.contracts.job_state import Outcome
+from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
+from ledger.contracts.reports import CardReport, FightFailure
+from producer.cli.options.idempotency import identity_options, key_of, said_of, stored_outcome
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.exit_codes import ExitCode, next_step
+from producer.cli.output.progress import card_of, submitted, watch
+from producer.cli.output.report_tables import records_table, report_tables
+from producer.cli.output.table_parts import failures_table
+from producer.client import Client
+from producer.feed.odds_api import MAX_FEED_BYTES, FeedError, FeedReading, read_feed
+from producer.feed.parsing import PriceFormat
+from producer.polling import Entry, enqueue_moved, placed, submit
+
+SECONDS = click.FloatRange(min=1, max=MAX_QUOTE_AGE_SECONDS)
+PRICE_FORMATS = [name.value for name in PriceFormat]
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment with a time zone."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read ISO 8601."""
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a moment like 2030-01-01T00:00:00Z", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no time zone: write 2030-01-01T00:00:00Z", param, ctx)
+        return moment.astimezone(UTC)
+
+
+class Commission(click.ParamType[tuple[str, float]]):
+    """A bookmaker's key and the share of net winnings that it keeps."""
+
+    name = "commission"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """Read BOOK=SHARE."""
+        book, _, written = str(value).partition("=")
+        try:
+            share = float(written)
+        except ValueError:
+            share = -1.0
+        if not book or not 0.0 <= share < 1.0:
+            self.fail(
+                f"{value!r} is no bookmaker and share of at least 0 and below 1, like betfair_ex_uk=0.02", param, ctx
+            )
+        return book, share
+
+
+@click.command()
+@click.argument("feed", required=False, type=click.File("rb"), metavar="[FEED.json]")
+@click.option("--format", "price_format", type=click.Choice(PRICE_FORMATS), help="How the feed writes prices.")
+@click.option("--deadline", type=Moment(), help="No answer is wanted after it. Default: the card's start.")
+@click.option("--debutant", "debutants", multiple=True, metavar="NAME", help="One without a record. Repeatable.")
+@click.option("--model", metavar="NAME", help="Alias or digest. Default: champion.")
+@click.option("--max-quote-age", type=SECONDS, metavar="SECONDS", help="A card with older prices is stale_odds.")
+@click.option(
+    "--quote-age-limit",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Older quotes are left out. Default: a quarter of the time to the event, at least 15 minutes, at most a day.",
+)
+@click.option("--read-at", "priced_at", type=Moment(), help="When the prices were read. Default: now.")
+@click.option(
+    "--commission",
+    "commissions",
+    type=Commission(),
+    multiple=True,
+    metavar="BOOK=SHARE",
+    help="What an exchange keeps of winnings. Default: 0.05 for known exchanges. Repeatable.",
+)
+@click.option("--strict", is_flag=True, help="Refuse the whole feed if any of its events is refused.")
+@click.option("--card", type=click.File("rb"), metavar="CARD.json", help="A card as a job's JSON, not a feed.")
+@identity_options
+@click.option("--durable", is_flag=True, help="Return only when the server has the job on disk.")
+@click.option("--correlation-id", metavar="ID", help="Comes back in the outcome.")
+@click.option("--wait", is_flag=True, help="Wait for the answers and show them.")
+@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
+@json_option
+@pass_screen
+def enqueue(
+    screen: Screen,
+    /,
+    feed: BinaryIO | None,
+    card: BinaryIO | None,
+    key: str | None,
+    again: bool,
+    max_quote_age: float | None,
+    quote_age_limit: float | None,
+    strict: bool,
+    wait: bool,
+    timeout: float,
+    **options: Any,
+) -> None:
+    """Enqueue a feed's cards, or one card.
+
+    FEED.json is the body of a response of The Odds API v4 (- for stdin); --card takes one card.
+
+    The events that share a commence time are one card. A fault in a quote turns that quote away; a fault in
+    an event, or another sport, refuses that event and no other (--strict: the whole feed). A card whose time
+    has passed is refused alone.
+
+    The same card is the same job: asked twice, it is answered once, also by a failure. --again asks anew. A
+    feed that is read again makes jobs only for the cards on which something has moved.
+    """
+    key_of(key, again)
+    submission = {name: options.pop(name) for name in ("durable", "correlation_id")}
+    options["commissions"] = dict(options["commissions"])
+    given = {name: value for name, value in options.items() if value}
+    reading = _card(card, feed, given, strict=strict) if card is not None else _feed(feed, given, strict=strict)
+    ages = {"max_quote_age_seconds": max_quote_age, "quote_age_limit_seconds": quote_age_limit}
+    limits = {name: seconds for name, seconds in ages.items() if seconds is not None}
+    cards = [msgspec.structs.replace(job, **limits) for job in reading.cards]
+    if key is not None and len(cards) > 1:
+        raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
+    with Client.from_env() as client:
+        asked = cards if card is not None else submitted(client, screen, lambda: placed(client, cards), key, timeout)
+        named = card is not None or key is not None or again
+        keys = [key_of(key, again) for _ in asked]
+        entries: list[Entry] = []
+        for job, name in zip(asked, keys, strict=True):
+            ask = partial(submit, key=name) if named else enqueue_moved
+            entries.append(_enqueue(client, screen, partial(ask, client, job, **submission), name, entries, timeout))
+        for entry in entries:
+            if entry.receipt and (said := said_of(entry.receipt, stored_outcome(client, entry.receipt))):
+                screen.remark(f"{entry.card_id}: {said}")
+        if wait:
+            _collect(client, screen, entries, timeout)
+        answered = [_answer_tables(client, entry.outcome) for entry in entries if entry.outcome is not None]
+    refused = [error.failure for error in reading.refused]
+    screen.answer(
+        {"cards": entries, "events_refused": refused},
+        *chain.from_iterable(answered),
+        *_tables(entries, refused, waited=wait),
+    )
+    accepted = any(entry.receipt for entry in entries)
+    failed = [entry for entry in entries if entry.failure and not (entry.refused and accepted)]
+    hints = [next_step(entry.failure, stored=entry.outcome is not None) for entry in failed if entry.failure]
+    for hint in filter(None, dict.fromkeys(hints)):
+        screen.remark(hint)
+    if not cards:
+        screen.remark("The feed holds no events; nothing was enqueued.")
+    unused = _unused(options["commissions"], cards)
+    for said in filter(None, (_refusals(refused), _turned_away(cards), unused, _unknown(entries))):
+        screen.remark(said)
+    click.get_current_context().exit(_exit_code(entries, refused, waited=wait))
+
+
+def _enqueue(
+    client: Client, screen: Screen, ask: Callable[[], Entry], key: str | None, before: Sequence[Entry], timeout: float
+) -> Entry:
+    """Enqueue one of the cards; if that does not end well, name the jobs of those before it."""
+    try:
+        return submitted(client, screen, ask, key, timeout)
+    except (LedgerError, KeyboardInterrupt):
+        if jobs := [entry.receipt.job_id for entry in before if entry.receipt is not None]:
+            screen.remark(f"Enqueued before that: {', '.join(jobs)}")
+        raise
+
+
+def _card(card: BinaryIO, feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> FeedReading:
+    if feed is not None or given or strict:
+        raise click.UsageError("--card says everything itself: give no feed, --format, --deadline or the like.")
+    job = decode_job(card.read(MAX_PAYLOAD_BYTES + 1))
+    if not isinstance(job, PredictCard):
+        raise refuse(f"this is a {kind_of(job)} job, --card takes a predict_card")
+    return FeedReading((job,))
+
+
+def _feed(feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> FeedReading:
+    """Read a feed. Raises FeedError if nothing of it can be enqueued, or with `strict` if not all can."""
+    if feed is None:
+        raise click.UsageError("Name a feed (FEED.json, - for stdin), or --card CARD.json.")
+    if "price_format" not in given:
+        raise click.UsageError("Say how the feed writes prices: --format american or --format decimal.")
+    reading = read_feed(feed.read(MAX_FEED_BYTES + 1), **given)
+    if reading.refused and (strict or not reading.cards):
+        raise _all_of(reading.refused)
+    return reading
+
+
+def _all_of(refused: Sequence[FeedError]) -> JobRefused:
+    """Return one refusal of a feed: the first, with the messages of all in its details if there are several."""
+    if len(refused) == 1:
+        return refused[0]
+    first, messages = refused[0].failure, [error.failure.message for error in refused]
+    message = f"{first.message} (and {len(refused) - 1} more)"
+    return JobRefused(msgspec.structs.replace(first, message=message, details={**first.details, "refused": messages}))
+
+
+def _collect(client: Client, screen: Screen, entries: Sequence[Entry], timeout_seconds: float) -> None:
+    """Wait for all outcomes within one time; those that did not come stay absent."""
+    end = time.monotonic() + timeout_seconds
+    for entry in entries:
+        if entry.receipt is not None:
+            try:
+                entry.outcome = watch(client, screen, entry.receipt.job_id, max(0.0, end - time.monotonic()))
+            except WaitTimeout as late:
+                screen.remark(str(late))
+
+
+def _turned_away(cards: Sequence[PredictCard]) -> str | None:
+    """Say how many quotes were turned away; a wrong --format shows here first."""
+    rejected = [sentence for card in cards for fight in card.fights for sentence in fight.invalid_quotes]
+    if not rejected:
+        return None
+    quotes = len(rejected) + sum(len(fight.quotes) for card in cards for fight in card.fights)
+    return f"{len(rejected)} of {quotes} quotes were turned away, the first: {rejected[0]}"
+
+
+def _unused(commissions: Mapping[str, float], cards: Sequence[PredictCard]) -> str | None:
+    """Say which commissions count nowhere: a bookmaker's key that is misspelt leaves its prices without one."""
+    quoted = {quote.bookmaker for card in cards for fight in card.fights for quote in fight.quotes}
+    unused = [book for book in commissions if book not in quoted]
+    return f"--commission has no effect for {', '.join(unused)}: no quote of the feed has this key" if unused else None
+
+
+def _refusals(refused: Sequence[Failure]) -> str | None:
+    if not refused:
+        return None
+    return (
+        f"Refused, and not among the cards: {len(refused)} of the feed's events; --strict would refuse the whole feed"
+    )
+
+
+def _unknown(entries: Sequence[Entry]) -> str | None:
+    """Say which fighters of all cards the model does not know, and what to do about all of them at once."""
+    reports = [entry.outcome.report for entry in entries if entry.outcome is not None]
+    failures = [
+        fight.failure
+        for report in reports
+        if isinstance(report, CardReport)
+        for fight in report.fights
+        if isinstance(fight, FightFailure)
+    ]
+    unknown = {found["name"]: found["nearest"] for failure in failures for found in failure.details.get("unknown", ())}
+    if not unknown:
+        return None
+    lines = [f"  {name}" + (f" (nearest: {', '.join(near)})" if near else "") for name, near in unknown.items()]
+    options = " ".join(f"--debutant {shlex.quote(name)}" for name in unknown)
+    said = "1 fighter is" if len(unknown) == 1 else f"{len(unknown)} fighters are"
+    return "\n".join([f"{said} not in the fight log:", *lines, f"Those who have no record there: {options}"])
+
+
+def _answer_tables(client: Client, outcome: Outcome) -> list[Table]:
+    return [] if outcome.report is None else report_tables(outcome.report, card_of(client, outcome))
+
+
+def _tables(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: bool) -> list[RenderableType]:
+    shown: list[RenderableType] = []
+    accepted = [
+        {"card": entry.card_id, "job": entry.receipt.job_id, "new": "yes" if entry.receipt.created else "no"}
+        for entry in entries
+        if entry.receipt is not None
+    ]
+    if accepted and not waited:
+        shown += [records_table("Enqueued", ["card", "job", "new"], accepted), "See one: cornerman result JOB"]
+    failed = [(entry.card_id, entry.failure) for entry in entries if entry.failure]
+    if failed := [*failed, *((_place(failure), failure) for failure in refused)]:
+        shown.append(failures_table(failed))
+    return shown
+
+
+def _place(failure: Failure) -> str:
+    """Return what of a feed was refused."""
+    return str(failure.details.get("event") or failure.details.get("card") or "the feed")
+
+
+def _exit_code(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: bool) -> ExitCode:
+    faults = [*refused, *(entry.refused for entry in entries if entry.refused)]
+    if faults and all(entry.receipt is None for entry in entries):
+        return ExitCode.REFUSED
+    if any(entry.outcome.failure for entry in entries if entry.outcome):
+        return ExitCode.FAILED
+    if waited and any(entry.receipt and entry.outcome is None for entry in entries):
+        return ExitCode.TIMEOUT
+    # Events that have begun stay in a feed until they are over: they are no fault of it.
+    return ExitCode.PARTLY_REFUSED if any(f.code is not FailureCode.EXPIRED for f in faults) else ExitCode.OK

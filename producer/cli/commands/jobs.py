@@ -1,0 +1,104 @@
+"""Commands about single jobs: `result`, `follow`, `cancel`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import islice
+
+import click
+
+from ledger.contracts.failures import LedgerError, UnknownJob
+from ledger.contracts.job_state import JobStatus, Outcome, State
+from ledger.contracts.jobs import ROUTES
+from ledger.jobs.outcome_reader import OutcomesMissed
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.progress import card_of, persist, watch
+from producer.cli.output.report_tables import outcome_line, report_tables, status_table
+from producer.client import Client, report_of
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
+@json_option
+@pass_screen
+def result(screen: Screen, job_id: str, timeout: float) -> None:
+    """Wait for a job's answer and show it."""
+    with Client.from_env() as client:
+        outcome = watch(client, screen, job_id, timeout)
+        report, card = report_of(outcome), card_of(client, outcome)
+    screen.answer(outcome, *report_tables(report, card))
+
+
+@click.command()
+@click.option("--after", default="$", show_default=True, help="Place of the last outcome seen; 0: the oldest kept.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(ROUTES)), help="Only these. Repeatable.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+@json_option
+@pass_screen
+def follow(screen: Screen, after: str, kinds: tuple[str, ...], limit: int | None) -> None:
+    """Show every outcome as it comes, of cards with their bets.
+
+    Until Ctrl-C, or --limit. With --json one document a line. Health checks are shown only if --kind names them. If
+    the server stops answering, it goes on where it was once the server is back. If outcomes come faster than they are
+    read, until the stream has dropped some, a line says how many (with --json: `missed`), and the next ones follow.
+    """
+    wanted = set(kinds) or set(ROUTES) - {"check_health"}
+    with Client.from_env() as client:
+        outcomes = (found for found in _outcomes(client, screen, after) if found[1].kind in wanted)
+        for place, outcome in islice(outcomes, limit):
+            screen.answer({"place": place, "outcome": outcome}, outcome_line(place, outcome))
+            sys.stdout.flush()
+
+
+def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str, Outcome]]:
+    """Yield outcomes as `Client.follow` does, through outages of the server."""
+
+    def missed(gone: OutcomesMissed) -> None:
+        screen.remark(f"Missed: {gone}")
+        screen.answer({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
+
+    place = persist(client, screen, client.ledger.newest_place) if after == "$" else after
+    stream: Iterator[tuple[str, Outcome]] | None = None
+
+    def following() -> tuple[str, Outcome]:
+        nonlocal stream
+        try:
+            stream = stream or client.follow(place, on_missed=missed)
+            return next(stream)
+        except LedgerError:
+            stream = None  # an iterator ends with an error
+            raise
+
+    while True:
+        try:
+            place, outcome = persist(client, screen, following)
+            yield place, outcome
+        except OutcomesMissed as gone:
+            if place == after:  # what was asked for
+                raise
+            missed(gone)
+            place = gone.place
+
+
+@click.command()
+@click.argument("job_id")
+@json_option
+@pass_screen
+def cancel(screen: Screen, job_id: str) -> None:
+    """Take a job back, queued or running."""
+    with Client.from_env() as client:
+        job = known(client.cancel(job_id))
+    if job.state is not State.CANCELLED:
+        raise LedgerError(f"job {job_id} had already ended as {job.state}; its outcome stays")
+    screen.answer(job, status_table(job))
+
+
+def known(job: JobStatus) -> JobStatus:
+    """Return the status of a job that the ledger holds. Raises UnknownJob for any other."""
+    if job.state is State.UNKNOWN:
+        raise UnknownJob(f"job {job.job_id} is unknown: it was never submitted here")
+    if job.state is State.FORGOTTEN:
+        raise UnknownJob(f"job {job.job_id} is forgotten: it ended, and its retention is over")
+    return job

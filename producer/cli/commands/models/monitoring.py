@@ -1,0 +1,77 @@
+"""Commands about models in production, in the group `models`: `shadow`, `review`, `clear`."""
+
+from __future__ import annotations
+
+import uuid
+
+import click
+
+from ledger.contracts.jobs import CompareModels, ReviewModel
+from ledger.contracts.monitoring_reports import ReviewReport
+from ledger.models.aliases import CHALLENGER, CHAMPION
+from producer.cli.options.audit import accounted_for
+from producer.cli.options.model_lookup import known_model
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.exit_codes import ExitCode
+from producer.cli.output.monitoring_tables import alarms_table
+from producer.cli.output.progress import watch
+from producer.cli.output.report_tables import report_tables
+from producer.client import Client, report_of
+
+_patience = click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
+
+
+@click.command()
+@click.option("--champion", default=CHAMPION, show_default=True, metavar="MODEL")
+@click.option("--challenger", default=CHALLENGER, show_default=True, metavar="MODEL")
+@_patience
+@json_option
+@pass_screen
+def shadow(screen: Screen, champion: str, challenger: str, timeout: float) -> None:
+    """Compare challenger, champion and market.
+
+    On the fights that both models answered before they began and whose results are in (cornerman results add).
+    """
+    with Client.from_env() as client:
+        names = [str(known_model(client, name)["digest"]) for name in (champion, challenger)]
+        job = CompareModels(champion=names[0], challenger=names[1], nonce=uuid.uuid4().hex)
+        report = report_of(watch(client, screen, client.enqueue(job).job_id, timeout))
+    screen.answer(report, *report_tables(report))
+
+
+@click.command()
+@click.argument("model", default=CHAMPION)
+@_patience
+@json_option
+@pass_screen
+def review(screen: Screen, model: str, timeout: float) -> None:
+    """Hold a model's live answers against results.
+
+    The tests keep their false-alarm rate however often one looks. On an alarm the review does what the control
+    `on_alarm` says (none, abstain, rollback); then, and as long as the alarm stands, this command ends with 1. So it
+    does while the test of the features is in alarm, which changes nothing else.
+    """
+    with Client.from_env() as client:
+        digest = known_model(client, model)["digest"]
+        receipt = client.enqueue(ReviewModel(model=digest, nonce=uuid.uuid4().hex))
+        report = report_of(watch(client, screen, receipt.job_id, timeout))
+    screen.answer(report, *report_tables(report))
+    if isinstance(report, ReviewReport) and (report.alarm or any(found.alarm for found in report.findings)):
+        click.get_current_context().exit(ExitCode.FAILED)
+
+
+@click.command()
+@click.argument("model")
+@accounted_for
+@json_option
+@pass_screen
+def clear(screen: Screen, model: str, who: str, why: str) -> None:
+    """Take back the alarm about a model.
+
+    It may bet again, and its tests begin anew with the results that come from now on. An alias that was rolled back
+    stays where it is.
+    """
+    with Client.from_env() as client:
+        alarm = client.ledger.clear_alarm(known_model(client, model)["digest"], who=who, why=why)
+    screen.answer({"cleared": alarm}, alarms_table([alarm]))
+    screen.remark("Cleared.")

@@ -1,0 +1,150 @@
+"""The command `models promote`: have a challenger judged, and put it in the champion's place if it is as good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from ledger.contracts.codec import refuse
+from ledger.contracts.job_state import Outcome
+from ledger.contracts.jobs import JudgeModels
+from ledger.contracts.judgement_report import JudgementReport
+from ledger.models.aliases import CHAMPION
+from ledger.models.promotions import ANCHOR, next_anchor
+from producer.cli.commands.backtest import Day
+from producer.cli.options.audit import accounted_for
+from producer.cli.options.idempotency import key_of, said_of, stored_outcome
+from producer.cli.options.model_lookup import known_model
+from producer.cli.options.training import data_options, plan_fields
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.exit_codes import ExitCode
+from producer.cli.output.model_tables import history_table
+from producer.cli.output.progress import watch
+from producer.cli.output.report_tables import report_tables
+from producer.client import Client, report_of
+
+
+@click.command()
+@click.argument("model")
+@click.option("--alias", default=CHAMPION, show_default=True, help="The name that the model is to get.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A fight log to judge on.")
+@data_options
+@click.option(
+    "--walk-forward",
+    "first_day",
+    type=Day(1, 1),
+    metavar="YEAR",
+    help="Or a day: judge models of the same settings, trained anew on what came before, from this day on.",
+)
+@click.option("--refit-months", type=click.IntRange(min=1), help="How long such a model serves; default: 12.")
+@click.option("--max-training-time", "max_training_time_seconds", type=float, metavar="SECONDS")
+@click.option("--max-memory-mb", type=float)
+@click.option("--force", is_flag=True, help="Promote whatever the verdict, also unjudged; the history says so.")
+@click.option("--again", is_flag=True, help="Judge anew what was judged before.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For the judgement; default: no end.")
+@accounted_for
+@json_option
+@pass_screen
+def promote(
+    screen: Screen,
+    /,
+    model: str,
+    alias: str,
+    data: Path | None,
+    matrix: Path | None,
+    force: bool,
+    again: bool,
+    timeout: float | None,
+    who: str,
+    why: str,
+    **options: Any,
+) -> None:
+    """Put a model in the champion's place, if it is as good.
+
+    A training worker judges it beside the champion, the best model before it (the anchor) and the market, on the fights
+    of the log that none has seen. If these are too few: train with an earlier --cutoff, or judge the settings with
+    --walk-forward. A model that is worse, less well calibrated, or whose intervals are too narrow or too wide is
+    refused: see docs/models.md. Each further try for the same champion's place needs clearer evidence.
+
+    --force overrides the verdict, and never that a model cannot be loaded; it begins a new sequence of promotions.
+    """
+    if data is not None and matrix is not None:
+        raise click.UsageError("Name either --data FOLDER with a fight log, or --matrix FILE.")
+    path = data or matrix
+    if path is None and not force:
+        raise click.UsageError("Name what to judge on: --data FOLDER or --matrix FILE.")
+    with Client.from_env() as client:
+        challenger = known_model(client, model)["digest"]
+        standing = client.ledger.resolve_alias(alias)
+        if standing == challenger:
+            raise refuse(f"{alias} is {challenger[:12]} already")
+        outcome = None
+        if path is not None:
+            fields = plan_fields(path.absolute(), matrix is not None, options)
+            anchor = client.ledger.anchor(alias, standing)
+            job = JudgeModels(
+                challenger=challenger,
+                champion=standing,
+                anchor=None if anchor in (standing, challenger) else anchor,
+                **fields,
+            )
+            outcome = _counted(client, screen, alias, job, again, timeout)
+            if not force:
+                report_of(outcome)  # no judgement, no promotion
+        report = outcome.report if outcome is not None else None
+        passed = isinstance(report, JudgementReport) and report.verdict.promote
+        tables = report_tables(report) if report is not None else []
+        if not passed and not force:
+            screen.answer({"promoted": False, "judgement": outcome, "change": None}, *tables)
+            screen.remark(
+                f"{alias} stays {standing[:12] if standing else 'without a model'}; --force would override it"
+            )
+            click.get_current_context().exit(ExitCode.FAILED)
+        change = client.ledger.move_alias(
+            alias,
+            challenger,
+            prove=client.ledger.prove,
+            who=who,
+            why=why,
+            expected=standing,
+            evidence=_evidence(outcome, forced=not passed),
+        )
+    screen.answer({"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved"))
+    screen.remark(f"Back again: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --why TEXT")
+
+
+def _counted(
+    client: Client, screen: Screen, alias: str, job: JudgeModels, again: bool, timeout: float | None
+) -> Outcome:
+    """Have a challenger judged, as the try that it is for the champion's place."""
+    counted = client.ledger.count_try(alias, job)
+    outcome = _judge(client, screen, counted, key_of(None, again), timeout)
+    report = outcome.report
+    if not isinstance(report, JudgementReport):
+        client.ledger.take_back_try(alias, job)
+    elif (report.anchor, report.tries) != (counted.anchor, counted.tries):
+        raise refuse("the pool that judged knows neither the anchor nor the tries: upgrade the training pools")
+    return outcome
+
+
+def _judge(client: Client, screen: Screen, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:
+    receipt = client.enqueue(job, key=key)
+    stored = stored_outcome(client, receipt)
+    if said := said_of(receipt, stored):
+        screen.remark(said)
+    return stored or watch(client, screen, receipt.job_id, timeout)
+
+
+def _evidence(outcome: Outcome | None, *, forced: bool) -> dict[str, Any]:
+    """What a promotion was decided on: the judgement's job and its figures, or why there are none.
+
+    With the anchor for the next promotion, which after a forced one is the model itself.
+    """
+    if outcome is None:
+        return {"forced": forced}
+    found = {"report": outcome.report} if outcome.report is not None else {"failure": outcome.failure}
+    anchor = {} if forced or not isinstance(outcome.report, JudgementReport) else {ANCHOR: next_anchor(outcome.report)}
+    return {"forced": forced, "judgement": outcome.job_id, **anchor, **msgspec.to_builtins(found)}

@@ -1,0 +1,121 @@
+"""The command group `models`: list, show, diff, history and rollback of the model registry; `promote` joins it."""
+
+from __future__ import annotations
+
+import click
+
+from ledger.models.aliases import CHAMPION, MOST_MOVES, PROOF_SECONDS
+from producer.cli.options.audit import accounted_for
+from producer.cli.options.model_lookup import known_model
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.model_tables import diff_table, differences, history_table, list_table, model_tables
+from producer.client import Client
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the trained models, and put them in place.
+
+    MODEL is an alias, a digest, or the beginning of one. Without a further word the models are listed. Every move of
+    an alias stands in the history, with its reason and what it was decided on. See docs/models.md.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_models)
+
+
+@models.command("list")
+@json_option
+@pass_screen
+def list_models(screen: Screen) -> None:
+    """List the models and their aliases."""
+    with Client.from_env() as client:
+        known = client.ledger.models()
+    screen.answer({"models": known}, *([list_table(known)] if known else []))
+    if not known:
+        screen.remark("No model yet. Train one: cornerman train FOLDER")
+
+
+@models.command()
+@click.argument("model")
+@json_option
+@pass_screen
+def show(screen: Screen, model: str) -> None:
+    """Show all that is known of a model.
+
+    Its data and their last day, settings, metrics, versions, aliases, and when a name began or ceased to stand for it.
+    """
+    with Client.from_env() as client:
+        known = known_model(client, model)
+        changes = [
+            change
+            for change in client.ledger.alias_histories(MOST_MOVES)
+            if known["digest"] in (change.before, change.after)
+        ]
+    screen.answer({**known, "history": changes}, *model_tables(known, changes))
+
+
+@models.command()
+@click.argument("one")
+@click.argument("other")
+@json_option
+@pass_screen
+def diff(screen: Screen, one: str, other: str) -> None:
+    """Show what two models differ in.
+
+    Their data, settings, metrics and versions. What they are worth is for `cornerman models promote` to judge: metrics
+    on other fights do not compare.
+    """
+    with Client.from_env() as client:
+        first, second = known_model(client, one), known_model(client, other)
+    found = differences(first["summary"], second["summary"])
+    document = {"one": first["digest"], "other": second["digest"], "differences": found}
+    screen.answer(document, *([diff_table(first, second, found)] if found else []))
+    if not found:
+        screen.remark("No difference.")
+
+
+@models.command()
+@click.argument("alias", required=False)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@json_option
+@pass_screen
+def history(screen: Screen, alias: str | None, limit: int) -> None:
+    """Show the moves of an alias, or of all, newest first.
+
+    With --json also the evidence: the judgement's job and figures, or the training that named its model.
+    """
+    with Client.from_env() as client:
+        if alias is not None:
+            changes = client.ledger.alias_history(alias, limit)
+        else:
+            changes = client.ledger.alias_histories(limit)
+    screen.answer({"history": changes}, *([history_table(changes)] if changes else []))
+    if not changes:
+        never = "No alias was ever moved" if alias is None else f"{alias} has never stood for a model"
+        screen.remark(f"{never}. The models: cornerman models")
+
+
+@models.command()
+@click.option("--alias", default=CHAMPION, show_default=True)
+@click.option("--to", metavar="MODEL", help="To this one of those that it stood for; default: the one before.")
+@click.option("--timeout", type=click.FloatRange(min=0), default=PROOF_SECONDS, show_default=True, metavar="SECONDS")
+@accounted_for
+@json_option
+@pass_screen
+def rollback(screen: Screen, alias: str, to: str | None, timeout: float, who: str, why: str) -> None:
+    """Put back the model that an alias stood for before.
+
+    From the next card on, on every pool, without a restart. A worker loads the model first: one that cannot be loaded
+    is refused. Twice goes back two steps; `cornerman models promote` goes on again.
+    """
+    with Client.from_env() as client:
+        change = client.ledger.roll_back(
+            alias,
+            prove=lambda digest: client.ledger.prove(digest, timeout),
+            to=None if to is None else known_model(client, to)["digest"],
+            who=who,
+            why=why,
+        )
+    screen.answer({"change": change}, history_table([change], "Moved"))

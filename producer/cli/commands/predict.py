@@ -1,0 +1,37 @@
+"""The command `predict`: answer a ready feature matrix with a model on this machine, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.report_tables import rows_table
+from producer.local.subprocess_runner import predict_matrix
+
+
+@click.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL", help="Folder of a model.")
+@click.option("--matrix", required=True, type=click.Path(path_type=Path), metavar="FILE", help="CSV or Parquet.")
+@click.option("--red-odds", metavar="COLUMN", help="Red's decimal price; default: as in training.")
+@click.option("--blue-odds", metavar="COLUMN", help="Blue's decimal price; default: as in training.")
+@json_option
+@pass_screen
+def predict(screen: Screen, model: Path, matrix: Path, red_odds: str | None, blue_odds: str | None) -> None:
+    """Answer a ready feature matrix, here and now.
+
+    MODEL is the folder that `cornerman train --out MODEL` wrote, or any model's folder. FILE has the model's
+    features, a row for each fight; what the training file called label, event, date and odds may be there or
+    not. With --json one document a row, in the order of the file.
+    """
+    answers: list[RowAnswer] = []
+    request = PredictMatrix(
+        model=str(model.absolute()), matrix=str(matrix.absolute()), red_odds=red_odds, blue_odds=blue_odds
+    )
+    report = predict_matrix(request, screen, screen.answer if screen.as_json else answers.append)
+    if not screen.as_json:
+        screen.answer(answers, rows_table(answers, report))
+    if report.unused:
+        screen.remark(f"Columns that the model does not use: {', '.join(report.unused)}")

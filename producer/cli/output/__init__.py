@@ -1,0 +1,1 @@
+"""Console, tables, progress and exit codes."""

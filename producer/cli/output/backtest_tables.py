@@ -1,0 +1,118 @@
+"""Tables of a backtest's report. Layout only; every number stands in the report."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from ledger.contracts.backtest_report import BacktestReport, Estimate, RuleResult, Slice
+from producer.cli.output.numbers import estimate_text, figure_table, share_text
+
+FORECASTS = {
+    "market": "market",
+    "market_aware": "market-aware",
+    "early_market_aware": "market-aware",
+    "statistics_only": "statistics only",
+    "cornerless": "statistics only, corner unknown",
+    "ridge": "ridge regression (yardstick)",
+    None: "none: both sides",
+}
+DIMENSIONS = {
+    "all": "all fights",
+    "corner": "corner",
+    "year": "year",
+    "logit": "|logit|",
+    "experience": "earlier fights",
+}
+
+
+def backtest_tables(report: BacktestReport) -> list[Table]:
+    """Return forecasts, intervals, rules for betting, and the reliability of the statistics-only forecast."""
+    return [_scores(report), _intervals(report), _rules(report), *_reliability(report)]
+
+
+def _scores(report: BacktestReport) -> Table:
+    table = figure_table(
+        f"Forecasts of {report.first_day} to {report.last_day}: {report.scored_fights:,} scored of "
+        f"{report.forecast_fights:,} fights, {report.events:,} events, "
+        f"{report.models} model{'s' if report.models > 1 else ''}",
+        *("forecast", "fights", "log loss", "minus market", "Brier", "slope", "intercept"),
+    )
+    for score in report.scores:
+        line = score.calibration
+        table.add_row(
+            FORECASTS[score.forecast],
+            f"{score.fights:,}",
+            f"{score.log_loss:.4f}",
+            _difference(score.minus_market),
+            f"{score.brier:.4f}",
+            f"{line.slope:.3f} ± {line.slope_error:.3f}",
+            f"{line.intercept:+.3f} ± {line.intercept_error:.3f}",
+        )
+    table.caption = "[95% interval], by event; ± standard error, by event"
+    return table
+
+
+def _intervals(report: BacktestReport) -> Table:
+    levels = [coverage.level for coverage in report.slices[0].coverage]
+    table = figure_table(
+        "Intervals of the statistics-only forecast: how often the recalibrated closing odds lay inside",
+        *("fights by", "", "fights", "log loss", "minus market"),
+        *(title for level in levels for title in (f"inside {level:.0%}", "width")),
+    )
+    before = ""
+    for part in report.slices:
+        table.add_row(DIMENSIONS[part.dimension] if part.dimension != before else "", *_interval_cells(part))
+        before = part.dimension
+    table.caption = (
+        "nobody knows a fight's true probability: the close stands in for it; "
+        "earlier fights are those of the less experienced fighter"
+    )
+    return table
+
+
+def _interval_cells(part: Slice) -> list[str]:
+    cells = ["" if part.dimension == "all" else part.name, f"{part.fights:,}", f"{part.log_loss:.4f}"]
+    cells.append(_difference(part.minus_market))
+    for coverage in part.coverage:
+        cells += [share_text(coverage.inside), f"{coverage.width:.3f}"]
+    return cells
+
+
+def _rules(report: BacktestReport) -> Table:
+    table = figure_table(
+        f"Rules for betting, one unit a bet: {report.rules_tried} were tried, so the best owes something to luck",
+        *("prices", "rule", "forecast", "bets", "return on stake", "closing-line value", "price over close"),
+    )
+    for result in report.rules:
+        table.add_row(
+            result.prices,
+            result.name.replace("_", " "),
+            FORECASTS[result.forecast],
+            _bets(result),
+            *map(share_text, (result.return_on_stake, result.closing_line_value, result.price_gain)),
+        )
+    if report.both_sides_return is not None:
+        table.caption = (
+            f"return of betting both sides of everything: {report.both_sides_return:+.2%}, the bookmakers' margin; "
+            "closing-line value is held against the de-vigged close"
+        )
+    return table
+
+
+def _bets(result: RuleResult) -> str:
+    return f"{result.bets:,} on {result.fights:,} fights"
+
+
+def _reliability(report: BacktestReport) -> list[Table]:
+    for score in report.scores:
+        if score.forecast == "statistics_only":
+            table = figure_table("Reliability of statistics only", "likelier fighter", "fights", "forecast", "won")
+            for each in score.reliability:
+                span = f"{each.from_probability:.0%} to {each.to_probability:.0%}"
+                table.add_row(span, f"{each.fights:,}", f"{each.forecast:.1%}", share_text(each.won))
+            return [table]
+    return []
+
+
+def _difference(estimate: Estimate | None) -> str:
+    return estimate_text(estimate, lambda value: f"{value:+.4f}")

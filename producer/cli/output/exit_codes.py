@@ -1,0 +1,100 @@
+"""How the command line ends: the exit codes, and which error gets which."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from ledger.contracts.failures import (
+    Failure,
+    FailureCode,
+    JobFailed,
+    JobRefused,
+    LedgerError,
+    LedgerUnavailable,
+    PermissionDenied,
+    UnknownJob,
+    WaitTimeout,
+)
+from producer.cli.options.idempotency import StoredFailure
+
+
+class ExitCode(IntEnum):
+    """What a script may switch on; `MEANINGS` says each in words."""
+
+    OK = 0
+    FAILED = 1
+    REFUSED = 2
+    UNAVAILABLE = 3
+    TIMEOUT = 4
+    UNKNOWN_JOB = 5
+    NOT_INSTALLED = 6
+    PARTLY_REFUSED = 7
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    ExitCode.OK: "done; for a card, even if single fights on it failed",
+    ExitCode.FAILED: "the job failed, expired or was cancelled; a check failed; a model was refused; a control differs",
+    ExitCode.REFUSED: "wrong usage or invalid input: nothing was enqueued",
+    ExitCode.UNAVAILABLE: "no server, or it does not let this user in or do that",
+    ExitCode.TIMEOUT: "no answer within --timeout; the job goes on",
+    ExitCode.UNKNOWN_JOB: "no such job, or its retention is over",
+    ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
+    ExitCode.PARTLY_REFUSED: "a part of a feed was refused, the rest is enqueued; events that have begun do not count",
+    ExitCode.INTERRUPTED: "stopped by Ctrl-C",
+}
+
+REPLAY_DEADLINE = "2030-01-01T00:00:00Z"
+HINTS = {
+    FailureCode.MODEL_NOT_FOUND: "See what there is: cornerman models. Train one: cornerman train FOLDER",
+    FailureCode.MODEL_CORRUPT: "Train it again: the files of the model are not what was written.",
+    FailureCode.EXPIRED: f"To replay an old feed, give a later moment: --deadline {REPLAY_DEADLINE}",
+    FailureCode.WORKER_LOST: "See the log of the pool; too little memory is the usual reason.",
+}
+AGAIN = "The outcome stays as it is until its retention is over; enqueue and train ask anew with --again."
+
+
+class NotInstalledError(Exception):
+    """A part that this command needs is not installed."""
+
+
+EXPECTED_ERRORS = (LedgerError, NotInstalledError)
+
+
+def code_of(error: Exception) -> ExitCode:
+    """Return the exit code of one of `EXPECTED_ERRORS`."""
+    match error:
+        case JobRefused():
+            return ExitCode.REFUSED
+        case LedgerUnavailable() | PermissionDenied():
+            return ExitCode.UNAVAILABLE
+        case WaitTimeout():
+            return ExitCode.TIMEOUT
+        case UnknownJob():
+            return ExitCode.UNKNOWN_JOB
+        case NotInstalledError():
+            return ExitCode.NOT_INSTALLED
+        case _:
+            return ExitCode.FAILED
+
+
+def document_of(error: Exception) -> dict[str, object]:
+    """Return what `--json` prints of an error: the typed failure, or the exit code's name and the message."""
+    if isinstance(error, StoredFailure):
+        return {"receipt": msgspec.to_builtins(error.receipt), "failure": msgspec.to_builtins(error.failure)}
+    if isinstance(error, JobRefused | JobFailed):
+        return {"failure": msgspec.to_builtins(error.failure)}
+    return {"failure": {"code": code_of(error).name.lower(), "message": str(error)}}
+
+
+def next_step(failure: Failure, *, stored: bool) -> str | None:
+    """Return what to do about a failure, where its message alone does not say it.
+
+    `stored` says that it is a job's outcome, which the same command would only show again.
+    """
+    hint = HINTS.get(failure.code)
+    if stored and (failure.retryable or failure.code is FailureCode.CANCELLED):
+        return AGAIN if hint is None else f"{hint}\n{AGAIN}"
+    return hint

@@ -1,0 +1,84 @@
+"""Tables of a judgement's report: the verdict, the forecasts beside each other, and the differences. Layout only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.judgement_report import JudgedForecast, JudgementReport
+from producer.cli.output.numbers import estimate_text, figure_table, share_text
+
+METHODS = {
+    "held_out": "answered by the models themselves, which have not seen them",
+    "walk_forward": "answered by {trained} models of their settings, each trained on what came before",
+}
+
+
+def judgement_tables(report: JudgementReport) -> list[Table]:
+    """Return the verdict with its reasons, the forecasts, their intervals, and the paired differences."""
+    return [
+        _verdict(report),
+        _forecasts(report, report.forecasts, "as production answers a feed: corner unknown"),
+        *([_forecasts(report, report.corner_known, "with the official corner")] if report.corner_known else []),
+        _intervals(report),
+        _paired(report),
+    ]
+
+
+def _verdict(report: JudgementReport) -> Table:
+    verdict = report.verdict
+    title = "The challenger may be promoted" if verdict.promote else "The challenger is refused"
+    table = Table(title=title, title_justify="left")
+    for column in ("reason", "figures"):
+        table.add_column(column, overflow="fold")
+    for reason in verdict.reasons:
+        table.add_row(reason.code.replace("_", " "), reason.message)
+    if verdict.promote:
+        table.add_row("as good as the champion" if report.champion else "better than the base rate", "see below")
+    for remark in verdict.remarks:
+        table.add_row(f"no reason: {remark.code.replace('_', ' ')}", remark.message)
+    if report.error is not None:
+        table.add_row(f"try {report.tries}", f"for this champion's place; it may err with {report.error:.2%}")
+    if report.anchor is not None:
+        table.add_row("anchor", f"{report.anchor[:12]}, the best model before, must not be lost to either")
+    if report.same_recipe and report.method == "walk_forward":
+        table.add_row("same settings", "so they answered alike: a walk-forward judges settings, not the data seen")
+    return table
+
+
+def _forecasts(report: JudgementReport, forecasts: Sequence[JudgedForecast], said: str) -> Table:
+    table = figure_table(
+        f"{report.fights:,} fights of {report.events:,} events, {report.first_day} to {report.last_day}, {said}",
+        *("forecast", "log loss", "Brier", "slope", "intercept"),
+    )
+    for each in forecasts:
+        figures = (_plain(each.log_loss), _plain(each.brier), _plain(each.slope, 3), _plain(each.intercept, 3))
+        table.add_row(each.forecast.replace("_", " "), *figures)
+    table.caption = f"{METHODS[report.method].format(trained=report.trained)}; [95% interval], by event"
+    return table
+
+
+def _intervals(report: JudgementReport) -> Table:
+    odds = "Recalibrated closing odds" if report.recalibrated else "Closing odds as they are (no earlier fights)"
+    table = figure_table(f"{odds} inside the intervals", "intervals of", "level", "inside", "width")
+    for each in report.forecasts:
+        for coverage in each.coverage:
+            figures = (share_text(coverage.inside), _plain(coverage.width, 3))
+            table.add_row(each.forecast, f"{coverage.level:.0%}", *figures)
+    return table
+
+
+def _paired(report: JudgementReport) -> Table:
+    table = figure_table("Challenger minus the others: lower is better", "against", "log loss", "at most", "Brier")
+    for each in report.paired:
+        loss, brier = (estimate_text(value, lambda number: f"{number:+.4f}") for value in (each.log_loss, each.brier))
+        table.add_row(each.against.replace("_", " "), loss, "-" if each.most is None else f"{each.most:+.4f}", brier)
+    if report.error is not None:
+        table.caption = f"at most: but for the {report.error:.2%} that this try may err"
+    return table
+
+
+def _plain(estimate: Estimate | None, digits: int = 4) -> str:
+    return estimate_text(estimate, lambda number: f"{number:.{digits}f}")

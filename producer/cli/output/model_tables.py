@@ -1,0 +1,86 @@
+"""Tables of the model registry: the list, one model, what two differ in, and the moves of names. Layout only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from ledger.operations.control_store import Change
+from producer.cli.output.report_tables import records_table
+
+SHOWN_IN_LIST = ("data.cutoff", "data.fights", "metrics.log_loss", "interval_method")
+CONTROL = "model."
+
+
+def list_table(models: Iterable[Mapping[str, Any]]) -> Table:
+    """Return all models, a line each, which fits a terminal of 80 columns; `cornerman models show` has all figures."""
+    rows = []
+    for model in models:
+        facts = flat(model["summary"])
+        figures = {name.rpartition(".")[2]: facts[name] for name in SHOWN_IN_LIST if name in facts}
+        rows.append({"digest": model["digest"][:12], "aliases": model["aliases"], **figures})
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    table = records_table("Models", columns, rows)
+    for column in table.columns[:1]:  # of the digest, which is copied
+        column.no_wrap = True
+    return table
+
+
+def model_tables(model: Mapping[str, Any], history: Iterable[Change]) -> list[Table]:
+    """Return what the registry knows of one model, and the moves of names to and from it."""
+    facts = {"digest": model["digest"], "aliases": model["aliases"], **flat(model["summary"])}
+    rows = [{"what": name, "value": value} for name, value in facts.items()]
+    return [records_table(f"Model {model['digest'][:12]}", ["what", "value"], rows), history_table(history)]
+
+
+def diff_table(one: Mapping[str, Any], other: Mapping[str, Any], differences: Mapping[str, tuple[Any, Any]]) -> Table:
+    """Return what two models differ in, a line each."""
+    first, second = one["digest"][:12], other["digest"][:12]
+    rows = [{"what": name, first: values[0], second: values[1]} for name, values in differences.items()]
+    return records_table("Differences", ["what", first, second], rows)
+
+
+def history_table(changes: Iterable[Change], title: str = "History, newest first") -> Table:
+    """Return moves of names, as they come."""
+    rows = [
+        {
+            "at": f"{change.at:%Y-%m-%d %H:%M:%S}",
+            "who": change.who,
+            "alias": change.name.removeprefix(CONTROL),
+            "from": change.before and change.before[:12],
+            "to": change.after and change.after[:12],
+            "how": _how(change),
+            "why": change.why,
+        }
+        for change in changes
+    ]
+    return records_table(title, ["at", "who", "alias", "from", "to", "how", "why"], rows)
+
+
+def _how(change: Change) -> str:
+    """Say in a few words how a move came about; the figures stand in the JSON."""
+    evidence = change.evidence or {}
+    if change.rollback:
+        return "rolled back"
+    if "training" in evidence:
+        return "by its training"
+    if evidence.get("forced"):
+        return "FORCED past the gate"
+    return "judged and promoted" if "judgement" in evidence else "set by hand"
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the facts in which two summaries differ, by dotted name; None where one does not say."""
+    first, second = flat(one), flat(other)
+    names = [*first, *(name for name in second if name not in first)]
+    return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
+
+
+def flat(parts: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Return nested facts side by side, by dotted name."""
+    facts: dict[str, Any] = {}
+    for name, value in parts.items():
+        facts |= flat(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
+    return facts

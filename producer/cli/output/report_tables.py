@@ -1,0 +1,177 @@
+"""Tables for people: a card's report, failures, jobs, models, pools.
+
+Covers layout only. Every number stands in the report; nothing is computed here but a sum, a sign and a
+percentage. Text from outside is put in `Text`, never read as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from ledger.contracts.backtest_report import BacktestReport
+from ledger.contracts.job_state import JobStatus, Outcome
+from ledger.contracts.jobs import PredictCard
+from ledger.contracts.judgement_report import JudgementReport
+from ledger.contracts.local_protocol import Bounds, MatrixReport, RowAnswer
+from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
+from ledger.contracts.replay_report import ReplayReport
+from ledger.contracts.reports import (
+    CardReport,
+    FightReport,
+    GarbageReport,
+    HealthCheck,
+    HealthReport,
+    PartReport,
+    Report,
+    ShadowReport,
+    TrainingReport,
+)
+from ledger.models.aliases import CHALLENGER
+from producer.cli.output.backtest_tables import backtest_tables
+from producer.cli.output.card_tables import card_tables
+from producer.cli.output.decision_text import decision_words
+from producer.cli.output.judgement_tables import judgement_tables
+from producer.cli.output.monitoring_tables import comparison_tables, review_tables
+from producer.cli.output.progress import said
+from producer.cli.output.replay_tables import replay_tables
+from producer.cli.output.table_parts import NOTHING, STYLES, percent, plain_table
+
+
+def report_tables(report: Report, card: PredictCard | None = None) -> list[Table]:
+    """Return the tables of any report; `card` is the job that a card's report answers."""
+    match report:
+        case CardReport():
+            return card_tables(report, card)
+        case TrainingReport():
+            return [training_table(report)]
+        case BacktestReport():
+            return backtest_tables(report)
+        case JudgementReport():
+            return judgement_tables(report)
+        case HealthReport():
+            return [health_table(report)]
+        case ReplayReport():
+            return replay_tables(report)
+        case ComparisonReport():
+            return comparison_tables(report)
+        case ReviewReport():
+            return review_tables(report)
+        case ShadowReport():
+            return [records_table("Shadow", list(report.__struct_fields__), [msgspec.structs.asdict(report)])]
+        case GarbageReport():
+            removed = [("model", digest) for digest in report.models] + [
+                ("training", name) for name in report.trainings
+            ]
+            rows = [{"what": what, "digest": digest} for what, digest in removed]
+            title = "Would be removed" if report.dry_run else "Removed"
+            return [records_table(title, ["what", "digest"], rows)] if rows else []
+        case PartReport():
+            return [records_table("Part", ["name", "digest", "bytes_written"], [msgspec.structs.asdict(report)])]
+
+
+def _bounds(bounds: Bounds | None) -> str:
+    return NOTHING if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
+def training_table(report: TrainingReport) -> Table:
+    """Return what came out of a training job."""
+    table = plain_table("Trained", "model", "alias", "fights", "events", "features", "replicas", "intervals", "MB")
+    table.add_row(
+        report.model[:12],
+        Text(report.alias or NOTHING),
+        *(f"{count:,}" for count in (report.fights, report.events, report.features, report.bootstrap_samples)),
+        report.interval_method,
+        f"{report.bundle_bytes / 1e6:.1f}",
+    )
+    metrics = ", ".join(f"{name} {_figure(value)}" for name, value in sorted(report.metrics.items()))
+    table.caption = f"out of fold: {metrics}; fights up to {report.data_cutoff}"
+    table.caption += "".join(f"\nWarning: {warning}." for warning in report.warnings)
+    if report.alias == CHALLENGER:
+        table.caption += "\nTo promote it: cornerman models promote challenger --data FOLDER"
+    return table
+
+
+def _figure(value: float) -> str:
+    """Write a metric, a count without decimals."""
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.4f}"
+
+
+def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:
+    """Return the answers to a feature matrix, a line for each row, said of its red side."""
+    levels = list(rows[0].intervals) if rows else []
+    titles = [f"{float(level):.0%} interval" for level in levels]
+    table = plain_table(f"{report.rows:,} rows", "row", "red wins", *titles, "sampling interval", "market-aware")
+    for number, row in enumerate(rows, start=1):
+        intervals = [_bounds(row.intervals[level]) for level in levels]
+        aware = None if row.market_aware is None else row.market_aware.probability
+        sampling = _bounds(row.sampling_interval)
+        table.add_row(str(number), percent(row.probability), *intervals, sampling, percent(aware))
+    table.caption = f"model {report.model[:12]}"
+    return table
+
+
+def health_table(report: HealthReport) -> Table:
+    """Return the checks of a worker."""
+    return checks_table(report.checks, f"Worker is {report.status}, {report.memory_mb:,.0f} MB")
+
+
+def checks_table(checks: Iterable[HealthCheck], title: str = "Pool") -> Table:
+    """Return what was looked at, and what was found."""
+    table = plain_table(title, "check", "result", "detail")
+    for check in checks:
+        style = STYLES["succeeded" if check.passed else "failed"]
+        table.add_row(check.name, Text("passed" if check.passed else "FAILED", style=style), Text(check.detail))
+    return table
+
+
+def status_table(status: JobStatus) -> Table:
+    """Return where one job is."""
+    table = plain_table("Job", "job", "kind", "state", "attempt", "submitted", "deadline", "progress")
+    progress = status.progress
+    table.add_row(
+        Text(status.job_id),
+        status.kind or NOTHING,
+        Text(status.state, style=STYLES.get(status.state, "")),
+        str(status.attempt),
+        *(f"{moment:%Y-%m-%d %H:%M:%S}" if moment else NOTHING for moment in (status.submitted_at, status.deadline)),
+        Text(said(progress) if progress else NOTHING),
+    )
+    return table
+
+
+def outcome_line(place: str, outcome: Outcome) -> Text:
+    """Return one outcome as a line of a running list: of a card how many fights were answered, and its bets."""
+    reason = f"{outcome.failure.code}: {outcome.failure.message}" if outcome.failure else ""
+    if isinstance(outcome.report, CardReport):
+        answered = [fight for fight in outcome.report.fights if isinstance(fight, FightReport)]
+        bets = [decision_words(fight, None) for fight in answered if fight.decision.action == "bet"]
+        reason = "; ".join(
+            [
+                f"{outcome.report.card_id}: {len(answered)} of {len(outcome.report.fights)} fights answered",
+                *(bets or ["no bet"]),
+            ]
+        )
+    return Text.assemble(
+        f"{outcome.settled_at:%H:%M:%S} {place} {outcome.job_id} {outcome.kind} ",
+        (outcome.state, STYLES.get(outcome.state, "")),
+        f" {reason}".rstrip(),
+    )
+
+
+def records_table(title: str, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> Table:
+    """Return records as rows, a column for each name; a value that is not there is a dash."""
+    table = plain_table(title, *(column.replace("_", " ") for column in columns))
+    for record in records:
+        table.add_row(*(Text(_written(record.get(column))) for column in columns))
+    return table
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or NOTHING
+    return NOTHING if value is None else f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,138 @@
+"""Tables of the overview: queues, pools, what ended lately, and what an operator has changed. Layout only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ledger.contracts.monitoring_reports import Finding
+from ledger.jobs.outcome_stats import Lately
+from ledger.jobs.queue_stats import Drift, QueueBacklog
+from ledger.models.alarms import Alarm
+from ledger.operations.control_store import Change
+from ledger.server.server_memory import Room
+from producer.cli.output.monitoring_tables import alarms_table
+from producer.cli.output.report_tables import records_table
+from producer.cli.output.table_parts import NOTHING, span
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """Everything that `cornerman status` knows, at one moment.
+
+    `aliases` maps names to models' digests; `switches` are the controls that are not as by default, each with its last
+    change; `alarms` those about models that stand; `drift` what the last review has found of its model.
+    """
+
+    queues: dict[str, QueueBacklog]
+    pools: list[dict[str, Any]]
+    lately: Lately
+    dead_letters: int
+    aliases: dict[str, str]
+    switches: list[Change]
+    server: Room
+    alarms: list[Alarm] = []
+    drift: Drift | None = None
+
+
+def overview_tables(view: Overview) -> list[RenderableType]:
+    """Return the tables, those about trouble only where there is any."""
+    tables: list[RenderableType] = [_queues(view)]
+    if view.pools:
+        tables.append(_pools(view.pools))
+    if view.switches:
+        tables.append(_switches(view.switches))
+    if view.alarms:
+        tables.append(alarms_table(view.alarms))
+    if view.drift is not None and view.drift.features is not None and view.drift.features.alarm:
+        tables.append(_drifted(view.drift.model, view.drift.features))
+    return [*tables, _lines(view)]
+
+
+def overview_screen(view: Overview) -> Group:
+    """Return the same as one picture, for a terminal that is drawn anew."""
+    return Group(*overview_tables(view))
+
+
+def _drifted(model: str, found: Finding) -> Text:
+    return Text(
+        f"ALARM: the features of model {model[:12]} are no longer those of its training (evidence {found.highest:.3g} "
+        f"of {found.threshold:g}): cornerman models review names them",
+        style="bold red",
+    )
+
+
+def _queues(view: Overview) -> RenderableType:
+    rows = [
+        {
+            "queue": queue,
+            "waiting": f"{backlog.waiting:,}",
+            "oldest": span(backlog.oldest_seconds) if backlog.waiting else NOTHING,
+            "running": sum(pool.get("busy", 0) for pool in view.pools if queue in pool.get("queues", ())),
+            "pools": sum(queue in pool.get("queues", ()) for pool in view.pools),
+            "quarantined": backlog.quarantined,
+            "": "PAUSED" if any(change.name == f"pause.{queue}" for change in view.switches) else "",
+        }
+        for queue, backlog in sorted(view.queues.items())
+    ]
+    return records_table("Queues", ["queue", "waiting", "oldest", "running", "pools", "quarantined", ""], rows)
+
+
+def _pools(pools: list[dict[str, Any]]) -> RenderableType:
+    rows = [
+        {
+            "node": pool.get("node"),
+            "queues": pool.get("queues"),
+            "busy": pool.get("busy"),
+            "idle": pool.get("children", 0) - pool.get("busy", 0),
+            "wanted": pool.get("wanted"),
+            "memory": _memory(pool.get("memory_mb"), pool.get("memory_limit_mb")),
+            "version": pool.get("version"),
+            "up": span(pool.get("uptime_seconds", 0.0)),
+            "state": _state(pool),
+        }
+        for pool in pools
+    ]
+    columns = ["node", "queues", "busy", "idle", "wanted", "memory", "version", "up", "state"]
+    return records_table("Pools", columns, rows)
+
+
+def _state(pool: dict[str, Any]) -> str:
+    if not pool.get("healthy", True):
+        return "UNHEALTHY"
+    if pool.get("closing"):
+        return "closing"
+    return f"stopped: {', '.join(pool['stopped'])}" if pool.get("stopped") else "works"
+
+
+def _switches(switches: list[Change]) -> RenderableType:
+    rows = [
+        {
+            "control": f"{change.name}={change.after}",
+            "since": f"{change.at:%Y-%m-%d %H:%M:%S}",
+            "who": change.who,
+            "why": change.why,
+        }
+        for change in switches
+    ]
+    return records_table("Switched by an operator", ["control", "since", "who", "why"], rows)
+
+
+def _lines(view: Overview) -> Text:
+    lately, room = view.lately, view.server
+    ends = ", ".join(f"{code} {count:,}" for code, count in lately.ends.items()) or "none"
+    limit = f" of {room.limit_bytes / 2**20:,.0f}" if room.limit_bytes else ""
+    aliases = ", ".join(f"{name} -> {digest[:12]}" for name, digest in sorted(view.aliases.items())) or "none"
+    return Text(
+        f"outcomes: {lately.per_minute:,.1f} a minute over {span(lately.span_seconds)} ({ends})\n"
+        f"dead letters: {view.dead_letters}; models: {aliases}; server: {room.used_bytes / 2**20:,.0f}{limit} MB"
+        + (f"\nTHE SERVER {room}" if room.evicts else "")
+    )
+
+
+def _memory(used_mb: float | None, limit_mb: float | None) -> str:
+    if used_mb is None:
+        return NOTHING
+    return f"{used_mb:,.0f} MB" if limit_mb is None else f"{used_mb:,.0f} of {limit_mb:,.0f} MB"

@@ -1,0 +1,1 @@
+"""Odds feeds: reading, checking and matching of events and prices."""

@@ -1,0 +1,107 @@
+"""From a feed in whatever it is wrapped to its events.
+
+Read are a list of events, one event, an object that holds either under one of `WRAPPERS`, also several deep, and an
+object of these by sport. What is none of it is an error that names the outer keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from producer.feed.parsing import Unreadable, read_moment, show
+
+MAX_FEED_BYTES = 8_000_000
+WRAPPERS = ("data", "events", "odds", "results", "response", "items", "body")
+_EVENT_KEYS = {"commence_time", "home_team", "away_team", "bookmakers"}
+_MAX_DEPTH = 6
+_SHOWN_KEYS = 8
+
+Feed = bytes | str | list[Any] | dict[str, Any]
+"""A response's body, or what a JSON reader made of it."""
+
+
+class Wrapped(Struct, frozen=True, kw_only=True):
+    """The events of a feed, and when their prices were read, if the wrapper says so (`timestamp`)."""
+
+    events: list[Any]
+    read_at: datetime | None = None
+
+
+def unwrap(feed: Feed) -> Wrapped:
+    """Return the events of a feed, of any JSON type. Raises Unreadable for one that holds none."""
+    value = _parsed(feed) if isinstance(feed, bytes | str) else feed
+    found = _events(value, _MAX_DEPTH)
+    if found is None:
+        raise Unreadable(_no_feed(value))
+    return Wrapped(events=list(found), read_at=_read_at(value))
+
+
+def _parsed(body: bytes | str) -> Any:
+    if len(body) > MAX_FEED_BYTES:
+        raise Unreadable(f"the feed has {len(body):,} bytes, the limit is {MAX_FEED_BYTES:,}: ask for fewer markets")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"the feed is not valid JSON: {error}") from error
+
+
+def _events(value: Any, depth: int) -> list[Any] | None:
+    """Return the events in a value, None if it is neither events nor a wrapper of them."""
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict) or not depth:
+        return None
+    if _EVENT_KEYS & value.keys():
+        return [value]
+    for name in WRAPPERS:
+        if isinstance(value.get(name), list | dict):
+            events = _events(value[name], depth - 1)
+            return events if events is None else list(_told(value.get("sport_key"), events))
+    return _by_sport(value, depth)
+
+
+def _by_sport(value: dict[str, Any], depth: int) -> list[Any] | None:
+    """Return the events of an object that has a sport's name for each of its keys."""
+    if not value or not all(isinstance(inner, list | dict) for inner in value.values()):
+        return None
+    found: list[Any] = []
+    for sport, inner in value.items():
+        events = _events(inner, depth - 1)
+        if events is None:
+            return None
+        found += _told(sport, events)
+    return found
+
+
+def _told(sport: Any, events: list[Any]) -> Iterator[Any]:
+    """Yield the events with the sport that is said around them, unless they say it themselves."""
+    for event in events:
+        untold = isinstance(event, dict) and event.get("sport_key") is None
+        yield {**event, "sport_key": sport} if untold else event
+
+
+def _read_at(value: Any) -> datetime | None:
+    if not isinstance(value, dict) or value.get("timestamp") is None or _EVENT_KEYS & value.keys():
+        return None
+    try:
+        return read_moment(value["timestamp"])
+    except Unreadable as error:
+        raise Unreadable(f"timestamp: {error}") from error
+
+
+def _no_feed(value: Any) -> str:
+    if not isinstance(value, dict):
+        return f"expected a list of events, found {show(value)}"
+    if "message" in value:
+        return f"the feed holds no events but a message: {show(value['message'])}"
+    keys = ", ".join(show(key) for key in list(value)[:_SHOWN_KEYS]) + (" ..." if len(value) > _SHOWN_KEYS else "")
+    wrappers = f"{', '.join(WRAPPERS)} or under the name of each sport"
+    return (
+        f"the outer object is no event and wraps none: its keys are {keys or 'none'}. Expected is a list of events, "
+        f"one event (with {', '.join(sorted(_EVENT_KEYS))}), or an object that holds them under {wrappers}"
+    )

@@ -1,0 +1,252 @@
+"""The Odds API v4, as it comes, turned into fight cards.
+
+A card is the events that share a `commence_time` and a sport: they have one deadline, so one answer in time serves them
+all. Cards come in order of time; a card of more than 64 fights is refused, not split. Home and away only say who is
+listed first: they are not corners.
+
+Three grades of fault. In a quote: the quote is turned away with a sentence and the fight stays (see `quotes`). In an
+event (no names, no time, another sport, an id that stands twice): that event is refused, and the others are read. In
+the feed as a whole (no JSON, no events, prices in another notation): `FeedError`, and no card at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ledger.contracts.bouts import MMA, bout_key, is_mma
+from ledger.contracts.codec import decode_job, encode
+from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.jobs import Fight, Fighter, PredictCard
+from producer.feed.bout_matching import matched
+from producer.feed.envelopes import MAX_FEED_BYTES, Feed, unwrap
+from producer.feed.parsing import PriceFormat, Unreadable, name_key, read_moment, read_name, show
+from producer.feed.quotes import read_quotes
+
+__all__ = ["MAX_FEED_BYTES", "Feed", "FeedError", "FeedReading", "read_cards", "read_feed"]
+
+Value = TypeVar("Value")
+
+
+class FeedError(JobRefused):
+    """A feed, or one event of it, cannot be read. `event` and `field` say where, as far as it is known."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        event: str | None = None,
+        field: str | None = None,
+        **details: Any,
+    ) -> None:
+        place = ", ".join(filter(None, (event and f"event {show(event)}", field)))
+        found = {name: value for name, value in (("event", event), ("field", field)) if value is not None}
+        message = f"{place}: {reason}" if place else reason
+        super().__init__(Failure(code=FailureCode.INVALID_INPUT, message=message, details={**found, **details}))
+        self.event = event
+        self.field = field
+
+
+@dataclass(frozen=True)
+class FeedReading:
+    """What a feed holds: cards to enqueue, and why an event, or a whole card, is not among them."""
+
+    cards: tuple[PredictCard, ...]
+    refused: tuple[FeedError, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Event:
+    sport: str
+    start: datetime
+    fight: Fight
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How events are read."""
+
+    price_format: PriceFormat
+    novices: Collection[str]
+    commissions: Mapping[str, float] = field(default_factory=dict)
+
+    def event(self, item: Any, place: int) -> _Event:
+        """Read one event. Raises FeedError."""
+        if not isinstance(item, dict):
+            raise FeedError(f"expected an object, found {show(item)}", event=f"number {place}")
+        event = _field(item, "id", read_name, event=f"number {place}")
+        start = _field(item, "commence_time", read_moment, event=event)
+        sport = _sport(item, event)
+        home, away = (_field(item, side, read_name, event=event) for side in ("home_team", "away_team"))
+        if name_key(home) == name_key(away):
+            raise FeedError(f"{home!r} cannot fight against oneself", event=event, field="away_team")
+        bookmakers = item.get("bookmakers") or []
+        if not isinstance(bookmakers, list):
+            raise FeedError(f"expected a list, found {show(bookmakers)}", event=event, field="bookmakers")
+        quotes, turned_away = read_quotes(bookmakers, (home, away), self.price_format, self.commissions)
+        first, second = (Fighter(name=name, debut=name_key(name) in self.novices) for name in (home, away))
+        fight = Fight(id=event, fighters=(first, second), quotes=quotes, invalid_quotes=turned_away)
+        return _Event(sport, start, fight)
+
+
+def read_feed(
+    feed: Feed,
+    *,
+    price_format: PriceFormat | str,
+    model: str = "champion",
+    deadline: datetime | None = None,
+    debutants: Collection[str] = (),
+    commissions: Mapping[str, float] | None = None,
+    priced_at: datetime | None = None,
+) -> FeedReading:
+    """Turn a feed into cards, one for each commence time, and refuse single events that cannot be read.
+
+    Takes the body of `/odds` (a list of events), of `/events/{id}/odds` (one event), of their historical versions (an
+    object with `data`), and other wrappers (see `producer.feed.envelopes`). `price_format` is the feed's `oddsFormat`.
+    `deadline` replaces the commence time as the moment after which no answer is wanted, for replaying old feeds.
+    `debutants` are fighters without a record. `commissions` are those of exchanges, by bookmaker (see
+    `producer.feed.exchanges`). `priced_at` is when the prices were read, by default the `timestamp` of a historical
+    answer.
+
+    Raises:
+        FeedError: the feed as a whole, or a declared debutant who is not in it.
+        ValueError: `price_format` is none.
+    """
+    price_format = PriceFormat(price_format)
+    novices = {name_key(name) for name in debutants}
+    try:
+        wrapped = unwrap(feed)
+    except Unreadable as error:
+        raise FeedError(str(error)) from error
+    events, refused = _read_events(wrapped.events, _Reader(price_format, novices, commissions or {}))
+    _check_notation(wrapped.events, events, price_format)
+    _check_debutants(wrapped.events, debutants)
+    groups: dict[tuple[datetime, str], list[Fight]] = {}
+    for event in events:
+        groups.setdefault((event.start, event.sport), []).append(event.fight)
+    cards = [
+        PredictCard(
+            card_id=f"{sport}@{start.isoformat().removesuffix('+00:00')}Z",
+            event_start=start,
+            fights=tuple(fights),
+            model=model,
+            deadline=deadline,
+            priced_at=priced_at or wrapped.read_at,
+        )
+        for (start, sport), fights in sorted(groups.items(), key=lambda group: group[0])
+    ]
+    sound: list[PredictCard] = []
+    for card in cards:
+        try:
+            sound.append(_checked(card))
+        except FeedError as error:
+            refused.append(error)
+    return FeedReading(tuple(matched(sound)), tuple(refused))
+
+
+def read_cards(feed: Feed, **options: Any) -> list[PredictCard]:
+    """Turn a feed into cards, all or nothing; none for an empty feed.
+
+    Takes what `read_feed` takes.
+
+    Raises:
+        FeedError: the feed, or any of its events.
+        ValueError: `price_format` is none.
+    """
+    reading = read_feed(feed, **options)
+    if reading.refused:
+        raise reading.refused[0]
+    return list(reading.cards)
+
+
+def _read_events(items: Sequence[Any], reader: _Reader) -> tuple[list[_Event], list[FeedError]]:
+    events: list[_Event] = []
+    refused: list[FeedError] = []
+    for place, item in enumerate(items, start=1):
+        try:
+            events.append(reader.event(item, place))
+        except FeedError as error:
+            refused.append(error)
+    return _distinct(events, refused), refused
+
+
+def _distinct(events: Sequence[_Event], refused: list[FeedError]) -> list[_Event]:
+    """Keep the first of several events of one id, and none of them if they are not the same bout."""
+    bouts: dict[str, set[tuple[str, str]]] = {}
+    for event in events:
+        bouts.setdefault(event.fight.id, set()).add(bout_key(*(fighter.name for fighter in event.fight.fighters)))
+    seen: Counter[str] = Counter()
+    kept: list[_Event] = []
+    for event in events:
+        name = event.fight.id
+        seen[name] += 1
+        if len(bouts[name]) > 1:
+            refused.append(FeedError("the id stands for different bouts: none of them is read", event=name, field="id"))
+        elif seen[name] > 1:
+            refused.append(FeedError("the event stands twice in the feed; the first is read", event=name, field="id"))
+        else:
+            kept.append(event)
+    return kept
+
+
+def _sport(item: Mapping[str, Any], event: str) -> str:
+    """Return the sport of an event. Raises FeedError for one that models of mixed martial arts know nothing of."""
+    if item.get("sport_key") is None:
+        return "card"
+    sport = _field(item, "sport_key", read_name, event=event)
+    if not is_mma(sport):
+        raise FeedError(
+            f"its sport is {show(sport)}: models that were trained on a log of MMA fights cannot answer it",
+            event=event,
+            field="sport_key",
+            sport=sport,
+            trained_for=MMA,
+        )
+    return sport
+
+
+def _field(item: Mapping[str, Any], field: str, read: Callable[[object], Value], *, event: str) -> Value:
+    try:
+        return read(item.get(field))
+    except Unreadable as error:
+        raise FeedError(str(error), event=event, field=field) from error
+
+
+def _check_notation(items: Iterable[Any], events: Iterable[_Event], price_format: PriceFormat) -> None:
+    """Refuse a feed of which no quote can be read, if quotes can be read in the other notation."""
+    fights = [event.fight for event in events]
+    turned_away = sum(len(fight.invalid_quotes) for fight in fights)
+    if not turned_away or any(fight.quotes for fight in fights):
+        return
+    (other,) = set(PriceFormat) - {price_format}
+    found, _ = _read_events(list(items), _Reader(other, ()))
+    if readable := sum(len(event.fight.quotes) for event in found):
+        raise FeedError(
+            f"none of its {turned_away} quotes can be {price_format}, the first: {_first_sentence(fights)}; read as "
+            f"{other}, {readable} can be used: say --format {other} (price_format={other.value!r})",
+            field="price_format",
+        )
+
+
+def _first_sentence(fights: Iterable[Fight]) -> str:
+    return next(sentence for fight in fights for sentence in fight.invalid_quotes)
+
+
+def _check_debutants(items: Iterable[Any], debutants: Collection[str]) -> None:
+    teams = [item.get(side) for item in items if isinstance(item, dict) for side in ("home_team", "away_team")]
+    present = {name_key(name) for name in teams if isinstance(name, str)}
+    for name in debutants:
+        if name_key(name) not in present:
+            raise FeedError(f"{show(name)} is declared a debutant but fights nowhere in this feed", field="debutants")
+
+
+def _checked(card: PredictCard) -> PredictCard:
+    """Put the card through the door that it will meet, so that a refusal comes before any is enqueued."""
+    try:
+        decode_job(encode(card))
+    except JobRefused as refusal:
+        raise FeedError(f"card {card.card_id!r}: {refusal.failure.message}", card=card.card_id) from refusal
+    return card

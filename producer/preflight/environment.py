@@ -1,0 +1,134 @@
+"""What the preflight rehearses with: a private service, models trained in it, a card to ask, a second worker.
+
+Nothing of the caller's is touched: no job, model or control of theirs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ledger.contracts import codec
+from ledger.contracts.controls import Value
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import DecisionRules, PredictCard, TrainEnsemble
+from ledger.contracts.reports import CardReport, TrainingReport
+from ledger.dataset_files import folder_digest
+from producer.client import report_of
+from producer.feed.odds_api import read_cards
+from producer.preflight.check import CheckFailed
+from producer.service.demo_data import Stage
+from producer.service.pool_process import Pool, pool_command, stop_all
+from producer.service.temporary_service import START_SECONDS, PrivateService, bare_environment
+from producer.settings import DATA_VARIABLE, URL_VARIABLE
+
+SECOND_NODE = "second-node"
+LOOK_SECONDS = 0.1
+UNCERTAINTY = DecisionRules().max_uncertainty_threshold
+# Small models suffice for what is rehearsed; the replicas are as many as are asked for.
+TRAINING: dict[str, Any] = {"fits": 2, "folds": 3, "forest_trees": 40, "replica_forest_trees": 10}
+
+
+@dataclass
+class Rehearsal:
+    """A private service in `folder`, which holds its models, and the stage whose log and cards it works with."""
+
+    service: PrivateService
+    stage: Stage
+    folder: Path
+    on_progress: Callable[[Progress], None]
+    models: list[str] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def train(self, replicas: int, seed: int) -> str:
+        """Train on the stage's log and return the model's digest; the first is the champion. Raises JobFailed."""
+        job = TrainEnsemble(
+            data=str(self.stage.log),
+            data_digest=folder_digest(self.stage.log),
+            cutoff=self.stage.cutoff,
+            bootstrap_samples=replicas,
+            seed=seed,
+            **TRAINING,
+        )
+        report = report_of(self.service.wait(self.service.client.enqueue(job).job_id, self.on_progress))
+        if not isinstance(report, TrainingReport):
+            raise TypeError(f"a training job was answered by a {type(report).__name__}")
+        self.models.append(report.model)
+        return report.model
+
+    def model_folder(self, digest: str) -> Path:
+        """Return where a model lies."""
+        return self.folder / "models" / digest
+
+    @cached_property
+    def card(self) -> PredictCard:
+        """A card of the stage, with a deadline that no rehearsal misses."""
+        body = self.stage.bodies[0]
+        deadline = datetime.now(UTC) + timedelta(hours=1)
+        (card, *_) = read_cards(
+            body.content, price_format=self.stage.price_format, deadline=deadline, debutants=body.debutants
+        )
+        return card
+
+    def enqueue(self, **changes: Any) -> str:
+        """Submit the card, changed, as a job of its own and return its id. Raises JobRefused.
+
+        A child remembers what it has said of a fight. A rule that differs far behind the point is enough for it to say
+        it anew, and too little to change a decision.
+        """
+        number = next(self._numbers)
+        rules = DecisionRules(max_uncertainty_threshold=UNCERTAINTY - number * 1e-12)
+        card = msgspec.structs.replace(self.card, rules=rules, **changes)
+        return self.service.client.enqueue(card, key=f"preflight-{number}").job_id
+
+    def ask(self, **changes: Any) -> bytes:
+        """Have the card, changed, answered and return the report's bytes. Raises JobRefused and JobFailed."""
+        return codec.encode(report_of(self.service.wait(self.enqueue(**changes), self.on_progress)))
+
+    def turn(self, values: Mapping[str, Value | None]) -> None:
+        """Turn controls of the private service."""
+        self.service.client.ledger.set_controls(values, who="cornerman preflight", why="rehearsal")
+
+    @contextmanager
+    def second_node(self) -> Iterator[None]:
+        """Have a second pool that predicts, as if on another machine. Raises LedgerUnavailable."""
+        environment = {
+            **bare_environment(),
+            URL_VARIABLE: str(self.service.client.ledger.settings.redis_url),
+            DATA_VARIABLE: str(self.folder),
+            "CORNERMAN_NODE": SECOND_NODE,
+        }
+        with Path(self.folder, f"{SECOND_NODE}.log").open("wb") as log:
+            pool = Pool("predict", pool_command("predict", 1), environment, output=log)
+            pool.start()
+            try:
+                end = time.monotonic() + START_SECONDS
+                while SECOND_NODE not in self.nodes():
+                    if time.monotonic() > end:
+                        raise LedgerUnavailable(f"the second pool did not start within {START_SECONDS:g} s")
+                    time.sleep(LOOK_SECONDS)
+                yield
+            finally:
+                stop_all([pool])
+
+    def nodes(self) -> set[str]:
+        """Return the nodes that predict."""
+        return {str(pool["node"]) for pool in self.service.client.ledger.pools() if "predict" in pool["queues"]}
+
+
+def card_report(report: bytes) -> CardReport:
+    """Read the answer to a card. Raises CheckFailed where it is something else."""
+    answer = codec.decode_report(report)
+    if not isinstance(answer, CardReport):
+        raise CheckFailed(f"a card was answered by a {type(answer).__name__}")
+    return answer

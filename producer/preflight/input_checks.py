@@ -1,0 +1,82 @@
+"""The check of the preflight that hands in what is wrong, each in its way: a typed failure must come of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from ledger.contracts import codec
+from ledger.contracts.failures import FailureCode, JobFailed, JobRefused
+from ledger.contracts.jobs import Fighter, IntervalOptions, Quote
+from ledger.contracts.reports import FightFailure
+from producer.preflight.check import require
+from producer.preflight.environment import Rehearsal, card_report
+from producer.service.demo_data import STRANGER
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+Wrong = tuple[str, Callable[[], Any], FailureCode]
+"""What is wrong, how it is handed in, and what it must end as."""
+
+
+def bad_input(rehearsal: Rehearsal) -> str:
+    """Hand in everything that is wrong."""
+    found = {name: (_code_of(hand_in), code) for name, hand_in, code in (*_documents(rehearsal), *_cards(rehearsal))}
+    wrong = [f"{name}: {ended} and not {code}" for name, (ended, code) in found.items() if ended != code]
+    require(not wrong, "; ".join(wrong))
+    return f"{len(found)} kinds, each a typed failure: {', '.join(sorted({code for code, _ in found.values()}))}"
+
+
+def _documents(rehearsal: Rehearsal) -> list[Wrong]:
+    """What is no job at all: refused at the door."""
+    whole = codec.encode(rehearsal.card)
+    job = msgspec.json.decode(whole)
+    documents = {
+        "a body cut off": (whole[: len(whole) // 2], FailureCode.INVALID_INPUT),
+        "a newer schema": (msgspec.json.encode(job | {"schema_version": 99}), FailureCode.UNSUPPORTED_SCHEMA),
+        "no fights": (msgspec.json.encode(job | {"fights": []}), FailureCode.INVALID_INPUT),
+        "an empty body": (b"", FailureCode.INVALID_INPUT),
+    }
+    enqueue = rehearsal.service.client.enqueue
+    return [(name, partial(enqueue, body), code) for name, (body, code) in documents.items()]
+
+
+def _cards(rehearsal: Rehearsal) -> list[Wrong]:
+    """Cards that are wrong in what they say: refused at the door, or ended by a worker."""
+    fight = rehearsal.card.fights[0]
+    replace = msgspec.structs.replace
+    names = [fighter.name for fighter in fight.fighters]
+    strange = replace(fight, fighters=(Fighter(name=STRANGER), fight.fighters[1]), quotes=())
+    old = Quote(bookmaker="old", prices=dict.fromkeys(names, 2.0), as_of=LONG_AGO)
+    many = IntervalOptions(bootstrap_samples=10_000)
+    changes: dict[str, tuple[dict[str, Any], FailureCode]] = {
+        "a fight that stands twice": ({"fights": (fight, fight)}, FailureCode.INVALID_INPUT),
+        "a feature that is NaN": (
+            {"fights": (replace(fight, features={"x": float("nan")}),)},
+            FailureCode.INVALID_INPUT,
+        ),
+        "features of another model": ({"fights": (replace(fight, features={"x": 1.0}),)}, FailureCode.INVALID_INPUT),
+        "a fighter whom nobody knows": ({"fights": (strange,)}, FailureCode.UNKNOWN_FIGHTER),
+        "prices that are too old": (
+            {"fights": (replace(fight, quotes=(old,)),), "max_quote_age_seconds": 60.0},
+            FailureCode.STALE_ODDS,
+        ),
+        "a deadline that has passed": ({"deadline": LONG_AGO}, FailureCode.EXPIRED),
+        "a model that is not there": ({"model": "nobody"}, FailureCode.MODEL_NOT_FOUND),
+        "more replicas than there are": ({"intervals": many}, FailureCode.BOOTSTRAP_FAILED),
+    }
+    return [(name, partial(rehearsal.ask, **change), code) for name, (change, code) in changes.items()]
+
+
+def _code_of(hand_in: Callable[[], Any]) -> str:
+    """Hand something in; return the code of the failure that it, or its first fight, ends as."""
+    try:
+        answer = hand_in()
+    except (JobRefused, JobFailed) as error:
+        return error.failure.code.value
+    first = card_report(answer).fights[0] if isinstance(answer, bytes) else None
+    return first.failure.code.value if isinstance(first, FightFailure) else "accepted"

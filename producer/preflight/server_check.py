@@ -1,0 +1,27 @@
+"""The check of the preflight that looks at the server which the pools will use, and not at a private one."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+from ledger.ledger import Ledger
+from ledger.server.server_memory import EvictionWarning
+from producer.preflight.check import require
+from producer.settings import URL_VARIABLE, ledger_settings
+
+
+def server_keeps_its_keys() -> str:
+    """Look at the server that the environment names. Raises CheckFailed if it may evict keys, LedgerUnavailable."""
+    if not os.environ.get(URL_VARIABLE):
+        return f"{URL_VARIABLE} names none; the embedded one evicts nothing"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EvictionWarning)  # it is the finding
+        ledger = Ledger.connect(ledger_settings())
+    try:
+        room = ledger.room()
+    finally:
+        ledger.close()
+    require(not room.evicts, f"the server at {ledger.address} {room}")
+    limit = "no limit" if room.limit_bytes is None else f"{room.limit_bytes / 2**20:,.0f} MB at most"
+    return f"{ledger.address}: {limit}, maxmemory-policy {room.policy}"

@@ -1,0 +1,1 @@
+"""Pools and servers that the command line starts."""

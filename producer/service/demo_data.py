@@ -1,0 +1,167 @@
+"""What a demonstration runs on: a simulated league, or the last weeks of a real fight log, held back.
+
+Either way three bodies in the shape of The Odds API v4, the way a caller would get them: one good, one cut off in
+transfer, one with a fighter whom nobody knows; and beside them what is really known of the fights.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import subprocess
+import sys
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ledger.contracts.codec import refuse
+from ledger.dataset_files import table_file
+from producer.cli.output.exit_codes import NotInstalledError
+from producer.feed.parsing import PriceFormat
+from producer.service.pool_process import require
+
+LEAGUE_FIGHTS = 1_500
+CARDS = 3
+# Long enough for three events with closing odds, short enough that the model is not yet old.
+HELD_BACK_DAYS = 56
+REPLAY_SECONDS = 3_600.0
+CORNERS = ("red", "blue")
+STRANGER = "Nobody Inparticular"
+FIGHT_COLUMNS = ("fight_id", "date", "red_id", "blue_id", "winner", "red_decimal_odds", "blue_decimal_odds")
+
+
+@dataclass(frozen=True)
+class Body:
+    """A response's body, and which of its fighters have no record yet."""
+
+    content: bytes
+    debutants: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The set-up of one demonstration.
+
+    `truth` is by event id and fighter's name: a probability where it is known, else the result in a word.
+    """
+
+    log: Path
+    bodies: tuple[Body, ...]
+    price_format: PriceFormat
+    truth: Mapping[str, Mapping[str, float | str]]
+    cutoff: date | None = None
+    deadline: datetime | None = None
+
+
+def simulated_stage(folder: Path, seed: int) -> Stage:
+    """Make a league in `folder`. Raises NotInstalledError, RuntimeError with what the simulation said."""
+    require("workers", "numpy", "pandas", "engine")
+    command = [sys.executable, "-m", "engine.simulation.league", "--out", str(folder)]
+    run = subprocess.run(
+        [*command, "--fights", str(LEAGUE_FIGHTS), "--seed", str(seed)], capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        raise NotInstalledError(f"the simulation failed; is cornerman[workers] installed whole?\n{run.stderr.strip()}")
+    events = json.loads((folder / "feed.json").read_bytes())
+    truth = json.loads((folder / "truth.json").read_bytes())
+    return Stage(log=folder, bodies=_bodies(events, frozenset()), price_format=PriceFormat.AMERICAN, truth=truth)
+
+
+def replayed_stage(folder: Path, now: datetime) -> Stage:
+    """Hold back the last weeks of a fight log and offer them as if they were to come.
+
+    Raises:
+        JobRefused: a table is missing, not CSV, lacks a column, or has too few priced fights in its last weeks.
+    """
+    fights = list(_rows(folder, "fights", FIGHT_COLUMNS))
+    names = {row["fighter_id"]: row["name"] for row in _rows(folder, "fighters", ("fighter_id", "name"))}
+    last = max((row["date"] for row in fights), default="")
+    try:
+        since = (date.fromisoformat(last) - timedelta(days=HELD_BACK_DAYS)).isoformat()
+    except ValueError as error:
+        raise refuse(f"{folder}: the fights table holds no fights with dates like 2024-12-14") from error
+    days: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in fights:
+        if row["date"] >= since and row["red_decimal_odds"] and row["blue_decimal_odds"]:
+            days[row["date"]].append(row)
+    chosen = sorted(days)[:CARDS]
+    if len(chosen) < CARDS:
+        raise refuse(f"{folder}: fewer than {CARDS} days with closing odds in the last {HELD_BACK_DAYS} days")
+    known = {row[corner] for row in fights if row["date"] < chosen[0] for corner in ("red_id", "blue_id")}
+    held_back = [row for day in chosen for row in days[day]]
+    people = {row[corner] for row in held_back for corner in ("red_id", "blue_id")}
+    debutants = frozenset(names.get(fighter, fighter) for fighter in people - known)
+    return Stage(
+        log=folder,
+        bodies=_bodies([_event(row, names) for row in held_back], debutants),
+        price_format=PriceFormat.DECIMAL,
+        truth={row["fight_id"]: _result(row, names) for row in held_back},
+        cutoff=date.fromisoformat(chosen[0]),
+        deadline=now + timedelta(seconds=REPLAY_SECONDS),
+    )
+
+
+def _bodies(events: list[dict[str, Any]], debutants: frozenset[str]) -> tuple[Body, ...]:
+    cards: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for event in events:
+        cards[event["commence_time"]].append(event)
+    good, cut, strange = (cards[start] for start in sorted(cards)[:CARDS])
+    whole = json.dumps(cut).encode()
+    strange = json.loads(json.dumps(strange).replace(json.dumps(strange[0]["home_team"]), json.dumps(STRANGER)))
+    return _body(good, debutants), Body(whole[: len(whole) // 2]), _body(strange, debutants)
+
+
+def _body(events: list[dict[str, Any]], debutants: frozenset[str]) -> Body:
+    present = {event[side] for event in events for side in ("home_team", "away_team")}
+    return Body(json.dumps(events).encode(), tuple(sorted(present & debutants)))
+
+
+def _rows(folder: Path, table: str, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    try:
+        path = table_file(folder, table)
+    except FileNotFoundError as error:
+        raise refuse(str(error)) from error
+    if path.suffix == ".parquet":
+        raise refuse(f"{path}: the demonstration reads CSV; a training job reads Parquet too: cornerman train {folder}")
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+                raise refuse(f"{path} lacks {', '.join(missing)}")
+            yield from reader
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
+        raise refuse(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+
+
+def _event(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
+    sides = [(names.get(row[f"{corner}_id"], row[f"{corner}_id"]), row[f"{corner}_decimal_odds"]) for corner in CORNERS]
+    # In order of name: a feed does not tell the corners, and red would give the favourite away.
+    outcomes = [{"name": name, "price": _number(price)} for name, price in sorted(sides)]
+    return {
+        "id": row["fight_id"],
+        "sport_key": "mma_mixed_martial_arts",
+        "commence_time": f"{row['date']}T22:00:00Z",
+        "home_team": outcomes[0]["name"],
+        "away_team": outcomes[1]["name"],
+        "bookmakers": [{"key": "closing", "markets": [{"key": "h2h", "outcomes": outcomes}]}],
+    }
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise refuse(f"the fights table has the closing price {text[:40]!r}, which is no number") from error
+
+
+def _result(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, float | str]:
+    words = {corner: "won" if row["winner"] == corner else "lost" for corner in CORNERS}
+    if row["winner"] not in CORNERS:
+        words = dict.fromkeys(CORNERS, row["winner"])
+    return {names.get(row[f"{corner}_id"], row[f"{corner}_id"]): words[corner] for corner in CORNERS}

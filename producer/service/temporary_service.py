@@ -1,0 +1,117 @@
+"""A whole service of one's own for a while: server and pools in a folder, gone when the block ends.
+
+It is `cornerman up` as a child process that stops when its standard input closes. So nothing outlives its user:
+also a user who is killed closes that pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.contracts.failures import LedgerUnavailable, WaitTimeout
+from ledger.contracts.job_state import Outcome, Progress
+from ledger.ledger import Ledger
+from ledger.server.embedded_server import find_running
+from ledger.settings import LedgerSettings
+from producer.cli.output.progress import served_queues
+from producer.client import Client
+from producer.service.pool_process import POOLS, stop_seconds
+from producer.settings import DATA_VARIABLE
+
+START_SECONDS = 120.0
+LOOK_SECONDS = 0.2
+CHECK_SECONDS = 5.0
+# What `up` needs beyond its pools' patience, to stop the server.
+STOP_MARGIN_SECONDS = 10.0
+LOG_LINES = 15
+
+
+@dataclass(frozen=True)
+class PrivateService:
+    """A running service: its client and its process."""
+
+    client: Client
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait(self, job_id: str, on_progress: Callable[[Progress], None]) -> Outcome:
+        """Wait for an outcome as long as the service lives. Raises LedgerUnavailable when it does not."""
+        while True:
+            try:
+                return self.client.wait(job_id, CHECK_SECONDS, on_progress=on_progress)
+            except WaitTimeout:
+                _check_alive(self.process, self.log)
+            except LedgerUnavailable:  # a busy machine may keep its server from answering for a while
+                _check_alive(self.process, self.log)
+                time.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def private_service(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[PrivateService]:
+    """Start a service in `folder`, wait until both pools are there, and stop it at the end.
+
+    `variables` are settings of its own.
+
+    Raises:
+        LedgerUnavailable: it did not come up; the message ends with what it said last.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "service.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "producer.cli.main", "up", "--until-stdin-closes"],
+            env={**bare_environment(), **(variables or {}), DATA_VARIABLE: str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        with _connected(process, folder, log) as client:
+            yield PrivateService(client, process, log)
+    finally:
+        _stop(process)
+
+
+def bare_environment() -> dict[str, str]:
+    """Return our environment without our settings: the caller's server, models and limits are none of its business."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
+
+
+def _connected(process: subprocess.Popen[bytes], folder: Path, log: Path) -> Client:
+    end = time.monotonic() + START_SECONDS
+    client: Client | None = None
+    while client is None or not served_queues(client).issuperset(POOLS):
+        _check_alive(process, log)
+        if time.monotonic() > end:
+            raise LedgerUnavailable(f"the workers did not start within {START_SECONDS:g} s:\n{_end_of(log)}")
+        if client is None and (url := find_running(folder)):
+            client = Client(Ledger.connect(LedgerSettings(redis_url=url)))
+        time.sleep(LOOK_SECONDS)
+    return client
+
+
+def _check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
+    if process.poll() is not None:
+        raise LedgerUnavailable(f"the service ended with {process.returncode}:\n{_end_of(log)}")
+
+
+def _end_of(log: Path) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(stop_seconds() + STOP_MARGIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
