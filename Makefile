@@ -39,7 +39,7 @@ bench: $(STAMP) ## all benchmarks against the naive ways; writes benchmarks/RESU
 	$(BIN)/python -m benchmarks $(ARGS)
 
 figures: $(STAMP) ## whether the documents' cheap figures are right; DATA=folder for those of real fights
-	$(BIN)/python -m benchmarks.figures $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.document_figures $(if $(DATA),--data $(DATA))
 
 check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -19,7 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import engine_predict, engine_train, enqueue, pool_memory, queue_throughput, round_trip, start_up
+from benchmarks.engine import predict, train
+from benchmarks.memory import pool
+from benchmarks.pools import start_up
+from benchmarks.queue import enqueue, queue_throughput, round_trip
 from benchmarks.results import Row, document, table
 
 HERE = Path(__file__).parent
@@ -29,13 +32,13 @@ VERSIONS = ("celery", "joblib", "numba", "numpy", "redis", "scikit-learn", "valk
 def engine_rows() -> list[Row]:
     """Train both ways, then predict with what came of it."""
     with TemporaryDirectory() as folder:
-        rows, models = engine_train.measure(Path(folder))
-        return [*rows, *engine_predict.measure(models)]
+        rows, models = train.measure(Path(folder))
+        return [*rows, *predict.measure(models)]
 
 
 SUBJECTS: Mapping[str, Callable[[], list[Row]]] = {
     "Engine": engine_rows,
-    "Memory of a pool": pool_memory.measure,
+    "Memory of a pool": pool.measure,
     "Enqueueing": enqueue.measure,
     "Throughput": queue_throughput.measure,
     "Round trip": round_trip.measure,

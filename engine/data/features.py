@@ -76,7 +76,7 @@ COLUMNS = (
 
 MODEL_COLUMNS = (*(f"diff_{name}" for name in BASE_FEATURES), *CONTEXT)
 """The columns that a model of a fight log learns from: differences and context. Both sides' own values change the log
-loss by less than its noise (`benchmarks/feature_sets.py`) and triple the columns."""
+loss by less than its noise (`benchmarks/accuracy/feature_sets.py`) and triple the columns."""
 
 
 def biographies(fighters: pd.DataFrame) -> NDArray[np.float64]:

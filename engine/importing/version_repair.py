@@ -1,8 +1,8 @@
 """Estimators that other versions of their library have saved, as this version understands them.
 
 A pickle holds what its version kept: newer parameters are absent, and some arrays mean something else. What is known to
-differ is turned right here, before the estimator is asked for anything; `benchmarks/foreign_versions.py` measures that
-this gives the probabilities of the version that saved it. Structures that no fit makes are refused, because the
+differ is turned right here, before the estimator is asked for anything; `benchmarks/importing/versions.py` measures
+that this gives the probabilities of the version that saved it. Structures that no fit makes are refused, because the
 compiled libraries follow them without looking: a bad index there ends the process, a circle never ends.
 """
 

@@ -1,7 +1,7 @@
 """How much memory a training or an answer takes at its peak, from its sizes alone; in MiB of 2**20 bytes.
 
 Each estimate is a sum of a few terms, one for each thing that the work holds at its peak, times a coefficient. What a
-term counts follows from the code; the coefficients were measured: `python -m benchmarks.memory_estimate` runs a grid of
+term counts follows from the code; the coefficients were measured: `python -m benchmarks.memory.estimate` runs a grid of
 sizes, each in a fresh process, prints the estimates beside the peaks, and fits the coefficients anew with `--fit`.
 An estimate is what the work adds to a process that has imported the engine and done nothing yet.
 """
@@ -43,7 +43,7 @@ class AnswerSize:
     bundle_mb: float
 
 
-# As `python -m benchmarks.memory_estimate --fit` printed them, in the order of `training_terms` and `answer_terms`.
+# As `python -m benchmarks.memory.estimate --fit` printed them, in the order of `training_terms` and `answer_terms`.
 TRAINING_COEFFICIENTS = (67.1, 0.0049, 5.18e-05, 1.44e-05, 0.102)
 ANSWER_COEFFICIENTS = (53.4, 0.932, 8.46e-05)
 

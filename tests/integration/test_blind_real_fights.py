@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.looking_ahead import WITHOUT_REACH, known_sides, out_of_fold, said_of_known, won_by_known
+from benchmarks.accuracy.feature_leaks import WITHOUT_REACH, known_sides, out_of_fold, said_of_known, won_by_known
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.memory_gauge import MemoryGauge
+from benchmarks.memory.gauge import MemoryGauge
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import State
 from ledger.contracts.jobs import CheckHealth

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.capacity import CARDS_A_SECOND, Costs, Machine, resources, retention_that_fits
+from benchmarks.queue.capacity import CARDS_A_SECOND, Costs, Machine, resources, retention_that_fits
 
 COSTS = Costs(
     server_us=400.0,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchmarks.handling import claim_of
+from benchmarks.queue.handler_context import claim_of
 from ledger.contracts import codec
 from ledger.contracts.failures import FailureCode, JobRefused
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, CheckHealth, Fight, Fighter, Job, PredictCard, Quote

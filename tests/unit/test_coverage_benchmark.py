@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.coverage import measure, summary, table
-from benchmarks.interval_methods import LEVELS, available
-from benchmarks.worlds import FAMILIES, World, draw_world, league_world, write_world
+from benchmarks.intervals.coverage import measure, summary, table
+from benchmarks.intervals.methods import LEVELS, available
+from benchmarks.intervals.simulated_worlds import FAMILIES, World, draw_world, league_world, write_world
 from engine.data.feature_matrix import MirrorPlan
 from engine.data.feature_matrix_files import read_matrix
 from engine.members.member_stack import MemberParams

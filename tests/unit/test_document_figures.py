@@ -1,4 +1,4 @@
-"""The documents' figures that are cheap to compute are what they say: `benchmarks.figures`."""
+"""The documents' figures that are cheap to compute are what they say: `benchmarks.document_figures`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import figures
-from benchmarks.figures import Figure, of_code, of_documents, of_league, of_log, of_worlds
+from benchmarks import document_figures
+from benchmarks.document_figures import Figure, of_code, of_documents, of_league, of_log, of_worlds
 from engine.data.fight_log import read_fight_log
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -43,12 +43,12 @@ def test_the_log_of_real_fights_says_what_the_documents_say() -> None:
 
 
 def test_a_figure_that_has_drifted_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(figures.ROOT / "docs", tmp_path / "docs")
+    shutil.copytree(document_figures.ROOT / "docs", tmp_path / "docs")
     page = tmp_path / "docs/evaluation.md"
     table = page.read_text()
     [line] = [line for line in table.splitlines() if line.startswith("| lowest year")]
     page.write_text(table.replace(line, line.replace("%", ".9%", 1)))
-    monkeypatch.setattr(figures, "ROOT", tmp_path)
+    monkeypatch.setattr(document_figures, "ROOT", tmp_path)
     (found,) = of_documents()
     assert not found.stands
     assert Figure("docs/models.md", "its mean log loss is higher by more than 0.005 |").stands

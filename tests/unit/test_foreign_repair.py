@@ -13,7 +13,7 @@ import xgboost as xgb
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree._tree import Tree
 
-from benchmarks import foreign_versions
+from benchmarks.importing import versions
 from engine.errors import ValidationError
 from engine.importing.external_estimators import foreign
 from engine.importing.joblib_files import JoblibFile
@@ -22,14 +22,15 @@ from tests.unit.test_importing import imported
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-# Written by scikit-learn 1.3.2 and XGBoost 1.7.6 with `benchmarks/foreign_writer.py`, their answers beside them.
+# Written by scikit-learn 1.3.2 and XGBoost 1.7.6 with `benchmarks/importing/write_estimators.py`, their answers beside
+# them.
 FILES = Path(__file__).with_name("foreign_files")
 ENVIRONMENTS = os.environ.get("CORNERMAN_FOREIGN_ENVIRONMENTS", "")
 SAVED_BY = {"scikit-learn": "1.3.2", "xgboost": "1.7.6"}
 
 
 def test_files_of_other_versions_answer_as_those_versions_did() -> None:
-    found = {outcome.name: outcome for outcome in foreign_versions.outcomes(FILES)}
+    found = {outcome.name: outcome for outcome in versions.outcomes(FILES)}
     assert len(found) == 5
     for outcome in found.values():
         assert outcome.difference is not None, outcome
@@ -43,13 +44,13 @@ def test_a_file_names_its_versions() -> None:
 
 @pytest.mark.skipif(not ENVIRONMENTS, reason="CORNERMAN_FOREIGN_ENVIRONMENTS names no folder of environments")
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", foreign_versions.ENVIRONMENTS)
+@pytest.mark.parametrize("name", versions.ENVIRONMENTS)
 def test_environments_of_other_versions(name: str, tmp_path: Path) -> None:
-    python = foreign_versions.build(Path(ENVIRONMENTS), name)
+    python = versions.build(Path(ENVIRONMENTS), name)
     if python is None:
         pytest.skip(f"{name} cannot be installed here")
-    foreign_versions.write(python, tmp_path)
-    wrong = [outcome for outcome in foreign_versions.outcomes(tmp_path) if not outcome.right]
+    versions.write(python, tmp_path)
+    wrong = [outcome for outcome in versions.outcomes(tmp_path) if not outcome.right]
     assert not wrong
 
 

@@ -1,11 +1,11 @@
-"""What many promotions may lose, simulated: `benchmarks.gate_sequences` with more sequences."""
+"""What many promotions may lose, simulated: `benchmarks.accuracy.gate_sequences` with more sequences."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from benchmarks.gate_sequences import Plan, sequence
+from benchmarks.accuracy.gate_sequences import Plan, sequence
 from ledger.models.promotion_gate import ERROR, TOLERANCE
 
 

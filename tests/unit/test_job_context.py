@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.handling import claim_of, context_of
+from benchmarks.queue.handler_context import claim_of, context_of
 from ledger.contracts.failures import LedgerUnavailable
 from ledger.contracts.job_state import Progress
 from ledger.ledger import Claim

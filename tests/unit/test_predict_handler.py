@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from benchmarks.handling import claim_of, context_of
+from benchmarks.queue.handler_context import claim_of, context_of
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError, ValidationError
 from engine.model.bundle import Bundle

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
-from benchmarks.handling import NOW, claim_of
+from benchmarks.queue.handler_context import NOW, claim_of
 from ledger.contracts.job_state import State
 from workers.logs.job_lines import JobLines, line_of
 from workers.logs.setup import SharedRotatingFile, canonical_line, configure, outcome_of_loss

@@ -1,0 +1,1 @@
+"""Accuracy of forecasts, thresholds and gates on real or simulated fights."""

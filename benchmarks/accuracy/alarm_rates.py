@@ -1,0 +1,144 @@
+"""False alarms and delays of the tests of a model in production: `python -m benchmarks.accuracy.alarm_rates`.
+
+A simulated shop of 12 fights a week. The market knows each fight's probability; the model knows a part of it, is
+calibrated on that, and so loses to the market as a statistics-only model does. What goes wrong with it is a slope or a
+term of the red corner on its logits, or that it no longer knows anything (the answers are those of other fights).
+Looked at after every event, for `--years`. With --json one document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, ndtri
+
+from engine.arrays import Floats
+from engine.monitoring.sequential_tests import ALPHA, LOSS_ALLOWANCE, Season, calibration, market
+from engine.statistics.scores import surprise
+
+FIGHTS = 12
+WEEKS = 50  # with an event, of a year
+KNOWN, HIDDEN = 0.6, 0.6
+"""Standard deviations, on the logit scale, of what the model knows of a fight and of what only the market knows."""
+GRID = np.linspace(-8.0, 8.0, 1601)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is wrong, from week `start` on. together: correlation of the results of one night (Gaussian copula)."""
+
+    name: str
+    slope: float = 1.0
+    corner: float = 0.0
+    ignorant: bool = False
+    start: int = 0
+    together: float = 0.0
+
+
+SCENARIOS = (
+    Scenario("nothing is wrong"),
+    Scenario("nothing is wrong, results of a night hang together (0.3)", together=0.3),
+    Scenario("favourites win far less often than said (true slope 0.5)", slope=0.5),
+    Scenario("favourites win less often than said (true slope 0.7)", slope=0.7),
+    Scenario("favourites win a little less often (true slope 0.85)", slope=0.85),
+    Scenario("favourites win more often than said (true slope 1.4)", slope=1.4),
+    Scenario("the red corner wins more often than said (0.2 in logit)", corner=0.2),
+    Scenario("the red corner wins more often than said (0.4 in logit)", corner=0.4),
+    Scenario("true slope 0.5, from week 100 on", slope=0.5, start=100),
+    Scenario("the model knows nothing any more, from week 100 on", ignorant=True, start=100),
+)
+
+
+def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> Season:
+    """Simulate a model's answers and their results."""
+    n = weeks * FIGHTS
+    week = np.repeat(np.arange(weeks), FIGHTS)
+    known, hidden = rng.normal(0.0, KNOWN, n), rng.normal(0.0, HIDDEN, n)
+    said = _given(known)
+    corner = rng.choice(np.array([-1, 1], dtype=np.int8), n)
+    wrong = week >= scenario.start
+    fact = expit(scenario.slope * np.log(said / (1.0 - said)) + scenario.corner * corner)
+    # The market sees what is hidden from the model, whatever is wrong with what it says.
+    truth = np.where(wrong, np.interp(fact, _given(GRID), GRID), known) + hidden
+    true = expit(truth)
+    shared = np.repeat(rng.normal(size=weeks), FIGHTS) * corner
+    luck = np.sqrt(scenario.together) * shared + np.sqrt(1.0 - scenario.together) * rng.normal(size=n)
+    won = (luck < ndtri(true)).astype(np.int8)
+    if scenario.ignorant:
+        said = np.where(wrong, rng.permutation(said), said)
+    return Season(said, won, corner, week, true, {})
+
+
+def _given(known: Floats) -> Floats:
+    """Return the probability of winning given what the model knows, (n,): the mean over what it does not."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+    return np.asarray(expit(known[:, None] + HIDDEN * nodes) @ (weights / weights.sum()))
+
+
+def usual_excess(rng: np.random.Generator) -> float:
+    """Return by how much a model with nothing wrong loses to the market, in nats."""
+    shop = season(SCENARIOS[0], 20_000, rng)
+    return float(np.mean(surprise(shop.probability, shop.won) - surprise(shop.market, shop.won)))
+
+
+def first_alarm(process: Floats | None, alpha: float) -> float:
+    """Return the number of events until the alarm, infinity where there is none."""
+    over = np.flatnonzero(process >= 1.0 / alpha) if process is not None else np.array([])
+    return float(over[0] + 1) if len(over) else np.inf
+
+
+def measure(scenario: Scenario, paths: int, weeks: int, excess: float, rng: np.random.Generator) -> dict[str, Any]:
+    """Simulate a scenario and say when each test alarmed, in weeks from the moment when it went wrong."""
+    alarms = np.empty((paths, 2))
+    for path in range(paths):
+        shop = season(scenario, weeks, rng)
+        alarms[path, 0] = first_alarm(calibration(shop), ALPHA["calibration"])
+        alarms[path, 1] = first_alarm(market(shop, excess + LOSS_ALLOWANCE), ALPHA["market"])
+    delays = alarms - scenario.start
+    early = (delays <= 0).any(axis=1)  # a false alarm before anything was wrong
+    either = np.where(early, np.inf, delays.min(axis=1))
+    return {
+        "scenario": scenario.name,
+        "calibration": float(np.isfinite(alarms[:, 0]).mean()),
+        "market": float(np.isfinite(alarms[:, 1]).mean()),
+        "either": float(np.isfinite(alarms).any(axis=1).mean()),
+        "weeks": [_or_none(value) for value in np.quantile(either, (0.1, 0.5, 0.9), method="inverted_cdf")],
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy.alarm_rates", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--paths", type=int, default=500)
+    parser.add_argument("--years", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
+    excess = usual_excess(rng)
+    weeks = options.years * WEEKS
+    rows = [measure(scenario, options.paths, weeks, excess, rng) for scenario in SCENARIOS]
+    if options.json:
+        print(json.dumps({"usual_excess": excess, "paths": options.paths, "weeks": weeks, "rows": rows}))
+        return
+    print(f"{options.paths} shops, {weeks} events of {FIGHTS} fights; a right model loses {excess:.4f} to the market\n")
+    print("| what is wrong | calibration alarms | market alarms | either | weeks until it does (10%, median, 90%) |")
+    print("|---|---|---|---|---|")
+    for row in rows:
+        shares = " | ".join(f"{row[name]:.1%}" for name in ("calibration", "market", "either"))
+        later = ", ".join(f"over {weeks}" if value is None else f"{value:.0f}" for value in row["weeks"])
+        print(f"| {row['scenario']} | {shares} | {later} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""How often the promotion gate lets a challenger through, by how much worse it is and on how many fights: its power.
+
+    python -m benchmarks.accuracy.gate_power --data FOLDER
+
+The fight-by-fight difference of log loss between real models on real fights (walked forward, 2016 to 2024) is shifted
+to a known mean, and whole events are drawn from it with replacement. Pairs of models: another seed, a model that is up
+to a year older, and one member alone. Small settings: what matters is how far two models differ, not how good they are.
+
+A second part is about times in which every model is too timid: results are drawn again, by the champion's own logits
+times `SHARPER`, so that its calibration slope is that. Shown is how often the gate refuses challengers for their slope,
+with and without a look at the champion's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from engine.arrays import Floats
+from engine.data.fight_log import read_fight_log
+from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log
+from engine.evaluation.challenger import JUDGED, judge
+from engine.evaluation.walk_forward import Season
+from engine.members.member_stack import MemberParams
+from engine.members.random_forest import ForestParams
+from engine.statistics.scores import clustered_bound, clustered_mean, surprise
+from engine.training.train import TrainingConfig
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.judgement_report import JudgedForecast, Paired
+from ledger.models.promotion_gate import decide, error_of
+
+FIRST_DAY, LAST_DAY = date(2016, 1, 1), date(2024, 12, 31)
+FIGHTS = (200, 400, 800, 1600)
+WORSE_BY = (0.0, 0.0025, 0.005, 0.01)
+TRIES = (1, 4, 12)
+DRAWS = 500
+SHARPER = 1.45
+TIMID_FIGHTS = 800
+SMALL = MemberParams(forest=ForestParams(trees=50))
+PLAN = TrainingConfig(bootstrap_samples=0, fits=2, folds=5, members=SMALL)
+
+
+def forecasts(season: Season, plan: TrainingConfig, refit_months: int = 12) -> pd.DataFrame:
+    """Walk forward; the fights that have odds."""
+    table = forecast_season(season, BacktestConfig(FIRST_DAY, LAST_DAY, refit_months, plan))
+    return table[table["market"].notna()].reset_index(drop=True)
+
+
+def losses(table: pd.DataFrame) -> Floats:
+    """The log loss of each fight."""
+    return surprise(table[JUDGED].to_numpy(np.float64), table["won"].to_numpy())
+
+
+def passes(difference: Floats, event: NDArray[np.str_], tries: int) -> bool:
+    """Whether the gate lets a challenger through whose losses differ so from the champion's, as the how many-th try."""
+    found = clustered_mean(difference, event)
+    estimate = Estimate(value=found.value, lower=found.lower, upper=found.upper)
+    nothing = Estimate(value=0.0, lower=None, upper=None)
+    models = [JudgedForecast(forecast=role, log_loss=nothing, brier=nothing) for role in ("challenger", "champion")]
+    most = clustered_bound(difference, event, error_of(tries))
+    return decide(models, [Paired(against="champion", log_loss=estimate, brier=nothing, most=most)]).promote
+
+
+def draws(event: NDArray[np.str_], fights: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.str_]]]:
+    """Draw whole events until there are so many fights, again and again: rows, and an event's name for each."""
+    rng = np.random.default_rng(fights)
+    names, member = np.unique(event, return_inverse=True)
+    rows_of = [np.flatnonzero(member == index) for index in range(len(names))]
+    size_of = np.array([len(rows) for rows in rows_of])
+    for _ in range(DRAWS):
+        drawn = rng.integers(len(names), size=fights)  # more than enough: an event has several fights
+        drawn = drawn[: int(np.searchsorted(np.cumsum(size_of[drawn]), fights)) + 1]
+        label = np.repeat(np.arange(len(drawn)), size_of[drawn]).astype(np.str_)
+        yield np.concatenate([rows_of[index] for index in drawn]), label
+
+
+def let_through(difference: Floats, event: NDArray[np.str_], fights: int, tries: int) -> float:
+    """The share of draws that passes."""
+    return float(np.mean([passes(difference[rows], label, tries) for rows, label in draws(event, fights)]))
+
+
+def reasons(table: pd.DataFrame, event: NDArray[np.str_], fights: int) -> Counter[str]:
+    """Why a model is refused without any champion, over the draws: what calibration and intervals alone refuse."""
+    counted: Counter[str] = Counter()
+    for rows, label in draws(event, fights):
+        drawn = table.iloc[rows].reset_index(drop=True).assign(event=label)
+        found = judge(drawn, {}, error_of(1))
+        forecasts = msgspec.convert(found.forecasts, tuple[JudgedForecast, ...], from_attributes=True)
+        paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
+        corner_known = msgspec.convert(found.corner_known, tuple[JudgedForecast, ...], from_attributes=True)
+        counted.update({reason.code for reason in decide(forecasts, paired, corner_known).reasons})
+    return counted
+
+
+def sharper(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Results of the fights, drawn so that this model is too timid."""
+    logit = np.log(table[JUDGED]) - np.log1p(-table[JUDGED])
+    return np.asarray(rng.uniform(size=len(table)) < 1.0 / (1.0 + np.exp(-SHARPER * logit))).astype(np.int8)
+
+
+def stretched(table: pd.DataFrame, by: float) -> pd.DataFrame:
+    """The same model with its logits multiplied."""
+    p = table[JUDGED]
+    return table.assign(**{JUDGED: 1.0 / (1.0 + np.exp(-by * (np.log(p) - np.log1p(-p))))})
+
+
+def timid(base: pd.DataFrame, challenger: pd.DataFrame, event: NDArray[np.str_]) -> tuple[float, float]:
+    """The shares of draws that are refused for their slope, beside the champion and by the slope alone."""
+    rng = np.random.default_rng(1)
+    beside = alone = 0
+    for rows, label in draws(event, TIMID_FIGHTS):
+        drawn = {"event": label, "won": sharper(base.iloc[rows], rng)}
+        champion, other = (table.iloc[rows].reset_index(drop=True).assign(**drawn) for table in (base, challenger))
+        found = judge(other, {"champion": champion}, error_of(1))
+        forecasts = msgspec.convert(found.forecasts, tuple[JudgedForecast, ...], from_attributes=True)
+        paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
+        verdict = decide(forecasts, paired)
+        slope = [reason.code == "uncalibrated_slope" for reason in (*verdict.reasons, *verdict.remarks)]
+        alone += any(slope)
+        beside += any(slope[: len(verdict.reasons)])
+    return beside / DRAWS, alone / DRAWS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy.gate_power", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    season = season_of_log(read_fight_log(parser.parse_args(arguments).data))
+    base = forecasts(season, PLAN)
+    alone = {"random_forest": 1.0, "xgboost": 0.0, "neural_network": 0.0}
+    others = {
+        "another seed": forecasts(season, replace(PLAN, seed=1)),
+        "up to a year older": forecasts(season, PLAN, refit_months=24),
+        "a forest alone": forecasts(season, replace(PLAN, model_weights=alone)),
+    }
+    event = base["event"].to_numpy(dtype=np.str_)
+    print(f"{len(base):,} fights with odds, {len(np.unique(event))} events; let through, of {DRAWS} draws")
+    for name, table in others.items():
+        difference = losses(table) - losses(base)
+        found = clustered_mean(difference, event)
+        print(f"\n{name}: difference {found.value:+.4f} [{found.lower:+.4f}, {found.upper:+.4f}], ", end="")
+        print(f"standard deviation a fight {difference.std():.3f}")
+        print("  worse by " + "".join(f"{fights:>8} fights" for fights in FIGHTS))
+        for shift in WORSE_BY:
+            shifted = difference - difference.mean() + shift
+            for tries in TRIES:
+                shares = [let_through(shifted, event, fights, tries) for fights in FIGHTS]
+                print(f"  {shift:>8.4f} " + "".join(f"{share:>15.1%}" for share in shares) + f"   try {tries}")
+    print(f"\nthe model without a champion, refused of {DRAWS} draws")
+    for fights in FIGHTS:
+        counted = reasons(base, event, fights)
+        print(
+            f"  {fights:>5} fights: " + (", ".join(f"{code} {n / DRAWS:.1%}" for code, n in counted.items()) or "none")
+        )
+    print(
+        f"\nresults as sharp as the champion's logits times {SHARPER:g}: refused for its slope, of {DRAWS} draws of "
+        f"{TIMID_FIGHTS} fights"
+    )
+    challengers = {
+        "another seed": others["another seed"],
+        "up to a year older": others["up to a year older"],
+        "more timid: logits times 0.9": stretched(base, 0.9),
+        "more timid: logits times 0.8": stretched(base, 0.8),
+        "calibrated: logits times 1.45": stretched(base, SHARPER),
+        "too sure: logits times 2.2": stretched(base, 2.2),
+    }
+    for name, table in challengers.items():
+        beside, by_itself = timid(base, table, event)
+        print(f"  {name:32} {beside:>6.1%} beside the champion, {by_itself:>6.1%} by its slope alone")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""What a sequence of promotions through the gate loses: challenger after challenger, each as bad as may pass.
+
+    python -m benchmarks.accuracy.gate_sequences
+
+Simulated are the fight-by-fight log losses of models whose true means are known: what two models differ by on a fight
+has the standard deviation of real pairs (`benchmarks.accuracy.gate_power`: 0.027), partly in common to the fights of an
+event. Each challenger is worse than the champion of the day by a fixed amount and is judged on the same fights or on
+others; one that passes becomes champion. Shown is by how much the last champion is truly worse than the first, over
+many sequences, for the gate as it is, and without the anchor and the count of tries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.arrays import Floats
+from engine.statistics.scores import clustered_bound, clustered_mean
+from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.judgement_report import JudgedForecast, Paired
+from ledger.models.promotion_gate import decide, error_of
+
+SPREAD = 0.027
+IN_COMMON = 0.1
+"""Share of the variance that the fights of an event have in common."""
+CARD = 12
+NOTHING = Estimate(value=0.0, lower=None, upper=None)
+MODELS = {role: JudgedForecast(forecast=role, log_loss=NOTHING, brier=NOTHING) for role in ("challenger", "champion")}
+ANCHOR = JudgedForecast(forecast="anchor", log_loss=NOTHING, brier=NOTHING)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """challengers: of a sequence. worse_by: than the champion of the day. same_fights: for all of them, or others."""
+
+    challengers: int
+    fights: int
+    worse_by: Callable[[np.random.Generator], float]
+    same_fights: bool = True
+
+
+@dataclass(frozen=True)
+class Model:
+    """true: its mean log loss above that of the first champion. noise: how its losses on the fights differ."""
+
+    true: float
+    noise: Floats
+
+
+@dataclass(frozen=True)
+class Ended:
+    """lost: by how much the last champion is worse than the first. worst: any champion. promotions: how many."""
+
+    lost: float
+    worst: float
+    promotions: int
+
+
+def sequence(plan: Plan, seed: int, *, anchored: bool = True, counted: bool = True) -> Ended:
+    """Have challengers judged one after the other, with or without the anchor and the count of tries."""
+    rng = np.random.default_rng(seed)
+    event = (np.arange(plan.fights) // CARD).astype(np.str_)
+
+    def model(true: float) -> Model:
+        return Model(true, _noise(rng, plan.fights))
+
+    champion = anchor = model(0.0)
+    worst, promotions, tries = 0.0, 0, 0
+    for _ in range(plan.challengers):
+        if not plan.same_fights:
+            same = champion is anchor
+            champion = model(champion.true)
+            anchor = champion if same else model(anchor.true)
+        challenger = model(champion.true + plan.worse_by(rng))
+        tries += 1
+        error = error_of(tries) if counted else 0.025
+        beside = _paired("champion", challenger, champion, event, error)
+        held = beside if anchor is champion or not anchored else _paired("anchor", challenger, anchor, event, error)
+        roles = [*MODELS.values()] + ([] if held is beside else [ANCHOR])
+        if decide(roles, [beside] + ([] if held is beside else [held])).promote:
+            anchor = challenger if held.most is not None and held.most < 0.0 else anchor
+            champion = challenger
+            tries, promotions, worst = 0, promotions + 1, max(worst, champion.true)
+    return Ended(champion.true, worst, promotions)
+
+
+def _noise(rng: np.random.Generator, fights: int) -> Floats:
+    own = rng.normal(size=fights)
+    common = np.repeat(rng.normal(size=-(-fights // CARD)), CARD)[:fights]
+    return np.asarray(SPREAD / np.sqrt(2.0) * (np.sqrt(1.0 - IN_COMMON) * own + np.sqrt(IN_COMMON) * common))
+
+
+def _paired(role: str, one: Model, other: Model, event: np.ndarray, error: float) -> Paired:
+    difference = one.true - other.true + one.noise - other.noise
+    found = clustered_mean(difference, event)
+    return Paired(
+        against="anchor" if role == "anchor" else "champion",
+        log_loss=Estimate(value=found.value, lower=found.lower, upper=found.upper),
+        brier=NOTHING,
+        most=clustered_bound(difference, event, error),
+    )
+
+
+PLANS = {
+    "worse by 0.004 each, 800 fights": Plan(50, 800, lambda rng: 0.004),
+    "worse by 0.004 each, 3,200 fights": Plan(50, 3200, lambda rng: 0.004),
+    "worse by 0.004 each, 3,200 other fights": Plan(50, 3200, lambda rng: 0.004, same_fights=False),
+    "worse by 0.0025 each, 800 fights": Plan(50, 800, lambda rng: 0.0025),
+    "worse by 0.006 each, 400 fights": Plan(50, 400, lambda rng: 0.006),
+    "as good, give or take 0.002, 800 fights": Plan(50, 800, lambda rng: float(rng.normal(0.0, 0.002))),
+    "as good, give or take 0.002, 800 other fights": Plan(
+        50, 800, lambda rng: float(rng.normal(0.0, 0.002)), same_fights=False
+    ),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy.gate_sequences", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--sequences", type=int, default=200)
+    sequences = parser.parse_args(arguments).sequences
+    print(f"{sequences} sequences of 50 challengers; lost: mean, 95% and most; above 0.005: share of sequences")
+    for name, plan in PLANS.items():
+        print(f"\n{name}")
+        for gate, options in (
+            ("beside the champion alone", {"anchored": False, "counted": False}),
+            ("and the anchor", {"anchored": True, "counted": False}),
+            ("and counted tries", {"anchored": True, "counted": True}),
+        ):
+            ended = [sequence(plan, seed, **options) for seed in range(sequences)]
+            made = np.mean([one.promotions for one in ended])
+            lost, worst = np.array([one.lost for one in ended]), np.array([one.worst for one in ended])
+            print(
+                f"  {gate:26} lost {lost.mean():+.4f}, {np.quantile(lost, 0.95):+.4f}, {worst.max():+.4f}; "
+                f"above 0.005: {np.mean(worst > 0.005):.1%}; promotions {made:.1f}"
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

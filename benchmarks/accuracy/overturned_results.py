@@ -1,0 +1,79 @@
+"""What it would change to know who was announced as the winner of fights that were overturned later.
+
+    python -m benchmarks.accuracy.overturned_results --data FOLDER
+
+For a log that has final results alone. The announced winner is taken to be red, blue or either at random, in all fights
+whose method is `Overturned`; a ridge regression is walked forward over 2016 to 2024, and its log loss on the other
+fights is compared with that on the log as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
+from engine.evaluation.baseline import ridge_forecast
+from engine.statistics.scores import clustered_mean, surprise
+
+YEARS = range(2016, 2025)
+DAYS = 180
+
+
+def losses(log: FightLog, scored: pd.Series) -> pd.DataFrame:
+    """The log loss of each fight of YEARS that is decided in every variant, and its event."""
+    decided = log.announced.isin(["red", "blue"])
+    matrix = build_matrix(log).select(MODEL_COLUMNS).take(scored[decided].to_numpy())
+    found = []
+    for year in YEARS:
+        first, end = date(year, 1, 1), date(year + 1, 1, 1)
+        later = matrix.before(end)
+        later = later.take(later.date >= np.datetime64(first))
+        loss = surprise(ridge_forecast(matrix.before(first), later), later.won)
+        found.append(pd.DataFrame({"event": later.event, "loss": loss}))
+    return pd.concat(found, ignore_index=True)
+
+
+def fought_again(log: FightLog, overturned: pd.Series) -> int:
+    """How many of the fighters fought again within DAYS of an overturned fight."""
+    fights = log.fights
+    again = 0
+    for _, row in fights[overturned].iterrows():
+        within = (fights["date"] > row["date"]) & (fights["date"] <= row["date"] + pd.Timedelta(days=DAYS))
+        for fighter in (row["red_id"], row["blue_id"]):
+            again += bool((within & ((fights["red_id"] == fighter) | (fights["blue_id"] == fighter))).any())
+    return again
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print how much each guess changes."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy.overturned_results", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    log = read_fight_log(parser.parse_args(arguments).data)
+    overturned = log.fights["method"] == "Overturned"
+    print(
+        f"{overturned.sum()} of {len(overturned):,} fights; {fought_again(log, overturned)} fought again in {DAYS} days"
+    )
+    base = losses(log, ~overturned)
+    size = len(overturned)
+    guesses = {"red": ["red"] * size, "blue": ["blue"] * size}
+    guesses["either"] = np.random.default_rng(0).choice(["red", "blue"], size=size).tolist()
+    for name, winner in guesses.items():
+        fights = log.fights.assign(announced_winner=pd.Series(winner).where(overturned, ""))
+        changed = losses(FightLog(fights, log.stat_lines, log.fighters), ~overturned)
+        found = clustered_mean((changed["loss"] - base["loss"]).to_numpy(), base["event"].to_numpy(dtype=np.str_))
+        print(f"{name:8} log loss {found.value:+.5f} [{found.lower:+.5f}, {found.upper:+.5f}] on {len(base):,} fights")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

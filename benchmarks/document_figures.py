@@ -1,0 +1,197 @@
+"""Compare what the documents state with the figures that take seconds to compute.
+
+    python -m benchmarks.document_figures [--data FOLDER]
+
+Checked are figures that follow from the code, from simulated worlds without any training, from other documents, and,
+with a fight log, from the log alone. Each check makes the words that its document must hold; those that are missing are
+printed, and the exit code is 1. Figures that take a training stand beside the command that prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.intervals.simulated_worlds import World, draw_world, league_world
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
+from engine.evaluation.backtest import season_of_log
+from engine.evaluation.betting_rules import Rule, RuleResult, try_rule
+from engine.evaluation.challenger import MIN_FIGHTS
+from engine.evaluation.walk_forward import Period, Season, market_slope, records_of
+from engine.simulation.league import LeagueConfig, simulate_league
+from engine.statistics.calibration import brier_score, log_loss
+from engine.statistics.complements import probability_of
+from engine.statistics.scores import MIN_EVENTS, Estimate, calibration_line
+from engine.training.soft_labels import market_logit
+from ledger.models import promotion_gate
+from producer.service.demo_data import LEAGUE_FIGHTS
+
+ROOT = Path(__file__).parents[1]
+WORLDS, LEAGUES, WORLD_SEED, WORLD_FIGHTS = 20, 3, 7, 3000
+DEMO_SEED = 7
+NINE_YEARS = Period(date(2016, 1, 1), date(2025, 1, 1))
+LAST_MONTHS = Period(date(2023, 7, 1), date(2025, 1, 1))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Words that a document must hold, whatever stands before and after them."""
+
+    document: str
+    words: str
+
+    @property
+    def stands(self) -> bool:
+        """Whether the document holds them."""
+        return _plain(self.words) in _plain((ROOT / self.document).read_text())
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def of_code() -> Iterator[Figure]:
+    """The promotion gate's rules, as code has them."""
+    low, high = 1.0 - promotion_gate.SLOPE_TOLERANCE, 1.0 + promotion_gate.SLOPE_TOLERANCE
+    widths = ", ".join(f"{width:g} at {level:.0%}" for level, width in promotion_gate.MOST_WIDTH.items())
+    errors = ", ".join(f"{100 * promotion_gate.error_of(tries):.3g}%" for tries in (1, 2, 3))
+    for words in (
+        f"Fewer than {MIN_FIGHTS} decided fights (with odds, where any have them), or {MIN_EVENTS} events, are refused",
+        f"its mean log loss is higher by more than {promotion_gate.TOLERANCE:g} |",
+        f"lies wholly outside {low:g} to {high:g}, and it is further off than the champion or the anchor by more than "
+        f"{promotion_gate.SLOPE_TOLERANCE:g} |",
+        f"lies wholly outside -{promotion_gate.INTERCEPT_TOLERANCE:g} to {promotion_gate.INTERCEPT_TOLERANCE:g}, and",
+        f"they are more than {promotion_gate.WIDTH_TOLERANCE:.0%} wider than another's",
+        f"wider than {widths},",
+        f"{errors} and so on, together {promotion_gate.ERROR:.1%}",
+    ):
+        yield Figure("docs/models.md", words)
+
+
+def of_documents() -> Iterator[Figure]:
+    """What one document takes from another's table."""
+    table = (ROOT / "docs/evaluation.md").read_text()
+    lowest, highest = (
+        re.findall(rf"^\| {which} year, \d+ \| [\d,]+ \| ([\d.]+%)", table, re.MULTILINE)[0]
+        for which in ("lowest", "highest")
+    )
+    yield Figure("docs/decisions.md", f"80% intervals held {lowest} to {highest} of closing odds by year")
+
+
+def of_league() -> Iterator[Figure]:
+    """What the first training of the demo's league says of its data."""
+    matrix = build_matrix(simulate_league(LeagueConfig(fights=LEAGUE_FIGHTS, seed=DEMO_SEED)).log).select(MODEL_COLUMNS)
+    counts = f"{len(matrix):,} │ {len(np.unique(matrix.event))} │ {len(matrix.X.columns)}"
+    yield Figure("README.md", f"│ champion │ {counts} │ 40 │ anchored │")
+
+
+def world_row(number: int, world: World) -> str:
+    """The cells of a world's row that need no training: see `benchmarks.intervals.coverage`."""
+    market = market_logit(world.test)
+    priced = np.isfinite(market)
+    losses = (
+        log_loss(world.truth, world.test.won),
+        log_loss(world.truth[priced], world.test.won[priced]),
+        log_loss(probability_of(market[priced]), world.test.won[priced]),
+    )
+    return f"| {number} {world.name} | " + " | ".join(f"{loss:.4f}" for loss in losses) + " |"
+
+
+def of_worlds(worlds: int = WORLDS, leagues: int = LEAGUES) -> Iterator[Figure]:
+    """What the truth and the market are worth in the simulated worlds."""
+    for draw, count in ((draw_world, worlds), (league_world, leagues)):
+        for number in range(count):
+            yield Figure("docs/intervals.md", world_row(number, draw(WORLD_SEED, number, WORLD_FIGHTS)))
+
+
+def of_log(log: FightLog) -> Iterator[Figure]:
+    """What the market alone is worth on a log of real fights."""
+    season = season_of_log(log)
+    table, priced = _priced(season, NINE_YEARS)
+    market, won = priced["market"].to_numpy(), priced["won"].to_numpy()
+    line = calibration_line(market, won, priced["event"].to_numpy(dtype=np.str_))
+    yield Figure(
+        "docs/evaluation.md", f"{len(priced):,} fights with odds of {len(table):,}, {priced['event'].nunique()} events"
+    )
+    yield Figure(
+        "docs/evaluation.md",
+        f"| market | {log_loss(market, won):.4f} | | {brier_score(market, won):.4f} | "
+        f"{line.slope:.3f} ± {line.slope_error:.3f} | {line.intercept:+.3f} ± {line.intercept_error:.3f} |",
+    )
+    both = _both_sides(priced)
+    yield Figure(
+        "docs/evaluation.md",
+        f"| everything | | {both.bets:,} | {_share(both.return_on_stake)} | {_share(both.closing_line_value)} |",
+    )
+    _, last = _priced(season, LAST_MONTHS)
+    loss = log_loss(last["market"].to_numpy(), last["won"].to_numpy())
+    yield Figure("docs/evaluation.md", f"{len(last)} fights with odds, {last['event'].nunique()} events")
+    yield Figure("docs/evaluation.md", f"| market | {loss:.4f} | |")
+    yield Figure("docs/intervals.md", f"log loss (market {loss:.3f})")
+    both_last = _both_sides(last).return_on_stake
+    yield Figure("docs/evaluation.md", f"both sides of everything returns {both_last.value:.1%}." if both_last else "")
+    slopes = [market_slope(season.fights.before(date(year, 1, 1))) for year in range(2016, 2025)]
+    yield Figure(
+        "docs/intervals.md", f"(s is {min(slopes):.2f} to {max(slopes):.2f} on fights before each of 2016 to 2024)"
+    )
+    ranges = {level: _ranges(season, level) for level in promotion_gate.MOST_WIDTH}
+    said = " and ".join(f"{min(each):.2f} to {max(each):.2f}" for each in ranges.values())
+    yield Figure("docs/decisions.md", f"closing odds is {said} wide, by year, 2012 to 2024")
+    overturned = log.fights["method"] == "Overturned"
+    yield Figure("docs/decisions.md", f"{overturned.sum()} of {len(overturned):,} UFC fights")
+
+
+def _priced(season: Season, period: Period) -> tuple[pd.DataFrame, pd.DataFrame]:
+    table = records_of(season.fights.before(period.start), season.during(period))
+    return table, table[table["market"].notna()].reset_index(drop=True)
+
+
+def _both_sides(priced: pd.DataFrame) -> RuleResult:
+    months = pd.period_range(priced["date"].min(), priced["date"].max(), freq="M")
+    return try_rule(Rule("everything", None, "closing"), priced, months)
+
+
+def _ranges(season: Season, level: float) -> list[float]:
+    """How wide the middle range of all closing probabilities is that holds so many of them, by year."""
+    found = []
+    for year in range(2012, 2025):
+        logit = market_logit(season.during(Period(date(year, 1, 1), date(year + 1, 1, 1))).fights)
+        sides = probability_of(np.concatenate([logit, -logit])[np.isfinite(np.concatenate([logit, logit]))])
+        low, high = np.quantile(sides, [0.5 - level / 2, 0.5 + level / 2])
+        found.append(float(high - low))
+    return found
+
+
+def _share(estimate: Estimate | None) -> str:
+    if estimate is None or estimate.lower is None or estimate.upper is None:
+        return "-"
+    return f"{estimate.value:+.1%} [{100 * estimate.lower:.1f}, {100 * estimate.upper:.1f}]"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print what does not stand in its document; return 1 if there is any."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.document_figures", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="a log of real fights, for the figures that need it"
+    )
+    folder = parser.parse_args(arguments).data
+    figures = [*of_code(), *of_documents(), *of_league(), *of_worlds()]
+    figures += of_log(read_fight_log(folder)) if folder else []
+    missing = [figure for figure in figures if not figure.stands]
+    for figure in missing:
+        print(f"{figure.document} does not hold: {figure.words}")
+    print(f"{len(figures) - len(missing)} of {len(figures)} figures stand in the documents")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Import of estimators that other library versions have written."""

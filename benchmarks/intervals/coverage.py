@@ -1,0 +1,182 @@
+"""How often intervals contain the true win probability, measured on simulated worlds, beside how wide they are.
+
+    python -m benchmarks.intervals.coverage --worlds 20 --seed 1 --leagues 3 --plots docs/plots
+
+Each world of `benchmarks.intervals.simulated_worlds` is trained and answered as in production, with fewer replicas, and
+every method of `benchmarks.intervals.methods` puts its intervals around the same fights. Leagues of
+`engine.simulation.league` are a second, harder kind, and are counted apart. With --json one document on standard
+output; what is under way goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.intervals.methods import LEVELS, METHODS, NOTES, Answered, Method, answer, available
+from benchmarks.intervals.simulated_worlds import World, draw_world, league_world
+from engine.statistics.calibration import log_loss
+from engine.statistics.complements import probability_of
+from engine.training.soft_labels import market_logit
+from engine.training.train import TrainingConfig
+
+MIN_FIGHTS = 400
+CONFIG = TrainingConfig(bootstrap_samples=20)
+"""What a world is trained with: production's own settings, but for the number of replicas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One method on one world at one level: the share of true probabilities inside, and the mean width."""
+
+    method: str
+    level: float
+    covered: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorldResult:
+    """What came out of one world, with the log losses as the results of its test fights fell.
+
+    truth_log_loss, log_loss: of the truth and the model on all of them. priced_truth_log_loss, market_log_loss: of the
+    truth and the market on those with a price. best_log_loss: what the truth expects, before any result fell.
+    """
+
+    name: str
+    best_log_loss: float
+    truth_log_loss: float
+    priced_truth_log_loss: float
+    market_log_loss: float
+    log_loss: float
+    scale: float
+    coverage: tuple[Coverage, ...]
+
+
+def measure(world: World, methods: Mapping[str, Method], config: TrainingConfig) -> WorldResult:
+    """Train on a world and measure every method on its test fights."""
+    answered = answer(world, config)
+    market = market_logit(world.test)
+    priced = np.isfinite(market)
+    return WorldResult(
+        name=world.name,
+        best_log_loss=world.best_log_loss,
+        truth_log_loss=log_loss(world.truth, world.test.won),
+        priced_truth_log_loss=log_loss(world.truth[priced], world.test.won[priced]),
+        market_log_loss=log_loss(probability_of(market[priced]), world.test.won[priced]),
+        log_loss=log_loss(answered.probability, world.test.won),
+        scale=answered.ensemble.half_widths.scale[0],
+        coverage=tuple(_cover(name, method, answered, level) for name, method in methods.items() for level in LEVELS),
+    )
+
+
+def _cover(name: str, method: Method, answered: Answered, level: float) -> Coverage:
+    low, high = method(answered, level)
+    truth = answered.world.truth
+    return Coverage(name, level, float(np.mean((low <= truth) & (truth <= high))), float(np.mean(high - low)))
+
+
+def summary(results: Sequence[WorldResult]) -> list[dict[str, float | str]]:
+    """Return a row for each method and level: mean and lowest coverage over the worlds, mean width."""
+    rows: list[dict[str, float | str]] = []
+    for one in results[0].coverage:
+        same = [c for r in results for c in r.coverage if (c.method, c.level) == (one.method, one.level)]
+        covered = [c.covered for c in same]
+        rows.append(
+            {
+                "method": one.method,
+                "level": one.level,
+                "covered": float(np.mean(covered)),
+                "lowest": min(covered),
+                "highest": max(covered),
+                "width": float(np.mean([c.width for c in same])),
+            }
+        )
+    return rows
+
+
+def table(title: str, results: Sequence[WorldResult]) -> Iterator[str]:
+    """Yield the table of our method by world, and that of all methods over all worlds, as Markdown."""
+    ours = next(iter(METHODS))
+    yield f"\n### {title}\n"
+    yield (
+        "| world | log loss: truth | truth, priced fights | market, priced fights | model | scale "
+        "| inside 80% | width | inside 95% | width |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for number, result in enumerate(results):
+        cells = [f"{c.covered:.1%} | {c.width:.3f}" for c in result.coverage if c.method == ours]
+        found = (result.truth_log_loss, result.priced_truth_log_loss, result.market_log_loss, result.log_loss)
+        losses = " | ".join(f"{loss:.4f}" for loss in found)
+        yield f"| {number} {result.name} | {losses} | {result.scale:.2f} | {' | '.join(cells)} |"
+    yield "\n| method | level | true p inside, mean | lowest world | highest | mean width | |"
+    yield "|---|---|---|---|---|---|---|"
+    for row in summary(results):
+        note = NOTES.get(str(row["method"]), "")
+        shares = " | ".join(f"{row[name]:.1%}" for name in ("covered", "lowest", "highest"))
+        yield f"| {row['method']} | {row['level']:.0%} | {shares} | {row['width']:.3f} | {note} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, then print the tables or the document."""
+    options = _options(arguments)
+    methods = available()
+    for name in METHODS.keys() - methods.keys():
+        print(f"left out: {name}; its package is not installed", file=sys.stderr)
+    kinds = {
+        "Worlds": [(draw_world, index) for index in range(options.worlds)],
+        "Leagues": [(league_world, index) for index in range(options.leagues)],
+    }
+    results: dict[str, list[WorldResult]] = {}
+    for kind, worlds in kinds.items():
+        for draw, index in worlds:
+            started = time.process_time()
+            result = measure(draw(options.seed, index, options.fights), methods, CONFIG)
+            results.setdefault(kind, []).append(result)
+            spent = time.process_time() - started
+            print(f"{kind} {index}: {result.name}, {spent:.0f} s of processor time", file=sys.stderr, flush=True)
+    if options.json:
+        print(json.dumps(_document(options, results)))
+    else:
+        print("\n".join(line for kind, each in results.items() for line in table(f"{kind}, seed {options.seed}", each)))
+    if options.plots:
+        from benchmarks.intervals.coverage_plots import write_plots  # matplotlib is an extra
+
+        write_plots(results, options.plots)
+    return 0
+
+
+def _document(options: argparse.Namespace, results: Mapping[str, Sequence[WorldResult]]) -> dict[str, object]:
+    return {
+        "seed": options.seed,
+        "fights": options.fights,
+        **{kind.lower(): [asdict(result) for result in each] for kind, each in results.items()},
+        "summary": {kind.lower(): summary(each) for kind, each in results.items()},
+    }
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.intervals.coverage", description=__doc__.split("\n")[0])
+    parser.add_argument("--worlds", type=int, default=20, help="how many worlds (default: %(default)s)")
+    parser.add_argument("--leagues", type=int, default=0, help="how many leagues besides (default: %(default)s)")
+    parser.add_argument("--seed", type=int, required=True, help="of the worlds")
+    parser.add_argument("--fights", type=int, default=3000, help="to train on, in each (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write plots (PNG) into this folder")
+    options = parser.parse_args(arguments)
+    if options.worlds + options.leagues < 1:
+        parser.error("there is nothing to measure: --worlds or --leagues must be at least 1")
+    if options.fights < MIN_FIGHTS:
+        parser.error(f"--fights must be at least {MIN_FIGHTS}: the second ensemble learns from four fifths of them")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""Ways to put an interval around a win probability, to be compared by coverage of the truth.
+
+Ours and what the model alone can say use the ensemble of all training fights. The methods that need fights the model
+has not seen use a second ensemble, trained on the earlier four fifths of the events and calibrated on the rest.
+
+Venn-Abers: Vovk, Petej (2014). Split conformal: Vovk et al. (2005), by MAPIE and crepes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, logit, ndtri
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from benchmarks.intervals.simulated_worlds import World
+from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
+from engine.data.feature_matrix import TrainingMatrix, mirror
+from engine.ensemble import Corner, FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
+from engine.intervals.half_widths import fit_half_widths, percentile_interval
+from engine.model.trained_ensemble import Ensemble
+from engine.statistics.complements import logit_of, margin_of
+from engine.training.soft_labels import market_logit
+from engine.training.train import TrainingConfig, train_ensemble
+
+Floats = NDArray[np.float64]
+Bounds = tuple[Floats, Floats]
+LEVELS = (0.8, 0.95)
+CALIBRATION_FRACTION = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """A second ensemble's probabilities: for calibration fights that it has not seen, and for the test fights."""
+
+    fights: TrainingMatrix
+    calibration: Floats
+    test: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A world, the ensemble trained on it, its answers to the test fights, and its replicas' logits (replicas, n)."""
+
+    world: World
+    ensemble: Ensemble
+    answers: list[FightPrediction]
+    replica_logits: Floats
+    held: Held
+
+    @property
+    def probability(self) -> Floats:
+        """The product's point estimates, (n,)."""
+        return _probabilities(self.answers)
+
+
+Method = Callable[[Answered, float], Bounds]
+
+
+def answer(world: World, config: TrainingConfig) -> Answered:
+    """Train on the world as the product does and answer its test fights."""
+    ensemble = train_ensemble(world.train, config)
+    seen = _events_before(world.train, 1.0 - CALIBRATION_FRACTION)
+    fights = world.train.take(~seen)
+    second = train_ensemble(world.train.take(seen), replace(config, bootstrap_samples=0, fits=1, folds=3))
+    held = Held(fights, *(_probabilities(_predict(second, matrix)) for matrix in (fights, world.test)))
+    return Answered(world, ensemble, _predict(ensemble, world.test), _replica_logits(ensemble, world.test), held)
+
+
+def anchored(of: Answered, level: float) -> Bounds:
+    """Ours: the half-width is measured against closing odds of past fights."""
+    low, high = np.array([answer.intervals[level] for answer in of.answers]).T
+    return low, high
+
+
+def model_based(of: Answered, level: float) -> Bounds:
+    """Ours for data without odds: a multiple of the bootstrap's pooled spread."""
+    none = tuple(np.empty(0) for _ in of.ensemble.half_widths.distances[0])
+    floor = replace(of.ensemble.half_widths, distances=(none, none))
+    test = of.world.test
+    return _around(of.probability, floor.at(level, test.corner_known, test.experience))
+
+
+def anchored_to(share: float) -> Method:
+    """Ours, had the market seen only this share of what the model misses: where the recipe must fail.
+
+    The market is drawn around the truth of the test fights themselves, three times for each, and so are results.
+    """
+
+    def method(of: Answered, level: float) -> Bounds:
+        rng = np.random.default_rng(0)
+        truth, own = (np.tile(logit(p), 3) for p in (of.world.truth, of.probability))
+        unknown = np.full(len(own), -1)
+        half_widths = fit_half_widths(
+            unknown_logit=own,
+            known_logit=own,
+            market_logit=own + share * (truth - own) + rng.normal(0.0, 0.15, len(own)),
+            won=(rng.random(len(own)) < expit(truth)).astype(np.int8),
+            corner_known=unknown > 0,
+            experience=unknown,
+            spread=of.ensemble.half_widths.spread,
+        )
+        count = len(of.world.truth)
+        return _around(of.probability, half_widths.at(level, unknown[:count] > 0, unknown[:count]))
+
+    return method
+
+
+def percentile_bootstrap(of: Answered, level: float) -> Bounds:
+    """Percentiles over the replicas: the reported `sampling_interval`."""
+    low, high = percentile_interval(of.replica_logits, level)
+    return expit(low), expit(high)
+
+
+def platt_normal(of: Answered, level: float) -> Bounds:
+    """The calibrated logit, plus and minus a normal quantile (1.96) of the replicas' standard deviation."""
+    return _around(of.probability, float(ndtri(0.5 + level / 2.0)) * of.replica_logits.std(axis=0, ddof=1))
+
+
+def venn_abers(of: Answered, level: float) -> Bounds:
+    """Inductive Venn-Abers: p0 and p1; it knows no level."""
+    from venn_abers import VennAbers
+
+    fitted = VennAbers()
+    fitted.fit(np.column_stack([1.0 - of.held.calibration, of.held.calibration]), of.held.fights.won.astype(np.int64))
+    _, pair = fitted.predict_proba(np.column_stack([1.0 - of.held.test, of.held.test]))
+    return pair.min(axis=1), pair.max(axis=1)
+
+
+def mapie_result(of: Answered, level: float) -> Bounds:
+    """Split conformal regression by MAPIE, of the result on the probability: it is to contain the 0 or 1."""
+    from mapie.regression import SplitConformalRegressor
+
+    fitted = SplitConformalRegressor(_Given(), confidence_level=level, prefit=True)
+    fitted.conformalize(of.held.calibration[:, None], of.held.fights.won.astype(np.float64))
+    _, bounds = fitted.predict_interval(of.held.test[:, None])
+    return np.clip(bounds[:, 0, 0], 0.0, 1.0), np.clip(bounds[:, 1, 0], 0.0, 1.0)
+
+
+def crepes_market(of: Answered, level: float) -> Bounds:
+    """Split conformal regression by crepes, of the closing logit: it is to contain that."""
+    from crepes import ConformalRegressor
+
+    market = market_logit(of.held.fights)
+    priced = np.isfinite(market)
+    fitted = ConformalRegressor()
+    fitted.fit(market[priced] - logit(of.held.calibration[priced]))
+    bounds = fitted.predict_int(logit(of.held.test), confidence=level)
+    return expit(bounds[:, 0]), expit(bounds[:, 1])
+
+
+class _Given(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """A regressor whose prediction is its one feature, so that MAPIE can stand on a model it knows nothing of."""
+
+    fitted_ = True
+
+    def fit(self, X: Floats, y: Floats) -> _Given:
+        """There is nothing to fit."""
+        return self
+
+    def predict(self, X: Floats) -> Floats:
+        """Return the first column."""
+        return X[:, 0]
+
+
+METHODS: Mapping[str, Method] = {
+    "anchored (ours)": anchored,
+    "model_based (ours, no odds)": model_based,
+    "anchored, market sees 1/2": anchored_to(0.5),
+    "anchored, market sees 1/4": anchored_to(0.25),
+    "percentile bootstrap": percentile_bootstrap,
+    "Platt, 1.96 sd": platt_normal,
+    "Venn-Abers p0 to p1": venn_abers,
+    "MAPIE, of the result": mapie_result,
+    "crepes, of the closing odds": crepes_market,
+}
+NEEDS: Mapping[str, str] = {
+    "Venn-Abers p0 to p1": "venn_abers",
+    "MAPIE, of the result": "mapie",
+    "crepes, of the closing odds": "crepes",
+}
+
+NOTES: Mapping[str, str] = {
+    "model_based (ours, no odds)": "by the spread of a model that learns from odds; without any it is wider",
+    "anchored, market sees 1/2": "had the market seen half of what the model misses",
+    "anchored, market sees 1/4": "had the market seen a quarter of it",
+    "percentile bootstrap": "answers what refitting would change, not where the truth is",
+    "Venn-Abers p0 to p1": "one of the two is calibrated; knows no level and promises no coverage",
+    "MAPIE, of the result": "promises to hold the result, 0 or 1; says nothing about the probability",
+    "crepes, of the closing odds": "promises to hold the closing odds; trained on four fifths of the fights",
+}
+"""What a method answers, where that is not how sure one can be of the probability."""
+
+
+def available() -> dict[str, Method]:
+    """Return the methods whose packages are installed; `pip install 'cornerman[benchmarks]'` brings all."""
+    return {
+        name: method
+        for name, method in METHODS.items()
+        if name not in NEEDS or importlib.util.find_spec(NEEDS[name]) is not None
+    }
+
+
+def _events_before(matrix: TrainingMatrix, fraction: float) -> NDArray[np.bool_]:
+    """Select the earlier events, so that about `fraction` of the fights is selected."""
+    return np.asarray(matrix.date < np.sort(matrix.date)[int(fraction * len(matrix))])
+
+
+def _predict(ensemble: Ensemble, matrix: TrainingMatrix) -> list[FightPrediction]:
+    manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
+    return manager.predict_fights(
+        matrix.X,
+        [(f"first {row}", f"second {row}") for row in range(len(matrix))],
+        corners=_corners(matrix),
+        experience=matrix.experience.tolist(),
+        levels=LEVELS,
+    )
+
+
+def _corners(matrix: TrainingMatrix) -> list[Corner]:
+    return ["red" if known else "unknown" for known in matrix.corner_known]
+
+
+def _probabilities(answers: list[FightPrediction]) -> Floats:
+    return np.array([answer.probability for answer in answers])
+
+
+def _around(probability: Floats, half_width: Floats) -> Bounds:
+    return expit(logit(probability) - half_width), expit(logit(probability) + half_width)
+
+
+def _replica_logits(ensemble: Ensemble, matrix: TrainingMatrix) -> Floats:
+    """Return the calibrated logit of every replica for every fight, (replicas, n)."""
+    if ensemble.replicas is None:
+        raise ValueError("the bootstrap's methods need replicas: train with bootstrap_samples of 10 or more")
+    both = pd.concat([matrix.X, mirror(matrix.X)], ignore_index=True)
+    sampler = ThreadSafeBootstrapSampler(create_bootstrap_config(ensemble.n_replicas))
+    p = sampler.sample_bootstrap_predictions(ensemble.replicas.by_name(), both, ensemble.weights)
+    margins = margin_of(p[:, : len(matrix)], p[:, len(matrix) :])
+    return ensemble.calibration(logit_of(margins), matrix.corner_known.astype(np.int8))

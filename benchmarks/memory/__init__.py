@@ -1,0 +1,1 @@
+"""Memory of pools and trainings."""

@@ -1,0 +1,270 @@
+"""How far the estimates of a job's memory are from what it takes, on a grid of sizes.
+
+    python -m benchmarks.memory.estimate            the estimates beside the peaks
+    python -m benchmarks.memory.estimate --fit      and the coefficients that fit these peaks best, for engine.footprint
+
+Every size runs in a fresh process, through the functions that a pool calls. The peak is the kernel's own (VmHWM, reset
+before the work begins), less what the process had when the engine was imported. Trainings read simulated fight logs
+and ready matrices of random numbers; answers open models of such trainings. Minutes on two cores. Linux only.
+Ends with 1 if an estimate is further than 25% from its peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+
+from benchmarks.queue.handler_context import claim_of, context_of
+from engine.data.fight_log import write_fight_log
+from engine.resources import memory_estimate
+from engine.resources.memory_estimate import AnswerSize, TrainingSize
+from engine.simulation.league import LeagueConfig, simulate_league
+from ledger.contracts.controls import Controls
+from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
+from workers.child.memory_needs import answer_size, training_size
+from workers.pool.library_threads import THREADS
+
+TOLERANCE = 0.25
+SEED = 7
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+# Fights of a log, or fights and columns of a matrix; replicas; threads.
+TRAININGS: tuple[tuple[int, int | None, int, int], ...] = (
+    (400, None, 20, 1),
+    (400, None, 200, 2),
+    (1500, None, 20, 1),
+    (1500, None, 60, 2),
+    (4000, None, 20, 2),
+    (4000, None, 40, 1),
+    (1000, 20, 40, 2),
+    (1000, 200, 20, 1),
+    (4000, 100, 20, 2),
+    (8000, 100, 10, 1),
+    (8000, 40, 10, 2),
+)
+MODELS = (20, 100, 200)  # replicas
+CARDS = (1, 12, 64)  # fights
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One size, what it was estimated to take, and what it took, in MiB."""
+
+    size: TrainingSize | AnswerSize
+    estimate_mb: float
+    peak_mb: float
+
+    @property
+    def difference(self) -> float:
+        """By what share of the peak the estimate is off."""
+        return self.estimate_mb / self.peak_mb - 1.0
+
+
+def training(data: Path, columns: int | None, replicas: int) -> TrainEnsemble:
+    """Return the training of one cell of the grid: real trees, few fits and folds, so that the grid ends today."""
+    matrix = None if columns is None else MatrixColumns(label="won", event="event", date="date")
+    return TrainEnsemble(data=str(data), matrix=matrix, bootstrap_samples=replicas, fits=2, folds=3, alias=None)
+
+
+def card(fights: int, columns: Sequence[str], replicas: int) -> PredictCard:
+    """Return a card with inline features."""
+    rng = np.random.default_rng(SEED)
+    return PredictCard(
+        card_id="grid",
+        event_start=NOW,
+        fights=tuple(
+            Fight(
+                id=str(number),
+                fighters=(Fighter(name=f"first {number}"), Fighter(name=f"second {number}")),
+                features=dict(zip(columns, rng.normal(size=len(columns)).tolist(), strict=True)),
+            )
+            for number in range(fights)
+        ),
+        intervals=IntervalOptions(bootstrap_samples=replicas),
+    )
+
+
+def write_matrix(path: Path, fights: int, columns: int) -> None:
+    """Write a matrix of random numbers, of which the first tells something, ten fights an event."""
+    rng = np.random.default_rng(SEED)
+    frame = pd.DataFrame(rng.normal(size=(fights, columns)), columns=[f"diff_{k}" for k in range(columns)])
+    frame["won"] = (frame["diff_0"] + rng.normal(size=fights) > 0).astype(int)
+    event = np.arange(fights) // 10
+    frame["event"] = [f"event {number}" for number in event]
+    frame["date"] = pd.Timestamp("2000-01-01") + pd.to_timedelta(event * 3, unit="D")
+    frame.to_csv(path, index=False)
+
+
+class Peak:
+    """How much this process has grown at most since the object was made, in MiB."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to what is resident now
+        self._before_mb = self._read("VmRSS")
+
+    @staticmethod
+    def _read(field: str) -> float:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+    @property
+    def growth_mb(self) -> float:
+        """The growth so far."""
+        return self._read("VmHWM") - self._before_mb
+
+
+def run_here(request: dict[str, Any]) -> float:
+    """Do what a cell of the grid asks for, in this process, and return by how much it grew."""
+    return _train_here(request) if request["what"] == "train" else _answer_here(request)
+
+
+def _train_here(request: dict[str, Any]) -> float:
+    from workers.handlers.training.train_ensemble import train_on_file
+
+    job = training(Path(request["data"]), request["columns"], request["replicas"])
+    peak = Peak()
+    train_on_file(job, Path(request["models"]), lambda stage, done, total: None, np.inf, request["threads"])
+    return peak.growth_mb
+
+
+def _answer_here(request: dict[str, Any]) -> float:
+    from workers.handlers.prediction.predict_card import predict_card
+    from workers.models.model_cache import ModelCache, load_manager
+    from workers.models.model_store import Store
+
+    folder = Path(request["models"])
+    model = only_model(folder)
+    columns = json.loads((model / "manifest.json").read_text())["about"]["columns"]
+    job = msgspec.structs.replace(card(request["fights"], columns, request["replicas"]), model=model.name)
+    models = ModelCache(Store(folder).fetch, lambda name: None, lambda path: load_manager(path, max_memory_mb=np.inf))
+    peak = Peak()
+    predict_card(job, context_of(claim_of(), models))
+    return peak.growth_mb
+
+
+def only_model(folder: Path) -> Path:
+    """Return the one bundle in a folder of models."""
+    (model,) = folder.glob("[0-9a-f]*")
+    return model
+
+
+def run_apart(request: dict[str, Any]) -> float:
+    """Run a cell of the grid in a fresh process and return by how much it grew."""
+    command = [sys.executable, "-m", "benchmarks.memory.estimate", "--measure", json.dumps(request)]
+    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+
+
+def _compile(folder: Path) -> None:
+    """Let the kernels be compiled, which happens once a machine and takes memory of its own."""
+    data = folder / "data to compile with"
+    write_fight_log(simulate_league(LeagueConfig(fights=300, seed=SEED)).log, data)
+    models = folder / "models to compile with"
+    _train(data, None, 10, 1, models)
+    run_apart({"what": "answer", "models": str(models), "fights": 1, "replicas": 10})
+
+
+def measure_trainings(folder: Path) -> Iterator[Measured]:
+    """Run the trainings of the grid."""
+    for number, (fights, columns, replicas, threads) in enumerate(TRAININGS):
+        data = folder / f"data {number}"
+        if columns is None:
+            write_fight_log(simulate_league(LeagueConfig(fights=fights, seed=SEED)).log, data)
+        else:
+            write_matrix(data.with_suffix(".csv"), fights, columns)
+            data = data.with_suffix(".csv")
+        yield _train(data, columns, replicas, threads, folder / f"models {number}")
+
+
+def measure_answers(folder: Path) -> Iterator[Measured]:
+    """Train the models of the grid and answer cards with them."""
+    data = folder / "data of models"
+    write_fight_log(simulate_league(LeagueConfig(fights=600, seed=SEED)).log, data)
+    for replicas in MODELS:
+        models = folder / f"models of {replicas}"
+        _train(data, None, replicas, 2, models)
+        model = only_model(models)
+        for fights in CARDS:
+            request = {"what": "answer", "models": str(models), "fights": fights, "replicas": replicas}
+            size = answer_size(card(fights, ["diff_elo"], replicas), model, Controls())
+            yield Measured(size, memory_estimate.answer_mb(size), run_apart(request))
+
+
+def _train(data: Path, columns: int | None, replicas: int, threads: int, models: Path) -> Measured:
+    size = training_size(training(data, columns, replicas), threads)
+    models.mkdir()
+    request = {
+        "what": "train",
+        "data": str(data),
+        "columns": columns,
+        "replicas": replicas,
+        "threads": threads,
+        "models": str(models),
+    }
+    return Measured(size, memory_estimate.training_mb(size), run_apart(request))
+
+
+def fit(found: Iterable[Measured], terms: Callable[..., tuple[float, ...]]) -> list[float]:
+    """Return the coefficients, none below 0, that make the relative errors smallest (least squares)."""
+    rows = [(np.array(terms(one.size)) / one.peak_mb) for one in found]
+    coefficients, _ = nnls(np.array(rows), np.ones(len(rows)))
+    return [float(f"{value:.3g}") for value in coefficients]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the grid; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory.estimate", description=__doc__.split("\n")[0])
+    parser.add_argument("--fit", action="store_true", help="print the coefficients that fit best")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.measure is not None:
+        print(run_here(json.loads(given.measure)))
+        return 0
+    report: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        _compile(Path(folder))
+        for kind, measure, terms in (
+            ("training", measure_trainings, memory_estimate.training_terms),
+            ("answer", measure_answers, memory_estimate.answer_terms),
+        ):
+            found = []
+            for one in measure(Path(folder)):
+                found.append(one)
+                if not given.json:
+                    print(_line(one), flush=True)
+            report[kind] = {
+                "grid": [asdict(one) | {"difference": one.difference} for one in found],
+                "worst": max(abs(one.difference) for one in found),
+                "coefficients": fit(found, terms),
+            }
+    if given.json:
+        print(json.dumps(report, indent=2))
+        return int(any(kind["worst"] > TOLERANCE for kind in report.values()))
+    for kind, figures in report.items():
+        print(f"{kind}: the estimates are off by {figures['worst']:.0%} of the peak at most")
+        if given.fit:
+            print(f"{kind.upper()}_COEFFICIENTS = {tuple(figures['coefficients'])}")
+    return int(any(kind["worst"] > TOLERANCE for kind in report.values()))
+
+
+def _line(one: Measured) -> str:
+    sizes = ", ".join(f"{name} {value:g}" for name, value in asdict(one.size).items())
+    return f"{sizes}: estimate {one.estimate_mb:.0f} MB, peak {one.peak_mb:.0f} MB, {one.difference:+.0%}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Memory of a pool whose children all use one model of 200 MB, and how long it takes until they can work.
+
+    python -m benchmarks.memory.pool [--json]
+
+Memory is the proportional set size (PSS) of the main process and its children together: what they share counts once.
+It is taken when the children have answered cards with all replicas, so that every page of the model was read. The
+naive pool loads the same arrays from a joblib file in each child (`benchmarks/memory/naive_model.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import joblib
+import msgspec
+import numpy as np
+
+from benchmarks.memory import naive_model
+from benchmarks.memory.large_model import LargeModel, large_model
+from benchmarks.queue import competitors
+from benchmarks.queue.competitors import REAL_POOL, Workers, wait_until
+from benchmarks.results import Row, report
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
+
+COMMAND = "python -m benchmarks.memory.pool"
+MODEL_MB = 200.0
+CHILDREN = 4
+CARDS_A_CHILD = 8
+PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A pool at work: its memory, the seconds from its start until all children were ready."""
+
+    memory_mb: float
+    start_seconds: float
+
+
+def measure(*, repeats: int = 3, model_mb: float = MODEL_MB) -> list[Row]:
+    """Measure pools of one and of four children, and the naive one of four, in turns."""
+    ones, fours, naives = [], [], []
+    with TemporaryDirectory() as name, EmbeddedServer(Path(name, "server")) as server:
+        folder = Path(name)
+        model = large_model(folder / "models", model_mb)
+        settings = LedgerSettings(redis_url=server.url)
+        with closing(Ledger.connect(settings)) as ledger:
+            ledger.register_model(model.bundle.digest, {})
+            ledger.set_alias("champion", model.bundle.digest)
+            joblib_file = folder / "model.joblib"
+            joblib.dump({item: np.array(model.bundle.array(item)) for item in model.bundle.array_names}, joblib_file)
+            for turn in range(repeats):
+                ones.append(_ours(ledger, folder, model, 1, f"{turn}-1"))
+                fours.append(_ours(ledger, folder, model, CHILDREN, f"{turn}-{CHILDREN}"))
+                naives.append(_naive(server.url, folder, joblib_file))
+    size = f"model of {model.bundle.size_bytes / 2**20:.0f} MB"
+    return [
+        Row(f"pool of 4 children against a pool of 1, {size}", "MB", *_memory(ones, fours), 1 / 1.3, False, COMMAND),
+        Row(f"pool of 4 children against plain Celery's, {size}", "MB", *_memory(naives, fours), None, False, COMMAND),
+        Row("start of a pool until 4 children are ready", "s", *_starts(naives, fours), None, False, COMMAND),
+    ]
+
+
+def _memory(naive: list[Footprint], ours: list[Footprint]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(found.memory_mb for found in naive), tuple(found.memory_mb for found in ours)
+
+
+def _starts(naive: list[Footprint], ours: list[Footprint]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(found.start_seconds for found in naive), tuple(found.start_seconds for found in ours)
+
+
+def _ours(ledger: Ledger, folder: Path, model: LargeModel, children: int, turn: str) -> Footprint:
+    start = time.perf_counter()
+    with competitors.our_pool(ledger.settings, folder, children=children, program=REAL_POOL) as workers:
+        seconds = time.perf_counter() - start
+        with workers.held():
+            cards = [
+                msgspec.structs.replace(card, card_id=f"{turn}-{number}")
+                for number, card in enumerate(model.cards * (CARDS_A_CHILD * children // len(model.cards) + 1))
+            ]
+            receipts = ledger.submit_many(cards)
+        for receipt in receipts:
+            outcome = ledger.wait(receipt.job_id, PATIENCE_SECONDS)
+            if outcome.report is None:
+                raise RuntimeError(f"a card was not answered: {outcome.failure}")
+        return Footprint(workers.memory_mb(), seconds)
+
+
+@contextmanager
+def _naive_pool(redis_url: str, folder: Path, model: Path) -> Iterator[Workers]:
+    url = competitors.database(redis_url, 1)
+    variables = {naive_model.URL_VARIABLE: url, naive_model.MODEL_VARIABLE: str(model)}
+    options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "benchmarks.memory.naive_model",
+        "worker",
+        "-c",
+        str(CHILDREN),
+        *options,
+    ]
+    with competitors.started(command, folder / "naive.log", variables) as workers:
+        yield workers
+
+
+def _naive(redis_url: str, folder: Path, model: Path) -> Footprint:
+    start = time.perf_counter()
+    touch = naive_model.create_app(competitors.database(redis_url, 1)).tasks["touch"]
+    with _naive_pool(redis_url, folder, model) as workers:
+        # Celery does not tell when its children are ready; each is when it has answered.
+        touch.delay().get(timeout=PATIENCE_SECONDS)
+        wait_until(lambda: len(workers.family()) > CHILDREN, "the naive pool")
+        seconds = time.perf_counter() - start
+        for result in [touch.delay() for _ in range(CARDS_A_CHILD * CHILDREN)]:
+            result.get(timeout=PATIENCE_SECONDS)
+        return Footprint(workers.memory_mb(), seconds)
+
+
+if __name__ == "__main__":
+    report(measure, __doc__ or "")

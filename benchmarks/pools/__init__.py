@@ -1,0 +1,1 @@
+"""Start-up, autoscaling, fan-out and observability of pools."""

@@ -1,0 +1,195 @@
+"""Jobs of 150 MB under a budget of 700: our autoscaler and Celery's own, in turns in the same run.
+
+    python -m benchmarks.pools.autoscaling [--json]
+
+Both run the same jobs (each fills its memory in half a second and holds it for another half) in a prefork pool of 1 to
+6 children, on a server of this run. Memory is the sum of the proportional shares (PSS) of the pool's processes, twenty
+times a second: pages that they share count once, so the sum is what the machine gives. Then the budget is cut from 900
+to 300 MB with work in flight. Linux only. Ends with 1 if a promise is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.memory.gauge import MemoryGauge
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
+
+JOBS, JOB_MB, JOB_SECONDS = 12, 150, 1.0
+BUDGET_MB, FIRST_MB, CUT_MB, CUT_WITHIN_SECONDS = 700, 900, 300, 5.0
+MOST_CHILDREN = 6
+PATIENCE_SECONDS = 120.0
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was seen of one pool: jobs that succeeded, peak, most children, and how long it took."""
+
+    name: str
+    succeeded: int
+    peak_mb: float
+    children: int
+    seconds: float  # until all jobs were done
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What was seen of a budget that was cut: the memory then, when it was last above the new budget, jobs lost."""
+
+    before_mb: float
+    obeyed_seconds: float
+    lost: int
+
+
+@contextlib.contextmanager
+def process(command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[int]:
+    """Run a pool; end it and what it started afterwards."""
+    with log.open("wb") as stream:
+        started = subprocess.Popen(
+            command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, stdout=stream, stderr=stream,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield started.pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        started.wait(10)
+
+
+@contextlib.contextmanager
+def our_pool(ledger: Ledger, folder: Path, **settings: str) -> Iterator[int]:
+    """Run our pool, and wait until it has announced itself."""
+    environment = {
+        "CORNERMAN_REDIS_URL": str(ledger.settings.redis_url),
+        "CORNERMAN_NAMESPACE": ledger.settings.namespace,
+        "CORNERMAN_DATA": str(folder),
+        "CORNERMAN_CONCURRENCY": str(MOST_CHILDREN),
+        "CORNERMAN_MIN_CHILDREN": "1",
+        **settings,
+    }
+    with process([sys.executable, "-m", "benchmarks.pools.memory_pool"], environment, folder / "ours.log") as pid:
+        wait_for(lambda: bool(ledger.pools()))
+        yield pid
+
+
+def wait_for(condition: object) -> None:
+    """Ask until it is true. Raises TimeoutError."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come true in time")
+        time.sleep(0.02)
+
+
+def submit(ledger: Ledger, jobs: int, seconds: float) -> list[str]:
+    """Submit jobs that fill JOB_MB each."""
+    wanted = [CheckHealth(nonce=f"{JOB_MB}:{seconds}:{number}") for number in range(jobs)]
+    return [receipt.job_id for receipt in ledger.submit_many(wanted)]
+
+
+def succeeded(ledger: Ledger, job_ids: Sequence[str]) -> int:
+    """Wait for all outcomes and count those that are answers."""
+    return sum(ledger.wait(job_id, PATIENCE_SECONDS).state is State.SUCCEEDED for job_id in job_ids)
+
+
+def run_ours(ledger: Ledger, folder: Path) -> Run:
+    """Run the jobs under our autoscaler and the budget."""
+    with our_pool(ledger, folder, CORNERMAN_MAX_MEMORY_MB=str(BUDGET_MB)) as pid:
+        gauge = MemoryGauge(pid)
+        began = time.monotonic()
+        with gauge.watching():
+            done = succeeded(ledger, submit(ledger, JOBS, JOB_SECONDS))
+        return Run("ours", done, round(gauge.peak_mb, 1), gauge.most_children, round(time.monotonic() - began, 1))
+
+
+def run_stock(url: str, folder: Path) -> Run:
+    """Run the jobs under Celery's own autoscaler, which knows no memory."""
+    environment = {"STOCK_URL": url}
+    command = [
+        sys.executable, "-m", "celery", "-A", "benchmarks.pools.naive_autoscaling:app", "worker",
+        f"--autoscale={MOST_CHILDREN},1",
+        "--without-gossip", "--without-mingle", "--loglevel=WARNING",
+    ]  # fmt: skip
+    with process(command, environment, folder / "stock.log") as pid:
+        os.environ.update(environment)
+        from benchmarks.pools.naive_autoscaling import fill
+
+        fill.apply_async((1, 0.0)).get(timeout=PATIENCE_SECONDS)  # it is up
+        gauge = MemoryGauge(pid)
+        began = time.monotonic()
+        with gauge.watching():
+            results = [fill.apply_async((JOB_MB, JOB_SECONDS)) for _ in range(JOBS)]
+            done = sum(result.get(timeout=PATIENCE_SECONDS) == JOB_MB for result in results)
+        return Run(
+            "Celery's own", done, round(gauge.peak_mb, 1), gauge.most_children, round(time.monotonic() - began, 1)
+        )
+
+
+def run_cut(ledger: Ledger, folder: Path) -> Cut:
+    """Cut the operator's budget while the pool is at work."""
+    control = "max_memory_mb.predict"
+    ledger.set_controls({control: FIRST_MB}, who="benchmark", why="to cut it")
+    with our_pool(ledger, folder) as pid:
+        gauge = MemoryGauge(pid)
+        job_ids = submit(ledger, 2 * JOBS, 1.5 * JOB_SECONDS)
+        wait_for(lambda: gauge.read_mb() > CUT_MB + JOB_MB)
+        ledger.set_controls({control: CUT_MB}, who="benchmark", why="to see it obeyed")
+        before_mb = gauge.seen[-1][1]
+        began = time.monotonic()
+        after = MemoryGauge(pid)
+        with after.watching():
+            lost = len(job_ids) - succeeded(ledger, job_ids)
+    last_above = max((moment for moment, used_mb in after.seen if used_mb > CUT_MB), default=began)
+    return Cut(round(before_mb, 1), round(last_above - began, 2), lost)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pools.autoscaling", description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    given = parser.parse_args(arguments)
+    runs: list[Run] = []
+    with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name)) as server:
+
+        def ledger() -> Ledger:
+            return Ledger.connect(LedgerSettings(redis_url=server.url, namespace=uuid.uuid4().hex))
+
+        for _ in range(given.repeats):
+            runs += [run_ours(ledger(), Path(name)), run_stock(str(server.url), Path(name))]
+        cut = run_cut(ledger(), Path(name))
+    if given.json:
+        print(json.dumps({"runs": [asdict(run) for run in runs], "cut": asdict(cut)}, indent=2))
+    else:
+        print(f"{JOBS} jobs of {JOB_MB} MB, 1 to {MOST_CHILDREN} children, budget {BUDGET_MB} MB")
+        for run in runs:
+            figures = f"peak {run.peak_mb:6.1f} MB, {run.children} children, {run.seconds} s"
+            print(f"{run.name:13} done {run.succeeded}, {figures}")
+        print(
+            f"budget cut from {FIRST_MB} to {CUT_MB} MB while {cut.before_mb:.0f} MB were in use: obeyed after "
+            f"{cut.obeyed_seconds} s and from then on, jobs lost {cut.lost}"
+        )
+    ours = [run for run in runs if run.name == "ours"]
+    kept = all(run.succeeded == JOBS and run.peak_mb < BUDGET_MB for run in ours)
+    return int(not kept or cut.lost > 0 or cut.obeyed_seconds > CUT_WITHIN_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

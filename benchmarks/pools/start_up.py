@@ -1,0 +1,44 @@
+"""What it costs to load a caller's side, and the children of a pool to be ready: processor time and seconds.
+
+    python -m benchmarks.pools.start_up [--json]
+
+Naive is importing a Celery app to call its tasks, as Celery's documentation shows it.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+from benchmarks.queue.competitors import ROOT
+from benchmarks.results import Row, report
+
+COMMAND = "python -m benchmarks.pools.start_up"
+NAIVE = ("-c", "import benchmarks.queue.naive_celery")
+CLIENT = ("-c", "import producer.client")
+CONNECTED = ("-c", "import producer.client, redis")
+HELP = ("-m", "producer.cli.main", "--help")
+
+
+def measure(*, repeats: int = 11) -> list[Row]:
+    """Measure each in turns, in processes of their own. The interpreter's own start is part of every figure."""
+    ways = (NAIVE, CLIENT, CONNECTED, HELP)
+    turns = [[_cpu_ms(way) for way in ways] for _ in range(repeats + 1)][1:]  # the first fills caches
+    naive, client, connected, help_ = (tuple(figures) for figures in zip(*turns, strict=True))
+    return [
+        Row("import of producer.client", "ms CPU", naive, client, None, False, f"wanted: below 150 ms; {COMMAND}"),
+        Row("import of producer.client, and of redis with the first question", "ms CPU", naive, connected, None, False),
+        Row("cornerman --help", "ms CPU", naive, help_, None, False, COMMAND),
+    ]
+
+
+def _cpu_ms(way: tuple[str, ...]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *way], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
+
+
+if __name__ == "__main__":
+    report(measure, __doc__ or "")

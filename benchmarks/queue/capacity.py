@@ -1,0 +1,189 @@
+"""How far one server carries: 1,000 cards a second over 50 pools, reckoned from costs measured in this run.
+
+    python -m benchmarks.queue.capacity [--json]
+
+Measured, on the embedded server: what a card of 12 fights and its answer of full size cost the server in processor
+time, memory, network and append-only file, from submit until its caller has read the answer; what a poller and the
+guard of a pool cost. Assumed: the machine (`Machine`). The handlers' own work is not in it: it scales with pools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.queue import competitors
+from benchmarks.queue.cards import card, report
+from ledger.contracts.jobs import PredictCard
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
+
+COMMAND = "python -m benchmarks.queue.capacity"
+CARDS_A_SECOND = 1_000.0
+POOLS, CHILDREN_A_POOL = 50, 4
+GUARD_LOOKS_A_SECOND = 4.0
+POLLERS, POLLS_A_SECOND = 1_000, 1.0  # callers that ask for a state now and then instead of waiting
+CALLERS = 1_000  # that wait for an answer, each with a connection to ask and one to listen
+CLAIMED_AT_ONCE = 16
+CARDS = 480
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The server's machine, as assumed. Each figure is what may be used of it."""
+
+    memory_mb: float = 64 * 1024 * 0.8  # CORNERMAN_MAX_MEMORY_FRACTION
+    processor_seconds: float = 1.0  # a second: commands run in one thread
+    network_mb: float = 1_150.0  # a second each way: 10 Gbit/s
+    disk_mb: float = 500.0  # a second, appended
+    connections: float = 10_000.0  # maxclients, by default
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured. Times are the server's processor time, sizes those of a card from submit to answer."""
+
+    server_us: float
+    record_bytes: float
+    tombstone_bytes: float
+    received_bytes: float
+    sent_bytes: float
+    appended_bytes: float
+    poll_us: float
+    guard_us: float
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing that runs out: what the load takes of it, what there is, and at how many cards a second it is gone."""
+
+    name: str
+    unit: str
+    taken: float
+    there_is: float
+    cards_a_second: float
+
+
+def resources(costs: Costs, machine: Machine, retention_seconds: float, tombstone_seconds: float) -> list[Resource]:
+    """Return what the load takes, the scarcest first. What does not grow with the cards is taken off before."""
+    standing = (POLLERS * POLLS_A_SECOND * costs.poll_us + POOLS * GUARD_LOOKS_A_SECOND * costs.guard_us) / 1e6
+    kept = costs.record_bytes * retention_seconds + costs.tombstone_bytes * (retention_seconds + tombstone_seconds)
+    connections = POOLS * (2 * CHILDREN_A_POOL + 4) + POLLERS + 2 * CALLERS
+    a_card = (
+        ("memory", "MB", kept / MEGABYTE, 0.0, machine.memory_mb),
+        ("processor of the server", "s/s", costs.server_us / 1e6, standing, machine.processor_seconds),
+        ("network in", "MB/s", costs.received_bytes / MEGABYTE, 0.0, machine.network_mb),
+        ("network out", "MB/s", costs.sent_bytes / MEGABYTE, 0.0, machine.network_mb),
+        ("append-only file", "MB/s", costs.appended_bytes / MEGABYTE, 0.0, machine.disk_mb),
+        ("connections", "", 2 * CALLERS / CARDS_A_SECOND, connections - 2 * CALLERS, machine.connections),
+    )
+    found = [
+        Resource(name, unit, CARDS_A_SECOND * each + fixed, there_is, max(0.0, there_is - fixed) / each)
+        for name, unit, each, fixed, there_is in a_card
+    ]
+    return sorted(found, key=lambda resource: resource.cards_a_second)
+
+
+def retention_that_fits(costs: Costs, machine: Machine) -> float:
+    """Return for how many seconds outcomes fit into memory at the wanted rate, with tombstones kept as long again."""
+    return machine.memory_mb * MEGABYTE / CARDS_A_SECOND / (costs.record_bytes + 2 * costs.tombstone_bytes)
+
+
+def measure() -> Costs:
+    """Measure the costs, after a round to warm up."""
+    with TemporaryDirectory() as name, EmbeddedServer(Path(name)) as embedded:
+        settings = LedgerSettings(redis_url=embedded.url)
+        with closing(Ledger.connect(settings)) as ledger, closing(competitors.connection(embedded.url)) as server:
+            _carry(ledger, [card(f"warm {number}") for number in range(CARDS)])
+            before = _meters(server)
+            _carry(ledger, [card(f"card {number}") for number in range(CARDS)])
+            used = {meter: (after - before[meter]) / CARDS for meter, after in _meters(server).items()}
+            tombstone_bytes = _tombstone_bytes(server)
+            job_id = ledger.submit(card("polled")).job_id
+            return Costs(
+                server_us=used["cpu_us"],
+                record_bytes=used["memory"] - tombstone_bytes,
+                tombstone_bytes=tombstone_bytes,
+                received_bytes=used["received"],
+                sent_bytes=used["sent"],
+                appended_bytes=used["appended"],
+                poll_us=_cpu_us(server, lambda: ledger.status(job_id)),
+                guard_us=_cpu_us(server, lambda: (ledger.held_by("node#0/"), ledger.reap())),
+            )
+
+
+def _carry(ledger: Ledger, cards: Sequence[PredictCard]) -> None:
+    """Take cards from submit to answer: one by one in, claimed in batches, and each waited for."""
+    answers = {ledger.submit(asked).job_id: report(asked) for asked in cards}
+    while claims := ledger.claim("predict", "node#0/1", CLAIMED_AT_ONCE):
+        ledger.renew([(claim.job_id, claim.fence) for claim in claims])
+        ledger.settle_many([(claim, answers[claim.job_id]) for claim in claims])
+    for job_id in answers:
+        ledger.wait(job_id, 1.0)
+
+
+def _meters(server: Any) -> dict[str, float]:
+    facts = server.info("everything")
+    return {
+        "cpu_us": (facts["used_cpu_user"] + facts["used_cpu_sys"]) * 1e6,
+        "memory": float(facts["used_memory"]),
+        "received": float(facts["total_net_input_bytes"]),
+        "sent": float(facts["total_net_output_bytes"]),
+        "appended": float(facts["aof_current_size"]),
+    }
+
+
+def _tombstone_bytes(server: Any) -> float:
+    names = list(server.scan_iter("cornerman:forgotten:*", count=CARDS))
+    return float(sum(server.memory_usage(name) for name in names) / len(names))
+
+
+def _cpu_us(server: Any, act: Callable[[], object], times: int = 500) -> float:
+    before = _meters(server)["cpu_us"]
+    for _ in range(times):
+        act()
+    return (_meters(server)["cpu_us"] - before) / times
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print what was found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    costs, machine, usual = measure(), Machine(), LedgerSettings()
+    short_seconds = retention_that_fits(costs, machine)
+    plans = {
+        "as set by default": (usual.retention_seconds, usual.tombstone_seconds),
+        "with the retention that fits": (short_seconds, short_seconds),
+    }
+    found = {name: resources(costs, machine, *kept) for name, kept in plans.items()}
+    if given.json:
+        tables = {name: [asdict(resource) for resource in table] for name, table in found.items()}
+        print(json.dumps({"costs": asdict(costs), "retention_seconds": short_seconds, "resources": tables}, indent=1))
+        return
+    for name, value in asdict(costs).items():
+        print(f"{name:16} {_figure(value)}")
+    for name, table in found.items():
+        seconds = plans[name][0]
+        print(f"\n{CARDS_A_SECOND:,.0f} cards a second, {name}: outcomes for {seconds:,.0f} s\n")
+        print("| resource | taken | there is | gone at, cards/s |\n|---|---|---|---|")
+        for entry in table:
+            taken, there_is = _figure(entry.taken), _figure(entry.there_is)
+            print(
+                f"| {entry.name} | {taken} {entry.unit} | {there_is} {entry.unit} | {_figure(entry.cards_a_second)} |"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The ways through a queue that are compared: a raw list, plain Celery, and ours, on one embedded server.
+
+Each is a context manager that yields once its workers take work. Celery's keys are in the server's database 1, the
+raw list's in 2.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+
+from benchmarks.queue import naive_celery
+from ledger.ledger import Ledger, LedgerSettings
+
+ROOT = Path(__file__).parents[2]
+NOOP_POOL = ("-m", "benchmarks.queue.noop_pool")
+REAL_POOL = ("-m", "workers")
+PATIENCE_SECONDS = 120.0
+_LOOK_SECONDS = 0.002
+
+
+class TooSlowError(Exception):
+    """A contestant did not get ready, or done, in time."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """A main process and its children, which can be held back while a backlog is made."""
+
+    process: subprocess.Popen[bytes]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Stop them all for the length of a block."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.process.pid, signal.SIGCONT)
+
+    def family(self) -> list[psutil.Process]:
+        """Return the main process and its children."""
+        main = psutil.Process(self.process.pid)
+        return [main, *main.children(recursive=True)]
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that they have used, with what children used that are gone."""
+        return sum(sum(process.cpu_times()[:4]) for process in self.family())
+
+    def memory_mb(self) -> float:
+        """Return the memory of them all in MiB, what is shared counted once (PSS)."""
+        return sum(process.memory_full_info().pss for process in self.family()) / 2**20
+
+
+@contextmanager
+def our_pool(settings: LedgerSettings, folder: Path, *, children: int, program: tuple[str, ...]) -> Iterator[Workers]:
+    """Start a pool on the queue `predict`."""
+    variables = {
+        "CORNERMAN_REDIS_URL": str(settings.redis_url),
+        "CORNERMAN_NAMESPACE": settings.namespace,
+        "CORNERMAN_DATA": str(folder),
+    }
+    command = [sys.executable, *program, "--pool", "predict", "--concurrency", str(children)]
+    with closing(Ledger.connect(settings)) as ledger, started(command, folder / "pool.log", variables) as workers:
+        wait_until(lambda: len(workers.family()) > children and _all_children(ledger, children), "our pool")
+        yield workers
+
+
+def _all_children(ledger: Ledger, children: int) -> bool:
+    return any(pool["children"] == children for pool in ledger.pools())
+
+
+@contextmanager
+def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tuple[Workers, Any]]:
+    """Start a worker of `benchmarks.queue.naive_celery`; yields the tasks by name, for this process to call, too."""
+    url = database(redis_url, 1)
+    tasks = naive_celery.create_app(url).tasks
+    options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "benchmarks.queue.naive_celery",
+        "worker",
+        "-c",
+        str(children),
+        *options,
+    ]
+    with started(command, folder / "celery.log", {naive_celery.URL_VARIABLE: url}) as workers:
+        tasks["check_health"].delay("champion", "ready?").get(timeout=PATIENCE_SECONDS)
+        yield workers, tasks
+
+
+@contextmanager
+def raw_list(redis_url: str, folder: Path) -> Iterator[Workers]:
+    """Start the process that serves a raw list."""
+    command = [sys.executable, "-m", "benchmarks.queue.raw_list", database(redis_url, 2)]
+    with started(command, folder / "raw.log", {}) as workers:
+        yield workers
+
+
+def database(redis_url: str, number: int) -> str:
+    """Return the address of another database of the same server."""
+    return f"{redis_url.rstrip('/').removesuffix('/0')}/{number}"
+
+
+def connection(redis_url: str, number: int = 0) -> Any:
+    """Return a client of one of the server's databases."""
+    return redis.Redis.from_url(database(redis_url, number), protocol=2, socket_timeout=None)
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Look again and again. Raises TooSlowError naming what was waited for."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TooSlowError(f"{what}: not done in {PATIENCE_SECONDS:.0f} s")
+        time.sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def started(command: list[str], log: Path, variables: dict[str, str]) -> Iterator[Workers]:
+    """Run a pool for the length of a block."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    with log.open("wb") as stream:
+        # A group of its own, so that it can be stopped and ended as a whole.
+        process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, start_new_session=True)
+    try:
+        yield Workers(process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

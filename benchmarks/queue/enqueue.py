@@ -1,0 +1,77 @@
+"""Jobs a second that one producer puts in, against Celery's `delay`.
+
+    python -m benchmarks.queue.enqueue [--json]
+
+Ours is `Client.enqueue_many`: checked, named by its content, and accepted whole or not at all. The naive way is `delay`
+as the documentation shows it; Celery has no call for many. All workers are held meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from benchmarks.queue.cards import card
+from benchmarks.queue.environment import arena
+from benchmarks.results import Row, report
+from ledger.contracts.jobs import CheckHealth, Job
+from producer.client import Client
+
+COMMAND = "python -m benchmarks.queue.enqueue"
+AT_ONCE = 500  # jobs a call
+
+
+def measure(*, repeats: int = 5, jobs: int = 5_000, naive_jobs: int = 500) -> list[Row]:
+    """Measure both ways in turns, for small jobs and for cards of 12 fights, after one turn to warm up."""
+    rates: dict[str, list[float]] = {"job": [], "card": [], "naive job": [], "naive card": []}
+    with arena() as place, place.ours.held(), place.celery.held():
+        client = Client(place.ledger)
+        for turn in range(repeats + 1):
+            found = {
+                "naive job": _delays(
+                    place.tasks["check_health"].delay, [("champion", str(n)) for n in range(naive_jobs)]
+                ),
+                "job": _enqueues(client, [CheckHealth(nonce=f"{turn}-{number}") for number in range(jobs)]),
+                "naive card": _delays(place.tasks["count_fights"].delay, _naive_cards(turn, naive_jobs // 2)),
+                "card": _enqueues(client, [card(f"card {turn}-{number}") for number in range(jobs // 5)]),
+            }
+            if turn:
+                for name, rate in found.items():
+                    rates[name].append(rate)
+    return [
+        Row(
+            f"{what} enqueued by one producer, {AT_ONCE} a call",
+            "jobs/s",
+            tuple(rates[f"naive {name}"]),
+            tuple(rates[name]),
+            10.0,
+            True,
+            COMMAND,
+        )
+        for name, what in (("job", "small jobs"), ("card", "cards of 12 fights"))
+    ]
+
+
+def _enqueues(client: Client, jobs: Sequence[Job]) -> float:
+    start = time.perf_counter()
+    for first in range(0, len(jobs), AT_ONCE):
+        client.enqueue_many(jobs[first : first + AT_ONCE])
+    return len(jobs) / (time.perf_counter() - start)
+
+
+def _delays(delay: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> float:
+    start = time.perf_counter()
+    for values in arguments:
+        delay(*values)
+    return len(arguments) / (time.perf_counter() - start)
+
+
+def _naive_cards(turn: int, count: int) -> list[tuple[Any]]:
+    return [(msgspec.to_builtins(card(f"card {turn}-{number}")),) for number in range(count)]
+
+
+if __name__ == "__main__":
+    report(measure, __doc__ or "")

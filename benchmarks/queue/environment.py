@@ -1,0 +1,58 @@
+"""One server with the contestants of a queue benchmark around it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.queue import competitors
+from benchmarks.queue.competitors import NOOP_POOL, Workers
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.server.embedded_server import EmbeddedServer
+
+Fsync = Literal["always", "everysec"]
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A running server: its address, a ledger on it, the workers of each contestant, and Celery's tasks by name."""
+
+    url: str
+    ledger: Ledger
+    celery: Workers
+    tasks: Any
+    ours: Workers
+    server: Any
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the server has used."""
+        used = self.server.info("cpu")
+        return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+    def server_mb(self) -> float:
+        """Return the memory that the server uses for its data, in MiB."""
+        return float(self.server.info("memory")["used_memory"] / 2**20)
+
+
+@contextmanager
+def arena(
+    *, children: int = 2, appendfsync: Fsync = "everysec", program: tuple[str, ...] = NOOP_POOL
+) -> Iterator[Arena]:
+    """Start a server, plain Celery and our pool, each with so many children."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = stack.enter_context(EmbeddedServer(folder / "server", appendfsync=appendfsync)).url
+        settings = LedgerSettings(redis_url=url)
+        celery, tasks = stack.enter_context(competitors.plain_celery(url, folder, children=children))
+        yield Arena(
+            url=url,
+            ledger=stack.enter_context(closing(Ledger.connect(settings))),
+            celery=celery,
+            tasks=tasks,
+            ours=stack.enter_context(competitors.our_pool(settings, folder, children=children, program=program)),
+            server=stack.enter_context(closing(competitors.connection(url))),
+        )

@@ -1,0 +1,139 @@
+"""Jobs a second that two children answer from a backlog, against plain Celery with one message a job.
+
+    python -m benchmarks.queue.queue_throughput [--json]
+
+The work itself is nothing, so that only the way through the queue is measured. The workers are held while the backlog
+is made; the clock runs from their release until every job has its outcome. Both ways answer the same on the same
+server, in turns, and keep their results (`benchmarks/queue/naive_celery.py`, `benchmarks/queue/noop_pool.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
+from benchmarks.queue.competitors import connection, wait_until
+from benchmarks.queue.environment import Arena, arena
+from benchmarks.results import Row, document, table
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger
+
+COMMAND = "python -m benchmarks.queue.queue_throughput"
+AT_ONCE = 1_000  # jobs a call of `submit_many`
+LENGTHS = (10, 100, 1_000, 10_000, 100_000)
+CHILDREN = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """A backlog that was worked off. Processor times are a job's; `server_mb` is what the whole backlog added."""
+
+    jobs: int
+    children: int
+    jobs_per_second: float
+    worker_cpu_us: float
+    server_cpu_us: float
+    server_mb: float
+
+
+def measure(*, repeats: int = 5, jobs: int = 10_000, naive_jobs: int = 1_000) -> list[Row]:
+    """Measure both ways in turns, after one turn to warm up."""
+    naive, ours, naive_cpu, our_cpu = [], [], [], []
+    with arena() as place:
+        for turn in range(repeats + 1):
+            rate, cpu_us = celery_backlog(place, naive_jobs)
+            found = our_backlog(place, jobs, children=2)
+            if turn:
+                naive.append(rate)
+                naive_cpu.append(cpu_us)
+                ours.append(found.jobs_per_second)
+                our_cpu.append(found.worker_cpu_us)
+    return [
+        Row("no-op jobs answered, backlog, 2 children", "jobs/s", tuple(naive), tuple(ours), 15.0, True, COMMAND),
+        Row("processor time of the workers", "us/job", tuple(naive_cpu), tuple(our_cpu), None, False, COMMAND),
+    ]
+
+
+def throughput_by_length(lengths: Sequence[int] = LENGTHS) -> list[Backlog]:
+    """Return how fast two children work off backlogs of these lengths."""
+    with arena() as place:
+        our_backlog(place, 1_000, children=2)
+        return [our_backlog(place, length, children=2) for length in lengths]
+
+
+def throughput_by_children(children: Sequence[int] = CHILDREN, jobs: int = 10_000) -> list[Backlog]:
+    """Return how fast so many children work off a backlog."""
+    found = []
+    for count in children:
+        with arena(children=count) as place:
+            our_backlog(place, 1_000, children=count)
+            found.append(our_backlog(place, jobs, children=count))
+    return found
+
+
+def our_backlog(place: Arena, jobs: int, *, children: int) -> Backlog:
+    """Put new jobs into the queue of our pool, and let it work them off."""
+    batch = secrets.token_hex(4)
+    before_mb = place.server_mb()
+    with place.ours.held():
+        submit(place.ledger, jobs, batch)
+        server_mb = place.server_mb() - before_mb
+        answered = int(place.server.xinfo_stream("cornerman:outcomes")["entries-added"]) if _begun(place) else 0
+        worker_cpu, server_cpu, start = place.ours.cpu_seconds(), place.cpu_seconds(), time.perf_counter()
+    wait_until(lambda: _begun(place) and _answered(place) - answered >= jobs, "our backlog")
+    seconds = time.perf_counter() - start
+    worker_cpu, server_cpu = place.ours.cpu_seconds() - worker_cpu, place.cpu_seconds() - server_cpu
+    return Backlog(jobs, children, jobs / seconds, worker_cpu / jobs * 1e6, server_cpu / jobs * 1e6, server_mb)
+
+
+def submit(ledger: Ledger, jobs: int, batch: str) -> None:
+    """Submit new no-op jobs."""
+    for first in range(0, jobs, AT_ONCE):
+        numbers = range(first, min(first + AT_ONCE, jobs))
+        ledger.submit_many([CheckHealth(nonce=f"{batch}-{number}") for number in numbers])
+
+
+def celery_backlog(place: Arena, jobs: int) -> tuple[float, float]:
+    """Return the rate at which plain Celery works off a backlog, and its workers' microseconds a job."""
+    with closing(connection(place.url, 1)) as results:
+        results.flushdb()
+        with place.celery.held():
+            for number in range(jobs):
+                place.tasks["check_health"].delay("champion", str(number)).forget()
+            worker_cpu, start = place.celery.cpu_seconds(), time.perf_counter()
+        wait_until(lambda: len(results.keys("celery-task-meta-*")) >= jobs, "the backlog of plain Celery")
+        seconds = time.perf_counter() - start
+        worker_cpu = place.celery.cpu_seconds() - worker_cpu
+    return jobs / seconds, worker_cpu / jobs * 1e6
+
+
+def _begun(place: Arena) -> bool:
+    return bool(place.server.exists("cornerman:outcomes"))
+
+
+def _answered(place: Arena) -> int:
+    return int(place.server.xinfo_stream("cornerman:outcomes")["entries-added"])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print what was found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--scaling", action="store_true", help="over lengths and numbers of children instead")
+    given = parser.parse_args(arguments)
+    if given.scaling:
+        for backlog in (*throughput_by_length(), *throughput_by_children()):
+            print(json.dumps(asdict(backlog)))
+        return
+    rows = measure(repeats=given.repeats)
+    print(json.dumps(document(rows), indent=1) if given.json else table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""How long one caller waits for a job that takes no time, in an idle system: a raw list, plain Celery, and ours.
+
+    python -m benchmarks.queue.round_trip [--json]
+
+One question after the other, in an order that changes at random, so that all meet the same moments of the machine and
+none is always charged with what the same other leaves to be done. The raw list is the least that a queue can be: one
+push, one pop and the same back between two processes, and nothing is kept. Each way is measured with the append-only
+file synced once a second and at every write, and so is a card of 12 fights with an answer of full size, which is what
+the queue adds to the engine's own time; there a raw list that does not even read what it carries is shown besides.
+Last, questions after a silence of 1.5 s.
+"""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from benchmarks.queue import competitors, raw_list
+from benchmarks.queue.cards import card
+from benchmarks.queue.environment import Arena, Fsync, arena
+from benchmarks.results import Row, report
+from ledger.contracts.jobs import CheckHealth, Job
+from producer.client import Client
+
+COMMAND = "python -m benchmarks.queue.round_trip"
+PATIENCE_SECONDS = 60.0
+OURS, RAW, BYTES, CELERY = "ours", "a raw list", "a raw list that reads nothing", "plain Celery"
+SILENCE_SECONDS = 1.5
+COMPARED = ((RAW, 50, 1 / 2.5), (BYTES, 50, None), (CELERY, 50, 2.0), (CELERY, 99, 1.0))
+"""With whom, which percentile, and the ratio wanted."""
+
+Asks = dict[str, Callable[[], object]]
+"""How each is asked."""
+Waits = dict[str, list[float]]
+"""What callers of each waited, in milliseconds."""
+
+
+def measure(*, repeats: int = 5, questions: int = 100) -> list[Row]:
+    """Ask so many questions a repeat, each way, under both policies of the append-only file."""
+    policies: tuple[Fsync, ...] = ("everysec", "always")
+    rows = []
+    for appendfsync in policies:
+        with _contest(appendfsync) as (place, raw):
+            for what, asks in (("no-op", _noops(place, raw)), ("card of 12 fights", _cards(place, raw))):
+                turns = _turns(asks, repeats, questions)
+                rows += [
+                    _row(f"{what}, appendfsync {appendfsync}", against, percent, wanted, turns)
+                    for against, percent, wanted in COMPARED
+                    if against in asks
+                ]
+    with _contest("everysec") as (place, raw):
+        turns = _turns(_noops(place, raw), repeats, questions // 20, SILENCE_SECONDS)
+        what = f"no-op after {SILENCE_SECONDS:g} s of silence"
+        rows += [_row(what, RAW, 50, 1 / 2.5, turns), _row(what, CELERY, 50, 2.0, turns)]
+    return rows
+
+
+def _row(what: str, against: str, percent: int, wanted: float | None, turns: list[Waits]) -> Row:
+    naive, ours = (tuple(percentile(turn[who], percent) for turn in turns) for who in (against, OURS))
+    return Row(f"round trip, idle: {what}, p{percent} against {against}", "ms", naive, ours, wanted, False, COMMAND)
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return a percentile of at least two values."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+@contextmanager
+def _contest(appendfsync: Fsync) -> Iterator[tuple[Arena, Any]]:
+    with ExitStack() as stack:
+        place = stack.enter_context(arena(appendfsync=appendfsync))
+        stack.enter_context(competitors.raw_list(place.url, Path(stack.enter_context(TemporaryDirectory()))))
+        yield place, stack.enter_context(closing(competitors.connection(place.url, 2)))
+
+
+def _noops(place: Arena, raw: Any) -> Asks:
+    task = place.tasks["check_health"]
+    return {
+        RAW: lambda: raw_list.ask(raw, raw_list.NOOPS, {"model": "champion"}),
+        CELERY: lambda: task.delay("champion", secrets.token_hex(8)).get(timeout=PATIENCE_SECONDS),
+        OURS: lambda: _ask_us(place, CheckHealth(nonce=secrets.token_hex(8))),
+    }
+
+
+def _cards(place: Arena, raw: Any) -> Asks:
+    task, asked = place.tasks["answer_card"], card("asked")
+    payload, values = msgspec.json.encode(asked), msgspec.to_builtins(asked)
+    return {
+        RAW: lambda: raw_list.ask(raw, raw_list.CARDS, values),
+        BYTES: lambda: raw_list.ask_bytes(raw, raw_list.BYTES, payload),
+        CELERY: lambda: task.delay(values).get(timeout=PATIENCE_SECONDS),
+        OURS: lambda: _ask_us(place, msgspec.structs.replace(asked, card_id=secrets.token_hex(8))),
+    }
+
+
+def _turns(asks: Asks, repeats: int, questions: int, silence_seconds: float = 0.0) -> list[Waits]:
+    order = np.random.default_rng(0)
+    _turn(asks, 1 + questions // 5, order, silence_seconds)  # to warm up
+    return [_turn(asks, questions, order, silence_seconds) for _ in range(repeats)]
+
+
+def _turn(asks: Asks, questions: int, order: np.random.Generator, silence_seconds: float) -> Waits:
+    waits: Waits = {who: [] for who in asks}
+    for _ in range(questions):
+        for who in order.permutation([*asks]):
+            time.sleep(silence_seconds)
+            start = time.perf_counter()
+            asks[who]()
+            waits[who].append((time.perf_counter() - start) * 1000)
+    return waits
+
+
+def _ask_us(place: Arena, job: Job) -> None:
+    client = Client(place.ledger)
+    client.result(client.enqueue(job).job_id, PATIENCE_SECONDS)
+
+
+if __name__ == "__main__":
+    report(measure, __doc__ or "")
