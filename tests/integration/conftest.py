@@ -17,7 +17,7 @@ import pytest
 from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.models.aliases import PROVING
-from tests.integration.alerting import Receiver
+from tests.support.alert_receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30
@@ -73,7 +73,7 @@ def start_pool(
             **variables,
         }
         log = tmp_path / f"pool-{len(started)}.log"
-        program = ["-m", "workers"] if real else [str(Path(__file__).with_name(script))]
+        program = ["-m", "workers"] if real else [str(ROOT / "tests/support" / script)]
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 [sys.executable, *program, "--pool", queue, "--concurrency", str(concurrency)],

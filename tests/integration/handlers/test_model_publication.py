@@ -1,0 +1,78 @@
+"""What a trained model is called, by the worker that trained it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.ensemble import ProductionEnsembleManager
+from engine.model.bundle import Bundle
+from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.jobs import TrainEnsemble
+from ledger.ledger import Ledger
+from ledger.models.aliases import CHALLENGER, CHAMPION
+from tests.support.small_models import small_league, spoil, trained, wrong
+from workers.handlers.training.model_publication import name_model, register
+from workers.jobs.context import JobContext
+from workers.models.model_cache import ModelCache, load_manager
+from workers.models.model_store import Store
+from workers.settings import WorkerSettings
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return trained(small_league(), tmp_path_factory.mktemp("models"), seed=1)
+
+
+def context_of(ledger: Ledger, folder: Path) -> JobContext:
+    """The context of a training job whose models lie in the folder."""
+    ledger.submit(TrainEnsemble(data="d"))
+    (claim,) = ledger.claim("train", "n#1/1")
+
+    def load(path: Path) -> ProductionEnsembleManager:
+        return load_manager(path, max_memory_mb=4096.0)
+
+    models = ModelCache(Store(folder).fetch, ledger.resolve_alias, load)
+    return JobContext(claim, WorkerSettings(), ledger, models, time.monotonic())
+
+
+@pytest.fixture
+def context(bundle: Bundle, ledger: Ledger) -> JobContext:
+    made = context_of(ledger, bundle.folder.parent)
+    register(made, bundle.digest, bundle.manifest)
+    return made
+
+
+def test_what_is_told_twice_is_told_once(bundle: Bundle, context: JobContext, ledger: Ledger) -> None:
+    assert [name_model(context, CHAMPION, bundle.digest) for _ in range(2)] == [CHAMPION] * 2
+    assert len(ledger.alias_history(CHAMPION)) == 1
+    assert ledger.models()[0]["summary"]["config"] == bundle.manifest["config"]
+
+
+def test_of_two_first_trainings_the_slower_makes_a_challenger(
+    bundle: Bundle, context: JobContext, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get = context.models.get
+
+    def overtaken(name: str) -> object:  # while the model is proven, another training is done
+        ledger.set_alias(CHAMPION, "f" * 64)
+        return get(name)
+
+    monkeypatch.setattr(context.models, "get", overtaken)
+    assert name_model(context, CHAMPION, bundle.digest) == CHALLENGER
+    assert (ledger.resolve_alias(CHAMPION), ledger.resolve_alias(CHALLENGER)) == ("f" * 64, bundle.digest)
+
+
+def test_a_model_that_the_worker_cannot_prove_gets_no_name(bundle: Bundle, ledger: Ledger, tmp_path: Path) -> None:
+    other = wrong(trained(small_league(), tmp_path, seed=2))
+    context = context_of(ledger, tmp_path)
+    register(context, other.digest, other.manifest)
+    for said in ("differ by at most", "was changed"):
+        with pytest.raises(JobRefused, match=said) as refused:
+            name_model(context, CHAMPION, other.digest)
+        assert refused.value.failure.code is FailureCode.MODEL_CORRUPT
+        spoil(other.folder)
+        context.models.clear()
+    assert ledger.resolve_alias(CHAMPION) is None

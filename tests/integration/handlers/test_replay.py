@@ -1,0 +1,243 @@
+"""Outcomes of a real pool with a real model, made again by it, and what a replay says of those that were altered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from engine.data.fight_log import write_fight_log
+from engine.model.bundle import Bundle
+from engine.simulation.league import League, odds_feed
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay
+from ledger.contracts.reports import CardReport
+from ledger.ledger import Ledger
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
+from producer.feed.odds_api import read_cards
+from tests.support.small_models import small_league, trained
+
+WAIT_SECONDS = 60
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def league() -> League:
+    return small_league()
+
+
+@pytest.fixture(scope="module")
+def models(league: League, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """Two models of the same fights in one folder."""
+    folder = tmp_path_factory.mktemp("models")
+    return [trained(league, folder, seed, replicas=20) for seed in (3, 4)]
+
+
+@pytest.fixture
+def pool(models: list[Bundle], ledger: Ledger, start_pool: Callable[..., Any], command_environment: None) -> Any:
+    for model in models:
+        ledger.register_model(model.digest, {})
+    ledger.set_alias("champion", models[0].digest, who="test", why="to begin")
+    return start_pool(real=True, concurrency=1, CORNERMAN_MODELS=str(models[0].folder.parent))
+
+
+@pytest.fixture
+def card(league: League) -> PredictCard:
+    first, *_ = read_cards(json.dumps(odds_feed(league)), price_format="american")
+    nobody = Fight(id="x", fighters=(Fighter(name="Nobody Inparticular"), Fighter(name="No Oneelse")))
+    return msgspec.structs.replace(first, fights=(*first.fights, nobody), deadline=LATER)
+
+
+def cornerman(*arguments: str) -> Result:
+    return CliRunner().invoke(main, [*arguments], catch_exceptions=False)
+
+
+def replayed(job_id: str, *options: str) -> tuple[int, dict[str, Any]]:
+    """The exit code of the command and the report."""
+    ran = cornerman("replay", job_id, "--json", *options)
+    document = json.loads(ran.stdout)
+    return ran.exit_code, document.get("report") or document["failure"]
+
+
+def answered(ledger: Ledger, job: Job) -> Outcome:
+    return ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS)
+
+
+def test_an_outcome_is_made_again_under_what_held_then(
+    pool: Any, models: list[Bundle], card: PredictCard, ledger: Ledger
+) -> None:
+    ledger.set_controls({"max_replicas": 10}, who="test", why="an emergency")
+    outcome = answered(ledger, card)
+    assert isinstance(outcome.report, CardReport)
+    assert outcome.report.switches == ("max_replicas=10",)
+    assert outcome.origin is not None
+    assert outcome.origin.models == {"champion": models[0].digest}
+    assert outcome.origin.controls == {"max_replicas": 10}
+    assert {"numpy", "scikit-learn", "numba", "python"} <= set(outcome.origin.surroundings.libraries)
+
+    ledger.set_controls({"bootstrap": False}, who="test", why="a worse one")
+    ledger.set_alias("champion", models[1].digest, who="test", why="to move on")
+    code, report = replayed(outcome.job_id)
+    assert (code, report["verdict"], report["agrees"]) == (ExitCode.OK, "same", True)
+    assert report["models"] == {"champion": models[0].digest}
+    assert report["made_in"] == report["replayed_in"]
+    now = answered(ledger, msgspec.structs.replace(card, card_id="another"))
+    assert isinstance(now.report, CardReport)
+    assert (now.report.model, now.report.switches) == (models[1].digest, ("bootstrap=off",))
+    assert replayed(now.job_id)[0] == ExitCode.OK
+    assert "every bit is the same" in cornerman("replay", now.job_id).stdout
+    assert ledger.outcome(outcome.job_id) == outcome
+
+
+def test_an_altered_outcome_is_found_and_the_field_named(pool: Any, card: PredictCard, ledger: Ledger) -> None:
+    outcome = answered(ledger, card)
+    record = ledger._key("job", outcome.job_id)
+    whole = json.loads(ledger._call("HGET", record, "report"))
+
+    def keep(change: Callable[[dict[str, Any]], None]) -> None:
+        altered = json.loads(json.dumps(whole))
+        change(altered)
+        ledger._call("HSET", record, "report", json.dumps(altered))
+
+    def nudge(altered: dict[str, Any]) -> None:
+        altered["fights"][1]["fighters"][0]["probability"] += 1e-13
+
+    def bet(altered: dict[str, Any]) -> None:
+        altered["fights"][0]["decision"]["action"] = "shrug"
+
+    keep(bet)
+    code, report = replayed(outcome.job_id)
+    assert (code, report["verdict"]) == (ExitCode.FAILED, "differs")
+    assert report["first_difference"]["field"] == "fights[0].decision.action"
+    assert report["first_difference"]["kept"] == '"shrug"'
+
+    keep(nudge)
+    code, report = replayed(outcome.job_id)  # on the same machine, a bit is a bit
+    assert (code, report["verdict"], report["agrees"]) == (ExitCode.FAILED, "close", False)
+    assert report["first_difference"]["field"] == "fights[1].fighters[0].probability"
+    assert report["largest_difference"] == pytest.approx(1e-13, rel=0.01)
+
+    origin = json.loads(ledger._call("HGET", record, "origin"))
+    origin["surroundings"]["processor"] = "another one"
+    ledger._call("HSET", record, "origin", json.dumps(origin))
+    code, report = replayed(outcome.job_id)
+    assert (code, report["verdict"], report["agrees"]) == (ExitCode.OK, "close", True)
+    assert "another one" in cornerman("replay", outcome.job_id).stdout
+    keep(bet)
+    assert replayed(outcome.job_id)[0] == ExitCode.FAILED
+
+
+def test_failures_are_made_again_as_answers_are(pool: Any, card: PredictCard, ledger: Ledger) -> None:
+    greedy = msgspec.structs.replace(card, card_id="g", intervals=IntervalOptions(bootstrap_samples=1000))
+    failed = answered(ledger, greedy)
+    assert failed.failure is not None
+    assert failed.failure.code is FailureCode.BOOTSTRAP_FAILED
+    assert replayed(failed.job_id)[1]["verdict"] == "same"
+
+    health = answered(ledger, CheckHealth(nonce="now"))
+    code, report = replayed(health.job_id)  # which remembers nothing of the worker's memory
+    assert (code, report["verdict"]) == (ExitCode.OK, "same")
+
+
+def test_the_age_of_quotes_is_judged_as_of_then(
+    models: list[Bundle], ledger: Ledger, until: Callable[..., None], request: pytest.FixtureRequest
+) -> None:
+    read = datetime.fromtimestamp(ledger.server_time(), UTC)
+    quote = Quote(bookmaker="Acme", prices={"Ana": 2.0, "Bea": 2.0}, as_of=read)
+    fight = Fight(id="1", fighters=(Fighter(name="Ana"), Fighter(name="Bea")), quotes=(quote,))
+    stale, fresh = (
+        PredictCard(card_id=str(age), event_start=LATER, fights=(fight,), max_quote_age_seconds=age)
+        for age in (0.3, 60)
+    )
+    late = ledger.submit(stale).job_id
+    until(lambda: ledger.server_time() > read.timestamp() + 0.3)
+    request.getfixturevalue("pool")
+    outcome = ledger.wait(late, WAIT_SECONDS)
+    assert outcome.failure is not None
+    assert outcome.failure.code is FailureCode.STALE_ODDS
+    assert replayed(late)[1]["verdict"] == "same"  # with the age in its message
+    taken = answered(ledger, fresh)
+    assert taken.state is State.SUCCEEDED
+    record = ledger._key("job", taken.job_id)
+    origin = json.loads(ledger._call("HGET", record, "origin"))
+    origin["claimed_at"] = (read + timedelta(hours=1)).isoformat()
+    ledger._call("HSET", record, "origin", json.dumps(origin))
+    code, failure = replayed(taken.job_id)
+    assert (code, failure["code"]) == (ExitCode.FAILED, FailureCode.STALE_ODDS)
+
+
+def test_what_cannot_be_replayed_says_why(pool: Any, models: list[Bundle], card: PredictCard, ledger: Ledger) -> None:
+    assert cornerman("replay", "nosuchjob").exit_code == ExitCode.UNKNOWN_JOB
+    missing = answered(ledger, msgspec.structs.replace(card, card_id="m", model="nobody"))
+    assert replayed(missing.job_id)[1]["obstacle"] == "model_not_found"
+    done = answered(ledger, card)
+    once = answered(ledger, Replay(job_id=done.job_id))
+    assert replayed(once.job_id)[1]["obstacle"] == "itself_a_replay"
+    never = answered(ledger, Replay(job_id="nosuchjob"))
+    assert never.failure is not None
+    assert (never.failure.code, "job nosuchjob is unknown" in never.failure.message) == ("invalid_input", True)
+
+    ledger._call("HDEL", ledger._key("job", done.job_id), "origin")
+    code, report = replayed(done.job_id)
+    assert (code, report["verdict"], report["obstacle"]) == (ExitCode.FAILED, "not_replayable", "no_origin")
+    assert "not replayable" in cornerman("replay", done.job_id).stdout
+
+    other = answered(ledger, msgspec.structs.replace(card, card_id="o", model=models[1].digest))
+    assert other.state is State.SUCCEEDED
+    pool.stop()
+    waiting = ledger.submit(msgspec.structs.replace(card, card_id="w")).job_id
+    ran = cornerman("replay", waiting)
+    assert (ran.exit_code, "wait for its outcome" in ran.stderr) == (ExitCode.FAILED, True)
+    ledger.cancel(waiting)
+
+
+def test_a_model_that_is_no_longer_kept_is_named(
+    models: list[Bundle], card: PredictCard, ledger: Ledger, start_pool: Callable[..., Any], command_environment: None
+) -> None:
+    pool = start_pool(real=True, concurrency=1, CORNERMAN_MODELS=str(models[0].folder.parent))
+    outcome = answered(ledger, msgspec.structs.replace(card, model=models[0].digest))
+    assert outcome.state is State.SUCCEEDED
+    pool.stop()
+    start_pool(real=True, concurrency=1)  # whose folder of models is empty
+    code, failure = replayed(outcome.job_id)
+    assert (code, failure["code"]) == (ExitCode.FAILED, FailureCode.MODEL_NOT_FOUND)
+    assert models[0].digest[:12] in failure["message"]
+
+
+def test_a_training_is_done_again_and_keeps_nothing(
+    league: League, ledger: Ledger, start_pool: Callable[..., Any], command_environment: None, tmp_path: Path
+) -> None:
+    folder = tmp_path / "league"
+    write_fight_log(league.log, folder)
+    kept = tmp_path / "kept"
+    ledger.set_alias("champion", "f" * 64)  # so that this training makes a challenger
+    start_pool(queue="train", real=True, concurrency=1, CORNERMAN_MODELS=str(kept))
+    quick = ["--fits", "1", "--folds", "3", "--forest-trees", "10", "--bootstrap-samples", "10"]
+    trained = cornerman("train", str(folder), *quick, "--wait", "--json")
+    assert trained.exit_code == 0, trained.output
+    job_id = json.loads(trained.stdout)["receipt"]["job_id"]
+    before = {path.name for path in kept.iterdir()}
+
+    ran = cornerman("replay", job_id)
+    assert (ran.exit_code, "--retrain" in ran.stderr) == (ExitCode.REFUSED, True)
+    code, report = replayed(job_id, "--retrain")
+    assert (code, report["verdict"]) == (ExitCode.OK, "same")
+    assert {path.name for path in kept.iterdir()} == before
+
+    record = ledger._key("job", job_id)
+    altered = json.loads(ledger._call("HGET", record, "report")) | {"model": "f" * 64}
+    ledger._call("HSET", record, "report", json.dumps(altered))
+    code, report = replayed(job_id, "--retrain")
+    assert (code, report["first_difference"]["field"]) == (ExitCode.FAILED, "model")
+
+    (folder / next(folder.iterdir()).name).write_bytes(b"")
+    code, failure = replayed(job_id, "--retrain")
+    assert (code, failure["code"]) == (ExitCode.FAILED, FailureCode.INVALID_INPUT)

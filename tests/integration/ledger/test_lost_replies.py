@@ -1,0 +1,223 @@
+"""A reply gets lost on the way: what was asked for is done once, and the call answers as if nothing had happened.
+
+Each call is made twice, on two ledgers that were prepared alike: straight, and over a connection that is cut when the
+server has done what was asked. Both must answer the same and leave the same behind.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import pytest
+
+from ledger.contracts.job_state import Progress
+from ledger.contracts.jobs import CheckHealth, ShadowCard
+from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
+from ledger.models.alarms import Alarm
+from ledger.models.fight_results import FightResult
+from ledger.operations.control_store import ControlDiffers
+from ledger.server.embedded_server import EmbeddedServer
+from tests.support.claims import OWNER, REPORT, claim_one, submit
+from tests.support.cutting_proxy import CuttingProxy
+
+A, B = "a" * 64, "b" * 64
+BY = {"who": "ann", "why": "a test"}
+DAY = date(2026, 1, 3)
+ALARM = Alarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
+Until = Callable[..., None]
+
+
+def named(ledger: Ledger) -> None:
+    for digest in (A, B):
+        ledger.register_model(digest, {})
+        ledger.set_alias("champion", digest, **BY)
+
+
+def claimed(ledger: Ledger) -> Claim:
+    submit(ledger)
+    return claim_one(ledger)
+
+
+def parked(ledger: Ledger) -> Claim:
+    claim = claimed(ledger)
+    assert ledger.park(claim, 3600)
+    return claim
+
+
+def late(ledger: Ledger) -> Settlement:
+    deadline = datetime.fromtimestamp(ledger.server_time() + 0.2, UTC)
+    submit(ledger, deadline=deadline)
+    claim = claim_one(ledger)
+    while ledger.server_time() <= (deadline + timedelta(milliseconds=2)).timestamp():
+        pass
+    return Settlement.of(claim, REPORT)
+
+
+def abandoned(ledger: Ledger) -> None:
+    """A job whose lease has run out."""
+    claim = claimed(ledger)
+    ledger._call("ZADD", ledger._key("leases"), 1, claim.job_id)
+
+
+def dead(ledger: Ledger) -> None:
+    for name in ("one", "two"):
+        submit(ledger, name)
+        while ledger.outcome(name) is None:
+            claim = claim_one(ledger)
+            ledger.lose(claim.job_id, claim.fence)
+
+
+def result(winner: int) -> FightResult:
+    return FightResult(date=DAY, fighters=("Ana", "Bea"), winner=winner)  # type: ignore[arg-type]
+
+
+def alarmed(ledger: Ledger) -> None:
+    named(ledger)
+    ledger.raise_alarm(ALARM)
+    ledger.set_controls({f"abstain.{A}": True}, **BY)
+
+
+CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any]]] = {
+    "compare and set": (
+        "control",
+        named,
+        lambda ledger, _: ledger.move_alias("champion", A, prove=lambda _: None, expected=B, **BY),
+    ),
+    "set a control": ("control", named, lambda ledger, _: ledger.set_controls({"max_threads": 2}, **BY)),
+    "set an alias": ("control", named, lambda ledger, _: ledger.set_alias("nightly", A, **BY)),
+    "roll back": ("control", named, lambda ledger, _: ledger.roll_back("champion", prove=lambda _: None, **BY)),
+    "submit": ("submit", lambda _: None, lambda ledger, _: ledger.submit(CheckHealth(nonce="new"))),
+    "submit to disk": ("submit", lambda _: None, lambda ledger, _: ledger.submit(CheckHealth(), durable=True)),
+    "submit many": (
+        "submit",
+        lambda ledger: submit(ledger),
+        lambda ledger, _: ledger.submit_many([CheckHealth(nonce="job"), CheckHealth()], keys=["job", "new"]),
+    ),
+    "submit first": (
+        "submit",
+        lambda _: None,
+        lambda ledger, _: ledger.submit_first(CheckHealth(deadline=datetime(2099, 1, 1, tzinfo=UTC))),
+    ),
+    "shadow": ("shadow", lambda _: None, lambda ledger, _: ledger.shadow([ShadowCard(card="a"), ShadowCard(card="b")])),
+    "cancel": ("cancel", submit, lambda ledger, job_id: ledger.cancel(job_id).state),
+    "wake": ("wake", parked, lambda ledger, claim: ledger.wake(claim.job_id)),
+    "claim": ("claim", submit, lambda ledger, _: [each.attempt for each in ledger.claim("predict", OWNER)]),
+    "release": ("release", claimed, lambda ledger, claim: ledger.release(claim)),
+    "park": ("park", claimed, lambda ledger, claim: ledger.park(claim, 3600)),
+    "lose": ("lose", claimed, lambda ledger, claim: ledger.lose(claim.job_id, claim.fence)),
+    "progress": (
+        "progress",
+        claimed,
+        lambda ledger, claim: ledger.set_progress(claim, Progress(stage="s", done=1, total=2)),
+    ),
+    "renew": ("renew", claimed, lambda ledger, claim: ledger.renew([(claim.job_id, claim.fence), ("never", 1)])),
+    "settle": ("settle", claimed, lambda ledger, claim: ledger.settle(claim, REPORT)),
+    "settle too late": ("settle", late, lambda ledger, settlement: ledger.store([settlement])),
+    "reap": ("reap", abandoned, lambda ledger, _: msgspec.structs.replace(ledger.reap(), rung=0)),
+    "requeue a dead job": ("submit", dead, lambda ledger, _: ledger.requeue_dead("one")),
+    "purge a dead job": ("purge", dead, lambda ledger, _: ledger.purge_dead("one", "never")),
+    "purge all dead jobs": ("purge", dead, lambda ledger, _: ledger.purge_all_dead()),
+    "put aside": ("aside", lambda _: None, lambda ledger, _: ledger.quarantine("predict", b"odd")),
+    "purge what was put aside": (
+        "purge",
+        lambda ledger: ledger.quarantine("predict", b"odd"),
+        lambda ledger, _: ledger.purge_quarantine("predict"),
+    ),
+    "add results": (
+        "results",
+        lambda ledger: ledger.add_results([result(0)], who="ann"),
+        lambda ledger, _: ledger.add_results(
+            [result(1), FightResult(date=DAY, fighters=("Cleo", "Dora"), winner=None, ending="draw")], who="ann"
+        ),
+    ),
+    "raise an alarm": ("alarm", lambda _: None, lambda ledger, _: ledger.raise_alarm(ALARM)),
+    "note an alarm": (
+        "alarm",
+        alarmed,
+        lambda ledger, _: ledger.mark_acted(msgspec.structs.replace(ALARM, acted=True)),
+    ),
+    "clear an alarm": ("control", alarmed, lambda ledger, _: ledger.clear_alarm(A, **BY)),
+}
+
+
+@pytest.fixture
+def pair(valkey: EmbeddedServer) -> Iterator[tuple[Ledger, Ledger, CuttingProxy]]:
+    """Two empty ledgers on one server: straight to it, and over what may lose a reply."""
+    where = urlsplit(valkey.url)
+    proxy = CuttingProxy(str(where.hostname), int(where.port or 6379))
+    user = f"{where.netloc.rpartition('@')[0]}@" if "@" in where.netloc else ""
+    around = urlunsplit(where._replace(netloc=f"{user}127.0.0.1:{proxy.port}"))
+    ledgers = [
+        Ledger.connect(LedgerSettings(redis_url=url, namespace=f"lost-{uuid.uuid4().hex}"))
+        for url in (valkey.url, around)
+    ]
+    yield ledgers[0], ledgers[1], proxy
+    for ledger in ledgers:
+        ledger.close()
+    proxy.close()
+
+
+def plain(answer: Any) -> Any:
+    """An answer without what two ledgers cannot have in common: places and times."""
+    if isinstance(answer, list):
+        return [plain(each) for each in answer]
+    if isinstance(answer, msgspec.Struct):
+        return {field: value for field, value in msgspec.to_builtins(answer).items() if field not in ("place", "at")}
+    return answer
+
+
+def left_behind(ledger: Ledger) -> dict[str, Any]:
+    jobs = ("job", "new", "one", "two", "one~2")
+    return {
+        "changes": plain(ledger.changes()),
+        "results": [(change.before, change.after) for change in ledger.result_changes()],
+        "dead": [letter.job_id for letter in ledger.dead_letters()],
+        "aside": ledger.quarantined("predict"),
+        "waiting": ledger.queue_depths(),
+        "jobs": [(ledger.status(job).state, ledger.status(job).attempt) for job in jobs],
+        "outcomes": [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.01)],
+        "alarms": ledger.alarms(),
+        "models": ledger.models(),
+    }
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_whose_reply_was_lost_answers_what_it_would_have_answered(
+    call: str, pair: tuple[Ledger, Ledger, CuttingProxy]
+) -> None:
+    straight, cut, proxy = pair
+    script, prepare, do = CALLS[call]
+    before = [prepare(ledger) for ledger in (straight, cut)]
+    expected = do(straight, before[0])
+    cut.controls()  # the connection is warm, so that what is cut is a connection in use
+    proxy.marker = f"EVALSHA\r\n$40\r\n{cut._scripts[script].sha}".encode()
+    assert plain(do(cut, before[1])) == plain(expected)
+    assert proxy.cuts == 1
+    assert left_behind(cut) == left_behind(straight)
+
+
+def test_another_call_is_another_call(pair: tuple[Ledger, Ledger, CuttingProxy]) -> None:
+    """Only the repetition of a call is answered from memory, not whoever asks for the same."""
+    straight, _, _ = pair
+    named(straight)
+    straight.move_alias("champion", A, prove=lambda _: None, expected=B, **BY)
+    with pytest.raises(ControlDiffers):
+        straight.move_alias("champion", A, prove=lambda _: None, expected=B, **BY)
+    assert straight.submit(CheckHealth()).created
+    assert not straight.submit(CheckHealth()).created
+
+
+def test_replies_are_kept_for_a_short_while_and_only_where_something_was_changed(
+    pair: tuple[Ledger, Ledger, CuttingProxy],
+) -> None:
+    straight, _, _ = pair
+    straight.submit(CheckHealth())
+    straight.submit(CheckHealth())
+    straight.reap()
+    (kept,) = straight._redis.keys(straight._key("reply", "*"))
+    assert 0 < straight._call("PTTL", kept) <= 65_000

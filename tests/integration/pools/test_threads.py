@@ -1,0 +1,142 @@
+"""Every thread of a pool's processes: what it depends on ends it with a reason, what only observes it ends nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import CheckHealth
+from ledger.ledger import Ledger, LedgerSettings
+from tests.support.alert_receiver import at_once
+from tests.support.endpoints import HASTY, get
+from workers.pool.vital_threads import WEDGED
+
+ROOT = Path(__file__).parents[3]
+WAIT_SECONDS = 60
+Until = Callable[..., None]
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def run_pool(settings: LedgerSettings, **variables: str) -> tuple[int, list[dict[str, Any]]]:
+    """Run a pool until it ends; return its exit code and its log."""
+    names = {"PYTHONPATH": str(ROOT), "CORNERMAN_REDIS_URL": str(settings.redis_url)}
+    ended = subprocess.run(
+        [
+            sys.executable,
+            str(Path(__file__).parents[2] / "support" / "probe_worker.py"),
+            "--pool",
+            "predict",
+            "--concurrency",
+            "1",
+        ],
+        env={**os.environ, **names, "CORNERMAN_NAMESPACE": settings.namespace, **variables},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    return ended.returncode, lines(ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("thread", "method"), [("guard", "workers.guard:Guard.look"), ("watcher", "workers.watcher:Watcher.look")]
+)
+def test_a_pool_whose_guard_or_watcher_dies_ends_with_the_reason(
+    thread: str, method: str, ledger_settings: LedgerSettings
+) -> None:
+    code, log = run_pool(ledger_settings, PROBE_DIES_IN=method)
+    (line,) = (line for line in log if line["level"] == "critical")
+    assert (code, line["thread"]) == (WEDGED, thread)
+    assert "SystemExit: as the test wishes" in line["why"]
+
+
+@pytest.mark.parametrize(
+    ("thread", "method"), [("guard", "workers.guard:Guard.look"), ("watcher", "workers.watcher:Watcher.look")]
+)
+def test_one_that_only_stumbles_says_so_once_and_ends_the_pool_after_its_patience(
+    thread: str, method: str, ledger_settings: LedgerSettings
+) -> None:
+    patience = {"CORNERMAN_CANARY_SECONDS": "0.2", "CORNERMAN_CANARY_PATIENCE_SECONDS": "1"}
+    code, log = run_pool(ledger_settings, PROBE_FAILS_IN=method, **patience)
+    (line,) = (line for line in log if line["level"] == "critical")
+    assert (code, line["thread"]) == (WEDGED, thread)
+    assert [line["event"] for line in log].count(f"the {thread} stumbled") == 1
+
+
+def test_a_child_without_the_thread_that_settles_its_batches_ends_and_its_pool_goes_on(
+    ledger: Ledger, start_pool: Callable[..., Any]
+) -> None:
+    pool = start_pool(concurrency=1, PROBE_DIES_IN="workers.batch:Batch._look_after")
+    outcome = ledger.wait(ledger.submit(CheckHealth(nonce="take:1:1:1")).job_id, WAIT_SECONDS)
+    assert outcome.failure is not None
+    assert outcome.failure.code is FailureCode.WORKER_LOST
+    dead = [line for line in lines(pool.log.read_text()) if line["level"] == "critical"]
+    assert {line["thread"] for line in dead} == {"batch"}
+    assert len({line["pid"] for line in dead}) == ledger.settings.max_attempts
+    assert pool.process.poll() is None
+
+
+OBSERVERS = {
+    "the observatory stumbled": "workers.observatory:Observatory._ask_ledger",
+    "what a process has told cannot be counted": "workers.metrics:Metrics.observe",
+    "alerts cannot be judged": "workers.alerts:Judge.judge",
+    "a request for metrics or health cannot be answered": "workers.endpoints:Endpoints.answer",
+    "ends of jobs cannot be logged or counted": "workers.joblines:JobLines.write",
+    "no metrics: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT": "workers.endpoints:_Server.server_bind",
+    "alert not posted": "workers.webhook:Webhook._send",
+}
+
+
+@pytest.mark.parametrize("event", OBSERVERS)
+def test_what_goes_wrong_in_observing_is_said_once_and_keeps_no_job_from_its_answer(
+    event: str, ledger: Ledger, start_pool: Callable[..., Any], until: Until
+) -> None:
+    alerts = {"CORNERMAN_ALERTS": at_once(), "CORNERMAN_WEBHOOK_URL": "http://127.0.0.1:9/"}
+    pool = start_pool(concurrency=1, PROBE_FAILS_IN=OBSERVERS[event], **alerts, **HASTY)
+    answered = [ledger.submit(CheckHealth(nonce=f"answer:{number}")).job_id for number in range(5)]
+    dead = ledger.submit(CheckHealth(nonce="kill_itself")).job_id  # which fires an alert
+    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in answered} == {State.SUCCEEDED}
+    assert ledger.wait(dead, WAIT_SECONDS).state is State.FAILED
+    if event.startswith("a request"):
+        assert [get(ledger.pools()[0]["http"], "/healthz")[0] for _ in range(3)] == [500] * 3
+
+    def said() -> list[str]:
+        return [line["pid"] for line in lines(pool.log.read_text()) if line["event"] == event]
+
+    until(said, WAIT_SECONDS)
+    again = [ledger.submit(CheckHealth(nonce=f"again:{number}")).job_id for number in range(5)]
+    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in again} == {State.SUCCEEDED}
+    assert len(said()) == len(set(said())), "once a process"
+    assert pool.stop() == 0
+
+
+def test_a_pool_answers_without_a_log_file_and_without_a_port(
+    ledger: Ledger, start_pool: Callable[..., Any], until: Until, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").write_text("no folder")
+    first = start_pool(concurrency=1, CORNERMAN_HTTP_PORT="0", **HASTY)
+    until(lambda: ledger.pools() and ledger.pools()[0]["http"])
+    port = ledger.pools()[0]["http"].rpartition(":")[2]
+    variables = {"CORNERMAN_HTTP_PORT": port, "CORNERMAN_LOG_FILE": str(tmp_path / "logs" / "pool.jsonl")}
+    second = start_pool(concurrency=1, **{**HASTY, **variables})
+    first.stop()
+    job_ids = [ledger.submit(CheckHealth(nonce=f"answer:{number}")).job_id for number in range(20)]
+    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in job_ids} == {State.SUCCEEDED}
+    for event in ("log not written", "no metrics: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT"):
+        said = [line["pid"] for line in lines(second.log.read_text()) if line["event"] == event]
+        assert len(said) == len(set(said)) > 0
+    (tmp_path / "logs").unlink()
+    ledger.wait(ledger.submit(CheckHealth(nonce="answer:at last")).job_id, WAIT_SECONDS)
+    until((tmp_path / "logs" / "pool.jsonl").exists)

@@ -1,0 +1,56 @@
+"""The source of the real fights fills in the reach of fighters who stay; no model may gain from that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.accuracy.feature_leaks import WITHOUT_REACH, known_sides, out_of_fold, said_of_known, won_by_known
+from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
+
+DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason=f"no real fights in {DATA}"),
+]
+
+
+@pytest.fixture(scope="module")
+def log() -> FightLog:
+    return read_fight_log(DATA)
+
+
+@pytest.fixture(scope="module")
+def matrix(log: FightLog) -> TrainingMatrix:
+    return build_matrix(log).select(MODEL_COLUMNS)
+
+
+def test_a_known_reach_or_stance_tells_who_will_win_and_a_history_does_not(
+    log: FightLog, matrix: TrainingMatrix
+) -> None:
+    reach, stance = (won_by_known(known_sides(log, name), matrix, (2010, 2015)) for name in ("reach_cm", "southpaw"))
+    assert reach[0] > 300
+    assert reach[1] > 0.9
+    assert stance[1] > 0.75
+    # A debutant has no history: that could be known, and is worth what it is worth.
+    assert 0.5 < won_by_known(known_sides(log, "slpm"), matrix, (2010, 2015))[1] < 0.65
+
+
+def test_a_model_says_no_more_of_a_fighter_whose_reach_is_known_than_without_the_reach(
+    log: FightLog, matrix: TrainingMatrix
+) -> None:
+    rows = (matrix.date >= np.datetime64("2010-01-01")) & (matrix.date < np.datetime64("2019-01-01"))
+    known = known_sides(log, "reach_cm")[rows]
+    gaps = build_matrix(log, keep_gaps=True).select(MODEL_COLUMNS)
+    found = [
+        said_of_known(out_of_fold(fights.take(rows), folds=3, trees=40), known, np.ones(len(known), dtype=np.bool_))
+        for fights in (matrix.select(WITHOUT_REACH), matrix, gaps)
+    ]
+    blind, filled, with_gaps = found
+    assert abs(filled - blind) < 0.006, found
+    assert with_gaps > blind + 0.008, found

@@ -1,0 +1,73 @@
+"""The features of real fights against a table that somebody else's code computed from the same records."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.data.features import BASE_FEATURES, build_matrix
+from engine.data.fight_log import FightLog, read_fight_log
+from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
+
+DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
+ROUNDING = 6e-5  # the table is rounded to four decimals
+pytestmark = [
+    pytest.mark.data,
+    pytest.mark.skipif(not (DATA / "prefight_features.csv.gz").is_file(), reason=f"no real fights in {DATA}"),
+]
+
+
+@pytest.fixture(scope="module")
+def log() -> FightLog:
+    return read_fight_log(DATA)
+
+
+def test_every_feature_of_every_fight_is_the_oracle_s(log: FightLog) -> None:
+    oracle = pd.read_csv(DATA / "prefight_features.csv.gz").set_index("fight_id")
+    X = build_matrix(log, decisive_only=False, keep_gaps=True).X
+    assert len(X) == len(oracle) == 7974
+    for name in BASE_FEATURES:
+        for ours, theirs in (("red", "r"), ("blue", "b")):
+            expected = oracle.loc[log.fights["fight_id"], f"{theirs}_{name}"].to_numpy(np.float64)
+            np.testing.assert_allclose(X[f"{ours}_{name}"], expected, rtol=0, atol=ROUNDING, err_msg=name)
+
+
+def test_a_real_card_is_served_as_it_would_be_trained_on(log: FightLog) -> None:
+    day = log.fights["date"].iloc[-1]
+    card = log.fights[log.fights["date"] == day]
+    fighters = log.fighters.set_index("fighter_id")
+    names, ambiguous = fighters["name"], fighters["ambiguous_name"]
+    card = card[~card["red_id"].map(ambiguous) & ~card["blue_id"].map(ambiguous)]
+    served = Snapshot.from_log(log.before(day.date())).features(
+        [
+            FightRequest(
+                first=FighterRequest(name=names[bout.red_id]),
+                second=FighterRequest(name=names[bout.blue_id]),
+                date=day.date(),
+                weight_class=bout.weight_class,
+                scheduled_rounds=int(bout.scheduled_rounds),
+                title_bout=bout.title_bout,
+            )
+            for bout in card.itertuples()
+        ]
+    )
+    expected = build_matrix(log, decisive_only=False).X.loc[card.index]
+    assert served.errors == (None,) * len(card) != ()
+    np.testing.assert_array_equal(served.X.to_numpy(), expected.to_numpy())
+
+
+def test_every_real_fighter_is_found_by_name(log: FightLog) -> None:
+    fighters = log.fighters[~log.fighters["ambiguous_name"]]
+    snapshot = Snapshot.from_log(log)
+    day = log.data_cutoff.replace(year=log.data_cutoff.year + 1)
+    rows = snapshot.features(
+        [
+            FightRequest(first=FighterRequest(name=name), second=FighterRequest(name="Nobody", debut=True), date=day)
+            for name in fighters["name"]
+        ]
+    )
+    assert [first for first, _ in rows.fighter_ids] == fighters["fighter_id"].tolist()

@@ -1,0 +1,100 @@
+"""The embedded server when things are not as they should be: frozen, half a note, a folder that is none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ledger.contracts.failures import LedgerUnavailable
+from ledger.server import embedded_server
+from ledger.server.embedded_server import EmbeddedServer, find_running
+
+ROOT = Path(__file__).parents[3]
+# Far below the two minutes for which a server may start, far above what stopping needs.
+STOP_SECONDS = 60
+
+
+@pytest.fixture
+def frozen(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path) as server:
+        os.kill(server.pid, signal.SIGSTOP)
+        yield server
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def test_a_frozen_server_is_still_the_folders_and_gets_no_second_beside_it(
+    frozen: EmbeddedServer, tmp_path: Path
+) -> None:
+    assert find_running(tmp_path) == frozen.url
+    with pytest.raises(LedgerUnavailable, match=f"process {frozen.pid} .*"), EmbeddedServer(tmp_path):
+        pass
+
+
+def test_up_ends_although_its_server_is_frozen(tmp_path: Path, until: Callable[..., None]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
+    up = subprocess.Popen(
+        [sys.executable, "-m", "producer.cli.main", "up", "--json"],
+        env={**environment, "PYTHONPATH": str(ROOT), "CORNERMAN_DATA": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: up.poll() is not None or find_running(tmp_path), STOP_SECONDS)
+        assert up.stdout is not None
+        assert up.stdout.readline()  # it has started its pools
+        [server] = [child for child in psutil.Process(up.pid).children() if "valkey" in child.name()]
+        server.suspend()
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(STOP_SECONDS) == 0
+        assert not server.is_running()
+    finally:
+        up.kill()
+        up.wait()
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        b"",
+        b'{"url": "redis://127.0.0.1:1", "pi',
+        b"\xff\xfe",
+        b"[]",
+        b'{"url": "redis://127.0.0.1:1"}',
+        b'{"url": "nonsense", "pid": 1, "started_by": 1}',
+    ],
+)
+def test_half_a_note_is_no_note(tmp_path: Path, note: bytes) -> None:
+    (tmp_path / "server.json").write_bytes(note)
+    assert find_running(tmp_path) is None
+    with EmbeddedServer(tmp_path) as server:
+        assert find_running(tmp_path) == server.url
+
+
+def test_a_note_that_cannot_be_put_on_disk_is_not_left_and_neither_is_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(embedded_server.os, "fsync", full)
+    with pytest.raises(LedgerUnavailable, match="No space left"), EmbeddedServer(tmp_path):
+        pass
+    assert find_running(tmp_path) is None
+    assert not (tmp_path / "server.json").exists()
+    running = [child.cmdline() for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    assert not [command for command in running if str(tmp_path) in " ".join(command)]
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "data"
+    assert find_running(folder) is None
+    with pytest.raises(LedgerUnavailable, match=r"file.data.* Not a directory"), EmbeddedServer(folder):
+        pass

@@ -1,0 +1,360 @@
+"""Who may do what on a real server: the users of deploy/users.acl, TLS, and what is said of a password."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from socket import SHUT_WR, create_connection, create_server, socket
+from typing import Any
+
+import pytest
+import redis
+from click.testing import CliRunner
+
+from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.job_state import Progress, State
+from ledger.contracts.jobs import CheckHealth, ShadowCard, TrainEnsemble
+from ledger.contracts.reports import HealthReport
+from ledger.jobs.listed_fights import ListedFight
+from ledger.ledger import Ledger, LedgerSettings, Settlement
+from ledger.models.fight_results import FightResult
+from ledger.models.prediction_log import JournalEntry, Page
+from ledger.server.embedded_server import EmbeddedServer
+from ledger.server.lua_scripts import sources
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
+from tests.support.acl_server import ROLES, USERS, guarded_server, url_of, users_text
+from workers.app import create_app
+from workers.settings import WorkerSettings
+
+REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
+WAIT_SECONDS = 30
+Users = dict[str, Ledger]
+START = datetime(2099, 1, 3, tzinfo=UTC)
+SAID = JournalEntry(
+    day=START.date(),
+    fighters=("Ana", "Bea"),
+    model="d" * 64,
+    role="live",
+    job_id="own",
+    probability=0.5,
+    intervals=(),
+    action="abstain",
+)
+PAGE = Page.of(START, [("ana v bea", SAID)])
+RESULT = FightResult(date=date(2026, 11, 21), fighters=("Ana", "Bea"), winner=0)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server whose users are those of the file, with passwords, and a worker with fewer rights."""
+    text = users_text()
+    worker = next(line for line in text.splitlines() if line.startswith("user worker "))
+    text += worker.replace("user worker", "user former").replace(" +pubsub|numsub", "") + "\n"
+    with guarded_server(tmp_path_factory.mktemp("guarded"), text) as address:
+        yield address
+
+
+def test_placeholders_are_no_passwords(tmp_path: Path) -> None:
+    with pytest.raises(redis.ResponseError, match=r"PRODUCER_SHA256|hash"), guarded_server(tmp_path, USERS.read_text()):
+        pass
+
+
+@pytest.fixture
+def users(guarded: str) -> Iterator[Users]:
+    opened = {role: Ledger.connect(LedgerSettings(redis_url=url_of(guarded, role))) for role in ROLES}
+    yield opened
+    for ledger in opened.values():
+        ledger.close()
+
+
+def test_each_can_do_its_own_work(users: Users) -> None:
+    producer, worker, reader, operator = (users[role] for role in ROLES)
+    job_id = producer.submit(CheckHealth(nonce="own"), durable=True).job_id
+    cancelled = producer.submit(CheckHealth(nonce="cancelled")).job_id
+    assert producer.cancel(cancelled).state is State.CANCELLED
+    listed = ListedFight(id="f", bout=("ann", "bea"), start=datetime.fromtimestamp(producer.server_time() + 3600, UTC))
+    assert [fight.id for fight in producer.list_fights([listed])] == ["f"]
+    producer.remember_asked("card", "digest", job_id, until=listed.start)
+    assert producer.asked("card") == ("digest", job_id)
+    (claim,) = worker.claim("predict", "n#1/1")
+    assert worker.renew([(job_id, claim.fence)]) == set()
+    assert worker.set_progress(claim, Progress(stage="s", done=1, total=2))
+    assert [held.job_id for held in worker.held_by("n#1/")] == [job_id]
+    assert worker.release(claim)
+    (claim,) = worker.claim("predict", "n#1/1")
+    assert worker.store([Settlement.of(claim, REPORT, PAGE)]) == [True]
+    worker.reap()
+    assert worker.shadow([ShadowCard(card=job_id)]) == 1
+    assert [entry.day for entry in worker.journal()] == [entry.day for entry in operator.journal()] == [SAID.day]
+    assert operator.add_results([RESULT], who="ann").added == 1
+    assert len(worker.results()) == len(operator.result_changes()) == 1
+    worker.register_model("d" * 64, {"fights": 1})
+    worker.set_alias("champion", "d" * 64)
+    worker.register_model("e" * 64, {})
+    step = {"prove": lambda _: None, "who": "job 1", "why": "a test"}
+    worker.move_alias("champion", "e" * 64, **step)
+    worker.roll_back("champion", **step)
+    assert worker.resolve_alias("champion") == "d" * 64
+    worker.announce_pool("n#1", {"children": 1}, 60.0)
+    worker.quarantine("predict", b"odd")
+    worker.ask_canary("canary-n#1", b"q", 60.0)
+    worker.answer_canary("canary-n#1", b"a", 60.0)
+    assert (worker.canary_question("canary-n#1"), worker.canary_answer("canary-n#1")) == (b"q", b"a")
+    for side in (producer, reader, operator):
+        assert side.wait(job_id, 5).report == REPORT
+        assert side.status("never").state is State.UNKNOWN
+        assert [outcome.job_id for _, outcome in side.follow("0", idle_seconds=0.01)][-1] == job_id
+        assert side.pools()[0]["name"] == "n#1"
+        assert side.models()[0]["aliases"] == ["champion"]
+        assert side.queue_depths()["predict"] == 0
+        assert side.server_time() > 0
+    assert reader.quarantined("predict") == operator.quarantined("predict") == [b"odd"]
+    poison = producer.submit(CheckHealth(nonce="poison"), key="poison").job_id
+    while producer.status(poison).state is State.QUEUED:
+        (claim,) = worker.claim("predict", "n#1/1")
+        worker.lose(poison, claim.fence)
+    assert [letter.job_id for letter in reader.dead_letters()] == [poison]
+    assert operator.requeue_dead(poison).job_id == "poison~2"
+    assert operator.purge_all_dead() == 0
+    assert operator.purge_quarantine("predict") == 1
+    assert operator.cancel("poison~2").state is State.CANCELLED
+    operator.set_alias("challenger", "d" * 64)
+    operator.set_controls({"max_threads": 1, "model.champion": "d" * 64}, who="ann", why="a test")
+    assert [change.name for change in operator.changed()] == ["max_threads"]
+    assert operator.changes()[0].name == "model.champion"
+    assert operator.backlog().queues["predict"].waiting == 0
+    assert operator.lately().ends["cancelled"] > 0
+    assert operator.room().used_bytes > 0
+    assert worker.controls() == operator.controls()
+
+
+@pytest.mark.parametrize("role", ["reader", "operator"])
+def test_who_reads_sees_how_everything_stands(
+    users: Users, guarded: str, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users["producer"].submit(TrainEnsemble(data=f"for {role}"))
+    assert users[role]._call(
+        "SCRIPT", "LOAD", sources()["backlog"]
+    )  # as `status` does where the server has forgotten it
+    monkeypatch.setenv("CORNERMAN_REDIS_URL", url_of(guarded, role))
+    done = CliRunner().invoke(main, ["status", "--json"])
+    assert done.exit_code == ExitCode.OK, done.output
+    assert json.loads(done.stdout)["queues"]["train"]["waiting"] > 0
+
+
+FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
+    "producer": [
+        lambda ledger: ledger.claim("predict", "n#1/1"),
+        lambda ledger: ledger.held_by(),
+        lambda ledger: ledger.reap(),
+        lambda ledger: ledger.quarantined("predict"),
+        lambda ledger: ledger.announce_pool("p", {}, 1.0),
+        lambda ledger: ledger.purge_all_dead(),
+        lambda ledger: ledger._call("BRPOP", "cornerman:doorbell:predict", 1),
+    ],
+    "worker": [
+        lambda ledger: ledger.dead_letters(),
+        lambda ledger: ledger.purge_all_dead(),
+        lambda ledger: next(ledger.follow("0", idle_seconds=0.01)),
+        lambda ledger: ledger.quarantined("predict"),
+    ],
+    "reader": [
+        lambda ledger: ledger.submit(CheckHealth(nonce="from a reader")),
+        lambda ledger: ledger.cancel("own"),
+        lambda ledger: ledger.claim("predict", "n#1/1"),
+        lambda ledger: ledger.renew([("own", 1)]),
+        lambda ledger: ledger.reap(),
+        lambda ledger: ledger.set_alias("champion", "e" * 64),
+        lambda ledger: ledger.set_controls({"bootstrap": False}, who="r", why="w"),
+        lambda ledger: ledger.quarantine("predict", b"x"),
+        lambda ledger: ledger.purge_quarantine("predict"),
+        lambda ledger: ledger.purge_all_dead(),
+        lambda ledger: ledger._call("HSET", "cornerman:job:own", "state", "succeeded"),
+        lambda ledger: ledger._call("PUBLISH", "cornerman:news:0:own", "settled"),
+    ],
+    "operator": [
+        lambda ledger: ledger.claim("predict", "n#1/1"),
+        lambda ledger: ledger.reap(),
+        lambda ledger: ledger._call("BRPOP", "cornerman:doorbell:predict", 1),
+    ],
+}
+
+
+def test_a_worker_whose_rights_are_from_before_can_settle(users: Users, guarded: str) -> None:
+    producer = users["producer"]
+    former = Ledger.connect(LedgerSettings(redis_url=url_of(guarded, "worker", name="former")))
+    with pytest.raises(PermissionDenied, match="may not do that"):
+        former._call("PUBSUB", "NUMSUB", "cornerman:news:0:x")
+    job_id = producer.submit(CheckHealth(nonce="before")).job_id
+    (claim,) = former.claim("predict", "n#1/1")
+    assert former.settle(claim, REPORT)
+    assert producer.wait(job_id, WAIT_SECONDS).report == REPORT
+    former.close()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_can_do_nothing_else(users: Users, role: str) -> None:
+    for attempt in FORBIDDEN[role]:
+        with pytest.raises(PermissionDenied, match="may not do that"):
+            attempt(users[role])
+
+
+HARMFUL: list[tuple[str, ...]] = [
+    ("FLUSHALL",),
+    ("CONFIG", "GET", "*"),
+    ("CONFIG", "SET", "maxmemory", "1"),
+    ("SHUTDOWN",),
+    ("KEYS", "*"),
+    ("SCRIPT", "FLUSH"),
+    ("ACL", "LIST"),
+    ("CLIENT", "LIST"),
+    ("CLIENT", "KILL", "TYPE", "normal"),
+    ("MODULE", "LIST"),
+    ("REPLICAOF", "NO", "ONE"),
+    ("GET", "another:key"),
+    ("HGET", "another:key", "field"),
+    ("SUBSCRIBE", "another:channel"),
+    ("PUBLISH", "celery.pidbox", "shutdown"),
+]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nobody_can_harm_the_server_or_leave_the_namespace(users: Users, role: str) -> None:
+    for command in HARMFUL:
+        with pytest.raises(PermissionDenied, match="may not do that"):
+            users[role]._call(*command)
+
+
+def test_nobody_comes_in_without_a_name(guarded: str) -> None:
+    with pytest.raises(LedgerUnavailable, match=r"asks for a password|does not accept"):
+        Ledger.connect(LedgerSettings(redis_url=f"redis://{guarded}"))
+
+
+def certificate(folder: Path) -> Path:
+    """A throw-away certificate for localhost, and its key beside it."""
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")]
+    subprocess.run([*request, "-addext", "subjectAltName=DNS:localhost", *files], check=True, capture_output=True)
+    return folder / "ca.pem"
+
+
+@contextmanager
+def tls_before(address: str, authority: Path) -> Iterator[int]:
+    """Put TLS before a server that has none, and yield the port: what stunnel does, in a thread for each connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, authority.with_name("key.pem"))
+    host, _, port = address.partition(":")
+
+    def carry(source: socket, target: socket) -> None:
+        try:
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(SHUT_WR)
+        except OSError:
+            source.close()  # one end has gone: let the other know
+            target.close()
+
+    def serve(raw: socket) -> None:
+        try:
+            caller = context.wrap_socket(raw, server_side=True)
+        except OSError:
+            raw.close()  # no TLS, or a caller who does not trust us
+            return
+        server = create_connection((host, int(port)))
+        threading.Thread(target=carry, args=(server, caller), daemon=True).start()
+        carry(caller, server)
+
+    def accept(listener: socket) -> None:
+        while True:
+            try:
+                raw, _ = listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=serve, args=(raw,), daemon=True).start()
+
+    with closing(create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def tls(valkey: EmbeddedServer, tmp_path: Path) -> Iterator[str]:
+    """A `rediss://` address whose certificate only those trust who name it."""
+    authority = certificate(tmp_path)
+    with tls_before(valkey.url.removeprefix("redis://"), authority) as port:
+        yield f"rediss://localhost:{port}/0?ssl_ca_certs={authority}"
+
+
+class TestTls:
+    @pytest.fixture
+    def ledger_settings(self, tls: str) -> LedgerSettings:
+        return LedgerSettings(redis_url=tls, namespace=f"tls-{re.sub('[^0-9]', '', tls)[:8]}")
+
+    def test_client_and_pool_speak_it(self, ledger: Ledger, start_pool: Callable[..., Any]) -> None:
+        pool = start_pool(concurrency=1)
+        job_id = ledger.submit(CheckHealth(nonce="answer"), durable=True).job_id
+        assert ledger.wait(job_id, WAIT_SECONDS).state is State.SUCCEEDED
+        assert pool.stop() == 0
+
+    def test_a_certificate_that_nobody_vouches_for_is_refused(self, tls: str) -> None:
+        with pytest.raises(LedgerUnavailable, match=r"(?i)certificate"):
+            Ledger.connect(LedgerSettings(redis_url=tls.partition("?")[0]))
+
+    def test_a_certificate_for_another_host_is_refused(self, tls: str) -> None:
+        with pytest.raises(LedgerUnavailable, match=r"(?i)mismatch|certificate"):
+            Ledger.connect(LedgerSettings(redis_url=tls.replace("localhost", "127.0.0.1")))
+
+    def test_who_speaks_no_tls_is_not_answered(self, tls: str) -> None:
+        with pytest.raises(LedgerUnavailable):
+            Ledger.connect(LedgerSettings(redis_url=tls.partition("?")[0].replace("rediss", "redis")))
+
+
+class TestPassword:
+    """A pool under a user with a password, whatever goes wrong, never says it."""
+
+    @pytest.fixture
+    def ledger_settings(self, guarded: str) -> LedgerSettings:
+        return LedgerSettings(redis_url=url_of(guarded, "worker"))
+
+    def test_no_log_shows_it(self, users: Users, start_pool: Callable[..., Any], until: Callable[..., None]) -> None:
+        pool = start_pool(concurrency=1, CORNERMAN_LOG_LEVEL="DEBUG")
+        job_id = users["producer"].submit(CheckHealth(nonce="nan")).job_id
+        assert users["producer"].wait(job_id, WAIT_SECONDS).state is State.FAILED
+        assert pool.stop() == 0
+        log = pool.log.read_text()
+        assert '"event": "job"' in log
+        assert not re.search("s3cret|w0rd", log)
+
+    def test_no_value_shows_it(self, ledger_settings: LedgerSettings, ledger: Ledger) -> None:
+        settings = WorkerSettings(ledger=ledger_settings)
+        app = create_app(settings, {})
+        shown = (settings, ledger_settings, ledger, ledger._redis, app, app.conf.humanize(), app.connection())
+        for value in (*shown, app.conf.broker_url, app.conf.table()):
+            assert not re.search("s3cret|w0rd", f"{value!r} {value!s}"), type(value)
+
+    @pytest.mark.parametrize("role", ["worker", "stranger"])
+    def test_no_error_shows_it(self, guarded: str, role: str) -> None:
+        for address in (guarded, "127.0.0.1:1"):
+            url = url_of(address, role).replace("-worker", "-wrong")
+            with pytest.raises(LedgerUnavailable) as caught:
+                Ledger.connect(LedgerSettings(redis_url=url))
+            error: BaseException | None = caught.value
+            while error is not None:
+                assert not re.search("s3cret|w0rd", f"{error!r} {error!s}")
+                error = error.__cause__ or error.__context__
+
+
+def test_a_pool_under_its_user_trains_no_stranger(users: Users) -> None:
+    """The list of doorbells is the worker's to read; who may only read cannot wake one."""
+    with pytest.raises(PermissionDenied, match="may not do that"):
+        users["reader"].submit(TrainEnsemble(data="d"))
+    with pytest.raises(redis.ResponseError):
+        users["reader"]._redis.lpush("cornerman:doorbell:predict", "!")

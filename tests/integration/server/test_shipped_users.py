@@ -1,0 +1,229 @@
+"""Every command of the command line and every kind of job, to its end, under the users of deploy/users.acl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+import pytest
+import redis
+from click.testing import CliRunner
+
+from engine.data.fight_log import write_fight_log
+from ledger.contracts import codec
+from ledger.contracts.failures import FailureCode
+from ledger.contracts.job_state import State
+from ledger.contracts.jobs import ROUTES, CheckHealth, CollectGarbage
+from ledger.ledger import Ledger, LedgerSettings
+from ledger.models.alarms import Alarm
+from producer.cli.main import main
+from producer.cli.output.exit_codes import ExitCode
+from tests.support.acl_server import denied, guarded_server, url_of, users_text
+from tests.support.foreign_estimators import plain_system, save
+from tests.support.small_models import LATER, first_card, small_league
+from workers.models.model_store import Store
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")]
+
+WITHOUT_THE_SERVER = {("demo",), ("up",), ("predict",), ("preflight",), ("check",)}
+"""Commands that start a server of their own, or need none."""
+A_POOL = {("worker",)}
+"""The command that becomes a pool: the pools of the test are this."""
+NODE = "node"
+WAIT_SECONDS = 30
+WHY = ("--why", "a test")
+SMALL = (
+    "--bootstrap-samples",
+    "10",
+    "--fits",
+    "1",
+    "--folds",
+    "3",
+    "--forest-trees",
+    "10",
+    "--wait",
+    "--timeout",
+    "300",
+)
+
+Step = tuple[str, ...]
+
+
+@dataclass
+class Shop:
+    """A server with users, pools, and some input in a folder. `ran` are the commands that were run, as their words."""
+
+    address: str
+    folder: Path
+    cutoff: str
+    ran: set[Step]
+
+    def __call__(self, role: str, command: str, *arguments: str, ends: ExitCode = ExitCode.OK) -> Any:
+        """Run a command as a role: the server must refuse it nothing. Return its document."""
+        words = tuple(command.split())
+        self.ran.add(words)
+        environment = {"CORNERMAN_REDIS_URL": url_of(self.address, role), "CORNERMAN_DATA": str(self.folder)}
+        done = CliRunner().invoke(main, [*words, *arguments, "--json"], env=environment, catch_exceptions=False)
+        assert denied(self.address) == [], f"{role}: cornerman {command}"
+        assert done.exit_code == ends, f"{role}: cornerman {command}: {done.output}"
+        return json.loads(done.stdout.splitlines()[0]) if command == "follow" else json.loads(done.stdout)
+
+
+@pytest.fixture
+def users() -> str:
+    return users_text()
+
+
+@pytest.fixture
+def address(tmp_path: Path, users: str) -> Iterator[str]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    with guarded_server(folder, users) as address:
+        yield address
+
+
+@pytest.fixture
+def ledger_settings(address: str) -> LedgerSettings:
+    return LedgerSettings(redis_url=url_of(address, "worker"))
+
+
+@pytest.fixture
+def shop(address: str, ledger: Ledger, tmp_path: Path, start_pool: Callable[..., Any]) -> Shop:
+    league = small_league(700)
+    write_fight_log(league.log, tmp_path / "league")
+    card = msgspec.structs.replace(first_card(league), event_start=LATER)
+    (tmp_path / "card.json").write_bytes(codec.encode(card))
+    (tmp_path / "results.csv").write_text("date,red,blue,winner\n2026-11-21,Ana,Bea,red\n")
+    cutoff = sorted(league.log.fights["date"])[450]
+    producer = Ledger.connect(LedgerSettings(redis_url=url_of(address, "producer")))
+    for poison in ("poison", "poisons"):
+        producer.submit(CheckHealth(nonce=poison), key=poison)
+        while producer.status(poison).state is State.QUEUED:
+            (claim,) = ledger.claim("predict", "n#1/1")
+            ledger.lose(poison, claim.fence)
+    producer.close()
+    ledger.quarantine("predict", b"odd")
+    for queue in ("predict", "train", "monitor"):
+        start_pool(queue=queue, real=True, concurrency=1, CORNERMAN_NODE=NODE)
+    return Shop(address, tmp_path, str(cutoff)[:10], set())
+
+
+def commands(group: click.Group = main, path: Step = ()) -> set[Step]:
+    """Return every command that there is, as its words."""
+    found: set[Step] = set()
+    for name, command in group.commands.items():
+        inner = (*path, name)
+        found |= commands(command, inner) if isinstance(command, click.Group) else {inner}
+    return found
+
+
+def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None:
+    league = str(shop.folder / "league")
+    enqueue = ("enqueue", "--card", str(shop.folder / "card.json"), "--key")
+    files = [f"{name}={path}" for name, path in save(plain_system(), shop.folder).items()]
+
+    # What stands in the lists that only operators may touch.
+    shop("operator", "dead list")
+    shop("operator", "dead show", "poison")
+    shop("operator", "dead requeue", "poison")
+    shop("operator", "dead purge", "--all")
+    shop("operator", "quarantine list")
+    shop("operator", "quarantine purge")
+
+    # Models, cards and what is made of them.
+    train = ("train", league, "--cutoff", shop.cutoff, *SMALL)
+    shop("producer", *train, "--key", "trained")
+    shop("operator", *train, "--seed", "2")
+    shop("producer", "backtest", league, "--from", "2025", *SMALL)
+    for role in ("producer", "operator"):
+        shop(role, "health")
+        shop(role, *enqueue, f"card of {role}", "--wait")
+        shop(role, "replay", f"card of {role}")
+        shop(role, "models shadow")
+        shop(role, "models review")
+        shop(role, "models collect", "--dry-run" if role == "producer" else "--keep-days=0")
+    shop("producer", "replay", "trained", "--retrain", "--timeout", "300")
+    shop("operator", "models promote", "challenger", "--data", league, "--force", *WHY)
+    shop("operator", "models rollback", *WHY)
+    raise_alarm(ledger, str(ledger.resolve_alias("champion")))
+    shop("operator", "models clear", "champion", *WHY)
+    shop("operator", "models import-joblib", *files, "--trust", "--trained-until", "2024-01-01", "--alias", "other")
+    shop("operator", "results add", str(shop.folder / "results.csv"))
+    shop("operator", "results list", "--changes")
+
+    # What everybody may read.
+    for role in ("producer", "reader", "operator"):
+        shop(role, "result", "card of producer")
+        shop(role, "follow", "--after", "0", "--limit", "1")
+        shop(role, "status", "card of producer")
+        shop(role, "models list")
+        shop(role, "models show", "champion")
+        shop(role, "models diff", "champion", "challenger")
+        shop(role, "models history")
+    for role in ("reader", "operator"):
+        shop(role, "status")
+        shop(role, "dead list")
+        shop(role, "quarantine list")
+        shop(role, "results list")
+        shop(role, "set", "--list")
+        shop(role, "set", "--history")
+
+    # The controls.
+    shop("operator", "set", "max_threads=1", *WHY)
+    shop("operator", "unset", "max_threads", *WHY)
+    shop("operator", "scale", "1", "--pool", "predict", *WHY)
+    shop("operator", "pause", "predict", *WHY)
+    for role in ("producer", "operator"):
+        shop(role, *enqueue, f"late card of {role}", "--durable")
+        shop(role, "cancel", f"late card of {role}")
+    shop("operator", "resume", "predict", *WHY)
+    shop("operator", "drain", NODE, "--wait", *WHY)
+    shop("operator", "resume", NODE, *WHY)
+
+    assert shop.ran == commands() - WITHOUT_THE_SERVER - A_POOL
+    ended = endings(shop.address)
+    assert ended.keys() == ROUTES.keys()
+    assert not {"internal", "queued", "running"} & set().union(*ended.values()), ended
+    assert denied(shop.address) == []
+
+
+def raise_alarm(worker: Ledger, model: str) -> None:
+    """Raise an alarm about a model and act on it, as a review does that has found something."""
+    raised = Alarm(model=model, findings=(), fights=0, raised_at=datetime.now(UTC), job_id="review")
+    worker.mark_acted(worker.raise_alarm(raised))
+    worker.set_controls({f"abstain.{model}": True}, who="review", why="a test")
+
+
+def endings(address: str) -> dict[str, set[str]]:
+    """Return how jobs ended, by kind."""
+    ended: dict[str, set[str]] = {}
+    with redis.Redis.from_url(url_of(address, "admin")) as admin:
+        for key in admin.scan_iter("cornerman:job:*"):
+            kind, state, failure = admin.hmget(key, "kind", "state", "failure")
+            how = codec.decode_failure(failure).code.value if failure else state.decode()
+            ended.setdefault(kind.decode(), set()).add(how)
+    return ended
+
+
+class TestAWorkerThatMayNot:
+    @pytest.fixture
+    def users(self) -> str:
+        return users_text().replace(" +scan", "")
+
+    def test_ends_the_job_and_says_why(self, address: str, start_pool: Callable[..., Any], tmp_path: Path) -> None:
+        Store(tmp_path / "models").write({"numbers": np.arange(3)}, {})  # or there is nothing to look for
+        producer = Ledger.connect(LedgerSettings(redis_url=url_of(address, "producer")))
+        pool = start_pool(queue="train", real=True, concurrency=1)
+        outcome = producer.wait(producer.submit(CollectGarbage(nonce="x")).job_id, WAIT_SECONDS)
+        assert outcome.failure is not None
+        assert (outcome.failure.code, outcome.failure.retryable) == (FailureCode.INTERNAL, True)
+        assert "deploy/users.acl" in outcome.failure.message
+        assert '"event": "ledger denies"' in pool.log.read_text()
+        producer.close()

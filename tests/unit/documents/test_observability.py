@@ -1,0 +1,72 @@
+"""The tables of docs/observability.md say what the code does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import Counter, Histogram
+
+from ledger.contracts.controls import COMPONENTS
+from workers.alerts.evaluation import Rule, duration
+from workers.alerts.rules import RULES
+from workers.logs.schema import Line
+from workers.observability.metrics import GAUGES, Metrics
+from workers.observability.readiness import Sight, readiness
+from workers.pool.event_pipe import SelfTest
+
+DOCUMENT = (Path(__file__).parents[3] / "docs/observability.md").read_text()
+LINES = DOCUMENT.splitlines()
+
+
+def metric_rows() -> Iterator[str]:
+    """A row for each metric, counted ones first."""
+    registry = Metrics(["predict"]).registry
+    for metric in registry._collector_to_names:
+        if isinstance(metric, Counter | Histogram):
+            (family,) = metric.describe()
+            name = family.name + ("_total" if family.type == "counter" else "")
+            yield metric_row(name, family.type, metric._labelnames, family.documentation)
+    yield metric_row(
+        "cornerman_interval_width", "summary", ("level",), "Mean width of a card's intervals of this level"
+    )
+    for name, gauge in GAUGES.items():
+        yield metric_row(name, "gauge", gauge.labels, gauge.help)
+
+
+def metric_row(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> str:
+    unit = next((unit for unit in ("seconds", "bytes") if name.endswith(f"_{unit}")), "")
+    return f"| `{name}` | {kind} | {', '.join(labels)} | {unit} | {meaning} |"
+
+
+def alert_row(rule: Rule) -> str:
+    condition = rule.promql().replace("|", "\\|")
+    return f"| `{rule.name}` | `{condition}` | {duration(rule.for_seconds)} | {rule.severity} | {rule.action} |"
+
+
+@pytest.mark.parametrize("row", [*metric_rows()], ids=lambda row: row.split("`")[1])
+def test_every_metric_has_its_line(row: str) -> None:
+    assert row in LINES
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_alert_has_its_line(rule: Rule) -> None:
+    assert alert_row(rule) in LINES
+
+
+def test_no_line_speaks_of_what_is_not_there() -> None:
+    told = set(re.findall(r"^\| `(\w+)` \| (?:gauge|counter|histogram|summary) ", DOCUMENT, re.MULTILINE))
+    assert told == {row.split("`")[1] for row in metric_rows()}
+    assert len(
+        [line for line in LINES if line.startswith("| `") and ("| warning |" in line or "| critical |" in line)]
+    ) == len(RULES)
+
+
+def test_checks_parts_and_fields_are_named() -> None:
+    everything = Sight(predicts=True, tested_seconds=0.0, self_test=SelfTest([]))
+    names = {check.name for check in readiness(everything)} | {"model_loaded", "prediction"}
+    assert set(re.findall(r"^\| `(\w+)` \| [^|]* \|$", DOCUMENT, re.MULTILINE)) >= names
+    assert all(f"`{component}`" in DOCUMENT for component in COMPONENTS)
+    assert all(f"`{field}`" in DOCUMENT for field in Line.__struct_fields__)

@@ -1,0 +1,101 @@
+"""The users of deploy/users.acl may run what their scripts and commands call, also on the paths that no test takes."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import ledger
+from ledger.server.lua_scripts import PRELUDE
+from tests.support.acl_server import ROLES, USERS
+
+LEDGER = Path(ledger.__file__).parent
+CALLERS = {
+    "alarm": ("worker",),
+    "aside": ("worker",),
+    "backlog": ("worker", "reader", "operator"),
+    "bouts": ("producer", "operator"),
+    "cancel": ("producer", "worker", "operator"),
+    "claim": ("worker",),
+    "control": ("worker", "operator"),
+    "held": ("worker",),
+    "history": ("producer", "worker", "reader", "operator"),
+    "lose": ("worker",),
+    "park": ("worker",),
+    "progress": ("worker",),
+    "purge": ("operator",),
+    "reap": ("worker",),
+    "release": ("worker",),
+    "renew": ("worker",),
+    "results": ("operator",),
+    "settle": ("worker",),
+    "shadow": ("worker",),
+    "submit": ("producer", "worker", "operator"),
+    "wake": ("worker",),
+}
+"""Who runs each script."""
+TRIED = {"pubsub|numsub"}
+"""What a script calls and does without where it is refused."""
+
+
+def allowed(role: str) -> set[str]:
+    """Return the commands that a role may run by name."""
+    (line,) = (line for line in USERS.read_text().splitlines() if line.startswith(f"user {role} "))
+    return set(re.findall(r"\+([a-z|]+)", line))
+
+
+def lua(name: str) -> str:
+    return (LEDGER / "lua" / f"{name}.lua").read_text()
+
+
+def functions() -> dict[str, str]:
+    """Return the functions of the prelude, by name; what stands outside of them is called ''."""
+    text = lua(PRELUDE)
+    found = dict(re.findall(r"^local function (\w+)(.*?)^end$", text, re.MULTILINE | re.DOTALL))
+    return {**found, "": re.sub(r"^local function \w+.*?^end$", "", text, flags=re.MULTILINE | re.DOTALL)}
+
+
+def called(script: str) -> set[str]:
+    """Return every command that a script can call, by itself or through the prelude."""
+    known = functions()
+    text, added = known.pop("") + lua(script), True
+    while added:
+        reached = [name for name in known if re.search(rf"\b{name}\(", text)]
+        added = bool(reached)
+        text += "".join(known.pop(name) for name in reached)
+    names = re.findall(r"redis\.p?call\('(\w+)'(?:, '(NUMSUB)')?", text)
+    return {"|".join(word.lower() for word in name if word) for name in names}
+
+
+def test_somebody_runs_every_script() -> None:
+    assert CALLERS.keys() == {path.stem for path in LEDGER.glob("lua/*.lua")} - {PRELUDE}
+
+
+@pytest.mark.parametrize(("script", "role"), [(script, role) for script, roles in CALLERS.items() for role in roles])
+def test_who_runs_a_script_may_run_what_it_calls(script: str, role: str) -> None:
+    assert called(script) - TRIED - allowed(role) == set()
+
+
+def spoken(path: Path) -> set[str]:
+    """Return what a file seems to send as a command: words in capitals at the beginning of a call or a tuple."""
+    first = [
+        words[0]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (words := node.args if isinstance(node, ast.Call) else node.elts if isinstance(node, ast.Tuple) else [])
+    ]
+    return {
+        str(word.value).lower()
+        for word in first
+        if isinstance(word, ast.Constant) and re.fullmatch("[A-Z]{3,}", str(word.value))
+    }
+
+
+@pytest.mark.parametrize("path", sorted({*LEDGER.glob("*.py")} - {LEDGER / "refusals.py"}), ids=lambda path: path.stem)
+def test_every_command_of_the_ledger_is_somebodys(path: Path) -> None:
+    everybodys = {"ping", "waitaof"}  # of the category @connection
+    others = {"debug", "noauth", "nfkd"}  # a level of the log, an error, a form of Unicode
+    somebodys = {name.partition("|")[0] for role in ROLES for name in allowed(role)}
+    assert spoken(path) - everybodys - others - somebodys == set()

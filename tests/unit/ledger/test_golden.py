@@ -1,0 +1,577 @@
+"""Payloads and outcomes as this version writes them. A later version must read every one of these files.
+
+A change of schema adds files; one that is here is never edited. `python tests/unit/ledger/test_golden.py` writes those
+that are missing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger.contracts import codec
+from ledger.contracts.backtest_report import CalibrationLine, Coverage, Estimate, ReliabilityBin
+from ledger.contracts.failures import Failure, FailureCode
+from ledger.contracts.jobs import (
+    BacktestPart,
+    CheckHealth,
+    CollectGarbage,
+    CompareModels,
+    DecisionRules,
+    Fight,
+    Fighter,
+    IntervalOptions,
+    Job,
+    JudgeModels,
+    MatrixColumns,
+    MemberWeights,
+    PredictCard,
+    Quote,
+    Replay,
+    Retrain,
+    ReviewModel,
+    ShadowCard,
+    TrainEnsemble,
+    TrainPart,
+)
+from ledger.contracts.judgement_report import JudgedCoverage, JudgedForecast, JudgementReport, Paired, Reason, Verdict
+from ledger.contracts.monitoring_reports import (
+    ComparisonReport,
+    FavouriteBand,
+    FeatureShift,
+    Finding,
+    ReviewReport,
+    Score,
+    ScoreDifference,
+    Window,
+)
+from ledger.contracts.provenance import Origin, Surroundings, decode_origin, encode_origin
+from ledger.contracts.replay_report import Difference, ReplayReport
+from ledger.contracts.reports import (
+    Bet,
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightFailure,
+    FightReport,
+    GarbageReport,
+    HealthCheck,
+    HealthReport,
+    Interval,
+    Market,
+    PartReport,
+    Report,
+    ShadowReport,
+    TrainingReport,
+)
+
+FOLDER = Path(__file__).parents[2] / "golden"
+NIGHT = datetime(2099, 1, 3, 3, 30, tzinfo=UTC)
+DIGEST = "0123456789abcdef" * 4
+ESTIMATE = Estimate(value=0.625, lower=0.5, upper=0.75)
+
+FULL_FIGHT = Fight(
+    id="main event",
+    fighters=(
+        Fighter(
+            name="Ana Núñez",
+            corner="red",
+            debut=True,
+            date_of_birth=date(1995, 2, 28),
+            height_cm=170.5,
+            reach_cm=172.0,
+            stance="southpaw",
+        ),
+        Fighter(name='Bea "B" O\'Neil', corner="blue"),
+    ),
+    weight_class="Women's Flyweight",
+    scheduled_rounds=5,
+    title_bout=True,
+    features={"diff_reach": -1.5, "women": None},
+    quotes=(
+        Quote(bookmaker="Acme", prices={"Ana Núñez": 1.5, 'Bea "B" O\'Neil': 2.75}, as_of=NIGHT),
+        Quote(bookmaker="Best", prices={"Ana Núñez": 1.01, 'Bea "B" O\'Neil': 1001.0}),
+    ),
+    invalid_quotes=("Crook: a price of 0.5 is none",),
+)
+PLAIN_FIGHT = Fight(id="2", fighters=(Fighter(name="Cleo"), Fighter(name="Dora")))
+FAILURE = Failure(
+    code=FailureCode.STALE_ODDS,
+    message="fight 'main event': the prices of Acme are 120.5 s old",
+    retryable=True,
+    details={"age_seconds": 120.5, "names": ["Ana", "Bea"], "none": None},
+)
+
+JOBS: dict[str, Job] = {
+    "job_predict_card_plain": PredictCard(card_id="c1", event_start=NIGHT, fights=(PLAIN_FIGHT,)),
+    "job_predict_card_full": PredictCard(
+        card_id="UFC 400",
+        event_start=NIGHT,
+        fights=(FULL_FIGHT, PLAIN_FIGHT),
+        model=DIGEST,
+        deadline=datetime(2099, 1, 3, 4, 0, 0, 250_000, tzinfo=UTC),
+        intervals=IntervalOptions(levels=(0.5, 0.9), bootstrap_samples=0),
+        rules=DecisionRules(level=0.9, min_prediction_confidence=0.6, kelly_fraction=0.5),
+    ),
+    "job_predict_card_fresh": PredictCard(
+        card_id="c2",
+        event_start=NIGHT,
+        fights=(
+            Fight(
+                id="1",
+                fighters=(Fighter(name="Ana"), Fighter(name="Bea")),
+                quotes=(Quote(bookmaker="Acme", prices={"Ana": 1.9, "Bea": 2.1}, as_of=NIGHT),),
+            ),
+        ),
+        max_quote_age_seconds=90.0,
+    ),
+    "job_train_ensemble_plain": TrainEnsemble(data="/fights"),
+    "job_train_part": TrainPart(
+        of="job",
+        prepared=DIGEST,
+        name="replica-5-10",
+        fights=7000,
+        columns=36,
+        replicas=5,
+        trees=200,
+        replica_trees=50,
+        max_training_time_seconds=3600.0,
+        max_memory_mb=4096.0,
+    ),
+    "job_backtest_part": BacktestPart(
+        of="job",
+        prepared=DIGEST,
+        name="period-3",
+        fights=7000,
+        columns=36,
+        fits=15,
+        max_training_time_seconds=3600.0,
+        max_memory_mb=4096.0,
+    ),
+    "job_collect_garbage": CollectGarbage(keep_days=30.0, dry_run=True),
+    "job_train_ensemble_full": TrainEnsemble(
+        data="/fights.csv",
+        data_digest=DIGEST,
+        matrix=MatrixColumns(label="won", event="event", date="date", red_odds="r", blue_odds="b"),
+        cutoff=date(2024, 2, 29),
+        alias=None,
+        seed=2**32 - 1,
+        bootstrap_samples=0,
+        fits=1,
+        folds=3,
+        forest_trees=7,
+        replica_forest_trees=3,
+        model_weights=MemberWeights(random_forest=0.5, xgboost=0.25, neural_network=0.25),
+        max_training_time_seconds=0.5,
+        max_memory_mb=1e3,
+        deadline=NIGHT,
+    ),
+    "job_judge_models_plain": JudgeModels(data="/fights", challenger=DIGEST),
+    "job_judge_models_full": JudgeModels(
+        data="/fights.csv",
+        data_digest=DIGEST,
+        matrix=MatrixColumns(label="won", event="event", date="date"),
+        challenger=DIGEST,
+        champion=DIGEST[::-1],
+        first_day=date(2023, 7, 1),
+        refit_months=6,
+        max_training_time_seconds=600.0,
+        max_memory_mb=1e3,
+        deadline=NIGHT,
+    ),
+    "job_judge_models_anchored": JudgeModels(
+        data="/fights", challenger=DIGEST, champion=DIGEST[::-1], anchor=DIGEST[::-2] * 2, tries=3
+    ),
+    "job_predict_card_matched": PredictCard(
+        card_id="c3",
+        event_start=NIGHT,
+        fights=(
+            Fight(
+                id="2",
+                fighters=(Fighter(name="Cleo"), Fighter(name="Dora")),
+                quotes=(Quote(bookmaker="Exchange", prices={"Cleo": 1.5, "Dora": 2.75}, as_of=NIGHT, commission=0.05),),
+                sport="mma_mixed_martial_arts",
+                same_bout_as="1",
+                conflicts_with=("3", "4"),
+            ),
+        ),
+        quote_age_limit_seconds=600.0,
+        priced_at=NIGHT,
+        stake_share=0.25,
+    ),
+    "job_check_health_plain": CheckHealth(),
+    "job_check_health_full": CheckHealth(model="challenger", nonce="n", deadline=NIGHT),
+    "job_check_health_anew": CheckHealth(model="challenger", anew=True),
+    "job_replay_plain": Replay(job_id="j"),
+    "job_replay_full": Replay(job_id="j", nonce="n", deadline=NIGHT),
+    "job_retrain_plain": Retrain(job_id="j"),
+    "job_retrain_full": Retrain(job_id="j", nonce="n", deadline=NIGHT),
+    "job_review_model_plain": ReviewModel(),
+    "job_review_model_full": ReviewModel(model=DIGEST, nonce="n", deadline=NIGHT),
+    "job_compare_models_plain": CompareModels(),
+    "job_compare_models_full": CompareModels(champion=DIGEST, challenger="next", nonce="n", deadline=NIGHT),
+    "job_shadow_card": ShadowCard(card="c1", deadline=NIGHT),
+}
+SURROUNDINGS = Surroundings(processor="x86_64 Model", libraries={"numpy": "2.3.5", "python": "3.11.2"})
+ORIGINS: dict[str, Origin] = {
+    "origin_plain": Origin(claimed_at=NIGHT, models={}, controls={}, surroundings=SURROUNDINGS),
+    "origin_full": Origin(
+        claimed_at=NIGHT,
+        models={"champion": DIGEST},
+        controls={"bootstrap": False, "max_replicas": 20},
+        surroundings=SURROUNDINGS,
+    ),
+}
+REPORTS: dict[str, Report] = {
+    "report_card": CardReport(
+        card_id="UFC 400",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(
+            FightReport(
+                id="main event",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name,
+                        fighter_id=fighter_id,
+                        probability=probability,
+                        intervals=(Interval(level=0.8, lower=0.125, upper=0.875, method="anchored"),),
+                        sampling_interval=sampling,
+                        members={"random_forest": probability, "xgboost": 0.1 + 0.2},
+                        market_probability=0.5,
+                        best=best,
+                    )
+                    for name, fighter_id, probability, sampling, best in (
+                        (
+                            "Ana Núñez",
+                            "f1",
+                            0.625,
+                            Interval(level=0.95, lower=1e-7, upper=0.9, method="bootstrap_percentile"),
+                            Bet(
+                                bookmaker="Acme",
+                                price=1.5,
+                                expected_value=-0.0625,
+                                expected_value_lower=-0.8125,
+                                kelly_fraction=0.0,
+                                kelly_fraction_lower=0.0,
+                            ),
+                        ),
+                        ('Bea "B" O\'Neil', None, 0.375, None, None),
+                    )
+                ),
+                decision=Decision(
+                    action="bet",
+                    reasons=("edge",),
+                    fighter="Ana Núñez",
+                    bookmaker="Acme",
+                    price=1.5,
+                    stake_fraction=0.0125,
+                ),
+                market=Market(method="shin", bookmakers=("Acme", "Best"), overround=0.04, arbitrage=True),
+                flags=("debutant",),
+                notes=("Crook: a price of 0.5 is none",),
+            ),
+            FightReport(
+                id="3",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name,
+                        fighter_id=None,
+                        probability=0.5,
+                        intervals=(Interval(level=0.8, lower=0.0, upper=1.0, method="model_based"),),
+                        sampling_interval=None,
+                        members={},
+                    )
+                    for name in ("Eve", "Flo")
+                ),
+                decision=Decision(action="abstain", reasons=("no_market",)),
+                market_reason="no_quotes",
+                sampling_reason="no_replicas",
+            ),
+            FightFailure(id="2", names=("Cleo", "Dora"), failure=FAILURE),
+        ),
+    ),
+    "report_card_charged": CardReport(
+        card_id="c",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(
+            FightReport(
+                id="1",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name,
+                        fighter_id=None,
+                        probability=0.5,
+                        intervals=(),
+                        sampling_interval=None,
+                        members={},
+                        best=Bet(
+                            bookmaker="Exchange",
+                            price=2.0,
+                            expected_value=-0.025,
+                            expected_value_lower=-0.5,
+                            kelly_fraction=0.0,
+                            kelly_fraction_lower=0.0,
+                            commission=0.05,
+                        ),
+                    )
+                    for name in ("Eve", "Flo")
+                ),
+                decision=Decision(action="abstain", reasons=("no_interval", "same_bout", "conflicting_bouts")),
+                flags=("quotes_left_out",),
+                notes=("Old: stale (prices 1.5 and 2.75 of 2098-12-24 00:00:00 UTC)",),
+            ),
+        ),
+    ),
+    "report_card_unmeasured": CardReport(
+        card_id="c",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(
+            FightReport(
+                id="1",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name, fighter_id=None, probability=0.5, intervals=(), sampling_interval=None, members={}
+                    )
+                    for name in ("Eve", "Flo")
+                ),
+                decision=Decision(action="abstain", reasons=("no_interval",)),
+                interval_reason="not_measured",
+            ),
+        ),
+    ),
+    "report_part": PartReport(name="replica-5-10", digest=DIGEST, bytes_written=1_000_000),
+    "report_garbage": GarbageReport(models=(DIGEST,), trainings=(), dry_run=True),
+    "report_training": TrainingReport(
+        model=DIGEST,
+        alias=None,
+        data_digest=DIGEST,
+        data_cutoff=date(2024, 2, 28),
+        fights=6000,
+        events=500,
+        features=70,
+        bootstrap_samples=100,
+        interval_method="model_based",
+        metrics={"log_loss": 0.644, "brier": 0.2265},
+        bundle_bytes=12_345_678,
+    ),
+    "report_judgement": JudgementReport(
+        challenger=DIGEST,
+        champion=DIGEST[::-1],
+        data_digest=DIGEST,
+        method="walk_forward",
+        same_recipe=False,
+        trained=4,
+        first_day=date(2023, 7, 8),
+        last_day=date(2024, 12, 14),
+        fights=768,
+        priced_fights=768,
+        events=64,
+        forecasts=(
+            JudgedForecast(
+                forecast="challenger",
+                log_loss=ESTIMATE,
+                brier=ESTIMATE,
+                slope=ESTIMATE,
+                intercept=Estimate(value=0.0, lower=None, upper=None),
+                coverage=(
+                    JudgedCoverage(level=0.8, inside=ESTIMATE, width=ESTIMATE),
+                    JudgedCoverage(level=0.95, inside=None, width=ESTIMATE),
+                ),
+            ),
+            JudgedForecast(forecast="base_rate", log_loss=ESTIMATE, brier=ESTIMATE),
+        ),
+        paired=(Paired(against="champion", log_loss=ESTIMATE, brier=ESTIMATE),),
+        verdict=Verdict(promote=False, reasons=(Reason(code="worse_than_champion", message="its log loss is worse"),)),
+    ),
+    "report_judgement_anchored": JudgementReport(
+        challenger=DIGEST,
+        champion=DIGEST[::-1],
+        anchor=DIGEST[::-2] * 2,
+        tries=3,
+        error=0.025 / 12,
+        data_digest=DIGEST,
+        method="held_out",
+        same_recipe=False,
+        trained=0,
+        first_day=date(2023, 7, 8),
+        last_day=date(2024, 12, 14),
+        fights=768,
+        priced_fights=768,
+        events=64,
+        forecasts=(
+            JudgedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),
+            JudgedForecast(forecast="anchor", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),
+        ),
+        paired=(Paired(against="anchor", log_loss=ESTIMATE, brier=ESTIMATE, most=0.004),),
+        corner_known=(JudgedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, intercept=ESTIMATE),),
+        recalibrated=False,
+        verdict=Verdict(promote=True, remarks=(Reason(code="uncalibrated_slope", message="it is too timid"),)),
+    ),
+    "report_health": HealthReport(
+        status="unhealthy",
+        checks=(HealthCheck(name="model_loaded", passed=False, detail="no model is called 'champion'"),),
+        model=None,
+        memory_mb=123.5,
+    ),
+    "report_comparison": ComparisonReport(
+        champion=DIGEST,
+        challenger=DIGEST[::-1],
+        fights=12,
+        events=1,
+        waiting=3,
+        void=1,
+        scores=(Score(forecast="market", log_loss=0.5, brier=0.25),),
+        differences=(
+            ScoreDifference(
+                one="challenger",
+                other="champion",
+                log_loss=Estimate(value=-0.125, lower=-0.25, upper=0.0),
+                brier=Estimate(value=0.5, lower=None, upper=None),
+            ),
+        ),
+    ),
+    "report_review_plain": ReviewReport(model=DIGEST, fights=0, events=0, waiting=3, void=0, contradicted=0),
+    "report_review_full": ReviewReport(
+        model=DIGEST,
+        fights=120,
+        events=12,
+        waiting=0,
+        void=2,
+        contradicted=1,
+        windows=(
+            Window(
+                fights=120,
+                first_day=date(2098, 1, 1),
+                last_day=date(2098, 6, 1),
+                log_loss=0.75,
+                minus_market=Estimate(value=0.125, lower=0.0, upper=0.25),
+            ),
+        ),
+        calibration=CalibrationLine(slope=0.5, slope_error=0.125, intercept=0.25, intercept_error=0.0625),
+        reliability=(
+            ReliabilityBin(
+                from_probability=0.5,
+                to_probability=0.55,
+                fights=3,
+                forecast=0.53125,
+                won=Estimate(value=0.5, lower=0.25, upper=0.75),
+            ),
+        ),
+        bands=(FavouriteBand(level=0.8, lower=0.5, won=Estimate(value=0.625, lower=None, upper=None), upper=0.75),),
+        coverage=(Coverage(level=0.8, inside=Estimate(value=0.75, lower=0.5, upper=1.0), width=0.25),),
+        proven_gap=0.0625,
+        shifts=(FeatureShift(feature="diff_reach", index=0.25),),
+        findings=(Finding(test="calibration", e_value=64.0, highest=128.0, threshold=50.0, alarm=True, events=12),),
+        alarm=("calibration",),
+        action="rollback",
+        said="the champion is 0123456789ab again",
+    ),
+    "report_shadow": ShadowReport(model=DIGEST, noted=11, failed=1),
+    "report_health_coded": HealthReport(
+        status="unhealthy",
+        checks=(HealthCheck(name="model_loaded", passed=False, detail="gone", code=FailureCode.MODEL_NOT_FOUND),),
+        memory_mb=1.0,
+    ),
+    "report_replay_same": ReplayReport(
+        job_id="j",
+        job_kind="predict_card",
+        verdict="same",
+        agrees=True,
+        models={"champion": DIGEST},
+        made_in=SURROUNDINGS,
+        replayed_in=SURROUNDINGS,
+    ),
+    "report_replay_close": ReplayReport(
+        job_id="j",
+        job_kind="predict_card",
+        verdict="close",
+        agrees=True,
+        first_difference=Difference(field="fights[0].fighters[1].probability", kept="0.1", again="0.10000000000000002"),
+        largest_difference=1.3877787807814457e-17,
+        models={"champion": DIGEST},
+        made_in=SURROUNDINGS,
+        replayed_in=Surroundings(processor="arm64", libraries={"python": "3.11.2"}),
+    ),
+    "report_replay_none": ReplayReport(
+        job_id="j", job_kind="train_ensemble", verdict="not_replayable", agrees=False, obstacle="worker_lost"
+    ),
+}
+FAILURES: dict[str, Failure] = {
+    "failure_full": FAILURE,
+    "failure_plain": Failure(code=FailureCode.INTERNAL, message="it broke"),
+}
+WRITTEN = (
+    {name: codec.canonical(job) for name, job in JOBS.items()}
+    | {name: codec.encode(value) for name, value in {**REPORTS, **FAILURES}.items()}
+    | {name: encode_origin(origin) for name, origin in ORIGINS.items()}
+)
+
+
+def golden(name: str) -> bytes:
+    return FOLDER.joinpath(f"{name}.json").read_bytes().removesuffix(b"\n")
+
+
+def test_every_value_has_its_file_and_every_file_its_value() -> None:
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(WRITTEN)
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_a_job_is_read(name: str) -> None:
+    assert codec.decode_job(golden(name)) == JOBS[name]
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_a_report_is_read(name: str) -> None:
+    assert codec.decode_report(golden(name)) == REPORTS[name]
+
+
+def test_a_judgement_of_an_earlier_version_is_read() -> None:
+    earlier = msgspec.json.decode(golden("report_judgement"))
+    for name in ("anchor", "tries", "error", "corner_known", "recalibrated"):
+        del earlier[name]
+    del earlier["paired"][0]["most"], earlier["verdict"]["remarks"]
+    assert codec.decode_report(msgspec.json.encode(earlier)) == REPORTS["report_judgement"]
+
+
+@pytest.mark.parametrize("name", sorted(FAILURES))
+def test_a_failure_is_read(name: str) -> None:
+    assert codec.decode_failure(golden(name)) == FAILURES[name]
+
+
+@pytest.mark.parametrize("name", sorted(ORIGINS))
+def test_an_origin_is_read(name: str) -> None:
+    assert decode_origin(golden(name)) == ORIGINS[name]
+
+
+@pytest.mark.parametrize("name", sorted(JOBS | ORIGINS))
+def test_today_writes_the_same_bytes(name: str) -> None:
+    assert WRITTEN[name] == golden(name)
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS | FAILURES))
+def test_today_writes_the_same_values(name: str) -> None:
+    """The order of the fields was another once, and means nothing."""
+    assert msgspec.json.decode(WRITTEN[name]) == msgspec.json.decode(golden(name))
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_a_job_keeps_its_id(name: str) -> None:
+    """A caller who submits the same content to a newer version must not get a second job."""
+    assert codec.content_digest(codec.canonical(codec.decode_job(golden(name)))) == codec.content_digest(golden(name))
+
+
+def test_every_code_of_this_version_is_read() -> None:
+    codes = FOLDER.joinpath("failure_codes.txt").read_text().split()
+    assert [codec.decode_failure(b'{"code":"%s","message":"m"}' % code.encode()).code for code in codes] == codes
+    assert set(codes) == set(FailureCode), "a new code needs a new schema version"
+
+
+if __name__ == "__main__":
+    for missing in (name for name in sorted(WRITTEN) if not FOLDER.joinpath(f"{name}.json").exists()):
+        FOLDER.joinpath(f"{missing}.json").write_bytes(WRITTEN[missing] + b"\n")
