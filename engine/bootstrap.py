@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from engine.arrays import Floats, ReplicaSet, ReplicatedMember
 from engine.data.feature_matrix import check_features
 from engine.errors import BootstrapError, MemoryLimitError, ValidationError
+from engine.members.weights import check_weights, weighted_sum
 from engine.resources.memory_guard import MemoryGuard
 
 MIN_REPLICAS = 10  # fewer have no percentiles to speak of
@@ -151,26 +152,6 @@ class ThreadSafeBootstrapSampler:
                     f"{name} has {model.n_replicas} replicas, {self.config.n_bootstrap} were asked for: lower "
                     "n_bootstrap, or train with more bootstrap_samples"
                 )
-
-
-def check_weights(weights: Mapping[str, float], names: Mapping[str, object]) -> None:
-    """Raise ValidationError unless the weights name exactly the members, are not negative and sum to 1."""
-    if not names:
-        raise ValidationError("there are no models: load some first")
-    if set(weights) != set(names):
-        raise ValidationError(f"weights are for {sorted(weights)}, the models are {sorted(names)}")
-    total = sum(weights.values())
-    if any(not value >= 0 for value in weights.values()) or not abs(total - 1.0) <= 1e-9:
-        raise ValidationError(f"weights must not be negative and must sum to 1, not {total:g}: {dict(weights)}")
-
-
-def weighted_sum(predictions: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
-    """Return sum of weight times prediction, added in the order of the members' names: the same bits every time."""
-    names = sorted(weights)
-    total = predictions[names[0]] * weights[names[0]]
-    for name in names[1:]:
-        total = total + predictions[name] * weights[name]
-    return np.asarray(total)
 
 
 def _checked(name: str, predictions: Floats, start: int) -> Floats:

@@ -15,13 +15,14 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.intervals.methods import LEVELS, METHODS, NOTES, Answered, Method, answer, available
 from benchmarks.intervals.simulated_worlds import World, draw_world, league_world
+from benchmarks.intervals.world_result import Coverage, WorldResult
 from engine.statistics.calibration import log_loss
 from engine.statistics.complements import probability_of
 from engine.training.soft_labels import market_logit
@@ -30,34 +31,6 @@ from engine.training.train import TrainingConfig
 MIN_FIGHTS = 400
 CONFIG = TrainingConfig(bootstrap_samples=20)
 """What a world is trained with: production's own settings, but for the number of replicas."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """One method on one world at one level: the share of true probabilities inside, and the mean width."""
-
-    method: str
-    level: float
-    covered: float
-    width: float
-
-
-@dataclass(frozen=True, slots=True)
-class WorldResult:
-    """What came out of one world, with the log losses as the results of its test fights fell.
-
-    truth_log_loss, log_loss: of the truth and the model on all of them. priced_truth_log_loss, market_log_loss: of the
-    truth and the market on those with a price. best_log_loss: what the truth expects, before any result fell.
-    """
-
-    name: str
-    best_log_loss: float
-    truth_log_loss: float
-    priced_truth_log_loss: float
-    market_log_loss: float
-    log_loss: float
-    scale: float
-    coverage: tuple[Coverage, ...]
 
 
 def measure(world: World, methods: Mapping[str, Method], config: TrainingConfig) -> WorldResult:

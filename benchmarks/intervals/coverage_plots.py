@@ -13,7 +13,7 @@ from benchmarks.intervals.methods import LEVELS, METHODS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from benchmarks.intervals.coverage import WorldResult
+    from benchmarks.intervals.world_result import WorldResult
 
 DOTS_PER_INCH = 120
 MARKERS = "osD^vP*Xd"

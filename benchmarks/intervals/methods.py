@@ -22,7 +22,8 @@ from benchmarks.intervals.simulated_worlds import World
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.data.feature_matrix import TrainingMatrix, mirror
 from engine.ensemble import Corner, FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
-from engine.intervals.half_widths import fit_half_widths, percentile_interval
+from engine.intervals.half_widths import fit_half_widths
+from engine.intervals.percentile import percentile_interval
 from engine.model.trained_ensemble import Ensemble
 from engine.statistics.complements import logit_of, margin_of
 from engine.training.soft_labels import market_logit

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.intervals.simulated_worlds import draw_world
 from engine.arrays import Floats
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
-from engine.intervals.half_widths import percentile_interval
+from engine.intervals.percentile import percentile_interval
 from engine.members.member_stack import MemberParams, MemberStacks
 from engine.members.random_forest import FlatForests, ForestParams
 from engine.statistics.complements import logit_of, margin_of

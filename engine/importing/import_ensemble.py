@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Floats
-from engine.bootstrap import check_weights
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, some_of
 from engine.data.fighter_snapshot import Snapshot
 from engine.errors import ValidationError
 from engine.importing.external_estimators import Foreign, check_parity, lay_out, probes
 from engine.intervals.half_widths import HalfWidths, fit_half_widths
 from engine.members.member_stack import MemberStacks
+from engine.members.weights import check_weights
 from engine.model.trained_ensemble import Ensemble, point_margins
 from engine.statistics.calibration import Calibration, brier_score, log_loss
 from engine.statistics.complements import logit_of, probability_of

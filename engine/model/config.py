@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.bootstrap import MIN_REPLICAS, check_weights, create_bootstrap_config
+from engine.bootstrap import MIN_REPLICAS, create_bootstrap_config
 from engine.errors import ValidationError
 from engine.members.member_stack import MEMBERS
+from engine.members.weights import check_weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
-from engine.intervals.half_widths import percentile_error, percentile_interval
+from engine.intervals.percentile import percentile_error, percentile_interval
 from engine.model import market_adjustment
 from engine.model.config import ProductionEnsembleConfig
 from engine.model.prediction import UNCERTAINTY_LEVEL, Bounds, FightPrediction, FightSummary, MarketAware

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import Floats, ReplicaSet, ReplicatedMember
-from engine.bootstrap import weighted_sum
 from engine.data.feature_matrix import MirrorPlan
 from engine.data.fighter_snapshot import Snapshot
 from engine.errors import BootstrapError, BundleCorruptError, ValidationError
@@ -25,6 +24,7 @@ from engine.members.boosted_trees import FlatBoosters
 from engine.members.feature_bins import CutTable, same_cuts
 from engine.members.member_stack import MEMBERS, MemberStacks, arrays_of, stack_of
 from engine.members.preprocessing import Preparation
+from engine.members.weights import weighted_sum
 from engine.model.bundle import Bundle, write_bundle
 from engine.model.market_adjustment import MarketModel
 from engine.resources.chunked_arrays import Pieces

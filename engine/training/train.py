@@ -21,12 +21,13 @@ import sklearn
 import xgboost
 
 from engine.arrays import Floats
-from engine.bootstrap import MIN_REPLICAS, check_weights
+from engine.bootstrap import MIN_REPLICAS
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks, matrix_digest
 from engine.data.fighter_snapshot import Snapshot
 from engine.errors import TrainingError, ValidationError
 from engine.intervals.half_widths import HalfWidths, fit_half_widths
 from engine.members.member_stack import MEMBERS, TrainingRows, join_stacks, stack_of
+from engine.members.weights import check_weights
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.bundle import WRITING_PREFIX, Bundle, write_bundle
 from engine.model.market_adjustment import fit_market_model

@@ -16,9 +16,9 @@ from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.job_state import Progress, State
 from ledger.contracts.jobs import CHALLENGER, CHAMPION, MAX_PAYLOAD_BYTES
 from ledger.contracts.jobs import QUEUES as QUEUES
+from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, Page, encode_page
 from ledger.contracts.provenance import Origin, encode_origin
 from ledger.contracts.reports import Report
-from ledger.models.prediction_log import MAX_DAY_ENTRIES, Page, encode_page
 from ledger.server.server import Server, moment
 
 if TYPE_CHECKING:

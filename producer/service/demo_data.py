@@ -21,7 +21,7 @@ from typing import Any
 
 from ledger.contracts.codec import refuse
 from ledger.dataset_files import table_file
-from producer.cli.output.exit_codes import NotInstalledError
+from producer.errors import NotInstalledError
 from producer.feed.parsing import PriceFormat
 from producer.service.pool_process import require
 

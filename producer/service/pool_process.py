@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from ledger.contracts.codec import refuse
-from producer.cli.output.exit_codes import NotInstalledError
+from producer.errors import NotInstalledError
 
 POOLS = ("predict", "train", "monitor")
 STOP_SECONDS = 10.0  # and CORNERMAN_FINISH_SECONDS where it is set

@@ -20,9 +20,9 @@ from ledger.contracts.job_state import Outcome, Progress
 from ledger.ledger import Ledger
 from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
-from producer.cli.output.progress import served_queues
 from producer.client import Client
 from producer.service.pool_process import POOLS, stop_seconds
+from producer.service.served_queues import served_queues
 from producer.settings import DATA_VARIABLE
 
 START_SECONDS = 120.0

@@ -26,10 +26,10 @@ from workers.broker.kombu_transport import BELL, put_aside
 from workers.child.batch_size import Worked, claim_size
 from workers.child.executor import Execution, Terminated
 from workers.child.memory_admission import Admission
-from workers.child.self_test import SelfTester, predicts
+from workers.child.self_test import SelfTester
 from workers.models.model_cache import ModelCache, load_manager
-from workers.pool.pool import Pool
-from workers.supervisor.watchdog import answer_canary
+from workers.pool.liveness_probe import answer_canary
+from workers.pool.pool import Pool, predicts
 
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager

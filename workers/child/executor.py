@@ -32,13 +32,11 @@ from typing import Any
 
 import structlog
 
-from ledger.contracts import codec
-from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import Failure, FailureCode, LedgerUnavailable, PermissionDenied
 from ledger.contracts.job_state import Progress
-from ledger.contracts.jobs import Job, PredictCard, kind_of
+from ledger.contracts.jobs import Job
 from ledger.contracts.provenance import Origin
 from ledger.contracts.reports import Report
-from ledger.jobs.quote_age import fresh_until, stale_odds
 from ledger.ledger import Claim, Ledger, Settlement
 from workers.child.batch import Batch, Finished
 from workers.child.card_metrics import figures_of
@@ -46,6 +44,7 @@ from workers.child.memory_admission import Admission, NoRoomError
 from workers.errors import LaterError, StoreUnavailableError
 from workers.failures import failure_of
 from workers.jobs.context import ClaimLostError, JobContext
+from workers.jobs.decoding import read
 from workers.jobs.provenance import origin_of
 from workers.jobs.registry import Noted, handler_of
 from workers.jobs.retry import insist
@@ -53,8 +52,8 @@ from workers.logs.job_lines import JobLines, line_of
 from workers.logs.setup import Levels, outcome_of_loss, speaking_of, where_raised
 from workers.models.model_cache import ModelCache
 from workers.pool.event_pipe import Figures, attempt_of
+from workers.pool.memory_attribution import fair
 from workers.pool.pool import Pool
-from workers.supervisor.rules import fair
 
 _TOLD = "the child was told to stop"
 
@@ -207,18 +206,3 @@ def allowed_seconds(claim: Claim) -> float:
     if claim.deadline is None:
         return claim.time_limit_seconds
     return min(claim.time_limit_seconds, (claim.deadline - claim.claimed_at).total_seconds())
-
-
-def read(claim: Claim) -> Job:
-    """Return a claim's job.
-
-    Raises JobRefused where its payload is none, or of another kind than the record says; and where its quotes were too
-    old by the time of the claim, which is the same for whoever looks later.
-    """
-    job = codec.decode_job(claim.payload)
-    if kind_of(job) != claim.kind:
-        raise codec.refuse(f"the record says {claim.kind}, its payload {kind_of(job)}: it did not come through submit")
-    until = fresh_until(job)
-    if isinstance(job, PredictCard) and until is not None and claim.claimed_at >= until:
-        raise JobRefused(stale_odds(job, claim.claimed_at))
-    return job

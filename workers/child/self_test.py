@@ -8,7 +8,7 @@ the same code and the same open model as a card.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ledger.contracts.reports import HealthCheck
@@ -19,13 +19,7 @@ from workers.pool.pool import Pool
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager
 
-PREDICTS = "predict_card"
 MAX_DETAIL_CHARACTERS = 300  # a message to the main process has to be short
-
-
-def predicts(pool: Pool, queues: Iterable[str]) -> bool:
-    """Whether a pool answers cards: those of another kind have no model to test."""
-    return "predict" in set(queues) and PREDICTS in pool.handlers
 
 
 class SelfTester:
@@ -40,7 +34,7 @@ class SelfTester:
         """Test and tell, if it is time. Raises LedgerUnavailable."""
         if time.monotonic() < self._due_seconds:
             return
-        from workers.handlers.check_health import check_model  # children that predict only: it imports the engine
+        from workers.models.verification import check_model
 
         self._due_seconds = time.monotonic() + self._pool.settings.self_test_seconds
         try:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from ledger.contracts.jobs import ROUTES
+from ledger.contracts.prediction_record import Page
 from ledger.contracts.reports import Report
-from ledger.models.prediction_log import Page
 from workers.jobs.context import JobContext
 
 

@@ -20,13 +20,12 @@ from workers.alerts.evaluation import Change, Judge
 from workers.alerts.overrides import tuned
 from workers.alerts.rules import RULES
 from workers.alerts.webhook import Webhook
-from workers.child.self_test import predicts
 from workers.observability.collector import ChildrenSample, LedgerSample, gauges, sample_children, sample_ledger
 from workers.observability.http_server import Endpoints
 from workers.observability.metrics import Metrics
 from workers.observability.readiness import Sight, liveness, readiness
 from workers.pool.event_pipe import Look, SelfTest
-from workers.pool.pool import Pool
+from workers.pool.pool import Pool, predicts
 from workers.pool.vital_threads import Stumbles
 
 LISTEN_SECONDS = 1.0

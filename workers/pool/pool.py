@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,3 +49,11 @@ class Pool:
     def owner(self, pid: int) -> str:
         """Return the name under which a child of this pool claims."""
         return f"{self.name}/{pid}"
+
+
+PREDICTS = "predict_card"
+
+
+def predicts(pool: Pool, queues: Iterable[str]) -> bool:
+    """Whether a pool answers cards: those of another kind have no model to test."""
+    return "predict" in set(queues) and PREDICTS in pool.handlers

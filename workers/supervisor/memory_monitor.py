@@ -23,12 +23,12 @@ import structlog
 from msgspec import Struct
 
 from workers.pool.event_pipe import Kill
+from workers.pool.memory_attribution import blamed
 from workers.pool.pool import Pool
 from workers.pool.process_memory import own_mb
 from workers.pool.processes import lives
 from workers.pool.scoreboard import Activity
 from workers.pool.vital_threads import Stumbles, start_vital
-from workers.supervisor.rules import blamed
 
 _REMEMBERED_SECONDS = 600.0
 _REMEMBERED_JOBS = 1000

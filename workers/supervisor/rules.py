@@ -19,7 +19,6 @@ GRACE_SECONDS = 1.0
 UNSETTLED_SECONDS = 30.0
 """How long a child may fail to tell the ledger how its job ended, while the guard of its pool reaches it."""
 
-_BLAMED_FRACTION = 0.9
 """A job that takes this much of what a fresh child would have left it has filled the child itself."""
 
 
@@ -57,20 +56,6 @@ class Child(Struct, frozen=True):
 def overtime(activity: Activity, now_seconds: float) -> bool:
     """Whether a job has run longer than its limit."""
     return bool(activity.token) and now_seconds - activity.started_seconds > activity.limit_seconds
-
-
-def blamed(activity: Activity, used_mb: float) -> bool:
-    """Whether it is the job at hand that took its child above its ceiling, and not what the child kept of others.
-
-    A fresh child would be there with it too, or nearly. Where no child could ever be below, no job is to blame.
-    """
-    return used_mb - activity.begun_mb > _BLAMED_FRACTION * (activity.ceiling_mb - activity.born_mb) > 0
-
-
-def fair(activity: Activity) -> bool:
-    """Whether a child without the memory for its job says so of the job: it began with all that a fresh one has."""
-    kept_mb = activity.begun_mb - activity.born_mb
-    return kept_mb <= (1 - _BLAMED_FRACTION) * (activity.ceiling_mb - activity.born_mb) or not activity.ceiling_mb
 
 
 def strays(children: Iterable[Child], held: Set[bytes]) -> set[tuple[int, bytes]]:

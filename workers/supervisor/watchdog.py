@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from ledger.contracts import codec
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
+from workers.pool.liveness_probe import _MISSED, answer_to
 from workers.pool.pool import START_SECONDS, Pool
 from workers.supervisor.rules import Child
 
-_MISSED = 4  # intervals after which a question that nobody took is gone
 _LONGEST_STEP_SECONDS = 1.0
 
 
@@ -63,19 +63,6 @@ class Watchdog:
         else:
             self._silent_seconds += min(max(now_seconds - self._looked_seconds, 0.0), _LONGEST_STEP_SECONDS)
         self._looked_seconds = now_seconds
-
-
-def answer_to(question: bytes) -> bytes:
-    """Return the known answer: the digest of the job that the question spells. Raises JobRefused if it spells none."""
-    return codec.content_digest(codec.encode(codec.decode_job(question))).encode()
-
-
-def answer_canary(pool: Pool, ledger: Ledger, owner: str) -> None:
-    """Answer as a child, after a claim as for every doorbell; in this queue there is never a job."""
-    pool.board.answer_call()  # a child that was free needs no other to come
-    ledger.claim(pool.canary, owner)
-    if (question := ledger.canary_question(pool.canary)) is not None:
-        ledger.answer_canary(pool.canary, answer_to(question), _MISSED * pool.settings.canary_seconds)
 
 
 def _all_at_work(children: Iterable[Child]) -> bool:

@@ -12,12 +12,13 @@ from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.local_protocol import TrainHere
 from ledger.contracts.reports import Report
-from producer.cli.options.idempotency import StoredFailure, identity_options, key_of, said_of, stored_outcome
+from producer.cli.options.idempotency import identity_options, key_of, said_of, stored_outcome
 from producer.cli.options.training import plan_fields, plan_options
 from producer.cli.output.console import Screen, json_option, pass_screen
 from producer.cli.output.progress import submitted, watch
 from producer.cli.output.report_tables import report_tables
 from producer.client import Client, report_of
+from producer.errors import StoredFailure
 from producer.local.subprocess_runner import train_here
 
 

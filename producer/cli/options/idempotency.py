@@ -12,22 +12,11 @@ from typing import Any, TypeVar
 
 import click
 
-from ledger.contracts.failures import JobFailed
 from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.reports import Report
 from producer.client import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class StoredFailure(JobFailed):
-    """The job had ended without a report before this command asked for it."""
-
-    def __init__(self, receipt: Receipt[Report], outcome: Outcome) -> None:
-        if outcome.failure is None:
-            raise ValueError(f"the outcome of job {outcome.job_id} is no failure")
-        super().__init__(outcome.job_id, outcome.failure)
-        self.receipt = receipt
 
 
 def identity_options(command: Command) -> Command:

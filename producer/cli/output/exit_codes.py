@@ -17,7 +17,7 @@ from ledger.contracts.failures import (
     UnknownJob,
     WaitTimeout,
 )
-from producer.cli.options.idempotency import StoredFailure
+from producer.errors import NotInstalledError, StoredFailure
 
 
 class ExitCode(IntEnum):
@@ -54,10 +54,6 @@ HINTS = {
     FailureCode.WORKER_LOST: "See the log of the pool; too little memory is the usual reason.",
 }
 AGAIN = "The outcome stays as it is until its retention is over; enqueue and train ask anew with --again."
-
-
-class NotInstalledError(Exception):
-    """A part that this command needs is not installed."""
 
 
 EXPECTED_ERRORS = (LedgerError, NotInstalledError)

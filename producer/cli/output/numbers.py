@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.contracts.backtest_report import Estimate
+from ledger.contracts.job_state import Progress
 
 NOTHING = "-"
 
@@ -32,3 +33,9 @@ def figure_table(title: str, *columns: str) -> Table:
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place < 1 else "right", no_wrap=True)
     return table
+
+
+def said(news: Progress) -> str:
+    """Return how far a job is, in words."""
+    left = "" if news.left_seconds is None else f", about {news.left_seconds:.0f} s left"
+    return f"{news.stage}, {news.done} of {news.total}{left}" if news.total else news.stage

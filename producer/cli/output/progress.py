@@ -17,7 +17,9 @@ from ledger.contracts.reports import CardReport
 from ledger.jobs.outcome_reader import LAST_LOOK_SECONDS
 from ledger.server.connection_pool import until
 from producer.cli.output.console import Screen
+from producer.cli.output.numbers import said
 from producer.client import Client
+from producer.service.served_queues import served_queues
 
 RETRY_SECONDS = 1.0
 SUBMIT_SECONDS = 60.0
@@ -109,17 +111,6 @@ def card_of(client: Client, outcome: Outcome) -> PredictCard | None:
     except LedgerError:  # the answer is there, and is shown without the card
         return None
     return job if isinstance(job, PredictCard) else None
-
-
-def served_queues(client: Client) -> set[str]:
-    """Return the queues that a living pool works off."""
-    return {queue for pool in client.ledger.pools() for queue in pool.get("queues", ())}
-
-
-def said(news: Progress) -> str:
-    """Return how far a job is, in words."""
-    left = "" if news.left_seconds is None else f", about {news.left_seconds:.0f} s left"
-    return f"{news.stage}, {news.done} of {news.total}{left}" if news.total else news.stage
 
 
 @contextmanager

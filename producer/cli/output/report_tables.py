@@ -37,7 +37,7 @@ from producer.cli.output.card_tables import card_tables
 from producer.cli.output.decision_text import decision_words
 from producer.cli.output.judgement_tables import judgement_tables
 from producer.cli.output.monitoring_tables import comparison_tables, review_tables
-from producer.cli.output.progress import said
+from producer.cli.output.numbers import said
 from producer.cli.output.replay_tables import replay_tables
 from producer.cli.output.table_parts import NOTHING, STYLES, percent, plain_table
 

@@ -18,9 +18,9 @@ from engine.monitoring.drift import MISSING
 from engine.simulation.league import League, odds_feed
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
 from ledger.contracts.monitoring_reports import ReviewReport
+from ledger.contracts.prediction_record import Band, JournalEntry, Page, Role
 from ledger.contracts.reports import CardReport, FightReport, HealthReport
 from ledger.ledger import Ledger, Settlement
-from ledger.models.prediction_log import Band, JournalEntry, Page, Role
 from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from producer.feed.odds_api import read_cards

@@ -18,9 +18,9 @@ from engine.statistics.calibration import Calibration
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import State
 from ledger.contracts.jobs import PredictCard, ShadowCard
+from ledger.contracts.prediction_record import JournalEntry
 from ledger.contracts.reports import CardReport
 from ledger.ledger import Ledger
-from ledger.models.prediction_log import JournalEntry
 from producer.feed.odds_api import read_cards
 from tests.support.small_models import small_league, trained
 

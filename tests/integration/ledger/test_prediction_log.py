@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, Band, JournalEntry, Page
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
-from ledger.models.prediction_log import MAX_DAY_ENTRIES, Band, JournalEntry, Page
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
 START = datetime(2099, 1, 3, 3, 30, tzinfo=UTC)

@@ -9,9 +9,10 @@ import psutil
 
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
+from workers.pool.liveness_probe import answer_canary
 from workers.pool.pool import Pool
 from workers.settings import WorkerSettings
-from workers.supervisor.watchdog import Watchdog, answer_canary
+from workers.supervisor.watchdog import Watchdog
 
 QUICK = {"CORNERMAN_DRAIN_SECONDS": "0.1", "CORNERMAN_CANARY_SECONDS": "0.5", "CORNERMAN_CANARY_PATIENCE_SECONDS": "5"}
 

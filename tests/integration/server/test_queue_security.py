@@ -21,11 +21,11 @@ from click.testing import CliRunner
 from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
 from ledger.contracts.job_state import Progress, State
 from ledger.contracts.jobs import CheckHealth, ShadowCard, TrainEnsemble
+from ledger.contracts.prediction_record import JournalEntry, Page
 from ledger.contracts.reports import HealthReport
 from ledger.jobs.listed_fights import ListedFight
 from ledger.ledger import Ledger, LedgerSettings, Settlement
 from ledger.models.fight_results import FightResult
-from ledger.models.prediction_log import JournalEntry, Page
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.lua_scripts import sources
 from producer.cli.main import main

@@ -8,14 +8,9 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from engine.arrays import ReplicaSet
-from engine.bootstrap import (
-    ThreadSafeBootstrapSampler,
-    check_weights,
-    create_bootstrap_config,
-    resample_events,
-    weighted_sum,
-)
+from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config, resample_events
 from engine.errors import BootstrapError, MemoryLimitError, ValidationError
+from engine.members.weights import check_weights, weighted_sum
 
 WEIGHTS = {"random_forest": 0.4, "xgboost": 0.35, "neural_network": 0.25}
 

@@ -17,7 +17,8 @@ from ledger.contracts.failures import (
     WaitTimeout,
 )
 from producer.cli.main import main
-from producer.cli.output.exit_codes import MEANINGS, ExitCode, NotInstalledError, code_of, document_of
+from producer.cli.output.exit_codes import MEANINGS, ExitCode, code_of, document_of
+from producer.errors import NotInstalledError
 from producer.service.pool_process import (
     RESTART_SECONDS,
     RESTART_SECONDS_MAX,

@@ -16,8 +16,8 @@ from ledger.contracts.monitoring_reports import ActionTaken
 from ledger.models.alarms import Alarm
 from ledger.models.aliases import CHAMPION, MOST_MOVES, stood_for
 from ledger.operations.control_store import Change, ControlDiffers
-from workers.handlers.check_health import proof_by
 from workers.jobs.context import JobContext
+from workers.models.verification import proof_by
 
 
 class Step(Struct, frozen=True):

@@ -19,8 +19,8 @@ from typing import Literal
 
 from engine.data.fighter_names import FighterIndex
 from engine.errors import AmbiguousFighterError
+from ledger.contracts.prediction_record import JournalEntry
 from ledger.models.fight_results import FightResult
-from ledger.models.prediction_log import JournalEntry
 from workers.handlers.prediction.prediction_log import fight_name, person
 
 DAYS_OFF = 1

@@ -31,9 +31,9 @@ from engine.statistics.scores import (
 from ledger.contracts.backtest_report import CalibrationLine, Coverage, Estimate, ReliabilityBin
 from ledger.contracts.jobs import ReviewModel
 from ledger.contracts.monitoring_reports import FavouriteBand, FeatureShift, Finding, ReviewReport, Window
+from ledger.contracts.prediction_record import JournalEntry
 from ledger.jobs.queue_stats import Drift
 from ledger.models.alarms import Alarm
-from ledger.models.prediction_log import JournalEntry
 from workers.handlers.monitoring.alarm_actions import act
 from workers.handlers.monitoring.result_matching import DAYS_OFF, Judged, Record, record_of
 from workers.jobs.context import JobContext

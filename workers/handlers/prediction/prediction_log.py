@@ -10,8 +10,8 @@ import structlog
 
 from engine.data.fighter_names import split_name
 from ledger.contracts.jobs import PredictCard
+from ledger.contracts.prediction_record import Band, JournalEntry, Page, Role
 from ledger.contracts.reports import FightReport
-from ledger.models.prediction_log import Band, JournalEntry, Page, Role
 from workers.handlers.prediction.model_answers import first_corner
 from workers.handlers.prediction.predict_card import Answer, answer
 from workers.jobs.context import JobContext

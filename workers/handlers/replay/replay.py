@@ -22,10 +22,10 @@ from ledger.contracts.provenance import Origin
 from ledger.contracts.replay_report import Obstacle, ReplayReport
 from ledger.contracts.reports import Report
 from ledger.ledger import KeptJob
-from workers.child.executor import read
 from workers.failures import failure_of
 from workers.handlers.replay.outcome_diff import compare
 from workers.jobs.context import ClaimLostError, JobContext
+from workers.jobs.decoding import read
 from workers.jobs.operator_overrides import deciding
 from workers.jobs.provenance import surroundings
 from workers.jobs.replay_target import kept_job

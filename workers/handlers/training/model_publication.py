@@ -11,9 +11,9 @@ from typing import Any
 
 from ledger.models.aliases import ANYTHING, CHALLENGER, CHAMPION
 from ledger.operations.control_store import ControlDiffers
-from workers.handlers.check_health import proof_by
 from workers.jobs.context import JobContext
 from workers.jobs.retry import insist
+from workers.models.verification import proof_by
 
 SUMMARY = ("data", "matrix", "config", "metrics", "versions", "bootstrap_samples", "interval_method")
 """Parts of a manifest that the ledger keeps, for those who compare models without opening them."""

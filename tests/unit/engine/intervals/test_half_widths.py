@@ -13,9 +13,8 @@ from engine.intervals.half_widths import (
     HalfWidths,
     experience_class,
     fit_half_widths,
-    percentile_error,
-    percentile_interval,
 )
+from engine.intervals.percentile import percentile_error, percentile_interval
 from engine.statistics.calibration import fit_logistic
 
 

@@ -9,7 +9,7 @@ from ledger.contracts import codec
 from ledger.contracts.failures import FailureCode, JobRefused
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, CheckHealth, Fight, Fighter, Job, PredictCard, Quote
 from ledger.ledger import Claim
-from workers.child.executor import read
+from workers.jobs.decoding import read
 
 READ = datetime(2099, 1, 1, 12, tzinfo=UTC)
 QUOTE = Quote(bookmaker="Acme", prices={"Ana": 2.0, "Bea": 2.0}, as_of=READ)

@@ -8,6 +8,7 @@ import pytest
 
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import Corner, Fight, Fighter, PredictCard
+from ledger.contracts.prediction_record import Band, JournalEntry, Page
 from ledger.contracts.reports import (
     CardReport,
     Decision,
@@ -17,7 +18,6 @@ from ledger.contracts.reports import (
     Interval,
     MarketAware,
 )
-from ledger.models.prediction_log import Band, JournalEntry, Page
 from workers.handlers.prediction.predict_card import Answer
 from workers.handlers.prediction.prediction_log import fight_name, page_of
 

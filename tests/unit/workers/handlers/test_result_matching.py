@@ -6,8 +6,8 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
+from ledger.contracts.prediction_record import JournalEntry
 from ledger.models.fight_results import FightResult
-from ledger.models.prediction_log import JournalEntry
 from workers.handlers.monitoring.result_matching import record_of
 
 DAY = date(2026, 11, 22)

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from workers.pool.memory_attribution import blamed, fair
 from workers.pool.scoreboard import Activity, Board, token_of
-from workers.supervisor.rules import GRACE_SECONDS, Child, Verdict, blamed, fair, overtime, strays, verdict
+from workers.supervisor.rules import GRACE_SECONDS, Child, Verdict, overtime, strays, verdict
 
 MINE, OTHER = token_of("mine", 1), token_of("other", 1)
 RUNS_MINE = Activity(7, MINE, 100.0, 60.0)

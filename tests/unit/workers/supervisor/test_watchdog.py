@@ -5,11 +5,12 @@ import pytest
 from ledger.contracts import codec
 from ledger.contracts.failures import JobRefused, LedgerUnavailable
 from ledger.contracts.jobs import CheckHealth
+from workers.pool.liveness_probe import answer_to
 from workers.pool.pool import START_SECONDS, Pool
 from workers.pool.scoreboard import Activity, token_of
 from workers.settings import WorkerSettings
 from workers.supervisor.rules import Child
-from workers.supervisor.watchdog import Watchdog, answer_to
+from workers.supervisor.watchdog import Watchdog
 
 BUSY = Child(Activity(7, token_of("job", 1), 0.0, 60.0))
 IDLE = Child(Activity(8))

@@ -1,0 +1,21 @@
+"""Errors of the command line."""
+
+from __future__ import annotations
+
+from ledger.contracts.failures import JobFailed
+from ledger.contracts.job_state import Outcome, Receipt
+from ledger.contracts.reports import Report
+
+
+class NotInstalledError(Exception):
+    """A part that this command needs is not installed."""
+
+
+class StoredFailure(JobFailed):
+    """The job had ended without a report before this command asked for it."""
+
+    def __init__(self, receipt: Receipt[Report], outcome: Outcome) -> None:
+        if outcome.failure is None:
+            raise ValueError(f"the outcome of job {outcome.job_id} is no failure")
+        super().__init__(outcome.job_id, outcome.failure)
+        self.receipt = receipt

@@ -1,0 +1,10 @@
+"""Queues that a running pool serves."""
+
+from __future__ import annotations
+
+from producer.client import Client
+
+
+def served_queues(client: Client) -> set[str]:
+    """Return the queues that a living pool works off."""
+    return {queue for pool in client.ledger.pools() for queue in pool.get("queues", ())}
