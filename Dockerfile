@@ -11,7 +11,7 @@ COPY workers workers
 # Compiled here, because the runtime user cannot write beside the sources and each start would compile them again.
 RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[workers]' \
     && /venv/bin/python -m compileall -q /venv/lib \
-    && NUMBA_CACHE_DIR=/kernels /venv/bin/python -m engine.ensemble \
+    && NUMBA_CACHE_DIR=/kernels /venv/bin/python -m engine.selftest ensemble \
     && /venv/bin/pip uninstall --yes pip setuptools
 
 # Flower in an image of its own (docker compose --profile flower): no pool needs it.

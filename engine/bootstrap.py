@@ -10,7 +10,6 @@ Covers index generation and replica predictions in batches under a memory limit.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats, ReplicaSet, ReplicatedMember
 from engine.data.feature_matrix import check_features
-from engine.errors import BootstrapError, MemoryLimitError, ValidationError
+from engine.errors import BootstrapError, ValidationError
 from engine.members.weights import check_weights, weighted_sum
 from engine.resources.memory_guard import MemoryGuard
 
@@ -159,53 +158,3 @@ def _checked(name: str, predictions: Floats, start: int) -> Floats:
     if not finite.all():
         raise BootstrapError(f"replica {start + int(np.argmin(finite))} of {name} gave values that are not numbers")
     return predictions
-
-
-def _self_test() -> dict[str, bool]:
-    """Facts about the sampler on a small trained model, and whether they hold."""
-    from engine.selftest import refuses, small_ensemble  # training builds on this module
-
-    ensemble, X = small_ensemble()
-    assert ensemble.replicas is not None  # noqa: S101 - trained with 20
-    models = ensemble.replicas.by_name()
-
-    def sample(rows: pd.DataFrame, **options: float) -> Floats:
-        config = create_bootstrap_config(**{"n_bootstrap": 20, "n_jobs": 1} | options)  # type: ignore[arg-type]
-        return ThreadSafeBootstrapSampler(config).sample_bootstrap_predictions(models, rows, ensemble.weights)
-
-    before = _global_state()
-    expected = sample(X)
-    alone = np.column_stack([sample(X.iloc[[row]])[:, 0] for row in range(len(X))])
-    plain = dict.fromkeys(models, object())
-    return {
-        "1, 2 and 4 threads give the same bits": all(
-            np.array_equal(expected, sample(X, n_jobs=jobs)) for jobs in (1, 2, 4)
-        ),
-        "batches of 1, 7 and 25 replicas give the same bits": all(
-            np.array_equal(expected, sample(X, batch_size=size)) for size in (1, 7, 25)
-        ),
-        "one row at a time or all at once give the same bits": np.array_equal(expected, alone),
-        "rows in any order give the same bits": np.array_equal(expected, sample(X.iloc[::-1])[:, ::-1]),
-        "replicas differ from each other": bool((expected.std(axis=0) > 0).all()),
-        "the global random state is left alone": _global_state() == before,
-        "a model without replicas is a BootstrapError": refuses(
-            BootstrapError,
-            lambda: ThreadSafeBootstrapSampler(create_bootstrap_config()).sample_bootstrap_predictions(
-                plain,  # type: ignore[arg-type]
-                X,
-                ensemble.weights,
-            ),
-        ),
-        "a memory limit of 1 MB is a MemoryLimitError": refuses(MemoryLimitError, lambda: sample(X, max_memory_mb=1.0)),
-    }
-
-
-def _global_state() -> str:
-    """The global random state of numpy, which nobody here may touch."""
-    return repr(np.random.get_state(legacy=False))  # noqa: NPY002 - to show just that
-
-
-if __name__ == "__main__":
-    from engine.selftest import report
-
-    sys.exit(report(_self_test()))

@@ -7,13 +7,11 @@ Usage, as in the migration guide:
     manager.load_models(model_paths)
     results = manager.predict_fights(X, fighter_pairs)
 
-`python -m engine.ensemble` runs a self-test.
+`python -m engine.selftest ensemble` verifies an installation.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,16 +22,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
-from engine.data.feature_matrix import check_features, check_finite, mirror, some_of
-from engine.errors import BootstrapError, BundleCorruptError, MemoryLimitError, ValidationError
+from engine.data.feature_matrix import check_features, check_finite, some_of
+from engine.errors import BootstrapError, ValidationError
 from engine.members.member_stack import MEMBERS
 from engine.model.bundle import open_bundle
 from engine.model.config import ProductionEnsembleConfig, create_production_ensemble_config
 from engine.model.inference import Rows, price, summarise
 from engine.model.prediction import FightPrediction, FightSummary
-from engine.model.trained_ensemble import Ensemble, load_ensemble, save_ensemble
+from engine.model.trained_ensemble import Ensemble, load_ensemble
 from engine.resources.memory_guard import MemoryGuard
-from engine.selftest import refuses, report, small_ensemble
 
 __all__ = [
     "Corner",
@@ -230,49 +227,3 @@ def _check_pairs(pairs: Sequence[tuple[str, str]], rows: int) -> None:
     for fighter_a, fighter_b in pairs:
         if fighter_a == fighter_b:
             raise ValidationError(f"{fighter_a!r} cannot fight against oneself")
-
-
-def _self_test() -> dict[str, bool]:
-    """Facts about saving, loading and answering, on a small trained model, and whether they hold."""
-    with tempfile.TemporaryDirectory() as folder:
-        ensemble, X = small_ensemble()
-        path = save_ensemble(ensemble, Path(folder)).folder
-        manager = ProductionEnsembleManager(create_production_ensemble_config(bootstrap_samples=20, max_memory_mb=4096))
-        manager.load_models(path)
-        pairs = [(f"A{row}", f"B{row}") for row in range(len(X))]
-        answers = manager.predict_fights(X, pairs)
-        swapped = manager.predict_fights(mirror(X), [(b, a) for a, b in pairs])
-        single = manager.configured(replace(manager.config, n_jobs=1)).predict_fights(X, pairs)
-        off = manager.configured(replace(manager.config, bootstrap_samples=0)).predict_fights(X, pairs)
-        small = manager.configured(replace(manager.config, max_memory_mb=1.0))
-        facts = {
-            "a saved and loaded model gives the bits of its canary": manager.check_canary() == 0.0,
-            "every probability lies inside its interval": all(
-                answer.intervals[0.95][0] < answer.probability < answer.intervals[0.95][1] for answer in answers
-            ),
-            "one thread and all threads give the same bits": single == answers,
-            "swapped fighters get exactly 1 - p": all(
-                other.probability == 1.0 - answer.probability for answer, other in zip(answers, swapped, strict=True)
-            ),
-            "bootstrap off: no sampling interval, and the reason": off[0].sampling_interval is None
-            and off[0].sampling_reason == "bootstrap_off",
-            "empty input is a ValidationError": refuses(
-                ValidationError, lambda: manager.predict_fights(X.iloc[:0], [])
-            ),
-            "infinite input is a ValidationError": refuses(
-                ValidationError, lambda: manager.predict_fights(X.assign(diff_elo=np.inf), pairs)
-            ),
-            "a memory limit of 1 MB is a MemoryLimitError": refuses(
-                MemoryLimitError, lambda: small.predict_fights(X, pairs)
-            ),
-        }
-        manifest = path / "manifest.json"
-        manifest.write_bytes(manifest.read_bytes().replace(b"0.35", b"0.36"))
-        facts["an altered bundle is a BundleCorruptError"] = refuses(
-            BundleCorruptError, lambda: manager.load_models(path)
-        )
-        return facts
-
-
-if __name__ == "__main__":
-    sys.exit(report(_self_test()))

@@ -11,10 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("module", ["engine.bootstrap", "engine.ensemble", "engine.xgboost_trainer"])
-def test_a_module_verifies_itself(module: str) -> None:
+@pytest.mark.parametrize("command", ["engine.selftest bootstrap", "engine.selftest ensemble", "engine.xgboost_trainer"])
+def test_a_module_verifies_itself(command: str) -> None:
     run = subprocess.run(
-        [sys.executable, "-m", module], cwd=ROOT, capture_output=True, text=True, timeout=250, check=False
+        [sys.executable, "-m", *command.split()], cwd=ROOT, capture_output=True, text=True, timeout=250, check=False
     )
     assert run.returncode == 0, run.stderr
     lines = run.stdout.splitlines()
