@@ -36,6 +36,7 @@ from ledger.models import promotion_gate
 from producer.service.demo_data import LEAGUE_FIGHTS
 
 ROOT = Path(__file__).parents[1]
+EVALUATION, INTERVALS, MODELS = (f"docs/concepts/{page}.md" for page in ("evaluation", "intervals", "models"))
 WORLDS, LEAGUES, WORLD_SEED, WORLD_FIGHTS = 20, 3, 7, 3000
 DEMO_SEED = 7
 NINE_YEARS = Period(date(2016, 1, 1), date(2025, 1, 1))
@@ -74,12 +75,12 @@ def of_code() -> Iterator[Figure]:
         f"wider than {widths},",
         f"{errors} and so on, together {promotion_gate.ERROR:.1%}",
     ):
-        yield Figure("docs/models.md", words)
+        yield Figure(MODELS, words)
 
 
 def of_documents() -> Iterator[Figure]:
     """What one document takes from another's table."""
-    table = (ROOT / "docs/evaluation.md").read_text()
+    table = (ROOT / EVALUATION).read_text()
     lowest, highest = (
         re.findall(rf"^\| {which} year, \d+ \| [\d,]+ \| ([\d.]+%)", table, re.MULTILINE)[0]
         for which in ("lowest", "highest")
@@ -110,7 +111,7 @@ def of_worlds(worlds: int = WORLDS, leagues: int = LEAGUES) -> Iterator[Figure]:
     """What the truth and the market are worth in the simulated worlds."""
     for draw, count in ((draw_world, worlds), (league_world, leagues)):
         for number in range(count):
-            yield Figure("docs/intervals.md", world_row(number, draw(WORLD_SEED, number, WORLD_FIGHTS)))
+            yield Figure(INTERVALS, world_row(number, draw(WORLD_SEED, number, WORLD_FIGHTS)))
 
 
 def of_log(log: FightLog) -> Iterator[Figure]:
@@ -120,28 +121,30 @@ def of_log(log: FightLog) -> Iterator[Figure]:
     market, won = priced["market"].to_numpy(), priced["won"].to_numpy()
     line = calibration_line(market, won, priced["event"].to_numpy(dtype=np.str_))
     yield Figure(
-        "docs/evaluation.md", f"{len(priced):,} fights with odds of {len(table):,}, {priced['event'].nunique()} events"
+        EVALUATION,
+        f"{len(priced):,} fights with odds of {len(table):,}, {priced['event'].nunique()} events",
     )
     yield Figure(
-        "docs/evaluation.md",
+        EVALUATION,
         f"| market | {log_loss(market, won):.4f} | | {brier_score(market, won):.4f} | "
         f"{line.slope:.3f} ± {line.slope_error:.3f} | {line.intercept:+.3f} ± {line.intercept_error:.3f} |",
     )
     both = _both_sides(priced)
     yield Figure(
-        "docs/evaluation.md",
+        EVALUATION,
         f"| everything | | {both.bets:,} | {_share(both.return_on_stake)} | {_share(both.closing_line_value)} |",
     )
     _, last = _priced(season, LAST_MONTHS)
     loss = log_loss(last["market"].to_numpy(), last["won"].to_numpy())
-    yield Figure("docs/evaluation.md", f"{len(last)} fights with odds, {last['event'].nunique()} events")
-    yield Figure("docs/evaluation.md", f"| market | {loss:.4f} | |")
-    yield Figure("docs/intervals.md", f"log loss (market {loss:.3f})")
+    yield Figure(EVALUATION, f"{len(last)} fights with odds, {last['event'].nunique()} events")
+    yield Figure(EVALUATION, f"| market | {loss:.4f} | |")
+    yield Figure(INTERVALS, f"log loss (market {loss:.3f})")
     both_last = _both_sides(last).return_on_stake
-    yield Figure("docs/evaluation.md", f"both sides of everything returns {both_last.value:.1%}." if both_last else "")
+    yield Figure(EVALUATION, f"both sides of everything returns {both_last.value:.1%}." if both_last else "")
     slopes = [market_slope(season.fights.before(date(year, 1, 1))) for year in range(2016, 2025)]
     yield Figure(
-        "docs/intervals.md", f"(s is {min(slopes):.2f} to {max(slopes):.2f} on fights before each of 2016 to 2024)"
+        INTERVALS,
+        f"(s is {min(slopes):.2f} to {max(slopes):.2f} on fights before each of 2016 to 2024)",
     )
     ranges = {level: _ranges(season, level) for level in promotion_gate.MOST_WIDTH}
     said = " and ".join(f"{min(each):.2f} to {max(each):.2f}" for each in ranges.values())

@@ -4,7 +4,7 @@
 (with pip, about 400 MB each; those that are there already are used again), lets it write estimators of all kinds
 together with its own probabilities (`benchmarks/importing/write_estimators.py`), and imports each file here. An import
 counts as right only if its probabilities are those of the environment that wrote the file. Prints the table of
-docs/migration.md.
+docs/guides/migration.md.
 """
 
 from __future__ import annotations

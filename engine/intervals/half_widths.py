@@ -33,7 +33,7 @@ from engine.errors import TrainingError, ValidationError
 from engine.statistics.calibration import fit_logistic
 
 FLOOR_FACTOR = 2.0  # where the spread is all there is; measured on simulated leagues, with mirror averaging
-GUARD_FACTOR = 1.5  # beside an anchor; chosen on simulated worlds: see docs/intervals.md
+GUARD_FACTOR = 1.5  # beside an anchor; chosen on simulated worlds: see docs/concepts/intervals.md
 CLASS_EDGES = (1, 3, 6)  # earlier fights of the less experienced fighter: 0, 1-2, 3-5, 6 and more
 MIN_PRICED_FIGHTS = 200  # fewer closing odds than this do not make a 95% quantile
 MIN_CLASS_FIGHTS = 100  # a class with fewer takes the pooled half-width

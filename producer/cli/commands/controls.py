@@ -47,8 +47,8 @@ def set_controls(
     """Change live controls, all of those named or none.
 
     For example `cornerman set bootstrap=off --why "replicas look wrong"`. What is claimed from then on is under the
-    new values. --why is required here. See docs/operations.md. A model that is put in place with `model.ALIAS=DIGEST`
-    must be loaded by a worker first, and is not judged: that is `cornerman models promote`.
+    new values. --why is required here. See docs/guides/operators.md. A model that is put in place with
+    `model.ALIAS=DIGEST` must be loaded by a worker first, and is not judged: that is `cornerman models promote`.
     """
     if bool(assignments) + listed + history != 1:
         raise click.UsageError("give NAME=VALUE, or --list, or --history")

@@ -43,7 +43,7 @@ CHECKS: dict[str, Callable[[Rehearsal, Loads, Posts], str]] = {
     "pause and resume": lambda rehearsal, *_: rollback_checks.pause(rehearsal),
     "alert": lambda rehearsal, _, posts: alert_fires(rehearsal, posts),
 }
-"""The checklist in its order; docs/operations.md says which of the migration guide's points each is."""
+"""The checklist in its order; docs/guides/operators.md says which of the migration guide's points each is."""
 
 
 @click.command()

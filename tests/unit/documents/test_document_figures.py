@@ -44,12 +44,12 @@ def test_the_log_of_real_fights_says_what_the_documents_say() -> None:
 
 def test_a_figure_that_has_drifted_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(document_figures.ROOT / "docs", tmp_path / "docs")
-    page = tmp_path / "docs/evaluation.md"
+    page = tmp_path / "docs/concepts/evaluation.md"
     table = page.read_text()
     [line] = [line for line in table.splitlines() if line.startswith("| lowest year")]
     page.write_text(table.replace(line, line.replace("%", ".9%", 1)))
     monkeypatch.setattr(document_figures, "ROOT", tmp_path)
     (found,) = of_documents()
     assert not found.stands
-    assert Figure("docs/models.md", "its mean log loss is higher by more than 0.005 |").stands
-    assert not Figure("docs/models.md", "its mean log loss is higher by more than 0.004 |").stands
+    assert Figure("docs/concepts/models.md", "its mean log loss is higher by more than 0.005 |").stands
+    assert not Figure("docs/concepts/models.md", "its mean log loss is higher by more than 0.004 |").stands

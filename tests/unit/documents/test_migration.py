@@ -24,7 +24,7 @@ from engine.training.train import TrainingConfig, train_ensemble
 from producer.cli.main import main
 from workers.alerts.rules import RULES
 
-PAGE = (Path(__file__).parents[3] / "docs" / "migration.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "guides" / "migration.md").read_text()
 BLOCKS = re.findall(r"^```python (before|after)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 TINY = MemberParams(
     ForestParams(trees=5), ProductionXGBoostConfig(n_estimators=15, max_depth=3), NetworkParams(hidden=(8,), epochs=2)
@@ -61,7 +61,7 @@ def test_each_step_has_both_blocks() -> None:
 )
 @pytest.mark.filterwarnings("ignore")
 def test_a_block_runs_as_it_stands(kind: str, code: str, names: dict[str, Any]) -> None:
-    exec(compile(code, f"docs/migration.md, {kind}", "exec"), dict(names))  # noqa: S102 - it is ours
+    exec(compile(code, f"docs/guides/migration.md, {kind}", "exec"), dict(names))  # noqa: S102 - it is ours
 
 
 def test_a_plain_model_has_no_bootstrap(names: dict[str, Any]) -> None:

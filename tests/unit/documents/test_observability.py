@@ -1,4 +1,4 @@
-"""The tables of docs/observability.md say what the code does."""
+"""The tables of docs/reference/metrics-alerts.md say what the code does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.observability.metrics import GAUGES, Metrics
 from workers.observability.readiness import Sight, readiness
 from workers.pool.event_pipe import SelfTest
 
-DOCUMENT = (Path(__file__).parents[3] / "docs/observability.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs/reference/metrics-alerts.md").read_text()
 LINES = DOCUMENT.splitlines()
 
 
@@ -43,7 +43,8 @@ def metric_row(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> s
 
 def alert_row(rule: Rule) -> str:
     condition = rule.promql().replace("|", "\\|")
-    return f"| `{rule.name}` | `{condition}` | {duration(rule.for_seconds)} | {rule.severity} | {rule.action} |"
+    link = f"[`{rule.name}`](../guides/operators.md#{rule.name.lower()})"
+    return f"| {link} | `{condition}` | {duration(rule.for_seconds)} | {rule.severity} | {rule.action} |"
 
 
 @pytest.mark.parametrize("row", [*metric_rows()], ids=lambda row: row.split("`")[1])
@@ -60,7 +61,7 @@ def test_no_line_speaks_of_what_is_not_there() -> None:
     told = set(re.findall(r"^\| `(\w+)` \| (?:gauge|counter|histogram|summary) ", DOCUMENT, re.MULTILINE))
     assert told == {row.split("`")[1] for row in metric_rows()}
     assert len(
-        [line for line in LINES if line.startswith("| `") and ("| warning |" in line or "| critical |" in line)]
+        [line for line in LINES if line.startswith("| [`") and ("| warning |" in line or "| critical |" in line)]
     ) == len(RULES)
 
 

@@ -14,10 +14,11 @@ from ledger.contracts.failures import FailureCode
 from ledger.settings import LedgerSettings, variable
 from producer.cli.commands.preflight import CHECKS
 from producer.cli.main import main
+from workers.alerts.evaluation import Rule
 from workers.alerts.rules import RULES
 from workers.settings import WorkerSettings
 
-PAGE = (Path(__file__).parents[3] / "docs/operations.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/guides/operators.md").read_text()
 SETTINGS = [entry for kind in (LedgerSettings, WorkerSettings) for entry in fields(kind) if entry.name != "ledger"]
 
 
@@ -60,6 +61,11 @@ def test_every_component_alert_check_and_code_is_named() -> None:
     assert [rule.name for rule in RULES if not re.search(rf"\b{rule.name}\b", PAGE)] == []
     assert [name for name in CHECKS if f'"{name}"' not in PAGE] == []
     assert [code for code in FailureCode if f"`{code}`" not in PAGE] == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_every_alert_has_a_heading_of_its_own(rule: Rule) -> None:
+    assert PAGE.splitlines().count(f"### {rule.name}") == 1
 
 
 def test_every_command_on_the_page_is_there() -> None:

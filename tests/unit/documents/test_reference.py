@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+import cornerman
 from engine.data import reference_page
 from engine.data.fight_log import read_fight_log
+from engine.market.bet_decision import Reason
 from ledger import reference_pages
+from ledger.contracts import failures
 from ledger.contracts.codec import decode_job, decode_report
+from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import Report
+from ledger.settings import LedgerSettings, variable
+from producer.cli import reference_page as cli_page
+from workers import settings_reference
+from workers.settings import WorkerSettings
 
 FOLDER = Path(__file__).parents[3] / "docs" / "reference"
 EXAMPLES = FOLDER / "examples"
@@ -33,6 +43,40 @@ def test_the_page_of_a_fight_log_is_what_its_columns_say() -> None:
     written = (FOLDER / "fight-log.md").read_text(encoding="utf-8")
     again = "write it again: python -m engine.data.reference_page docs/reference/fight-log.md"
     assert written == reference_page.page(EXAMPLES / "fight-log"), again
+
+
+def test_the_configuration_page_is_what_the_settings_say() -> None:
+    written = (FOLDER / "configuration.md").read_text(encoding="utf-8")
+    again = "write it again: python -m workers.settings_reference docs/reference/configuration.md"
+    assert written == settings_reference.page(), again
+    kinds = (LedgerSettings, WorkerSettings)
+    settings = {variable(entry) for kind in kinds for entry in fields(kind) if entry.name != "ledger"}
+    assert set(re.findall(r"^\| `(CORNERMAN_\w+)`", written, re.MULTILINE)) == settings
+
+
+def test_the_page_of_the_command_line_is_what_its_help_says() -> None:
+    written = (FOLDER / "cli.md").read_text(encoding="utf-8")
+    again = "write it again: python -m producer.cli.reference_page docs/reference/cli.md"
+    assert written == cli_page.page(), again
+
+
+def test_the_api_page_has_every_public_name_once() -> None:
+    written = (FOLDER / "api.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^::: cornerman\.(\w+)$", written, re.MULTILINE)) == cornerman.__all__
+
+
+def test_every_code_and_exception_is_on_the_page_of_failures() -> None:
+    written = (FOLDER / "failures.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)`", written, re.MULTILINE) == [code.value for code in FailureCode]
+    errors = [
+        name for name, value in vars(failures).items() if isinstance(value, type) and issubclass(value, Exception)
+    ]
+    assert [name for name in errors if name not in written] == []
+
+
+def test_every_reason_to_abstain_is_explained() -> None:
+    written = (FOLDER.parent / "guides" / "bet-placers.md").read_text(encoding="utf-8")
+    assert [reason.value for reason in Reason if f"`{reason.value}`" not in written] == []
 
 
 def test_every_column_has_a_meaning() -> None:

@@ -1,7 +1,8 @@
 """A trained model becomes known, and gets its name once this worker has proven it.
 
 Training makes nobody champion but the first: where there is one, the model becomes `challenger`, and an operator
-promotes it past the gate (docs/models.md). Other names are moved as asked for. All of it may be told the ledger twice.
+promotes it past the gate (docs/concepts/models.md). Other names are moved as asked for. All of it may be told the
+ledger twice.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def promote(
     A training worker judges it beside the champion, the best model before it (the anchor) and the market, on the fights
     of the log that none has seen. If these are too few: train with an earlier --cutoff, or judge the settings with
     --walk-forward. A model that is worse, less well calibrated, or whose intervals are too narrow or too wide is
-    refused: see docs/models.md. Each further try for the same champion's place needs clearer evidence.
+    refused: see docs/concepts/models.md. Each further try for the same champion's place needs clearer evidence.
 
     --force overrides the verdict, and never that a model cannot be loaded; it begins a new sequence of promotions.
     """

@@ -19,7 +19,7 @@ def models(context: click.Context) -> None:
     """List the trained models, and put them in place.
 
     MODEL is an alias, a digest, or the beginning of one. Without a further word the models are listed. Every move of
-    an alias stands in the history, with its reason and what it was decided on. See docs/models.md.
+    an alias stands in the history, with its reason and what it was decided on. See docs/concepts/models.md.
     """
     if context.invoked_subcommand is None:
         context.invoke(list_models)

@@ -1,0 +1,53 @@
+"""The reference page of the settings, written from their metadata.
+
+    python -m workers.settings_reference docs/reference/configuration.md
+
+A test compares the page with the output of this module.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from ledger.settings import LedgerSettings, variable
+from workers.settings import WorkerSettings
+
+HEADER = """# Configuration
+
+Every setting is an environment variable; an empty one counts as absent. A value that cannot work
+is refused at the start, with the name of its variable. Durations are in seconds, sizes in MiB.
+Changes need a restart; what can be changed in a running fleet is listed by
+`cornerman set --list` ([operators](../guides/operators.md)).
+
+This page is written by `python -m workers.settings_reference docs/reference/configuration.md`.
+"""
+SECTIONS = {
+    "Ledger and callers": (
+        LedgerSettings,
+        "Read by callers and workers. Both sides should agree; nothing breaks if they differ during a roll-out.",
+    ),
+    "Pools": (WorkerSettings, "Read by workers. `CORNERMAN_DATA` is read by the command line, too."),
+}
+
+
+def page() -> str:
+    """Return the page as Markdown."""
+    lines = HEADER.splitlines()
+    for title, (kind, about) in SECTIONS.items():
+        lines += ["", f"## {title}", "", about, "", "| variable | default | meaning |", "|---|---|---|", *_rows(kind)]
+    return "\n".join([*lines, ""])
+
+
+def _rows(kind: type[LedgerSettings | WorkerSettings]) -> Iterator[str]:
+    for entry in fields(kind):
+        if entry.name == "ledger":
+            continue
+        default = "" if entry.default in (None, "") else f"`{entry.default}`"
+        yield f"| `{variable(entry)}` | {default} | {entry.metadata['help']} |"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
