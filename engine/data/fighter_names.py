@@ -12,6 +12,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from engine.data.fighter_name_aliases import ALIASES, FAMILY_NAMES
 from engine.errors import AmbiguousFighterError, UnknownFighterError
@@ -31,6 +32,13 @@ def split_name(name: str) -> tuple[tuple[str, ...], str]:
     if len(words) > 2 and words[-1] in _SUFFIXES:
         return words[:-1], _SUFFIXES[words[-1]]
     return words, ""
+
+
+@lru_cache(maxsize=8192)
+def fighter_name_key(name: str) -> str:
+    """Return a key of a name that ignores case, accents, punctuation and spaces, but keeps a suffix such as Jr."""
+    words, suffix = split_name(name)
+    return "".join(words) + (f" {suffix}" if suffix else "")
 
 
 class FighterIndex:

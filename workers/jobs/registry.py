@@ -30,10 +30,10 @@ Registry = Mapping[str, str | Handler]
 """Handlers by kind: the function itself, or its name as `module:function`."""
 
 HANDLERS: Registry = {
-    "predict_card": "workers.handlers.prediction.prediction_log:answer_card",
+    "predict_card": "workers.handlers.prediction.prediction_log:predict_and_log",
     "review_model": "workers.handlers.monitoring.review_model:review_model",
     "compare_models": "workers.handlers.monitoring.compare_models:compare_models",
-    "shadow_card": "workers.handlers.prediction.shadow_card:answer_shadow",
+    "shadow_card": "workers.handlers.prediction.shadow_card:predict_shadow_card",
     "check_health": "workers.handlers.check_health:check_health",
     "train_ensemble": "workers.handlers.training.train_ensemble:train",
     "backtest": "workers.handlers.training.backtest:backtest",

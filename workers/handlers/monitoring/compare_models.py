@@ -14,7 +14,7 @@ from ledger.contracts.backtest_report import Estimate
 from ledger.contracts.jobs import CompareModels
 from ledger.contracts.monitoring_reports import ComparisonReport, Score, ScoreDifference
 from workers.handlers.monitoring.result_matching import record_of
-from workers.handlers.prediction.prediction_log import fight_name
+from workers.handlers.prediction.prediction_log import fight_key
 from workers.jobs.context import JobContext
 
 
@@ -24,13 +24,13 @@ def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
     entries = context.ledger.journal()
     results = context.ledger.results()
     said = [[entry for entry in entries if entry.model == model and entry.market is not None] for model in models]
-    common = set.intersection(*({(entry.day, fight_name(entry.fighters)) for entry in each} for each in said))
+    common = set.intersection(*({(entry.day, fight_key(entry.fighters)) for entry in each} for each in said))
     records = [
-        record_of([entry for entry in each if (entry.day, fight_name(entry.fighters)) in common], results)
+        record_of([entry for entry in each if (entry.day, fight_key(entry.fighters)) in common], results)
         for each in said
     ]
     champion, challenger = (
-        {(one.entry.day, fight_name(one.entry.fighters)): one for one in record.decided} for record in records
+        {(one.entry.day, fight_key(one.entry.fighters)): one for one in record.decided} for record in records
     )
     fights = sorted(champion.keys() & challenger.keys())
     won = np.array([champion[fight].won == 0 for fight in fights], dtype=np.int8)

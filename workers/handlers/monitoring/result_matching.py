@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
-from engine.data.fighter_names import FighterIndex
+from engine.data.fighter_names import FighterIndex, fighter_name_key
 from engine.errors import AmbiguousFighterError
 from ledger.contracts.prediction_record import JournalEntry
 from ledger.models.fight_results import FightResult
-from workers.handlers.prediction.prediction_log import fight_name, person
+from workers.handlers.prediction.prediction_log import fight_key
 
 DAYS_OFF = 1
 
@@ -65,7 +65,7 @@ def record_of(entries: Sequence[JournalEntry], results: Sequence[FightResult]) -
     """Hold entries against results. Of several entries of one fight the last counts."""
     fights: dict[Fight, list[JournalEntry]] = defaultdict(list)
     for entry in entries:
-        fights[entry.day, fight_name(entry.fighters)].append(entry)
+        fights[entry.day, fight_key(entry.fighters)].append(entry)
     decided: dict[Fight, FightResult] = {}
     contradicted: set[Fight] = set()
     never_clear: set[Fight] = set()
@@ -115,8 +115,8 @@ def _fights_of(
 
     Looking a name up takes a millisecond: it is done for those that share a name, and for all where none does.
     """
-    people = set(map(person, result.fighters))
-    shared = [fight for fight in near if people & set(map(person, fights[fight][0].fighters))]
+    people = set(map(fighter_name_key, result.fighters))
+    shared = [fight for fight in near if people & set(map(fighter_name_key, fights[fight][0].fighters))]
     return [fight for fight in shared or near if _position(result, fights[fight][0]) is not None]
 
 
@@ -139,7 +139,7 @@ def _position(result: FightResult, entry: JournalEntry) -> int | None:
 
 def _find(fighters: tuple[str, str], name: str) -> int | None:
     for position, fighter in enumerate(fighters):
-        if person(fighter) == person(name):
+        if fighter_name_key(fighter) == fighter_name_key(name):
             return position
     try:
         return FighterIndex(("0", "1"), fighters, (False, False)).find(name)

@@ -1,7 +1,7 @@
-"""Fights of a card that are one bout, or exclude each other, by who the model's fight log says the fighters are.
+"""Fights of a card that are the same bout, or that exclude each other because they share one fighter.
 
-The caller's side has looked for them by their names (`producer.feed.bout_matching`) and says what it found in the job.
-Here two spellings of one fighter are one, too: what is on one card is found whoever made the card.
+The odds service compares the names of the fighters (`producer.feed.bout_matching`) and notes its findings in the job.
+The model's fight log also recognises two spellings of one fighter, on every card.
 """
 
 from __future__ import annotations
@@ -13,50 +13,52 @@ from engine.errors import EngineError
 from engine.market.bet_decision import Reason
 from ledger.contracts.bouts import fighter_key
 from ledger.contracts.jobs import Fight
-from workers.handlers.prediction.model_answers import Said
+from workers.handlers.prediction.model_answers import ModelAnswer
 
 
-class Twins(NamedTuple):
-    """Why a fight may not be bet on because of others: reasons, and sentences that name those others."""
+class BoutConflicts(NamedTuple):
+    """The reasons why other fights forbid a bet on this one, and sentences that name these fights."""
 
     reasons: tuple[Reason, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-NO_TWINS = Twins()
+NO_CONFLICTS = BoutConflicts()
 
 
-def twins(fights: Sequence[Fight], said: Sequence[Said | EngineError]) -> Mapping[str, Twins]:
-    """Return what is against a bet on each fight, by fight id; only those against which there is something.
+def find_conflicts(
+    fights: Sequence[Fight], answers: Mapping[str, ModelAnswer | EngineError]
+) -> Mapping[str, BoutConflicts]:
+    """Return the conflicts of each fight that has any, by fight id.
 
-    Of several fights with the same two fighters the first that the job does not bar may be bet on.
+    Of several fights with the same two fighters the first one that the job does not bar may be bet on.
     """
-    people = {fight.id: frozenset(_people(fight, word)) for fight, word in zip(fights, said, strict=True)}
+    fighters = {fight.id: frozenset(_fighters(fight, answers[fight.id])) for fight in fights}
     by_bout: dict[frozenset[str], list[Fight]] = {}
-    by_person: dict[str, list[Fight]] = {}
+    by_fighter: dict[str, list[Fight]] = {}
     for fight in sorted(fights, key=lambda fight: fight.same_bout_as is not None):
-        by_bout.setdefault(people[fight.id], []).append(fight)
-        for person in people[fight.id]:
-            by_person.setdefault(person, []).append(fight)
-    found: dict[str, Twins] = {}
+        by_bout.setdefault(fighters[fight.id], []).append(fight)
+        for fighter in fighters[fight.id]:
+            by_fighter.setdefault(fighter, []).append(fight)
+    found: dict[str, BoutConflicts] = {}
     for fight in fights:
-        first = by_bout[people[fight.id]][0].id
+        first = by_bout[fighters[fight.id]][0].id
         same = fight.same_bout_as or (first if first != fight.id else None)
         others = {
             other.id
-            for person in people[fight.id]
-            for other in by_person[person]
-            if people[other.id] != people[fight.id]
+            for fighter in fighters[fight.id]
+            for other in by_fighter[fighter]
+            if fighters[other.id] != fighters[fight.id]
         }
         conflicting = sorted({*fight.conflicts_with, *others})
         if same is not None or conflicting:
-            found[fight.id] = Twins(tuple(_reasons(same, conflicting)), tuple(_notes(same, conflicting)))
+            found[fight.id] = BoutConflicts(tuple(_reasons(same, conflicting)), tuple(_notes(same, conflicting)))
     return found
 
 
-def _people(fight: Fight, word: Said | EngineError) -> Iterator[str]:
-    """Yield what identifies each fighter: the log's id, or else the name."""
-    ids = word.fighter_ids if isinstance(word, Said) else (None, None)
+def _fighters(fight: Fight, prediction: ModelAnswer | EngineError) -> Iterator[str]:
+    """Yield what identifies each fighter: the id in the fight log, or else the name."""
+    ids = prediction.fighter_ids if isinstance(prediction, ModelAnswer) else (None, None)
     for fighter, known in zip(fight.fighters, ids, strict=True):
         yield f"name {fighter_key(fighter.name)}" if known is None else f"id {known}"
 

@@ -1,67 +1,56 @@
-"""Answering a card and noting what was said: the journal's page is settled in one step with the report."""
+"""Handler of `PredictCard`: the report of a card, and its page of the prediction log, settled in one step."""
 
 from __future__ import annotations
 
 from datetime import UTC
-from functools import lru_cache
 from typing import Literal
 
 import structlog
 
-from engine.data.fighter_names import split_name
+from engine.data.fighter_names import fighter_name_key
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.prediction_record import Band, JournalEntry, Page, Role
 from ledger.contracts.reports import FightReport
-from workers.handlers.prediction.model_answers import first_corner
-from workers.handlers.prediction.predict_card import Answer, answer
+from workers.handlers.prediction.fight_features import first_corner
+from workers.handlers.prediction.predict_card import CardAnswer, answer_card
 from workers.jobs.context import JobContext
 from workers.jobs.registry import Noted
 from workers.logs.setup import where_raised
 
 
-def answer_card(job: PredictCard, context: JobContext) -> Noted:
-    """Answer a card. Raises what `predict_card` raises."""
-    said = answer(job, context)
-    return Noted(said.report, page_of(job, said, context.claim.job_id, "live"))
+def predict_and_log(job: PredictCard, context: JobContext) -> Noted:
+    """Answer a card, and build its page of the prediction log. Raises as `predict_card` does."""
+    answer = answer_card(job, context)
+    return Noted(answer.report, build_page(job, answer, context.claim.job_id, "live"))
 
 
-def page_of(job: PredictCard, said: Answer, job_id: str, role: Role) -> Page | None:
-    """Return the page of a card; None, with a line in the log, where it cannot be made.
-
-    Whatever is wrong with the journal, the answer is worth more.
-    """
-    report = said.report
+def build_page(job: PredictCard, answer: CardAnswer, job_id: str, role: Role) -> Page | None:
+    """Build the prediction log's page of a card, or log an error and return None: the answer matters more."""
+    report = answer.report
     try:
-        answered = zip(job.fights, report.fights, strict=True)
-        corners = {fight.id: first_corner(fight) for fight, said in answered if isinstance(said, FightReport)}
+        reported = zip(job.fights, report.fights, strict=True)
+        corners = {fight.id: first_corner(fight) for fight, entry in reported if isinstance(entry, FightReport)}
         entries = [
-            _entry(fight, corners[fight.id], report.model, job_id, role, job, said.bins.get(fight.id, ""))
+            _entry(fight, corners[fight.id], report.model, job_id, role, job, answer.feature_bins.get(fight.id, ""))
             for fight in report.fights
             if isinstance(fight, FightReport)
         ]
         return Page.of(job.event_start, entries)
-    except Exception as error:  # noqa: BLE001 - see above
-        structlog.get_logger("cornerman").error("a card is not in the journal", **where_raised(error))
+    except Exception as error:  # noqa: BLE001 - no error of the log may cost the answer
+        structlog.get_logger("cornerman").error("a card is not in the prediction log", **where_raised(error))
         return None
 
 
-def fight_name(fighters: tuple[str, str]) -> str:
-    """Return the name of a fight, the same for either order and every spelling that differs by letters' dress alone."""
-    return " v ".join(sorted(map(person, fighters)))
-
-
-@lru_cache(maxsize=8192)
-def person(name: str) -> str:
-    """Return a fighter's name without case, accents, punctuation and spaces; with the suffix that tells a son."""
-    words, suffix = split_name(name)
-    return "".join(words) + (f" {suffix}" if suffix else "")
+def fight_key(fighters: tuple[str, str]) -> str:
+    """Return a key of a fight that ignores the order of its fighters, and case, accents and punctuation."""
+    return " v ".join(sorted(map(fighter_name_key, fighters)))
 
 
 def _entry(
     fight: FightReport, corner: str, model: str, job_id: str, role: Role, job: PredictCard, bins: str
 ) -> tuple[str, JournalEntry]:
     listed = (fight.fighters[0].name, fight.fighters[1].name)
-    swap = person(listed[1]) < person(listed[0])
+    swap = fighter_name_key(listed[1]) < fighter_name_key(listed[0])
     first = fight.fighters[1 if swap else 0]
     fighters = (listed[1], listed[0]) if swap else listed
     entry = JournalEntry(
@@ -80,7 +69,7 @@ def _entry(
         bins=bins,
         bet_on=_position(fight.decision.fighter, fighters) if fight.decision.action == "bet" else None,
     )
-    return fight_name(listed), entry
+    return fight_key(listed), entry
 
 
 def _red(corner: str, swap: bool) -> Literal[0, 1] | None:

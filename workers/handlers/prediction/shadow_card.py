@@ -1,4 +1,4 @@
-"""From a `ShadowCard` to entries of the journal: what the challenger would have answered bet placers."""
+"""Handler of `ShadowCard`: log what a challenger would have answered for a card that the live model has answered."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from ledger.contracts.codec import refuse
 from ledger.contracts.failures import UnknownJob
 from ledger.contracts.jobs import PredictCard, ShadowCard
 from ledger.contracts.reports import CardReport, FightReport, ShadowReport
-from workers.handlers.prediction.predict_card import answer
-from workers.handlers.prediction.prediction_log import page_of
+from workers.handlers.prediction.predict_card import answer_card
+from workers.handlers.prediction.prediction_log import build_page
 from workers.jobs.context import JobContext
 from workers.jobs.registry import Noted
 
 
-def answer_shadow(job: ShadowCard, context: JobContext) -> Noted:
-    """Answer a card as the live model was asked to. Raises JobRefused where it is gone, and as `predict_card`."""
+def predict_shadow_card(job: ShadowCard, context: JobContext) -> Noted:
+    """Answer a card again with another model, for the prediction log alone.
+
+    Raises JobRefused if the card or its report is gone, and as `predict_card` does.
+    """
     card, live = _card(job, context)
     digest = context.models.resolve(job.model)
     if digest == live.model:
         return Noted(ShadowReport(model=digest, noted=0, failed=0), None)
-    said = answer(msgspec.structs.replace(card, model=digest), context)
-    report, page = said.report, page_of(card, said, job.card, "shadow")
-    failed = sum(not isinstance(fight, FightReport) for fight in report.fights)
+    answer = answer_card(msgspec.structs.replace(card, model=digest), context)
+    page = build_page(card, answer, job.card, "shadow")
+    failed = sum(not isinstance(fight, FightReport) for fight in answer.report.fights)
     return Noted(ShadowReport(model=digest, noted=0 if page is None else len(page.entries), failed=failed), page)
 
 
@@ -32,5 +35,5 @@ def _card(job: ShadowCard, context: JobContext) -> tuple[PredictCard, CardReport
     except UnknownJob as error:
         raise refuse(f"there is no card to shadow: {error}") from error
     if not isinstance(card, PredictCard) or outcome is None or not isinstance(outcome.report, CardReport):
-        raise refuse(f"job {job.card} is no answered card: only what bet placers were answered has a shadow")
+        raise refuse(f"job {job.card} is not a card with an answer: only an answered card can be shadowed")
     return card, outcome.report

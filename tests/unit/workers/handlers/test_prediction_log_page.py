@@ -18,8 +18,8 @@ from ledger.contracts.reports import (
     Interval,
     MarketAware,
 )
-from workers.handlers.prediction.predict_card import Answer
-from workers.handlers.prediction.prediction_log import fight_name, page_of
+from workers.handlers.prediction.predict_card import CardAnswer
+from workers.handlers.prediction.prediction_log import build_page, fight_key
 
 START = datetime(2099, 1, 3, 23, 30, tzinfo=UTC)
 MODEL = "ab" * 32
@@ -52,8 +52,11 @@ def card(
     )
     failed = FightFailure(id="2", names=("C", "D"), failure=Failure(code=FailureCode.UNKNOWN_FIGHTER, message="who?"))
     report = CardReport(card_id="c", model=MODEL, data_cutoff=date(2098, 1, 1), fights=(said, failed))
-    return page_of(
-        PredictCard(card_id="c", event_start=START, fights=(fight, lost)), Answer(report, {"1": BINS}), "job", "live"
+    return build_page(
+        PredictCard(card_id="c", event_start=START, fights=(fight, lost)),
+        CardAnswer(report, {"1": BINS}),
+        "job",
+        "live",
     )
 
 
@@ -121,8 +124,8 @@ def test_without_a_market_there_is_none() -> None:
     ],
 )
 def test_spellings_of_one_fight_have_one_name(one: tuple[str, str], other: tuple[str, str]) -> None:
-    assert fight_name(one) == fight_name(other)
+    assert fight_key(one) == fight_key(other)
 
 
 def test_father_and_son_have_two_names() -> None:
-    assert fight_name(("Bea Lee Jr.", "Ana")) != fight_name(("Bea Lee", "Ana"))
+    assert fight_key(("Bea Lee Jr.", "Ana")) != fight_key(("Bea Lee", "Ana"))

@@ -1,0 +1,210 @@
+"""Step "report": decide on a bet for each fight, and translate everything into the wire report.
+
+The engine gives a probability and its intervals for the first fighter of a pair; the report gives them for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from engine.ensemble import FightPrediction
+from engine.errors import EngineError
+from engine.market import bet_decision
+from engine.market.consensus import NOT_USED
+from engine.market.consensus import Market as Consensus
+from engine.statistics.complements import complement
+from ledger.contracts.jobs import DecisionRules, Fight
+from ledger.contracts.reports import (
+    Bet,
+    CardReport,
+    Decision,
+    FighterAnswer,
+    FightFailure,
+    FightReport,
+    Interval,
+    IntervalMethod,
+    Market,
+    MarketAware,
+)
+from workers.failures import failure_of
+from workers.handlers.prediction.fight_prices import PricedFight
+from workers.handlers.prediction.resolved_card import ResolvedCard
+from workers.jobs.operator_overrides import MODEL_ALARM
+
+
+def build_report(card: ResolvedCard, priced: Mapping[str, PricedFight | EngineError]) -> CardReport:
+    """Return the report of a card: its fights with their decisions, and the stakes of the whole card under its cap."""
+    job, rules = card.job, card.job.rules
+    fights: list[FightReport | FightFailure] = []
+    for fight in job.fights:
+        found = priced[fight.id]
+        fights.append(_failed(fight, found) if isinstance(found, EngineError) else _fight_report(found, rules))
+    if not card.may_bet:
+        fights = [_abstaining(fight) if isinstance(fight, FightReport) else fight for fight in fights]
+    return CardReport(
+        card_id=job.card_id,
+        model=card.opened.digest,
+        data_cutoff=card.manager.ensemble.data_cutoff,
+        fights=_scale_stakes(fights, rules.max_card_stake_fraction * job.stake_share),
+        switches=card.replicas.switches if card.may_bet else (*card.replicas.switches, "abstain=on"),
+    )
+
+
+def _failed(fight: Fight, error: EngineError) -> FightFailure:
+    names = (fight.fighters[0].name, fight.fighters[1].name)
+    return FightFailure(id=fight.id, names=names, failure=failure_of(error))
+
+
+def _abstaining(fight: FightReport) -> FightReport:
+    """Return the same answer of a model that must not bet."""
+    return msgspec.structs.replace(fight, decision=Decision(action="abstain", reasons=(MODEL_ALARM,)))
+
+
+def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
+    prediction, market, absence = priced.prediction, priced.market, priced.market_absence
+    names = (prediction.fighter_a, prediction.fighter_b)
+    sides = _sides(prediction, market, rules.level)
+    choice = bet_decision.decide(
+        sides,
+        bet_decision.Rules(
+            min_prediction_confidence=rules.min_prediction_confidence,
+            max_uncertainty_threshold=rules.max_uncertainty_threshold,
+            kelly_fraction=rules.kelly_fraction,
+            max_stake_fraction=rules.max_stake_fraction,
+        ),
+        absence=absence,
+        arbitrage=market is not None and market.arbitrage,
+        barred=priced.conflicts.reasons,
+    )
+    return FightReport(
+        id=priced.fight.id,
+        fighters=(
+            _answer(prediction, 0, priced.answer.fighter_ids[0], sides[0], market),
+            _answer(prediction, 1, priced.answer.fighter_ids[1], sides[1], market),
+        ),
+        decision=Decision(
+            action=choice.action.value,
+            reasons=tuple(reason.value for reason in choice.reasons),
+            fighter=None if choice.side is None else names[choice.side],
+            bookmaker=None if choice.best is None else choice.best.bookmaker,
+            price=None if choice.best is None else choice.best.price,
+            stake_fraction=choice.stake_fraction,
+        ),
+        market=None
+        if market is None
+        else Market(
+            method=market.method.value,
+            bookmakers=market.bookmakers,
+            overround=market.overround,
+            arbitrage=market.arbitrage,
+        ),
+        market_reason=None if absence is None else absence.value,
+        market_aware_reason=prediction.market_aware_reason,
+        sampling_reason=prediction.sampling_reason,
+        interval_reason=None if prediction.interval_method else "not_measured",
+        flags=(*priced.answer.flags, *_quote_flags(priced)),
+        notes=(
+            *priced.fight.invalid_quotes,
+            *(str(item) for item in priced.screening.rejected),
+            *priced.conflicts.notes,
+        ),
+    )
+
+
+def _quote_flags(priced: PricedFight) -> Iterator[str]:
+    left_out = [item.fault in NOT_USED for item in priced.screening.rejected]
+    if priced.fight.invalid_quotes or not all(left_out):
+        yield "invalid_quotes"
+    if any(left_out):
+        yield "quotes_left_out"
+
+
+def _sides(
+    prediction: FightPrediction, market: Consensus | None, level: float
+) -> tuple[bet_decision.Side, bet_decision.Side]:
+    lower, upper = prediction.intervals.get(level, (None, None))
+    best = (None, None) if market is None else market.best
+    return (
+        bet_decision.Side(prediction.probability, lower, best[0]),
+        bet_decision.Side(complement(prediction.probability), None if upper is None else complement(upper), best[1]),
+    )
+
+
+def _answer(
+    prediction: FightPrediction,
+    side: int,
+    fighter_id: str | None,
+    own: bet_decision.Side,
+    market: Consensus | None,
+) -> FighterAnswer:
+    sampling = prediction.sampling_interval
+    return FighterAnswer(
+        name=(prediction.fighter_a, prediction.fighter_b)[side],
+        fighter_id=fighter_id,
+        probability=own.probability,
+        intervals=tuple(
+            _interval(level, bounds, prediction.interval_method, side)
+            for level, bounds in sorted(prediction.intervals.items())
+            if prediction.interval_method is not None
+        ),
+        sampling_interval=None
+        if sampling is None
+        else msgspec.structs.replace(
+            _interval(prediction.sampling_level, sampling, "bootstrap_percentile", side),
+            monte_carlo_error=prediction.sampling_error,
+        ),
+        members={name: p if side == 0 else complement(p) for name, p in prediction.members.items()},
+        market_probability=None if market is None else market.probabilities[side],
+        market_aware=_market_aware(prediction, side),
+        best=_bet(own),
+    )
+
+
+def _market_aware(prediction: FightPrediction, side: int) -> MarketAware | None:
+    aware = prediction.market_aware
+    if aware is None:
+        return None
+    return MarketAware(
+        probability=aware.probability if side == 0 else complement(aware.probability),
+        band=tuple(_interval(level, bounds, aware.method, side) for level, bounds in sorted(aware.band.items())),
+    )
+
+
+def _interval(level: float, bounds: tuple[float, float], method: IntervalMethod, side: int) -> Interval:
+    lower, upper = bounds if side == 0 else (complement(bounds[1]), complement(bounds[0]))
+    return Interval(level=level, lower=lower, upper=upper, method=method)
+
+
+def _bet(own: bet_decision.Side) -> Bet | None:
+    if own.best is None or own.lower is None:
+        return None
+    price = own.best.net
+    return Bet(
+        bookmaker=own.best.bookmaker,
+        price=own.best.price,
+        commission=own.best.commission,
+        expected_value=bet_decision.expected_value(own.probability, price),
+        expected_value_lower=bet_decision.expected_value(own.lower, price),
+        kelly_fraction=bet_decision.kelly(own.probability, price),
+        kelly_fraction_lower=bet_decision.kelly(own.lower, price),
+    )
+
+
+def _scale_stakes(fights: Sequence[FightReport | FightFailure], cap: float) -> tuple[FightReport | FightFailure, ...]:
+    """Keep the stakes of the whole card under its cap; a bet of which nothing is left is none."""
+    stakes = [(fight.decision.stake_fraction or 0.0) if isinstance(fight, FightReport) else 0.0 for fight in fights]
+    scaled = bet_decision.scale_stakes(stakes, cap)
+    return tuple(
+        msgspec.structs.replace(fight, decision=_staked(fight.decision, stake))
+        if isinstance(fight, FightReport) and fight.decision.stake_fraction is not None
+        else fight
+        for fight, stake in zip(fights, scaled, strict=True)
+    )
+
+
+def _staked(chosen: Decision, stake: float) -> Decision:
+    if stake == 0.0:
+        return Decision(action="abstain", reasons=(bet_decision.Reason.NO_STAKE.value,))
+    return msgspec.structs.replace(chosen, stake_fraction=stake)

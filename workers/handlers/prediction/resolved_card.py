@@ -1,0 +1,106 @@
+"""Step "resolve": a card with its open model, the engine's configuration and the operator's overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+
+import msgspec
+
+from engine.ensemble import (
+    ProductionEnsembleConfig,
+    ProductionEnsembleManager,
+    create_production_ensemble_config,
+)
+from ledger.contracts.controls import Controls
+from ledger.contracts.jobs import Fight, PredictCard
+from ledger.jobs.quote_age import QuoteWindow, quote_window
+from workers.jobs.context import JobContext
+from workers.jobs.operator_overrides import Sampling, batch_size, sampling, threads
+from workers.models.model_cache import OpenModel
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+@dataclass(frozen=True)
+class ResolvedCard:
+    """What all fights of a card have in common.
+
+    Attributes
+    ----------
+    job : PredictCard
+    opened : OpenModel
+        The model, its digest, and its cached predictions.
+    config : ProductionEnsembleConfig
+        The engine's configuration for this card.
+    replicas : Sampling
+        How many bootstrap replicas answer, and the operator's overrides of that number.
+    levels : sequence of float
+        Levels of all intervals that the report or its decisions need, ascending.
+    quotes_from : QuoteWindow
+        The time window of usable quotes.
+    may_bet : bool
+        False while a drift alarm makes the model abstain.
+    cache_keys : mapping of str to bytes
+        By fight id: the key of the fight's prediction in the cache of the model.
+    """
+
+    job: PredictCard
+    opened: OpenModel[ProductionEnsembleManager]
+    config: ProductionEnsembleConfig
+    replicas: Sampling
+    levels: Sequence[float]
+    quotes_from: QuoteWindow
+    may_bet: bool
+    cache_keys: Mapping[str, bytes]
+
+    @property
+    def manager(self) -> ProductionEnsembleManager:
+        """The open model."""
+        return self.opened.model
+
+
+def resolve_card(job: PredictCard, context: JobContext) -> ResolvedCard:
+    """Open the model of a card and apply the operator's overrides. Raises BundleError and ValidationError."""
+    opened, controls = context.models.get(job.model), context.claim.controls
+    replicas = sampling(controls, job.intervals.bootstrap_samples, opened.model.ensemble.n_replicas)
+    config = _config(job, opened.model, replicas, controls)
+    levels = sorted({*job.intervals.levels, job.rules.level})
+    return ResolvedCard(
+        job=job,
+        opened=opened,
+        config=config,
+        replicas=replicas,
+        levels=levels,
+        quotes_from=quote_window(job),
+        may_bet=not controls.flag(f"abstain.{opened.digest}"),
+        cache_keys={fight.id: _cache_key(fight, job, config, levels) for fight in job.fights},
+    )
+
+
+def _config(
+    job: PredictCard, manager: ProductionEnsembleManager, replicas: Sampling, controls: Controls
+) -> ProductionEnsembleConfig:
+    return create_production_ensemble_config(
+        bootstrap_samples=replicas.replicas,
+        max_memory_mb=manager.config.max_memory_mb,
+        n_jobs=threads(controls, manager.config.n_jobs),
+        batch_size=batch_size(controls, manager.config.batch_size),
+        confidence_level=max(job.intervals.levels),
+        min_prediction_confidence=job.rules.min_prediction_confidence,
+        max_uncertainty_threshold=job.rules.max_uncertainty_threshold,
+    )
+
+
+def _cache_key(fight: Fight, job: PredictCard, config: ProductionEnsembleConfig, levels: Sequence[float]) -> bytes:
+    """Encode all that a prediction without odds depends on, except the model: no prices and no other fights."""
+    unpriced = msgspec.structs.replace(fight, id="", quotes=(), invalid_quotes=(), same_bout_as=None, conflicts_with=())
+    settings = (
+        config.bootstrap_samples,
+        config.confidence_level,
+        config.min_prediction_confidence,
+        config.max_uncertainty_threshold,
+        levels,
+    )
+    return _encoder.encode((unpriced, job.event_start.astimezone(UTC).date(), settings))
