@@ -14,21 +14,21 @@ from ledger.server.server_memory import EvictionWarning
 from producer.cli.commands.backtest import backtest
 from producer.cli.commands.check import check
 from producer.cli.commands.controls import drain, pause, resume, scale, set_controls, unset
-from producer.cli.commands.dead_letters import dead
+from producer.cli.commands.dead_letters import dead_letters
 from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
+from producer.cli.commands.fight_results import fight_results
 from producer.cli.commands.health import health
 from producer.cli.commands.jobs import cancel, follow, result
 from producer.cli.commands.models.collect import collect
 from producer.cli.commands.models.import_joblib import import_joblib
-from producer.cli.commands.models.monitoring import clear, review, shadow
+from producer.cli.commands.models.monitoring import clear_alarm, compare, review
 from producer.cli.commands.models.promote import promote
 from producer.cli.commands.models.registry import models
 from producer.cli.commands.predict import predict
 from producer.cli.commands.preflight import preflight
 from producer.cli.commands.quarantine import quarantine
 from producer.cli.commands.replay import replay
-from producer.cli.commands.results import results
 from producer.cli.commands.status import status
 from producer.cli.commands.train import train
 from producer.cli.commands.up import up, worker
@@ -122,8 +122,8 @@ for command in (
     status,
     health,
     models,
-    results,
-    dead,
+    fight_results,
+    dead_letters,
     quarantine,
     preflight,
     set_controls,
@@ -134,7 +134,7 @@ for command in (
     drain,
 ):
     main.add_command(command)
-for command in (promote, import_joblib, collect, shadow, review, clear):
+for command in (promote, import_joblib, collect, compare, review, clear_alarm):
     models.add_command(command)
 
 

@@ -169,7 +169,7 @@ RULES: tuple[Rule, ...] = (
         for_seconds=0,
         severity=WARNING,
         summary="a job took its worker down as often as it may",
-        action="cornerman dead list, show; requeue after the cause is gone, or purge",
+        action="cornerman dead-letters list, show; requeue after the cause is gone, or purge",
     ),
     Rule(
         name="CanaryWrong",

@@ -16,7 +16,7 @@ from ledger.contracts.controls import TABLE, Value, control_of, text_of, value_o
 from ledger.contracts.failures import WaitTimeout
 from ledger.contracts.jobs import QUEUES
 from ledger.operations.control_store import Change
-from producer.cli.options.audit import NOT_SAID, audited
+from producer.cli.options.audit import NO_REASON, audit_options
 from producer.cli.options.model_lookup import known_model
 from producer.cli.output.console import Screen, json_option, pass_screen
 from producer.cli.output.report_tables import records_table
@@ -31,7 +31,7 @@ LOOK_SECONDS = 0.5
 @click.option("--list", "listed", is_flag=True, help="Show every control.")
 @click.option("--history", is_flag=True, help="Show the last changes.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="With --history.")
-@audited
+@audit_options(required=False)
 @json_option
 @pass_screen
 def set_controls(
@@ -41,19 +41,19 @@ def set_controls(
     listed: bool,
     history: bool,
     limit: int,
-    who: str,
-    why: str,
+    user: str,
+    reason: str,
 ) -> None:
     """Change live controls, all of those named or none.
 
-    For example `cornerman set bootstrap=off --why "replicas look wrong"`. What is claimed from then on is under the
-    new values. --why is required here. See docs/guides/operators.md. A model that is put in place with
-    `model.ALIAS=DIGEST` must be loaded by a worker first, and is not judged: that is `cornerman models promote`.
+    For example `cornerman set bootstrap=off --reason "replicas look wrong"`. Jobs claimed afterwards use the new
+    values. --reason is required here. See docs/guides/operators.md. `model.ALIAS=DIGEST` moves an alias after a worker
+    has loaded the model, without an evaluation; to evaluate it first, use `cornerman models promote`.
     """
     if bool(assignments) + listed + history != 1:
         raise click.UsageError("give NAME=VALUE, or --list, or --history")
-    if assignments and why == NOT_SAID:
-        raise click.UsageError("say --why; it stands in the history")
+    if assignments and reason == NO_REASON:
+        raise click.UsageError("give --reason TEXT; the history records it")
     with Client.from_env() as client:
         if listed:
             _list(screen, client)
@@ -65,27 +65,27 @@ def set_controls(
             for name, value in values.items():
                 if name.startswith("model."):
                     client.ledger.prove(str(value))
-            _show(screen, client.ledger.set_controls(values, who=who, why=why, expected=expected))
+            _show(screen, client.ledger.set_controls(values, who=user, why=reason, expected=expected))
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@audited
+@audit_options(required=False)
 @json_option
 @pass_screen
-def unset(screen: Screen, names: tuple[str, ...], who: str, why: str) -> None:
+def unset(screen: Screen, names: tuple[str, ...], user: str, reason: str) -> None:
     """Set controls back to their defaults."""
     with Client.from_env() as client:
-        _show(screen, client.ledger.set_controls(dict.fromkeys(names), who=who, why=why))
+        _show(screen, client.ledger.set_controls(dict.fromkeys(names), who=user, why=reason))
 
 
 @click.command()
 @click.argument("children", type=click.IntRange(1, control_of("max_children.predict").most), metavar="N")
 @click.option("--pool", type=click.Choice(QUEUES), required=True, help="Which pools.")
-@audited
+@audit_options(required=False)
 @json_option
 @pass_screen
-def scale(screen: Screen, children: int, pool: str, who: str, why: str) -> None:
+def scale(screen: Screen, children: int, pool: str, user: str, reason: str) -> None:
     """Give every pool of a kind N children.
 
     Busy children finish first. To let a pool choose between two numbers: cornerman set min_children.predict=1
@@ -93,31 +93,31 @@ def scale(screen: Screen, children: int, pool: str, who: str, why: str) -> None:
     """
     values: dict[str, Value] = {f"min_children.{pool}": children, f"max_children.{pool}": children}
     with Client.from_env() as client:
-        _show(screen, client.ledger.set_controls(values, who=who, why=why))
+        _show(screen, client.ledger.set_controls(values, who=user, why=reason))
 
 
 @click.command()
 @click.argument("queue", type=click.Choice(QUEUES))
-@audited
+@audit_options(required=False)
 @json_option
 @pass_screen
-def pause(screen: Screen, queue: str, who: str, why: str) -> None:
+def pause(screen: Screen, queue: str, user: str, reason: str) -> None:
     """Claim nothing more from a queue.
 
     Running jobs finish, submitting goes on, and jobs still expire at their deadlines.
     """
     with Client.from_env() as client:
-        _show(screen, client.ledger.set_controls({f"pause.{queue}": True}, who=who, why=why))
+        _show(screen, client.ledger.set_controls({f"pause.{queue}": True}, who=user, why=reason))
 
 
 @click.command()
 @click.argument("where", metavar="NODE|QUEUE@NODE")
 @click.option("--wait", is_flag=True, help="Until the node's running jobs are finished.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
-@audited
+@audit_options(required=False)
 @json_option
 @pass_screen
-def drain(screen: Screen, where: str, wait: bool, timeout: float, who: str, why: str) -> None:
+def drain(screen: Screen, where: str, wait: bool, timeout: float, user: str, reason: str) -> None:
     """Let the pools of a node finish and claim nothing more.
 
     They stay there, idle, and so do those that are started on that node later: stop them when you like. `cornerman
@@ -127,7 +127,7 @@ def drain(screen: Screen, where: str, wait: bool, timeout: float, who: str, why:
         if not (pools := _pools_at(client, where)):
             nodes = sorted({str(pool.get("node")) for pool in client.ledger.pools()})
             raise refuse(f"no pool is alive at {where!r}; there are the nodes {', '.join(nodes) or 'of none'}")
-        changes = client.ledger.set_controls({f"drain.{where}": True}, who=who, why=why)
+        changes = client.ledger.set_controls({f"drain.{where}": True}, who=user, why=reason)
         if wait:
             _wait_until_idle(client, {pool["name"] for pool in pools}, timeout)
     _show(screen, changes)
@@ -135,16 +135,16 @@ def drain(screen: Screen, where: str, wait: bool, timeout: float, who: str, why:
 
 @click.command()
 @click.argument("where", metavar="QUEUE|NODE|QUEUE@NODE")
-@audited
+@audit_options(required=False)
 @json_option
 @pass_screen
-def resume(screen: Screen, where: str, who: str, why: str) -> None:
+def resume(screen: Screen, where: str, user: str, reason: str) -> None:
     """Take back what `pause` or `drain` has stopped."""
     name = f"pause.{where}" if where in QUEUES else f"drain.{where}"
     control_of(name)
     with Client.from_env() as client:
         stopped = client.ledger.controls().flag(name)
-        changes = client.ledger.set_controls({name: None}, who=who, why=why) if stopped else []
+        changes = client.ledger.set_controls({name: None}, who=user, why=reason) if stopped else []
     _show(screen, changes)
     if not stopped:
         screen.remark(f"{where} was not stopped.")

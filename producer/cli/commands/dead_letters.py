@@ -1,4 +1,4 @@
-"""Commands about jobs that took their worker down too often: `dead list`, `show`, `requeue`, `purge`."""
+"""Commands about jobs that took their worker down too often: `dead-letters list`, `show`, `requeue`, `purge`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALL = 1_000_000  # more than anyone reads
 
 @click.group()
 @json_option
-def dead() -> None:
+def dead_letters() -> None:
     """Look after jobs that ended as worker_lost.
 
     Such a job took its worker down as often as it may. It stands in the list as long as its outcome is kept, or
@@ -27,7 +27,7 @@ def dead() -> None:
     """
 
 
-@dead.command("list")
+@dead_letters.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show so many at most.")
 @json_option
 @pass_screen
@@ -40,7 +40,7 @@ def list_letters(screen: Screen, limit: int) -> None:
         screen.remark("No dead letters.")
 
 
-@dead.command()
+@dead_letters.command()
 @click.argument("job_id")
 @json_option
 @pass_screen
@@ -53,7 +53,7 @@ def show(screen: Screen, job_id: str) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(job)))
 
 
-@dead.command()
+@dead_letters.command()
 @click.argument("job_ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that are in the list.")
 @json_option
@@ -72,7 +72,7 @@ def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
         click.get_current_context().exit(ExitCode.REFUSED)
 
 
-@dead.command()
+@dead_letters.command()
 @click.argument("job_ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that are in the list.")
 @json_option

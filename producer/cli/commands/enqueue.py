@@ -107,7 +107,7 @@ def enqueue(
     feed: BinaryIO | None,
     card: BinaryIO | None,
     key: str | None,
-    again: bool,
+    force: bool,
     max_quote_age: float | None,
     quote_age_limit: float | None,
     strict: bool,
@@ -123,10 +123,10 @@ def enqueue(
     an event, or another sport, refuses that event and no other (--strict: the whole feed). A card whose time
     has passed is refused alone.
 
-    The same card is the same job: asked twice, it is answered once, also by a failure. --again asks anew. A
-    feed that is read again makes jobs only for the cards on which something has moved.
+    The same card is the same job: submitting it again shows the stored outcome, which may be a failure. --force
+    submits a new job. Reading a feed again makes jobs only for the cards that have changed.
     """
-    key_of(key, again)
+    key_of(key, force)
     submission = {name: options.pop(name) for name in ("durable", "correlation_id")}
     options["commissions"] = dict(options["commissions"])
     given = {name: value for name, value in options.items() if value}
@@ -138,8 +138,8 @@ def enqueue(
         raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
     with Client.from_env() as client:
         asked = cards if card is not None else submitted(client, screen, lambda: placed(client, cards), key, timeout)
-        named = card is not None or key is not None or again
-        keys = [key_of(key, again) for _ in asked]
+        named = card is not None or key is not None or force
+        keys = [key_of(key, force) for _ in asked]
         entries: list[Entry] = []
         for job, name in zip(asked, keys, strict=True):
             ask = partial(submit, key=name) if named else enqueue_moved

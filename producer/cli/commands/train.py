@@ -40,30 +40,30 @@ def train(
     matrix: Path | None,
     out: Path | None,
     key: str | None,
-    again: bool,
+    force: bool,
     wait: bool,
     timeout: float | None,
     **options: Any,
 ) -> None:
     """Train an ensemble.
 
-    On a fight log (FOLDER) or on a ready feature matrix (--matrix).
-    FOLDER holds the tables fights, stat_lines and fighters as .csv, .csv.gz or .parquet. The training pool
-    reads the files at the same path; it refuses the job if they are not the same to the byte.
+    Uses a fight log (FOLDER) or a feature matrix (--matrix). FOLDER holds the tables fights, stat_lines and fighters
+    as .csv, .csv.gz or .parquet. The training pool reads the files at the same path, and refuses the job if they
+    differ in any byte.
 
-    The same training is the same job: asked twice, it is done once. --again does it anew.
+    The same training is the same job: submitting it again shows the stored outcome. --force submits a new job.
 
-    The first model becomes champion. Later ones become challenger: cornerman models promote challenger judges and
+    The first model becomes champion. Later ones become challenger: cornerman models promote challenger evaluates and
     promotes them.
 
-    With --out no server is needed: this machine trains, and MODEL becomes the model's folder, in place of a
-    model that was there. Ask it: cornerman predict --model MODEL --matrix FILE
+    With --out this machine trains, without a server, and writes the model to the folder MODEL, where it replaces an
+    earlier model. To predict with it: cornerman predict --model MODEL --matrix FILE
     """
     if (folder is None) == (matrix is None):
         raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
-    if out is not None and (again or any(value is not None for value in (options["alias"], timeout, key))):
-        raise click.UsageError("With --out there is no job: leave out --alias, --key, --again and --timeout.")
-    name = key_of(key, again)
+    if out is not None and (force or any(value is not None for value in (options["alias"], timeout, key))):
+        raise click.UsageError("With --out there is no job: leave out --alias, --key, --force and --timeout.")
+    name = key_of(key, force)
     job = _training_job((folder or matrix or Path()).absolute(), matrix is not None, options)
     if out is not None:
         _train_here(screen, job, out.absolute())

@@ -1,4 +1,4 @@
-"""Who changes something by hand, and why: the options with which a command is audited."""
+"""Options that audit a manual change: the user who makes it, and the reason."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
-NOT_SAID = "not said"
+NO_REASON = "not given"
+USER_HELP = "User who makes the change, for the history; default: user and host."
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def user() -> str:
-    """Return who types this, as `user@host`; a container may have no name for its user."""
+def current_user() -> str:
+    """Return the current user as `user@host`; a container's user may have a number only."""
     try:
         name = getpass.getuser()
     except (KeyError, OSError):
@@ -24,17 +25,17 @@ def user() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
-def audited(command: Command) -> Command:
-    """Give a command `--who` and `--why`."""
-    why = click.option("--why", default=NOT_SAID, help="The reason, for the history.", metavar="TEXT")
-    return _who(why(command))
+def user_option(command: Command) -> Command:
+    """Add `--user` to a command."""
+    return click.option("--user", default=current_user, help=USER_HELP, metavar="NAME")(command)
 
 
-def accounted_for(command: Command) -> Command:
-    """Give a command `--who`, and `--why` that must be said."""
-    why = click.option("--why", required=True, help="The reason, for the history.", metavar="TEXT")
-    return _who(why(command))
+def audit_options(*, required: bool) -> Callable[[Command], Command]:
+    """Return a decorator that adds `--user` and `--reason` to a command; `required`: `--reason` must be given."""
+    default: dict[str, Any] = {"required": True} if required else {"default": NO_REASON}
 
+    def decorate(command: Command) -> Command:
+        reason = click.option("--reason", help="Reason of the change, for the history.", metavar="TEXT", **default)
+        return user_option(reason(command))
 
-def _who(command: Command) -> Command:
-    return click.option("--who", default=user, help="Who does it; default: the user and host.", metavar="NAME")(command)
+    return decorate

@@ -1,7 +1,7 @@
 """Which job a command means: the one that its content names, one under a key, or one asked anew.
 
 The same content is the same job, so a command that is typed twice asks once and shows what is stored. That holds for a
-failure too, until its retention is over; `--again` is the way out.
+failure too, until its retention is over; `--force` submits another job.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def identity_options(command: Command) -> Command:
-    """Give a command `--key` and `--again`, which exclude each other."""
-    again = click.option("--again", is_flag=True, help="Ask anew, as another job, what was asked before.")
-    return click.option("--key", metavar="KEY", help="Id of the job; default: a digest of its content.")(again(command))
+    """Add `--key` and `--force`, which exclude each other, to a command."""
+    force = click.option("--force", is_flag=True, help="Submit a new job even if the same job exists.")
+    return click.option("--key", metavar="KEY", help="Id of the job; default: a digest of its content.")(force(command))
 
 
-def key_of(key: str | None, again: bool) -> str | None:
-    """Return the key to submit one job under, a fresh one for `again`. Raises click.UsageError for both."""
-    if key is not None and again:
-        raise click.UsageError("--key names a job, --again makes a new one: give one of them.")
-    return uuid.uuid4().hex if again else key
+def key_of(key: str | None, new: bool) -> str | None:
+    """Return the key of a submission; a random one if `new`. Raises click.UsageError if both are given."""
+    if key is not None and new:
+        raise click.UsageError("--key names a job, --force makes a new one: give one of them.")
+    return uuid.uuid4().hex if new else key
 
 
 def stored_outcome(client: Client, receipt: Receipt[Report]) -> Outcome | None:
@@ -37,11 +37,11 @@ def stored_outcome(client: Client, receipt: Receipt[Report]) -> Outcome | None:
     return None if receipt.created else client.outcome(receipt.job_id)
 
 
-def said_of(receipt: Receipt[Report], stored: Outcome | None) -> str | None:
-    """Say that a job was there already, and how to ask anew; None for a new one."""
+def said_of(receipt: Receipt[Report], stored: Outcome | None, option: str = "--force") -> str | None:
+    """Describe a job that exists already, with the option that submits a new one; None if the job is new."""
     if receipt.created:
         return None
     if stored is None:
-        return f"job {receipt.job_id} is already there and has not ended yet"
+        return f"job {receipt.job_id} already exists and has not ended yet"
     ended = f"{stored.settled_at:%Y-%m-%d %H:%M:%S} UTC"
-    return f"job {receipt.job_id} is already there: ended as {stored.state} at {ended}; --again asks anew"
+    return f"job {receipt.job_id} already exists: ended as {stored.state} at {ended}; {option} submits a new job"

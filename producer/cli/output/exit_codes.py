@@ -53,7 +53,7 @@ HINTS = {
     FailureCode.EXPIRED: f"To replay an old feed, give a later moment: --deadline {REPLAY_DEADLINE}",
     FailureCode.WORKER_LOST: "See the log of the pool; too little memory is the usual reason.",
 }
-AGAIN = "The outcome stays as it is until its retention is over; enqueue and train ask anew with --again."
+AGAIN = "The outcome stays as it is until its retention ends; to submit a new job, add --force to enqueue or train."
 
 
 EXPECTED_ERRORS = (LedgerError, NotInstalledError)

@@ -59,7 +59,7 @@ def alarms_table(alarms: Iterable[Alarm]) -> Table:
             alarm.action if alarm.acted else "pending",
             alarm.said,
         )
-    table.caption = "cornerman models clear MODEL --why ... takes one back"
+    table.caption = "cornerman models clear-alarm MODEL --reason ... takes one back"
     return table
 
 

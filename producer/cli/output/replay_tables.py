@@ -17,11 +17,11 @@ OBSTACLES = {
     "worker_lost": "it took its worker down: there is no answer to make again",
     "time_limit_exceeded": "the time that it took decided, which is another each time",
     "memory_limit_exceeded": "the memory that there was decided, which is another each time",
-    "model_not_found": "the models that there were decided: ask the same job again with --again",
-    "model_corrupt": "the files that there were decided: ask the same job again with --again",
+    "model_not_found": "the models that there were decided: ask the same job again with --force",
+    "model_corrupt": "the files that there were decided: ask the same job again with --force",
     "itself_a_replay": "it is a replay: replay the job that it was about",
     "changes_things": "it takes things away, and done again it would take away others",
-    "results_decided": "the results that were known then decided: cornerman models review, and models shadow, ask anew",
+    "results_decided": "it depended on the results at that time: use cornerman models review or models compare",
     "part_of_another": "it is a part or the shadow of another job: replay that",
 }
 

@@ -80,13 +80,13 @@ def test_a_card_that_failed_is_asked_again_when_told_to(enqueue: Run, ledger: Le
     stored = enqueue("--wait")
     assert stored.exit_code == ExitCode.FAILED
     assert receipt_in(stored) == first | {"created": False}
-    assert "is already there: ended as failed at " in stored.stderr
-    assert stored.stderr.count("--again") == 2  # where it says so, and in what to do about the failure
+    assert "already exists: ended as failed at " in stored.stderr
+    assert stored.stderr.count("--force") == 2  # where it says so, and in what to do about the failure
     assert ledger.queue_depths()["predict"] == 0
-    anew = enqueue("--again")
+    anew = enqueue("--force")
     assert receipt_in(anew)["created"]
     assert receipt_in(anew)["job_id"] != first["job_id"]
-    assert "already there" not in anew.stderr
+    assert "already exists" not in anew.stderr
     assert ledger.queue_depths()["predict"] == 1
 
 
@@ -95,9 +95,9 @@ def test_what_was_cancelled_is_asked_again_when_told_to(run: Run, enqueue: Run) 
     run("cancel", job_id)
     shown = run("result", job_id)
     assert shown.exit_code == ExitCode.FAILED
-    assert "--again" in shown.stderr
+    assert "--force" in shown.stderr
     assert "ended as cancelled" in enqueue().stderr
-    assert [receipt_in(enqueue("--again"))["created"] for _ in range(2)] == [True, True]
+    assert [receipt_in(enqueue("--force"))["created"] for _ in range(2)] == [True, True]
 
 
 def test_a_failure_that_would_come_again_and_a_refusal_do_not_advise_to_ask_again(
@@ -105,14 +105,14 @@ def test_a_failure_that_would_come_again_and_a_refusal_do_not_advise_to_ask_agai
 ) -> None:
     job_id = receipt_in(enqueue())["job_id"]
     settle(ledger, Failure(code=FailureCode.INTERNAL, message="no"))
-    assert "--again" not in run("result", job_id).stderr
-    assert "--again" not in enqueue(events=(EVENT | {"commence_time": "2020-01-05T22:00:00Z"},)).stderr
+    assert "--force" not in run("result", job_id).stderr
+    assert "--force" not in enqueue(events=(EVENT | {"commence_time": "2020-01-05T22:00:00Z"},)).stderr
 
 
 def test_a_job_that_waits_already_is_said(enqueue: Run) -> None:
     job_id = receipt_in(enqueue())["job_id"]
     again = enqueue()
-    assert f"job {job_id} is already there and has not ended yet" in again.stderr
+    assert f"job {job_id} already exists and has not ended yet" in again.stderr
     assert not receipt_in(again)["created"]
 
 
@@ -127,7 +127,7 @@ def test_a_key_names_the_job_of_one_card(enqueue: Run, ledger: Ledger) -> None:
 
 
 def test_every_card_of_a_feed_is_asked_again_under_a_key_of_its_own(enqueue: Run, ledger: Ledger) -> None:
-    for options in ((), ("--again",)):
+    for options in ((), ("--force",)):
         assert enqueue(*options, events=(EVENT, LATER)).exit_code == ExitCode.OK
     assert ledger.queue_depths()["predict"] == 4
 
@@ -138,7 +138,7 @@ def test_every_card_of_a_feed_is_asked_again_under_a_key_of_its_own(enqueue: Run
     ids=lambda arguments: " ".join(arguments),
 )
 def test_a_key_and_a_fresh_one_exclude_each_other(run: Run, arguments: list[str]) -> None:
-    assert run(*arguments, "--key", "k", "--again", input="[]").exit_code == ExitCode.REFUSED
+    assert run(*arguments, "--key", "k", "--force", input="[]").exit_code == ExitCode.REFUSED
 
 
 def test_an_old_training_does_not_look_like_a_new_one(train: Run, ledger: Ledger) -> None:
@@ -148,7 +148,7 @@ def test_an_old_training_does_not_look_like_a_new_one(train: Run, ledger: Ledger
     for options in ((), ("--wait",)):
         shown = train(*options)
         assert shown.exit_code == ExitCode.OK
-        assert "is already there: ended as succeeded at " in shown.stderr
+        assert "already exists: ended as succeeded at " in shown.stderr
         assert f"trained nothing and moved no alias: champion is {NEW[:12]}" in shown.stderr
         assert "Enqueued" not in shown.stdout
     assert "Trained before, at " in shown.stdout
@@ -166,8 +166,8 @@ def test_a_training_that_failed_is_done_again_when_told_to(train: Run, ledger: L
     document = json.loads(stored.stdout)
     assert not document["receipt"]["created"]
     assert document["failure"]["code"] == FailureCode.TIME_LIMIT_EXCEEDED
-    assert "--again asks anew" in stored.stderr
-    assert receipt_in(train("--again", "--json"))["created"]
+    assert "--force submits a new job" in stored.stderr
+    assert receipt_in(train("--force", "--json"))["created"]
     assert receipt_in(train("--key", "mine", "--json"))["job_id"] == "mine"
     assert ledger.queue_depths()["train"] == 2
 
@@ -182,4 +182,4 @@ def test_an_alias_in_the_shape_of_a_digest_is_refused(train: Run, ledger: Ledger
 def test_a_new_training_says_nothing_of_old_ones(train: Run) -> None:
     shown = train()
     assert "Enqueued" in shown.stdout
-    assert "already there" not in shown.stderr
+    assert "already exists" not in shown.stderr

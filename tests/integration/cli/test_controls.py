@@ -16,7 +16,7 @@ from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
-WHY = ("--why", "a test")
+WHY = ("--reason", "a test")
 OLD, NEW = "a" * 64, "ab" * 32
 
 
@@ -38,7 +38,7 @@ def test_a_control_is_set_listed_told_of_and_unset(run: Run, ledger: Ledger) -> 
     assert (listed["bootstrap"]["value"], listed["bootstrap"]["default"]) == ("off", "on")
     assert listed["bootstrap"]["set_by"] == change["who"]
     assert {control.pattern for control in TABLE} == set(listed)
-    document(run("unset", "bootstrap", "--who", "bob", "--json"))
+    document(run("unset", "bootstrap", "--user", "bob", "--json"))
     assert ledger.controls() == Controls()
     history = document(run("set", "--history", "--json"))["changes"]
     assert [(entry["who"], entry["after"]) for entry in history] == [("bob", None), (change["who"], "off")]
@@ -98,7 +98,7 @@ def test_scale_pause_and_resume_are_controls_too(run: Run, ledger: Ledger) -> No
     document(run("pause", "train", "--json"))
     given = {"min_children.predict": 3, "max_children.predict": 3, "pause.train": True}
     assert ledger.controls() == Controls(dict(given))
-    assert {change.why for change in ledger.changes()} == {"not said"}
+    assert {change.why for change in ledger.changes()} == {"not given"}
     document(run("resume", "train", *WHY, "--json"))
     assert not ledger.controls().flag("pause.train")
     again = run("resume", "train", "--json")

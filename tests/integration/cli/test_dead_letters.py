@@ -19,7 +19,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(command_environment: None) -> Run:
-    return lambda *arguments: CliRunner().invoke(main, ["dead", *arguments], catch_exceptions=False)
+    return lambda *arguments: CliRunner().invoke(main, ["dead-letters", *arguments], catch_exceptions=False)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ LINES = "date,red,blue,winner\n2026-11-21,Ana,Bea,red\n2026-11-21,Cleo,Dora,nc\n
 
 @pytest.fixture
 def run(command_environment: None) -> Run:
-    return lambda *arguments: CliRunner().invoke(main, ["results", *arguments], catch_exceptions=False)
+    return lambda *arguments: CliRunner().invoke(main, ["fight-results", *arguments], catch_exceptions=False)
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_results_are_added_once_and_listed(run: Run, file: Path) -> None:
 
 
 def test_a_correction_is_shown_with_what_stood_before(run: Run, file: Path) -> None:
-    run("add", str(file), "--who", "ann")
+    run("add", str(file), "--user", "ann")
     file.write_text(LINES.replace("red\n2", "blue\n2"))
-    assert document(run("add", str(file), "--who", "bob", "--json"))["results"]["corrected"] == 1
+    assert document(run("add", str(file), "--user", "bob", "--json"))["results"]["corrected"] == 1
     (newest, *_) = document(run("list", "--changes", "--json"))["changes"]
     assert (newest["who"], newest["before"]["winner"], newest["after"]["winner"]) == ("bob", 0, 1)
     shown = run("list", "--changes").stdout

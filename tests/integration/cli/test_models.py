@@ -15,7 +15,7 @@ from producer.cli.output.exit_codes import ExitCode
 
 A, B = "a" * 64, "ab" * 32
 BY = {"who": "ann@desk", "why": "a test"}
-WHY = ("--why", "worse on Saturday")
+WHY = ("--reason", "worse on Saturday")
 
 pytestmark = pytest.mark.usefixtures("command_environment")
 

@@ -97,7 +97,7 @@ def test_a_submit_waits_for_a_server_that_takes_no_writes(
     log = tmp_path / "log"
     with redis.Redis.from_url(server.url) as admin:
         admin.config_set("min-replicas-to-write", 1)
-        with started(server, log, "enqueue", "--card", card(tmp_path), "--again") as process:
+        with started(server, log, "enqueue", "--card", card(tmp_path), "--force") as process:
             until(lambda: "Waiting until it answers again" in log.read_text())
             admin.config_set("min-replicas-to-write", 0)
             assert process.wait(20) == ExitCode.OK, log.read_text()

@@ -28,7 +28,7 @@ from producer.cli.output.exit_codes import ExitCode
 from tests.support.small_models import first_card, small_league, spoil, trained, wrong
 
 WAIT_SECONDS = 60
-WHY = ("--why", "a test")
+WHY = ("--reason", "a test")
 AFTERWARDS = 60
 """Cards of the stream that are submitted after the rollback."""
 

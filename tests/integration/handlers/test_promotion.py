@@ -30,7 +30,7 @@ from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from tests.support.small_models import spoil
 
-WHY = ("--why", "a test")
+WHY = ("--reason", "a test")
 CUTOFF = date(2024, 4, 13)  # about half of the league's fights come later
 SMALL = TrainingConfig(bootstrap_samples=0, fits=2, folds=3, members=MemberParams(forest=ForestParams(trees=20)))
 POOR = TrainingConfig(
@@ -142,7 +142,7 @@ def test_a_challenger_is_held_against_the_anchor_and_tries_are_counted(stage: St
     codes = [reason["code"] for reason in refused["verdict"]["reasons"]]
     assert codes[:2] == ["worse_than_champion", "worse_than_anchor"]
     # The same models on the same fights are the same try; others, or other fights, are another.
-    assert promote(stage.poor, *data, "--again", code=ExitCode.FAILED)["judgement"]["report"]["tries"] == 1
+    assert promote(stage.poor, *data, "--rerun", code=ExitCode.FAILED)["judgement"]["report"]["tries"] == 1
     walked = promote(stage.poor, *data, "--walk-forward", "2025-01-01", code=ExitCode.FAILED)["judgement"]["report"]
     assert (walked["tries"], walked["trained"]) == (2, 3)
     assert walked["error"] < refused["error"] / 2

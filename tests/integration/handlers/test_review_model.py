@@ -115,7 +115,7 @@ def card(league: League, **changes: Any) -> PredictCard:
 
 def reviewed(ledger: Ledger, run: Run, file: str) -> ReviewReport:
     """Add results by the command, and return the report of the review that it asks for."""
-    added = json.loads(run("results", "add", file, "--json").stdout)
+    added = json.loads(run("fight-results", "add", file, "--json").stdout)
     report = ledger.wait(added["review"], WAIT_SECONDS).report
     assert isinstance(report, ReviewReport)
     return report
@@ -154,7 +154,7 @@ def test_a_model_whose_favourites_lose_abstains_until_the_alarm_is_cleared(
     assert again.exit_code == ExitCode.FAILED
     assert len([change for change in ledger.changes() if change.name.startswith("abstain.")]) == 1
 
-    assert run("models", "clear", champion[:12], "--why", "looked at").exit_code == ExitCode.OK
+    assert run("models", "clear-alarm", champion[:12], "--reason", "looked at").exit_code == ExitCode.OK
     assert ledger.alarms() == []
     cleared = ledger.wait(ledger.submit(card(league, card_id="again")).job_id, WAIT_SECONDS).report
     assert isinstance(cleared, CardReport)
@@ -213,14 +213,14 @@ def test_challenger_champion_and_market_on_the_same_fights(
     past(ledger, champion, 0.5)
     past(ledger, challenger, 0.8, "shadow")
     ledger.set_alias("challenger", challenger, who="test", why="to compare")
-    before = json.loads(run("models", "shadow", "--json").stdout)
+    before = json.loads(run("models", "compare", "--json").stdout)
     assert (before["fights"], before["waiting"], before["scores"]) == (0, 120, [])
-    run("results", "add", results_file(tmp_path, lambda number, fight: fight < 8))
-    report = json.loads(run("models", "shadow", "--json").stdout)
+    run("fight-results", "add", results_file(tmp_path, lambda number, fight: fight < 8))
+    report = json.loads(run("models", "compare", "--json").stdout)
     assert (report["champion"], report["challenger"]) == (champion, challenger)
     assert (report["fights"], report["events"], report["waiting"]) == (120, 12, 0)
     losses = {score["forecast"]: score["log_loss"] for score in report["scores"]}
     assert losses["challenger"] < losses["market"] < losses["champion"]
     first = next(one for one in report["differences"] if (one["one"], one["other"]) == ("challenger", "champion"))
     assert first["log_loss"]["upper"] < 0
-    assert "challenger - champion" in run("models", "shadow").stdout
+    assert "challenger - champion" in run("models", "compare").stdout

@@ -38,7 +38,7 @@ A_POOL = {("worker",)}
 """The command that becomes a pool: the pools of the test are this."""
 NODE = "node"
 WAIT_SECONDS = 30
-WHY = ("--why", "a test")
+WHY = ("--reason", "a test")
 SMALL = (
     "--bootstrap-samples",
     "10",
@@ -146,17 +146,17 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
         shop(role, "health")
         shop(role, *enqueue, f"card of {role}", "--wait")
         shop(role, "replay", f"card of {role}")
-        shop(role, "models shadow")
+        shop(role, "models compare")
         shop(role, "models review")
         shop(role, "models collect", "--dry-run" if role == "producer" else "--keep-days=0")
     shop("producer", "replay", "trained", "--retrain", "--timeout", "300")
     shop("operator", "models promote", "challenger", "--data", league, "--force", *WHY)
     shop("operator", "models rollback", *WHY)
     raise_alarm(ledger, str(ledger.resolve_alias("champion")))
-    shop("operator", "models clear", "champion", *WHY)
+    shop("operator", "models clear-alarm", "champion", *WHY)
     shop("operator", "models import-joblib", *files, "--trust", "--trained-until", "2024-01-01", "--alias", "other")
-    shop("operator", "results add", str(shop.folder / "results.csv"))
-    shop("operator", "results list", "--changes")
+    shop("operator", "fight-results add", str(shop.folder / "results.csv"))
+    shop("operator", "fight-results list", "--changes")
 
     # What everybody may read.
     for role in ("producer", "reader", "operator"):
@@ -171,7 +171,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
         shop(role, "status")
         shop(role, "dead list")
         shop(role, "quarantine list")
-        shop(role, "results list")
+        shop(role, "fight-results list")
         shop(role, "set", "--list")
         shop(role, "set", "--history")
 

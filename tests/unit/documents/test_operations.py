@@ -69,6 +69,6 @@ def test_every_alert_has_a_heading_of_its_own(rule: Rule) -> None:
 
 
 def test_every_command_on_the_page_is_there() -> None:
-    named = set(re.findall(r"`cornerman ([a-z]+)", PAGE))
+    named = set(re.findall(r"`cornerman ([a-z-]+)", PAGE))
     assert named
     assert named <= set(main.commands)

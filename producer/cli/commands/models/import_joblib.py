@@ -14,7 +14,7 @@ from ledger.contracts.codec import refuse
 from ledger.contracts.jobs import MemberWeights
 from ledger.contracts.local_protocol import FileListing, ImportJoblib, ImportReport
 from ledger.models.aliases import CHAMPION, PROOF_SECONDS
-from producer.cli.options.audit import audited
+from producer.cli.options.audit import audit_options
 from producer.cli.options.training import Weights, matrix_columns, matrix_options
 from producer.cli.output.console import Screen, json_option, pass_screen
 from producer.cli.output.import_tables import import_table, listing_table
@@ -50,7 +50,7 @@ class MemberFile(click.ParamType[tuple[str, Path]]):
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Write it here, and tell no ledger.")
 @click.option("--alias", help="Name of the model when it is there.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=PROOF_SECONDS, show_default=True, metavar="SECONDS")
-@audited
+@audit_options(required=False)
 @json_option
 @pass_screen
 def import_joblib(
@@ -61,8 +61,8 @@ def import_joblib(
     out: Path | None,
     alias: str | None,
     timeout: float,
-    who: str,
-    why: str,
+    user: str,
+    reason: str,
     **options: Any,
 ) -> None:
     """Import a random forest, an XGBoost model and a network that joblib saved.
@@ -92,7 +92,7 @@ def import_joblib(
         screen.answer({"files": listings}, listing_table(listings), _what_to_do(listings))
         return
     if out is None:
-        _register(screen, report, alias, timeout, who, why)
+        _register(screen, report, alias, timeout, user, reason)
     written = [] if out is None else [f"Written to {report.folder}"]
     screen.answer({"files": listings, "model": report}, listing_table(listings), import_table(report), *written)
     if report.interval_method is None:
@@ -117,7 +117,7 @@ def _request(members: dict[str, Path], trust: bool, out: Path | None, options: d
     )
 
 
-def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: float, who: str, why: str) -> None:
+def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: float, user: str, reason: str) -> None:
     with Client.from_env() as client:
         client.ledger.register_model(report.model, report.summary)
         if alias is None:
@@ -133,8 +133,8 @@ def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: 
             alias,
             report.model,
             prove=lambda digest: client.ledger.prove(digest, timeout),
-            who=who,
-            why=why,
+            who=user,
+            why=reason,
             expected=standing,
         )
 

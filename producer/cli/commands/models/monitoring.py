@@ -1,4 +1,4 @@
-"""Commands about models in production, in the group `models`: `shadow`, `review`, `clear`."""
+"""Commands about models in production, in the group `models`: `compare`, `review`, `clear-alarm`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from ledger.contracts.jobs import CompareModels, ReviewModel
 from ledger.contracts.monitoring_reports import ReviewReport
 from ledger.models.aliases import CHALLENGER, CHAMPION
-from producer.cli.options.audit import accounted_for
+from producer.cli.options.audit import audit_options
 from producer.cli.options.model_lookup import known_model
 from producer.cli.output.console import Screen, json_option, pass_screen
 from producer.cli.output.exit_codes import ExitCode
@@ -27,10 +27,10 @@ _patience = click.option("--timeout", type=click.FloatRange(min=0), default=60.0
 @_patience
 @json_option
 @pass_screen
-def shadow(screen: Screen, champion: str, challenger: str, timeout: float) -> None:
+def compare(screen: Screen, champion: str, challenger: str, timeout: float) -> None:
     """Compare challenger, champion and market.
 
-    On the fights that both models answered before they began and whose results are in (cornerman results add).
+    On the fights that both models answered before they began and whose results are in (cornerman fight-results add).
     """
     with Client.from_env() as client:
         names = [str(known_model(client, name)["digest"]) for name in (champion, challenger)]
@@ -62,16 +62,16 @@ def review(screen: Screen, model: str, timeout: float) -> None:
 
 @click.command()
 @click.argument("model")
-@accounted_for
+@audit_options(required=True)
 @json_option
 @pass_screen
-def clear(screen: Screen, model: str, who: str, why: str) -> None:
+def clear_alarm(screen: Screen, model: str, user: str, reason: str) -> None:
     """Take back the alarm about a model.
 
     It may bet again, and its tests begin anew with the results that come from now on. An alias that was rolled back
     stays where it is.
     """
     with Client.from_env() as client:
-        alarm = client.ledger.clear_alarm(known_model(client, model)["digest"], who=who, why=why)
+        alarm = client.ledger.clear_alarm(known_model(client, model)["digest"], who=user, why=reason)
     screen.answer({"cleared": alarm}, alarms_table([alarm]))
     screen.remark("Cleared.")

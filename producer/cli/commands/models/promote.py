@@ -15,7 +15,7 @@ from ledger.contracts.judgement_report import JudgementReport
 from ledger.models.aliases import CHAMPION
 from ledger.models.promotions import ANCHOR, next_anchor
 from producer.cli.commands.backtest import Day
-from producer.cli.options.audit import accounted_for
+from producer.cli.options.audit import audit_options
 from producer.cli.options.idempotency import key_of, said_of, stored_outcome
 from producer.cli.options.model_lookup import known_model
 from producer.cli.options.training import data_options, plan_fields
@@ -43,9 +43,9 @@ from producer.client import Client, report_of
 @click.option("--max-training-time", "max_training_time_seconds", type=float, metavar="SECONDS")
 @click.option("--max-memory-mb", type=float)
 @click.option("--force", is_flag=True, help="Promote whatever the verdict, also unjudged; the history says so.")
-@click.option("--again", is_flag=True, help="Judge anew what was judged before.")
+@click.option("--rerun", is_flag=True, help="Evaluate again even if the same evaluation is stored.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For the judgement; default: no end.")
-@accounted_for
+@audit_options(required=True)
 @json_option
 @pass_screen
 def promote(
@@ -56,10 +56,10 @@ def promote(
     data: Path | None,
     matrix: Path | None,
     force: bool,
-    again: bool,
+    rerun: bool,
     timeout: float | None,
-    who: str,
-    why: str,
+    user: str,
+    reason: str,
     **options: Any,
 ) -> None:
     """Put a model in the champion's place, if it is as good.
@@ -91,7 +91,7 @@ def promote(
                 anchor=None if anchor in (standing, challenger) else anchor,
                 **fields,
             )
-            outcome = _counted(client, screen, alias, job, again, timeout)
+            outcome = _counted(client, screen, alias, job, rerun, timeout)
             if not force:
                 report_of(outcome)  # no judgement, no promotion
         report = outcome.report if outcome is not None else None
@@ -107,21 +107,23 @@ def promote(
             alias,
             challenger,
             prove=client.ledger.prove,
-            who=who,
-            why=why,
+            who=user,
+            why=reason,
             expected=standing,
             evidence=_evidence(outcome, forced=not passed),
         )
     screen.answer({"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved"))
-    screen.remark(f"Back again: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --why TEXT")
+    screen.remark(
+        f"Back again: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --reason TEXT"
+    )
 
 
 def _counted(
-    client: Client, screen: Screen, alias: str, job: JudgeModels, again: bool, timeout: float | None
+    client: Client, screen: Screen, alias: str, job: JudgeModels, rerun: bool, timeout: float | None
 ) -> Outcome:
     """Have a challenger judged, as the try that it is for the champion's place."""
     counted = client.ledger.count_try(alias, job)
-    outcome = _judge(client, screen, counted, key_of(None, again), timeout)
+    outcome = _judge(client, screen, counted, key_of(None, rerun), timeout)
     report = outcome.report
     if not isinstance(report, JudgementReport):
         client.ledger.take_back_try(alias, job)
@@ -133,8 +135,8 @@ def _counted(
 def _judge(client: Client, screen: Screen, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:
     receipt = client.enqueue(job, key=key)
     stored = stored_outcome(client, receipt)
-    if said := said_of(receipt, stored):
-        screen.remark(said)
+    if note := said_of(receipt, stored, "--rerun"):
+        screen.remark(note)
     return stored or watch(client, screen, receipt.job_id, timeout)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ledger.models.aliases import CHAMPION, MOST_MOVES, PROOF_SECONDS
-from producer.cli.options.audit import accounted_for
+from producer.cli.options.audit import audit_options
 from producer.cli.options.model_lookup import known_model
 from producer.cli.output.console import Screen, json_option, pass_screen
 from producer.cli.output.model_tables import diff_table, differences, history_table, list_table, model_tables
@@ -101,10 +101,10 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
 @click.option("--alias", default=CHAMPION, show_default=True)
 @click.option("--to", metavar="MODEL", help="To this one of those that it stood for; default: the one before.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=PROOF_SECONDS, show_default=True, metavar="SECONDS")
-@accounted_for
+@audit_options(required=True)
 @json_option
 @pass_screen
-def rollback(screen: Screen, alias: str, to: str | None, timeout: float, who: str, why: str) -> None:
+def rollback(screen: Screen, alias: str, to: str | None, timeout: float, user: str, reason: str) -> None:
     """Put back the model that an alias stood for before.
 
     From the next card on, on every pool, without a restart. A worker loads the model first: one that cannot be loaded
@@ -115,7 +115,7 @@ def rollback(screen: Screen, alias: str, to: str | None, timeout: float, who: st
             alias,
             prove=lambda digest: client.ledger.prove(digest, timeout),
             to=None if to is None else known_model(client, to)["digest"],
-            who=who,
-            why=why,
+            who=user,
+            why=reason,
         )
     screen.answer({"change": change}, history_table([change], "Moved"))

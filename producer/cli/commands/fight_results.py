@@ -1,4 +1,4 @@
-"""Commands about results of fights: `results add`, `results list`."""
+"""Commands about results of fights: `fight-results add`, `fight-results list`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from ledger.contracts.jobs import ReviewModel
 from ledger.models.aliases import CHAMPION
 from ledger.models.fight_results import FightResult, ResultChange, changed_at
-from producer.cli.options.audit import user
+from producer.cli.options.audit import user_option
 from producer.cli.output.console import Screen, json_option, pass_screen
 from producer.cli.output.report_tables import records_table
 from producer.client import Client
@@ -23,27 +23,27 @@ _YEAR = timedelta(days=366)
 
 @click.group()
 @json_option
-def results() -> None:
+def fight_results() -> None:
     """Feed results back, to hold models against them."""
 
 
-@results.command()
+@fight_results.command()
 @click.argument("file", type=click.File("rb"), metavar="FILE.csv")
-@click.option("--who", default=user, help="Who does it; default: the user and host.", metavar="NAME")
+@user_option
 @json_option
 @pass_screen
-def add(screen: Screen, file: BinaryIO, who: str) -> None:
+def add(screen: Screen, file: BinaryIO, user: str) -> None:
     """Add results from a CSV file (also .gz; - for stdin).
 
     Columns date, winner, and red and blue, or fighter_1 and fighter_2; a fight log's `fights` file is one. The winner
     is a name, red, blue, draw or nc. A file with a fault adds nothing. Adding a result twice is once; one that differs
-    replaces the old one, which `cornerman results list --changes` still shows. Then the champion is reviewed.
+    replaces the old one, which `cornerman fight-results list --changes` still shows. Then the champion is reviewed.
     """
     content = file.read(MAX_FILE_BYTES + 1)
     with Client.from_env() as client:
         tomorrow = datetime.fromtimestamp(client.ledger.server_time(), UTC).date() + timedelta(days=1)
         read = read_results(content, tomorrow)
-        added = client.ledger.add_results(read.results, who=who)
+        added = client.ledger.add_results(read.results, who=user)
         review = _review(client) if added.added or added.corrected else None
     said = f"{added.added:,} added, {added.corrected:,} corrected, {added.unchanged:,} were there already."
     screen.answer({"results": added, "review": review}, said)
@@ -53,7 +53,7 @@ def add(screen: Screen, file: BinaryIO, who: str) -> None:
         screen.remark(f"{read.passed_over} lines were passed over: the same two met twice on one day.")
 
 
-@results.command("list")
+@fight_results.command("list")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="From this day on; default: a year.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show so many at most.")
 @click.option("--changes", is_flag=True, help="Show what came and what was corrected, newest first.")
@@ -70,7 +70,7 @@ def list_results(screen: Screen, since: datetime | None, limit: int, changes: bo
     rows = [_row(result) for result in found[:limit]]
     screen.answer({"results": found[:limit], "known": len(found)}, *_tables("Results", rows))
     if not found:
-        screen.remark("No results. Add some: cornerman results add FILE.csv")
+        screen.remark("No results. Add some: cornerman fight-results add FILE.csv")
     elif len(found) > limit:
         screen.remark(f"{len(found):,} in all; --limit shows more.")
 
