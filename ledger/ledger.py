@@ -1,4 +1,4 @@
-"""The ledger: the one door to the book, for callers and workers alike.
+"""The ledger: jobs, models and controls of one namespace on one server, for callers and workers.
 
 A job is one record on the server and changes only by the scripts in `lua/`, each of them atomic:
 
@@ -7,34 +7,336 @@ A job is one record on the server and changes only by the scripts in `lua/`, eac
                  │  │               │  └─cancel────> cancelled
                  │  ├─cancel────────┼──────────────> cancelled
                  │  └─deadline──────┼──────────────> expired
-                 └─release, lose────┘ (the last attempt: failed as worker_lost, a dead letter; queued again, it is
-                                       another job)
+                 └─release, snooze, ┘
+                   report_worker_lost (on the last attempt: failed as worker_lost, a dead letter; requeued, it is a
+                                       new job)
 
-A claim is a lease on the server's clock, known by its fence. Whoever comes with an old fence is refused, and an outcome
-is never replaced. An outcome lives for the retention; a tombstone tells `forgotten` from `unknown` for a while longer.
-Not covered: a server that loses data it has confirmed (see `durable`), and several servers (shard by whole ledgers).
+A claim is a lease on the server's clock, identified by its fence. A call with an old fence is refused, and an outcome
+is never replaced. An outcome lives for the retention; a tombstone distinguishes `forgotten` from `unknown` for some
+time after that. Not covered: a server that loses data it has confirmed (see `durable`), and several servers (shard by
+whole ledgers).
 """
 
 from __future__ import annotations
 
-from ledger.jobs.claims import Claim, Claims, Held, Reaped, Settlement
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Self
+
+from ledger.contracts.failures import Failure
+from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt, State
+from ledger.contracts.jobs import Job
+from ledger.contracts.reports import Report
+from ledger.jobs.claims import Claim, Claims, Held, Reaped, Settlement, Stored
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
-from ledger.jobs.job_records import KeptJob, KeptJobs
-from ledger.jobs.listed_fights import Feeds
-from ledger.jobs.liveness_probes import Canaries
-from ledger.jobs.outcome_stats import Latest
-from ledger.jobs.queue_stats import Backlogs
-from ledger.models.alarms import Alarms
-from ledger.models.fight_results import Results
-from ledger.models.model_references import References
-from ledger.models.prediction_log import Journal
+from ledger.jobs.job_records import JobRecords, KeptJob
+from ledger.jobs.listed_fights import FeedState
+from ledger.jobs.liveness_probes import LivenessProbes
+from ledger.jobs.outcome_reader import OutcomeReader, OutcomesMissed
+from ledger.jobs.outcome_stats import OutcomeStats
+from ledger.jobs.queue_stats import QueueStats
+from ledger.jobs.submission import Submission
+from ledger.models.alarms import DriftAlarms
+from ledger.models.aliases import Aliases
+from ledger.models.drift_figures import DriftStore
+from ledger.models.fight_results import FightResults
+from ledger.models.model_references import ModelReferences
+from ledger.models.model_registry import ModelRegistry
+from ledger.models.prediction_log import PredictionLog
 from ledger.models.promotions import Promotions
+from ledger.models.verification import Verification
+from ledger.operations.control_store import ControlStore
+from ledger.operations.pool_registry import PoolRegistry
+from ledger.operations.quarantine import Quarantine
+from ledger.server.server import Server
 from ledger.settings import LedgerSettings
 
 __all__ = ["Claim", "DeadLetter", "Held", "KeptJob", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
 
 
-class Ledger(
-    DeadLetters, KeptJobs, Claims, Canaries, Backlogs, Latest, Promotions, Alarms, Journal, Results, References, Feeds
-):
-    """The book of one namespace on one server. Threads may share it; open it with `Ledger.connect(settings)`."""
+class Ledger:
+    """The life of jobs, and parts for everything else. Threads may share it; `Ledger.connect(settings)` opens one.
+
+    Callers submit, wait, follow and cancel; workers claim, renew, and end a claim by settle, release or snooze;
+    supervisors report lost workers and reap (see the diagram of this module).
+
+    Attributes
+    ----------
+    server
+        The server that all parts share: commands, scripts, clock, memory.
+    submission
+        Submission of jobs, with what only workers submit: parts, shadow cards, urgent health checks.
+    job_records, dead_letters
+        Stored jobs, and those that failed as `worker_lost`.
+    queue_stats, outcome_stats
+        Lengths and waiting times of the queues; statistics of recent outcomes.
+    liveness_probes
+        Probes by which a pool checks its own children.
+    models, aliases, verification, promotions, references
+        Registered models, the aliases that point to them, their verification, the promotion gate's history, and which
+        models are still referenced.
+    drift_alarms, drift_figures, prediction_log, fight_results
+        Monitoring of models: alarms, latest figures, recorded predictions and the results of fights.
+    controls, pools, quarantine, feeds
+        Operations: live controls, living pools, malformed queue items, and what was read from odds feeds.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.submission = Submission(server)
+        self._claims = Claims(server)
+        self._outcomes = OutcomeReader(server)
+        self.job_records = JobRecords(server, self._outcomes)
+        self.dead_letters = DeadLetters(server, self.submission, self._outcomes, self.job_records)
+        self.queue_stats = QueueStats(server)
+        self.outcome_stats = OutcomeStats(server)
+        self.liveness_probes = LivenessProbes(server)
+        self.controls = ControlStore(server)
+        self.pools = PoolRegistry(server)
+        self.quarantine = Quarantine(server)
+        self.feeds = FeedState(server)
+        self.models = ModelRegistry(server)
+        self.aliases = Aliases(server, self.models, self.controls)
+        self.verification = Verification(server, self.submission, self._outcomes, self.controls)
+        self.promotions = Promotions(server, self.aliases)
+        self.references = ModelReferences(server)
+        self.drift_alarms = DriftAlarms(server, self.controls)
+        self.drift_figures = DriftStore(server)
+        self.prediction_log = PredictionLog(server)
+        self.fight_results = FightResults(server)
+
+    @classmethod
+    def connect(cls, settings: LedgerSettings) -> Self:
+        """Open a ledger.
+
+        Warns with EvictionWarning if the server may evict keys of the ledger.
+
+        Raises
+        ------
+        LedgerUnavailable
+            The server does not answer or refuses the user, or no server is named.
+        """
+        return cls(Server.connect(settings))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.server.close()
+
+    @property
+    def settings(self) -> LedgerSettings:
+        """Settings of the ledger."""
+        return self.server.settings
+
+    @property
+    def address(self) -> str:
+        """Address of the server, without user or password."""
+        return self.server.address
+
+    def submit(
+        self, job: Job, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+    ) -> Receipt[Report]:
+        """Accept a job, once.
+
+        Parameters
+        ----------
+        job
+            The job; it is checked as if it had been read from JSON.
+        key
+            Becomes the job's id; by default the id is a digest of the content. Submitting the same job again returns
+            the same id, whatever the job's state, with `created=False`. Once its retention is over, the same job is
+            accepted as a new one.
+        correlation_id
+            Stored with the job and returned in its outcome.
+        durable
+            Wait until the server has the job in its append-only file on disk (Valkey, or Redis >= 7.2).
+
+        Raises
+        ------
+        JobRefused
+            Nothing was written. `invalid_input` or `unsupported_schema`: a check failed, or `key` names a job of other
+            content. `expired`: the deadline has passed. `stale_odds`: a quote is too old. `memory_limit_exceeded`: the
+            queue or the server is full, with `retry_after_seconds` in the details, or the server's maxmemory-policy
+            may evict keys of the ledger. (A job that is known is accepted nevertheless.)
+        LedgerError
+            The server cannot confirm what `durable` asks for; the message says if the job was accepted.
+        LedgerUnavailable
+            The server does not answer; submitting again is safe.
+        """
+        return self.submission.submit(job, key=key, correlation_id=correlation_id, durable=durable)
+
+    def submit_many(
+        self,
+        jobs: Sequence[Job],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> list[Receipt[Report]]:
+        """Accept jobs and return their receipts in the same order. Raises as `submit` does, for the first refused job.
+
+        Up to `submission.MAX_AT_ONCE` jobs (and `MAX_BYTES_AT_ONCE`) are accepted in one atomic step, all or none. More
+        go in several steps, between which the server answers other clients. All jobs are checked before the first step,
+        and nothing is written if one would be refused. Only events from outside can still stop them halfway: others
+        fill the queue, a deadline passes, the server goes away. Then the jobs of the earlier steps are accepted, and
+        submitting all of them again is safe; `accepted` in the details of the refusal is their number.
+        """
+        return self.submission.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+
+    def status(self, job_id: str) -> JobStatus:
+        """Return the current state of a job; `unknown` and `forgotten` are states of their own."""
+        return self._outcomes.status(job_id)
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """Return the outcome of a job, or None if there is none; `status` says why there is none.
+
+        Raises UnreadableOutcome if a newer version wrote the outcome.
+        """
+        return self._outcomes.outcome(job_id)
+
+    def wait(
+        self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
+    ) -> Outcome:
+        """Wait for a job's outcome and return it; `on_progress` is called with the job's progress reports.
+
+        Raises
+        ------
+        WaitTimeout
+            There is no outcome after `timeout_seconds`; the job goes on.
+        UnknownJob
+            The job was never submitted, or its retention is over.
+        UnreadableOutcome
+            As from `outcome`.
+        LedgerUnavailable
+            The server does not answer for `timeout_seconds`, or for twice `reply_timeout_seconds` if that is less;
+            waiting again is safe.
+        """
+        return self._outcomes.wait(job_id, timeout_seconds, on_progress=on_progress)
+
+    def follow(
+        self,
+        after: str = "$",
+        *,
+        idle_seconds: float | None = None,
+        on_missed: Callable[[OutcomesMissed], None] | None = None,
+    ) -> Iterator[tuple[str, Outcome]]:
+        """Yield outcomes in the order of settling, each with its place in the stream.
+
+        Parameters
+        ----------
+        after
+            A place that this method yielded: all later outcomes follow, also those that were settled meanwhile. "$"
+            begins with what is settled from this call on, "0" with the oldest that is kept.
+        idle_seconds
+            End after this time without an outcome; by default never.
+        on_missed
+            Called instead of raising OutcomesMissed while following.
+
+        Raises
+        ------
+        JobRefused
+            `after` is not a place.
+        OutcomesMissed
+            Outcomes were dropped from the stream before they were read (`outcomes_cap`, `retention_seconds`).
+        UnreadableOutcome
+            A newer version wrote the next outcome; continue after its `place`.
+        LedgerUnavailable
+            The server does not answer; continue after the last place.
+        """
+        return self._outcomes.follow(after, idle_seconds=idle_seconds, on_missed=on_missed)
+
+    def latest_place(self) -> str:
+        """Return the place of the latest outcome in the stream, "0" if it is empty."""
+        return self._outcomes.latest_place()
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """End a job that has no outcome yet, and return its state. Its worker learns of it by its next `renew`."""
+        return self._outcomes.cancel(job_id)
+
+    def claim(self, queue: str, owner: str, limit: int = 1) -> list[Claim]:
+        """Claim up to `limit` of the most urgent jobs: earliest deadline first, then oldest.
+
+        Jobs that `owner` still holds are queued again first, so one owner runs one claim at a time: the reply to its
+        last claim must have been lost, and as no worker ran these jobs, the attempt does not count (at most
+        `max_attempts` times in a job's life). A job past its deadline is settled as `expired` instead of handed out,
+        one above the size limit as `invalid_input`; one whose worker was lost with several jobs is claimed alone.
+        Nothing is handed out while the queue is paused, or the owner's node or pool is drained.
+        """
+        return self._claims.claim(queue, owner, limit)
+
+    def claim_when_notified(self, queue: str, owner: str, timeout_seconds: float) -> tuple[bytes | None, list[Claim]]:
+        """Wait for a doorbell of a queue and claim one job when it rings, or at the end of the timeout.
+
+        Returns the item of the doorbell list (None after the timeout) and the claim. The server claims when the
+        doorbell is popped, which saves a round trip.
+        """
+        return self._claims.claim_when_notified(queue, owner, timeout_seconds)
+
+    def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
+        """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""
+        return self._claims.renew(claims)
+
+    def settle(self, claim: Claim | Held, result: Report | Failure) -> bool:
+        """Store the outcome of a claimed job: the first one wins.
+
+        Returns True if this is the outcome now, also if the call repeats one whose reply was lost; False if the claim
+        is no longer current or another outcome exists. A report after the deadline is stored as `expired`, without the
+        report. Raises ValueError on NaN or infinity, naming the field.
+        """
+        return self._claims.settle_many([(claim, result)])[0]
+
+    def settle_many(self, results: Sequence[tuple[Claim | Held, Report | Failure]]) -> list[bool]:
+        """Settle several jobs in one step, each as `settle` does. Raises ValueError before anything is stored."""
+        return self._claims.settle_many(results)
+
+    def settle_batch(self, settlements: Sequence[Settlement]) -> list[Stored]:
+        """Store encoded results in one step; each is accepted or refused by itself, as in `settle`."""
+        return self._claims.settle_batch(settlements)
+
+    def release(self, claim: Claim | Held, *, solo: bool = False) -> bool:
+        """Return a job to its queue without using an attempt; `reap` rings its doorbell.
+
+        Returns True also if the call repeats one whose reply was lost; False if the job was no longer held. With `solo`
+        the job is claimed alone from then on.
+        """
+        return self._claims.release_many([claim], ring=False, solo=solo)[0]
+
+    def release_many(self, claims: Sequence[Claim | Held], *, ring: bool, solo: bool = False) -> list[bool]:
+        """Return jobs to their queues in one step, each as `release` does; `ring` wakes other workers at once."""
+        return self._claims.release_many(claims, ring=ring, solo=solo)
+
+    def snooze(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
+        """Set a job aside until it is due or resumed, without using an attempt.
+
+        It waits outside its queue and does not count as backlog; cancelling and its deadline still apply. Its next
+        claim carries `note`. Returns True also if the call repeats one whose reply was lost; False if the job was no
+        longer held.
+        """
+        return self._claims.snooze(claim, due_seconds, note, progress)
+
+    def resume_now(self, job_id: str) -> bool:
+        """Return a snoozed job to its queue at once. False if there is no such job, or it has an outcome."""
+        return self._claims.resume_now(job_id)
+
+    def report_worker_lost(self, job_id: str, fence: int) -> State | None:
+        """Report that the worker of a job is gone; return the job's new state, None if the claim was not current.
+
+        QUEUED: another attempt follows. FAILED: it was the last of `max_attempts`; the job failed as `worker_lost` and
+        is a dead letter. A job that was claimed with others is claimed alone from then on. A call that repeats one
+        whose reply was lost returns the same state.
+        """
+        return self._claims.report_worker_lost(job_id, fence)
+
+    def set_progress(self, claim: Claim | Held, progress: Progress) -> bool:
+        """Store and publish a job's progress. False if the claim is no longer held: stop working."""
+        return self._claims.set_progress(claim, progress)
+
+    def running_jobs(self, owner_prefix: str = "") -> list[Held]:
+        """Return the running jobs of all owners whose name begins with `owner_prefix`."""
+        return self._claims.running_jobs(owner_prefix)
+
+    def reap(self, *, leases: bool = True) -> Reaped:
+        """Requeue expired leases, expire overdue jobs and ring lost doorbells again; return the counts.
+
+        A lease runs on the server's clock, but only while pools reap: a step of that clock, or a time in which no pool
+        reached the server, counts for at most a fifth of a lease. `leases=False` leaves leases alone.
+        """
+        return self._claims.reap(leases=leases)

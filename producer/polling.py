@@ -69,9 +69,9 @@ def placed(client: Client, cards: Sequence[PredictCard]) -> list[PredictCard]:
     """Return the cards of one reading as they are enqueued: when they were read, and what other feeds have listed."""
     if not cards:
         return []
-    now = datetime.fromtimestamp(int(client.ledger.server_time()), UTC)
+    now = datetime.fromtimestamp(int(client.ledger.server.time()), UTC)
     read = [msgspec.structs.replace(card, priced_at=now) if _read_now(card) else card for card in cards]
-    return matched(read, client.ledger.list_fights(listed_fights(read)))
+    return matched(read, client.ledger.feeds.add_listed_fights(listed_fights(read)))
 
 
 def submit(
@@ -106,7 +106,7 @@ def enqueue_moved(
 ) -> Entry:
     """Enqueue one card of `placed`, unless nothing of it has moved. Raises as `enqueue_feed` does."""
     asked, name = _Asked.of(card), _name(card)
-    last = client.ledger.asked(name)
+    last = client.ledger.feeds.last_request(name)
     if last is not None:
         before, job_id = _Asked(*last[0].split("-")), last[1]
         state = client.status(job_id).state
@@ -118,7 +118,7 @@ def enqueue_moved(
     entry = submit(client, card, key=_key(card, asked, last), correlation_id=correlation_id, durable=durable)
     if entry.receipt is not None:
         until = deadline_of(card) or card.event_start
-        client.ledger.remember_asked(name, "-".join(asked), entry.receipt.job_id, until=until)
+        client.ledger.feeds.remember_request(name, "-".join(asked), entry.receipt.job_id, until=until)
     return entry
 
 
@@ -140,7 +140,7 @@ def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str 
 
 def _stored(client: Client, job_id: str) -> PredictCard | None:
     try:
-        stored = client.ledger.job(job_id)
+        stored = client.ledger.job_records.job(job_id)
     except (UnknownJob, JobRefused):  # gone, or of another version
         return None
     return stored if isinstance(stored, PredictCard) else None

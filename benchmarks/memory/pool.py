@@ -52,8 +52,8 @@ def measure(*, repeats: int = 3, model_mb: float = MODEL_MB) -> list[Row]:
         model = large_model(folder / "models", model_mb)
         settings = LedgerSettings(redis_url=server.url)
         with closing(Ledger.connect(settings)) as ledger:
-            ledger.register_model(model.bundle.digest, {})
-            ledger.set_alias("champion", model.bundle.digest)
+            ledger.models.register(model.bundle.digest, {})
+            ledger.aliases.set("champion", model.bundle.digest)
             joblib_file = folder / "model.joblib"
             joblib.dump({item: np.array(model.bundle.array(item)) for item in model.bundle.array_names}, joblib_file)
             for turn in range(repeats):

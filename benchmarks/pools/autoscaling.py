@@ -85,7 +85,7 @@ def our_pool(ledger: Ledger, folder: Path, **settings: str) -> Iterator[int]:
         **settings,
     }
     with process([sys.executable, "-m", "benchmarks.pools.memory_pool"], environment, folder / "ours.log") as pid:
-        wait_for(lambda: bool(ledger.pools()))
+        wait_for(lambda: bool(ledger.pools.alive()))
         yield pid
 
 
@@ -145,12 +145,12 @@ def run_stock(url: str, folder: Path) -> Run:
 def run_cut(ledger: Ledger, folder: Path) -> Cut:
     """Cut the operator's budget while the pool is at work."""
     control = "max_memory_mb.predict"
-    ledger.set_controls({control: FIRST_MB}, who="benchmark", why="to cut it")
+    ledger.controls.set({control: FIRST_MB}, user="benchmark", reason="to cut it")
     with our_pool(ledger, folder) as pid:
         gauge = MemoryGauge(pid)
         job_ids = submit(ledger, 2 * JOBS, 1.5 * JOB_SECONDS)
         wait_for(lambda: gauge.read_mb() > CUT_MB + JOB_MB)
-        ledger.set_controls({control: CUT_MB}, who="benchmark", why="to see it obeyed")
+        ledger.controls.set({control: CUT_MB}, user="benchmark", reason="to see it obeyed")
         before_mb = gauge.seen[-1][1]
         began = time.monotonic()
         after = MemoryGauge(pid)

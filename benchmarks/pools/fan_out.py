@@ -65,7 +65,7 @@ def measure(*, replicas: int, repeats: int) -> list[Row]:
             [sys.executable, "-c", _ONE_PROCESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         with pool, one:
-            wait_for(lambda: bool(ledger.pools()))
+            wait_for(lambda: bool(ledger.pools.alive()))
             for turn in range(repeats + 1):  # the first warms both up
                 job = TrainEnsemble(data=str(log), seed=turn, alias=None, bootstrap_samples=replicas if turn else 10)
                 seconds, digest = _alone(one, job)

@@ -115,7 +115,7 @@ def measure() -> Costs:
                 sent_bytes=used["sent"],
                 appended_bytes=used["appended"],
                 poll_us=_cpu_us(server, lambda: ledger.status(job_id)),
-                guard_us=_cpu_us(server, lambda: (ledger.held_by("node#0/"), ledger.reap())),
+                guard_us=_cpu_us(server, lambda: (ledger.running_jobs("node#0/"), ledger.reap())),
             )
 
 

@@ -37,24 +37,24 @@ def main() -> None:
             with closing(Ledger.connect(settings)) as ledger:
                 _fill(ledger, jobs, job_bytes)
                 seconds, held_mb, removed = _collect(ledger, Path(folder, settings.namespace))
-                ledger._redis.flushdb()
+                ledger.server.client.flushdb()
             print(f"{jobs:,} jobs of {job_bytes // 1000} kB: {removed} models, {seconds:.1f} s, {held_mb:.1f} MB held")
 
 
 def _fill(ledger: Ledger, jobs: int, job_bytes: int) -> None:
     texts = {"payload": b"x" * (job_bytes // 2), "report": b"y" * (job_bytes // 2)}
     for first in range(0, jobs, FILLED_AT_ONCE):
-        with ledger._redis.pipeline(transaction=False) as pipeline:
+        with ledger.server.client.pipeline(transaction=False) as pipeline:
             for number in range(first, min(first + FILLED_AT_ONCE, jobs)):
                 record = {"kind": "predict_card", "state": "succeeded", **texts}
-                pipeline.hset(ledger._key("job", str(number)), mapping=record)
+                pipeline.hset(ledger.server.key("job", str(number)), mapping=record)
             pipeline.execute()
 
 
 def _collect(ledger: Ledger, folder: Path) -> tuple[float, float, int]:
-    store = Store(folder, ledger=ledger.identity())
+    store = Store(folder, ledger=ledger.references.ledger_id())
     for seed in range(MODELS):
-        ledger.register_model(store.write({"numbers": np.arange(3)}, {"seed": seed}).digest, {})
+        ledger.models.register(store.write({"numbers": np.arange(3)}, {"seed": seed}).digest, {})
     context: Any = SimpleNamespace(
         store=store, ledger=ledger, claim=SimpleNamespace(job_id="job"), progress=lambda *_: None
     )

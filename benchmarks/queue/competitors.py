@@ -78,7 +78,7 @@ def our_pool(settings: LedgerSettings, folder: Path, *, children: int, program: 
 
 
 def _all_children(ledger: Ledger, children: int) -> bool:
-    return any(pool["children"] == children for pool in ledger.pools())
+    return any(pool["children"] == children for pool in ledger.pools.alive())
 
 
 @contextmanager

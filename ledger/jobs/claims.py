@@ -120,36 +120,28 @@ class Reaped(Struct, frozen=True):
     rung: int
 
 
-class Claims(Server):
-    """Handing out jobs and taking back outcomes."""
+class Claims:
+    """Claims of jobs under a lease, and the ways in which a claim ends."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def claim(self, queue: str, owner: str, limit: int = 1) -> list[Claim]:
-        """Take up to `limit` of the most urgent jobs: earliest deadline first, then oldest.
+        """Implement `Ledger.claim`."""
+        return self._claimed(queue, self._server.run_script("claim", *self._claim_arguments(queue, owner, limit)))
 
-        What `owner` still holds is queued again first, so one owner runs one claim at a time: the reply to the last
-        claim must have been lost, and as nobody worked on these jobs, the attempt does not count (at most
-        `max_attempts` times in a job's life). A job past its deadline is settled `expired` instead of handed out, one
-        above the size limit `invalid_input`; one lost in company comes alone. Nothing is handed out while the
-        queue is paused, or the owner's node or pool drained.
-        """
-        return self._claimed(queue, self._run("claim", *self._claim_arguments(queue, owner, limit)))
-
-    def listen(self, queue: str, owner: str, timeout_seconds: float) -> tuple[bytes | None, list[Claim]]:
-        """Wait for a doorbell of a queue and claim one job, as `claim` does, in the moment it rings, or at the end.
-
-        Returns what was on the list, None for silence, and the claim. The server claims when the doorbell is popped,
-        so that a job does not wait for a round trip.
-        """
-        with self._reaching():
-            heard, answer = self._connections.ask(
-                ("BRPOP", self._key("doorbell", queue), max(timeout_seconds, 0.001)),  # 0: for ever
-                self._script("claim", *self._claim_arguments(queue, owner, 1)),
+    def claim_when_notified(self, queue: str, owner: str, timeout_seconds: float) -> tuple[bytes | None, list[Claim]]:
+        """Implement `Ledger.claim_when_notified`."""
+        with self._server.translate_errors():
+            doorbell, answer = self._server.connections.ask(
+                ("BRPOP", self._server.key("doorbell", queue), max(timeout_seconds, 0.001)),  # 0: for ever
+                self._server.script_call("claim", *self._claim_arguments(queue, owner, 1)),
                 blocks_seconds=timeout_seconds,
             )
-            for reply in (heard, answer):
+            for reply in (doorbell, answer):
                 if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
                     raise reply
-        item = None if heard is None else bytes(heard[1])
+        item = None if doorbell is None else bytes(doorbell[1])
         known = not isinstance(answer, Exception)  # a server that was restarted has to be sent the script once more
         return item, self._claimed(queue, answer) if known else self.claim(queue, owner)
 
@@ -187,80 +179,55 @@ class Claims(Server):
         ]
 
     def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
-        """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""
+        """Implement `Ledger.renew`."""
         pairs = [value for pair in claims for value in pair]
-        return {job_id.decode() for job_id in self._run("renew", *pairs)} if pairs else set()
-
-    def settle(self, claim: Claim | Held, result: Report | Failure) -> bool:
-        """Store the outcome of a claimed job: the first one wins.
-
-        True if this is the outcome now, also when told again after a lost reply; False if the claim is no longer
-        current or another outcome exists. A report after the deadline is kept as `expired`, without the report.
-        Raises ValueError on NaN or infinity, naming the field.
-        """
-        return self.settle_many([(claim, result)])[0]
+        return {job_id.decode() for job_id in self._server.run_script("renew", *pairs)} if pairs else set()
 
     def settle_many(self, results: Sequence[tuple[Claim | Held, Report | Failure]]) -> list[bool]:
-        """Settle several jobs in one step, each as `settle` does. Raises ValueError before anything is stored."""
-        stored = self.store([Settlement.of(claim, result) for claim, result in results])
+        """Implement `Ledger.settle_many`."""
+        stored = self.settle_batch([Settlement.of(claim, result) for claim, result in results])
         return [each is not Stored.REFUSED for each in stored]
 
-    def store(self, settlements: Sequence[Settlement]) -> list[Stored]:
-        """Store results in one step; each is accepted or refused by itself, as `settle` says."""
+    def settle_batch(self, settlements: Sequence[Settlement]) -> list[Stored]:
+        """Implement `Ledger.settle_batch`."""
         arguments: list[str | int | bytes] = []
         for entry in settlements:
-            page = encode_page(entry.page, self.settings.journal_seconds)
+            page = encode_page(entry.page, self._server.settings.journal_seconds)
             arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.origin)
-        return [Stored(stored) for stored in self._run("settle", MAX_DAY_ENTRIES, *arguments)] if arguments else []
-
-    def release(self, claim: Claim | Held, *, solo: bool = False) -> bool:
-        """Give a job back without using up the attempt; it rings again by `reap`.
-
-        True also when told again after a lost reply; False if it was no longer held.
-
-        With `solo` it is claimed alone from then on.
-        """
-        return self.release_many([claim], ring=False, solo=solo)[0]
+        return (
+            [Stored(stored) for stored in self._server.run_script("settle", MAX_DAY_ENTRIES, *arguments)]
+            if arguments
+            else []
+        )
 
     def release_many(self, claims: Sequence[Claim | Held], *, ring: bool, solo: bool = False) -> list[bool]:
-        """Give jobs back in one step, each as `release` does. `ring` for others at once, if they are to take them."""
+        """Implement `Ledger.release_many`."""
         pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
         heard = all(isinstance(claim, Claim) for claim in claims)  # the guard has not claimed what it gives back
         flags = int(ring), int(solo), int(heard)
-        return [bool(released) for released in self._run("release", *flags, *pairs)] if pairs else []
+        return [bool(released) for released in self._server.run_script("release", *flags, *pairs)] if pairs else []
 
-    def park(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
-        """Put a job aside without using up the attempt, until it is due or woken.
-
-        True also when told again after a lost reply; False if it was no longer held.
-
-        It waits outside its queue, so that it is no backlog; cancelling and its deadline reach it there too. `note` is
-        given to its next claim.
-        """
+    def snooze(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
+        """Implement `Ledger.snooze`."""
         told = b"" if progress is None else msgspec.json.encode(progress)
-        return bool(self._run("park", claim.job_id, claim.fence, round(due_seconds * 1000), note, told))
+        return bool(self._server.run_script("park", claim.job_id, claim.fence, round(due_seconds * 1000), note, told))
 
-    def wake(self, job_id: str) -> bool:
-        """Bring a parked job back to its queue at once. False if there is no such job, or it has an outcome."""
-        return bool(self._run("wake", job_id))
+    def resume_now(self, job_id: str) -> bool:
+        """Implement `Ledger.resume_now`."""
+        return bool(self._server.run_script("wake", job_id))
 
-    def lose(self, job_id: str, fence: int) -> State | None:
-        """Tell that the worker of a job is gone; return its new state, None if the claim was no longer current.
-
-        Told again after a lost reply, it answers the same.
-
-        QUEUED: another attempt follows. FAILED: it was the last of `max_attempts`; the job is `worker_lost` and in
-        the dead-letter list. One of several jobs of a claim is claimed alone from then on.
-        """
-        state = self._run("lose", job_id, fence)
+    def report_worker_lost(self, job_id: str, fence: int) -> State | None:
+        """Implement `Ledger.report_worker_lost`."""
+        state = self._server.run_script("lose", job_id, fence)
         return None if state is None else State(state.decode())
 
     def set_progress(self, claim: Claim | Held, progress: Progress) -> bool:
-        """Note how far a job is and tell its waiters. False if the claim is no longer held: then stop working."""
-        return bool(self._run("progress", claim.job_id, claim.fence, msgspec.json.encode(progress)))
+        """Implement `Ledger.set_progress`."""
+        return bool(self._server.run_script("progress", claim.job_id, claim.fence, msgspec.json.encode(progress)))
 
-    def held_by(self, owner_prefix: str = "") -> list[Held]:
-        """List the running jobs of owners whose name begins with `owner_prefix`."""
+    def running_jobs(self, owner_prefix: str = "") -> list[Held]:
+        """Implement `Ledger.running_jobs`."""
+        records = self._server.run_script("held", owner_prefix)
         return [
             Held(
                 job_id=job_id.decode(),
@@ -274,20 +241,14 @@ class Claims(Server):
                 time_limit_seconds=float(time_limit),
                 correlation_id=correlation.decode() or None,
             )
-            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, correlation, lease_until in self._run(
-                "held", owner_prefix
-            )
+            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, correlation, lease_until in records
         ]
 
     def reap(self, *, leases: bool = True) -> Reaped:
-        """Put right what nobody else will, as `Reaped` counts it.
-
-        Requeue or end jobs whose lease ran out, expire overdue queued ones, and ring again where a doorbell was lost.
-
-        A lease runs on the server's clock, but only as far as pools look: a step of that clock, or a time in which
-        nobody reached the server, counts for a fifth of a lease at most. `leases=False` leaves leases alone.
-        """
-        return Reaped(*self._run("reap", round(self.settings.ring_seconds * 1000), int(leases), *QUEUES))
+        """Implement `Ledger.reap`."""
+        return Reaped(
+            *self._server.run_script("reap", round(self._server.settings.ring_seconds * 1000), int(leases), *QUEUES)
+        )
 
 
 def state_after(result: Report | Failure) -> State:

@@ -13,11 +13,11 @@ from msgspec import Struct
 from ledger.contracts import codec
 from ledger.contracts.failures import Failure, FailureCode, LedgerError, UnknownJob
 from ledger.contracts.job_state import Receipt
-from ledger.contracts.jobs import Job
 from ledger.contracts.reports import Report
-from ledger.jobs.outcome_reader import Answers
+from ledger.jobs.job_records import JobRecords
+from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.jobs.submission import MAX_KEY_CHARACTERS, Submission
-from ledger.server.server import moment
+from ledger.server.server import Server, moment
 
 _FIELDS = ("kind", "queue", "attempt", "submitted", "failure", "correlation")
 _LIFE = re.compile(r"(?P<origin>.*)~(?P<life>[1-9][0-9]{0,8})", re.DOTALL)
@@ -36,39 +36,38 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     correlation_id: str | None = None
 
 
-class DeadLetters(Submission, Answers):
-    """The operator's way with jobs that nobody will try again by himself."""
+class DeadLetters:
+    """Jobs that failed as `worker_lost` on their last attempt."""
 
-    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+    def __init__(self, server: Server, submission: Submission, outcomes: OutcomeReader, records: JobRecords) -> None:
+        self._server = server
+        self._submission = submission
+        self._outcomes = outcomes
+        self._records = records
+
+    def newest(self, limit: int = 100) -> list[DeadLetter]:
         """List dead letters, newest first."""
-        entries = self._call("ZREVRANGE", self._key("dead"), 0, limit - 1, "WITHSCORES")
+        entries = self._server.execute("ZREVRANGE", self._server.key("dead"), 0, limit - 1, "WITHSCORES")
         if not entries:
             return []
         ids, times = [job_id.decode() for job_id in entries[::2]], entries[1::2]
-        records = self._call_all(*(("HMGET", self._key("job", job_id), *_FIELDS) for job_id in ids))
+        records = self._server.transaction(*(("HMGET", self._server.key("job", job_id), *_FIELDS) for job_id in ids))
         return [
             _letter(job_id, died, record)
             for job_id, died, record in zip(ids, times, records, strict=True)
             if None not in record  # its retention may have ended since
         ]
 
-    def dead_letter(self, job_id: str) -> DeadLetter:
+    def get(self, job_id: str) -> DeadLetter:
         """Return one dead letter. Raises UnknownJob where there is none of this id."""
-        died, record = self._call_all(
-            ("ZSCORE", self._key("dead"), job_id), ("HMGET", self._key("job", job_id), *_FIELDS)
+        died, record = self._server.transaction(
+            ("ZSCORE", self._server.key("dead"), job_id), ("HMGET", self._server.key("job", job_id), *_FIELDS)
         )
         if died is None or None in record:
             raise UnknownJob(f"job {job_id} is not in the dead-letter list")
         return _letter(job_id, died, record)
 
-    def job(self, job_id: str) -> Job:
-        """Return what was asked for. Raises UnknownJob, or JobRefused where this version cannot read it."""
-        payload = self._call("HGET", self._key("job", job_id), "payload")
-        if payload is None:
-            raise UnknownJob(f"job {job_id} is {self.status(job_id).state}")
-        return codec.decode_job(payload)
-
-    def requeue_dead(self, job_id: str) -> Receipt[Report]:
+    def requeue(self, job_id: str) -> Receipt[Report]:
         """Submit a dead job's content again as a new job, and take the letter off the list.
 
         No outcome is ever replaced: `job_id` stays `worker_lost`, and the receipt names its next life, `<id>~2` (then
@@ -79,22 +78,26 @@ class DeadLetters(Submission, Answers):
             LedgerError: the job did not end as `worker_lost`.
             JobRefused: as from `submit`, for example `expired`; the letter stays.
         """
-        outcome = self.outcome(job_id)
+        outcome = self._outcomes.outcome(job_id)
         if outcome is None:
-            raise UnknownJob(f"job {job_id} is {self.status(job_id).state}: only a dead letter can be queued again")
+            raise UnknownJob(
+                f"job {job_id} is {self._outcomes.status(job_id).state}: only a dead letter can be queued again"
+            )
         if outcome.failure is None or outcome.failure.code is not FailureCode.WORKER_LOST:
             raise LedgerError(f"job {job_id} ended as {outcome.state}: only a dead letter can be queued again")
-        receipt = self.submit(self.job(job_id), key=next_life(job_id), correlation_id=outcome.correlation_id)
-        self.purge_dead(job_id)
+        receipt = self._submission.submit(
+            self._records.job(job_id), key=next_life(job_id), correlation_id=outcome.correlation_id
+        )
+        self.purge(job_id)
         return receipt
 
-    def purge_dead(self, *job_ids: str) -> int:
+    def purge(self, *job_ids: str) -> int:
         """Take letters off the list and return how many there were. Outcomes stay readable as long as others."""
-        return int(self._run("purge", "dead", *job_ids)) if job_ids else 0
+        return int(self._server.run_script("purge", "dead", *job_ids)) if job_ids else 0
 
-    def purge_all_dead(self) -> int:
+    def purge_all(self) -> int:
         """Empty the list and return how many letters there were."""
-        return int(self._run("purge", "dead"))
+        return int(self._server.run_script("purge", "dead"))
 
 
 def next_life(job_id: str) -> str:

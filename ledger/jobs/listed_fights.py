@@ -12,9 +12,8 @@ from msgspec import Struct
 from ledger.contracts.bouts import DAY
 from ledger.contracts.failures import JobRefused
 from ledger.jobs import backpressure
-from ledger.models.model_registry import Registry
 from ledger.server.error_replies import ServerFull
-from ledger.server.server import moment
+from ledger.server.server import Server, moment
 
 _KEPT = 2 * DAY  # longer than two starts of one bout can lie apart
 
@@ -31,10 +30,13 @@ class ListedFight(Struct, frozen=True, kw_only=True):
     listed: int = 0
 
 
-class Feeds(Registry):
-    """What has been listed and asked, shared by all who feed one ledger."""
+class FeedState:
+    """Listed fights and requested cards, shared by all who read feeds into one ledger."""
 
-    def list_fights(self, fights: Iterable[ListedFight]) -> list[ListedFight]:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def add_listed_fights(self, fights: Iterable[ListedFight]) -> list[ListedFight]:
         """Note fights of a feed and return all that are known, until two days after their start.
 
         Raises JobRefused where the server has no memory for new ones.
@@ -43,30 +45,30 @@ class Feeds(Registry):
             part for fight in fights for part in (fight.id, int(fight.start.timestamp() * 1000), "|".join(fight.bout))
         ]
         try:
-            answer = self._run("bouts", int(_KEPT.total_seconds() * 1000), *arguments)
+            answer = self._server.run_script("bouts", int(_KEPT.total_seconds() * 1000), *arguments)
         except ServerFull as error:
             raise JobRefused(backpressure.out_of_memory()) from error
         return [_listed(name, value) for name, value in zip(answer[::2], answer[1::2], strict=True)]
 
-    def asked(self, card: str) -> tuple[str, str] | None:
+    def last_request(self, card: str) -> tuple[str, str] | None:
         """Return the digest of what was asked last about a card, and the job, or None."""
-        value = self._call("GET", self._asked_key(card))
+        value = self._server.execute("GET", self._request_key(card))
         if value is None:
             return None
         digest, job_id = value.decode().split(" ", 1)
         return digest, job_id
 
-    def remember_asked(self, card: str, digest: str, job_id: str, *, until: datetime) -> None:
+    def remember_request(self, card: str, digest: str, job_id: str, *, until: datetime) -> None:
         """Remember what was asked last about a card, for as long as the job can be known.
 
         A server without memory does not: the next reading then names the same job (see `producer.polling`).
         """
-        seconds = max(until.timestamp() - self.server_time(), 0.0) + self.settings.retention_seconds
+        seconds = max(until.timestamp() - self._server.time(), 0.0) + self._server.settings.retention_seconds
         with suppress(ServerFull):
-            self._call("SET", self._asked_key(card), f"{digest} {job_id}", "PX", int(seconds * 1000))
+            self._server.execute("SET", self._request_key(card), f"{digest} {job_id}", "PX", int(seconds * 1000))
 
-    def _asked_key(self, card: str) -> str:
-        return self._key("asked", sha256(card.encode()).hexdigest()[:32])
+    def _request_key(self, card: str) -> str:
+        return self._server.key("asked", sha256(card.encode()).hexdigest()[:32])
 
 
 def _listed(name: bytes, value: bytes) -> ListedFight:

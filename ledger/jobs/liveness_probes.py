@@ -9,13 +9,20 @@ from __future__ import annotations
 from ledger.server.server import Server
 
 
-class Canaries(Server):
-    """One question at a time for each canary's doorbell."""
+class LivenessProbes:
+    """One probe at a time for each probe queue of a pool."""
 
-    def ask_canary(self, queue: str, question: bytes, ttl_seconds: float) -> None:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def send(self, queue: str, question: bytes, ttl_seconds: float) -> None:
         """Put a question in place of the last one and ring."""
-        canary, doorbell, ttl = self._key("canary", queue), self._key("doorbell", queue), round(ttl_seconds * 1000)
-        self._call_all(
+        canary, doorbell, ttl = (
+            self._server.key("canary", queue),
+            self._server.key("doorbell", queue),
+            round(ttl_seconds * 1000),
+        )
+        self._server.transaction(
             ("DEL", canary, doorbell),
             ("HSET", canary, "question", question),
             ("PEXPIRE", canary, ttl),
@@ -23,17 +30,17 @@ class Canaries(Server):
             ("PEXPIRE", doorbell, ttl),
         )
 
-    def canary_question(self, queue: str) -> bytes | None:
+    def question(self, queue: str) -> bytes | None:
         """Return what is asked."""
-        question: bytes | None = self._call("HGET", self._key("canary", queue), "question")
+        question: bytes | None = self._server.execute("HGET", self._server.key("canary", queue), "question")
         return question
 
-    def answer_canary(self, queue: str, answer: bytes, ttl_seconds: float) -> None:
+    def set_answer(self, queue: str, answer: bytes, ttl_seconds: float) -> None:
         """Answer the question; the asker knows whether it is the right answer to his last one."""
-        canary = self._key("canary", queue)
-        self._call_all(("HSET", canary, "answer", answer), ("PEXPIRE", canary, round(ttl_seconds * 1000)))
+        canary = self._server.key("canary", queue)
+        self._server.transaction(("HSET", canary, "answer", answer), ("PEXPIRE", canary, round(ttl_seconds * 1000)))
 
-    def canary_answer(self, queue: str) -> bytes | None:
+    def answer(self, queue: str) -> bytes | None:
         """Return what was answered."""
-        answer: bytes | None = self._call("HGET", self._key("canary", queue), "answer")
+        answer: bytes | None = self._server.execute("HGET", self._server.key("canary", queue), "answer")
         return answer

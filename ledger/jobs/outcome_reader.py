@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from functools import cached_property
 
 import msgspec
 
@@ -14,7 +13,7 @@ from ledger.contracts import codec
 from ledger.contracts.failures import LedgerError, UnknownJob, WaitTimeout
 from ledger.contracts.job_state import JobStatus, Outcome, Progress, State
 from ledger.contracts.provenance import decode_origin
-from ledger.server.connection_pool import Connections, until
+from ledger.server.connection_pool import until
 from ledger.server.server import Server, moment
 from ledger.server.subscriptions import subscribed
 
@@ -61,13 +60,16 @@ class OutcomesMissed(LedgerError):
         self.place = place
 
 
-class Answers(Server):
-    """Reading, waiting for, following and cancelling jobs."""
+class OutcomeReader:
+    """Status and outcomes of jobs: read, wait, follow, cancel."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def status(self, job_id: str) -> JobStatus:
-        """Return where a job is; `unknown` and `forgotten` are states of their own."""
-        record, remembered = self._call_all(
-            ("HMGET", self._key("job", job_id), *_STATUS), ("EXISTS", self._key("forgotten", job_id))
+        """Implement `Ledger.status`."""
+        record, remembered = self._server.transaction(
+            ("HMGET", self._server.key("job", job_id), *_STATUS), ("EXISTS", self._server.key("forgotten", job_id))
         )
         state, kind, queue, attempt, submitted, deadline, progress = record
         if state is None:
@@ -84,44 +86,35 @@ class Answers(Server):
         )
 
     def outcome(self, job_id: str) -> Outcome | None:
-        """Return how a job ended, or None while there is no outcome; `status` tells why there is none.
-
-        Raises UnreadableOutcome where it was written by a version that knows more than this one.
-        """
-        return _outcome_of(job_id, self._call("HMGET", self._key("job", job_id), *_OUTCOME))
+        """Implement `Ledger.outcome`."""
+        return _outcome_of(job_id, self._server.execute("HMGET", self._server.key("job", job_id), *_OUTCOME))
 
     def cancel(self, job_id: str) -> JobStatus:
-        """End a job that has no outcome yet, and return where it is now. Its worker is told by its next `renew`."""
-        self._run("cancel", job_id)
+        """Implement `Ledger.cancel`."""
+        self._server.run_script("cancel", job_id)
         return self.status(job_id)
 
     def wait(
         self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
     ) -> Outcome:
-        """Wait for a job's outcome.
+        """Implement `Ledger.wait`.
 
-        Sleeps on the job's channel, on which the outcome itself comes. It subscribes before it reads, so that no
-        outcome falls in between, and reads again every `reread_seconds`, because what is published may be lost.
-
-        Raises:
-            WaitTimeout: there is no outcome after `timeout_seconds`; the job goes on.
-            UnknownJob: the job was never submitted, or its retention is over.
-            UnreadableOutcome: as from `outcome`.
-            LedgerUnavailable: the server does not answer, for `timeout_seconds` or for twice `reply_timeout_seconds`,
-                if that is less; waiting again is safe.
+        Sleeps on the job's channel, on which the outcome itself is published. It subscribes before it reads the record,
+        so that no outcome is missed in between, and reads it again every `reread_seconds`, because a published message
+        can be lost.
         """
         started_seconds = time.monotonic()
         deadline = started_seconds + timeout_seconds
-        look = ("HMGET", self._key("job", job_id), *_OUTCOME)
-        with self._reaching(), ExitStack() as waiting:
+        look = ("HMGET", self._server.key("job", job_id), *_OUTCOME)
+        with self._server.translate_errors(), ExitStack() as waiting:
             with until(max(deadline, started_seconds + LAST_LOOK_SECONDS)):
-                news = waiting.enter_context(subscribed(self._listening, self._news(job_id), look))
+                news = waiting.enter_context(subscribed(self._server.subscribers, self._news(job_id), look))
                 outcome = self._seen(job_id, news.seen)
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
                 with until(deadline + LAST_LOOK_SECONDS):
-                    told = news.next(min(remaining, self.settings.reread_seconds))
+                    told = news.next(min(remaining, self._server.settings.reread_seconds))
                     if told is None or told == _SETTLED:
-                        outcome = self._seen(job_id, self._call(*look))
+                        outcome = self._seen(job_id, self._server.execute(*look))
                         continue
                 if not told.startswith(b"{"):
                     outcome = _outcome_of(job_id, _fields_of(told))
@@ -138,24 +131,12 @@ class Answers(Server):
         idle_seconds: float | None = None,
         on_missed: Callable[[OutcomesMissed], None] | None = None,
     ) -> Iterator[tuple[str, Outcome]]:
-        """Yield outcomes in the order of settling, each with its place in the stream.
-
-        `after` is a place that this method gave: what came later follows, also what came while nobody listened. "$"
-        begins with what is settled from this call on, "0" with the oldest that is kept. It ends after `idle_seconds`
-        without an outcome, by default never. `on_missed` is called instead of raising OutcomesMissed while following.
-
-        Raises:
-            JobRefused: `after` is no place.
-            OutcomesMissed: outcomes after `after` may have been dropped since (`outcomes_cap`, `retention_seconds`);
-                while following, that were dropped before they were read.
-            UnreadableOutcome: the next one was written by a version that knows more; go on after its `place`.
-            LedgerUnavailable: the server does not answer; go on after the last place.
-        """
-        stream = self._key("outcomes")
+        """Implement `Ledger.follow`."""
+        stream = self._server.key("outcomes")
         number = None
         if after == "$":
-            latest, count = self._call_all(
-                ("XREVRANGE", stream, "+", "-", "COUNT", 1), ("HGET", self._key("counts"), "outcomes")
+            latest, count = self._server.transaction(
+                ("XREVRANGE", stream, "+", "-", "COUNT", 1), ("HGET", self._server.key("counts"), "outcomes")
             )
             after, number = latest[0][0].decode() if latest else "0", int(count or 0)
         elif not _PLACE.fullmatch(after):
@@ -166,14 +147,16 @@ class Answers(Server):
             number = self._number_at(stream, after)
         return self._follow(stream, after, number, idle_seconds, on_missed)
 
-    def newest_place(self) -> str:
-        """Return the place of the newest outcome in the stream, "0" if it has none."""
-        latest = self._call("XREVRANGE", self._key("outcomes"), "+", "-", "COUNT", 1)
+    def latest_place(self) -> str:
+        """Implement `Ledger.latest_place`."""
+        latest = self._server.execute("XREVRANGE", self._server.key("outcomes"), "+", "-", "COUNT", 1)
         return latest[0][0].decode() if latest else "0"
 
     def _number_at(self, stream: str, place: str) -> int | None:
         """Return the number of the last outcome up to a place, None where it has none. Raises OutcomesMissed."""
-        here, oldest = self._call_all(("XRANGE", stream, place, place), ("XRANGE", stream, "-", "+", "COUNT", 1))
+        here, oldest = self._server.transaction(
+            ("XRANGE", stream, place, place), ("XRANGE", stream, "-", "+", "COUNT", 1)
+        )
         if here:
             return _number_of(here[0][1])
         first = _before(oldest[0][0]) if oldest else "0"
@@ -198,12 +181,12 @@ class Answers(Server):
                 raise gone
             on_missed(gone)
 
-        patience = self.settings.reply_timeout_seconds / 2  # a reply must come before the socket gives up
+        patience = self._server.settings.reply_timeout_seconds / 2  # a reply must come before the socket gives up
         idle_since = time.monotonic()
         while idle_seconds is None or (remaining := idle_seconds - (time.monotonic() - idle_since)) > 0:
             block = patience if idle_seconds is None else min(patience, remaining)
             command = ("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", stream, after)
-            answer = self._call(*command, blocks_seconds=block)
+            answer = self._server.execute(*command, blocks_seconds=block)
             for place, fields in answer[0][1] if answer else ():
                 last, number = number, _number_of(fields)
                 if last is not None and number is not None and number > last + 1:
@@ -220,18 +203,9 @@ class Answers(Server):
                     yield after, outcome
                 idle_since = time.monotonic()
 
-    @cached_property
-    def _listening(self) -> Connections:
-        return Connections(self._redis, self.settings.reply_timeout_seconds)
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._listening.close()
-        super().close()
-
     def _news(self, job_id: str) -> str:
         """The channel of a job. Channels know no databases, and the same card may be a job in two of them."""
-        return self._key("news", str(self._database), job_id)
+        return self._server.key("news", str(self._server.database), job_id)
 
     def _seen(self, job_id: str, record: list[bytes | None]) -> Outcome | None:
         if record[0] is None and (state := self.status(job_id).state) in (State.UNKNOWN, State.FORGOTTEN):

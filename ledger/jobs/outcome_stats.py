@@ -1,4 +1,4 @@
-"""What ended in the last minutes, and how full the server is: figures for people, read from the stream of outcomes."""
+"""Statistics of recent outcomes, read from the stream of outcomes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from ledger.contracts.job_state import State
 from ledger.server.server import Server
-from ledger.server.server_memory import Room
 
 MAX_OUTCOMES = 1_000
 
@@ -34,27 +33,28 @@ class _Code(Struct, frozen=True):
 _code_decoder = msgspec.json.Decoder(_Code)
 
 
-class Latest(Server):
-    """Looking back."""
+class OutcomeStats:
+    """Statistics of recent outcomes."""
 
-    def lately(self, span_seconds: float = 300.0) -> Lately:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def recent(self, span_seconds: float = 300.0) -> Lately:
         """Count what was settled lately, in two round trips."""
-        (seconds, microseconds), newest = self._call_all(
-            ("TIME",), ("XREVRANGE", self._key("outcomes"), "+", "-", "COUNT", MAX_OUTCOMES)
+        (seconds, microseconds), newest = self._server.transaction(
+            ("TIME",), ("XREVRANGE", self._server.key("outcomes"), "+", "-", "COUNT", MAX_OUTCOMES)
         )
         now_ms = int(seconds) * 1000 + int(microseconds) // 1000
         ages = [(now_ms - int(place.partition(b"-")[0])) / 1000 for place, _ in newest]
         within = [entry[b"job"].decode() for age, (_, entry) in zip(ages, newest, strict=True) if age <= span_seconds]
         span = max(ages[-1], 0.001) if len(within) == MAX_OUTCOMES else span_seconds
         records = (
-            self._call_all(*(("HMGET", self._key("job", job), "state", "failure") for job in within)) if within else []
+            self._server.transaction(*(("HMGET", self._server.key("job", job), "state", "failure") for job in within))
+            if within
+            else []
         )
         ends = Counter(_end_of(failure) for state, failure in records if state is not None)
         return Lately(len(within), span, 60.0 * len(within) / span, dict(ends.most_common()))
-
-    def room(self) -> Room:
-        """Return how full the server is."""
-        return Room.read(self._call("INFO", "memory"))
 
 
 def _end_of(failure: bytes | None) -> str:

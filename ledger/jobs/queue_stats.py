@@ -1,11 +1,9 @@
-"""How much waits and for how long, in one look; and how far the answers have drifted from the results."""
+"""Lengths and waiting times of the queues."""
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import Struct
 
-from ledger.contracts.monitoring_reports import Finding
 from ledger.jobs.claims import QUEUES
 from ledger.server.server import Server
 
@@ -25,25 +23,15 @@ class Backlog(Struct, frozen=True):
     dead_letters: int
 
 
-class Drift(Struct, frozen=True, kw_only=True):
-    """How far a model's probabilities are from results, as a review has found.
+class QueueStats:
+    """Lengths and waiting times of the queues."""
 
-    `drift` is by how much favourites are proven to win more, or less, often than said: 0 while nothing is proven.
-    `features` is what the test of the features has found, None without such a test.
-    """
-
-    model: str
-    drift: float
-    fights: int
-    features: Finding | None = None
-
-
-class Backlogs(Server):
-    """What a pool measures of the ledger."""
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def backlog(self) -> Backlog:
         """Measure every queue, on the server's clock; one round trip."""
-        now, dead, *queues = self._run("backlog", *QUEUES)
+        now, dead, *queues = self._server.run_script("backlog", *QUEUES)
         return Backlog(
             {
                 queue: QueueBacklog(waiting, max(0, int(now) - int(oldest or now)) / 1000, quarantined)
@@ -52,11 +40,7 @@ class Backlogs(Server):
             dead,
         )
 
-    def set_drift(self, drift: Drift) -> None:
-        """Keep what was found last when answers were held against results; pools publish it."""
-        self._call("SET", self._key("drift"), msgspec.json.encode(drift))
-
-    def drift(self) -> Drift | None:
-        """Return what was kept last; None where nobody has held answers against results."""
-        kept = self._call("GET", self._key("drift"))
-        return None if kept is None else msgspec.json.decode(kept, type=Drift)
+    def depths(self) -> dict[str, int]:
+        """Return how many jobs wait in each queue."""
+        depths = self._server.transaction(*(("ZCARD", self._server.key("queue", queue)) for queue in QUEUES))
+        return dict(zip(QUEUES, depths, strict=True))

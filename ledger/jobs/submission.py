@@ -44,27 +44,16 @@ FIRST_AT_ONCE = 100
 """So many health checks that go before all others may wait beyond the length of a full queue."""
 
 
-class Submission(Server):
-    """Accepting jobs."""
+class Submission:
+    """Submission of jobs: each is checked, gets its id, and is accepted once."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def submit(
         self, job: Job, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
     ) -> Receipt[Report]:
-        """Accept a job, once.
-
-        Its id is `key`, or else a digest of its content: submitting it again gives the same job, whatever its state,
-        with `created=False`. Once its retention is over, the same job is accepted as a new one. `durable` waits until
-        the server has it in its append-only file on disk (Valkey, or Redis >= 7.2).
-
-        Raises:
-            JobRefused: nothing was written. `invalid_input` or `unsupported_schema` from the checks; `invalid_input`
-                where `key` names a job of other content; `expired` where the deadline has passed; `stale_odds`;
-                `memory_limit_exceeded` where the queue or the server is full, with `retry_after_seconds` in its
-                details, or the server's maxmemory-policy may evict what the ledger keeps (a job that is known is
-                answered nevertheless).
-            LedgerError: the server cannot confirm what `durable` asks for; the message says if the job was accepted.
-            LedgerUnavailable: the server does not answer; submitting again is safe.
-        """
+        """Implement `Ledger.submit`."""
         return self.submit_many([job], keys=[key], correlation_id=correlation_id, durable=durable)[0]
 
     def submit_many(
@@ -75,14 +64,7 @@ class Submission(Server):
         correlation_id: str | None = None,
         durable: bool = False,
     ) -> list[Receipt[Report]]:
-        """Accept jobs and return their receipts in the same order. Raises as `submit` does, for the first refused.
-
-        Up to `MAX_AT_ONCE` jobs (and `MAX_BYTES_AT_ONCE`) are accepted in one atomic step, all or none. More go in
-        several steps, between which the server answers others. Before the first one all of them are checked, and
-        nothing is written if one would be refused. What can still stop them halfway comes from outside: others fill the
-        queue, a deadline passes, the server goes away. Then the jobs of the steps before are accepted, and submitting
-        all of them again is safe; a refusal says how many there are, as `accepted` in its details.
-        """
+        """Implement `Ledger.submit_many`."""
         return self._submit_all(jobs, keys, self._gate(), correlation_id=correlation_id, durable=durable)
 
     def submit_parts(
@@ -98,7 +80,7 @@ class Submission(Server):
         """
         return self._submit_all(parts, keys, _Gate(), correlation_id=correlation_id)
 
-    def submit_first(self, job: CheckHealth) -> Receipt[Report]:
+    def submit_urgent(self, job: CheckHealth) -> Receipt[Report]:
         """Accept a health check that goes before all other jobs, also where the queue or the server is full.
 
         It is what a model is proven with before a name moves, and so must be small, rare, and have a deadline. Raises
@@ -106,11 +88,11 @@ class Submission(Server):
         """
         if job.deadline is None:
             raise codec.refuse("a health check that goes before all other jobs needs a deadline")
-        most = self.settings.max_queue_length + FIRST_AT_ONCE
+        most = self._server.settings.max_queue_length + FIRST_AT_ONCE
         return self._submit_all([job], None, _Gate(most, first=True))[0]
 
     def _gate(self) -> _Gate:
-        return _Gate(self.settings.max_queue_length, self.settings.max_memory_fraction)
+        return _Gate(self._server.settings.max_queue_length, self._server.settings.max_memory_fraction)
 
     def _submit_all(
         self,
@@ -128,7 +110,7 @@ class Submission(Server):
                 raise _conflict(entry)
         steps = list(_steps(once.values()))
         if len(steps) > 1:
-            self._look_ahead(steps, gate)
+            self._check_all(steps, gate)
         accepted: dict[str, bool] = {}
         for step in steps:
             # What the last step knows to be on disk was written after all others.
@@ -149,11 +131,11 @@ class Submission(Server):
             for entry in entries
         ]
 
-    def _look_ahead(self, steps: Sequence[Sequence[_Entry]], gate: _Gate) -> None:
+    def _check_all(self, steps: Sequence[Sequence[_Entry]], gate: _Gate) -> None:
         """Check the jobs of all steps together. Raises JobRefused as the steps themselves would."""
         new: Counter[str] = Counter()
         for step in steps:
-            marks = self._step(step, gate, "", look=True, others=new)
+            marks = self._step(step, gate, "", check_only=True, others=new)
             new.update(entry.queue for entry in step if marks[entry.job_id])
 
     def _step(
@@ -163,14 +145,14 @@ class Submission(Server):
         correlation_id: str,
         *,
         durable: bool = False,
-        look: bool = False,
+        check_only: bool = False,
         others: Mapping[str, int] | None = None,
     ) -> dict[str, bool]:
         """Run submit.lua for so many jobs as one script may take; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
-        arguments: list[Any] = [int(durable), *gate.arguments(), int(look), before]
+        arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before]
         for entry in entries:
-            arguments += (*entry.arguments(bare=look), correlation_id)
+            arguments += (*entry.arguments(bare=check_only), correlation_id)
         try:
             verdict, *marks = (self._submit_durably if durable else self._submit)(arguments)
         except ServerFull as error:
@@ -179,22 +161,26 @@ class Submission(Server):
             raise self._refusal(entries, verdict.decode(), marks)
         return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
 
-    def shadow(self, shadows: Sequence[ShadowCard], *, least_seconds: float = 0.0) -> int:
+    def submit_shadows(self, shadows: Sequence[ShadowCard], *, min_seconds: float = 0.0) -> int:
         """Queue shadows of answered cards, as a worker may, and return how many were queued.
 
-        Not those that are there, for which there is no room, or with less than `least_seconds` to their deadline.
+        Not those that are there, for which there is no room, or with less than `min_seconds` to their deadline.
         Raises LedgerUnavailable.
         """
-        least_ms = round(least_seconds * 1000)
+        min_ms = round(min_seconds * 1000)
         entries = [_enter(shadow, None) for shadow in shadows]
         arguments = [part for entry in entries for part in entry.arguments()[:-1]]
-        return int(self._run("shadow", self.settings.max_queue_length, least_ms, *arguments)) if entries else 0
+        return (
+            int(self._server.run_script("shadow", self._server.settings.max_queue_length, min_ms, *arguments))
+            if entries
+            else 0
+        )
 
     def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefused:
         """Say why submit.lua took nothing."""
         if verdict == "long":
             waiting, new, settled, span_ms = map(int, figures)
-            most = self.settings.max_queue_length
+            most = self._server.settings.max_queue_length
             return JobRefused(backpressure.queue_full(waiting, new, most, settled, span_ms / 1000))
         if verdict == "memory":
             return JobRefused(backpressure.memory_full(*map(int, figures)))
@@ -206,19 +192,21 @@ class Submission(Server):
         return _expired(entry) if verdict == "expired" else _conflict(entry)
 
     def _submit(self, arguments: list[Any]) -> list[Any]:
-        return list(self._run("submit", *arguments))
+        return list(self._server.run_script("submit", *arguments))
 
     def _submit_durably(self, arguments: list[Any]) -> list[Any]:
         """Submit and wait for the disk on one connection: WAITAOF speaks only of its own connection's writes."""
-        patience_seconds = self.settings.fsync_timeout_seconds
+        patience_seconds = self._server.settings.fsync_timeout_seconds
         wait = ("WAITAOF", 1, 0, round(patience_seconds * 1000))
         self._check_that_waitaof_works()  # before anything is written, so that a refusal leaves nothing behind
         try:
-            answer, (fsynced, _) = self._run_and("submit", arguments, wait, blocks_seconds=patience_seconds)
+            answer, (fsynced, _) = self._server.run_script_then(
+                "submit", arguments, wait, blocks_seconds=patience_seconds
+            )
         except redis.ResponseError as error:
             raise LedgerError(
-                f"the server at {self.address} cannot confirm a durable submit any more ({error}): submit again to "
-                "find out whether it was accepted (it stays one job)"
+                f"the server at {self._server.address} cannot confirm a durable submit any more ({error}): submit "
+                "again to find out whether it was accepted (it stays one job)"
             ) from error
         if answer[0] == b"accepted" and not fsynced:
             raise LedgerError(
@@ -228,14 +216,14 @@ class Submission(Server):
         return list(answer)
 
     def _check_that_waitaof_works(self) -> None:
-        with self._reaching():
-            [reply] = self._connections.ask(("WAITAOF", 1, 0, 1))
+        with self._server.translate_errors():
+            [reply] = self._server.connections.ask(("WAITAOF", 1, 0, 1))
             if isinstance(reply, redis.ResponseError):
                 if refusal_of(reply) is not None and "unknown command" not in str(reply):
                     raise reply
                 raise LedgerError(
-                    f"the server at {self.address} cannot confirm a durable submit, nothing was written ({reply}): use "
-                    "Valkey or Redis >= 7.2 with `appendonly yes`, or submit without `durable`"
+                    f"the server at {self._server.address} cannot confirm a durable submit, nothing was written "
+                    f"({reply}): use Valkey or Redis >= 7.2 with `appendonly yes`, or submit without `durable`"
                 )
 
 

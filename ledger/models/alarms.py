@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from ledger.contracts.codec import check_text, refuse
 from ledger.contracts.monitoring_reports import ActionTaken, Finding
-from ledger.models.model_registry import Registry
-from ledger.operations.control_store import Switchboard, evidence_text
+from ledger.operations.control_store import ControlStore, evidence_text
+from ledger.server.server import Server
 
 
 class Alarm(Struct, frozen=True, kw_only=True):
@@ -30,41 +30,45 @@ class Alarm(Struct, frozen=True, kw_only=True):
     said: str = ""
 
 
-class Alarms(Registry, Switchboard):
-    """Raising and clearing."""
+class DriftAlarms:
+    """Drift alarms of models."""
 
-    def alarms(self) -> list[Alarm]:
+    def __init__(self, server: Server, controls: ControlStore) -> None:
+        self._server = server
+        self._controls = controls
+
+    def active(self) -> list[Alarm]:
         """Return the alarms that stand, oldest first."""
-        kept = self._call("HGETALL", self._key("alarms")).values()
+        kept = self._server.execute("HGETALL", self._server.key("alarms")).values()
         return sorted((_decoder.decode(alarm) for alarm in kept), key=lambda alarm: alarm.raised_at)
 
     def raise_alarm(self, alarm: Alarm) -> Alarm:
         """Keep an alarm if none stands about its model, and return the one that stands."""
-        return _decoder.decode(self._run("alarm", alarm.model, msgspec.json.encode(alarm), ""))
+        return _decoder.decode(self._server.run_script("alarm", alarm.model, msgspec.json.encode(alarm), ""))
 
     def mark_acted(self, alarm: Alarm) -> None:
         """Note what was done about an alarm, if it still stands."""
-        self._run("alarm", alarm.model, msgspec.json.encode(alarm), "1")
+        self._server.run_script("alarm", alarm.model, msgspec.json.encode(alarm), "1")
 
-    def clear_alarm(self, model: str, *, who: str, why: str) -> Alarm:
+    def clear(self, model: str, *, user: str, reason: str) -> Alarm:
         """Take an alarm back in one step: the model may bet again, its tests restart with the results still to come.
 
         Raises JobRefused where no alarm stands about it.
         """
-        standing = {alarm.model: alarm for alarm in self.alarms()}
+        standing = {alarm.model: alarm for alarm in self.active()}
         if model not in standing:
             about = ", ".join(name[:12] for name in standing) or "none"
             raise refuse(f"no alarm stands about model {model[:12]}; there are alarms about {about}")
         alarm = standing[model]
-        check_text("who", who)
-        check_text("why", why)
-        said = (who, why, evidence_text({"alarm": msgspec.to_builtins(alarm)}), "")
-        self._change(said, {f"abstain.{model}": ""}, {}, alarm=model, clear=True)
+        check_text("user", user)
+        check_text("reason", reason)
+        audit = (user, reason, evidence_text({"alarm": msgspec.to_builtins(alarm)}), "")
+        self._controls.apply_change(audit, {f"abstain.{model}": ""}, {}, alarm=model, clear=True)
         return alarm
 
     def cleared_at(self, model: str) -> int:
         """Return when a model's last alarm was cleared, in microseconds since 1970 as batches are; 0 for never."""
-        return int(self._call("HGET", self._key("alarms", "cleared"), model) or 0)
+        return int(self._server.execute("HGET", self._server.key("alarms", "cleared"), model) or 0)
 
 
 _decoder = msgspec.json.Decoder(Alarm)

@@ -61,28 +61,33 @@ class ResultChange(Struct, frozen=True, kw_only=True):
     after: FightResult
 
 
-class Results(Server):
-    """Handing in and reading results."""
+class FightResults:
+    """Results of fights."""
 
-    def add_results(self, results: Sequence[FightResult], *, who: str) -> Added:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def add(self, results: Sequence[FightResult], *, user: str) -> Added:
         """Keep results, all of them or none. Raises JobRefused for a text or a result that is none."""
-        check_text("who", who)
+        check_text("user", user)
         if len(results) > MAX_RESULTS_AT_ONCE:
             raise refuse(f"{len(results):,} results are more than {MAX_RESULTS_AT_ONCE:,} at once: split the file")
         arguments = [part for result in results for part in (result.name, _encoder.encode(_canonical(result)))]
-        added, unchanged, corrected = self._run("results", who, MAX_TRACES, *arguments)
+        added, unchanged, corrected = self._server.run_script("results", user, MAX_TRACES, *arguments)
         return Added(added=added, unchanged=unchanged, corrected=corrected)
 
-    def results(self, since: date | None = None) -> list[FightResult]:
+    def all(self, since: date | None = None) -> list[FightResult]:
         """Return all results from a day on, in the order in which they came to be known, then of day and names."""
-        kept, first = self._call_all(("HGETALL", self._key("results")), ("HGETALL", self._key("results", "first")))
+        kept, first = self._server.transaction(
+            ("HGETALL", self._server.key("results")), ("HGETALL", self._server.key("results", "first"))
+        )
         found = [_read(value, first.get(name)) for name, value in kept.items()]
         chosen = [result for result in found if since is None or result.date >= since]
         return sorted(chosen, key=lambda result: (result.batch, result.date, result.name))
 
-    def result_changes(self, limit: int = 100) -> list[ResultChange]:
+    def changes(self, limit: int = 100) -> list[ResultChange]:
         """Return the last changes, newest first."""
-        entries = self._call("XREVRANGE", self._key("results", "changes"), "+", "-", "COUNT", limit)
+        entries = self._server.execute("XREVRANGE", self._server.key("results", "changes"), "+", "-", "COUNT", limit)
         return [
             ResultChange(
                 place=place.decode(),

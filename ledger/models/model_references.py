@@ -18,18 +18,21 @@ _CHANGES_AT_ONCE = 100
 _UNFINISHED = tuple(state.value.encode() for state in (State.QUEUED, State.RUNNING))
 
 
-class References(Server):
-    """What is named, and forgetting what is not."""
+class ModelReferences:
+    """Which models are referenced, and removal of the others."""
 
-    def identity(self) -> str:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def ledger_id(self) -> str:
         """Return what tells this ledger from every other that shares its store: a random name and the namespace."""
-        key = self._key("identity")
-        if (known := self._call("GET", key)) is None:
-            self._call("SET", key, f"{uuid.uuid4().hex}-{self.settings.namespace}", "NX")
-            known = self._call("GET", key)
+        key = self._server.key("identity")
+        if (known := self._server.execute("GET", key)) is None:
+            self._server.execute("SET", key, f"{uuid.uuid4().hex}-{self._server.settings.namespace}", "NX")
+            known = self._server.execute("GET", key)
         return str(known.decode())
 
-    def named(self, among: Set[str], *, unfinished: bool = False) -> set[str]:
+    def referenced(self, among: Set[str], *, unfinished: bool = False) -> set[str]:
         """Return those of some digests that an alias, its history or a kept job names; rather too many than too few.
 
         With `unfinished` only those that a job without an outcome names. Everything that is kept is read once, a few
@@ -45,9 +48,9 @@ class References(Server):
         return {digest.decode() for digest in found}
 
     def _texts_of_aliases(self) -> Iterator[bytes]:
-        yield from self._call("HGETALL", self._key("aliases")).values()
-        changes, after = self._key("controls", "changes"), "-"
-        while entries := self._call("XRANGE", changes, after, "+", "COUNT", _CHANGES_AT_ONCE):
+        yield from self._server.execute("HGETALL", self._server.key("aliases")).values()
+        changes, after = self._server.key("controls", "changes"), "-"
+        while entries := self._server.execute("XRANGE", changes, after, "+", "COUNT", _CHANGES_AT_ONCE):
             for _, fields in entries:
                 yield from fields.values()
             after = f"({entries[-1][0].decode()}"
@@ -55,45 +58,51 @@ class References(Server):
     def _texts_of_jobs(self, *, unfinished: bool) -> Iterator[bytes]:
         cursor = None
         while cursor != 0:
-            cursor, keys = self._call("SCAN", cursor or 0, "MATCH", self._key("job", "*"), "COUNT", _KEYS_AT_ONCE)
+            cursor, keys = self._server.execute(
+                "SCAN", cursor or 0, "MATCH", self._server.key("job", "*"), "COUNT", _KEYS_AT_ONCE
+            )
             cursor = int(cursor)
             for first in range(0, len(keys), _RECORDS_AT_ONCE):
                 records = (("HMGET", key, "kind", "state", *_FIELDS) for key in keys[first : first + _RECORDS_AT_ONCE])
-                for kind, state, *texts in self._call_all(*records):
+                for kind, state, *texts in self._server.transaction(*records):
                     # What was garbage once must not be kept for having been called so.
                     if kind != b"collect_garbage" and (state in _UNFINISHED or not unfinished):
                         yield from filter(None, texts)
 
-    def knows_model(self, digest: str) -> bool:
+    def is_known(self, digest: str) -> bool:
         """Whether a model is registered, or a name stands for it."""
-        summary, aliases = self._call_all(("HGET", self._key("models"), digest), ("HGETALL", self._key("aliases")))
+        summary, aliases = self._server.transaction(
+            ("HGET", self._server.key("models"), digest), ("HGETALL", self._server.key("aliases"))
+        )
         return summary is not None or digest.encode() in aliases.values()
 
-    def forget_models(self, digests: Iterable[str]) -> None:
+    def unregister(self, digests: Iterable[str]) -> None:
         """Make models unknown, so that no name can be moved to them; `restore_models` takes that back."""
         for digest in digests:
-            summary = self._call("HGET", self._key("models"), digest)
+            summary = self._server.execute("HGET", self._server.key("models"), digest)
             if summary is not None:
-                self._call_all(
-                    ("HSET", self._key("models", "leaving"), digest, summary), ("HDEL", self._key("models"), digest)
+                self._server.transaction(
+                    ("HSET", self._server.key("models", "leaving"), digest, summary),
+                    ("HDEL", self._server.key("models"), digest),
                 )
 
-    def restore_models(self, digests: Iterable[str] | None = None) -> None:
+    def restore(self, digests: Iterable[str] | None = None) -> None:
         """Make models known again that were forgotten and have stayed; by default all that one that died has left."""
-        leaving = self._call("HGETALL", self._key("models", "leaving"))
+        leaving = self._server.execute("HGETALL", self._server.key("models", "leaving"))
         chosen = (
             leaving
             if digests is None
             else {name: leaving[name] for name in map(str.encode, digests) if name in leaving}
         )
         for digest, summary in chosen.items():
-            self._call_all(
-                ("HSETNX", self._key("models"), digest, summary), ("HDEL", self._key("models", "leaving"), digest)
+            self._server.transaction(
+                ("HSETNX", self._server.key("models"), digest, summary),
+                ("HDEL", self._server.key("models", "leaving"), digest),
             )
 
-    def drop_model(self, digest: str) -> None:
+    def delete(self, digest: str) -> None:
         """Forget a model for good: it was removed."""
-        self._call("HDEL", self._key("models", "leaving"), digest)
+        self._server.execute("HDEL", self._server.key("models", "leaving"), digest)
 
 
 def digests_in(text: bytes) -> Iterator[bytes]:

@@ -25,13 +25,22 @@ from ledger.server.server import Server, moment
 _decoder = msgspec.json.Decoder(JournalEntry)
 
 
-class Journal(Server):
-    """Reading the journal."""
+class PredictionLog:
+    """Recorded predictions, read by the review of a model."""
 
-    def journal(self, since: date | None = None) -> list[JournalEntry]:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def entries(self, since: date | None = None) -> list[JournalEntry]:
         """Return the entries of all days from `since` on, in order of day, fighters, model and role."""
-        days = self._call("ZRANGEBYSCORE", self._key("journal"), "-inf" if since is None else since.toordinal(), "+inf")
-        pages = self._call_all(*(("HGETALL", self._key("journal", day.decode())) for day in days)) if days else []
+        days = self._server.execute(
+            "ZRANGEBYSCORE", self._server.key("journal"), "-inf" if since is None else since.toordinal(), "+inf"
+        )
+        pages = (
+            self._server.transaction(*(("HGETALL", self._server.key("journal", day.decode())) for day in days))
+            if days
+            else []
+        )
         entries = [_read(value) for page in pages for value in page.values()]
         return sorted(entries, key=lambda entry: (entry.day, entry.fighters, entry.model, entry.role))
 

@@ -21,18 +21,23 @@ from ledger.contracts.jobs import JudgeModels
 from ledger.contracts.judgement_report import JudgementReport
 from ledger.models.aliases import Aliases
 from ledger.models.promotion_gate import INCUMBENTS
+from ledger.server.server import Server
 
 ANCHOR = "anchor"
 """The key of a promotion's evidence under which the anchor for the next one stands."""
 _MOST_CHANGES = 10_000
 
 
-class Promotions(Aliases):
-    """What the gate has to know of a name's past."""
+class Promotions:
+    """History of an alias as far as the promotion gate needs it."""
+
+    def __init__(self, server: Server, aliases: Aliases) -> None:
+        self._server = server
+        self._aliases = aliases
 
     def anchor(self, name: str, standing: str | None) -> str | None:
         """Return the anchor of a name that stands for `standing`, the digest of a model; None if it stands for none."""
-        for change in self.alias_history(name, _MOST_CHANGES):
+        for change in self._aliases.history(name, _MOST_CHANGES):
             if change.after == standing and not change.rollback:
                 return str((change.evidence or {}).get(ANCHOR, standing))
         return standing
@@ -40,19 +45,19 @@ class Promotions(Aliases):
     def count_try(self, name: str, job: JudgeModels) -> JudgeModels:
         """Count a judgement for the place of `job.champion`, and return the job with its number."""
         key, member = self._tries(name, job)
-        *_, members = self._call_all(
-            ("ZADD", key, "NX", self.server_time(), member),
+        *_, members = self._server.transaction(
+            ("ZADD", key, "NX", self._server.time(), member),
             ("ZREVRANGE", key, 0, -1),
         )
         return msgspec.structs.replace(job, tries=len(members) - members.index(member.encode()))
 
-    def take_back_try(self, name: str, job: JudgeModels) -> None:
+    def uncount_try(self, name: str, job: JudgeModels) -> None:
         """Count a judgement that came to no report no more."""
-        self._call("ZREM", *self._tries(name, job))
+        self._server.execute("ZREM", *self._tries(name, job))
 
     def _tries(self, name: str, job: JudgeModels) -> tuple[str, str]:
         content = codec.encode(msgspec.structs.replace(job, tries=1))
-        return self._key("tries", name, job.champion or ""), codec.content_digest(content)
+        return self._server.key("tries", name, job.champion or ""), codec.content_digest(content)
 
 
 def next_anchor(report: JudgementReport) -> str:

@@ -45,20 +45,23 @@ class Change(Struct, frozen=True, kw_only=True):
         return tuple(map(int, self.place.split("-")))
 
 
-class Switchboard(Server):
+class ControlStore:
     """Controls and their history."""
 
-    def controls(self) -> Controls:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def current(self) -> Controls:
         """Return what is set now, in one call."""
-        fields = self._call("HGETALL", self._key("controls"))
+        fields = self._server.execute("HGETALL", self._server.key("controls"))
         return Controls.read([part for pair in fields.items() for part in pair])
 
-    def set_controls(
+    def set(
         self,
         values: Mapping[str, Value | None],
         *,
-        who: str,
-        why: str,
+        user: str,
+        reason: str,
         expected: Mapping[str, Value | None] | None = None,
         evidence: Mapping[str, Any] | None = None,
         rollback: bool = False,
@@ -76,56 +79,57 @@ class Switchboard(Server):
             ControlDiffers: a control is not as expected.
             LedgerUnavailable: the server does not answer; ask what is set before trying again.
         """
-        check_text("who", who)
-        check_text("why", why)
+        check_text("user", user)
+        check_text("reason", reason)
         texts = {name: _checked(name, value) for name, value in values.items()}
-        check_together({**self.controls().given, **values})
+        check_together({**self.current().given, **values})
         compared = {name: _text_of(name, value) for name, value in (expected or {}).items()}
         if missing := compared.keys() - texts.keys():
             raise refuse(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
-        said = (who, why, evidence_text(evidence), "1" if rollback else "")
-        places = self._change(said, texts, compared, known=True, alarm=alarm)
-        entries = self._call_all(*(("XRANGE", self._key("controls", "changes"), place, place) for place in places))
+        audit = (user, reason, evidence_text(evidence), "1" if rollback else "")
+        places = self.apply_change(audit, texts, compared, known=True, alarm=alarm)
+        entries = self._server.transaction(
+            *(("XRANGE", self._server.key("controls", "changes"), place, place) for place in places)
+        )
         return [_change_of(place, fields) for found in entries for place, fields in found]
 
     def changes(self, limit: int = 100, name: str | None = None) -> list[Change]:
         """Return the last changes, newest first; with `name` those of one control."""
         if name is not None:
             return self._history(name, limit)
-        entries = self._call("XREVRANGE", self._key("controls", "changes"), "+", "-", "COUNT", limit)
+        entries = self._server.execute("XREVRANGE", self._server.key("controls", "changes"), "+", "-", "COUNT", limit)
         return [_change_of(place, fields) for place, fields in entries]
 
     def changed_names(self) -> list[str]:
         """Return the names of the controls that were ever changed."""
-        return sorted(name.decode() for name in self._call("HGETALL", self._key("controls", "changed")))
+        return sorted(
+            name.decode() for name in self._server.execute("HGETALL", self._server.key("controls", "changed"))
+        )
 
     def _history(self, name: str, limit: int) -> list[Change]:
         """Follow the changes of one control, however many of others lie between them."""
         found: list[Change] = []
         place = b""
         while len(found) < limit:
-            place, *entries = self._run("history", name, place, min(limit - len(found), _CHANGES_AT_ONCE))
+            place, *entries = self._server.run_script("history", name, place, min(limit - len(found), _CHANGES_AT_ONCE))
             found += [_change_of(at, dict(zip(said[::2], said[1::2], strict=True))) for at, said in entries]
             if not place:
                 break
         return found
 
-    def changed(self) -> list[Change]:
+    def last_changes(self) -> list[Change]:
         """Return the last change of every control that is set, by name: what is not as by default, and who did it."""
-        given, places = self._call_all(
-            ("HGETALL", self._key("controls")), ("HGETALL", self._key("controls", "changed"))
+        given, places = self._server.transaction(
+            ("HGETALL", self._server.key("controls")), ("HGETALL", self._server.key("controls", "changed"))
         )
         wanted = [places[name] for name in sorted(given) if name in places]
-        stream = self._key("controls", "changes")
-        entries = self._call_all(*(("XRANGE", stream, place, place) for place in wanted)) if wanted else []
+        stream = self._server.key("controls", "changes")
+        entries = self._server.transaction(*(("XRANGE", stream, place, place) for place in wanted)) if wanted else []
         return [_change_of(place, fields) for found in entries for place, fields in found]
 
-    def _knows(self, digest: str) -> bool:
-        return self._call("HGET", self._key("models"), digest) is not None
-
-    def _change(
+    def apply_change(
         self,
-        said: tuple[str, str, str, str],
+        audit: tuple[str, str, str, str],
         texts: Mapping[str, str],
         compared: Mapping[str, str],
         *,
@@ -144,7 +148,7 @@ class Switchboard(Server):
             for name, text in texts.items()
             for part in (name, text, "1" if name in compared else "0", compared.get(name, ""))
         ]
-        verdict, *rest = (part.decode() for part in self._run("control", *said, *conditions, *arguments))
+        verdict, *rest = (part.decode() for part in self._server.run_script("control", *audit, *conditions, *arguments))
         if verdict == "differs":
             raise differs(rest[0], rest[1])
         if verdict == "unknown":

@@ -32,17 +32,30 @@ _REPLIES_KEPT = 12
 
 
 class Server:
-    """A connection and the settings; what the ledger's parts build on.
+    """A connection to one Redis or Valkey server, shared by all parts of a ledger.
 
-    Up to `connections.MOST_THREADS` threads may share it. `client` must return bytes (no `decode_responses`) and speak
-    RESP 2, as one from `connect` does.
+    Up to `connections.MOST_THREADS` threads may share it.
+
+    Attributes
+    ----------
+    settings
+        Settings of the ledger.
+    client
+        redis-py client that returns bytes (no `decode_responses`) and speaks RESP 2, as one from `connect` does.
+    connections
+        Connections for commands and scripts.
+    subscribers
+        Connections that are used for subscriptions only (`ledger.server.subscriptions`).
+    scripts
+        The Lua scripts by name, bound to `client`.
     """
 
     def __init__(self, client: redis.Redis, settings: LedgerSettings) -> None:
         self.settings = settings
-        self._redis: Any = client  # redis-py's signatures mix in those of its asynchronous client
-        self._connections = Connections(client, settings.reply_timeout_seconds)
-        self._scripts = lua_scripts.register(client)
+        self.client: Any = client  # redis-py's signatures mix in those of its asynchronous client
+        self.connections = Connections(client, settings.reply_timeout_seconds)
+        self.subscribers = Connections(client, settings.reply_timeout_seconds)
+        self.scripts = lua_scripts.register(client)
         self._header = (
             settings.namespace,
             _milliseconds(settings.retention_seconds),
@@ -51,15 +64,16 @@ class Server:
             settings.doorbell_cap,
             settings.max_attempts,
             _milliseconds(settings.lease_seconds),
-            self._database,
+            self.database,
             _milliseconds(_REPLIES_KEPT * settings.reply_timeout_seconds + settings.fsync_timeout_seconds),
         )
 
     @classmethod
     def connect(cls, settings: LedgerSettings) -> Self:
-        """Open a ledger. Warns (EvictionWarning) of a server that may evict what the ledger keeps.
+        """Connect to the server of `settings.redis_url`.
 
-        Raises LedgerUnavailable where the server does not answer or does not let this user in.
+        Warns with EvictionWarning if the server may evict keys of the ledger. Raises LedgerUnavailable if the server
+        does not answer or refuses the user.
         """
         if settings.redis_url is None:
             raise LedgerUnavailable("no server is named: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0")
@@ -77,81 +91,103 @@ class Server:
             )
             # A connection, not yet opened, of which redis-py checks the options that came with the URL.
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
-            ledger = cls(client, settings)
+            server = cls(client, settings)
         except (ValueError, TypeError, redis.RedisError):  # their text may quote a piece of the password
             raise LedgerUnavailable(UNREADABLE) from None
-        ledger._greet()
-        return ledger
+        server._greet()
+        return server
 
     def close(self) -> None:
-        """Give the connections back."""
-        self._connections.close()
-        self._redis.close()
+        """Close all connections."""
+        self.subscribers.close()
+        self.connections.close()
+        self.client.close()
 
     def _greet(self) -> None:
-        """Find out whether the server is there, lets this user in, and keeps what it is given."""
+        """Check that the server answers, accepts this user and does not evict keys."""
         info = ("INFO", "memory")
         try:
-            with self._reaching():
-                pong, memory = self._connections.ask(("PING",), info)
+            with self.translate_errors():
+                pong, memory = self.connections.ask(("PING",), info)
                 _checked([pong])
         except redis.ResponseError as error:  # what is odd may be a proxy, and its text quote what it was sent
-            password = self._redis.connection_pool.connection_kwargs.get("password")
+            password = self.client.connection_pool.connection_kwargs.get("password")
             said = "it quotes the password" if password and password in str(error) else str(error)
             raise LedgerUnavailable(f"the server that CORNERMAN_REDIS_URL names refuses: {said}") from None
         if isinstance(memory, bytes):  # a user may not be let to read it
-            room = Room.read(self._read(info, memory))
+            room = Room.read(self._parse(info, memory))
             if room.evicts:
-                warnings.warn(f"the server at {self.address} {room}", EvictionWarning, stacklevel=3)
+                warnings.warn(f"the server at {self.address} {room}", EvictionWarning, stacklevel=4)
 
     @property
     def address(self) -> str:
-        """Where the server is, without user or password."""
-        where = self._redis.connection_pool.connection_kwargs
+        """Address of the server, without user or password."""
+        where = self.client.connection_pool.connection_kwargs
         return str(where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}")
 
     @property
-    def _database(self) -> int:
-        return int(self._redis.connection_pool.connection_kwargs.get("db") or 0)
+    def database(self) -> int:
+        """Number of the database."""
+        return int(self.client.connection_pool.connection_kwargs.get("db") or 0)
 
-    def _key(self, *parts: str) -> str:
+    def key(self, *parts: str) -> str:
+        """Return the name of a key in this ledger's namespace."""
         return ":".join((self.settings.namespace, *parts))
 
-    def _run(self, name: str, *args: Any) -> Any:
-        return self._run_and(name, args)[0]
+    def time(self) -> float:
+        """Return the server's clock, in seconds since 1970."""
+        seconds, microseconds = self.execute("TIME")
+        return int(seconds) + int(microseconds) / 1e6
 
-    def _run_and(self, name: str, args: Sequence[Any], *then: Command, blocks_seconds: float = 0.0) -> list[Any]:
-        """Run a script, and commands after it on the same connection; return all replies."""
-        script = self._script(name, *args)
-        with self._reaching():
-            replies = self._connections.ask(script, *then, blocks_seconds=blocks_seconds)
-            if isinstance(replies[0], redis.exceptions.NoScriptError):  # a server that was restarted has to be sent it
-                self._connections.ask(("SCRIPT", "LOAD", self._scripts[name].script))
-                replies = self._connections.ask(script, *then, blocks_seconds=blocks_seconds)
+    def memory(self) -> Room:
+        """Return the memory use and limit of the server."""
+        return Room.read(self.execute("INFO", "memory"))
+
+    def run_script(self, name: str, *args: Any) -> Any:
+        """Run a Lua script and return its reply."""
+        return self.run_script_then(name, args)[0]
+
+    def run_script_then(
+        self, name: str, args: Sequence[Any], *commands: Command, blocks_seconds: float = 0.0
+    ) -> list[Any]:
+        """Run a Lua script, and commands after it on the same connection; return all replies."""
+        script = self.script_call(name, *args)
+        with self.translate_errors():
+            replies = self.connections.ask(script, *commands, blocks_seconds=blocks_seconds)
+            if isinstance(replies[0], redis.exceptions.NoScriptError):  # the server was restarted: load the script
+                self.connections.ask(("SCRIPT", "LOAD", self.scripts[name].script))
+                replies = self.connections.ask(script, *commands, blocks_seconds=blocks_seconds)
             return _checked(replies)
 
-    def _script(self, name: str, *args: Any) -> Command:
-        """Return a call of a script; its token tells that it is the same call when it is repeated."""
-        return ("EVALSHA", self._scripts[name].sha, 0, *self._header, secrets.token_hex(8), *args)
+    def script_call(self, name: str, *args: Any) -> Command:
+        """Return the command that calls a script; its token lets the server recognise a repeated call."""
+        return ("EVALSHA", self.scripts[name].sha, 0, *self._header, secrets.token_hex(8), *args)
 
-    def _call(self, *command: Any, blocks_seconds: float = 0.0) -> Any:
-        """Run one command, and return its reply as redis-py reads it."""
-        with self._reaching():
-            [reply] = _checked(self._connections.ask(command, blocks_seconds=blocks_seconds))
-            return self._read(command, reply)
+    def execute(self, *command: Any, blocks_seconds: float = 0.0) -> Any:
+        """Run one command and return its reply as redis-py parses it.
 
-    def _call_all(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """Run commands as one transaction."""
-        with self._reaching():
-            *_, replies = _checked(self._connections.ask(("MULTI",), *commands, ("EXEC",)))
-            return [self._read(*pair) for pair in zip(commands, _checked(replies), strict=True)]
+        `blocks_seconds` is how long the command itself may block on the server.
+        """
+        with self.translate_errors():
+            [reply] = _checked(self.connections.ask(command, blocks_seconds=blocks_seconds))
+            return self._parse(command, reply)
 
-    def _read(self, command: tuple[Any, ...], reply: Any) -> Any:
-        read = self._redis.response_callbacks.get(command[0])
+    def transaction(self, *commands: tuple[Any, ...]) -> list[Any]:
+        """Run commands in one MULTI/EXEC transaction and return their replies."""
+        with self.translate_errors():
+            *_, replies = _checked(self.connections.ask(("MULTI",), *commands, ("EXEC",)))
+            return [self._parse(*pair) for pair in zip(commands, _checked(replies), strict=True)]
+
+    def _parse(self, command: tuple[Any, ...], reply: Any) -> Any:
+        read = self.client.response_callbacks.get(command[0])
         return reply if read is None else read(reply)
 
     @contextmanager
-    def _reaching(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
+        """Raise redis-py's errors of a block as LedgerUnavailable or another LedgerError.
+
+        An error that the ledger itself caused by a wrong request stays as redis-py raises it.
+        """
         try:
             yield
         except redis.RedisError as error:

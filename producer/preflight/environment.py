@@ -97,7 +97,7 @@ class Rehearsal:
 
     def turn(self, values: Mapping[str, Value | None]) -> None:
         """Turn controls of the private service."""
-        self.service.client.ledger.set_controls(values, who="cornerman preflight", why="rehearsal")
+        self.service.client.ledger.controls.set(values, user="cornerman preflight", reason="rehearsal")
 
     @contextmanager
     def second_node(self) -> Iterator[None]:
@@ -123,7 +123,7 @@ class Rehearsal:
 
     def nodes(self) -> set[str]:
         """Return the nodes that predict."""
-        return {str(pool["node"]) for pool in self.service.client.ledger.pools() if "predict" in pool["queues"]}
+        return {str(pool["node"]) for pool in self.service.client.ledger.pools.alive() if "predict" in pool["queues"]}
 
 
 def card_report(report: bytes) -> CardReport:

@@ -19,7 +19,7 @@ def server_keeps_its_keys() -> str:
         warnings.simplefilter("ignore", EvictionWarning)  # it is the finding
         ledger = Ledger.connect(ledger_settings())
     try:
-        room = ledger.room()
+        room = ledger.server.memory()
     finally:
         ledger.close()
     require(not room.evicts, f"the server at {ledger.address} {room}")

@@ -7,4 +7,4 @@ from producer.client import Client
 
 def served_queues(client: Client) -> set[str]:
     """Return the queues that a living pool works off."""
-    return {queue for pool in client.ledger.pools() for queue in pool.get("queues", ())}
+    return {queue for pool in client.ledger.pools.alive() for queue in pool.get("queues", ())}

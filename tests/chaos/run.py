@@ -98,8 +98,8 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Course:
     """Run a plan. Logs, journal and the server's data stay in the folder."""
     with ExitStack() as stack:
         # This caller is of the newer version, and its jobs have limits of their own.
-        stack.enter_context(patch("ledger.wire._job_decoder", newer_job_decoder))
-        stack.enter_context(patch("ledger.submission.time_limit_seconds", limit_seconds))
+        stack.enter_context(patch("ledger.contracts.codec._job_decoder", newer_job_decoder))
+        stack.enter_context(patch("ledger.jobs.submission.time_limit_seconds", limit_seconds))
         server = stack.enter_context(Server(folder / "server", NAMESPACE))
         settings = LedgerSettings(
             namespace=NAMESPACE,
@@ -158,7 +158,7 @@ def gather(
         stream=Counter(outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=1.0)),
         statuses={job_id: ledger.status(job_id) for job_id in accepted},
         outcomes={job_id: ledger.outcome(job_id) for job_id in accepted},
-        dead={letter.job_id for letter in ledger.dead_letters(limit=len(accepted) + 1)},
+        dead={letter.job_id for letter in ledger.dead_letters.newest(limit=len(accepted) + 1)},
         attempts_begun=Counter({noted: times for noted, times in journal.items() if not noted.startswith(probe.DOWN)}),
         taken_down=Counter({job_id: journal[f"{probe.DOWN}{job_id}"] for job_id in accepted}),
         max_attempts=ledger.settings.max_attempts,
@@ -202,7 +202,7 @@ class _Run:
         self._deck = [fault for fault in Fault if fault not in left_out]
         for fault in left_out:
             self._say(f"left out, because no disk can be mounted here, or nothing built: {fault.value}")
-        self._until(lambda: len(self._ledger.pools()) == len(self._fleet.pools))
+        self._until(lambda: len(self._ledger.pools.alive()) == len(self._fleet.pools))
         started_seconds = time.monotonic()
         with self._in_background() as feeding:
             blows = [blow for blows in self._rounds(feeding) for blow in blows]
@@ -224,7 +224,7 @@ class _Run:
         return Course(evidence, blows, self._submitter.refused, took_seconds, exits, oddities, left_out)
 
     def _odd_doorbells(self) -> list[bytes]:
-        items = [item for queue in QUEUES for item in self._ledger.quarantined(queue)]
+        items = [item for queue in QUEUES for item in self._ledger.quarantine.items(queue)]
         return [item for item in items if item not in ODD_DOORBELLS]
 
     @contextmanager
@@ -260,7 +260,7 @@ class _Run:
         time.sleep(rng.uniform(0, OFFSET_SECONDS))
         self._submitter.rush(self._plan.jobs_per_fault)
         time.sleep(rng.uniform(0, BUSY_SECONDS))
-        running = insist(self._ledger.held_by)
+        running = insist(self._ledger.running_jobs)
         hit = {job.job_id for job in running if job.kind not in TRAINING_KINDS}
         late = {job.job_id for job in running}
 
@@ -281,7 +281,7 @@ class _Run:
         for accepting in submitting:
             accepting.result()
         time.sleep(DYING_SECONDS)
-        running = insist(self._ledger.held_by)
+        running = insist(self._ledger.running_jobs)
         hit |= {
             job.job_id
             for job in running
@@ -313,7 +313,7 @@ class _Run:
             NAMESPACE,
             rng,
             running,
-            lambda: insist(self._ledger.held_by),
+            lambda: insist(self._ledger.running_jobs),
             ask,
             self._store,
             self._disk,

@@ -94,7 +94,7 @@ def test_a_broken_ledger_is_found_out(fault: str, ledger: Ledger) -> None:
     script, line, instead, count = BROKEN[fault]
     text = lua_scripts.sources()[script]
     assert line in text
-    ledger._scripts[script] = ledger._redis.register_script(text.replace(line, instead))
+    ledger.server.scripts[script] = ledger.server.client.register_script(text.replace(line, instead))
     assert count in found(play(ledger))
 
 

@@ -70,8 +70,10 @@ class Trainings:
 
     def _idle(self) -> bool:
         """Whether no part is under way either."""
-        held = insist(self._ledger.held_by)
-        return not any(job.kind == "train_part" for job in held) and not insist(self._ledger.queue_depths)["train"]
+        held = insist(self._ledger.running_jobs)
+        return (
+            not any(job.kind == "train_part" for job in held) and not insist(self._ledger.queue_stats.depths)["train"]
+        )
 
 
 def right_models(accepted: Mapping[str, Task]) -> dict[str, str]:
@@ -91,8 +93,8 @@ def _trained(training: TrainEnsemble, folder: Path) -> str:
 
 def part_records(ledger: Ledger) -> Iterator[PartRecord]:
     """Return what the ledger knows of each part of a training: they are in no stream."""
-    for key in ledger._redis.scan_iter(f"{ledger.settings.namespace}:job:*", count=1000):
-        kind, payload, state, attempt = ledger._redis.hmget(key, "kind", "payload", "state", "attempt")
+    for key in ledger.server.client.scan_iter(f"{ledger.settings.namespace}:job:*", count=1000):
+        kind, payload, state, attempt = ledger.server.client.hmget(key, "kind", "payload", "state", "attempt")
         if kind == b"train_part":
             job_id = key.decode().rpartition(":job:")[2]
             yield PartRecord(job_id, msgspec.json.decode(payload)["of"], State(state.decode()), int(attempt))

@@ -16,7 +16,7 @@ import pytest
 
 from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.ledger import Ledger, LedgerSettings
-from ledger.models.aliases import PROVING
+from ledger.models.verification import MODEL_CHECKS
 from tests.support.alert_receiver import Receiver
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def start_pool(
         started.append(pool)
 
         def announced() -> bool:  # by its own process id: one that was killed is listed for a while longer
-            return any(known.get("pid") == process.pid for known in ledger.pools()) or process.poll() is not None
+            return any(known.get("pid") == process.pid for known in ledger.pools.alive()) or process.poll() is not None
 
         until(announced, START_SECONDS)
         assert process.poll() is None, log.read_text()
@@ -104,7 +104,7 @@ def start_pool(
 @pytest.fixture
 def prover(ledger_settings: LedgerSettings) -> Iterator[None]:
     """A worker that finds every model sound, whether or not there is one."""
-    sound = tuple(HealthCheck(name=name, passed=True, detail="") for name in PROVING)
+    sound = tuple(HealthCheck(name=name, passed=True, detail="") for name in MODEL_CHECKS)
     over = threading.Event()
 
     def answer() -> None:

@@ -45,7 +45,7 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
         case "quote":
             raise ValueError(f"as a library may: {job.nonce!r}")
         case "deaf_to_the_ledger":
-            context.ledger.store = no_reply  # type: ignore[method-assign]
+            context.ledger.settle_batch = no_reply  # type: ignore[method-assign]
         case "raise_memory_error":
             raise MemoryError
         case "allocate":

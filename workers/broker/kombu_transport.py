@@ -57,7 +57,7 @@ def put_aside(settings: LedgerSettings) -> Callable[[str, bytes], None]:
         log.warning("odd queue item put aside", queue=queue, bytes=len(item))
         try:
             ledger = Ledger.connect(settings)
-            ledger.quarantine(queue, item)
+            ledger.quarantine.add(queue, item)
             ledger.close()
         except (LedgerUnavailable, PermissionDenied) as error:
             log.warning("odd queue item lost", queue=queue, error=str(error))

@@ -105,7 +105,7 @@ class Batch:
             batch = self._finished[:]
             if not batch:
                 return
-            accepted = insist(lambda: self._ledger.store([finished.settlement for finished in batch]))
+            accepted = insist(lambda: self._ledger.settle_batch([finished.settlement for finished in batch]))
             outcomes = [_outcome(finished, stored) for finished, stored in zip(batch, accepted, strict=True)]
             del self._finished[: len(batch)]
             self._bytes = 0

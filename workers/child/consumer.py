@@ -110,7 +110,7 @@ class Doorbell:
                 if self._only_queue is None or board.answer_call():
                     break
                 patience_seconds = self._pool.settings.guard_seconds  # it is the guard who calls back
-            item, claims = self._ledger.listen(queue, self._owner, patience_seconds)
+            item, claims = self._ledger.claim_when_notified(queue, self._owner, patience_seconds)
             if item not in (None, BELL):
                 put_aside(self._pool.settings.ledger)(queue, item)
             if claims:
@@ -140,7 +140,7 @@ class Doorbell:
         store = Store.of(settings)
         return ModelCache(
             store.fetch,
-            self._ledger.resolve_alias,
+            self._ledger.aliases.resolve,
             load,
             settings.cached_models,
             self._pool.preloaded,

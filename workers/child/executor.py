@@ -185,7 +185,7 @@ class Execution:
         return origin_of(claim, self._models.looked_up)
 
     def _lost(self, claim: Claim, model: str | None, leaving: BaseException) -> Ending:
-        state = insist(lambda: self._ledger.lose(claim.job_id, claim.fence))
+        state = insist(lambda: self._ledger.report_worker_lost(claim.job_id, claim.fence))
         return Ending(outcome_of_loss(state), model, leaving=leaving)
 
     def _park(self, claim: Claim, later: LaterError, model: str | None) -> Ending:
@@ -193,7 +193,7 @@ class Execution:
             self._log.warning("store unavailable", error=str(later))
         note = claim.note if later.note is None else later.note
         progress = later.progress or Progress(stage=f"waiting: {later}"[:500], done=0, total=0)
-        parked = insist(lambda: self._ledger.park(claim, later.due_seconds, note, progress))
+        parked = insist(lambda: self._ledger.snooze(claim, later.due_seconds, note, progress))
         return Ending("parked" if parked else "refused", model, str(later))
 
     def _hand_back(self, claim: Claim, reason: str, leaving: BaseException | None = None) -> Ending:

@@ -30,7 +30,7 @@ def offer_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) 
     ]
     try:
         if shadows:
-            ledger.shadow(shadows, least_seconds=LEAST_SECONDS)
+            ledger.submission.submit_shadows(shadows, min_seconds=LEAST_SECONDS)
     except Exception as error:  # noqa: BLE001 - the live answers stand, and are worth more
         jobs = [shadow.card for shadow in shadows]
         structlog.get_logger("cornerman").warning("no shadow of these cards", jobs=jobs, error=str(error))

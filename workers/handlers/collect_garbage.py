@@ -57,12 +57,12 @@ class _Collection:
         """Collect models, then what trainings left."""
         if not self._job.dry_run:
             self._owners.withdraw(self._remover)  # of an attempt at this job that died
-            self._ledger.restore_models()
+            self._ledger.references.restore()
             self._remove_damaged()
         claims = self._owners.claims()
         there = self._digests("")
         ages, tokens = self._own(claims, there, "")
-        named = self._ledger.named(there | ages.keys())
+        named = self._ledger.references.referenced(there | ages.keys())
         self._claim(named & there, claims)
         models = removable(ages, named, self._job.keep_days)
         prepared = {f"{PREPARED}/{digest}" for digest in self._digests(PREPARED)}
@@ -103,7 +103,7 @@ class _Collection:
     def _wanted(self, places: Set[str]) -> set[str]:
         """Return which of some trainings a job without an outcome names."""
         digests = {place.rpartition("/")[2] for place in places}
-        named = self._ledger.named(digests, unfinished=True)
+        named = self._ledger.references.referenced(digests, unfinished=True)
         return {place for place in places if place.rpartition("/")[2] in named}
 
     def _remove(self, places: list[str], tokens: Mapping[str, str | None]) -> list[str]:
@@ -123,20 +123,20 @@ class _Collection:
         removed: list[str] = []
         models = {place for place in free if "/" not in place}
         try:
-            self._ledger.forget_models(models)  # from here on no name can be moved to them
-            free = free - self._ledger.named(models) - self._wanted(free - models)
+            self._ledger.references.unregister(models)  # from here on no name can be moved to them
+            free = free - self._ledger.references.referenced(models) - self._wanted(free - models)
             for count, place in enumerate(sorted(free), start=before):
                 self._context.progress("removing", count, total)
-                if place in models and self._ledger.knows_model(place):
+                if place in models and self._ledger.references.is_known(place):
                     continue
                 self._remove_one(place)
                 removed.append(place)
         finally:
-            self._ledger.restore_models(models.difference(removed))
+            self._ledger.references.restore(models.difference(removed))
         return removed
 
     def _remove_one(self, place: str) -> None:
-        self._ledger.drop_model(place)  # first, or it could come back without its files
+        self._ledger.references.delete(place)  # first, or it could come back without its files
         if place.startswith(f"{PREPARED}/"):
             self._store.remove(f"{PARTS}/{place.rpartition('/')[2]}")
         self._store.remove(place)

@@ -41,7 +41,7 @@ class JobContext:
         """Where bundles lie, for the ledger of this job. Raises LedgerUnavailable."""
         from workers.models.model_store import Store  # with it comes the engine, which only children load
 
-        return Store.of(self.settings, self.ledger.identity())
+        return Store.of(self.settings, self.ledger.references.ledger_id())
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Tell who waits how far the job is. Raises ClaimLostError where it is no longer ours: let it pass through."""

@@ -12,7 +12,7 @@ from workers.jobs.context import JobContext
 def kept_job(job_id: str, context: JobContext) -> KeptJob:
     """Return the job that is to be replayed. Raises JobRefused where the ledger does not hold it."""
     try:
-        return context.ledger.kept(job_id)
+        return context.ledger.job_records.get(job_id)
     except UnknownJob as error:
         raise codec.refuse(f"{error}: only a job whose outcome is kept can be replayed") from error
 

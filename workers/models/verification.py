@@ -6,7 +6,7 @@ from engine.ensemble import ProductionEnsembleManager
 from engine.errors import EngineError
 from ledger.contracts.failures import JobRefused
 from ledger.contracts.reports import HealthCheck
-from ledger.models.aliases import Proof, fault_of
+from ledger.models.verification import ModelVerifier, failed_check
 from workers.errors import StoreUnavailableError
 from workers.failures import failure_of
 from workers.models.model_cache import ModelCache
@@ -31,12 +31,12 @@ def check_model(
     return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _canary(manager)]
 
 
-def proof_by(models: ModelCache[ProductionEnsembleManager]) -> Proof:
+def proof_by(models: ModelCache[ProductionEnsembleManager]) -> ModelVerifier:
     """Return the proof that a worker gives of a model before it moves a name: that of `Ledger.prove`, in itself."""
 
     def prove(digest: str) -> None:
         _, checks = check_model(digest, models)
-        if fault := fault_of(digest, checks):
+        if fault := failed_check(digest, checks):
             raise JobRefused(fault)
 
     return prove

@@ -13,8 +13,9 @@ from msgspec import Struct
 from ledger.contracts.failures import PermissionDenied
 from ledger.contracts.reports import HealthCheck
 from ledger.jobs.claims import QUEUES
-from ledger.jobs.queue_stats import Backlog, Drift
+from ledger.jobs.queue_stats import Backlog
 from ledger.ledger import Ledger
+from ledger.models.drift_figures import Drift
 from workers.observability.metrics import Values
 from workers.pool.pool import Pool
 from workers.pool.processes import lives
@@ -43,14 +44,16 @@ class ChildrenSample(Struct, frozen=True):
 
 def sample_ledger(ledger: Ledger) -> LedgerSample:
     """Look at the ledger. Raises LedgerUnavailable."""
-    aliases = {name: model["digest"] for model in ledger.models() for name in model["aliases"]}
+    aliases = {name: model["digest"] for model in ledger.models.all() for name in model["aliases"]}
     named = dict(sorted(aliases.items())[:MAX_ALIASES])
-    return LedgerSample(ledger.backlog(), ledger.pools(), named, ledger.drift(), _evicts(ledger))
+    return LedgerSample(
+        ledger.queue_stats.backlog(), ledger.pools.alive(), named, ledger.drift_figures.latest(), _evicts(ledger)
+    )
 
 
 def _evicts(ledger: Ledger) -> bool:
     try:
-        return ledger.room().evicts
+        return ledger.server.memory().evicts
     except PermissionDenied:  # of a users.acl from before workers could read INFO
         return False
 

@@ -18,5 +18,5 @@ def answer_canary(pool: Pool, ledger: Ledger, owner: str) -> None:
     """Answer as a child, after a claim as for every doorbell; in this queue there is never a job."""
     pool.board.answer_call()  # a child that was free needs no other to come
     ledger.claim(pool.canary, owner)
-    if (question := ledger.canary_question(pool.canary)) is not None:
-        ledger.answer_canary(pool.canary, answer_to(question), _MISSED * pool.settings.canary_seconds)
+    if (question := ledger.liveness_probes.question(pool.canary)) is not None:
+        ledger.liveness_probes.set_answer(pool.canary, answer_to(question), _MISSED * pool.settings.canary_seconds)

@@ -52,7 +52,7 @@ def _open_model(pool: Pool) -> None:
     store = _store(pool)
     load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
     with closing(Ledger.connect(settings.ledger)) as ledger:  # connections must not be forked
-        opened = ModelCache(store.fetch, ledger.resolve_alias, load).get(CheckHealth().model)
+        opened = ModelCache(store.fetch, ledger.aliases.resolve, load).get(CheckHealth().model)
     pin_libraries()
     opened.model.check_canary()
     pool.preloaded[opened.digest] = opened.model

@@ -111,10 +111,10 @@ class Guard:
         """Do what needs the ledger."""
         if self._ledger is None:
             self._ledger = Ledger.connect(self._pool.settings.ledger)
-        self._pool.controls = self._ledger.controls()
+        self._pool.controls = self._ledger.controls.current()
         self._levels.follow(self._pool.controls)
         excesses = set(self._watcher.excesses)
-        held = {token_of(job.job_id, job.fence): job for job in self._ledger.held_by(f"{self._pool.name}/")}
+        held = {token_of(job.job_id, job.fence): job for job in self._ledger.running_jobs(f"{self._pool.name}/")}
         self._judge(self._ledger, held, children, now_seconds, closing)
         self._timed_out &= held.keys()
         for token in excesses - held.keys():
@@ -203,7 +203,7 @@ class Guard:
                     failure = overfilled(excess.used_mb, excess.ceiling_mb)
                     outcome = failure.code.value if ledger.settle(job, failure) else "refused"
                 case Verdict.LOSE:
-                    outcome = outcome_of_loss(ledger.lose(job.job_id, job.fence))
+                    outcome = outcome_of_loss(ledger.report_worker_lost(job.job_id, job.fence))
                 case _:
                     # Of those that were not at work one may be the cause all the same: next time it is seen alone.
                     solo = child is not None and child.went_down
@@ -245,7 +245,7 @@ class Guard:
 
     def _waiting(self, ledger: Ledger) -> QueueBacklog:
         """What waits in the queues of which this pool may claim, together."""
-        queues = ledger.backlog().queues
+        queues = ledger.queue_stats.backlog().queues
         ours = [queues[queue] for queue in self._queues if self._claims(queue)]
         waiting = sum(queue.waiting for queue in ours)
         return QueueBacklog(waiting, max((queue.oldest_seconds for queue in ours), default=0.0), 0)
@@ -280,7 +280,7 @@ class Guard:
             "version": version("cornerman"),
         }
         patience_seconds = _ANNOUNCEMENTS_MISSED * self._pool.settings.announce_seconds
-        ledger.announce_pool(self._pool.name, info, patience_seconds)
+        ledger.pools.announce(self._pool.name, info, patience_seconds)
 
     def _claims(self, queue: str) -> bool:
         return self._pool.controls.claims(queue, self._pool.settings.node_name)

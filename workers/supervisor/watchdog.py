@@ -51,11 +51,11 @@ class Watchdog:
         Raises LedgerUnavailable; such a look counts for nothing, because no pool can consume then. Nor does the time
         count in which nobody looked, as when the whole pool was stopped.
         """
-        answered = self._expected and ledger.canary_answer(self._pool.canary) == self._expected
+        answered = self._expected and ledger.liveness_probes.answer(self._pool.canary) == self._expected
         if now_seconds - self._asked_seconds >= self._pool.settings.canary_seconds:
             question = codec.encode(CheckHealth(nonce=secrets.token_hex(8)))
             self._pool.board.call()  # all children may be listening, and Celery has none to hand it to
-            ledger.ask_canary(self._pool.canary, question, self._ttl_seconds)
+            ledger.liveness_probes.send(self._pool.canary, question, self._ttl_seconds)
             self._asked_seconds, self._expected = now_seconds, answer_to(question)
         if answered or _all_at_work(children):
             self._silent_seconds = 0.0

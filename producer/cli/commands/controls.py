@@ -58,14 +58,14 @@ def set_controls(
         if listed:
             _list(screen, client)
         elif history:
-            _show(screen, client.ledger.changes(limit), "Changes, newest first")
+            _show(screen, client.ledger.controls.changes(limit), "Changes, newest first")
         else:
             values = dict(_read(client, text) for text in assignments)
             expected = dict(_read(client, text) for text in expect)
             for name, value in values.items():
                 if name.startswith("model."):
-                    client.ledger.prove(str(value))
-            _show(screen, client.ledger.set_controls(values, who=user, why=reason, expected=expected))
+                    client.ledger.verification.verify_model(str(value))
+            _show(screen, client.ledger.controls.set(values, user=user, reason=reason, expected=expected))
 
 
 @click.command()
@@ -76,7 +76,7 @@ def set_controls(
 def unset(screen: Screen, names: tuple[str, ...], user: str, reason: str) -> None:
     """Set controls back to their defaults."""
     with Client.from_env() as client:
-        _show(screen, client.ledger.set_controls(dict.fromkeys(names), who=user, why=reason))
+        _show(screen, client.ledger.controls.set(dict.fromkeys(names), user=user, reason=reason))
 
 
 @click.command()
@@ -93,7 +93,7 @@ def scale(screen: Screen, children: int, pool: str, user: str, reason: str) -> N
     """
     values: dict[str, Value] = {f"min_children.{pool}": children, f"max_children.{pool}": children}
     with Client.from_env() as client:
-        _show(screen, client.ledger.set_controls(values, who=user, why=reason))
+        _show(screen, client.ledger.controls.set(values, user=user, reason=reason))
 
 
 @click.command()
@@ -107,7 +107,7 @@ def pause(screen: Screen, queue: str, user: str, reason: str) -> None:
     Running jobs finish, submitting goes on, and jobs still expire at their deadlines.
     """
     with Client.from_env() as client:
-        _show(screen, client.ledger.set_controls({f"pause.{queue}": True}, who=user, why=reason))
+        _show(screen, client.ledger.controls.set({f"pause.{queue}": True}, user=user, reason=reason))
 
 
 @click.command()
@@ -125,9 +125,9 @@ def drain(screen: Screen, where: str, wait: bool, timeout: float, user: str, rea
     """
     with Client.from_env() as client:
         if not (pools := _pools_at(client, where)):
-            nodes = sorted({str(pool.get("node")) for pool in client.ledger.pools()})
+            nodes = sorted({str(pool.get("node")) for pool in client.ledger.pools.alive()})
             raise refuse(f"no pool is alive at {where!r}; there are the nodes {', '.join(nodes) or 'of none'}")
-        changes = client.ledger.set_controls({f"drain.{where}": True}, who=user, why=reason)
+        changes = client.ledger.controls.set({f"drain.{where}": True}, user=user, reason=reason)
         if wait:
             _wait_until_idle(client, {pool["name"] for pool in pools}, timeout)
     _show(screen, changes)
@@ -143,8 +143,8 @@ def resume(screen: Screen, where: str, user: str, reason: str) -> None:
     name = f"pause.{where}" if where in QUEUES else f"drain.{where}"
     control_of(name)
     with Client.from_env() as client:
-        stopped = client.ledger.controls().flag(name)
-        changes = client.ledger.set_controls({name: None}, who=user, why=reason) if stopped else []
+        stopped = client.ledger.controls.current().flag(name)
+        changes = client.ledger.controls.set({name: None}, user=user, reason=reason) if stopped else []
     _show(screen, changes)
     if not stopped:
         screen.remark(f"{where} was not stopped.")
@@ -165,7 +165,7 @@ def _pools_at(client: Client, where: str) -> list[dict[str, Any]]:
     queue, _, node = where.rpartition("@")
     return [
         pool
-        for pool in client.ledger.pools()
+        for pool in client.ledger.pools.alive()
         if pool.get("node") == node and (not queue or queue in pool.get("queues", ()))
     ]
 
@@ -174,7 +174,7 @@ def _wait_until_idle(client: Client, names: Iterable[str], timeout_seconds: floa
     """Wait until pools have said that they claim nothing and run nothing, or are gone. Raises WaitTimeout."""
     waited_for, end = set(names), time.monotonic() + timeout_seconds
     while True:
-        alive = {pool["name"]: pool for pool in client.ledger.pools()}
+        alive = {pool["name"]: pool for pool in client.ledger.pools.alive()}
         waited_for = {name for name in waited_for if name in alive and not _idle(alive[name])}
         if not waited_for:
             return
@@ -209,9 +209,9 @@ def _short(name: str, text: str | None) -> str | None:
 
 def _list(screen: Screen, client: Client) -> None:
     """Show what is set, by full name, and every row of the table that is not."""
-    given = client.ledger.controls().given
-    last = {change.name: change for change in client.ledger.changed()}
-    aliases = {f"model.{alias}": model["digest"] for model in client.ledger.models() for alias in model["aliases"]}
+    given = client.ledger.controls.current().given
+    last = {change.name: change for change in client.ledger.controls.last_changes()}
+    aliases = {f"model.{alias}": model["digest"] for model in client.ledger.models.all() for alias in model["aliases"]}
     rows = []
     for control in TABLE:
         values = {name: text_of(value) for name, value in (given | aliases).items() if control_of(name) == control}

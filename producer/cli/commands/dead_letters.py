@@ -34,7 +34,7 @@ def dead_letters() -> None:
 def list_letters(screen: Screen, limit: int) -> None:
     """List dead letters, newest first."""
     with Client.from_env() as client:
-        letters = client.ledger.dead_letters(limit)
+        letters = client.ledger.dead_letters.newest(limit)
     screen.answer({"dead": letters}, *([_table(letters)] if letters else []))
     if not letters:
         screen.remark("No dead letters.")
@@ -47,7 +47,7 @@ def list_letters(screen: Screen, limit: int) -> None:
 def show(screen: Screen, job_id: str) -> None:
     """Show one dead letter and the job in it."""
     with Client.from_env() as client:
-        letter, job = client.ledger.dead_letter(job_id), client.ledger.job(job_id)
+        letter, job = client.ledger.dead_letters.get(job_id), client.ledger.job_records.job(job_id)
     screen.answer({"dead": letter, "job": job}, _table([letter]), failures_table([(job_id, letter.failure)]))
     if not screen.as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(job)))
@@ -65,7 +65,7 @@ def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
     """
     _check(job_ids, everything)
     with Client.from_env() as client:
-        chosen = [letter.job_id for letter in client.ledger.dead_letters(_ALL)] if everything else list(job_ids)
+        chosen = [letter.job_id for letter in client.ledger.dead_letters.newest(_ALL)] if everything else list(job_ids)
         rows = [_requeue(client, job_id) for job_id in chosen]
     screen.answer({"requeued": rows}, records_table("Queued again", ["job", "next_life", "refused"], rows))
     if any(row["refused"] for row in rows):
@@ -81,7 +81,7 @@ def purge(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
     """Take dead letters off the list; their outcomes stay readable."""
     _check(job_ids, everything)
     with Client.from_env() as client:
-        purged = client.ledger.purge_all_dead() if everything else client.ledger.purge_dead(*job_ids)
+        purged = client.ledger.dead_letters.purge_all() if everything else client.ledger.dead_letters.purge(*job_ids)
     screen.answer({"purged": purged})
     screen.remark(f"{purged} purged.")
 
@@ -94,7 +94,7 @@ def _check(job_ids: tuple[str, ...], everything: bool) -> None:
 def _requeue(client: Client, job_id: str) -> dict[str, str | None]:
     """Queue one job again. One that is refused, because its deadline has passed, must not hold up the others."""
     try:
-        receipt = client.ledger.requeue_dead(job_id)
+        receipt = client.ledger.dead_letters.requeue(job_id)
     except JobRefused as refusal:
         return {"job": job_id, "next_life": None, "refused": str(refusal)}
     return {"job": job_id, "next_life": receipt.job_id, "refused": None}

@@ -41,9 +41,9 @@ def add(screen: Screen, file: BinaryIO, user: str) -> None:
     """
     content = file.read(MAX_FILE_BYTES + 1)
     with Client.from_env() as client:
-        tomorrow = datetime.fromtimestamp(client.ledger.server_time(), UTC).date() + timedelta(days=1)
+        tomorrow = datetime.fromtimestamp(client.ledger.server.time(), UTC).date() + timedelta(days=1)
         read = read_results(content, tomorrow)
-        added = client.ledger.add_results(read.results, who=user)
+        added = client.ledger.fight_results.add(read.results, user=user)
         review = _review(client) if added.added or added.corrected else None
     said = f"{added.added:,} added, {added.corrected:,} corrected, {added.unchanged:,} were there already."
     screen.answer({"results": added, "review": review}, said)
@@ -63,10 +63,12 @@ def list_results(screen: Screen, since: datetime | None, limit: int, changes: bo
     """List results, the newest days first."""
     with Client.from_env() as client:
         if changes:
-            _show_changes(screen, client.ledger.result_changes(limit))
+            _show_changes(screen, client.ledger.fight_results.changes(limit))
             return
-        day = since.date() if since else datetime.fromtimestamp(client.ledger.server_time(), UTC).date() - _YEAR
-        found = sorted(client.ledger.results(day), key=lambda result: (result.date, result.name), reverse=True)
+        day = since.date() if since else datetime.fromtimestamp(client.ledger.server.time(), UTC).date() - _YEAR
+        found = sorted(
+            client.ledger.fight_results.all(day), key=lambda result: (result.date, result.name), reverse=True
+        )
     rows = [_row(result) for result in found[:limit]]
     screen.answer({"results": found[:limit], "known": len(found)}, *_tables("Results", rows))
     if not found:
@@ -77,7 +79,7 @@ def list_results(screen: Screen, since: datetime | None, limit: int, changes: bo
 
 def _review(client: Client) -> str | None:
     """Have the champion held against what is known now; return the job. None where there is no champion."""
-    champion = client.ledger.resolve_alias(CHAMPION)
+    champion = client.ledger.aliases.resolve(CHAMPION)
     return None if champion is None else client.enqueue(ReviewModel(model=champion, nonce=uuid.uuid4().hex)).job_id
 
 

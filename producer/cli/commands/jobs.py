@@ -59,7 +59,7 @@ def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str,
         screen.remark(f"Missed: {gone}")
         screen.answer({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
 
-    place = persist(client, screen, client.ledger.newest_place) if after == "$" else after
+    place = persist(client, screen, client.ledger.latest_place) if after == "$" else after
     stream: Iterator[tuple[str, Outcome]] | None = None
 
     def following() -> tuple[str, Outcome]:

@@ -28,7 +28,7 @@ def quarantine() -> None:
 def list_items(screen: Screen, limit: int) -> None:
     """List the items of each queue, newest first, as Python would write their bytes."""
     with Client.from_env() as client:
-        found = [(queue, item) for queue in QUEUES for item in client.ledger.quarantined(queue, limit)]
+        found = [(queue, item) for queue in QUEUES for item in client.ledger.quarantine.items(queue, limit)]
     rows = [{"queue": queue, "bytes": len(item), "item": repr(item)} for queue, item in found]
     short = [{**row, "item": str(row["item"])[:SHOWN_CHARACTERS]} for row in rows]
     tables = [records_table("Quarantine", ["queue", "bytes", "item"], short)] if rows else []
@@ -42,6 +42,6 @@ def list_items(screen: Screen, limit: int) -> None:
 def purge(screen: Screen) -> None:
     """Throw all items away."""
     with Client.from_env() as client:
-        purged = sum(client.ledger.purge_quarantine(queue) for queue in QUEUES)
+        purged = sum(client.ledger.quarantine.purge(queue) for queue in QUEUES)
     screen.answer({"purged": purged})
     screen.remark(f"{purged} purged.")

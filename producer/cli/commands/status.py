@@ -61,15 +61,15 @@ def _watch(client: Client, screen: Screen, interval_seconds: float) -> NoReturn:
 def overview(client: Client) -> Overview:
     """Look at everything once. Raises LedgerUnavailable."""
     ledger = client.ledger
-    backlog = ledger.backlog()
+    backlog = ledger.queue_stats.backlog()
     return Overview(
         queues=backlog.queues,
-        pools=ledger.pools(),
-        lately=ledger.lately(),
+        pools=ledger.pools.alive(),
+        lately=ledger.outcome_stats.recent(),
         dead_letters=backlog.dead_letters,
-        aliases={alias: model["digest"] for model in ledger.models() for alias in model["aliases"]},
-        switches=ledger.changed(),
-        server=ledger.room(),
-        alarms=ledger.alarms(),
-        drift=ledger.drift(),
+        aliases={alias: model["digest"] for model in ledger.models.all() for alias in model["aliases"]},
+        switches=ledger.controls.last_changes(),
+        server=ledger.server.memory(),
+        alarms=ledger.drift_alarms.active(),
+        drift=ledger.drift_figures.latest(),
     )

@@ -90,7 +90,7 @@ def _stored(client: Client, screen: Screen, job: TrainEnsemble, receipt: Receipt
     if said := said_of(receipt, stored):
         screen.remark(said)
     if stored is not None:
-        standing = client.ledger.resolve_alias(job.alias) if job.alias else None
+        standing = client.ledger.aliases.resolve(job.alias) if job.alias else None
         alias = f"moved no alias: {job.alias} is {standing[:12]}" if standing else "moved no alias"
         screen.remark(f"This call trained nothing and {alias}.")
     return stored

@@ -9,11 +9,11 @@ from producer.client import Client
 
 
 def known_model(client: Client, text: str) -> dict[str, Any]:
-    """Return the one registered model that `text` names, as `Ledger.models` gives it: an alias goes before a digest.
+    """Return the one registered model that `text` names; an alias goes before a digest.
 
     Raises JobRefused where it names none, or several.
     """
-    models = client.ledger.models()
+    models = client.ledger.models.all()
     named = [model for model in models if text in model["aliases"]]
     found = named or [model for model in models if text and model["digest"].startswith(text)]
     if len(found) == 1:

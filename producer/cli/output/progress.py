@@ -94,7 +94,7 @@ def _wait_for_server(client: Client, end_seconds: float) -> None:
         time.sleep(max(0.0, min(RETRY_SECONDS, end_seconds - time.monotonic())))
         try:
             with until(max(end_seconds, time.monotonic()) + LAST_LOOK_SECONDS):
-                client.ledger.server_time()
+                client.ledger.server.time()
         except LedgerUnavailable:
             if time.monotonic() >= end_seconds:
                 raise
@@ -107,7 +107,7 @@ def card_of(client: Client, outcome: Outcome) -> PredictCard | None:
     if not isinstance(outcome.report, CardReport):
         return None
     try:
-        job = client.ledger.job(outcome.job_id)
+        job = client.ledger.job_records.job(outcome.job_id)
     except LedgerError:  # the answer is there, and is shown without the card
         return None
     return job if isinstance(job, PredictCard) else None

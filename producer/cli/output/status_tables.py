@@ -10,8 +10,9 @@ from rich.text import Text
 
 from ledger.contracts.monitoring_reports import Finding
 from ledger.jobs.outcome_stats import Lately
-from ledger.jobs.queue_stats import Drift, QueueBacklog
+from ledger.jobs.queue_stats import QueueBacklog
 from ledger.models.alarms import Alarm
+from ledger.models.drift_figures import Drift
 from ledger.operations.control_store import Change
 from ledger.server.server_memory import Room
 from producer.cli.output.monitoring_tables import alarms_table

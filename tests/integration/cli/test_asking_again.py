@@ -82,12 +82,12 @@ def test_a_card_that_failed_is_asked_again_when_told_to(enqueue: Run, ledger: Le
     assert receipt_in(stored) == first | {"created": False}
     assert "already exists: ended as failed at " in stored.stderr
     assert stored.stderr.count("--force") == 2  # where it says so, and in what to do about the failure
-    assert ledger.queue_depths()["predict"] == 0
+    assert ledger.queue_stats.depths()["predict"] == 0
     anew = enqueue("--force")
     assert receipt_in(anew)["created"]
     assert receipt_in(anew)["job_id"] != first["job_id"]
     assert "already exists" not in anew.stderr
-    assert ledger.queue_depths()["predict"] == 1
+    assert ledger.queue_stats.depths()["predict"] == 1
 
 
 def test_what_was_cancelled_is_asked_again_when_told_to(run: Run, enqueue: Run) -> None:
@@ -123,13 +123,13 @@ def test_a_key_names_the_job_of_one_card(enqueue: Run, ledger: Ledger) -> None:
     several = enqueue("--key", "ours", events=(EVENT, LATER))
     assert several.exit_code == ExitCode.REFUSED
     assert "2 cards" in several.stderr
-    assert ledger.queue_depths()["predict"] == 1
+    assert ledger.queue_stats.depths()["predict"] == 1
 
 
 def test_every_card_of_a_feed_is_asked_again_under_a_key_of_its_own(enqueue: Run, ledger: Ledger) -> None:
     for options in ((), ("--force",)):
         assert enqueue(*options, events=(EVENT, LATER)).exit_code == ExitCode.OK
-    assert ledger.queue_depths()["predict"] == 4
+    assert ledger.queue_stats.depths()["predict"] == 4
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_key_and_a_fresh_one_exclude_each_other(run: Run, arguments: list[str]
 def test_an_old_training_does_not_look_like_a_new_one(train: Run, ledger: Ledger) -> None:
     assert receipt_in(train("--json"))["created"]
     settle(ledger, training_report(OLD), "train")
-    ledger.set_alias("champion", NEW)  # what another training did since
+    ledger.aliases.set("champion", NEW)  # what another training did since
     for options in ((), ("--wait",)):
         shown = train(*options)
         assert shown.exit_code == ExitCode.OK
@@ -155,7 +155,7 @@ def test_an_old_training_does_not_look_like_a_new_one(train: Run, ledger: Ledger
     document = json.loads(train("--wait", "--json").stdout)
     assert not document["receipt"]["created"]
     assert document["outcome"]["report"]["model"] == OLD
-    assert ledger.resolve_alias("champion") == NEW
+    assert ledger.aliases.resolve("champion") == NEW
 
 
 def test_a_training_that_failed_is_done_again_when_told_to(train: Run, ledger: Ledger) -> None:
@@ -169,14 +169,14 @@ def test_a_training_that_failed_is_done_again_when_told_to(train: Run, ledger: L
     assert "--force submits a new job" in stored.stderr
     assert receipt_in(train("--force", "--json"))["created"]
     assert receipt_in(train("--key", "mine", "--json"))["job_id"] == "mine"
-    assert ledger.queue_depths()["train"] == 2
+    assert ledger.queue_stats.depths()["train"] == 2
 
 
 def test_an_alias_in_the_shape_of_a_digest_is_refused(train: Run, ledger: Ledger) -> None:
     shown = train("--alias", OLD)
     assert shown.exit_code == ExitCode.REFUSED
     assert "shape of a model's digest" in shown.stderr
-    assert ledger.queue_depths()["train"] == 0
+    assert ledger.queue_stats.depths()["train"] == 0
 
 
 def test_a_new_training_says_nothing_of_old_ones(train: Run) -> None:

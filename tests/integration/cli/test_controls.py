@@ -39,7 +39,7 @@ def test_a_control_is_set_listed_told_of_and_unset(run: Run, ledger: Ledger) -> 
     assert listed["bootstrap"]["set_by"] == change["who"]
     assert {control.pattern for control in TABLE} == set(listed)
     document(run("unset", "bootstrap", "--user", "bob", "--json"))
-    assert ledger.controls() == Controls()
+    assert ledger.controls.current() == Controls()
     history = document(run("set", "--history", "--json"))["changes"]
     assert [(entry["who"], entry["after"]) for entry in history] == [("bob", None), (change["who"], "off")]
     shown = run("set", "--history").stdout
@@ -67,7 +67,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
     failure = document(run(*arguments, "--json"), ExitCode.REFUSED)["failure"]
     assert failure["code"] == "invalid_input"
     assert said in failure["message"]
-    assert (ledger.controls(), ledger.changes()) == (Controls(), [])
+    assert (ledger.controls.current(), ledger.controls.changes()) == (Controls(), [])
 
 
 def test_a_change_that_expects_something_else_fails(run: Run, ledger: Ledger) -> None:
@@ -75,16 +75,16 @@ def test_a_change_that_expects_something_else_fails(run: Run, ledger: Ledger) ->
     failure = document(run("set", "max_threads=1", "--expect", "max_threads=", *WHY, "--json"), ExitCode.FAILED)
     assert "max_threads is 2 by now" in failure["failure"]["message"]
     document(run("set", "max_threads=1", "--expect", "max_threads=2", *WHY, "--json"))
-    assert ledger.controls().number("max_threads") == 1
+    assert ledger.controls.current().number("max_threads") == 1
 
 
 @pytest.mark.usefixtures("prover")
 def test_an_alias_is_moved_to_the_one_model_that_begins_so(run: Run, ledger: Ledger) -> None:
     for digest in (OLD, NEW):
-        ledger.register_model(digest, {})
-    ledger.set_alias("champion", OLD)
+        ledger.models.register(digest, {})
+    ledger.aliases.set("champion", OLD)
     document(run("set", "model.champion=ab", *WHY, "--json"))
-    assert ledger.resolve_alias("champion") == NEW
+    assert ledger.aliases.resolve("champion") == NEW
     failure = document(run("set", "model.champion=a", *WHY, "--json"), ExitCode.REFUSED)["failure"]
     assert "2 models' digests" in failure["message"]
     assert NEW[:12] in failure["message"]
@@ -97,10 +97,10 @@ def test_scale_pause_and_resume_are_controls_too(run: Run, ledger: Ledger) -> No
     document(run("scale", "3", "--pool", "predict", "--json"))
     document(run("pause", "train", "--json"))
     given = {"min_children.predict": 3, "max_children.predict": 3, "pause.train": True}
-    assert ledger.controls() == Controls(dict(given))
-    assert {change.why for change in ledger.changes()} == {"not given"}
+    assert ledger.controls.current() == Controls(dict(given))
+    assert {change.why for change in ledger.controls.changes()} == {"not given"}
     document(run("resume", "train", *WHY, "--json"))
-    assert not ledger.controls().flag("pause.train")
+    assert not ledger.controls.current().flag("pause.train")
     again = run("resume", "train", "--json")
     assert document(again) == {"changes": []}
     assert "was not stopped" in again.stderr
@@ -112,7 +112,7 @@ def test_a_drain_waits_for_what_runs(
     start_pool(concurrency=1, CORNERMAN_NODE="a", CORNERMAN_ANNOUNCE_SECONDS="0.2")
     running = ledger.submit(CheckHealth(nonce="until_gate")).job_id
     until(lambda: ledger.status(running).progress)
-    until(lambda: any(pool["busy"] == 1 for pool in ledger.pools()))
+    until(lambda: any(pool["busy"] == 1 for pool in ledger.pools.alive()))
     late = document(run("drain", "predict@a", "--wait", "--timeout", "0.1", "--json"), ExitCode.TIMEOUT)
     assert "jobs still run in a#" in late["failure"]["message"]
     ledger.submit(CheckHealth(nonce="gate"), key="gate")

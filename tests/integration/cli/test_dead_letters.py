@@ -28,7 +28,7 @@ def dead(ledger: Ledger) -> list[str]:
     for name in ("older", "newer"):
         ledger.submit(CheckHealth(nonce=name), key=name)
         while claims := ledger.claim("predict", "n#1/1"):
-            ledger.lose(claims[0].job_id, claims[0].fence)
+            ledger.report_worker_lost(claims[0].job_id, claims[0].fence)
     return ["newer", "older"]
 
 
@@ -64,18 +64,18 @@ def test_a_requeue_names_the_next_life(run: Run, dead: list[str], ledger: Ledger
     }
     assert ledger.status("older~2").state is State.QUEUED
     assert "newer~2" in run("requeue", "--all").stdout
-    assert ledger.dead_letters() == []
+    assert ledger.dead_letters.newest() == []
 
 
 def test_one_that_is_refused_does_not_hold_up_the_others(run: Run, dead: list[str], ledger: Ledger) -> None:
     late = json.dumps({"kind": "check_health", "deadline": datetime(2020, 1, 1, tzinfo=UTC).isoformat()})
-    ledger._call("HSET", f"{ledger.settings.namespace}:job:newer", "payload", late)
+    ledger.server.execute("HSET", f"{ledger.settings.namespace}:job:newer", "payload", late)
     result = run("requeue", "--all", "--json")
     assert result.exit_code == ExitCode.REFUSED
     newer, older = json.loads(result.stdout)["requeued"]
     assert newer["refused"].startswith("expired")
     assert older["next_life"] == "older~2"
-    assert [letter.job_id for letter in ledger.dead_letters()] == ["newer"]
+    assert [letter.job_id for letter in ledger.dead_letters.newest()] == ["newer"]
 
 
 def test_a_purge_of_some_and_of_all(run: Run, dead: list[str], ledger: Ledger) -> None:

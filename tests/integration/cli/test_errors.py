@@ -41,7 +41,7 @@ def failure_in(result: Result) -> dict[str, Any]:
 
 
 def assert_nothing_enqueued(ledger: Ledger) -> None:
-    assert set(ledger.queue_depths().values()) == {0}
+    assert set(ledger.queue_stats.depths().values()) == {0}
 
 
 def card(**changes: Any) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def test_an_old_feed_is_replayed_with_a_later_deadline_and_twice_is_one_job(run:
     old = feed(commence_time="2020-01-05T22:00:00Z")
     receipts = [json.loads(run(*arguments, input=old).stdout)["cards"][0]["receipt"] for _ in range(2)]
     assert [receipt["created"] for receipt in receipts] == [True, False]
-    assert sum(ledger.queue_depths().values()) == 1
+    assert sum(ledger.queue_stats.depths().values()) == 1
 
 
 @pytest.mark.parametrize("weights", ["0.4,0.3,0.2", "nan,0.5,0.5", "1.4,-0.2,-0.2"])

@@ -14,7 +14,7 @@ from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 
 A, B = "a" * 64, "ab" * 32
-BY = {"who": "ann@desk", "why": "a test"}
+BY = {"user": "ann@desk", "reason": "a test"}
 WHY = ("--reason", "worse on Saturday")
 
 pytestmark = pytest.mark.usefixtures("command_environment")
@@ -33,11 +33,11 @@ def summary(seed: int, log_loss: float) -> dict[str, Any]:
 @pytest.fixture
 def book(ledger: Ledger) -> Ledger:
     for digest, known in ((A, summary(1, 0.65)), (B, summary(2, 0.64))):
-        ledger.register_model(digest, known)
+        ledger.models.register(digest, known)
     for digest in (A, B):
-        ledger.set_alias("champion", digest, who="ann@desk", why=f"to {digest[:2]}")
-    said = {"who": "job 7", "why": "trained", "evidence": {"training": "7"}}
-    ledger.move_alias("challenger", A, prove=lambda _: None, **said)
+        ledger.aliases.set("champion", digest, user="ann@desk", reason=f"to {digest[:2]}")
+    said = {"user": "job 7", "reason": "trained", "evidence": {"training": "7"}}
+    ledger.aliases.move("challenger", A, verify=lambda _: None, **said)
     return ledger
 
 
@@ -52,7 +52,7 @@ def document(*arguments: str, code: ExitCode = ExitCode.OK) -> Any:
 
 
 def test_without_a_word_and_with_list_the_models_are_listed(book: Ledger) -> None:
-    assert document() == document("list") == {"models": book.models()}
+    assert document() == document("list") == {"models": book.models.all()}
     shown = run()
     assert shown.exit_code == ExitCode.OK
     assert all(text in shown.stdout for text in (A[:12], B[:12], "champion", "2024-12-14", "0.65"))
@@ -90,7 +90,7 @@ def test_the_difference_of_two_models_is_what_differs(book: Ledger) -> None:
 
 
 def test_the_history_is_of_one_alias_or_of_all(book: Ledger) -> None:
-    book.set_controls({"bootstrap": False}, **BY)
+    book.controls.set({"bootstrap": False}, **BY)
     assert [entry["name"] for entry in document("history")["history"]] == ["model.challenger", *["model.champion"] * 2]
     entries = document("history", "champion")["history"]
     assert [(entry["before"], entry["after"]) for entry in entries] == [(A, B), (None, A)]
@@ -104,7 +104,7 @@ def test_the_history_is_of_one_alias_or_of_all(book: Ledger) -> None:
 def test_a_rollback_goes_back_and_says_so(book: Ledger, until: Callable[..., None]) -> None:
     change = document("rollback", *WHY)["change"]
     assert (change["before"], change["after"], change["why"]) == (B, A, "worse on Saturday")
-    assert book.resolve_alias("champion") == A
+    assert book.aliases.resolve("champion") == A
     assert "rolled back" in run("history", "champion").stdout
     failure = document("rollback", *WHY, code=ExitCode.REFUSED)["failure"]
     assert "before it stood for nothing" in failure["message"]
@@ -116,4 +116,4 @@ def test_a_rollback_says_why_and_needs_a_worker(book: Ledger) -> None:
     assert run("rollback").exit_code == ExitCode.REFUSED
     failure = document("rollback", *WHY, "--timeout", "0.2", code=ExitCode.TIMEOUT)["failure"]
     assert "cornerman up" in failure["message"]
-    assert book.resolve_alias("champion") == B
+    assert book.aliases.resolve("champion") == B

@@ -51,7 +51,7 @@ def poll(client: Client) -> Poll:
 @pytest.fixture
 def jobs(ledger: Ledger) -> Callable[[list[Entry]], list[PredictCard]]:
     def asked(entries: list[Entry]) -> list[PredictCard]:
-        found = [ledger.job(entry.receipt.job_id) for entry in entries if entry.receipt]
+        found = [ledger.job_records.job(entry.receipt.job_id) for entry in entries if entry.receipt]
         return [job for job in found if isinstance(job, PredictCard)]
 
     return asked
@@ -77,7 +77,7 @@ def test_the_same_prices_looked_at_again_make_nothing(poll: Poll, ledger: Ledger
         ]
     assert created(poll(event(age=minute, price=1.91))) == [True]
     assert created(poll(event(age=minute))) == [True]  # back again is a move, too
-    assert sum(ledger.queue_depths().values()) == 3
+    assert sum(ledger.queue_stats.depths().values()) == 3
 
 
 def test_a_price_that_has_become_too_old_is_a_change(
@@ -113,11 +113,11 @@ def test_who_asks_again_without_having_heard_makes_one_job(
 ) -> None:
     """The process ended after the submit, before it noted that; or two read the feed at the same time."""
     with monkeypatch.context() as patch:
-        patch.setattr(type(ledger), "remember_asked", lambda *_, **__: None)
+        patch.setattr(type(ledger.feeds), "remember_request", lambda *_, **__: None)
         first = poll(event(age=timedelta(minutes=3)))
         second = poll(event(age=timedelta(minutes=2)))
     assert (created(first), created(second)) == ([True], [False])
-    assert sum(ledger.queue_depths().values()) == 1
+    assert sum(ledger.queue_stats.depths().values()) == 1
 
 
 def test_a_durable_answer_about_what_is_there_is_durable(poll: Poll) -> None:
@@ -154,12 +154,14 @@ def test_fights_are_known_until_two_days_after_their_start(ledger: Ledger) -> No
     def listed(name: str, days: float) -> ListedFight:
         return ListedFight(id=name, bout=("ann", "bea"), start=NOW + timedelta(days=days))
 
-    assert {fight.id for fight in ledger.list_fights([listed("a", 1), listed("b", -1), listed("c", -3)])} == {"a", "b"}
-    first = {fight.id: fight.listed for fight in ledger.list_fights([])}
-    again = {fight.id: fight for fight in ledger.list_fights([listed("a", 2)])}
+    assert {
+        fight.id for fight in ledger.feeds.add_listed_fights([listed("a", 1), listed("b", -1), listed("c", -3)])
+    } == {"a", "b"}
+    first = {fight.id: fight.listed for fight in ledger.feeds.add_listed_fights([])}
+    again = {fight.id: fight for fight in ledger.feeds.add_listed_fights([listed("a", 2)])}
     assert (again["a"].listed, again["a"].start) == (first["a"], NOW + timedelta(days=2))
     other = ListedFight(id="a", bout=("ann", "cat"), start=NOW + timedelta(days=2))
-    assert {fight.id: fight.listed for fight in ledger.list_fights([other])}["a"] > first["a"]
+    assert {fight.id: fight.listed for fight in ledger.feeds.add_listed_fights([other])}["a"] > first["a"]
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ def test_the_command_polls(run: Callable[..., Result], ledger: Ledger) -> None:
         assert started["refused"]["code"] == FailureCode.EXPIRED
         assert (coming["receipt"]["created"], coming["unchanged"]) == (expected, not expected)
     assert run(begun).exit_code == ExitCode.REFUSED  # nothing was enqueued
-    assert sum(ledger.queue_depths().values()) == 1
+    assert sum(ledger.queue_stats.depths().values()) == 1
 
 
 def test_five_newcomers_take_one_round(run: Callable[..., Result], ledger: Ledger) -> None:
@@ -218,7 +220,7 @@ def test_a_key_stands_for_a_card_whenever_it_was_read(run: Callable[..., Result]
 def test_what_the_caller_says_of_prices_is_in_the_job(run: Callable[..., Result], ledger: Ledger) -> None:
     options = ("--read-at", NOW.isoformat(), "--commission", "b=0.02", "--quote-age-limit", "600")
     document = json.loads(run(event(), options=options).stdout)
-    job = ledger.job(document["cards"][0]["receipt"]["job_id"])
+    job = ledger.job_records.job(document["cards"][0]["receipt"]["job_id"])
     assert isinstance(job, PredictCard)
     assert (job.priced_at, job.quote_age_limit_seconds) == (NOW, 600.0)
     assert [quote.commission for quote in job.fights[0].quotes] == [0.02]

@@ -27,8 +27,8 @@ def document(result: Result) -> Any:
 def test_odd_items_are_shown_without_their_effects_and_purged(run: Run, ledger: Ledger) -> None:
     assert document(run("list", "--json")) == {"quarantine": []}
     assert "Nothing is in the quarantine" in run("list").output
-    ledger.quarantine("predict", b"\x1b[2Jcos\nsystem")
-    ledger.quarantine("train", b"x" * 5000)
+    ledger.quarantine.add("predict", b"\x1b[2Jcos\nsystem")
+    ledger.quarantine.add("train", b"x" * 5000)
     listed = document(run("list", "--json"))["quarantine"]
     assert [(row["queue"], row["bytes"]) for row in listed] == [("predict", 14), ("train", 5000)]
     assert listed[0]["item"] == r"b'\x1b[2Jcos\nsystem'"
@@ -36,5 +36,5 @@ def test_odd_items_are_shown_without_their_effects_and_purged(run: Run, ledger: 
     assert "\x1b[2J" not in shown
     assert len(shown) < 3000
     assert document(run("purge", "--json")) == {"purged": 2}
-    assert ledger.quarantined("predict") == ledger.quarantined("train") == []
+    assert ledger.quarantine.items("predict") == ledger.quarantine.items("train") == []
     assert "0 purged" in run("purge").output

@@ -35,8 +35,8 @@ def test_a_program_finds_the_server_of_this_machine_and_gets_its_answers(
 ) -> None:
     league = small_league()
     bundle = trained(league, tmp_path / "models", seed=1)
-    ledger.register_model(bundle.digest, {})
-    ledger.set_alias("champion", bundle.digest)
+    ledger.models.register(bundle.digest, {})
+    ledger.aliases.set("champion", bundle.digest)
     start_pool(concurrency=1, real=True)
     known, unknown = odds_feed(league)[:2]
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()

@@ -46,11 +46,11 @@ def test_the_overview_counts_what_is_there(run: Run, ledger: Ledger) -> None:
     claims = ledger.claim("predict", "n#1/1", 4)
     ledger.settle_many([(claim, REPORT) for claim in claims[:3]])
     ledger.settle(claims[3], Failure(code=FailureCode.MODEL_NOT_FOUND, message="none"))
-    ledger.quarantine("predict", b"odd")
-    ledger.register_model("ab" * 32, {})
-    ledger.set_alias("champion", "ab" * 32)
-    ledger.set_controls({"pause.predict": True, "max_threads": 1}, who="ann@desk", why="a test")
-    ledger.announce_pool("a#1", {"node": "a", "queues": ["predict"], "children": 2, "busy": 1}, 60.0)
+    ledger.quarantine.add("predict", b"odd")
+    ledger.models.register("ab" * 32, {})
+    ledger.aliases.set("champion", "ab" * 32)
+    ledger.controls.set({"pause.predict": True, "max_threads": 1}, user="ann@desk", reason="a test")
+    ledger.pools.announce("a#1", {"node": "a", "queues": ["predict"], "children": 2, "busy": 1}, 60.0)
     view = document(run("--json"))
     queue = view["queues"]["predict"]
     assert (queue["waiting"], queue["quarantined"]) == (2, 1)
@@ -70,7 +70,7 @@ def test_a_pool_says_what_the_overview_shows(
     run: Run, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     start_pool(concurrency=2, CORNERMAN_NODE="ringside", CORNERMAN_ANNOUNCE_SECONDS="0.2")
-    until(lambda: any(pool["children"] == 2 for pool in ledger.pools()))
+    until(lambda: any(pool["children"] == 2 for pool in ledger.pools.alive()))
     (pool,) = document(run("--json"))["pools"]
     assert (pool["node"], pool["busy"], pool["wanted"], pool["stopped"]) == ("ringside", 0, 2, [])
     assert pool["memory_mb"] > 10
@@ -89,7 +89,7 @@ def test_on_a_terminal_it_is_drawn_anew_until_it_is_stopped(
     command = [sys.executable, "-m", "producer.cli.main", "status", "--watch", "--interval", "0.2"]
     with on_terminal(command, {**os.environ, "TERM": "xterm", "COLUMNS": "160"}) as terminal:
         until(lambda: terminal.shows(b"Queues"))
-        ledger.set_controls({"pause.train": True}, who="ann@desk", why="a test")
+        ledger.controls.set({"pause.train": True}, user="ann@desk", reason="a test")
         until(lambda: terminal.shows(b"PAUSED"))
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.process.wait(20) == ExitCode.INTERRUPTED

@@ -31,7 +31,7 @@ def collect(*options: str) -> dict[str, Any]:
 
 @pytest.fixture
 def store(tmp_path: Path, ledger: Ledger) -> Store:
-    return Store(tmp_path / "models", ledger=ledger.identity())
+    return Store(tmp_path / "models", ledger=ledger.references.ledger_id())
 
 
 def written(store: Store, seed: int, age_days: float, where: str = "") -> str:
@@ -50,9 +50,9 @@ def test_what_nothing_refers_to_is_removed_and_all_else_stays(
     names = ("champion", "former", "asked for", "young", "nobody's", "unregistered")
     digests = {name: written(store, seed, 1 if name == "young" else 30) for seed, name in enumerate(names)}
     for name in names[:-1]:
-        ledger.register_model(digests[name], {})
-    ledger.set_alias("champion", digests["former"], who="ann", why="trained")
-    ledger.set_alias("champion", digests["champion"], who="ann", why="better")
+        ledger.models.register(digests[name], {})
+    ledger.aliases.set("champion", digests["former"], user="ann", reason="trained")
+    ledger.aliases.set("champion", digests["champion"], user="ann", reason="better")
     ledger.submit(CheckHealth(model=digests["asked for"]))
     old, recent = written(store, 1, 3, PREPARED), written(store, 2, 1, PREPARED)
     for training in (old, recent):
@@ -70,7 +70,7 @@ def test_what_nothing_refers_to_is_removed_and_all_else_stays(
     assert store.names(PREPARED) == {recent}
     assert store.names(f"{PARTS}/{old}") == set()
     assert store.names(f"{PARTS}/{recent}") == {"fold-0-1"}
-    assert digests["nobody's"] not in {model["digest"] for model in ledger.models()}
+    assert digests["nobody's"] not in {model["digest"] for model in ledger.models.all()}
     again = collect()
     assert (again["models"], again["trainings"]) == ([], [])
 

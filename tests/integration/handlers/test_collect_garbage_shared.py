@@ -19,8 +19,9 @@ from ledger.contracts.failures import JobRefused
 from ledger.contracts.jobs import CheckHealth, CollectGarbage, TrainPart
 from ledger.contracts.reports import GarbageReport
 from ledger.ledger import Ledger, LedgerSettings
-from ledger.models.model_references import digests_in
+from ledger.models.model_references import ModelReferences, digests_in
 from ledger.server.embedded_server import EmbeddedServer
+from ledger.server.server import Server
 from workers.errors import StoreUnavailableError
 from workers.handlers import collect_garbage
 from workers.handlers.collect_garbage import collect
@@ -29,25 +30,45 @@ from workers.models.model_store import PARTS, PREPARED, Store
 
 NOW = CollectGarbage(keep_days=0, keep_training_days=0)
 DIGEST = "0123456789abcdef" * 4
-WHO = {"who": "ann", "why": "a test"}
+WHO = {"user": "ann", "reason": "a test"}
+
+
+class InterruptedReferences(ModelReferences):
+    """References to models; the next of `meanwhile` happens before each reading."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.meanwhile: list[Callable[[], object]] = []
+
+    def referenced(self, *given: Any, **more: Any) -> set[str]:
+        """Read, after something has happened."""
+        if self.meanwhile:
+            self.meanwhile.pop(0)()
+        return super().referenced(*given, **more)
 
 
 class Shop(Ledger):
-    """A ledger with a store; `meanwhile` is what happens during each look at what is named, in turn."""
+    """A ledger with a store; `meanwhile` is what happens before each reading of the references, in turn."""
 
-    meanwhile: list[Callable[[], object]]
+    references: InterruptedReferences
     store: Store
 
-    def named(self, *given: Any, **more: Any) -> set[str]:
-        """Look, after something has happened."""
-        if self.meanwhile:
-            self.meanwhile.pop(0)()
-        return super().named(*given, **more)
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self.references = InterruptedReferences(server)
+
+    @property
+    def meanwhile(self) -> list[Callable[[], object]]:
+        return self.references.meanwhile
+
+    @meanwhile.setter
+    def meanwhile(self, events: list[Callable[[], object]]) -> None:
+        self.references.meanwhile = events
 
     def model(self, seed: int = 1) -> str:
         """Write a model and register it."""
         digest = self.store.write({"numbers": np.arange(3)}, {"seed": seed}).digest
-        self.register_model(digest, {"seed": seed})
+        self.models.register(digest, {"seed": seed})
         return digest
 
     def training(self, seed: int = 1) -> str:
@@ -65,7 +86,7 @@ class Shop(Ledger):
 
     def known(self) -> dict[str, Any]:
         """Return the summaries of the models by digest."""
-        return {model["digest"]: model["summary"] for model in self.models()}
+        return {model["digest"]: model["summary"] for model in self.models.all()}
 
 
 @pytest.fixture(params=["folder", "url"])
@@ -75,10 +96,9 @@ def open_shop(request: pytest.FixtureRequest, valkey: EmbeddedServer, tmp_path: 
     def new() -> Shop:
         shop = Shop.connect(LedgerSettings(redis_url=valkey.url, namespace=f"test-{uuid.uuid4().hex}"))
         opened.append(shop)
-        shop.meanwhile = []
         folder = tmp_path / ("models" if request.param == "folder" else f"machine-{len(opened)}")
         url = "" if request.param == "folder" else f"file://{tmp_path / 'shared'}"
-        shop.store = Store(folder, url, ledger=shop.identity())
+        shop.store = Store(folder, url, ledger=shop.references.ledger_id())
         return shop
 
     yield new
@@ -105,7 +125,7 @@ def age(store: Store, days: float = 30) -> None:
 
 def test_each_collects_what_it_alone_uses(shop: Shop, other: Shop) -> None:
     champion, both, collect_garbage = shop.model(1), shop.model(2), shop.model(3)
-    shop.set_alias("champion", champion)
+    shop.aliases.set("champion", champion)
     other.model(2)
     theirs, ours = shop.training(1), other.training(2)
     assert other.collect().models == ()
@@ -130,8 +150,8 @@ def test_models_from_before_stay_until_they_are_adopted(shop: Shop, other: Shop)
     digests = [before.write({"numbers": np.arange(3)}, {"seed": seed}).digest for seed in range(3)]
     age(store)
     named, theirs, collect_garbage = digests
-    shop.set_alias("champion", named)
-    other.set_alias("champion", theirs)
+    shop.aliases.set("champion", named)
+    other.aliases.set("champion", theirs)
     found = shop.collect()
     assert (found.models, found.unclaimed) == ((), 2)
     other.collect()  # claims what it names
@@ -155,16 +175,16 @@ def test_no_name_is_moved_to_a_model_that_goes(shop: Shop) -> None:
 
     def name() -> None:
         with pytest.raises(JobRefused, match="registered"):
-            shop.move_alias("champion", digest, prove=lambda _: None, **WHO)
+            shop.aliases.move("champion", digest, verify=lambda _: None, **WHO)
 
     shop.meanwhile = [lambda: None, lambda: None, name]
     assert shop.collect().models == (digest,)
-    assert shop.resolve_alias("champion") is None
+    assert shop.aliases.resolve("champion") is None
 
 
 def test_a_name_that_was_just_being_moved_keeps_its_model(shop: Shop) -> None:
     digest = shop.model()
-    shop.collect(progress=lambda *_: shop.set_alias("champion", digest))
+    shop.collect(progress=lambda *_: shop.aliases.set("champion", digest))
     assert shop.store.names("") == {digest}
     assert shop.known() == {digest: {"seed": 1}}
 
@@ -228,10 +248,10 @@ def test_a_collection_that_is_cancelled_leaves_everything_as_it_was(shop: Shop) 
 
 def test_the_next_collection_makes_good_what_one_that_died_has_left(shop: Shop) -> None:
     named, half = shop.model(1), shop.model(2)
-    shop.forget_models([named, half])
+    shop.references.unregister([named, half])
     (shop.store.folder.parent / ("shared" if shop.store._url else "models") / half / MANIFEST).unlink()
     (shop.store.folder / half / MANIFEST).unlink(missing_ok=True)
-    shop.set_alias("champion", named)
+    shop.aliases.set("champion", named)
     assert shop.collect().models == ()
     assert named in shop.known()
     assert not list(shop.store.folder.parent.rglob(f"*{half}*"))
@@ -240,15 +260,15 @@ def test_the_next_collection_makes_good_what_one_that_died_has_left(shop: Shop) 
 @pytest.mark.parametrize("jobs", [500, 2500])
 def test_what_a_look_holds_does_not_grow_with_what_is_kept(shop: Shop, jobs: int) -> None:
     size = 20_000
-    with shop._redis.pipeline(transaction=False) as pipeline:
+    with shop.server.client.pipeline(transaction=False) as pipeline:
         for number in range(jobs):
             texts = {"payload": b"x" * size, "report": b"y" * size}
             pipeline.hset(
-                shop._key("job", str(number)), mapping={"kind": "predict_card", "state": "succeeded", **texts}
+                shop.server.key("job", str(number)), mapping={"kind": "predict_card", "state": "succeeded", **texts}
             )
         pipeline.execute()
     tracemalloc.start()
-    assert shop.named({"0" * 64}) == set()
+    assert shop.references.referenced({"0" * 64}) == set()
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 200 * size

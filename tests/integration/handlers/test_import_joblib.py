@@ -93,7 +93,7 @@ def test_an_imported_model_is_served_by_its_digest(
     model = json.loads(done.stdout)["model"]
     assert model["largest_difference"] < 1e-6
     assert model["interval_reason"] == "not_measured"
-    assert ledger.resolve_alias("champion") == model["model"]
+    assert ledger.aliases.resolve("champion") == model["model"]
 
     X, _ = fights(12, seed=3)
     weights = {"rf": 0.40, "xgb": 0.35, "nn": 0.25}

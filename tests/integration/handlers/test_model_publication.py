@@ -34,7 +34,7 @@ def context_of(ledger: Ledger, folder: Path) -> JobContext:
     def load(path: Path) -> ProductionEnsembleManager:
         return load_manager(path, max_memory_mb=4096.0)
 
-    models = ModelCache(Store(folder).fetch, ledger.resolve_alias, load)
+    models = ModelCache(Store(folder).fetch, ledger.aliases.resolve, load)
     return JobContext(claim, WorkerSettings(), ledger, models, time.monotonic())
 
 
@@ -47,8 +47,8 @@ def context(bundle: Bundle, ledger: Ledger) -> JobContext:
 
 def test_what_is_told_twice_is_told_once(bundle: Bundle, context: JobContext, ledger: Ledger) -> None:
     assert [name_model(context, CHAMPION, bundle.digest) for _ in range(2)] == [CHAMPION] * 2
-    assert len(ledger.alias_history(CHAMPION)) == 1
-    assert ledger.models()[0]["summary"]["config"] == bundle.manifest["config"]
+    assert len(ledger.aliases.history(CHAMPION)) == 1
+    assert ledger.models.all()[0]["summary"]["config"] == bundle.manifest["config"]
 
 
 def test_of_two_first_trainings_the_slower_makes_a_challenger(
@@ -57,12 +57,12 @@ def test_of_two_first_trainings_the_slower_makes_a_challenger(
     get = context.models.get
 
     def overtaken(name: str) -> object:  # while the model is proven, another training is done
-        ledger.set_alias(CHAMPION, "f" * 64)
+        ledger.aliases.set(CHAMPION, "f" * 64)
         return get(name)
 
     monkeypatch.setattr(context.models, "get", overtaken)
     assert name_model(context, CHAMPION, bundle.digest) == CHALLENGER
-    assert (ledger.resolve_alias(CHAMPION), ledger.resolve_alias(CHALLENGER)) == ("f" * 64, bundle.digest)
+    assert (ledger.aliases.resolve(CHAMPION), ledger.aliases.resolve(CHALLENGER)) == ("f" * 64, bundle.digest)
 
 
 def test_a_model_that_the_worker_cannot_prove_gets_no_name(bundle: Bundle, ledger: Ledger, tmp_path: Path) -> None:
@@ -75,4 +75,4 @@ def test_a_model_that_the_worker_cannot_prove_gets_no_name(bundle: Bundle, ledge
         assert refused.value.failure.code is FailureCode.MODEL_CORRUPT
         spoil(other.folder)
         context.models.clear()
-    assert ledger.resolve_alias(CHAMPION) is None
+    assert ledger.aliases.resolve(CHAMPION) is None

@@ -52,7 +52,7 @@ def shelf(bundles: tuple[Bundle, ...], ledger: Ledger, tmp_path: Path) -> Path:
     folder = tmp_path / "models"
     for bundle in bundles:
         shutil.copytree(bundle.folder, folder / bundle.digest)
-        ledger.register_model(bundle.digest, {"data": {"cutoff": "2024-01-01"}, "config": {"seed": 1}})
+        ledger.models.register(bundle.digest, {"data": {"cutoff": "2024-01-01"}, "config": {"seed": 1}})
     return folder
 
 
@@ -127,7 +127,7 @@ def test_a_model_that_cannot_be_loaded_gets_no_name(
         cornerman("set", f"model.champion={digest}", *WHY)
     spoil(shelf / spoilt)
     lost = "e" * 64
-    ledger.register_model(lost, {})
+    ledger.models.register(lost, {})
     for command, code in (
         (("set", f"model.champion={spoilt}", *WHY), FailureCode.MODEL_CORRUPT),
         (("models", "rollback", *WHY), FailureCode.MODEL_CORRUPT),
@@ -136,8 +136,8 @@ def test_a_model_that_cannot_be_loaded_gets_no_name(
         failure = cornerman(*command, code=ExitCode.REFUSED)["failure"]
         assert failure["code"] == code
         assert "nothing was changed" in failure["message"]
-    assert ledger.resolve_alias("champion") == sound
-    assert len(ledger.alias_history("champion")) == 2
+    assert ledger.aliases.resolve("champion") == sound
+    assert len(ledger.aliases.history("champion")) == 2
 
 
 def test_a_model_with_other_answers_than_the_known_ones_gets_no_name(
@@ -145,7 +145,7 @@ def test_a_model_with_other_answers_than_the_known_ones_gets_no_name(
 ) -> None:
     other = wrong(bundles[0])
     shutil.move(other.folder, shelf / other.digest)
-    ledger.register_model(other.digest, {})
+    ledger.models.register(other.digest, {})
     start_pool(real=True, concurrency=1)
     failure = cornerman("set", f"model.challenger={other.digest}", *WHY, code=ExitCode.REFUSED)["failure"]
     assert failure["code"] == FailureCode.MODEL_CORRUPT
@@ -156,11 +156,11 @@ def test_a_pool_that_meets_a_corrupt_model_answers_with_a_failure_and_goes_on(
     shelf: Path, bundles: tuple[Bundle, ...], card: PredictCard, ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
     sound, spoilt = (bundle.digest for bundle in bundles)
-    ledger.set_alias("champion", sound)
+    ledger.aliases.set("champion", sound)
     pool = start_pool(real=True, concurrency=1)
     children = pool.children()
     spoil(shelf / spoilt)
-    ledger.set_alias("champion", spoilt)  # whoever did that proved nothing
+    ledger.aliases.set("champion", spoilt)  # whoever did that proved nothing
     for number in range(3):
         failure = ledger.wait(ledger.submit(card, key=f"spoilt-{number}").job_id, WAIT_SECONDS).failure
         assert failure is not None
@@ -187,9 +187,9 @@ def test_the_first_training_makes_a_champion_and_later_ones_challengers(
 
     reports = [train(1), train(2), train(3, alias="nightly"), train(4, alias=None)]
     assert [report.alias for report in reports] == ["champion", "challenger", "nightly", None]
-    names = {name: model["digest"] for model in ledger.models() for name in model["aliases"]}
+    names = {name: model["digest"] for model in ledger.models.all() for name in model["aliases"]}
     assert names == {report.alias: report.model for report in reports[:3]}
-    (change,) = ledger.alias_history("champion")
+    (change,) = ledger.aliases.history("champion")
     assert change.who.startswith("job ")
     assert change.evidence == {"training": change.who.removeprefix("job ")}
 

@@ -28,14 +28,14 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A ledger on a server of its own, with 8 MB for it, above its mark."""
     with EmbeddedServer(tmp_path / "server") as server:
         opened = Ledger.connect(LedgerSettings(redis_url=server.url))
-        opened._call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        opened.server.execute("CONFIG", "SET", "maxmemory-policy", "noeviction")
         yield opened
         opened.close()
 
 
 def fill(ledger: Ledger, fraction: float) -> None:
-    used = int(ledger._call("INFO", "memory")["used_memory"])
-    ledger._call("CONFIG", "SET", "maxmemory", int(used / fraction))
+    used = int(ledger.server.execute("INFO", "memory")["used_memory"])
+    ledger.server.execute("CONFIG", "SET", "maxmemory", int(used / fraction))
 
 
 def look(ledger: Ledger, folder: Path, note: Note) -> LaterError:
@@ -68,7 +68,7 @@ def test_parts_are_submitted_above_the_mark_for_new_jobs(ledger: Ledger, tmp_pat
     assert refused.value.failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
     later = look(ledger, tmp_path, Note("0" * 64, datetime.now(UTC)))
     assert str(later) == "2 parts are missing"
-    assert ledger.queue_depths()["train"] == 2
+    assert ledger.queue_stats.depths()["train"] == 2
 
 
 def test_a_wait_for_a_full_server_says_so_until_it_is_over(ledger: Ledger, tmp_path: Path) -> None:

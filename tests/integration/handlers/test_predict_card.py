@@ -82,7 +82,7 @@ def test_a_message_on_the_list_raises_no_limit_and_calls_nothing(
     assert late.failure is not None
     assert late.failure.code is FailureCode.TIME_LIMIT_EXCEEDED
     assert late.failure.details == {"limit_seconds": 0.5}
-    until(lambda: len(ledger.quarantined("predict")) == 2)
+    until(lambda: len(ledger.quarantine.items("predict")) == 2)
     assert not canary.exists()
 
 
@@ -112,12 +112,12 @@ def test_cancelling_a_running_job_frees_its_child(
 def test_a_card_whose_prices_grew_too_old_in_the_queue_is_not_predicted(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    read = datetime.fromtimestamp(ledger.server_time(), UTC)
+    read = datetime.fromtimestamp(ledger.server.time(), UTC)
     quote = Quote(bookmaker="Acme", prices={"Ana": 2.0, "Bea": 2.0}, as_of=read)
     fight = Fight(id="1", fighters=(Fighter(name="Ana"), Fighter(name="Bea")), quotes=(quote,))
     card = PredictCard(card_id="c", event_start=read + timedelta(days=1), fights=(fight,), max_quote_age_seconds=0.3)
     job_id = ledger.submit(card).job_id
-    until(lambda: ledger.server_time() > read.timestamp() + 0.3)
+    until(lambda: ledger.server.time() > read.timestamp() + 0.3)
     start_pool(concurrency=1)
     outcome = ledger.wait(job_id, WAIT_SECONDS)
     assert outcome.failure is not None
@@ -139,7 +139,7 @@ def test_odd_queue_items_stop_nothing_and_are_put_aside(
     odd += [json.dumps(item).encode() for item in (shutdown, stranger)]
     with redis.Redis.from_url(str(ledger_settings.redis_url)) as server:
         server.lpush(f"{ledger_settings.namespace}:doorbell:predict", *odd)
-    until(lambda: len(ledger.quarantined("predict")) == len(odd))
+    until(lambda: len(ledger.quarantine.items("predict")) == len(odd))
     assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
     assert pool.process.poll() is None
     assert "celery.chord_unlock" not in pool.log.read_text()

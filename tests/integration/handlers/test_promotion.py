@@ -78,7 +78,7 @@ def train(league: League, config: TrainingConfig, models: Path, cutoff: date) ->
 def book(stage: Stage, ledger: Ledger, start_pool: Callable[..., Any]) -> Ledger:
     """A ledger that knows the models, with pools that train and predict."""
     for digest in (stage.usual, stage.better, stage.poor, stage.late):
-        ledger.register_model(digest, {})
+        ledger.models.register(digest, {})
     for queue in ("train", "predict"):
         start_pool(queue=queue, real=True, concurrency=1, CORNERMAN_MODELS=str(stage.models))
     return ledger
@@ -92,7 +92,7 @@ def promote(*arguments: str, code: ExitCode = ExitCode.OK) -> Any:
 
 
 def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book: Ledger) -> None:
-    book.set_alias("champion", stage.usual)
+    book.aliases.set("champion", stage.usual)
     data = ("--data", str(stage.log))
     passed = promote(stage.better[:10], *data)
     report = passed["judgement"]["report"]
@@ -109,20 +109,20 @@ def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book
         "report": report,
     }
     assert anchor in (stage.usual, stage.better)
-    assert book.anchor("champion", stage.better) == anchor
-    assert book.resolve_alias("champion") == stage.better
+    assert book.promotions.anchor("champion", stage.better) == anchor
+    assert book.aliases.resolve("champion") == stage.better
 
     refused = promote(stage.poor, *data, code=ExitCode.FAILED)
     assert not refused["promoted"]
     reasons = [reason["code"] for reason in refused["judgement"]["report"]["verdict"]["reasons"]]
     assert reasons[0] == "worse_than_champion"
-    assert book.resolve_alias("champion") == stage.better
+    assert book.aliases.resolve("champion") == stage.better
 
     forced = promote(stage.poor, *data, "--force")  # the same judgement: it is not made again
     assert forced["judgement"]["job_id"] == refused["judgement"]["job_id"]
     assert forced["change"]["evidence"]["forced"]
-    assert book.resolve_alias("champion") == stage.poor
-    assert book.anchor("champion", stage.poor) == stage.poor  # what was forced begins a new sequence
+    assert book.aliases.resolve("champion") == stage.poor
+    assert book.promotions.anchor("champion", stage.poor) == stage.poor  # what was forced begins a new sequence
     shown = CliRunner().invoke(main, ["models", "history", "champion"]).stdout
     assert "FORCED past the gate" in shown
     assert "judged and promoted" in shown
@@ -131,9 +131,11 @@ def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book
 
 def test_a_challenger_is_held_against_the_anchor_and_tries_are_counted(stage: Stage, book: Ledger) -> None:
     data = ("--data", str(stage.log))
-    book.move_alias("champion", stage.usual, prove=lambda digest: None, who="a test", why="the first")
+    book.aliases.move("champion", stage.usual, verify=lambda digest: None, user="a test", reason="the first")
     evidence = {"anchor": stage.usual}
-    book.move_alias("champion", stage.better, prove=lambda digest: None, who="a test", why="next", evidence=evidence)
+    book.aliases.move(
+        "champion", stage.better, verify=lambda digest: None, user="a test", reason="next", evidence=evidence
+    )
     refused = promote(stage.poor, *data, code=ExitCode.FAILED)["judgement"]["report"]
     assert (refused["champion"], refused["anchor"], refused["tries"]) == (stage.better, stage.usual, 1)
     roles = ["challenger", "champion", "anchor"]
@@ -148,16 +150,19 @@ def test_a_challenger_is_held_against_the_anchor_and_tries_are_counted(stage: St
     assert walked["error"] < refused["error"] / 2
     # What comes to no figures is no try.
     promote(stage.late, *data, code=ExitCode.FAILED)
-    assert book.count_try("champion", JudgeModels(data="x", challenger="0" * 64, champion=stage.better)).tries == 3
+    assert (
+        book.promotions.count_try("champion", JudgeModels(data="x", challenger="0" * 64, champion=stage.better)).tries
+        == 3
+    )
     # After a rollback the champion has its own anchor and its own tries again.
-    book.roll_back("champion", prove=lambda digest: None, who="a test", why="back")
-    assert book.anchor("champion", stage.usual) == stage.usual
+    book.aliases.roll_back("champion", verify=lambda digest: None, user="a test", reason="back")
+    assert book.promotions.anchor("champion", stage.usual) == stage.usual
 
 
 def test_unseen_fights_alone_can_be_judged_on_as_a_matrix_and_not_as_a_log(
     stage: Stage, book: Ledger, tmp_path: Path
 ) -> None:
-    book.set_alias("champion", stage.usual)
+    book.aliases.set("champion", stage.usual)
     log = read_fight_log(stage.log)
     matrix = build_matrix(log).select(MODEL_COLUMNS)
     unseen = matrix.take(matrix.date >= np.datetime64(CUTOFF))
@@ -185,7 +190,7 @@ def test_a_judgement_can_be_made_again(stage: Stage, book: Ledger) -> None:
 
 
 def test_too_few_unseen_fights_are_said_and_the_recipes_can_be_judged(stage: Stage, book: Ledger) -> None:
-    book.set_alias("champion", stage.usual)
+    book.aliases.set("champion", stage.usual)
     failure = promote(stage.late, "--data", str(stage.log), code=ExitCode.FAILED)["failure"]
     assert failure["code"] == FailureCode.INVALID_INPUT
     assert "0 decided fights" in failure["message"]
@@ -206,7 +211,7 @@ def test_without_a_champion_the_market_and_the_base_rate_are_all_there_is(stage:
     assert report["champion"] is None
     assert [each["against"] for each in report["paired"]] == ["market", "base_rate"]
     assert report["verdict"]["reasons"][0]["code"] == "no_better_than_base_rate"
-    assert book.resolve_alias("nightly") is None
+    assert book.aliases.resolve("nightly") is None
 
 
 def test_force_promotes_unjudged_and_never_what_cannot_be_loaded(stage: Stage, book: Ledger) -> None:
@@ -219,4 +224,4 @@ def test_force_promotes_unjudged_and_never_what_cannot_be_loaded(stage: Stage, b
         assert failure["code"] == FailureCode.MODEL_CORRUPT
     failure = promote(stage.poor, "--data", str(stage.log), code=ExitCode.FAILED)["failure"]
     assert failure["code"] == FailureCode.MODEL_CORRUPT
-    assert book.resolve_alias("champion") == stage.usual
+    assert book.aliases.resolve("champion") == stage.usual

@@ -44,8 +44,8 @@ def models(league: League, tmp_path_factory: pytest.TempPathFactory) -> list[Bun
 @pytest.fixture
 def pool(models: list[Bundle], ledger: Ledger, start_pool: Callable[..., Any], command_environment: None) -> Any:
     for model in models:
-        ledger.register_model(model.digest, {})
-    ledger.set_alias("champion", models[0].digest, who="test", why="to begin")
+        ledger.models.register(model.digest, {})
+    ledger.aliases.set("champion", models[0].digest, user="test", reason="to begin")
     return start_pool(real=True, concurrency=1, CORNERMAN_MODELS=str(models[0].folder.parent))
 
 
@@ -74,7 +74,7 @@ def answered(ledger: Ledger, job: Job) -> Outcome:
 def test_an_outcome_is_made_again_under_what_held_then(
     pool: Any, models: list[Bundle], card: PredictCard, ledger: Ledger
 ) -> None:
-    ledger.set_controls({"max_replicas": 10}, who="test", why="an emergency")
+    ledger.controls.set({"max_replicas": 10}, user="test", reason="an emergency")
     outcome = answered(ledger, card)
     assert isinstance(outcome.report, CardReport)
     assert outcome.report.switches == ("max_replicas=10",)
@@ -83,8 +83,8 @@ def test_an_outcome_is_made_again_under_what_held_then(
     assert outcome.origin.controls == {"max_replicas": 10}
     assert {"numpy", "scikit-learn", "numba", "python"} <= set(outcome.origin.surroundings.libraries)
 
-    ledger.set_controls({"bootstrap": False}, who="test", why="a worse one")
-    ledger.set_alias("champion", models[1].digest, who="test", why="to move on")
+    ledger.controls.set({"bootstrap": False}, user="test", reason="a worse one")
+    ledger.aliases.set("champion", models[1].digest, user="test", reason="to move on")
     code, report = replayed(outcome.job_id)
     assert (code, report["verdict"], report["agrees"]) == (ExitCode.OK, "same", True)
     assert report["models"] == {"champion": models[0].digest}
@@ -99,13 +99,13 @@ def test_an_outcome_is_made_again_under_what_held_then(
 
 def test_an_altered_outcome_is_found_and_the_field_named(pool: Any, card: PredictCard, ledger: Ledger) -> None:
     outcome = answered(ledger, card)
-    record = ledger._key("job", outcome.job_id)
-    whole = json.loads(ledger._call("HGET", record, "report"))
+    record = ledger.server.key("job", outcome.job_id)
+    whole = json.loads(ledger.server.execute("HGET", record, "report"))
 
     def keep(change: Callable[[dict[str, Any]], None]) -> None:
         altered = json.loads(json.dumps(whole))
         change(altered)
-        ledger._call("HSET", record, "report", json.dumps(altered))
+        ledger.server.execute("HSET", record, "report", json.dumps(altered))
 
     def nudge(altered: dict[str, Any]) -> None:
         altered["fights"][1]["fighters"][0]["probability"] += 1e-13
@@ -125,9 +125,9 @@ def test_an_altered_outcome_is_found_and_the_field_named(pool: Any, card: Predic
     assert report["first_difference"]["field"] == "fights[1].fighters[0].probability"
     assert report["largest_difference"] == pytest.approx(1e-13, rel=0.01)
 
-    origin = json.loads(ledger._call("HGET", record, "origin"))
+    origin = json.loads(ledger.server.execute("HGET", record, "origin"))
     origin["surroundings"]["processor"] = "another one"
-    ledger._call("HSET", record, "origin", json.dumps(origin))
+    ledger.server.execute("HSET", record, "origin", json.dumps(origin))
     code, report = replayed(outcome.job_id)
     assert (code, report["verdict"], report["agrees"]) == (ExitCode.OK, "close", True)
     assert "another one" in cornerman("replay", outcome.job_id).stdout
@@ -150,7 +150,7 @@ def test_failures_are_made_again_as_answers_are(pool: Any, card: PredictCard, le
 def test_the_age_of_quotes_is_judged_as_of_then(
     models: list[Bundle], ledger: Ledger, until: Callable[..., None], request: pytest.FixtureRequest
 ) -> None:
-    read = datetime.fromtimestamp(ledger.server_time(), UTC)
+    read = datetime.fromtimestamp(ledger.server.time(), UTC)
     quote = Quote(bookmaker="Acme", prices={"Ana": 2.0, "Bea": 2.0}, as_of=read)
     fight = Fight(id="1", fighters=(Fighter(name="Ana"), Fighter(name="Bea")), quotes=(quote,))
     stale, fresh = (
@@ -158,7 +158,7 @@ def test_the_age_of_quotes_is_judged_as_of_then(
         for age in (0.3, 60)
     )
     late = ledger.submit(stale).job_id
-    until(lambda: ledger.server_time() > read.timestamp() + 0.3)
+    until(lambda: ledger.server.time() > read.timestamp() + 0.3)
     request.getfixturevalue("pool")
     outcome = ledger.wait(late, WAIT_SECONDS)
     assert outcome.failure is not None
@@ -166,10 +166,10 @@ def test_the_age_of_quotes_is_judged_as_of_then(
     assert replayed(late)[1]["verdict"] == "same"  # with the age in its message
     taken = answered(ledger, fresh)
     assert taken.state is State.SUCCEEDED
-    record = ledger._key("job", taken.job_id)
-    origin = json.loads(ledger._call("HGET", record, "origin"))
+    record = ledger.server.key("job", taken.job_id)
+    origin = json.loads(ledger.server.execute("HGET", record, "origin"))
     origin["claimed_at"] = (read + timedelta(hours=1)).isoformat()
-    ledger._call("HSET", record, "origin", json.dumps(origin))
+    ledger.server.execute("HSET", record, "origin", json.dumps(origin))
     code, failure = replayed(taken.job_id)
     assert (code, failure["code"]) == (ExitCode.FAILED, FailureCode.STALE_ODDS)
 
@@ -185,7 +185,7 @@ def test_what_cannot_be_replayed_says_why(pool: Any, models: list[Bundle], card:
     assert never.failure is not None
     assert (never.failure.code, "job nosuchjob is unknown" in never.failure.message) == ("invalid_input", True)
 
-    ledger._call("HDEL", ledger._key("job", done.job_id), "origin")
+    ledger.server.execute("HDEL", ledger.server.key("job", done.job_id), "origin")
     code, report = replayed(done.job_id)
     assert (code, report["verdict"], report["obstacle"]) == (ExitCode.FAILED, "not_replayable", "no_origin")
     assert "not replayable" in cornerman("replay", done.job_id).stdout
@@ -218,7 +218,7 @@ def test_a_training_is_done_again_and_keeps_nothing(
     folder = tmp_path / "league"
     write_fight_log(league.log, folder)
     kept = tmp_path / "kept"
-    ledger.set_alias("champion", "f" * 64)  # so that this training makes a challenger
+    ledger.aliases.set("champion", "f" * 64)  # so that this training makes a challenger
     start_pool(queue="train", real=True, concurrency=1, CORNERMAN_MODELS=str(kept))
     quick = ["--fits", "1", "--folds", "3", "--forest-trees", "10", "--bootstrap-samples", "10"]
     trained = cornerman("train", str(folder), *quick, "--wait", "--json")
@@ -232,9 +232,9 @@ def test_a_training_is_done_again_and_keeps_nothing(
     assert (code, report["verdict"]) == (ExitCode.OK, "same")
     assert {path.name for path in kept.iterdir()} == before
 
-    record = ledger._key("job", job_id)
-    altered = json.loads(ledger._call("HGET", record, "report")) | {"model": "f" * 64}
-    ledger._call("HSET", record, "report", json.dumps(altered))
+    record = ledger.server.key("job", job_id)
+    altered = json.loads(ledger.server.execute("HGET", record, "report")) | {"model": "f" * 64}
+    ledger.server.execute("HSET", record, "report", json.dumps(altered))
     code, report = replayed(job_id, "--retrain")
     assert (code, report["first_difference"]["field"]) == (ExitCode.FAILED, "model")
 

@@ -48,8 +48,8 @@ def bundles(league: League, tmp_path_factory: pytest.TempPathFactory) -> list[Bu
 def models(ledger: Ledger, bundles: list[Bundle]) -> list[str]:
     """The digests of the champion before and of the champion."""
     for bundle in bundles:
-        ledger.register_model(bundle.digest, {})
-        ledger.set_alias("champion", bundle.digest, who="test", why="to begin")
+        ledger.models.register(bundle.digest, {})
+        ledger.aliases.set("champion", bundle.digest, user="test", reason="to begin")
     return [bundle.digest for bundle in bundles]
 
 
@@ -92,7 +92,7 @@ def past(ledger: Ledger, model: str, probability: float, role: Role = "live", bi
         page = msgspec.structs.replace(Page.of(NEVER, entries), day=day_of(number))
         ledger.submit(TrainEnsemble(data=f"{model}{number}"))  # a queue that no pool of the test works off
         (claim,) = ledger.claim("train", "n#1/1")
-        ledger.store([Settlement.of(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0), page)])
+        ledger.settle_batch([Settlement.of(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0), page)])
 
 
 def results_file(folder: Path, favourite_wins: Callable[[int, int], bool]) -> str:
@@ -127,17 +127,17 @@ def test_a_model_whose_favourites_lose_abstains_until_the_alarm_is_cleared(
 ) -> None:
     champion = models[1]
     past(ledger, champion, 0.8)
-    ledger.set_controls({"on_alarm": "abstain"}, who="ann", why="a test")
+    ledger.controls.set({"on_alarm": "abstain"}, user="ann", reason="a test")
     report = reviewed(ledger, run, results_file(tmp_path, lambda number, fight: fight < 4))
     assert (report.model, report.fights, report.events, report.waiting) == (champion, 120, 12, 0)
     assert "calibration" in report.alarm
     assert report.action == "abstain"
     assert report.proven_gap > 0.05
     assert report.windows[0].minus_market is not None
-    drift = ledger.drift()
+    drift = ledger.drift_figures.latest()
     assert drift is not None
     assert (drift.model, drift.drift) == (champion, report.proven_gap)
-    change = next(change for change in ledger.changes() if change.name == f"abstain.{champion}")
+    change = next(change for change in ledger.controls.changes() if change.name == f"abstain.{champion}")
     assert change.after == "on"
     assert change.evidence is not None
     assert change.evidence["alarm"]["findings"][0]["test"] == "calibration"
@@ -152,10 +152,10 @@ def test_a_model_whose_favourites_lose_abstains_until_the_alarm_is_cleared(
     assert champion[:12] in shown.stdout
     again = run("models", "review", "--json")
     assert again.exit_code == ExitCode.FAILED
-    assert len([change for change in ledger.changes() if change.name.startswith("abstain.")]) == 1
+    assert len([change for change in ledger.controls.changes() if change.name.startswith("abstain.")]) == 1
 
     assert run("models", "clear-alarm", champion[:12], "--reason", "looked at").exit_code == ExitCode.OK
-    assert ledger.alarms() == []
+    assert ledger.drift_alarms.active() == []
     cleared = ledger.wait(ledger.submit(card(league, card_id="again")).job_id, WAIT_SECONDS).report
     assert isinstance(cleared, CardReport)
     assert cleared.switches == ()
@@ -169,25 +169,25 @@ def test_a_model_whose_favourites_lose_abstains_until_the_alarm_is_cleared(
 def test_the_champion_before_comes_back(ledger: Ledger, models: list[str], run: Run, tmp_path: Path) -> None:
     before, champion = models
     past(ledger, champion, 0.8)
-    ledger.set_controls({"on_alarm": "rollback"}, who="ann", why="a test")
+    ledger.controls.set({"on_alarm": "rollback"}, user="ann", reason="a test")
     report = reviewed(ledger, run, results_file(tmp_path, lambda number, fight: fight < 4))
     assert report.action == "rollback", report.said
-    assert ledger.resolve_alias("champion") == before
-    (move, *_) = ledger.alias_history("champion")
+    assert ledger.aliases.resolve("champion") == before
+    (move, *_) = ledger.aliases.history("champion")
     assert move.rollback
     assert move.evidence is not None
     assert move.evidence["alarm"]["model"] == champion
-    assert not any(change.name.startswith("abstain.") for change in ledger.changes())
-    assert [alarm.acted for alarm in ledger.alarms()] == [True]
+    assert not any(change.name.startswith("abstain.") for change in ledger.controls.changes())
+    assert [alarm.acted for alarm in ledger.drift_alarms.active()] == [True]
 
 
 @pytest.mark.usefixtures("pools")
 def test_a_model_that_is_right_is_left_in_peace(ledger: Ledger, models: list[str], run: Run, tmp_path: Path) -> None:
     past(ledger, models[1], 0.8)
-    ledger.set_controls({"on_alarm": "rollback"}, who="ann", why="a test")
+    ledger.controls.set({"on_alarm": "rollback"}, user="ann", reason="a test")
     report = reviewed(ledger, run, results_file(tmp_path, lambda number, fight: fight < 8))
     assert (report.alarm, report.action) == ((), "none")
-    assert ledger.resolve_alias("champion") == models[1]
+    assert ledger.aliases.resolve("champion") == models[1]
     shown = run("models", "review")
     assert "quiet" in shown.stdout
     assert "ALARM" not in shown.stdout
@@ -212,7 +212,7 @@ def test_challenger_champion_and_market_on_the_same_fights(
     challenger, champion = models
     past(ledger, champion, 0.5)
     past(ledger, challenger, 0.8, "shadow")
-    ledger.set_alias("challenger", challenger, who="test", why="to compare")
+    ledger.aliases.set("challenger", challenger, user="test", reason="to compare")
     before = json.loads(run("models", "compare", "--json").stdout)
     assert (before["fights"], before["waiting"], before["scores"]) == (0, 120, [])
     run("fight-results", "add", results_file(tmp_path, lambda number, fight: fight < 8))

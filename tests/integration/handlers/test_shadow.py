@@ -50,8 +50,8 @@ def challenger(champion: Bundle) -> Bundle:
 @pytest.fixture
 def models(ledger: Ledger, champion: Bundle, challenger: Bundle) -> dict[str, str]:
     for name, bundle in {"champion": champion, "challenger": challenger}.items():
-        ledger.register_model(bundle.digest, {})
-        ledger.set_alias(name, bundle.digest, who="test", why="to begin")
+        ledger.models.register(bundle.digest, {})
+        ledger.aliases.set(name, bundle.digest, user="test", reason="to begin")
     return {"CORNERMAN_MODELS": str(champion.folder.parent)}
 
 
@@ -63,7 +63,7 @@ def card(league: League, **changes: Any) -> PredictCard:
 
 
 def noted(ledger: Ledger, role: str) -> list[JournalEntry]:
-    return [entry for entry in ledger.journal() if entry.role == role]
+    return [entry for entry in ledger.prediction_log.entries() if entry.role == role]
 
 
 def followed(ledger: Ledger) -> list[str]:
@@ -82,7 +82,7 @@ def test_the_challenger_answers_for_the_journal_and_for_nobody_else(
     until(lambda: noted(ledger, "shadow"), WAIT_SECONDS)
     live, shadow = noted(ledger, "live"), noted(ledger, "shadow")
     assert len(live) == len(shadow) == len(job.fights)
-    champion, challenger = (ledger.resolve_alias(name) for name in ("champion", "challenger"))
+    champion, challenger = (ledger.aliases.resolve(name) for name in ("champion", "challenger"))
     assert {entry.model for entry in live} == {champion} == {report.model}
     assert {entry.model for entry in shadow} == {challenger}
     said = {answer.name: answer.probability for fight in report.fights for answer in fight.fighters}  # type: ignore[union-attr]
@@ -92,7 +92,7 @@ def test_the_challenger_answers_for_the_journal_and_for_nobody_else(
         assert abs(other.probability - 0.5) > abs(one.probability - 0.5)  # it is the bolder one
     until(lambda: '"kind": "shadow_card"' in pool.log.read_text())
     assert followed(ledger) == [job_id]
-    assert ledger.lately().outcomes == 1
+    assert ledger.outcome_stats.recent().outcomes == 1
     assert ledger.outcome(job_id).report == report  # type: ignore[union-attr]
 
 
@@ -100,20 +100,20 @@ def test_without_the_switch_or_a_challenger_there_is_no_shadow(
     ledger: Ledger, league: League, models: dict[str, str], start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     start_pool(real=True, concurrency=1, **models)
-    ledger.set_controls({"shadow": False}, who="ann", why="a test")
+    ledger.controls.set({"shadow": False}, user="ann", reason="a test")
     ledger.wait(ledger.submit(card(league, card_id="off")).job_id, WAIT_SECONDS)
-    assert ledger.queue_depths()["monitor"] == 0
-    ledger.set_controls({"shadow": None}, who="ann", why="a test")
+    assert ledger.queue_stats.depths()["monitor"] == 0
+    ledger.controls.set({"shadow": None}, user="ann", reason="a test")
     ledger.wait(ledger.submit(card(league, card_id="on")).job_id, WAIT_SECONDS)
-    until(lambda: ledger.queue_depths()["monitor"] == 1)
+    until(lambda: ledger.queue_stats.depths()["monitor"] == 1)
 
 
 def test_a_shadow_that_fails_says_so_in_its_own_line_and_touches_no_answer(
     ledger: Ledger, league: League, models: dict[str, str], start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     gone = "ef" * 32
-    ledger.register_model(gone, {})
-    ledger.set_alias("challenger", gone, who="test", why="its bundle is lost")
+    ledger.models.register(gone, {})
+    ledger.aliases.set("challenger", gone, user="test", reason="its bundle is lost")
     start_pool(real=True, concurrency=1, **models)
     pool = start_pool(real=True, queue="monitor", concurrency=1, **models)
     job_id = ledger.submit(card(league)).job_id
@@ -140,7 +140,7 @@ def test_only_an_answered_card_has_a_shadow(
 def test_a_model_is_not_held_against_itself(
     ledger: Ledger, league: League, models: dict[str, str], start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    ledger.set_alias("challenger", str(ledger.resolve_alias("champion")), who="test", why="the same")
+    ledger.aliases.set("challenger", str(ledger.aliases.resolve("champion")), user="test", reason="the same")
     start_pool(real=True, concurrency=1, **models)
     pool = start_pool(real=True, queue="monitor", concurrency=1, **models)
     ledger.wait(ledger.submit(card(league)).job_id, WAIT_SECONDS)

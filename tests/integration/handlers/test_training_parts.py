@@ -53,8 +53,8 @@ def model_of(ledger: Ledger, job_id: str) -> str:
 
 def parts_of(ledger: Ledger) -> Iterator[tuple[str, dict[bytes, bytes]]]:
     """The records of all parts, by their names; the job may be over while they end."""
-    for key in ledger._redis.scan_iter(f"{ledger.settings.namespace}:job:*"):
-        record = ledger._redis.hgetall(key)
+    for key in ledger.server.client.scan_iter(f"{ledger.settings.namespace}:job:*"):
+        record = ledger.server.client.hgetall(key)
         if record[b"kind"] == b"train_part":
             yield record[b"payload"].decode().split('"name":"')[1].split('"')[0], record
 
@@ -66,7 +66,7 @@ def part_holder(ledger: Ledger, until: Callable[..., None]) -> int:
     def one_works() -> bool:
         held.extend(
             int(job.owner.rpartition("/")[2])
-            for job in ledger.held_by()
+            for job in ledger.running_jobs()
             if job.kind == "train_part" and ledger.status(job.job_id).progress is not None
         )
         return bool(held)
@@ -172,9 +172,9 @@ def test_cancelling_ends_the_parts_too(
 ) -> None:
     start_pool(queue="train", real=True, concurrency=2)
     job_id = ledger.submit(training(bootstrap_samples=400)).job_id
-    until(lambda: any(job.kind == "train_part" for job in ledger.held_by()), 60)
+    until(lambda: any(job.kind == "train_part" for job in ledger.running_jobs()), 60)
     assert ledger.cancel(job_id).state is State.CANCELLED
-    until(lambda: not ledger.held_by() and ledger.queue_depths()["train"] == 0, 60)
+    until(lambda: not ledger.running_jobs() and ledger.queue_stats.depths()["train"] == 0, 60)
     states = {record[b"state"] for _, record in parts_of(ledger)}
     assert states <= {b"cancelled", b"succeeded"}
     assert b"cancelled" in states
@@ -212,7 +212,7 @@ def test_a_part_that_fails_fails_the_job_with_its_words_and_ends_the_others(
     assert failure is not None
     assert failure.code is FailureCode.WORKER_LOST
     assert failure.message.startswith(f"part {failure.details['part']}: ")
-    until(lambda: not ledger.held_by() and ledger.queue_depths()["train"] == 0, 60)
+    until(lambda: not ledger.running_jobs() and ledger.queue_stats.depths()["train"] == 0, 60)
     assert [name for name, record in parts_of(ledger) if record[b"state"] == b"failed"] == [failure.details["part"]]
 
 

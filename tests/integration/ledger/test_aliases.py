@@ -16,13 +16,13 @@ from ledger.models.aliases import ANYTHING
 from ledger.operations.control_store import MAX_EVIDENCE_CHARACTERS, Change, ControlDiffers
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
-BY = {"who": "ann@desk", "why": "a test"}
+BY = {"user": "ann@desk", "reason": "a test"}
 
 
 @pytest.fixture
 def book(ledger: Ledger) -> Ledger:
     for digest in (A, B, C):
-        ledger.register_model(digest, {})
+        ledger.models.register(digest, {})
     return ledger
 
 
@@ -31,23 +31,23 @@ def proven(digest: str) -> None:
 
 
 def move(ledger: Ledger, digest: str, expected: str | None = ANYTHING) -> Change:
-    return ledger.move_alias("champion", digest, prove=proven, expected=expected, **BY)
+    return ledger.aliases.move("champion", digest, verify=proven, expected=expected, **BY)
 
 
 def back(ledger: Ledger, to: str | None = None) -> Change:
-    return ledger.roll_back("champion", prove=proven, to=to, **BY)
+    return ledger.aliases.roll_back("champion", verify=proven, to=to, **BY)
 
 
 def test_a_move_stands_in_the_history_with_its_evidence(book: Ledger) -> None:
     first = move(book, A, expected=None)
     evidence = {"job": "j1", "log_loss": {"champion": 0.6431, "challenger": 0.6402}, "forced": False}
-    second = book.move_alias("champion", B, prove=proven, evidence=evidence, **BY)
+    second = book.aliases.move("champion", B, verify=proven, evidence=evidence, **BY)
     assert (first.before, first.after, first.evidence, first.rollback) == (None, A, None, False)
     assert (second.before, second.after, second.evidence) == (A, B, evidence)
     assert (second.who, second.why) == ("ann@desk", "a test")
-    assert book.alias_history("champion") == [second, first]
-    assert book.alias_history("challenger") == []
-    assert book.resolve_alias("champion") == B
+    assert book.aliases.history("champion") == [second, first]
+    assert book.aliases.history("challenger") == []
+    assert book.aliases.resolve("champion") == B
 
 
 def test_a_rollback_goes_one_step_further_back_each_time(book: Ledger) -> None:
@@ -60,7 +60,7 @@ def test_a_rollback_goes_one_step_further_back_each_time(book: Ledger) -> None:
         back(book)
     move(book, C)  # a step on again
     assert back(book).after == A
-    assert len(book.alias_history("champion")) == 7
+    assert len(book.aliases.history("champion")) == 7
 
 
 def test_a_rollback_goes_to_a_named_model_that_the_name_stood_for(book: Ledger) -> None:
@@ -80,10 +80,10 @@ def test_a_name_that_is_moved_back_by_hand_can_be_rolled_back_to_what_it_left(bo
 
 def many_others(ledger: Ledger, count: int) -> None:
     """Let another control change very often, as under a job that scales pools every minute."""
-    with ledger._redis.pipeline(transaction=False) as pipeline:
+    with ledger.server.client.pipeline(transaction=False) as pipeline:
         for number in range(count):
             fields = {"who": "cron", "name": "max_children.predict", "from": "", "to": str(number), "why": "load"}
-            pipeline.xadd(ledger._key("controls", "changes"), fields)
+            pipeline.xadd(ledger.server.key("controls", "changes"), fields)
         pipeline.execute()
 
 
@@ -92,45 +92,45 @@ def test_the_way_back_is_found_behind_any_number_of_other_changes(book: Ledger) 
     many_others(book, 10_001)
     second = move(book, B)
     many_others(book, 10_001)
-    assert book.alias_history("champion") == [second, first]
-    assert book.alias_histories() == [second, first]
+    assert book.aliases.history("champion") == [second, first]
+    assert book.aliases.all_histories() == [second, first]
     assert back(book).after == A
 
 
 def test_moves_that_do_not_name_the_one_before_are_found_as_well(book: Ledger) -> None:
     """As those of ledgers from before moves did so."""
-    changes, changed = book._key("controls", "changes"), book._key("controls", "changed")
+    changes, changed = book.server.key("controls", "changes"), book.server.key("controls", "changed")
     for before, after in (("", A), (A, B)):
         fields = {"who": "ann", "name": "model.champion", "from": before, "to": after, "why": "before"}
-        place = book._redis.xadd(changes, fields)
+        place = book.server.client.xadd(changes, fields)
         many_others(book, 2_500)
-    book._call("HSET", changed, "model.champion", place)
-    book._call("HSET", book._key("aliases"), "champion", B)
+    book.server.execute("HSET", changed, "model.champion", place)
+    book.server.execute("HSET", book.server.key("aliases"), "champion", B)
     third = move(book, C)
-    assert [change.after for change in book.alias_history("champion")] == [C, B, A]
-    assert book.alias_history("champion", 1) == [third]
+    assert [change.after for change in book.aliases.history("champion")] == [C, B, A]
+    assert book.aliases.history("champion", 1) == [third]
     assert back(book).after == B
 
 
 def test_all_names_are_looked_back_on_together(book: Ledger) -> None:
-    moves = [book.move_alias(name, A, prove=proven, **BY) for name in ("champion", "nightly", "challenger")]
-    book.set_controls({"max_threads": 2}, **BY)
-    assert book.alias_histories() == moves[::-1]
-    assert book.alias_histories(2) == moves[:0:-1]
+    moves = [book.aliases.move(name, A, verify=proven, **BY) for name in ("champion", "nightly", "challenger")]
+    book.controls.set({"max_threads": 2}, **BY)
+    assert book.aliases.all_histories() == moves[::-1]
+    assert book.aliases.all_histories(2) == moves[:0:-1]
 
 
 def test_a_model_that_is_forgotten_while_it_is_proven_gets_no_name(book: Ledger) -> None:
     move(book, A)
 
     def forgotten(digest: str) -> None:  # while it is proven, it is collected
-        book.forget_models([digest])
+        book.references.unregister([digest])
 
     with pytest.raises(JobRefused, match="no model b"):
-        book.move_alias("champion", B, prove=forgotten, **BY)
+        book.aliases.move("champion", B, verify=forgotten, **BY)
     with pytest.raises(JobRefused, match="no model b"):
-        book.set_controls({"model.champion": B}, **BY)
-    assert book.resolve_alias("champion") == A
-    book.restore_models([B])
+        book.controls.set({"model.champion": B}, **BY)
+    assert book.aliases.resolve("champion") == A
+    book.references.restore([B])
     assert move(book, B).after == B
 
 
@@ -140,8 +140,13 @@ def test_of_two_who_promote_at_the_same_time_one_wins_and_one_is_told(book: Ledg
 
     def promote(digest: str) -> Change | LedgerError:
         try:
-            return book.move_alias(
-                "champion", digest, prove=lambda _: together.wait() and None, expected=A, who=digest[:1], why="better"
+            return book.aliases.move(
+                "champion",
+                digest,
+                verify=lambda _: together.wait() and None,
+                expected=A,
+                user=digest[:1],
+                reason="better",
             )
         except LedgerError as error:
             return error
@@ -152,18 +157,18 @@ def test_of_two_who_promote_at_the_same_time_one_wins_and_one_is_told(book: Ledg
     (lost,) = [end for end in ends if isinstance(end, ControlDiffers)]
     assert str(won.after) in str(lost)
     assert "nothing was changed" in str(lost)
-    assert book.resolve_alias("champion") == won.after
-    assert len(book.alias_history("champion")) == 2
+    assert book.aliases.resolve("champion") == won.after
+    assert len(book.aliases.history("champion")) == 2
 
 
 def test_a_rollback_that_another_has_overtaken_changes_nothing(book: Ledger) -> None:
     for digest in (A, B):
         move(book, digest)
     with pytest.raises(ControlDiffers):
-        book.roll_back("champion", prove=lambda _: move(book, C) and None, **BY)
+        book.aliases.roll_back("champion", verify=lambda _: move(book, C) and None, **BY)
     with pytest.raises(ControlDiffers):
-        book.roll_back("champion", prove=proven, expected=B, **BY)
-    assert book.resolve_alias("champion") == C
+        book.aliases.roll_back("champion", verify=proven, expected=B, **BY)
+    assert book.aliases.resolve("champion") == C
 
 
 def test_what_is_unknown_unproven_or_too_long_moves_nothing(book: Ledger) -> None:
@@ -173,10 +178,10 @@ def test_what_is_unknown_unproven_or_too_long_moves_nothing(book: Ledger) -> Non
     with pytest.raises(JobRefused, match="no model d"):
         move(book, "d" * 64)
     with pytest.raises(JobRefused, match="bytes were changed"):
-        book.move_alias("champion", A, prove=refuse, **BY)
+        book.aliases.move("champion", A, verify=refuse, **BY)
     with pytest.raises(JobRefused, match="evidence"):
-        book.move_alias("champion", A, prove=proven, evidence={"x": "y" * MAX_EVIDENCE_CHARACTERS}, **BY)
-    assert (book.resolve_alias("champion"), book.alias_history("champion")) == (None, [])
+        book.aliases.move("champion", A, verify=proven, evidence={"x": "y" * MAX_EVIDENCE_CHARACTERS}, **BY)
+    assert (book.aliases.resolve("champion"), book.aliases.history("champion")) == (None, [])
 
 
 LOADED = HealthCheck(name="model_loaded", passed=True, detail=A)
@@ -209,10 +214,10 @@ def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], 
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(answer)
         if code is None:
-            book.prove(A)
+            book.verification.verify_model(A)
         else:
             with pytest.raises(JobRefused, match="was not proven") as refused:
-                book.prove(A)
+                book.verification.verify_model(A)
             assert refused.value.failure.code is code
         job = asked.result()
     assert (job.model, job.anew) == (A, True)
@@ -221,7 +226,7 @@ def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], 
 
 def test_a_proof_that_nobody_gives_is_none(book: Ledger) -> None:
     with pytest.raises(WaitTimeout, match="no worker has proved"):
-        book.prove(A, timeout_seconds=0.2)
-    book.set_controls({"pause.predict": True}, **BY)
+        book.verification.verify_model(A, timeout_seconds=0.2)
+    book.controls.set({"pause.predict": True}, **BY)
     with pytest.raises(JobRefused, match="resume predict"):
-        book.prove(A)
+        book.verification.verify_model(A)

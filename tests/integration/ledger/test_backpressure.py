@@ -16,12 +16,14 @@ from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.jobs.backpressure import RETRY_SECONDS_MAX
 from ledger.jobs.submission import FIRST_AT_ONCE, MAX_AT_ONCE, MAX_BYTES_AT_ONCE, _enter, _steps
 from ledger.ledger import Ledger, LedgerSettings
-from ledger.models.aliases import PROVING
+from ledger.models.verification import MODEL_CHECKS
 from ledger.server.embedded_server import EmbeddedServer
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 SOUND = HealthReport(
-    status="healthy", checks=tuple(HealthCheck(name=name, passed=True, detail="") for name in PROVING), memory_mb=1.0
+    status="healthy",
+    checks=tuple(HealthCheck(name=name, passed=True, detail="") for name in MODEL_CHECKS),
+    memory_mb=1.0,
 )
 
 
@@ -38,7 +40,7 @@ def small(tmp_path: Path) -> Iterator[Ledger]:
     """A ledger on a server of its own, with 8 MB for it."""
     with EmbeddedServer(tmp_path) as server:
         opened = Ledger.connect(LedgerSettings(redis_url=server.url))
-        opened._call("CONFIG", "SET", "maxmemory", 8_000_000, "maxmemory-policy", "noeviction")
+        opened.server.execute("CONFIG", "SET", "maxmemory", 8_000_000, "maxmemory-policy", "noeviction")
         yield opened
         opened.close()
 
@@ -71,7 +73,7 @@ def test_a_long_queue_refuses_what_is_new_and_answers_what_is_known(narrow: Ledg
     (claim,) = narrow.claim("predict", "n#1/1")
     assert narrow.submit(health(3)).created, "a job that runs waits no more"
     assert narrow.release(claim), "and what was accepted comes back, room or not"
-    assert narrow.queue_depths()["predict"] == 4
+    assert narrow.queue_stats.depths()["predict"] == 4
 
 
 def test_the_pace_of_the_workers_says_when_to_ask_again(narrow: Ledger) -> None:
@@ -84,29 +86,29 @@ def test_the_pace_of_the_workers_says_when_to_ask_again(narrow: Ledger) -> None:
 
 def test_many_are_refused_together_and_the_same_one_twice_counts_once(narrow: Ledger) -> None:
     assert "fewer at once" in refusal(narrow, *map(health, range(4))).message
-    assert narrow.queue_depths()["predict"] == 0
+    assert narrow.queue_stats.depths()["predict"] == 0
     assert len(narrow.submit_many([health(0), health(1), health(1), health(2), health(2)])) == 5
 
 
 def test_a_server_at_the_mark_refuses_what_is_new_before_it_is_full(small: Ledger) -> None:
     accepted = small.submit(health(0))
-    most_bytes = int(small._call("INFO", "memory")["used_memory"] / 0.9)
-    small._call("CONFIG", "SET", "maxmemory", most_bytes)
+    most_bytes = int(small.server.execute("INFO", "memory")["used_memory"] / 0.9)
+    small.server.execute("CONFIG", "SET", "maxmemory", most_bytes)
     failure = refusal(small, health(1))
     assert (failure.code, failure.retryable) == (FailureCode.MEMORY_LIMIT_EXCEEDED, True)
     assert most_bytes > failure.details["used_bytes"] >= failure.details["limit_bytes"] == int(0.8 * most_bytes)
     assert small.submit(health(0)) == replace(accepted, created=False)
-    small._call("CONFIG", "SET", "maxmemory", 8_000_000)
+    small.server.execute("CONFIG", "SET", "maxmemory", 8_000_000)
     assert small.submit(health(1)).created
 
 
 def proven_by_a_worker(ledger: Ledger, other: Ledger, digest: str) -> bool:
     """Have a model proven while a worker answers whatever it is given first."""
 
-    waiting = ledger.queue_depths()["predict"]
+    waiting = ledger.queue_stats.depths()["predict"]
 
     def work() -> None:
-        while other.queue_depths()["predict"] == waiting:
+        while other.queue_stats.depths()["predict"] == waiting:
             pass
         while not (claims := other.claim("predict", "n#1/1")):
             pass
@@ -114,7 +116,7 @@ def proven_by_a_worker(ledger: Ledger, other: Ledger, digest: str) -> bool:
 
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(work)
-        ledger.prove(digest, 20.0)
+        ledger.verification.verify_model(digest, 20.0)
         working.result()
     return True
 
@@ -125,18 +127,18 @@ def test_a_proof_goes_through_beside_a_pool_of_an_earlier_version(
     other = Ledger.connect(ledger_settings)
 
     def work() -> None:
-        end = other.server_time() + 10
-        while not (places := other._call("ZRANGEBYSCORE", other._key("queue", "predict"), 0, 0)):
-            assert other.server_time() < end
-        other._call("HSET", other._key("job", places[0].decode()[17:]), "deadline", 1)
+        end = other.server.time() + 10
+        while not (places := other.server.execute("ZRANGEBYSCORE", other.server.key("queue", "predict"), 0, 0)):
+            assert other.server.time() < end
+        other.server.execute("HSET", other.server.key("job", places[0].decode()[17:]), "deadline", 1)
         assert other.reap().expired == 1, "as such a pool does with all that is before now"
         while not (claims := other.claim("predict", "n#1/1")):
-            assert other.server_time() < end, "nobody asks again"
+            assert other.server.time() < end, "nobody asks again"
         assert other.settle(claims[0], SOUND)
 
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(work)
-        ledger.prove("a" * 64, 20.0)
+        ledger.verification.verify_model("a" * 64, 20.0)
         working.result()
     other.close()
 
@@ -144,22 +146,25 @@ def test_a_proof_goes_through_beside_a_pool_of_an_earlier_version(
 def named(ledger: Ledger) -> tuple[str, str]:
     digests = "a" * 64, "b" * 64
     for digest in digests:
-        ledger.register_model(digest, {})
-        ledger.set_alias("champion", digest, who="ann", why="a test")
+        ledger.models.register(digest, {})
+        ledger.aliases.set("champion", digest, user="ann", reason="a test")
     return digests
 
 
 def test_a_rollback_goes_through_while_the_queue_is_full(narrow: Ledger, ledger: Ledger) -> None:
     first, _ = named(narrow)
-    soon = datetime.fromtimestamp(narrow.server_time() + 10, UTC)
+    soon = datetime.fromtimestamp(narrow.server.time() + 10, UTC)
     for number in range(3):
         narrow.submit(CheckHealth(nonce=str(number), deadline=soon))
     assert refusal(narrow, health(9)).details["waiting"] == 3
-    change = narrow.roll_back(
-        "champion", prove=lambda digest: proven_by_a_worker(narrow, ledger, digest) and None, who="ann", why="wrong"
+    change = narrow.aliases.roll_back(
+        "champion",
+        verify=lambda digest: proven_by_a_worker(narrow, ledger, digest) and None,
+        user="ann",
+        reason="wrong",
     )
-    assert change.after == narrow.resolve_alias("champion") == first
-    assert narrow.queue_depths()["predict"] == 3, "the proof went before all that waited"
+    assert change.after == narrow.aliases.resolve("champion") == first
+    assert narrow.queue_stats.depths()["predict"] == 3, "the proof went before all that waited"
 
 
 @pytest.mark.parametrize("fraction", [0.9, 1.2])
@@ -167,11 +172,13 @@ def test_a_rollback_goes_through_on_a_server_above_its_mark_and_on_a_full_one(sm
     first, _ = named(small)
     small.submit(health(0))
     small.cancel(small.submit(health(0)).job_id)
-    small._call("CONFIG", "SET", "maxmemory", int(small._call("INFO", "memory")["used_memory"] / fraction))
+    small.server.execute(
+        "CONFIG", "SET", "maxmemory", int(small.server.execute("INFO", "memory")["used_memory"] / fraction)
+    )
     assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
     other = Ledger.connect(small.settings)
-    change = small.roll_back(
-        "champion", prove=lambda digest: proven_by_a_worker(small, other, digest) and None, who="ann", why="wrong"
+    change = small.aliases.roll_back(
+        "champion", verify=lambda digest: proven_by_a_worker(small, other, digest) and None, user="ann", reason="wrong"
     )
     assert change.after == first
     other.close()
@@ -180,9 +187,9 @@ def test_a_rollback_goes_through_on_a_server_above_its_mark_and_on_a_full_one(sm
 def test_proofs_fill_no_queue_without_a_bound(narrow: Ledger) -> None:
     deadline = datetime(2099, 1, 1, tzinfo=UTC)
     for number in range(3 + FIRST_AT_ONCE):
-        narrow.submit_first(CheckHealth(nonce=str(number), deadline=deadline))
+        narrow.submission.submit_urgent(CheckHealth(nonce=str(number), deadline=deadline))
     with pytest.raises(JobRefused, match="wait already"):
-        narrow.submit_first(CheckHealth(nonce="one more", deadline=deadline))
+        narrow.submission.submit_urgent(CheckHealth(nonce="one more", deadline=deadline))
 
 
 def part(number: int) -> TrainPart:
@@ -192,19 +199,19 @@ def part(number: int) -> TrainPart:
 
 def test_parts_of_what_was_accepted_pass_a_full_queue_and_the_mark(narrow: Ledger, small: Ledger) -> None:
     narrow.submit_many([TrainEnsemble(data=str(number)) for number in range(3)])
-    receipts = narrow.submit_parts([part(0), part(1)])
+    receipts = narrow.submission.submit_parts([part(0), part(1)])
     assert [receipt.created for receipt in receipts] == [True, True]
     small.submit(health(0))
-    small._call("CONFIG", "SET", "maxmemory", int(small._call("INFO", "memory")["used_memory"] / 0.9))
+    small.server.execute("CONFIG", "SET", "maxmemory", int(small.server.execute("INFO", "memory")["used_memory"] / 0.9))
     assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
-    assert small.submit_parts([part(0)])[0].created
-    small._call("CONFIG", "SET", "maxmemory", 1_000_000)
+    assert small.submission.submit_parts([part(0)])[0].created
+    small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
     with pytest.raises(JobRefused, match="out of memory"):
-        small.submit_parts([part(1)])
+        small.submission.submit_parts([part(1)])
 
 
 def scripts_run(ledger: Ledger) -> int:
-    return int(ledger._call("INFO", "commandstats")["cmdstat_evalsha"]["calls"])
+    return int(ledger.server.execute("INFO", "commandstats")["cmdstat_evalsha"]["calls"])
 
 
 def test_many_jobs_are_accepted_in_steps_and_in_their_order(ledger: Ledger) -> None:
@@ -253,7 +260,7 @@ def test_of_many_jobs_nothing_is_written_where_one_would_be_refused(
         room.submit_many([*jobs[:-1], late])
     with pytest.raises(JobRefused, match="1 jobs wait already"):
         room.submit_many(jobs)
-    assert room.queue_depths()["predict"] == 1
+    assert room.queue_stats.depths()["predict"] == 1
     assert "accepted" not in refusal(room, *jobs).details
     assert all(receipt.created for receipt in room.submit_many(jobs[1:]))
     room.close()
@@ -264,13 +271,13 @@ def test_a_refusal_halfway_says_how_many_were_accepted(
 ) -> None:
     most = MAX_AT_ONCE + 5
     room = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
-    look = room._look_ahead
+    look = room.submission._check_all
 
     def overtaken(*said: Any) -> None:  # between the look and the first step, another caller takes some of the room
         look(*said)
         ledger.submit_many([CheckHealth(nonce=f"other {number}") for number in range(3)])
 
-    monkeypatch.setattr(room, "_look_ahead", overtaken)
+    monkeypatch.setattr(room.submission, "_check_all", overtaken)
     failure = refusal(room, *map(health, range(most)))
     assert failure.message.startswith("1,000 of 1,005 jobs were accepted before one was refused: 1,003 jobs wait")
     assert (failure.details["accepted"], failure.retryable) == (MAX_AT_ONCE, True)
@@ -287,7 +294,7 @@ def test_a_full_server_refuses_new_jobs_and_lets_accepted_ones_end(small: Ledger
         small.submit(CheckHealth(nonce=name), key=name)
     running = {claim.job_id: claim for claim in small.claim("predict", "n#1/1", 3)}
     mark_only = Ledger.connect(LedgerSettings(**{**small.settings.__dict__, "max_memory_fraction": 100.0}))
-    small._call("CONFIG", "SET", "maxmemory", 1_000_000)
+    small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
     for ledger, said in ((small, "MAX_MEMORY_FRACTION"), (mark_only, "out of memory")):
         failure = refusal(ledger, health(1))
         assert (failure.code, failure.retryable) == (FailureCode.MEMORY_LIMIT_EXCEEDED, True)
@@ -295,10 +302,10 @@ def test_a_full_server_refuses_new_jobs_and_lets_accepted_ones_end(small: Ledger
         assert said in failure.message
     assert mark_only.submit(CheckHealth(nonce="a"), key="a").created is False
     assert small.renew((claim.job_id, claim.fence) for claim in running.values()) == set()
-    assert small.set_controls({"bootstrap": False}, who="ann", why="relief")  # when it is needed most
+    assert small.controls.set({"bootstrap": False}, user="ann", reason="relief")  # when it is needed most
     assert small.settle(running["a"], REPORT)
     assert small.release(running["b"])
-    assert small.lose("c", running["c"].fence) is State.QUEUED
+    assert small.report_worker_lost("c", running["c"].fence) is State.QUEUED
     assert small.cancel("d").state is State.CANCELLED
     small.reap()
     while claims := small.claim("predict", "n#1/2", 2):
@@ -309,7 +316,7 @@ def test_a_full_server_refuses_new_jobs_and_lets_accepted_ones_end(small: Ledger
 
 def test_a_durable_submit_to_a_full_server_is_refused_alike(small: Ledger) -> None:
     settings = LedgerSettings(**{**small.settings.__dict__, "max_memory_fraction": 100.0})
-    small._call("CONFIG", "SET", "maxmemory", 1_000_000)
+    small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
     ledger = Ledger.connect(settings)
     with pytest.raises(JobRefused, match="out of memory"):
         ledger.submit(CheckHealth(), durable=True)
@@ -317,21 +324,21 @@ def test_a_durable_submit_to_a_full_server_is_refused_alike(small: Ledger) -> No
 
 
 def test_a_durable_submit_of_what_is_known_is_answered_by_a_full_server(small: Ledger) -> None:
-    small._call("CONFIG", "SET", "appendonly", "yes")
+    small.server.execute("CONFIG", "SET", "appendonly", "yes")
     assert small.submit(CheckHealth(), durable=True).created
-    small._call("CONFIG", "SET", "maxmemory", 1_000_000)
+    small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
     receipt = small.submit(CheckHealth(), durable=True)
     assert (receipt.created, receipt.durable) == (False, True)
     assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
 
 
 def test_old_prices_are_refused_by_the_clock_of_the_server(ledger: Ledger) -> None:
-    now_seconds = ledger.server_time()
+    now_seconds = ledger.server.time()
     failure = refusal(ledger, card(timedelta(minutes=2), now_seconds, max_quote_age_seconds=60.0))
     assert failure.code is FailureCode.STALE_ODDS
     assert (failure.details["fight"], failure.details["bookmaker"]) == ("main event", "Acme")
     assert 119 < failure.details["age_seconds"] < 150
-    assert ledger.queue_depths()["predict"] == 0
+    assert ledger.queue_stats.depths()["predict"] == 0
     for limit_seconds in (None, 180.0):
         assert ledger.submit(card(timedelta(minutes=2), now_seconds, max_quote_age_seconds=limit_seconds)).created
 
@@ -339,7 +346,7 @@ def test_old_prices_are_refused_by_the_clock_of_the_server(ledger: Ledger) -> No
 def test_a_card_that_was_fresh_when_accepted_is_known_when_it_is_not(
     ledger: Ledger, until: Callable[..., None]
 ) -> None:
-    job = card(timedelta(0), ledger.server_time(), max_quote_age_seconds=0.2)
+    job = card(timedelta(0), ledger.server.time(), max_quote_age_seconds=0.2)
     job_id = ledger.submit(job).job_id
-    until(lambda: ledger.server_time() > job.fights[0].quotes[0].as_of.timestamp() + 0.3)  # type: ignore[union-attr]
+    until(lambda: ledger.server.time() > job.fights[0].quotes[0].as_of.timestamp() + 0.3)  # type: ignore[union-attr]
     assert ledger.submit(job).job_id == job_id

@@ -15,13 +15,13 @@ from tests.support.claims import FAILURE, OWNER, REPORT, claim_one, submit
 
 
 def soon(ledger: Ledger) -> datetime:
-    return datetime.fromtimestamp(ledger.server_time() + 0.15, UTC)
+    return datetime.fromtimestamp(ledger.server.time() + 0.15, UTC)
 
 
 def passed(ledger: Ledger, job_id: str) -> bool:
     deadline = ledger.status(job_id).deadline
     assert deadline is not None
-    return ledger.server_time() > deadline.timestamp()
+    return ledger.server.time() > deadline.timestamp()
 
 
 def test_a_claim_says_all_that_a_worker_needs(ledger: Ledger) -> None:
@@ -35,7 +35,7 @@ def test_a_claim_says_all_that_a_worker_needs(ledger: Ledger) -> None:
     assert b'"nonce":"n"' in claim.payload
     status = ledger.status(job_id)
     assert (status.state, status.attempt) == (State.RUNNING, 1)
-    assert ledger.queue_depths()["predict"] == 0
+    assert ledger.queue_stats.depths()["predict"] == 0
 
 
 def test_a_claim_says_what_the_usual_names_stood_for(ledger: Ledger) -> None:
@@ -43,11 +43,11 @@ def test_a_claim_says_what_the_usual_names_stood_for(ledger: Ledger) -> None:
     for name in ("before", "between", "after"):
         submit(ledger, name)
     before = claim_one(ledger, "node#7f/1")
-    ledger.set_alias("champion", first)
+    ledger.aliases.set("champion", first)
     between = claim_one(ledger, "node#7f/2")
-    ledger.set_alias("champion", second)
-    ledger.set_alias("challenger", first)
-    _, (after,) = ledger.listen("predict", "node#7f/3", 1.0)
+    ledger.aliases.set("champion", second)
+    ledger.aliases.set("challenger", first)
+    _, (after,) = ledger.claim_when_notified("predict", "node#7f/3", 1.0)
     assert [dict(claim.names) for claim in (before, between, after)] == [
         {"champion": None, "challenger": None},
         {"champion": first, "challenger": None},
@@ -93,7 +93,7 @@ def test_a_report_succeeds(ledger: Ledger) -> None:
     assert outcome is not None
     assert (outcome.state, outcome.report, outcome.failure, outcome.attempt) == (State.SUCCEEDED, REPORT, None, 1)
     assert outcome.submitted_at <= outcome.settled_at
-    assert ledger.held_by() == []
+    assert ledger.running_jobs() == []
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_the_first_settle_wins(ledger: Ledger) -> None:
 def test_a_stale_fence_is_refused_everywhere(ledger: Ledger) -> None:
     job_id = submit(ledger)
     stale = claim_one(ledger, "zombie#1/1")
-    assert ledger.lose(job_id, stale.fence) is State.QUEUED
+    assert ledger.report_worker_lost(job_id, stale.fence) is State.QUEUED
     current = claim_one(ledger)
     assert current.fence > stale.fence
     assert not ledger.settle(stale, REPORT)
     assert not ledger.release(stale)
     assert not ledger.set_progress(stale, Progress(stage="s", done=1, total=2))
-    assert ledger.lose(job_id, stale.fence) is State.QUEUED, "what it was answered the first time"
+    assert ledger.report_worker_lost(job_id, stale.fence) is State.QUEUED, "what it was answered the first time"
     assert ledger.renew([(job_id, stale.fence), (job_id, current.fence), ("never", 1)]) == {job_id, "never"}
     assert ledger.status(job_id).state is State.RUNNING
     assert ledger.settle(current, REPORT)
@@ -145,7 +145,7 @@ def test_a_stale_fence_is_refused_everywhere(ledger: Ledger) -> None:
 def test_a_settle_between_two_attempts_is_refused(ledger: Ledger) -> None:
     job_id = submit(ledger)
     claim = claim_one(ledger)
-    ledger.lose(job_id, claim.fence)
+    ledger.report_worker_lost(job_id, claim.fence)
     assert not ledger.settle(claim, REPORT)
     assert ledger.status(job_id).state is State.QUEUED
 
@@ -174,10 +174,10 @@ def test_a_settle_that_breaks_off_in_the_middle_leaves_no_lease_beside_an_outcom
     for name in ("one", "two"):
         submit(ledger, name)
     claims = hasty.claim("predict", OWNER, 2)
-    ledger._call("SET", ledger._key("outcomes"), "no stream")
+    ledger.server.execute("SET", ledger.server.key("outcomes"), "no stream")
     with pytest.raises(LedgerError, match="WRONGTYPE"):
         ledger.settle_many([(claim, REPORT) for claim in claims])
-    ledger._call("DEL", ledger._key("outcomes"))
+    ledger.server.execute("DEL", ledger.server.key("outcomes"))
     until(lambda: ledger.reap().requeued)
     assert [ledger.status(name).state for name in ("one", "two")] == [State.SUCCEEDED, State.QUEUED]
 
@@ -216,24 +216,24 @@ def test_reap_rings_again_where_a_bell_was_lost(
     for name in "abc":
         submit(ledger, name)
     assert ledger.reap().rung == 0, "the bells are all there"
-    ledger._call("DEL", bell)
+    ledger.server.execute("DEL", bell)
     assert ledger.reap().rung == 3
-    ledger._call("DEL", bell)
+    ledger.server.execute("DEL", bell)
     assert ledger.reap().rung == 0, "not before ring_seconds are over"
     until(lambda: ledger.reap().rung == 3)
-    assert ledger._call("LLEN", bell) == 3
+    assert ledger.server.execute("LLEN", bell) == 3
 
 
 def test_a_requeued_job_rings_and_a_released_one_does_not(ledger: Ledger, ledger_settings: LedgerSettings) -> None:
     bell = f"{ledger_settings.namespace}:doorbell:predict"
     submit(ledger)
     claim = claim_one(ledger)
-    ledger._call("DEL", bell)
+    ledger.server.execute("DEL", bell)
     ledger.release(claim)
-    assert ledger._call("LLEN", bell) == 0
+    assert ledger.server.execute("LLEN", bell) == 0
     claim = claim_one(ledger)
-    ledger.lose(claim.job_id, claim.fence)
-    assert ledger._call("LLEN", bell) == 1
+    ledger.report_worker_lost(claim.job_id, claim.fence)
+    assert ledger.server.execute("LLEN", bell) == 1
 
 
 def test_the_guard_finds_what_its_children_hold(ledger: Ledger) -> None:
@@ -241,11 +241,11 @@ def test_the_guard_finds_what_its_children_hold(ledger: Ledger) -> None:
         submit(ledger, name)
     ledger.claim("predict", "here#1/10", 2)
     ledger.claim("predict", "here#2/10")
-    held = ledger.held_by("here#1/")
+    held = ledger.running_jobs("here#1/")
     assert [(one.job_id, one.owner, one.attempt) for one in held] == [("a", "here#1/10", 1), ("b", "here#1/10", 1)]
     assert all(one.kind == "check_health" and one.queue == "predict" for one in held)
     assert all(one.lease_until - one.claimed_at == timedelta(seconds=10) for one in held)
-    assert len(ledger.held_by()) == 3
+    assert len(ledger.running_jobs()) == 3
     timeout = Failure(code=FailureCode.TIME_LIMIT_EXCEEDED, message="60 s")
     assert isinstance(held[0], Held)
     assert ledger.settle(held[0], timeout)
@@ -255,9 +255,9 @@ def test_the_guard_finds_what_its_children_hold(ledger: Ledger) -> None:
 def test_a_job_name_may_hold_spaces_and_colons(ledger: Ledger) -> None:
     job_id = submit(ledger, "UFC 300: Ana / Bea")
     claim = claim_one(ledger)
-    assert [held.job_id for held in ledger.held_by(OWNER)] == [job_id]
+    assert [held.job_id for held in ledger.running_jobs(OWNER)] == [job_id]
     assert ledger.settle(claim, REPORT)
-    assert ledger.held_by() == []
+    assert ledger.running_jobs() == []
 
 
 def test_a_payload_that_did_not_come_through_submit_fills_no_worker(
@@ -265,7 +265,7 @@ def test_a_payload_that_did_not_come_through_submit_fills_no_worker(
 ) -> None:
     for name in ("huge", "sound"):
         submit(ledger, name)
-    ledger._call("HSET", f"{ledger_settings.namespace}:job:huge", "payload", b" " * (MAX_PAYLOAD_BYTES + 1))
+    ledger.server.execute("HSET", f"{ledger_settings.namespace}:job:huge", "payload", b" " * (MAX_PAYLOAD_BYTES + 1))
     assert [claim.job_id for claim in ledger.claim("predict", OWNER, 2)] == ["sound"]
     outcome = ledger.outcome("huge")
     assert outcome is not None
@@ -281,11 +281,11 @@ def test_a_record_that_vanished_blocks_nobody(
         submit(ledger, name)
     claim_one(hasty)
     for name in ("running", "queued"):
-        ledger._call("DEL", f"{ledger_settings.namespace}:job:{name}")
-    assert ledger.held_by() == []
+        ledger.server.execute("DEL", f"{ledger_settings.namespace}:job:{name}")
+    assert ledger.running_jobs() == []
     assert ledger.claim("predict", "n#9/9") == []
     assert claim_one(ledger).job_id == "behind"
-    until(lambda: ledger.reap() and ledger._call("ZCARD", f"{ledger_settings.namespace}:leases") == 1)
+    until(lambda: ledger.reap() and ledger.server.execute("ZCARD", f"{ledger_settings.namespace}:leases") == 1)
 
 
 def test_a_claim_says_how_many_wait_behind_it(ledger: Ledger) -> None:
@@ -304,13 +304,13 @@ def test_jobs_given_back_together_ring_only_if_others_are_to_take_them(ledger: L
         ledger.settle(second, REPORT)
         assert ledger.release_many([first, second, third], ring=ring) == [True, False, True]
         assert client.llen(doorbell) == (2 if ring else 0)
-    assert ledger.queue_depths()["predict"] == 2
+    assert ledger.queue_stats.depths()["predict"] == 2
     assert [claim.attempt for claim in ledger.claim("predict", OWNER, 3)] == [1, 1]
 
 
 def test_a_shadow_is_queued_by_the_clock_of_the_server(ledger: Ledger) -> None:
-    now = datetime.fromtimestamp(ledger.server_time(), UTC)
+    now = datetime.fromtimestamp(ledger.server.time(), UTC)
     shadows = [ShadowCard(card=str(seconds), deadline=now + timedelta(seconds=seconds)) for seconds in (-5, 0.5, 60)]
-    assert ledger.shadow([*shadows, ShadowCard(card="undated")], least_seconds=5.0) == 2
+    assert ledger.submission.submit_shadows([*shadows, ShadowCard(card="undated")], min_seconds=5.0) == 2
     assert [claim.deadline for claim in ledger.claim("monitor", OWNER, 9)][-1] is None
-    assert ledger.queue_depths()["monitor"] == 0
+    assert ledger.queue_stats.depths()["monitor"] == 0

@@ -10,14 +10,14 @@ from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
 from ledger.operations.control_store import ControlDiffers
 
-BY = {"who": "ann@desk", "why": "a test"}
+BY = {"user": "ann@desk", "reason": "a test"}
 OLD, NEW = "a" * 64, "b" * 64
 
 
 def test_a_control_is_set_read_noted_and_taken_back(ledger: Ledger) -> None:
-    assert ledger.controls() == Controls()
-    before = ledger.server_time()
-    first, second = ledger.set_controls({"bootstrap": False, "max_replicas": 20}, **BY)
+    assert ledger.controls.current() == Controls()
+    before = ledger.server.time()
+    first, second = ledger.controls.set({"bootstrap": False, "max_replicas": 20}, **BY)
     assert (first.who, first.name, first.before, first.after, first.why) == (
         "ann@desk",
         "bootstrap",
@@ -26,16 +26,16 @@ def test_a_control_is_set_read_noted_and_taken_back(ledger: Ledger) -> None:
         "a test",
     )
     assert (second.name, second.before, second.after) == ("max_replicas", None, "20")
-    assert before - 0.002 <= first.at.timestamp() <= ledger.server_time()
-    assert ledger.controls() == Controls({"bootstrap": False, "max_replicas": 20})
-    assert ledger.changed() == [first, second]
-    (third,) = ledger.set_controls({"bootstrap": None}, who="bob", why="over")
+    assert before - 0.002 <= first.at.timestamp() <= ledger.server.time()
+    assert ledger.controls.current() == Controls({"bootstrap": False, "max_replicas": 20})
+    assert ledger.controls.last_changes() == [first, second]
+    (third,) = ledger.controls.set({"bootstrap": None}, user="bob", reason="over")
     assert (third.before, third.after) == ("off", None)
-    assert ledger.controls() == Controls({"max_replicas": 20})
-    assert ledger.changed() == [second]
-    assert ledger.changes() == [third, second, first]
-    assert ledger.changes(limit=1) == [third]
-    assert ledger.changes(name="max_replicas") == [second]
+    assert ledger.controls.current() == Controls({"max_replicas": 20})
+    assert ledger.controls.last_changes() == [second]
+    assert ledger.controls.changes() == [third, second, first]
+    assert ledger.controls.changes(limit=1) == [third]
+    assert ledger.controls.changes(name="max_replicas") == [second]
 
 
 @pytest.mark.parametrize(
@@ -44,65 +44,68 @@ def test_a_control_is_set_read_noted_and_taken_back(ledger: Ledger) -> None:
 )
 def test_what_is_refused_changes_nothing(ledger: Ledger, values: dict[str, int | str | None]) -> None:
     with pytest.raises(JobRefused):
-        ledger.set_controls(values, **BY)
-    assert (ledger.controls(), ledger.changes()) == (Controls(), [])
+        ledger.controls.set(values, **BY)
+    assert (ledger.controls.current(), ledger.controls.changes()) == (Controls(), [])
 
 
 @pytest.mark.parametrize("text", ["", " ", "x" * 501, "two\nlines"])
-@pytest.mark.parametrize("field", ["who", "why"])
+@pytest.mark.parametrize("field", ["user", "reason"])
 def test_who_and_why_must_be_said(ledger: Ledger, field: str, text: str) -> None:
     with pytest.raises(JobRefused, match=field):
-        ledger.set_controls({"bootstrap": False}, **(BY | {field: text}))
+        ledger.controls.set({"bootstrap": False}, **(BY | {field: text}))
 
 
 def test_bounds_that_cross_are_refused_also_against_what_is_set_already(ledger: Ledger) -> None:
-    ledger.set_controls({"max_children.predict": 2}, **BY)
+    ledger.controls.set({"max_children.predict": 2}, **BY)
     with pytest.raises(JobRefused, match="above max_children"):
-        ledger.set_controls({"min_children.predict": 3}, **BY)
-    ledger.set_controls({"min_children.predict": 3, "max_children.predict": 3}, **BY)
+        ledger.controls.set({"min_children.predict": 3}, **BY)
+    ledger.controls.set({"min_children.predict": 3, "max_children.predict": 3}, **BY)
 
 
 def test_of_many_who_expect_the_same_one_changes_it(ledger: Ledger) -> None:
     def attempt(number: int) -> bool:
         try:
-            ledger.set_controls({"max_threads": number}, **BY, expected={"max_threads": None})
+            ledger.controls.set({"max_threads": number}, **BY, expected={"max_threads": None})
         except ControlDiffers:
             return False
         return True
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(attempt, range(1, 33))) == 1
-    (change,) = ledger.changes()
-    assert str(ledger.controls().number("max_threads")) == change.after
+    (change,) = ledger.controls.changes()
+    assert str(ledger.controls.current().number("max_threads")) == change.after
     with pytest.raises(ControlDiffers, match=f"max_threads is {change.after} by now"):
-        ledger.set_controls({"bootstrap": False, "max_threads": 1}, **BY, expected={"max_threads": None})
-    assert ledger.controls().flag("bootstrap")  # all or none
+        ledger.controls.set({"bootstrap": False, "max_threads": 1}, **BY, expected={"max_threads": None})
+    assert ledger.controls.current().flag("bootstrap")  # all or none
     with pytest.raises(JobRefused, match="bootstrap is compared and not set"):
-        ledger.set_controls({"max_threads": 1}, **BY, expected={"bootstrap": True})
+        ledger.controls.set({"max_threads": 1}, **BY, expected={"bootstrap": True})
 
 
 def test_an_alias_has_one_value_whoever_moves_it(ledger: Ledger) -> None:
     for digest in (OLD, NEW):
-        ledger.register_model(digest, {})
-    ledger.set_alias("champion", NEW, who="job 7", why="trained")
-    (moved,) = ledger.set_controls({"model.champion": OLD}, **BY, expected={"model.champion": NEW})
+        ledger.models.register(digest, {})
+    ledger.aliases.set("champion", NEW, user="job 7", reason="trained")
+    (moved,) = ledger.controls.set({"model.champion": OLD}, **BY, expected={"model.champion": NEW})
     assert (moved.before, moved.after) == (NEW, OLD)
-    assert ledger.resolve_alias("champion") == OLD
-    assert [change.who for change in ledger.changes(name="model.champion")] == ["ann@desk", "job 7"]
-    assert (ledger.controls(), ledger.changed()) == (Controls(), [])  # an alias has no default to differ from
+    assert ledger.aliases.resolve("champion") == OLD
+    assert [change.who for change in ledger.controls.changes(name="model.champion")] == ["ann@desk", "job 7"]
+    assert (ledger.controls.current(), ledger.controls.last_changes()) == (
+        Controls(),
+        [],
+    )  # an alias has no default to differ from
     with pytest.raises(JobRefused, match="no model c"):
-        ledger.set_controls({"model.champion": "c" * 64}, **BY)
+        ledger.controls.set({"model.champion": "c" * 64}, **BY)
     with pytest.raises(JobRefused, match="has no default"):
-        ledger.set_controls({"model.champion": None}, **BY)
+        ledger.controls.set({"model.champion": None}, **BY)
 
 
 def test_a_claim_brings_the_controls_that_hold_for_it(ledger: Ledger) -> None:
     ledger.submit_many([CheckHealth(nonce="1"), CheckHealth(nonce="2")])
     (plain,) = ledger.claim("predict", "n#1/1")
-    ledger.set_controls({"max_threads": 1, "log_level.guard": "DEBUG"}, **BY)
+    ledger.controls.set({"max_threads": 1, "log_level.guard": "DEBUG"}, **BY)
     (switched,) = ledger.claim("predict", "n#1/2")
     assert plain.controls == Controls()
-    assert switched.controls == ledger.controls() == Controls({"max_threads": 1, "log_level.guard": "DEBUG"})
+    assert switched.controls == ledger.controls.current() == Controls({"max_threads": 1, "log_level.guard": "DEBUG"})
 
 
 @pytest.mark.parametrize(
@@ -117,10 +120,10 @@ def test_what_is_stopped_claims_nothing_from_then_on(ledger: Ledger, stop: str, 
     for number in range(4):
         ledger.submit_many([CheckHealth(nonce=str(number)), TrainEnsemble(data=str(number))])
     (running,) = ledger.claim("predict", "a#1/9")
-    ledger.set_controls({stop: True}, **BY)
+    ledger.controls.set({stop: True}, **BY)
     places = {(queue, node) for queue in ("predict", "train") for node in ("a", "b")}
     assert {(queue, node) for queue, node in places if not ledger.claim(queue, f"{node}#1/1")} == stopped
     assert ledger.renew([(running.job_id, running.fence)]) == set()  # what runs goes on
     assert ledger.submit(CheckHealth(nonce="later")).created
-    ledger.set_controls({stop: None}, **BY)
+    ledger.controls.set({stop: None}, **BY)
     assert all(ledger.claim(queue, f"{node}#1/2") for queue, node in stopped)

@@ -18,7 +18,7 @@ def kill(ledger: Ledger, job_id: str) -> None:
     """Let a job take its worker down as often as it may."""
     while ledger.status(job_id).state is State.QUEUED:
         (claim,) = ledger.claim("predict", "n#1/1")
-        ledger.lose(claim.job_id, claim.fence)
+        ledger.report_worker_lost(claim.job_id, claim.fence)
 
 
 def dead(ledger: Ledger, name: str, deadline: datetime | None = None) -> str:
@@ -30,41 +30,41 @@ def dead(ledger: Ledger, name: str, deadline: datetime | None = None) -> str:
 
 def test_a_letter_says_what_died_when_and_why(ledger: Ledger) -> None:
     job_id = dead(ledger, "poison")
-    (letter,) = ledger.dead_letters()
-    assert letter == ledger.dead_letter(job_id)
+    (letter,) = ledger.dead_letters.newest()
+    assert letter == ledger.dead_letters.get(job_id)
     assert (letter.job_id, letter.kind, letter.queue, letter.attempts) == (job_id, "check_health", "predict", 3)
     assert letter.failure.code is FailureCode.WORKER_LOST
     assert letter.submitted_at <= letter.died_at
     assert letter.correlation_id == "order poison"
-    assert ledger.job(job_id) == CheckHealth(nonce="poison")
+    assert ledger.job_records.job(job_id) == CheckHealth(nonce="poison")
 
 
 def test_letters_come_newest_first(ledger: Ledger) -> None:
     for name in ("older", "newer"):
         dead(ledger, name)
-    assert [letter.job_id for letter in ledger.dead_letters()] == ["newer", "older"]
-    assert [letter.job_id for letter in ledger.dead_letters(1)] == ["newer"]
+    assert [letter.job_id for letter in ledger.dead_letters.newest()] == ["newer", "older"]
+    assert [letter.job_id for letter in ledger.dead_letters.newest(1)] == ["newer"]
 
 
 def test_a_second_life_is_another_job_and_replaces_no_outcome(ledger: Ledger) -> None:
     first = dead(ledger, "poison")
     died_as = ledger.outcome(first)
-    second = ledger.requeue_dead(first)
+    second = ledger.dead_letters.requeue(first)
     assert (second.job_id, second.created) == ("poison~2", True)
-    assert ledger.dead_letters() == []
-    assert ledger.requeue_dead(first) == ledger.requeue_dead(first), "told twice is told once"
-    assert ledger.queue_depths()["predict"] == 1
+    assert ledger.dead_letters.newest() == []
+    assert ledger.dead_letters.requeue(first) == ledger.dead_letters.requeue(first), "told twice is told once"
+    assert ledger.queue_stats.depths()["predict"] == 1
     (claim,) = ledger.claim("predict", "n#1/1")
     assert (claim.job_id, claim.attempt, claim.correlation_id) == ("poison~2", 1, "order poison")
     assert ledger.settle(claim, REPORT)
     assert ledger.outcome(first) == died_as
-    assert ledger.requeue_dead(first).created is False, "what its next life came to is not lived again"
+    assert ledger.dead_letters.requeue(first).created is False, "what its next life came to is not lived again"
 
 
 def test_the_lives_are_counted_on(ledger: Ledger) -> None:
-    second = ledger.requeue_dead(dead(ledger, "poison")).job_id
+    second = ledger.dead_letters.requeue(dead(ledger, "poison")).job_id
     kill(ledger, second)
-    third = ledger.requeue_dead(second).job_id
+    third = ledger.dead_letters.requeue(second).job_id
     assert (second, third) == ("poison~2", "poison~3")
 
 
@@ -77,54 +77,54 @@ def test_the_name_of_the_next_life(job_id: str, after: str) -> None:
 
 def test_a_name_that_would_be_no_key_is_refused(ledger: Ledger) -> None:
     with pytest.raises(JobRefused, match="another key"):
-        ledger.requeue_dead(dead(ledger, "x" * 200))
-    assert len(ledger.dead_letters()) == 1
+        ledger.dead_letters.requeue(dead(ledger, "x" * 200))
+    assert len(ledger.dead_letters.newest()) == 1
 
 
 def test_a_next_life_under_a_key_that_is_taken_is_refused(ledger: Ledger) -> None:
     dead(ledger, "poison")
     ledger.submit(CheckHealth(nonce="another"), key="poison~2")
     with pytest.raises(JobRefused, match=r"'poison~2'.*other content"):
-        ledger.requeue_dead("poison")
-    assert [letter.job_id for letter in ledger.dead_letters()] == ["poison"]
+        ledger.dead_letters.requeue("poison")
+    assert [letter.job_id for letter in ledger.dead_letters.newest()] == ["poison"]
 
 
 def test_only_what_died_is_queued_again(ledger: Ledger) -> None:
     ledger.submit(CheckHealth(), key="waits")
     for job_id in ("never", "waits"):
         with pytest.raises(UnknownJob, match=f"{job_id} is"):
-            ledger.requeue_dead(job_id)
+            ledger.dead_letters.requeue(job_id)
         with pytest.raises(UnknownJob, match="not in the dead-letter list"):
-            ledger.dead_letter(job_id)
+            ledger.dead_letters.get(job_id)
     ledger.cancel("waits")
     with pytest.raises(LedgerError, match="ended as cancelled"):
-        ledger.requeue_dead("waits")
+        ledger.dead_letters.requeue("waits")
     with pytest.raises(UnknownJob, match="never is unknown"):
-        ledger.job("never")
+        ledger.job_records.job("never")
 
 
 def test_a_letter_past_its_deadline_stays_where_it_is(ledger: Ledger) -> None:
     dead(ledger, "late", datetime(2099, 1, 1, tzinfo=UTC))
     record = f"{ledger.settings.namespace}:job:late"
-    ledger._call("HSET", record, "payload", b'{"kind": "check_health", "deadline": "2020-01-01T00:00:00Z"}')
+    ledger.server.execute("HSET", record, "payload", b'{"kind": "check_health", "deadline": "2020-01-01T00:00:00Z"}')
     with pytest.raises(JobRefused) as caught:
-        ledger.requeue_dead("late")
+        ledger.dead_letters.requeue("late")
     assert caught.value.failure.code is FailureCode.EXPIRED
-    assert [letter.job_id for letter in ledger.dead_letters()] == ["late"]
+    assert [letter.job_id for letter in ledger.dead_letters.newest()] == ["late"]
 
 
 def test_a_purge_takes_letters_and_leaves_outcomes(ledger: Ledger) -> None:
     names = [dead(ledger, name) for name in "abc"]
-    assert ledger.purge_dead("a", "never") == 1
-    assert ledger.purge_dead() == 0
-    assert ledger.purge_all_dead() == 2
-    assert ledger.dead_letters() == []
+    assert ledger.dead_letters.purge("a", "never") == 1
+    assert ledger.dead_letters.purge() == 0
+    assert ledger.dead_letters.purge_all() == 2
+    assert ledger.dead_letters.newest() == []
     assert [ledger.status(name).state for name in names] == [State.FAILED] * 3
 
 
 def test_a_letter_whose_outcome_is_forgotten_is_not_listed(ledger: Ledger) -> None:
     dead(ledger, "old")
-    ledger._call("DEL", f"{ledger.settings.namespace}:job:old")
-    assert ledger.dead_letters() == []
+    ledger.server.execute("DEL", f"{ledger.settings.namespace}:job:old")
+    assert ledger.dead_letters.newest() == []
     with pytest.raises(UnknownJob):
-        ledger.dead_letter("old")
+        ledger.dead_letters.get("old")

@@ -22,11 +22,11 @@ def put(ledger: Ledger, kind: str, name: str, deadline: datetime | None) -> None
     """Queue a job of a kind: which fields it has besides makes no difference to its place."""
     queue = ROUTES[kind].queue
     submit(ledger, name, deadline)
-    place = ledger._call("HGET", ledger._key("job", name), "place")
+    place = ledger.server.execute("HGET", ledger.server.key("job", name), "place")
     score = "+inf" if deadline is None else deadline.timestamp() * 1000
-    ledger._call("ZREM", ledger._key("queue", "predict"), place)
-    ledger._call("ZADD", ledger._key("queue", queue), score, place)
-    ledger._call("HSET", ledger._key("job", name), "kind", kind, "queue", queue)
+    ledger.server.execute("ZREM", ledger.server.key("queue", "predict"), place)
+    ledger.server.execute("ZADD", ledger.server.key("queue", queue), score, place)
+    ledger.server.execute("HSET", ledger.server.key("job", name), "kind", kind, "queue", queue)
 
 
 def handed_out(ledger: Ledger, queue: str, limit: int = 1) -> list[str]:
@@ -66,13 +66,13 @@ def test_who_waits_alone_or_among_his_like_waits_by_age(ledger: Ledger) -> None:
     for number in range(12):
         submit(ledger, f"{number:02}")
     assert [name for _ in range(4) for name in handed_out(ledger, "predict", 3)] == [f"{n:02}" for n in range(12)]
-    assert ledger._call("EXISTS", ledger._key("turns")) == 0
+    assert ledger.server.execute("EXISTS", ledger.server.key("turns")) == 0
 
 
 def test_a_proof_goes_before_all_others_and_comes_back_there(ledger: Ledger) -> None:
-    submit(ledger, "urgent", datetime.fromtimestamp(ledger.server_time() + 30, UTC))
+    submit(ledger, "urgent", datetime.fromtimestamp(ledger.server.time() + 30, UTC))
     submit(ledger, "patient")
-    proof = ledger.submit_first(CheckHealth(nonce="proof", deadline=SOON)).job_id
+    proof = ledger.submission.submit_urgent(CheckHealth(nonce="proof", deadline=SOON)).job_id
     for _ in range(SHARE + 1):
         claim = claim_one(ledger)
         assert claim.job_id == proof
@@ -80,9 +80,9 @@ def test_a_proof_goes_before_all_others_and_comes_back_there(ledger: Ledger) -> 
 
 
 def test_a_proof_that_nobody_claims_expires(ledger: Ledger) -> None:
-    deadline = datetime.fromtimestamp(ledger.server_time() + 0.1, UTC)
-    proof = ledger.submit_first(CheckHealth(deadline=deadline)).job_id
-    while ledger.server_time() <= deadline.timestamp() + 0.002:
+    deadline = datetime.fromtimestamp(ledger.server.time() + 0.1, UTC)
+    proof = ledger.submission.submit_urgent(CheckHealth(deadline=deadline)).job_id
+    while ledger.server.time() <= deadline.timestamp() + 0.002:
         assert ledger.outcome(proof) is None
     assert ledger.claim("predict", OWNER) == []
     outcome = ledger.outcome(proof)
@@ -92,13 +92,13 @@ def test_a_proof_that_nobody_claims_expires(ledger: Ledger) -> None:
 
 def test_what_goes_before_all_others_has_a_deadline(ledger: Ledger) -> None:
     with pytest.raises(JobRefused, match="deadline"):
-        ledger.submit_first(CheckHealth())
-    assert ledger.queue_depths()["predict"] == 0
+        ledger.submission.submit_urgent(CheckHealth())
+    assert ledger.queue_stats.depths()["predict"] == 0
 
 
 def test_a_record_that_has_lost_its_deadline_does_not_block_its_queue(ledger: Ledger) -> None:
-    proof = ledger.submit_first(CheckHealth(deadline=SOON)).job_id
+    proof = ledger.submission.submit_urgent(CheckHealth(deadline=SOON)).job_id
     submit(ledger, "behind")
-    ledger._call("HSET", ledger._key("job", proof), "deadline", "")
+    ledger.server.execute("HSET", ledger.server.key("job", proof), "deadline", "")
     assert ledger.reap().expired == 0
     assert [claim.job_id for claim in ledger.claim("predict", OWNER, 2)] == [proof, "behind"]

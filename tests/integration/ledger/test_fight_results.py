@@ -19,29 +19,29 @@ def counts(added: int = 0, unchanged: int = 0, corrected: int = 0) -> Added:
 
 
 def test_adding_twice_is_once(ledger: Ledger) -> None:
-    assert ledger.add_results([WON, VOID], who="ann") == counts(added=2)
+    assert ledger.fight_results.add([WON, VOID], user="ann") == counts(added=2)
     turned = FightResult(date=DAY, fighters=("bea", "ANA  Núñez"), winner=1)
     exact = FightResult(date=DAY, fighters=("Bea", "Ana Núñez"), winner=1)
-    assert ledger.add_results([VOID, exact], who="bob") == counts(unchanged=2)
-    assert [result.winner for result in ledger.results()] == [0, None]
-    assert ledger.add_results([turned], who="bob") == counts(corrected=1)  # the spelling
-    assert len(ledger.results()) == 2
+    assert ledger.fight_results.add([VOID, exact], user="bob") == counts(unchanged=2)
+    assert [result.winner for result in ledger.fight_results.all()] == [0, None]
+    assert ledger.fight_results.add([turned], user="bob") == counts(corrected=1)  # the spelling
+    assert len(ledger.fight_results.all()) == 2
 
 
 def test_a_correction_replaces_leaves_a_trace_and_keeps_its_place(ledger: Ledger) -> None:
-    ledger.add_results([WON], who="ann")
-    ledger.add_results([VOID], who="ann")
-    assert ledger.add_results([LOST], who="bob") == counts(corrected=1)
-    first, second = ledger.results()
+    ledger.fight_results.add([WON], user="ann")
+    ledger.fight_results.add([VOID], user="ann")
+    assert ledger.fight_results.add([LOST], user="bob") == counts(corrected=1)
+    first, second = ledger.fight_results.all()
     assert (first.winner, second.ending) == (1, "draw")
     assert first.batch < second.batch
     assert first.first is not None
     assert (first.first.winner, first.first.batch) == (WON.winner, first.batch)  # as it first came to be known
     assert second.first is None
-    ledger.add_results([WON], who="ann")
-    ledger.add_results([LOST], who="bob")
-    assert ledger.results() == [first, second]
-    changes = ledger.result_changes()
+    ledger.fight_results.add([WON], user="ann")
+    ledger.fight_results.add([LOST], user="bob")
+    assert ledger.fight_results.all() == [first, second]
+    changes = ledger.fight_results.changes()
     assert [change.who for change in changes] == ["bob", "ann", "bob", "ann", "ann"]
     assert changes[0].before == WON
     assert changes[0].after == LOST
@@ -49,19 +49,19 @@ def test_a_correction_replaces_leaves_a_trace_and_keeps_its_place(ledger: Ledger
 
 
 def test_results_of_one_call_are_one_batch(ledger: Ledger) -> None:
-    ledger.add_results([WON, VOID], who="ann")
-    assert len({result.batch for result in ledger.results()}) == 1
+    ledger.fight_results.add([WON, VOID], user="ann")
+    assert len({result.batch for result in ledger.fight_results.all()}) == 1
 
 
 def test_results_from_a_day_on(ledger: Ledger) -> None:
-    ledger.add_results([WON], who="ann")
-    assert ledger.results(DAY) != []
-    assert ledger.results(date(2026, 11, 22)) == []
+    ledger.fight_results.add([WON], user="ann")
+    assert ledger.fight_results.all(DAY) != []
+    assert ledger.fight_results.all(date(2026, 11, 22)) == []
 
 
 def test_too_many_and_nobody_are_refused(ledger: Ledger) -> None:
     with pytest.raises(JobRefused, match="split"):
-        ledger.add_results([WON] * (MAX_RESULTS_AT_ONCE + 1), who="ann")
-    with pytest.raises(JobRefused, match="who"):
-        ledger.add_results([WON], who=" ")
-    assert ledger.results() == []
+        ledger.fight_results.add([WON] * (MAX_RESULTS_AT_ONCE + 1), user="ann")
+    with pytest.raises(JobRefused, match="user"):
+        ledger.fight_results.add([WON], user=" ")
+    assert ledger.fight_results.all() == []

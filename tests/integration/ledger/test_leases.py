@@ -29,7 +29,7 @@ def test_a_lease_that_runs_out_gives_the_next_attempt_and_at_last_worker_lost(
     assert outcome.failure is not None
     assert (outcome.state, outcome.failure.code, outcome.attempt) == (State.FAILED, FailureCode.WORKER_LOST, 3)
     assert outcome.failure.details == {"attempts": 3}
-    assert [letter.job_id for letter in hasty.dead_letters()] == [job_id]
+    assert [letter.job_id for letter in hasty.dead_letters.newest()] == [job_id]
     assert hasty.claim("predict", OWNER) == []
 
 
@@ -37,21 +37,21 @@ def test_a_renewed_lease_does_not_run_out(ledger: Ledger, hasty: Ledger, until: 
     job_id = submit(ledger)
     claim = claim_one(hasty)
     assert ledger.renew([(job_id, claim.fence)]) == set()
-    (held,) = ledger.held_by(OWNER)
-    until(lambda: ledger.server_time() > claim.claimed_at.timestamp() + 0.05)
+    (held,) = ledger.running_jobs(OWNER)
+    until(lambda: ledger.server.time() > claim.claimed_at.timestamp() + 0.05)
     assert ledger.reap().requeued == 0
     assert held.lease_until - claim.claimed_at > timedelta(seconds=9)
 
 
 def set_clock(ledger: Ledger, seconds: float) -> None:
     """Set the server's clock forward or back: every time that the ledger has noted is older by as much afterwards."""
-    server, step = ledger._redis, round(1000 * seconds)
+    server, step = ledger.server.client, round(1000 * seconds)
     for name in ("leases", "parked"):
-        for job_id in server.zrange(ledger._key(name), 0, -1):
-            server.zincrby(ledger._key(name), -step, job_id)
-    server.decrby(ledger._key("looked"), step)
-    for queue in server.hkeys(ledger._key("rung")):
-        server.hincrby(ledger._key("rung"), queue, -step)
+        for job_id in server.zrange(ledger.server.key(name), 0, -1):
+            server.zincrby(ledger.server.key(name), -step, job_id)
+    server.decrby(ledger.server.key("looked"), step)
+    for queue in server.hkeys(ledger.server.key("rung")):
+        server.hincrby(ledger.server.key("rung"), queue, -step)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_job_that_is_claimed_before_a_pool_has_seen_the_new_clock_has_a_whole_
     claim_one(short, f"{OWNER}2")
     assert short.reap().requeued == 0
     since_seconds = time.monotonic()
-    until(lambda: short.reap() and not short.held_by())
+    until(lambda: short.reap() and not short.running_jobs())
     assert 0.3 < time.monotonic() - since_seconds < 5
 
 
@@ -98,11 +98,11 @@ def test_a_time_in_which_no_pool_looks_counts_for_a_fifth_of_a_lease(short: Ledg
     submit(short)
     claim = claim_one(short)
     short.reap()
-    away_since = short.server_time()
-    until(lambda: short.server_time() > away_since + 0.8)  # longer than the lease
+    away_since = short.server.time()
+    until(lambda: short.server.time() > away_since + 0.8)  # longer than the lease
     assert short.reap().requeued == 0
-    (held,) = short.held_by(OWNER)
-    assert 0.25 < held.lease_until.timestamp() - short.server_time() <= 0.5
+    (held,) = short.running_jobs(OWNER)
+    assert 0.25 < held.lease_until.timestamp() - short.server.time() <= 0.5
     assert short.renew([(claim.job_id, claim.fence)]) == set()
     until(lambda: short.reap().requeued)
 
@@ -113,22 +113,24 @@ def test_a_parked_job_and_a_lost_doorbell_do_not_wait_for_a_clock_that_was_set(
 ) -> None:
     submit(short)
     claim = claim_one(short)
-    assert short.park(claim, due_seconds=0.1)
+    assert short.snooze(claim, due_seconds=0.1)
     short.reap()
     set_clock(short, seconds)
     until(lambda: short.reap() and short.claim("predict", OWNER))
     submit(short, "unheard of")
-    short._call("DEL", short._key("doorbell", "predict"))
+    short.server.execute("DEL", short.server.key("doorbell", "predict"))
     until(lambda: short.reap().rung)
-    short._call("DEL", short._key("doorbell", "predict"))
+    short.server.execute("DEL", short.server.key("doorbell", "predict"))
     set_clock(short, seconds)
     until(lambda: short.reap().rung, 5.0)
 
 
 def test_nobody_has_waited_for_less_than_no_time(ledger: Ledger) -> None:
     job_id = submit(ledger)
-    ledger._call("HSET", ledger._key("job", job_id), "submitted", round(1000 * (ledger.server_time() + 600)))
-    assert ledger.backlog().queues["predict"].oldest_seconds == 0.0
+    ledger.server.execute(
+        "HSET", ledger.server.key("job", job_id), "submitted", round(1000 * (ledger.server.time() + 600))
+    )
+    assert ledger.queue_stats.backlog().queues["predict"].oldest_seconds == 0.0
     assert claim_one(ledger).queue_wait == timedelta(0)
 
 
@@ -147,7 +149,7 @@ def test_a_job_over_its_limit_is_tried_again_when_its_pool_is_gone(
 def test_a_pool_that_has_not_looked_lately_judges_no_lease(hasty: Ledger, until: Callable[..., None]) -> None:
     job_id = submit(hasty)
     claim = claim_one(hasty)
-    until(lambda: hasty.held_by(OWNER)[0].lease_until.timestamp() < hasty.server_time())
+    until(lambda: hasty.running_jobs(OWNER)[0].lease_until.timestamp() < hasty.server.time())
     assert hasty.reap(leases=False).requeued == 0
     assert hasty.renew([(job_id, claim.fence)]) == set()
     until(lambda: hasty.reap().requeued)
@@ -178,7 +180,7 @@ def test_a_sign_of_life_sets_the_count_of_lost_replies_back(ledger: Ledger) -> N
     submit(ledger, "job")
     signs = (
         lambda claim: ledger.set_progress(claim, Progress(stage="s", done=1, total=2)) and ledger.release(claim),
-        lambda claim: ledger.park(claim, 0.0) and ledger.wake("job"),
+        lambda claim: ledger.snooze(claim, 0.0) and ledger.resume_now("job"),
         lambda claim: ledger.release(claim),
     )
     for sign in 2 * signs:
@@ -196,7 +198,7 @@ def test_replies_that_are_always_lost_come_to_an_end(ledger: Ledger) -> None:
     while claims := ledger.claim("predict", OWNER):
         attempts.append(claims[0].attempt)
     assert attempts == [1, 1, 1, 1, 2, 3], "max_attempts times uncharged, then one by one"
-    assert [letter.job_id for letter in ledger.dead_letters()] == [job_id]
+    assert [letter.job_id for letter in ledger.dead_letters.newest()] == [job_id]
 
 
 def test_a_new_claim_of_an_owner_gives_up_what_it_held(ledger: Ledger) -> None:
@@ -207,14 +209,14 @@ def test_a_new_claim_of_an_owner_gives_up_what_it_held(ledger: Ledger) -> None:
     kept = claim_one(ledger, neighbour)
     again = claim_one(ledger)
     assert (again.job_id, again.attempt, again.fence > lost.fence) == (lost.job_id, 1, True)
-    assert [held.job_id for held in ledger.held_by(neighbour)] == [kept.job_id]
+    assert [held.job_id for held in ledger.running_jobs(neighbour)] == [kept.job_id]
 
 
 def test_a_loss_in_company_charges_who_was_at_work_and_parts_the_company(ledger: Ledger) -> None:
     for name in ("a", "b", "c"):
         submit(ledger, name)
     finished, at_work, waiting = ledger.claim("predict", OWNER, 3)
-    assert ledger.lose(at_work.job_id, at_work.fence) is State.QUEUED
+    assert ledger.report_worker_lost(at_work.job_id, at_work.fence) is State.QUEUED
     assert [ledger.release(claim, solo=True) for claim in (finished, waiting)] == [True, True]
     submit(ledger, "d")
     alone = [ledger.claim("predict", f"{OWNER}{number}", 3) for number in range(4)]
@@ -226,7 +228,7 @@ def test_a_job_that_must_come_alone_ends_the_batch_before_it(ledger: Ledger) -> 
     submit(ledger, "poison")
     submit(ledger, "innocent")
     for claim in ledger.claim("predict", OWNER, 2):
-        ledger.lose(claim.job_id, claim.fence)
+        ledger.report_worker_lost(claim.job_id, claim.fence)
     submit(ledger, "urgent", datetime(2099, 1, 1, tzinfo=UTC))
     assert [claim.job_id for claim in ledger.claim("predict", "n#2/1", 3)] == ["urgent"]
     assert [claim.job_id for claim in ledger.claim("predict", "n#2/2", 3)] == ["poison"]
@@ -242,6 +244,6 @@ def test_a_job_takes_as_many_workers_down_as_it_has_attempts_also_in_company(
     while claims := short.claim("predict", f"{OWNER}{len(attempts)}", 2):
         (claim,) = claims
         attempts.append(claim.attempt)
-        short.lose(claim.job_id, claim.fence)
+        short.report_worker_lost(claim.job_id, claim.fence)
     assert attempts == [1, 1, 2, 3, 2, 3]
-    assert {letter.job_id for letter in short.dead_letters()} == {"poison", "other"}
+    assert {letter.job_id for letter in short.dead_letters.newest()} == {"poison", "other"}

@@ -20,59 +20,59 @@ def submit(ledger: Ledger, name: str = "job") -> None:
 
 
 def blocked(ledger: Ledger) -> bool:
-    return bool(ledger._call("INFO", "clients")["blocked_clients"])
+    return bool(ledger.server.execute("INFO", "clients")["blocked_clients"])
 
 
 def test_a_job_is_claimed_in_the_moment_its_doorbell_rings(ledger: Ledger, until: Callable[..., None]) -> None:
     with ThreadPoolExecutor(1) as pool:
-        listening = pool.submit(ledger.listen, "predict", OWNER, 4.0)
+        listening = pool.submit(ledger.claim_when_notified, "predict", OWNER, 4.0)
         until(lambda: blocked(ledger))
         submit(ledger)
         item, (claim,) = listening.result()
     assert (item, claim.job_id, claim.attempt) == (b"!", "job", 1)
     assert ledger.status("job").state is State.RUNNING
-    (held,) = ledger.held_by(OWNER)
+    (held,) = ledger.running_jobs(OWNER)
     assert (held.job_id, held.fence) == ("job", claim.fence)
 
 
 def test_silence_ends_and_still_finds_what_no_doorbell_tells_of(ledger: Ledger) -> None:
-    assert ledger.listen("predict", OWNER, 0.01) == (None, [])
+    assert ledger.claim_when_notified("predict", OWNER, 0.01) == (None, [])
     submit(ledger)
-    ledger._call("DEL", ledger._key("doorbell", "predict"))
-    item, (claim,) = ledger.listen("predict", OWNER, 0.01)
+    ledger.server.execute("DEL", ledger.server.key("doorbell", "predict"))
+    item, (claim,) = ledger.claim_when_notified("predict", OWNER, 0.01)
     assert (item, claim.job_id) == (None, "job")
 
 
 def test_one_job_is_claimed_and_the_rest_left_to_others(ledger: Ledger) -> None:
     for name in ("one", "two"):
         submit(ledger, name)
-    _, claims = ledger.listen("predict", OWNER, 1.0)
+    _, claims = ledger.claim_when_notified("predict", OWNER, 1.0)
     assert [(claim.job_id, claim.waiting) for claim in claims] == [("one", 1)]
 
 
 def test_an_odd_item_is_handed_over(ledger: Ledger) -> None:
-    ledger._call("LPUSH", ledger._key("doorbell", "predict"), "odd")
-    assert ledger.listen("predict", OWNER, 1.0) == (b"odd", [])
+    ledger.server.execute("LPUSH", ledger.server.key("doorbell", "predict"), "odd")
+    assert ledger.claim_when_notified("predict", OWNER, 1.0) == (b"odd", [])
 
 
 def test_a_server_that_forgot_the_scripts_is_sent_them_again(ledger: Ledger) -> None:
     submit(ledger)
-    ledger._call("SCRIPT", "FLUSH")
-    item, (claim,) = ledger.listen("predict", OWNER, 1.0)
+    ledger.server.execute("SCRIPT", "FLUSH")
+    item, (claim,) = ledger.claim_when_notified("predict", OWNER, 1.0)
     assert (item, claim.job_id) == (b"!", "job")
 
 
 def test_a_list_of_another_type_is_an_error_and_not_silence(ledger: Ledger) -> None:
-    ledger._call("SET", ledger._key("doorbell", "predict"), "no list")
+    ledger.server.execute("SET", ledger.server.key("doorbell", "predict"), "no list")
     with pytest.raises(Exception, match="WRONGTYPE"):
-        ledger.listen("predict", OWNER, 0.01)
+        ledger.claim_when_notified("predict", OWNER, 0.01)
 
 
 def test_a_connection_that_is_cut_loses_no_job(ledger: Ledger, until: Callable[..., None]) -> None:
     with ThreadPoolExecutor(1) as pool:
-        listening = pool.submit(ledger.listen, "predict", OWNER, 4.0)
+        listening = pool.submit(ledger.claim_when_notified, "predict", OWNER, 4.0)
         until(lambda: blocked(ledger))
-        ledger._call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        ledger.server.execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         submit(ledger)
         try:
             _, claims = listening.result()  # redis-py has tried again

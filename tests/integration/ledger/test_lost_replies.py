@@ -26,7 +26,7 @@ from tests.support.claims import OWNER, REPORT, claim_one, submit
 from tests.support.cutting_proxy import CuttingProxy
 
 A, B = "a" * 64, "b" * 64
-BY = {"who": "ann", "why": "a test"}
+BY = {"user": "ann", "reason": "a test"}
 DAY = date(2026, 1, 3)
 ALARM = Alarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
 Until = Callable[..., None]
@@ -34,8 +34,8 @@ Until = Callable[..., None]
 
 def named(ledger: Ledger) -> None:
     for digest in (A, B):
-        ledger.register_model(digest, {})
-        ledger.set_alias("champion", digest, **BY)
+        ledger.models.register(digest, {})
+        ledger.aliases.set("champion", digest, **BY)
 
 
 def claimed(ledger: Ledger) -> Claim:
@@ -45,15 +45,15 @@ def claimed(ledger: Ledger) -> Claim:
 
 def parked(ledger: Ledger) -> Claim:
     claim = claimed(ledger)
-    assert ledger.park(claim, 3600)
+    assert ledger.snooze(claim, 3600)
     return claim
 
 
 def late(ledger: Ledger) -> Settlement:
-    deadline = datetime.fromtimestamp(ledger.server_time() + 0.2, UTC)
+    deadline = datetime.fromtimestamp(ledger.server.time() + 0.2, UTC)
     submit(ledger, deadline=deadline)
     claim = claim_one(ledger)
-    while ledger.server_time() <= (deadline + timedelta(milliseconds=2)).timestamp():
+    while ledger.server.time() <= (deadline + timedelta(milliseconds=2)).timestamp():
         pass
     return Settlement.of(claim, REPORT)
 
@@ -61,7 +61,7 @@ def late(ledger: Ledger) -> Settlement:
 def abandoned(ledger: Ledger) -> None:
     """A job whose lease has run out."""
     claim = claimed(ledger)
-    ledger._call("ZADD", ledger._key("leases"), 1, claim.job_id)
+    ledger.server.execute("ZADD", ledger.server.key("leases"), 1, claim.job_id)
 
 
 def dead(ledger: Ledger) -> None:
@@ -69,7 +69,7 @@ def dead(ledger: Ledger) -> None:
         submit(ledger, name)
         while ledger.outcome(name) is None:
             claim = claim_one(ledger)
-            ledger.lose(claim.job_id, claim.fence)
+            ledger.report_worker_lost(claim.job_id, claim.fence)
 
 
 def result(winner: int) -> FightResult:
@@ -78,19 +78,23 @@ def result(winner: int) -> FightResult:
 
 def alarmed(ledger: Ledger) -> None:
     named(ledger)
-    ledger.raise_alarm(ALARM)
-    ledger.set_controls({f"abstain.{A}": True}, **BY)
+    ledger.drift_alarms.raise_alarm(ALARM)
+    ledger.controls.set({f"abstain.{A}": True}, **BY)
 
 
 CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any]]] = {
     "compare and set": (
         "control",
         named,
-        lambda ledger, _: ledger.move_alias("champion", A, prove=lambda _: None, expected=B, **BY),
+        lambda ledger, _: ledger.aliases.move("champion", A, verify=lambda _: None, expected=B, **BY),
     ),
-    "set a control": ("control", named, lambda ledger, _: ledger.set_controls({"max_threads": 2}, **BY)),
-    "set an alias": ("control", named, lambda ledger, _: ledger.set_alias("nightly", A, **BY)),
-    "roll back": ("control", named, lambda ledger, _: ledger.roll_back("champion", prove=lambda _: None, **BY)),
+    "set a control": ("control", named, lambda ledger, _: ledger.controls.set({"max_threads": 2}, **BY)),
+    "set an alias": ("control", named, lambda ledger, _: ledger.aliases.set("nightly", A, **BY)),
+    "roll back": (
+        "control",
+        named,
+        lambda ledger, _: ledger.aliases.roll_back("champion", verify=lambda _: None, **BY),
+    ),
     "submit": ("submit", lambda _: None, lambda ledger, _: ledger.submit(CheckHealth(nonce="new"))),
     "submit to disk": ("submit", lambda _: None, lambda ledger, _: ledger.submit(CheckHealth(), durable=True)),
     "submit many": (
@@ -101,15 +105,19 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
     "submit first": (
         "submit",
         lambda _: None,
-        lambda ledger, _: ledger.submit_first(CheckHealth(deadline=datetime(2099, 1, 1, tzinfo=UTC))),
+        lambda ledger, _: ledger.submission.submit_urgent(CheckHealth(deadline=datetime(2099, 1, 1, tzinfo=UTC))),
     ),
-    "shadow": ("shadow", lambda _: None, lambda ledger, _: ledger.shadow([ShadowCard(card="a"), ShadowCard(card="b")])),
+    "shadow": (
+        "shadow",
+        lambda _: None,
+        lambda ledger, _: ledger.submission.submit_shadows([ShadowCard(card="a"), ShadowCard(card="b")]),
+    ),
     "cancel": ("cancel", submit, lambda ledger, job_id: ledger.cancel(job_id).state),
-    "wake": ("wake", parked, lambda ledger, claim: ledger.wake(claim.job_id)),
+    "wake": ("wake", parked, lambda ledger, claim: ledger.resume_now(claim.job_id)),
     "claim": ("claim", submit, lambda ledger, _: [each.attempt for each in ledger.claim("predict", OWNER)]),
     "release": ("release", claimed, lambda ledger, claim: ledger.release(claim)),
-    "park": ("park", claimed, lambda ledger, claim: ledger.park(claim, 3600)),
-    "lose": ("lose", claimed, lambda ledger, claim: ledger.lose(claim.job_id, claim.fence)),
+    "park": ("park", claimed, lambda ledger, claim: ledger.snooze(claim, 3600)),
+    "lose": ("lose", claimed, lambda ledger, claim: ledger.report_worker_lost(claim.job_id, claim.fence)),
     "progress": (
         "progress",
         claimed,
@@ -117,31 +125,31 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
     ),
     "renew": ("renew", claimed, lambda ledger, claim: ledger.renew([(claim.job_id, claim.fence), ("never", 1)])),
     "settle": ("settle", claimed, lambda ledger, claim: ledger.settle(claim, REPORT)),
-    "settle too late": ("settle", late, lambda ledger, settlement: ledger.store([settlement])),
+    "settle too late": ("settle", late, lambda ledger, settlement: ledger.settle_batch([settlement])),
     "reap": ("reap", abandoned, lambda ledger, _: msgspec.structs.replace(ledger.reap(), rung=0)),
-    "requeue a dead job": ("submit", dead, lambda ledger, _: ledger.requeue_dead("one")),
-    "purge a dead job": ("purge", dead, lambda ledger, _: ledger.purge_dead("one", "never")),
-    "purge all dead jobs": ("purge", dead, lambda ledger, _: ledger.purge_all_dead()),
-    "put aside": ("aside", lambda _: None, lambda ledger, _: ledger.quarantine("predict", b"odd")),
+    "requeue a dead job": ("submit", dead, lambda ledger, _: ledger.dead_letters.requeue("one")),
+    "purge a dead job": ("purge", dead, lambda ledger, _: ledger.dead_letters.purge("one", "never")),
+    "purge all dead jobs": ("purge", dead, lambda ledger, _: ledger.dead_letters.purge_all()),
+    "put aside": ("aside", lambda _: None, lambda ledger, _: ledger.quarantine.add("predict", b"odd")),
     "purge what was put aside": (
         "purge",
-        lambda ledger: ledger.quarantine("predict", b"odd"),
-        lambda ledger, _: ledger.purge_quarantine("predict"),
+        lambda ledger: ledger.quarantine.add("predict", b"odd"),
+        lambda ledger, _: ledger.quarantine.purge("predict"),
     ),
     "add results": (
         "results",
-        lambda ledger: ledger.add_results([result(0)], who="ann"),
-        lambda ledger, _: ledger.add_results(
-            [result(1), FightResult(date=DAY, fighters=("Cleo", "Dora"), winner=None, ending="draw")], who="ann"
+        lambda ledger: ledger.fight_results.add([result(0)], user="ann"),
+        lambda ledger, _: ledger.fight_results.add(
+            [result(1), FightResult(date=DAY, fighters=("Cleo", "Dora"), winner=None, ending="draw")], user="ann"
         ),
     ),
-    "raise an alarm": ("alarm", lambda _: None, lambda ledger, _: ledger.raise_alarm(ALARM)),
+    "raise an alarm": ("alarm", lambda _: None, lambda ledger, _: ledger.drift_alarms.raise_alarm(ALARM)),
     "note an alarm": (
         "alarm",
         alarmed,
-        lambda ledger, _: ledger.mark_acted(msgspec.structs.replace(ALARM, acted=True)),
+        lambda ledger, _: ledger.drift_alarms.mark_acted(msgspec.structs.replace(ALARM, acted=True)),
     ),
-    "clear an alarm": ("control", alarmed, lambda ledger, _: ledger.clear_alarm(A, **BY)),
+    "clear an alarm": ("control", alarmed, lambda ledger, _: ledger.drift_alarms.clear(A, **BY)),
 }
 
 
@@ -174,15 +182,15 @@ def plain(answer: Any) -> Any:
 def left_behind(ledger: Ledger) -> dict[str, Any]:
     jobs = ("job", "new", "one", "two", "one~2")
     return {
-        "changes": plain(ledger.changes()),
-        "results": [(change.before, change.after) for change in ledger.result_changes()],
-        "dead": [letter.job_id for letter in ledger.dead_letters()],
-        "aside": ledger.quarantined("predict"),
-        "waiting": ledger.queue_depths(),
+        "changes": plain(ledger.controls.changes()),
+        "results": [(change.before, change.after) for change in ledger.fight_results.changes()],
+        "dead": [letter.job_id for letter in ledger.dead_letters.newest()],
+        "aside": ledger.quarantine.items("predict"),
+        "waiting": ledger.queue_stats.depths(),
         "jobs": [(ledger.status(job).state, ledger.status(job).attempt) for job in jobs],
         "outcomes": [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.01)],
-        "alarms": ledger.alarms(),
-        "models": ledger.models(),
+        "alarms": ledger.drift_alarms.active(),
+        "models": ledger.models.all(),
     }
 
 
@@ -194,8 +202,8 @@ def test_a_call_whose_reply_was_lost_answers_what_it_would_have_answered(
     script, prepare, do = CALLS[call]
     before = [prepare(ledger) for ledger in (straight, cut)]
     expected = do(straight, before[0])
-    cut.controls()  # the connection is warm, so that what is cut is a connection in use
-    proxy.marker = f"EVALSHA\r\n$40\r\n{cut._scripts[script].sha}".encode()
+    cut.controls.current()  # the connection is warm, so that what is cut is a connection in use
+    proxy.marker = f"EVALSHA\r\n$40\r\n{cut.server.scripts[script].sha}".encode()
     assert plain(do(cut, before[1])) == plain(expected)
     assert proxy.cuts == 1
     assert left_behind(cut) == left_behind(straight)
@@ -205,9 +213,9 @@ def test_another_call_is_another_call(pair: tuple[Ledger, Ledger, CuttingProxy])
     """Only the repetition of a call is answered from memory, not whoever asks for the same."""
     straight, _, _ = pair
     named(straight)
-    straight.move_alias("champion", A, prove=lambda _: None, expected=B, **BY)
+    straight.aliases.move("champion", A, verify=lambda _: None, expected=B, **BY)
     with pytest.raises(ControlDiffers):
-        straight.move_alias("champion", A, prove=lambda _: None, expected=B, **BY)
+        straight.aliases.move("champion", A, verify=lambda _: None, expected=B, **BY)
     assert straight.submit(CheckHealth()).created
     assert not straight.submit(CheckHealth()).created
 
@@ -219,5 +227,5 @@ def test_replies_are_kept_for_a_short_while_and_only_where_something_was_changed
     straight.submit(CheckHealth())
     straight.submit(CheckHealth())
     straight.reap()
-    (kept,) = straight._redis.keys(straight._key("reply", "*"))
-    assert 0 < straight._call("PTTL", kept) <= 65_000
+    (kept,) = straight.server.client.keys(straight.server.key("reply", "*"))
+    assert 0 < straight.server.execute("PTTL", kept) <= 65_000

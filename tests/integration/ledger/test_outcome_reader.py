@@ -52,7 +52,7 @@ def finish(ledger: Ledger, name: str) -> None:
 
 def waiters(ledger: Ledger, job_id: str) -> int:
     channel = f"{ledger.settings.namespace}:news:0:{job_id}"
-    return int(ledger._call("PUBSUB", "NUMSUB", channel)[1])
+    return int(ledger.server.execute("PUBSUB", "NUMSUB", channel)[1])
 
 
 def test_wait_returns_an_outcome_that_was_there_before(ledger: Ledger) -> None:
@@ -62,9 +62,9 @@ def test_wait_returns_an_outcome_that_was_there_before(ledger: Ledger) -> None:
 
 def settle_otherwise(ledger: Ledger, said: str, instead: str) -> None:
     """Change what the script does with which this ledger settles."""
-    spoken = ledger._scripts["settle"].script
+    spoken = ledger.server.scripts["settle"].script
     assert said in spoken
-    ledger._scripts["settle"] = ledger._redis.register_script(spoken.replace(said, instead))
+    ledger.server.scripts["settle"] = ledger.server.client.register_script(spoken.replace(said, instead))
 
 
 def settled_while(waiter: Ledger, settler: Ledger, until: Callable[..., None]) -> Outcome:
@@ -126,7 +126,7 @@ def test_wait_is_not_told_of_the_same_job_in_another_database(
         other.settle(claim_one(other), HealthReport(status="unhealthy", checks=(), memory_mb=2.5))
         ledger.settle(claim_one(ledger), REPORT)
         assert waiting.result().report == REPORT
-    other._call("FLUSHDB")
+    other.server.execute("FLUSHDB")
 
 
 def test_wait_after_a_fork_reads_its_own_job(ledger: Ledger) -> None:
@@ -242,7 +242,7 @@ def test_cancelling_a_running_job_tells_the_worker_and_refuses_its_answer(ledger
     assert ledger.renew([(job_id, claim.fence)]) == {job_id}
     assert not ledger.settle(claim, REPORT)
     assert not ledger.release(claim)
-    assert ledger.held_by() == []
+    assert ledger.running_jobs() == []
     assert ledger.reap().requeued == 0
     assert ledger.status(job_id).state is State.CANCELLED
 
@@ -295,7 +295,7 @@ def test_follow_goes_on_after_an_outcome_of_a_newer_version(
 ) -> None:
     for name in ("before", "newer", "after"):
         finish(ledger, name)
-    ledger._call("HSET", f"{ledger.settings.namespace}:job:newer", field, content)
+    ledger.server.execute("HSET", f"{ledger.settings.namespace}:job:newer", field, content)
     news = ledger.follow("0", idle_seconds=0.01)
     assert next(news)[1].job_id == "before"
     with pytest.raises(UnreadableOutcome, match=f"job newer .*{said}") as caught:
@@ -330,7 +330,7 @@ def test_the_stream_of_outcomes_is_capped(opened: Callable[..., Ledger]) -> None
     ledger = opened(outcomes_cap=100)
     for number in range(500):
         ledger.cancel(submit(ledger, str(number)))
-    assert 100 <= ledger._call("XLEN", f"{ledger.settings.namespace}:outcomes") < 400
+    assert 100 <= ledger.server.execute("XLEN", f"{ledger.settings.namespace}:outcomes") < 400
 
 
 def told(ledger: Ledger, names: str) -> None:
@@ -340,11 +340,11 @@ def told(ledger: Ledger, names: str) -> None:
 
 def drop(ledger: Ledger, until_place: str) -> None:
     """Drop what the stream has before a place, as its cap does."""
-    ledger._call("XTRIM", ledger._key("outcomes"), "MINID", until_place)
+    ledger.server.execute("XTRIM", ledger.server.key("outcomes"), "MINID", until_place)
 
 
 def places(ledger: Ledger) -> list[str]:
-    return [place.decode() for place, _ in ledger._call("XRANGE", ledger._key("outcomes"), "-", "+")]
+    return [place.decode() for place, _ in ledger.server.execute("XRANGE", ledger.server.key("outcomes"), "-", "+")]
 
 
 @pytest.mark.parametrize("begun", ["0", "$"])
@@ -386,7 +386,7 @@ def test_an_outcome_whose_record_is_gone_when_its_turn_comes_is_missed(ledger: L
     told(ledger, "abc")
     news = ledger.follow("0", idle_seconds=0.01)
     assert next(news)[1].job_id == "a"
-    ledger._call("DEL", ledger._key("job", "b"))
+    ledger.server.execute("DEL", ledger.server.key("job", "b"))
     with pytest.raises(OutcomesMissed, match="1 outcome is gone") as caught:
         next(news)
     assert [outcome.job_id for _, outcome in ledger.follow(caught.value.place, idle_seconds=0.01)] == ["c"]
@@ -394,11 +394,11 @@ def test_an_outcome_whose_record_is_gone_when_its_turn_comes_is_missed(ledger: L
 
 def test_entries_of_a_version_that_did_not_count_are_followed_as_well(ledger: Ledger) -> None:
     told(ledger, "ab")
-    stream = ledger._key("outcomes")
+    stream = ledger.server.key("outcomes")
     for place in places(ledger):
-        ledger._call("XDEL", stream, place)
+        ledger.server.execute("XDEL", stream, place)
     for name in "ab":
-        ledger._call("XADD", stream, "*", "job", name)
+        ledger.server.execute("XADD", stream, "*", "job", name)
     told(ledger, "c")
     everything = list(ledger.follow("0", idle_seconds=0.01))
     assert [outcome.job_id for _, outcome in everything] == ["a", "b", "c"]

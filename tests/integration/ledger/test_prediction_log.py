@@ -38,16 +38,16 @@ def claimed(ledger: Ledger, name: str, **fields: datetime) -> Claim:
 
 
 def settle(ledger: Ledger, claim: Claim, said: JournalEntry, start: datetime = START) -> bool:
-    (accepted,) = ledger.store([Settlement.of(claim, REPORT, Page.of(start, [("ana v bea", said)]))])
+    (accepted,) = ledger.settle_batch([Settlement.of(claim, REPORT, Page.of(start, [("ana v bea", said)]))])
     return accepted
 
 
 def test_an_accepted_answer_is_noted_with_the_servers_time(ledger: Ledger) -> None:
-    before = ledger.server_time()
+    before = ledger.server.time()
     assert settle(ledger, claimed(ledger, "a"), entry(0.625))
-    (noted,) = ledger.journal()
+    (noted,) = ledger.prediction_log.entries()
     assert noted.at is not None
-    assert before - 0.002 <= noted.at.timestamp() <= ledger.server_time()
+    assert before - 0.002 <= noted.at.timestamp() <= ledger.server.time()
     assert noted.probability == 0.625
     assert noted.intervals == (Band(0.8, 0.25, 0.75),)
     assert noted.fighters == ("Ana Núñez", "Bea")
@@ -57,35 +57,35 @@ def test_the_last_answer_before_the_start_counts(ledger: Ledger) -> None:
     for number in range(3):
         settle(ledger, claimed(ledger, str(number)), entry(0.5 + number / 8, job_id=str(number)))
     settle(ledger, claimed(ledger, "other"), entry(0.25, model="cd" * 32))
-    assert [(noted.model[:2], noted.probability, noted.job_id) for noted in ledger.journal()] == [
+    assert [(noted.model[:2], noted.probability, noted.job_id) for noted in ledger.prediction_log.entries()] == [
         ("ab", 0.75, "2"),
         ("cd", 0.25, "job"),
     ]
 
 
 def test_what_is_answered_after_the_start_is_not_noted(ledger: Ledger) -> None:
-    past = datetime.fromtimestamp(ledger.server_time(), UTC) - timedelta(seconds=1)
+    past = datetime.fromtimestamp(ledger.server.time(), UTC) - timedelta(seconds=1)
     assert settle(ledger, claimed(ledger, "late"), entry(0.5), start=past)
-    assert ledger.journal() == []
+    assert ledger.prediction_log.entries() == []
 
 
 def test_what_no_bet_placer_could_read_is_not_noted(ledger: Ledger, until: Callable[..., None]) -> None:
     stale = claimed(ledger, "again")
     ledger.release(stale)
     assert not settle(ledger, stale, entry(0.5))
-    soon = datetime.fromtimestamp(ledger.server_time() + 0.2, UTC)
+    soon = datetime.fromtimestamp(ledger.server.time() + 0.2, UTC)
     overdue = claimed(ledger, "overdue", deadline=soon)
-    until(lambda: ledger.server_time() > soon.timestamp() + 0.01)
+    until(lambda: ledger.server.time() > soon.timestamp() + 0.01)
     assert settle(ledger, overdue, entry(0.5))  # accepted as `expired`, without its report
-    assert ledger.journal() == []
+    assert ledger.prediction_log.entries() == []
 
 
 def test_telling_again_changes_nothing(ledger: Ledger) -> None:
     claim = claimed(ledger, "a")
     settle(ledger, claim, entry(0.5))
-    before = ledger.journal()
+    before = ledger.prediction_log.entries()
     assert settle(ledger, claim, entry(0.5))
-    assert ledger.journal() == before
+    assert ledger.prediction_log.entries() == before
 
 
 def test_entries_outlive_outcomes_and_not_their_own_time(
@@ -95,20 +95,20 @@ def test_entries_outlive_outcomes_and_not_their_own_time(
     with_short_retention = Ledger.connect(LedgerSettings(**fields))
     settle(with_short_retention, claimed(ledger, "a"), entry(0.5))
     until(lambda: ledger.status("a").state.value == "unknown")
-    assert len(ledger.journal()) == 1
-    start = datetime.fromtimestamp(ledger.server_time() + 0.3, UTC)
+    assert len(ledger.prediction_log.entries()) == 1
+    start = datetime.fromtimestamp(ledger.server.time() + 0.3, UTC)
     short = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "journal_seconds": 0.001}))
     settle(short, claimed(ledger, "b"), entry(0.5, day=start.date()), start=start)
-    until(lambda: [noted.day for noted in ledger.journal()] == [DAY])
+    until(lambda: [noted.day for noted in ledger.prediction_log.entries()] == [DAY])
 
 
 def test_a_day_is_bounded_and_what_is_there_is_still_replaced(ledger: Ledger) -> None:
     many = [(f"fight {number}", entry(0.5)) for number in range(MAX_DAY_ENTRIES + 5)]
-    ledger.store([Settlement.of(claimed(ledger, "flood"), REPORT, Page.of(START, many))])
-    assert len(ledger.journal()) == MAX_DAY_ENTRIES
+    ledger.settle_batch([Settlement.of(claimed(ledger, "flood"), REPORT, Page.of(START, many))])
+    assert len(ledger.prediction_log.entries()) == MAX_DAY_ENTRIES
     again = [("fight 0", entry(0.75)), ("one more", entry(0.25))]
-    ledger.store([Settlement.of(claimed(ledger, "again"), REPORT, Page.of(START, again))])
-    assert sorted({noted.probability for noted in ledger.journal()}) == [0.5, 0.75]
+    ledger.settle_batch([Settlement.of(claimed(ledger, "again"), REPORT, Page.of(START, again))])
+    assert sorted({noted.probability for noted in ledger.prediction_log.entries()}) == [0.5, 0.75]
 
 
 @pytest.mark.parametrize(("since", "days"), [(None, 2), (date(2099, 1, 3), 2), (date(2099, 1, 4), 1)])
@@ -116,4 +116,4 @@ def test_reading_from_a_day_on(ledger: Ledger, since: date | None, days: int) ->
     for number in range(2):
         start = START + timedelta(days=number)
         settle(ledger, claimed(ledger, str(number)), entry(0.5, day=start.date()), start=start)
-    assert len(ledger.journal(since)) == days
+    assert len(ledger.prediction_log.entries(since)) == days

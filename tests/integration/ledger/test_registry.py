@@ -11,56 +11,56 @@ from ledger.ledger import Ledger, LedgerSettings
 
 
 def test_models_and_their_aliases(ledger: Ledger) -> None:
-    assert ledger.models() == []
-    assert ledger.resolve_alias("champion") is None
-    ledger.register_model("bb", {"data_cutoff": "2024-01-01"})
-    ledger.register_model("aa", {"log_loss": 0.61})
-    ledger.set_alias("champion", "aa")
-    ledger.set_alias("candidate", "aa")
-    assert ledger.models() == [
+    assert ledger.models.all() == []
+    assert ledger.aliases.resolve("champion") is None
+    ledger.models.register("bb", {"data_cutoff": "2024-01-01"})
+    ledger.models.register("aa", {"log_loss": 0.61})
+    ledger.aliases.set("champion", "aa")
+    ledger.aliases.set("candidate", "aa")
+    assert ledger.models.all() == [
         {"digest": "aa", "summary": {"log_loss": 0.61}, "aliases": ["candidate", "champion"]},
         {"digest": "bb", "summary": {"data_cutoff": "2024-01-01"}, "aliases": []},
     ]
-    ledger.set_alias("champion", "bb")
-    assert ledger.resolve_alias("champion") == "bb"
+    ledger.aliases.set("champion", "bb")
+    assert ledger.aliases.resolve("champion") == "bb"
 
 
 @pytest.mark.parametrize("name", ["a" * 64, "0123456789abcdefABCDEF".ljust(64, "0")])
 def test_no_alias_takes_the_place_of_a_digest(ledger: Ledger, name: str) -> None:
     with pytest.raises(JobRefused, match="shape of a model's digest"):
-        ledger.set_alias(name, "b" * 64)
-    assert ledger.resolve_alias(name) is None
-    ledger.set_alias(name[:63], "b" * 64)
+        ledger.aliases.set(name, "b" * 64)
+    assert ledger.aliases.resolve(name) is None
+    ledger.aliases.set(name[:63], "b" * 64)
 
 
 def test_pools_are_listed_while_they_announce_themselves(ledger: Ledger, until: Callable[..., None]) -> None:
-    assert ledger.pools() == []
-    ledger.announce_pool("train@b", {"children": 1}, ttl_seconds=0.05)
-    ledger.announce_pool("predict@a", {"children": 2}, ttl_seconds=60)
-    until(lambda: ledger.pools() == [{"name": "predict@a", "children": 2}])
-    ledger.announce_pool("train@b", {"children": 3}, ttl_seconds=60)
-    assert [pool["children"] for pool in ledger.pools()] == [2, 3]
+    assert ledger.pools.alive() == []
+    ledger.pools.announce("train@b", {"children": 1}, ttl_seconds=0.05)
+    ledger.pools.announce("predict@a", {"children": 2}, ttl_seconds=60)
+    until(lambda: ledger.pools.alive() == [{"name": "predict@a", "children": 2}])
+    ledger.pools.announce("train@b", {"children": 3}, ttl_seconds=60)
+    assert [pool["children"] for pool in ledger.pools.alive()] == [2, 3]
 
 
 def test_depths_count_what_waits(ledger: Ledger) -> None:
     ledger.submit_many([CheckHealth(nonce="1"), CheckHealth(nonce="2"), TrainEnsemble(data="d")])
     ledger.claim("predict", "n#1/1")
-    assert ledger.queue_depths() == {"monitor": 0, "predict": 1, "train": 1}
+    assert ledger.queue_stats.depths() == {"monitor": 0, "predict": 1, "train": 1}
 
 
 def test_the_clock_is_the_servers(ledger: Ledger) -> None:
     submitted = ledger.status(ledger.submit(CheckHealth()).job_id).submitted_at
     assert submitted is not None
     assert submitted.tzinfo is UTC
-    assert submitted <= datetime.fromtimestamp(ledger.server_time(), UTC)
+    assert submitted <= datetime.fromtimestamp(ledger.server.time(), UTC)
 
 
 def test_odd_items_are_put_aside_cut_and_capped(ledger_settings: LedgerSettings) -> None:
     ledger = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "quarantine_cap": 3}))
     for number in range(5):
-        ledger.quarantine("predict", b"\xff%d" % number)
-    ledger.quarantine("predict", b"x" * 1_000_000)
-    kept = ledger.quarantined("predict")
+        ledger.quarantine.add("predict", b"\xff%d" % number)
+    ledger.quarantine.add("predict", b"x" * 1_000_000)
+    kept = ledger.quarantine.items("predict")
     assert kept[1:] == [b"\xff4", b"\xff3"]
     assert len(kept[0]) == 10_000
     ledger.close()

@@ -193,7 +193,7 @@ class Life(RuleBasedStateMachine):
             left = self.jobs[claim.job_id].left
             state = left[2] if left[:2] == ("lose", claim.fence) else None
             for _ in range(1 + answer_lost):
-                assert self.ledger.lose(claim.job_id, claim.fence) == state
+                assert self.ledger.report_worker_lost(claim.job_id, claim.fence) == state
 
     @rule(name=NAMES, answer_lost=st.booleans())
     def cancel(self, name: str, answer_lost: bool) -> None:
@@ -212,18 +212,18 @@ class Life(RuleBasedStateMachine):
         year = DEADLINES[name[0]]
         if self.jobs[name].died and self.accept(again, year):
             for created in [not known, False][: 1 + answer_lost]:
-                receipt = self.ledger.requeue_dead(name)
+                receipt = self.ledger.dead_letters.requeue(name)
                 assert (receipt.job_id, receipt.created) == (again, created)
             self.purged.add(name)
         else:
             with pytest.raises(LedgerError):
-                self.ledger.requeue_dead(name)
+                self.ledger.dead_letters.requeue(name)
 
     @rule(data=st.data())
     def purge_dead(self, data: st.DataObject) -> None:
         if self.jobs:
             name = data.draw(st.sampled_from(sorted(self.jobs)))
-            assert self.ledger.purge_dead(name) == (name in self.letters())
+            assert self.ledger.dead_letters.purge(name) == (name in self.letters())
             if self.jobs[name].died:
                 self.purged.add(name)
 
@@ -237,18 +237,18 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def both_agree(self) -> None:
         states = Counter(entry.state for entry in self.jobs.values())
-        assert self.ledger.queue_depths()["predict"] == states[State.QUEUED]
-        held = {(held.job_id, held.owner) for held in self.ledger.held_by()}
+        assert self.ledger.queue_stats.depths()["predict"] == states[State.QUEUED]
+        held = {(held.job_id, held.owner) for held in self.ledger.running_jobs()}
         running = {(name, entry.owner) for name, entry in self.jobs.items() if entry.state is State.RUNNING}
         assert held == running
         for name, entry in self.jobs.items():
             status = self.ledger.status(name)
             assert (status.state, status.attempt) == (entry.state, entry.attempt)
         final = {name for name, entry in self.jobs.items() if entry.state.final}
-        stream = self.ledger._call("XRANGE", f"{self.ledger.settings.namespace}:outcomes", "-", "+")
+        stream = self.ledger.server.execute("XRANGE", f"{self.ledger.settings.namespace}:outcomes", "-", "+")
         settled = Counter(fields[b"job"].decode() for _, fields in stream)
         assert settled == Counter(final), "an outcome is missing, or stands twice"
-        assert {letter.job_id for letter in self.ledger.dead_letters()} == self.letters()
+        assert {letter.job_id for letter in self.ledger.dead_letters.newest()} == self.letters()
 
 
 @pytest.mark.timeout(120)

@@ -29,7 +29,7 @@ def card(**fields: object) -> PredictCard:
 def refused(ledger: Ledger, job: object, key: str | None = None) -> JobRefused:
     with pytest.raises(JobRefused) as caught:
         ledger.submit(job, key=key)  # type: ignore[arg-type]
-    assert sum(ledger.queue_depths().values()) == 0, "a refused job left something behind"
+    assert sum(ledger.queue_stats.depths().values()) == 0, "a refused job left something behind"
     return caught.value
 
 
@@ -41,7 +41,7 @@ def test_same_content_is_one_job_whatever_its_state(ledger: Ledger) -> None:
     ledger.cancel(first.job_id)
     assert not ledger.submit(card()).created
     assert ledger.status(first.job_id).state is State.CANCELLED
-    assert ledger.queue_depths() == {"monitor": 0, "predict": 0, "train": 0}
+    assert ledger.queue_stats.depths() == {"monitor": 0, "predict": 0, "train": 0}
 
 
 def test_other_content_is_another_job(ledger: Ledger) -> None:
@@ -99,7 +99,7 @@ def test_fifty_submits_by_each_of_eight_processes_are_one_job(ledger: Ledger, le
         caller.stdin.write("go\n")
         caller.stdin.flush()
     assert sum(int(caller.communicate(timeout=60)[0]) for caller in callers) == 1
-    assert ledger.queue_depths()["predict"] == 1
+    assert ledger.queue_stats.depths()["predict"] == 1
 
 
 def test_fifty_submits_by_eight_threads_are_one_job(ledger: Ledger) -> None:
@@ -113,7 +113,7 @@ def test_fifty_submits_by_eight_threads_are_one_job(ledger: Ledger) -> None:
         created = list(pool.map(submit, range(48)))
     created += [ledger.submit(card()).created for _ in range(2)]
     assert created.count(True) == 1
-    assert ledger.queue_depths()["predict"] == 1
+    assert ledger.queue_stats.depths()["predict"] == 1
     assert len(ledger.claim("predict", "n#1/1", 10)) == 1
 
 
@@ -156,7 +156,7 @@ def test_the_deadline_takes_the_place_of_the_event_start(ledger: Ledger) -> None
 
 
 def test_a_known_job_is_not_refused_for_its_deadline(ledger: Ledger, until: Callable[..., None]) -> None:
-    job = CheckHealth(deadline=datetime.fromtimestamp(ledger.server_time() + 0.1, UTC))
+    job = CheckHealth(deadline=datetime.fromtimestamp(ledger.server.time() + 0.1, UTC))
     first = ledger.submit(job)
     until(lambda: ledger.reap().expired)
     assert ledger.submit(job) == replace(first, created=False)
@@ -166,7 +166,7 @@ def test_many_are_accepted_together_or_not_at_all(ledger: Ledger) -> None:
     jobs = [CheckHealth(nonce=str(number)) for number in range(100)]
     with pytest.raises(JobRefused, match="deadline"):
         ledger.submit_many([*jobs, CheckHealth(deadline=datetime(2020, 1, 1, tzinfo=UTC))])
-    assert ledger.queue_depths()["predict"] == 0
+    assert ledger.queue_stats.depths()["predict"] == 0
     receipts = ledger.submit_many([*jobs, jobs[0]], correlation_id="batch")
     assert [receipt.created for receipt in receipts] == [True] * 100 + [False]
     assert ledger.claim("predict", "n#1/1")[0].correlation_id == "batch"
@@ -200,25 +200,25 @@ def test_a_durable_submit_waits_for_the_file_also_for_a_known_job(ledger: Ledger
 
 
 def test_a_durable_submit_needs_the_file(ledger: Ledger) -> None:
-    ledger._call("CONFIG", "SET", "appendonly", "no")
+    ledger.server.execute("CONFIG", "SET", "appendonly", "no")
     try:
         with pytest.raises(LedgerError, match=r"nothing was written.*appendonly yes"):
             ledger.submit(card(), durable=True)
-        assert ledger.queue_depths()["predict"] == 0
+        assert ledger.queue_stats.depths()["predict"] == 0
     finally:
-        ledger._call("CONFIG", "SET", "appendonly", "yes")
+        ledger.server.execute("CONFIG", "SET", "appendonly", "yes")
 
 
 def test_a_durable_submit_does_not_claim_what_the_disk_has_not_confirmed(ledger_settings: LedgerSettings) -> None:
     ledger = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "fsync_timeout_seconds": 0.05}))
-    ledger._call("CONFIG", "SET", "appendfsync", "no")
+    ledger.server.execute("CONFIG", "SET", "appendfsync", "no")
     try:
         ledger.submit(card())
         for job in (card(), card(card_id="new")):  # one known, but written through nobody's confirmed connection
             with pytest.raises(LedgerError, match="accepted, but not on disk"):
                 ledger.submit(job, durable=True)
     finally:
-        ledger._call("CONFIG", "SET", "appendfsync", "everysec")
+        ledger.server.execute("CONFIG", "SET", "appendfsync", "everysec")
         ledger.close()
     patient = Ledger.connect(ledger_settings)  # a disk that others keep busy takes more than that
     assert patient.submit(card(card_id="new"), durable=True).durable is True
@@ -227,7 +227,9 @@ def test_a_durable_submit_does_not_claim_what_the_disk_has_not_confirmed(ledger_
 
 def test_doorbells_are_capped(ledger_settings: LedgerSettings, ledger: Ledger) -> None:
     ledger.submit_many([CheckHealth(nonce=str(number)) for number in range(ledger_settings.doorbell_cap + 50)])
-    assert ledger._call("LLEN", f"{ledger_settings.namespace}:doorbell:predict") == ledger_settings.doorbell_cap
+    assert (
+        ledger.server.execute("LLEN", f"{ledger_settings.namespace}:doorbell:predict") == ledger_settings.doorbell_cap
+    )
 
 
 def test_a_job_stays_queued_under_its_deadline(ledger: Ledger) -> None:

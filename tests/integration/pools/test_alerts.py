@@ -27,8 +27,8 @@ from ledger.contracts.jobs import (
     TrainEnsemble,
 )
 from ledger.contracts.reports import CardReport, FightReport
-from ledger.jobs.queue_stats import Drift
 from ledger.ledger import Ledger
+from ledger.models.drift_figures import Drift
 from tests.support.alert_receiver import SEEN_BY_PROMETHEUS, STATUS, TOKEN, Alarm, Receiver, at_once
 from tests.support.endpoints import HASTY, checks
 from tests.support.small_models import first_card, small_league, trained, wrong
@@ -90,13 +90,13 @@ def test_alerts_about_jobs_queues_memory_and_connections(
     )
     training = ledger.submit(TrainEnsemble(data="nowhere")).job_id
     ledger.submit_many([CheckHealth(nonce="kill_itself"), *(CheckHealth(nonce=f"nan:{number}") for number in range(6))])
-    ledger._call("LPUSH", f"{ledger.settings.namespace}:doorbell:predict", "cos\nsystem\n")
-    ledger.set_drift(Drift(model="a" * 64, drift=0.2, fights=300))
+    ledger.server.execute("LPUSH", f"{ledger.settings.namespace}:doorbell:predict", "cos\nsystem\n")
+    ledger.drift_figures.set(Drift(model="a" * 64, drift=0.2, fights=300))
     alarm.fires("NoConsumer", "TrainingWaits", *OF_JOBS)
     ledger.cancel(training)
-    ledger.purge_all_dead()
-    ledger.set_drift(Drift(model="a" * 64, drift=0.01, fights=600))
-    ledger.purge_quarantine("predict")
+    ledger.dead_letters.purge_all()
+    ledger.drift_figures.set(Drift(model="a" * 64, drift=0.01, fights=600))
+    ledger.quarantine.purge("predict")
     ledger.submit_many([CheckHealth(nonce=f"answer:{number}") for number in range(200)])
     alarm.clears("NoConsumer", "TrainingWaits", *OF_JOBS)
 
@@ -106,18 +106,18 @@ def test_alerts_about_jobs_queues_memory_and_connections(
     alarm.fires("HighMemory")
     max(pool.children(), key=lambda child: child.memory_info().rss).kill()
     alarm.clears("HighMemory")
-    ledger.set_controls({"max_memory_mb.predict": 64}, who="test", why="less than there is")
+    ledger.controls.set({"max_memory_mb.predict": 64}, user="test", reason="less than there is")
     alarm.fires("PoolMemoryExceeded")
-    ledger.set_controls({"max_memory_mb.predict": None}, who="test", why="enough")
+    ledger.controls.set({"max_memory_mb.predict": None}, user="test", reason="enough")
     alarm.clears("PoolMemoryExceeded")
 
-    ledger.set_controls({"pause.predict": True}, who="test", why="so that it waits")
+    ledger.controls.set({"pause.predict": True}, user="test", reason="so that it waits")
     ledger.submit(CheckHealth(nonce="it waits"))
     alarm.fires("OldestJobWaits")
-    ledger.set_controls({"pause.predict": None}, who="test", why="it has waited")
+    ledger.controls.set({"pause.predict": None}, user="test", reason="it has waited")
     alarm.clears("OldestJobWaits")
 
-    until(lambda: checks(ledger.pools()[0]["http"])[0] == 200)
+    until(lambda: checks(ledger.pools.alive()[0]["http"])[0] == 200)
     frozen = pool.children()
     for child in frozen:
         child.suspend()
@@ -125,14 +125,14 @@ def test_alerts_about_jobs_queues_memory_and_connections(
     for child in frozen:
         child.resume()
     alarm.clears("NotConsuming")
-    ledger._call("CLIENT", "PAUSE", 3000)  # longer than the pool waits for a reply
+    ledger.server.execute("CLIENT", "PAUSE", 3000)  # longer than the pool waits for a reply
     alarm.fires("LedgerUnavailable")
-    ledger._call("CLIENT", "UNPAUSE")
+    ledger.server.execute("CLIENT", "UNPAUSE")
     alarm.clears("LedgerUnavailable")
 
     post = next(post for post in receiver.posts if post["alert"] == "NoConsumer")
     assert (post["severity"], post["labels"], post["value"]) == ("critical", {"queue": "train"}, 1)
-    assert post["pool"] == ledger.pools()[0]["name"]
+    assert post["pool"] == ledger.pools.alive()[0]["name"]
     assert post["action"]
     assert TOKEN not in pool.log.read_text()
     assert {(STATUS[line["event"]], line["level"]) for line in alarm.lines()} == {
@@ -176,16 +176,16 @@ def test_alerts_about_models_answers_and_the_market(
 ) -> None:
     models = {"CORNERMAN_MODELS": str(bundle.folder.parent)}
     _, alarm = start_alarmed(concurrency=1, script="slow_cards.py", **models)
-    ledger.register_model("ab" * 32, {})
-    ledger.set_alias("champion", "ab" * 32)
+    ledger.models.register("ab" * 32, {})
+    ledger.aliases.set("champion", "ab" * 32)
     alarm.fires("ModelNotLoaded")
     for model in (bundle, other := wrong(bundle)):
-        ledger.register_model(model.digest, {})
-    ledger.set_alias("champion", bundle.digest)
+        ledger.models.register(model.digest, {})
+    ledger.aliases.set("champion", bundle.digest)
     alarm.clears("ModelNotLoaded")
-    ledger.set_alias("champion", other.digest)
+    ledger.aliases.set("champion", other.digest)
     alarm.fires("CanaryWrong")
-    ledger.set_alias("champion", bundle.digest)
+    ledger.aliases.set("champion", bundle.digest)
     alarm.clears("CanaryWrong")
 
     card = first_card(league)
@@ -224,9 +224,9 @@ def test_a_webhook_that_does_not_answer_holds_up_nothing(ledger: Ledger, start_p
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{TOKEN}"
         pool = start_pool(concurrency=1, CORNERMAN_ALERTS=at_once(), CORNERMAN_WEBHOOK_URL=url, **HASTY)
-        ledger.set_drift(Drift(model="a" * 64, drift=0.2, fights=300))
+        ledger.drift_figures.set(Drift(model="a" * 64, drift=0.2, fights=300))
         until(lambda: "CalibrationDrift" in pool.log.read_text())
         ledger.submit(TrainEnsemble(data="nowhere"))
         until(lambda: "NoConsumer" in pool.log.read_text())  # judged while the first is still being posted
-        until(lambda: checks(ledger.pools()[0]["http"])[0] == 200)
+        until(lambda: checks(ledger.pools.alive()[0]["http"])[0] == 200)
         assert pool.stop() == 0

@@ -58,7 +58,7 @@ def test_get_waits_until_the_outcome_comes(app: Celery, ledger: Ledger, until: C
     channel = f"{ledger.settings.namespace}:news:0:{job_id}"
 
     def answer() -> None:
-        until(lambda: ledger._call("PUBSUB", "NUMSUB", channel)[1] == 1)
+        until(lambda: ledger.server.execute("PUBSUB", "NUMSUB", channel)[1] == 1)
         settle(ledger, REPORT)
 
     thread = threading.Thread(target=answer)
@@ -123,7 +123,7 @@ def test_an_address_is_shown_without_its_password() -> None:
 
 
 def test_a_deadline_that_passed_reads_as_a_failure(app: Celery, ledger: Ledger, until: Callable[..., None]) -> None:
-    soon = datetime.fromtimestamp(ledger.server_time() + 0.1, UTC)
+    soon = datetime.fromtimestamp(ledger.server.time() + 0.1, UTC)
     job_id = ledger.submit(CheckHealth(deadline=soon)).job_id
     until(lambda: ledger.reap().expired)
     with pytest.raises(JobFailed, match="expired"):

@@ -41,7 +41,7 @@ def test_the_command_of_the_readme_starts_a_pool_that_answers(
         command = [sys.executable, "-m", "celery", *shlex.split(found[1])]
         pool = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, start_new_session=True)
     try:
-        until(lambda: ledger.pools() or pool.poll() is not None, WAIT_SECONDS)
+        until(lambda: ledger.pools.alive() or pool.poll() is not None, WAIT_SECONDS)
         assert pool.poll() is None, log.read_text()
         outcome = ledger.wait(ledger.submit(CheckHealth()).job_id, WAIT_SECONDS)
         assert outcome.state is State.SUCCEEDED, outcome

@@ -21,8 +21,8 @@ def ask(ledger: Ledger, nonce: str) -> str:
 
 
 def set_now(ledger: Ledger, **values: Value | None) -> Change:
-    (first, *_) = ledger.set_controls(
-        {name.replace("_of_", "."): value for name, value in values.items()}, who="ann@desk", why="a test"
+    (first, *_) = ledger.controls.set(
+        {name.replace("_of_", "."): value for name, value in values.items()}, user="ann@desk", reason="a test"
     )
     return first
 
@@ -37,7 +37,7 @@ def answered_by(outcome: Outcome) -> int:
 
 
 def announced(ledger: Ledger, node: str, **expected: object) -> bool:
-    found = [pool for pool in ledger.pools() if pool["node"] == node]
+    found = [pool for pool in ledger.pools.alive() if pool["node"] == node]
     return bool(found) and all(found[0][name] == value for name, value in expected.items())
 
 
@@ -92,7 +92,7 @@ def test_a_drained_node_leaves_the_work_and_the_doorbells_to_the_others(
     (child,) = other.children()
     assert {answered_by(outcome) for outcome in outcomes} == {child.pid}
     assert drained.stop() == 0  # as one does with a node that is drained
-    until(lambda: len(ledger.pools()) == 1)
+    until(lambda: len(ledger.pools.alive()) == 1)
     again = start_pool(concurrency=1, CORNERMAN_NODE="a", **fast)  # and what is started there stays drained
     assert announced(ledger, "a", stopped=["predict"])
     set_now(ledger, drain_of_a=None, drain_of_b=True)
@@ -115,7 +115,7 @@ def test_a_pool_grows_and_shrinks_and_no_busy_child_goes(
     until(lambda: all(ledger.status(job_id).progress for job_id in running))
     busy = {child.pid for child in pool.children()}
     scale(1)
-    until(lambda: ledger.server_time() > ledger.changes()[0].at.timestamp() + WITHIN_SECONDS)
+    until(lambda: ledger.server.time() > ledger.controls.changes()[0].at.timestamp() + WITHIN_SECONDS)
     assert {child.pid for child in pool.children()} == busy
     open_gate(ledger)
     outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in running]

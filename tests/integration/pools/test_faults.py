@@ -68,7 +68,7 @@ def test_what_an_idle_child_seems_to_hold_goes_back(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     pool = start_pool(concurrency=1)
-    (announced,) = ledger.pools()
+    (announced,) = ledger.pools.alive()
     # As after a claim whose reply got lost; in a queue that nobody works off, so that the child stays idle.
     job_id = ledger.submit(TrainEnsemble(data="nowhere")).job_id
     (claim,) = ledger.claim("train", f"{announced['name']}/{pool.children()[0].pid}")

@@ -49,8 +49,8 @@ def test_a_pool_is_ready_with_the_right_answers_and_only_with_them(
     pool = start_pool(
         real=True, concurrency=1, CORNERMAN_MODELS=str(bundle.folder.parent), CORNERMAN_DATA=str(tmp_path), **HASTY
     )
-    until(lambda: ledger.pools()[0]["http"])
-    address = ledger.pools()[0]["http"]
+    until(lambda: ledger.pools.alive()[0]["http"])
+    address = ledger.pools.alive()[0]["http"]
 
     def ready(**expected: bool) -> bool:
         status, found = checks(address)
@@ -62,8 +62,8 @@ def test_a_pool_is_ready_with_the_right_answers_and_only_with_them(
     asked = cornerman("--json")
     assert (asked.exit_code, json.loads(asked.stdout)["status"]) == (ExitCode.FAILED, "unhealthy")
 
-    ledger.register_model(bundle.digest, {})
-    ledger.set_alias("champion", bundle.digest, who="test", why="to begin")
+    ledger.models.register(bundle.digest, {})
+    ledger.aliases.set("champion", bundle.digest, user="test", reason="to begin")
     until(lambda: ready(model_loaded=True, prediction=True))
     asked = cornerman("--url", f"http://{address}", "--json")
     assert (asked.exit_code, json.loads(asked.stdout)["status"]) == (ExitCode.OK, "passed")
@@ -74,8 +74,8 @@ def test_a_pool_is_ready_with_the_right_answers_and_only_with_them(
     until(lambda: value(scrape(address), "cornerman_model_info", alias="champion", model=bundle.digest) == 1)
 
     other = wrong(bundle)
-    ledger.register_model(other.digest, {})
-    ledger.set_alias("champion", other.digest, who="test", why="to go wrong")
+    ledger.models.register(other.digest, {})
+    ledger.aliases.set("champion", other.digest, user="test", reason="to go wrong")
     until(lambda: ready(model_loaded=True, prediction=False))
     until(lambda: '"alert": "CanaryWrong"' in pool.log.read_text())
     asked = cornerman("--url", f"http://{address}/readyz")
@@ -90,8 +90,8 @@ def test_answers_are_measured(
     bundle: Bundle, league: League, ledger: Ledger, start_pool: Callable[..., Any], until: Until
 ) -> None:
     start_pool(real=True, concurrency=1, CORNERMAN_MODELS=str(bundle.folder.parent), **HASTY)
-    until(lambda: ledger.pools()[0]["http"])
-    address = ledger.pools()[0]["http"]
+    until(lambda: ledger.pools.alive()[0]["http"])
+    address = ledger.pools.alive()[0]["http"]
     (card, *_) = read_cards(json.dumps(odds_feed(league)), price_format="american")
     nobody = Fight(id="x", fighters=(Fighter(name="Nobody Inparticular"), Fighter(name="No Oneelse")))
     card = msgspec.structs.replace(

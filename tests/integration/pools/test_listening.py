@@ -20,15 +20,20 @@ QUICK = {"CORNERMAN_DRAIN_SECONDS": "0.1", "CORNERMAN_CANARY_SECONDS": "0.5", "C
 def listens(ledger: Ledger, child: psutil.Process) -> bool:
     """Whether a child itself waits at the server for a doorbell."""
     ports = {connection.laddr.port for connection in child.net_connections("tcp")}
-    blocked = [client for client in ledger._redis.client_list() if client["cmd"] == "brpop"]
+    blocked = [client for client in ledger.server.client.client_list() if client["cmd"] == "brpop"]
     return any(int(client["addr"].rpartition(":")[2]) in ports for client in blocked)
 
 
 def proofs(ledger: Ledger, count: int, until: Callable[..., None]) -> None:
     """Wait for so many proofs that the pool consumes, while there is no job."""
-    (announced,) = ledger.pools()
-    answers = {ledger.canary_answer(f"canary-{announced['name']}") or b""}
-    until(lambda: answers.add(ledger.canary_answer(f"canary-{announced['name']}") or b"") or len(answers) > count, 30)
+    (announced,) = ledger.pools.alive()
+    answers = {ledger.liveness_probes.answer(f"canary-{announced['name']}") or b""}
+    until(
+        lambda: (
+            answers.add(ledger.liveness_probes.answer(f"canary-{announced['name']}") or b"") or len(answers) > count
+        ),
+        30,
+    )
 
 
 def answered(ledger: Ledger, nonce: str) -> None:
@@ -52,7 +57,7 @@ def test_a_child_that_listens_is_called_back_for_the_proof_that_its_pool_consume
     start_pool(concurrency=1, **QUICK)
     answered(ledger, "one")
     proofs(ledger, 3, until)
-    assert ledger.pools()[0]["healthy"] is True
+    assert ledger.pools.alive()[0]["healthy"] is True
 
 
 def test_one_child_is_called_back_and_none_where_one_was_free(ledger: Ledger) -> None:
@@ -72,14 +77,14 @@ def test_a_child_of_a_drained_node_takes_no_doorbell_from_others(
     answered(ledger, "one")
     (child,) = pool.children()
     until(lambda: listens(ledger, child), 30)
-    drain = f"drain.{ledger.pools()[0]['node']}"
-    ledger.set_controls({drain: True}, who="me", why="test")
+    drain = f"drain.{ledger.pools.alive()[0]['node']}"
+    ledger.controls.set({drain: True}, user="me", reason="test")
     until(lambda: not listens(ledger, child))
     proofs(ledger, 2, until)  # by then the pop is over that Celery had begun before
-    ledger._call("DEL", ledger._key("doorbell", "predict"))
+    ledger.server.execute("DEL", ledger.server.key("doorbell", "predict"))
     job_id = ledger.submit(CheckHealth(nonce="two")).job_id
-    bells = ("LLEN", ledger._key("doorbell", "predict"))
+    bells = ("LLEN", ledger.server.key("doorbell", "predict"))
     proofs(ledger, 2, until)
-    assert ledger._call(*bells) == 1
-    ledger.set_controls({drain: None}, who="me", why="test")
+    assert ledger.server.execute(*bells) == 1
+    ledger.controls.set({drain: None}, user="me", reason="test")
     assert ledger.wait(job_id, 30).report is not None

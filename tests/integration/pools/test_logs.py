@@ -69,13 +69,13 @@ def test_secrets_and_payloads_stay_out_of_logs_and_metrics(
     ledger: Ledger, ledger_settings: LedgerSettings, start_pool: Callable[..., Any], until: Until
 ) -> None:
     user = f"worker-{ledger_settings.namespace}"
-    ledger._call("ACL", "SETUSER", user, "on", f">{SECRET}", "~*", "&*", "+@all")
+    ledger.server.execute("ACL", "SETUSER", user, "on", f">{SECRET}", "~*", "&*", "+@all")
     url = str(ledger_settings.redis_url).replace("redis://", f"redis://{user}:{SECRET}@")
     levels = {f"log_level.{component}": "DEBUG" for component in COMPONENTS}
-    ledger.set_controls(levels, who="test", why="so that all is said that can be")
+    ledger.controls.set(levels, user="test", reason="so that all is said that can be")
     pool = start_pool(concurrency=1, CORNERMAN_REDIS_URL=url, CORNERMAN_LOG_LEVEL="DEBUG", **HASTY)
-    ledger._call("LPUSH", f"{ledger_settings.namespace}:doorbell:predict", SECRET)
-    start = datetime.fromtimestamp(ledger.server_time(), UTC)
+    ledger.server.execute("LPUSH", f"{ledger_settings.namespace}:doorbell:predict", SECRET)
+    start = datetime.fromtimestamp(ledger.server.time(), UTC)
     quote = Quote(bookmaker=SECRET, prices={SECRET: 2.5, "Bea": 1.5}, as_of=start)
     fight = Fight(id="1", fighters=(Fighter(name=SECRET), Fighter(name="Bea")), quotes=(quote,))
     jobs = [
@@ -88,11 +88,11 @@ def test_secrets_and_payloads_stay_out_of_logs_and_metrics(
     outcomes = [ledger.wait(receipt.job_id, WAIT_SECONDS) for receipt in ledger.submit_many(jobs)]
     assert {outcome.state for outcome in outcomes} == {State.FAILED}
     until(lambda: '"outcome": "worker_lost"' in pool.log.read_text())
-    address = ledger.pools()[0]["http"]
-    assert SECRET in repr([ledger.job(outcome.job_id) for outcome in outcomes])
+    address = ledger.pools.alive()[0]["http"]
+    assert SECRET in repr([ledger.job_records.job(outcome.job_id) for outcome in outcomes])
     told = "".join([pool.log.read_text(), *(get(address, path)[1] for path in ("/metrics", "/healthz", "/readyz"))])
     assert pool.stop() == 0
-    ledger._call("ACL", "DELUSER", user)
+    ledger.server.execute("ACL", "DELUSER", user)
     assert '"level": "debug"' in told
     assert SECRET not in told
 
@@ -105,7 +105,7 @@ def test_the_level_of_one_part_is_changed_live(ledger: Ledger, start_pool: Calla
         return [line["event"] for line in lines(pool.log.read_text())]
 
     def set_level(level: str | None) -> None:
-        ledger.set_controls({"log_level.worker": level}, who="test", why="to see")
+        ledger.controls.set({"log_level.worker": level}, user="test", reason="to see")
 
     until(lambda: "job" in answer_and_read(f"answer:{uuid4().hex}"))
     set_level("ERROR")

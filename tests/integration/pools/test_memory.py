@@ -46,12 +46,12 @@ def test_a_pool_grows_with_its_backlog_and_stays_within_its_budget(
 def test_a_budget_that_is_cut_is_obeyed_in_seconds_and_no_job_is_lost(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    ledger.set_controls({BUDGET: 900}, who="test", why="test")
+    ledger.controls.set({BUDGET: 900}, user="test", reason="test")
     pool = start_pool(concurrency=6, CORNERMAN_MIN_CHILDREN="1")
     gauge = MemoryGauge(pool.pid)
     job_ids = take(ledger, 12, 150, 1.0)
     until(lambda: gauge.read_mb() > 450)
-    ledger.set_controls({BUDGET: 300}, who="test", why="test")
+    ledger.controls.set({BUDGET: 300}, user="test", reason="test")
     cut_seconds = time.monotonic()
     with gauge.watching():
         assert endings(ledger, job_ids) == {(State.SUCCEEDED, 1)}
@@ -157,7 +157,7 @@ def test_in_a_container_the_watcher_comes_before_the_kernel(
     pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="100", CORNERMAN_WATCH_SECONDS="0.01")
     for process in (pool.pid, *(child.pid for child in pool.children())):
         (memory_group / "cgroup.procs").write_text(str(process))
-    until(lambda: any("cgroup" in announced["memory_limited_by"] for announced in ledger.pools()))
+    until(lambda: any("cgroup" in announced["memory_limited_by"] for announced in ledger.pools.alive()))
     stopped = ledger.wait(ledger.submit(CheckHealth(nonce="take:4000:10:0")).job_id, WAIT_SECONDS)
     assert stopped.failure is not None
     assert (stopped.failure.code, stopped.attempt) == (FailureCode.MEMORY_LIMIT_EXCEEDED, 1)

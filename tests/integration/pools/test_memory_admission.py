@@ -35,11 +35,11 @@ def test_what_does_not_fit_beside_others_waits_untried_and_without_spinning(
     need_mb = training_mb(training_size(jobs[0], 1))
     settings = {"CORNERMAN_THREADS": "1", "CORNERMAN_ANNOUNCE_SECONDS": "0.5"}
     pool = start_pool(concurrency=2, queue="train", script="gated_training.py", **settings)
-    until(lambda: any(announced["children"] == 2 for announced in ledger.pools()))
+    until(lambda: any(announced["children"] == 2 for announced in ledger.pools.alive()))
     idle_mb = sum(share_mb(pid) for pid in (pool.pid, *(child.pid for child in pool.children())))
     budget_mb = round(idle_mb + 1.6 * need_mb)  # for one of them and not for two
-    ledger.set_controls({"max_memory_mb.train": budget_mb}, who="test", why="test")
-    until(lambda: any(announced["memory_limit_mb"] == budget_mb for announced in ledger.pools()))
+    ledger.controls.set({"max_memory_mb.train": budget_mb}, user="test", reason="test")
+    until(lambda: any(announced["memory_limit_mb"] == budget_mb for announced in ledger.pools.alive()))
     first, second = (ledger.submit(job).job_id for job in jobs)
     until(lambda: '"outcome": "released"' in pool.log.read_text())
     until(lambda: {ledger.status(first).state, ledger.status(second).state} == {State.RUNNING, State.QUEUED})

@@ -33,8 +33,8 @@ def addresses(ledger: Ledger, until: Until) -> Callable[[], list[str]]:
     """Where each living pool serves, in the order of their names."""
 
     def found() -> list[str]:
-        until(lambda: all(pool["http"] for pool in ledger.pools()))
-        return [pool["http"] for pool in ledger.pools()]
+        until(lambda: all(pool["http"] for pool in ledger.pools.alive()))
+        return [pool["http"] for pool in ledger.pools.alive()]
 
     return found
 
@@ -120,7 +120,9 @@ def test_two_pools_on_a_machine_do_not_collide_and_children_hold_no_port(
     (child,) = first.children()
     until(lambda: listening(psutil.Process(first.pid)) and not listening(child))
     first.process.kill()
-    until(lambda: any(pool["http"] == f"127.0.0.1:{port}" and pool["pid"] == second.pid for pool in ledger.pools()))
+    until(
+        lambda: any(pool["http"] == f"127.0.0.1:{port}" and pool["pid"] == second.pid for pool in ledger.pools.alive())
+    )
     assert checks(f"127.0.0.1:{port}", "/healthz")[0] == 200
 
 
@@ -145,12 +147,12 @@ def test_a_pool_without_a_server_is_alive_and_not_ready(
     start_pool(concurrency=1, CORNERMAN_REPLY_TIMEOUT_SECONDS="0.3", **HASTY)
     (address,) = addresses()
     until(lambda: checks(address)[0] == 200)
-    ledger._call("CLIENT", "PAUSE", 3000)
+    ledger.server.execute("CLIENT", "PAUSE", 3000)
     until(lambda: not checks(address)[1]["consumption"])
     assert checks(address, "/healthz")[0] == 200
     until(lambda: value(scrape(address), "cornerman_ledger_up") == 0)
     assert "cornerman_queue_length" not in scrape(address)  # not known now
-    ledger._call("CLIENT", "UNPAUSE")
+    ledger.server.execute("CLIENT", "UNPAUSE")
     until(lambda: checks(address)[0] == 200)
     until(lambda: value(scrape(address), "cornerman_ledger_up") == 1)
 
@@ -158,5 +160,5 @@ def test_a_pool_without_a_server_is_alive_and_not_ready(
 def test_metrics_can_be_off(ledger: Ledger, start_pool: StartPool) -> None:
     pool = start_pool(concurrency=1, CORNERMAN_HTTP_HOST="off", **HASTY)
     ask(ledger, "answer")
-    assert ledger.pools()[0]["http"] == ""
+    assert ledger.pools.alive()[0]["http"] == ""
     assert not listening(psutil.Process(pool.pid))

@@ -40,8 +40,8 @@ def models(trained: Bundle, ledger: Ledger, tmp_path: Path) -> Iterator[Path]:
     """The folder of models of the pool that `start_pool` starts, with a champion in it."""
     folder = tmp_path / "models"
     shutil.copytree(trained.folder, folder / trained.digest)
-    ledger.register_model(trained.digest, {})
-    ledger.set_alias("champion", trained.digest)
+    ledger.models.register(trained.digest, {})
+    ledger.aliases.set("champion", trained.digest)
     return folder
 
 
@@ -110,4 +110,4 @@ print(len([name for name in names if name != "jemalloc_bg_thd"]), *pool.preloade
     )
     threads, *digests = run.stdout.split()
     assert threads == "1"
-    assert digests == [ledger.resolve_alias("champion")]
+    assert digests == [ledger.aliases.resolve("champion")]

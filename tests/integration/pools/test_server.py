@@ -111,20 +111,20 @@ def test_a_child_that_cannot_settle_though_the_server_answers_is_ended(
 def test_what_an_operator_has_set_holds_when_the_server_comes_back(
     server: Server, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    by = {"who": "ann", "why": "a test"}
+    by = {"user": "ann", "reason": "a test"}
     pool = start_pool(concurrency=1, CORNERMAN_ANNOUNCE_SECONDS="0.2")
     size = {"min_children.predict": 2, "max_children.predict": 2}
-    ledger.set_controls({"pause.predict": True, **size}, **by)
+    ledger.controls.set({"pause.predict": True, **size}, **by)
     until(lambda: "Canceling queue predict" in pool.log.read_text())
     until(lambda: len(pool.children()) == 2)
     server.kill()
     until(lambda: "ledger unavailable" in pool.log.read_text())
     assert len(pool.children()) == 2
     server.start()
-    until(lambda: ledger.pools() and ledger.pools()[0]["stopped"] == ["predict"], WAIT_SECONDS)
+    until(lambda: ledger.pools.alive() and ledger.pools.alive()[0]["stopped"] == ["predict"], WAIT_SECONDS)
     waiting = ask(ledger, "answer")
     assert ledger.claim("predict", "n#1/1") == []
-    ledger.set_controls({"pause.predict": None}, **by)
+    ledger.controls.set({"pause.predict": None}, **by)
     assert ledger.wait(waiting, WAIT_SECONDS).state is State.SUCCEEDED
     assert len(pool.children()) == 2
 
@@ -146,15 +146,15 @@ def test_a_pool_lives_through_a_server_that_is_out_of_memory(
     running = ask(ledger, "block")
     until(lambda: ledger.status(running).progress)
     accepted = [ask(ledger, f"answer:{number}") for number in range(20)]
-    ledger._call("CONFIG", "SET", "maxmemory", 1_000_000, "maxmemory-policy", "noeviction")
+    ledger.server.execute("CONFIG", "SET", "maxmemory", 1_000_000, "maxmemory-policy", "noeviction")
     with pytest.raises(JobRefused) as refused:
         ask(ledger, "answer:refused")
     assert refused.value.failure.retryable
     assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in accepted} == {State.SUCCEEDED}
-    full_since = ledger.server_time()
-    until(lambda: ledger.server_time() > full_since + 2.5)  # longer than a lease
+    full_since = ledger.server.time()
+    until(lambda: ledger.server.time() > full_since + 2.5)  # longer than a lease
     assert (ledger.status(running).state, ledger.status(running).attempt) == (State.RUNNING, 1)
-    ledger._call("CONFIG", "SET", "maxmemory", 0)
+    ledger.server.execute("CONFIG", "SET", "maxmemory", 0)
     assert ledger.wait(ask(ledger, "answer:refused"), WAIT_SECONDS).state is State.SUCCEEDED
     assert pool.process.poll() is None
 

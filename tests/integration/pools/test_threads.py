@@ -110,7 +110,7 @@ def test_what_goes_wrong_in_observing_is_said_once_and_keeps_no_job_from_its_ans
     assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in answered} == {State.SUCCEEDED}
     assert ledger.wait(dead, WAIT_SECONDS).state is State.FAILED
     if event.startswith("a request"):
-        assert [get(ledger.pools()[0]["http"], "/healthz")[0] for _ in range(3)] == [500] * 3
+        assert [get(ledger.pools.alive()[0]["http"], "/healthz")[0] for _ in range(3)] == [500] * 3
 
     def said() -> list[str]:
         return [line["pid"] for line in lines(pool.log.read_text()) if line["event"] == event]
@@ -127,8 +127,8 @@ def test_a_pool_answers_without_a_log_file_and_without_a_port(
 ) -> None:
     (tmp_path / "logs").write_text("no folder")
     first = start_pool(concurrency=1, CORNERMAN_HTTP_PORT="0", **HASTY)
-    until(lambda: ledger.pools() and ledger.pools()[0]["http"])
-    port = ledger.pools()[0]["http"].rpartition(":")[2]
+    until(lambda: ledger.pools.alive() and ledger.pools.alive()[0]["http"])
+    port = ledger.pools.alive()[0]["http"].rpartition(":")[2]
     variables = {"CORNERMAN_HTTP_PORT": port, "CORNERMAN_LOG_FILE": str(tmp_path / "logs" / "pool.jsonl")}
     second = start_pool(concurrency=1, **{**HASTY, **variables})
     first.stop()

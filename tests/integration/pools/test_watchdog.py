@@ -22,7 +22,7 @@ HASTY = {
 
 
 def canary_of(ledger: Ledger) -> str:
-    (announced,) = ledger.pools()
+    (announced,) = ledger.pools.alive()
     return f"canary-{announced['name']}"
 
 
@@ -32,13 +32,13 @@ def test_a_pool_that_consumes_proves_it_and_leaves_no_trace(
     pool = start_pool(concurrency=1, **HASTY)
     canary = canary_of(ledger)
     answers: set[bytes] = set()
-    until(lambda: (answers.add(ledger.canary_answer(canary) or b""), len(answers - {b""}) >= 3)[1])
-    assert ledger.pools()[0]["healthy"] is True
+    until(lambda: (answers.add(ledger.liveness_probes.answer(canary) or b""), len(answers - {b""}) >= 3)[1])
+    assert ledger.pools.alive()[0]["healthy"] is True
     assert [*ledger.follow("0", idle_seconds=0.01)] == []
-    assert ledger.dead_letters() == []
-    assert ledger.queue_depths() == {"monitor": 0, "predict": 0, "train": 0}
+    assert ledger.dead_letters.newest() == []
+    assert ledger.queue_stats.depths() == {"monitor": 0, "predict": 0, "train": 0}
     assert pool.stop() == 0
-    until(lambda: not ledger._call("EXISTS", f"{ledger.settings.namespace}:canary:{canary}"))
+    until(lambda: not ledger.server.execute("EXISTS", f"{ledger.settings.namespace}:canary:{canary}"))
     assert '"event": "job"' not in pool.log.read_text()
 
 
@@ -48,14 +48,14 @@ def test_a_pool_that_consumes_nothing_says_so_and_ends(
 ) -> None:
     pool = start_pool(concurrency=2, **HASTY)
     canary, children = canary_of(ledger), pool.children()
-    until(lambda: ledger.canary_answer(canary))
+    until(lambda: ledger.liveness_probes.answer(canary))
     if wedge == "children stopped":
         for child in children:
             child.suspend()
     else:
         os.kill(pool.pid, signal.SIGUSR2)
     job_id = ledger.submit(CheckHealth(nonce="answer")).job_id
-    until(lambda: any(not announced["healthy"] for announced in ledger.pools()))
+    until(lambda: any(not announced["healthy"] for announced in ledger.pools.alive()))
     assert pool.process.wait(WAIT_SECONDS) == WEDGED
     assert "consumes nothing" in pool.log.read_text()
     assert psutil.wait_procs(children, WAIT_SECONDS)[1] == []

@@ -100,5 +100,5 @@ def test_a_pool_fires_an_alert(
     admin.config_set("maxmemory-policy", "allkeys-lru")
     admin.config_set("maxmemory", LIMIT_BYTES)
     until(lambda: '"alert": "ServerEvicts"' in pool.log.read_text(), 60)
-    assert ledger.server_time()
+    assert ledger.server.time()
     assert pool.stop() == 0

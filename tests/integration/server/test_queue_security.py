@@ -80,60 +80,64 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     job_id = producer.submit(CheckHealth(nonce="own"), durable=True).job_id
     cancelled = producer.submit(CheckHealth(nonce="cancelled")).job_id
     assert producer.cancel(cancelled).state is State.CANCELLED
-    listed = ListedFight(id="f", bout=("ann", "bea"), start=datetime.fromtimestamp(producer.server_time() + 3600, UTC))
-    assert [fight.id for fight in producer.list_fights([listed])] == ["f"]
-    producer.remember_asked("card", "digest", job_id, until=listed.start)
-    assert producer.asked("card") == ("digest", job_id)
+    listed = ListedFight(id="f", bout=("ann", "bea"), start=datetime.fromtimestamp(producer.server.time() + 3600, UTC))
+    assert [fight.id for fight in producer.feeds.add_listed_fights([listed])] == ["f"]
+    producer.feeds.remember_request("card", "digest", job_id, until=listed.start)
+    assert producer.feeds.last_request("card") == ("digest", job_id)
     (claim,) = worker.claim("predict", "n#1/1")
     assert worker.renew([(job_id, claim.fence)]) == set()
     assert worker.set_progress(claim, Progress(stage="s", done=1, total=2))
-    assert [held.job_id for held in worker.held_by("n#1/")] == [job_id]
+    assert [held.job_id for held in worker.running_jobs("n#1/")] == [job_id]
     assert worker.release(claim)
     (claim,) = worker.claim("predict", "n#1/1")
-    assert worker.store([Settlement.of(claim, REPORT, PAGE)]) == [True]
+    assert worker.settle_batch([Settlement.of(claim, REPORT, PAGE)]) == [True]
     worker.reap()
-    assert worker.shadow([ShadowCard(card=job_id)]) == 1
-    assert [entry.day for entry in worker.journal()] == [entry.day for entry in operator.journal()] == [SAID.day]
-    assert operator.add_results([RESULT], who="ann").added == 1
-    assert len(worker.results()) == len(operator.result_changes()) == 1
-    worker.register_model("d" * 64, {"fights": 1})
-    worker.set_alias("champion", "d" * 64)
-    worker.register_model("e" * 64, {})
-    step = {"prove": lambda _: None, "who": "job 1", "why": "a test"}
-    worker.move_alias("champion", "e" * 64, **step)
-    worker.roll_back("champion", **step)
-    assert worker.resolve_alias("champion") == "d" * 64
-    worker.announce_pool("n#1", {"children": 1}, 60.0)
-    worker.quarantine("predict", b"odd")
-    worker.ask_canary("canary-n#1", b"q", 60.0)
-    worker.answer_canary("canary-n#1", b"a", 60.0)
-    assert (worker.canary_question("canary-n#1"), worker.canary_answer("canary-n#1")) == (b"q", b"a")
+    assert worker.submission.submit_shadows([ShadowCard(card=job_id)]) == 1
+    assert (
+        [entry.day for entry in worker.prediction_log.entries()]
+        == [entry.day for entry in operator.prediction_log.entries()]
+        == [SAID.day]
+    )
+    assert operator.fight_results.add([RESULT], user="ann").added == 1
+    assert len(worker.fight_results.all()) == len(operator.fight_results.changes()) == 1
+    worker.models.register("d" * 64, {"fights": 1})
+    worker.aliases.set("champion", "d" * 64)
+    worker.models.register("e" * 64, {})
+    step = {"verify": lambda _: None, "user": "job 1", "reason": "a test"}
+    worker.aliases.move("champion", "e" * 64, **step)
+    worker.aliases.roll_back("champion", **step)
+    assert worker.aliases.resolve("champion") == "d" * 64
+    worker.pools.announce("n#1", {"children": 1}, 60.0)
+    worker.quarantine.add("predict", b"odd")
+    worker.liveness_probes.send("canary-n#1", b"q", 60.0)
+    worker.liveness_probes.set_answer("canary-n#1", b"a", 60.0)
+    assert (worker.liveness_probes.question("canary-n#1"), worker.liveness_probes.answer("canary-n#1")) == (b"q", b"a")
     for side in (producer, reader, operator):
         assert side.wait(job_id, 5).report == REPORT
         assert side.status("never").state is State.UNKNOWN
         assert [outcome.job_id for _, outcome in side.follow("0", idle_seconds=0.01)][-1] == job_id
-        assert side.pools()[0]["name"] == "n#1"
-        assert side.models()[0]["aliases"] == ["champion"]
-        assert side.queue_depths()["predict"] == 0
-        assert side.server_time() > 0
-    assert reader.quarantined("predict") == operator.quarantined("predict") == [b"odd"]
+        assert side.pools.alive()[0]["name"] == "n#1"
+        assert side.models.all()[0]["aliases"] == ["champion"]
+        assert side.queue_stats.depths()["predict"] == 0
+        assert side.server.time() > 0
+    assert reader.quarantine.items("predict") == operator.quarantine.items("predict") == [b"odd"]
     poison = producer.submit(CheckHealth(nonce="poison"), key="poison").job_id
     while producer.status(poison).state is State.QUEUED:
         (claim,) = worker.claim("predict", "n#1/1")
-        worker.lose(poison, claim.fence)
-    assert [letter.job_id for letter in reader.dead_letters()] == [poison]
-    assert operator.requeue_dead(poison).job_id == "poison~2"
-    assert operator.purge_all_dead() == 0
-    assert operator.purge_quarantine("predict") == 1
+        worker.report_worker_lost(poison, claim.fence)
+    assert [letter.job_id for letter in reader.dead_letters.newest()] == [poison]
+    assert operator.dead_letters.requeue(poison).job_id == "poison~2"
+    assert operator.dead_letters.purge_all() == 0
+    assert operator.quarantine.purge("predict") == 1
     assert operator.cancel("poison~2").state is State.CANCELLED
-    operator.set_alias("challenger", "d" * 64)
-    operator.set_controls({"max_threads": 1, "model.champion": "d" * 64}, who="ann", why="a test")
-    assert [change.name for change in operator.changed()] == ["max_threads"]
-    assert operator.changes()[0].name == "model.champion"
-    assert operator.backlog().queues["predict"].waiting == 0
-    assert operator.lately().ends["cancelled"] > 0
-    assert operator.room().used_bytes > 0
-    assert worker.controls() == operator.controls()
+    operator.aliases.set("challenger", "d" * 64)
+    operator.controls.set({"max_threads": 1, "model.champion": "d" * 64}, user="ann", reason="a test")
+    assert [change.name for change in operator.controls.last_changes()] == ["max_threads"]
+    assert operator.controls.changes()[0].name == "model.champion"
+    assert operator.queue_stats.backlog().queues["predict"].waiting == 0
+    assert operator.outcome_stats.recent().ends["cancelled"] > 0
+    assert operator.server.memory().used_bytes > 0
+    assert worker.controls.current() == operator.controls.current()
 
 
 @pytest.mark.parametrize("role", ["reader", "operator"])
@@ -141,7 +145,7 @@ def test_who_reads_sees_how_everything_stands(
     users: Users, guarded: str, role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     users["producer"].submit(TrainEnsemble(data=f"for {role}"))
-    assert users[role]._call(
+    assert users[role].server.execute(
         "SCRIPT", "LOAD", sources()["backlog"]
     )  # as `status` does where the server has forgotten it
     monkeypatch.setenv("CORNERMAN_REDIS_URL", url_of(guarded, role))
@@ -153,18 +157,18 @@ def test_who_reads_sees_how_everything_stands(
 FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
     "producer": [
         lambda ledger: ledger.claim("predict", "n#1/1"),
-        lambda ledger: ledger.held_by(),
+        lambda ledger: ledger.running_jobs(),
         lambda ledger: ledger.reap(),
-        lambda ledger: ledger.quarantined("predict"),
-        lambda ledger: ledger.announce_pool("p", {}, 1.0),
-        lambda ledger: ledger.purge_all_dead(),
-        lambda ledger: ledger._call("BRPOP", "cornerman:doorbell:predict", 1),
+        lambda ledger: ledger.quarantine.items("predict"),
+        lambda ledger: ledger.pools.announce("p", {}, 1.0),
+        lambda ledger: ledger.dead_letters.purge_all(),
+        lambda ledger: ledger.server.execute("BRPOP", "cornerman:doorbell:predict", 1),
     ],
     "worker": [
-        lambda ledger: ledger.dead_letters(),
-        lambda ledger: ledger.purge_all_dead(),
+        lambda ledger: ledger.dead_letters.newest(),
+        lambda ledger: ledger.dead_letters.purge_all(),
         lambda ledger: next(ledger.follow("0", idle_seconds=0.01)),
-        lambda ledger: ledger.quarantined("predict"),
+        lambda ledger: ledger.quarantine.items("predict"),
     ],
     "reader": [
         lambda ledger: ledger.submit(CheckHealth(nonce="from a reader")),
@@ -172,18 +176,18 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
         lambda ledger: ledger.claim("predict", "n#1/1"),
         lambda ledger: ledger.renew([("own", 1)]),
         lambda ledger: ledger.reap(),
-        lambda ledger: ledger.set_alias("champion", "e" * 64),
-        lambda ledger: ledger.set_controls({"bootstrap": False}, who="r", why="w"),
-        lambda ledger: ledger.quarantine("predict", b"x"),
-        lambda ledger: ledger.purge_quarantine("predict"),
-        lambda ledger: ledger.purge_all_dead(),
-        lambda ledger: ledger._call("HSET", "cornerman:job:own", "state", "succeeded"),
-        lambda ledger: ledger._call("PUBLISH", "cornerman:news:0:own", "settled"),
+        lambda ledger: ledger.aliases.set("champion", "e" * 64),
+        lambda ledger: ledger.controls.set({"bootstrap": False}, user="r", reason="w"),
+        lambda ledger: ledger.quarantine.add("predict", b"x"),
+        lambda ledger: ledger.quarantine.purge("predict"),
+        lambda ledger: ledger.dead_letters.purge_all(),
+        lambda ledger: ledger.server.execute("HSET", "cornerman:job:own", "state", "succeeded"),
+        lambda ledger: ledger.server.execute("PUBLISH", "cornerman:news:0:own", "settled"),
     ],
     "operator": [
         lambda ledger: ledger.claim("predict", "n#1/1"),
         lambda ledger: ledger.reap(),
-        lambda ledger: ledger._call("BRPOP", "cornerman:doorbell:predict", 1),
+        lambda ledger: ledger.server.execute("BRPOP", "cornerman:doorbell:predict", 1),
     ],
 }
 
@@ -192,7 +196,7 @@ def test_a_worker_whose_rights_are_from_before_can_settle(users: Users, guarded:
     producer = users["producer"]
     former = Ledger.connect(LedgerSettings(redis_url=url_of(guarded, "worker", name="former")))
     with pytest.raises(PermissionDenied, match="may not do that"):
-        former._call("PUBSUB", "NUMSUB", "cornerman:news:0:x")
+        former.server.execute("PUBSUB", "NUMSUB", "cornerman:news:0:x")
     job_id = producer.submit(CheckHealth(nonce="before")).job_id
     (claim,) = former.claim("predict", "n#1/1")
     assert former.settle(claim, REPORT)
@@ -230,7 +234,7 @@ HARMFUL: list[tuple[str, ...]] = [
 def test_nobody_can_harm_the_server_or_leave_the_namespace(users: Users, role: str) -> None:
     for command in HARMFUL:
         with pytest.raises(PermissionDenied, match="may not do that"):
-            users[role]._call(*command)
+            users[role].server.execute(*command)
 
 
 def test_nobody_comes_in_without_a_name(guarded: str) -> None:
@@ -336,7 +340,7 @@ class TestPassword:
     def test_no_value_shows_it(self, ledger_settings: LedgerSettings, ledger: Ledger) -> None:
         settings = WorkerSettings(ledger=ledger_settings)
         app = create_app(settings, {})
-        shown = (settings, ledger_settings, ledger, ledger._redis, app, app.conf.humanize(), app.connection())
+        shown = (settings, ledger_settings, ledger, ledger.server.client, app, app.conf.humanize(), app.connection())
         for value in (*shown, app.conf.broker_url, app.conf.table()):
             assert not re.search("s3cret|w0rd", f"{value!r} {value!s}"), type(value)
 
@@ -357,4 +361,4 @@ def test_a_pool_under_its_user_trains_no_stranger(users: Users) -> None:
     with pytest.raises(PermissionDenied, match="may not do that"):
         users["reader"].submit(TrainEnsemble(data="d"))
     with pytest.raises(redis.ResponseError):
-        users["reader"]._redis.lpush("cornerman:doorbell:predict", "!")
+        users["reader"].server.client.lpush("cornerman:doorbell:predict", "!")

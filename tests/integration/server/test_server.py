@@ -98,9 +98,9 @@ def test_no_server_named() -> None:
 
 
 def test_scripts_that_the_server_forgot_are_sent_again(ledger: Ledger) -> None:
-    ledger._call("SCRIPT", "FLUSH")
+    ledger.server.execute("SCRIPT", "FLUSH")
     assert ledger.submit(CheckHealth(nonce="1")).created
-    ledger._call("SCRIPT", "FLUSH")
+    ledger.server.execute("SCRIPT", "FLUSH")
     assert ledger.submit(CheckHealth(nonce="2"), durable=True).created
 
 
@@ -112,7 +112,7 @@ def test_a_server_that_dies_under_a_waiter_and_comes_back_with_the_job(
         job_id = ledger.submit(CheckHealth(), durable=True).job_id
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(ledger.wait, job_id, 60)
-            until(lambda: ledger._call("PUBSUB", "NUMSUB", f"cornerman:news:0:{job_id}")[1] == 1)
+            until(lambda: ledger.server.execute("PUBSUB", "NUMSUB", f"cornerman:news:0:{job_id}")[1] == 1)
             os.kill(server.pid, signal.SIGKILL)
             with pytest.raises(LedgerUnavailable, match=server.url.removeprefix("redis://")):
                 waiting.result()

@@ -131,7 +131,7 @@ class TestFailover:
         old.replicaof("127.0.0.1", int(second.url.rpartition(":")[2]))
 
         assert ledger.wait(ask(ledger, "answer:2"), WAIT_SECONDS).state is State.SUCCEEDED, "by the old caller"
-        with Ledger.connect(ledger.settings)._redis as fresh:
+        with Ledger.connect(ledger.settings).server.client as fresh:
             assert fresh.info("replication")["role"] == "master"
         assert (ledger.status(running).state, ledger.status(running).attempt) == (State.RUNNING, 1)
         assert pool.process.poll() is None
@@ -258,7 +258,7 @@ def cluster_node(tmp_path: Path, until: Callable[..., None]) -> Iterator[str]:
 
 def test_a_node_of_a_cluster_is_refused_in_a_sentence(cluster_node: str) -> None:
     ledger = Ledger.connect(LedgerSettings(redis_url=cluster_node))
-    for call in (lambda: ask(ledger, "one"), lambda: ledger.status("one"), ledger.queue_depths):
+    for call in (lambda: ask(ledger, "one"), lambda: ledger.status("one"), ledger.queue_stats.depths):
         with pytest.raises(LedgerError, match="without cluster mode"):
             call()
     ledger.close()

@@ -107,9 +107,9 @@ def shop(address: str, ledger: Ledger, tmp_path: Path, start_pool: Callable[...,
         producer.submit(CheckHealth(nonce=poison), key=poison)
         while producer.status(poison).state is State.QUEUED:
             (claim,) = ledger.claim("predict", "n#1/1")
-            ledger.lose(poison, claim.fence)
+            ledger.report_worker_lost(poison, claim.fence)
     producer.close()
-    ledger.quarantine("predict", b"odd")
+    ledger.quarantine.add("predict", b"odd")
     for queue in ("predict", "train", "monitor"):
         start_pool(queue=queue, real=True, concurrency=1, CORNERMAN_NODE=NODE)
     return Shop(address, tmp_path, str(cutoff)[:10], set())
@@ -152,7 +152,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("producer", "replay", "trained", "--retrain", "--timeout", "300")
     shop("operator", "models promote", "challenger", "--data", league, "--force", *WHY)
     shop("operator", "models rollback", *WHY)
-    raise_alarm(ledger, str(ledger.resolve_alias("champion")))
+    raise_alarm(ledger, str(ledger.aliases.resolve("champion")))
     shop("operator", "models clear-alarm", "champion", *WHY)
     shop("operator", "models import-joblib", *files, "--trust", "--trained-until", "2024-01-01", "--alias", "other")
     shop("operator", "fight-results add", str(shop.folder / "results.csv"))
@@ -197,8 +197,8 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
 def raise_alarm(worker: Ledger, model: str) -> None:
     """Raise an alarm about a model and act on it, as a review does that has found something."""
     raised = Alarm(model=model, findings=(), fights=0, raised_at=datetime.now(UTC), job_id="review")
-    worker.mark_acted(worker.raise_alarm(raised))
-    worker.set_controls({f"abstain.{model}": True}, who="review", why="a test")
+    worker.drift_alarms.mark_acted(worker.drift_alarms.raise_alarm(raised))
+    worker.controls.set({f"abstain.{model}": True}, user="review", reason="a test")
 
 
 def endings(address: str) -> dict[str, set[str]]:

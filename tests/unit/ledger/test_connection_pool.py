@@ -26,7 +26,7 @@ from ledger.settings import LedgerSettings
 
 @pytest.fixture
 def client(ledger: Ledger) -> Any:
-    return ledger._redis
+    return ledger.server.client
 
 
 @pytest.fixture
@@ -132,25 +132,25 @@ def test_no_thread_of_a_forked_process_gets_a_connection_of_its_parent(client: A
 def test_a_server_that_is_silent_is_told_as_such_and_its_late_reply_is_nobody_elses(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server:
         ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=0.2))
-        assert not ledger.wake("job")
+        assert not ledger.resume_now("job")
         os.kill(server.pid, signal.SIGSTOP)
         try:
             with pytest.raises(LedgerUnavailable, match="Timeout"):
-                ledger.wake("job")
+                ledger.resume_now("job")
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        assert ledger._connections.ask(("ECHO", "new")) == [b"new"]
+        assert ledger.server.connections.ask(("ECHO", "new")) == [b"new"]
         ledger.close()
 
 
 def test_a_connection_that_was_forgotten_on_the_way_is_opened_anew(ledger: Ledger) -> None:
     """As by a firewall: what is sent gets lost, and nothing says so."""
-    assert not ledger.wake("job")
-    [silent] = ledger._connections._idle
+    assert not ledger.resume_now("job")
+    [silent] = ledger.server.connections._idle
     near, far = socket.socketpair()
     near.settimeout(0.1)
     silent._sock = silent._parser._sock = near
-    assert not ledger.wake("job")
+    assert not ledger.resume_now("job")
     assert far.recv(10)
     far.close()
 
@@ -158,9 +158,9 @@ def test_a_connection_that_was_forgotten_on_the_way_is_opened_anew(ledger: Ledge
 def test_a_server_that_went_away_is_told_as_such(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server:
         ledger = Ledger.connect(LedgerSettings(redis_url=server.url))
-        assert not ledger.wake("job")
+        assert not ledger.resume_now("job")
     with pytest.raises(LedgerUnavailable, match="is it running"):
-        ledger.wake("job")
+        ledger.resume_now("job")
     ledger.close()
 
 
@@ -186,11 +186,11 @@ def test_as_many_threads_as_promised_share_a_client_and_its_idle_connections_are
         jobs = list(threads.map(ask, range(MOST_THREADS)))
         waits = [threads.submit(ledger.wait, job, 60.0) for job in jobs]
         news = [f"cornerman:news:0:{job}" for job in jobs]
-        until(lambda: all(heard for _, heard in ledger._redis.pubsub_numsub(*news)))
+        until(lambda: all(heard for _, heard in ledger.server.client.pubsub_numsub(*news)))
         with ThreadPoolExecutor(8) as others:
             list(others.map(ledger.cancel, jobs))
         assert {wait.result().state for wait in waits} == {"cancelled"}
-        assert len(ledger._connections._idle) + len(ledger._listening._idle) <= 2 * MOST_IDLE
+        assert len(ledger.server.connections._idle) + len(ledger.server.subscribers._idle) <= 2 * MOST_IDLE
         assert open_at(server) <= 2 * MOST_IDLE + 2, "one is of the count, and one of `_redis`"
         with pytest.raises(UnknownJob):
             ledger.wait("nothing", 1.0)

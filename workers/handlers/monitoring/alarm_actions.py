@@ -49,25 +49,25 @@ def decide(setting: str, model: str, champion: str | None, earlier: Sequence[str
 def act(alarm: Alarm, context: JobContext) -> Alarm:
     """Carry out what is to be done about an alarm, and note it in the alarm."""
     ledger = context.ledger
-    moves = ledger.alias_history(CHAMPION, MOST_MOVES)
+    moves = ledger.aliases.history(CHAMPION, MOST_MOVES)
     step = decide(
         context.claim.controls.word("on_alarm") or "none",
         alarm.model,
-        ledger.resolve_alias(CHAMPION),
+        ledger.aliases.resolve(CHAMPION),
         stood_for(reversed(moves))[-2::-1],
-        {other.model for other in ledger.alarms()},
+        {other.model for other in ledger.drift_alarms.active()},
     )
     if (back := _gone_back(alarm, moves)) is not None:
         step = back
     elif step.action == "rollback":
         step = _roll_back(alarm, step, context)
-    if step.action == "abstain" and not ledger.controls().flag(f"abstain.{alarm.model}"):
+    if step.action == "abstain" and not ledger.controls.current().flag(f"abstain.{alarm.model}"):
         try:
-            ledger.set_controls({f"abstain.{alarm.model}": True}, **_said(alarm))
+            ledger.controls.set({f"abstain.{alarm.model}": True}, **_said(alarm))
         except JobRefused as error:  # an operator may have cleared it meanwhile
             step = Step("none", str(error)[:1000])
     done = msgspec.structs.replace(alarm, acted=True, action=step.action, said=step.said)
-    ledger.mark_acted(done)
+    ledger.drift_alarms.mark_acted(done)
     return done
 
 
@@ -82,8 +82,8 @@ def _gone_back(alarm: Alarm, moves: Sequence[Change]) -> Step | None:
 
 def _roll_back(alarm: Alarm, step: Step, context: JobContext) -> Step:
     try:
-        context.ledger.roll_back(
-            CHAMPION, prove=proof_by(context.models), to=step.to, expected=alarm.model, **_said(alarm)
+        context.ledger.aliases.roll_back(
+            CHAMPION, verify=proof_by(context.models), to=step.to, expected=alarm.model, **_said(alarm)
         )
     except (JobRefused, ControlDiffers) as error:
         return Step("abstain", f"it could not be rolled back ({error}): it abstains"[:1000])
@@ -94,4 +94,4 @@ def _said(alarm: Alarm) -> dict[str, Any]:
     tests = ", ".join(f"{found.test} {found.highest:.3g} of {found.threshold:g}" for found in alarm.findings)
     why = f"alarm about model {alarm.model[:12]} after {alarm.fights} fights: {tests}"
     evidence = {"alarm": msgspec.to_builtins(alarm)}
-    return {"who": f"job {alarm.job_id}", "why": why[:500], "evidence": evidence, "alarm": alarm.model}
+    return {"user": f"job {alarm.job_id}", "reason": why[:500], "evidence": evidence, "alarm": alarm.model}

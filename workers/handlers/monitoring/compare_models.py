@@ -21,8 +21,8 @@ from workers.jobs.context import JobContext
 def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
     """Compare on the fights that both answered, live or as a shadow. Raises BundleNotFoundError for an unknown name."""
     models = [context.models.resolve(name) for name in (job.champion, job.challenger)]
-    entries = context.ledger.journal()
-    results = context.ledger.results()
+    entries = context.ledger.prediction_log.entries()
+    results = context.ledger.fight_results.all()
     said = [[entry for entry in entries if entry.model == model and entry.market is not None] for model in models]
     common = set.intersection(*({(entry.day, fight_key(entry.fighters)) for entry in each} for each in said))
     records = [

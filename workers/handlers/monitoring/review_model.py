@@ -32,8 +32,8 @@ from ledger.contracts.backtest_report import CalibrationLine, Coverage, Estimate
 from ledger.contracts.jobs import ReviewModel
 from ledger.contracts.monitoring_reports import FavouriteBand, FeatureShift, Finding, ReviewReport, Window
 from ledger.contracts.prediction_record import JournalEntry
-from ledger.jobs.queue_stats import Drift
 from ledger.models.alarms import Alarm
+from ledger.models.drift_figures import Drift
 from workers.handlers.monitoring.alarm_actions import act
 from workers.handlers.monitoring.result_matching import DAYS_OFF, Judged, Record, record_of
 from workers.jobs.context import JobContext
@@ -54,9 +54,9 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
     """Review, raise and act on an alarm, and publish the drift. Raises BundleNotFoundError for a name of no model."""
     ledger = context.ledger
     model = context.models.resolve(job.model)
-    entries = [entry for entry in ledger.journal() if entry.model == model and entry.role == "live"]
+    entries = [entry for entry in ledger.prediction_log.entries() if entry.model == model and entry.role == "live"]
     record = record_against_results(entries, context)
-    since_us = ledger.cleared_at(model)
+    since_us = ledger.drift_alarms.cleared_at(model)
     tested = season_of([one for one in record.tested if one.batch > since_us])
     findings = tuple(
         msgspec.convert(found, Finding, from_attributes=True) for found in judge(tested, usual_excess(model, context))
@@ -68,7 +68,7 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
     gap = proven_gap(tested)
     alarm = _alarm(model, findings, len(tested), context)
     found = None if inputs is None else inputs.finding
-    ledger.set_drift(Drift(model=model, drift=gap, fights=len(tested), features=found))
+    ledger.drift_figures.set(Drift(model=model, drift=gap, fights=len(tested), features=found))
     season = season_of(record.decided)
     return ReviewReport(
         model=model,
@@ -91,7 +91,7 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
 def record_against_results(entries: Sequence[JournalEntry], context: JobContext) -> Record:
     """Hold what bet placers were told by a model against the results."""
     first = min((entry.day for entry in entries), default=date.max)
-    results = context.ledger.results(first - timedelta(days=DAYS_OFF)) if entries else []
+    results = context.ledger.fight_results.all(first - timedelta(days=DAYS_OFF)) if entries else []
     return record_of(entries, results)
 
 
@@ -115,7 +115,7 @@ def season_of(judged: Sequence[Judged]) -> Season:
 
 def usual_excess(model: str, context: JobContext) -> float | None:
     """Return by how much the model's log loss exceeded the market's out of fold; None where no fight had odds."""
-    summaries = [known["summary"] for known in context.ledger.models() if known["digest"] == model]
+    summaries = [known["summary"] for known in context.ledger.models.all() if known["digest"] == model]
     metrics = summaries[0].get("metrics", {}) if summaries else {}
     if not {"log_loss_priced", "market_log_loss"} <= metrics.keys():
         return None
@@ -125,12 +125,12 @@ def usual_excess(model: str, context: JobContext) -> float | None:
 def _alarm(model: str, findings: Sequence[Finding], fights: int, context: JobContext) -> Alarm | None:
     """Return the alarm that stands about the model, after raising one where there is reason to, and acting on it."""
     ledger = context.ledger
-    standing = {alarm.model: alarm for alarm in ledger.alarms()}.get(model)
+    standing = {alarm.model: alarm for alarm in ledger.drift_alarms.active()}.get(model)
     reasons = tuple(found for found in findings if found.alarm)
     if standing is None and reasons:
-        raised_at = datetime.fromtimestamp(ledger.server_time(), UTC)
+        raised_at = datetime.fromtimestamp(ledger.server.time(), UTC)
         raised = Alarm(model=model, findings=reasons, fights=fights, raised_at=raised_at, job_id=context.claim.job_id)
-        standing = ledger.raise_alarm(raised)
+        standing = ledger.drift_alarms.raise_alarm(raised)
     if standing is None or standing.acted:
         return standing
     done = act(standing, context)
@@ -142,7 +142,7 @@ def _alarm(model: str, findings: Sequence[Finding], fights: int, context: JobCon
 
 def _inputs(model: str, said: Sequence[JournalEntry], since_us: int, context: JobContext) -> Inputs | None:
     """Look at the features of what was answered; None where the model has no bins, or answered nothing yet."""
-    today = datetime.fromtimestamp(context.ledger.server_time(), UTC).date()
+    today = datetime.fromtimestamp(context.ledger.server.time(), UTC).date()
     entries = [
         entry
         for entry in said

@@ -31,7 +31,7 @@ def predict_shadow_card(job: ShadowCard, context: JobContext) -> Noted:
 
 def _card(job: ShadowCard, context: JobContext) -> tuple[PredictCard, CardReport]:
     try:
-        card, outcome = context.ledger.job(job.card), context.ledger.outcome(job.card)
+        card, outcome = context.ledger.job_records.job(job.card), context.ledger.outcome(job.card)
     except UnknownJob as error:
         raise refuse(f"there is no card to shadow: {error}") from error
     if not isinstance(card, PredictCard) or outcome is None or not isinstance(outcome.report, CardReport):

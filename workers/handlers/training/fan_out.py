@@ -168,7 +168,7 @@ def work_off(part: SomePart, context: JobContext, make: Callable[[Bundle, Callab
         except BundleNotFoundError as gone:
             raise LaterError(str(gone), LOOK_SECONDS) from gone
         bundle = store.write(make(prepared, step), _about(part), f"{PARTS}/{part.prepared}", part.name)
-    insist(lambda: context.ledger.wake(part.of))
+    insist(lambda: context.ledger.resume_now(part.of))
     return PartReport(name=part.name, digest=bundle.digest, bytes_written=bundle.size_bytes)
 
 
@@ -223,7 +223,7 @@ def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Not
 def _submitted(context: JobContext, note: Note, missing: Sequence[SomePart]) -> list[str]:
     # A part names its job, so its content is its key; one that was done and is gone is another job.
     keys = [_key(part, note.rounds) if note.rounds else None for part in missing]
-    receipts = context.ledger.submit_parts(missing, keys=keys, correlation_id=context.claim.correlation_id)
+    receipts = context.ledger.submission.submit_parts(missing, keys=keys, correlation_id=context.claim.correlation_id)
     return [receipt.job_id for receipt in receipts]
 
 

@@ -23,7 +23,7 @@ SUMMARY = ("data", "matrix", "config", "metrics", "versions", "bootstrap_samples
 def register(context: JobContext, digest: str, manifest: Mapping[str, Any]) -> None:
     """Make a model known, and wait for the ledger if it is away: training is too dear to be done again for that."""
     summary = {name: manifest[name] for name in SUMMARY if name in manifest}
-    insist(lambda: context.ledger.register_model(digest, summary))
+    insist(lambda: context.ledger.models.register(digest, summary))
 
 
 def name_model(context: JobContext, alias: str, digest: str) -> str:
@@ -38,7 +38,7 @@ def _name(context: JobContext, alias: str, digest: str) -> str:
     if alias != CHAMPION:
         _move(context, alias, digest)
         return alias
-    standing = context.ledger.resolve_alias(CHAMPION)
+    standing = context.ledger.aliases.resolve(CHAMPION)
     if standing is None:
         try:
             _move(context, CHAMPION, digest, expected=None)
@@ -53,16 +53,16 @@ def _name(context: JobContext, alias: str, digest: str) -> str:
 
 def _move(context: JobContext, alias: str, digest: str, expected: str | None = ANYTHING) -> None:
     if (
-        context.ledger.resolve_alias(alias) == digest
+        context.ledger.aliases.resolve(alias) == digest
     ):  # the reply to the first time was lost, or there is nothing to move
         return
     job_id = context.claim.job_id
-    context.ledger.move_alias(
+    context.ledger.aliases.move(
         alias,
         digest,
-        prove=proof_by(context.models),
-        who=f"job {job_id}",
-        why="trained",
+        verify=proof_by(context.models),
+        user=f"job {job_id}",
+        reason="trained",
         evidence={"training": job_id},
         expected=expected,
     )

@@ -13,7 +13,8 @@ import msgspec
 from ledger.contracts.codec import refuse
 from ledger.contracts.jobs import MemberWeights
 from ledger.contracts.local_protocol import FileListing, ImportJoblib, ImportReport
-from ledger.models.aliases import CHAMPION, PROOF_SECONDS
+from ledger.models.aliases import CHAMPION
+from ledger.models.verification import VERIFICATION_TIMEOUT_SECONDS
 from producer.cli.options.audit import audit_options
 from producer.cli.options.training import Weights, matrix_columns, matrix_options
 from producer.cli.output.console import Screen, json_option, pass_screen
@@ -49,7 +50,13 @@ class MemberFile(click.ParamType[tuple[str, Path]]):
 @click.option("--log", type=click.Path(path_type=Path), metavar="FOLDER", help="Build rows from this fight log.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Write it here, and tell no ledger.")
 @click.option("--alias", help="Name of the model when it is there.")
-@click.option("--timeout", type=click.FloatRange(min=0), default=PROOF_SECONDS, show_default=True, metavar="SECONDS")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=VERIFICATION_TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+)
 @audit_options(required=False)
 @json_option
 @pass_screen
@@ -86,7 +93,7 @@ def import_joblib(
     request = _request(members, trust, out, options)
     if trust and out is None:
         with Client.from_env() as client:
-            request = msgspec.structs.replace(request, ledger=client.ledger.identity())
+            request = msgspec.structs.replace(request, ledger=client.ledger.references.ledger_id())
     report = import_here(request, screen, listings.extend)
     if report is None:
         screen.answer({"files": listings}, listing_table(listings), _what_to_do(listings))
@@ -119,22 +126,22 @@ def _request(members: dict[str, Path], trust: bool, out: Path | None, options: d
 
 def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: float, user: str, reason: str) -> None:
     with Client.from_env() as client:
-        client.ledger.register_model(report.model, report.summary)
+        client.ledger.models.register(report.model, report.summary)
         if alias is None:
             screen.remark(f"Registered. Give it a name: cornerman models promote {report.model[:12]}")
             return
-        standing = client.ledger.resolve_alias(alias)
+        standing = client.ledger.aliases.resolve(alias)
         if alias == CHAMPION and standing not in (None, report.model):
             raise refuse(
                 f"the model is registered as {report.model[:12]}, and {alias} stands for {str(standing)[:12]}: an "
                 "import replaces no champion; give --alias challenger, then: cornerman models promote"
             )
-        client.ledger.move_alias(
+        client.ledger.aliases.move(
             alias,
             report.model,
-            prove=lambda digest: client.ledger.prove(digest, timeout),
-            who=user,
-            why=reason,
+            verify=lambda digest: client.ledger.verification.verify_model(digest, timeout),
+            user=user,
+            reason=reason,
             expected=standing,
         )
 

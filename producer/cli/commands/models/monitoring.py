@@ -72,6 +72,6 @@ def clear_alarm(screen: Screen, model: str, user: str, reason: str) -> None:
     stays where it is.
     """
     with Client.from_env() as client:
-        alarm = client.ledger.clear_alarm(known_model(client, model)["digest"], who=user, why=reason)
+        alarm = client.ledger.drift_alarms.clear(known_model(client, model)["digest"], user=user, reason=reason)
     screen.answer({"cleared": alarm}, alarms_table([alarm]))
     screen.remark("Cleared.")

@@ -78,13 +78,13 @@ def promote(
         raise click.UsageError("Name what to judge on: --data FOLDER or --matrix FILE.")
     with Client.from_env() as client:
         challenger = known_model(client, model)["digest"]
-        standing = client.ledger.resolve_alias(alias)
+        standing = client.ledger.aliases.resolve(alias)
         if standing == challenger:
             raise refuse(f"{alias} is {challenger[:12]} already")
         outcome = None
         if path is not None:
             fields = plan_fields(path.absolute(), matrix is not None, options)
-            anchor = client.ledger.anchor(alias, standing)
+            anchor = client.ledger.promotions.anchor(alias, standing)
             job = JudgeModels(
                 challenger=challenger,
                 champion=standing,
@@ -103,12 +103,12 @@ def promote(
                 f"{alias} stays {standing[:12] if standing else 'without a model'}; --force would override it"
             )
             click.get_current_context().exit(ExitCode.FAILED)
-        change = client.ledger.move_alias(
+        change = client.ledger.aliases.move(
             alias,
             challenger,
-            prove=client.ledger.prove,
-            who=user,
-            why=reason,
+            verify=client.ledger.verification.verify_model,
+            user=user,
+            reason=reason,
             expected=standing,
             evidence=_evidence(outcome, forced=not passed),
         )
@@ -122,11 +122,11 @@ def _counted(
     client: Client, screen: Screen, alias: str, job: JudgeModels, rerun: bool, timeout: float | None
 ) -> Outcome:
     """Have a challenger judged, as the try that it is for the champion's place."""
-    counted = client.ledger.count_try(alias, job)
+    counted = client.ledger.promotions.count_try(alias, job)
     outcome = _judge(client, screen, counted, key_of(None, rerun), timeout)
     report = outcome.report
     if not isinstance(report, JudgementReport):
-        client.ledger.take_back_try(alias, job)
+        client.ledger.promotions.uncount_try(alias, job)
     elif (report.anchor, report.tries) != (counted.anchor, counted.tries):
         raise refuse("the pool that judged knows neither the anchor nor the tries: upgrade the training pools")
     return outcome

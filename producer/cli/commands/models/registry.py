@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ledger.models.aliases import CHAMPION, MOST_MOVES, PROOF_SECONDS
+from ledger.models.aliases import CHAMPION, MOST_MOVES
+from ledger.models.verification import VERIFICATION_TIMEOUT_SECONDS
 from producer.cli.options.audit import audit_options
 from producer.cli.options.model_lookup import known_model
 from producer.cli.output.console import Screen, json_option, pass_screen
@@ -31,7 +32,7 @@ def models(context: click.Context) -> None:
 def list_models(screen: Screen) -> None:
     """List the models and their aliases."""
     with Client.from_env() as client:
-        known = client.ledger.models()
+        known = client.ledger.models.all()
     screen.answer({"models": known}, *([list_table(known)] if known else []))
     if not known:
         screen.remark("No model yet. Train one: cornerman train FOLDER")
@@ -50,7 +51,7 @@ def show(screen: Screen, model: str) -> None:
         known = known_model(client, model)
         changes = [
             change
-            for change in client.ledger.alias_histories(MOST_MOVES)
+            for change in client.ledger.aliases.all_histories(MOST_MOVES)
             if known["digest"] in (change.before, change.after)
         ]
     screen.answer({**known, "history": changes}, *model_tables(known, changes))
@@ -88,9 +89,9 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
     """
     with Client.from_env() as client:
         if alias is not None:
-            changes = client.ledger.alias_history(alias, limit)
+            changes = client.ledger.aliases.history(alias, limit)
         else:
-            changes = client.ledger.alias_histories(limit)
+            changes = client.ledger.aliases.all_histories(limit)
     screen.answer({"history": changes}, *([history_table(changes)] if changes else []))
     if not changes:
         never = "No alias was ever moved" if alias is None else f"{alias} has never stood for a model"
@@ -100,7 +101,13 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
 @models.command()
 @click.option("--alias", default=CHAMPION, show_default=True)
 @click.option("--to", metavar="MODEL", help="To this one of those that it stood for; default: the one before.")
-@click.option("--timeout", type=click.FloatRange(min=0), default=PROOF_SECONDS, show_default=True, metavar="SECONDS")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=VERIFICATION_TIMEOUT_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+)
 @audit_options(required=True)
 @json_option
 @pass_screen
@@ -111,11 +118,11 @@ def rollback(screen: Screen, alias: str, to: str | None, timeout: float, user: s
     is refused. Twice goes back two steps; `cornerman models promote` goes on again.
     """
     with Client.from_env() as client:
-        change = client.ledger.roll_back(
+        change = client.ledger.aliases.roll_back(
             alias,
-            prove=lambda digest: client.ledger.prove(digest, timeout),
+            verify=lambda digest: client.ledger.verification.verify_model(digest, timeout),
             to=None if to is None else known_model(client, to)["digest"],
-            who=user,
-            why=reason,
+            user=user,
+            reason=reason,
         )
     screen.answer({"change": change}, history_table([change], "Moved"))

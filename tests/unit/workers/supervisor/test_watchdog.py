@@ -21,17 +21,18 @@ class Echo:
     """A ledger on which canaries are answered at once, wrongly, or not at all."""
 
     def __init__(self, answer: str = "right") -> None:
-        self.answer = answer
+        self.mode = answer
         self.asked: list[bytes] = []
+        self.liveness_probes = self
 
-    def ask_canary(self, queue: str, question: bytes, ttl_seconds: float) -> None:
-        if self.answer == "down":
+    def send(self, queue: str, question: bytes, ttl_seconds: float) -> None:
+        if self.mode == "down":
             raise LedgerUnavailable("down")
         self.asked.append(question)
 
-    def canary_answer(self, queue: str) -> bytes | None:
-        known = {"right": self.asked[-1:], "first": self.asked[:1]}.get(self.answer, [])
-        return answer_to(known[0]) if known else b"wrong" if self.answer == "wrong" else None
+    def answer(self, queue: str) -> bytes | None:
+        known = {"right": self.asked[-1:], "first": self.asked[:1]}.get(self.mode, [])
+        return answer_to(known[0]) if known else b"wrong" if self.mode == "wrong" else None
 
 
 def barks(echo: Echo, children: tuple[Child, ...] = (IDLE,), seconds: float = START_SECONDS + 60.0) -> bool:
@@ -41,7 +42,7 @@ def barks(echo: Echo, children: tuple[Child, ...] = (IDLE,), seconds: float = ST
         try:
             watchdog.look(echo, children, quarter / 4)  # type: ignore[arg-type]
         except LedgerUnavailable:
-            assert echo.answer == "down"
+            assert echo.mode == "down"
     return watchdog.barks
 
 
@@ -72,7 +73,7 @@ def test_time_in_which_nobody_looked_does_not_count() -> None:
     echo = Echo("right")
     watchdog = Watchdog(Pool(WorkerSettings(), {}))
     watchdog.look(echo, [IDLE], 0.0)  # type: ignore[arg-type]
-    echo.answer = "none"
+    echo.mode = "none"
     for hour in range(1, 10):
         watchdog.look(echo, [IDLE], 3600.0 * hour)  # type: ignore[arg-type]
     assert not watchdog.barks

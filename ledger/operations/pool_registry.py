@@ -1,0 +1,43 @@
+"""The living worker pools and what each announces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.server.server import Server
+
+
+class PoolRegistry:
+    """The living worker pools."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def announce(self, name: str, info: dict[str, Any], ttl_seconds: float) -> None:
+        """Say that a pool is alive, for `ttl_seconds`. `info` holds JSON values."""
+        *_, names = self._server.transaction(
+            ("SADD", self._server.key("pools"), name),
+            ("SET", self._server.key("pool", name), msgspec.json.encode(info), "PX", round(ttl_seconds * 1000)),
+            ("SMEMBERS", self._server.key("pools")),
+        )
+        alive = self._server.transaction(
+            *(("EXISTS", self._server.key("pool", other.decode())) for other in sorted(names))
+        )
+        if gone := [other for other, lives in zip(sorted(names), alive, strict=True) if not lives]:
+            self._server.execute(
+                "SREM", self._server.key("pools"), *gone
+            )  # one that lives after all announces itself again
+
+    def alive(self) -> list[dict[str, Any]]:
+        """List the living pools: the `name` of each with what it announced, by name."""
+        names = sorted(self._server.execute("SMEMBERS", self._server.key("pools")))
+        if not names:
+            return []
+        infos = self._server.execute("MGET", *(self._server.key("pool", name.decode()) for name in names))
+        return [
+            {"name": name.decode(), **msgspec.json.decode(info)}
+            for name, info in zip(names, infos, strict=True)
+            if info is not None
+        ]
