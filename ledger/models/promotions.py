@@ -5,9 +5,9 @@ compared with the *anchor* as well: the last model of the sequence that was show
 it. The first one is the model that the sequence began with, by a training, by hand or by force. A promotion records the
 anchor in its evidence; after a rollback it is again the one of the model that was put back.
 
-Whoever tries often enough gets a poor challenger past any test, so the error that a test may make is spread over the
-tries (`ledger.gate.error_of`). A try is a judgement with a report; judging the same models on the same data again is
-the same try. They are counted for each name and the model that it stands for.
+Many tries would get a poor challenger past any test, so the error that a test may make is spread over the tries
+(`ledger.models.promotion_gate.error_of`). A try is a judgement with a report; judging the same models on the same data
+again is the same try. Tries are counted for each alias and the model that it points to.
 
     <ns>:tries:<name>:<digest>    zset    a judgement of a challenger to that model (digest of the job) by its time
 """
