@@ -92,7 +92,7 @@ def of_league() -> Iterator[Figure]:
     """What the first training of the demo's league says of its data."""
     matrix = build_matrix(simulate_league(LeagueConfig(fights=LEAGUE_FIGHTS, seed=DEMO_SEED)).log).select(MODEL_COLUMNS)
     counts = f"{len(matrix):,} │ {len(np.unique(matrix.event))} │ {len(matrix.X.columns)}"
-    yield Figure("README.md", f"│ champion │ {counts} │ 40 │ anchored │")
+    yield Figure("docs/getting-started.md", f"│ champion │ {counts} │ 40 │ anchored │")
 
 
 def world_row(number: int, world: World) -> str:
