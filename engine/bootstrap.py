@@ -1,10 +1,12 @@
-"""The thread-safe bootstrap: which fights each replica is trained on, and what all replicas say of a fight.
+"""The thread-safe bootstrap: which fights each replica is trained on, and the predictions of all replicas for a fight.
 
-Every replica draws from seed sequences of its own, so results are the same bits for any number of threads, any batch
-size and any order. There is no global random state. Fights are resampled by event (the fights of one night share
-judges, altitude and news), a fight and its mirror together.
+Every replica draws from its own seed sequences, so results are the same bits for any number of threads, any batch size
+and any order. There is no global random state. Fights are resampled by event (the fights of one night share judges,
+altitude and news), a fight and its mirror image together.
 
-Covers index generation and replica predictions in batches under a memory limit. Training is `engine.training.train`.
+Covers resampling and replica predictions in batches within a memory limit. `engine.training` trains.
+
+`python -m engine.selftest bootstrap` verifies an installation.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from engine.errors import BootstrapError, ValidationError
 from engine.members.weights import check_weights, weighted_sum
 from engine.resources.memory_guard import MemoryGuard
 
-MIN_REPLICAS = 10  # fewer have no percentiles to speak of
-_WORTH_THREADS = 2_000_000  # features times replicas; what is less is done before joblib has started its threads
+MIN_REPLICAS = 10  # fewer replicas have no meaningful percentiles
+_MIN_PARALLEL_WORK = 2_000_000  # values times replicas; less work is done before joblib has started its threads
 
 
 @dataclass(frozen=True, slots=True)
 class BootstrapConfig:
-    """How replicas are predicted; see `create_bootstrap_config`."""
+    """Settings of replica predictions; see `create_bootstrap_config`."""
 
     n_bootstrap: int = 100
     confidence_level: float = 0.95
@@ -46,12 +48,25 @@ def create_bootstrap_config(
     max_memory_mb: float = 4096.0,
     batch_size: int = 25,
 ) -> BootstrapConfig:
-    """Return a checked configuration.
+    """Return validated settings.
 
-    n_bootstrap: replicas to use, 100 for speed, 1000 for precision. confidence_level: of the percentile interval, in
-    (0, 1). n_jobs: threads, -1 for one a core. max_memory_mb: limit for the resident memory of this process, in MiB.
-    batch_size: most replicas in memory at once for each thread; made smaller where the limit asks for it.
-    Raises ValidationError naming the value.
+    Parameters
+    ----------
+    n_bootstrap
+        Number of replicas: 100 for speed, 1000 for precision.
+    confidence_level
+        Level of the percentile interval, in (0, 1).
+    n_jobs
+        Threads; -1 for one a core.
+    max_memory_mb
+        Limit for the resident memory of this process, in MiB.
+    batch_size
+        Largest number of replicas in memory at once in each thread; reduced if the memory limit requires it.
+
+    Raises
+    ------
+    ValidationError
+        If a value is out of bounds; the message names it.
     """
     if n_bootstrap < 1:
         raise ValidationError(f"n_bootstrap must be at least 1, not {n_bootstrap}")
@@ -67,12 +82,12 @@ def create_bootstrap_config(
 
 
 def threads_for(n_jobs: int) -> int:
-    """Return the number of threads that `n_jobs` means here; -1 is one for each core this process may use."""
+    """Return the number of threads for `n_jobs`; -1 is one for each core that this process may use."""
     return len(os.sched_getaffinity(0)) if n_jobs == -1 else n_jobs
 
 
 def resample_events(event: NDArray[np.str_], stream: np.random.SeedSequence) -> NDArray[np.int64]:
-    """Return how often each fight stands in one resample, int64 (n,): events drawn with replacement, whole."""
+    """Return how often one resample contains each fight, int64 (n,): whole events, drawn with replacement."""
     names, member = np.unique(event, return_inverse=True)
     drawn = np.random.default_rng(stream).integers(0, len(names), size=len(names))
     return np.asarray(np.bincount(drawn, minlength=len(names))[member], dtype=np.int64)
@@ -80,7 +95,13 @@ def resample_events(event: NDArray[np.str_], stream: np.random.SeedSequence) -> 
 
 @dataclass(frozen=True, slots=True)
 class ThreadSafeBootstrapSampler:
-    """Predicts a card with every replica of an ensemble."""
+    """Predicts fights with every replica of an ensemble.
+
+    Attributes
+    ----------
+    config : BootstrapConfig
+        Settings, as `create_bootstrap_config` returns them.
+    """
 
     config: BootstrapConfig
     _guard: MemoryGuard = field(init=False, repr=False)
@@ -91,13 +112,31 @@ class ThreadSafeBootstrapSampler:
     def sample_bootstrap_predictions(
         self, models: Mapping[str, ReplicatedMember], X: pd.DataFrame, weights: Mapping[str, float]
     ) -> Floats:
-        """Return P(first-listed wins), float64 (n_bootstrap, n): the weighted ensemble of each replica.
+        """Predict with each replica: the weighted sum over the members.
 
-        models: replicated members by name, as `Ensemble.replica_set` gives them, which also knows the columns that X
-        must have; with a plain mapping X must have the columns in the order of training. X: (n, features), missing
-        values allowed. weights: by the same names, summing to 1. Raises BootstrapError where a member has no or too few
-        replicas (a plain fitted model has none: no width is invented for it) or a replica fails; ValidationError on bad
-        input; MemoryLimitError where not even one replica fits.
+        Parameters
+        ----------
+        models
+            Replicated members by name. `Ensemble.replica_set` also knows the columns that X must have; with a plain
+            mapping X must have the columns in the order of the training.
+        X
+            Features, (n, features); missing values are allowed.
+        weights
+            Weight of each member by the same names, summing to 1.
+
+        Returns
+        -------
+        float64 (n_bootstrap, n)
+            P(first-listed wins).
+
+        Raises
+        ------
+        BootstrapError
+            If a member has no or too few replicas (a plain fitted model has none), or a replica fails.
+        ValidationError
+            If the input does not fit.
+        MemoryLimitError
+            If the memory limit leaves no room for one replica.
         """
         values = check_features(X, models.columns if isinstance(models, ReplicaSet) else None)
         return self.sample_rows(models, values, weights)
@@ -105,7 +144,7 @@ class ThreadSafeBootstrapSampler:
     def sample_rows(
         self, models: Mapping[str, ReplicatedMember], values: Floats, weights: Mapping[str, float]
     ) -> Floats:
-        """Do the same for rows that are checked already: float64 (n, features), NaN where missing."""
+        """Predict as `sample_bootstrap_predictions` does, for validated rows: float64 (n, features), NaN if missing."""
         check_weights(weights, models)
         self._check_replicas(models)
         total = np.empty((self.config.n_bootstrap, len(values)))
@@ -122,7 +161,7 @@ class ThreadSafeBootstrapSampler:
 
         threads = threads_for(self.config.n_jobs)
         batches = list(self._batches(len(values), len(models), threads))
-        if min(threads, len(batches)) == 1 or values.size * self.config.n_bootstrap < _WORTH_THREADS:
+        if min(threads, len(batches)) == 1 or values.size * self.config.n_bootstrap < _MIN_PARALLEL_WORK:
             for start, stop in batches:
                 fill(start, stop)
         else:
@@ -130,7 +169,7 @@ class ThreadSafeBootstrapSampler:
         return total
 
     def _batches(self, rows: int, members: int, threads: int) -> Iterator[tuple[int, int]]:
-        """Cut the replicas so that all threads are busy and no thread holds more than the limit allows."""
+        """Split the replicas so that all threads have work and no thread needs more memory than the limit allows."""
         even = -(-self.config.n_bootstrap // threads)
         wanted = min(self.config.batch_size, even)
         # A member's output, the temporary arrays of its kernel (about three of that size) and the weighted sum.
@@ -148,7 +187,7 @@ class ThreadSafeBootstrapSampler:
                 )
             if model.n_replicas < self.config.n_bootstrap:
                 raise BootstrapError(
-                    f"{name} has {model.n_replicas} replicas, {self.config.n_bootstrap} were asked for: lower "
+                    f"{name} has {model.n_replicas} replicas, but n_bootstrap is {self.config.n_bootstrap}: lower "
                     "n_bootstrap, or train with more bootstrap_samples"
                 )
 
@@ -156,5 +195,5 @@ class ThreadSafeBootstrapSampler:
 def _checked(name: str, predictions: Floats, start: int) -> Floats:
     finite = np.isfinite(predictions).all(axis=1)
     if not finite.all():
-        raise BootstrapError(f"replica {start + int(np.argmin(finite))} of {name} gave values that are not numbers")
+        raise BootstrapError(f"replica {start + int(np.argmin(finite))} of {name} returned values that are not finite")
     return predictions

@@ -1,4 +1,4 @@
-"""The ensemble in production: load a bundle, answer fights. Fails fast; never falls back, never invents a number.
+"""The ensemble in production: load a bundle and predict fights. It fails fast and has no fallbacks.
 
 Usage, as in the migration guide:
 
@@ -45,7 +45,13 @@ _SIGN: dict[Corner, int] = {"red": 1, "blue": -1, "unknown": 0}
 
 
 class ProductionEnsembleManager:
-    """Loads one model and answers fights with it. Safe to share between threads once a model is loaded."""
+    """Loads one model and predicts fights with it. Threads may share it once a model is loaded.
+
+    Parameters
+    ----------
+    config
+        Prediction settings, as `create_production_ensemble_config` returns them.
+    """
 
     def __init__(self, config: ProductionEnsembleConfig) -> None:
         self.config = config
@@ -67,10 +73,25 @@ class ProductionEnsembleManager:
         return self._ensemble
 
     def load_models(self, model_paths: str | Path | Mapping[str, str | Path]) -> None:
-        """Load a bundle: its folder, or a mapping of every member to its sub-folder of the same bundle.
+        """Load a bundle.
 
-        Raises BundleNotFoundError, BundleCorruptError (hashes are checked before anything is read), ValidationError
-        where the mapping or the weights do not fit the bundle, and BootstrapError where it has too few replicas.
+        Parameters
+        ----------
+        model_paths
+            The folder of the bundle, or the sub-folder of every member in one bundle by the member's name.
+
+        Raises
+        ------
+        BundleNotFoundError
+            If there is no such folder.
+        BundleCorruptError
+            If the bundle is not intact; hashes are checked before anything is read.
+        ValidationError
+            If the mapping or the weights do not fit the bundle.
+        BootstrapError
+            If the bundle has too few replicas.
+        MemoryLimitError
+            If the process exceeds its memory limit afterwards.
         """
         folder = _bundle_folder(model_paths)
         ensemble = load_ensemble(open_bundle(folder))
@@ -78,7 +99,7 @@ class ProductionEnsembleManager:
         self._use(ensemble)
 
     def configured(self, config: ProductionEnsembleConfig) -> ProductionEnsembleManager:
-        """Return a manager of the same loaded model under another configuration; nothing is loaded again."""
+        """Return a manager of the same loaded model with another configuration, without loading it again."""
         return self.of(self.ensemble, config)
 
     def predict_fights(
@@ -91,13 +112,33 @@ class ProductionEnsembleManager:
         market_probability: Sequence[float | None] | None = None,
         levels: Sequence[float] | None = None,
     ) -> list[FightPrediction]:
-        """Answer each row of `X`, (n, model columns), missing values allowed, for its pair of fighters.
+        """Predict the fight of each pair from its row of features.
 
-        corners: official corner of the first of each pair, unknown by default. experience: earlier fights of the less
-        experienced fighter, -1 (unknown) by default. market_probability: the market's de-vigged probability of the
-        first of each pair, None or NaN where there is none. levels: of the intervals, the configured one by default.
-        Swapping a pair together with its row's sides, its corner and its market gives exactly 1 - p. Raises
-        ValidationError naming the columns or the pair, BootstrapError, MemoryLimitError.
+        Swapping a pair together with its row's sides, its corner and its market gives exactly 1 - p.
+
+        Parameters
+        ----------
+        X
+            Features, (n, model columns), in any order of columns; missing values are allowed.
+        fighter_pairs
+            Names of the two fighters of each row.
+        corners
+            Official corner of the first of each pair; default: unknown.
+        experience
+            Earlier fights of the less experienced fighter, -1 (the default) if unknown.
+        market_probability
+            The market's de-vigged probability of the first of each pair, None or NaN if unknown.
+        levels
+            Levels of the intervals; default: the configured one.
+
+        Raises
+        ------
+        ValidationError
+            If the input does not fit; the message names the columns or the pair.
+        BootstrapError
+            If a replica fails.
+        MemoryLimitError
+            If the memory limit leaves no room for one replica.
         """
         summaries = self.summarise_fights(X, corners=corners, experience=experience, levels=levels)
         market = [None] * len(summaries) if market_probability is None else market_probability
@@ -111,7 +152,7 @@ class ProductionEnsembleManager:
         experience: Sequence[int] | None = None,
         levels: Sequence[float] | None = None,
     ) -> list[FightSummary]:
-        """Do the part of `predict_fights` that needs no price, and that costs the time."""
+        """Predict without odds: the expensive part of `predict_fights`."""
         values = check_features(X, self.ensemble.columns)
         return self.summarise_rows(values, corners=corners, experience=experience, levels=levels)
 
@@ -123,7 +164,7 @@ class ProductionEnsembleManager:
         experience: Sequence[int] | None = None,
         levels: Sequence[float] | None = None,
     ) -> list[FightSummary]:
-        """Do the same for rows in the order of the model's columns, float64 (n, columns), NaN where missing."""
+        """Predict without odds from rows in the model's order of columns, float64 (n, columns), NaN if missing."""
         check_finite(values, self.ensemble.columns)
         if not self.ensemble.takes_missing and np.isnan(values).any():
             raise ValidationError(missing_values(values, self.ensemble))
@@ -147,7 +188,7 @@ class ProductionEnsembleManager:
         fighter_pairs: Sequence[tuple[str, str]],
         market_probability: Sequence[float | None],
     ) -> list[FightPrediction]:
-        """Do the rest of `predict_fights`, for summaries of this model: the same answer as in one go, to the bit."""
+        """Complete predictions of this model with odds; the result equals that of `predict_fights`, to the bit."""
         _check_pairs(fighter_pairs, len(summaries))
         market = _market(market_probability)
         if len(market) != len(summaries):
@@ -159,9 +200,9 @@ class ProductionEnsembleManager:
         return list(price(self.ensemble, summaries, fighter_pairs, market))
 
     def check_canary(self) -> float:
-        """Answer the bundle's canary rows, with all replicas, as any card is answered.
+        """Predict the reference rows of the bundle with all replicas, by the same code as any card.
 
-        Return the largest difference from the probabilities kept with the bundle. Raises what `predict_fights` does.
+        Returns the largest difference from the stored probabilities. Raises as `predict_fights` does.
         """
         rows, expected = self.ensemble.canary
         manager = self.configured(replace(self.config, bootstrap_samples=self.ensemble.n_replicas))
@@ -179,7 +220,7 @@ class ProductionEnsembleManager:
             )
         if self.config.bootstrap_samples > ensemble.n_replicas:
             raise BootstrapError(
-                f"the model has {ensemble.n_replicas} replicas, bootstrap_samples asks for "
+                f"the model has {ensemble.n_replicas} replicas, but bootstrap_samples is "
                 f"{self.config.bootstrap_samples}: lower it (0 switches the sampling interval off), or train with more"
             )
         self._ensemble = ensemble
@@ -215,10 +256,10 @@ def _market(probabilities: Sequence[float | None]) -> Floats:
 
 
 def missing_values(values: Floats, ensemble: Ensemble) -> str:
-    """Say which columns of `values`, (n, columns), lack a value that an imported member of the model needs."""
+    """Return a message about the columns of `values`, (n, columns), that lack values an imported member requires."""
     null = [ensemble.columns[column] for column in np.flatnonzero(np.isnan(values).any(axis=0))]
     members = sorted(name for name, how in ensemble.point.preparations.items() if not how.takes_missing)
-    return f"values are missing in {some_of(null)}, and the imported {', '.join(members)} takes none: fill them"
+    return f"values are missing in {some_of(null)}, and the imported {', '.join(members)} accepts none: fill them in"
 
 
 def _check_pairs(pairs: Sequence[tuple[str, str]], rows: int) -> None:

@@ -27,7 +27,7 @@ from engine.training.train import TrainingConfig, train_ensemble
 
 
 def small_ensemble() -> tuple[Ensemble, pd.DataFrame]:
-    """Train on 400 simulated fights, with 20 replicas; the model and the rows of the last 24 fights."""
+    """Train on 400 simulated fights, with 20 replicas; return the model and the rows of the last 24 fights."""
     matrix = build_matrix(simulate_league(LeagueConfig(fights=400, seed=1)).log)
     matrix = matrix.select(MODEL_COLUMNS)
     members = MemberParams(forest=ForestParams(trees=10))
@@ -36,7 +36,7 @@ def small_ensemble() -> tuple[Ensemble, pd.DataFrame]:
 
 
 def refuses(kind: type[EngineError], call: Callable[[], Any]) -> bool:
-    """Whether the call raises exactly this error."""
+    """Return True if the call raises exactly this error."""
     try:
         call()
     except kind:
@@ -45,14 +45,14 @@ def refuses(kind: type[EngineError], call: Callable[[], Any]) -> bool:
 
 
 def report(facts: Mapping[str, bool]) -> int:
-    """Print a line for each fact; the exit code, 1 where one does not hold."""
+    """Print a line for each fact; return the exit code, 1 if one does not hold."""
     for fact, holds in facts.items():
         sys.stdout.write(f"{'verified' if holds else 'FAILED'}: {fact}\n")
     return 0 if all(facts.values()) else 1
 
 
 def bootstrap_facts() -> dict[str, bool]:
-    """Facts about the sampler on a small trained model, and whether they hold."""
+    """Return facts about the sampler on a small trained model, and whether they hold."""
     ensemble, X = small_ensemble()
     assert ensemble.replicas is not None  # noqa: S101 - trained with 20
     models = ensemble.replicas.by_name()
@@ -89,12 +89,12 @@ def bootstrap_facts() -> dict[str, bool]:
 
 
 def _global_state() -> str:
-    """The global random state of numpy, which nobody here may touch."""
+    """Return the global random state of numpy, which must not change."""
     return repr(np.random.get_state(legacy=False))  # noqa: NPY002 - to show just that
 
 
 def ensemble_facts() -> dict[str, bool]:
-    """Facts about saving, loading and answering, on a small trained model, and whether they hold."""
+    """Return facts about saving, loading and predicting with a small trained model, and whether they hold."""
     with tempfile.TemporaryDirectory() as folder:
         ensemble, X = small_ensemble()
         path = save_ensemble(ensemble, Path(folder)).folder
@@ -107,7 +107,7 @@ def ensemble_facts() -> dict[str, bool]:
         off = manager.configured(replace(manager.config, bootstrap_samples=0)).predict_fights(X, pairs)
         small = manager.configured(replace(manager.config, max_memory_mb=1.0))
         facts = {
-            "a saved and loaded model gives the bits of its canary": manager.check_canary() == 0.0,
+            "a saved and loaded model gives the bits of its reference predictions": manager.check_canary() == 0.0,
             "every probability lies inside its interval": all(
                 answer.intervals[0.95][0] < answer.probability < answer.intervals[0.95][1] for answer in answers
             ),

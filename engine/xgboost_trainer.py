@@ -1,10 +1,10 @@
-"""Train one XGBoost model with strict validation and enforced limits.
+"""Training of one XGBoost model, with strict validation and enforced limits.
 
     config = create_production_xgboost_config(n_estimators=300, max_memory_mb=4096)
     result = ProductionXGBoostTrainer(config).train_model(X_train, y_train, X_test, y_test)
 
-Covers one binary model on a training and a test table; the loop itself is `engine.members.xgboost_fit`.
-`python -m engine.xgboost_trainer` trains on made-up rows and says what it verified.
+Covers one binary model on a training and a test table; `engine.members.xgboost_fit` has the training loop.
+`python -m engine.xgboost_trainer` runs a self-test on random rows.
 """
 
 from __future__ import annotations
@@ -38,9 +38,29 @@ def create_production_xgboost_config(
     early_stopping_rounds: int | None = 20,
     **others: Any,
 ) -> ProductionXGBoostConfig:
-    """Check and collect the settings; `others` are the remaining fields of `ProductionXGBoostConfig`.
+    """Return validated settings.
 
-    Raises ValidationError naming the setting that does not exist or is out of bounds.
+    Parameters
+    ----------
+    n_estimators
+        Largest number of rounds.
+    max_depth
+        Largest depth of a tree.
+    learning_rate
+        Shrinkage of each round.
+    max_memory_mb
+        Limit for the resident memory of this process, in MiB.
+    max_training_time_s
+        Time limit, in seconds.
+    early_stopping_rounds
+        Stop after this many rounds without a lower log loss on the test rows; None to run all rounds.
+    others
+        Further fields of `ProductionXGBoostConfig`.
+
+    Raises
+    ------
+    ValidationError
+        If a setting does not exist or is out of bounds; the message names it.
     """
     unknown = sorted(others.keys() - ProductionXGBoostConfig.__dataclass_fields__.keys())
     if unknown:
@@ -60,14 +80,24 @@ def create_production_xgboost_config(
 
 @dataclass(frozen=True)
 class XGBoostModel:
-    """A trained model that takes only rows with the columns it was trained on."""
+    """A trained model. It accepts only rows with the columns of its training.
+
+    Attributes
+    ----------
+    booster : xgboost.Booster
+        The trees.
+    feature_names : tuple of str
+        The columns, in order.
+    allow_missing : bool
+        Whether missing values are accepted.
+    """
 
     booster: xgb.Booster
     feature_names: tuple[str, ...]
     allow_missing: bool = True
 
     def predict_proba(self, X: Table) -> Floats:
-        """P(0) and P(1) for rows X (n, f): float64 (n, 2). Raises ValidationError as `train_model` does."""
+        """Return P(0) and P(1) for rows X (n, f): float64 (n, 2). Raises ValidationError as `train_model` does."""
         names, values = _check_table(X, "X", self.allow_missing, self.feature_names)
         p = self.booster.predict(xgb.DMatrix(values, feature_names=names, nthread=1)).astype(np.float64)
         return np.column_stack([1.0 - p, p])
@@ -75,30 +105,72 @@ class XGBoostModel:
 
 @dataclass(frozen=True)
 class XGBoostTrainingResult:
-    """What came of a training. `log_losses` are those on the test rows after every round that was run."""
+    """A trained model and its scores on the test rows.
+
+    Attributes
+    ----------
+    model : XGBoostModel
+        The model, up to its best round.
+    best_iteration : int
+        Number of the best round, counted from 0.
+    log_loss : float
+        Log loss of the model on the test rows, natural logarithm.
+    accuracy : float
+        Share of the test rows on the right side of 0.5.
+    log_losses : tuple of float
+        Log loss on the test rows after every round.
+    training_seconds : float
+        Duration.
+    peak_memory_mb : float
+        Highest resident memory after a round, in MiB.
+    """
 
     model: XGBoostModel
-    best_iteration: int  # counted from 0; later rounds are not in the model
-    log_loss: float  # on the test rows, natural logarithm
-    accuracy: float  # share of the test rows on the right side of 0.5
+    best_iteration: int
+    log_loss: float
+    accuracy: float
     log_losses: tuple[float, ...]
     training_seconds: float
-    peak_memory_mb: float  # highest that was seen after a round
+    peak_memory_mb: float
 
 
 class ProductionXGBoostTrainer:
-    """Trains models under one configuration. Keeps nothing between trainings, so threads may share it."""
+    """Trains models with one configuration. It has no state, so threads may share it.
+
+    Parameters
+    ----------
+    config
+        Settings, as `create_production_xgboost_config` returns them.
+    """
 
     def __init__(self, config: ProductionXGBoostConfig) -> None:
         self.config = config
 
     def train_model(self, X_train: Table, y_train: Any, X_test: Table, y_test: Any) -> XGBoostTrainingResult:
-        """Train on X_train (n, f), y_train (n; 0 or 1); stop when the log loss on X_test (m, f), y_test rises.
+        """Train on the training rows until the log loss on the test rows rises.
 
-        NaN and nulls are missing values, which XGBoost learns natively, unless the configuration disallows them.
-        The test rows choose the number of rounds, so the scores on them are slightly flattering.
-        Raises ValidationError naming what is wrong with the input (see the module's functions), TrainingTimeoutError,
-        MemoryLimitError, and TrainingError.
+        NaN and nulls are missing values, which XGBoost handles natively, unless the configuration forbids them. The
+        test rows choose the number of rounds, so the scores on them are slightly optimistic.
+
+        Parameters
+        ----------
+        X_train
+            Features, (n, f): a DataFrame or an array.
+        y_train
+            Labels, (n,), 0 or 1, both present.
+        X_test
+            Features, (m, f), with the columns of X_train.
+        y_test
+            Labels, (m,).
+
+        Raises
+        ------
+        ValidationError
+            If the input does not fit; the message names the columns or labels.
+        TrainingTimeoutError, MemoryLimitError
+            If a limit is exceeded.
+        TrainingError
+            If XGBoost fails.
         """
         config = self.config
         limits = TrainingLimits(config.max_training_time_s, config.max_memory_mb)
@@ -131,9 +203,9 @@ class ProductionXGBoostTrainer:
 def _check_table(
     X: Table, what: str, allow_missing: bool, columns: Sequence[str] | None = None
 ) -> tuple[list[str], NDArray[np.float32]]:
-    """Column names and values, float32 (n, f), of a table that is fit to learn from or to predict.
+    """Return column names and values, float32 (n, f), of a table that is valid for training or prediction.
 
-    A frame's columns must be `columns`, in any order; an array has as many and takes their names.
+    A frame must have exactly `columns`, in any order; an array must have the same number and takes their names.
     """
     if isinstance(X, np.ndarray):
         if X.ndim != 2:
@@ -151,21 +223,21 @@ def _check_table(
         raise ValidationError(
             f"{what} has columns of the same name: {sorted({n for n in names if names.count(n) > 1})}"
         )
-    if odd := [name for name in names if set(name) & set("[]<")]:
-        raise ValidationError(f"{what} has column names that XGBoost cannot keep, with [, ] or <: {odd}")
+    if invalid := [name for name in names if set(name) & set("[]<")]:
+        raise ValidationError(f"{what} has column names that XGBoost cannot keep, with [, ] or <: {invalid}")
     if columns is not None:
         missing, extra = sorted(set(columns) - set(names)), sorted(set(names) - set(columns))
         if missing or extra:
             raise ValidationError(f"{what} has other columns than the training data: missing {missing}, extra {extra}")
         X = X.set_axis(names, axis=1)[list(columns)]
         names = list(columns)
-    strange = {
+    non_numeric = {
         name: str(kind)
         for name, kind in zip(names, X.dtypes, strict=True)
         if not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind)
     }
-    if strange:
-        raise ValidationError(f"{what} has columns that are not numbers: {strange}")
+    if non_numeric:
+        raise ValidationError(f"{what} has columns that are not numbers: {non_numeric}")
     with np.errstate(over="ignore"):
         values = X.to_numpy(dtype=np.float32, na_value=np.nan)
     _name_columns(np.isinf(values), names, f"{what} has infinite values, or beyond the range of float32, in")
@@ -175,14 +247,14 @@ def _check_table(
 
 
 def _name_columns(bad: NDArray[np.bool_], names: Sequence[str], complaint: str) -> None:
-    """Raise ValidationError naming the columns in which anything is bad."""
+    """Raise ValidationError naming the columns that contain a bad value."""
     if bad.any():
         columns = {name: int(count) for name, count in zip(names, bad.sum(axis=0), strict=True) if count}
         raise ValidationError(f"{complaint} (column: rows) {columns}")
 
 
 def _check_labels(y: Any, what: str, rows: int, both: bool) -> NDArray[np.int8]:
-    """Labels as int8 (rows), each 0 or 1; of both kinds where a model is to be trained on them."""
+    """Return labels as int8 (rows), each 0 or 1; `both` requires that both values occur."""
     labels = np.asarray(y)
     if labels.shape != (rows,):
         raise ValidationError(f"{what} has shape {labels.shape}, expected ({rows},): one label for each row")
@@ -197,7 +269,7 @@ def _check_labels(y: Any, what: str, rows: int, both: bool) -> NDArray[np.int8]:
 
 
 def _self_test() -> list[str]:
-    """Train on made-up rows; what was verified. Raises TrainingError at the first thing that does not hold."""
+    """Train on random rows and return the verified facts. Raises TrainingError at the first fact that does not hold."""
     rng = np.random.default_rng(0)
     values = np.where(rng.random((2000, 10)) < 0.1, np.nan, rng.normal(size=(2000, 10)))
     X = pd.DataFrame(values, columns=[f"feature_{i}" for i in range(10)])
@@ -229,7 +301,7 @@ def _self_test() -> list[str]:
         except error as refusal:
             verified.append(f"{error.__name__}: {refusal}")
         else:
-            raise TrainingError(f"{error.__name__} was expected with settings {settings}, but the training ended well")
+            raise TrainingError(f"{error.__name__} was expected with settings {settings}, but the training succeeded")
     return verified
 
 

@@ -1,7 +1,7 @@
-"""The backtest: walk forward over past fights and say what the forecasts would have been worth.
+"""The backtest: walk-forward forecasts of past fights, and their metrics.
 
-Covers which fights are scored, with which models, and how far it is. Forecasts are `engine.evaluation.walk_forward`'s,
-figures `engine.evaluation.metrics`'s.
+Covers the choice of fights and models, and the progress of the work. `engine.evaluation.walk_forward` makes the
+forecasts, `engine.evaluation.metrics` scores them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,18 @@ from engine.training.train import Progress, TrainingConfig, train_ensemble
 
 @dataclass(frozen=True, slots=True)
 class BacktestConfig:
-    """What to score and how to train for it.
+    """The days and the training settings of a backtest.
 
-    first_day: of the fights that are scored; by default 1 January of the median fight's year, so that about half of
-    the fights are left to learn from. last_day: inclusive, by default the last fight's. refit_months: how long a model
-    serves. training: its time limit is for all refits together.
+    Attributes
+    ----------
+    first_day : date or None
+        First scored day; default: 1 January of the median fight's year, so that about half of the fights precede it.
+    last_day : date or None
+        Last scored day, inclusive; default: the day of the last fight.
+    refit_months : int
+        Calendar months between two refits.
+    training : TrainingConfig
+        Training settings; the time limit holds for all refits together.
     """
 
     first_day: datetime.date | None = None
@@ -39,9 +46,14 @@ class BacktestConfig:
 
 
 def season_of_log(log: FightLog, *, keep_gaps: bool = False) -> Season:
-    """Return the decided fights of a log with what a model learns from, and their early odds.
+    """Return the decided fights of a log with the features of a model, and their early odds.
 
-    keep_gaps: as in `engine.data.features.feature_rows`.
+    Parameters
+    ----------
+    log
+        The fight log.
+    keep_gaps
+        As in `engine.data.features.feature_rows`.
     """
     fights = log.fights[log.announced.isin(["red", "blue"])]
     early = fights[["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
@@ -49,12 +61,12 @@ def season_of_log(log: FightLog, *, keep_gaps: bool = False) -> Season:
 
 
 def season_of_matrix(matrix: TrainingMatrix) -> Season:
-    """Return the fights of a ready feature matrix; it knows no early odds."""
+    """Return the fights of a ready feature matrix, without early odds."""
     return Season(matrix, np.full((len(matrix), 2), np.nan))
 
 
 def periods_of(season: Season, config: BacktestConfig) -> tuple[Period, ...]:
-    """Return the periods in which there are fights. Raises ValidationError where there is none."""
+    """Return the periods that contain fights. Raises ValidationError if there are none."""
     date = season.fights.date
     first = config.first_day or datetime.date(date[len(date) // 2].astype(datetime.date).year, 1, 1)
     last = config.last_day or date[-1].astype(datetime.date)
@@ -65,18 +77,29 @@ def periods_of(season: Season, config: BacktestConfig) -> tuple[Period, ...]:
     return periods
 
 
-def learnt(training: TrainingConfig, progress: Progress = lambda stage, done, total: None) -> Forecast:
-    """Return the forecast of an ensemble that is trained as `training` says."""
-    return lambda past, later: ensemble_columns(train_ensemble(past, training, progress=progress), later)
+def learnt(training: TrainingConfig, on_progress: Progress = lambda stage, done, total: None) -> Forecast:
+    """Return a forecaster that trains an ensemble with the settings `training`."""
+    return lambda past, later: ensemble_columns(train_ensemble(past, training, on_progress=on_progress), later)
 
 
 def forecast_season(
-    season: Season, config: BacktestConfig, progress: Progress = lambda stage, done, total: None
+    season: Season, config: BacktestConfig, on_progress: Progress = lambda stage, done, total: None
 ) -> pd.DataFrame:
-    """Return the walk-forward forecasts of a season; the columns are those of `engine.evaluation.walk_forward`.
+    """Return the walk-forward forecasts of the fights; `engine.evaluation.walk_forward` describes the columns.
 
-    progress: called with a stage, the refits done and their total over all periods. Raises what training raises, and
-    ValidationError where no fight falls into the days.
+    Parameters
+    ----------
+    season
+        The fights.
+    config
+        Days and training settings.
+    on_progress
+        Called with a stage, the number of refits done and their total over all periods.
+
+    Raises
+    ------
+    ValidationError
+        If no fight falls into the days. Errors of the training are passed on.
     """
     periods = periods_of(season, config)
     ends_at = time.monotonic() + config.training.max_training_time_s
@@ -87,12 +110,12 @@ def forecast_season(
         left_seconds = ends_at - time.monotonic()
         if left_seconds <= 0:
             raise TrainingTimeoutError(
-                f"the backtest ran out of its {config.training.max_training_time_s:g} s before {periods[index].start}: "
-                "allow more, or use fewer fits, folds or refits"
+                f"the backtest reached its limit of {config.training.max_training_time_s:g} s before "
+                f"{periods[index].start}: raise it, or use fewer fits, folds or refits"
             )
         training = replace(config.training, max_training_time_s=left_seconds)
         stage = f"model {index + 1} of {len(periods)}, on fights before {periods[index].start}"
-        return learnt(training, lambda _, done, total: progress(stage, index * total + done, len(periods) * total))(
+        return learnt(training, lambda _, done, total: on_progress(stage, index * total + done, len(periods) * total))(
             past, later
         )
 
@@ -100,7 +123,7 @@ def forecast_season(
 
 
 def backtest(
-    season: Season, config: BacktestConfig, progress: Progress = lambda stage, done, total: None
+    season: Season, config: BacktestConfig, on_progress: Progress = lambda stage, done, total: None
 ) -> Evaluation:
-    """Walk forward and evaluate. Raises what `forecast_season` and `engine.evaluation.metrics.evaluate` raise."""
-    return evaluate(forecast_season(season, config, progress))
+    """Forecast past fights and evaluate the forecasts. Raises as `forecast_fights` and `evaluate_forecasts` do."""
+    return evaluate(forecast_season(season, config, on_progress))

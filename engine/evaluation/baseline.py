@@ -1,8 +1,11 @@
-"""A ridge logistic regression on the same features: the yardstick beside which the ensemble is printed.
+"""The baseline: a ridge logistic regression on the features of the ensemble.
 
-Learns from both sides of every fight, as the ensemble does, so that swapping a row's sides turns its log-odds round.
-The red corner is a term of its own, 0 where the corner is unknown. A missing value counts as the column's mean. Source
-of the penalty: Hoerl and Kennard (1970), on the logistic likelihood.
+It is trained on both sides of every fight, as the ensemble is, so that a swap of a row's sides negates its log-odds.
+The red corner is a term of its own, 0 if the corner is unknown. A missing value is replaced by the column's mean.
+
+References
+----------
+Hoerl and Kennard (1970), "Ridge regression" (the penalty, here on the logistic likelihood).
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ INVERSE_PENALTY = 0.005  # each fight stands there twice, so a coefficient's pri
 def ridge_forecast(past: TrainingMatrix, later: TrainingMatrix) -> Floats:
     """Fit on `past` and return P(first-listed wins) for the fights of `later`, float64 (n,), in (0, 1).
 
-    Raises ValidationError where the columns differ or hold no usable numbers.
+    Raises
+    ------
+    ValidationError
+        If the columns differ or hold no usable numbers.
     """
     columns = list(past.X.columns)
     plan = MirrorPlan.of(columns)

@@ -1,13 +1,12 @@
-"""What rules for betting would have brought: flat stakes of one unit, settled by the result.
+"""Returns of betting rules: flat stakes of one unit, settled by the results.
 
-A rule picks at most one side of a fight, and none where both sides would pay, as `engine.market.bet_decision` does.
-`default` is that module's own rule on the forecast that production gives for a fight of an odds feed, which names no
-corner; `default_corner_known` is the same rule on the forecast with the official corner, for feeds that tell it. Only
-`everything` bets both sides, which measures the bookmakers' margin. Bets on draws and no contests are returned in such
-markets, so that only decided fights are looked at.
+A rule bets on at most one side of a fight, and on none if both sides have a positive expected value, as
+`engine.market.bet_decision` does. `default` is that module's own rule on the forecast that production gives for a fight
+of an odds feed, which has no corners; `default_corner_known` is the same rule on the forecast with the official corner,
+for feeds that have it. Only `everything` bets on both sides, which measures the bookmakers' margin. Bets on draws and
+no contests are returned in such markets, so only decided fights count.
 
-Every rule that was tried is in the list: the best of several is better by luck, and a reader must be able to see how
-many there were. Covers rules, settlement and their statistics.
+The report lists every rule that was tried: the best of several is better by luck, and the reader needs their number.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from engine.model.prediction import UNCERTAINTY_LEVEL
 from engine.statistics.scores import Estimate, clustered_mean
 
 CONFIDENT = 0.6
-"""Least probability of the chosen side under the rule `confidence`."""
+"""Smallest probability of the selected side under the rule `confidence`."""
 
 Prices = Literal["closing", "early"]
 _ODDS: dict[Prices, tuple[str, str]] = {
@@ -40,10 +39,22 @@ _ODDS: dict[Prices, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Bet where the forecast's probability, or its lower bound at `level`, times the price exceeds 1.
+    """Bet if the forecast's probability, or its lower bound at `level`, times the price exceeds 1.
 
-    forecast: a column of the forecasts; None bets on both sides of everything. prices: those that are bet at.
-    least_probability: of the chosen side. greatest_width: of the interval at `level`.
+    Attributes
+    ----------
+    name : str
+        Name in the report.
+    forecast : str or None
+        A column of the forecasts; None bets on both sides of everything.
+    prices : str
+        The prices that are bet at, `closing` or `early`.
+    level : float or None
+        Level of the interval whose lower bound is used; None uses the probability.
+    min_probability : float
+        Smallest probability of the selected side.
+    max_width : float
+        Largest width of the interval at `level`.
     """
 
     name: str
@@ -54,7 +65,7 @@ class Rule:
     greatest_width: float = 1.0
 
     def picks(self, forecasts: pd.DataFrame) -> NDArray[np.bool_]:
-        """Return which sides are bet on, bool (n, 2): the first- and the second-listed fighter."""
+        """Return the sides that are bet on, bool (n, 2): the first- and the second-listed fighter."""
         prices = prices_of(forecasts, self.prices)
         if self.forecast is None:
             return np.isfinite(prices)
@@ -63,7 +74,7 @@ class Rule:
         if self.level is not None:
             low, high = (forecasts[bound(self.forecast, side, self.level)] for side in ("lower", "upper"))
             sure = _sides(low, high)
-        pays = sure * prices > 1.0  # false where either is NaN
+        pays = sure * prices > 1.0  # false if either is NaN
         pays &= ~pays.all(axis=1, keepdims=True)
         narrow = 1.0 - sure.sum(axis=1, keepdims=True) <= self.greatest_width
         return np.asarray(pays & narrow & (probability >= self.least_probability))
@@ -71,12 +82,24 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """What a rule brought.
+    """The returns of one betting rule. Each estimate is None if there are no bets to compute it from.
 
-    bets: how many; fights: of how many with prices. return_on_stake: profit over stake. closing_line_value: mean of
-    price times de-vigged closing probability, minus 1: what the bets were worth if the close is right. price_gain:
-    mean of price over the same side's closing price, minus 1, of bets at early prices. None without bets, or, for the
-    latter two, without a close. bankroll: profit in units up to the end of each month of the evaluation.
+    Attributes
+    ----------
+    name, forecast, prices
+        Those of the rule.
+    fights : int
+        Number of fights with such prices.
+    bets : int
+        Number of bets on them.
+    return_on_stake : Estimate or None
+        Profit over stake.
+    closing_line_value : Estimate or None
+        Mean of price times de-vigged closing probability, minus 1: the expected profit if the close is right.
+    price_gain : Estimate or None
+        For bets at early prices: mean of price over the same side's closing price, minus 1.
+    bankroll : tuple of float
+        Profit in units up to the end of each month of the evaluation.
     """
 
     name: str
@@ -112,16 +135,23 @@ def rules(prices: Prices) -> Iterator[Rule]:
 
 
 def settle(picks: NDArray[np.bool_], prices: Floats, won: NDArray[np.int8]) -> Floats:
-    """Return the profit of one unit on each picked side, (n, 2), 0 where there is no bet.
+    """Return the profit of one unit on each selected side, (n, 2), 0 without a bet.
 
-    prices: decimal, (n, 2), NaN where unknown. won: 1 where the first-listed fighter won, 0 where the other did.
+    Parameters
+    ----------
+    picks
+        The selected sides, bool (n, 2).
+    prices
+        Decimal prices, (n, 2), NaN if unknown.
+    won
+        1 if the first-listed fighter won, 0 if the other did, (n,).
     """
     winner = np.column_stack([won == 1, won == 0])
     return np.where(picks, np.where(winner, prices, 0.0) - 1.0, 0.0)
 
 
 def try_rule(rule: Rule, forecasts: pd.DataFrame, months: pd.PeriodIndex) -> RuleResult:
-    """Bet by a rule on forecasts, one row a fight, and settle. months: those of the bankroll, in order."""
+    """Apply a rule to forecasts, one row a fight, and settle its bets; the bankroll is by `months`, in order."""
     prices, closing = prices_of(forecasts, rule.prices), prices_of(forecasts, "closing")
     picks = rule.picks(forecasts)
     profit = settle(picks, prices, forecasts["won"].to_numpy())
@@ -150,11 +180,11 @@ def try_rule(rule: Rule, forecasts: pd.DataFrame, months: pd.PeriodIndex) -> Rul
 
 
 def prices_of(forecasts: pd.DataFrame, prices: Prices) -> Floats:
-    """Return decimal prices of both sides, (n, 2), NaN for both where one is unknown."""
+    """Return decimal prices of both sides, (n, 2), NaN for both if one is unknown."""
     found = forecasts[list(_ODDS[prices])].to_numpy(np.float64)
     return np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)
 
 
 def _sides(low: pd.Series, high: pd.Series) -> Floats:
-    """Return the lower bound of either side, (n, 2), from both bounds of the first."""
+    """Return the lower bound of each side, (n, 2), from both bounds of the first."""
     return np.column_stack([low.to_numpy(np.float64), 1.0 - high.to_numpy(np.float64)])

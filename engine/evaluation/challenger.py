@@ -1,11 +1,11 @@
-"""A challenger beside the models that it would follow and the market, on fights that none has seen: the gate's figures.
+"""Comparison of a challenger with the models it would replace and with the market, on fights that none was trained on.
 
-Covers the figures; what follows from them is `ledger.models.promotion_gate`'s business. Scored are the fights with
-closing odds, or all where none have, so that every forecast is compared on the same fights. Intervals are those of
-`engine.statistics.scores`, event-clustered. Judged is what production answers to a fight of an odds feed, which names
-no corner: statistics only, corner unknown. Its slope goes through the origin, because a feed lists fighters in any
-order. The forecasts with the official corner, for the fights whose corners the log knows, are reported beside it, with
-slope and intercept.
+Covers the metrics; `ledger.models.promotion_gate` decides from them. If any fights have closing odds, only these are
+scored, so that every forecast is compared on the same fights. Intervals are event-clustered
+(`engine.statistics.scores`). Scored is the forecast of production for a fight of an odds feed, which has no corners:
+statistics only, corner unknown. Its calibration slope goes through the origin, because the order of fighters in a feed
+is arbitrary. The forecasts with the official corner are reported for the fights whose corners the log has, with slope
+and intercept.
 """
 
 from __future__ import annotations
@@ -38,15 +38,25 @@ from engine.statistics.scores import (
 JUDGED = "cornerless"
 CORNER_KNOWN = "statistics_only"
 BASE_RATE = 0.5
-"""What a forecast is that knows nothing of a fight, where no corner is named."""
+"""The forecast without any information about a fight, if no corner is given."""
 JUDGED_LEVELS = (0.8, 0.95)
 MIN_FIGHTS = 200
-"""Fewer tell two models apart in nothing that matters (docs/decisions.md)."""
+"""Fewer fights cannot distinguish two models by a difference that matters (docs/decisions.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedCoverage:
-    """Intervals at one level. inside: share of (recalibrated) closing odds inside; width: mean, as a probability."""
+    """Coverage of the intervals at one level.
+
+    Attributes
+    ----------
+    level : float
+        The level.
+    inside : Estimate or None
+        Share of (recalibrated) closing odds inside.
+    width : Estimate
+        Mean width, as a probability.
+    """
 
     level: float
     inside: Estimate | None
@@ -55,7 +65,21 @@ class JudgedCoverage:
 
 @dataclass(frozen=True, slots=True)
 class JudgedForecast:
-    """One forecast. slope: None where it says the same of every fight. intercept: with the official corner only."""
+    """Metrics of one forecast.
+
+    Attributes
+    ----------
+    forecast : str
+        Role of the model, `market` or `base_rate`.
+    log_loss, brier : Estimate
+        Scores; lower is better.
+    slope : Estimate or None
+        Calibration slope; None if the forecast is the same for every fight.
+    intercept : Estimate or None
+        Calibration intercept; only with the official corner.
+    coverage : tuple of EvaluatedCoverage
+        Coverage by level; empty without intervals.
+    """
 
     forecast: str
     log_loss: Estimate
@@ -67,10 +91,17 @@ class JudgedForecast:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """Challenger minus another forecast, fight by fight; lower is better.
+    """Difference of scores, challenger minus another forecast, fight by fight; lower is better.
 
-    most: the log loss is higher by more than this with the probability `error` of the judgement at most, None for too
-    few events.
+    Attributes
+    ----------
+    against : str
+        The other forecast.
+    log_loss, brier : Estimate
+        Mean differences.
+    most : float or None
+        Upper bound of the true difference of the log loss: it is higher with probability `error` at most. None if there
+        are too few events.
     """
 
     against: str
@@ -81,11 +112,26 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Every figure. fights: those that were scored.
+    """All metrics of the comparison.
 
-    corner_known: the models' forecasts with the official corner, on the fights whose corners are known, if these are at
-    least MIN_FIGHTS. recalibrated: whether all closing odds that intervals are held against could be recalibrated on
-    earlier fights; those that could not stand as they are.
+    Attributes
+    ----------
+    first_day, last_day : date
+        Days of the first and the last scored fight.
+    fights : int
+        Number of scored fights.
+    priced_fights : int
+        Number of fights with odds.
+    events : int
+        Number of events.
+    forecasts : tuple of EvaluatedForecast
+        Metrics of the models, the market and the base rate.
+    paired : tuple of PairedDifference
+        Differences between the challenger and the others.
+    corner_known : tuple of EvaluatedForecast
+        The models' forecasts with the official corner, on the fights whose corners are known, if there are MIN_FIGHTS.
+    recalibrated : bool
+        Whether all closing odds used for coverage were recalibrated on earlier fights; the others are used as they are.
     """
 
     first_day: date
@@ -100,19 +146,23 @@ class Judgement:
 
 
 def first_unseen_day(*ensembles: Ensemble) -> date:
-    """Return the day after the last one that any of these models has seen."""
+    """Return the day after the last training day of all these models."""
     return max(ensemble.data_cutoff for ensemble in ensembles) + timedelta(days=1)
 
 
 def forecast_unseen(ensemble: Ensemble, season: Season, first_day: date) -> pd.DataFrame:
-    """Return what a model says of the fights from `first_day` on.
+    """Return a model's forecasts of the fights from `first_day` on.
 
-    The columns are those of `engine.evaluation.walk_forward`, but for the yardstick and `trained_before`. Raises
-    ValidationError if the fights do not have the model's features, or it has seen one of them.
+    The columns are those of `engine.evaluation.walk_forward` except for the baseline and `trained_before`.
+
+    Raises
+    ------
+    ValidationError
+        If the fights lack features of the model, or the model was trained on one of them.
     """
     if first_day <= ensemble.data_cutoff:
         raise ValidationError(
-            f"a model that has seen fights up to {ensemble.data_cutoff} is not judged from {first_day}"
+            f"a model trained on fights up to {ensemble.data_cutoff} cannot be evaluated from {first_day} on"
         )
     last = season.fights.date[-1].astype(date)
     later = season.during(Period(first_day, last + timedelta(days=1)))
@@ -121,17 +171,17 @@ def forecast_unseen(ensemble: Ensemble, season: Season, first_day: date) -> pd.D
 
 
 def with_columns(fights: TrainingMatrix, columns: tuple[str, ...]) -> TrainingMatrix:
-    """Return the fights with these features. Raises ValidationError naming those that are missing."""
+    """Return the fights with these features only. Raises ValidationError naming those that are missing."""
     missing = [name for name in columns if name not in fights.X.columns]
     if missing:
         raise ValidationError(
-            f"the fights lack features of the model, {some_of(missing)}: judge it on data that has them"
+            f"the fights lack features of the model, {some_of(missing)}: evaluate it on data that has them"
         )
     return fights.select(columns)
 
 
 def check_enough(season: Season, first_day: date) -> None:
-    """Raise ValidationError where too few fights, or events, are left to judge by: with odds, where any have them."""
+    """Raise ValidationError for fewer than MIN_FIGHTS fights or MIN_EVENTS events; if any have odds, these count."""
     later = season.fights.take(season.fights.date >= np.datetime64(first_day))
     priced = np.isfinite(later.red_odds) & np.isfinite(later.blue_odds)
     scored = later.take(priced) if priced.any() else later
@@ -139,31 +189,41 @@ def check_enough(season: Season, first_day: date) -> None:
     if fights < MIN_FIGHTS or events < MIN_EVENTS:
         odds = " with odds" if priced.any() else ""
         raise ValidationError(
-            f"{fights} decided fights{odds} of {events} events from {first_day} on are too few to judge by: at least "
+            f"{fights} decided fights{odds} of {events} events from {first_day} on are too few to compare: at least "
             f"{MIN_FIGHTS} of {MIN_EVENTS} events are needed"
         )
 
 
 def judge(challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], error: float) -> Judgement:
-    """Return the figures of models' forecasts of the same fights.
+    """Return the metrics of the models' forecasts of the same fights.
 
-    challenger, incumbents: tables of `engine.evaluation.walk_forward`, row by row the same fights; incumbents by role,
-    `champion` and `anchor`, as far as there are any. error: of the bounds `Paired.most`. Raises ValidationError for
-    tables of other fights.
+    Parameters
+    ----------
+    challenger
+        Table of forecasts, as of `engine.evaluation.walk_forward`.
+    incumbents
+        Tables of the same fights, row by row, by role: `champion`, `anchor`, or none.
+    error
+        Error probability of the bounds `PairedDifference.most`.
+
+    Raises
+    ------
+    ValidationError
+        If the tables are about different fights.
     """
     same = ["date", "event", "won"]
     for name, table in incumbents.items():
         if not challenger[same].equals(table[same]):
-            raise ValidationError(f"the challenger and the {name} were not asked about the same fights")
+            raise ValidationError(f"the forecasts of the challenger and the {name} are not of the same fights")
     priced = challenger["market"].notna().to_numpy()
     rows = priced if priced.any() else np.ones(len(challenger), dtype=np.bool_)
     tables = {"challenger": challenger[rows], **{name: table[rows] for name, table in incumbents.items()}}
     scored = tables["challenger"]
     won, event = scored["won"].to_numpy(), scored["event"].to_numpy(dtype=np.str_)
-    said = {name: _column(table, JUDGED) for name, table in tables.items()}
+    predicted = {name: _column(table, JUDGED) for name, table in tables.items()}
     if priced.any():
-        said["market"] = _column(scored, "market")
-    said["base_rate"] = np.full(len(scored), BASE_RATE)
+        predicted["market"] = _column(scored, "market")
+    predicted["base_rate"] = np.full(len(scored), BASE_RATE)
     known = scored["corner_known"].to_numpy(np.bool_)
     enough = known.sum() >= MIN_FIGHTS
     return Judgement(
@@ -172,9 +232,11 @@ def judge(challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], erro
         fights=len(scored),
         priced_fights=int(priced.sum()),
         events=len(np.unique(event)),
-        forecasts=tuple(_forecast(name, p, won, event, tables.get(name)) for name, p in said.items()),
+        forecasts=tuple(_forecast(name, p, won, event, tables.get(name)) for name, p in predicted.items()),
         paired=tuple(
-            _paired(name, said["challenger"], p, won, event, error) for name, p in said.items() if name != "challenger"
+            _paired(name, predicted["challenger"], p, won, event, error)
+            for name, p in predicted.items()
+            if name != "challenger"
         ),
         corner_known=tuple(_corner_known(name, table[known]) for name, table in tables.items() if enough),
         recalibrated=bool(scored["recalibrated_market"].notna().all() or not priced.any()),
@@ -219,7 +281,7 @@ def _paired(
 
 
 def _coverage(table: pd.DataFrame, event: NDArray[np.str_], forecast: str) -> Iterator[JudgedCoverage]:
-    """The intervals at each level; none of a model that has none."""
+    """Yield the coverage at each level; nothing for a model without intervals."""
     close = table["recalibrated_market"].fillna(table["market"]).to_numpy(np.float64)
     known = np.isfinite(close)
     for level in JUDGED_LEVELS:

@@ -1,8 +1,8 @@
-"""What forecasts were worth, once the results are known: the figures of a backtest.
+"""Forecast evaluation metrics: log loss, Brier score, calibration, coverage and betting rules of a backtest.
 
-Only fights with closing odds are scored where any have them, so that every forecast is compared with the market on the
-same fights. An interval is judged by the closing logit, recalibrated on earlier fights: the nearest thing to a fight's
-true probability that anyone has. It says how often the close lay inside, not how often the truth did.
+If any fights have closing odds, only these are scored, so that every forecast is compared with the market on the same
+fights. The coverage of intervals is measured with the closing logit, recalibrated on earlier fights: the best available
+proxy of a fight's true probability. It is the share of closes inside, not of true probabilities.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SCORED = ("market", "market_aware", "statistics_only", "cornerless", "ridge")
 """Forecasts that are scored, in the order of the report."""
 SCORED_LEVELS = (0.8, 0.95)
 LOGIT_EDGES = (0.4, 0.8, 1.2)
-"""Bands of |logit|; as probabilities of the likelier fighter 60%, 69% and 77%."""
+"""Edges of the classes of |logit|; as probabilities of the likelier fighter 60%, 69% and 77%."""
 MIN_SCORED_FIGHTS = 50
 _CLASS_NAMES = (
     *(
@@ -50,7 +50,7 @@ _CLASS_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class ForecastScore:
-    """One forecast on the fights for which it exists. minus_market: difference of the log loss; lower is better."""
+    """Metrics of one forecast on the fights that have it; `minus_market` is the difference of the log loss."""
 
     forecast: str
     fights: int
@@ -63,7 +63,17 @@ class ForecastScore:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Intervals at one level. inside: share of recalibrated closing logits inside; width: mean, as a probability."""
+    """Coverage of the intervals at one level.
+
+    Attributes
+    ----------
+    level : float
+        The level.
+    inside : Estimate or None
+        Share of recalibrated closing logits inside.
+    width : float
+        Mean width, as a probability.
+    """
 
     level: float
     inside: Estimate | None
@@ -72,7 +82,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Some of the fights: log loss of the statistics-only forecast, its difference from the market, its intervals."""
+    """Metrics on a subset of fights: the statistics-only log loss, its difference from the market, coverage."""
 
     dimension: Literal["all", "corner", "year", "logit", "experience"]
     name: str
@@ -84,12 +94,33 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Every figure of a backtest.
+    """All metrics of a backtest.
 
-    models: how many were trained. first_day, last_day: of the fights that were scored. forecast_fights: decided fights
-    in these days; scored_fights: those with odds, or all where none have. both_sides_return: of one unit on both sides
-    of everything at closing prices, which is the bookmakers' margin and depends on no forecast. rules_tried: how many
-    rules the best of `rules` was picked from. months: of the rules' bankrolls, as 2016-01.
+    Attributes
+    ----------
+    models : int
+        Number of trained models.
+    first_day, last_day : date
+        Days of the first and the last scored fight.
+    forecast_fights : int
+        Decided fights in these days.
+    scored_fights : int
+        Those with odds, or all if none has any.
+    events : int
+        Number of their events.
+    scores : tuple of ForecastScore
+        Metrics by forecast.
+    slices : tuple of EvaluationSlice
+        Metrics by subset.
+    both_sides_return : float or None
+        Return of one unit on both sides of every fight at closing prices: the bookmakers' margin, whatever the
+        forecasts.
+    rules_tried : int
+        Number of rules from which the best of `rules` was selected.
+    rules : tuple of BacktestRuleResult
+        Returns by rule.
+    months : tuple of str
+        Months of the bankrolls, as 2016-01.
     """
 
     models: int
@@ -107,12 +138,18 @@ class Evaluation:
 
 
 def evaluate(forecasts: pd.DataFrame) -> Evaluation:
-    """Score walk-forward forecasts. Raises ValidationError for fewer than MIN_SCORED_FIGHTS fights."""
+    """Score the forecasts of `engine.evaluation.walk_forward`.
+
+    Raises
+    ------
+    ValidationError
+        If there are fewer than MIN_SCORED_FIGHTS fights.
+    """
     priced = forecasts["market"].notna()
     scored = (forecasts[priced] if priced.any() else forecasts).reset_index(drop=True)
     if len(scored) < MIN_SCORED_FIGHTS:
         raise ValidationError(
-            f"{len(scored)} fights are too few to judge forecasts by: at least {MIN_SCORED_FIGHTS} are needed"
+            f"{len(scored)} fights are too few to evaluate forecasts: at least {MIN_SCORED_FIGHTS} are needed"
         )
     dates = scored["date"].dt
     months = pd.period_range(scored["date"].min(), scored["date"].max(), freq="M")
@@ -205,7 +242,7 @@ def _coverage(forecast: str, rows: pd.DataFrame, level: float) -> Coverage:
 
 
 def _minus_market(forecast: str, rows: pd.DataFrame) -> Estimate | None:
-    """Return the difference of the log losses on the fights that have odds; None where none have."""
+    """Return the difference of the log losses on the fights with odds; None if there are none."""
     rows = rows[rows["market"].notna()]
     if rows.empty:
         return None

@@ -2,8 +2,8 @@
 
     cornerman result JOB --json | python -m engine.evaluation.plots --out FOLDER
 
-reads a `BacktestReport` as JSON, by itself or in its job's outcome, and writes each plot as PNG and as SVG. Bars and
-bands around figures are their 95% intervals. A plot of figures that the report does not have is left out.
+reads a `BacktestReport` as JSON, alone or in its job's outcome, and writes each plot as PNG and as SVG. Bars and bands
+are 95% intervals. A plot is left out if the report lacks its figures.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ NAMES = {
     "early_market_aware": "market-aware",
     "statistics_only": "statistics only",
     "cornerless": "statistics only, corner unknown",
-    "ridge": "ridge regression (yardstick)",
+    "ridge": "ridge regression (baseline)",
 }
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
+# Okabe and Ito's palette, whose colours colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 PALETTE = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9")
 DPI = 110
@@ -40,7 +40,7 @@ Report = Mapping[str, Any]
 
 
 def reliability(axes: Axes, report: Report) -> bool:
-    """Share of the likelier fighters who won against the probability that they were given."""
+    """Plot the share of the likelier fighters who won against their predicted probability."""
     shown = {"statistics_only": (BLUE, "o", -0.004), "market": (ORANGE, "s", 0.004)}
     scores = [score for score in report["scores"] if score["forecast"] in shown]
     axes.plot([0.5, 1.0], [0.5, 1.0], color=GREY, linewidth=1, linestyle="--", label="perfect")
@@ -50,7 +50,7 @@ def reliability(axes: Axes, report: Report) -> bool:
         axes.errorbar(
             [each["forecast"] + shift for each in bins],
             [each["won"]["value"] for each in bins],
-            yerr=_arms([each["won"] for each in bins]),
+            yerr=_error_bars([each["won"] for each in bins]),
             color=colour,
             marker=marker,
             markersize=5,
@@ -59,7 +59,7 @@ def reliability(axes: Axes, report: Report) -> bool:
             label=f"{NAMES[score['forecast']]}, {score['fights']:,} fights",
         )
     axes.set(xlabel="probability of the likelier fighter", ylabel="share that won", title="Reliability")
-    axes.set(xlim=(0.49, 1.0), ylim=(0.35, 1.02))  # the arms of a bin with a handful of fights may leave the frame
+    axes.set(xlim=(0.49, 1.0), ylim=(0.35, 1.02))  # the error bars of a bin with few fights may leave the frame
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.legend(loc="upper left", frameon=False)
@@ -67,7 +67,7 @@ def reliability(axes: Axes, report: Report) -> bool:
 
 
 def coverage_by_year(axes: Axes, report: Report) -> bool:
-    """Share of recalibrated closing logits inside the intervals, each year."""
+    """Plot the share of recalibrated closing logits inside the intervals, by year."""
     years = [part for part in report["slices"] if part["dimension"] == "year" and part["coverage"][0]["inside"]]
     if not years:
         return False
@@ -78,7 +78,7 @@ def coverage_by_year(axes: Axes, report: Report) -> bool:
         axes.errorbar(
             range(len(years)),
             [part["inside"]["value"] for part in parts],
-            yerr=_arms([part["inside"] for part in parts]),
+            yerr=_error_bars([part["inside"] for part in parts]),
             color=colour,
             marker="o",
             markersize=5,
@@ -95,7 +95,7 @@ def coverage_by_year(axes: Axes, report: Report) -> bool:
 
 
 def against_the_market(axes: Axes, report: Report) -> bool:
-    """Log loss minus the market's, for every forecast and, for statistics only, every year."""
+    """Plot the log loss minus the market's, of every forecast and, for statistics only, of every year."""
     scores = [score for score in report["scores"] if score["minus_market"]]
     years = [part for part in report["slices"] if part["dimension"] == "year" and part["minus_market"]]
     rows = [(NAMES[score["forecast"]], score["minus_market"]) for score in scores]
@@ -103,7 +103,13 @@ def against_the_market(axes: Axes, report: Report) -> bool:
     colours = [BLUE] * len(scores) + [GREY] * len(years)
     for place, ((_, estimate), colour) in enumerate(zip(rows, colours, strict=True)):
         axes.errorbar(
-            estimate["value"], place, xerr=_arms([estimate]), color=colour, marker="o", markersize=5, elinewidth=1.2
+            estimate["value"],
+            place,
+            xerr=_error_bars([estimate]),
+            color=colour,
+            marker="o",
+            markersize=5,
+            elinewidth=1.2,
         )
     axes.axvline(0.0, color=ORANGE, linewidth=1.2)
     axes.annotate("market", (0.0, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", color=ORANGE)
@@ -115,7 +121,7 @@ def against_the_market(axes: Axes, report: Report) -> bool:
 
 
 def bankroll(axes: Axes, report: Report) -> bool:
-    """Profit in units of the rules at closing prices; those with a handful of bets would only hide the others."""
+    """Plot the profit in units of the rules at closing prices, without rules that have few bets."""
     tried = [rule for rule in report["rules"] if rule["prices"] == "closing" and rule["forecast"]]
     rules = [rule for rule in tried if rule["bets"] >= SHOWN_BETS]
     if not rules:
@@ -130,7 +136,7 @@ def bankroll(axes: Axes, report: Report) -> bool:
             styles[rule["forecast"]],
             color=PALETTE[order.index(rule["name"]) % len(PALETTE)],
             linewidth=1.3,
-            label=f"{NAMES[rule['forecast']]}, {_words(rule['name'])}: {rule['bets']:,} bets",
+            label=f"{NAMES[rule['forecast']]}, {_rule_label(rule['name'])}: {rule['bets']:,} bets",
         )
     starts = [place for place, month in enumerate(months) if place == 0 or month.endswith("-01")]
     axes.set_xticks(starts, [months[place][:4] if months[place].endswith("-01") else "" for place in starts])
@@ -142,7 +148,7 @@ def bankroll(axes: Axes, report: Report) -> bool:
 
 
 def closing_line(axes: Axes, report: Report) -> bool:
-    """Closing-line value of the rules: what their bets were worth by the close, whatever the fights then did."""
+    """Plot the closing-line value of the rules: the expected profit of their bets if the close is right."""
     rules = [rule for rule in report["rules"] if rule["closing_line_value"] and rule["bets"] >= SHOWN_BETS]
     colours = {"closing": BLUE, "early": GREEN}
     for place, rule in enumerate(rules):
@@ -150,19 +156,21 @@ def closing_line(axes: Axes, report: Report) -> bool:
         axes.errorbar(
             estimate["value"],
             place,
-            xerr=_arms([estimate]),
+            xerr=_error_bars([estimate]),
             color=colours[rule["prices"]],
             marker="o",
             markersize=5,
             elinewidth=1.2,
         )
-    names = [f"{NAMES.get(rule['forecast'], 'both sides')}, {_words(rule['name'])}, {rule['prices']}" for rule in rules]
+    names = [
+        f"{NAMES.get(rule['forecast'], 'both sides')}, {_rule_label(rule['name'])}, {rule['prices']}" for rule in rules
+    ]
     axes.axvline(0.0, color=ORANGE, linewidth=1.2)
     axes.set_yticks(range(len(rules)), names, fontsize=8)
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
     axes.locator_params(axis="x", nbins=6)
-    axes.set(xlabel="worth by the close (right: better)", title="Closing-line value")
+    axes.set(xlabel="expected profit by the close (right: better)", title="Closing-line value")
     return bool(rules)
 
 
@@ -176,7 +184,7 @@ PLOTS: Mapping[str, Callable[[Axes, Report], bool]] = {
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Write every plot that the report has figures for into `folder`, made if need be; return the files."""
+    """Write every plot for which the report has figures into `folder`, which is created if needed; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, plot in PLOTS.items():
@@ -186,27 +194,27 @@ def draw(report: Report, folder: Path) -> list[Path]:
         axes.spines[["top", "right"]].set_visible(False)
         if plot(axes, report):
             for path in (folder / f"{name}.png", folder / f"{name}.svg"):
-                with rc_context({"svg.hashsalt": name}):  # the same report draws the same bytes
+                with rc_context({"svg.hashsalt": name}):  # the same report gives the same bytes
                     figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
                 written.append(path)
     return written
 
 
-def _arms(estimates: Sequence[Report]) -> list[list[float]]:
-    """Return how far each interval reaches down and up; nothing where it has no ends."""
+def _error_bars(estimates: Sequence[Report]) -> list[list[float]]:
+    """Return the distances from each value to the ends of its interval, downwards and upwards; 0 without ends."""
     return [
         [each["value"] - (each["value"] if each["lower"] is None else each["lower"]) for each in estimates],
         [(each["value"] if each["upper"] is None else each["upper"]) - each["value"] for each in estimates],
     ]
 
 
-def _words(rule: str) -> str:
+def _rule_label(rule: str) -> str:
     name, _, level = rule.rpartition("_")
     return f"{name.replace('_', ' ')} {level}%" if level.isdigit() else rule.replace("_", " ")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw the report on standard input; print the files."""
+    """Plot the report on standard input and print the names of the files."""
     parser = argparse.ArgumentParser(prog="python -m engine.evaluation.plots", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     out = parser.parse_args(arguments).out

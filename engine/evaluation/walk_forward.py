@@ -1,21 +1,21 @@
-"""Walk-forward forecasts: train on everything before a day, answer the fights up to the next refit, move on.
+"""Walk-forward forecasts: train on all fights before a day, forecast those up to the next refit, and repeat.
 
-What stands in a forecast could have been known on the day of the last refit, or, for features and odds, on the day of
-the fight: the model, its calibration, its half-widths, the market's recalibration and the yardstick are all fitted on
-strictly earlier days. Covers the forecasts; what they are worth is `engine.evaluation.metrics`'s business.
+A forecast uses only what was known on the day of the last refit or, for features and odds, on the day of the fight:
+model, calibration, half-widths, recalibration of the market and baseline are all fitted on strictly earlier days. This
+module makes the forecasts; `engine.evaluation.metrics` scores them.
 
-Forecasts are a table, one row a fight, in order of date. All columns are float64, NaN where there is no value, but
-these: date and trained_before (datetime64; the model saw nothing of that day or later), event (str), won (int8, 1 where
-the first-listed fighter won), experience (int64) and corner_known (bool). The others:
+Forecasts are a table with one row a fight, in order of date. All columns are float64, NaN if there is no value, except:
+date and trained_before (datetime64; the model used no data of that day or later), event (str), won (int8, 1 if the
+first-listed fighter won), experience (int64) and corner_known (bool). The others:
 
     red_odds, blue_odds, red_early_odds, blue_early_odds    decimal prices of the first- and second-listed fighter
     market                  de-vigged closing probability of the first-listed
     recalibrated_market     the same after the Platt slope of the market on earlier fights
-    statistics_only         the ensemble's, with the official corner where the log knows it
-    cornerless              the ensemble's as if no corner were known, which is what a feed's fights get
+    statistics_only         the ensemble's, with the official corner if the log has it
+    cornerless              the ensemble's without any corner, as for the fights of an odds feed
     market_aware            the ensemble's with closing odds
     early_market_aware      the ensemble's with early odds
-    ridge                   the yardstick's
+    ridge                   the baseline's
 
 and, for each of the ensemble's four, bounds `{name}_lower_{percent}` and `{name}_upper_{percent}` at every level.
 """
@@ -44,13 +44,13 @@ from engine.training.soft_labels import market_logit
 
 LEVELS = (0.68, 0.8, 0.95)
 """Confidence levels of the bounds."""
-NO_FIGHT = "no decided fight falls into the days of the backtest: look at its first day and its end"
+NO_FIGHT = "no decided fight falls into the days of the backtest: check its first day and its end"
 ENSEMBLE_FORECASTS = ("statistics_only", "cornerless", "market_aware", "early_market_aware")
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The days of one refit: `start` is the first day that it must not have seen, `end` the day after its last."""
+    """The days of one refit: from `start`, whose fights the model must not use, up to but without `end`."""
 
     start: datetime.date
     end: datetime.date
@@ -58,7 +58,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Season:
-    """Fights to walk through, and their early decimal odds, float64 (n, 2), NaN where unknown."""
+    """Fights for a walk-forward evaluation, and their early decimal odds, float64 (n, 2), NaN if unknown."""
 
     fights: TrainingMatrix
     early_odds: Floats
@@ -71,18 +71,21 @@ class Season:
 
 
 Forecast = Callable[[TrainingMatrix, Season], pd.DataFrame]
-"""Learns from fights and returns the forecast columns of later ones."""
+"""Trains on fights and returns the forecast columns of later ones."""
 
 
 def bound(forecast: str, side: str, level: float) -> str:
-    """Return the name of the column of a bound; `side` is lower or upper."""
+    """Return the column name of a bound; `side` is `lower` or `upper`."""
     return f"{forecast}_{side}_{level:.0%}".rstrip("%")
 
 
 def schedule(start: datetime.date, end: datetime.date, refit_months: int) -> Iterator[Period]:
-    """Cut the days from `start` up to but without `end` into periods of `refit_months` calendar months.
+    """Split the days from `start` up to but without `end` into periods of `refit_months` calendar months.
 
-    Raises ValidationError for no days at all, months below 1, or a first day that not every month has.
+    Raises
+    ------
+    ValidationError
+        If there are no days, the months are below 1, or the first day does not exist in every month.
     """
     if not start < end:
         raise ValidationError(f"a backtest needs its first day before its end, not {start} and {end}")
@@ -98,9 +101,12 @@ def schedule(start: datetime.date, end: datetime.date, refit_months: int) -> Ite
 
 
 def walk_forward(season: Season, periods: Iterable[Period], forecast: Forecast) -> pd.DataFrame:
-    """Return the forecasts of every fight in `periods`, each made from fights before its period alone.
+    """Return the forecasts of every fight in `periods`, each made from fights before its period.
 
-    Raises ValidationError where no fight falls into them, and what `forecast` raises.
+    Raises
+    ------
+    ValidationError
+        If no fight falls into the periods. Errors of `forecast` are passed on.
     """
     tables = [forecast_period(season, period, forecast) for period in periods if len(season.during(period).fights)]
     if not tables:
@@ -109,25 +115,28 @@ def walk_forward(season: Season, periods: Iterable[Period], forecast: Forecast) 
 
 
 def forecast_period(season: Season, period: Period, forecast: Forecast) -> pd.DataFrame:
-    """Return the forecasts of one period, in which there are fights.
+    """Return the forecasts of one period with fights.
 
-    Raises ValidationError where there is none before it, and what `forecast` raises.
+    Raises
+    ------
+    ValidationError
+        If there is no fight before the period. Errors of `forecast` are passed on.
     """
     past, later = season.fights.before(period.start), season.during(period)
     if not len(past):
-        raise ValidationError(f"no decided fight before {period.start} to learn from: begin on a later day")
-    yardstick = pd.DataFrame({"ridge": ridge_forecast(past, later.fights)})
-    table = pd.concat([records_of(past, later), yardstick, forecast(past, later)], axis=1)
+        raise ValidationError(f"no decided fight before {period.start} to train on: start on a later day")
+    baseline = pd.DataFrame({"ridge": ridge_forecast(past, later.fights)})
+    table = pd.concat([records_of(past, later), baseline, forecast(past, later)], axis=1)
     return table.assign(trained_before=pd.Timestamp(period.start))
 
 
 def ensemble_columns(ensemble: Ensemble, later: Season) -> pd.DataFrame:
-    """Return what a trained ensemble says of fights, asked as production asks it."""
+    """Return the forecast columns of a trained ensemble, predicted through the same interface as in production."""
     manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
     fights = later.fights
     corners: list[Corner] = ["red" if known else "unknown" for known in fights.corner_known]
 
-    def ask(corner: list[Corner], market: Floats) -> list[FightPrediction]:
+    def predict(corner: list[Corner], market: Floats) -> list[FightPrediction]:
         return manager.predict_fights(
             fights.X,
             [("first", "second")] * len(fights),
@@ -137,19 +146,19 @@ def ensemble_columns(ensemble: Ensemble, later: Season) -> pd.DataFrame:
             levels=LEVELS,
         )
 
-    official = ask(corners, _market(np.column_stack([fights.red_odds, fights.blue_odds])))
-    cornerless = ask(["unknown"] * len(fights), _market(later.early_odds))
+    official = predict(corners, _market(np.column_stack([fights.red_odds, fights.blue_odds])))
+    cornerless = predict(["unknown"] * len(fights), _market(later.early_odds))
     columns: dict[str, list[float]] = {}
     for name, answers in zip(ENSEMBLE_FORECASTS, (official, cornerless) * 2, strict=True):
-        said = [_said(answer, aware=name.endswith("market_aware")) for answer in answers]
-        columns[name] = [probability for probability, _ in said]
+        predicted = [_probability_and_bounds(answer, aware=name.endswith("market_aware")) for answer in answers]
+        columns[name] = [probability for probability, _ in predicted]
         for level in LEVELS:
-            columns[bound(name, "lower", level)] = [bounds[level][0] for _, bounds in said]
-            columns[bound(name, "upper", level)] = [bounds[level][1] for _, bounds in said]
+            columns[bound(name, "lower", level)] = [bounds[level][0] for _, bounds in predicted]
+            columns[bound(name, "upper", level)] = [bounds[level][1] for _, bounds in predicted]
     return pd.DataFrame(columns)
 
 
-def _said(answer: FightPrediction, *, aware: bool) -> tuple[float, dict[float, tuple[float, float]]]:
+def _probability_and_bounds(answer: FightPrediction, *, aware: bool) -> tuple[float, dict[float, tuple[float, float]]]:
     if not aware:
         return answer.probability, {level: answer.intervals.get(level, (np.nan, np.nan)) for level in LEVELS}
     if answer.market_aware is None:
@@ -158,7 +167,7 @@ def _said(answer: FightPrediction, *, aware: bool) -> tuple[float, dict[float, t
 
 
 def records_of(past: TrainingMatrix, later: Season) -> pd.DataFrame:
-    """Return what is known of the fights from elsewhere, with the market as recalibrated on `past`."""
+    """Return the columns that need no model, with the market as recalibrated on `past`."""
     fights = later.fights
     logit = market_logit(fights)
     return pd.DataFrame(
@@ -179,7 +188,7 @@ def records_of(past: TrainingMatrix, later: Season) -> pd.DataFrame:
 
 
 def market_slope(past: TrainingMatrix) -> float:
-    """Return the slope of results on the market's logit, NaN where too few fights had odds."""
+    """Return the slope of results on the market's logit, NaN if too few fights had odds."""
     logit = market_logit(past)
     priced = np.isfinite(logit)
     if priced.sum() < MIN_PRICED_FIGHTS:
@@ -188,7 +197,7 @@ def market_slope(past: TrainingMatrix) -> float:
 
 
 def _market(odds: Floats) -> Floats:
-    """Return the de-vigged probability of the first-listed fighter, (n,), NaN where a price is missing."""
+    """Return the de-vigged probability of the first-listed fighter, (n,), NaN if a price is missing."""
     priced = np.isfinite(odds).all(axis=1)
     market = np.full(len(odds), np.nan)
     if priced.any():

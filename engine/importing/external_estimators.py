@@ -1,7 +1,8 @@
-"""Fitted estimators of other systems, laid out as members: scikit-learn's forests and networks, XGBoost's classifiers.
+"""Conversion of fitted estimators of other systems into members: forests, networks and XGBoost classifiers.
 
-Each may be alone or the end of a Pipeline of imputers and scalers. What cannot be laid out exactly is refused with its
-name. `check_parity` holds the result to the original, on rows around every split.
+Each may be alone or at the end of a scikit-learn Pipeline of imputers and scalers. An estimator that cannot be
+converted exactly is refused, with the reason. `check_parity` compares the members with the originals, on rows around
+every split.
 """
 
 from __future__ import annotations
@@ -32,14 +33,25 @@ from engine.resources.blas_threads import one_blas_thread
 
 PARITY_TOLERANCE = 1e-6
 PROBES = 512
-_MISSING_SHARE = 0.1  # of the values of every other probe
+_MISSING_SHARE = 0.1  # of missing values in every other probe row
 
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
-    """An estimator, and its parts: the classifier at the end, and what stands before it.
+    """An estimator and its parts.
 
-    saved_by: the versions of its libraries that its file names.
+    Attributes
+    ----------
+    member : str
+        Name of the member that it becomes.
+    estimator : object
+        The whole estimator.
+    classifier : object
+        The classifier at its end.
+    preprocessing : Preprocessing
+        The preprocessing before the classifier.
+    saved_by : mapping of str to str
+        Versions of the libraries that saved it, by library.
     """
 
     member: str
@@ -49,28 +61,31 @@ class Foreign:
     saved_by: Mapping[str, str] = field(default_factory=dict)
 
     def predict(self, X: Floats) -> Floats:
-        """P(first wins) as the original itself says for rows X (n, f), (n,).
+        """Return the original's own P(first wins), float64 (n,), for rows X (n, f).
 
-        Raises ValidationError if it fails, or says what is no probability.
+        Raises
+        ------
+        ValidationError
+            If the original fails, or returns values that are no probabilities.
         """
         with explained(self.member, self.saved_by):
-            said = self._ask(X)
-        if not ((said >= 0.0) & (said <= 1.0)).all():
-            odd = said[~((said >= 0.0) & (said <= 1.0))][0]
-            raise ValidationError(f"{self.member} says {odd:g}, which is no probability; {origin(self.saved_by)}")
-        return said
+            p = self._predict(X)
+        if not ((p >= 0.0) & (p <= 1.0)).all():
+            odd = p[~((p >= 0.0) & (p <= 1.0))][0]
+            raise ValidationError(f"{self.member} predicts {odd:g}, which is no probability; {origin(self.saved_by)}")
+        return p
 
     @property
     def takes_missing(self) -> bool:
         """Whether the original predicts a row in which every value is missing."""
         with explained(self.member, self.saved_by):
             try:
-                self._ask(np.full((1, self.n_features), np.nan))
+                self._predict(np.full((1, self.n_features), np.nan))
             except ValueError:
                 return False
             return True
 
-    def _ask(self, X: Floats) -> Floats:
+    def _predict(self, X: Floats) -> Floats:
         if isinstance(self.classifier, xgb.Booster):
             names = self.classifier.feature_names
             return np.asarray(
@@ -83,7 +98,7 @@ class Foreign:
 
     @property
     def feature_names(self) -> tuple[str, ...] | None:
-        """The columns that it says it was fitted on."""
+        """The columns that it was fitted on, None if it does not store them."""
         with explained(self.member, self.saved_by):
             named = getattr(self.estimator, "feature_names_in_", None)
             if named is None and isinstance(self.classifier, xgb.Booster):
@@ -92,7 +107,7 @@ class Foreign:
 
     @property
     def n_features(self) -> int:
-        """How many columns its rows have."""
+        """The number of columns that it was fitted on."""
         with explained(self.member, self.saved_by):
             if isinstance(self.classifier, xgb.Booster):
                 return int(self.classifier.num_features())
@@ -100,16 +115,27 @@ class Foreign:
 
 
 def foreign(member: str, estimator: Any, saved_by: Mapping[str, str] | None = None) -> Foreign:
-    """Take an estimator apart, after completing it as this version needs it (`engine.importing.version_repair`).
+    """Split an estimator into its parts, after upgrading it to the installed versions.
 
-    saved_by: the versions of its libraries that its file names. Raises ValidationError naming the step that is not
-    known, or what cannot be read.
+    Parameters
+    ----------
+    member
+        Name of the member that it becomes: random_forest, xgboost or neural_network.
+    estimator
+        The fitted estimator, or a Pipeline.
+    saved_by
+        Versions of the libraries that saved it, by library.
+
+    Raises
+    ------
+    ValidationError
+        For an unknown step or an unreadable part; the message names it.
     """
     with explained(member, saved_by or {}):
-        return _taken_apart(member, estimator, saved_by or {})
+        return _unwrap(member, estimator, saved_by or {})
 
 
-def _taken_apart(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Foreign:
+def _unwrap(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Foreign:
     steps, classifier = [], estimator
     if isinstance(estimator, Pipeline):
         steps, classifier = [step for _, step in estimator.steps[:-1]], estimator.steps[-1][1]
@@ -124,7 +150,7 @@ def _taken_apart(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Fo
     repair(estimator)
     if not isinstance(classifier, xgb.Booster) and list(getattr(classifier, "classes_", [])) != [0, 1]:
         raise ValidationError(
-            f"{member} must be fitted on the classes 0 and 1 (1: the first, red side won), this one knows "
+            f"{member} must be fitted on the classes 0 and 1 (1: the first, red side won), its classes are "
             f"{list(getattr(classifier, 'classes_', []))}"
         )
     prepared = Preparation(tuple(step for part in steps for step in _steps(member, part)))
@@ -132,17 +158,26 @@ def _taken_apart(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Fo
 
 
 def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names, in order, of the columns that all were fitted on.
+    """Return the names, in order, of the columns that all estimators were fitted on.
 
-    given: what is known beside; `their_name=our_name` renames one. Raises ValidationError where they differ or nobody
-    knows them.
+    Parameters
+    ----------
+    parts
+        The estimators.
+    given
+        Names from the user; `their_name=our_name` renames a column.
+
+    Raises
+    ------
+    ValidationError
+        If the names differ, or neither an estimator nor the user gives them.
     """
     named = {part.member: part.feature_names for part in parts if part.feature_names is not None}
     pairs = None if given is None else [entry.partition("=") for entry in given]
     columns = next(iter(named.values()), None) if pairs is None else tuple(theirs.strip() for theirs, *_ in pairs)
     if columns is None:
         raise ValidationError(
-            "none of the estimators knows the names of its columns (they were fitted on bare arrays): give them, in "
+            "none of the estimators stores the names of its columns (they were fitted on plain arrays): give them, in "
             "order, one a line, with --columns FILE"
         )
     for member, names in named.items():
@@ -162,7 +197,7 @@ def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[s
 
 
 def lay_out(parts: Mapping[str, Foreign]) -> MemberStacks:
-    """Return the estimators as members, in one table of cuts. Raises ValidationError for what cannot be laid out."""
+    """Convert the estimators into members with common feature bins. Raises ValidationError if that is impossible."""
     boosted, forest, network = (parts[name] for name in ("xgboost", "random_forest", "neural_network"))
     with explained("xgboost", boosted.saved_by):
         booster = _booster(boosted.classifier)
@@ -183,34 +218,38 @@ def lay_out(parts: Mapping[str, Foreign]) -> MemberStacks:
 def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, seed: int = 0) -> float:
     """Return the largest difference between the originals and the members on probe rows.
 
-    Raises ValidationError where it is above the tolerance: then the model is not imported.
+    Raises
+    ------
+    ValidationError
+        If the difference exceeds PARITY_TOLERANCE: the model is not imported.
     """
     largest = 0.0
     for name, part in parts.items():
         with explained(name, part.saved_by):
             member = members.by_name()[name]
             X = probes(members, part, with_missing=_takes_missing(member), seed=seed)
-            apart = np.abs(member.predict_replicas(X)[0] - part.predict(X))
-        if not apart.max() <= PARITY_TOLERANCE:
+            difference = np.abs(member.predict_replicas(X)[0] - part.predict(X))
+        if not difference.max() <= PARITY_TOLERANCE:
             raise ValidationError(
-                f"{name} says something else once it is laid out: {apart.max():.2e} on probe row {int(apart.argmax())} "
-                f"of {PROBES}, {PARITY_TOLERANCE:g} is allowed. It is not imported; {origin(part.saved_by)}"
+                f"{name} predicts differently once converted, by {difference.max():.2e} on probe row "
+                f"{int(difference.argmax())} of {PROBES}; {PARITY_TOLERANCE:g} is allowed. It is not imported; "
+                f"{origin(part.saved_by)}"
             )
-        largest = max(largest, float(apart.max()))
+        largest = max(largest, float(difference.max()))
     return largest
 
 
 def probes(members: MemberStacks, part: Foreign, *, with_missing: bool, seed: int) -> Floats:
-    """Rows for a comparison, float64 (PROBES, f): each value is drawn beside a split of its column, or at random.
+    """Return random rows for a comparison, float64 (N_PROBE_ROWS, f), with values near the splits of each column.
 
-    Splits are those that the trees make of prepared values, so they are led back through the preparation.
+    The splits of the trees are in preprocessed values, so they are mapped back through the preprocessing.
     """
     rng = np.random.default_rng(seed)
     cuts = members.random_forest.trees.cuts
     X = rng.normal(size=(PROBES, cuts.n_features))
     for column in range(cuts.n_features):
         splits = cuts.values[cuts.starts[column] : cuts.starts[column + 1]].astype(np.float64)
-        splits = splits[np.isfinite(splits)]  # a forest that only tells missing from present splits at infinity
+        splits = splits[np.isfinite(splits)]  # a split that only separates missing from present values lies at infinity
         if len(splits):
             drawn = rng.choice(splits, PROBES)
             X[:, column] = drawn + rng.normal(size=PROBES) * 0.1 * (float(np.ptp(splits)) or 1.0)
@@ -236,49 +275,51 @@ def _booster(classifier: Any) -> xgb.Booster:
         missing = classifier.get_params().get("missing", np.nan)
         if missing is not None and not np.isnan(missing):
             raise ValidationError(
-                f"xgboost takes {missing} for a missing value, which this system leaves empty: fit it with NaN"
+                f"xgboost uses {missing} for missing values, this system NaN: fit it with missing=NaN"
             )
         booster = classifier.get_booster()
-        # As its own predict_proba does, whatever has set it: a round, a callback, or training that was continued.
+        # As its own predict_proba does, if early stopping, a callback or continued training has set it.
         if (best := booster.attr("best_iteration")) is not None:
             booster = booster[: int(best) + 1]
     if "c" in (booster.feature_types or ()):
-        raise ValidationError("xgboost splits categories, which cannot be laid out: fit it on numbers")
+        raise ValidationError("xgboost splits categories, which cannot be converted: fit it on numbers")
     return booster
 
 
 def _steps(member: str, part: Any) -> list[Step]:
-    """Return the steps of one transformer. Raises ValidationError for one that is not known."""
+    """Return the steps of one transformer. Raises ValidationError for an unknown one."""
     for kind, steps in _KNOWN_STEPS:
         if type(part) is kind:
             return steps(member, part)
     if part in (None, "passthrough"):
         return []
     known = ", ".join(kind.__name__ for kind, _ in _KNOWN_STEPS)
-    raise ValidationError(f"{member} stands behind a {_name(part)}: known are {known}")
+    raise ValidationError(
+        f"{member} has a preprocessing step {_name(part)}, which is not supported; supported are: {known}"
+    )
 
 
-def _filled(member: str, part: SimpleImputer) -> list[Step]:
+def _fill_step(member: str, part: SimpleImputer) -> list[Step]:
     values = np.asarray(part.statistics_, dtype=np.float64)
     if part.add_indicator or not np.isnan(part.missing_values) or np.isnan(values).any():
         raise ValidationError(
-            f"the SimpleImputer of {member} adds or drops columns, or takes another value than NaN for missing: "
+            f"the SimpleImputer of {member} adds or drops columns, or uses another value than NaN for missing: "
             "fit it without add_indicator, on columns that have values"
         )
     return [Step("fill", values, np.zeros_like(values))]
 
 
-def _standardised(member: str, part: StandardScaler) -> list[Step]:
+def _standard_scaler_step(member: str, part: StandardScaler) -> list[Step]:
     return [_shift_and_scale(part.n_features_in_, part.mean_ if part.with_mean else None, part.scale_)]
 
 
-def _robust(member: str, part: RobustScaler) -> list[Step]:
+def _robust_scaler_step(member: str, part: RobustScaler) -> list[Step]:
     return [_shift_and_scale(part.n_features_in_, part.center_, part.scale_)]
 
 
-def _ranged(member: str, part: MinMaxScaler) -> list[Step]:
+def _min_max_scaler_step(member: str, part: MinMaxScaler) -> list[Step]:
     if part.clip:
-        raise ValidationError(f"the MinMaxScaler of {member} clips, which cannot be laid out: fit it without clip")
+        raise ValidationError(f"the MinMaxScaler of {member} clips, which cannot be converted: fit it without clip")
     return [Step("rescale", np.asarray(part.scale_, np.float64), np.asarray(part.min_, np.float64))]
 
 
@@ -291,10 +332,10 @@ def _shift_and_scale(width: int, centre: Any, scale: Any) -> Step:
 
 
 _KNOWN_STEPS: tuple[tuple[type, Callable[[str, Any], list[Step]]], ...] = (
-    (SimpleImputer, _filled),
-    (StandardScaler, _standardised),
-    (RobustScaler, _robust),
-    (MinMaxScaler, _ranged),
+    (SimpleImputer, _fill_step),
+    (StandardScaler, _standard_scaler_step),
+    (RobustScaler, _robust_scaler_step),
+    (MinMaxScaler, _min_max_scaler_step),
 )
 
 

@@ -1,8 +1,8 @@
-"""Estimators of another system made into an ensemble that is served like any other.
+"""Import of another system's estimators as an ensemble that is served like any other.
 
-It answers as the originals do: the members' weighted mean for the red corner first, uncalibrated. Where the corner is
-not known, both ways are averaged. It has no replicas, so no sampling interval; and it has intervals only where past
-fights, later than its training, show how far it is from their closing odds (`engine.intervals.half_widths`).
+The ensemble predicts as the originals do: the weighted mean of the members for the red corner first, uncalibrated. If
+the corner is unknown, both orders are averaged. It has no replicas and so no sampling interval; it has intervals only
+if past fights, later than its training, show its distance from their closing odds (`engine.intervals.half_widths`).
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from engine.training.soft_labels import market_logit
 from engine.training.train import versions
 
 AS_IT_IS = Calibration(slope=1.0, corner_slope=1.0, corner_term=0.0)
-LUCK = 0.02  # of log loss: no forecast from past fights has beaten closing odds by more
+LUCK = 0.02  # in log loss; no forecast from past fights has beaten closing odds by more
 _CANARY_ROWS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class ImportedModel:
-    """The ensemble, and the largest difference of a member from its original on the probe rows."""
+    """The ensemble, and the largest difference between a member and its original on the probe rows."""
 
     ensemble: Ensemble
     difference: float
@@ -52,18 +52,38 @@ def import_ensemble(
     unseen: TrainingMatrix | None = None,
     snapshot: Snapshot | None = None,
 ) -> ImportedModel:
-    """Make an ensemble of estimators by member name.
+    """Make an ensemble from estimators.
 
-    columns: of their rows, in order. trained_until: the last day of the fights that they were fitted on. sources: what
-    is to be known of their files. unseen: later fights, to measure intervals on. snapshot: the fighters' state, where
-    the columns are this system's own. Raises ValidationError and TrainingError.
+    Parameters
+    ----------
+    parts
+        Estimators by member name.
+    columns
+        Columns of their rows, in order.
+    weights
+        Weight of each member.
+    trained_until
+        The last day of the fights that they were fitted on.
+    sources
+        Description of their files, for the manifest; each has a `sha256`.
+    unseen
+        Later fights, from which intervals are measured; without them the model has none.
+    snapshot
+        The fighters' state, if the columns are this system's own.
+
+    Raises
+    ------
+    ValidationError
+        If an estimator cannot be converted exactly, or the columns, weights or fights do not fit.
+    TrainingError
+        If the market separates the results of `unseen` perfectly.
     """
     check_weights(weights, dict.fromkeys(parts))
     plan = MirrorPlan.of(columns)
     if np.array_equal(plan.source, np.arange(len(columns))) and (plan.sign > 0).all():
         raise ValidationError(
-            f"no column of {some_of(columns)} is named red_, blue_ or diff_, so nobody can say what a swap of the "
-            "fighters does: name them so with --columns FILE, a line each, their_name=red_name"
+            f"no column of {some_of(columns)} is named red_, blue_ or diff_, so a swap of the fighters is "
+            "undefined: name them so with --columns FILE, one a line, their_name=red_name"
         )
     members = lay_out(parts)
     difference = check_parity(parts, members)
@@ -105,11 +125,11 @@ def _measure(
     weights: Mapping[str, float],
     trained_until: datetime.date,
 ) -> tuple[HalfWidths, dict[str, float]]:
-    """Return half-widths and scores on fights that the model has not seen, whose red side has the red corner."""
+    """Return half-widths and scores on fights after the training, whose red side has the red corner."""
     if (first := unseen.date.min()) <= np.datetime64(trained_until):
         raise ValidationError(
-            f"the fights to measure intervals on begin on {first}, the model has learnt from fights up to "
-            f"{trained_until}: give later ones only; on fights that it has seen, every interval is too narrow"
+            f"the fights for measuring intervals begin on {first}, but the model was trained on fights up to "
+            f"{trained_until}: give later ones only; on training fights every interval is too narrow"
         )
     missing = all(how.takes_missing for how in members.preparations.values())
     values = check_features(unseen.X, columns, allow_missing=missing)
@@ -125,7 +145,7 @@ def _measure(
         if metrics["log_loss_priced"] < metrics["market_log_loss"] - LUCK:
             raise ValidationError(
                 f"on these fights the model has a log loss of {metrics['log_loss_priced']:.3f}, the closing odds "
-                f"{metrics['market_log_loss']:.3f}: it has seen them, or something that was known only afterwards"
+                f"{metrics['market_log_loss']:.3f}: it was trained on them, or on data that became known later"
             )
     corners = np.ones(len(unseen), dtype=np.bool_)
     return fit_half_widths(unknown, known, market, unseen.won, corners, unseen.experience, None), metrics
@@ -142,5 +162,5 @@ def _canary_rows(parts: Mapping[str, Foreign], members: MemberStacks) -> Floats:
 
 
 def _digest(sources: Mapping[str, Any]) -> str:
-    """What stands for the training data, which nobody has: the files of the estimators."""
+    """Return the digest of the estimators' files, which replaces that of the unavailable training data."""
     return hashlib.sha256("".join(sorted(str(source["sha256"]) for source in sources.values())).encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""Files that joblib has written: what is in them, and the object, once someone has said that they can be trusted.
+"""Files written by joblib: a listing of their contents, and the unpickled object for files that are trusted.
 
-To unpickle is to run what the file says. So a file is read once into memory; its bytes are listed without unpickling
-(`engine.importing.pickle_scan`), and only these same bytes are unpickled, with a lookup that knows no other names than
-those of scikit-learn, XGBoost, numpy and joblib that estimators are made of. That lookup keeps accidents out and makes
-an attack hard; it does not make a stranger's file safe.
+Unpickling runs the program in the file. So a file is read once into memory; its bytes are scanned without unpickling
+(`engine.importing.pickle_scan`), and only the same bytes are unpickled, with a lookup that accepts only the names of
+scikit-learn, XGBoost, numpy and joblib that estimators consist of. The restricted lookup prevents accidents and makes
+an attack hard; it does not make an untrusted file safe.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from engine.errors import ValidationError
 from engine.importing.pickle_scan import Contents, read_contents
 from engine.importing.version_repair import explained
 
-MAX_BYTES = 4 * 2**30  # unpacked; a few kilobytes can unpack to anything
+MAX_BYTES = 4 * 2**30  # uncompressed; a few kilobytes can expand to any size
 
 _KNOWN = re.compile(
     r"(sklearn\.(ensemble|tree|neural_network|preprocessing|impute|pipeline|_loss)(\.\w+)*\.(_?[A-Z]\w*|__pyx_unpickle_\w+)"
@@ -48,7 +48,21 @@ _XGBOOST_VERSION = re.compile(rb'version\[#L\0{7}\x03((?:i.){3})|"version":\[(\d
 
 @dataclass(frozen=True, eq=False)
 class JoblibFile:
-    """One file: its path, the bytes of the pickle, how they were compressed ('' for not), and the file's SHA-256."""
+    """A file written by joblib.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    compression : str
+        Name of the compression, empty for none.
+    sha256 : str
+        SHA-256 of the file, in hexadecimal.
+    file_bytes : int
+        Size of the file.
+    pickled : bytes
+        The uncompressed pickle.
+    """
 
     path: Path
     compression: str
@@ -58,7 +72,7 @@ class JoblibFile:
 
     @classmethod
     def read(cls, path: Path) -> JoblibFile:
-        """Read a file and unpack it. Raises ValidationError naming it."""
+        """Read a file and decompress it. Raises ValidationError naming the file."""
         try:
             raw = path.read_bytes()
         except OSError as error:
@@ -74,7 +88,7 @@ class JoblibFile:
 
     @cached_property
     def contents(self) -> Contents:
-        """What is in it, without unpickling. Raises ValidationError naming the file."""
+        """The contents, without unpickling. Raises ValidationError naming the file."""
         try:
             return read_contents(io.BytesIO(self.pickled))
         except ValidationError as error:
@@ -82,7 +96,7 @@ class JoblibFile:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """The versions of scikit-learn and XGBoost that the file names, by library."""
+        """The versions of scikit-learn and XGBoost in the file, by library."""
         found = _XGBOOST_VERSION.search(self.pickled)
         if found is None:
             return dict(self.contents.versions)
@@ -91,27 +105,33 @@ class JoblibFile:
 
     @property
     def strange_names(self) -> list[str]:
-        """What it would look up beside the parts of estimators."""
+        """Names that unpickling would look up and that are no part of an estimator."""
         return sorted(name for name in self.contents.names if not _KNOWN.fullmatch(name))
 
     def unpickle(self) -> Any:
-        """Return the object. Only for files that can be trusted. Raises ValidationError saying what is in the way."""
+        """Return the object. Only for trusted files.
+
+        Raises
+        ------
+        ValidationError
+            If the file needs other names than those of estimators, or this version cannot read it.
+        """
         if strange := self.strange_names:
             raise ValidationError(
                 f"{self.path.name} would load {', '.join(strange[:5])}, which no estimator of scikit-learn or XGBoost "
                 "is made of: it is not unpickled; save the fitted estimator alone, or a Pipeline of known steps"
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other versions: the predictions are compared, which says more
+            warnings.simplefilter("ignore")  # about other versions: the comparison of predictions is the stronger check
             with explained(self.path.name, self.versions):
                 return _Unpickler(str(self.path), io.BytesIO(self.pickled), ensure_native_byte_order=True).load()
 
 
 class _Unpickler(NumpyUnpickler):  # type: ignore[misc]  # joblib ships no types
-    """Joblib's, with a lookup for the parts of estimators only."""
+    """Joblib's unpickler, restricted to the parts of estimators."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Look a name up. Raises ValidationError for one that is no part of an estimator."""
+        """Look a name up. Raises ValidationError for a name that is no part of an estimator."""
         if "." in name or not _KNOWN.fullmatch(f"{module}.{name}"):
             raise ValidationError(f"{module}.{name} is no part of an estimator")
         return super().find_class(module, name)
@@ -127,5 +147,5 @@ def _compression(raw: bytes, path: Path) -> tuple[str, Callable[[bytes], bytes]]
     }
     if raw.startswith((b"ZF", b"\x04\x22\x4d\x18")):
         kind = "joblib before 0.10" if raw.startswith(b"ZF") else "lz4"
-        raise ValidationError(f"{path.name} was written by {kind}: load it there and save it anew with joblib.dump")
+        raise ValidationError(f"{path.name} was written by {kind}: load it there and save it again with joblib.dump")
     return next((kind for magic, kind in kinds.items() if raw.startswith(magic)), ("", lambda data: data))

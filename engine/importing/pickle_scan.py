@@ -1,11 +1,11 @@
-"""What a pickle would make, read off its opcodes: nothing is imported and nothing is called.
+"""A scan of a pickle's opcodes: the names, types and arrays in it. Nothing is imported and nothing is called.
 
-A pickle is a program for a small stack machine. Here the machine is run with placeholders: a global is its name, an
-object is the name of what would make it. That is enough to list every name that unpickling would look up, and to find
-the arrays that joblib writes between the opcodes, which the pickle itself does not announce.
+A pickle is a program for a small stack machine. Here the machine runs on placeholders: a global is its name, an object
+is the name of its constructor. That is enough to list every name that unpickling would look up, and to find the arrays
+that joblib writes between the opcodes, which the pickle itself does not announce.
 
-Covers protocols 0 to 5 and joblib's format since 0.10. It says what is named, not whether that is harmless.
-Sources: `pickletools` (the opcodes), `joblib.numpy_pickle` (arrays).
+Covers protocols 0 to 5 and joblib's format since 0.10. The scan lists names; it does not decide whether they are
+harmless. Sources: `pickletools` (the opcodes), `joblib.numpy_pickle` (arrays).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CHUNK_BYTES = 2**20
 
 @dataclass
 class Made:
-    """A placeholder for an object: what would make it, from which arguments, and the state that it would be given."""
+    """A placeholder for an object: the name of its constructor, the arguments and the state."""
 
     by: str
     arguments: Any = ()
@@ -44,7 +44,21 @@ class Name:
 
 @dataclass
 class Contents:
-    """Every name that would be looked up, the type of the object, versions that it speaks of, and its arrays."""
+    """The contents of a pickle.
+
+    Attributes
+    ----------
+    names : set of str
+        Every name that unpickling would look up.
+    object_type : str
+        Type of the object.
+    versions : dict of str to str
+        Versions of libraries in the pickle, by library.
+    arrays : int
+        Number of arrays.
+    array_bytes : int
+        Their total size in bytes.
+    """
 
     names: set[str] = field(default_factory=set)
     kind: str = ""
@@ -54,21 +68,27 @@ class Contents:
 
 
 def read_contents(stream: BinaryIO) -> Contents:
-    """Read one pickle from its beginning to its end. Raises ValidationError for what is none, and for odd opcodes."""
+    """Scan one pickle from its beginning to its end.
+
+    Raises
+    ------
+    ValidationError
+        If the stream is no pickle, or has opcodes that no estimator needs.
+    """
     contents = Contents()
     try:
         contents.kind = _kind_of(_Machine(stream, contents).run())
     except ValidationError:
         raise
-    except Exception as error:  # a file that is no pickle fails anywhere
-        raise ValidationError(f"it is no pickle that can be read ({type(error).__name__}: {error})") from error
+    except Exception as error:  # invalid data can raise any error
+        raise ValidationError(f"it is not a readable pickle ({type(error).__name__}: {error})") from error
     if stream.read(1):
-        raise ValidationError("something stands behind the end of the pickle: it was not written by joblib")
+        raise ValidationError("there is data after the end of the pickle: it was not written by joblib")
     return contents
 
 
 class _Machine:
-    """The stack machine. Opcodes are methods by name; those that only push their argument have none."""
+    """The stack machine. Opcodes are methods by name; an opcode that only pushes its argument has no method."""
 
     def __init__(self, stream: BinaryIO, contents: Contents) -> None:
         self._stream = stream
@@ -77,7 +97,7 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """Run to STOP and return what stands on the stack then."""
+        """Run to STOP and return the top of the stack."""
         for opcode, argument, _ in pickletools.genops(self._stream):
             if opcode.name == "STOP":
                 return self._stack.pop()
@@ -89,7 +109,7 @@ class _Machine:
                 self._stack.append(argument)
             else:
                 raise ValidationError(f"it uses the opcode {opcode.name}, which no estimator needs")
-        raise ValidationError("it ends before its end: copy it again")
+        raise ValidationError("it is truncated: copy it again")
 
     def _skip(self, argument: Any) -> None:
         pass
@@ -114,7 +134,7 @@ class _Machine:
             values.append(value)
         return values[::-1]
 
-    # Memory of the machine.
+    # The memo.
 
     def _put(self, argument: Any) -> None:
         self._memo[int(argument)] = self._stack[-1]
@@ -165,7 +185,7 @@ class _Machine:
     _empty_set, _additems = _empty_list, _appends
 
     def _extend(self, target: Any, values: list[Any]) -> None:
-        if isinstance(target, list):  # an object may take items too
+        if isinstance(target, list):  # an object may receive items too
             target.extend(values)
 
     def _empty_dict(self, argument: Any) -> None:
@@ -191,7 +211,7 @@ class _Machine:
             if key == "_sklearn_version" and isinstance(value, str):
                 self._contents.versions["scikit-learn"] = value
 
-    # Names, and what is made with them.
+    # Globals, and the objects made with them.
 
     def _global(self, argument: Any) -> None:
         self._look_up(*argument.split(" ", 1))
@@ -199,11 +219,11 @@ class _Machine:
     def _stack_global(self, argument: Any) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise ValidationError("it looks up a name that it puts together itself, which no estimator does")
+            raise ValidationError("it looks up a computed name, which no estimator does")
         self._look_up(module, name)
 
     def _look_up(self, module: str, name: str) -> None:
-        # A dotted name walks from object to object, by which one gets anywhere: it is never taken for one of a module.
+        # A dotted name follows attributes, which reach any object: it must never match the name of a module's member.
         found = f"{module}.{name}" if "." not in name else f"{module}:{name}"
         self._contents.names.add(found)
         self._stack.append(Name(found))
@@ -240,7 +260,7 @@ class _Machine:
             self._read_array(state)
 
     def _read_array(self, state: dict[str, Any]) -> None:
-        """Skip the array whose description has just been built, or read the pickle that stands in its place."""
+        """Skip the array whose description has just been built, or scan the pickle that stands in its place."""
         self._contents.arrays += 1
         item_bytes = _item_bytes(state["dtype"])
         if item_bytes is None:
@@ -255,7 +275,7 @@ class _Machine:
         while left:
             read = len(self._stream.read(min(left, _CHUNK_BYTES)))
             if not read:
-                raise ValidationError("it ends in the middle of an array: copy it again")
+                raise ValidationError("it is truncated inside an array: copy it again")
             left -= read
 
 
@@ -266,9 +286,9 @@ def _kind_of(value: Any) -> str:
 
 
 def _item_bytes(dtype: Any) -> int | None:
-    """Return the bytes of one item of a pickled `numpy.dtype`, None where items are objects."""
+    """Return the bytes of one item of a pickled `numpy.dtype`, None if items are objects."""
     if not isinstance(dtype, Made) or dtype.by != "numpy.dtype" or not dtype.arguments:
-        raise ValidationError("an array has a type that is none of numpy's")
+        raise ValidationError("an array has a type that is not one of numpy's")
     if any(_is_object(part) for part in _types_in(dtype)):
         return None
     code = str(dtype.arguments[0])
@@ -279,7 +299,7 @@ def _item_bytes(dtype: Any) -> int | None:
 
 
 def _types_in(value: Any) -> Iterator[Made]:
-    """Yield a dtype and those of its fields."""
+    """Yield a dtype and the dtypes of its fields."""
     if isinstance(value, Made):
         yield value
         yield from _types_in(value.state)

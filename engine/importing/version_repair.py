@@ -1,9 +1,9 @@
-"""Estimators that other versions of their library have saved, as this version understands them.
+"""Upgrade of estimators that other versions of their library have saved to the installed versions.
 
-A pickle holds what its version kept: newer parameters are absent, and some arrays mean something else. What is known to
-differ is turned right here, before the estimator is asked for anything; `benchmarks/importing/versions.py` measures
-that this gives the probabilities of the version that saved it. Structures that no fit makes are refused, because the
-compiled libraries follow them without looking: a bad index there ends the process, a circle never ends.
+A pickle holds the attributes of its version: newer parameters are absent, and some arrays have another meaning. The
+known differences are corrected here, before the estimator is used; `benchmarks/foreign_versions.py` shows that this
+gives the probabilities of the version that saved it. Structures that no fit produces are refused, because the compiled
+libraries follow them unchecked: an invalid index ends the process, a cycle never ends.
 """
 
 from __future__ import annotations
@@ -26,32 +26,34 @@ from engine.arrays import Array
 from engine.errors import ValidationError
 
 _LEAF = -1  # in place of a child, in both libraries
-_ROUNDING = 1e-6  # by which shares of a leaf may miss 1
+_ROUNDING = 1e-6  # largest deviation of the sum of a leaf's shares from 1
 
 
 @contextmanager
 def explained(name: str, saved_by: Mapping[str, str]) -> Iterator[None]:
-    """Turn whatever a foreign object raises into a ValidationError that names it and the versions."""
+    """Turn every error of an external object into a ValidationError with its name and the versions."""
     try:
         yield
     except (ValidationError, MemoryError):
         raise
     except Exception as error:
-        said = str(error).strip().partition("\n")[0][:200]
+        text = str(error).strip().partition("\n")[0][:200]
         raise ValidationError(
-            f"{name} cannot be read here ({type(error).__name__}: {said}); {origin(saved_by)}"
+            f"{name} cannot be read here ({type(error).__name__}: {text}); {origin(saved_by)}"
         ) from error
 
 
 def origin(saved_by: Mapping[str, str]) -> str:
-    """Return the end of a message: which versions saved a file, which are here, and what to do."""
+    """Return the end of a message: the versions that saved a file, the installed ones, and the remedy."""
     saved = " and ".join(f"{library} {saved_by[library]}" for library in sorted(saved_by)) or "an unknown version"
-    here = " and ".join(f"{library} {_here(library)}" for library in sorted(saved_by or ("scikit-learn", "xgboost")))
-    return f"it was saved by {saved}, here is {here}: fit and save it again with the versions that are here"
+    installed = " and ".join(
+        f"{library} {_installed_version(library)}" for library in sorted(saved_by or ("scikit-learn", "xgboost"))
+    )
+    return f"it was saved by {saved}, installed is {installed}: fit and save it again with the installed versions"
 
 
 def repair(estimator: Any) -> None:
-    """Complete an estimator, or a Pipeline of some, in place. Raises ValidationError for what cannot be right."""
+    """Upgrade an estimator, or the steps of a Pipeline, in place. Raises ValidationError for an invalid one."""
     parts = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     for part in parts:
         if isinstance(part, xgb.Booster):
@@ -69,7 +71,7 @@ def repair(estimator: Any) -> None:
             _check_booster(part.get_booster())
 
 
-def _here(library: str) -> str:
+def _installed_version(library: str) -> str:
     for distribution in (library, f"{library}-cpu"):
         try:
             return version(distribution)
@@ -79,7 +81,7 @@ def _here(library: str) -> str:
 
 
 def _complete(part: Any) -> None:
-    """Give an estimator the constructor's default of each parameter that its version did not know."""
+    """Set each parameter that the estimator's version did not have to the constructor's default."""
     for kind in type(part).__mro__:
         for name, parameter in inspect.signature(kind.__init__).parameters.items():  # type: ignore[misc]
             if parameter.default is not parameter.empty and not hasattr(part, name):
@@ -87,12 +89,12 @@ def _complete(part: Any) -> None:
 
 
 def _use_shares(tree: Tree) -> None:
-    """Turn the counts that scikit-learn before 1.4 kept in leaves into the shares that it predicts with."""
+    """Convert the counts that scikit-learn before 1.4 stored in leaves into the shares that it predicts with."""
     values = tree.value[:, 0, :]
     totals = values.sum(axis=1)
     if not (np.isfinite(values).all() and (values >= 0.0).all()):
         raise ValidationError(
-            "random_forest has a leaf whose counts are negative or not finite: no fit makes such a one"
+            "random_forest has a leaf whose counts are negative or not finite: no fit produces such a leaf"
         )
     if (np.abs(totals - 1.0) > _ROUNDING).any():
         values /= np.where(totals == 0.0, 1.0, totals)[:, None]
@@ -116,7 +118,7 @@ def _check_booster(booster: xgb.Booster) -> None:
 
 
 def _check_nodes(member: str, left: Array, right: Array, column: Array, n_features: int) -> None:
-    """Raise ValidationError unless every node but the first has one parent, and is reached from the first."""
+    """Raise ValidationError unless every node but the root has one parent and is reachable from the root."""
     n_nodes = len(left)
     inner = left != _LEAF
     children = np.concatenate([left[inner], right[inner]])
@@ -128,11 +130,11 @@ def _check_nodes(member: str, left: Array, right: Array, column: Array, n_featur
         and len(np.unique(children)) == len(children)
         and bool(((column[inner] >= 0) & (column[inner] < n_features)).all())
     )
-    if sound:  # with at most one parent each, and none for the first, only a circle apart from it could be left
+    if sound:  # as every node has at most one parent and the root none, only a separate cycle could remain
         reached, level = 1, np.zeros(1, dtype=np.int64)
         while (level := level[inner[level]]).size:
             level = np.concatenate([left[level], right[level]])
             reached += level.size
-        sound = reached == n_nodes or member == "xgboost"  # it leaves pruned nodes where they were
+        sound = reached == n_nodes or member == "xgboost"  # which leaves pruned nodes in place
     if not sound:
-        raise ValidationError(f"{member} has a tree whose nodes do not form one: the file is damaged, save it again")
+        raise ValidationError(f"{member} has nodes that do not form a tree: the file is damaged, save it again")

@@ -22,7 +22,7 @@ def check_weights(weights: Mapping[str, float], names: Mapping[str, object]) -> 
 
 
 def weighted_sum(predictions: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
-    """Return sum of weight times prediction, added in the order of the members' names: the same bits every time."""
+    """Return the sum of weight times prediction, in the order of the members' names, so that its bits are stable."""
     names = sorted(weights)
     total = predictions[names[0]] * weights[names[0]]
     for name in names[1:]:

@@ -1,13 +1,13 @@
-"""A model bundle: a folder of flat arrays (.npy) and `manifest.json`, named by its content. No pickle anywhere.
+"""Model bundles: a folder of flat arrays (.npy) and `manifest.json`, named by its content. No pickle.
 
-`manifest.json` lists every other file with its size and SHA-256, beside what the writer says about the model, in one
-canonical form without timestamps. Its own SHA-256 is the bundle's digest and the folder's name: the same training
-gives the same digest, and a digest vouches for every byte. Nothing is parsed before its hash has been checked.
+`manifest.json` lists the size and the SHA-256 of every other file, with a description of the model, in one canonical
+form without timestamps. The SHA-256 of the manifest is the bundle's digest and the folder's name, so the same training
+gives the same digest, and the digest vouches for every byte. No file is parsed before its hash has been checked.
 
     <parent>/<digest>/manifest.json
                       random_forest/replicas/nodes.npy
                       xgboost/replicas/nodes.npy
-    <parent>/.writing-<random>/       what a writer that was killed leaves behind; may be deleted
+    <parent>/.writing-<random>/       an incomplete bundle of a writer that was killed; may be deleted
 """
 
 from __future__ import annotations
@@ -32,14 +32,26 @@ from engine.resources.chunked_arrays import Arrays, Pieces
 SCHEMA = 2
 WRITING_PREFIX = ".writing-"
 MANIFEST = "manifest.json"
-SIGNATURE = "signature"  # of whoever keeps the bundle; beside what the manifest lists, and no part of the digest
-_NAME = re.compile(r"\w[\w-]*(/\w[\w-]*)*", re.ASCII)  # stays inside the folder on every system
+SIGNATURE = "signature"  # added by the model store; neither listed in the manifest nor part of the digest
+_NAME = re.compile(r"\w[\w-]*(/\w[\w-]*)*", re.ASCII)  # a relative path inside the folder on every system
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose files were verified. `manifest` is what its writer said; `sizes` the bytes of each file."""
+    """A bundle whose files have been verified.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder of the bundle.
+    digest : str
+        SHA-256 of the manifest, 64 hexadecimal digits.
+    manifest : dict
+        The description of the model, as its writer gave it.
+    sizes : dict of str to int
+        Bytes of each file, by its name relative to the folder.
+    """
 
     folder: Path
     digest: str
@@ -48,21 +60,27 @@ class Bundle:
 
     @property
     def array_names(self) -> list[str]:
-        """Names of all arrays, in order."""
+        """Names of all arrays, sorted."""
         return sorted(name.removesuffix(".npy") for name in self.sizes)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files but the manifest."""
+        """Bytes of all files except the manifest."""
         return sum(self.sizes.values())
 
     @property
     def arrays(self) -> Arrays:
-        """All arrays by name, each opened when it is asked for."""
-        return _Opened(self)
+        """All arrays by name; each is opened on access."""
+        return _BundleArrays(self)
 
     def array(self, name: str) -> Array:
-        """One array, memory-mapped read-only, so that processes share it. Raises KeyError for no such array."""
+        """Open one array, memory-mapped read-only, so that processes share it.
+
+        Raises
+        ------
+        KeyError
+            If the bundle has no such array.
+        """
         file = f"{name}.npy"
         if file not in self.sizes:
             raise KeyError(f"bundle {self.digest} has no file {file}")
@@ -70,8 +88,8 @@ class Bundle:
         return np.asarray(np.load(self.folder / file, mmap_mode="r", allow_pickle=False))
 
 
-class _Opened(Mapping[str, Array]):
-    """The arrays of a bundle, without holding any of them."""
+class _BundleArrays(Mapping[str, Array]):
+    """The arrays of a bundle as a mapping that opens an array on access and holds none."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -93,14 +111,28 @@ def write_bundle(
     name: str | None = None,
     sign: Callable[[str], str] | None = None,
 ) -> Bundle:
-    """Write `<parent>/<digest>` and open it; when it is there already, whole, it is left as it is.
+    """Write `<parent>/<digest>` and open it. A valid bundle that is already there is left as it is.
 
-    One that is there but corrupt is moved aside, under a name that begins with its own, and replaced.
+    A corrupt bundle that is already there is renamed to `<digest>.corrupt-<random>` and replaced. The folder appears
+    under its name in one step, after all its bytes have reached the disk.
 
-    arrays: by name, such as `random_forest/replicas/nodes`. manifest: JSON values. name: of the folder, where it is not
-    to be the digest. sign: makes the signature of a digest. The folder appears at once, whole, after all its bytes have
-    reached the disk. Raises ValidationError for a name that does not fit, an array of objects, or a manifest that is
-    not JSON.
+    Parameters
+    ----------
+    parent
+        Folder for the bundle; it is created if needed.
+    arrays
+        Arrays by name, such as `random_forest/replicas/nodes`.
+    manifest
+        Description of the model, JSON values only.
+    name
+        Name of the folder (default: the digest).
+    sign
+        Returns the signature of a digest; without it the bundle is not signed.
+
+    Raises
+    ------
+    ValidationError
+        For a name that is not allowed, an array of objects, or a manifest that is not JSON.
     """
     _check_content(arrays)
     parent.mkdir(parents=True, exist_ok=True)
@@ -118,15 +150,21 @@ def write_bundle(
         final = parent / (name or digest)
         _publish(writing, final)
     finally:
-        shutil.rmtree(writing, ignore_errors=True)  # gone already when all went well
+        shutil.rmtree(writing, ignore_errors=True)  # renamed already after a success
     return open_bundle(final)
 
 
 def open_bundle(folder: Path) -> Bundle:
     """Verify every byte of a bundle, then open it.
 
-    Raises BundleNotFoundError when there is no such folder, and BundleCorruptError naming the file when one is changed,
-    missing or unexpected. The manifest itself is checked against the folder's name where that is a digest.
+    If the folder's name is a digest, the manifest must have this digest.
+
+    Raises
+    ------
+    BundleNotFoundError
+        If there is no such folder.
+    BundleCorruptError
+        If a file was changed, is missing or is not listed; the message names the file.
     """
     if not folder.is_dir():
         raise BundleNotFoundError(f"there is no model bundle at {folder}: train one, or copy it there")
@@ -147,7 +185,7 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def leftovers(parent: Path) -> list[Path]:
-    """Folders of writers that were killed, or are still at work, oldest first."""
+    """List the folders of writers that were killed or are still writing, oldest first."""
     return sorted(parent.glob(f"{WRITING_PREFIX}*"), key=lambda path: path.stat().st_mtime)
 
 
@@ -155,8 +193,8 @@ def _write_array(file: BinaryIO, array: Array | Pieces) -> None:
     if not isinstance(array, Pieces):
         np.lib.format.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
         return
-    described = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
-    np.lib.format.write_array_header_1_0(file, described)
+    header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(file, header)
     for piece in array:
         file.write(np.ascontiguousarray(piece, dtype=array.dtype).data)
 
@@ -168,11 +206,11 @@ def _check_content(arrays: Mapping[str, Array | Pieces]) -> None:
                 f"{name!r} cannot name an array of a bundle: use words of letters, digits, _ and -, / between them"
             )
         if array.dtype.hasobject:
-            raise ValidationError(f"array {name!r} has dtype {array.dtype}: only arrays without objects can be kept")
+            raise ValidationError(f"array {name!r} has dtype {array.dtype}: only arrays without objects can be stored")
 
 
 def _canonical(manifest: dict[str, Any]) -> bytes:
-    """The one way to write this manifest: sorted, indented for readers, without NaN."""
+    """Encode a manifest in its canonical form: sorted keys, indented, without NaN."""
     try:
         text = json.dumps(manifest, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -181,7 +219,7 @@ def _canonical(manifest: dict[str, Any]) -> bytes:
 
 
 def _parse(folder: Path, text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The files and the writer's words of a manifest. Raises BundleCorruptError unless it has this schema."""
+    """Return the files and the description in a manifest. Raises BundleCorruptError for another schema."""
     try:
         manifest = json.loads(text)
         schema, files, about = manifest["schema"], manifest["files"], manifest["about"]
@@ -191,13 +229,13 @@ def _parse(folder: Path, text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         raise BundleCorruptError(f"{folder}: {MANIFEST} is not a manifest: {error!r}") from error
     if schema != SCHEMA:
         raise BundleCorruptError(
-            f"{folder}: {MANIFEST} has schema {schema!r}, this version reads {SCHEMA}: train it again"
+            f"{folder}: {MANIFEST} has schema {schema!r}, this version reads {SCHEMA}: train the model again"
         )
     return files, about
 
 
 def _describe(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file below the folder but manifest and signature; links are files without either."""
+    """Return size and SHA-256 of every file below the folder except manifest and signature; links have neither."""
     entries: dict[str, dict[str, Any]] = {}
     for root, _, names in os.walk(folder):
         for name in names:
@@ -220,7 +258,7 @@ def _prepare(path: Path) -> Path:
 
 
 def _publish(writing: Path, final: Path) -> None:
-    """Bring every byte to the disk, then rename: a folder is renamed as a whole or not at all."""
+    """Sync every byte to the disk, then rename the folder, so that it appears complete or not at all."""
     for root, _, names in os.walk(writing):
         for path in [*(Path(root, name) for name in names), Path(root)]:
             _sync(path)

@@ -1,4 +1,4 @@
-"""How the ensemble answers: the migration guide's configuration, checked."""
+"""The prediction settings of the migration guide, validated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.members.weights import check_weights
 
 @dataclass(frozen=True, slots=True)
 class ProductionEnsembleConfig:
-    """How the ensemble answers; see `create_production_ensemble_config`."""
+    """Prediction settings; see `create_production_ensemble_config`."""
 
     model_weights: dict[str, float] | None = None
     bootstrap_samples: int = 100
@@ -35,16 +35,33 @@ def create_production_ensemble_config(
     max_uncertainty_threshold: float = 0.4,
     batch_size: int = 25,
 ) -> ProductionEnsembleConfig:
-    """Return a checked configuration.
+    """Return validated prediction settings.
 
-    model_weights: shares of random_forest, xgboost and neural_network, summing to 1; they must be those that the
-    model was calibrated with. None takes the model's own.
-    bootstrap_samples: replicas behind the sampling interval; 0 switches it off. max_memory_mb: limit for the resident
-    memory of this process, in MiB. n_jobs: threads, -1 for one a core. confidence_level: of the intervals.
-    min_prediction_confidence: least calibrated probability of the likelier fighter, below which a prediction is
-    flagged; it can be above 1/2 only. max_uncertainty_threshold: greatest width of the interval at UNCERTAINTY_LEVEL
-    that is not flagged. batch_size: most replicas in memory at once for each thread; never changes an answer.
-    Raises ValidationError naming the value.
+    Parameters
+    ----------
+    model_weights
+        Weights of random_forest, xgboost and neural_network, summing to 1. They must be the weights that the model was
+        calibrated with; None takes those of the model.
+    bootstrap_samples
+        Replicas used for the sampling interval; 0 switches it off.
+    max_memory_mb
+        Limit for the resident memory of this process, in MiB.
+    n_jobs
+        Threads; -1 for one a core.
+    confidence_level
+        Level of the intervals, in (0, 1).
+    min_prediction_confidence
+        A prediction is flagged if the likelier fighter's calibrated probability is below this. Values up to 1/2 never
+        flag one.
+    max_uncertainty_threshold
+        A prediction is flagged if its interval at `UNCERTAINTY_LEVEL` is wider than this.
+    batch_size
+        Largest number of replicas in memory at once in each thread; it never changes a prediction.
+
+    Raises
+    ------
+    ValidationError
+        If a value is out of bounds; the message names it.
     """
     weights = None if model_weights is None else dict(model_weights)
     if weights is not None:

@@ -1,10 +1,10 @@
-"""From rows to summaries, and from summaries and prices to predictions.
+"""Inference: predictions without odds from rows of features, and complete predictions from these and market prices.
 
-A summary holds the point, its intervals, the sampling interval and the correction of a market: all that costs time, and
-nothing that moves with the odds. So a fight that is asked about again with other odds need not be predicted again.
+The first step computes the point prediction, its intervals, the sampling interval and the market correction: all that
+takes time and does not depend on the odds. So a fight whose odds have changed need not be predicted again.
 
-Pure: the same ensemble, configuration and row give the same bits, whatever other rows are answered in the same call.
-Checking what a caller hands in is `engine.ensemble`.
+Pure functions: the same ensemble, configuration and row give the same bits, whatever other rows are in the same call.
+`engine.ensemble` validates the input of callers.
 """
 
 from __future__ import annotations
@@ -29,10 +29,16 @@ _ROWS_AT_ONCE = 4096  # bounds the memory of a large X: replicas x rows x 16 byt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Rows to answer, n of them.
+    """Rows to predict, n of them.
 
-    values: float64 (n, columns), NaN where missing. sides: int8, corner of the first fighter, +1 red, -1 blue,
-    0 unknown. experience: int64, -1 where unknown.
+    Attributes
+    ----------
+    values : float64 (n, columns)
+        Features, NaN if missing.
+    sides : int8 (n,)
+        Corner of the first fighter: +1 red, -1 blue, 0 unknown.
+    experience : int64 (n,)
+        Earlier fights of the less experienced fighter, -1 if unknown.
     """
 
     values: Floats
@@ -40,7 +46,7 @@ class Rows:
     experience: NDArray[np.int64]
 
     def parts(self) -> Iterator[Rows]:
-        """Cut into runs that bound the memory."""
+        """Yield consecutive batches of rows that bound the memory."""
         for start in range(0, len(self.values), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             yield Rows(self.values[part], self.sides[part], self.experience[part])
@@ -49,32 +55,49 @@ class Rows:
 def summarise(
     ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows, levels: Sequence[float]
 ) -> Iterator[FightSummary]:
-    """Say of each row all that needs no price, with intervals at these levels.
+    """Yield the prediction without odds for each row, with intervals at these levels.
 
-    Raises BootstrapError and MemoryLimitError.
+    Raises
+    ------
+    BootstrapError
+        If a replica fails.
+    MemoryLimitError
+        If the memory limit leaves no room for one replica.
     """
     for part in rows.parts():
-        yield from _summarise_part(ensemble, config, part, levels)
+        yield from _predict_batch(ensemble, config, part, levels)
 
 
 def price(
     ensemble: Ensemble, summaries: Sequence[FightSummary], pairs: Sequence[tuple[str, str]], market: Floats
 ) -> Iterator[FightPrediction]:
-    """Add to each summary what the market's probability of the first fighter, (n,), NaN where there is none, adds."""
+    """Yield complete predictions.
+
+    Parameters
+    ----------
+    ensemble
+        The model that made the predictions.
+    summaries
+        Predictions without odds, n.
+    pairs
+        The names of each row's two fighters.
+    market
+        The market's probability of the first fighter, float64 (n,), NaN if unknown.
+    """
     reason: market_adjustment.AbsenceReason = "no_market" if ensemble.market_model else "model_without_odds"
     for summary, pair, aware in zip(summaries, pairs, _market_aware(summaries, market), strict=True):
         yield FightPrediction.of(summary, pair, aware, reason)
 
 
 def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, dict[str, Floats]]:
-    """Return calibrated logits, (n,), and each member's own probability."""
+    """Return calibrated logits, (n,), and the uncalibrated probability of each member, (n,) by name."""
     known = sides if ensemble.sided else None
     margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, ensemble.plan, values, known)
     logit = ensemble.calibration(logit_of(margin), sides)
     return logit, {name: probability_of(logit_of(part)) for name, part in members.items()}
 
 
-def _summarise_part(
+def _predict_batch(
     ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows, levels: Sequence[float]
 ) -> Iterator[FightSummary]:
     half_widths = ensemble.half_widths
@@ -82,7 +105,7 @@ def _summarise_part(
     probability = probability_of(logit)
     bounds = (
         {
-            level: _around(logit, half_widths.at(level, rows.sides != 0, rows.experience))
+            level: _interval(logit, half_widths.at(level, rows.sides != 0, rows.experience))
             for level in {*levels, UNCERTAINTY_LEVEL}
         }
         if half_widths.measured
@@ -91,7 +114,7 @@ def _summarise_part(
     sampling = _sampling(ensemble, config, rows)
     corrections = _corrections(ensemble, rows)
     for row in range(len(rows.values)):
-        intervals = {level: _of(ends, row) for level, ends in bounds.items()}
+        intervals = {level: _bounds_at(ends, row) for level, ends in bounds.items()}
         lower, upper = intervals.get(UNCERTAINTY_LEVEL, (None, None))
         uncertainty = None if lower is None or upper is None else upper - lower
         yield FightSummary(
@@ -99,7 +122,7 @@ def _summarise_part(
             intervals={level: intervals[level] for level in levels if level in intervals},
             interval_method=half_widths.method if half_widths.measured else None,
             uncertainty=uncertainty,
-            sampling_interval=None if sampling is None else _of(sampling[:2], row),
+            sampling_interval=None if sampling is None else _bounds_at(sampling[:2], row),
             sampling_level=config.confidence_level,
             sampling_error=None if sampling is None else float(sampling[2][row]),
             sampling_reason="bootstrap_off" if sampling is None else None,
@@ -110,9 +133,9 @@ def _summarise_part(
 
 
 def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) -> tuple[Floats, Floats, Floats] | None:
-    """Return the ends of the percentile interval over the replicas' calibrated probabilities and their error, (n,).
+    """Return both ends of the percentile interval over the replicas' calibrated probabilities, and their error, (n,).
 
-    None where it is switched off.
+    None if the sampling interval is switched off.
     """
     if config.bootstrap_samples == 0 or ensemble.replicas is None:
         return None
@@ -128,7 +151,7 @@ def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) 
     def calibrated(margin: Floats) -> Floats:
         return probability_of(ensemble.calibration(logit_of(margin), rows.sides))
 
-    # Calibration is monotone, so the percentiles may be taken before it; their error has its unit only after.
+    # Calibration is monotone, so percentiles may be taken before it. Their error is one of probabilities: after it.
     low, high = percentile_interval(margins, config.confidence_level)
     error = percentile_error(calibrated(margins) - 0.5, config.confidence_level)
     return calibrated(low), calibrated(high), error
@@ -145,10 +168,10 @@ def _market_aware(summaries: Sequence[FightSummary], market: Floats) -> list[Mar
     if not summaries:
         return []
     correction = np.array([np.nan if summary.correction is None else summary.correction for summary in summaries])
-    logit = market_adjustment.market_logit_of(market) + correction  # NaN where either is unknown
+    logit = market_adjustment.market_logit_of(market) + correction  # NaN if either is unknown
     levels = tuple(summaries[0].intervals)
     steps = [0.0, *(sign * market_adjustment.half_width(level) for level in levels for sign in (-1.0, 1.0))]
-    answers = probability_of(logit + np.array(steps)[:, None]).T.tolist()  # all at once: calls cost more than numbers
+    answers = probability_of(logit + np.array(steps)[:, None]).T.tolist()  # in one call, which is faster
     return [
         MarketAware(middle, dict(zip(levels, zip(ends[::2], ends[1::2], strict=True), strict=True))) if known else None
         for known, (middle, *ends) in zip(np.isfinite(logit).tolist(), answers, strict=True)
@@ -163,9 +186,9 @@ def _warnings(config: ProductionEnsembleConfig, probability: float, uncertainty:
     return tuple(warning for warning, up in raised.items() if up)
 
 
-def _around(logit: Floats, half_width: Floats | float) -> tuple[Floats, Floats]:
+def _interval(logit: Floats, half_width: Floats | float) -> tuple[Floats, Floats]:
     return probability_of(logit - half_width), probability_of(logit + half_width)
 
 
-def _of(ends: tuple[Floats, Floats], row: int) -> Bounds:
+def _bounds_at(ends: tuple[Floats, Floats], row: int) -> Bounds:
     return float(ends[0][row]), float(ends[1][row])

@@ -1,21 +1,21 @@
-"""The market-aware probability: closing odds, corrected by what differences between the fighters add to them.
+"""The market-aware probability: closing odds plus a learned correction from the fighters' differences.
 
-The answer's logit is m + weight * g. m is the market's de-vigged logit. g is the correction: boosted trees that start
-from m (XGBoost's `base_margin`) and see only differences between the fighters, so that they can learn nothing but what
-the market has missed; given as a plain feature, odds make a worse model. g is averaged with its mirror and therefore
-odd, to the bit. The weight between market (0) and correction (1) is learnt walk-forward: each of the later blocks of
-events is corrected by trees grown on the blocks before it, and the weight is the most probable one given how these
-fights ended. Its prior is a normal one around 1/2, which decides where results are few. A third share for the
-statistics-only probability was tried and left out: see docs/decisions.md.
+The predicted logit is m + weight * g. m is the market's de-vigged logit. g is the correction: boosted trees that start
+from m (XGBoost's `base_margin`) and see only differences between the fighters, so that they can learn only what the
+market has missed; given as a plain feature, odds make a worse model. g is averaged with its mirror image and is
+therefore an odd function, to the bit. The weight between market (0) and correction (1) is learned walk-forward: each of
+the later blocks of events is corrected by trees grown on the blocks before it, and the weight is the posterior mode
+given the results of these fights. Its prior is normal around 1/2 and decides if there are few results. A third weight
+for the statistics-only probability was tried and left out: see docs/decisions.md.
 
-**The band rests on an assumption that results cannot test**: what the price still misses at the close is normal on the
-logit scale, independent of everything recorded, and as large (standard deviation 0.18) as what prices learnt between
-the opening of the market and its close. An error of that kind and size flattens the calibration slope by a factor of
-0.994, and the 4,552 priced fights of 2014 to mid-2023 tell a slope to 0.042. So it has a method of its own,
-`market_assumption`, and is no statement about coverage. It allows nothing for the correction's own error, nor for a
-market that is soft or misled.
+**The band rests on an assumption that results cannot test**: the error of the closing price is normal on the logit
+scale, independent of all recorded data, and as large (standard deviation 0.18) as the change of prices between the
+opening of the market and its close. An error of that kind and size flattens the calibration slope by a factor of 0.994,
+and the 4,552 priced fights of 2014 to mid-2023 measure a slope to within 0.042. The band therefore has a method of its
+own, `market_assumption`, and is no statement about coverage. It makes no allowance for the error of the correction, nor
+for an illiquid or mistaken market.
 
-Covers training and application. Reading and averaging quotes is `engine.market.consensus`.
+Covers training and application. `engine.market.consensus` reads and averages quotes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from engine.members.xgboost_fit import ProductionXGBoostConfig
 from engine.statistics.complements import logit_of, margin_of
 
 MARKET_ERROR = 0.18
-"""Assumed standard deviation of the closing logit's error: closing minus early logits of 224 fights to mid-2023."""
+"""Assumed standard deviation of the closing logit's error: that of closing minus early logits, 224 fights."""
 
 Method = Literal["market_assumption"]
 AbsenceReason = Literal["model_without_odds", "no_market"]
 
 _BLOCKS = 10
-_FIRST_SCORED = 5  # trees grown on less than half of the fights are too unlike the final ones to weigh them
+_FIRST_SCORED = 5  # trees grown on less than half of the fights differ too much from the final ones to fit the weight
 _PRIOR_MEAN, _PRIOR_SD = 0.5, 0.5
 _TREES = ProductionXGBoostConfig(
     n_estimators=60, max_depth=2, learning_rate=0.03, max_bin=64, early_stopping_rounds=None
@@ -54,24 +54,34 @@ _TREES = ProductionXGBoostConfig(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MarketModel:
-    """A trained correction of the market. weight: its share, in [0, 1]. fights: how many priced ones it has seen."""
+    """A trained correction of the market.
+
+    Attributes
+    ----------
+    correction : FlatBoosters
+        The boosted trees of the correction.
+    weight : float
+        Weight of the correction, in [0, 1].
+    fights : int
+        Number of priced training fights.
+    """
 
     correction: FlatBoosters
     weight: float
     fights: int
 
     def correction_of(self, differences: Floats) -> Floats:
-        """Return what is to be added to the market's logit, (n,), for differences (n, k; NaN = missing).
+        """Return the terms to add to the market's logit, (n,), for differences (n, k; NaN = missing).
 
-        Changing the sign of the differences changes the sign of the answer and nothing else.
+        Reversing the sign of the differences reverses the sign of the terms exactly.
         """
         return np.asarray(self.weight * _correction(self.correction, differences))
 
 
 def side_differences(values: Floats, columns: Sequence[str]) -> Floats:
-    """Return what the correction sees of rows `values` (n, columns): (n, k), negated when the two sides are swapped.
+    """Return the inputs of the correction for rows `values` (n, columns): (n, k), negated if the two sides are swapped.
 
-    The `diff_` columns; where there are none, red minus blue of every pair of columns. k = 0 where there are no pairs.
+    These are the `diff_` columns or, if there are none, red minus blue of every pair of columns; k = 0 without pairs.
     """
     given = [position for position, name in enumerate(columns) if name.startswith("diff_")]
     if given:
@@ -83,9 +93,9 @@ def side_differences(values: Floats, columns: Sequence[str]) -> Floats:
 
 
 def market_logit_of(probability: Floats) -> Floats:
-    """Return the logit of the market's probability of the first fighter, (n,), NaN where there is none.
+    """Return the logit of the market's probability of the first fighter, (n,), NaN if it is unknown.
 
-    That of 1 - p is exactly its negative: 1 - p is rounded, 1 - (1 - p) is not.
+    The logit of 1 - p is exactly the negative of that of p: 1 - p is rounded, 1 - (1 - p) is not.
     """
     return logit_of(0.5 - (1.0 - probability))
 
@@ -96,10 +106,21 @@ def half_width(level: float) -> float:
 
 
 def fit_market_model(matrix: TrainingMatrix, market: Floats) -> MarketModel | None:
-    """Train on the fights whose market logit is known: `market`, (n,), NaN elsewhere.
+    """Train on the fights whose market logit is known.
 
-    None where fewer than MIN_PRICED_FIGHTS are, or the features tell no difference. The same data give the same model:
-    nothing is drawn at random.
+    The fit draws nothing at random, so the same data give the same model.
+
+    Parameters
+    ----------
+    matrix
+        The training fights, n.
+    market
+        The market's logit, float64 (n,), NaN if unknown.
+
+    Returns
+    -------
+    MarketModel or None
+        None if fewer than MIN_PRICED_FIGHTS fights are priced, or no feature is a difference between the fighters.
     """
     rows = np.flatnonzero(np.isfinite(market))
     priced, start = matrix.take(rows), market[rows]
@@ -111,13 +132,13 @@ def fit_market_model(matrix: TrainingMatrix, market: Floats) -> MarketModel | No
     ahead = np.zeros(len(rows))
     for block in np.unique(blocks[scored]):
         past, now = blocks < block, blocks == block
-        ahead[now] = _correction(_grow(rest[past], start[past], priced.won[past]), rest[now])
-    weight = _weight(ahead[scored], start[scored], priced.won[scored])
-    return MarketModel(_grow(rest, start, priced.won), weight, len(rows))
+        ahead[now] = _correction(_fit_trees(rest[past], start[past], priced.won[past]), rest[now])
+    weight = _fit_weight(ahead[scored], start[scored], priced.won[scored])
+    return MarketModel(_fit_trees(rest, start, priced.won), weight, len(rows))
 
 
-def _grow(rest: Floats, start: Floats, won: NDArray[np.int8]) -> FlatBoosters:
-    """Boost from the market's logit, every fight from both sides."""
+def _fit_trees(rest: Floats, start: Floats, won: NDArray[np.int8]) -> FlatBoosters:
+    """Boost from the market's logit, with every fight from both sides."""
     rows = xgb.QuantileDMatrix(
         np.concatenate([rest, -rest]),
         np.concatenate([won, 1 - won]),
@@ -125,7 +146,7 @@ def _grow(rest: Floats, start: Floats, won: NDArray[np.int8]) -> FlatBoosters:
         max_bin=_TREES.max_bin,
         nthread=_TREES.n_jobs,
     )
-    # The base score is kept with the trees; at 1/2 they alone, without a margin, answer with the correction.
+    # The base score is stored with the trees; with 1/2 the trees alone, without a margin, predict the correction.
     params = _TREES.booster_params() | {"base_score": 0.5}
     booster = xgb.train(params, rows, num_boost_round=_TREES.n_estimators)
     return FlatBoosters.from_booster(booster, CutTable.of_matrix(rows))
@@ -136,12 +157,14 @@ def _correction(trees: FlatBoosters, rest: Floats) -> Floats:
     return logit_of(margin_of(forward, mirrored))
 
 
-def _weight(ahead: Floats, market: Floats, won: NDArray[np.int8]) -> float:
-    """Return the most probable share of the corrections, in [0, 1], given results and the normal prior."""
+def _fit_weight(ahead: Floats, market: Floats, won: NDArray[np.int8]) -> float:
+    """Return the posterior mode of the correction's weight, in [0, 1], given results and the normal prior."""
     sign = np.where(won == 1, -1.0, 1.0)
 
-    def surprise(weight: float) -> float:
-        results = np.logaddexp(0.0, sign * (market + weight * ahead)).sum()
-        return float(results) + 0.5 * ((weight - _PRIOR_MEAN) / _PRIOR_SD) ** 2
+    def negative_log_posterior(weight: float) -> float:
+        log_loss = np.logaddexp(0.0, sign * (market + weight * ahead)).sum()
+        return float(log_loss) + 0.5 * ((weight - _PRIOR_MEAN) / _PRIOR_SD) ** 2
 
-    return float(minimize_scalar(surprise, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-6}).x)
+    return float(
+        minimize_scalar(negative_log_posterior, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-6}).x
+    )

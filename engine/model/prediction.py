@@ -1,4 +1,4 @@
-"""What the ensemble says of one fight, as plain values."""
+"""The ensemble's prediction for one fight, as plain values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,24 @@ from engine.intervals.half_widths import Method
 from engine.model import market_adjustment
 
 UNCERTAINTY_LEVEL = 0.8
-"""Level of the interval whose width is called uncertainty: the one whose lower bound decides about a bet."""
+"""Level of the interval whose width is called uncertainty: its lower bound decides about a bet."""
 
 Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class MarketAware:
-    """The market-aware probability. band: (lower, upper) by level; see `market_adjustment` for what it assumes."""
+    """The market-aware probability and its band.
+
+    Attributes
+    ----------
+    probability : float
+        Probability of the first fighter.
+    band : dict of float to (float, float)
+        Lower and upper bound by level; `engine.model.market_adjustment` states the assumption behind it.
+    method : str
+        Name of the band's method.
+    """
 
     probability: float
     band: dict[float, Bounds]
@@ -25,14 +35,28 @@ class MarketAware:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FightSummary:
-    """What a model says of one row before a price is known; everything is said of the first of its two sides.
+    """The prediction for one row without its odds. All values refer to the first fighter of the pair.
 
-    probability: calibrated, statistics only. intervals: (lower, upper) by level, made by `interval_method`; none, and
-    None, for a model whose errors nothing has measured. uncertainty: width of the interval at UNCERTAINTY_LEVEL.
-    sampling_interval: percentile interval over the replicas at `sampling_level`, None with `sampling_reason`;
-    sampling_error: Monte Carlo standard deviation of its ends, None without it. members: each member's own
-    mirror-averaged probability, not calibrated. correction: what the market-aware model adds to the market's logit,
-    None where there is no such model. warnings: `low_confidence`, `high_uncertainty`.
+    Attributes
+    ----------
+    probability : float
+        Calibrated, statistics only.
+    intervals : dict of float to (float, float)
+        Lower and upper bound by level; empty for a model whose errors have not been measured.
+    interval_method : str or None
+        Method of `intervals`; None if there are none.
+    uncertainty : float or None
+        Width of the interval at UNCERTAINTY_LEVEL.
+    sampling_interval : (float, float) or None
+        Percentile interval over the replicas at `sampling_level`; if None, `sampling_reason` gives the reason.
+    sampling_error : float or None
+        Monte Carlo standard deviation of the ends of the sampling interval.
+    members : dict of str to float
+        Mirror-averaged probability of each member, not calibrated.
+    correction : float or None
+        What the market-aware model adds to the market's logit; None without such a model.
+    warnings : tuple of str
+        `low_confidence`, `high_uncertainty`.
     """
 
     probability: float
@@ -50,9 +74,14 @@ class FightSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FightPrediction(FightSummary):
-    """The answer for one row: the summary, said of `fighter_a`, the first of the pair, and what its market adds.
+    """The complete prediction for one row: the values without odds, for `fighter_a`, and the market-aware probability.
 
-    market_aware: None with `market_aware_reason`.
+    Attributes
+    ----------
+    fighter_a, fighter_b : str
+        The pair.
+    market_aware : MarketAwareProbability or None
+        If None, `market_aware_reason` gives the reason.
     """
 
     fighter_a: str
@@ -68,7 +97,7 @@ class FightPrediction(FightSummary):
         market_aware: MarketAware | None,
         reason: market_adjustment.AbsenceReason,
     ) -> FightPrediction:
-        """Add to a summary; `reason` is why there would be no market-aware probability."""
+        """Complete a prediction; `reason` is given if there is no market-aware probability."""
         return cls(
             **dict(zip(_SUMMARY, _values_of(summary), strict=True)),
             fighter_a=pair[0],

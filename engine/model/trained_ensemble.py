@@ -1,6 +1,6 @@
-"""The trained ensemble as one value, and its way into a bundle and back.
+"""The trained ensemble: all arrays that turn a row of features into a prediction. Saved to and loaded from a bundle.
 
-An `Ensemble` holds everything that turns a row of features into an answer. Saved and loaded, it gives the same bits.
+A saved and loaded ensemble gives the same predictions to the bit.
 """
 
 from __future__ import annotations
@@ -36,13 +36,31 @@ from engine.statistics.complements import margin_of, sided_margin
 class Ensemble:
     """A trained ensemble.
 
-    columns: the features, in order. weights: each member's share. point: the fits whose mean is the answer.
-    replicas: the bootstrap refits, None where there are none. market_model: None where too few fights had odds.
-    sided: whether the members learnt with the red corner first, as those of an imported model have; then no mirror
-    average is taken where the corner is known.
-    snapshot: the fighters' state after the last fight, None for a model of a ready feature matrix. canary: rows,
-    float64 (4, columns), with the probabilities that this model must give for them. manifest: what is known about its
-    making.
+    Attributes
+    ----------
+    columns : tuple of str
+        The features, in order.
+    weights : dict of str to float
+        The weight of each member.
+    point : MemberStacks
+        The fits whose mean is the point prediction.
+    replicas : MemberStacks or None
+        The bootstrap refits; None for a model that was trained without.
+    calibration : Calibration
+        From the ensemble's logit to the calibrated one.
+    half_widths : HalfWidths
+        Half-widths of the intervals on the logit scale.
+    market_model : MarketModel or None
+        The correction of closing odds; None if too few fights had odds.
+    snapshot : Snapshot or None
+        The fighters' state after the last fight; None for a model of a ready feature matrix.
+    reference_predictions : tuple of float64 arrays (4, columns) and (4,)
+        Rows, and the probabilities that this model must give for them after every load.
+    manifest : dict
+        How the model was made.
+    corner_aware : bool
+        Whether the members were fitted with the red corner first, as imported estimators are. If so, their predictions
+        are not mirror-averaged for fights whose corner is known.
     """
 
     columns: tuple[str, ...]
@@ -59,29 +77,31 @@ class Ensemble:
 
     @cached_property
     def plan(self) -> MirrorPlan:
-        """How the two sides of a row are swapped."""
+        """The column permutation and signs that swap the two sides of a row."""
         return MirrorPlan.of(self.columns)
 
     @property
     def n_replicas(self) -> int:
-        """How many bootstrap refits there are; 0 where the model was trained without."""
+        """The number of bootstrap refits; 0 for a model that was trained without."""
         return 0 if self.replicas is None else self.replicas.xgboost.n_replicas
 
     @property
     def replica_set(self) -> ReplicaSet:
-        """The replicas as `sample_bootstrap_predictions` takes them. Raises BootstrapError where there are none."""
+        """The replicas as an argument of `sample_bootstrap_predictions`. Raises BootstrapError if there are none."""
         if self.replicas is None:
-            raise BootstrapError("the model was trained without replicas: train with bootstrap_samples of 100 or more")
+            raise BootstrapError(
+                "the model was trained without replicas: train one with bootstrap_samples of 100 or more"
+            )
         return ReplicaSet(self.replicas.by_name(), self.columns)
 
     @cached_property
     def takes_missing(self) -> bool:
-        """Whether rows with missing values can be answered: some imported estimators know no such rows."""
+        """Whether rows with missing values can be predicted; some imported estimators refuse such rows."""
         return all(how.takes_missing for how in self.point.preparations.values())
 
     @property
     def data_cutoff(self) -> date:
-        """The last day of the data that it has seen."""
+        """The last day of the training data."""
         return date.fromisoformat(self.manifest["data"]["cutoff"])
 
 
@@ -92,10 +112,26 @@ def point_margins(
     values: Floats,
     sides: NDArray[np.int8] | None = None,
 ) -> tuple[Floats, dict[str, Floats]]:
-    """Return the ensemble's mirror-averaged margin, (n,), and each member's, for rows `values` (n, columns).
+    """Return the mirror-averaged margin of the ensemble, and of each of its members.
 
-    sides: for members that know corners, that of the first fighter of each row, (n,). A member's prediction is the mean
-    over its fits, added one after the other so that the sum has one order.
+    A member's prediction is the mean over its fits, summed in one fixed order.
+
+    Parameters
+    ----------
+    members
+        Fitted members by name.
+    weights
+        Weight of each member.
+    plan
+        The swap of a row's two sides.
+    values
+        Rows, float64 (n, columns).
+    sides
+        For members that use corners: the corner of each row's first fighter, int8 (n,).
+
+    Returns
+    -------
+    float64 (n,), and a dict of float64 (n,) by member
     """
     both = np.concatenate([values, plan(values)])
     margins = {}
@@ -111,10 +147,17 @@ def point_margins(
 
 
 def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Pieces] | None = None) -> Bundle:
-    """Write the ensemble as a bundle into the folder `parent`, under its digest.
+    """Write the ensemble as a bundle into the folder `parent`, named by its digest.
 
-    replicas: the arrays of its replicas, named as `engine.members.member_stack.arrays_of` does, where they are not held
-    in memory and so are not the ensemble's; grown on the same cuts.
+    Parameters
+    ----------
+    ensemble
+        The model.
+    parent
+        Folder for the bundle.
+    replicas
+        Arrays of the replicas, named as `engine.members.member_stack.arrays_of` names them, if the ensemble does not
+        hold them in memory. They must be grown on the ensemble's own feature bins.
     """
     arrays: dict[str, NDArray[Any] | Pieces] = {
         "canary/rows": ensemble.canary[0],
@@ -128,22 +171,22 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Piece
     elif replicas is not None:
         n_replicas = replicas["xgboost/base"].shape[0]
         stacks["replicas"] = replicas
-    arrays |= _in("cuts", _cuts(ensemble.point).to_arrays())
+    arrays |= _prefixed("cuts", _cuts(ensemble.point).to_arrays())
     for role, stack in stacks.items():
         for name, array in stack.items():
             member, _, rest = name.partition("/")
             arrays[f"{member}/{role}/{rest}"] = array
     market = ensemble.market_model
     if market is not None:
-        arrays |= _in("market/cuts", market.correction.trees.cuts.to_arrays())
-        arrays |= _in("market/trees", market.correction.to_arrays())
+        arrays |= _prefixed("market/cuts", market.correction.trees.cuts.to_arrays())
+        arrays |= _prefixed("market/trees", market.correction.to_arrays())
     for name, how in ensemble.point.preparations.items():
-        arrays |= _in(f"{name}/preparation", how.to_arrays())
+        arrays |= _prefixed(f"{name}/preparation", how.to_arrays())
     for state, groups in enumerate(ensemble.half_widths.distances):
         for index, group in enumerate(groups):
             arrays[f"intervals/distances_{state}_{index}"] = group
     if ensemble.snapshot is not None:
-        arrays |= _in("snapshot", ensemble.snapshot.to_arrays())
+        arrays |= _prefixed("snapshot", ensemble.snapshot.to_arrays())
     manifest = ensemble.manifest | {
         "columns": list(ensemble.columns),
         "weights": ensemble.weights,
@@ -161,11 +204,17 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Piece
 
 
 def load_ensemble(bundle: Bundle) -> Ensemble:
-    """Build the ensemble of an opened (and so verified) bundle; its arrays stay memory-mapped."""
+    """Build the ensemble of an opened (and so verified) bundle; its arrays stay memory-mapped.
+
+    Raises
+    ------
+    BundleCorruptError
+        If the bundle is intact but holds no ensemble of this version.
+    """
     manifest = bundle.manifest
     try:
-        cuts = CutTable.from_arrays(_under(bundle, "cuts"))
-        snapshot = _under(bundle, "snapshot")
+        cuts = CutTable.from_arrays(_in_folder(bundle, "cuts"))
+        snapshot = _in_folder(bundle, "snapshot")
         return Ensemble(
             columns=tuple(manifest["columns"]),
             weights=dict(manifest["weights"]),
@@ -181,7 +230,7 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
         )
     except (KeyError, IndexError, TypeError, ValidationError) as error:
         raise BundleCorruptError(
-            f"bundle {bundle.digest} is whole but is not an ensemble of this version ({error!r}): train it again"
+            f"bundle {bundle.digest} is intact but holds no ensemble of this version ({error!r}): train the model again"
         ) from error
 
 
@@ -191,11 +240,13 @@ def _cuts(stack: MemberStacks) -> CutTable:
 
 def _load_stack(bundle: Bundle, role: str, cuts: CutTable) -> MemberStacks:
     preparations = {
-        name: Preparation.from_arrays(described, _under(bundle, f"{name}/preparation"))
+        name: Preparation.from_arrays(described, _in_folder(bundle, f"{name}/preparation"))
         for name, described in bundle.manifest.get("preparations", {}).items()
     }
     arrays = {
-        f"{member}/{name}": array for member in MEMBERS for name, array in _under(bundle, f"{member}/{role}").items()
+        f"{member}/{name}": array
+        for member in MEMBERS
+        for name, array in _in_folder(bundle, f"{member}/{role}").items()
     }
     return replace(stack_of(cuts, arrays), preparations=preparations)
 
@@ -210,18 +261,18 @@ def _load_half_widths(bundle: Bundle) -> HalfWidths:
 
 
 def _load_market(bundle: Bundle) -> MarketModel:
-    cuts = CutTable.from_arrays(_under(bundle, "market/cuts"))
-    trees = FlatBoosters.from_arrays(cuts, _under(bundle, "market/trees"))
+    cuts = CutTable.from_arrays(_in_folder(bundle, "market/cuts"))
+    trees = FlatBoosters.from_arrays(cuts, _in_folder(bundle, "market/trees"))
     return MarketModel(trees, **bundle.manifest["market_aware"])
 
 
-def _in(folder: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Name arrays as files of one folder of the bundle."""
+def _prefixed(folder: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Prefix the names of arrays with a folder of the bundle."""
     return {f"{folder}/{name}": array for name, array in arrays.items()}
 
 
-def _under(bundle: Bundle, folder: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays of one folder of the bundle, by the rest of their names."""
+def _in_folder(bundle: Bundle, folder: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays in one folder of the bundle, by their names without the folder."""
     return {
         name.removeprefix(f"{folder}/"): bundle.array(name)
         for name in bundle.array_names

@@ -1,17 +1,17 @@
-"""Whether the features of recent fights are still those that a model was trained on.
+"""Feature drift: whether recent fights have the feature distributions of the training data.
 
 A bundle's manifest holds, for every feature, the quintiles of the last fights of its training, seen from both sides,
-and the shares of its rows between them and of missing values. Of a new row only the bins of its values are kept. Tested
-is, event by event (`engine.statistics.e_processes`), that no bin is expected to hold more than its share and TOLERANCE:
-features move with the sport, and a small shift is no fault. The population stability index, the sum of (now - then)
-log(now / then) over bins, is shown beside it: it has no false-alarm rate of its own.
+and the shares of its rows between them and of missing values. Of a new row only the bins of its values are stored. The
+hypothesis that is tested, event by event (`engine.statistics.e_processes`), is that no bin's expected share exceeds its
+training share by more than TOLERANCE: features move with the sport, and a small shift is no fault. The population
+stability index, the sum of (now - then) log(now / then) over bins, is reported as well; it has no false-alarm rate.
 
-What a request need not carry (`engine.data.features.CONTEXT`) and a feed never does is missing from its rows without
-anything having changed: that of The Odds API tells neither title bouts nor scheduled rounds nor weight classes, while
-nearly every row of a training has them. So of these columns no missing value counts as drift. The values that are there
-do, as shares of all rows, so that a context other than the training's is found.
+Columns that a request may omit (`engine.data.features.CONTEXT`) are missing from the rows of feeds that never carry
+them, without any drift: The Odds API has no title bouts, scheduled rounds or weight classes, while nearly all training
+rows do. So missing values of these columns never count as drift. Their present values do, as shares of all rows, so
+that a context unlike that of the training is found.
 
-Not covered: features that drift together within their bins, and harm: a shift says nothing about who wins.
+Not covered: features that drift together within their bins, and harm: a shift does not show that predictions are worse.
 """
 
 from __future__ import annotations
@@ -37,7 +37,17 @@ ALPHA = 0.01
 
 @dataclass(frozen=True, eq=False)
 class FeatureBins:
-    """edges: float64 (columns, BINS - 1), ascending. shares: float64 (columns, BINS + 1), last of missing ones."""
+    """Histogram bins of the features of a training.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The features.
+    edges : float64 (columns, BINS - 1)
+        Inner edges of the bins, ascending.
+    shares : float64 (columns, BINS + 1)
+        Share of the rows in each bin; the last is that of missing values.
+    """
 
     columns: tuple[str, ...]
     edges: Floats
@@ -56,24 +66,24 @@ class FeatureBins:
         return cls(columns, edges, shares_of(found.numbers(both)))
 
     @classmethod
-    def from_manifest(cls, columns: tuple[str, ...], said: dict[str, Any]) -> FeatureBins:
-        """Return what `to_manifest` took apart."""
-        return cls(columns, np.array(said["edges"], dtype=np.float64), np.array(said["shares"], dtype=np.float64))
+    def from_manifest(cls, columns: tuple[str, ...], entry: dict[str, Any]) -> FeatureBins:
+        """Build the bins from the output of `to_manifest`."""
+        return cls(columns, np.array(entry["edges"], dtype=np.float64), np.array(entry["shares"], dtype=np.float64))
 
     def to_manifest(self) -> dict[str, Any]:
-        """Return plain values."""
+        """Return the bins as JSON values."""
         return {"edges": self.edges.tolist(), "shares": self.shares.tolist()}
 
     @property
     def allowed(self) -> Floats:
-        """The greatest share of each bin that is no drift, (columns, BINS + 1)."""
+        """The largest share of each bin that is no drift, (columns, BINS + 1)."""
         allowed = np.minimum(self.shares + TOLERANCE, 1.0)
         allowed[self.optional, MISSING] = 1.0
         return allowed
 
     @property
     def optional(self) -> NDArray[np.bool_]:
-        """Whether a request may leave the column out, (columns,)."""
+        """Whether a request may omit the column, (columns,)."""
         return np.array([name in CONTEXT for name in self.columns], dtype=np.bool_)
 
     def numbers(self, rows: Floats) -> NDArray[np.uint8]:
@@ -82,26 +92,33 @@ class FeatureBins:
         return np.asarray(np.where(np.isnan(rows), MISSING, found), dtype=np.uint8)
 
     def written(self, rows: Floats) -> list[str]:
-        """Write the bins of each row and of its mirror image as digits, so that it does not matter who stands first."""
+        """Encode the bins of each row and of its mirror image as digits; the order of the fighters is irrelevant."""
         both = np.concatenate([self.numbers(rows), self.numbers(MirrorPlan.of(self.columns)(rows))], axis=1)
         return ["".join(map(str, row)) for row in both.tolist()]
 
 
 def read_bins(written: list[str], columns: int) -> NDArray[np.uint8]:
-    """Return the bins of fights, (n, 2, columns): each from both sides."""
+    """Decode the bins of fights, (n, 2, columns): each from both sides."""
     digits = np.array([[int(digit) for digit in text] for text in written], dtype=np.uint8)
     return digits.reshape(len(written), 2, columns)
 
 
 def shares_of(numbers: NDArray[np.uint8]) -> Floats:
-    """Return the share of each bin, (columns, BINS + 1), of rows' bins (n, columns)."""
+    """Return the share of each bin, (columns, BINS + 1), from the bins of rows, (n, columns)."""
     return np.asarray((numbers[:, :, None] == np.arange(BINS + 1)).mean(axis=0))
 
 
 def drift(numbers: NDArray[np.uint8], event: NDArray[np.int64], allowed: Floats) -> Floats:
-    """Return the evidence of drift after each event, (events,), from the bins of fights (n, 2, columns).
+    """Return the e-process against the absence of drift after each event, (events,).
 
-    allowed: the greatest share of each bin that is no drift, (columns, BINS + 1), as `FeatureBins.allowed`.
+    Parameters
+    ----------
+    numbers
+        Bins of the fights, (n, 2, columns).
+    event
+        Event of each fight, (n,).
+    allowed
+        The largest share of each bin that is no drift, (columns, BINS + 1), as `FeatureBins.max_shares`.
     """
     now = np.stack([shares_of(numbers[event == one].reshape(-1, numbers.shape[2])) for one in np.unique(event)])
     factors = bets(now - allowed, np.broadcast_to(-allowed, now.shape), SIZES)
@@ -109,9 +126,9 @@ def drift(numbers: NDArray[np.uint8], event: NDArray[np.int64], allowed: Floats)
 
 
 def stability_index(numbers: NDArray[np.uint8], bins: FeatureBins) -> Floats:
-    """Return the population stability index of each feature, (columns,); empty bins count as half a row.
+    """Return the population stability index of each feature, (columns,); an empty bin counts as half a row.
 
-    Of a column that a request need not carry, only the values that are there are compared; 0 if there are none.
+    For columns that a request may omit, only present values are compared; the index is 0 if there are none.
     """
     rows = numbers.reshape(-1, numbers.shape[2])
     least = 0.5 / len(rows)

@@ -1,13 +1,14 @@
-"""What is tested of a model in production, as results arrive: e-processes (`engine.statistics.e_processes`).
+"""Sequential tests of a model in production, updated as results arrive; each is an e-process.
 
-    calibration   given the past, who is said to win with probability p wins with probability p. Bet against in the
-                  directions of the slope (favourites win more, or less, often than said) and of the red corner.
-    market        the log loss exceeds the market's by no more than it did out of fold, with an allowance.
-    coverage      the market's probability lies outside of an interval of a level no more often than promised, with
-                  the allowance of the alerts. Results alone cannot say whether a probability was inside.
+    calibration   null hypothesis: given the past, the predicted probabilities are calibrated. Bets go against it in the
+                  directions of the slope (favourites win more, or less, often than predicted) and of the red corner.
+    market        null hypothesis: the log loss exceeds the market's by no more than out of fold, plus an allowance.
+    coverage      null hypothesis: the market's probability lies outside an interval no more often than its level
+                  allows, plus the allowance of the alerts. Results alone cannot show whether a true probability was
+                  inside.
 
-`ALPHA` is each test's probability of a false alarm in the whole life of a model; together they are 4%. A test that is
-begun anew, after an alarm was cleared, has it once more.
+`ALPHA` is the probability that a test raises a false alarm in the whole life of a model; over all tests it is 4%. A
+test that restarts after its alarm was cleared has this probability once more. See `engine.statistics.e_processes`.
 """
 
 from __future__ import annotations
@@ -24,23 +25,34 @@ from engine.statistics.scores import surprise
 
 ALPHA = {"calibration": 0.02, "market": 0.01, "coverage": 0.01}
 SLOPE_SIZES = (0.1, 0.2, 0.4, 0.8)
-"""About by how much the slope, or the red corner's logit, would have to be off for a bet to grow fastest."""
+"""Errors of the slope, or of the red corner's logit, for which the bets grow about fastest."""
 LOSS_SIZES = (0.5, 1.0, 2.0, 4.0)
 SHARE_SIZES = (0.5, 1.0, 2.0, 4.0)
 LOSS_ALLOWANCE = 0.02
 MISS_ALLOWANCE = {0.8: 0.1, 0.95: 0.05}
-MOST_LOGIT = 3.0  # beyond it a fight must not outweigh a card
+MOST_LOGIT = 3.0  # limits the weight of one fight against a card
 GAP_ALPHA = 0.05
 GAPS = np.arange(0.0, 0.31, 0.01)
 
 
 @dataclass(frozen=True, eq=False)
 class Season:
-    """Fights whose results are in, n, in the order in which these came to be known.
+    """Fights with results, n, in the order in which the results became known.
 
-    probability: of the first fighter, (n,). won: 1 where he won. corner: +1 where he has the red corner, -1 blue, 0
-    unknown. event: numbers that never fall, the same for the fights of one event. market: the market's probability,
-    NaN without one. intervals: (lower, upper) by level, each (n,), NaN without.
+    Attributes
+    ----------
+    probability : float64 (n,)
+        Predicted probability of the first fighter.
+    won : int8 (n,)
+        1 if the first fighter won.
+    corner : int8 (n,)
+        Corner of the first fighter: +1 red, -1 blue, 0 unknown.
+    event : int64 (n,)
+        Number of the event, non-decreasing.
+    market : float64 (n,)
+        The market's probability, NaN if unknown.
+    intervals : dict of float to (float64 (n,), float64 (n,))
+        Lower and upper bounds by level, NaN if there are none.
     """
 
     probability: Floats
@@ -56,7 +68,23 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a test has found. e_value: now; highest: ever; alarm: whether that reached 1/alpha. Of so many events."""
+    """The result of one test.
+
+    Attributes
+    ----------
+    test : str
+        Name of the test.
+    e_value : float
+        Current value of the e-process.
+    highest : float
+        Its maximum so far.
+    threshold : float
+        1/alpha.
+    alarm : bool
+        Whether the maximum has reached the threshold.
+    events : int
+        Number of events.
+    """
 
     test: str
     e_value: float
@@ -67,9 +95,14 @@ class Finding:
 
 
 def judge(season: Season, usual_excess: float | None) -> list[Finding]:
-    """Return what each test has found; a test that has no fights yet is left out.
+    """Run all tests; a test without any fights is left out.
 
-    usual_excess: by how much the model's log loss exceeded the market's out of fold, None where that is not known.
+    Parameters
+    ----------
+    season
+        The fights.
+    usual_excess
+        By how much the model's log loss exceeded the market's out of fold; None if unknown.
     """
     tests: dict[str, Callable[[], Floats | None]] = {
         "calibration": lambda: calibration(season),
@@ -81,13 +114,13 @@ def judge(season: Season, usual_excess: float | None) -> list[Finding]:
 
 
 def finding(test: str, process: Floats, alpha: float) -> Finding:
-    """Read a process, (events,)."""
+    """Compute a test's result from its e-process, (events,)."""
     highest = float(process.max())
     return Finding(test, float(process[-1]), highest, 1.0 / alpha, highest >= 1.0 / alpha, len(process))
 
 
 def calibration(season: Season) -> Floats:
-    """Return the evidence against calibration after each event, (events,)."""
+    """Return the e-process against calibration after each event, (events,)."""
     p = season.probability
     logit = np.clip(np.log(p) - np.log1p(-p), -MOST_LOGIT, MOST_LOGIT)
     weights = [sign * weight for weight in (logit, season.corner.astype(np.float64)) for sign in (1.0, -1.0)]
@@ -95,7 +128,7 @@ def calibration(season: Season) -> Floats:
 
 
 def market(season: Season, allowed: float) -> Floats | None:
-    """Return the evidence that the log loss exceeds the market's by more than allowed; None without priced fights."""
+    """Return the e-process against an excess log loss of at most `allowed`; None without priced fights."""
     priced = np.isfinite(season.market)
     if not priced.any():
         return None
@@ -107,7 +140,7 @@ def market(season: Season, allowed: float) -> Floats | None:
 
 
 def coverage(season: Season) -> Floats | None:
-    """Return the evidence that the market's probability is outside too often; None without such fights."""
+    """Return the e-process against the promised coverage of the market's probability; None without such fights."""
     factors = []
     for level, allowance in MISS_ALLOWANCE.items():
         if level not in season.intervals:
@@ -125,7 +158,10 @@ def coverage(season: Season) -> Floats | None:
 
 
 def proven_gap(season: Season) -> float:
-    """Return by how much favourites are proven to win more, or less, often than said; 0 where nothing is proven."""
+    """Return a lower bound of the difference between the win rate of favourites and their predicted probability, or 0.
+
+    The bound holds with probability 1 - GAP_ALPHA over all time, in either direction.
+    """
     if not len(season):
         return 0.0
     p = season.probability
@@ -147,7 +183,7 @@ def by_event(values: Floats, event: NDArray[np.int64], *, mean: bool = False) ->
 
 
 def _residual_bets(season: Season, weight: Floats) -> Floats:
-    """Return bets on the weighted residuals, in units of which the least is known beforehand: (events, sizes)."""
+    """Return bets on the weighted residuals, scaled by their known minimum: (events, sizes)."""
     p = season.probability
     score = by_event(weight * (season.won - p), season.event)
     lowest = by_event(np.where(weight > 0, -weight * p, weight * (1.0 - p)), season.event)

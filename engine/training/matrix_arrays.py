@@ -1,4 +1,4 @@
-"""A training matrix as flat arrays, so that several processes can work on the same one."""
+"""A training matrix as flat arrays, so that several processes can use the same matrix."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PREFIX = "matrix/"
 
 
 def arrays_of_matrix(matrix: TrainingMatrix) -> dict[str, Array]:
-    """Return the matrix as arrays named `matrix/...`; its columns are not among them."""
+    """Return the matrix as arrays named `matrix/...`, without the names of its columns."""
     arrays = {field.name: np.asarray(getattr(matrix, field.name)) for field in fields(matrix)}
     return {f"{_PREFIX}{name}": array for name, array in arrays.items()}
 
 
 def matrix_of_arrays(arrays: Arrays, columns: list[str]) -> TrainingMatrix:
-    """Return the matrix that `arrays_of_matrix` took apart. Raises BundleCorruptError where it is none."""
+    """Return the matrix from the arrays of `matrix_to_arrays`. Raises BundleCorruptError if one does not fit."""
     try:
         values: dict[str, Any] = {
             field.name: np.asarray(arrays[f"{_PREFIX}{field.name}"]) for field in fields(TrainingMatrix)

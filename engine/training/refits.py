@@ -1,8 +1,8 @@
-"""The refits of a training: what each is trained on, and running some of them.
+"""The refits of one training: the rows, labels and seed of each, and a trainer that runs any batch of them.
 
 Every fight stands in the training rows twice, once from either side, and both rows always share a weight, a fold and a
-resample. Folds are blocks of whole events in order of date. Every refit has streams of its own, so what it gives has
-the same bits whoever runs it, with whichever others, on any number of threads.
+resample. Folds are blocks of whole events in order of date. Every refit has its own random streams, so its result has
+the same bits in any process, in any batch and on any number of threads.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LOGIT = "logit"
 
 
 class Role(IntEnum):
-    """What a refit is for; part of its seed, so that no two refits share a stream."""
+    """The purpose of a refit; part of its seed, so that no two refits share a random stream."""
 
     REPLICA = 0
     FIT = 1
@@ -50,12 +50,30 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """How an ensemble is trained; the defaults are what the documentation measures.
+    """Training settings; the documentation's figures are measured with the defaults.
 
-    seed: of everything. bootstrap_samples: replicas, 0 for none. fits: refits whose mean is the answer. folds: for
-    the out-of-fold logits. members, replica_members: hyperparameters of the point fits and of the replicas.
-    teaching: the share of the closing odds in the labels (see `engine.training.soft_labels`). n_jobs: threads, -1 for
-    one a core; never changes the result.
+    Attributes
+    ----------
+    seed : int
+        Seed of all random streams.
+    bootstrap_samples : int
+        Number of replicas; 0 for none.
+    fits : int
+        Number of refits whose mean is the point prediction.
+    folds : int
+        Number of folds for the out-of-fold logits.
+    model_weights : mapping of str to float
+        Weight of each member.
+    members, replica_members : MemberParams
+        Hyperparameters of the point fits and of the replicas.
+    teaching : float
+        Weight of the closing odds in the labels (see `engine.training.soft_labels`).
+    max_training_time_s : float
+        Time limit in seconds.
+    max_memory_mb : float
+        Limit for the resident memory of this process, in MiB.
+    n_jobs : int
+        Threads, -1 for one a core; never changes the result.
     """
 
     seed: int = 0
@@ -73,7 +91,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Part:
-    """Some of the refits of one role: `start` up to but without `stop`."""
+    """A batch of refits of one purpose: numbers `start` to `stop` - 1."""
 
     role: Role
     start: int
@@ -81,21 +99,21 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Its name among the parts of one training, good for a file."""
+        """Unique name among the batches of one training; valid as a file name."""
         return f"{self.role.name.lower()}-{self.start}-{self.stop}"
 
     @classmethod
     def named(cls, name: str) -> Part:
-        """Return the part of a name. Raises ValidationError where it is none."""
+        """Return the batch with this name. Raises ValidationError if the name is not valid."""
         try:
             role, start, stop = name.split("-")
             return cls(Role[role.upper()], int(start), int(stop))
         except (KeyError, ValueError) as error:
-            raise ValidationError(f"{name!r} names no part of a training") from error
+            raise ValidationError(f"{name!r} is not the name of a batch of refits") from error
 
 
 def parts_of(config: TrainingConfig, size: int) -> tuple[Part, ...]:
-    """Cut a training into parts of at most `size` refits, the dearest first."""
+    """Split a training into batches of at most `size` refits, the most expensive first."""
     counts = {Role.FOLD: config.folds, Role.FIT: config.fits, Role.REPLICA: config.bootstrap_samples}
     return tuple(
         Part(role, start, min(start + size, count)) for role, count in counts.items() for start in range(0, count, size)
@@ -104,7 +122,7 @@ def parts_of(config: TrainingConfig, size: int) -> tuple[Part, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Refit:
-    """One refit: its seed, how often each fight counts, and the fights on which XGBoost decides when to stop."""
+    """One refit: its seed, the weight of each fight, and the fights that XGBoost uses for early stopping."""
 
     stream: np.random.SeedSequence
     weight: NDArray[np.int64]
@@ -113,9 +131,12 @@ class _Refit:
 
 
 class Trainer:
-    """Runs refits on one matrix, within the limits; the same trainer may run any parts in any order.
+    """Runs batches of refits on one matrix, within limits of time and memory, in any order.
 
-    Raises ValidationError for features that cannot be learnt from.
+    Raises
+    ------
+    ValidationError
+        If the features cannot be used for training.
     """
 
     def __init__(self, matrix: TrainingMatrix, config: TrainingConfig) -> None:
@@ -130,13 +151,31 @@ class Trainer:
         self._blocks = event_blocks(matrix, config.folds)
 
     def run(
-        self, part: Part, limits: TrainingLimits, n_jobs: int = 1, tell: Callable[[], None] = lambda: None
+        self, part: Part, limits: TrainingLimits, n_jobs: int = 1, on_progress: Callable[[], None] = lambda: None
     ) -> dict[str, Array]:
-        """Run the refits of a part on `n_jobs` threads; `tell` is called after each.
+        """Run the refits of a batch on `n_jobs` threads.
 
-        FIT: the members, as `engine.members.member_stack.arrays_of` names them. REPLICA: the same, and `logit`,
-        (refits, latest fights), NaN where a fight was drawn. FOLD: `logit` alone, (n,), NaN outside the part's folds.
-        Logits are the ensemble's, uncalibrated. Raises TrainingError, TrainingTimeoutError, MemoryLimitError.
+        Parameters
+        ----------
+        part
+            The batch.
+        limits
+            Limits of time and memory.
+        n_jobs
+            Threads, -1 for one a core.
+        on_progress
+            Called after each refit.
+
+        Returns
+        -------
+        dict of str to array
+            FIT: the members, named as `engine.members.member_stack.arrays_of` names them. REPLICA: the same, and
+            `logit`, (refits, latest fights), NaN for the fights that the replica was trained on. FOLD: `logit` alone,
+            (n,), NaN outside the folds of the batch. Logits are the ensemble's, uncalibrated.
+
+        Raises
+        ------
+        TrainingError, TrainingTimeoutError, MemoryLimitError
         """
         threads = threads_for(n_jobs)
         stacks: list[MemberStacks] = []
@@ -150,7 +189,7 @@ class Trainer:
                 if logit is not None:
                     logits.append(logit)
                 give_back_memory()
-                tell()
+                on_progress()
         match part.role:
             case Role.FIT:
                 return arrays_of(stack_members(stacks))
@@ -168,14 +207,15 @@ class Trainer:
             case Role.FIT:
                 return stack, None
             case Role.REPLICA:
-                return stack, self._latest(stack, refit.weight)
+                return stack, self._latest_logit(stack, refit.weight)
             case Role.FOLD:
-                return stack, self._left_out(stack, self._blocks == index)
+                return stack, self._fold_logit(stack, self._blocks == index)
 
     def _refit(self, role: Role, index: int) -> _Refit:
-        """FIT: all fights, another block left out of XGBoost to stop on. FOLD: without one block, stopping on the next.
+        """Return the refit of a purpose with this number.
 
-        REPLICA: resampled events, stopping on those that were not drawn.
+        FIT: all fights; XGBoost stops early on one block. FOLD: all blocks but one; XGBoost stops early on the next
+        block. REPLICA: resampled events; XGBoost stops early on the events that were not drawn.
         """
         stream = np.random.SeedSequence(self._config.seed, spawn_key=(int(role), index))
         match role:
@@ -190,15 +230,15 @@ class Trainer:
                 weight = resample_events(self._matrix.event, first)
                 return _Refit(stream, weight, weight == 0, self._config.replica_members)
 
-    def _left_out(self, stack: MemberStacks, fold: NDArray[np.bool_]) -> Floats:
-        """The ensemble's logit for the fights of a fold, NaN for all others, (n,)."""
+    def _fold_logit(self, stack: MemberStacks, fold: NDArray[np.bool_]) -> Floats:
+        """Return the ensemble's logit for the fights of a fold, NaN for all others, (n,)."""
         logit = np.full(len(self._matrix), np.nan)
         margin, _ = point_margins(stack.by_name(), self.weights, self.plan, self.values[fold])
         logit[fold] = logit_of(margin)
         return logit
 
-    def _latest(self, stack: MemberStacks, weight: NDArray[np.int64]) -> Floats:
-        """The ensemble's logit for the latest fights, NaN for those that the replica has seen."""
+    def _latest_logit(self, stack: MemberStacks, weight: NDArray[np.int64]) -> Floats:
+        """Return the ensemble's logit for the latest fights, NaN for those that the replica was trained on."""
         latest = slice(max(0, len(self._matrix) - _SPREAD_FIGHTS), None)
         both = np.concatenate([self.values[latest], self.plan(self.values[latest])])
         half = len(both) // 2
@@ -212,7 +252,7 @@ class Trainer:
 
 
 def join_folds(logits: list[Floats]) -> Floats:
-    """Join logits, each (n,) and known where the others are NaN."""
+    """Merge logits, each (n,), of which exactly one is not NaN for each fight."""
     joined = logits[0].copy()
     for logit in logits[1:]:
         known = np.isfinite(logit)

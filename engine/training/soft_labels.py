@@ -1,13 +1,14 @@
-"""What a refit learns from: results, and closing odds where training fights have them.
+"""Training labels: fight results, blended with closing odds for the fights that have some.
 
-A result is one flip of a coin; a closing price is a far less noisy label of the same coin. So a fight with odds is
-learnt from as (1 - a) y + a p: y its result, p the market's probability, recalibrated by the slope that results have on
-its logit among the fights that this very refit learns from. A market that says nothing about them has slope 0 and
-teaches an even chance. Fights without odds are learnt from by their results, and so are all where fewer than
-MIN_PRICED_FIGHTS of a refit's have any. Learning from a teacher's probabilities is distillation (Hinton, Vinyals and
-Dean 2015, "Distilling the knowledge in a neural network").
+A result is one flip of a coin; a closing price is a far less noisy label of the same coin. So the label of a fight with
+odds is (1 - a) y + a p: y its result, p the market's probability, recalibrated by the slope of a regression of results
+on its logit among the fights of this very refit. A market without information about them has slope 0 and gives a label
+of one half. Fights without odds are labelled by their results, as are all fights of a refit in which fewer than
+MIN_PRICED_FIGHTS have odds. Odds are no feature: none are needed to predict.
 
-Covers the labels. Odds are no feature: nothing here is needed to predict.
+References
+----------
+Hinton, Vinyals and Dean (2015), "Distilling the knowledge in a neural network" (learning from probabilities).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from engine.statistics.calibration import fit_logistic
 
 
 def market_logit(matrix: TrainingMatrix) -> Floats:
-    """Return the de-vigged (power method) closing logit of the first fighter, (n,), NaN where there were no odds."""
+    """Return the de-vigged (power method) closing logit of the first fighter, float64 (n,), NaN without odds."""
     logit = np.full(len(matrix), np.nan)
     priced = np.isfinite(matrix.red_odds) & np.isfinite(matrix.blue_odds)
     if priced.any():
@@ -34,11 +35,23 @@ def market_logit(matrix: TrainingMatrix) -> Floats:
 
 
 def labels_for(won: NDArray[np.int8], market: Floats, weight: NDArray[np.int64], share: float) -> Floats:
-    """Return what each fight is learnt from, float64 (n,) in [0, 1]: how much of it the first fighter has won.
+    """Return the label of each fight, float64 (n,) in [0, 1]: the first fighter's share of the win.
 
-    won: 0 or 1, (n,). market: the market's logit, (n,), NaN where there were no odds. weight: how often the refit
-    learns from each fight, (n,); results of weight 0 change nothing. share: of the market in the label, in [0, 1].
-    Raises TrainingError for a market that separates the results perfectly.
+    Parameters
+    ----------
+    won
+        1 if the first fighter won, else 0, int8 (n,).
+    market
+        The market's logit, float64 (n,), NaN without odds.
+    weight
+        How often the refit uses each fight, int64 (n,); results of weight 0 change no label.
+    share
+        Weight of the market in the label, in [0, 1].
+
+    Raises
+    ------
+    TrainingError
+        If the market separates the results perfectly.
     """
     labels = won.astype(np.float64)
     priced = np.isfinite(market)

@@ -1,9 +1,9 @@
-"""Training the whole: point fits, out-of-fold calibration, half-widths and bootstrap replicas.
+"""Training of an ensemble: point fits, out-of-fold calibration, half-widths and bootstrap replicas.
 
-The order of the work: one fit a fold, for the out-of-fold logits that calibration and half-widths are measured on;
-`fits` fits on everything, whose mean is the answer; `bootstrap_samples` refits on resampled events. All of them are
-`engine.training.refits`'; their results wait as parts until `assemble` makes the ensemble of them. Parts may lie on
-disk, so that memory does not grow with the number of replicas, and may come from other processes.
+The order: one fit a fold, for the out-of-fold logits from which calibration and half-widths are estimated; `fits` fits
+on all fights, whose mean is the point prediction; `bootstrap_samples` refits on resampled events. `engine.training.
+refits` runs them in batches, and `assemble_ensemble` makes the ensemble of the results. Results may lie on disk, so
+that memory does not grow with the number of replicas, and may come from other processes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from engine.training.training_notes import Notes, notes_on
 
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
-PART_REFITS = 16  # replicas that wait in memory until they are written
+PART_REFITS = 16  # replicas held in memory until they are written
 _CANARY_ROWS = 4
 
 Progress = Callable[[str, int, int], None]
@@ -56,18 +56,31 @@ def train_ensemble(
     matrix: TrainingMatrix,
     config: TrainingConfig,
     snapshot: Snapshot | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    on_progress: Progress = lambda stage, done, total: None,
 ) -> Ensemble:
     """Train an ensemble on past fights and hold it in memory.
 
-    matrix: n fights in order of date. snapshot: the fighters' state after the last of them, kept with the model.
-    progress: called with a stage, the refits done and their total. Raises ValidationError where the data are too few
-    or one-sided, TrainingError and TrainingTimeoutError, MemoryLimitError.
+    Parameters
+    ----------
+    matrix
+        n fights in order of date.
+    config
+        Training settings.
+    snapshot
+        The fighters' state after the last fight, stored with the model.
+    on_progress
+        Called with a stage, the number of refits done and their total.
+
+    Raises
+    ------
+    ValidationError
+        If the data are too few or have one class only.
+    TrainingError, TrainingTimeoutError, MemoryLimitError
     """
     check_training(matrix, config)
     trainer = Trainer(matrix, config)
     parts = parts_of(config, max(config.fits, config.folds, config.bootstrap_samples))
-    results = dict(_run(trainer, parts, config, progress))
+    results = dict(_run(trainer, parts, config, on_progress))
     ensemble, replicas = assemble(matrix, config, snapshot, results)
     if replicas is None:
         return ensemble
@@ -80,19 +93,28 @@ def train_bundle(
     matrix: TrainingMatrix,
     config: TrainingConfig,
     snapshot: Snapshot | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    on_progress: Progress = lambda stage, done, total: None,
     about: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Train as `train_ensemble` does, and write the model below `parent` without ever holding all of its replicas.
+    """Train as `train_ensemble` does, and write the bundle below `parent` without holding all replicas in memory.
 
-    about: added to what the manifest says. The bundle is that of `save_ensemble`, to the bit.
+    The bundle equals that of `save_ensemble`, to the bit.
+
+    Parameters
+    ----------
+    parent
+        Folder for the bundle.
+    matrix, config, snapshot, on_progress
+        As in `train_ensemble`.
+    about
+        Further entries of the manifest.
     """
     check_training(matrix, config)
     parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=WRITING_PREFIX, dir=parent) as folder:
         results = {
             part: write_bundle(Path(folder), arrays, {}, part.name).arrays
-            for part, arrays in _run(Trainer(matrix, config), parts_of(config, PART_REFITS), config, progress)
+            for part, arrays in _run(Trainer(matrix, config), parts_of(config, PART_REFITS), config, on_progress)
         }
         return assemble_bundle(parent, matrix, config, snapshot, results, about)
 
@@ -105,7 +127,24 @@ def assemble_bundle(
     results: Mapping[Part, Arrays],
     about: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Make the bundle of the results of all parts. about: added to what the manifest says. Raises as `assemble`."""
+    """Write the bundle from the results of all batches.
+
+    Parameters
+    ----------
+    parent
+        Folder for the bundle.
+    matrix, config, snapshot
+        Those of the training.
+    results
+        The arrays that `Trainer.run` returned, by batch.
+    about
+        Further entries of the manifest.
+
+    Raises
+    ------
+    TrainingError
+        If the results make no model.
+    """
     ensemble, replicas = assemble(matrix, config, snapshot, results)
     ensemble = replace(ensemble, manifest=ensemble.manifest | dict(about or {}))
     return save_ensemble(ensemble, parent, replicas)
@@ -114,16 +153,32 @@ def assemble_bundle(
 def assemble(
     matrix: TrainingMatrix, config: TrainingConfig, snapshot: Snapshot | None, results: Mapping[Part, Arrays]
 ) -> tuple[Ensemble, dict[str, Pieces] | None]:
-    """Make the ensemble of the results of all parts, however it was cut into them, and its replicas in pieces.
+    """Make the ensemble from the results of all batches.
 
-    The ensemble is without its replicas, which may be more than memory is to hold; None where there are to be none.
-    Raises TrainingError where the results make no model.
+    Parameters
+    ----------
+    matrix, config, snapshot
+        Those of the training.
+    results
+        The arrays that `Trainer.run` returned, by batch.
+
+    Returns
+    -------
+    Ensemble
+        Without replicas.
+    dict of str to ChunkedArray, or None
+        The arrays of the replicas, which may not fit in memory; None for a training without.
+
+    Raises
+    ------
+    TrainingError
+        If the results make no model.
     """
     with one_blas_thread():
         market = market_logit(matrix)
         values, plan = check_features(matrix.X), MirrorPlan.of(list(matrix.X.columns))
         cuts = TrainingRows.of(values, plan, config.members.xgboost).cuts
-        logit = join_folds([arrays[LOGIT] for arrays in _of(Role.FOLD, results)])
+        logit = join_folds([arrays[LOGIT] for arrays in _results_of(Role.FOLD, results)])
         calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
         known = matrix.corner_known.astype(np.int8)
         unknown_logit = calibration(logit, np.zeros_like(known))
@@ -134,10 +189,12 @@ def assemble(
             won=matrix.won,
             corner_known=matrix.corner_known,
             experience=matrix.experience,
-            spread=_spread([arrays[LOGIT] for arrays in _of(Role.REPLICA, results)], calibration),
+            spread=_spread([arrays[LOGIT] for arrays in _results_of(Role.REPLICA, results)], calibration),
         )
         notes = notes_on(matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths.scale[0])
-        point = stack_of(cuts, {name: pieces.whole() for name, pieces in join_stacks(_of(Role.FIT, results)).items()})
+        point = stack_of(
+            cuts, {name: pieces.whole() for name, pieces in join_stacks(_results_of(Role.FIT, results)).items()}
+        )
         rows = values[np.linspace(0, len(values) - 1, _CANARY_ROWS).astype(np.intp)]
         margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
         ensemble = Ensemble(
@@ -149,34 +206,34 @@ def assemble(
             half_widths=half_widths,
             market_model=fit_market_model(matrix, market),
             snapshot=snapshot,
-            # Any later load must say the same of these rows.
+            # Every later load must predict the same for these rows.
             canary=(rows, probability_of(calibration(logit_of(margin), np.zeros(len(rows), dtype=np.int8)))),
             manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths, notes),
         )
-    return ensemble, join_stacks(_of(Role.REPLICA, results)) if config.bootstrap_samples else None
+    return ensemble, join_stacks(_results_of(Role.REPLICA, results)) if config.bootstrap_samples else None
 
 
 def _run(
-    trainer: Trainer, parts: Sequence[Part], config: TrainingConfig, progress: Progress
+    trainer: Trainer, parts: Sequence[Part], config: TrainingConfig, on_progress: Progress
 ) -> Iterator[tuple[Part, Arrays]]:
-    """Run parts one after the other, each on all threads."""
+    """Run batches one after the other, each on all threads."""
     limits = TrainingLimits(config.max_training_time_s, config.max_memory_mb)
     total = config.fits + config.folds + config.bootstrap_samples
     done = itertools.count(1)
     for part in parts:
 
-        def tell(stage: str = STAGES[part.role]) -> None:
-            progress(stage, next(done), total)
+        def count(stage: str = STAGES[part.role]) -> None:
+            on_progress(stage, next(done), total)
 
-        yield part, trainer.run(part, limits, config.n_jobs, tell)
+        yield part, trainer.run(part, limits, config.n_jobs, count)
 
 
-def _of(role: Role, results: Mapping[Part, Arrays]) -> list[Arrays]:
+def _results_of(role: Role, results: Mapping[Part, Arrays]) -> list[Arrays]:
     return [results[part] for part in sorted(results) if part.role is role]
 
 
 def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
-    """Pooled standard deviation of the calibrated logit over the replicas that have not seen the fight."""
+    """Return the pooled standard deviation of the calibrated logit over the replicas not trained on the fight."""
     if not logits:
         return None
     logit = calibration.slope * np.concatenate(logits)
@@ -187,7 +244,13 @@ def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
 
 
 def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
-    """Raise ValidationError where the data are too few or one-sided, or the settings make no sense."""
+    """Check the size and the classes of the data and the settings.
+
+    Raises
+    ------
+    ValidationError
+        If the data are too few or have one class only, or a setting is out of bounds.
+    """
     check_weights(config.model_weights, dict.fromkeys(MEMBERS))
     if len(matrix) < MIN_FIGHTS:
         raise ValidationError(f"{len(matrix)} decided fights are too few to train on: at least {MIN_FIGHTS} are needed")
@@ -196,11 +259,11 @@ def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
         raise ValidationError(f"{events} events are too few: at least {max(MIN_EVENTS, config.folds)} are needed")
     if len(np.unique(matrix.won)) < 2:
         raise ValidationError(
-            f"all {len(matrix)} fights were won by the {'red' if matrix.won[0] else 'blue'} side: a log in which the "
-            "winner always stands first teaches nothing"
+            f"all {len(matrix)} fights were won by the {'red' if matrix.won[0] else 'blue'} side: a log that "
+            "always lists the winner first cannot be used for training"
         )
     _check_swap(matrix)
-    if config.fits < 1 or config.folds < 3:  # one to score, one to stop on, one to train on
+    if config.fits < 1 or config.folds < 3:  # one to score, one for early stopping, one to train on
         raise ValidationError(f"fits must be at least 1 and folds at least 3, not {config.fits} and {config.folds}")
     if config.bootstrap_samples and config.bootstrap_samples < MIN_REPLICAS:
         raise ValidationError(
@@ -210,19 +273,19 @@ def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
 
 
 def _check_swap(matrix: TrainingMatrix) -> None:
-    """Raise ValidationError if too few rows tell the two fighters apart: the calibration would have nothing to fit."""
+    """Raise ValidationError if too few rows distinguish the two fighters, so that the calibration cannot be fitted."""
     values = matrix.X.to_numpy(np.float64)
     swapped = MirrorPlan.of(list(matrix.X.columns))(values)
     differ = int(((values != swapped) & ~(np.isnan(values) & np.isnan(swapped))).any(axis=1).sum())
     if differ < MIN_FIGHTS:
         raise ValidationError(
-            f"in only {differ} of {len(matrix)} fights does any column tell the two fighters apart, {MIN_FIGHTS} are "
+            f"only {differ} of {len(matrix)} fights have a column that differs between the fighters, {MIN_FIGHTS} are "
             "needed: name the fighters' columns red_ and blue_, or their differences diff_, and fill them in"
         )
 
 
 def _metrics(matrix: TrainingMatrix, logit: Floats, calibration: Calibration) -> dict[str, float]:
-    """Out-of-fold scores; the corner is used where it is known."""
+    """Return the out-of-fold scores, with the corner if it is known."""
     p = probability_of(calibration(logit, matrix.corner_known.astype(np.int8)))
     metrics = {"log_loss": log_loss(p, matrix.won), "brier": brier_score(p, matrix.won)}
     market = market_logit(matrix)
@@ -239,7 +302,7 @@ def _manifest(
 ) -> dict[str, Any]:
     settings = asdict(config)
     for limit in ("n_jobs", "max_training_time_s", "max_memory_mb"):
-        settings.pop(limit)  # what does not change the model must not change its digest
+        settings.pop(limit)  # a setting that does not change the model must not change its digest
     return {
         "kind": "ensemble",
         "data": {
@@ -258,7 +321,7 @@ def _manifest(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a model is made with, for its manifest."""
+    """Return the versions of Python, the libraries and the machine, for a manifest."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,

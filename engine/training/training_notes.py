@@ -1,8 +1,8 @@
-"""What a training has to say of its data: how far intervals may rest on fights with odds, and how even the folds are.
+"""Diagnostics of training data: whether fights with odds represent the others, and whether the folds are even.
 
-Half-widths are measured on fights that have closing odds, and hold for fights like these. So they are compared with the
-fights of the same years that have none, and the latest of them with all: a market that has moved further ahead of the
-model misses more than the pooled half-widths hold. Nothing here changes a model.
+Half-widths are measured on fights with closing odds, and hold for fights like these. So these fights are compared with
+the fights of the same years that have none, and the latest of them with all of them: if the market has moved further
+ahead of the model, the pooled half-widths are too narrow for it. No figure here changes a model.
 """
 
 from __future__ import annotations
@@ -20,28 +20,38 @@ from engine.statistics.scores import clustered_share
 
 LATEST_DAYS = 730
 MIN_COMPARED = 100
-"""Fewer fights than this are compared with no others."""
+"""Smaller groups of fights are not compared."""
 FEW_OTHERS = 0.05
-"""A share of fights without odds that is too small to make the others a selection."""
+"""With a smaller share of fights without odds, the others are not called a selection."""
 UNLIKE = 0.25
-"""Standardised difference of means from which two groups are called unlike (Imbens and Rubin 2015)."""
+"""Standardised difference of means above which two groups count as different (Imbens and Rubin 2015)."""
 LEVELS = (0.8, 0.95)
 UNEVEN = 2.0
-"""How many times the mean the largest of the folds may have, or the smallest less."""
+"""Largest ratio of the largest fold to the mean fold, and of the mean fold to the smallest, without a warning."""
 
 
 class Notes(NamedTuple):
-    """Figures by name, and what is to be said of them in words."""
+    """Metrics by name, and warnings in plain words."""
 
     figures: dict[str, float]
     warnings: tuple[str, ...]
 
 
 def notes_on(matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, market: Floats, scale: float) -> Notes:
-    """Return what is to be said of n training fights.
+    """Return metrics of n training fights, and warnings about them.
 
-    blocks: the fold of each, (n,). logit: calibrated out of fold, corner unknown, (n,). market: the market's logit,
-    (n,), NaN without odds. scale: by which the quantiles of the distance between the two are multiplied.
+    Parameters
+    ----------
+    matrix
+        The training fights.
+    blocks
+        Fold of each fight, int64 (n,).
+    logit
+        Calibrated out-of-fold logit with the corner unknown, float64 (n,).
+    market
+        The market's logit, float64 (n,), NaN without odds.
+    scale
+        Factor on the quantiles of the distance between the two logits.
     """
     priced = np.isfinite(market)
     parts = [_folds(blocks)]
@@ -64,7 +74,7 @@ def notes_on(matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, m
 
 
 def _folds(blocks: NDArray[np.int64]) -> Notes:
-    """Compare the folds' sizes."""
+    """Compare the sizes of the folds."""
     sizes = np.bincount(blocks)
     if sizes.max() <= UNEVEN * sizes.mean() and UNEVEN * sizes.min() >= sizes.mean():
         return Notes({}, ())
@@ -78,7 +88,7 @@ def _folds(blocks: NDArray[np.int64]) -> Notes:
 
 
 def _selection(matrix: TrainingMatrix, logit: Floats, priced: NDArray[np.bool_]) -> Notes:
-    """Compare the fights with odds with those without, since there have been odds."""
+    """Compare fights with and without odds, from the first year with odds on."""
     since = np.sort(matrix.date[priced])[int(priced.sum()) // 100]
     rows = matrix.date >= since
     others = rows & ~priced
@@ -101,14 +111,14 @@ def _selection(matrix: TrainingMatrix, logit: Floats, priced: NDArray[np.bool_])
         ),
     }
     figures, unlike = {"priced_share": share}, []
-    for name, (values, compared, said) in measured.items():
+    for name, (values, compared, template) in measured.items():
         with_odds, without = values[compared & priced], values[compared & others]
         if min(len(with_odds), len(without)) < MIN_COMPARED:
             continue
         figures |= {f"priced_{name}": float(with_odds.mean()), f"unpriced_{name}": float(without.mean())}
         spread = np.sqrt((with_odds.var() + without.var()) / 2.0)
         if abs(with_odds.mean() - without.mean()) > UNLIKE * spread:
-            unlike.append(said.format(with_odds.mean(), without.mean()))
+            unlike.append(template.format(with_odds.mean(), without.mean()))
     if not unlike:
         return Notes(figures, ())
     return Notes(
@@ -121,7 +131,7 @@ def _selection(matrix: TrainingMatrix, logit: Floats, priced: NDArray[np.bool_])
 
 
 def _latest(matrix: TrainingMatrix, distance: Floats, priced: NDArray[np.bool_], scale: float) -> Notes:
-    """Say how many of the latest distances from the market lie inside the half-widths of all years together."""
+    """Measure the share of the latest distances from the market inside the half-widths pooled over all years."""
     rows = priced & (matrix.date > matrix.date.max() - np.timedelta64(LATEST_DAYS, "D"))
     if rows.sum() < MIN_COMPARED:
         return Notes({}, ())

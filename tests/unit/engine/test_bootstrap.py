@@ -63,7 +63,7 @@ def test_a_plain_model_has_no_bootstrap(X: pd.DataFrame) -> None:
 
 
 def test_too_few_replicas_are_an_error_with_both_numbers(X: pd.DataFrame) -> None:
-    with pytest.raises(BootstrapError, match="xgboost has 5 replicas, 30 were asked for"):
+    with pytest.raises(BootstrapError, match="xgboost has 5 replicas, but n_bootstrap is 30"):
         _sample(_models(xgboost=Member(n_replicas=5)), X)
 
 

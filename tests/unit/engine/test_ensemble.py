@@ -173,7 +173,7 @@ def test_uncertainty_is_the_width_at_80_percent_whatever_is_asked_for(
 
 
 def test_more_replicas_than_there_are_is_an_error(bundle_folder: Path) -> None:
-    with pytest.raises(BootstrapError, match="has 12 replicas, bootstrap_samples asks for 100"):
+    with pytest.raises(BootstrapError, match="has 12 replicas, but bootstrap_samples is 100"):
         _manager(bundle_folder, bootstrap_samples=100)
 
 

@@ -149,7 +149,7 @@ def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
 
 def test_two_who_were_asked_about_other_fights_are_not_compared() -> None:
     p, won = [0.3, 0.7] * 20, [0, 1] * 20
-    with pytest.raises(ValidationError, match="the anchor were not asked about the same fights"):
+    with pytest.raises(ValidationError, match="the anchor are not of the same fights"):
         judge(forecasts(p, won), {"champion": forecasts(p, won), "anchor": forecasts(p, won[::-1])}, 0.025)
 
 
@@ -189,7 +189,7 @@ def test_unseen_fights_alone_are_enough(season: Season, ensemble: Ensemble, cuto
 
 def test_a_period_without_any_past_says_so(season: Season) -> None:
     config = BacktestConfig(first_day=season.fights.date[0].astype(date), training=PLAN)
-    with pytest.raises(ValidationError, match=r"no decided fight before .* to learn from"):
+    with pytest.raises(ValidationError, match=r"no decided fight before .* to train on"):
         forecast_season(season, config)
 
 
@@ -201,7 +201,7 @@ def test_a_model_answers_every_fight_after_the_last_that_it_has_seen(
     table = forecast_unseen(ensemble, season, first)
     assert (table["date"] >= pd.Timestamp(cutoff)).all()
     assert len(table) == (season.fights.date >= np.datetime64(cutoff)).sum()
-    with pytest.raises(ValidationError, match="has seen fights up to"):
+    with pytest.raises(ValidationError, match="trained on fights up to"):
         forecast_unseen(ensemble, season, ensemble.data_cutoff)
     younger = train_ensemble(season.fights.before(cutoff + timedelta(days=60)), PLAN)
     assert first_unseen_day(ensemble, younger) == first_unseen_day(younger) > first

@@ -109,7 +109,7 @@ def test_missing_values_are_refused_where_the_original_refuses_them(systems: dic
     manager = manager_of(imported(systems["network without imputer"]))
     X, _ = fights(3, seed=9, missing=False)
     X.loc[1, "red_age"] = np.nan
-    with pytest.raises(ValidationError, match=r"\['red_age'\], and the imported neural_network takes none"):
+    with pytest.raises(ValidationError, match=r"\['red_age'\], and the imported neural_network accepts none"):
         manager.predict_fights(X, [("a", "b")] * 3)
 
 
@@ -128,14 +128,14 @@ def test_later_fights_with_odds_give_it_intervals(systems: dict[str, dict[str, A
 
 def test_intervals_are_not_measured_on_fights_that_it_has_seen(systems: dict[str, dict[str, Any]]) -> None:
     plain = systems["plain"]
-    with pytest.raises(ValidationError, match="learnt from fights up to 2024-01-01"):
+    with pytest.raises(ValidationError, match="trained on fights up to 2024-01-01"):
         imported(plain, unseen=later_fights(plain, "2023-12-31"))
     with pytest.raises(TrainingError, match="no interval can be made"):
         imported(plain, unseen=later_fights(plain, odds=False))
     unseen = later_fights(plain)
     X, won = fights()  # those that it was trained on, under a false date
     seen = replace(unseen, X=X[:600].reset_index(drop=True), won=won[:600].astype(np.int8))
-    with pytest.raises(ValidationError, match="it has seen them"):
+    with pytest.raises(ValidationError, match="it was trained on them"):
         imported(plain, unseen=seen)
 
 
@@ -148,7 +148,7 @@ def test_intervals_are_not_measured_on_fights_that_it_has_seen(systems: dict[str
         ("random_forest", lambda X, y: make_pipeline(PolynomialFeatures(), forest()).fit(X.fillna(0), y), "Polynom"),
         ("neural_network", lambda X, y: MLPClassifier((4,), activation="tanh", max_iter=5).fit(X.fillna(0), y), "ReLU"),
         ("xgboost", lambda X, y: xgb.XGBClassifier(n_estimators=3, booster="gblinear").fit(X, y), "gbtree"),
-        ("xgboost", lambda X, y: xgb.XGBClassifier(n_estimators=3, missing=-1.0).fit(X.fillna(-1), y), "takes -1.0"),
+        ("xgboost", lambda X, y: xgb.XGBClassifier(n_estimators=3, missing=-1.0).fit(X.fillna(-1), y), "uses -1.0"),
         ("xgboost", lambda X, y: boosted(X.drop(columns="rounds"), y), "columns"),
         ("xgboost", lambda X, y: boosted(X[X.columns[::-1]], y), "first that differs is number 1"),
     ],

@@ -107,20 +107,20 @@ def test_only_the_parts_of_estimators_are_known(module: str, name: str, tmp_path
 
 def test_a_name_that_is_put_together_is_refused() -> None:
     odd = b"\x80\x04" + b"\x8c\x02os" + b"N" + b"\x93."
-    with pytest.raises(ValidationError, match="puts together"):
+    with pytest.raises(ValidationError, match="a computed name"):
         read_contents(io.BytesIO(odd))
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no pickle|ends before"),
-        (b"hello", "no pickle|opcode"),
+        (b"", "not a readable pickle|truncated"),
+        (b"hello", "not a readable pickle|opcode"),
         (b"\x1f\x8b\x08nonsense", "damaged"),
         (b"ZF0x123", "before 0.10"),
         (b"\x04\x22\x4d\x18", "lz4"),
-        (pickle.dumps(1) + b"more", "behind the end"),
-        (pickle.dumps(list(range(9)))[:-3], "no pickle|ends before"),
+        (pickle.dumps(1) + b"more", "data after the end"),
+        (pickle.dumps(list(range(9)))[:-3], "not a readable pickle|truncated"),
     ],
 )
 def test_what_is_no_file_of_joblib_is_said_to_be_none(content: bytes, said: str, tmp_path: Path) -> None:
@@ -140,5 +140,5 @@ def test_a_cut_array_is_noticed(system: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "rf"
     joblib.dump(np.arange(1000.0), path)
     path.write_bytes(path.read_bytes()[:4000])
-    with pytest.raises(ValidationError, match="middle of an array"):
+    with pytest.raises(ValidationError, match="truncated inside an array"):
         _ = JoblibFile.read(path).contents

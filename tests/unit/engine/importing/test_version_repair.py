@@ -74,7 +74,7 @@ def test_what_is_no_probability_is_no_original(monkeypatch: pytest.MonkeyPatch) 
     parts = {SHORT[name]: foreign(SHORT[name], estimator, SAVED_BY) for name, estimator in system.items()}
     monkeypatch.setattr(RandomForestClassifier, "predict_proba", lambda self, X: np.full((len(X), 2), 18.0))
     with pytest.raises(
-        ValidationError, match=r"random_forest says 18, which is no probability; .* scikit-learn 1\.3\.2"
+        ValidationError, match=r"random_forest predicts 18, which is no probability; .* scikit-learn 1\.3\.2"
     ):
         parts["random_forest"].predict(fights(10)[0].to_numpy())
 
@@ -170,5 +170,5 @@ def test_a_tree_that_would_lead_astray_is_refused_before_it_is_asked(column: str
     X, won = fights(missing=False)
     model = forest().fit(X, won)
     changed_tree(model, column, value)
-    with pytest.raises(ValidationError, match="random_forest has a tree whose nodes do not form one"):
+    with pytest.raises(ValidationError, match="random_forest has nodes that do not form a tree"):
         foreign("random_forest", model)

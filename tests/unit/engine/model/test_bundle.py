@@ -109,7 +109,7 @@ def test_a_link_is_not_a_file_of_the_bundle(bundle: Bundle, tmp_path: Path) -> N
         (b"[]", "not a manifest"),
         (b'{"schema": 2, "files": {}}', "not a manifest"),
         (b'{"schema": 2, "files": [], "about": {}}', "not a manifest"),
-        (b'{"schema": 1, "files": {}, "about": {}}', "schema 1, this version reads 2: train it again"),
+        (b'{"schema": 1, "files": {}, "about": {}}', "schema 1, this version reads 2: train the model again"),
         (b'{"schema": 2, "files": {"../x.npy": {"sha256": "", "size": 1}}, "about": {}}', "x.npy is missing"),
     ],
 )

@@ -71,7 +71,7 @@ def test_the_model_learns_and_says_what_it_was_made_of(bundle: Bundle, league_ma
 def test_progress_counts_every_refit(league_matrix: TrainingMatrix, small_training: TrainingConfig) -> None:
     seen: list[tuple[str, int, int]] = []
     config = replace(small_training, bootstrap_samples=10)
-    train_ensemble(league_matrix, config, progress=lambda *step: seen.append(step))
+    train_ensemble(league_matrix, config, on_progress=lambda *step: seen.append(step))
     assert [done for _, done, _ in seen] == list(range(1, 16))
     assert {total for _, _, total in seen} == {15}
     assert [stage for stage, _, _ in seen] == ["folds"] * 3 + ["fits"] * 2 + ["replicas"] * 10

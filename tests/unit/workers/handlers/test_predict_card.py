@@ -192,7 +192,7 @@ def test_options_reach_the_engine(ask: Callable[..., Answered], upcoming: list[U
     without = ask([fight], intervals=IntervalOptions(levels=(0.5,), bootstrap_samples=0))[fight.id]
     assert (without.fighters[0].sampling_interval, without.sampling_reason) == (None, "bootstrap_off")
     assert [interval.level for interval in without.fighters[0].intervals] == [0.5, 0.8]
-    with pytest.raises(BootstrapError, match="asks for 5000"):
+    with pytest.raises(BootstrapError, match="bootstrap_samples is 5000"):
         ask([fight], intervals=IntervalOptions(bootstrap_samples=5000))
     with pytest.raises(BundleNotFoundError, match="nobody"):
         ask([fight], model="nobody")
