@@ -1,8 +1,8 @@
 """`python -m workers --pool predict`: one pool of workers, in this process and its children.
 
-It ends with 0 after SIGTERM, with 69 when the server cannot be reached, with 70 when its children cannot start, with 75
-when its watchdog finds that it consumes nothing or a thread that it depends on has ended, with 78 when a setting makes
-no sense, and with anything else for its supervisor to start it again.
+Exit codes: 0 after SIGTERM; 69 if the server cannot be reached; 70 if its children cannot start; 75 if its watchdog
+finds that it consumes nothing, or a critical thread has ended; 78 for an invalid setting; after any other code a
+process manager should restart it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ BAD_SETTING = 78  # EX_CONFIG
 def main(arguments: Sequence[str] | None = None, handlers: Registry = HANDLERS) -> int:
     """Run a pool until it is told to stop; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers", description="Run one pool of workers.")
-    parser.add_argument("--pool", choices=QUEUES, required=True, help="which queue it works off")
-    parser.add_argument("--concurrency", type=int, help="how many children it has")
+    parser.add_argument("--pool", choices=QUEUES, required=True, help="queue to consume")
+    parser.add_argument("--concurrency", type=int, help="number of children")
     given = parser.parse_args(arguments)
     try:
         settings = _settings(given.pool, given.concurrency)
         Ledger.connect(settings.ledger).close()
     except ValueError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - said to whoever starts it, before there is a log
+        print(error, file=sys.stderr)  # noqa: T201 - for the caller: the log is not configured yet
         return BAD_SETTING
     except (LedgerUnavailable, PermissionDenied) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - said to whoever starts it, before there is a log
+        print(error, file=sys.stderr)  # noqa: T201 - for the caller: the log is not configured yet
         return CANNOT_REACH_SERVER
     return _run(settings, given.pool, handlers)
 
@@ -49,17 +49,17 @@ def _settings(queue: str, concurrency: int | None) -> WorkerSettings:
 
 def _run(settings: WorkerSettings, queue: str, handlers: Registry) -> int:
     from workers.app import create_app
-    from workers.logs import setup  # Celery takes half a second, which a bad setting need not wait for
+    from workers.logs import setup  # importing Celery takes half a second: check the settings first
 
-    setup.configure(settings)  # before Celery does, so that its warnings about the surroundings are JSON too
+    setup.configure(settings)  # before Celery does, so that its warnings about the environment are JSON too
     worker = create_app(settings, handlers).Worker(
         hostname=f"{queue}@{settings.node_name}",
         queues=[queue],
         pool="prefork",
-        autoscale=(settings.concurrency, 1),  # one at first: what it takes tells how many there can be
+        autoscale=(settings.concurrency, 1),  # start with one: its memory decides how many there can be
         loglevel=settings.log_level,
         quiet=True,
-        # Pools find each other through the ledger; these would each poll the server for it.
+        # Pools find each other through the ledger; each of these would poll the server instead.
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=not settings.celery_events,

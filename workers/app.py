@@ -1,10 +1,10 @@
-"""The composition root of a pool: settings and handlers in, a Celery app out.
+"""The composition root of a pool: builds the Celery app from settings and handlers.
 
-Celery does what it is good at: forking children, replacing those that died, routing, warm shutdown. The state of
-jobs, their limits and their retries are the ledger's and the guard's, so what Celery has for the same is off.
+Celery forks children, replaces those that died, routes, and does the warm shutdown. The state of jobs, their limits and
+their retries belong to the ledger and the supervisor, so Celery's own options for these are off.
 
-`celery -A workers.app worker -Q predict --without-gossip --without-mingle` finds `app` here. It is made on first use,
-because nothing happens at import.
+`celery -A workers.app worker -Q predict --without-gossip --without-mingle` finds `app` here. It is created on first
+use, because nothing happens at import.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
     pool = Pool(settings, handlers)
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
-    # A doorbell that no child has the room to answer is one that another pool does not hear. The canary always is.
-    app.conf.broker_transport_options["hears"] = lambda queue: queue == pool.canary or pool.board.has_room
+    # A doorbell for which no child has memory is left to other pools. The liveness probe is always consumed.
+    app.conf.broker_transport_options["may_consume"] = lambda queue: queue == pool.canary or pool.board.has_room
     app.cornerman_pool = pool
     app.amqp.Connection = Connection
     doorbell = Doorbell(pool, lambda: app.amqp.queues.consume_from)
 
-    # Without a result: the ledger keeps the outcomes, and nobody waits for a doorbell.
+    # Without a result: the ledger stores the outcomes, and no caller waits for a doorbell.
     @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # celery ships no types
     def answer_doorbell(queue: str) -> None:
         doorbell.answer(queue)
 
-    app.steps["worker"].add(_guard_step(pool))
+    app.steps["worker"].add(_supervisor_step(pool))
     signals.setup_logging.connect(lambda **_: setup.configure(settings), weak=False)
     signals.worker_process_init.connect(lambda **_: _start_child(app, pool), weak=False)
     signals.worker_shutting_down.connect(lambda **_: pool.board.close(), weak=False)
@@ -68,55 +68,55 @@ def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
 def configuration(settings: WorkerSettings) -> dict[str, Any]:
     """Return every Celery option that differs from its default, with the reason."""
     return {
-        # Doorbells instead of messages; see the transport. The URL is only for Celery's log: no password in it.
+        # Doorbells instead of messages; see the transport. The URL is only for Celery's log, without the password.
         "broker_transport": "workers.broker.kombu_transport:Transport",
         "broker_url": _shown_url(settings.ledger.redis_url),
-        "broker_transport_options": {"ledger_settings": settings.ledger, "put_aside": put_aside(settings.ledger)},
+        "broker_transport_options": {"ledger_settings": settings.ledger, "quarantine": put_aside(settings.ledger)},
         # A pool that starts before its server waits for it.
         "broker_connection_retry_on_startup": True,
-        # For ever: the guard goes on meanwhile, and the supervisor cannot bring the server back sooner.
+        # Without end: the supervisor goes on meanwhile, and a restart would not bring the server back sooner.
         "broker_connection_max_retries": None,
-        # Only the ledger's queues; a name that is none of them is an error, not a new queue.
+        # Only the ledger's queues; any other name is an error, not a new queue.
         "task_queues": [Queue(name, routing_key=name) for name in QUEUES],
         "task_default_queue": QUEUES[0],
         "task_create_missing_queues": False,
-        # A doorbell taken beyond what the children can answer is one that another pool does not hear.
+        # A doorbell that exceeds the free children is left to other pools.
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
         # With nothing prefetched there is nothing to reduce after a reconnect.
         "worker_enable_prefetch_count_reduction": False,
-        # A job outlives a broken connection, late acknowledgements there are none: this only stops a warning about it.
+        # A job outlives a broken connection, and there are no late acknowledgements: this only stops a warning.
         "worker_cancel_long_running_tasks_on_connection_loss": True,
-        # Otherwise whoever can write to the server could shut the pool down.
+        # Otherwise any client that can write to the server could shut the pool down.
         "worker_enable_remote_control": False,
-        # Children import the engine before they report for work.
+        # Children import the engine before they report that they are up.
         "worker_proc_alive_timeout": START_SECONDS,
         # Logs are configured in `workers.logs.setup`.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        # A doorbell has a queue's name in it and nothing else.
+        # A doorbell contains the name of a queue and nothing else.
         "accept_content": ["json"],
         "worker_concurrency": settings.concurrency or None,
-        # With `--autoscale`, the pool's size is the guard's decision; see `workers.supervisor.scaling_policy`.
+        # The supervisor decides the pool's size; see `workers.supervisor.scaling_policy`.
         "worker_autoscaler": "workers.broker.autoscaler:Autoscaler",
     }
 
 
-def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
-    class GuardStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
-        """Starts the guard with the worker, and leaves it running until the process ends."""
+def _supervisor_step(pool: Pool) -> type[bootsteps.StartStopStep]:
+    class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
+        """Starts the supervisor with the worker, and leaves it running until the process ends."""
 
         requires = ("celery.worker.components:Pool",)
 
         def create(self, worker: Any) -> None:
-            """Load what the children are to share: the queues are known, and nothing is forked yet."""
+            """Preload what the children share: the queues are known, and no child is forked yet."""
             preload(pool, worker.app.amqp.queues.consume_from)
 
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues
             self._queues = list(queues.consume_from)
             pool.board.want(worker.pool.num_processes, 0)
-            # Without `--autoscale` Celery has none, and the operator's controls and the limits hold all the same.
+            # Without `--autoscale` Celery has no autoscaler, but the operator's controls and the limits still apply.
             self._scaler = worker.autoscaler or Autoscaler(worker.pool, 1, 1, worker=worker)
             observatory = Observatory(pool, self._queues)
             observatory.start()
@@ -135,35 +135,35 @@ def _guard_step(pool: Pool) -> type[bootsteps.StartStopStep]:
             queues.select_add(Queue(pool.canary, routing_key=pool.canary))
 
         def stop(self, worker: Any) -> None:
-            """Leave the guard running, which children that finish their jobs need; say why the pool ends."""
+            """Leave the supervisor running, which children that finish their jobs need; set the exit code."""
             if pool.board.broken:
                 worker.exitcode = CANNOT_START
 
         def register_with_event_loop(self, worker: Any, hub: Any) -> None:
-            """Look after the children from the main thread too, in step with the guard."""
+            """Maintain the children from the main thread too, at the supervisor's interval."""
             hub.call_repeatedly(pool.settings.guard_seconds, self._maintain, worker)
 
         def _maintain(self, worker: Any) -> None:
-            # Celery looks for a dead child when its pipe closes, which is a moment too early, and then after 5 s.
+            # Celery checks for a dead child when its pipe closes, which is a moment too early, and then after 5 s.
             worker.pool.maintain_pool()
             if not pool.board.closing:
                 heed(worker, pool.controls, self._queues, pool.settings.node_name)
                 self._scaler.maybe_scale()
             if pool.board.broken and not pool.board.closing:
                 pool.board.close()
-                state.should_stop = True  # a warm shutdown, as Celery's own signal handlers ask for it
+                state.should_stop = True  # a warm shutdown, as Celery's own signal handlers request it
 
-    return GuardStep
+    return SupervisorStep
 
 
 def _start_child(app: Celery, pool: Pool) -> None:
-    """Prepare a child that was just forked. If it cannot start, its pool ends: the next child would fare no better."""
+    """Prepare a child that was just forked. If it cannot start, its pool ends: the next child would fail too."""
     try:
         if limit_mb := pool.settings.memory_limit_mb:
-            # What is beyond it becomes a MemoryError, which is an outcome; the kernel's killer would be a crash.
+            # Exceeding it raises a MemoryError, which becomes an outcome; to be killed by the kernel would be a crash.
             resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
-        with suppress(OSError):  # where there is no /proc, or it may not be written
-            # Should the kernel run out of memory, it is to end a child, whose job is tried again, and not its pool.
+        with suppress(OSError):  # there is no /proc, or it is read only
+            # If the kernel runs out of memory, it should kill a child, whose job is retried, and not the pool.
             Path("/proc/self/oom_score_adj").write_text("500")
         pool.board.enter()
         warm_up(app.amqp.queues.consume_from, pool.handlers)

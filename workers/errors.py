@@ -1,4 +1,4 @@
-"""Why a job that is all right cannot go on now. It is parked, at the same attempt, until it is due or woken."""
+"""Exceptions that snooze a job: it is retried later without using an attempt."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from ledger.contracts.job_state import Progress
 
 
 class LaterError(Exception):
-    """The job waits for something else than a worker: park it.
+    """The job waits for something other than a worker: snooze it.
 
-    `note` is what its next claim is given, by default what this one was; `progress` is told to who waits.
+    Parameters
+    ----------
+    reason
+        Why the job cannot run now; shown to callers as progress.
+    due_seconds
+        Delay until the job is queued again, unless it is resumed before.
+    note
+        State that its next claim receives; by default that of the current claim.
+    progress
+        Progress to show to callers meanwhile.
     """
 
     def __init__(
@@ -21,7 +30,7 @@ class LaterError(Exception):
 
 
 class StoreUnavailableError(LaterError):
-    """The store of models cannot be reached, or has no room: the same may work in a while."""
+    """The store of models cannot be reached, or is full: the same job may succeed later."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, due_seconds=2.0)

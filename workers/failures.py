@@ -1,7 +1,7 @@
-"""From an exception to the typed failure that a caller can act on.
+"""Translation of exceptions into typed failures on which a caller can act.
 
-The table is searched from the top, so the special stands before the general. What is not in it is a fault of ours and
-becomes `internal`.
+The table is searched from the top, so a special type comes before its base. An exception without an entry is a defect
+of cornerman and becomes `internal`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from workers.errors import StoreUnavailableError
 
 MAX_MESSAGE_CHARACTERS = 2000
 
-# Error, its code, and whether the same job may succeed later: on another pool, or after someone has acted.
+# Exception, failure code, and whether the same job may succeed later: on another pool, or after a repair.
 _CODES: tuple[tuple[type[BaseException], FailureCode, bool], ...] = (
     (UnknownFighterError, FailureCode.UNKNOWN_FIGHTER, False),
     (AmbiguousFighterError, FailureCode.UNKNOWN_FIGHTER, False),
@@ -39,11 +39,11 @@ _CODES: tuple[tuple[type[BaseException], FailureCode, bool], ...] = (
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return the failure that stands for an error which a handler raised."""
+    """Return the failure for an error that a handler raised."""
     if isinstance(error, JobRefused):
         return error.failure
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
-        error = MemoryError()  # under a limit of memory there is no room for a thread's stack either
+        error = MemoryError()  # a memory limit can also leave no space for a thread's stack
     for kind, code, retryable in _CODES:
         if isinstance(error, kind):
             details = error.details if isinstance(error, EngineError) else {}
@@ -52,17 +52,17 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def timed_out(limit_seconds: float) -> Failure:
-    """Return the failure of a job whose child was killed for running over its limit."""
+    """Return the failure of a job whose child was killed for exceeding the job's time limit."""
     return Failure(
         code=FailureCode.TIME_LIMIT_EXCEEDED,
-        message=f"the job ran longer than its limit of {limit_seconds:g} s and was stopped: ask for less at once",
+        message=f"the job ran longer than its limit of {limit_seconds:g} s and was stopped: request less per job",
         retryable=True,
         details={"limit_seconds": limit_seconds},
     )
 
 
 def expired() -> Failure:
-    """Return the failure of a job whose child was killed because its deadline had passed."""
+    """Return the failure of a job whose child was killed because the deadline had passed."""
     return Failure(
         code=FailureCode.EXPIRED,
         message="the deadline passed while the job ran, and it was stopped: submit earlier, or set a later deadline",
@@ -70,11 +70,11 @@ def expired() -> Failure:
 
 
 def overfilled(used_mb: float, ceiling_mb: float) -> Failure:
-    """Return the failure of a job whose child was killed for growing above its ceiling."""
+    """Return the failure of a job whose child was killed for exceeding its memory ceiling."""
     return Failure(
         code=FailureCode.MEMORY_LIMIT_EXCEEDED,
         message=f"the job took its child to {used_mb:.1f} MB, its limit is {ceiling_mb:.1f} MB, and was stopped: "
-        "ask for less at once, or raise max_memory_mb or CORNERMAN_MEMORY_LIMIT_MB",
+        "request less per job, or raise max_memory_mb or CORNERMAN_MEMORY_LIMIT_MB",
         retryable=True,
         details={"used_mb": used_mb, "max_memory_mb": ceiling_mb},
     )
@@ -83,6 +83,6 @@ def overfilled(used_mb: float, ceiling_mb: float) -> Failure:
 def _message(error: BaseException) -> str:
     if isinstance(error, MemoryError) and not str(error):
         return "the child ran into its memory limit: send fewer fights a card, or raise CORNERMAN_MEMORY_LIMIT_MB"
-    # A file name that is no Unicode must not keep the failure from travelling.
+    # A file name that is not valid Unicode must not make the failure impossible to encode.
     text = str(error).encode("utf-8", "backslashreplace").decode()
     return (text or "no message")[:MAX_MESSAGE_CHARACTERS]

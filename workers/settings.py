@@ -1,4 +1,4 @@
-"""How a pool of workers runs; every value can be set by an environment variable."""
+"""Settings of a pool of workers; every value can be set by an environment variable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workers.alerts.overrides import tuned
 from workers.alerts.rules import RULES
 
 MIN_KEY_CHARACTERS = 16
-MAX_PORT = 65_534  # the next one has to be a port too
+MAX_PORT = 65_534  # the next one is used too
 
 
 def _setting(default: Any, meaning: str, *, zero: bool = False, secret: bool = False) -> Any:
@@ -26,53 +26,62 @@ def _setting(default: Any, meaning: str, *, zero: bool = False, secret: bool = F
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSettings:
-    """Each field's meaning stands in its metadata; `ledger.settings.variable(field)` is the variable that sets it."""
+    """Settings of one pool.
+
+    Each field's metadata describes it; `ledger.settings.variable(field)` is the environment variable that sets it.
+    """
 
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
-    data: Path = _setting(Path(".cornerman"), "folder of what is kept on this machine")  # noqa: RUF009 - it is a field
-    models: Path | None = _setting(None, "folder of the model bundles, by default `models` in the data folder")  # noqa: RUF009 - it is a field
+    data: Path = _setting(Path(".cornerman"), "folder of the data on this machine")  # noqa: RUF009 - it is a field
+    models: Path | None = _setting(None, "folder of the model bundles; default: `models` in the data folder")  # noqa: RUF009 - it is a field
     store: str = _setting(
         "",
-        "where pools of several machines keep models and parts of trainings, as a URL of fsspec; by default `models`",
+        "shared store of models and training parts for pools of several machines, as an fsspec URL; default: `models`",
     )
-    signing_key: str = _setting("", "key that models are signed with; with it, unsigned ones are refused", secret=True)
-    node: str = _setting("", "name of this machine in claims and logs, unique in the fleet; by default the host's")
-    concurrency: int = _setting(0, "most children of a pool; 0 means one a core to predict, else one", zero=True)
-    min_children: int = _setting(0, "fewest children of a pool that memory allows; 0 means as many as most", zero=True)
-    max_memory_mb: int = _setting(0, "most memory of a pool with its children; 0 means what its machine has", zero=True)
+    signing_key: str = _setting("", "key that models are signed with; if set, unsigned models are refused", secret=True)
+    node: str = _setting("", "name of this machine in claims and logs, unique in the fleet; default: the host name")
+    concurrency: int = _setting(0, "maximum children of a pool; 0: one a core for prediction, else one", zero=True)
+    min_children: int = _setting(0, "minimum children of a pool, memory permitting; 0: the maximum", zero=True)
+    max_memory_mb: int = _setting(
+        0, "memory limit of a pool with its children; 0: the memory of its machine", zero=True
+    )
     spare_memory_mb: int = _setting(256, "memory of the machine or container that a pool leaves free", zero=True)
-    memory_limit_mb: int = _setting(4096, "most memory of a child, 0 for no limit; what needs more fails", zero=True)
-    watch_seconds: float = _setting(0.05, "how often the memory of children at work is looked at")
-    threads: int = _setting(
-        0, "threads of a training child; 0 means the cores, shared out among the children", zero=True
-    )
+    memory_limit_mb: int = _setting(4096, "memory limit of a child, 0: none; a job that needs more fails", zero=True)
+    watch_seconds: float = _setting(0.05, "interval at which the memory of children at work is checked")
+    threads: int = _setting(0, "threads of a training child; 0: the cores divided by the children", zero=True)
     cached_models: int = _setting(2, "models that a child keeps open")
-    claim_limit: int = _setting(64, "most jobs that a predicting child claims at once; a training child claims one")
-    drain_seconds: float = _setting(1.0, "how long a child stays with one queue before another may have it")
-    finish_seconds: float = _setting(5.0, "how long after SIGTERM a job may go on before it is handed back", zero=True)
-    guard_seconds: float = _setting(0.25, "how often the guard looks after children, leases and limits")
-    announce_seconds: float = _setting(2.0, "how often a pool says that it is alive")
-    canary_seconds: float = _setting(5.0, "how often a pool proves to itself that it consumes")
-    canary_patience_seconds: float = _setting(30.0, "how long without such a proof until it exits to be started again")
-    http_host: str = _setting("127.0.0.1", "address that metrics and health are served on; `off` for nowhere")
+    claim_limit: int = _setting(64, "maximum jobs that a predicting child claims at once; a training child claims one")
+    drain_seconds: float = _setting(1.0, "how long a child serves one queue before another")
+    finish_seconds: float = _setting(5.0, "how long after SIGTERM a job may run before it is released", zero=True)
+    guard_seconds: float = _setting(0.25, "interval at which the supervisor checks children, leases and limits")
+    announce_seconds: float = _setting(2.0, "interval of a pool's heartbeat")
+    canary_seconds: float = _setting(5.0, "interval of the liveness probe, which verifies that a pool consumes")
+    canary_patience_seconds: float = _setting(
+        30.0, "silence of the liveness probe after which a pool exits to be restarted"
+    )
+    http_host: str = _setting("127.0.0.1", "address on which metrics and health are served; `off`: not served")
     http_port: int = _setting(
-        0, "its port for pools that predict, the next to train, the one after to monitor; 0 for any free one", zero=True
+        0,
+        "its port in predicting pools; training pools use the next, monitoring pools the one after; 0: any free port",
+        zero=True,
     )
-    sample_seconds: float = _setting(5.0, "how often a pool measures itself and looks at its alerts")
-    self_test_seconds: float = _setting(60.0, "how often a child that predicts answers the known fights of its model")
-    self_test_model: str = _setting("champion", "alias or digest of the model of that test")
-    celery_events: int = _setting(0, "1 lets pools send Celery's events, which Flower shows; 0 does not", zero=True)
+    sample_seconds: float = _setting(5.0, "interval at which a pool collects metrics and evaluates alerts")
+    self_test_seconds: float = _setting(
+        60.0, "interval at which a predicting child checks its model's reference predictions"
+    )
+    self_test_model: str = _setting("champion", "alias or digest of the model for that check")
+    celery_events: int = _setting(0, "1: pools send Celery's events, which Flower shows; 0: they do not", zero=True)
     alerts: str = _setting(
-        "", "changes of alerts: `NAME=THRESHOLD`, `NAME=THRESHOLD/SECONDS` or `NAME=off`, with commas between"
+        "", "overrides of alerts: `NAME=THRESHOLD`, `NAME=THRESHOLD/SECONDS` or `NAME=off`, separated by commas"
     )
-    webhook_url: str = _setting("", "address that alerts are posted to as JSON", secret=True)
-    log_level: str = _setting("INFO", "least level that is logged: DEBUG, INFO, WARNING, ERROR")
-    log_file: Path | None = _setting(None, "file that is logged to besides the standard error")  # noqa: RUF009 - it is a field
+    webhook_url: str = _setting("", "URL to which alerts are posted as JSON", secret=True)
+    log_level: str = _setting("INFO", "lowest level that is logged: DEBUG, INFO, WARNING, ERROR")
+    log_file: Path | None = _setting(None, "log file, in addition to the standard error")  # noqa: RUF009 - it is a field
     log_file_mb: int = _setting(50, "size at which the log file is rotated")
     log_files: int = _setting(5, "rotated log files that are kept")
 
     def __post_init__(self) -> None:
-        """Turn values away that could only fail later. Raises ValueError naming the variable."""
+        """Refuse values that could only fail later. Raises ValueError naming the variable."""
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not (value > 0 or (entry.metadata["zero"] and value == 0)):
@@ -95,7 +104,7 @@ class WorkerSettings:
 
     @property
     def models_folder(self) -> Path:
-        """Where the bundles lie, each in a folder named by its digest."""
+        """Folder of the bundles, each in a folder named by its digest."""
         return self.models or self.data / "models"
 
     @property
@@ -105,11 +114,11 @@ class WorkerSettings:
 
     @property
     def training_threads(self) -> int:
-        """With how many threads a training child computes: all cores where it is alone."""
+        """Threads of a training child: all cores if it is the only child."""
         return self.threads or max(1, len(os.sched_getaffinity(0)) // max(1, self.concurrency))
 
     def located(self) -> Self:
-        """Return the settings with the server that runs for the data folder, where none is named."""
+        """Return the settings with the server that runs for the data folder, if no server is set."""
         if self.ledger.redis_url is not None:
             return self
         return replace(self, ledger=replace(self.ledger, redis_url=find_running(self.data)))

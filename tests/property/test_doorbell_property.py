@@ -21,12 +21,12 @@ forged = st.fixed_dictionaries(
 
 
 def heard(item: bytes) -> tuple[dict[str, Any], list[tuple[str, bytes]]]:
-    """What Celery hears, short of the ids that it gets for its own use, and what was put aside."""
+    """What Celery receives, without the ids that it gets for its own use, and what was quarantined."""
     aside: list[tuple[str, bytes]] = []
     channel = Channel.__new__(Channel)
     channel.ledger_settings = LedgerSettings(namespace="shop")
-    channel.put_aside = lambda queue, odd: aside.append((queue, odd))
-    queue, text = channel._popped(b"shop:doorbell:predict", item)
+    channel.quarantine = lambda queue, odd: aside.append((queue, odd))
+    queue, text = channel._on_popped(b"shop:doorbell:predict", item)
     assert queue == "predict"
     message = json.loads(text)
     for holder, name in (("headers", "id"), ("headers", "root_id"), ("properties", "correlation_id")):

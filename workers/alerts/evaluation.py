@@ -1,8 +1,8 @@
-"""When an operator is told: one table of rules, and their judgement from a pool's own metrics.
+"""Alerts for operators: one table of rules, evaluated from a pool's own metrics.
 
-The same table is written out for Prometheus by `workers.alerts.rules`. A rule is an expression on metrics that can be
-evaluated here and spelled in PromQL, so both speak of the same numbers. Rules about counters look at a window of time;
-here that begins with the pool at the earliest, and its counters with 0.
+`workers.alerts.rules` writes the same table for Prometheus. A rule is an expression on metrics that can be evaluated
+here and written as PromQL, so both use the same numbers. Rules about counters use a window of time; here the window
+starts with the pool at the earliest, and the pool's counters start at 0.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Reading = Mapping[str, Mapping[Labels, float]]
 """Every value of `/metrics` at one moment: by name, then by labels."""
 
 FLEET = ("job",)
-"""What tells one fleet's series from another's in Prometheus; a pool itself sees its own fleet alone."""
+"""Labels that distinguish fleets in Prometheus; a pool itself sees only its own fleet."""
 POOL = ("job", "instance")
-"""What tells one pool's series from another's in Prometheus."""
+"""Labels that distinguish pools in Prometheus."""
 _ADDED_BY_PROMETHEUS = frozenset(POOL)
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 
 class History:
-    """What the rules read: the last reading, and older ones of the metrics whose growth they look at.
+    """The metrics that the rules need: the last snapshot, and older ones of the metrics whose increase is used.
 
-    Those are kept for a day, one each half-minute of the last hour and one each ten minutes before, a megabyte or two.
+    Older snapshots are kept for a day, one each half-minute of the last hour and one each ten minutes before; 1-2 MB.
     """
 
     _FINE_SECONDS, _FINE_STEP_SECONDS = HOUR, 30.0
@@ -39,14 +39,14 @@ class History:
 
     def __init__(self, kept: Iterable[str]) -> None:
         self._kept = frozenset(kept)
-        self._labels: dict[Labels, Labels] = {}  # each kept once
+        self._labels: dict[Labels, Labels] = {}  # one object for equal labels, to save memory
         self._fine: deque[tuple[float, Reading]] = deque()
         self._coarse: deque[tuple[float, Reading]] = deque()
         self.last: Reading = {}
         self._last_seconds = 0.0
 
     def add(self, at_seconds: float, reading: Reading) -> None:
-        """Add what was read at a moment of the monotonic clock, which only grows."""
+        """Add a snapshot; `at_seconds` is on the monotonic clock."""
         self.last, self._last_seconds = reading, at_seconds
         if self._fine and at_seconds < self._fine[-1][0] + self._FINE_STEP_SECONDS:
             return
@@ -60,7 +60,7 @@ class History:
             self._coarse.popleft()
 
     def before(self, seconds: float) -> Reading:
-        """Return the oldest reading of the last `seconds`; it has only the metrics that are kept."""
+        """Return the oldest snapshot of the last `seconds`; it contains only the metrics that are kept."""
         since = self._last_seconds - seconds
         olds = (reading for readings in (self._coarse, self._fine) for at, reading in readings if at >= since)
         return next(olds, self.last)
@@ -70,7 +70,7 @@ class History:
 
 
 class Series(Struct, frozen=True):
-    """Those series of a metric whose labels have the values in `where`."""
+    """The series of a metric whose labels have the values in `where` and none of those in `unequal`."""
 
     metric: str
     where: tuple[tuple[str, str], ...] = ()
@@ -83,7 +83,7 @@ class Series(Struct, frozen=True):
         return {labels: value for labels, value in found if wanted <= set(labels) and not unwanted & set(labels)}
 
     def promql(self, window_seconds: float | None = None) -> str:
-        """Spell the selection, with its range where there is one."""
+        """Return the selection in PromQL, with its range if one is given."""
         pairs = [f'{name}="{value}"' for name, value in self.where]
         pairs += [f'{name}!="{value}"' for name, value in self.unequal]
         matchers = "{" + ",".join(pairs) + "}" if pairs else ""
@@ -91,7 +91,7 @@ class Series(Struct, frozen=True):
 
 
 class Now(Struct, frozen=True, tag=True):
-    """The largest value (`least`: the smallest) of a gauge, for each combination of `by`."""
+    """The largest value (with `least`: the smallest) of a gauge, for each combination of the labels `by`."""
 
     series: Series
     by: tuple[str, ...]
@@ -103,29 +103,29 @@ class Now(Struct, frozen=True, tag=True):
         return {labels: choose(values) for labels, values in _grouped(self.series.of(history.last), self.by).items()}
 
     def promql(self) -> str:
-        """Spell it."""
+        """Return the PromQL expression."""
         return f"{'min' if self.least else 'max'} by ({', '.join(self.by)}) ({self.series.promql()})"
 
 
 class Quotient(Struct, frozen=True, tag=True):
-    """One gauge by another."""
+    """The ratio of two gauges."""
 
     part: Now
     whole: Now
 
     def value(self, history: History) -> dict[Labels, float]:
-        """Return the quotient where both are there and the divisor is not 0."""
+        """Return the ratio if both gauges have a value and the divisor is not 0."""
         wholes = self.whole.value(history)
         parts = self.part.value(history)
         return {labels: part / wholes[labels] for labels, part in parts.items() if wholes.get(labels)}
 
     def promql(self) -> str:
-        """Spell it."""
+        """Return the PromQL expression."""
         return f"{self.part.promql()} / {self.whole.promql()}"
 
 
 class Grown(Struct, frozen=True, tag=True):
-    """By how much counters together have grown in a window, for each combination of `by`."""
+    """The summed increase of counters in a window, for each combination of the labels `by`."""
 
     series: Series
     by: tuple[str, ...]
@@ -138,12 +138,12 @@ class Grown(Struct, frozen=True, tag=True):
         return {labels: sum(values) for labels, values in _grouped(grown, self.by).items()}
 
     def promql(self) -> str:
-        """Spell it."""
+        """Return the PromQL expression."""
         return f"sum by ({', '.join(self.by)}) (increase({self.series.promql(self.window_seconds)}))"
 
 
 class Share(Struct, frozen=True, tag=True):
-    """What one increase is of another that is at least `at_least`; with `rest`, what is missing to `rest`."""
+    """The ratio of two increases, if the second is at least `at_least`; with `rest`: `rest` minus that ratio."""
 
     part: Grown
     whole: Grown
@@ -151,7 +151,7 @@ class Share(Struct, frozen=True, tag=True):
     rest: float | None = None
 
     def value(self, history: History) -> dict[Labels, float]:
-        """Return the share of each combination that has enough to judge by."""
+        """Return the ratio of each combination that has enough events."""
         parts, wholes = self.part.value(history), self.whole.value(history)
         shares = {
             labels: parts.get(labels, 0.0) / whole
@@ -161,7 +161,7 @@ class Share(Struct, frozen=True, tag=True):
         return shares if self.rest is None else {labels: self.rest - share for labels, share in shares.items()}
 
     def promql(self) -> str:
-        """Spell it."""
+        """Return the PromQL expression."""
         share = f"{self.part.promql()} / ({self.whole.promql()} >= {self.at_least:g})"
         return share if self.rest is None else f"{self.rest:g} - {share}"
 
@@ -170,9 +170,10 @@ Expression = Now | Quotient | Grown | Share
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """One row of the table: it fires when the value has been beyond `threshold` for `for_seconds`.
+    """One row of the table: the alert fires when its value has breached `threshold` for `for_seconds`.
 
-    Beyond is above, or with `below` underneath. `summary` says what is wrong, `action` what to do.
+    A value above the threshold breaches it, or with `below` a value underneath. `summary` describes the problem,
+    `action` the remedy.
     """
 
     name: str
@@ -185,16 +186,16 @@ class Rule(Struct, frozen=True, kw_only=True):
     action: str
 
     def beyond(self, value: float) -> bool:
-        """Whether a value is one to tell of."""
+        """Return True if a value breaches the threshold."""
         return value < self.threshold if self.below else value > self.threshold
 
     def promql(self) -> str:
-        """Spell the whole condition."""
+        """Return the whole condition in PromQL."""
         return f"{self.expression.promql()} {'<' if self.below else '>'} {self.threshold:g}"
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """An alert begins to fire, or is over. `value` is the last one beyond the threshold."""
+    """An alert starts to fire, or is resolved. `value` is the last one that breached the threshold."""
 
     rule: Rule
     labels: Labels
@@ -202,7 +203,7 @@ class Change(Struct, frozen=True, kw_only=True):
     value: float
 
     def said(self) -> dict[str, Any]:
-        """Return what the log and the webhook say of it."""
+        """Return the fields of the log line and of the webhook's body."""
         return {
             "alert": self.rule.name,
             "severity": self.rule.severity,
@@ -215,7 +216,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Active(Struct, frozen=True):
-    """An alert that is pending or fires: since when its value is beyond, and what it was last."""
+    """An alert that is pending or fires: when its value first breached the threshold, and its last value."""
 
     since_seconds: float
     value: float
@@ -228,7 +229,7 @@ Actives = dict[tuple[str, Labels], Active]
 def judge(
     rules: Sequence[Rule], history: History, actives: Actives, now_seconds: float
 ) -> tuple[Actives, list[Change]]:
-    """Return which alerts are pending or fire now, and what has changed about those that fire."""
+    """Return the alerts that are pending or fire now, and the transitions of those that fire."""
     beyond = {
         (rule.name, labels): (rule, value)
         for rule in rules
@@ -251,7 +252,7 @@ def judge(
 
 
 class Judge:
-    """Judges reading after reading, and remembers which alerts fire."""
+    """The evaluation of the rules, snapshot after snapshot, with the alerts that fire."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
@@ -259,7 +260,7 @@ class Judge:
         self._actives: Actives = {}
 
     def judge(self, reading: Reading, now_seconds: float) -> list[Change]:
-        """Return what has changed since the last reading. `now_seconds` is on the monotonic clock."""
+        """Return the transitions since the last snapshot. `now_seconds` is on the monotonic clock."""
         self._history.add(now_seconds, reading)
         self._actives, changes = judge(self._rules, self._history, self._actives, now_seconds)
         return changes
@@ -271,7 +272,7 @@ class Judge:
 
 
 def duration(seconds: float) -> str:
-    """Spell a time for Prometheus, in the largest whole unit."""
+    """Return a duration as Prometheus writes it, in the largest whole unit."""
     for unit, length in (("d", DAY), ("h", HOUR), ("m", MINUTE)):
         if seconds and seconds % length == 0:
             return f"{seconds / length:g}{unit}"
@@ -287,7 +288,7 @@ def _grouped(series: Mapping[Labels, float], by: Sequence[str]) -> dict[Labels, 
 
 
 def metrics_of(expression: Expression) -> Iterator[str]:
-    """Name the metrics that an expression reads."""
+    """Yield the names of the metrics that an expression reads."""
     if isinstance(expression, Quotient | Share):
         yield from (expression.part.series.metric, expression.whole.series.metric)
     else:

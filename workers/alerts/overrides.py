@@ -1,9 +1,9 @@
-"""An operator's changes of the table of alerts: another threshold, another patience, or silence.
+"""An operator's overrides of the table of alerts: another threshold, another duration, or off.
 
     CORNERMAN_ALERTS="OldestJobWaits=120, HighUncertainty=0.5/600, TrainingWaits=off"
 
-The number after the slash is for how many seconds the value has to be beyond the threshold. Pools judge by the table as
-changed, and `python -m workers.alerts.rules` writes it for Prometheus: give both the same.
+The number after the slash is the seconds for which the value has to breach the threshold. Pools evaluate the overridden
+table, and `python -m workers.alerts.rules` writes it for Prometheus: give both the same overrides.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from workers.alerts.evaluation import Rule
 OFF = "off"
 
 
-def tuned(rules: Sequence[Rule], changes: str) -> tuple[Rule, ...]:
-    """Return the table with the changes made. Raises ValueError naming what cannot be read."""
+def tuned(rules: Sequence[Rule], overrides: str) -> tuple[Rule, ...]:
+    """Return the table with the overrides applied. Raises ValueError naming the override that is invalid."""
     given: dict[str, str] = {}
-    for change in filter(None, map(str.strip, changes.split(","))):
-        name, _, text = (part.strip() for part in change.partition("="))
+    for override in filter(None, map(str.strip, overrides.split(","))):
+        name, _, text = (part.strip() for part in override.partition("="))
         if name not in {rule.name for rule in rules}:
-            raise _refused(change, f"no alert is called {name!r}; there are {', '.join(rule.name for rule in rules)}")
+            raise _invalid(override, f"there is no alert {name!r}, only {', '.join(rule.name for rule in rules)}")
         if name in given:
-            raise _refused(change, f"{name} is changed twice")
+            raise _invalid(override, f"{name} is given twice")
         given[name] = text
-    return tuple(_changed(rule, given.get(rule.name)) for rule in rules if given.get(rule.name) != OFF)
+    return tuple(_overridden(rule, given.get(rule.name)) for rule in rules if given.get(rule.name) != OFF)
 
 
-def _changed(rule: Rule, text: str | None) -> Rule:
+def _overridden(rule: Rule, text: str | None) -> Rule:
     if text is None:
         return rule
     threshold, _, seconds = text.partition("/")
@@ -45,9 +45,9 @@ def _number(rule: Rule, text: str, number: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise _refused(f"{rule.name}={text}", f"write a threshold, threshold/seconds, or {OFF}, of numbers from 0")
+        raise _invalid(f"{rule.name}={text}", f"write a threshold, threshold/seconds, or {OFF}; numbers are at least 0")
     return value
 
 
-def _refused(change: str, reason: str) -> ValueError:
-    return ValueError(f"CORNERMAN_ALERTS: {change!r} changes no alert: {reason}")
+def _invalid(override: str, reason: str) -> ValueError:
+    return ValueError(f"CORNERMAN_ALERTS: invalid override {override!r}: {reason}")

@@ -1,9 +1,9 @@
-"""The table of alerts. `python -m workers.alerts.rules` prints it as the rule file of Prometheus.
+"""The table of alerts. `python -m workers.alerts.rules` prints it as a rule file for Prometheus.
 
-What CORNERMAN_ALERTS changes (`workers.alerts.overrides`) is changed there too.
+The overrides of CORNERMAN_ALERTS (`workers.alerts.overrides`) apply to the rule file too.
 
-The thresholds of memory, error rate, uncertainty and processing time are the migration guide's. Rules that need a
-number of jobs to judge by say so, because one failure among two jobs is no rate.
+The thresholds of memory, error rate, uncertainty and processing time are the migration guide's. Rules that need a least
+number of jobs state it, because one failure among two jobs is no rate.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def _coverage(level: str, threshold: float) -> Rule:
         threshold=threshold,
         for_seconds=10 * MINUTE,
         severity=WARNING,
-        summary=f"intervals of level {level} hold fewer market probabilities than they promise",
-        action="the market has moved away from the model: abstain, backtest on recent fights, train anew",
+        summary=f"intervals of level {level} contain fewer market probabilities than they should",
+        action="the market has moved away from the model: abstain, backtest on recent fights, train a new model",
     )
 
 
@@ -58,8 +58,8 @@ RULES: tuple[Rule, ...] = (
         threshold=0.9,
         for_seconds=30,
         severity=WARNING,
-        summary="a child is close to its memory limit; what goes beyond fails as memory_limit_exceeded",
-        action="look for the kind in the job lines (peak_memory_mb); send smaller cards, fewer replicas, or raise "
+        summary="a child is close to its memory limit; a job that exceeds it fails as memory_limit_exceeded",
+        action="find the kind of job in the job lines (peak_memory_mb); send smaller cards, fewer replicas, or raise "
         "CORNERMAN_MEMORY_LIMIT_MB",
     ),
     Rule(
@@ -71,9 +71,9 @@ RULES: tuple[Rule, ...] = (
         threshold=1,
         for_seconds=MINUTE,
         severity=WARNING,
-        summary="a pool takes more memory than it may; it starts no job until it is below",
-        action="others on the machine have taken memory, or the limit was lowered: /readyz has the figures; fewer "
-        "children, or a larger max_memory_mb",
+        summary="a pool uses more memory than its limit; it starts no job until it is below",
+        action="other processes of the machine have taken memory, or the limit was lowered: /readyz has the figures; "
+        "run fewer children, or raise max_memory_mb",
     ),
     Rule(
         name="HighErrorRate",
@@ -90,8 +90,8 @@ RULES: tuple[Rule, ...] = (
         for_seconds=0,
         severity=CRITICAL,
         summary="more than 5% of the jobs fail",
-        action="group the job lines by outcome: invalid_input and unknown_fighter are the feed's, model_* the models "
-        "folder's, internal is a fault of ours with its traceback in the log",
+        action="group the job lines by outcome: invalid_input and unknown_fighter come from the feed, model_* from "
+        "the models folder, internal is a defect of cornerman with its traceback in the log",
     ),
     Rule(
         name="FightsUnanswered",
@@ -104,8 +104,8 @@ RULES: tuple[Rule, ...] = (
         for_seconds=0,
         severity=WARNING,
         summary="most fights of answered cards have no answer",
-        action="cornerman_fight_failures_total says why: with unknown_fighter the feed's names and the fight log's "
-        "differ, or the log is old",
+        action="cornerman_fight_failures_total has the reasons: unknown_fighter means that the names of the feed and "
+        "of the fight log differ, or that the log is old",
     ),
     Rule(
         name="HighUncertainty",
@@ -117,8 +117,8 @@ RULES: tuple[Rule, ...] = (
         threshold=0.4,
         for_seconds=0,
         severity=WARNING,
-        summary="the mean interval that decides is wider than 0.4",
-        action="expected on cards full of debutants; else look for flags in the reports (stale_fight_log, "
+        summary="the intervals that decide are wider than 0.4 on average",
+        action="expected on cards with many debutants; otherwise check the flags in the reports (stale_fight_log, "
         "features_imputed) and train on a newer log",
     ),
     Rule(
@@ -133,7 +133,8 @@ RULES: tuple[Rule, ...] = (
         for_seconds=0,
         severity=WARNING,
         summary="more than 5% of the cards take longer than 5 s to process",
-        action="no more children than cores, fewer replicas (max_replicas), smaller cards; does the machine swap?",
+        action="use no more children than cores, fewer replicas (max_replicas), smaller cards; check that the machine "
+        "does not swap",
     ),
     Rule(
         name="OldestJobWaits",
@@ -142,7 +143,7 @@ RULES: tuple[Rule, ...] = (
         for_seconds=30,
         severity=WARNING,
         summary="a card has waited for more than a minute",
-        action="add children or pools; look for a paused queue, and for jobs without a deadline behind urgent ones",
+        action="add children or pools; check for a paused queue, and for jobs without a deadline behind urgent ones",
     ),
     Rule(
         name="TrainingWaits",
@@ -151,7 +152,7 @@ RULES: tuple[Rule, ...] = (
         for_seconds=10 * MINUTE,
         severity=WARNING,
         summary="a training job has waited for more than two hours",
-        action="add a training pool, or cancel what is not needed",
+        action="add a training pool, or cancel jobs that are not needed",
     ),
     Rule(
         name="NoConsumer",
@@ -159,8 +160,8 @@ RULES: tuple[Rule, ...] = (
         threshold=0,
         for_seconds=30,
         severity=CRITICAL,
-        summary="jobs wait in a queue that no healthy pool works off",
-        action="start a pool for the queue: cornerman worker --pool QUEUE; look why the last one ended",
+        summary="jobs wait in a queue that no healthy pool consumes",
+        action="start a pool for the queue: cornerman worker --pool QUEUE; find out why the last one ended",
     ),
     Rule(
         name="DeadLetters",
@@ -168,8 +169,8 @@ RULES: tuple[Rule, ...] = (
         threshold=0,
         for_seconds=0,
         severity=WARNING,
-        summary="a job took its worker down as often as it may",
-        action="cornerman dead-letters list, show; requeue after the cause is gone, or purge",
+        summary="a job failed after too many worker crashes",
+        action="cornerman dead-letters list, show; requeue after the cause is removed, or purge",
     ),
     Rule(
         name="CanaryWrong",
@@ -178,8 +179,8 @@ RULES: tuple[Rule, ...] = (
         below=True,
         for_seconds=0,
         severity=CRITICAL,
-        summary="the model does not give its known answers on this machine",
-        action="do not bet on this pool's answers: stop it; /readyz has the difference; copy the bundle anew",
+        summary="the model does not reproduce its reference predictions on this machine",
+        action="do not bet on this pool's answers: stop the pool; /readyz has the difference; copy the bundle again",
     ),
     Rule(
         name="ModelNotLoaded",
@@ -189,7 +190,7 @@ RULES: tuple[Rule, ...] = (
         for_seconds=2 * MINUTE,
         severity=CRITICAL,
         summary="a predicting pool cannot open its model",
-        action="/readyz says which model and why: train one, copy the bundle, or share the models folder",
+        action="/readyz has the model and the reason: train one, copy the bundle, or share the models folder",
     ),
     Rule(
         name="NotConsuming",
@@ -198,8 +199,8 @@ RULES: tuple[Rule, ...] = (
         below=True,
         for_seconds=2 * MINUTE,
         severity=CRITICAL,
-        summary="a pool lives and consumes nothing",
-        action="it ends by itself and is started again; if that repeats, look at the server and at the log of the pool",
+        summary="a pool runs and consumes nothing",
+        action="the pool exits by itself and is restarted; if that repeats, check the server and the log of the pool",
     ),
     Rule(
         name="LedgerUnavailable",
@@ -209,7 +210,7 @@ RULES: tuple[Rule, ...] = (
         for_seconds=30,
         severity=CRITICAL,
         summary="a pool cannot reach the server",
-        action="is the server up, full, or still loading? the pool's log has the error",
+        action="check whether the server is up, full, or still loading; the pool's log has the error",
     ),
     Rule(
         name="ServerEvicts",
@@ -226,8 +227,9 @@ RULES: tuple[Rule, ...] = (
         threshold=0,
         for_seconds=0,
         severity=WARNING,
-        summary="jobs were taken over from a pool that gave no sign of life",
-        action="which pool is gone? a machine that died or stood still, or the kernel's out-of-memory killer",
+        summary="jobs were taken over from a pool whose leases expired",
+        action="find the pool that is gone: a machine crashed or stalled, or the kernel's out-of-memory killer ended "
+        "the pool",
     ),
     Rule(
         name="Quarantined",
@@ -235,8 +237,8 @@ RULES: tuple[Rule, ...] = (
         threshold=0,
         for_seconds=0,
         severity=WARNING,
-        summary="something that is no ledger writes to a queue",
-        action="cornerman quarantine list; who may write to the server? see deploy/users.md; then purge",
+        summary="something other than a ledger writes to a queue",
+        action="cornerman quarantine list; check who may write to the server (deploy/users.md); then purge",
     ),
     _coverage("0.95", 0.05),
     _coverage("0.8", 0.1),
@@ -246,24 +248,24 @@ RULES: tuple[Rule, ...] = (
         threshold=0.05,
         for_seconds=0,
         severity=WARNING,
-        summary="probabilities and results have drifted apart",
-        action="backtest the model on recent fights; train anew, or point the alias at another model",
+        summary="probabilities and fight results have drifted apart",
+        action="backtest the model on recent fights; train a new model, or move the alias to another one",
     ),
     Rule(
         name="PoolDown",
-        expression=Now(Series("up", (("job", "cornerman"),)), POOL, least=True),  # a series of Prometheus' own
+        expression=Now(Series("up", (("job", "cornerman"),)), POOL, least=True),  # a series of Prometheus itself
         threshold=1,
         below=True,
         for_seconds=MINUTE,
         severity=CRITICAL,
         summary="Prometheus cannot read a pool",
-        action="does the process run? cornerman status; does CORNERMAN_HTTP_HOST let Prometheus in?",
+        action="check that the process runs (cornerman status), and that CORNERMAN_HTTP_HOST lets Prometheus connect",
     ),
 )
 
 
 def rule_file(rules: Sequence[Rule]) -> str:
-    """Return the rules as Prometheus reads them."""
+    """Return the rules as a Prometheus rule file."""
     lines = [
         "# Written by `python -m workers.alerts.rules`; change the table there.",
         "groups:",
@@ -284,12 +286,12 @@ def rule_file(rules: Sequence[Rule]) -> str:
 
 
 def main() -> None:
-    """Print the rule file; end with a sentence where the changes cannot be read."""
+    """Print the rule file; exit with a message if the overrides are invalid."""
     try:
         rules = tuned(RULES, os.environ.get("CORNERMAN_ALERTS", ""))
     except ValueError as error:
         sys.exit(str(error))
-    print(rule_file(rules), end="")  # noqa: T201 - it is what this command is for
+    print(rule_file(rules), end="")  # noqa: T201 - the purpose of this command
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Alerts as JSON to an address of the operator's. A thread of its own posts them; who tells of one never waits."""
+"""Alerts posted as JSON to an operator's URL, by a thread of its own: evaluation never waits for the network."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import structlog
 from workers.alerts.evaluation import Change
 
 TIMEOUT_SECONDS = 5.0
-PAUSES_SECONDS = (1.0, 10.0)  # between tries; after the last one it is given up
+PAUSES_SECONDS = (1.0, 10.0)  # between attempts; after the last one the alert is dropped
 MOST_WAITING = 100
 
 
 class Webhook:
-    """Posts changes of alerts one after the other. Without an address it does nothing."""
+    """The poster of alert transitions, one after the other. Without a URL it does nothing."""
 
     def __init__(self, url: str, pool_name: str) -> None:
         self._url = url
@@ -32,12 +32,12 @@ class Webhook:
         self._opener = urllib.request.build_opener(_Redirects)
 
     def start(self) -> None:
-        """Go on for as long as the process lives."""
+        """Start the thread, which runs until the process ends."""
         if self._url:
             threading.Thread(target=self._run, name="webhook", daemon=True).start()
 
     def post(self, change: Change) -> None:
-        """Have a change posted. Drops it, and says so, where too many wait already."""
+        """Queue a transition for posting; drop it, with a line in the log, if too many wait already."""
         if not self._url:
             return
         try:
@@ -46,7 +46,7 @@ class Webhook:
             self._log.warning("alert not posted: too many wait", alert=change.rule.name)
 
     def body(self, change: Change) -> bytes:
-        """Return what is posted."""
+        """Return the body to post."""
         status = "firing" if change.firing else "resolved"
         return msgspec.json.encode({"status": status, "pool": self._pool_name, **change.said()})
 
@@ -58,8 +58,8 @@ class Webhook:
         for pause_seconds in (*PAUSES_SECONDS, None):
             try:
                 self._send(self.body(change))
-            except Exception as error:  # noqa: BLE001 - whatever is wrong over there, this thread goes on
-                # The address may carry a token in its path, and the error the address: only the host is said.
+            except Exception as error:  # noqa: BLE001 - any error of the other side; this thread goes on
+                # The URL may contain a token in its path, and the error the URL: only the host is logged.
                 said = {"alert": change.rule.name, "host": urlsplit(self._url).hostname, "error": _reason(error)}
                 if pause_seconds is None:
                     self._log.warning("alert not posted", **said)
@@ -70,20 +70,20 @@ class Webhook:
 
     def _send(self, body: bytes) -> None:
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self._url, body, headers)  # noqa: S310 - the settings let http and https pass
+        request = urllib.request.Request(self._url, body, headers)  # noqa: S310 - the settings allow http and https only
         with self._opener.open(request, timeout=TIMEOUT_SECONDS):
             pass
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Posts again at the new address; urllib would only get it, without the alert, and take the page for an answer.
+    """The redirect policy: post again at the new URL; urllib would only get it, without the alert, and accept the page.
 
-    After 301, 302 and 303 a client may get instead of post, and what is there may be a page to log in: these are
-    followed from http to https of the same address only. Never from https to http.
+    After 301, 302 and 303 a client may get instead of post, and the new URL may be a login page: these are followed
+    from http to https of the same URL only. Never from https to http.
     """
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """Return the request to make instead; None ends it as an error."""
+        """Return the request to make instead; None ends the post with an error."""
         secure = "https:" + req.full_url.partition(":")[2]
         repeats = code in (HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
         if newurl == secure or (repeats and urlsplit(newurl).scheme in ("https", req.type)):
@@ -94,5 +94,5 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 def _reason(error: Exception) -> str:
     if not isinstance(error, HTTPError):
         return type(error).__name__
-    moved = ": it redirects, so set CORNERMAN_WEBHOOK_URL to where it leads" if error.code // 100 == 3 else ""
+    moved = ": a redirect, so set CORNERMAN_WEBHOOK_URL to its target" if error.code // 100 == 3 else ""
     return f"HTTP status {error.code}{moved}"

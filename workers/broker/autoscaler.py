@@ -1,7 +1,7 @@
-"""The hands of the pool's size: Celery's autoscaler, told by the guard how many children there should be.
+"""The autoscaler of a pool: applies the number of children that the supervisor has decided.
 
-It runs in Celery's event loop, where nothing may be slow: all that it reads stands on the board. Named in Celery's
-`worker_autoscaler`; how many children are wanted is decided in `workers.supervisor.scaling_policy`.
+It is Celery's `worker_autoscaler` and runs in Celery's event loop, which must not be blocked: it reads the scoreboard
+only. The number is decided in `workers.supervisor.scaling_policy`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from workers.pool.pool import Pool
 
 
 class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no types
-    """Grows and shrinks the pool to what is wanted. Only idle children go."""
+    """Grows and shrinks the pool to its target size. Only idle children are retired."""
 
     def __init__(self, *args: Any, worker: Any, **options: Any) -> None:
         cornerman: Pool = worker.app.cornerman_pool
@@ -25,7 +25,7 @@ class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no
         self._log = structlog.get_logger("cornerman.autoscaler")
 
     def maybe_scale(self, req: object = None) -> None:
-        """Take a step towards the wanted number. Celery also calls it for every doorbell, which says nothing here."""
+        """Take a step towards the target size; ignore Celery's additional calls for each doorbell."""
         wanted = self._board.wanted
         if req is not None or not wanted or self._board.closing:
             return
@@ -35,15 +35,15 @@ class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no
             self.pool.maintain_pool()
         elif (going := min(self.processes - wanted, self._idle())) > 0:
             self._log.info("children retired", children=self.processes, wanted=wanted, going=going)
-            with suppress(ValueError):  # one of them has found work since
+            with suppress(ValueError):  # one of them has taken a job since
                 self.pool.shrink(going)
-        # Celery pops no more doorbells than this, however large the pool may become.
+        # Celery pops no more doorbells than this, even if the pool grows later.
         self.worker.max_concurrency = self.processes
 
     def _idle(self) -> int:
-        """How many children may go; none while others are on their way out, whom billiard would count again.
+        """Return how many children may be retired; 0 while others are exiting, which billiard would count again.
 
-        Should one of them take a job in this very moment, it hands it back, and no attempt is used up.
+        If one of them takes a job at this very moment, it releases the job, and no attempt is used up.
         """
         workers = self.pool._pool._pool
         if any(getattr(child, "_controlled_termination", False) for child in workers):

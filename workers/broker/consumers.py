@@ -1,8 +1,8 @@
-"""Whether a pool hears the doorbell of its queue.
+"""Consumption of the queues' doorbells, as the operator's controls allow it.
 
-A pool that may not claim, because its queue is paused or it is drained, must not hear it either: it would take
-doorbells from the pools that may. Its canary goes on, so a paused pool still proves that it would consume. That
-nothing is claimed does not rest on this: the ledger refuses the claim.
+A pool that may not claim, because its queue is paused or the pool is drained, must not consume the doorbells either: it
+would take them from pools that may claim. Its liveness probes continue, so a paused pool still shows that it could
+consume. The guarantee that nothing is claimed does not depend on this: the ledger refuses the claim.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from ledger.contracts.controls import Controls
 
 
 def heed(worker: Any, controls: Controls, queues: Iterable[str], node: str) -> None:
-    """Start or stop consuming each queue as the controls say. In Celery's event loop only."""
+    """Start or stop consuming each queue as the controls require. In Celery's event loop only."""
     consumer = worker.consumer
-    if consumer is None or consumer.task_consumer is None:  # the broker is away: there is nothing to hear
+    if consumer is None or consumer.task_consumer is None:  # the broker is away: there is nothing to consume
         return
     for queue in queues:
         may = controls.claims(queue, node)

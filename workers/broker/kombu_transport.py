@@ -1,10 +1,10 @@
 """A kombu transport that reads doorbells instead of messages.
 
-Whatever stands on the list, Celery is handed a message of our own making that says no more than "there is work in
-this queue". What a stranger writes there can therefore call no task, raise no limit, attach no callback and stop no
-consumption; an item that no ledger writes is put aside. A doorbell needs no acknowledgement: the ledger rings again
-for work that nobody claims. So there is no hash of unacknowledged messages and no visibility timeout, and the only
-keys in use are the ledger's own lists.
+Whatever item is on the list, Celery receives a message of our own that states only "this queue has work". So an item
+written by a stranger can call no task, raise no limit, attach no callback and stop no consumption; an item that no
+ledger writes is quarantined. A doorbell needs no acknowledgement: the ledger pushes another one for jobs that are not
+claimed. So there is no hash of unacknowledged messages and no visibility timeout, and the only keys in use are the
+ledger's own lists.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ledger.settings import LedgerSettings
 
 TASK = "cornerman.doorbell"
 RETRY_SECONDS = 1.0
-BELL = b"!"  # what the ledger's scripts push
+BELL = b"!"  # the item that the ledger's scripts push
 
 
 def message_for(queue: str) -> dict[str, Any]:
@@ -50,23 +50,26 @@ def message_for(queue: str) -> dict[str, Any]:
 
 
 def put_aside(settings: LedgerSettings) -> Callable[[str, bytes], None]:
-    """Return what keeps an odd item for a look. It must not stop consumption, so a failure is only logged."""
+    """Return a function that quarantines a foreign queue item.
+
+    Errors are only logged, because they must not stop consumption.
+    """
 
     def keep(queue: str, item: bytes) -> None:
         log = structlog.get_logger("cornerman")
-        log.warning("odd queue item put aside", queue=queue, bytes=len(item))
+        log.warning("foreign queue item quarantined", queue=queue, bytes=len(item))
         try:
             ledger = Ledger.connect(settings)
             ledger.quarantine.add(queue, item)
             ledger.close()
         except (LedgerUnavailable, PermissionDenied) as error:
-            log.warning("odd queue item lost", queue=queue, error=str(error))
+            log.warning("foreign queue item lost", queue=queue, error=str(error))
 
     return keep
 
 
 class _Client(redis.Redis):
-    """A client whose blocking pop answers with our own message."""
+    """A client whose blocking pop returns our own message."""
 
     def __init__(self, *, on_pop: Callable[[bytes, bytes], tuple[str, str]], **options: Any) -> None:
         super().__init__(**options)
@@ -78,7 +81,7 @@ class _Client(redis.Redis):
         except redis.ResponseError as error:
             if command_name != "BRPOP" or (refusal := refusal_of(error)) is None:
                 raise
-            # Without a pause a refused pop would be sent again at once, and so would be a refused connection.
+            # Without a pause a refused pop, or a refused connection, would be retried at once.
             time.sleep(RETRY_SECONDS)
             if refusal.elsewhere:
                 raise redis.ConnectionError(refusal.advice) from error
@@ -87,16 +90,16 @@ class _Client(redis.Redis):
         return self._on_pop(*reply) if command_name == "BRPOP" and reply else reply
 
 
-class _HeardQueues(round_robin_cycle):  # type: ignore[misc]  # kombu ships no types
-    """The queues that are listened to now; the doorbells of the others stay where another pool may hear them."""
+class _ConsumableQueues(round_robin_cycle):  # type: ignore[misc]  # kombu ships no types
+    """The queues that are consumed now; the doorbells of the others stay for other pools."""
 
-    def __init__(self, hears: Callable[[str], bool]) -> None:
+    def __init__(self, may_consume: Callable[[str], bool]) -> None:
         super().__init__()
-        self._hears = hears
+        self._may_consume = may_consume
 
     def consume(self, n: int) -> list[str]:
         """Return up to `n` queues, in turn."""
-        return [queue for queue in super().consume(n) if self._hears(queue)]
+        return [queue for queue in super().consume(n) if self._may_consume(queue)]
 
 
 class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
@@ -104,30 +107,30 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
     ack_emulation = False  # no hash of unacknowledged messages
     priority_steps = (0,)  # the ledger knows what is urgent; one list a queue
-    do_restore = False  # a doorbell popped in the last moment is not put back as a message: the ledger rings again
+    do_restore = False  # a doorbell popped at the last moment is not put back as a message: the ledger pushes another
 
-    from_transport_options = (*stock.Channel.from_transport_options, "ledger_settings", "put_aside", "hears")
+    from_transport_options = (*stock.Channel.from_transport_options, "ledger_settings", "quarantine", "may_consume")
     ledger_settings: LedgerSettings
-    put_aside: Callable[[str, bytes], None]
-    hears: Callable[[str], bool] = staticmethod(lambda queue: True)
-    _in_poll: Any  # the connection whose pop is under way
+    quarantine: Callable[[str, bytes], None]
+    may_consume: Callable[[str], bool] = staticmethod(lambda queue: True)
+    _in_poll: Any  # the connection with a pending pop
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._queue_cycle = _HeardQueues(self.hears)
+        self._queue_cycle = _ConsumableQueues(self.may_consume)
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
         """Consume without acknowledgements, whatever the consumer asks for."""
         return super().basic_consume(queue, True, *args, **kwargs)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Do nothing: there is nothing to acknowledge."""
+        """Do nothing: a doorbell needs no acknowledgement."""
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Do nothing: the ledger rings again."""
+        """Do nothing: the ledger pushes another doorbell."""
 
     def close(self) -> None:
-        """Close without waiting for the pop that is under way: a doorbell that it takes is rung again."""
+        """Close without waiting for the pending pop: a doorbell that it takes is pushed again."""
         if self._in_poll:
             self._in_poll.disconnect()
             self._in_poll = None
@@ -141,16 +144,16 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
     def _get_client(self) -> Callable[..., _Client]:
         super()._get_client()  # checks redis-py's version
-        return functools.partial(_Client, on_pop=self._popped)
+        return functools.partial(_Client, on_pop=self._on_popped)
 
-    def _popped(self, key: bytes, item: bytes) -> tuple[str, str]:
+    def _on_popped(self, key: bytes, item: bytes) -> tuple[str, str]:
         queue = key.decode().removeprefix(self._prefix)
         if item != BELL:
-            self.put_aside(queue, item)
+            self.quarantine(queue, item)
         return queue, json.dumps(message_for(queue))
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
-        """Connect as the ledger does, from the same URL: kombu reads TLS and socket URLs differently."""
+        """Connect as the ledger does, from the same URL: kombu parses TLS and socket URLs differently."""
         patience_seconds = self.brpop_timeout + self.ledger_settings.reply_timeout_seconds
         pool = redis.ConnectionPool.from_url(
             readable(self.ledger_settings.redis_url or ""),
@@ -168,9 +171,9 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
 
 class Connection(kombu.Connection):  # type: ignore[misc]  # kombu ships no types
-    """A connection that is tried again every second.
+    """A connection that is retried every second.
 
-    Celery's own pauses grow to half a minute: after a long outage a pool would go on without work for as long.
+    Celery's own delays grow to half a minute: after a long outage a pool would stay without work for as long.
     """
 
     def ensure_connection(self, *args: Any, **options: Any) -> Connection:
@@ -181,10 +184,10 @@ class Connection(kombu.Connection):  # type: ignore[misc]  # kombu ships no type
 
 
 class Transport(stock.Transport):  # type: ignore[misc]  # kombu ships no types
-    """Redis as the place of doorbells; named in Celery's `broker_transport`."""
+    """Redis as the carrier of doorbells; the value of Celery's `broker_transport`."""
 
     Channel = Channel
-    # A server that refuses, also to be greeted, is tried again as one that is away: Celery ends for other errors.
+    # A server that refuses a command, or the handshake, is retried like one that is away: Celery ends for other errors.
     connection_errors = (*stock.Transport.connection_errors, redis.ResponseError)
 
     def _reject_inbound_message(self, raw_message: dict[str, Any]) -> None:

@@ -1,18 +1,18 @@
-"""A Celery result backend that reads the ledger, so that `AsyncResult(job_id)` of any Celery app gives our outcomes.
+"""A Celery result backend that reads the ledger: `AsyncResult(job_id)` of any Celery app returns our outcomes.
 
-    app = Celery(backend="workers.backend:LedgerBackend+rediss://user:password@host:6380/0")
-    app.AsyncResult(receipt.job_id).get(timeout=30)      # the report, or JobFailed with the typed failure
+    app = Celery(backend="workers.broker.result_backend:LedgerBackend+rediss://user:password@host:6380/0")
+    app.AsyncResult(receipt.job_id).get(timeout=30)      # the report, or an error with the typed failure
 
 The other settings of the ledger come from the environment, as everywhere; without a URL, so does the server's.
 
-    queued, unknown, forgotten   PENDING; Celery has one word for them, `exists()` and `Client.status` tell them apart
+    queued, unknown, forgotten   PENDING; Celery has one word for them, `exists()` and `Client.status` distinguish them
     running                      STARTED; `info` is the progress
     succeeded                    SUCCESS; `result` is the report
-    failed, expired              FAILURE; `result` is JobFailed
-    cancelled                    REVOKED; `result` is JobFailed
+    failed, expired              FAILURE; `result` is the error of the failed job
+    cancelled                    REVOKED; `result` is the error of the failed job
 
-It only reads: a job is submitted, cancelled and forgotten through the ledger. `get()` without a timeout waits for ever
-for an id that was never submitted, because to Celery it is only PENDING; `Client.result` knows better.
+The backend only reads: jobs are submitted, cancelled and forgotten through the ledger. `get()` without a timeout waits
+for ever for an id that was never submitted, because Celery sees such an id as PENDING; `Client.result` raises instead.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # celery ships no types
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger, opened on first use: connections must not be forked."""
+        """The ledger, opened on first use: connections must not survive a fork."""
         settings = LedgerSettings.from_env()
         return Ledger.connect(replace(settings, redis_url=self.url) if self.url else settings)
 
     def task_result_exists(self, task_id: str) -> bool:
-        """Whether the ledger has such a job, in whatever state."""
+        """Return True if the ledger has such a job, in any state."""
         return self.ledger.status(task_id).state not in (State.UNKNOWN, State.FORGOTTEN)
 
     def wait_for(
@@ -70,13 +70,13 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # celery ships no types
                 return _meta_of(self.ledger.wait(task_id, patience_seconds))
             except UnknownJob:
                 reached = time.monotonic()
-                time.sleep(patience_seconds)  # it may yet be submitted; there is no channel to wait on
+                time.sleep(patience_seconds)  # it may still be submitted; there is no channel to wait on
             except WaitTimeout:
                 reached = time.monotonic()
             except LedgerUnavailable:
                 if time.monotonic() >= min(deadline, reached + silence_seconds):
                     raise
-                time.sleep(min(patience_seconds, 0.1))  # it may have been refused at once
+                time.sleep(min(patience_seconds, 0.1))  # the connection may have been refused at once
             if on_interval is not None:
                 on_interval()
             if time.monotonic() >= deadline:

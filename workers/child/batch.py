@@ -1,11 +1,11 @@
-"""What one child holds: claims that wait for their turn, and results on their way to the ledger.
+"""The claims of one child: those that wait for their turn, and results on their way to the ledger.
 
-Many claims are worked off for one round trip to claim and one to settle, yet each ends by itself:
+A batch costs one round trip to claim and one to settle, yet each job ends by itself:
 
-- A result is written when its job ends, so that one that cannot be written fails alone.
-- While the child works on, a thread settles every 20 ms what has gathered; the child does at the end of the batch.
-- When one job takes long, the thread gives back those that wait behind it, for other children to take.
-- What is finished and unsettled when the child dies is given back by the guard and run again, at the same attempt.
+- A result is encoded when its job ends, so that one that cannot be encoded fails alone.
+- While the child works on, a thread settles the finished jobs every 20 ms; the child settles the rest at the end.
+- When one job takes long, the thread releases the claims that wait behind it, for other children to take.
+- A finished but unsettled job of a child that dies is released by the supervisor and run again, at the same attempt.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ from workers.pool.event_pipe import Figures, Telemetry, attempt_of
 from workers.pool.vital_threads import Stumbles, start_vital
 
 LONG_SECONDS = 0.1
-"""How long a job may run until those behind it are given back."""
-MOST_BYTES = 2**20  # of results that gather: a step must stay short for the server too
+"""How long a job may run before the claims behind it are released."""
+MOST_BYTES = 2**20  # of unsettled results: one call must stay short for the server too
 
 
 class Finished(Struct, frozen=True):
-    """A job that ended with a result. `outcome` is `succeeded` or the failure's code.
+    """A job that ended with a result.
 
-    `measure` says what is measured of the answer, once the caller has it.
+    `outcome` is `succeeded` or the failure's code. `measure` computes the metrics of the answer, after the answer is
+    settled.
     """
 
     claim: Claim
@@ -58,50 +59,50 @@ class Batch:
         self._waiting: deque[Claim] = deque()
         self._finished: list[Finished] = []
         self._bytes = 0
-        self._turn_seconds = 0.0
-        # Reentrant: a signal that ends the child may come in the middle of a step, and the last one follows.
-        self._one_at_a_time = threading.RLock()
-        self._in_company = threading.Event()
-        self._untold = Stumbles(structlog.get_logger("cornerman"), "ends of jobs cannot be logged or counted")
-        start_vital("batch", self._look_after)
+        self._job_started_seconds = 0.0
+        # Reentrant: a signal that ends the child may interrupt a settlement, and the last one follows.
+        self._settle_lock = threading.RLock()
+        self._several = threading.Event()
+        self._log_errors = Stumbles(structlog.get_logger("cornerman"), "ended jobs not logged or counted")
+        start_vital("batch", self._maintain)
 
     @contextmanager
     def of(self, claims: Iterable[Claim], ended: Callable[[], None]) -> Iterator[None]:
-        """Take claims in; by the end of the block, however it ends, settle the finished and give back the rest.
+        """Add claims; when the block ends, even by an error, settle the finished jobs and release the rest.
 
-        `ended` is called when all that was finished is settled.
+        `ended` is called when all finished jobs are settled.
         """
         self._waiting.extend(claims)
         if len(self._waiting) > 1:
-            self._in_company.set()
+            self._several.set()
         try:
             yield
         finally:
-            self._in_company.clear()
+            self._several.clear()
             try:
                 self.settle()
             finally:
                 ended()
-                self._give_back("the child leaves its batch", ring=False)
+                self._release_waiting("the child ends its batch", ring=False)
 
     def next(self) -> Claim | None:
-        """Return the claim whose turn it is; None when all had theirs, or were given back."""
-        self._turn_seconds = time.monotonic()
+        """Return the next claim; None if none is left, or the rest was released."""
+        self._job_started_seconds = time.monotonic()
         try:
             return self._waiting.popleft()
         except IndexError:
             return None
 
     def add(self, finished: Finished) -> None:
-        """Take in a result."""
+        """Add a finished job."""
         self._finished.append(finished)
         self._bytes += len(finished.settlement.body)
         if self._bytes > MOST_BYTES:
             self.settle()
 
     def settle(self) -> None:
-        """Settle what is finished, and say so in the log. Waits for a ledger that is away."""
-        with self._one_at_a_time:
+        """Settle the finished jobs, and log and count them. Waits for a ledger that is unavailable."""
+        with self._settle_lock:
             batch = self._finished[:]
             if not batch:
                 return
@@ -109,12 +110,12 @@ class Batch:
             outcomes = [_outcome(finished, stored) for finished, stored in zip(batch, accepted, strict=True)]
             del self._finished[: len(batch)]
             self._bytes = 0
-            with self._untold.caught():
-                self._say(batch, outcomes)
+            with self._log_errors.caught():
+                self._log_and_count(batch, outcomes)
             answered = [job for job, outcome in zip(batch, outcomes, strict=True) if outcome == "succeeded"]
             offer_shadows(self._ledger, [(job.claim, job.settlement) for job in answered])
 
-    def _say(self, batch: Sequence[Finished], outcomes: Sequence[str]) -> None:
+    def _log_and_count(self, batch: Sequence[Finished], outcomes: Sequence[str]) -> None:
         ended = [*zip(batch, outcomes, strict=True)]
         self._lines.write(
             [line_of(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
@@ -125,28 +126,27 @@ class Batch:
             attempts.append(attempt_of(job.claim, outcome, job.run_seconds, figures))
         self._telemetry.tell(*attempts)
 
-    def _give_back(self, reason: str, *, ring: bool) -> None:
+    def _release_waiting(self, reason: str, *, ring: bool) -> None:
         untouched = []
         with suppress(IndexError):
-            while True:
-                untouched.append(
-                    self._waiting.pop()
-                )  # from the other end, one by one: the child may be taking its next
+            while True:  # from the other end, one by one: the child may be taking its next
+                untouched.append(self._waiting.pop())
         if untouched:
-            with suppress(LedgerUnavailable, PermissionDenied):  # the guard gives back what an idle or dead child holds
+            # On an error the supervisor releases what an idle or dead child holds.
+            with suppress(LedgerUnavailable, PermissionDenied):
                 self._ledger.release_many(untouched, ring=ring)
-                structlog.get_logger("cornerman").info("claims given back", jobs=len(untouched), reason=reason)
+                structlog.get_logger("cornerman").info("claims released", jobs=len(untouched), reason=reason)
 
-    def _look_after(self) -> None:
-        # The child meets an error too, at the end of its batch.
-        stumbles = Stumbles(structlog.get_logger("cornerman"), "the batch cannot be looked after")
+    def _maintain(self) -> None:
+        # The child raises the same error at the end of its batch.
+        errors = Stumbles(structlog.get_logger("cornerman"), "batch maintenance failed")
         while True:
-            self._in_company.wait()
+            self._several.wait()
             time.sleep(BATCH_SECONDS)
-            with stumbles.caught():
+            with errors.caught():
                 self.settle()
-                if time.monotonic() - self._turn_seconds > LONG_SECONDS:
-                    self._give_back("the job before them takes long", ring=True)
+                if time.monotonic() - self._job_started_seconds > LONG_SECONDS:
+                    self._release_waiting("the job before them takes long", ring=True)
 
 
 def _outcome(finished: Finished, stored: Stored) -> str:

@@ -1,7 +1,7 @@
-"""How many jobs a child claims at once, as a pure function.
+"""The number of jobs that a child claims at once, as a pure function.
 
-A claim and a settle are a round trip and a script each, which many small jobs can share. But what a child holds, no
-other child can run: so a batch is no longer than can be worked off in a moment, and leaves the others their part.
+A claim and a settlement are a round trip and a script each, which many small jobs can share. But no other child can run
+what this child holds: so a batch takes a few milliseconds at most, and leaves other children their part.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 BATCH_SECONDS = 0.02
-"""How long a batch may take, and a finished job wait in it: an urgent job that comes meanwhile waits as long."""
+"""How long a batch may take, and a finished job wait in it: the delay of an urgent job that arrives meanwhile."""
 
 
 class Worked(Struct, frozen=True):
-    """A batch that was worked off: how many jobs, how long it took, and how many stayed in the queue behind it."""
+    """A completed batch: its number of jobs, its duration, and the number of jobs left in the queue."""
 
     jobs: int
     seconds: float
@@ -23,8 +23,8 @@ class Worked(Struct, frozen=True):
 def claim_size(last: Worked | None, most: int) -> int:
     """Return how many jobs to claim next, from 1 to `most`.
 
-    One at first, so that what came together is shared among the children; then at most twice as many as last time, as
-    many as take `BATCH_SECONDS` at the last pace, and half of what waited.
+    The first batch is one job, so that jobs submitted together are shared among the children; then at most twice the
+    last batch, as many as take `BATCH_SECONDS` at the last pace, and half of the jobs that waited.
     """
     if last is None or not last.jobs:
         return 1

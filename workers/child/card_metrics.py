@@ -1,4 +1,4 @@
-"""What is measured of an answered card: sums and counts, no names, no prices."""
+"""Metrics of an answered card: sums and counts, without names and prices."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ledger.contracts.reports import CardReport, FightReport, Report
 from workers.pool.event_pipe import Figures
 
 LEVELS = {0.8: "0.8", 0.95: "0.95"}
-"""The levels that are measured, with their labels. A caller may ask for any other: no series is made of those."""
+"""The measured levels, with their labels. Other levels that a caller may ask for get no time series."""
 
 
 def figures_of(job: Job, report: Report, claimed_at: datetime) -> Figures | None:
-    """Return what is measured of a card and its answer, None for another kind of job."""
+    """Return the metrics of a card and its answer; None for another kind of job."""
     if not isinstance(job, PredictCard) or not isinstance(report, CardReport):
         return None
     answered = [fight for fight in report.fights if isinstance(fight, FightReport)]
@@ -23,7 +23,7 @@ def figures_of(job: Job, report: Report, claimed_at: datetime) -> Figures | None
     uncovered: Counter[str] = Counter()
     uncertainties = []
     for fight in answered:
-        side = fight.fighters[0]  # the other's interval is as wide, and holds its market's probability as often
+        side = fight.fighters[0]  # the other side's interval is its mirror image
         for interval in side.intervals:
             if interval.level == job.rules.level:
                 uncertainties.append(interval.upper - interval.lower)

@@ -1,11 +1,11 @@
-"""What a child does when the doorbell rings: claim, run, claim again while there is work, and listen for more.
+"""The consumer of a child: it claims jobs after a doorbell, runs them, and claims again while there is work.
 
-A child whose pool has one queue listens until it is called back: Celery has it again when the pool is to prove that it
-consumes, when the operator stops the queue, and when the pool shrinks or ends. Where there are more queues it listens
-for a while only, or the others would wait for it.
+A child whose pool has one queue keeps waiting for claims until it is requested back: Celery needs it for the liveness
+probe, when the operator stops the queue, and when the pool shrinks or ends. If the pool has several queues, the child
+waits for a limited time only, so that the other queues are served too.
 
-A doorbell says only that there is work in a queue; which, the ledger decides when it is claimed. So a doorbell too
-many finds nothing, and one that got lost is rung again by the guard.
+A doorbell means only that a queue has work; the ledger decides which job a claim returns. So a surplus doorbell finds
+nothing, and a lost one is pushed again by a supervisor.
 """
 
 from __future__ import annotations
@@ -34,63 +34,65 @@ from workers.pool.pool import Pool, predicts
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager
 
-# Training takes a child, and its time limit, for itself.
-_CLAIMED_ALONE = ("train",)
-_LISTEN_SECONDS = 0.1  # between two looks at whether there is room, and the pool is not closing, just after a job
+# A training occupies a child, with a time limit of its own.
+_UNBATCHED_QUEUES = ("train",)
+_POLL_SECONDS = 0.1  # just after a job: between two checks of memory and shutdown
 
 
 class Doorbell:
-    """One child's way to the ledger. It is opened with the first doorbell: connections must not be forked."""
+    """The consumer of one child. It connects at the first doorbell: connections must not survive a fork."""
 
     def __init__(self, pool: Pool, queues: Callable[[], Iterable[str]]) -> None:
         self._pool = pool
-        self._queues = queues  # which of them Celery was told to consume is known later
+        self._queues = queues  # Celery learns later which queues it consumes
 
     def answer(self, queue: str) -> None:
-        """Work off a queue and listen to it for as long as this child may; answer a canary."""
-        signal.signal(signal.SIGTERM, _leave)  # only now: billiard sets its own when the child is ready
+        """Serve a queue and wait for its claims for as long as this child may; answer a liveness probe."""
+        # Only now: billiard sets its own handler when the child is ready.
+        signal.signal(signal.SIGTERM, _request_shutdown)
         try:
             if queue == self._pool.canary:
                 answer_canary(self._pool, self._ledger, self._owner)
                 if predicts(self._pool, self._queues()):
                     self._self_tester.test_if_due()
-            if (heard := self._only_queue if queue == self._pool.canary else queue) is not None:
-                self._stay_with(heard)
+            if (served := self._only_queue if queue == self._pool.canary else queue) is not None:
+                self._serve_queue(served)
         except LedgerUnavailable as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
         except PermissionDenied as denied:
-            structlog.get_logger("cornerman").error("ledger denies", error=str(denied))
+            structlog.get_logger("cornerman").error("ledger permission denied", error=str(denied))
 
-    def _stay_with(self, queue: str) -> None:
-        """Work off a queue, and then listen to its doorbell, which is faster than being woken through Celery."""
+    def _serve_queue(self, queue: str) -> None:
+        """Process the backlog of a queue, then wait for its next claim, which is faster than a wake-up by Celery."""
         until_seconds = time.monotonic() + self._pool.settings.drain_seconds
-        heard: list[Claim] = []
+        claims: list[Claim] = []
         while True:
-            with self._admission.booked(rested=bool(heard)) as room:
-                if not room or self._admission.yielding:
-                    self._give_back(heard, "no room for a usual job" if not room else "the child is to claim no more")
+            with self._admission.booked(rested=bool(claims)) as reserved:
+                if not reserved or self._admission.yielding:
+                    reason = "not enough memory for a typical job" if not reserved else "the child must claim no more"
+                    self._release(claims, reason)
                     return
-                self._drain(queue, heard or self._ledger.claim(queue, self._owner), until_seconds)
-            heard = self._hear(queue, until_seconds)
-            if not heard:
+                self._process_backlog(queue, claims or self._ledger.claim(queue, self._owner), until_seconds)
+            claims = self._wait_for_claim(queue, until_seconds)
+            if not claims:
                 return
             if self._only_queue is not None and time.monotonic() >= until_seconds:
                 until_seconds = time.monotonic() + self._pool.settings.drain_seconds
 
-    def _give_back(self, claims: list[Claim], reason: str) -> None:
+    def _release(self, claims: list[Claim], reason: str) -> None:
         if claims:
             self._ledger.release_many(claims, ring=True)
             structlog.get_logger("cornerman").info("claims given back", jobs=len(claims), reason=reason)
 
-    def _drain(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
-        """Work off claims, and the queue that they are from, until it is empty or the time is over.
+    def _process_backlog(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
+        """Run claims, and further claims of their queue, until the queue is empty or the time is over.
 
-        A queue that the last claim emptied is not asked again: what has come since has rung.
+        A queue that the last claim emptied is not claimed from again: later jobs push a doorbell of their own.
         """
-        most = 1 if queue in _CLAIMED_ALONE else self._pool.settings.claim_limit
+        most = 1 if queue in _UNBATCHED_QUEUES else self._pool.settings.claim_limit
         while claims:
             started_seconds = time.monotonic()
-            self._execution.work_off(claims)
+            self._executor.work_off(claims)
             now_seconds = time.monotonic()
             waiting = claims[0].waiting
             if not waiting or now_seconds >= until_seconds or self._admission.yielding:
@@ -98,19 +100,19 @@ class Doorbell:
             worked = Worked(len(claims), now_seconds - started_seconds, waiting)
             claims = self._ledger.claim(queue, self._owner, claim_size(worked, most))
 
-    def _hear(self, queue: str, until_seconds: float) -> list[Claim]:
-        """Listen until there is a claim, and return it; nothing when Celery is to have the child, or for want of room.
+    def _wait_for_claim(self, queue: str, until_seconds: float) -> list[Claim]:
+        """Wait for a claim and return it; empty if Celery needs the child, or if memory is short.
 
-        Nothing is booked meanwhile: another child may need the memory for more than a usual job.
+        Nothing is reserved meanwhile: another child may need the memory for a larger job.
         """
         board = self._pool.board
         while board.has_room and not self._admission.yielding and not board.stopped:
-            patience_seconds = min(until_seconds - time.monotonic(), _LISTEN_SECONDS)
-            if patience_seconds <= 0:
+            timeout_seconds = min(until_seconds - time.monotonic(), _POLL_SECONDS)
+            if timeout_seconds <= 0:
                 if self._only_queue is None or board.answer_call():
                     break
-                patience_seconds = self._pool.settings.guard_seconds  # it is the guard who calls back
-            item, claims = self._ledger.claim_when_notified(queue, self._owner, patience_seconds)
+                timeout_seconds = self._pool.settings.guard_seconds  # the supervisor makes the request
+            item, claims = self._ledger.claim_when_notified(queue, self._owner, timeout_seconds)
             if item not in (None, BELL):
                 put_aside(self._pool.settings.ledger)(queue, item)
             if claims:
@@ -119,7 +121,7 @@ class Doorbell:
 
     @cached_property
     def _only_queue(self) -> str | None:
-        """The queue of a pool that has no other."""
+        """The queue of a pool that has only one; else None."""
         queues = {*self._queues()} - {self._pool.canary}
         return queues.pop() if len(queues) == 1 else None
 
@@ -133,7 +135,7 @@ class Doorbell:
 
     @cached_property
     def _models(self) -> ModelCache[ProductionEnsembleManager]:
-        from workers.models.model_store import Store  # with it comes the engine, which only children load
+        from workers.models.model_store import Store  # imports the engine, which only children load
 
         settings = self._pool.settings
         load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
@@ -148,7 +150,7 @@ class Doorbell:
         )
 
     @cached_property
-    def _execution(self) -> Execution:
+    def _executor(self) -> Execution:
         return Execution(self._pool, self._ledger, self._models, self._admission)
 
     @cached_property
@@ -160,6 +162,6 @@ class Doorbell:
         return Admission(self._pool)
 
 
-def _leave(signum: int, frame: object) -> None:
+def _request_shutdown(signum: int, frame: object) -> None:
     Terminated.told = True
     raise Terminated(0)

@@ -1,25 +1,26 @@
-"""Running the claims of a child, one after the other: decode, handle, write the result.
+"""The executor of a child: runs claims one after the other; each is decoded, handled and settled.
 
 How an attempt ends:
 
     the handler returns a report             settled: `succeeded`
-    it raises anything, MemoryError too      settled: the typed failure; the child lives on
-    MemoryError in a child full of others'   lost: the attempt counts; the child ends
-    its report holds a NaN                   settled: `internal`
-    the payload is no job of its kind        settled: `invalid_input`, unhandled
-    its quotes were too old when claimed     settled: `stale_odds`, unhandled
-    it could never fit into memory           settled: `memory_limit_exceeded`, unhandled
-    it does not fit into memory now          handed back, at the same attempt, unhandled
-    the ledger goes away under it            handed back, at the same attempt
+    it raises anything, MemoryError too      settled: the typed failure; the child survives
+    MemoryError in a child that holds        lost: the attempt counts; the child ends
+      memory of earlier jobs
+    its report contains a NaN                settled: `internal`
+    the payload is no job of its kind        settled: `invalid_input`, not run
+    its quotes were too old when claimed     settled: `stale_odds`, not run
+    it can never fit into memory             settled: `memory_limit_exceeded`, not run
+    it does not fit into memory now          released, at the same attempt, not run
+    the ledger becomes unavailable           released, at the same attempt
     the server's ACL refuses what it needs   settled: `internal`, retryable; it would be refused for ever
-    it waits for its parts, or for the store parked, at the same attempt
-    the claim is no longer ours              left alone
-    the child is told to stop (SIGTERM)      handed back, at the same attempt; the child ends; also where the handler
-                                             fails because of it
+    it waits for its parts, or for the store snoozed, at the same attempt
+    the claim is no longer this child's      left alone
+    the child is told to stop (SIGTERM)      released, at the same attempt; the child ends; also if the handler
+                                             fails because of the signal
     the handler ends the process             lost: the attempt counts; the child ends
-    the process dies                         the guard's business, as are its limits of time and memory
+    the process dies                         the supervisor acts, as for the limits of time and memory
 
-Results are settled together (`workers.child.batch`); each claim ends by itself, whatever becomes of its neighbours.
+Results are settled together (`workers.child.batch`); each claim ends independently of its neighbours.
 """
 
 from __future__ import annotations
@@ -55,14 +56,14 @@ from workers.pool.event_pipe import Figures, attempt_of
 from workers.pool.memory_attribution import fair
 from workers.pool.pool import Pool
 
-_TOLD = "the child was told to stop"
+_SHUTDOWN = "the child was told to stop"
 
 
 class Terminated(SystemExit):
-    """The child was told to stop. Unlike another SystemExit it says nothing against the job at hand.
+    """The child was told to stop; unlike any other SystemExit, no fault of the current job.
 
-    C code that calls back into Python swallows what a signal raises there, and fails with an error of its own: `told`
-    says that it was raised.
+    C code that calls back into Python swallows an exception that a signal handler raises there, and fails with an error
+    of its own: `raised` records that the signal came.
     """
 
     told = False
@@ -70,9 +71,9 @@ class Terminated(SystemExit):
 
 @dataclass(frozen=True)
 class Ending:
-    """How an attempt ended, with a result to settle or without.
+    """How an attempt ended, with or without a result to settle.
 
-    `reason` says why the claim was given back; `leaving` is what takes the child away.
+    `reason` is the reason for a release; `leaving` is the exception that ends the child.
     """
 
     outcome: str
@@ -84,7 +85,7 @@ class Ending:
 
 
 class Execution:
-    """Runs the claims of one child."""
+    """The executor of one child."""
 
     def __init__(self, pool: Pool, ledger: Ledger, models: ModelCache[Any], admission: Admission) -> None:
         self._pool = pool
@@ -97,11 +98,11 @@ class Execution:
         self._batch = Batch(ledger, self._lines, pool.telemetry)
 
     def work_off(self, claims: Sequence[Claim]) -> None:
-        """Bring claims to their ends, or give back what is left of them when the child is to yield.
+        """Run claims, or release the rest when the child must stop claiming.
 
-        Raises only SystemExit and KeyboardInterrupt, when the claims are off our hands.
+        Raises only SystemExit and KeyboardInterrupt, after the claims are settled or released.
         """
-        # Until its outcome is settled, a job is the child's.
+        # The child holds a job until its outcome is settled.
         with self._batch.of(claims, ended=self._pool.board.end):
             while not self._admission.yielding and (claim := self._batch.next()) is not None:
                 self._run(claim)
@@ -110,7 +111,7 @@ class Execution:
         started_seconds = time.monotonic()
         self._levels.follow(claim.controls)
         standing_mb = self._admission.standing_mb()
-        self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim), begun_mb=standing_mb)
+        self._pool.board.begin(claim.job_id, claim.fence, allowed_seconds(claim), job_start_mb=standing_mb)
         with speaking_of(claim), self._models.during(claim.names):
             ending = self._attempt(claim, started_seconds)
         run_seconds = time.monotonic() - started_seconds
@@ -140,21 +141,21 @@ class Execution:
         except ClaimLostError:
             return Ending("refused", model)
         except (LedgerUnavailable, NoRoomError) as away:
-            return self._hand_back(claim, str(away))
+            return self._release(claim, str(away))
         except LaterError as later:
-            return self._park(claim, later, model)
+            return self._snooze(claim, later, model)
         except Terminated as leaving:
-            return self._hand_back(claim, _TOLD, leaving)
+            return self._release(claim, _SHUTDOWN, leaving)
         except (SystemExit, KeyboardInterrupt) as leaving:
-            return self._lost(claim, model, leaving)
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises must become an outcome
+            return self._report_lost(claim, model, leaving)
+        except BaseException as error:  # noqa: BLE001 - any error of a handler must become an outcome
             if Terminated.told:
-                return self._hand_back(claim, _TOLD, Terminated(0))
+                return self._release(claim, _SHUTDOWN, Terminated(0))
             if isinstance(error, MemoryError):
-                self._models.clear()  # they may be what fills the child
+                self._models.clear()  # open models may be what fills the child
                 if not fair(self._pool.board.own) and claim.attempt < self._ledger.settings.max_attempts:
-                    self._log.warning("child leaves", reason="it keeps memory that its jobs need")
-                    return self._lost(claim, model, SystemExit(1))
+                    self._log.warning("child exits", reason="it holds memory that its jobs need")
+                    return self._report_lost(claim, model, SystemExit(1))
             return self._failed(claim, error, model)
 
     def _handle(self, job: Job, claim: Claim, started_seconds: float) -> Noted:
@@ -163,20 +164,20 @@ class Execution:
         answer = handler_of(claim.kind, self._pool.handlers)(job, context)
         noted = answer if isinstance(answer, Noted) else Noted(answer, None)
         if not isinstance(noted.report, Report):
-            raise TypeError(f"the handler of {claim.kind} returned {type(answer).__name__}, which is no report")
+            raise TypeError(f"the handler of {claim.kind} returned {type(answer).__name__}, not a report")
         return noted
 
     def _failed(self, claim: Claim, error: BaseException, model: str | None) -> Ending:
         failure = failure_of(error)
         if isinstance(error, PermissionDenied):
-            self._log.error("ledger denies", kind=claim.kind, error=str(error))
+            self._log.error("ledger permission denied", kind=claim.kind, error=str(error))
         elif failure.code is FailureCode.INTERNAL:
             self._log.error("internal error", kind=claim.kind, **where_raised(error))
         try:
             settlement = Settlement.of(claim, failure, origin=self._origin(claim))
-        except (TypeError, ValueError):  # it cannot be written; without an outcome the job would run for ever
-            self._log.error("a failure that cannot be written", **where_raised(error))
-            said = f"{type(error).__name__}, whose message cannot be written"
+        except (TypeError, ValueError):  # without an outcome the job would run for ever
+            self._log.error("failure not encodable", **where_raised(error))
+            said = f"{type(error).__name__}, whose message is not encodable"
             failure = Failure(code=FailureCode.INTERNAL, message=said)
             settlement = Settlement.of(claim, failure)
         return Ending(failure.code.value, model, settlement=settlement)
@@ -184,11 +185,11 @@ class Execution:
     def _origin(self, claim: Claim) -> Origin:
         return origin_of(claim, self._models.looked_up)
 
-    def _lost(self, claim: Claim, model: str | None, leaving: BaseException) -> Ending:
+    def _report_lost(self, claim: Claim, model: str | None, leaving: BaseException) -> Ending:
         state = insist(lambda: self._ledger.report_worker_lost(claim.job_id, claim.fence))
         return Ending(outcome_of_loss(state), model, leaving=leaving)
 
-    def _park(self, claim: Claim, later: LaterError, model: str | None) -> Ending:
+    def _snooze(self, claim: Claim, later: LaterError, model: str | None) -> Ending:
         if isinstance(later, StoreUnavailableError):
             self._log.warning("store unavailable", error=str(later))
         note = claim.note if later.note is None else later.note
@@ -196,13 +197,13 @@ class Execution:
         parked = insist(lambda: self._ledger.snooze(claim, later.due_seconds, note, progress))
         return Ending("parked" if parked else "refused", model, str(later))
 
-    def _hand_back(self, claim: Claim, reason: str, leaving: BaseException | None = None) -> Ending:
+    def _release(self, claim: Claim, reason: str, leaving: BaseException | None = None) -> Ending:
         released = insist(lambda: self._ledger.release(claim))
         return Ending("released" if released else "refused", reason=reason, leaving=leaving)
 
 
 def allowed_seconds(claim: Claim) -> float:
-    """Return how long a job may run: to its limit, or to its deadline, when its answer is worth nothing any more."""
+    """Return how long a job may run: to its time limit, or to its deadline, after which its answer is useless."""
     if claim.deadline is None:
         return claim.time_limit_seconds
     return min(claim.time_limit_seconds, (claim.deadline - claim.claimed_at).total_seconds())

@@ -1,4 +1,4 @@
-"""What a job needs, looked up before it starts: the sizes of its data and its model, and the engine's estimate."""
+"""Memory estimates of jobs before they start: from the sizes of their data and model, by the engine's formula."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _MIB = 2**20
 
 @dataclass(frozen=True)
 class Need:
-    """What a job is estimated to add to its child, in MiB.
+    """The memory that a job is estimated to add to its child, in MiB.
 
-    `number` of `unit` is what the caller could ask less of: `growth_of` says what as many would take.
+    `number` of `unit` is the size that the caller could reduce: `growth_of` returns the memory for another number.
     """
 
     what: str
@@ -35,11 +35,11 @@ class Need:
 
     @property
     def growth_mb(self) -> float:
-        """The estimate of the job as it is."""
+        """The estimate for the job as it is."""
         return self.growth_of(self.number)
 
     def largest(self, allowed_mb: float) -> int:
-        """The largest number that fits into so much memory, 0 where not even one does."""
+        """Return the largest number that fits into `allowed_mb`, 0 if not even one does."""
         low, high = 0, self.number
         while low < high:
             middle = (low + high + 1) // 2
@@ -48,7 +48,7 @@ class Need:
 
 
 def training_need(plan: TrainingPlan, settings: WorkerSettings, controls: Controls) -> Need:
-    """Return what a training or a backtest needs. Raises OSError and ValueError where its data cannot be looked at."""
+    """Return the estimate of a training or a backtest. Raises OSError and ValueError if its data cannot be read."""
     size = training_size(plan, threads(controls, settings.training_threads))
     what = f"training on {size.fights:,} fights of {size.columns} columns with {size.replicas} replicas"
     unit = "part_refits" if isinstance(plan, TrainEnsemble) else "bootstrap_samples"
@@ -56,7 +56,7 @@ def training_need(plan: TrainingPlan, settings: WorkerSettings, controls: Contro
 
 
 def part_need(part: Part, settings: WorkerSettings, controls: Controls) -> Need:
-    """Return what a part of a training or a backtest needs."""
+    """Return the estimate of a part of a training or a backtest."""
     size = TrainingSize(
         fights=part.fights,
         columns=part.columns,
@@ -67,27 +67,27 @@ def part_need(part: Part, settings: WorkerSettings, controls: Controls) -> Need:
         threads=threads(controls, settings.training_threads),
     )
     what = f"part {part.name} of training on {size.fights:,} fights of {size.columns} columns"
-    return Need(what, "part_refits", max(size.replicas, size.fits), lambda n: training_mb(_of_refits(size, n)))
+    return Need(what, "part_refits", max(size.replicas, size.fits), lambda n: training_mb(_with_refits(size, n)))
 
 
-def _of_refits(size: TrainingSize, n: int) -> TrainingSize:
+def _with_refits(size: TrainingSize, n: int) -> TrainingSize:
     return replace(size, replicas=min(n, size.replicas), fits=min(n, size.fits))
 
 
 def answer_need(job: PredictCard, model: Path, controls: Controls) -> Need:
-    """Return what a card needs in a child that has its model still to open. Raises OSError where there is none."""
+    """Return the estimate of a card in a child that has yet to open the model. Raises OSError if there is none."""
     size = answer_size(job, model, controls)
     what = f"answering {size.fights} fights with a model of {size.bundle_mb:.0f} MB"
     return Need(what, "fights", size.fights, lambda fights: answer_mb(replace(size, fights=fights)))
 
 
 def training_size(plan: TrainingPlan, n_threads: int) -> TrainingSize:
-    """Return the sizes that a training's memory depends on. Raises OSError and ValueError as `training_need` does."""
+    """Return the sizes that a training's memory depends on. Raises OSError and ValueError for unreadable data."""
     fights, columns = _log_sizes(Path(plan.data)) if plan.matrix is None else _matrix_sizes(plan)
     return TrainingSize(
         fights=fights,
         columns=columns,
-        # The replicas of a model are written as they come, in parts; a backtest holds all of its model's.
+        # A training writes the replicas of its model part by part; a backtest holds all of them.
         replicas=min(plan.part_refits, plan.bootstrap_samples)
         if isinstance(plan, TrainEnsemble)
         else plan.bootstrap_samples,
@@ -99,7 +99,7 @@ def training_size(plan: TrainingPlan, n_threads: int) -> TrainingSize:
 
 
 def answer_size(job: PredictCard, model: Path, controls: Controls) -> AnswerSize:
-    """Return the sizes that an answer's memory depends on. Raises OSError and ValueError without such a model."""
+    """Return the sizes that an answer's memory depends on. Raises OSError and ValueError if there is no such model."""
     about = msgspec.json.decode((model / "manifest.json").read_bytes(), type=_Manifest).about
     replicas = sampling(controls, job.intervals.bootstrap_samples, about.bootstrap_samples).replicas
     bundle_mb = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / _MIB
@@ -111,20 +111,20 @@ class _About(Struct):
 
 
 class _Manifest(Struct):
-    """What is read of a bundle's manifest, unchecked: a corrupt one is found when it is opened."""
+    """The fields that are read from a bundle's manifest, unchecked: opening the bundle finds a corrupt one."""
 
     about: _About
 
 
 def _log_sizes(folder: Path) -> tuple[int, int]:
-    """Fights of a fight log, and columns of the matrix that is built of them."""
-    from engine.data.features import MODEL_COLUMNS  # a child has it; who only reckons need not wait for it
+    """Return the number of fights of a fight log, and of columns of the matrix that is built from it."""
+    from engine.data.features import MODEL_COLUMNS  # imported late: only estimates for a fight log need the engine
 
     return _rows(table_file(folder, TABLES[0])), len(MODEL_COLUMNS)
 
 
 def _matrix_sizes(plan: TrainingPlan) -> tuple[int, int]:
-    """Rows and features of a ready matrix."""
+    """Return the number of rows and features of a ready matrix."""
     path = Path(plan.data)
     columns = plan.matrix or MatrixColumns(label="", event="", date="")
     named = [columns.label, columns.event, columns.date, columns.red_odds, columns.blue_odds]
@@ -151,6 +151,6 @@ def _text(path: Path) -> BinaryIO:
 
 
 def _parquet(path: Path) -> Any:
-    from pyarrow import parquet  # only where there is such a file
+    from pyarrow import parquet  # only needed for such a file
 
     return parquet.read_metadata(path)

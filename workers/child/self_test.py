@@ -1,7 +1,7 @@
-"""With which the children of a predicting pool find out whether they could answer a card, and tell the main process.
+"""The self-test of a child that predicts: whether it could answer a card, reported to the main process.
 
-It runs in a child because only children have the engine, after the answer to the watchdog's question and so while there
-is nothing better to do. Each child does it now and then: the known answers of the model that the setting names, with
+The self-test runs in a child because only children load the engine, and after the answer to a liveness probe, when the
+child has nothing better to do. At an interval each child checks the reference predictions of the configured model, with
 the same code and the same open model as a card.
 """
 
@@ -19,11 +19,11 @@ from workers.pool.pool import Pool
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager
 
-MAX_DETAIL_CHARACTERS = 300  # a message to the main process has to be short
+MAX_DETAIL_CHARACTERS = 300  # a message of the event pipe has to be short
 
 
 class SelfTester:
-    """One child's self-test."""
+    """The self-test of one child."""
 
     def __init__(self, pool: Pool, models: Callable[[], ModelCache[ProductionEnsembleManager]]) -> None:
         self._pool = pool
@@ -31,15 +31,15 @@ class SelfTester:
         self._due_seconds = -float("inf")
 
     def test_if_due(self) -> None:
-        """Test and tell, if it is time. Raises LedgerUnavailable."""
+        """Run the self-test and send its result, if it is due. Raises LedgerUnavailable."""
         if time.monotonic() < self._due_seconds:
             return
-        from workers.models.verification import check_model
+        from workers.models.verification import check_model  # imports the engine: only in children that predict
 
         self._due_seconds = time.monotonic() + self._pool.settings.self_test_seconds
         try:
             model, checks = check_model(self._pool.settings.self_test_model, self._models())
-        except (MemoryError, OSError) as error:  # of a machine in trouble, not of the model
+        except (MemoryError, OSError) as error:  # an error of the machine, not of the model
             model, checks = (
                 None,
                 [HealthCheck(name="model_loaded", passed=False, detail=f"{type(error).__name__}: {error}")],

@@ -1,7 +1,7 @@
-"""Offering answered cards to the challenger, after bet placers have their answer.
+"""Submission of shadow cards: after a live answer, the challenger answers the same card.
 
-A shadow is a job of its own, in a queue of its own, so that nothing of it can delay or change a live answer. It is
-asked for when the live answer stands; if that fails, there is a line in the log and no shadow.
+A shadow is a job of its own in a queue of its own, so that it can neither delay nor change a live answer. It is
+submitted after the live answer is settled; if the submission fails, a line in the log says so and there is no shadow.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ledger.contracts.jobs import CHALLENGER, ShadowCard
 from ledger.ledger import Claim, Ledger, Settlement
 
 LEAST_SECONDS = 1.0
-"""Of a card that starts sooner there is no shadow: it would come too late for the journal."""
+"""Least time until the start of a card for a shadow: later ones would miss the prediction log."""
 
 
 def offer_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) -> None:
-    """Ask for the challenger's answers to cards that were just answered. Raises nothing."""
+    """Submit the challenger's shadows of cards that were just answered. Raises nothing."""
     shadows = [
         ShadowCard(card=claim.job_id, deadline=datetime.fromtimestamp(settlement.page.start_ms / 1000, UTC))
         for claim, settlement in answered
@@ -31,6 +31,6 @@ def offer_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) 
     try:
         if shadows:
             ledger.submission.submit_shadows(shadows, min_seconds=LEAST_SECONDS)
-    except Exception as error:  # noqa: BLE001 - the live answers stand, and are worth more
+    except Exception as error:  # noqa: BLE001 - the live answers stand, whatever happens to their shadows
         jobs = [shadow.card for shadow in shadows]
-        structlog.get_logger("cornerman").warning("no shadow of these cards", jobs=jobs, error=str(error))
+        structlog.get_logger("cornerman").warning("shadow submission failed", jobs=jobs, error=str(error))

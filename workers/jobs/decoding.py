@@ -10,14 +10,16 @@ from ledger.ledger import Claim
 
 
 def read(claim: Claim) -> Job:
-    """Return a claim's job.
+    """Return the job of a claim.
 
-    Raises JobRefused where its payload is none, or of another kind than the record says; and where its quotes were too
-    old by the time of the claim, which is the same for whoever looks later.
+    Raises JobRefused if its payload is no job, or a job of another kind than its record states; and if its quotes were
+    too old at the time of the claim, which gives the same result in every later attempt.
     """
     job = codec.decode_job(claim.payload)
     if kind_of(job) != claim.kind:
-        raise codec.refuse(f"the record says {claim.kind}, its payload {kind_of(job)}: it did not come through submit")
+        raise codec.refuse(
+            f"the record has kind {claim.kind}, its payload {kind_of(job)}: it was not written by submit"
+        )
     until = fresh_until(job)
     if isinstance(job, PredictCard) and until is not None and claim.claimed_at >= until:
         raise JobRefused(stale_odds(job, claim.claimed_at))

@@ -1,4 +1,4 @@
-"""What a line of the log holds, for whoever reads logs by machine. Every line is one JSON object.
+"""The schema of the log lines, for programs that read logs. Every line is one JSON object.
 
 `msgspec.json.schema(JobLine)` is the same as a JSON schema. Fields may be added; none is renamed.
 """
@@ -14,7 +14,7 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """What every line holds; most have more, by the event. `logger` is the part of the pool that speaks."""
+    """The fields of every line; most events have more. `logger` is the component that logs."""
 
     event: str
     level: Level
@@ -24,13 +24,13 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class JobLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The canonical line: one for every attempt at a job, with `event` being `job`. What is not known is absent.
+    """The canonical line of an attempt at a job, with the `event` `job`. Unknown values are absent.
 
     `outcome` is `succeeded`, a failure's code, or what became of the claim: `released` (queued again, the attempt does
-    not count), `parked` (the same, until it is due or woken), `requeued` (it counts), `refused` (someone else's outcome
-    stands). `reason` says why a claim was given back. `model` is the digest that answered, or the name that was asked
-    for. `peak_memory_mb` is of the child since it began, in MiB. The guard's lines, about
-    attempts whose child is gone, lack what only the child knew.
+    not count), `parked` (the same, at a later time or when resumed), `requeued` (the attempt counts), `refused`
+    (another outcome of the job stands). `reason` is the reason for a release. `model` is the digest of the model that
+    answered, or the requested name. `peak_memory_mb` is the child's peak since it started, in MiB. The supervisor's
+    lines, about attempts whose child is gone, lack the values that only the child knew.
     """
 
     job_id: str
@@ -46,7 +46,7 @@ class JobLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AlertLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An alert begins to fire (`alert fires`, a warning) or is over (`alert resolved`)."""
+    """An alert starts to fire (`alert fires`, a warning) or is resolved (`alert resolved`)."""
 
     alert: str
     severity: Literal["warning", "critical"]

@@ -1,7 +1,7 @@
-"""Logs as JSON lines, on the standard error (readable lines if that is a terminal) and, if wanted, in a rotating file.
+"""Logs as JSON lines, on the standard error (readable lines on a terminal) and, if set, in a rotating file.
 
-Every attempt at a job ends with one canonical line that holds all there is to say of it. Payloads, prices and secrets
-are never logged. Celery's own lines pass through the same formatter.
+Every attempt at a job ends with one canonical line with all that is known about it. Payloads, prices and secrets are
+never logged. Celery's own lines pass through the same formatter.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from workers.logs.terminal_lines import TerminalFormatter
 from workers.settings import WorkerSettings
 
 RENDERED = "rendered"
-"""Attribute of a record whose message is JSON lines already."""
+"""Attribute of a record whose message is already rendered as JSON lines."""
 
-# What the canonical line says better: that doorbells come and go, that children come, and that a doorbell was lost.
-_QUIETED = {
+# Replaced by the canonical line: doorbells received and done, children started, doorbells lost.
+_MIN_LEVELS = {
     "celery.worker.strategy": logging.WARNING,
     "celery.app.trace": logging.WARNING,
     "multiprocessing": logging.WARNING,
     "celery.worker.request": logging.CRITICAL,
 }
 
-# The loggers of what an operator knows as one part of a pool; `worker` has no part, so that it is all the rest of ours.
+# The loggers behind each component that an operator can set; `worker` is the rest of our loggers.
 _LOGGERS = {
     component: [component] if component in ("celery", "engine") else [f"cornerman.{component}"]
     for component in COMPONENTS
@@ -51,7 +51,7 @@ _CLAIM: ContextVar[Claim | None] = ContextVar("claim", default=None)
 
 
 def configure(settings: WorkerSettings) -> None:
-    """Send the logs of this process, and of the children that it will fork, where the settings say."""
+    """Configure the logs of this process, and of the children that it will fork, from the settings."""
     shared: list[Any] = [
         _add_job,
         structlog.stdlib.add_log_level,
@@ -84,20 +84,20 @@ def configure(settings: WorkerSettings) -> None:
         handlers[0].setFormatter(TerminalFormatter(formatter))
     logging.basicConfig(handlers=handlers, level=settings.log_level, force=True)
     logging.captureWarnings(True)
-    billiard.util.get_logger().propagate = True  # which says how a child died, past every formatter
-    for name, level in _QUIETED.items():
+    billiard.util.get_logger().propagate = True  # billiard's logger reports how a child died
+    for name, level in _MIN_LEVELS.items():
         logging.getLogger(name).setLevel(level)
 
 
 class Levels:
-    """The log levels of one process, as the operator's controls have them: `log_level.<component>`."""
+    """The log levels of one process, from the operator's controls `log_level.<component>`."""
 
     def __init__(self, level: str) -> None:
-        self._level = level  # of what nobody has set
+        self._level = level  # without a control
         self._followed = Controls()
 
     def follow(self, controls: Controls) -> None:
-        """Let each part of the pool log as much as the controls say from now on."""
+        """Apply the controls' levels to the components of the pool."""
         if controls == self._followed:
             return
         self._followed = controls
@@ -108,7 +108,7 @@ class Levels:
 
 @contextmanager
 def speaking_of(claim: Claim) -> Iterator[None]:
-    """Let every line that this thread logs meanwhile, in whichever part, say which job it is about."""
+    """Add the job's id and correlation id to every line that this thread logs in the block."""
     before = _CLAIM.set(claim)
     try:
         yield
@@ -117,12 +117,12 @@ def speaking_of(claim: Claim) -> Iterator[None]:
 
 
 def where_raised(error: BaseException) -> dict[str, str]:
-    """Return an error's type and the places that it came through, without its message, which may quote a payload."""
+    """Return an error's type and its traceback locations, without its message, which may quote a payload."""
     return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Renders every record, but those that were rendered before."""
+    """Renders every record, except those that are already rendered."""
 
     def format(self, record: logging.LogRecord) -> str:
         rendered: str | None = getattr(record, RENDERED, None)
@@ -138,11 +138,11 @@ def canonical_line(
     model: str | None,
     reason: str | None = None,
 ) -> dict[str, Any]:
-    """Return what is logged of an attempt at a job.
+    """Return the log fields of an attempt at a job.
 
     `outcome` is `succeeded`, a failure's code, or what became of the claim: `released` (queued again, the attempt does
-    not count), `parked` (the same, until it is due or woken), `requeued` (it counts), `refused` (someone else's outcome
-    stands). `reason` says why a claim was given back. What is not known is absent.
+    not count), `parked` (the same, at a later time or when resumed), `requeued` (the attempt counts), `refused`
+    (another outcome of the job stands). `reason` is the reason for a release. Unknown values are absent.
     """
     line = {
         "job_id": claim.job_id,
@@ -159,14 +159,14 @@ def canonical_line(
 
 
 def outcome_of_loss(state: State | None) -> str:
-    """Return how an attempt ended whose child was lost, from what the ledger made of it."""
+    """Return the logged outcome of an attempt whose child was lost, from the state that the ledger returned."""
     if state is None:
         return "refused"
     return "requeued" if state is State.QUEUED else "worker_lost"
 
 
 def peak_memory_mb() -> float:
-    """Return the most memory, in MiB, that this process has had in RAM since it began."""
+    """Return the peak resident memory of this process, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
@@ -184,64 +184,64 @@ def _add_pid(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
     return event
 
 
-class _Quiet(logging.Handler):
-    """A handler that raises nothing: what keeps it from writing is said once, until it writes again, by the others."""
+class _QuietHandler(logging.Handler):
+    """A handler that raises nothing: its errors are logged by the other handlers, once until it writes again."""
 
-    _known: ClassVar[set[tuple[str, str]]] = set()  # of all: a process configures its logs more than once
+    _reported: ClassVar[set[tuple[str, str]]] = set()  # shared: a process configures its logs more than once
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._unsaid: list[tuple[str, str]] = []
+        self._unreported: list[tuple[str, str]] = []
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write a line. What went wrong is said when no lock is held any more, which another handler may wait for."""
+        """Write a line, and log an error only after all locks are released, which another handler may wait for."""
         handled = super().handle(record)
-        while self._unsaid:
-            what, error = self._unsaid.pop()
+        while self._unreported:
+            what, error = self._unreported.pop()
             structlog.get_logger("cornerman").error(what, handler=self.target, error=error)
         return bool(handled)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, or note why not."""
-        with self.noting("log not written"):
+        """Write a line, or record the error."""
+        with self.reporting("log not written"):
             super().emit(record)
 
     def close(self) -> None:
-        """Close, also where what is still to be written finds no room."""
+        """Close, even if the remaining lines cannot be written."""
         with suppress(OSError):
             super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Let `emit` note what the standard library has caught, which would print it."""
+        """Raise the error, which the standard library would print, for `emit` to record."""
         raise
 
     @contextmanager
-    def noting(self, what: str) -> Iterator[None]:
-        """Note an error in the block, to be said if it is new, and go on."""
+    def reporting(self, what: str) -> Iterator[None]:
+        """Suppress an error in the block, and queue it to be logged if it is new."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - no line of a log is worth the thread that writes it
-            if (what, self.target) not in self._known:
-                self._known.add((what, self.target))
-                self._unsaid.append((what, f"{type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001 - an error of logging must not end the thread
+            if (what, self.target) not in self._reported:
+                self._reported.add((what, self.target))
+                self._unreported.append((what, f"{type(error).__name__}: {error}"))
         else:
-            self._known.discard((what, self.target))
+            self._reported.discard((what, self.target))
 
     @property
     def target(self) -> str:
-        """What it writes to."""
+        """The file or stream that it writes to."""
         return str(getattr(self, "baseFilename", "standard error"))
 
 
-class _StandardError(_Quiet, logging.StreamHandler):  # type: ignore[type-arg]  # the class takes none
+class _StandardError(_QuietHandler, logging.StreamHandler):  # type: ignore[type-arg]  # the class takes none
     """The standard error."""
 
 
-class SharedRotatingFile(_Quiet, logging.handlers.WatchedFileHandler):
-    """A rotating file that several processes write: each line goes out whole, and one process rotates for all.
+class SharedRotatingFile(_QuietHandler, logging.handlers.WatchedFileHandler):
+    """A rotating file that several processes write: each line is written whole, and one process rotates for all.
 
-    The standard library's rotating handler would have every child rotate by itself and lose the lines of the others. A
-    file that cannot be rotated grows on, one that cannot be opened is tried again with the next line.
+    With the standard library's rotating handler every child would rotate by itself and lose the lines of the others. A
+    file that cannot be rotated grows, and one that cannot be opened is retried with the next line.
     """
 
     def __init__(self, path: Path, limit_bytes: int, kept: int) -> None:
@@ -250,10 +250,10 @@ class SharedRotatingFile(_Quiet, logging.handlers.WatchedFileHandler):
         self._kept = kept
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, after making room if the file is full."""
-        with self.noting("log not rotated"):
+        """Write a line, after rotating a full file."""
+        with self.reporting("log not rotated"):
             self._make_room()
-        super().emit(record)  # follows the name to the new file
+        super().emit(record)  # reopens the file after a rotation
 
     def _open(self) -> Any:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
@@ -264,13 +264,13 @@ class SharedRotatingFile(_Quiet, logging.handlers.WatchedFileHandler):
             return
         with open(f"{self.baseFilename}.lock", "w") as lock, suppress(BlockingIOError):  # another process rotates
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if self._full():  # nobody else was first
+            if self._full():  # no other process has rotated it meanwhile
                 self._rotate()
 
     def _full(self) -> bool:
         try:
             return os.stat(self.baseFilename).st_size >= self._limit_bytes
-        except OSError:  # there is none yet, or opening it will say what is wrong
+        except OSError:  # there is no file yet, or opening it will raise
             return False
 
     def _rotate(self) -> None:

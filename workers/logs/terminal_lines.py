@@ -1,4 +1,4 @@
-"""Log lines for people at a terminal, made from the JSON lines that go everywhere else."""
+"""Log lines for people at a terminal, made from the JSON lines of all other targets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 
 from structlog.dev import ConsoleRenderer
 
-_SKIPPED = ("pid", "logger", "timestamp")  # a terminal shows one service, as it happens
+_SKIPPED = ("pid", "logger", "timestamp")  # a terminal shows one service, live
 
 
 class TerminalFormatter(logging.Formatter):
-    """Show what another formatter writes as JSON lines: time of day, level, event, then `name=value`."""
+    """Formats another formatter's JSON lines as time of day, level, event, then `name=value`."""
 
     def __init__(self, json_lines: logging.Formatter) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class TerminalFormatter(logging.Formatter):
         self._render = ConsoleRenderer(colors="NO_COLOR" not in os.environ, sort_keys=False)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a line for each of a record's JSON lines."""
+        """Return a readable line for each of a record's JSON lines."""
         return "\n".join(map(self._line, self._json_lines.format(record).splitlines()))
 
     def _line(self, line: str) -> str:
@@ -34,10 +34,10 @@ class TerminalFormatter(logging.Formatter):
 
 
 def _printable(value: object) -> object:
-    """Return a text on one line, any other value as it is."""
+    """Return a text on one line, any other value unchanged."""
     return _visible(" ".join(value.split())) if isinstance(value, str) else value
 
 
 def _visible(text: str) -> str:
-    """Replace the characters that a terminal would obey."""
+    """Replace the control characters that a terminal would interpret."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

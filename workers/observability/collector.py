@@ -1,4 +1,4 @@
-"""The gauges of a pool: what the ledger, the operating system and the checks say now."""
+"""The gauges of a pool: the current state of the ledger, the processes and the health checks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from workers.observability.metrics import Values
 from workers.pool.pool import Pool
 from workers.pool.processes import lives
 
-MAX_ALIASES = 20  # of a model each; whoever may train may name as many as he likes
+MAX_ALIASES = 20  # callers who may train can create any number of aliases
 _MB = 2**20
 
 
 class LedgerSample(Struct, frozen=True):
-    """What the ledger says."""
+    """The observed state of the ledger."""
 
     backlog: Backlog
     pools: Sequence[Mapping[str, Any]]
@@ -35,7 +35,7 @@ class LedgerSample(Struct, frozen=True):
 
 
 class ChildrenSample(Struct, frozen=True):
-    """What the pool's children are at. Memory is resident, in bytes."""
+    """The observed state of the pool's children. Memory is resident, in bytes."""
 
     idle: int = 0
     busy: int = 0
@@ -43,7 +43,7 @@ class ChildrenSample(Struct, frozen=True):
 
 
 def sample_ledger(ledger: Ledger) -> LedgerSample:
-    """Look at the ledger. Raises LedgerUnavailable."""
+    """Return the state of the ledger. Raises LedgerUnavailable."""
     aliases = {name: model["digest"] for model in ledger.models.all() for name in model["aliases"]}
     named = dict(sorted(aliases.items())[:MAX_ALIASES])
     return LedgerSample(
@@ -54,15 +54,15 @@ def sample_ledger(ledger: Ledger) -> LedgerSample:
 def _evicts(ledger: Ledger) -> bool:
     try:
         return ledger.server.memory().evicts
-    except PermissionDenied:  # of a users.acl from before workers could read INFO
+    except PermissionDenied:  # an older users.acl does not let workers read INFO
         return False
 
 
 def sample_children(pool: Pool) -> ChildrenSample:
-    """Look at the children of the calling process; the dead are not counted."""
+    """Return the state of the calling process's live children."""
     living: dict[int, int] = {}
     for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):  # it has just gone
+        with suppress(psutil.NoSuchProcess):  # it has just exited
             if lives(child.pid):
                 living[child.pid] = child.memory_info().rss
     activities = [activity for activity in pool.board.children() if activity.pid in living]
@@ -83,7 +83,7 @@ def gauges(
     silent_seconds: float | None,
 ) -> dict[str, Values]:
     """Return every gauge that has a value now, by name and the values of its labels."""
-    if ledger is not None and not ledger.aliases:  # before the first training there is nothing to open, and no alert
+    if ledger is not None and not ledger.aliases:  # before the first training there is no model to open, and no alert
         checks = [check for check in checks if check.name != "model_loaded"]
     about = (pool.name, pool.settings.node_name, ",".join(sorted(queues)), version("cornerman"))
     values: dict[str, Values] = {
@@ -93,7 +93,7 @@ def gauges(
         "cornerman_child_memory_max_bytes": {(): children.largest_bytes},
         "cornerman_check_passed": {(check.name,): float(check.passed) for check in checks},
     }
-    if pool.memory.limit_mb:  # the guard has looked
+    if pool.memory.limit_mb:  # after the supervisor's first tick
         memory = {"used": pool.memory.used_mb, "limit": pool.memory.limit_mb, "room": pool.memory.room_mb}
         values["cornerman_pool_memory_bytes"] = {(what,): megabytes * _MB for what, megabytes in memory.items()}
         values["cornerman_children_wanted"] = {(): pool.memory.wanted}
@@ -101,10 +101,10 @@ def gauges(
         values["cornerman_child_memory_limit_bytes"] = {(): pool.settings.memory_limit_mb * _MB}
     if silent_seconds is not None:
         values["cornerman_consumption_silence_seconds"] = {(): silent_seconds}
-    return values if ledger is None else values | _of_ledger(ledger)
+    return values if ledger is None else values | _ledger_gauges(ledger)
 
 
-def _of_ledger(ledger: LedgerSample) -> dict[str, Values]:
+def _ledger_gauges(ledger: LedgerSample) -> dict[str, Values]:
     waits = ledger.backlog.queues
     consumers = {
         queue: sum(bool(pool.get("healthy")) and queue in pool.get("queues", ()) for pool in ledger.pools)

@@ -1,4 +1,4 @@
-"""`/metrics`, `/healthz` and `/readyz` over HTTP, from threads of a pool's main process; read only."""
+"""The HTTP server of a pool: `/metrics`, `/healthz` and `/readyz`, read only, in threads of the main process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workers.pool.vital_threads import Stumbles
 
 OFF = "off"
 RETRY_SECONDS = 2.0
-_REQUEST_SECONDS = 5.0  # who connects and says nothing holds a thread for so long
+_REQUEST_SECONDS = 5.0  # a silent connection holds a thread for this long
 
 Checks = Callable[[], Sequence[HealthCheck]]
 
@@ -29,7 +29,7 @@ Checks = Callable[[], Sequence[HealthCheck]]
 class Endpoints:
     """The HTTP server of one pool.
 
-    A port that is taken keeps no pool from its jobs: that is logged, and tried again until the port is free.
+    A port that is in use keeps no pool from its jobs: the error is logged, and the port retried until it is free.
     """
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, liveness: Checks, readiness: Checks) -> None:
@@ -37,16 +37,16 @@ class Endpoints:
         self._checks = {"/healthz": liveness, "/readyz": readiness}
         self._registry = registry
         self._log = structlog.get_logger("cornerman")
-        self.unanswered = Stumbles(self._log, "a request for metrics or health cannot be answered")
+        self.unanswered = Stumbles(self._log, "request for metrics or health failed")
         self.address = ""
 
     def start(self) -> None:
-        """Serve from now on, from threads that end with the process."""
+        """Start serving, in threads that end with the process."""
         if self._host != OFF:
             threading.Thread(target=self._serve, name="http", daemon=True).start()
 
     def answer(self, path: str, accept: str = "") -> tuple[HTTPStatus, str, bytes]:
-        """Return status, content type and body of a path."""
+        """Return status, content type and body for a path."""
         if path == "/metrics":
             encode, content_type = choose_encoder(accept)
             return HTTPStatus.OK, content_type, encode(self._registry)
@@ -59,10 +59,10 @@ class Endpoints:
         return status, "application/json", msgspec.json.encode(document) + b"\n"
 
     def _serve(self) -> None:
-        stumbles = Stumbles(self._log, "no metrics: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT")
+        errors = Stumbles(self._log, "metrics not served: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT")
         while True:
-            with stumbles.caught(), _Server((self._host, self._port), _handler(self)) as server:
-                # A child that outlives this process must not keep its port.
+            with errors.caught(), _Server((self._host, self._port), _handler(self)) as server:
+                # A child that outlives this process must not keep its port open.
                 os.register_at_fork(after_in_child=server.socket.close)
                 host, port = server.server_address[:2]
                 self.address = f"{host!s}:{port}"
@@ -75,20 +75,20 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        """Bind without asking the name service for our own name, which may take seconds."""
+        """Bind without resolving the own host name, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing: a caller who hangs up early is no event, and the log is JSON."""
+        """Log nothing: a client that disconnects early is no event, and the log is JSON."""
 
 
 def _handler(endpoints: Endpoints) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_SECONDS
-        protocol_version = "HTTP/1.0"  # one request a connection: a thread is never held by one that is idle
+        protocol_version = "HTTP/1.0"  # one request a connection: no idle connection holds a thread
 
         def do_GET(self) -> None:
-            status, content_type, body = HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"the log says why\n"
+            status, content_type, body = HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"see the log of the pool\n"
             with endpoints.unanswered.caught():
                 path, accept = self.path.partition("?")[0], self.headers.get("Accept", "")
                 status, content_type, body = endpoints.answer(path, accept)
@@ -99,6 +99,6 @@ def _handler(endpoints: Endpoints) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing: probes come every few seconds."""
+            """Log nothing: probes come every few seconds."""
 
     return Handler

@@ -1,9 +1,9 @@
-"""The metrics of a pool: their names, what they count, and the registry that is read at `/metrics`.
+"""The metrics of a pool: their names, what they count, and the registry behind `/metrics`.
 
-Counters and histograms are fed with what the pool's processes tell (`workers.pool.event_pipe`). Gauges are replaced as
-a whole by every sample: one whose value is not known now, as the length of a queue while the server is away, is absent.
-Labels take few values, and none that a caller can invent: every kind and code has its series from the start, so that
-the first failure is an increase from 0. Names end in their unit.
+Counters and histograms are fed with the events of the pool's processes (`workers.pool.event_pipe`). Gauges are replaced
+as a whole at every collection: a gauge without a current value, such as the length of a queue while the server is away,
+is absent. Labels have few values, and none that a caller can invent: every kind and code has its series from the start,
+so that the first failure is an increase from 0. Names end in their unit.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from workers.pool.event_pipe import Attempt, Dropped, Event, Figures, Kill, Reap
 
 OUTCOMES = ("succeeded", *(code.value for code in FailureCode))
 UNSETTLED = ("released", "parked", "requeued", "refused")
-OTHER = "other"  # a kind that no ledger of ours writes
+OTHER = "other"  # label of kinds that this version does not know
 
 Parent = TypeVar("Parent", Counter, Histogram)
 
 Values = Mapping[tuple[str, ...], float]
 """A gauge's values, by the values of its labels."""
 
-# Upper bounds. The alerts' thresholds are among them, so that a share beyond one is exact.
+# Upper bounds. They include the thresholds of the alerts, so that the fraction above a threshold is exact.
 _WAIT_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _RUN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 14_400)
 _UNCERTAINTY = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8)
@@ -39,55 +39,63 @@ _ODDS_AGE_SECONDS = (5, 15, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
 
 
 class Gauge(Struct, frozen=True):
-    """A value that a sample measures."""
+    """The help text and labels of a gauge."""
 
     help: str
     labels: tuple[str, ...] = ()
 
 
 GAUGES: dict[str, Gauge] = {
-    "cornerman_pool_info": Gauge("Always 1; the labels say which pool this is", ("pool", "node", "queues", "version")),
+    "cornerman_pool_info": Gauge("Always 1; the labels identify the pool", ("pool", "node", "queues", "version")),
     "cornerman_model_info": Gauge("Always 1; which model an alias stands for (fleet)", ("alias", "model")),
     "cornerman_ledger_up": Gauge("Whether the server answered the last sample"),
     "cornerman_server_evicts": Gauge("Whether the server may evict jobs and outcomes: 1 or 0 (fleet)"),
     "cornerman_queue_length": Gauge("Jobs that wait in a queue (fleet)", ("queue",)),
     "cornerman_queue_oldest_age_seconds": Gauge("Time since the oldest waiting job was submitted (fleet)", ("queue",)),
-    "cornerman_consumers": Gauge("Healthy pools that work a queue off (fleet)", ("queue",)),
+    "cornerman_consumers": Gauge("Healthy pools that consume a queue (fleet)", ("queue",)),
     "cornerman_unattended_jobs": Gauge("Jobs that wait in a queue without any consumer (fleet)", ("queue",)),
-    "cornerman_quarantined_items": Gauge("Items on a queue's list that no ledger wrote, put aside (fleet)", ("queue",)),
-    "cornerman_dead_letters": Gauge("Jobs that took their worker down as often as they may (fleet)"),
+    "cornerman_quarantined_items": Gauge(
+        "Quarantined items of a queue's list that no ledger wrote (fleet)", ("queue",)
+    ),
+    "cornerman_dead_letters": Gauge("Jobs that failed after too many worker crashes (fleet)"),
     "cornerman_children": Gauge("Live children of this pool", ("state",)),
-    "cornerman_children_wanted": Gauge("Children that this pool should have, by its load and its memory"),
-    "cornerman_pool_memory_bytes": Gauge("What the pool takes (PSS), may take, and has left for jobs", ("what",)),
+    "cornerman_children_wanted": Gauge("Children that this pool should have, for its load and memory"),
+    "cornerman_pool_memory_bytes": Gauge("Memory of the pool: in use (PSS), limit, free for jobs", ("what",)),
     "cornerman_child_memory_max_bytes": Gauge("Resident memory of the largest child"),
-    "cornerman_child_memory_limit_bytes": Gauge("Most memory of a child; absent without a limit"),
+    "cornerman_child_memory_limit_bytes": Gauge("Memory limit of a child; absent without a limit"),
     "cornerman_check_passed": Gauge("Whether a check of /readyz passes, 1 or 0", ("check",)),
-    "cornerman_consumption_silence_seconds": Gauge("Time since the pool last proved that it consumes"),
+    "cornerman_consumption_silence_seconds": Gauge("Time since the pool last showed that it consumes"),
     "cornerman_calibration_drift": Gauge(
-        "Mean distance of probabilities from results, where measured (fleet)", ("model",)
+        "Mean distance of probabilities from fight results, if measured (fleet)", ("model",)
     ),
 }
 
 
 class Metrics:
-    """The registry of one pool, which lives in its main process. Any thread may read; one tells."""
+    """The registry of one pool, in its main process. One thread writes; any thread may read."""
 
     def __init__(self, queues: Iterable[str]) -> None:
-        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, which nobody here asks for
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each metric, without a use here
         self.registry = CollectorRegistry()
         wanted = set(queues)
         kinds = [kind for kind, route in ROUTES.items() if route.queue in wanted] + [OTHER]
-        self._jobs = self._counter("jobs", "Jobs that this pool brought to their outcome", ("kind", "outcome"))
+        self._jobs = self._counter("jobs", "Jobs that this pool settled", ("kind", "outcome"))
         self._attempts = self._counter("attempts", "Attempts at jobs, by how they ended", ("kind", "ending"))
-        self._reaped = self._counter("reaped_jobs", "Jobs put right whose worker or time was gone", ("what",))
-        self._killed = self._counter("children_killed", "Children killed by the guard", ("reason",))
-        self._dropped = self._counter("telemetry_dropped", "Messages to the main process that found no room")
+        self._reaped = self._counter(
+            "reaped_jobs", "Jobs reaped because their worker or their time was gone", ("what",)
+        )
+        self._killed = self._counter("children_killed", "Children killed by the supervisor", ("reason",))
+        self._dropped = self._counter(
+            "telemetry_dropped", "Events dropped because the pipe to the main process was full"
+        )
         self._fights = self._counter("fights", "Fights of answered cards", ("result",))
-        self._abstentions = self._counter("abstentions", "Fights abstained from, by each of their reasons", ("reason",))
+        self._abstentions = self._counter(
+            "abstentions", "Fights without a bet, by each reason for abstaining", ("reason",)
+        )
         self._failed = self._counter("fight_failures", "Fights of answered cards without an answer", ("code",))
         self._market = self._counter(
             "market_probabilities",
-            "Market probabilities by whether the fight's interval holds them",
+            "Market probabilities by whether they lie inside the fight's interval",
             ("level", "inside"),
         )
         self._waits = self._histogram("queue_wait_seconds", "From submit to claim", ("kind",), _WAIT_SECONDS)
@@ -98,8 +106,8 @@ class Metrics:
         self._odds_age = self._histogram(
             "odds_age_seconds", "Age of a card's oldest quote when it was claimed", (), _ODDS_AGE_SECONDS
         )
-        self._sampled = _Sampled()
-        self.registry.register(self._sampled)
+        self._collected = _CollectedFamilies()
+        self.registry.register(self._collected)
         ProcessCollector(registry=self.registry)
         for kind in kinds:
             self._waits.labels(kind), self._runs.labels(kind)
@@ -115,24 +123,24 @@ class Metrics:
         self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
 
     def observe(self, event: Event) -> None:
-        """Count what one of the pool's processes has told."""
+        """Count an event of one of the pool's processes."""
         match event:
             case Attempt():
                 self._observe_attempt(event)
             case Kill(reason):
-                self._of(self._killed, reason).inc()
+                self._child(self._killed, reason).inc()
             case Reaping():
                 for what in event.__struct_fields__:
-                    self._of(self._reaped, what).inc(getattr(event, what))
+                    self._child(self._reaped, what).inc(getattr(event, what))
             case Dropped(messages):
                 self._dropped.inc(messages)
 
     def publish(self, gauges: Mapping[str, Values]) -> None:
         """Replace all gauges."""
-        self._sampled.gauges = gauges
+        self._collected.gauges = gauges
 
     def values(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
-        """Return every value that `/metrics` shows: by name, then by its labels, sorted."""
+        """Return every value that `/metrics` shows: by name, then by its sorted labels."""
         found: dict[str, dict[tuple[tuple[str, str], ...], float]] = defaultdict(dict)
         for family in self.registry.collect():
             for sample in family.samples:
@@ -142,37 +150,37 @@ class Metrics:
     def _observe_attempt(self, event: Attempt) -> None:
         kind = event.kind if event.kind in self._kinds else OTHER
         if event.outcome in UNSETTLED:
-            self._of(self._attempts, kind, event.outcome).inc()
+            self._child(self._attempts, kind, event.outcome).inc()
         else:
-            self._of(self._attempts, kind, "settled").inc()
-            self._of(self._jobs, kind, event.outcome).inc()
+            self._child(self._attempts, kind, "settled").inc()
+            self._child(self._jobs, kind, event.outcome).inc()
         if event.queue_wait_seconds is not None:
-            self._of(self._waits, kind).observe(event.queue_wait_seconds)
+            self._child(self._waits, kind).observe(event.queue_wait_seconds)
         if event.run_seconds is not None:
-            self._of(self._runs, kind).observe(event.run_seconds)
+            self._child(self._runs, kind).observe(event.run_seconds)
         if event.figures is not None:
             self._observe_card(event.figures)
 
     def _observe_card(self, card: Figures) -> None:
         results = {"bet": card.bets, "abstain": card.abstained, "failed": sum(card.failures.values())}
         for result, fights in results.items():
-            self._of(self._fights, result).inc(fights)
+            self._child(self._fights, result).inc(fights)
         for reason, fights in card.abstentions.items():
-            self._of(self._abstentions, reason).inc(fights)
+            self._child(self._abstentions, reason).inc(fights)
         for code, fights in card.failures.items():
-            self._of(self._failed, code).inc(fights)
+            self._child(self._failed, code).inc(fights)
         for inside, counts in (("true", card.covered), ("false", card.uncovered)):
             for level, fights in counts.items():
-                self._of(self._market, level, inside).inc(fights)
+                self._child(self._market, level, inside).inc(fights)
         for width in card.uncertainties:
             self._uncertainty.observe(width)
         for level, width in card.widths.items():
-            self._sampled.add_width(level, width)
+            self._collected.add_width(level, width)
         if card.odds_age_seconds is not None:
             self._odds_age.observe(card.odds_age_seconds)
 
-    def _of(self, metric: Parent, *labels: str) -> Parent:
-        """Return a metric's child with these labels; its own `labels` takes four times as long."""
+    def _child(self, metric: Parent, *labels: str) -> Parent:
+        """Return a metric's child with these labels, cached: the metric's own `labels` takes four times as long."""
         key = (metric, labels)
         if key not in self._children:
             self._children[key] = metric.labels(*labels)
@@ -186,8 +194,8 @@ class Metrics:
         return Histogram(f"cornerman_{name}", text, labels, registry=self.registry, buckets=bounds)
 
 
-class _Sampled(Collector):
-    """What is not counted event by event: the gauges of the last sample, and the mean widths."""
+class _CollectedFamilies(Collector):
+    """Families that are not counted event by event: the gauges of the last collection, and the mean widths."""
 
     def __init__(self) -> None:
         self.gauges: Mapping[str, Values] = {}
@@ -199,13 +207,13 @@ class _Sampled(Collector):
         self._widths = {**self._widths, level: (cards + 1, total + width)}
 
     def describe(self) -> Iterable[Metric]:
-        """Name the families, also those without a value now."""
+        """Yield the families, including those without a value now."""
         yield self._width_family()
         for name, gauge in GAUGES.items():
             yield GaugeMetricFamily(name, gauge.help, labels=gauge.labels)
 
     def collect(self) -> Iterable[Metric]:
-        """Return the families with their values."""
+        """Yield the families with their values."""
         widths = self._width_family()
         for level, (cards, total) in self._widths.items():
             widths.add_metric([level], cards, total)

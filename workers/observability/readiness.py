@@ -1,4 +1,4 @@
-"""Whether a pool lives and whether it is ready, as pure functions of what was last seen of it."""
+"""Liveness and readiness of a pool, as pure functions of its observed state."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from ledger.contracts.reports import HealthCheck
 from workers.pool.event_pipe import SelfTest
 
 GUARD_PATIENCE_SECONDS = 30.0
-"""How long the guard may take for a look: it waits for replies of a server that is away, a few seconds each."""
+"""How long a tick of the supervisor may take: if the server is away, several replies time out, a few seconds each."""
 
 CANARIES_MISSED = 3
-"""So many of the watchdog's questions in a row may go unanswered before a pool counts as not consuming."""
+"""Consecutive liveness probes that may go unanswered before a pool counts as not consuming."""
 
 LEAST_SILENCE_SECONDS = 2.0
-"""At least so long a pool may be silent, also where questions are asked in quick succession."""
+"""Least allowed silence, for probes in quick succession."""
 
 
 class Sight(Struct, frozen=True, kw_only=True):
-    """What was last seen of a pool; None where nothing was. Times are how long ago it was, in seconds.
+    """The observed state of a pool; None for what was not observed yet. Times are ages in seconds.
 
-    `largest_child_mb` and `memory_limit_mb` (0: none) are of one child, `pool_mb` and `pool_limit_mb` of the pool.
+    `largest_child_mb` and `memory_limit_mb` (0: none) are of one child, `pool_mb` and `pool_limit_mb` of the whole
+    pool.
     """
 
     looked_seconds: float | None = None
@@ -38,56 +39,56 @@ class Sight(Struct, frozen=True, kw_only=True):
     closing: bool = False
 
 
-def liveness(sight: Sight) -> list[HealthCheck]:
-    """Return whether the process does its work: its guard looks. A supervisor starts again what fails here."""
-    if sight.looked_seconds is None:
-        return [HealthCheck(name="guard", passed=False, detail="the guard has not looked yet")]
+def liveness(snapshot: Sight) -> list[HealthCheck]:
+    """Return whether the process works: its supervisor ticks. A process manager restarts a pool that fails here."""
+    if snapshot.looked_seconds is None:
+        return [HealthCheck(name="guard", passed=False, detail="the supervisor has not run yet")]
     return [
         HealthCheck(
             name="guard",
-            passed=sight.looked_seconds <= GUARD_PATIENCE_SECONDS,
-            detail=f"looked {sight.looked_seconds:.1f} s ago, at most {GUARD_PATIENCE_SECONDS:g} s",
+            passed=snapshot.looked_seconds <= GUARD_PATIENCE_SECONDS,
+            detail=f"last tick {snapshot.looked_seconds:.1f} s ago, at most {GUARD_PATIENCE_SECONDS:g} s",
         )
     ]
 
 
-def readiness(sight: Sight) -> list[HealthCheck]:
-    """Return whether the pool would answer a job of its queue now, and if not, why."""
-    checks = [*liveness(sight), _consumption(sight), _memory(sight)]
-    if sight.predicts:
-        checks += _model(sight)
+def readiness(snapshot: Sight) -> list[HealthCheck]:
+    """Return whether the pool would answer a job of its queue now, with the reason if not."""
+    checks = [*liveness(snapshot), _consumption(snapshot), _memory(snapshot)]
+    if snapshot.predicts:
+        checks += _model(snapshot)
     return checks
 
 
-def _consumption(sight: Sight) -> HealthCheck:
-    most_seconds = max(CANARIES_MISSED * sight.canary_seconds, LEAST_SILENCE_SECONDS)
-    if sight.closing:
+def _consumption(snapshot: Sight) -> HealthCheck:
+    most_seconds = max(CANARIES_MISSED * snapshot.canary_seconds, LEAST_SILENCE_SECONDS)
+    if snapshot.closing:
         passed, detail = False, "the pool is closing"
-    elif not sight.reached:
+    elif not snapshot.reached:
         passed, detail = False, "the server does not answer"
-    elif sight.silent_seconds is None:
-        passed, detail = False, "no canary was answered yet"
+    elif snapshot.silent_seconds is None:
+        passed, detail = False, "no liveness probe was answered yet"
     else:
-        passed = sight.silent_seconds <= most_seconds
-        detail = f"last sign {sight.silent_seconds:.1f} s ago, at most {most_seconds:g} s"
+        passed = snapshot.silent_seconds <= most_seconds
+        detail = f"last sign {snapshot.silent_seconds:.1f} s ago, at most {most_seconds:g} s"
     return HealthCheck(name="consumption", passed=passed, detail=detail)
 
 
-def _memory(sight: Sight) -> HealthCheck:
-    limit_mb = sight.memory_limit_mb or float("inf")
-    passed = sight.largest_child_mb <= limit_mb and sight.pool_mb <= sight.pool_limit_mb
+def _memory(snapshot: Sight) -> HealthCheck:
+    limit_mb = snapshot.memory_limit_mb or float("inf")
+    passed = snapshot.largest_child_mb <= limit_mb and snapshot.pool_mb <= snapshot.pool_limit_mb
     detail = (
-        f"pool {sight.pool_mb:.0f} MB of {sight.pool_limit_mb:.0f} MB, "
-        f"largest of {sight.children} children {sight.largest_child_mb:.0f} MB of {limit_mb:.0f} MB"
+        f"pool {snapshot.pool_mb:.0f} MB of {snapshot.pool_limit_mb:.0f} MB, "
+        f"largest of {snapshot.children} children {snapshot.largest_child_mb:.0f} MB of {limit_mb:.0f} MB"
     )
     return HealthCheck(name="memory", passed=passed, detail=detail)
 
 
-def _model(sight: Sight) -> list[HealthCheck]:
-    if sight.self_test is None or sight.tested_seconds is None:
+def _model(snapshot: Sight) -> list[HealthCheck]:
+    if snapshot.self_test is None or snapshot.tested_seconds is None:
         return [HealthCheck(name="model_loaded", passed=False, detail="no child has tested the model yet")]
-    when = f", tested {sight.tested_seconds:.0f} s ago"
+    when = f", tested {snapshot.tested_seconds:.0f} s ago"
     return [
         HealthCheck(name=check.name, passed=check.passed, detail=check.detail + when)
-        for check in sight.self_test.checks
+        for check in snapshot.self_test.checks
     ]

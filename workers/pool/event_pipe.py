@@ -1,9 +1,9 @@
-"""What the processes of a pool tell its main process about, through a pipe that is made before they are forked.
+"""The event pipe from the processes of a pool to its main process, created before they are forked.
 
-Every number that is published lives in the main process. So a counter survives the child that counted, a gauge cannot
-outlive the child it spoke of, and there are no files to clean up after them. A message is written in one piece or not
-at all, also by a process that is killed meanwhile, because it is shorter than PIPE_BUF. Nobody waits: where the pipe is
-full, because the main process stands still, the message is dropped and the next one says how many were.
+Every published number lives in the main process. So a counter survives the child that counted, a gauge never outlives
+its child, and no files are left to clean up. A message is shorter than PIPE_BUF, so it is written as a whole or not at
+all, even if its process is killed meanwhile. A writer never waits: if the pipe is full, because the main process stands
+still, the message is dropped, and the next one reports how many were dropped.
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ from ledger.contracts.reports import HealthCheck
 from ledger.jobs.claims import Claim
 
 _LENGTH = struct.Struct("=H")
-_MOST_LENGTH = 2**16 - 1  # what the struct can say; nothing so long is written
+_MAX_LENGTH = 2**16 - 1  # maximum of the length field; no message of this length is written
 _PIPE_BYTES = 2**20  # some 8,000 messages
 _READ_BYTES = 2**16
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux
 
 
 class Figures(Struct, frozen=True, array_like=True):
-    """What an answered card says of the model and the prices, without names and prices.
+    """Measurements of an answered card, without names and prices.
 
-    `uncertainties` are the widths of the intervals whose lower bounds decide, one a fight. `widths` are the mean widths
-    by level, `covered` and `uncovered` count the market's probabilities inside and outside of the intervals by level,
-    both of the levels in `LEVELS` only. `odds_age_seconds` is the age of the oldest quote when the card was claimed.
+    Attributes
+    ----------
+    uncertainties
+        Width of the interval whose lower bound decides, for each fight.
+    widths
+        Mean width by level, for the levels in `MEASURED_LEVELS` only.
+    covered, uncovered
+        Number of market probabilities inside and outside of the intervals, by level; the same levels.
+    odds_age_seconds
+        Age of the oldest quote when the card was claimed.
     """
 
     bets: int
@@ -58,24 +65,24 @@ class Attempt(Struct, frozen=True, array_like=True, tag=True):
 
 
 def attempt_of(claim: Claim, outcome: str, run_seconds: float, figures: Figures | None) -> Attempt:
-    """Return what is told of an attempt that a child has brought to its end."""
+    """Return the event for an attempt that a child has finished."""
     waited = claim.queue_wait
     waited_seconds = None if waited is None else waited.total_seconds()
     return Attempt(claim.kind, outcome, claim.attempt, waited_seconds, run_seconds, figures)
 
 
 class SelfTest(Struct, frozen=True, array_like=True, tag=True):
-    """A child has looked whether it could answer a card."""
+    """A child has tested whether it could answer a card."""
 
     checks: list[HealthCheck]
     model: str | None = None
 
 
 class Look(Struct, frozen=True, array_like=True, tag=True):
-    """The guard has looked at children and ledger.
+    """The supervisor has finished a tick.
 
-    The pool has given no sign of consuming for `silent_seconds`; None where there was none yet. `reached` says whether
-    the server answered.
+    `silent_seconds` is the time since the pool last showed that it consumes; None before the first sign.
+    `server_reached` is True if the server answered.
     """
 
     silent_seconds: float | None
@@ -83,13 +90,13 @@ class Look(Struct, frozen=True, array_like=True, tag=True):
 
 
 class Kill(Struct, frozen=True, array_like=True, tag=True):
-    """The guard has killed a child."""
+    """The supervisor has killed a child."""
 
     reason: str
 
 
 class Reaping(Struct, frozen=True, array_like=True, tag=True):
-    """The guard has put right what nobody else would have; as `ledger.jobs.claims.Reaped`."""
+    """Counts from one reap of the ledger, as `ReapCounts`."""
 
     requeued: int
     lost: int
@@ -97,7 +104,7 @@ class Reaping(Struct, frozen=True, array_like=True, tag=True):
 
 
 class Dropped(Struct, frozen=True, array_like=True, tag=True):
-    """So many messages of one process found the pipe full."""
+    """The number of messages that one process could not write because the pipe was full."""
 
     messages: int
 
@@ -106,15 +113,15 @@ Event = Attempt | SelfTest | Look | Kill | Reaping | Dropped
 
 
 class Telemetry:
-    """The pipe. Any process of the pool, and any thread, may `tell`; one thread of the main process listens."""
+    """The pipe. Any thread of any process of the pool may `send`; one thread of the main process receives."""
 
     def __init__(self) -> None:
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         if _F_SETPIPE_SZ is not None:
-            with suppress(OSError):  # the user has used up what pipes may hold: it stays at 64 KiB
+            with suppress(OSError):  # the user's limit for pipes is used up: the pipe keeps 64 KiB
                 fcntl.fcntl(writer, _F_SETPIPE_SZ, _PIPE_BYTES)
-        # As files, so that they are closed when the pool is forgotten.
+        # As files, so that they are closed when the pool is collected.
         self._reader, self._writer = os.fdopen(reader, "rb", 0), os.fdopen(writer, "wb", 0)
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
@@ -122,47 +129,47 @@ class Telemetry:
         self._rest = b""
 
     def tell(self, *events: Event) -> None:
-        """Tell the main process, many at once so that it wakes once, or drop messages. Never waits, never raises."""
+        """Send events to the main process, as few writes as possible, or drop them. Never waits, never raises."""
         if self._dropped and self._write(self._framed(Dropped(self._dropped))):
             self._dropped = 0
-        piece, messages = b"", 0
+        chunk, messages = b"", 0
         for event in events:
             message = self._framed(event)
-            if len(piece) + len(message) > select.PIPE_BUF:
-                self._tell(piece, messages)
-                piece, messages = b"", 0
-            piece += message
+            if len(chunk) + len(message) > select.PIPE_BUF:
+                self._send(chunk, messages)
+                chunk, messages = b"", 0
+            chunk += message
             messages += 1
-        self._tell(piece, messages)
+        self._send(chunk, messages)
 
     def listen(self, within_seconds: float) -> list[Event]:
-        """Return what was told, waiting for the first of it for `within_seconds` at most."""
+        """Return the events that have arrived, waiting at most `within_seconds` for the first."""
         if not select.select([self._reader], [], [], within_seconds)[0]:
             return []
-        told = self._rest + os.read(self._reader.fileno(), _READ_BYTES)
+        received = self._rest + os.read(self._reader.fileno(), _READ_BYTES)
         events, at = [], 0
-        while at + _LENGTH.size <= len(told):
+        while at + _LENGTH.size <= len(received):
             start = at + _LENGTH.size
-            end = start + _LENGTH.unpack_from(told, at)[0]
-            if end > len(told):
+            end = start + _LENGTH.unpack_from(received, at)[0]
+            if end > len(received):
                 break
-            events.append(self._decoder.decode(told[start:end]))
+            events.append(self._decoder.decode(received[start:end]))
             at = end
-        self._rest = told[at:]
+        self._rest = received[at:]
         return events
 
     def _framed(self, event: Event) -> bytes:
         message = self._encoder.encode(event)
-        return _LENGTH.pack(min(len(message), _MOST_LENGTH)) + message
+        return _LENGTH.pack(min(len(message), _MAX_LENGTH)) + message
 
-    def _tell(self, piece: bytes, messages: int) -> None:
-        if messages and not self._write(piece):
+    def _send(self, chunk: bytes, messages: int) -> None:
+        if messages and not self._write(chunk):
             self._dropped += messages
 
-    def _write(self, piece: bytes) -> bool:
-        if len(piece) > select.PIPE_BUF:  # a message that is too long for one piece, and alone in it
+    def _write(self, chunk: bytes) -> bool:
+        if len(chunk) > select.PIPE_BUF:  # a single message that is too long for one write
             return False
         try:
-            return os.write(self._writer.fileno(), piece) > 0
-        except OSError:  # it is full, or nobody listens any more
+            return os.write(self._writer.fileno(), chunk) > 0
+        except OSError:  # the pipe is full, or its reader is gone
             return False

@@ -1,9 +1,9 @@
-"""How many threads the numeric libraries of a pool use: one each, pinned before a child computes anything.
+"""Threads of the numeric libraries of a pool: one each, pinned before a child computes anything.
 
-A child is one unit of concurrency. Where training may use more cores, it does so with Python threads of its own, each
-of which calls the libraries with one: their bits do not depend on it, and a forked child cannot hang. A parent that
-has ever computed with two threads of OpenMP leaves its children a pool of threads that did not survive the fork; a
-child that asks for two then waits for ever.
+A child is one unit of concurrency. If training may use more cores, it uses Python threads of its own, each of which
+calls the libraries with one thread: results do not depend on the number to the bit, and a forked child cannot hang. A
+parent that has ever computed with two threads of OpenMP leaves its children a thread pool that did not survive the
+fork; a child that then asks for two waits for ever.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXP
 
 
 def pin_environment() -> None:
-    """Hold libraries that this process and its children have yet to load to one thread."""
+    """Limit the libraries that this process and its children will load to one thread."""
     os.environ.update(dict.fromkeys(THREADS, "1"))
 
 
 def pin_libraries() -> None:
-    """Hold the libraries that this process has loaded to one thread, whatever was set when they were."""
+    """Limit the libraries that this process has loaded to one thread, whatever was set when they were loaded."""
     if "numpy" in sys.modules:
-        import threadpoolctl  # not before there is anything to hold
+        import threadpoolctl  # only if there is a library to limit
 
         threadpoolctl.threadpool_limits(limits=1)  # for as long as the process lives
 

@@ -1,21 +1,24 @@
-"""Whether a job or its child accounts for used memory."""
+"""Attribution of memory: to the current job, or to what its child kept of earlier jobs."""
 
 from __future__ import annotations
 
 from workers.pool.scoreboard import Activity
 
-_BLAMED_FRACTION = 0.9
+_RESPONSIBLE_FRACTION = 0.9
+"""A job that takes this fraction of the memory above a fresh child's baseline has caused the excess itself."""
 
 
 def blamed(activity: Activity, used_mb: float) -> bool:
-    """Whether it is the job at hand that took its child above its ceiling, and not what the child kept of others.
+    """Return True if the current job, not memory kept from earlier jobs, took its child above its ceiling.
 
-    A fresh child would be there with it too, or nearly. Where no child could ever be below, no job is to blame.
+    A fresh child would exceed the ceiling with this job too, or nearly. If even a fresh child's baseline is above the
+    ceiling, no job is responsible.
     """
-    return used_mb - activity.begun_mb > _BLAMED_FRACTION * (activity.ceiling_mb - activity.born_mb) > 0
+    return used_mb - activity.job_start_mb > _RESPONSIBLE_FRACTION * (activity.ceiling_mb - activity.baseline_mb) > 0
 
 
 def fair(activity: Activity) -> bool:
-    """Whether a child without the memory for its job says so of the job: it began with all that a fresh one has."""
-    kept_mb = activity.begun_mb - activity.born_mb
-    return kept_mb <= (1 - _BLAMED_FRACTION) * (activity.ceiling_mb - activity.born_mb) or not activity.ceiling_mb
+    """Return True if the child started this job near its baseline memory, so the job itself needs too much."""
+    leftover_mb = activity.job_start_mb - activity.baseline_mb
+    growth_mb = activity.ceiling_mb - activity.baseline_mb
+    return leftover_mb <= (1 - _RESPONSIBLE_FRACTION) * growth_mb or not activity.ceiling_mb

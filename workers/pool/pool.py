@@ -1,4 +1,4 @@
-"""What the processes of one pool share from before they are forked."""
+"""The state that the processes of one pool share from before they are forked."""
 
 from __future__ import annotations
 
@@ -15,16 +15,26 @@ from workers.pool.scoreboard import Board
 from workers.settings import WorkerSettings
 
 START_SECONDS = 120.0
-"""How long children may take to report for work: they import the engine first, which is slow on a busy machine."""
+"""Time for children to become ready: they import the engine first, which is slow on a busy machine."""
 
 
 @dataclass
 class Pool:
-    """Settings, handlers, the board, and the incarnation by which claims are told apart.
+    """The settings, handlers and shared objects of one pool.
 
-    Process ids repeat in containers, and after a restart; the incarnation does not. `controls` is what the guard in the
-    main process has read last; without an answer of the server it stays. A child has those of its claim. `memory` is
-    what the guard has reckoned last, in the main process too. `preloaded` are models by digest, opened before the fork.
+    Attributes
+    ----------
+    scoreboard, event_pipe
+        Shared by all processes of the pool.
+    controls
+        In the main process: the controls that the supervisor read last, kept while the server does not answer. A child
+        uses those of its claim instead.
+    memory
+        In the main process: the memory figures that the supervisor computed last.
+    preloaded_models
+        Models by digest, opened before the fork.
+    incarnation
+        Distinguishes the claims of this start: process ids repeat in containers, and after a restart.
     """
 
     settings: WorkerSettings
@@ -43,7 +53,7 @@ class Pool:
 
     @property
     def canary(self) -> str:
-        """The queue whose doorbell only this pool hears."""
+        """The queue of the pool's own liveness probes, which no other pool consumes."""
         return f"canary-{self.name}"
 
     def owner(self, pid: int) -> str:
@@ -55,5 +65,5 @@ PREDICTS = "predict_card"
 
 
 def predicts(pool: Pool, queues: Iterable[str]) -> bool:
-    """Whether a pool answers cards: those of another kind have no model to test."""
+    """Return True if a pool answers cards; a pool of another kind has no model to test."""
     return "predict" in set(queues) and PREDICTS in pool.handlers

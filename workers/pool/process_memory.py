@@ -1,10 +1,10 @@
-"""How much memory processes have, as the kernel tells; all in MiB.
+"""Memory of processes, as the kernel reports it; all in MiB.
 
-Two measures. `own_mb` is what a process itself has filled: anonymous pages and shared memory, also those that it still
-shares with the parent that forked it. It is cheap, so that it can be asked often; its growth is what a job takes.
-`share_mb` is its proportional share (PSS): a page that n processes have counts 1/n for each, so that the shares of a
-pool add up to what the pool takes from the machine, however much was loaded before the fork. It costs more than ten
-times as much.
+There are two measures. `anon_rss_mb` is the memory that a process has filled itself (the kernel's RssAnon + RssShmem):
+anonymous pages and shared memory, including those still shared with the parent that forked it. It is cheap enough to be
+read often; its growth is what a job takes. `pss_mb` is the proportional set size (PSS): a page of n processes counts
+1/n for each, so that the values of a pool add up to what the pool takes from the machine, however much was loaded
+before the fork. It costs more than ten times as much.
 """
 
 from __future__ import annotations
@@ -20,9 +20,16 @@ _OWN = re.compile(rb"^Rss(?:Anon|Shmem):\s+(\d+) kB", re.MULTILINE)
 
 
 class PoolMemory(Struct, frozen=True, kw_only=True):
-    """A pool's memory as its guard saw it last: in use, its limit and what sets that, room for jobs, what a job takes.
+    """The memory of a pool as its supervisor computed it last.
 
-    `wanted` is how many children it should have.
+    Attributes
+    ----------
+    used_mb, limit_mb, limited_by
+        Memory in use, the limit, and what sets the limit.
+    room_mb, job_mb
+        Free memory, and the memory of a typical job.
+    wanted
+        Number of children that the pool should have.
     """
 
     used_mb: float = 0.0
@@ -34,18 +41,18 @@ class PoolMemory(Struct, frozen=True, kw_only=True):
 
 
 def own_mb(pid: int | str = "self") -> float:
-    """Return what a process has filled; 0 when it is gone. Falls back on resident memory where there is no /proc."""
+    """Return RssAnon + RssShmem of a process; 0 if it is gone. Without /proc: its resident memory."""
     try:
         status = Path(f"/proc/{pid}/status").read_bytes()
     except FileNotFoundError:
         return _resident_mb(pid)
-    except ProcessLookupError:  # it went while the kernel wrote
+    except ProcessLookupError:  # it exited during the read
         return 0.0
     return sum(map(int, _OWN.findall(status))) / 1024
 
 
 def share_mb(pid: int) -> float:
-    """Return a process's share of the memory that its pool takes; 0 when it is gone."""
+    """Return the proportional set size of a process; 0 if it is gone."""
     try:
         memory = psutil.Process(pid).memory_full_info()
     except (psutil.NoSuchProcess, psutil.AccessDenied):

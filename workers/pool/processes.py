@@ -1,4 +1,4 @@
-"""Which of a pool's children live. Asked in its main process, whose children they are."""
+"""Whether a child of the pool is alive; to be asked in the pool's main process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psutil
 
 
 def lives(pid: int) -> bool:
-    """Whether a child runs: not gone, not a zombie, and not a stranger who was given its number."""
+    """Return True if a child runs: not gone, not a zombie, and not a stranger that reuses its process id."""
     try:
         process = psutil.Process(pid)
         return process.ppid() == os.getpid() and process.status() != psutil.STATUS_ZOMBIE

@@ -1,7 +1,7 @@
-"""Threads that a process of a pool depends on, and errors of a thread that are said once and not at every turn.
+"""Critical threads of a pool's processes, and errors of loops that are logged once and not at every iteration.
 
-A pool that lives without its guard would hold jobs for ever. So a thread that it depends on takes its process along,
-with a reason and an exit code by which it is started again.
+A pool without its supervisor would hold jobs for ever. So the end of a critical thread ends its process, with the
+reason in the log and an exit code that asks for a restart.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ WEDGED = 75  # as in sysexits.h: EX_TEMPFAIL
 
 
 def start_vital(name: str, work: Callable[[], None]) -> None:
-    """Start a thread without which the process must not go on: when its work ends, however it does, the process ends.
+    """Start a critical thread: when its work ends, for whatever reason, the process exits.
 
-    Its children are killed first, because nobody would look after them.
+    The children are killed first, because no supervisor would be left for them.
     """
     threading.Thread(target=_run, args=(name, work), name=name, daemon=True).start()
 
@@ -32,13 +32,11 @@ def _run(name: str, work: Callable[[], None]) -> None:
     error: BaseException | None = None
     try:
         work()
-    except BaseException as raised:  # noqa: BLE001 - whatever it is, the process ends for it
+    except BaseException as raised:  # noqa: BLE001 - any error ends the process
         error = raised
     with suppress(Exception):
         why = "it returned" if error is None else "".join(traceback.format_exception(error))
-        structlog.get_logger("cornerman").critical(
-            "a thread that the process depends on has ended", thread=name, why=why
-        )
+        structlog.get_logger("cornerman").critical("critical thread ended", thread=name, why=why)
     with suppress(psutil.Error):
         for child in psutil.Process().children():
             with suppress(psutil.Error):
@@ -47,18 +45,18 @@ def _run(name: str, work: Callable[[], None]) -> None:
 
 
 class Stumbles:
-    """Errors of work that is done again and again: said when they begin or change, and raised when they do not end."""
+    """Errors of a loop: logged when they begin or change, and raised when they last too long."""
 
     def __init__(self, log: Any, event: str, patience_seconds: float = float("inf")) -> None:
         self._log = log
         self._event = event
         self._patience_seconds = patience_seconds
         self._since_seconds: float | None = None
-        self._said = ""
+        self._last_error = ""
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Go on after an error in the block; raise it if there has been nothing else for longer than the patience."""
+        """Suppress an error in the block, but raise it if every iteration has failed for longer than the timeout."""
         try:
             yield
         except Exception as error:
@@ -66,8 +64,8 @@ class Stumbles:
             since_seconds = self._since_seconds = now_seconds if self._since_seconds is None else self._since_seconds
             if now_seconds - since_seconds > self._patience_seconds:
                 raise
-            if self._said != (said := f"{type(error).__name__}: {error}"):
-                self._said = said
+            if self._last_error != (error_text := f"{type(error).__name__}: {error}"):
+                self._last_error = error_text
                 self._log.exception(self._event)
         else:
-            self._since_seconds, self._said = None, ""
+            self._since_seconds, self._last_error = None, ""

@@ -1,8 +1,8 @@
-"""How much memory the machine and the control groups (cgroups) around this process leave it, in MiB.
+"""Memory limits of the machine and of the control groups (cgroups) around this process, in MiB.
 
-A container's limit is that of its control group, and every group above it has one too: the tightest counts. Version 1
-and version 2 differ in names only. Memory that the kernel would give back at once (clean pages of files that nobody has
-touched lately) counts as free.
+A container's limit is that of its control group, and every parent group has a limit too: the tightest counts. Versions
+1 and 2 of cgroups differ in names only. Memory that the kernel can reclaim at once (clean, inactive pages of files)
+counts as free.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import psutil
 from msgspec import Struct
 
 _MIB = 2**20
-_UNLIMITED = 2**62  # version 1 writes its largest number of whole pages instead of a word
+_UNLIMITED = 2**62  # version 1 writes its largest number of whole pages for "no limit"
 
 
 class Bound(Struct, frozen=True):
-    """One bound on memory: whose it is, its limit, and what is free below it now."""
+    """One memory limit: its source, the limit, and the memory that is free below it now."""
 
     name: str
     limit_mb: float
@@ -26,19 +26,19 @@ class Bound(Struct, frozen=True):
 
 
 def bounds(proc: Path = Path("/proc"), root: Path = Path("/sys/fs/cgroup")) -> list[Bound]:
-    """Return the machine's bound and those of all control groups that this process is in."""
+    """Return the machine's limit and those of all control groups of this process."""
     machine = psutil.virtual_memory()
     return [Bound("machine", machine.total / _MIB, machine.available / _MIB), *groups(proc, root)]
 
 
 def groups(proc: Path, root: Path) -> list[Bound]:
-    """Return the bounds of the control groups, those without a limit left out; none where there are no such groups."""
-    found = (_bound(folder, second) for folder, second in _folders(proc, root))
+    """Return the limits of the control groups, without unlimited groups; empty if there are no control groups."""
+    found = (_limit_of_group(folder, is_v2) for folder, is_v2 in _folders(proc, root))
     return [bound for bound in found if bound is not None]
 
 
 def _folders(proc: Path, root: Path) -> Iterator[tuple[Path, bool]]:
-    """Every folder of this process's memory group and of those above it, and whether it is of version 2."""
+    """Yield each memory group of this process with its parents, and whether the group is of version 2."""
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
@@ -47,22 +47,22 @@ def _folders(proc: Path, root: Path) -> Iterator[tuple[Path, bool]]:
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        second = not controllers
-        tops = [root, root / "unified"] if second else [root / "memory"]
-        for top in tops:
-            # In a container the path may be the host's, while the folder that is mounted is already the group's own.
+        is_v2 = not controllers
+        mounts = [root, root / "unified"] if is_v2 else [root / "memory"]
+        for top in mounts:
+            # In a container the path may be the host's, while the mounted folder is already the group's own.
             inner = top / path.strip("/")
             folder = inner if inner.is_dir() and ".." not in inner.parts else top
             while folder.is_dir():
-                yield folder, second
+                yield folder, is_v2
                 if folder == top:
                     break
                 folder = folder.parent
 
 
-def _bound(folder: Path, second: bool) -> Bound | None:
+def _limit_of_group(folder: Path, is_v2: bool) -> Bound | None:
     names = ("memory.max", "memory.current", "inactive_file")
-    if not second:
+    if not is_v2:
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
     try:
         limit = (folder / names[0]).read_text().strip()
@@ -70,7 +70,7 @@ def _bound(folder: Path, second: bool) -> Bound | None:
             return None
         used = int((folder / names[1]).read_text())
         statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    except OSError:  # no limits are set here, or the group is gone
+    except OSError:  # this group has no limits, or has been removed
         return None
     free = int(limit) - used + int(statistics.get(names[2], 0))
     return Bound(f"cgroup {folder}", int(limit) / _MIB, max(0, free) / _MIB)

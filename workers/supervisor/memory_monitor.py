@@ -1,12 +1,12 @@
-"""The watcher of a pool: a thread that looks at the memory of every child at work, twenty times a second.
+"""The memory monitor of a pool: a thread that measures the memory of every child at work, twenty times a second.
 
-A child's own limits (the engine's checks between batches, RLIMIT_DATA at every allocation) end a job that wants too
-much with an error of its own, and the child lives on. Some memory escapes them: shared mappings do not count for
-RLIMIT_DATA, and C code does not check. What takes a child over its ceiling all the same is stopped from here, and
-its job settled by the guard. What counts for that is the whole child, because the machine's memory is at stake. Who is
-blamed is another question (`workers.supervisor.rules.blamed`): a job answers for what it has added to what its child
-had when it began, and otherwise is tried again in another child. The watcher needs no ledger, so it goes on while the
-server is away. It also sees how much jobs take, which the pool's size is reckoned from.
+A child's own limits (the engine's checks between batches, RLIMIT_DATA at every allocation) end a job that needs too
+much with an error of its own, and the child survives. Some memory escapes these limits: shared mappings do not count
+for RLIMIT_DATA, and C code does not check. The monitor kills a child that exceeds its ceiling all the same, and the
+supervisor settles its job. The whole child's memory counts, because the machine's memory is at stake. Which job is
+responsible is another question (`job_caused_excess`): a job answers for what it has added to its child's memory since
+it started, and otherwise is retried in another child. The monitor needs no ledger, so it goes on while the server is
+away. It also records how much memory jobs take, from which the pool's size is computed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from workers.pool.processes import lives
 from workers.pool.scoreboard import Activity
 from workers.pool.vital_threads import Stumbles, start_vital
 
-_REMEMBERED_SECONDS = 600.0
-_REMEMBERED_JOBS = 1000
+_WINDOW_SECONDS = 600.0
+_MAX_ENDED_JOBS = 1000
 REASON = "memory limit"
 
 
 class Excess(Struct, frozen=True):
-    """What a child was stopped for: its memory, its ceiling, and whether the job at hand is to blame."""
+    """The reason a child was killed: its memory, its ceiling, and whether the current job is responsible."""
 
     used_mb: float
     ceiling_mb: float
@@ -44,53 +44,53 @@ class Excess(Struct, frozen=True):
 
 
 class Watcher:
-    """Knows what jobs take, and stops those that take too much."""
+    """The memory that jobs take; kills children that exceed their ceiling."""
 
     def __init__(self, pool: Pool) -> None:
         self.excesses: dict[bytes, Excess] = {}
-        """By claim; whoever settles one takes it out."""
+        """By claim token; the supervisor removes an entry when it settles the job."""
         self.killed_for: dict[int, bytes] = {}
-        """For which claim a child was killed, by process id; the guard adds its own, and forgets."""
+        """The claim token for which a child was killed, by process id; shared with the supervisor, which updates it."""
         self._pool = pool
         self._growths: dict[bytes, float] = {}
-        self._past: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED_JOBS)
+        self._ended_jobs: deque[tuple[float, float]] = deque(maxlen=_MAX_ENDED_JOBS)
         self._log = structlog.get_logger("cornerman.guard")
 
     def start(self) -> None:
-        """Watch for as long as the process lives."""
-        start_vital("watcher", self._run)
+        """Start the monitor thread, which runs until the process ends."""
+        start_vital("memory_monitor", self._run)
 
     def growth_mb(self) -> float:
-        """Return the most by which a job has made its child grow in the last ten minutes; 0 when none was seen."""
-        since_seconds = time.monotonic() - _REMEMBERED_SECONDS
-        past = [growth for seen_seconds, growth in list(self._past) if seen_seconds >= since_seconds]
+        """Return the largest growth of a child by one job in the last ten minutes; 0 if none was observed."""
+        since_seconds = time.monotonic() - _WINDOW_SECONDS
+        past = [growth for seen_seconds, growth in list(self._ended_jobs) if seen_seconds >= since_seconds]
         return max(0.0, *past, *list(self._growths.values()), 0.0)
 
     def look(self) -> None:
-        """Look once at every child at work."""
+        """Measure every child at work once."""
         growths = {}
         for activity in self._pool.board.children():
             if not activity.token:
                 continue
             used_mb = own_mb(activity.pid)
-            growths[activity.token] = max(self._growths.get(activity.token, 0.0), used_mb - activity.kept_mb)
+            growths[activity.token] = max(self._growths.get(activity.token, 0.0), used_mb - activity.reserved_from_mb)
             if activity.ceiling_mb and used_mb > activity.ceiling_mb and not activity.handled:
-                self._stop(activity, used_mb)
+                self._kill(activity, used_mb)
         for token in self._growths.keys() - growths.keys():
-            self._past.append((time.monotonic(), self._growths[token]))
+            self._ended_jobs.append((time.monotonic(), self._growths[token]))
         self._growths = growths
 
     def _run(self) -> None:
         pause = threading.Event()
-        stumbles = Stumbles(self._log, "the watcher stumbled", self._pool.settings.canary_patience_seconds)
+        errors = Stumbles(self._log, "memory monitor failed", self._pool.settings.canary_patience_seconds)
         while True:
-            with stumbles.caught():
+            with errors.caught():
                 self.look()
             pause.wait(self._pool.settings.watch_seconds)
 
-    def _stop(self, activity: Activity, used_mb: float) -> None:
+    def _kill(self, activity: Activity, used_mb: float) -> None:
         if not lives(activity.pid) or activity not in self._pool.board.children():
-            return  # it has just ended, or was read while it wrote
+            return  # it has just ended, or its slot was read during a write
         with suppress(ProcessLookupError):
             excess = Excess(round(used_mb, 1), activity.ceiling_mb, blamed(activity, used_mb))
             self.excesses.setdefault(activity.token, excess)

@@ -1,9 +1,10 @@
-"""What a pool loads before it forks: the code of its handlers, and the model that is asked for by default.
+"""What a pool loads before it forks: the code of its handlers, and the default model.
 
-Children share it with the main process, those that take the place of dead ones too, and are ready at once. Nothing here
-is needed for a right answer: what cannot be loaded is left to the children, who say what is wrong with it.
+Children share the loaded pages with the main process, as do the replacements of dead children, and are ready at once.
+No answer depends on preloading: what cannot be loaded here is left to the children, which report the error.
 
-A forked child inherits no thread, so nothing here may start one: the libraries are told to have none before they load.
+A forked child inherits no threads, so preloading must not start one: the libraries are limited to one thread before
+they load.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from workers.models.model_store import Store
 
 
-LEFTOVER_SECONDS = 86_400.0  # no writer takes so long over one bundle
+LEFTOVER_SECONDS = 86_400.0  # longer than writing one bundle takes
 
 
 def preload(pool: Pool, queues: Collection[str]) -> None:
-    """Load what children that work off these queues will need, in the process that forks them."""
+    """Load what children of these queues will need, in the process that forks them."""
     pin_environment()
     log = structlog.get_logger("cornerman")
     try:
@@ -40,18 +41,18 @@ def preload(pool: Pool, queues: Collection[str]) -> None:
         _store(pool).sweep(LEFTOVER_SECONDS)
         if "predict_card" in pool.handlers and ROUTES["predict_card"].queue in queues:
             _open_model(pool)
-    except Exception as error:  # noqa: BLE001 - whatever it is, a pool without it is slower and no worse
-        log.warning("nothing to share", error=f"{type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - without preloading a pool is slower, not wrong
+        log.warning("preloading failed", error=f"{type(error).__name__}: {error}")
     gc.collect()
-    gc.freeze()  # what is collected no more is written no more, and so stays shared
+    gc.freeze()  # frozen objects are not written by later collections, so their pages stay shared
 
 
 def _open_model(pool: Pool) -> None:
-    """Open the default model and answer its canary once, so that the kernels are compiled and its pages read."""
+    """Open the default model and run its reference predictions once, to compile the kernels and read its pages."""
     settings = pool.settings
     store = _store(pool)
     load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
-    with closing(Ledger.connect(settings.ledger)) as ledger:  # connections must not be forked
+    with closing(Ledger.connect(settings.ledger)) as ledger:  # connections must not survive a fork
         opened = ModelCache(store.fetch, ledger.aliases.resolve, load).get(CheckHealth().model)
     pin_libraries()
     opened.model.check_canary()
@@ -59,9 +60,9 @@ def _open_model(pool: Pool) -> None:
 
 
 def _store(pool: Pool) -> Store:
-    """The store as far as it lies here. What lies elsewhere is left to the children: to fetch it may start threads."""
+    """Return the store on this machine; fetching from a remote one may start threads, so the children do it."""
     from workers.models.model_store import (
-        Store,  # with it comes the engine: not before the libraries are told to have no threads
+        Store,  # imports the engine: only after the libraries are limited to one thread
     )
 
     return Store(pool.settings.models_folder, key=pool.settings.signing_key)

@@ -1,11 +1,12 @@
-"""How many children a pool should have, as a pure function of what its guard sees.
+"""The scaling policy: the number of children of a pool, as a pure function of what its supervisor observes.
 
-Memory comes first: no more children than could all be at work at once below the limit. Within that, a backlog that
-lasts makes the pool grow, at most doubling at each step, so that what the new ones take is seen before the next; a
-lasting surplus makes it shrink, one by one. Only idle children ever go.
+Memory comes first: no more children than could all run jobs at once below the limit. Within that bound, a lasting
+backlog makes the pool grow, at most doubling at each step, so that the memory of the new children is measured before
+the next step; a lasting surplus makes the pool shrink, one child at a time. Only idle children are retired.
 
-Against flapping: growth wants a tenth of the limit to spare and some seconds after memory was short, and a surplus has
-to last. Sensors and clocks are in `workers.supervisor.memory_budget`, the hands in `workers.broker.autoscaler`.
+Against oscillation, growth needs a tenth of the limit free and some seconds since memory was last short, and a surplus
+has to last. Measurements and clocks are in `workers.supervisor.memory_budget`, the effects in
+`workers.broker.autoscaler`.
 """
 
 from __future__ import annotations
@@ -15,25 +16,38 @@ import math
 from msgspec import Struct, structs
 
 GROW_AFTER_SECONDS = 0.5
-"""How long a job has waited when the pool grows: what one child answers in between needs no second."""
+"""How long a job must have waited for the pool to grow: shorter waits need no second child."""
 STEP_SECONDS = 1.0
-"""Between two steps of growth, or of shrinking: until then the last one shows in what is measured."""
+"""Time between two steps of growth or of shrinking, so that measurements include the last one."""
 RECOVER_SECONDS = 5.0
-"""How long after memory was short the pool does not grow."""
+"""How long the pool does not grow after memory was short."""
 SURPLUS_SECONDS = 30.0
-"""How long children have had nothing to do until the first of them goes."""
+"""How long children must have been surplus before the first of them is retired."""
 MARGIN = 0.1
-"""Share of the limit that growth leaves free."""
+"""Fraction of the limit that growth leaves free."""
 
 _NEVER = -float("inf")
 
 
 class Look(Struct, frozen=True, kw_only=True):
-    """What is seen of a pool at one moment, in MiB and seconds.
+    """The load of a pool at one moment, in MiB and seconds.
 
-    `children` is what was wanted last; `starting` of them are not there or cannot work yet. `backlog` jobs wait, the
-    oldest for `oldest_seconds`. `fixed_mb` is what the main process takes, `busy_mb` what the busy children take and
-    may still grow to, `child_mb` what a child takes that is at work on a usual job. Asked for are `least` to `most`.
+    Attributes
+    ----------
+    children
+        The last target size; `starting` of them do not exist or cannot work yet.
+    busy
+        Children that run a job or have reserved memory for one.
+    backlog, oldest_seconds
+        Number of waiting jobs, and the wait of the oldest.
+    fixed_mb
+        Memory of the main process.
+    busy_mb
+        Memory of the busy children, with what they have reserved and not yet taken.
+    child_mb
+        Memory of a child that runs a typical job.
+    least, most
+        Requested bounds of the number of children.
     """
 
     now_seconds: float
@@ -51,7 +65,7 @@ class Look(Struct, frozen=True, kw_only=True):
 
 
 class Past(Struct, frozen=True):
-    """When the pool last grew, shrank, was short of memory, and had work for all its children."""
+    """When the pool last grew, shrank, was short of memory, and had work for all its children (monotonic clock)."""
 
     grown_seconds: float = _NEVER
     shrunk_seconds: float = _NEVER
@@ -60,16 +74,17 @@ class Past(Struct, frozen=True):
 
 
 def allowed(look: Look, margin: float = 0.0) -> int:
-    """Return how many children could be at work at once with `margin` of the limit left free; fewer than are busy, too.
+    """Return how many children could run jobs at once with the fraction `margin` of the limit left free.
 
-    One is always allowed: a pool without children answers nobody, and what a job may take is checked when it comes.
+    May be fewer than the busy children. At least one is always allowed: a pool without children answers no job, and
+    each job's own memory is checked when it is claimed.
     """
     free_mb = look.limit_mb * (1.0 - margin) - look.fixed_mb - look.busy_mb
     return max(1, look.busy + math.floor(free_mb / look.child_mb))
 
 
 def wanted(look: Look, past: Past) -> tuple[int, Past]:
-    """Return how many children the pool should have now, and what the next look has to know."""
+    """Return the number of children that the pool should have now, and the history for the next call."""
     pressing = look.backlog if look.oldest_seconds >= GROW_AFTER_SECONDS else 0
     needed = max(min(look.least, look.most), min(look.most, look.busy + pressing))
     if past.occupied_seconds is None or needed >= look.children:
@@ -90,7 +105,7 @@ def wanted(look: Look, past: Past) -> tuple[int, Past]:
 
 
 def _may_grow(look: Look, past: Past) -> bool:
-    """Whether the children of the last step have shown what they take, and memory was not short of late."""
+    """Return True if the children of the last step have been measured, and memory was not short recently."""
     settled = not look.starting and look.now_seconds - past.grown_seconds >= STEP_SECONDS
     return settled and look.now_seconds - past.short_seconds >= RECOVER_SECONDS
 

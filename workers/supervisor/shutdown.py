@@ -1,7 +1,8 @@
-"""The end of a pool that was told to stop, also if the server is silent.
+"""The forced end of a pool that was told to stop, for a server that does not answer.
 
-The guard hands back what its children hold and then ends them. While the server is silent it is still waiting for an
-answer at that time, and so are the children, so this thread ends them without one: their leases run out.
+At shutdown the supervisor releases the jobs of its children and then kills the children. While the server is silent,
+the supervisor and the children are still waiting for an answer at that time, so this thread kills the children without
+one: their leases expire.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from workers.pool.pool import Pool
 from workers.pool.processes import lives
 
 GRACE_SECONDS = 1.0
-"""How long the guard has for handing back, when the time to finish is over."""
+"""Time for the supervisor to release jobs after the shutdown grace is over."""
 
 
 def end_in_time(pool: Pool) -> None:
@@ -38,6 +39,6 @@ def _end_in_time(pool: Pool) -> None:
                 reason = "the pool is closing and the ledger does not answer"
                 structlog.get_logger("cornerman.guard").warning("child killed", child=child.pid, reason=reason)
                 pool.telemetry.tell(Kill(reason))
-                with suppress(ProcessLookupError):  # it went by itself
+                with suppress(ProcessLookupError):  # it has just exited
                     os.kill(child.pid, signal.SIGKILL)
         pause.wait(pool.settings.guard_seconds)

@@ -1,10 +1,11 @@
-"""The guard of a pool: a thread in the main process that keeps the ledger true to what the children do.
+"""The supervisor of a pool: a thread of the main process that reconciles the children with the ledger.
 
-Every quarter of a second it renews the leases of jobs that live children run, kills children that are over their limit
-or run what was cancelled, and gives back, charges or settles what dead ones held. Now and then it puts the ledger right
-(`reap`) and says that the pool is alive. It is a thread, and not a timer of Celery's event loop, because that
-stands still while the broker reconnects and ends before the last children do. What to do is decided in
-`workers.supervisor.rules`; here are the senses and the hands.
+At each tick (every quarter of a second) the supervisor renews the leases of jobs that live children run, kills children
+that exceed a limit or run a cancelled job, and releases, charges or settles the jobs of dead children. At longer
+intervals it reaps the ledger (`Ledger.reap`) and sends the pool's heartbeat. The supervisor is a thread and not a timer
+of Celery's event loop, because the event loop stops while the broker reconnects, and ends before the last children do.
+The decisions are pure functions in `workers.supervisor.rules`; this module has the clocks, the measurements and the
+effects.
 """
 
 from __future__ import annotations
@@ -38,105 +39,105 @@ from workers.supervisor.memory_monitor import Excess, Watcher
 from workers.supervisor.rules import UNSETTLED_SECONDS, Child, Verdict, overtime, strays, verdict
 from workers.supervisor.watchdog import Watchdog
 
-_ANNOUNCEMENTS_MISSED = 4  # so many may fail before a pool counts as gone
+_MAX_MISSED_HEARTBEATS = 4  # missed heartbeats after which a pool counts as gone
 
 
 class Guard:
-    """Looks after one pool."""
+    """The supervisor of one pool."""
 
-    def __init__(self, pool: Pool, queues: Sequence[str], observatory: Observatory) -> None:
+    def __init__(self, pool: Pool, queues: Sequence[str], monitor: Observatory) -> None:
         self._pool = pool
-        self._observatory = observatory
+        self._monitor = monitor
         self._queues = sorted(queues)
         self._log = structlog.get_logger("cornerman.guard")
         self._ledger: Ledger | None = None
         self._idle_since: dict[int, float] = {}
         self._held_since: dict[bytes, float] = {}
         self._timed_out: set[bytes] = set()
-        self._strays: set[tuple[int, bytes]] = set()
+        self._orphans: set[tuple[int, bytes]] = set()
         self._closing_since: float | None = None
-        self._announced_seconds = -float("inf")
+        self._heartbeat_seconds = -float("inf")
         self._reaped_seconds = -float("inf")
         self._unsettled_seconds: dict[bytes, float] = {}
         self._watchdog = Watchdog(pool)
         self._started_seconds = time.monotonic()
-        self._watcher = Watcher(pool)
-        self._budget = Budget(pool, self._queues, self._watcher)
+        self._memory_monitor = Watcher(pool)
+        self._memory_budget = Budget(pool, self._queues, self._memory_monitor)
         self._backlog = QueueBacklog(0, 0.0, 0)
         self._levels = Levels(pool.settings.log_level)
 
     def start(self) -> None:
-        """Go on for as long as the process lives: its last work is to hand back what unfinished children hold."""
-        self._watcher.start()
-        start_vital("guard", self._run)
+        """Start the threads; they run until the process ends and release the jobs of unfinished children last."""
+        self._memory_monitor.start()
+        start_vital("supervisor", self._run)
 
     def _run(self) -> None:
         pause = threading.Event()
-        stumbles = Stumbles(self._log, "the guard stumbled", self._pool.settings.canary_patience_seconds)
+        errors = Stumbles(self._log, "supervisor loop failed", self._pool.settings.canary_patience_seconds)
         while True:
             reached = False
-            with stumbles.caught():
+            with errors.caught():
                 try:
                     self.look()
                     reached = True
                 except LedgerUnavailable as unavailable:
                     self._log.warning("ledger unavailable", error=str(unavailable))
                 except PermissionDenied as denied:
-                    self._log.error("ledger denies", error=str(denied))
+                    self._log.error("ledger permission denied", error=str(denied))
             self._pool.telemetry.tell(Look(self._watchdog.silent_seconds, reached))
             pause.wait(self._pool.settings.guard_seconds)
 
     def look(self) -> None:
-        """Look once at every child and every job that the pool holds. Raises LedgerUnavailable."""
+        """Inspect every child and every job of the pool once. Raises LedgerUnavailable."""
         now_seconds = time.monotonic()
         children = {child.activity.pid: child for child in self._children(now_seconds)}
-        closing = self._finishing_is_over(now_seconds)
-        self._stop_overtime(children, now_seconds)
-        self._budget.look(children.values(), self._backlog, now_seconds)
-        for pid in self._budget.bloated(children.values()):
-            self._kill_at(children[pid].activity, "it keeps memory that the next job needs")
-        if self._budget.stuck(children.values(), self._backlog, now_seconds):
-            self._log.warning("no room for any job", **msgspec.structs.asdict(self._pool.memory))
+        closing = self._shutdown_grace_is_over(now_seconds)
+        self._kill_over_time_limit(children, now_seconds)
+        self._memory_budget.look(children.values(), self._backlog, now_seconds)
+        for pid in self._memory_budget.bloated(children.values()):
+            self._kill_if_unchanged(children[pid].activity, "it keeps memory that the next job needs")
+        if self._memory_budget.stuck(children.values(), self._backlog, now_seconds):
+            self._log.warning("not enough memory for any job", **msgspec.structs.asdict(self._pool.memory))
         try:
-            self._tend(children, now_seconds, closing=closing)
-        finally:  # after their jobs were handed back, or else without
+            self._sync_with_ledger(children, now_seconds, closing=closing)
+        finally:  # after their jobs were released, or without if that failed
             if closing:
-                self._stop_unfinished(children)
+                self._kill_unfinished(children)
             if closing and self._watchdog.barks:
-                for child in psutil.Process().children():  # also one that never came so far as to enter the board
+                for child in psutil.Process().children():  # also a child that never registered
                     self._kill(child.pid, "the pool consumes nothing")
-                os._exit(WEDGED)  # what does not consume does not listen to a request to stop either
+                os._exit(WEDGED)  # a pool that does not consume ignores a shutdown request too
 
-    def _tend(self, children: dict[int, Child], now_seconds: float, *, closing: bool) -> None:
-        """Do what needs the ledger."""
+    def _sync_with_ledger(self, children: dict[int, Child], now_seconds: float, *, closing: bool) -> None:
+        """Do the steps that need the ledger."""
         if self._ledger is None:
             self._ledger = Ledger.connect(self._pool.settings.ledger)
         self._pool.controls = self._ledger.controls.current()
         self._levels.follow(self._pool.controls)
-        excesses = set(self._watcher.excesses)
+        excesses = set(self._memory_monitor.excesses)
         held = {token_of(job.job_id, job.fence): job for job in self._ledger.running_jobs(f"{self._pool.name}/")}
-        self._judge(self._ledger, held, children, now_seconds, closing)
+        self._settle_or_renew(self._ledger, held, children, now_seconds, closing)
         self._timed_out &= held.keys()
         for token in excesses - held.keys():
-            del self._watcher.excesses[token]
-        self._pool.board.stop(not any(self._claims(queue) for queue in self._queues))
-        self._backlog = self._waiting(self._ledger)
-        self._stop_strays(held.keys(), children)
-        self._stop_unsettled(children.values())
-        self._forget_dead(held.values(), children)
-        if now_seconds - self._announced_seconds >= self._pool.settings.announce_seconds:
-            self._announced_seconds = now_seconds
-            self._announce(self._ledger, children)
+            del self._memory_monitor.excesses[token]
+        self._pool.board.stop(not any(self._may_claim(queue) for queue in self._queues))
+        self._backlog = self._total_backlog(self._ledger)
+        self._kill_orphans(held.keys(), children)
+        self._kill_unsettled(children.values())
+        self._free_dead_slots(held.values(), children)
+        if now_seconds - self._heartbeat_seconds >= self._pool.settings.announce_seconds:
+            self._heartbeat_seconds = now_seconds
+            self._send_heartbeat(self._ledger, children)
         self._reap(self._ledger)
         if not self._pool.board.closing:
             self._watchdog.look(self._ledger, children.values(), now_seconds)
             if self._watchdog.barks:
-                self._log.error("the pool consumes nothing and ends, to be started again")
+                self._log.error("the pool consumes nothing: it exits to be restarted")
                 self._pool.board.close()
-                self._announce(self._ledger, children)
+                self._send_heartbeat(self._ledger, children)
 
     def _reap(self, ledger: Ledger) -> None:
-        """Put the ledger right. A pool that could not have kept leases of its own judges nobody else's."""
+        """Reap the ledger; leave expired leases alone if this pool was itself silent for as long as a lease."""
         since_seconds = time.monotonic() - self._reaped_seconds
         reaped = ledger.reap(leases=since_seconds < self._pool.settings.ledger.lease_seconds)
         self._reaped_seconds = time.monotonic()
@@ -156,44 +157,44 @@ class Guard:
                 activity,
                 lives(activity.pid),
                 now_seconds - self._idle_since.get(activity.pid, now_seconds),
-                self._watcher.killed_for.get(activity.pid),
+                self._memory_monitor.killed_for.get(activity.pid),
             )
             for activity in activities
         ]
 
-    def _stop_overtime(self, children: dict[int, Child], now_seconds: float) -> None:
-        """Kill who is over the limit. Needs no ledger, and works inside a long C call too."""
+    def _kill_over_time_limit(self, children: dict[int, Child], now_seconds: float) -> None:
+        """Kill children over their time limit. This needs no ledger, and works inside a long C call too."""
         for child in children.values():
             over = child.alive and overtime(child.activity, now_seconds)
-            if over and self._kill_at(child.activity, "time limit"):
+            if over and self._kill_if_unchanged(child.activity, "time limit"):
                 self._timed_out.add(child.activity.token)
 
-    def _stop_unfinished(self, children: dict[int, Child]) -> None:
-        """Kill who is still there: a job goes on in it, or it waits half a minute in vain for Celery to hear of one."""
+    def _kill_unfinished(self, children: dict[int, Child]) -> None:
+        """Kill the remaining children, which run a job or wait for Celery (up to half a minute)."""
         for child in children.values():
             if child.alive:
                 self._kill(child.activity.pid, "the pool is closing")
 
-    def _judge(
+    def _settle_or_renew(
         self, ledger: Ledger, held: dict[bytes, Held], children: dict[int, Child], now_seconds: float, closing: bool
     ) -> None:
-        kept = []
+        renewed = []
         self._held_since = {token: self._held_since.get(token, now_seconds) for token in held}
         for token, job in held.items():
-            child = children.get(_pid_of(job))
+            child = children.get(_owner_pid(job))
             held_seconds = now_seconds - self._held_since[token]
-            excess = self._watcher.excesses.get(token)
+            excess = self._memory_monitor.excesses.get(token)
             reason = None
             match verdict(
                 token,
                 child,
                 held_seconds=held_seconds,
                 timed_out=self._timed_out,
-                overfilled={token} if self._blames(excess, job) else frozenset(),
+                overfilled={token} if self._job_is_responsible(excess, job) else frozenset(),
                 closing=closing,
             ):
                 case Verdict.KEEP:
-                    kept.append((job.job_id, job.fence))
+                    renewed.append((job.job_id, job.fence))
                     continue
                 case Verdict.TIME_OUT:
                     overdue = child is not None and child.activity.limit_seconds < job.time_limit_seconds
@@ -205,59 +206,62 @@ class Guard:
                 case Verdict.LOSE:
                     outcome = outcome_of_loss(ledger.report_worker_lost(job.job_id, job.fence))
                 case _:
-                    # Of those that were not at work one may be the cause all the same: next time it is seen alone.
+                    # A job that was not running may still have caused the crash: next time it runs in its own batch.
                     solo = child is not None and child.went_down
                     outcome = "released" if ledger.release(job, solo=solo) else "refused"
-                    reason = _reason(child, closing=closing)
+                    reason = _release_reason(child, closing=closing)
             ran = child.activity if child is not None and child.activity.token == token else None
             run_seconds = None if ran is None else now_seconds - ran.started_seconds
             line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None, reason=reason)
             self._log.info("job", **line)
             self._pool.telemetry.tell(Attempt(job.kind, outcome, job.attempt, run_seconds=run_seconds))
-        ledger.renew(kept)
+        ledger.renew(renewed)
 
-    def _blames(self, excess: Excess | None, job: Held) -> bool:
-        """Whether a job ends for its memory. Without blame it is lost with its child; but once it must have an end."""
+    def _job_is_responsible(self, excess: Excess | None, job: Held) -> bool:
+        """Return True if the job fails for its memory: it caused the excess, or has no attempt left."""
         last = job.attempt >= self._pool.settings.ledger.max_attempts
         return excess is not None and (excess.blamed or last)
 
-    def _stop_strays(self, held: Set[bytes], children: dict[int, Child]) -> None:
+    def _kill_orphans(self, held: Set[bytes], children: dict[int, Child]) -> None:
         found = strays(children.values(), held)
-        for pid, _ in found & self._strays:
-            self._kill_at(children[pid].activity, "its job was cancelled or its lease ran out")
-        self._strays = found
+        for pid, _ in found & self._orphans:
+            self._kill_if_unchanged(children[pid].activity, "its job was cancelled or its lease ran out")
+        self._orphans = found
 
-    def _stop_unsettled(self, children: Iterable[Child]) -> None:
-        """Kill who cannot tell the ledger how its job ended, although the ledger is there: only that time counts."""
+    def _kill_unsettled(self, children: Iterable[Child]) -> None:
+        """Kill children that cannot settle their job although the supervisor reaches the ledger.
+
+        Only the time in which the ledger was reachable counts.
+        """
         passed_seconds = min(time.monotonic() - self._reaped_seconds, 2 * self._pool.settings.guard_seconds)
         waiting = {child.activity.token: child.activity for child in children if child.alive and child.activity.handled}
         self._unsettled_seconds = {token: self._unsettled_seconds.get(token, 0.0) + passed_seconds for token in waiting}
         for token, seconds in self._unsettled_seconds.items():
             if seconds > UNSETTLED_SECONDS:
-                self._kill_at(waiting[token], "it cannot settle its job")
+                self._kill_if_unchanged(waiting[token], "it cannot settle its job")
 
-    def _forget_dead(self, held: Iterable[Held], children: dict[int, Child]) -> None:
-        holding = {_pid_of(job) for job in held}
+    def _free_dead_slots(self, held: Iterable[Held], children: dict[int, Child]) -> None:
+        holding = {_owner_pid(job) for job in held}
         for pid, child in children.items():
             if not child.alive and pid not in holding:
                 self._pool.board.forget(pid)
-                self._watcher.killed_for.pop(pid, None)
+                self._memory_monitor.killed_for.pop(pid, None)
 
-    def _waiting(self, ledger: Ledger) -> QueueBacklog:
-        """What waits in the queues of which this pool may claim, together."""
+    def _total_backlog(self, ledger: Ledger) -> QueueBacklog:
+        """Return the total backlog of the queues that this pool may claim from."""
         queues = ledger.queue_stats.backlog().queues
-        ours = [queues[queue] for queue in self._queues if self._claims(queue)]
+        ours = [queues[queue] for queue in self._queues if self._may_claim(queue)]
         waiting = sum(queue.waiting for queue in ours)
         return QueueBacklog(waiting, max((queue.oldest_seconds for queue in ours), default=0.0), 0)
 
-    def _finishing_is_over(self, now_seconds: float) -> bool:
+    def _shutdown_grace_is_over(self, now_seconds: float) -> bool:
         if not self._pool.board.closing:
             return False
         if self._closing_since is None:
             self._closing_since = now_seconds
         return now_seconds - self._closing_since >= self._pool.settings.finish_seconds
 
-    def _announce(self, ledger: Ledger, children: dict[int, Child]) -> None:
+    def _send_heartbeat(self, ledger: Ledger, children: dict[int, Child]) -> None:
         living = [pid for pid, child in children.items() if child.alive]
         memory = self._pool.memory
         info: dict[str, Any] = {
@@ -269,24 +273,24 @@ class Guard:
             "busy": sum(bool(children[pid].activity.token) for pid in living),
             "closing": self._pool.board.closing,
             "healthy": not self._watchdog.barks,
-            "http": self._observatory.address,
+            "http": self._monitor.address,
             "memory_mb": memory.used_mb,
             "memory_limit_mb": memory.limit_mb,
             "memory_limited_by": memory.limited_by,
             "memory_room_mb": memory.room_mb,
             "job_memory_mb": memory.job_mb,
-            "stopped": [queue for queue in self._queues if not self._claims(queue)],
+            "stopped": [queue for queue in self._queues if not self._may_claim(queue)],
             "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
             "version": version("cornerman"),
         }
-        patience_seconds = _ANNOUNCEMENTS_MISSED * self._pool.settings.announce_seconds
-        ledger.pools.announce(self._pool.name, info, patience_seconds)
+        ttl_seconds = _MAX_MISSED_HEARTBEATS * self._pool.settings.announce_seconds
+        ledger.pools.announce(self._pool.name, info, ttl_seconds)
 
-    def _claims(self, queue: str) -> bool:
+    def _may_claim(self, queue: str) -> bool:
         return self._pool.controls.claims(queue, self._pool.settings.node_name)
 
-    def _kill_at(self, seen: Activity, reason: str) -> bool:
-        """Kill a child for what it was seen at, unless it has gone on since."""
+    def _kill_if_unchanged(self, seen: Activity, reason: str) -> bool:
+        """Kill a child for the observed claim, unless it has moved on to another since."""
         now = next((activity for activity in self._pool.board.children() if activity.pid == seen.pid), None)
         if now is None or (now.token, now.handled) != (seen.token, seen.handled):
             return False
@@ -294,15 +298,15 @@ class Guard:
         return True
 
     def _kill(self, pid: int, reason: str, token: bytes = b"") -> None:
-        self._watcher.killed_for[pid] = token
-        with suppress(ProcessLookupError):  # it went by itself
+        self._memory_monitor.killed_for[pid] = token
+        with suppress(ProcessLookupError):  # it has just exited
             os.kill(pid, signal.SIGKILL)
         self._log.warning("child killed", child=pid, reason=reason)
         self._pool.telemetry.tell(Kill(reason))
 
 
-def _reason(child: Child | None, *, closing: bool) -> str:
-    """Say why a job is given back."""
+def _release_reason(child: Child | None, *, closing: bool) -> str:
+    """Return the reason for which a job is released."""
     if closing:
         return "the pool is closing"
     if child is None or child.alive:
@@ -310,5 +314,5 @@ def _reason(child: Child | None, *, closing: bool) -> str:
     return "its child ended before it ran" if child.killed_for is None else "its child was stopped for another job"
 
 
-def _pid_of(job: Held) -> int:
+def _owner_pid(job: Held) -> int:
     return int(job.owner.rpartition("/")[2])

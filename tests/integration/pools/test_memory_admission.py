@@ -50,7 +50,7 @@ def test_what_does_not_fit_beside_others_waits_untried_and_without_spinning(
     assert [(outcome.state, outcome.attempt) for outcome in outcomes] == [(State.SUCCEEDED, 1)] * 2
     given_back = [line for line in pool.log.read_text().splitlines() if '"outcome": "released"' in line]
     assert len(given_back) <= 3
-    assert all('"reason": "no room for' in line for line in given_back)
+    assert all('"reason": "not enough memory for' in line for line in given_back)
 
 
 def test_a_real_pool_ends_by_name_what_takes_too_much_memory_or_time(

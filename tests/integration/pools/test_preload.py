@@ -80,7 +80,7 @@ def test_a_model_that_cannot_be_loaded_stops_no_pool(
     text = manifest.read_bytes()
     manifest.write_bytes(b"{}")
     pool = start_pool(concurrency=1, real=True)
-    assert "nothing to share" in pool.log.read_text()
+    assert "preloading failed" in pool.log.read_text()
     assert "model_loaded" not in ask(ledger, "corrupt")
     manifest.write_bytes(text)
     assert ask(ledger, "mended")["model_loaded"] == trained.digest

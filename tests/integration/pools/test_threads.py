@@ -51,9 +51,13 @@ def run_pool(settings: LedgerSettings, **variables: str) -> tuple[int, list[dict
 
 
 @pytest.mark.parametrize(
-    ("thread", "method"), [("guard", "workers.guard:Guard.look"), ("watcher", "workers.watcher:Watcher.look")]
+    ("thread", "method"),
+    [
+        ("supervisor", "workers.supervisor.supervisor:Guard.look"),
+        ("memory_monitor", "workers.supervisor.memory_monitor:Watcher.look"),
+    ],
 )
-def test_a_pool_whose_guard_or_watcher_dies_ends_with_the_reason(
+def test_a_pool_whose_supervisor_or_memory_monitor_dies_ends_with_the_reason(
     thread: str, method: str, ledger_settings: LedgerSettings
 ) -> None:
     code, log = run_pool(ledger_settings, PROBE_DIES_IN=method)
@@ -63,22 +67,26 @@ def test_a_pool_whose_guard_or_watcher_dies_ends_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("thread", "method"), [("guard", "workers.guard:Guard.look"), ("watcher", "workers.watcher:Watcher.look")]
+    ("thread", "method", "event"),
+    [
+        ("supervisor", "workers.supervisor.supervisor:Guard.look", "supervisor loop failed"),
+        ("memory_monitor", "workers.supervisor.memory_monitor:Watcher.look", "memory monitor failed"),
+    ],
 )
-def test_one_that_only_stumbles_says_so_once_and_ends_the_pool_after_its_patience(
-    thread: str, method: str, ledger_settings: LedgerSettings
+def test_one_that_only_fails_logs_it_once_and_ends_the_pool_after_its_timeout(
+    thread: str, method: str, event: str, ledger_settings: LedgerSettings
 ) -> None:
     patience = {"CORNERMAN_CANARY_SECONDS": "0.2", "CORNERMAN_CANARY_PATIENCE_SECONDS": "1"}
     code, log = run_pool(ledger_settings, PROBE_FAILS_IN=method, **patience)
     (line,) = (line for line in log if line["level"] == "critical")
     assert (code, line["thread"]) == (WEDGED, thread)
-    assert [line["event"] for line in log].count(f"the {thread} stumbled") == 1
+    assert [line["event"] for line in log].count(event) == 1
 
 
 def test_a_child_without_the_thread_that_settles_its_batches_ends_and_its_pool_goes_on(
     ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
-    pool = start_pool(concurrency=1, PROBE_DIES_IN="workers.batch:Batch._look_after")
+    pool = start_pool(concurrency=1, PROBE_DIES_IN="workers.child.batch:Batch._maintain")
     outcome = ledger.wait(ledger.submit(CheckHealth(nonce="take:1:1:1")).job_id, WAIT_SECONDS)
     assert outcome.failure is not None
     assert outcome.failure.code is FailureCode.WORKER_LOST
@@ -88,14 +96,15 @@ def test_a_child_without_the_thread_that_settles_its_batches_ends_and_its_pool_g
     assert pool.process.poll() is None
 
 
+NOT_SERVED = "metrics not served: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT"
 OBSERVERS = {
-    "the observatory stumbled": "workers.observatory:Observatory._ask_ledger",
-    "what a process has told cannot be counted": "workers.metrics:Metrics.observe",
-    "alerts cannot be judged": "workers.alerts:Judge.judge",
-    "a request for metrics or health cannot be answered": "workers.endpoints:Endpoints.answer",
-    "ends of jobs cannot be logged or counted": "workers.joblines:JobLines.write",
-    "no metrics: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT": "workers.endpoints:_Server.server_bind",
-    "alert not posted": "workers.webhook:Webhook._send",
+    "monitor loop failed": "workers.observability.pool_monitor:Observatory._query_ledger",
+    "event not counted": "workers.observability.metrics:Metrics.observe",
+    "alerts not evaluated": "workers.alerts.evaluation:Judge.judge",
+    "request for metrics or health failed": "workers.observability.http_server:Endpoints.answer",
+    "ended jobs not logged or counted": "workers.logs.job_lines:JobLines.write",
+    NOT_SERVED: "workers.observability.http_server:_Server.server_bind",
+    "alert not posted": "workers.alerts.webhook:Webhook._send",
 }
 
 
@@ -109,7 +118,7 @@ def test_what_goes_wrong_in_observing_is_said_once_and_keeps_no_job_from_its_ans
     dead = ledger.submit(CheckHealth(nonce="kill_itself")).job_id  # which fires an alert
     assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in answered} == {State.SUCCEEDED}
     assert ledger.wait(dead, WAIT_SECONDS).state is State.FAILED
-    if event.startswith("a request"):
+    if event.startswith("request"):
         assert [get(ledger.pools.alive()[0]["http"], "/healthz")[0] for _ in range(3)] == [500] * 3
 
     def said() -> list[str]:
@@ -134,7 +143,7 @@ def test_a_pool_answers_without_a_log_file_and_without_a_port(
     first.stop()
     job_ids = [ledger.submit(CheckHealth(nonce=f"answer:{number}")).job_id for number in range(20)]
     assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in job_ids} == {State.SUCCEEDED}
-    for event in ("log not written", "no metrics: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT"):
+    for event in ("log not written", NOT_SERVED):
         said = [line["pid"] for line in lines(second.log.read_text()) if line["event"] == event]
         assert len(said) == len(set(said)) > 0
     (tmp_path / "logs").unlink()

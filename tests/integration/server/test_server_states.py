@@ -29,7 +29,7 @@ from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 
 WAIT_SECONDS = 60
-ENDED_OR_STUMBLED = ("Unrecoverable error", "the guard stumbled", "Traceback", "raised unexpected")
+ENDED_OR_STUMBLED = ("Unrecoverable error", "supervisor loop failed", "Traceback", "raised unexpected")
 
 
 @pytest.fixture

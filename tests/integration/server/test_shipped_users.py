@@ -225,5 +225,5 @@ class TestAWorkerThatMayNot:
         assert outcome.failure is not None
         assert (outcome.failure.code, outcome.failure.retryable) == (FailureCode.INTERNAL, True)
         assert "deploy/users.acl" in outcome.failure.message
-        assert '"event": "ledger denies"' in pool.log.read_text()
+        assert '"event": "ledger permission denied"' in pool.log.read_text()
         producer.close()

@@ -30,9 +30,9 @@ def test_what_is_named_is_changed_and_all_else_stays() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ("NoSuchAlert=1", "no alert is called 'NoSuchAlert'; there are HighMemory, "),
+        ("NoSuchAlert=1", "there is no alert 'NoSuchAlert', only HighMemory, "),
         ("HighMemory", "write a threshold"),
-        ("HighMemory=much", "'HighMemory=much' changes no alert"),
+        ("HighMemory=much", "invalid override 'HighMemory=much'"),
         ("HighMemory=0.8/soon", "write a threshold"),
         ("HighMemory=nan", "write a threshold"),
         ("HighMemory=0.8/-1", "write a threshold"),

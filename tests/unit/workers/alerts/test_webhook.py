@@ -91,7 +91,7 @@ def test_a_redirect_that_may_lead_to_a_page_is_no_delivery(
     (line,) = deliver(f"{site.address}/{status}/{TOKEN}")
     assert (site.posts, site.gets) == ([], [])
     assert line["event"] == "alert not posted"
-    assert line["error"] == f"HTTP status {status}: it redirects, so set CORNERMAN_WEBHOOK_URL to where it leads"
+    assert line["error"] == f"HTTP status {status}: a redirect, so set CORNERMAN_WEBHOOK_URL to its target"
     assert TOKEN not in str(line)
 
 

@@ -43,8 +43,8 @@ def test_quotes_that_grew_too_old_in_the_queue_are_not_predicted() -> None:
     [
         (b"!", "predict_card", "not valid JSON"),
         (b" " * (MAX_PAYLOAD_BYTES + 1), "predict_card", "the limit is 1,000,000"),
-        (codec.encode(CheckHealth()), "predict_card", "says predict_card, its payload check_health"),
-        (codec.encode(CheckHealth()), "os.system", "says os.system"),
+        (codec.encode(CheckHealth()), "predict_card", "has kind predict_card, its payload check_health"),
+        (codec.encode(CheckHealth()), "os.system", "has kind os.system"),
         (b'{"kind": "os.system"}', "os.system", "os.system"),
     ],
 )

@@ -23,7 +23,7 @@ def test_a_booking_takes_the_price_and_gives_back_what_was_not_kept(board: Board
     assert board.book(25.0)
     assert board.room_mb == 60.0
     (own,) = board.children()
-    assert (own.born_mb, own.kept_mb, own.booked_mb) == (20.0, 25.0, 40.0)
+    assert (own.baseline_mb, own.reserved_from_mb, own.reserved_mb) == (20.0, 25.0, 40.0)
     board.unbook(35.0)  # 10 MB stay with the child
     assert board.room_mb == 90.0
     board.book(35.0)
@@ -130,5 +130,5 @@ def test_two_children_never_book_the_same_room(board: Board) -> None:
 def test_the_header_is_apart_from_the_slots(board: Board) -> None:
     board.want(512, surplus=511)
     (own,) = board.children()
-    assert (own.token, own.born_mb, own.ceiling_mb) == (b"", 20.0, 0.0)
+    assert (own.token, own.baseline_mb, own.ceiling_mb) == (b"", 20.0, 0.0)
     assert (board.wanted, board.most_mb, board.closing, board.broken) == (512, 500.0, False, False)

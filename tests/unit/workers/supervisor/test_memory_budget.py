@@ -89,8 +89,8 @@ def test_a_booking_is_promised_until_it_is_taken(pool: Pool) -> None:
     (activity,) = pool.board.children()
     pool.board._offset = next(iter(pool.board._offsets()))  # speak for the child
     pool.board.begin("job", 1, 60.0)
-    pool.board._note("booked_mb", KEPT_MB + 40.0)
-    pool.board._note("kept_mb", activity.born_mb)
+    pool.board._write("reserved_mb", KEPT_MB + 40.0)
+    pool.board._write("reserved_from_mb", activity.baseline_mb)
     budget.look(children(pool), NOTHING, 1.0)
     assert before_mb - pool.memory.room_mb == pytest.approx(40.0, abs=3.0)
 

@@ -34,13 +34,13 @@ def filled(megabytes: int, flags: int) -> mmap.mmap:
 def child(pool: Pool, ceiling_mb: float, left_mb: int, line: Connection) -> None:
     """Keep what an earlier job has left, fill 40 MB, half of it shared memory, and wait to be told to end its job."""
     pool.board.enter()
-    born_mb = own_mb()
-    pool.board.ready(born_mb)
+    baseline_mb = own_mb()
+    pool.board.ready(baseline_mb)
     left = filled(left_mb, mmap.MAP_PRIVATE)
     with pool.board.account() as write:
         write(1000.0, 32.0, 1000.0)
     pool.board.book(own_mb())
-    pool.board.begin("job", 1, 60.0, begun_mb=own_mb(), ceiling_mb=ceiling_mb and born_mb + ceiling_mb)
+    pool.board.begin("job", 1, 60.0, job_start_mb=own_mb(), ceiling_mb=ceiling_mb and baseline_mb + ceiling_mb)
     taken = filled(20, mmap.MAP_PRIVATE), filled(20, mmap.MAP_SHARED)
     line.send("filled")
     line.recv()

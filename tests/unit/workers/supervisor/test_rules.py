@@ -60,7 +60,7 @@ def test_a_limit_counts_from_the_start_of_its_own_job(activity: Activity, now_se
 
 
 @pytest.mark.parametrize(
-    ("begun_mb", "used_mb", "expected"),
+    ("job_start_mb", "used_mb", "expected"),
     [
         (50.0, 310.0, True),
         (60.0, 301.0, True),  # above the ceiling by less than the child kept, and yet no fresh one would do
@@ -69,19 +69,19 @@ def test_a_limit_counts_from_the_start_of_its_own_job(activity: Activity, now_se
         (400.0, 401.0, False),
     ],
 )
-def test_a_job_is_blamed_for_what_it_has_added(begun_mb: float, used_mb: float, expected: bool) -> None:
-    activity = Activity(7, MINE, ceiling_mb=300.0, born_mb=50.0, begun_mb=begun_mb)
+def test_a_job_is_blamed_for_what_it_has_added(job_start_mb: float, used_mb: float, expected: bool) -> None:
+    activity = Activity(7, MINE, ceiling_mb=300.0, baseline_mb=50.0, job_start_mb=job_start_mb)
     assert blamed(activity, used_mb) is expected
 
 
 def test_no_job_is_blamed_where_none_could_fit() -> None:
-    assert not blamed(Activity(7, MINE, ceiling_mb=40.0, born_mb=50.0, begun_mb=50.0), 60.0)
+    assert not blamed(Activity(7, MINE, ceiling_mb=40.0, baseline_mb=50.0, job_start_mb=50.0), 60.0)
 
 
-@pytest.mark.parametrize(("begun_mb", "expected"), [(50.0, True), (74.0, True), (76.0, False), (400.0, False)])
-def test_a_child_that_keeps_much_does_not_judge_its_job(begun_mb: float, expected: bool) -> None:
-    assert fair(Activity(7, MINE, ceiling_mb=300.0, born_mb=50.0, begun_mb=begun_mb)) is expected
-    assert fair(Activity(7, MINE, born_mb=50.0, begun_mb=begun_mb))  # it has no ceiling
+@pytest.mark.parametrize(("job_start_mb", "expected"), [(50.0, True), (74.0, True), (76.0, False), (400.0, False)])
+def test_a_child_that_keeps_much_does_not_judge_its_job(job_start_mb: float, expected: bool) -> None:
+    assert fair(Activity(7, MINE, ceiling_mb=300.0, baseline_mb=50.0, job_start_mb=job_start_mb)) is expected
+    assert fair(Activity(7, MINE, baseline_mb=50.0, job_start_mb=job_start_mb))  # it has no ceiling
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_the_board_shows_what_a_child_is_at_until_it_is_forgotten() -> None:
     assert board.children() == []
 
 
-def test_only_a_child_that_has_entered_can_write_on_the_board() -> None:
-    with pytest.raises(RuntimeError, match="entered"):
+def test_only_a_registered_child_can_write_to_the_scoreboard() -> None:
+    with pytest.raises(RuntimeError, match="registered"):
         Board().begin("job", 1, 60.0)
 
 

@@ -74,13 +74,13 @@ def test_a_child_that_has_gone_on_is_not_killed_for_what_it_was_at(
 ) -> None:
     seen = worker.goes_on("job", until)
     worker.goes_on(word, until)
-    assert not guard._kill_at(seen, "time limit")
+    assert not guard._kill_if_unchanged(seen, "time limit")
     assert lives(worker.pid)
 
 
 def test_a_child_that_is_still_at_it_is_killed(guard: Guard, worker: Worker, until: Until) -> None:
     seen = worker.goes_on("job", until)
-    assert guard._kill_at(seen, "time limit")
+    assert guard._kill_if_unchanged(seen, "time limit")
     until(lambda: not lives(worker.pid))
     (child,) = guard._children(0.0)
     assert (child.alive, child.killed_for, child.lost(seen.token)) == (False, seen.token, True)
