@@ -28,15 +28,18 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from benchmarks.queue.handler_context import claim_of, context_of
 from engine.data.fight_log import write_fight_log
 from engine.resources import memory_estimate
 from engine.resources.memory_estimate import AnswerSize, TrainingSize
 from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
+from ledger.ledger import Claim
 from workers.child.memory_needs import answer_size, training_size
+from workers.jobs.context import JobContext
+from workers.models.model_cache import ModelCache
 from workers.pool.library_threads import THREADS
+from workers.settings import WorkerSettings
 
 TOLERANCE = 0.25
 SEED = 7
@@ -151,8 +154,27 @@ def _answer_here(request: dict[str, Any]) -> float:
     job = msgspec.structs.replace(card(request["fights"], columns, request["replicas"]), model=model.name)
     models = ModelCache(Store(folder).fetch, lambda name: None, lambda path: load_manager(path, max_memory_mb=np.inf))
     peak = Peak()
-    predict_card(job, context_of(claim_of(), models))
+    predict_card(job, _context(models))
     return peak.growth_mb
+
+
+def _context(models: ModelCache[Any]) -> JobContext:
+    """Return what a handler is given in a pool, without a ledger."""
+    claim = Claim(
+        job_id="job",
+        attempt=1,
+        fence=1,
+        queue="predict",
+        kind="predict_card",
+        payload=b"",
+        time_limit_seconds=60.0,
+        submitted_at=NOW,
+        claimed_at=NOW,
+        deadline=None,
+        correlation_id=None,
+    )
+    ledger: Any = None
+    return JobContext(claim, WorkerSettings(), ledger, models, 0.0)
 
 
 def only_model(folder: Path) -> Path:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.memory.gauge import MemoryGauge
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import State
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
+from tests.support.memory_gauge import MemoryGauge
 from workers.pool.process_memory import own_mb
+
+pytestmark = pytest.mark.new_interpreter
 
 WAIT_SECONDS = 60
 BUDGET = "max_memory_mb.predict"

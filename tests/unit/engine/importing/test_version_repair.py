@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import xgboost as xgb
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree._tree import Tree
 
-from benchmarks.importing import versions
 from engine.errors import ValidationError
 from engine.importing.external_estimators import foreign
 from engine.importing.joblib_files import JoblibFile
@@ -25,33 +23,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 # Written by scikit-learn 1.3.2 and XGBoost 1.7.6 with `benchmarks/importing/write_estimators.py`, their answers beside
 # them.
 FILES = Path(__file__).with_name("foreign_files")
-ENVIRONMENTS = os.environ.get("CORNERMAN_FOREIGN_ENVIRONMENTS", "")
 SAVED_BY = {"scikit-learn": "1.3.2", "xgboost": "1.7.6"}
-
-
-def test_files_of_other_versions_answer_as_those_versions_did() -> None:
-    found = {outcome.name: outcome for outcome in versions.outcomes(FILES)}
-    assert len(found) == 5
-    for outcome in found.values():
-        assert outcome.difference is not None, outcome
-        assert outcome.difference < 1e-6
 
 
 def test_a_file_names_its_versions() -> None:
     assert JoblibFile.read(FILES / "xgboost-stopped_by_fit.joblib").versions["xgboost"] == "1.7.6"
     assert JoblibFile.read(FILES / "neural_network-imputer.joblib").versions == {"scikit-learn": "1.3.2"}
-
-
-@pytest.mark.skipif(not ENVIRONMENTS, reason="CORNERMAN_FOREIGN_ENVIRONMENTS names no folder of environments")
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", versions.ENVIRONMENTS)
-def test_environments_of_other_versions(name: str, tmp_path: Path) -> None:
-    python = versions.build(Path(ENVIRONMENTS), name)
-    if python is None:
-        pytest.skip(f"{name} cannot be installed here")
-    versions.write(python, tmp_path)
-    wrong = [outcome for outcome in versions.outcomes(tmp_path) if not outcome.right]
-    assert not wrong
 
 
 def counts(model: RandomForestClassifier) -> RandomForestClassifier:

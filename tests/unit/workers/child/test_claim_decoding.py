@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from benchmarks.queue.handler_context import claim_of
 from ledger.contracts import codec
 from ledger.contracts.failures import FailureCode, JobRefused
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, CheckHealth, Fight, Fighter, Job, PredictCard, Quote
 from ledger.ledger import Claim
+from tests.support.handler_context import claim_of
 from workers.jobs.decoding import read
 
 READ = datetime(2099, 1, 1, 12, tzinfo=UTC)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from benchmarks.queue.handler_context import claim_of, context_of
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError, ValidationError
 from engine.model.bundle import Bundle
@@ -22,6 +21,7 @@ from ledger.contracts.controls import Controls
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
 from ledger.contracts.reports import CardReport, FightFailure, FightReport
+from tests.support.handler_context import claim_of, context_of
 from workers.failures import failure_of
 from workers.handlers.check_health import check_health
 from workers.handlers.prediction.predict_card import predict_card

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.queue.handler_context import claim_of, context_of
 from ledger.contracts.failures import LedgerUnavailable
 from ledger.contracts.job_state import Progress
 from ledger.ledger import Claim
+from tests.support.handler_context import claim_of, context_of
 from workers.jobs.context import ClaimLostError, JobContext
 
 CLAIM = claim_of(kind="train_ensemble", job_id="j1")

@@ -11,8 +11,8 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
-from benchmarks.queue.handler_context import NOW, claim_of
 from ledger.contracts.job_state import State
+from tests.support.handler_context import NOW, claim_of
 from workers.logs.job_lines import JobLines, line_of
 from workers.logs.setup import SharedRotatingFile, canonical_line, configure, outcome_of_loss
 from workers.settings import WorkerSettings

@@ -12,7 +12,7 @@ from benchmarks import document_figures
 from benchmarks.document_figures import Figure, of_code, of_documents, of_league, of_log, of_worlds
 from engine.data.fight_log import read_fight_log
 
-DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
+DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 def missing(found: list[Figure]) -> list[Figure]:

@@ -13,7 +13,7 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log
 
-DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
+DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
 pytestmark = [
     pytest.mark.data,
     pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason=f"no real fights in {DATA}"),

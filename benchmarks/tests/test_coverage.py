@@ -81,5 +81,5 @@ def test_a_written_world_is_read_by_the_matrix_way_in(world: World, tmp_path: Pa
     pd.testing.assert_frame_equal(read.X, world.train.X)
     assert np.array_equal(read.red_odds, world.train.red_odds, equal_nan=True)
     # A written event is a name and a day: other labels, for the same fights together.
-    together = [np.unique(events, return_inverse=True)[1] for events in (read.event, world.train.event)]
-    assert np.array_equal(*together)
+    one, two = (np.unique(events, return_inverse=True)[1] for events in (read.event, world.train.event))
+    assert np.array_equal(one, two)
