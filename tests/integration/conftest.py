@@ -4,56 +4,58 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.models.verification import MODEL_CHECKS
 from tests.support.alert_receiver import Receiver
-
-ROOT = Path(__file__).parents[2]
-STOP_SECONDS = 30
-START_SECONDS = 120  # importing the engine takes its time on a busy machine
-
-
-@dataclass
-class PoolProcess:
-    """A pool of workers as its supervisor sees it."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.pid).children()
-
-    def stop(self, signum: int = signal.SIGTERM) -> int:
-        self.process.send_signal(signum)
-        return self.process.wait(STOP_SECONDS)
+from tests.support.fork_server import ForkServer
+from tests.support.pools import (
+    CELERY_MODULES,
+    ENGINE_MODULES,
+    ROOT,
+    START_SECONDS,
+    STOP_SECONDS,
+    PoolProcess,
+    StartPool,
+    start_program,
+)
 
 
-StartPool = Callable[..., PoolProcess]
+@pytest.fixture(scope="session")
+def celery_server() -> Iterator[ForkServer]:
+    """Forks pools with handlers of a test."""
+    server = ForkServer(CELERY_MODULES)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def engine_server() -> Iterator[ForkServer]:
+    """Forks pools with the real handlers."""
+    server = ForkServer(ENGINE_MODULES)
+    yield server
+    server.close()
 
 
 @pytest.fixture
 def start_pool(
-    ledger_settings: LedgerSettings, ledger: Ledger, tmp_path: Path, until: Callable[..., None]
+    request: pytest.FixtureRequest,
+    ledger_settings: LedgerSettings,
+    ledger: Ledger,
+    tmp_path: Path,
+    until: Callable[..., None],
 ) -> Iterator[StartPool]:
     """Start a pool and wait until it has announced itself: of `probe_worker.py` or another script, or the real one.
 
-    Further settings are variables.
+    It is forked by a server unless the test has the mark `new_interpreter`. Further settings are variables.
     """
+    forked = request.node.get_closest_marker("new_interpreter") is None
     started: list[PoolProcess] = []
 
     def start(
@@ -74,22 +76,18 @@ def start_pool(
         }
         log = tmp_path / f"pool-{len(started)}.log"
         program = ["-m", "workers"] if real else [str(ROOT / "tests/support" / script)]
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, *program, "--pool", queue, "--concurrency", str(concurrency)],
-                env=environment,
-                stdout=stream,
-                stderr=stream,
-                start_new_session=True,  # a group of its own, as under a shell
-            )
-        pool = PoolProcess(process, log)
+        server = request.getfixturevalue("engine_server" if real else "celery_server") if forked else None
+        program += ["--pool", queue, "--concurrency", str(concurrency)]
+        pool = start_program(program, environment, log, server)
         started.append(pool)
 
         def announced() -> bool:  # by its own process id: one that was killed is listed for a while longer
-            return any(known.get("pid") == process.pid for known in ledger.pools.alive()) or process.poll() is not None
+            return (
+                any(known.get("pid") == pool.pid for known in ledger.pools.alive()) or pool.process.poll() is not None
+            )
 
         until(announced, START_SECONDS)
-        assert process.poll() is None, log.read_text()
+        assert pool.process.poll() is None, log.read_text()
         children = int(variables.get("CORNERMAN_MIN_CHILDREN", concurrency))
         until(lambda: len(pool.children()) == children, START_SECONDS)
         return pool

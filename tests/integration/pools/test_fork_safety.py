@@ -19,6 +19,8 @@ from ledger.contracts.job_state import State
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.ledger import Ledger
 
+pytestmark = pytest.mark.new_interpreter
+
 SCRIPT = Path(__file__).parents[2] / "support" / "trained_worker.py"
 WAIT_SECONDS = 90
 

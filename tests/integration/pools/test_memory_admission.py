@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from engine.data.fight_log import write_fight_log
 from engine.resources.memory_estimate import training_mb
@@ -17,6 +18,8 @@ from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
 from workers.child.memory_needs import training_size
 from workers.pool.process_memory import share_mb
+
+pytestmark = pytest.mark.new_interpreter
 
 WAIT_SECONDS = 60
 

@@ -24,6 +24,8 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger
 
+pytestmark = pytest.mark.new_interpreter
+
 WAIT_SECONDS = 60
 SMALL = MemberParams(forest=ForestParams(trees=5))
 

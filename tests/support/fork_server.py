@@ -1,0 +1,144 @@
+"""A process that imports slow modules once and forks the programs that tests start.
+
+Importing the engine takes two seconds of a processor, and a test run starts more than a hundred pools. A program that
+is forked here has a process id and a session of its own, the environment, arguments and log file that it is given, and
+ends as an interpreter ends. It shares memory with the server, and its libraries are loaded before it starts: tests of
+either start their pools as interpreters of their own, with the mark `new_interpreter`.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).parents[2]
+MAX_MESSAGE_BYTES = 2**20
+
+
+class ForkedProcess:
+    """A program forked by a server, with those methods of `subprocess.Popen` that tests use."""
+
+    def __init__(self, server: ForkServer, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._server = server
+        self._ended = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        """Return the exit code, negative for a signal; None while the program runs."""
+        return self._reap(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end of the program and return its exit code. Raises subprocess.TimeoutExpired."""
+        code = self._reap(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
+        return code
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal unless the program has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+    def kill(self) -> None:
+        """Send SIGKILL unless the program has ended."""
+        self.send_signal(signal.SIGKILL)
+
+    def _reap(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._ended], [], [], timeout)[0]:
+            self.returncode = int(self._server.ask({"reap": self.pid}))
+            os.close(self._ended)
+        return self.returncode
+
+
+class ForkServer:
+    """A child of this process that has imported some modules. Start it before anything is to be forked from it."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno()), *modules],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the tests
+            )
+        self._socket = ours
+
+    def start(self, program: Sequence[str], *, environment: Mapping[str, str], log: Path) -> ForkedProcess:
+        """Fork a program, given as the interpreter's arguments: `-m module ...` or `script.py ...`."""
+        given = {"program": [*program], "environment": {**environment}, "log": str(log)}
+        return ForkedProcess(self, int(self.ask(given)))
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """Send a request and return the reply."""
+        self._socket.send(json.dumps(request).encode())
+        reply = self._socket.recv(MAX_MESSAGE_BYTES)
+        assert reply, "the fork server has ended"
+        return json.loads(reply)
+
+    def close(self) -> None:
+        """End the server. Programs that still run go on without a parent."""
+        self._socket.close()
+        self._process.wait()
+
+
+def _serve(connection: socket.socket) -> None:
+    """Answer requests until the other end is closed; in a forked process, return what it is to run."""
+    while request := connection.recv(MAX_MESSAGE_BYTES):
+        wish: dict[str, Any] = json.loads(request)
+        if "reap" in wish:
+            _, status = os.waitpid(wish["reap"], 0)
+            reply = os.waitstatus_to_exitcode(status)
+        else:
+            reply = os.fork()
+            if reply == 0:
+                connection.close()
+                _run(wish["program"], wish["environment"], wish["log"])
+        connection.send(json.dumps(reply).encode())
+
+
+def _run(program: Sequence[str], environment: Mapping[str, str], log: str) -> NoReturn:
+    """Become a program: the process ends with it."""
+    os.setsid()
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    os.close(stream)
+    os.environ.clear()
+    os.environ.update(environment)
+    if program[0] == "-m":
+        sys.argv = [*program[1:]]
+        runpy.run_module(program[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = [*program]
+        runpy.run_path(program[0], run_name="__main__")
+    sys.exit()
+
+
+def main() -> None:
+    """Import the modules named in the arguments, then serve the socket whose number is the first of them."""
+    from workers.pool.library_threads import pin_environment
+
+    pin_environment()  # as a pool does before it imports the engine
+    for module in sys.argv[2:]:
+        importlib.import_module(module)
+    gc.freeze()  # so that a collection in a forked process copies no page
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
