@@ -1,9 +1,9 @@
-"""The reference pages of what travels as JSON, written from the types.
+"""Generator of the reference pages of the JSON types.
 
     python -m ledger.reference_pages docs/reference
 
-writes `card.md`, `jobs.md` and `reports.md`. Examples come from the folder `examples` beside the pages, one file for
-each kind; a test reads them as a caller would, and compares the pages with what this writes.
+writes `card.md`, `jobs.md` and `reports.md`. Examples come from the folder `examples` next to the pages, one file for
+each kind; a test decodes them as a caller would, and compares the pages with the output of this module.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -26,33 +27,34 @@ CARD = (PredictCard,)
 JOBS = tuple(kind for kind in get_args(Job) if not issubclass(kind, Part) and kind is not PredictCard)
 REPORTS = (*get_args(Report), Outcome, Receipt, Failure)
 PAGES = {
-    "card": ("The JSON of a card", "What `cornerman enqueue --card` and `Client.enqueue` take.", CARD),
-    "jobs": ("The JSON of the other jobs", "What `Client.enqueue` takes besides cards.", JOBS),
+    "card": ("The JSON of a card", "Input of `cornerman enqueue --card` and `Client.enqueue`.", CARD),
+    "jobs": ("The JSON of the other jobs", "Input of `Client.enqueue` besides cards.", JOBS),
     "reports": (
         "The JSON of reports",
-        "What answers a job: `cornerman result JOB --json` prints an `Outcome`, whose `report` is one of the others.",
+        "`cornerman result JOB --json` prints an `Outcome`, whose `report` is one of the other types.",
         REPORTS,
     ),
 }
 
 Schema = Mapping[str, Any]
+_COLUMNS = 100
 
 
 def page(name: str, examples: Path) -> str:
-    """Return one of `PAGES` as Markdown, with the examples that the folder has."""
+    """Return one of `PAGES` as Markdown, with the examples in the folder."""
     title, about, types = PAGES[name]
     _, components = msgspec.json.schema_components(types, ref_template="#{name}")
     roots = [kind.__name__ for kind in types]
-    lines = [f"# {title}", "", f"{about} Fields that a reader does not know are ignored.", ""]
+    lines = [f"# {title}", "", *textwrap.wrap(f"{about} Unknown fields are ignored.", _COLUMNS), ""]
     for structure in [*roots, *(other for other in components if other not in roots)]:
         lines += _section(structure, components[structure], examples)
     return "\n".join(lines)
 
 
 def _section(name: str, schema: Schema, examples: Path) -> Iterator[str]:
-    yield from (f"## {name}", "", *inspect.cleandoc(schema.get("description", "")).splitlines(), "")
+    yield from (f"## {name}", "", *_description(schema.get("description", "")), "")
     if "enum" in schema:
-        yield from (f"One of {_choices(schema['enum'])}.", "")
+        yield from (*textwrap.wrap(f"One of {_choices(schema['enum'])}.", _COLUMNS), "")
         return
     yield from ("| field | value | default |", "|---|---|---|")
     for field, value in schema["properties"].items():
@@ -66,8 +68,26 @@ def _section(name: str, schema: Schema, examples: Path) -> Iterator[str]:
         yield from ("```json", json.dumps(document, indent=1, ensure_ascii=False), "```", "")
 
 
+def _description(docstring: str) -> Iterator[str]:
+    """Yield a docstring as Markdown lines; the entries of a section `Attributes` become a list."""
+    blocks = inspect.cleandoc(docstring).split("\n\n")
+    for number, block in enumerate(blocks):
+        if number:
+            yield ""
+        heading, _, entries = block.partition("\n----------\n")
+        if heading != "Attributes":
+            yield from textwrap.wrap(block, _COLUMNS, break_long_words=False, break_on_hyphens=False)
+            continue
+        for line in entries.splitlines():
+            if not line.startswith(" "):
+                names = ", ".join(f"`{name}`" for name in line.split(", "))
+                yield f"- {names}:"
+            else:
+                yield from textwrap.wrap(line.strip(), _COLUMNS, initial_indent="  ", subsequent_indent="  ")
+
+
 def describe(schema: Schema) -> str:
-    """Return in words which values a JSON Schema allows."""
+    """Describe the values that a JSON Schema allows."""
     if "$ref" in schema:
         name = schema["$ref"].removeprefix("#")
         return f"[{name}](#{name.lower()})"
@@ -116,7 +136,7 @@ def _bounds(schema: Schema) -> str:
 
 
 def main(folder: Path) -> None:
-    """Write every page into a folder, which is made if absent."""
+    """Write every page into a folder; create the folder if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in PAGES:
         (folder / f"{name}.md").write_text(page(name, folder / "examples"), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""The report of a backtest: what walk-forward forecasts of past fights were worth.
+"""The report of a backtest: scores of walk-forward forecasts of past fights.
 
 Intervals around figures are 95% and event-clustered (for the share of a reliability bin, Wilson's); their ends are
-absent where there is too little to compare. A figure that needs odds is absent where the fights have none.
+absent if there is too little data. A figure that needs odds is absent if the fights have none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, field
 from ledger.contracts.jobs import Share, current_schema_version
 
 Forecast = Literal["market", "market_aware", "early_market_aware", "statistics_only", "cornerless", "ridge"]
-"""`cornerless` is statistics-only as if no official corner were known; `ridge` is the yardstick."""
+"""`cornerless` is statistics-only as if no official corner were known; `ridge` is the baseline."""
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -28,7 +28,7 @@ class Estimate(Struct, frozen=True, kw_only=True):
 class CalibrationLine(Struct, frozen=True, kw_only=True):
     """Logistic regression of results on the forecast's logit, with event-clustered standard errors.
 
-    Slope 1 and intercept 0 are perfect. The intercept speaks of the first-listed fighter, in most logs the red corner.
+    Slope 1 and intercept 0 are perfect. The intercept is that of the first-listed fighter, in most logs the red corner.
     """
 
     slope: float
@@ -38,7 +38,7 @@ class CalibrationLine(Struct, frozen=True, kw_only=True):
 
 
 class ReliabilityBin(Struct, frozen=True, kw_only=True):
-    """Fights whose likelier fighter was given a probability in this range; the share of them that won."""
+    """Fights whose likelier fighter has a probability in this range, and the share of those fighters that won."""
 
     from_probability: Share
     to_probability: Share
@@ -48,7 +48,7 @@ class ReliabilityBin(Struct, frozen=True, kw_only=True):
 
 
 class ForecastScore(Struct, frozen=True, kw_only=True):
-    """One forecast on the fights for which it exists. `minus_market`: difference of the log loss; lower is better."""
+    """Scores of one forecast on the fights for which it exists. `minus_market`: difference of the log loss."""
 
     forecast: Forecast
     fights: int
@@ -68,10 +68,10 @@ class Coverage(Struct, frozen=True, kw_only=True):
 
 
 class Slice(Struct, frozen=True, kw_only=True):
-    """Some of the fights: the statistics-only log loss, its difference from the market, and its intervals.
+    """A subset of the fights: the statistics-only log loss, its difference from the market, and its intervals.
 
-    `dimension` says by what they were chosen: `corner` is all fights answered as if no corner were known, `logit` the
-    size of the forecast's logit, `experience` the earlier fights of the less experienced fighter.
+    `dimension` is what the subset was chosen by: `corner` is all fights predicted as if no corner were known, `logit`
+    the size of the forecast's logit, `experience` the earlier fights of the less experienced fighter.
     """
 
     dimension: Literal["all", "corner", "year", "logit", "experience"]
@@ -83,11 +83,11 @@ class Slice(Struct, frozen=True, kw_only=True):
 
 
 class RuleResult(Struct, frozen=True, kw_only=True):
-    """What a rule for betting brought, with one unit a bet.
+    """Result of a betting rule with one unit a bet.
 
-    `forecast` is null for both sides of everything. `fights` had prices. `closing_line_value`: price times de-vigged
-    closing probability, minus 1. `price_gain`: of bets at early prices, price over the same side's closing price,
-    minus 1. `bankroll`: profit in units up to the end of each of the report's months.
+    `forecast` is null for bets on both sides of every fight. `fights` is the number with prices. `closing_line_value`:
+    price times de-vigged closing probability, minus 1. `price_gain`: for bets at early prices, price over the same
+    side's closing price, minus 1. `bankroll`: profit in units up to the end of each of the report's months.
     """
 
     name: str
@@ -102,11 +102,11 @@ class RuleResult(Struct, frozen=True, kw_only=True):
 
 
 class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_report"):
-    """The answer to a `Backtest`.
+    """The report of a `Backtest`.
 
-    Scored are the fights with closing odds, or all where none have. `both_sides_return` is that of one unit on both
-    sides of everything at the close: the bookmakers' margin, which no forecast changes. `rules_tried` tells from how
-    many the best of `rules` would be picked.
+    Scored are the fights with closing odds, or all if none have. `both_sides_return` is the return of one unit on both
+    sides of every fight at the close: the bookmakers' margin, which no forecast changes. `rules_tried` is the number of
+    rules from which the best of `rules` would be picked.
     """
 
     schema_version: int = field(default_factory=current_schema_version)

@@ -1,8 +1,8 @@
-"""Which fights are one bout: two people and a day, whatever their ids, spellings and order.
+"""Identity of bouts: two fighters and a day, whatever ids, spellings and order the sources use.
 
-Names are compared by their letters and digits alone, without case, accents, punctuation, suffix and the order of the
-words. That is broader than what decides who a fighter is (`engine.data.fighter_names`), and may be: two fights that are
-taken for one by mistake cost a bet, two that are not cost twice the stake.
+Names are compared by letters and digits only, without case, accents, punctuation, suffix and word order. That is
+broader than the fighter identity of the engine on purpose: two fights taken for one by mistake cost a bet, one fight
+taken for two costs twice the stake.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLAIN = str.maketrans(
 
 @lru_cache(maxsize=8192)
 def fighter_key(name: str) -> str:
-    """Return what the spellings of a fighter's name have in common."""
+    """Return a key that all spellings of a fighter's name share."""
     letters = unicodedata.normalize("NFKD", name.casefold().translate(_PLAIN))
     plain = "".join(letter for letter in letters if letter.isalnum() or letter in " -\t,")
     words = [word for word in re.split(r"[\s,-]+", plain) if word]
@@ -40,11 +40,11 @@ def bout_key(first: str, second: str) -> tuple[str, str]:
 
 
 def same_day(one: datetime, other: datetime) -> bool:
-    """Say whether two starts are less than a day apart: a night of fights passes midnight in most time zones."""
+    """Return True if two starts are less than a day apart: a night of fights passes midnight in most time zones."""
     return abs(one - other) < DAY
 
 
 def is_mma(sport: str) -> bool:
-    """Say whether the name of a sport, as a feed writes it, means mixed martial arts."""
+    """Return True if a feed's name of a sport means mixed martial arts."""
     words = re.findall(r"[a-z]+", sport.casefold())
     return MMA in words or "ufc" in words or "mixed martial arts" in " ".join(words)

@@ -1,7 +1,6 @@
-"""JSON in and out, with every check that belongs at the door.
+"""JSON encoding and decoding of jobs, reports and failures, with their checks, limits and digests.
 
-Covers decoding of jobs, reports and failures, their limits, and the digest by which a job is known. NaN and infinity
-never travel: JSON has no word for them, and an encoder that writes null in their place would invent a value.
+NaN and infinity are refused: JSON has no value for them, and an encoder that wrote null would invent one.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.reports import Report
 
-MAX_TEXT_CHARACTERS = 500  # of who and why in a history
+MAX_TEXT_CHARACTERS = 500  # of user and reason in an audit history
 
 
 class _Versioned(msgspec.Struct):
-    """Any job, short of all but its version. Hand-written jobs may leave it out and mean the first."""
+    """Any job, reduced to its version. Hand-written jobs may omit it and mean version 1."""
 
     schema_version: int = 1
 
 
 _DIGEST = re.compile("[0-9a-fA-F]{64}")
 _version_decoder = msgspec.json.Decoder(_Versioned)
-_encoder = msgspec.json.Encoder(order="deterministic")  # tags come first, which readers of long reports are glad of
+_encoder = msgspec.json.Encoder(order="deterministic")  # tags first, so that a long report begins with its kind
 _canonical_encoder = msgspec.json.Encoder(order="sorted")
 _bits_encoder = msgspec.msgpack.Encoder()
-# A float64 (0xcb) whose exponent is all ones; other bytes may look so too.
+# A float64 (0xcb) whose exponent is all ones; other bytes can match too.
 _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL)
 _job_decoder: msgspec.json.Decoder[Job] = msgspec.json.Decoder(Job)
 _report_decoder: msgspec.json.Decoder[Report] = msgspec.json.Decoder(Report)
@@ -50,12 +49,12 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def refuse(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **details: Any) -> JobRefused:
-    """Build the exception that says why a job was not accepted."""
+    """Return the exception for a job that is not accepted."""
     return JobRefused(Failure(code=code, message=message, details=details))
 
 
 def encode(value: Job | Report | Failure) -> bytes:
-    """Write a value as JSON, equal ones alike. Raises ValueError on NaN or infinity, naming the field."""
+    """Encode a value as JSON, equal values to equal bytes. Raises ValueError on NaN or infinity, naming the field."""
     written = _encoder.encode(value)
     if b"null" in written and _may_hold_others_than_finite(value):
         for path, number in _floats(msgspec.to_builtins(value), ""):
@@ -65,20 +64,20 @@ def encode(value: Job | Report | Failure) -> bytes:
 
 
 def _may_hold_others_than_finite(value: Job | Report | Failure) -> bool:
-    """Look quickly: JSON writes null for them too, but MessagePack writes the bits of a number as they are."""
+    """Return True if a value may contain NaN or infinity: MessagePack keeps a number's bits, where JSON writes null."""
     try:
         return _NOT_FINITE.search(_bits_encoder.encode(value)) is not None
-    except OverflowError:  # it has no word for the largest integers
+    except OverflowError:  # MessagePack has no type for the largest integers
         return True
 
 
 def canonical(job: Job) -> bytes:
-    """Write a job that was read as JSON, which can hold finite numbers only, as canonical JSON (sorted keys)."""
+    """Encode a decoded job, whose numbers are finite, as canonical JSON (sorted keys)."""
     return _canonical_encoder.encode(job)
 
 
 def decode_job(payload: bytes) -> Job:
-    """Read a job. Raises JobRefused with `invalid_input` or `unsupported_schema`."""
+    """Decode and check a job. Raises JobRefusedError with `invalid_input` or `unsupported_schema`."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise refuse(
             f"the job has {len(payload):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}: send fewer fights a card",
@@ -88,29 +87,29 @@ def decode_job(payload: bytes) -> Job:
     try:
         job = _job_decoder.decode(payload)
     except _UNREADABLE as error:
-        _check_schema(payload)  # a newer schema may well not fit the older types
+        _check_schema(payload)  # a newer schema may not fit the older types
         raise refuse(f"the job cannot be read: {error}") from error
     check_job(job)
     return job
 
 
 def decode_report(payload: bytes) -> Report:
-    """Read a report."""
+    """Decode a report."""
     return _report_decoder.decode(payload)
 
 
 def decode_failure(payload: bytes) -> Failure:
-    """Read a failure."""
+    """Decode a failure."""
     return _failure_decoder.decode(payload)
 
 
 def content_digest(payload: bytes) -> str:
-    """Return the id of a job that came without a key: 128 bits of the SHA-256 of its canonical JSON."""
+    """Return the id of a job submitted without a key: 128 bits of the SHA-256 of its canonical JSON, in hex."""
     return hashlib.sha256(payload).hexdigest()[:32]
 
 
 def check_job(job: Job) -> None:
-    """Check what types alone cannot say. Raises JobRefused naming the fight or field."""
+    """Check constraints that types cannot express. Raises JobRefusedError naming the fight or field."""
     if job.schema_version != SCHEMA_VERSION:
         raise refuse(
             f"schema version {job.schema_version} is not supported; this version reads {SCHEMA_VERSION}",
@@ -125,19 +124,19 @@ def check_job(job: Job) -> None:
 
 
 def check_alias(name: str) -> None:
-    """Check that a name cannot be taken for a digest, under which another model stands. Raises JobRefused."""
+    """Check that an alias does not have the shape of a model's digest. Raises JobRefusedError."""
     if _DIGEST.fullmatch(name):
         raise refuse(f"the alias {name!r} has the shape of a model's digest: choose one that cannot be taken for it")
 
 
 def check_text(what: str, text: str) -> None:
-    """Check a text that stands in a history. Raises JobRefused."""
+    """Check a text for an audit history. Raises JobRefusedError naming the field."""
     if not (0 < len(text) <= MAX_TEXT_CHARACTERS and text.isprintable() and text.strip()):
         raise refuse(f"`{what}` is a text of 1 to {MAX_TEXT_CHARACTERS} printable characters, {text[:40]!r} is not")
 
 
 def _check_schema(payload: bytes) -> None:
-    """Check that a payload is JSON, and of this schema. Raises JobRefused."""
+    """Check that a payload is JSON of the supported schema version. Raises JobRefusedError."""
     try:
         version = _version_decoder.decode(payload).schema_version
     except _UNREADABLE as error:
@@ -177,7 +176,7 @@ def _check_card(card: PredictCard) -> None:
 
 
 def spelling(name: str) -> str:
-    """Return the name without what a feed varies at random: case and spaces."""
+    """Return a name without differences in case and spaces."""
     return " ".join(name.casefold().split())
 
 

@@ -1,12 +1,12 @@
-"""The live controls: a closed table of what an operator can change while pools run, and the values at one moment.
+"""The live controls: a closed table of what operators can change while pools run, and their values at one time.
 
-Nothing here talks to a server; `ledger.operations.control_store` changes and reads them. A control that nobody has set
-has its default, which is the value with which nothing is different from a pool that knows no controls; None leaves the
-matter to the pool's own settings.
+This module does not access a server; `ledger.operations.control_store` reads and changes controls. A control that is
+not set has its default, with which a pool behaves as if there were no controls; None leaves the value to the pool's own
+settings.
 
 A control of a queue is written `pause.predict`, of a machine `drain.NODE` (or `drain.predict@NODE` for one of its
-pools), of a log `log_level.guard`. `model.ALIAS` is where an alias points: it stands in the table because it is changed
-and audited as the others are, but the alias itself is its only value, which training jobs move too.
+pools), of a log `log_level.guard`. `model.ALIAS` is the model that an alias points to: it is in the table because it is
+changed and audited like the others, but its only storage is the alias itself, which training jobs move too.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ledger.contracts.failures import JobRefused
 from ledger.contracts.jobs import QUEUES
 
 Value = bool | int | str
-"""A switch, a number, or a word. What is not set is None."""
+"""A switch, a number, or a word; None if not set."""
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 COMPONENTS = ("worker", "guard", "autoscaler", "alerts", "engine", "celery")
-"""Parts of a pool whose log level can be changed alone; `worker` is the children."""
+"""Parts of a pool that have a log level of their own; `worker` is the children."""
 
 _NODE = re.compile(rf"((?:{'|'.join(QUEUES)})@)?[^\s#/@]{{1,253}}")
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -34,9 +34,16 @@ _WORDS = {"on": True, "off": False}
 
 
 class Control(Struct, frozen=True, kw_only=True):
-    """One row of the table. `scope` says of what there is one each: '' (of the ledger), or a word for the suffix.
+    """One row of the table.
 
-    `default` is a switch's; numbers and words have none. `least` and `most` bound a number, both included.
+    Attributes
+    ----------
+    scope
+        Kind of suffix, such as `QUEUE`; empty for a control of the whole ledger.
+    default
+        Default of a switch; numbers and words have none.
+    least, most
+        Bounds of a number, both included.
     """
 
     name: str
@@ -51,7 +58,7 @@ class Control(Struct, frozen=True, kw_only=True):
 
     @property
     def pattern(self) -> str:
-        """The name as people read it, such as `pause.QUEUE`."""
+        """Name as shown to people, such as `pause.QUEUE`."""
         return f"{self.name}.{self.scope}" if self.scope else self.name
 
 
@@ -61,7 +68,7 @@ TABLE = (
         scope="QUEUE",
         kind=bool,
         default=False,
-        meaning="nothing of this queue is claimed; running jobs finish, submitting goes on",
+        meaning="no job of this queue is claimed; running jobs finish, submitting goes on",
     ),
     Control(
         name="drain",
@@ -77,7 +84,7 @@ TABLE = (
         unit="processes",
         least=1,
         most=512,
-        meaning="fewest children of each pool of this queue; by default as many as it was started with",
+        meaning="minimum of children of each pool of this queue; by default the number it was started with",
     ),
     Control(
         name="max_children",
@@ -86,7 +93,7 @@ TABLE = (
         unit="processes",
         least=1,
         most=512,
-        meaning="most children of each pool of this queue; by default as many as it was started with",
+        meaning="maximum of children of each pool of this queue; by default the number it was started with",
     ),
     Control(
         name="max_memory_mb",
@@ -101,7 +108,7 @@ TABLE = (
         name="bootstrap",
         kind=bool,
         default=True,
-        meaning="off: cards are answered without replicas and sampling interval",
+        meaning="off: cards are answered without replicas and without a sampling interval",
     ),
     Control(
         name="max_replicas",
@@ -109,7 +116,7 @@ TABLE = (
         unit="replicas",
         least=10,
         most=10_000,
-        meaning="a card's sampling interval rests on the first so many replicas at most; by default on all",
+        meaning="maximum of replicas for a card's sampling interval (the first ones); by default all",
     ),
     Control(
         name="max_batch_size",
@@ -117,7 +124,7 @@ TABLE = (
         unit="replicas",
         least=1,
         most=10_000,
-        meaning="of cards: most replicas that a thread holds at once (a training holds one); never changes an answer",
+        meaning="maximum of replicas that a thread holds at once for a card (a training holds one); no answer changes",
     ),
     Control(
         name="max_threads",
@@ -125,52 +132,52 @@ TABLE = (
         unit="threads",
         least=1,
         most=1024,
-        meaning="most threads of one job, 1 is single-thread mode; never changes an answer",
+        meaning="maximum of threads of one job, 1 is single-thread mode; no answer changes",
     ),
     Control(
         name="shadow",
         kind=bool,
         default=True,
-        meaning="off: the model called challenger, where there is one, does not answer live cards for the journal",
+        meaning="off: the challenger, if there is one, does not answer live cards for the prediction log",
     ),
     Control(
         name="on_alarm",
         kind=str,
         choices=("none", "abstain", "rollback"),
-        meaning="what a review does about an alarm: abstain on that model's cards, or put the earlier champion back",
+        meaning="action of a review on a drift alarm: abstain on the model's cards, or restore the previous champion",
     ),
     Control(
         name="abstain",
         scope="MODEL",
         kind=bool,
         default=False,
-        meaning="every decision of this model (its digest) is to abstain; set by an alarm, cleared with it",
+        meaning="on: every decision of this model (digest) is to abstain; set and cleared with a drift alarm",
     ),
     Control(
         name="log_level",
         scope="COMPONENT",
         kind=str,
         choices=LOG_LEVELS,
-        meaning="least level that this part of a pool logs; by default CORNERMAN_LOG_LEVEL",
+        meaning="lowest level that this part of a pool logs; by default CORNERMAN_LOG_LEVEL",
     ),
     Control(
         name="model",
         scope="ALIAS",
         kind=str,
-        meaning="digest of the model that this alias stands for",
+        meaning="digest of the model that this alias points to",
     ),
 )
 _BY_NAME = {control.name: control for control in TABLE}
 
 
 class Controls(Struct, frozen=True):
-    """What was set, by full name, at one moment; aliases of models are not among it."""
+    """All values that are set, by full name, at one time; without aliases of models."""
 
     given: dict[str, Value] = {}
 
     @classmethod
     def read(cls, fields: Iterable[bytes]) -> Controls:
-        """Read names and values in turn, as the server holds them; what a newer version has set is passed over."""
+        """Parse alternating names and values as the server stores them; skip what a newer version has set."""
         texts = [field.decode() for field in fields]
         given = {}
         for name, text in zip(texts[::2], texts[1::2], strict=True):
@@ -181,40 +188,40 @@ class Controls(Struct, frozen=True):
         return cls(given)
 
     def flag(self, name: str) -> bool:
-        """Return a switch. Raises JobRefused for a name that is none of the table."""
+        """Return the value of a switch. Raises JobRefusedError for an unknown name."""
         return bool(self.given.get(name, control_of(name).default))
 
     def number(self, name: str) -> int | None:
-        """Return a number, None where it is not set. Raises JobRefused for a name that is none of the table."""
+        """Return a number, None if it is not set. Raises JobRefusedError for an unknown name."""
         control_of(name)
         value = self.given.get(name)
         return None if value is None else int(value)
 
     def word(self, name: str) -> str | None:
-        """Return a word, None where it is not set. Raises JobRefused for a name that is none of the table."""
+        """Return a word, None if it is not set. Raises JobRefusedError for an unknown name."""
         control_of(name)
         value = self.given.get(name)
         return None if value is None else str(value)
 
     def claims(self, queue: str, node: str) -> bool:
-        """Whether a pool of this queue on this node may claim: neither is its queue paused nor it drained."""
+        """Return True if a pool of this queue on this node may claim: not paused and not drained."""
         stops = (f"pause.{queue}", f"drain.{node}", f"drain.{queue}@{node}")
         return not any(self.given.get(name) for name in stops)
 
 
 def control_of(name: str) -> Control:
-    """Return the row of a full name. Raises JobRefused with the list of names."""
+    """Return the row of a full name. Raises JobRefusedError with the list of names."""
     family, dot, scope = name.partition(".")
     control = _BY_NAME.get(family)
     if control is None or bool(dot) != bool(control.scope) or not _fits(control, scope):
         known = ", ".join(entry.pattern for entry in TABLE)
         choices = f"QUEUE: {', '.join(QUEUES)}; COMPONENT: {', '.join(COMPONENTS)}"
-        raise refuse(f"no control is called {name[:80]!r}; there are {known} ({choices})")
+        raise refuse(f"no control is named {name[:80]!r}; known are {known} ({choices})")
     return control
 
 
 def value_of(name: str, text: str) -> Value:
-    """Read a value as it is typed and stored. Raises JobRefused naming the control and what it takes."""
+    """Parse a value as it is typed and stored. Raises JobRefusedError naming the control and its allowed values."""
     control = control_of(name)
     if control.kind is bool:
         if text not in _WORDS:
@@ -233,14 +240,14 @@ def value_of(name: str, text: str) -> Value:
 
 
 def text_of(value: Value) -> str:
-    """Write a value as it is typed and stored."""
+    """Format a value as it is typed and stored."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
 
 
 def check_together(values: Mapping[str, Any]) -> None:
-    """Check values that are to hold at the same time. Raises JobRefused."""
+    """Check values that are set at the same time. Raises JobRefusedError."""
     for queue in QUEUES:
         fewest, most = values.get(f"min_children.{queue}"), values.get(f"max_children.{queue}")
         if fewest is not None and most is not None and fewest > most:

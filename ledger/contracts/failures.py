@@ -1,14 +1,18 @@
-"""Typed failures: what a job, or one fight of a card, can end as instead of an answer.
+"""Typed failures: how a job, or one fight of a card, ends without an answer.
 
-`Failure` is plain data that crosses the wire; `LedgerError` is what the caller's side raises.
+`Failure` is plain data that crosses the wire; `LedgerError` and its subclasses are raised on the caller's side.
 
     LedgerError
-    ├── JobRefused        the job was not accepted; `.failure` says why, nothing was written
-    ├── JobFailed         the job ended without a report; `.failure` says why
-    ├── WaitTimeout       no outcome within the caller's own timeout; the job goes on
-    ├── UnknownJob        never submitted, or its retention is over
-    ├── PermissionDenied  the server's ACL does not let this user do that; waiting does not help
-    └── LedgerUnavailable the server cannot be used now: it is away, or lets nobody in under this name
+    ├── JobRefusedError          the job was not accepted and nothing was written; `.failure` says why
+    ├── JobFailedError           the job ended without a report; `.failure` says why
+    ├── WaitTimeoutError         no outcome within the caller's timeout; the job goes on
+    ├── UnknownJobError          the job was never submitted, or its retention is over
+    ├── ControlConflictError     a control has another value than the change expected
+    ├── UnreadableOutcomeError   a newer version wrote the outcome
+    ├── OutcomesMissedError      outcomes were dropped from the stream before `follow` read them
+    ├── PermissionDeniedError    the server's ACL denies a command or key; retrying does not help
+    └── LedgerUnavailableError   the server cannot be reached, or refuses this user
+        └── ServerFullError      the server's `maxmemory` is reached
 """
 
 from __future__ import annotations
@@ -20,7 +24,10 @@ import msgspec
 
 
 class FailureCode(StrEnum):
-    """The closed set of reasons. A reader may switch on it; new codes need a new schema version."""
+    """The closed set of failure codes. Callers may switch on it; a new code needs a new schema version.
+
+    `memory_limit_exceeded` also means a full queue or server: the set has no code of its own for that.
+    """
 
     INVALID_INPUT = "invalid_input"
     UNSUPPORTED_SCHEMA = "unsupported_schema"
@@ -41,8 +48,16 @@ class FailureCode(StrEnum):
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why there is no answer.
 
-    `message` names the offending thing and says what to do; `retryable` tells whether the same job may succeed
-    later; `details` holds the figures (JSON values only).
+    Attributes
+    ----------
+    code
+        Code to switch on.
+    message
+        Sentence that names the offending value and the remedy.
+    retryable
+        True if the same job may succeed later.
+    details
+        Figures behind the message (JSON values only).
     """
 
     code: FailureCode
@@ -52,11 +67,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LedgerError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class JobRefused(LedgerError):
-    """The job was not accepted and nothing was written."""
+    """The job was not accepted and nothing was written; `failure` says why."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.code}: {failure.message}")
@@ -64,7 +79,7 @@ class JobRefused(LedgerError):
 
 
 class JobFailed(LedgerError):
-    """The job ended as failed, expired or cancelled."""
+    """The job ended as failed, expired or cancelled; `failure` says why."""
 
     def __init__(self, job_id: str, failure: Failure) -> None:
         super().__init__(f"job {job_id} ended as {failure.code}: {failure.message}")
@@ -73,19 +88,19 @@ class JobFailed(LedgerError):
 
 
 class WaitTimeout(LedgerError):
-    """The caller's patience ended before the job did. The job goes on."""
+    """The caller's timeout ended before the job did; the job goes on."""
 
 
 class UnknownJob(LedgerError):
-    """No such job: it was never submitted (`unknown`) or its retention is over (`forgotten`)."""
+    """There is no such job: it was never submitted (`unknown`) or its retention is over (`forgotten`)."""
 
 
 class PermissionDenied(LedgerError):
-    """The server's ACL does not let this user run a command, or touch a key or channel (`NOPERM`).
+    """The server's ACL does not let this user run a command, or use a key or channel (`NOPERM`).
 
-    It is no outage: the same is refused again until someone changes the user's rights (`deploy/users.acl`).
+    Retrying does not help before an administrator changes the user's rights (`deploy/users.acl`).
     """
 
 
 class LedgerUnavailable(LedgerError):
-    """The server cannot be reached, or does not let this user in."""
+    """The server cannot be reached, or refuses this user."""

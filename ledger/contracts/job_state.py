@@ -1,4 +1,4 @@
-"""A job's life as values: its states, its receipt, its progress and its one outcome."""
+"""The life of a job as values: state, receipt, progress, status and outcome."""
 
 from __future__ import annotations
 
@@ -16,27 +16,34 @@ ReportT_co = TypeVar("ReportT_co", bound=Report, covariant=True)
 
 
 class State(StrEnum):
-    """Where a job is. The last two are answers about jobs that the ledger does not hold."""
+    """State of a job. The last two are about jobs that the ledger does not hold."""
 
-    QUEUED = "queued"  # submitted, or given back; waits for a claim
+    QUEUED = "queued"  # submitted or released; waiting for a claim
     RUNNING = "running"  # claimed under a lease; a crash makes it queued again, with the next attempt
-    SUCCEEDED = "succeeded"  # final: has a report
-    FAILED = "failed"  # final: has a failure
-    EXPIRED = "expired"  # final: its deadline passed before an answer
-    CANCELLED = "cancelled"  # final: the caller took it back
+    SUCCEEDED = "succeeded"  # final, with a report
+    FAILED = "failed"  # final, with a failure
+    EXPIRED = "expired"  # final: the deadline passed first
+    CANCELLED = "cancelled"  # final: cancelled by the caller
     UNKNOWN = "unknown"  # never submitted
-    FORGOTTEN = "forgotten"  # was settled, and its retention is over
+    FORGOTTEN = "forgotten"  # had an outcome; its retention is over
 
     @property
     def final(self) -> bool:
-        """Whether an outcome exists."""
+        """True if the job has an outcome."""
         return self in (State.SUCCEEDED, State.FAILED, State.EXPIRED, State.CANCELLED)
 
 
 class Receipt(Struct, Generic[ReportT_co], frozen=True, kw_only=True):
-    """An accepted job, and the type of the report that answers it, for type checkers.
+    """Receipt of an accepted job, typed by the report that will answer it.
 
-    `created` is false if the same job was there already; `durable` is true if fsync is confirmed.
+    Attributes
+    ----------
+    job_id
+        Id of the job.
+    created
+        False if the same job existed already.
+    durable
+        True if the server confirmed that the job is on disk.
     """
 
     job_id: str
@@ -45,7 +52,7 @@ class Receipt(Struct, Generic[ReportT_co], frozen=True, kw_only=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """How far a job is, for people. `left_seconds` is an estimate of what is still to go, where there can be one."""
+    """Progress of a job for display. `left_seconds` is an estimate of the remaining time, None if there is none."""
 
     stage: str
     done: int
@@ -54,7 +61,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the ledger knows of a job now. `attempt` is 0 before the first claim."""
+    """Current state of a job. `attempt` is 0 before the first claim."""
 
     job_id: str
     state: State
@@ -67,9 +74,9 @@ class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a job ended, once and for all: a report, or a failure. Times are the server's.
+    """Final outcome of a job: a report or a failure. Times are the server's.
 
-    `origin` is what decided it beside the job; absent where no worker made it.
+    `origin` is the provenance of the outcome; absent if no worker produced it.
     """
 
     job_id: str

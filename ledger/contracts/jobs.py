@@ -1,7 +1,7 @@
-"""The jobs that a caller can ask for.
+"""The jobs that a caller can submit.
 
-Each kind is a frozen msgspec type, JSON on the wire, tagged by `kind` and carrying its schema version. Unknown fields
-are ignored, so that an older worker can read a newer caller's job; sizes are limited here, at the door.
+Each kind is a frozen msgspec type, JSON on the wire, tagged by `kind` and with its schema version. Unknown fields are
+ignored, so that an older worker can read a newer caller's job; sizes are limited here, on decoding.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ MAX_FIGHTS = 64
 MAX_NAME_CHARACTERS = 120
 MAX_PRICE = 1001.0  # decimal; American +100000
 MAX_QUOTE_AGE_SECONDS = 2_678_400.0  # 31 days
-MIN_AMERICAN = 100  # American prices are at least so far from 0
-MIN_OVERROUND = 0.98  # below it a quote is an arbitrage against its own maker: a misread price
-MAX_OVERROUND = 1.20  # above it a quote says nothing about the fight: a suspended or misread market
-CHAMPION = "champion"  # the name of the model that answers cards, unless they name another
-CHALLENGER = "challenger"  # and of the one that answers them for the journal alone
+MIN_AMERICAN = 100  # smallest absolute value of an American price
+MIN_OVERROUND = 0.98  # a lower sum of inverse prices is a misread price: sure profit against its maker
+MAX_OVERROUND = 1.20  # a higher one is a suspended or misread market
+CHAMPION = "champion"  # alias of the model that answers cards, unless they name another
+CHALLENGER = "challenger"  # alias of the model that answers them for the prediction log only
 
-# What is blank is refused by `wire.check_job`: a pattern here would take longer than all the rest of reading a card.
+# `codec.check_job` refuses blank names: a pattern here would take longer than all other decoding of a card.
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -36,16 +36,16 @@ Corner = Literal["red", "blue", "unknown"]
 
 
 def current_schema_version() -> int:
-    """The version that is written now. As a factory, not a default: defaults do not travel, and the version must."""
+    """Return the current schema version. A factory and not a default: defaults are omitted on the wire."""
     return SCHEMA_VERSION
 
 
 class Fighter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One side of a fight.
 
-    `corner` is the official corner, if the source says so; a feed's home and away are *not* corners. A fighter whom
-    the fight log does not know is an `unknown_fighter` failure unless `debut` says that no record is expected; the
-    biography then stands in for the log's.
+    `corner` is the official corner, if the source gives it; a feed's home and away are *not* corners. A fighter missing
+    from the fight log is an `unknown_fighter` failure, unless `debut` declares that no record is expected; the
+    biography then replaces the log's.
     """
 
     name: Name
@@ -58,9 +58,9 @@ class Fighter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One bookmaker's decimal prices, by fighter name, and when they were read.
+    """One bookmaker's decimal prices by fighter name, and the time at which they were read.
 
-    `commission`: the share of the net winnings that an exchange keeps. Prices are written without it.
+    `commission`: share of the net winnings that an exchange keeps. Prices are given without it.
     """
 
     bookmaker: Name
@@ -70,14 +70,14 @@ class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Fight(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One bout. Fighters may stand in any order; the answers name them.
+    """One bout. Fighters may be listed in any order; answers name them.
 
-    `features` (a value for every column of the model; null where it may be missing) replaces the fight log; its
-    `red_` columns then mean the first fighter. Without it the worker builds the features from the model's own log.
-    `invalid_quotes` are the sentences with which the caller's side turned quotes away; the report repeats them.
-    `sport`: the sport or the rules, as the source names them, if it does. A model that was not trained for it answers
-    with a typed failure. `same_bout_as`: the id of another fight that is the same bout, on this card or elsewhere, and
-    alone may be bet on. `conflicts_with`: ids of fights that exclude this one, because a fighter stands in both.
+    `features` (a value for every column of the model; null if it may be missing) replaces the fight log; its `red_`
+    columns then mean the first fighter. Without it the worker builds the features from the model's own log.
+    `invalid_quotes` are the messages with which the caller's side refused quotes; the report repeats them. `sport`: the
+    sport or rules as the source names them, if it does; a model that was not trained for it answers with a typed
+    failure. `same_bout_as`: id of another fight that is the same bout, on this card or elsewhere, and the only one to
+    bet on. `conflicts_with`: ids of fights that exclude this one, because they share a fighter.
     """
 
     id: Identifier
@@ -101,12 +101,12 @@ class IntervalOptions(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """When to bet.
+    """Rules for betting.
 
-    A bet needs the interval's lower bound at `level` times the best price to exceed 1, the chosen side's probability
-    to reach `min_prediction_confidence`, and that interval to be no wider than `max_uncertainty_threshold`.
-    Stakes are Kelly's share of the bankroll at the lower bound times `kelly_fraction`, at most `max_stake_fraction`
-    each and `max_card_stake_fraction` together. A fight whose stake would be 0 is no bet.
+    A bet needs the interval's lower bound at `level` times the best price to exceed 1, the chosen side's probability to
+    reach `min_prediction_confidence`, and that interval to be no wider than `max_uncertainty_threshold`. Stakes are
+    Kelly's share of the bankroll at the lower bound times `kelly_fraction`, at most `max_stake_fraction` each and
+    `max_card_stake_fraction` together. A fight whose stake would be 0 is no bet.
     """
 
     level: Level = 0.8
@@ -118,12 +118,12 @@ class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="predict_card"):
-    """A fight card to be answered before `event_start`, or before `deadline` where that is given.
+    """A fight card to be answered before `event_start`, or before `deadline` if given.
 
-    With `max_quote_age_seconds` a card with an older quote is `stale_odds`, refused at submit or settled when its turn
-    comes too late; each quote then needs its `as_of`. Without it, single quotes that are too old are left out: older
+    With `max_quote_age_seconds` a card with an older quote is `stale_odds`: refused at submit, or settled so if it is
+    claimed too late; each quote then needs its `as_of`. Without it, single quotes that are too old are left out: older
     than `quote_age_limit_seconds`, by default a quarter of the time to the event, at least 15 minutes and at most a
-    day. The age is that at `priced_at`, when the prices were read; without it, at the newest quote's `as_of`.
+    day. The age is taken at `priced_at`, when the prices were read; without it, at the newest quote's `as_of`.
     `stake_share`: this card's share of `max_card_stake_fraction`, if the fights of one night come as several cards.
     """
 
@@ -142,10 +142,11 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
 
 
 class MatrixColumns(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which columns of a ready feature matrix are not features, and what the names of features mean.
+    """Non-feature columns of a feature matrix, and the marks in the names of its features.
 
-    `pairs` are the marks of the two fighters, red's first, beside `red_` and `blue_`: `["r_", "b_"]` begin names,
-    `["_red", "_blue"]` end them. `as_is` are features that look like an outcome, or like one fighter's, and are not.
+    `pairs` are the marks of the two fighters, red's first, besides `red_` and `blue_`: `["r_", "b_"]` begin names,
+    `["_red", "_blue"]` end them. `as_is` are features whose names look like an outcome, or like one fighter's, and are
+    neither.
     """
 
     label: Name
@@ -158,7 +159,7 @@ class MatrixColumns(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MemberWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Each member's share in the ensemble's probability; together 1."""
+    """Weight of each member in the ensemble's probability; they sum to 1."""
 
     random_forest: Share = 0.40
     xgboost: Share = 0.35
@@ -166,10 +167,10 @@ class MemberWeights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class DataPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every job that reads past fights says: which, and within which limits.
+    """Fields of every job that reads past fights: the data and the limits.
 
-    `data` is a folder with a fight log, or (with `matrix`) a CSV or Parquet file of ready features, readable by the
-    training pool. `data_digest` pins its content; a training pool that reads something else refuses the job.
+    `data` is a folder with a fight log, or (with `matrix`) a CSV or Parquet file with a feature matrix, readable by the
+    training pool. `data_digest` pins its content; a training pool that reads other content refuses the job.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -182,9 +183,9 @@ class DataPlan(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TrainingPlan(DataPlan, frozen=True, kw_only=True, omit_defaults=True):
-    """What every job that trains with settings of its own says besides: how.
+    """Fields of every job that trains with settings of its own.
 
-    `part_refits` is how many refits a worker takes on at a time, and loses when it dies; it never changes the result.
+    `part_refits` is how many refits a worker runs as one part, and repeats if it dies; it never changes the result.
     """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
@@ -200,10 +201,10 @@ class TrainingPlan(DataPlan, frozen=True, kw_only=True, omit_defaults=True):
 class TrainEnsemble(
     TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="train_ensemble"
 ):
-    """Train an ensemble with its bootstrap replicas and keep it as a bundle.
+    """Train an ensemble with its bootstrap replicas and store it as a bundle.
 
-    Fights on or after `cutoff` are not seen. `alias` names the model when done; where there is a champion, one that is
-    to be `champion` becomes `challenger`, until it is promoted.
+    Fights on or after `cutoff` are not used. `alias` names the model when done; if there is a champion, a model for
+    `champion` becomes `challenger` until it is promoted.
     """
 
     cutoff: date | None = None
@@ -211,12 +212,12 @@ class TrainEnsemble(
 
 
 class Backtest(TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="backtest"):
-    """Train on past fights, answer the ones that followed, and say what the answers were worth.
+    """Train on past fights, predict the ones that followed, and score the predictions.
 
     Scored are the fights from `first_day` (by default 1 January of the median fight's year) to `last_day` (inclusive;
-    by default the last fight's); fights after it are not seen. Every `refit_months` a new model is trained on
-    everything before; `max_training_time_seconds` is for all of them together. The replicas only give the half-width
-    its floor, for which few are enough.
+    by default the last fight's); later fights are not used. Every `refit_months` a new model is trained on everything
+    before; `max_training_time_seconds` is for all of them together. The replicas only give the half-width its floor,
+    for which few are enough.
     """
 
     first_day: date | None = None
@@ -227,13 +228,13 @@ class Backtest(TrainingPlan, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="judge_models"):
-    """Compare a challenger with a champion, if there is one, and the market, and say whether it may be promoted.
+    """Compare a challenger with a champion, if there is one, and the market, and decide whether it may be promoted.
 
-    Judged are the fights after the last day that any of the models has seen, answered by these very models. With
-    `first_day` their recipes are judged instead: models of the same settings are trained on everything before each
-    period of `refit_months` from that day on, and answer it; `max_training_time_seconds` is for all of them together.
-    `anchor` is one more model that the challenger may not be worse than, and `tries` says how many challengers have
-    been judged for the champion's place, this one included: see `ledger.models.promotions`.
+    Compared are the fights after the last day that any of the models has seen, predicted by these very models. With
+    `first_day` their recipes are compared instead: models of the same settings are trained on everything before each
+    period of `refit_months` from that day on, and predict it; `max_training_time_seconds` is for all of them together.
+    `anchor` is one more model that the challenger may not be worse than, and `tries` is how many challengers have been
+    compared for the champion's place, this one included: see `ledger.models.promotions`.
     """
 
     challenger: Digest
@@ -246,10 +247,10 @@ class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
 
 class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A piece of a job that was cut up, `of` its id. Workers submit parts for each other; callers have no use for them.
+    """A part of a job that was divided. Workers submit parts for each other; callers need not.
 
-    `prepared` is what the whole job was prepared to, in the store of the pools; `name` says which piece of it this is.
-    The counts are the sizes that its memory depends on.
+    `of` is the id of the whole job, `prepared` the digest of its prepared data in the pools' store; `name` identifies
+    the part. The counts are the sizes on which its memory depends.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -276,9 +277,9 @@ class BacktestPart(Part, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
 
 class CollectGarbage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="collect_garbage"):
-    """Remove models that nothing refers to, and parts of trainings, that are older than so many days.
+    """Remove unreferenced models, and parts of trainings, older than the given number of days.
 
-    `adopt`: also what no ledger has claimed, which is right only if no other ledger uses the store.
+    `adopt`: also remove bundles that no ledger has claimed; use it only if no other ledger uses the store.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -291,9 +292,9 @@ class CollectGarbage(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="check_health"):
-    """Ask a worker to load the model, answer a dummy fight and report its memory.
+    """Ask a worker to load the model, predict a dummy fight and report its memory.
 
-    `anew`: read and verify the model's files again, though it be open.
+    `anew`: read and verify the model's files again, even if the model is loaded.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -304,7 +305,7 @@ class CheckHealth(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
 
 
 class Replay(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="replay"):
-    """Make the outcome of a card or a health check again, and compare it with the one that is kept."""
+    """Recompute the outcome of a card or a health check, and compare it with the stored one."""
 
     schema_version: int = field(default_factory=current_schema_version)
     job_id: Identifier
@@ -313,7 +314,7 @@ class Replay(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
 
 
 class Retrain(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="retrain"):
-    """Do the same for a training or a backtest, which takes as long as it did. Keeps no model and moves no alias."""
+    """Recompute a training or a backtest, which takes as long as it did. Keeps no model and moves no alias."""
 
     schema_version: int = field(default_factory=current_schema_version)
     job_id: Identifier
@@ -322,9 +323,9 @@ class Retrain(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="
 
 
 class ShadowCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="shadow_card"):
-    """Let another model answer, for the journal alone, a card that bet placers were answered.
+    """Let another model predict a card that was answered for bet placers, for the prediction log only.
 
-    `card` is the job of that card. Workers submit it; its end is in no stream of outcomes.
+    `card` is the job of that card. Workers submit it; its outcome is not in the stream of outcomes.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -334,7 +335,7 @@ class ShadowCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
 
 class ReviewModel(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="review_model"):
-    """Hold a model's live answers against the results that are in, and act on an alarm as `on_alarm` says."""
+    """Compare a model's live answers with the known results, and act on a drift alarm as `on_alarm` says."""
 
     schema_version: int = field(default_factory=current_schema_version)
     model: Identifier = CHAMPION
@@ -343,7 +344,7 @@ class ReviewModel(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
 
 
 class CompareModels(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="compare_models"):
-    """Compare two models and the market on the fights that both have answered and whose results are in."""
+    """Compare two models and the market on the fights that both predicted and whose results are known."""
 
     schema_version: int = field(default_factory=current_schema_version)
     champion: Identifier = CHAMPION
@@ -371,7 +372,7 @@ Job = (
 
 
 class Route(Struct, frozen=True):
-    """Where a kind of job runs and how long it may."""
+    """The queue of a kind of job, and the time limit of one attempt."""
 
     queue: str
     time_limit_seconds: float
@@ -396,5 +397,5 @@ QUEUES = tuple(sorted({route.queue for route in ROUTES.values()}))
 
 
 def kind_of(job: Job) -> str:
-    """Return the tag under which the job travels, for example `predict_card`."""
+    """Return the wire tag of a job, for example `predict_card`."""
     return str(job.__struct_config__.tag)

@@ -1,7 +1,7 @@
-"""The report of a judgement: two models and the market on the same fights, and whether the one may follow the other.
+"""The report of a model comparison before promotion: two models and the market on the same fights, and the verdict.
 
-Intervals are 95% and event-clustered; their ends are absent where there are too few events. What needs odds is absent
-where the fights have none.
+Intervals are 95% and event-clustered; their ends are absent if there are too few events. Figures that need odds are
+absent if the fights have none.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class JudgedCoverage(Struct, frozen=True, kw_only=True):
 class JudgedForecast(Struct, frozen=True, kw_only=True):
     """One forecast of the fights. `slope` and `intercept` are of results on its logit: 1 and 0 are perfect.
 
-    `base_rate` gives every fighter one half. There is an `intercept` where the forecast knew the official corner.
+    `base_rate` gives every fighter one half. `intercept` is present if the forecast knew the official corner.
     """
 
     forecast: Role
@@ -55,8 +55,8 @@ class JudgedForecast(Struct, frozen=True, kw_only=True):
 class Paired(Struct, frozen=True, kw_only=True):
     """Challenger minus another forecast, fight by fight; lower is better.
 
-    `most`: the true difference of the log loss is above this with the probability `error` of the report at most; absent
-    where there are too few events.
+    `most`: upper confidence bound of the true difference of the log loss, exceeded with at most the probability `error`
+    of the report; absent if there are too few events.
     """
 
     against: Role
@@ -73,9 +73,9 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """Whether a challenger may be promoted; every reason against it.
+    """Decision on a promotion, and every reason against it.
 
-    `remarks`: what would be a reason, were the models that it is compared with not as far off.
+    `remarks`: what would be a reason if the models that it is compared with were not as far off.
     """
 
     promote: bool
@@ -84,17 +84,17 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="judgement_report"):
-    """The answer to a `JudgeModels`.
+    """The report of a `JudgeModels`.
 
-    `held_out`: the very models answered fights after the last day that either has seen. `walk_forward`: models of the
-    same settings were trained on the past of each period (`trained` of them) and answered it. `same_recipe`: both have
-    the same settings, so that a walk-forward tells them apart in nothing.
+    `held_out`: the very models predicted fights after the last day that either has seen. `walk_forward`: models of the
+    same settings were trained on the past of each period (`trained` of them) and predicted it. `same_recipe`: both have
+    the same settings, so that a walk-forward cannot distinguish them.
 
     `anchor` is the other model that the challenger may not be worse than (see `ledger.models.promotions`). `tries`
-    challengers were judged for the champion's place, this one included, and `error` is the probability that is left to
+    challengers were compared for the champion's place, this one included, and `error` is the error probability left to
     this try. `forecasts` are what production answers to the fights of an odds feed, which names no corner;
-    `corner_known` those with the official corner, of the fights whose corners the data know. `recalibrated` says
-    whether all closing odds that intervals were held against were recalibrated on earlier fights.
+    `corner_known` those with the official corner, of the fights whose corners the data contain. `recalibrated` is true
+    if all closing odds that intervals were compared with were recalibrated on earlier fights.
     """
 
     schema_version: int = field(default_factory=current_schema_version)

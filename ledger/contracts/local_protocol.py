@@ -1,7 +1,7 @@
-"""What a command asks of a process of its own on this machine, and the lines in which that answers.
+"""Requests to a local worker process, and the messages with which it answers.
 
-Training and answering a ready feature matrix need no server: `python -m workers.local.runner` reads one request from
-its standard input and writes lines of JSON, the last of which is the report or the failure.
+Training and predicting a feature matrix need no server: `python -m workers.local` reads one request from its standard
+input and writes lines of JSON, the last of which is the report or the failure.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ledger.contracts.reports import IntervalMethod, TrainingReport
 
 
 class TrainHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="train_here"):
-    """Train as the job says and write the bundle as the folder `out`; its alias means nothing here."""
+    """Train as the job specifies and write the bundle to the folder `out`; the job's alias is ignored."""
 
     job: TrainEnsemble
     out: str
 
 
 class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="predict_matrix"):
-    """Answer every row of a feature matrix with the bundle in the folder `model`.
+    """Predict every row of a feature matrix with the bundle in the folder `model`.
 
-    `red_odds` and `blue_odds` name the columns with decimal closing odds; by default those that the model was
-    trained with. The file need not have them.
+    `red_odds` and `blue_odds` name the columns with decimal closing odds; by default those that the model was trained
+    with. The file need not have them.
     """
 
     model: str
@@ -40,17 +40,17 @@ class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pr
 
 
 class BacktestHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_here"):
-    """Run a backtest; write every fight's forecast as CSV to the file `records`, if named."""
+    """Run a backtest; write every fight's forecast as CSV to the file `records`, if given."""
 
     job: Backtest
     records: str | None = None
 
 
 class CarryLoad(Struct, frozen=True, kw_only=True, tag_field="kind", tag="carry_load"):
-    """Answer `rows` fights, drawn with a fixed seed from the fight log in `data`, with the first `replicas` of a model.
+    """Predict `rows` fights with the first `replicas` of a model; they are drawn from the fight log in `data`.
 
-    `callers` threads ask for the same at once, each on `threads` threads of its own. `max_memory_mb` limits the
-    resident memory of the process.
+    The draw has a fixed seed. `callers` threads predict the same at once, each on `threads` threads of its own.
+    `max_memory_mb` limits the resident memory of the process.
     """
 
     model: str
@@ -63,12 +63,12 @@ class CarryLoad(Struct, frozen=True, kw_only=True, tag_field="kind", tag="carry_
 
 
 class ImportJoblib(Struct, frozen=True, kw_only=True, tag_field="kind", tag="import_joblib"):
-    """List what the `files` of joblib by member contain, and, where they are `trusted`, make a model of them.
+    """List the content of joblib `files` by member and, if they are `trusted`, convert them into a model.
 
     `columns` is a file with the names of the columns, one a line; by default the estimators know them. `trained_until`
     is the last day of the fights that they were fitted on. `unseen` is a matrix of later fights, to measure intervals
-    on, whose other columns `matrix` names. `log` is a fight log to build rows from, where the columns are our own. The
-    bundle goes into the folder `out`, by default that of the pools here, where the `ledger` of this identity uses it.
+    on, whose other columns `matrix` names. `log` is a fight log to build rows from, if the columns are cornerman's own.
+    The bundle goes into the folder `out`, by default that of the local pools, claimed by the `ledger` of this id.
     """
 
     files: dict[str, str]
@@ -84,14 +84,14 @@ class ImportJoblib(Struct, frozen=True, kw_only=True, tag_field="kind", tag="imp
 
 
 class CheckData(Struct, frozen=True, kw_only=True, tag_field="kind", tag="check_data"):
-    """Read the fight log in the folder `data`, or with `matrix` the feature matrix in that file, and train nothing."""
+    """Check the fight log in the folder `data`, or with `matrix` the feature matrix in that file, without training."""
 
     data: str
     matrix: MatrixColumns | None = None
 
 
 class DataFault(Struct, frozen=True, kw_only=True):
-    """What is wrong: in `rows` rows of a column, of which `row` (from 1, below the names) is the first.
+    """A fault in `rows` rows of a column, of which `row` (from 1, below the header) is the first.
 
     `line` is that row's line in the file, null for Parquet. All three are null for a fault of a whole file.
     """
@@ -105,7 +105,7 @@ class DataFault(Struct, frozen=True, kw_only=True):
 
 
 class DataReport(Struct, frozen=True, kw_only=True):
-    """What was read, and all `faults`. Figures are null if there is any fault."""
+    """Summary of the data and all `faults`. Figures are null if there is any fault."""
 
     data: str
     fights: int | None = None
@@ -118,9 +118,9 @@ class DataReport(Struct, frozen=True, kw_only=True):
 
 
 class FileListing(Struct, frozen=True, kw_only=True):
-    """What one file contains, found without unpickling it.
+    """Content of one file, found without unpickling it.
 
-    `names` are all that unpickling would look up, `strange` those of them that no estimator needs.
+    `names` are all that unpickling would import, `strange` those of them that no estimator needs.
     """
 
     member: str
@@ -136,9 +136,9 @@ class FileListing(Struct, frozen=True, kw_only=True):
 
 
 class ImportReport(Struct, frozen=True, kw_only=True):
-    """The model that was made. `largest_difference` is between a member and its original, on `probe_rows` rows.
+    """The converted model. `largest_difference` is between a member and its original, on `probe_rows` rows.
 
-    `interval_method` is null, with `interval_reason`, where no later fights were given. `summary` is for the registry.
+    `interval_method` is null, with `interval_reason`, if no later fights were given. `summary` is for the registry.
     """
 
     model: str
@@ -155,9 +155,10 @@ class ImportReport(Struct, frozen=True, kw_only=True):
 
 
 class LoadReport(Struct, frozen=True, kw_only=True):
-    """What the load took. `digests` are of the answers, one for each caller: SHA-256 over the bytes of every number.
+    """Figures of a load test.
 
-    `own_memory_mb` was in use with the model open and the rows read, `peak_memory_mb` at the most.
+    `digests` are of the answers, one for each caller: SHA-256 over the bytes of every number. `own_memory_mb` was in
+    use with the model loaded and the rows read, `peak_memory_mb` is the maximum.
     """
 
     digests: tuple[str, ...]
@@ -172,7 +173,7 @@ Bounds = tuple[float, float]
 
 
 class MarketAwareAnswer(Struct, frozen=True, kw_only=True):
-    """The market-aware probability of red and its band by level, which rests on the assumption that `method` names."""
+    """The market-aware probability of red and its band by level, on the assumption that `method` names."""
 
     probability: float
     band: dict[str, Bounds]
@@ -180,9 +181,9 @@ class MarketAwareAnswer(Struct, frozen=True, kw_only=True):
 
 
 class RowAnswer(Struct, frozen=True, kw_only=True):
-    """The answer for one row, said of its red side; bounds by level, as in `{"0.95": [0.31, 0.68]}`.
+    """The answer for one row, for its red side; bounds by level, as in `{"0.95": [0.31, 0.68]}`.
 
-    What is null has its reason beside it.
+    A null value has its reason next to it.
     """
 
     probability: float
@@ -196,7 +197,7 @@ class RowAnswer(Struct, frozen=True, kw_only=True):
 
 
 class MatrixReport(Struct, frozen=True, kw_only=True):
-    """All rows were answered. `unused`: columns of the file that are neither features nor known by name."""
+    """End of the answers for all rows. `unused`: columns that are neither features nor known by name."""
 
     model: str
     rows: int
@@ -204,7 +205,7 @@ class MatrixReport(Struct, frozen=True, kw_only=True):
 
 
 class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line of the answer: exactly one of these is there. The last line is a report or the failure."""
+    """One line of the answer, with exactly one field present. The last line is a report or the failure."""
 
     progress: Progress | None = None
     rows: tuple[RowAnswer, ...] = field(default=())

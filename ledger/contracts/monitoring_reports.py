@@ -1,8 +1,8 @@
-"""The reports about models in production: what their answers were worth, and what the tests have found.
+"""The reports about models in production: scores of their live answers, and results of the sequential tests.
 
 Scores are of the last answer to each fight before it began. Intervals around figures are 95% and event-clustered, their
-ends absent where there are fewer than ten events; they are for a look, and looking often makes them err more often. The
-findings may be looked at as often as one likes.
+ends absent below ten events; they are for a single look: repeated looks raise their error. The findings of the
+sequential tests may be read at any time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ActionTaken = Literal["none", "abstain", "rollback"]
 
 
 class Score(Struct, frozen=True, kw_only=True):
-    """What one forecast was worth on some fights, in the log loss (nats) and the Brier score; lower is better."""
+    """Score of one forecast on some fights: log loss (nats) and Brier score; lower is better."""
 
     forecast: Literal["champion", "challenger", "market"]
     log_loss: float
@@ -37,9 +37,9 @@ class ScoreDifference(Struct, frozen=True, kw_only=True):
 
 
 class ComparisonReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="comparison_report"):
-    """The answer to a `CompareModels`, on fights that both models answered, with a market and a result.
+    """The report of a `CompareModels`, on fights that both models predicted, with a market and a result.
 
-    `waiting` fights were answered by both and have no result yet.
+    `waiting` is the number of fights that both predicted and whose results are unknown.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -54,7 +54,7 @@ class ComparisonReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 class Window(Struct, frozen=True, kw_only=True):
-    """The log loss over the last fights of a model, and its difference from the market's where there were prices."""
+    """Log loss over the last fights of a model, and its difference from the market's if there were prices."""
 
     fights: int
     first_day: date
@@ -64,7 +64,7 @@ class Window(Struct, frozen=True, kw_only=True):
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """What an anytime-valid test has found: the evidence now and at its highest, and where the alarm lies."""
+    """Result of an anytime-valid test: current and highest e-value, and the alarm threshold."""
 
     test: Test
     e_value: float
@@ -77,7 +77,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 class FavouriteBand(Struct, frozen=True, kw_only=True):
     """Likelier fighters by level of their interval: mean lower end, share that won, mean upper end.
 
-    All that results can say of an interval: over many fights the share must lie between the two.
+    Results can test an interval in this way only: over many fights the share must lie between the two ends.
     """
 
     level: float
@@ -87,20 +87,20 @@ class FavouriteBand(Struct, frozen=True, kw_only=True):
 
 
 class FeatureShift(Struct, frozen=True, kw_only=True):
-    """How far a feature of the last answered fights is from the training's: population stability index."""
+    """Population stability index of a feature: its last predicted fights against the training data."""
 
     feature: str
     index: float
 
 
 class ReviewReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="review_report"):
-    """The answer to a `ReviewModel`: its live answers, as far as results are in.
+    """The report of a `ReviewModel`: live answers of a model, as far as results are known.
 
     `waiting` fights have no result yet, `void` ones ended without a winner, `contradicted` ones have results that
-    differ. `proven_gap` is by how much likelier fighters are proven to win more, or less, often than said. `coverage`
-    counts the market's probabilities inside the intervals. `shifts` are the features that are furthest from the
-    training's, over the last fights; a finding of the test `features` warns and raises no alarm. `alarm` names the
-    tests whose alarm stands, `action` is what was done about it and `said` says it in words.
+    differ. `proven_gap` is by how much likelier fighters are proven to win more, or less, often than predicted.
+    `coverage` counts the market's probabilities inside the intervals. `shifts` are the features that are furthest from
+    the training's, over the last fights; a finding of the test `features` warns and raises no alarm. `alarm` names the
+    tests whose alarm stands, `action` is what was done about it and `said` describes it.
     """
 
     schema_version: int = field(default_factory=current_schema_version)

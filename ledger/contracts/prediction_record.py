@@ -1,4 +1,4 @@
-"""Records of the prediction log: what was answered about a fight."""
+"""Records of the prediction log: what a model predicted for a fight."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 from msgspec import Struct
 
 MAX_DAY_ENTRIES = 4096
-
+"""Far above what a day of real cards needs; beyond it only existing entries are replaced."""
 
 Role = Literal["live", "shadow"]
 
 
 class Band(Struct, frozen=True, array_like=True):
-    """An interval at a level, of the first fighter."""
+    """An interval of the first fighter's probability at a level."""
 
     level: float
     lower: float
@@ -24,13 +24,25 @@ class Band(Struct, frozen=True, array_like=True):
 
 
 class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model's last word on a fight before it began. Probabilities and intervals are those of the first fighter.
+    """The last prediction of a model for a fight before it began. Probabilities are those of the first fighter.
 
-    day: of the event, in UTC. fighters: in an order that depends on the names alone, as the caller spelled them. red:
-    which of them has the official red corner, None where that is unknown. market: the market's probability at that
-    time, None without quotes. bet_on: whom the decision was to bet on, None where it was to abstain. bins: in which
-    bins of the training's values its features lie, from both sides (`engine.monitoring.drift`); empty without such
-    bins. at: when the answer was settled, on the server's clock, which sets it.
+    Attributes
+    ----------
+    day
+        Day of the event, in UTC.
+    fighters
+        Names as the caller spelled them, in an order that depends on the names alone.
+    market
+        The market's probability at that time, None without quotes.
+    red
+        Index of the fighter with the official red corner, None if unknown.
+    bet_on
+        Index of the fighter to bet on, None if the decision was to abstain.
+    bins
+        Bins of the training values in which the features lie, from both sides (`engine.monitoring.drift`); empty if the
+        model has none.
+    at
+        When the answer was settled; set by the server.
     """
 
     day: date
@@ -51,7 +63,7 @@ class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Page(Struct, frozen=True):
-    """The entries of one answered card, on their way to the server: all of one day. `names` tell them apart."""
+    """The records of one answered card, all of one day, ready to be stored. `names` are their keys."""
 
     day: date
     start_ms: int
@@ -60,7 +72,7 @@ class Page(Struct, frozen=True):
 
     @classmethod
     def of(cls, event_start: datetime, named: Sequence[tuple[str, JournalEntry]]) -> Page:
-        """Write entries; each comes with the name of its fight, the same for every spelling of the two fighters."""
+        """Encode records. Each comes with the key of its fight, the same for every spelling of the two fighters."""
         names = tuple(f"{name}|{entry.model}|{entry.role}" for name, entry in named)
         entries = tuple(_encoder.encode(entry).decode() for _, entry in named)
         return cls(event_start.astimezone(UTC).date(), int(event_start.timestamp() * 1000), names, entries)
@@ -70,8 +82,8 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def encode_page(page: Page | None, keep_seconds: float) -> bytes:
-    """Write a page as `settle.lua` reads it; empty where there is nothing to note."""
+    """Encode a page as `settle.lua` reads it; empty if there is nothing to store."""
     if page is None or not page.names:
         return b""
-    said = msgspec.to_builtins(page)
-    return msgspec.json.encode(said | {"ordinal": page.day.toordinal(), "keep_ms": round(keep_seconds * 1000)})
+    fields = msgspec.to_builtins(page)
+    return msgspec.json.encode(fields | {"ordinal": page.day.toordinal(), "keep_ms": round(keep_seconds * 1000)})

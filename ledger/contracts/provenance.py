@@ -1,7 +1,7 @@
-"""What an outcome was made from beside its job: enough to make it again, and to say what differs where it does.
+"""Provenance of an outcome: the inputs besides the job itself, enough to recompute it and to explain a difference.
 
-It stands in the job's record next to the outcome, not in the report, which is the same bytes whoever wrote it. Outcomes
-that no worker made (a worker lost, a limit, a deadline) have none.
+Stored in the job's record next to the outcome, not in the report, so that equal reports are equal bytes whatever worker
+wrote them. Outcomes that no worker produced (a lost worker, a limit, a deadline) have none.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ from msgspec import Struct
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """The machine and the software: within one of these the same job under the same model is the same bits.
+    """Hardware and software of a worker. In equal environments the same job and model give the same bits.
 
-    `processor` is its architecture and model; `libraries` are versions by name, with those of Python and cornerman.
+    Attributes
+    ----------
+    processor
+        Architecture and model of the processor.
+    libraries
+        Versions by name, Python and cornerman included.
     """
 
     processor: str
@@ -23,10 +28,18 @@ class Surroundings(Struct, frozen=True, kw_only=True):
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """What decided an outcome, beside the job's payload.
+    """Inputs that decided an outcome, besides the job's payload.
 
-    `claimed_at` is the moment as of which the age of quotes was judged. `models` says which model each name stood for,
-    as the job asked for it. `controls` are those of the operator's, set when it was claimed, that can change an answer.
+    Attributes
+    ----------
+    claimed_at
+        Time at which the age of quotes was checked.
+    models
+        Digest of the model by alias, as the job named it.
+    controls
+        Operator controls at the time of the claim that can change an answer.
+    surroundings
+        Environment of the worker.
     """
 
     claimed_at: datetime
@@ -40,10 +53,10 @@ _encoder = msgspec.json.Encoder(order="sorted")
 
 
 def encode_origin(origin: Origin) -> bytes:
-    """Write an origin as canonical JSON."""
+    """Encode a provenance as canonical JSON."""
     return _encoder.encode(origin)
 
 
 def decode_origin(text: bytes) -> Origin:
-    """Read an origin. Raises msgspec.DecodeError."""
+    """Decode a provenance. Raises msgspec.DecodeError."""
     return _decoder.decode(text)

@@ -1,4 +1,4 @@
-"""The report of a replay: whether an outcome, made again from its job, its model and its origin, is the same."""
+"""The report of a replay: the comparison of a recomputed outcome with the stored one."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from ledger.contracts.jobs import current_schema_version
 from ledger.contracts.provenance import Surroundings
 
 TOLERANCE = 1e-12
-"""How far numbers may be apart where another processor or library made them; relative for those above 1."""
+"""Largest difference of numbers computed on another processor or library version; relative for values above 1."""
 
 Verdict = Literal["same", "close", "differs", "not_replayable"]
 Obstacle = Literal[
-    "no_outcome",  # the job still waits or runs
-    "no_origin",  # no worker made the outcome, or one that did not keep what it was made from
+    "no_outcome",  # the job is queued or running
+    "no_origin",  # no worker produced the outcome, or it did not store the provenance
     "expired",  # the clock decided
     "cancelled",  # the caller decided
     "worker_lost",  # the process died
     "time_limit_exceeded",  # the machine's speed decided
     "memory_limit_exceeded",  # the machine's memory decided
-    "model_not_found",  # the files that were there decided
+    "model_not_found",  # depends on the files at the time
     "model_corrupt",
     "itself_a_replay",
-    "changes_things",  # done again, it would do again what it did
-    "results_decided",  # what results had come by then decided
-    "part_of_another",  # it is made again with the job that it belongs to
+    "changes_things",  # recomputing would repeat its side effects
+    "results_decided",  # depends on the fight results known at the time
+    "part_of_another",  # recomputed with the job that it belongs to
 ]
 
 
 class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A field that is not the same, such as `fights[0].fighters[1].probability`, and both values as JSON.
+    """One field that differs, such as `fights[0].fighters[1].probability`, and both values as JSON.
 
-    A value that is only there in the other outcome is absent.
+    A value that exists in the other outcome only is absent.
     """
 
     field: str
@@ -42,12 +42,11 @@ class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReplayReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="replay_report"):
-    """The answer to a `Replay` or a `Retrain`.
+    """The report of a `Replay` or a `Retrain`.
 
-    `same`: every bit. `close`: every word, and all numbers within `TOLERANCE`; that is agreement only where the
-    surroundings are others than those of the outcome. `differs`: something else. `not_replayable`: nothing was made
-    again, for the reason in `obstacle`. `first_difference` is there unless all is the same; `largest_difference` is
-    that of the numbers that stand in both.
+    `verdict` is `same` (equal bits), `close` (equal text, and all numbers within the tolerance; that is agreement only
+    if the environments differ), `differs`, or `not_replayable` (nothing was recomputed; `obstacle` is the reason).
+    `first_difference` is absent if everything is equal; `largest_difference` is over the numbers of both outcomes.
     """
 
     schema_version: int = field(default_factory=current_schema_version)

@@ -1,7 +1,7 @@
-"""What comes back: a report for each kind of job, without any number that was not computed.
+"""Reports: the answer to each kind of job, with computed numbers only.
 
-Reports hold no clock readings and nothing of the worker, so that the same job under the same model is the same bytes.
-A value that does not exist is absent, with the reason beside it.
+Reports contain no clock readings and nothing about the worker, so that the same job with the same model gives the same
+bytes. A value that does not exist is absent, with the reason next to it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "mar
 
 
 class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Bounds for the win probability at a confidence level, and how they were made.
+    """Bounds for the win probability at a confidence level, and their method.
 
     `anchored`: half-width measured against de-vigged closing odds of past fights. `model_based`: no odds were in the
-    training data, so the width comes from the model alone. `bootstrap_percentile`: what refitting on a resample of
-    the same past would change; it is *not* the chance that the truth is inside. `market_assumption`: as wide as the
-    closing price is assumed to err, which results cannot test. `monte_carlo_error`, of a percentile interval alone:
+    training data, so the width comes from the model alone. `bootstrap_percentile`: the change from refitting on a
+    resample of the same past; it is *not* the chance that the truth is inside. `market_assumption`: as wide as the
+    closing price is assumed to err, which results cannot test. `monte_carlo_error`, of a percentile interval only:
     standard deviation of its ends over other draws of as many replicas.
     """
 
@@ -39,14 +39,14 @@ class Interval(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MarketAware(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The market's probability, corrected by what the fighters' records add to it, in a band of `market_assumption`."""
+    """The market's probability, adjusted by the fighters' records, in a band of `market_assumption`."""
 
     probability: float
     band: tuple[Interval, ...]
 
 
 class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The best price for this fighter and what it is worth: money per unit staked, shares of the bankroll.
+    """The best price for a fighter and its value: money per unit staked, and shares of the bankroll.
 
     `_lower` takes the interval's lower bound at the rules' level for the probability. `price` is what the bookmaker
     shows; all values are net of `commission`, the share of the winnings that an exchange keeps.
@@ -64,7 +64,7 @@ class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One fighter's side of the answer. The other side is exactly its complement.
 
-    `probability` is from statistics only: it has not seen the odds; `market_aware` starts from them, and is absent
+    `probability` is from statistics only and has not seen the odds; `market_aware` starts from them, and is absent
     without them. `name` is the caller's spelling, `fighter_id` the log's. `best` is absent without a valid quote.
     """
 
@@ -80,9 +80,9 @@ class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Market(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the market's probability was made: the median over the bookmakers' de-vigged quotes.
+    """How the market's probability was computed: the median over the bookmakers' de-vigged quotes.
 
-    `arbitrage` warns that the best prices of both fighters together would win whoever wins: one of them is wrong.
+    `arbitrage` warns that the best prices of both fighters together would win in any case: one of them is wrong.
     """
 
     method: str
@@ -94,8 +94,8 @@ class Market(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Bet on `fighter` at `bookmaker` with `stake_fraction` of the bankroll, or abstain; `reasons` are codes.
 
-    `same_bout` and `conflicting_bouts` say that another fight, named in the notes, is the same bout or excludes this
-    one; `no_stake` that the rules leave nothing to bet.
+    `same_bout` and `conflicting_bouts`: another fight, named in the notes, is the same bout or excludes this one;
+    `no_stake`: the rules leave nothing to bet.
     """
 
     action: Literal["bet", "abstain"]
@@ -109,12 +109,13 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="predicted"):
     """A predicted fight.
 
-    `interval_reason` says why there are no intervals: `not_measured` (a model that was imported without past fights to
-    measure its errors on). `sampling_reason` says why there is no sampling interval: `bootstrap_off` (the job asked for
-    none, or the model has no replicas), or `switched_off` by an operator. `market_reason` says why there is no market,
+    `interval_reason` is why there are no intervals: `not_measured` (a model that was imported without past fights to
+    measure its errors on). `sampling_reason` is why there is no sampling interval: `bootstrap_off` (the job asked for
+    none, or the model has no replicas), or `switched_off` by an operator. `market_reason` is why there is no market,
     and `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags`
     warn: `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`,
-    `quotes_left_out` (too old, dated ahead, or contradicting the other bookmakers). `notes` say which quotes and why.
+    `quotes_left_out` (too old, dated ahead, or contradicting the other bookmakers). `notes` name the quotes and the
+    reasons.
     """
 
     id: str
@@ -138,11 +139,11 @@ class FightFailure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 
 class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="card_report"):
-    """The answer to a `PredictCard`: the model's digest, the last day of its data, and every fight in order.
+    """The report of a `PredictCard`: the model's digest, the last day of its data, and every fight in order.
 
-    `switches` are the operator's that made it another answer than the job asked for, such as `bootstrap=off` or
-    `max_replicas=20` (the sampling intervals rest on that many replicas), or an alarm's: with `abstain=on` the model
-    may not bet, and all reasons are `model_alarm`. Absent where there are none.
+    `switches` are operator controls that changed the answer, such as `bootstrap=off` or `max_replicas=20` (the sampling
+    intervals rest on that many replicas), or a drift alarm's: with `abstain=on` the model may not bet, and all reasons
+    are `model_alarm`. Absent if there are none.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -154,14 +155,14 @@ class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
 
 class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="training_report"):
-    """The answer to a `TrainEnsemble`. `metrics` are out of fold, on the training fights (log loss, Brier score).
+    """The report of a `TrainEnsemble`. `metrics` are out of fold, on the training fights (log loss, Brier score).
 
-    Among them, if 200 fights have closing odds: `priced_share`, the share with odds since there have been any, and
-    means of the fights with odds and of those without (`priced_favourite` and `unpriced_favourite`, the likelier
-    fighter's probability; `..._experience`, log(1 + earlier fights); `..._year`), if there are enough without; of the
-    last two years, `latest_priced_fights`, the mean distance from the market in terms of that of all years
-    (`latest_distance`), and the shares inside the half-widths of all years (`latest_inside_80`, `latest_inside_95`).
-    `alias` is the name that the model got. `warnings` say, in words, on what the intervals may not be relied on.
+    Among them, if 200 fights have closing odds: `priced_share`, the share with odds since the first odds, and means of
+    the fights with odds and of those without (`priced_favourite` and `unpriced_favourite`, the likelier fighter's
+    probability; `..._experience`, log(1 + earlier fights); `..._year`), if there are enough without; of the last two
+    years, `latest_priced_fights`, the mean distance from the market relative to that of all years (`latest_distance`),
+    and the shares inside the half-widths of all years (`latest_inside_80`, `latest_inside_95`). `alias` is the name
+    that the model got. `warnings` are sentences about what the intervals may not be relied on for.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -180,7 +181,7 @@ class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class PartReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="part_report"):
-    """The answer to a part of a job: its result lies in the store, `digest` is that of its manifest."""
+    """The report of a part of a job: its result is in the store, `digest` is that of its manifest."""
 
     schema_version: int = field(default_factory=current_schema_version)
     name: str
@@ -189,9 +190,10 @@ class PartReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
 
 class GarbageReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="garbage_report"):
-    """The answer to a `CollectGarbage`: digests of what was removed, or with `dry_run` of what would be.
+    """The report of a `CollectGarbage`: digests of what was removed, or with `dry_run` of what would be.
 
-    `unclaimed` is how many models stay that this ledger does not name and no ledger has claimed.
+    `unclaimed` is the number of models that remain although neither this ledger references nor any ledger has claimed
+    them.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -202,7 +204,7 @@ class GarbageReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
 
 class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing looked at. `code` is that of the failure with which a job would have ended, where there is one."""
+    """One check. `code` is the failure code with which a job would have ended, if there is one."""
 
     name: str
     passed: bool
@@ -211,7 +213,7 @@ class HealthCheck(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="health_report"):
-    """The answer to a `CheckHealth`. Unlike the others it speaks of the worker that answered."""
+    """The report of a `CheckHealth`. Unlike the others it describes the worker that answered."""
 
     schema_version: int = field(default_factory=current_schema_version)
     status: Literal["healthy", "unhealthy"]
@@ -221,9 +223,9 @@ class HealthReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 
 class ShadowReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="shadow_report"):
-    """The answer to a `ShadowCard`: how many fights the journal has now, and how many could not be predicted.
+    """The report of a `ShadowCard`: numbers of fights in the prediction log, and of fights that could not be predicted.
 
-    Nothing is noted where the live answer came from the same model.
+    Nothing is stored if the live answer came from the same model.
     """
 
     schema_version: int = field(default_factory=current_schema_version)

@@ -1,13 +1,12 @@
-"""The journal: what models said of each fight before it began, kept longer than outcomes, to be held against results.
+"""The prediction log: predictions before each fight, kept longer than outcomes and compared with the results.
 
 One entry a fight, model and role. A `live` entry is written in the step that settles its card (`settle.lua`), so it
-exists if and only if bet placers could read the answer; a `shadow` entry in the step that settles a shadow's. A later
-answer before the start replaces the entry: of everything a model said, its last word was made from the latest prices
-and stood when the bell rang, so that each fight counts once and is compared with the market at the same moment. What
-is answered after the start is not written. Entries live for `journal_seconds` after their event, and there are at most
-MAX_DAY_ENTRIES of a day.
+exists if and only if bet placers could read the answer; a `shadow` entry in the step that settles a shadow card. A
+later answer before the start replaces the entry: the last one used the latest prices and was valid when the fight
+began, so that each fight counts once and is compared with the market at the same time. Answers after the start are not
+stored. Entries live for `journal_seconds` after their event, and there are at most MAX_DAY_ENTRIES of a day.
 
-Names are the caller's. Who they mean is the engine's matter, so results are matched to them in the review's job.
+Names are the caller's; the review job matches them to results with the engine's fighter names.
 """
 
 from __future__ import annotations
@@ -19,20 +18,17 @@ import msgspec
 from ledger.contracts.prediction_record import JournalEntry
 from ledger.server.server import Server, moment
 
-"""Far above what a day of real cards needs; beyond it only entries that are there are still replaced."""
-
-
 _decoder = msgspec.json.Decoder(JournalEntry)
 
 
 class PredictionLog:
-    """Recorded predictions, read by the review of a model."""
+    """The prediction log, read by the review of a model."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
     def entries(self, since: date | None = None) -> list[JournalEntry]:
-        """Return the entries of all days from `since` on, in order of day, fighters, model and role."""
+        """Return the entries of all days from `since` on, sorted by day, fighters, model and role."""
         days = self._server.execute(
             "ZRANGEBYSCORE", self._server.key("journal"), "-inf" if since is None else since.toordinal(), "+inf"
         )

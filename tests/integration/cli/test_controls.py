@@ -52,13 +52,13 @@ def test_a_control_is_set_listed_told_of_and_unset(run: Run, ledger: Ledger) -> 
         (["set", "speed=1", *WHY], "pause.QUEUE"),
         (["set", "max_threads", *WHY], "NAME=VALUE"),
         (["set", "max_threads=0", *WHY], "from 1 to"),
-        (["set", "bootstrap=off", "speed=1", *WHY], "no control is called 'speed'"),
+        (["set", "bootstrap=off", "speed=1", *WHY], "no control is named 'speed'"),
         (["set", "min_children.predict=4", "max_children.predict=2", *WHY], "above max_children"),
         (["set", "model.champion=abc", *WHY], "0 models' digests; the models are none"),
-        (["unset", "speed"], "no control is called 'speed'"),
+        (["unset", "speed"], "no control is named 'speed'"),
         (["unset", "model.champion"], "has no default"),
         (["drain", "nowhere"], "no pool is alive at 'nowhere'"),
-        (["resume", "two words"], "no control is called"),
+        (["resume", "two words"], "no control is named"),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_changes_nothing(
