@@ -258,7 +258,9 @@ def _market(probabilities: Sequence[float | None]) -> Floats:
 def missing_values(values: Floats, ensemble: Ensemble) -> str:
     """Return a message about the columns of `values`, (n, columns), that lack values an imported member requires."""
     null = [ensemble.columns[column] for column in np.flatnonzero(np.isnan(values).any(axis=0))]
-    members = sorted(name for name, how in ensemble.point.preparations.items() if not how.takes_missing)
+    members = sorted(
+        name for name, preprocessing in ensemble.point.preparations.items() if not preprocessing.takes_missing
+    )
     return f"values are missing in {some_of(null)}, and the imported {', '.join(members)} accepts none: fill them in"
 
 

@@ -46,7 +46,7 @@ def ridge_forecast(past: TrainingMatrix, later: TrainingMatrix) -> Floats:
     model = LogisticRegression(C=INVERSE_PENALTY, fit_intercept=False, max_iter=1000)
     with one_blas_thread():
         model.fit(design(both, np.concatenate([corner, -corner])), np.concatenate([past.won, 1 - past.won]))
-        ahead, sides = check_features(later.X, columns), later.corner_known.astype(np.float64)
-        forward = model.decision_function(design(ahead, sides))
-        mirrored = model.decision_function(design(plan(ahead), -sides))
+        later_values, sides = check_features(later.X, columns), later.corner_known.astype(np.float64)
+        forward = model.decision_function(design(later_values, sides))
+        mirrored = model.decision_function(design(plan(later_values), -sides))
     return probability_of((forward - mirrored) / 2.0)

@@ -83,9 +83,9 @@ def side_differences(values: Floats, columns: Sequence[str]) -> Floats:
 
     These are the `diff_` columns or, if there are none, red minus blue of every pair of columns; k = 0 without pairs.
     """
-    given = [position for position, name in enumerate(columns) if name.startswith("diff_")]
-    if given:
-        return values[:, given]
+    diff_columns = [position for position, name in enumerate(columns) if name.startswith("diff_")]
+    if diff_columns:
+        return values[:, diff_columns]
     index = {name: position for position, name in enumerate(columns)}
     red = [name for name in columns if name.startswith("red_")]
     blue = [index["blue_" + name.removeprefix("red_")] for name in red]
@@ -123,26 +123,26 @@ def fit_market_model(matrix: TrainingMatrix, market: Floats) -> MarketModel | No
         None if fewer than MIN_PRICED_FIGHTS fights are priced, or no feature is a difference between the fighters.
     """
     rows = np.flatnonzero(np.isfinite(market))
-    priced, start = matrix.take(rows), market[rows]
-    rest = side_differences(priced.X.to_numpy(np.float64), list(matrix.X.columns))
-    if len(rows) < MIN_PRICED_FIGHTS or not rest.shape[1]:
+    priced, base = matrix.take(rows), market[rows]
+    differences = side_differences(priced.X.to_numpy(np.float64), list(matrix.X.columns))
+    if len(rows) < MIN_PRICED_FIGHTS or not differences.shape[1]:
         return None
     blocks = event_blocks(priced, _BLOCKS)
     scored = blocks >= _FIRST_SCORED
-    ahead = np.zeros(len(rows))
+    corrections = np.zeros(len(rows))
     for block in np.unique(blocks[scored]):
         past, now = blocks < block, blocks == block
-        ahead[now] = _correction(_fit_trees(rest[past], start[past], priced.won[past]), rest[now])
-    weight = _fit_weight(ahead[scored], start[scored], priced.won[scored])
-    return MarketModel(_fit_trees(rest, start, priced.won), weight, len(rows))
+        corrections[now] = _correction(_fit_trees(differences[past], base[past], priced.won[past]), differences[now])
+    weight = _fit_weight(corrections[scored], base[scored], priced.won[scored])
+    return MarketModel(_fit_trees(differences, base, priced.won), weight, len(rows))
 
 
-def _fit_trees(rest: Floats, start: Floats, won: NDArray[np.int8]) -> FlatBoosters:
+def _fit_trees(differences: Floats, base: Floats, won: NDArray[np.int8]) -> FlatBoosters:
     """Boost from the market's logit, with every fight from both sides."""
     rows = xgb.QuantileDMatrix(
-        np.concatenate([rest, -rest]),
+        np.concatenate([differences, -differences]),
         np.concatenate([won, 1 - won]),
-        base_margin=np.concatenate([start, -start]),
+        base_margin=np.concatenate([base, -base]),
         max_bin=_TREES.max_bin,
         nthread=_TREES.n_jobs,
     )
@@ -152,17 +152,19 @@ def _fit_trees(rest: Floats, start: Floats, won: NDArray[np.int8]) -> FlatBooste
     return FlatBoosters.from_booster(booster, CutTable.of_matrix(rows))
 
 
-def _correction(trees: FlatBoosters, rest: Floats) -> Floats:
-    forward, mirrored = trees.predict_replicas(np.concatenate([rest, -rest]))[0].reshape(2, len(rest))
+def _correction(trees: FlatBoosters, differences: Floats) -> Floats:
+    forward, mirrored = trees.predict_replicas(np.concatenate([differences, -differences]))[0].reshape(
+        2, len(differences)
+    )
     return logit_of(margin_of(forward, mirrored))
 
 
-def _fit_weight(ahead: Floats, market: Floats, won: NDArray[np.int8]) -> float:
+def _fit_weight(corrections: Floats, market: Floats, won: NDArray[np.int8]) -> float:
     """Return the posterior mode of the correction's weight, in [0, 1], given results and the normal prior."""
     sign = np.where(won == 1, -1.0, 1.0)
 
     def negative_log_posterior(weight: float) -> float:
-        log_loss = np.logaddexp(0.0, sign * (market + weight * ahead)).sum()
+        log_loss = np.logaddexp(0.0, sign * (market + weight * corrections)).sum()
         return float(log_loss) + 0.5 * ((weight - _PRIOR_MEAN) / _PRIOR_SD) ** 2
 
     return float(

@@ -97,7 +97,7 @@ class Ensemble:
     @cached_property
     def takes_missing(self) -> bool:
         """Whether rows with missing values can be predicted; some imported estimators refuse such rows."""
-        return all(how.takes_missing for how in self.point.preparations.values())
+        return all(preprocessing.takes_missing for preprocessing in self.point.preparations.values())
 
     @property
     def data_cutoff(self) -> date:
@@ -180,8 +180,8 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Piece
     if market is not None:
         arrays |= _prefixed("market/cuts", market.correction.trees.cuts.to_arrays())
         arrays |= _prefixed("market/trees", market.correction.to_arrays())
-    for name, how in ensemble.point.preparations.items():
-        arrays |= _prefixed(f"{name}/preparation", how.to_arrays())
+    for name, preprocessing in ensemble.point.preparations.items():
+        arrays |= _prefixed(f"{name}/preparation", preprocessing.to_arrays())
     for state, groups in enumerate(ensemble.half_widths.distances):
         for index, group in enumerate(groups):
             arrays[f"intervals/distances_{state}_{index}"] = group
@@ -199,7 +199,9 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Piece
     if ensemble.sided:
         manifest["sided"] = True
     if ensemble.point.preparations:
-        manifest["preparations"] = {name: how.described for name, how in ensemble.point.preparations.items()}
+        manifest["preparations"] = {
+            name: preprocessing.described for name, preprocessing in ensemble.point.preparations.items()
+        }
     return write_bundle(parent, arrays, manifest)
 
 

@@ -184,7 +184,7 @@ def test_later_fights_give_it_intervals(files: list[str], system: dict[str, Any]
     early = frame.assign(date="2023-01-01")
     early.to_csv(tmp_path / "later.csv", index=False)
     refused = imports(*files, *options, "--out", str(tmp_path / "there"))
-    assert (refused.exit_code, "learnt from fights up to 2024-01-01" in refused.stderr) == (ExitCode.REFUSED, True)
+    assert (refused.exit_code, "trained on fights up to 2024-01-01" in refused.stderr) == (ExitCode.REFUSED, True)
 
 
 @pytest.mark.usefixtures("command_environment")
