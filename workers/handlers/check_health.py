@@ -1,7 +1,4 @@
-"""Whether a worker could answer a card: load the model, answer its known fights, look at the memory.
-
-From a `CheckHealth` to a `HealthReport`, and the self-test with which a pool's children tell `/readyz` the same.
-"""
+"""Handler of `CheckHealth`: check that this worker can answer a card, by its model, memory and library threads."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from workers.pool.library_threads import pinned
 
 
 def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
-    """Answer for this worker. An unhealthy worker is a report, not a failure: it says what is wrong."""
+    """Check this worker. An unhealthy worker returns a report with the failed checks; it does not fail the job."""
     digest, checks = check_model(job.model, context.models, anew=job.anew)
     memory_mb = psutil.Process().memory_info().rss / 2**20
     limit_mb = context.settings.memory_limit_mb or float("inf")
@@ -31,7 +28,7 @@ def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
 
 
 def _threads(training: int) -> HealthCheck:
-    """More than one in a library would make a forked child hang, or its bits depend on the machine."""
+    """Check for one thread per library: with more, a forked child may hang, and its bits depend on the machine."""
     libraries = pinned()
     detail = ", ".join(f"{name} {number}" for name, number in libraries.items())
     passed = all(number == 1 for number in libraries.values())

@@ -1,11 +1,12 @@
-"""From a `CollectGarbage` to a `GarbageReport`: remove models that nothing refers to, and what trainings left behind.
+"""Handler of `CollectGarbage`: remove unused models and the remains of trainings.
 
-A model stays when an alias stands for it or stood for it, when a kept job or outcome names it, and while it is young:
-it may be on its way to a name. What a training was prepared to, and its parts, stay while they are young, and while a
-job without an outcome names them: one that was stopped, or is asked for again, goes on where it was.
+A model is kept while an alias points or pointed to it, while a stored job or outcome names it, and while it is young,
+since it may be about to get an alias. Prepared data of a training and the results of its parts are kept while they are
+young, and while an unfinished job names them, so that a training that was stopped or resubmitted resumes.
 
-Of a store that several ledgers share each collects what it alone uses (`workers.models.bundle_owners`). A bundle that
-no ledger has claimed is from before that was noted, or its writer died: it stays, unless the job adopts it.
+In a store that several ledgers share each ledger collects only bundles that no other ledger uses
+(`workers.models.bundle_owners`). A bundle without a claim is older than these records, or its writer died: it is kept
+unless the job adopts it.
 """
 
 from __future__ import annotations
@@ -21,20 +22,25 @@ from workers.models.model_store import PARTS, PREPARED
 
 DAY_SECONDS = 86_400.0
 AT_ONCE = 200
-"""So many places are removed between two looks at all claims."""
-_DAMAGED = ".corrupt-"  # in the name of a bundle that was found damaged and was replaced
+"""Maximum number of places that are removed before all claims are read again."""
+_DAMAGED = ".corrupt-"  # in the name of a damaged bundle that was replaced
 
 
 def collect(job: CollectGarbage, context: JobContext) -> GarbageReport:
-    """Collect garbage, or say what would be collected.
+    """Collect garbage, or with `dry_run` only report it.
 
-    Raises StoreUnavailableError, LedgerUnavailable, and ClaimLostError if the job was cancelled meanwhile.
+    Raises
+    ------
+    StoreUnavailableError
+    LedgerUnavailable
+    ClaimLostError
+        The job was cancelled meanwhile.
     """
     return _Collection(job, context).run()
 
 
 def removable(ages_seconds: Mapping[str, float], named: Set[str], keep_days: float) -> list[str]:
-    """Return the digests that nobody names and that are older than `keep_days`, in order."""
+    """Return, sorted, the digests that are not named and are older than `keep_days`."""
     return sorted(
         digest
         for digest, age_seconds in ages_seconds.items()
@@ -43,7 +49,7 @@ def removable(ages_seconds: Mapping[str, float], named: Set[str], keep_days: flo
 
 
 class _Collection:
-    """One collection. A place is that of a bundle in the store: its digest, or `prepared/<digest>`."""
+    """One garbage collection. A place is a bundle's digest, or `prepared/<digest>`."""
 
     def __init__(self, job: CollectGarbage, context: JobContext) -> None:
         self._job = job
@@ -54,9 +60,9 @@ class _Collection:
         self._remover = hashlib.sha256(context.claim.job_id.encode()).hexdigest()[:16]
 
     def run(self) -> GarbageReport:
-        """Collect models, then what trainings left."""
+        """Remove models, then the remains of trainings."""
         if not self._job.dry_run:
-            self._owners.withdraw(self._remover)  # of an attempt at this job that died
+            self._owners.withdraw(self._remover)  # announcements of an attempt of this job that died
             self._ledger.references.restore()
             self._remove_damaged()
         claims = self._owners.claims()
@@ -83,33 +89,32 @@ class _Collection:
     def _own(
         self, claims: Mapping[str, Set[str]], there: Set[str], prefix: str
     ) -> tuple[dict[str, float], dict[str, str | None]]:
-        """Return the age of each place that this ledger alone uses, and its claim as it is before anything is decided.
+        """Return the age of each place that only this ledger uses, and the text of its claim before any decision.
 
-        Also of those that were claimed and are not there, or not whole: files of theirs may be.
+        Claimed places without a complete bundle are included, since some of their files may exist.
         """
         claimed = {place for place in self._owners.of_ledger(claims) if place.rpartition("/")[0] == prefix.rstrip("/")}
         own = self._owners.own(claims, there | claimed, adopt=self._job.adopt)
         tokens = {place: self._owners.token(place) for place in own}
-        ages = {
-            place: self._store.age_seconds(place) for place in own
-        }  # after the claims: who comes later changes those
+        # Read after the claims: a later use changes the text of the claim.
+        ages = {place: self._store.age_seconds(place) for place in own}
         return {place: age for place, age in ages.items() if age is not None}, tokens
 
     def _claim(self, named: Set[str], claims: Mapping[str, Set[str]]) -> None:
-        """Claim the models that this ledger names, if they are from before owners were noted."""
+        """Claim the models that this ledger names, if they are older than the records of owners."""
         for digest in named - self._owners.of_ledger(claims) if not self._job.dry_run else ():
             self._owners.claim(digest)
 
     def _wanted(self, places: Set[str]) -> set[str]:
-        """Return which of some trainings a job without an outcome names."""
+        """Return those prepared trainings that an unfinished job names."""
         digests = {place.rpartition("/")[2] for place in places}
         named = self._ledger.references.referenced(digests, unfinished=True)
         return {place for place in places if place.rpartition("/")[2] in named}
 
     def _remove(self, places: list[str], tokens: Mapping[str, str | None]) -> list[str]:
-        """Remove places unless somebody has come to use or name them since they were chosen; return those removed.
+        """Remove places unless they were used or named since they were chosen; return the removed ones.
 
-        Some at a time: each time all claims are looked at, and what is removed stays so if the collection ends early.
+        Places are removed in batches: all claims are read once per batch, and a collection that ends early is valid.
         """
         removed: list[str] = []
         for first in range(0, len(places), AT_ONCE):
@@ -119,11 +124,11 @@ class _Collection:
         return removed
 
     def _remove_free(self, free: set[str], before: int, total: int) -> list[str]:
-        """Remove places that nobody can begin to use, unless they are named; return those removed."""
+        """Remove announced places unless they are named; return the removed ones."""
         removed: list[str] = []
         models = {place for place in free if "/" not in place}
         try:
-            self._ledger.references.unregister(models)  # from here on no name can be moved to them
+            self._ledger.references.unregister(models)  # from here on no alias can be moved to them
             free = free - self._ledger.references.referenced(models) - self._wanted(free - models)
             for count, place in enumerate(sorted(free), start=before):
                 self._context.progress("removing", count, total)
@@ -136,14 +141,14 @@ class _Collection:
         return removed
 
     def _remove_one(self, place: str) -> None:
-        self._ledger.references.delete(place)  # first, or it could come back without its files
+        self._ledger.references.delete(place)  # first: a model that is still registered could be used without its files
         if place.startswith(f"{PREPARED}/"):
             self._store.remove(f"{PARTS}/{place.rpartition('/')[2]}")
         self._store.remove(place)
-        self._owners.drop(place)  # last: by it the next collection finds what is left
+        self._owners.drop(place)  # last: the claim leads the next collection to the remaining files
 
     def _remove_damaged(self) -> None:
-        """Remove what was found damaged, and replaced, long ago."""
+        """Remove old bundles that were found damaged and replaced."""
         ages = {name: self._store.age_seconds(name) for name in self._store.names("") if _DAMAGED in name}
         known = {name: age for name, age in ages.items() if age is not None}
         for name in removable(known, frozenset(), self._job.keep_days):

@@ -1,4 +1,4 @@
-"""From an `ImportJoblib` to a bundle: list the files, and only if they are trusted unpickle, check and write them."""
+"""Import of joblib files into a bundle: list their contents; unpickle, check and convert only trusted files."""
 
 from __future__ import annotations
 
@@ -28,20 +28,22 @@ from workers.settings import WorkerSettings
 _COLUMNS = MatrixColumns(label="won", event="event", date="date")
 
 
-def import_files(request: ImportJoblib, tell: Callable[[Line], None]) -> None:
-    """List the files; import them if they are trusted. Raises what the engine raises."""
+def import_files(request: ImportJoblib, send: Callable[[Line], None]) -> None:
+    """List the files, and import them if they are trusted. Raises EngineError."""
     if set(request.files) != set(MEMBERS):
         raise ValidationError(f"name one file for each of {some_of(MEMBERS)}, not for {some_of(sorted(request.files))}")
     files = {member: JoblibFile.read(Path(request.files[member])) for member in MEMBERS}
-    tell(Line(listed=tuple(_listing(member, file) for member, file in files.items())))
+    send(Line(listed=tuple(_listing(member, file) for member, file in files.items())))
     if not request.trusted:
         return
     if request.trained_until is None:
-        raise ValidationError("say in trained_until until when the estimators were trained: their files do not tell")
-    tell(Line(progress=Progress(stage="unpickling", done=0, total=3)))
+        raise ValidationError(
+            "trained_until is missing: name the last day of the training data, which the files do not contain"
+        )
+    send(Line(progress=Progress(stage="unpickling", done=0, total=3)))
     parts = {member: foreign(member, file.unpickle(), file.versions) for member, file in files.items()}
     columns = columns_of(list(parts.values()), _names(request.columns))
-    tell(Line(progress=Progress(stage="comparing", done=1, total=3)))
+    send(Line(progress=Progress(stage="comparing", done=1, total=3)))
     imported = import_ensemble(
         parts,
         columns,
@@ -54,13 +56,13 @@ def import_files(request: ImportJoblib, tell: Callable[[Line], None]) -> None:
         unseen=None if request.unseen is None else matrix_of(Path(request.unseen), request.matrix or _COLUMNS),
         snapshot=None if request.log is None else _snapshot(Path(request.log), columns),
     )
-    tell(Line(progress=Progress(stage="writing", done=2, total=3)))
+    send(Line(progress=Progress(stage="writing", done=2, total=3)))
     store = Store.of(WorkerSettings.from_env(), request.ledger)
     folder = store.folder if request.out is None else Path(request.out)
     ensemble, bundle = imported.ensemble, save_ensemble(imported.ensemble, folder)
     if request.out is None:
         store.publish(bundle)
-    tell(
+    send(
         Line(
             imported=ImportReport(
                 model=bundle.digest,
@@ -101,15 +103,17 @@ def _names(path: str | None) -> Sequence[str] | None:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValidationError(f"{path} cannot be read: {error}; write the names of the columns, one a line") from error
+        raise ValidationError(
+            f"{path} cannot be read: {error}; write the names of the columns, one per line"
+        ) from error
     return [line.strip() for line in lines if line.strip()]
 
 
 def _snapshot(log: Path, columns: Sequence[str]) -> Snapshot:
-    if strange := [name for name in columns if name not in COLUMNS]:
+    if unknown := [name for name in columns if name not in COLUMNS]:
         raise ValidationError(
-            f"rows cannot be built from a fight log for {some_of(strange)}, which are no features of this system: "
-            "leave out --log, and send the features with each fight"
+            f"rows cannot be built from a fight log for {some_of(unknown)}, which are not features of this system: "
+            "omit --log, and send the features with each fight"
         )
-    # Its estimators learnt from other rows than ours, and fill gaps, or refuse them, in their own way.
+    # The estimators were trained on rows of another system, and treat gaps in their own way.
     return Snapshot.from_log(read_fight_log(log), keep_gaps=True)

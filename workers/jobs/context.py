@@ -1,4 +1,4 @@
-"""What a handler is given beside its job."""
+"""The context of a job: what a handler gets in addition to the job itself."""
 
 from __future__ import annotations
 
@@ -20,14 +20,23 @@ if TYPE_CHECKING:
 
 
 class ClaimLostError(Exception):
-    """The job is no longer ours: it was cancelled, or its lease ran out. There is nothing left to do for it."""
+    """The job was cancelled, or its lease expired: its handler should stop."""
 
 
 @dataclass(frozen=True)
 class JobContext:
-    """The claim, the pool's settings, the ledger, the open models, and how time stands.
+    """What a handler gets in addition to its job.
 
-    `started_seconds` is on the monotonic clock.
+    Attributes
+    ----------
+    claim : Claim
+        The claimed job, with the operator's controls at the time of the claim.
+    settings : WorkerSettings
+    ledger : Ledger
+    models : ModelCache
+        The open models of this child.
+    started_seconds : float
+        Start of the job on the monotonic clock.
     """
 
     claim: Claim
@@ -38,17 +47,17 @@ class JobContext:
 
     @cached_property
     def store(self) -> Store:
-        """Where bundles lie, for the ledger of this job. Raises LedgerUnavailable."""
-        from workers.models.model_store import Store  # with it comes the engine, which only children load
+        """The store of bundles, opened for the ledger of this job. Raises LedgerUnavailable."""
+        from workers.models.model_store import Store  # imports the engine, which only children load
 
         return Store.of(self.settings, self.ledger.references.ledger_id())
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        """Tell who waits how far the job is. Raises ClaimLostError where it is no longer ours: let it pass through."""
-        with suppress(LedgerUnavailable):  # an hour of training is worth more than a word about it
+        """Publish the progress of the job. Raises ClaimLostError if the claim is lost; handlers must let it pass."""
+        with suppress(LedgerUnavailable):  # an outage must not end an hour of training
             if not self.ledger.set_progress(self.claim, Progress(stage=stage, done=done, total=total)):
-                raise ClaimLostError(f"job {self.claim.job_id} was cancelled, or its lease ran out")
+                raise ClaimLostError(f"job {self.claim.job_id} was cancelled, or its lease expired")
 
     def remaining_seconds(self) -> float:
-        """Return how much of the job's time limit is left."""
+        """Return the rest of the job's time limit."""
         return self.claim.time_limit_seconds - (time.monotonic() - self.started_seconds)

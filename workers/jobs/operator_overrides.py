@@ -1,7 +1,7 @@
-"""What an operator's controls make of a job: the rollback switches of the migration guide, as pure functions.
+"""The operator's overrides of how a job is answered, as pure functions of the controls.
 
-A switch that changes an answer stands in its report, so that two reports of the same job are only held against each
-other where both were made under the same switches. Threads and batch sizes change no bit, and leave no mark.
+An override that changes an answer is listed in the report, so that two reports of one job are compared only if both
+were made under the same overrides. Thread counts and batch sizes do not change an answer and are not listed.
 """
 
 from __future__ import annotations
@@ -13,49 +13,49 @@ from msgspec import Struct
 from ledger.contracts.controls import Controls
 
 MODEL_ALARM = "model_alarm"
-"""Why a fight's decision is to abstain where its model may not bet, because of an alarm."""
+"""Reason of a decision to abstain while a drift alarm forbids the model to bet."""
 
 SWITCHED_OFF = "switched_off"
-"""Why a fight has no sampling interval where the job asked for one and an operator has switched it off."""
+"""Reason of a missing sampling interval that the job asked for and an operator has switched off."""
 
 
 def deciding(name: str) -> bool:
-    """Whether a control, by its full name, can make an answer another one; those are kept with it."""
+    """Return True if a control, by its full name, can change an answer and is therefore stored with it."""
     return name in ("bootstrap", "max_replicas") or name.startswith("abstain.")
 
 
 class Sampling(Struct, frozen=True):
-    """How many replicas answer a card, and the switches that made it another number than was asked for."""
+    """The number of bootstrap replicas that answer a card, and the overrides that changed it."""
 
     replicas: int
     switches: tuple[str, ...] = ()
 
 
 def sampling(controls: Controls, wanted: int | None, n_replicas: int) -> Sampling:
-    """Return how a card is sampled that wants so many replicas (None: all) of a model that has `n_replicas`.
+    """Select how many of a model's `n_replicas` replicas answer a card that asks for `wanted` (None: all).
 
-    A card that asks for more than there are gets what it would get without switches: the engine's error.
+    A request for more replicas than the model has passes unchanged, so that the engine refuses it as usual.
     """
     asked = n_replicas if wanted is None else wanted
     if asked == 0 or asked > n_replicas:
         return Sampling(asked)
     if not controls.flag("bootstrap"):
         return Sampling(0, ("bootstrap=off",))
-    most = controls.number("max_replicas")
-    if most is not None and most < asked:
-        return Sampling(most, (f"max_replicas={most}",))
+    maximum = controls.number("max_replicas")
+    if maximum is not None and maximum < asked:
+        return Sampling(maximum, (f"max_replicas={maximum}",))
     return Sampling(asked)
 
 
 def threads(controls: Controls, n_jobs: int) -> int:
-    """Return the number of threads of a job that would have `n_jobs` (-1: one for each core this process may use)."""
-    most = controls.number("max_threads")
-    if most is None:
+    """Return `n_jobs` (-1: one thread for each usable core), lowered to the operator's maximum."""
+    maximum = controls.number("max_threads")
+    if maximum is None:
         return n_jobs
-    return min(most, len(os.sched_getaffinity(0)) if n_jobs == -1 else n_jobs)
+    return min(maximum, len(os.sched_getaffinity(0)) if n_jobs == -1 else n_jobs)
 
 
 def batch_size(controls: Controls, default: int) -> int:
-    """Return how many replicas a thread holds at once."""
-    most = controls.number("max_batch_size")
-    return default if most is None else min(most, default)
+    """Return the number of replicas that a thread holds at once, lowered to the operator's maximum."""
+    maximum = controls.number("max_batch_size")
+    return default if maximum is None else min(maximum, default)

@@ -1,4 +1,4 @@
-"""What an answer was made from beside its job, as it is kept with the outcome: see `ledger.contracts.provenance`."""
+"""Collection of the provenance that is stored with an outcome (`ledger.contracts.provenance`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ledger.contracts.provenance import Origin, Surroundings
 from ledger.ledger import Claim
 from workers.jobs.operator_overrides import deciding
 
-# Whatever computes a number. An update of any of these may change the last bits.
+# The libraries that compute numbers. An update of one of them may change the last bits of an answer.
 LIBRARIES = ("cornerman", "numpy", "scipy", "pandas", "scikit-learn", "xgboost", "xgboost-cpu", "numba", "llvmlite")
 
 
 def origin_of(claim: Claim, models: dict[str, str]) -> Origin:
-    """Return what decides the outcome of a claimed job that looked these models up by name."""
+    """Return the provenance of a claimed job; `models` are the digests that the job resolved, by name."""
     return Origin(
         claimed_at=claim.claimed_at,
         models=dict(models),
@@ -27,7 +27,7 @@ def origin_of(claim: Claim, models: dict[str, str]) -> Origin:
 
 @cache
 def surroundings() -> Surroundings:
-    """Return this machine's processor and the versions of what computes."""
+    """Return the processor of this machine and the versions of the libraries that compute."""
     libraries = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -38,7 +38,7 @@ def surroundings() -> Surroundings:
 
 
 def _processor_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the model of the processor, as far as the system tells it."""
+    """Return the model name of the processor, or what `platform` knows of it."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:

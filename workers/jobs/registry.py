@@ -1,7 +1,7 @@
-"""Which function answers which kind of job.
+"""The handlers of a pool: which function answers which kind of job.
 
-The functions are named, not imported: the engine takes seconds and memory to import, which only the children are to
-pay, and only those that need it.
+The functions are given by name and imported when they are first needed: the engine takes seconds and memory to import,
+and only children that need it should pay for it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from workers.jobs.context import JobContext
 
 
 class Noted(NamedTuple):
-    """A report, and what the journal is to note in the step that settles it."""
+    """A report, and the page of the prediction log that is stored in the step that settles the report."""
 
     report: Report
     page: Page | None
 
 
 Handler = Callable[[Any, JobContext], Report | Noted]
-"""Answers a job of its kind. What it raises becomes a typed failure."""
+"""A function that answers a job of its kind. Its exceptions become typed failures."""
 
 Registry = Mapping[str, str | Handler]
-"""Handlers by kind: the function itself, or its name as `module:function`."""
+"""Handlers by kind of job: the function itself, or its name as `module:function`."""
 
 HANDLERS: Registry = {
     "predict_card": "workers.handlers.prediction.prediction_log:predict_and_log",
@@ -47,7 +47,7 @@ HANDLERS: Registry = {
 
 
 def handler_of(kind: str, registry: Registry) -> Handler:
-    """Return the handler of a kind, importing it where that is still to do. Raises LookupError for want of one."""
+    """Return the handler of a kind, and import it if necessary. Raises LookupError if there is none."""
     if kind not in registry:
         raise LookupError(f"this pool has no handler for {kind}")
     handler = registry[kind]
@@ -55,7 +55,7 @@ def handler_of(kind: str, registry: Registry) -> Handler:
 
 
 def warm_up(queues: Iterable[str], registry: Registry) -> None:
-    """Import what jobs of these queues need, so that the first of them need not wait for it."""
+    """Import the handlers of these queues, so that the first jobs do not wait for the imports."""
     wanted = set(queues)
     for kind, route in ROUTES.items():
         if route.queue in wanted and kind in registry:

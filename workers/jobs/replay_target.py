@@ -1,4 +1,4 @@
-"""Which work a job is about: a replay's is that of the job which it replays."""
+"""The target of a replay: the stored job that it recomputes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from workers.jobs.context import JobContext
 
 
 def kept_job(job_id: str, context: JobContext) -> KeptJob:
-    """Return the job that is to be replayed. Raises JobRefused where the ledger does not hold it."""
+    """Return the stored record of a job. Raises JobRefused if the ledger no longer has it."""
     try:
         return context.ledger.job_records.get(job_id)
     except UnknownJob as error:
-        raise codec.refuse(f"{error}: only a job whose outcome is kept can be replayed") from error
+        raise codec.refuse(f"{error}: only a job with a stored outcome can be replayed") from error
 
 
 def subject_of(job: Job, context: JobContext) -> Job:
-    """Return the job whose work is done: for a replay the one that is replayed, if that can be read."""
+    """Return the job that a replay recomputes, if its record can be read; any other job itself."""
     if not isinstance(job, Replay | Retrain):
         return job
     try:
         return codec.decode_job(kept_job(job.job_id, context).payload)
     except JobRefused:
-        return job  # its handler will say what is wrong
+        return job  # the handler of the replay will raise the error

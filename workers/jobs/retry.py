@@ -1,4 +1,4 @@
-"""Patience with a ledger that is away."""
+"""Retries of ledger calls while the server is unavailable."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import structlog
 
 from ledger.contracts.failures import LedgerUnavailable
 
-_LONGEST_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 1.0
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-def insist(tell: Callable[[], Answer]) -> Answer:
-    """Tell the ledger something until it answers: told twice is told once.
+def insist(call: Callable[[], Result]) -> Result:
+    """Repeat an idempotent ledger call until the server answers, and return its result.
 
-    The guard ends a child that waits though its own pool reaches the server.
+    The supervisor ends a child that waits although its own pool reaches the server.
     """
     pause_seconds = 0.05
     while True:
         try:
-            return tell()
+            return call()
         except LedgerUnavailable as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
             time.sleep(pause_seconds)
-            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+            pause_seconds = min(2 * pause_seconds, _MAX_PAUSE_SECONDS)

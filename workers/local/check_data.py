@@ -1,4 +1,4 @@
-"""From a `CheckData` to a report: read the data as a training would, and say all that is wrong with them."""
+"""Check of training data: read them as a training would, and report all faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.handlers.training.training_data import matrix_of
 
 
 def check_data_files(request: CheckData) -> DataReport:
-    """Return what was read, or the faults. Raises ValidationError if there is nothing to read."""
+    """Return a summary of the data, or their faults. Raises ValidationError if there is nothing to read."""
     path = Path(request.data)
     try:
         if request.matrix is not None:

@@ -1,6 +1,6 @@
-"""A load that is carried to see what it takes: the answers' digest, the memory and the time. For `cornerman preflight`.
+"""Load test for `cornerman preflight`: measure the memory and time of concurrent predictions, and hash the answers.
 
-The process does nothing else, so its peak is the load's.
+The process does nothing else, so its peak memory is that of the load.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from engine.resources.memory_guard import resident_bytes
 from ledger.contracts.local_protocol import CarryLoad, LoadReport
 from workers.logs.setup import peak_memory_mb
 
-SEED = 0  # of the choice of rows
+SEED = 0  # selects the rows
 
 
 def carry_load(request: CarryLoad) -> LoadReport:
-    """Carry it. Raises what the engine raises; MemoryLimitError where the limit is too low."""
+    """Run the load test. Raises EngineError; MemoryLimitError if the limit is too low."""
     config = create_production_ensemble_config(
         bootstrap_samples=request.replicas, max_memory_mb=request.max_memory_mb, n_jobs=request.threads
     )
@@ -48,7 +48,7 @@ def carry_load(request: CarryLoad) -> LoadReport:
 
 
 def _rows(data: Path, rows: int) -> pd.DataFrame:
-    """Draw fights of the log, the same ones each time."""
+    """Draw fights of the log, the same ones in each run."""
     X = build_matrix(read_fight_log(data)).select(MODEL_COLUMNS).X
     drawn = np.random.default_rng(SEED).integers(0, len(X), size=rows)
     return X.iloc[drawn].reset_index(drop=True)

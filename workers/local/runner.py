@@ -1,8 +1,8 @@
-"""`python -m workers.local.runner`: train on, answer, backtest, or try out a file on this machine, without a server.
+"""`python -m workers.local.runner`: run one training, prediction, backtest or check on this machine, without a server.
 
-It reads one request of `ledger.contracts.local_protocol` from standard input and answers on standard output, a line of
-JSON each: how far it is, rows, and at the end the report or the failure. It ends with 0 after either; another code
-means that it was stopped or broke down.
+The process reads one request of `ledger.contracts.local_protocol` from standard input and writes one JSON message per
+line to standard output: progress, rows, and at the end the report or the failure. Its exit code is 0 after either;
+another code means that it was stopped or crashed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from engine.market.consensus import devig
 from engine.model.bundle import MANIFEST, WRITING_PREFIX, open_bundle
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import load_ensemble
-from engine.training.train import Progress as TellProgress
+from engine.training.train import Progress as OnProgress
 from ledger.contracts.job_state import Progress
 from ledger.contracts.local_protocol import (
     BacktestHere,
@@ -48,69 +48,69 @@ from workers.handlers.training.train_ensemble import report_of, train_on_file
 from workers.local.check_data import check_data_files
 from workers.local.load_test import carry_load
 
-ROWS_AT_ONCE = 500  # answered between two words about how far it is
+ROWS_AT_ONCE = 500  # between two progress messages
 
-Tell = Callable[[Line], None]
+Send = Callable[[Line], None]
 
 
 def main(source: BinaryIO, sink: BinaryIO) -> int:
-    """Answer the one request that stands in `source`, in lines on `sink`."""
+    """Answer the request in `source` with messages on `sink`; return the exit code."""
     encoder = msgspec.json.Encoder()
 
-    def tell(line: Line) -> None:
-        sink.write(encoder.encode(line) + b"\n")
+    def send(message: Line) -> None:
+        sink.write(encoder.encode(message) + b"\n")
         sink.flush()
 
     request: Request = msgspec.json.decode(source.read(), type=Request)
     try:
         match request:
             case TrainHere():
-                _train(request, tell)
+                _train(request, send)
             case PredictMatrix():
-                _predict(request, tell)
+                _predict(request, send)
             case BacktestHere():
-                _backtest(request, tell)
+                _backtest(request, send)
             case CarryLoad():
-                tell(Line(carried=carry_load(request)))
+                send(Line(carried=carry_load(request)))
             case ImportJoblib():
-                import_files(request, tell)
+                import_files(request, send)
             case CheckData():
-                tell(Line(checked=check_data_files(request)))
-    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a typed failure, as in a pool
-        tell(Line(failure=failure_of(error)))
+                send(Line(checked=check_data_files(request)))
+    except Exception as error:  # noqa: BLE001 - any error becomes a typed failure, as in a pool
+        send(Line(failure=failure_of(error)))
     return 0
 
 
-def _train(request: TrainHere, tell: Tell) -> None:
+def _train(request: TrainHere, send: Send) -> None:
     out = Path(request.out)
     _check_out(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=out.parent) as folder:
-        trained = train_on_file(request.job, Path(folder, "new"), _progress(tell), math.inf)
-        # What stands at `out` is always a whole bundle.
+        trained = train_on_file(request.job, Path(folder, "new"), _progress(send), math.inf)
+        # The folder `out` always holds a complete bundle.
         if out.exists():
             out.rename(Path(folder, "old"))
         trained.folder.rename(out)
-    tell(Line(trained=report_of(trained, None)))
+    send(Line(trained=report_of(trained, None)))
 
 
-def _backtest(request: BacktestHere, tell: Tell) -> None:
+def _backtest(request: BacktestHere, send: Send) -> None:
     records = None if request.records is None else Path(request.records)
-    tell(Line(backtested=backtest_on_file(request.job, _progress(tell), math.inf, records)))
+    send(Line(backtested=backtest_on_file(request.job, _progress(send), math.inf, records)))
 
 
-def _progress(tell: Tell) -> TellProgress:
-    return lambda stage, done, total: tell(Line(progress=Progress(stage=stage, done=done, total=total)))
+def _progress(send: Send) -> OnProgress:
+    return lambda stage, done, total: send(Line(progress=Progress(stage=stage, done=done, total=total)))
 
 
 def _check_out(out: Path) -> None:
-    """Training takes minutes: what would stop its result from being written is better said before."""
+    """Refuse an output folder that cannot be replaced before the training, which takes minutes."""
     if not out.exists() or (out / MANIFEST).is_file() or (out.is_dir() and not any(out.iterdir())):
         return
-    raise ValidationError(f"{out} is there already and is no model: name a new folder, or a model to be replaced")
+    raise ValidationError(f"{out} exists and is not a model: name a new folder, or a model to be replaced")
 
 
-def _predict(request: PredictMatrix, tell: Tell) -> None:
+def _predict(request: PredictMatrix, send: Send) -> None:
     bundle = open_bundle(Path(request.model))
     ensemble = load_ensemble(bundle)
     config = create_production_ensemble_config(
@@ -133,14 +133,14 @@ def _predict(request: PredictMatrix, tell: Tell) -> None:
         answers = manager.predict_fights(
             X, [("red", "blue")] * len(X), market_probability=market[part].tolist(), levels=request.levels
         )
-        tell(Line(rows=tuple(map(_row, answers))))
-        tell(Line(progress=Progress(stage="answering", done=start + len(X), total=total)))
+        send(Line(rows=tuple(map(_row, answers))))
+        send(Line(progress=Progress(stage="answering", done=start + len(X), total=total)))
     unused = tuple(name for name in rows.unused if name not in named.values())
-    tell(Line(answered=MatrixReport(model=bundle.digest, rows=total, unused=unused)))
+    send(Line(answered=MatrixReport(model=bundle.digest, rows=total, unused=unused)))
 
 
 def _market(odds: Floats) -> Floats:
-    """Return the de-vigged probability of red, (n,), NaN without both prices, from decimal odds (n, 2)."""
+    """Return the de-vigged probability of red, (n,), NaN unless both prices are known, from decimal odds, (n, 2)."""
     probability = np.full(len(odds), np.nan)
     priced = np.isfinite(odds).all(axis=1)
     if priced.any():
@@ -170,5 +170,5 @@ def _by_level(bounds: dict[float, Bounds]) -> dict[str, Bounds]:
 
 if __name__ == "__main__":
     answers = sys.stdout.buffer
-    sys.stdout = sys.stderr  # what a library prints must not stand between the lines
+    sys.stdout = sys.stderr  # output of libraries must not mix with the messages
     sys.exit(main(sys.stdin.buffer, answers))

@@ -1,13 +1,13 @@
-"""Which ledgers use which bundles of a store, so that no ledger removes what is another's, or what is just being used.
+"""Owners of bundles: which ledgers use which bundles of a shared store, so that a removal cannot race with a use.
 
-    owners/<ledger>/<bundle>       a ledger uses the bundle; its text is a new one with each use
-    owners/unclaimed/<bundle>      it was there before owners were noted: it may be anybody's
-    removing/<bundle>.<remover>    somebody is about to remove it
+    owners/<ledger>/<bundle>       a ledger uses the bundle; the text changes with each use
+    owners/unclaimed/<bundle>      the bundle is older than these records: any ledger may use it
+    removing/<bundle>.<remover>    a garbage collection is about to remove the bundle
 
-Who uses a bundle writes its claim and then looks whether somebody removes it; who removes it writes that and then looks
-at the claims. So of two that do it at the same time at least one sees the other, and gives way: the user comes again in
-a while, the remover leaves the bundle alone. That needs nothing of the file system but that what was written is seen
-by whoever looks later. A remover that died is not waited for for longer than it may work.
+A user writes its claim and then checks for removals; a remover writes its removal and then checks the claims. If both
+do so at the same time, at least one sees the other and gives way: the user raises StoreUnavailableError and tries again
+later, the remover leaves the bundle alone. The file system must only guarantee that a file is visible to later reads.
+The removal of a dead remover counts no longer than a collection may run.
 """
 
 from __future__ import annotations
@@ -23,17 +23,23 @@ from workers.models.remote_folder import Remote
 
 OWNERS, REMOVING = "owners", "removing"
 UNCLAIMED = "unclaimed"
-STALE_SECONDS = 7_200.0  # longer than a collection may run
-FRESH_SECONDS = 3_600.0  # longer than it takes from writing a bundle to claiming it
+STALE_SECONDS = 7_200.0  # more than the longest collection
+FRESH_SECONDS = 3_600.0  # more than the time from writing a bundle to claiming it
 
 Claims = Mapping[str, Set[str]]
-"""Which bundles each ledger has claimed, by their places."""
+"""The places of the bundles that each ledger has claimed."""
 
 
 class Owners:
-    """The notes of one store, in the name of one ledger. `reaching` makes its errors a StoreUnavailableError.
+    """The claims of a store, seen from one ledger. Every method raises StoreUnavailableError.
 
-    All methods raise that.
+    Parameters
+    ----------
+    remote : FsspecFolder
+    ledger : str
+        Identity of the ledger.
+    reaching : callable
+        Context manager that converts errors of the file system to StoreUnavailableError.
     """
 
     def __init__(self, remote: Remote, ledger: str, reaching: Callable[[str], AbstractContextManager[None]]) -> None:
@@ -42,21 +48,21 @@ class Owners:
         self._reaching = reaching
 
     def claim(self, place: str) -> None:
-        """Say that the ledger uses a bundle from now on. Raises StoreUnavailableError also while that goes."""
-        own = _note(self._ledger, place)
+        """Record a use of a bundle by the ledger. Raises StoreUnavailableError also during a removal of the bundle."""
+        own = _claim_file(self._ledger, place)
         with self._reaching(place):
-            if self._remote.read_note(own) is None and self._anybodys(place):
-                self._remote.write_note(_note(UNCLAIMED, place), "")
+            if self._remote.read_note(own) is None and self._predates_owners(place):
+                self._remote.write_note(_claim_file(UNCLAIMED, place), "")
             self._remote.write_note(own, secrets.token_hex(8))
             for name in self._remote.files(REMOVING, depth=1):
                 if not name.startswith(f"{_flat(place)}."):
                     continue
                 age_seconds = self._remote.age_seconds(f"{REMOVING}/{name}")
                 if age_seconds is not None and age_seconds < STALE_SECONDS:
-                    raise StoreUnavailableError(f"bundle {place} is being removed; it is written again after that")
+                    raise StoreUnavailableError(f"bundle {place} is being removed; it will be written again afterwards")
 
     def claims(self) -> Claims:
-        """Return who has claimed what."""
+        """Return all claims."""
         found: dict[str, set[str]] = defaultdict(set)
         with self._reaching(OWNERS):
             for path in self._remote.files(OWNERS, depth=2):
@@ -65,65 +71,74 @@ class Owners:
         return found
 
     def of_ledger(self, claims: Claims) -> Set[str]:
-        """Return what this ledger has claimed."""
+        """Return the places that this ledger has claimed."""
         return claims.get(self._ledger, frozenset())
 
     def own(self, claims: Claims, places: Set[str], *, adopt: bool) -> set[str]:
-        """Return those places that are this ledger's alone; with `adopt` also those that nobody has claimed."""
+        """Return the places that only this ledger uses; with `adopt` also those without any claim."""
         others = {place for ledger in claims.keys() - {self._ledger, UNCLAIMED} for place in claims[ledger]}
         if adopt:
             return set(places - others)
         return set((places & self.of_ledger(claims)) - others - claims.get(UNCLAIMED, frozenset()))
 
     def token(self, place: str) -> str | None:
-        """Return the text of the ledger's claim: another one when the bundle was used since."""
+        """Return the text of the ledger's claim; it changes with each use of the bundle."""
         with self._reaching(place):
-            return self._remote.read_note(_note(self._ledger, place))
+            return self._remote.read_note(_claim_file(self._ledger, place))
 
     def age_seconds(self, place: str) -> float | None:
-        """Return how long ago the ledger used a bundle last; None without a claim."""
+        """Return the time since the ledger last used a bundle; None without a claim."""
         with self._reaching(place):
-            return self._remote.age_seconds(_note(self._ledger, place))
+            return self._remote.age_seconds(_claim_file(self._ledger, place))
 
     @contextmanager
     def removing(self, tokens: Mapping[str, str | None], remover: str, *, adopt: bool) -> Iterator[set[str]]:
-        """Say that bundles are about to be removed, and yield those that may be: nobody else uses them.
+        """Announce the removal of bundles, and yield the places that may be removed.
 
-        `tokens` has what the claim to each place was when it was decided. `remover` is a name that no other has. All
-        claims are looked at once, whatever the number of places.
+        A place may be removed if no other ledger uses it and this ledger has not used it since the decision. All claims
+        are read once, for any number of places.
+
+        Parameters
+        ----------
+        tokens : mapping
+            By place: the text of the ledger's claim at the time of the decision.
+        remover : str
+            A unique name.
+        adopt : bool
+            Also remove bundles without any claim.
         """
-        notes = [f"{REMOVING}/{_flat(place)}.{remover}" for place in tokens]
+        paths = [f"{REMOVING}/{_flat(place)}.{remover}" for place in tokens]
         try:
-            for note in notes:
-                with self._reaching(note):
-                    self._remote.write_note(note, "")
+            for path in paths:
+                with self._reaching(path):
+                    self._remote.write_note(path, "")
             own = self.own(self.claims(), set(tokens), adopt=adopt)
             yield {place for place in own if self.token(place) == tokens[place]}
         except StoreUnavailableError:
-            raise  # nor can the notes be taken back now: the next attempt does it (`withdraw`)
+            raise  # the announcement cannot be deleted either: the next attempt does so (`withdraw_removals`)
         except BaseException:
-            self._take_back(*notes)
+            self._delete(*paths)
             raise
-        self._take_back(*notes)
+        self._delete(*paths)
 
     def withdraw(self, remover: str) -> None:
-        """Take back what a remover has said that it would remove."""
+        """Delete all announcements of a remover."""
         with self._reaching(REMOVING):
             for name in self._remote.files(REMOVING, depth=1):
                 if name.endswith(f".{remover}"):
                     self._remote.remove_file(f"{REMOVING}/{name}")
 
     def drop(self, place: str) -> None:
-        """Take back the claim to a bundle that was removed, and that of nobody in particular."""
-        self._take_back(*(_note(ledger, place) for ledger in (self._ledger, UNCLAIMED)))
+        """Delete the claims of this ledger and of `unclaimed` to a removed bundle."""
+        self._delete(*(_claim_file(ledger, place) for ledger in (self._ledger, UNCLAIMED)))
 
-    def _take_back(self, *notes: str) -> None:
-        for note in notes:
-            with self._reaching(note):
-                self._remote.remove_file(note)
+    def _delete(self, *paths: str) -> None:
+        for path in paths:
+            with self._reaching(path):
+                self._remote.remove_file(path)
 
-    def _anybodys(self, place: str) -> bool:
-        """Whether a bundle was there before owners were noted."""
+    def _predates_owners(self, place: str) -> bool:
+        """Return True if a bundle is older than the records of owners."""
         age_seconds = self._remote.age_seconds(f"{place}/{MANIFEST}")
         if age_seconds is None or age_seconds < FRESH_SECONDS:
             return False
@@ -134,5 +149,5 @@ def _flat(place: str) -> str:
     return place.replace("/", ".")
 
 
-def _note(ledger: str, place: str) -> str:
+def _claim_file(ledger: str, place: str) -> str:
     return f"{OWNERS}/{ledger}/{_flat(place)}"

@@ -1,7 +1,7 @@
-"""The models that a child has open: a small cache by digest, so that a card need not load its model again.
+"""The open models of a child: a small cache by digest, so that a card need not load its model again.
 
-Bundles come from the store and never change; an alias may move on, so what a name stands for is asked anew for each
-job: a claim brings the usual names with it, others are looked up in the ledger.
+Bundles come from the store and never change. An alias may move, so names are resolved for each job: a claim carries the
+digests of the usual aliases, other aliases are looked up in the ledger.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ Model = TypeVar("Model")
 
 
 class Remembered:
-    """What a model has said lately, by everything but the model that it was made from; the oldest is forgotten."""
+    """Least-recently-used cache of a model's predictions; the key encodes all inputs except the model."""
 
     def __init__(self, capacity: int = 4096) -> None:
         self._capacity = capacity
-        self._said: OrderedDict[bytes, Any] = OrderedDict()
+        self._predictions: OrderedDict[bytes, Any] = OrderedDict()
 
     def get(self, key: bytes) -> Any:
-        """Return what was said, None for what was not or is forgotten."""
-        if key not in self._said:
+        """Return the cached prediction, None if there is none."""
+        if key not in self._predictions:
             return None
-        self._said.move_to_end(key)
-        return self._said[key]
+        self._predictions.move_to_end(key)
+        return self._predictions[key]
 
-    def put(self, key: bytes, word: object) -> None:
-        """Remember it."""
-        self._said[key] = word
-        while len(self._said) > self._capacity:
-            self._said.popitem(last=False)
+    def put(self, key: bytes, prediction: object) -> None:
+        """Cache a prediction."""
+        self._predictions[key] = prediction
+        while len(self._predictions) > self._capacity:
+            self._predictions.popitem(last=False)
 
 
 class OpenModel(NamedTuple, Generic[Model]):
-    """A model with the digest of its bundle, and what it has said lately."""
+    """A model with the digest of its bundle and its cached predictions."""
 
     digest: str
     model: Model
@@ -53,11 +53,27 @@ class OpenModel(NamedTuple, Generic[Model]):
 
 
 class ModelCache(Generic[Model]):
-    """Opens models by alias or digest and keeps the last used ones. One a child; not for use by several threads.
+    """Cache of open models, found by alias or digest. One per child; not thread-safe.
 
-    `fetch` gives the folder of a digest, from the store; `discard_copy` says whether to fetch it once more if what it
-    gave is damaged. `opened` are models by digest that are open already.
-    `looked_up` is which digest each name stood for, since the last job began.
+    Parameters
+    ----------
+    fetch : callable
+        Returns the folder of a digest, from the store.
+    resolve_alias : callable
+        Returns the digest of an alias, None if it is not set.
+    load : callable
+        Opens the bundle in a folder.
+    capacity : int
+        Maximum number of open models.
+    opened : mapping, optional
+        Models that are open already, by digest.
+    discard_copy : callable
+        Removes a damaged local copy of a digest, and returns True if the bundle can be fetched again.
+
+    Attributes
+    ----------
+    resolved_names : dict
+        The digest of each name that the current job has resolved.
     """
 
     def __init__(
@@ -89,7 +105,7 @@ class ModelCache(Generic[Model]):
         digest = self.resolve(name)
         if digest not in self._opened:
             path = self._fetch(digest)
-            # Room first, or memory would have to hold one model more than allowed.
+            # Close first, or memory would hold one model more than allowed.
             while len(self._opened) >= self._capacity:
                 self._opened.popitem(last=False)
             self._opened[digest] = OpenModel(digest, self._loaded(digest, path), Remembered())
@@ -97,12 +113,12 @@ class ModelCache(Generic[Model]):
         return self._opened[digest]
 
     def as_of(self, names: Mapping[str, str]) -> ModelCache[Model]:
-        """Return the same models under the names of another time, each to be read and verified anew."""
+        """Return an empty cache of the same models with other aliases; each model is read and verified again."""
         return ModelCache(self._fetch, names.get, self._load, self._capacity, discard_copy=self._discard_copy)
 
     @contextmanager
     def during(self, names: Mapping[str, str | None]) -> Iterator[None]:
-        """Let these names stand for what they are said to, None for nothing, as long as one job runs."""
+        """Resolve these aliases to the given digests (None: not set) inside the block, which runs one job."""
         self._names = names
         self.looked_up.clear()
         try:
@@ -111,25 +127,25 @@ class ModelCache(Generic[Model]):
             self._names = {}
 
     def holds(self, digest: str) -> bool:
-        """Whether a model is open."""
+        """Return True if a model is open."""
         return digest in self._opened
 
     def close(self, digest: str) -> None:
-        """Close one model, so that it is read and verified anew when it is next asked for."""
+        """Close one model, so that the next use reads and verifies it again."""
         self._opened.pop(digest, None)
 
     def clear(self) -> None:
-        """Close every model, to give their memory back."""
+        """Close every model to free its memory."""
         self._opened.clear()
 
     def resolve(self, name: str) -> str:
-        """Return the digest of an alias or digest. Raises BundleNotFoundError for a name that nobody has given."""
-        # A digest is never looked up: an alias of that shape would put another model in its place.
-        digest = name if _DIGEST.fullmatch(name) else self._standing(name)
-        # Also keeps a name such as ../../etc from becoming a path.
+        """Return the digest of an alias or digest. Raises BundleNotFoundError for an unknown name."""
+        # A digest is never looked up: an alias that looks like a digest could replace its model.
+        digest = name if _DIGEST.fullmatch(name) else self._digest_of_alias(name)
+        # This also prevents a name such as ../../etc from becoming a path.
         if digest is None or not _DIGEST.fullmatch(digest):
             raise BundleNotFoundError(
-                f"no model is called {name!r}: train one, or see `cornerman models` for those that there are"
+                f"no model is called {name!r}: train one, or list the models with `cornerman models`"
             )
         self.looked_up[name] = digest
         return digest
@@ -142,13 +158,16 @@ class ModelCache(Generic[Model]):
                 raise
         return self._load(self._fetch(digest))
 
-    def _standing(self, name: str) -> str | None:
+    def _digest_of_alias(self, name: str) -> str | None:
         return self._names[name] if name in self._names else self._resolve_alias(name)
 
 
 def load_manager(folder: Path, *, max_memory_mb: float) -> ProductionEnsembleManager:
-    """Open a bundle, with one thread and no replicas: each job brings its own configuration. Raises BundleError."""
-    from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config  # children only: it is big
+    """Open a bundle, with one thread and no replicas; each job sets its own configuration. Raises BundleError."""
+    from engine.ensemble import (
+        ProductionEnsembleManager,
+        create_production_ensemble_config,
+    )  # large: children only
 
     config = create_production_ensemble_config(bootstrap_samples=0, max_memory_mb=max_memory_mb, n_jobs=1)
     manager = ProductionEnsembleManager(config)

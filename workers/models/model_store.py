@@ -1,19 +1,19 @@
-"""Where bundles are kept: a folder of this machine, or any file system that fsspec reaches, by its URL.
+"""The store of bundles: a folder of this machine, or any file system that fsspec reaches by URL.
 
-A place is a bundle's digest, or a path such as `parts/<digest>/replica-0-5`. What lies there is written once and is a
-bundle (`engine.model.bundle`): its files get their names when they are whole, its manifest last, so that an interrupted
-upload is never seen, and every byte is held against its hash when it is opened. Bundles that lie elsewhere are copied
-to the folder of this machine first, and memory-mapped from there.
+A place is a bundle's digest, or a path such as `parts/<digest>/replica-0-5`. Each place is written once and holds a
+bundle (`engine.model.bundle`). A file gets its name when it is complete, the manifest last, so an interrupted upload is
+never visible, and every byte is verified when the bundle is opened. Bundles of a remote store are first copied to the
+folder of this machine and memory-mapped from there.
 
-A store that is opened for a ledger notes which bundles this uses, and nobody else removes those
-(`workers.models.bundle_owners`). `write`, `publish`, `touch`, `open` and `names` may run beside each other and beside
-one `remove` of a collection; what comes too late for a bundle that is being removed is a StoreUnavailableError, and
-succeeds in a while.
+A store that is opened for a ledger records which bundles this ledger uses; only the ledger itself removes those
+(`workers.models.bundle_owners`). `write`, `publish`, `touch`, `open` and `names` may run concurrently with each other
+and with one `remove` of a garbage collection; a call that comes too late for a bundle under removal raises
+StoreUnavailableError, and succeeds later.
 
-With a key, what is written is signed: `signature` beside the manifest is its HMAC-SHA256, and what is unsigned, or
-signed with another key, is refused.
+With a key, bundles are signed: the file `signature` next to the manifest is its HMAC-SHA256, and a bundle without a
+signature, or with that of another key, is refused.
 
-Only children use a store: the file systems of some services run threads, which no fork survives.
+Only children use a store: the file systems of some services start threads, which do not survive a fork.
 """
 
 from __future__ import annotations
@@ -44,14 +44,23 @@ if TYPE_CHECKING:
 
 
 PREPARED, PARTS = "prepared", "parts"
-"""Where in the store: what a training was prepared to in `prepared/<digest>`, and what was made of it in
+"""Places in the store: prepared training data in `prepared/<digest>`, and the results of the parts of that training in
 `parts/<digest>/<name>`."""
 
 
 class Store:
-    """Bundles in `folder`, or at `url` with copies in `folder`; `key` signs them.
+    """A store of bundles.
 
-    `ledger` is the identity of the ledger that uses what is written; without it nothing is noted about owners.
+    Parameters
+    ----------
+    folder : Path
+        The bundles, or the local copies of a remote store.
+    url : str
+        The remote store; empty for none.
+    key : str
+        Signs and checks bundles; empty for no signatures.
+    ledger : str
+        Identity of the ledger that uses the bundles; without it no owners are recorded.
     """
 
     def __init__(self, folder: Path, url: str = "", key: str = "", ledger: str = "") -> None:
@@ -62,7 +71,7 @@ class Store:
 
     @classmethod
     def of(cls, settings: WorkerSettings, ledger: str = "") -> Store:
-        """Return the store that a pool uses."""
+        """Return the store of a pool."""
         return cls(settings.models_folder, settings.store, settings.signing_key, ledger)
 
     def write(
@@ -72,7 +81,7 @@ class Store:
         where: str = "",
         name: str | None = None,
     ) -> Bundle:
-        """Write a bundle to `<where>/<name>`, its digest by default. Raises StoreUnavailableError."""
+        """Write a bundle to `<where>/<name>`, by default its digest, and publish it. Raises StoreUnavailableError."""
         with self.writing(where):
             sign = self._signature if self._key else None
             bundle = write_bundle(self.folder / where, arrays, manifest, name, sign)
@@ -80,22 +89,22 @@ class Store:
 
     @contextmanager
     def writing(self, where: str = "") -> Iterator[None]:
-        """Write below `folder`: a disk that is full or away is a StoreUnavailableError, everything else is let pass."""
+        """Convert an OSError of writing below `folder`, such as a full disk, to StoreUnavailableError."""
         try:
             yield
-        except EngineError:  # some are OSErrors too
+        except EngineError:  # some of these are OSErrors too
             raise
         except OSError as error:
             raise self._unavailable(where, error) from error
 
     def publish(self, bundle: Bundle) -> Bundle:
-        """Sign a bundle that lies below `folder`, and bring it to the store. Raises StoreUnavailableError."""
+        """Sign a bundle below `folder`, and upload it to a remote store. Raises StoreUnavailableError."""
         place = bundle.folder.relative_to(self.folder).as_posix()
         with self._reaching(place):
-            if self._ledger and not place.startswith(f"{PARTS}/"):  # parts stay as long as what they were prepared from
+            if self._ledger and not place.startswith(f"{PARTS}/"):  # parts are kept as long as their prepared data
                 self.owners.claim(place)
                 if not (bundle.folder / MANIFEST).is_file():
-                    raise StoreUnavailableError(f"bundle {place} was removed as it was written")
+                    raise StoreUnavailableError(f"bundle {place} was removed while it was being written")
             if self._key:
                 self._sign(bundle)
             if self._remote is not None:
@@ -103,9 +112,14 @@ class Store:
         return bundle
 
     def fetch(self, place: str) -> Path:
-        """Return the folder on this machine where a bundle lies, copied there if need be; `open_bundle` verifies it.
+        """Return the folder of a bundle on this machine; download it if necessary. `open_bundle` verifies it.
 
-        Raises BundleNotFoundError, BundleCorruptError where it is not signed as it must be, StoreUnavailableError.
+        Raises
+        ------
+        BundleNotFoundError
+        BundleCorruptError
+            The signature is missing or wrong.
+        StoreUnavailableError
         """
         folder = self.folder / place
         if not folder.is_dir():
@@ -121,7 +135,7 @@ class Store:
         return folder
 
     def open(self, place: str) -> Bundle:
-        """Fetch a bundle and open it. Raises as `fetch` and `open_bundle` do."""
+        """Fetch and open a bundle. Raises as `fetch` and `open_bundle` do."""
         try:
             return open_bundle(self.fetch(place))
         except BundleCorruptError:
@@ -130,7 +144,7 @@ class Store:
         return open_bundle(self.fetch(place))
 
     def discard_copy(self, place: str) -> bool:
-        """Remove the copy on this machine, which was found damaged, if the store has the bundle; return whether it has.
+        """Remove the damaged copy on this machine if the remote store has the bundle; return True if it has.
 
         Raises StoreUnavailableError.
         """
@@ -141,7 +155,7 @@ class Store:
             return True
 
     def names(self, where: str) -> set[str]:
-        """Return the names of the whole bundles that lie at `where`. Raises StoreUnavailableError."""
+        """Return the names of the complete bundles directly below `where`. Raises StoreUnavailableError."""
         with self._reaching(where):
             if self._remote is None:
                 return {path.parent.name for path in (self.folder / where).glob(f"[!.]*/{MANIFEST}")}
@@ -149,7 +163,7 @@ class Store:
             return {name for name, *rest in found if rest == [MANIFEST]}
 
     def age_seconds(self, place: str) -> float | None:
-        """Return how old a bundle is, by its last use if that is noted; None if there is neither.
+        """Return the time since a bundle was written or last used; None if neither is known.
 
         Raises StoreUnavailableError.
         """
@@ -158,40 +172,40 @@ class Store:
         return min((age for age in (written, used) if age is not None), default=None)
 
     def touch(self, place: str) -> None:
-        """Make a bundle young again. Raises StoreUnavailableError, also while it is being removed."""
+        """Record a use of a bundle now. Raises StoreUnavailableError, also while the bundle is being removed."""
         if self._ledger:
             with self._reaching(place):
                 self.owners.claim(place)
 
     def remove(self, place: str) -> None:
-        """Remove a bundle, or all that lies below a path; its manifest first. Raises StoreUnavailableError."""
+        """Remove a bundle, the manifest first, or everything below a path. Raises StoreUnavailableError."""
         with self._reaching(place):
             if self._remote is not None:
                 self._remote.remove_file(f"{place}/{MANIFEST}")
                 self._remote.remove_all(place)
-            # At once for whoever looks, though its files go one by one; who has it open keeps it.
+            # The rename hides the folder in one step; a process that has its files open keeps them.
             self._discard(self.folder / place)
 
     @staticmethod
     def _discard(folder: Path) -> None:
         gone = folder.with_name(f"{WRITING_PREFIX}removed-{secrets.token_hex(8)}")
-        with suppress(FileNotFoundError):  # it is not here, or another child was faster
+        with suppress(FileNotFoundError):  # there is no copy here, or another child was faster
             folder.rename(gone)
             shutil.rmtree(gone)
 
     @cached_property
     def owners(self) -> Owners:
-        """Who uses what, in the name of this store's ledger."""
+        """The owners of the bundles, seen from the ledger of this store."""
         return Owners(self._all, self._ledger, self._reaching)
 
     def _sign(self, bundle: Bundle) -> None:
-        """Sign a bundle that others may be reading."""
+        """Write the signature in one step, since others may be reading the bundle."""
         made = bundle.folder.parent / f"{WRITING_PREFIX}signature-{secrets.token_hex(8)}"
         made.write_text(self._signature(bundle.digest))
         made.replace(bundle.folder / SIGNATURE)
 
     def sweep(self, older_than_seconds: float) -> None:
-        """Remove what writers that were killed left below `folder`. What is younger may be at work still."""
+        """Remove unfinished files of killed writers below `folder`; younger ones may still be in use."""
         before = time.time() - older_than_seconds
         for path in list(self.folder.rglob(f"{WRITING_PREFIX}*")):
             with suppress(FileNotFoundError):  # another pool of this machine was faster
@@ -199,7 +213,7 @@ class Store:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _upload(self, remote: Remote, place: str, bundle: Bundle) -> None:
-        """Bring all files to the store, the manifest last; the signature alone if the bundle is there whole."""
+        """Upload all files, the manifest last; only the signature if the store already has the complete bundle."""
         folder, there = bundle.folder, remote.files(place)
         files = [folder / SIGNATURE] if self._key else []
         if MANIFEST not in there or not self._whole(remote, place, there, bundle):
@@ -213,7 +227,7 @@ class Store:
             remote.put(path, f"{place}/{path.relative_to(folder).as_posix()}")
 
     def _whole(self, remote: Remote, place: str, files: list[str], bundle: Bundle) -> bool:
-        """Whether what lies in the store is a bundle, byte for byte: only who downloads it can say."""
+        """Download the files of a bundle, and return True if they are complete and correct."""
         with self._copied(remote, place, files) as copy:
             try:
                 return open_bundle(copy).digest == bundle.digest
@@ -222,7 +236,7 @@ class Store:
 
     @contextmanager
     def _copied(self, remote: Remote, place: str, files: list[str]) -> Iterator[Path]:
-        """Download files to a folder of this machine, which is removed after the block if it is still there."""
+        """Download files to a folder of this machine, which is removed after the block unless it was renamed."""
         parent = (self.folder / place).parent
         parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=WRITING_PREFIX, dir=parent) as folder:
@@ -235,10 +249,10 @@ class Store:
         files = remote.files(place)
         if MANIFEST not in files:
             raise BundleNotFoundError(
-                f"bundle {place} is not in the store {self._shown}: nobody wrote it, or it was removed"
+                f"bundle {place} is not in the store {self._public_url}: it was never written, or it was removed"
             )
         with self._copied(remote, place, files) as copy:
-            open_bundle(copy)  # what was cut short on the way must not stay
+            open_bundle(copy)  # an incomplete download must not be kept
             try:
                 copy.rename(folder)
             except OSError:  # another child was faster
@@ -254,7 +268,7 @@ class Store:
 
     @property
     def _all(self) -> Remote:
-        """The store, wherever it lies."""
+        """The folder of the bundles, local or remote."""
         return self._remote or Remote.of_folder(self.folder)
 
     def _signature(self, digest: str) -> str:
@@ -265,16 +279,16 @@ class Store:
             signature = (folder / SIGNATURE).read_text()
         except OSError:
             raise BundleCorruptError(
-                f"{folder} is not signed, and CORNERMAN_SIGNING_KEY is set: train it again, or vouch for it: "
-                f"python -m workers.models.sign {folder.name}"
+                f"{folder} is not signed, and CORNERMAN_SIGNING_KEY is set: train it again, or sign it if you trust it "
+                f"with python -m workers.models.sign {folder.name}"
             ) from None
         digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
         if not hmac.compare_digest(signature.strip(), self._signature(digest)):
-            raise BundleCorruptError(f"{folder} was changed, or was signed with another key than CORNERMAN_SIGNING_KEY")
+            raise BundleCorruptError(f"{folder} was changed, or signed with another key than CORNERMAN_SIGNING_KEY")
 
     @property
-    def _shown(self) -> str:
-        """The URL, without user and password."""
+    def _public_url(self) -> str:
+        """The URL without user and password."""
         parts = urlsplit(self._url)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
 
@@ -284,11 +298,11 @@ class Store:
             yield
         except (EngineError, MemoryError, StoreUnavailableError):
             raise
-        except Exception as error:  # every file system has errors of its own
-            self.__dict__.pop("_remote", None)  # some never connect again
+        except Exception as error:  # every file system has its own errors
+            self.__dict__.pop("_remote", None)  # some file systems never reconnect
             self.__dict__.pop("owners", None)
             raise self._unavailable(place, error) from error
 
     def _unavailable(self, place: str, error: Exception) -> StoreUnavailableError:
-        what = f"the store {self._shown or self.folder} cannot be used for {place or 'anything'}"
+        what = f"the store {self._public_url or self.folder} cannot be used for {place or 'any bundle'}"
         return StoreUnavailableError(f"{what}: {type(error).__name__}: {error}")

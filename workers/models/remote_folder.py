@@ -1,6 +1,6 @@
-"""A folder of a file system that fsspec reaches: files that are there whole or not at all, and small notes.
+"""A folder of a file system that fsspec reaches, with atomic uploads and small marker files.
 
-Errors are those of the file system; a file that is not there is a FileNotFoundError.
+Errors are those of the file system; a missing file raises FileNotFoundError.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Remote:
-    """The folder at `root`. All places are paths below it."""
+    """The folder at `root`; all places are paths below it."""
 
     def __init__(self, filesystem: AbstractFileSystem, root: str) -> None:
         self._filesystem = filesystem
@@ -26,27 +26,27 @@ class Remote:
 
     @classmethod
     def at(cls, url: str) -> Remote:
-        """Connect to where a URL points."""
+        """Return the folder at a URL."""
         import fsspec  # only where it is needed
 
-        # Others write there too: a remembered listing would hide what they have done.
+        # Others write there too: a cached listing would hide their changes.
         filesystem, root = fsspec.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
         return cls(filesystem, str(root))
 
     @classmethod
     def of_folder(cls, folder: Path) -> Remote:
-        """Use a folder of this machine. Not by its URL, in which fsspec leaves `%20` and the like as they stand."""
+        """Return a folder of this machine; not through a URL, in which fsspec does not decode `%20`."""
         import fsspec  # only where it is needed
 
         return cls(fsspec.filesystem("file", skip_instance_cache=True), str(folder.absolute()))
 
     def files(self, place: str, depth: int | None = None) -> list[str]:
-        """Return the paths of all whole files below a place; none where there is no such place.
+        """Return the paths of all complete files below a place; none if the place does not exist.
 
-        Not by `exists`, `find` and `glob` of fsspec: they take a store that does not answer for an empty one.
+        This avoids `exists`, `find` and `glob` of fsspec, which treat an unreachable store as an empty one.
         """
         paths: list[str] = []
-        root: str | None = None  # the place as the file system calls it: it comes first
+        root: str | None = None  # the file system's own name of the place, which it lists first
         for folder, _, names in self._filesystem.walk(self._at(place), maxdepth=depth, on_error=_unless_missing):
             root = folder if root is None else root
             inner = str(folder).removeprefix(root).strip("/")
@@ -54,7 +54,7 @@ class Remote:
         return paths
 
     def age_seconds(self, place: str) -> float | None:
-        """Return how long ago a file was written; None if it is not there."""
+        """Return the time since a file was written; None if it does not exist."""
         try:
             return (datetime.now(UTC) - self._written(place)).total_seconds()
         except FileNotFoundError:
@@ -62,7 +62,7 @@ class Remote:
             return None
 
     def put(self, path: Path, place: str) -> None:
-        """Upload a file, which is there whole or not at all."""
+        """Upload a file; it becomes visible when it is complete."""
         target = self._at(place)
         parent = self._parent(target)
         writing = f"{parent}/{WRITING_PREFIX}{secrets.token_hex(8)}"
@@ -75,18 +75,18 @@ class Remote:
             raise
 
     def get(self, place: str, path: Path) -> None:
-        """Download a file; the folders above it are made."""
+        """Download a file, and create the folders above it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._filesystem.get_file(self._at(place), str(path))
 
     def write_note(self, place: str, text: str) -> None:
-        """Write a small file. That it is there is what counts: half of its text may be."""
+        """Write a small file. Only its existence counts: its text may be incomplete."""
         target = self._at(place)
         self._parent(target)
         self._filesystem.pipe_file(target, text.encode())
 
     def read_note(self, place: str) -> str | None:
-        """Return what a small file says; None if it is not there."""
+        """Return the text of a small file; None if it does not exist."""
         try:
             content: bytes = self._filesystem.cat_file(self._at(place))
         except FileNotFoundError:
@@ -95,19 +95,19 @@ class Remote:
         return content.decode(errors="replace")
 
     def remove_file(self, place: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
         if not self._missing(place):
             self._filesystem.rm_file(self._at(place))
 
     def remove_all(self, place: str) -> None:
-        """Remove all that lies below a place, if there is anything."""
+        """Remove everything below a place."""
         if self.files(place):
             self._filesystem.rm(self._at(place), recursive=True)
 
     def _written(self, place: str) -> datetime:
         try:
             return _aware(self._filesystem.modified(self._at(place)))
-        except NotImplementedError:  # FTP, whose listings tell it
+        except NotImplementedError:  # FTP, whose listings have the time
             facts = self._filesystem.info(self._at(place))
             return datetime.strptime(facts["modify"][:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
 
@@ -116,14 +116,14 @@ class Remote:
         return name not in self.files(parent, depth=1)
 
     def _check_gone(self, place: str) -> None:
-        """Raise the error at hand unless a file is not there: some file systems say that of every error."""
+        """Re-raise the current error if the file exists: some file systems report every error as a missing file."""
         if not self._missing(place):
             raise
 
     def _parent(self, target: str) -> str:
-        """Return the folder above a file, and make it."""
+        """Return the folder above a file, and create it."""
         parent = target.rpartition("/")[0]
-        with suppress(Exception):  # another worker may make it at the same time; where it is missing, writing fails
+        with suppress(Exception):  # another worker may create it at the same time; if it is missing, writing fails
             self._filesystem.makedirs(parent, exist_ok=True)
         return parent
 
@@ -137,5 +137,5 @@ def _unless_missing(error: OSError) -> None:
 
 
 def _aware(moment: datetime) -> datetime:
-    """A time of a file system; those without a zone are UTC."""
+    """Return a time of a file system with its zone; without one it is UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

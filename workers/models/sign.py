@@ -1,6 +1,6 @@
 """`python -m workers.models.sign DIGEST...`: sign models of this pool's store that were written without a key.
 
-Each is verified byte for byte first. Whoever runs this vouches for what the models are.
+Each bundle is verified byte for byte first. The signature means that the operator trusts the model.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from workers.settings import WorkerSettings
 
 
 def main(digests: list[str]) -> int:
-    """Sign them and say so; 1 where one cannot be."""
+    """Sign the models; return exit code 1 if one cannot be signed."""
     settings = WorkerSettings.from_env()
     if not settings.signing_key or not digests:
         print("set CORNERMAN_SIGNING_KEY, and name the digests of models", file=sys.stderr)  # noqa: T201 - a command

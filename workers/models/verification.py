@@ -1,4 +1,4 @@
-"""Verification of a model before it serves."""
+"""Verification of a model: it must open, and reproduce the reference predictions of its bundle."""
 
 from __future__ import annotations
 
@@ -11,16 +11,34 @@ from workers.errors import StoreUnavailableError
 from workers.failures import failure_of
 from workers.models.model_cache import ModelCache
 
-# The canary has the same bits on the machine that trained it; another processor may differ in the last place.
+# The machine that trained the model reproduces its predictions to the bit; another processor may differ in the last.
 CANARY_TOLERANCE = 1e-12
 
 
 def check_model(
     name: str, models: ModelCache[ProductionEnsembleManager], *, anew: bool = False
 ) -> tuple[str | None, list[HealthCheck]]:
-    """Load the model that an alias or digest names and let it answer its known fights; return its digest, and both.
+    """Open the model that an alias or digest names, and compare its reference predictions.
 
-    `anew`: also where it is open. Raises LedgerUnavailable.
+    Parameters
+    ----------
+    name : str
+        Alias or digest.
+    models : ModelCache
+        The cache that opens it.
+    anew : bool
+        Read and verify the bundle again even if it is open.
+
+    Returns
+    -------
+    digest : str or None
+        None if the model cannot be opened.
+    checks : list of HealthCheck
+        `model_loaded`, and `prediction` if the model could be opened.
+
+    Raises
+    ------
+    LedgerUnavailable
     """
     try:
         if anew:
@@ -28,11 +46,11 @@ def check_model(
         digest, manager, _ = models.get(name)
     except (EngineError, StoreUnavailableError) as error:
         return None, [_failed("model_loaded", error)]
-    return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _canary(manager)]
+    return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _reference_check(manager)]
 
 
 def proof_by(models: ModelCache[ProductionEnsembleManager]) -> ModelVerifier:
-    """Return the proof that a worker gives of a model before it moves a name: that of `Ledger.prove`, in itself."""
+    """Return a verifier that checks a model in this process, as `Ledger.verify_model` does through a job."""
 
     def prove(digest: str) -> None:
         _, checks = check_model(digest, models)
@@ -42,7 +60,7 @@ def proof_by(models: ModelCache[ProductionEnsembleManager]) -> ModelVerifier:
     return prove
 
 
-def _canary(manager: ProductionEnsembleManager) -> HealthCheck:
+def _reference_check(manager: ProductionEnsembleManager) -> HealthCheck:
     try:
         difference = manager.check_canary()
     except EngineError as error:

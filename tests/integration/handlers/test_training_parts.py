@@ -199,7 +199,7 @@ def test_a_store_that_does_not_come_back_ends_a_training_by_its_time(
     outcome = ledger.wait(ledger.submit(training(max_training_time_seconds=3.0)).job_id, WAIT_SECONDS)
     assert outcome.failure is not None
     assert (outcome.failure.code, outcome.attempt) == (FailureCode.TIME_LIMIT_EXCEEDED, 1)
-    assert "the store is away" in outcome.failure.message
+    assert "the store is unavailable" in outcome.failure.message
 
 
 def test_a_part_that_fails_fails_the_job_with_its_words_and_ends_the_others(

@@ -1,6 +1,6 @@
-"""What is done about an alarm: a pure rule, and the changes of controls that carry it out.
+"""Actions on a drift alarm: a pure rule that chooses the action, and the changes that apply it.
 
-Nothing here fails a review: what cannot be done is said in the alarm.
+An action that cannot be applied does not fail the review: the alarm records the reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from workers.models.verification import proof_by
 
 
 class Step(Struct, frozen=True):
-    """What is to be done, and why just that. `to` is the model to go back to."""
+    """An action on a drift alarm with its reason; `to_model` is the target of a rollback."""
 
     action: ActionTaken
     said: str
@@ -29,10 +29,20 @@ class Step(Struct, frozen=True):
 
 
 def decide(setting: str, model: str, champion: str | None, earlier: Sequence[str], alarmed: Set[str]) -> Step:
-    """Decide what is done about an alarm about `model`.
+    """Choose the action on a drift alarm of `model`.
 
-    setting: `on_alarm`. champion: what that alias stands for. earlier: what it stood for before, the newest first.
-    alarmed: models about which an alarm stands; none of them is gone back to.
+    Parameters
+    ----------
+    setting : str
+        The control `on_alarm`.
+    model : str
+        The digest of the model.
+    champion : str or None
+        The digest of the present champion.
+    earlier : sequence of str
+        Former champions, the newest first.
+    alarmed : set of str
+        Models with an active alarm; they are no targets of a rollback.
     """
     if setting == "none":
         return Step("none", "on_alarm is none: nothing was changed")
@@ -47,7 +57,7 @@ def decide(setting: str, model: str, champion: str | None, earlier: Sequence[str
 
 
 def act(alarm: Alarm, context: JobContext) -> Alarm:
-    """Carry out what is to be done about an alarm, and note it in the alarm."""
+    """Apply the action on a drift alarm, and record it in the alarm."""
     ledger = context.ledger
     moves = ledger.aliases.history(CHAMPION, MOST_MOVES)
     step = decide(
@@ -72,7 +82,7 @@ def act(alarm: Alarm, context: JobContext) -> Alarm:
 
 
 def _gone_back(alarm: Alarm, moves: Sequence[Change]) -> Step | None:
-    """Return the step of a review that has rolled back for this alarm and ended before it could say so."""
+    """Return the rollback of an earlier attempt of this review that ended before it was recorded."""
     for move in moves:
         of = (move.evidence or {}).get("alarm", {})
         if move.rollback and (of.get("model"), of.get("job_id")) == (alarm.model, alarm.job_id):

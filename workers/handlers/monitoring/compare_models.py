@@ -1,4 +1,4 @@
-"""From a `CompareModels` to a `ComparisonReport`: two models and the market on the same fights."""
+"""Handler of `CompareModels`: score two models and the market on the same fights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from workers.jobs.context import JobContext
 
 
 def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
-    """Compare on the fights that both answered, live or as a shadow. Raises BundleNotFoundError for an unknown name."""
+    """Compare two models on the fights that both answered, live or as a shadow.
+
+    Raises BundleNotFoundError for an unknown name.
+    """
     models = [context.models.resolve(name) for name in (job.champion, job.challenger)]
     entries = context.ledger.prediction_log.entries()
     results = context.ledger.fight_results.all()

@@ -1,12 +1,12 @@
-"""Which result belongs to which fight of the journal, and so which answer of a model was right.
+"""Match fight results to the records of the prediction log, and so score the answers of a model.
 
-Names are matched as the engine matches them (`engine.data.fighter_names`): by letters and digits first, then by listed
-aliases and the other order of a Chinese or Korean name; never by likeness. A result may be a day off: cards that start
-after midnight UTC belong to the evening before in most logs. Of a fight that stands twice in the journal, under two
-spellings or days, the last answer counts. A fight whose results contradict each other is left out.
+Names are matched as in the engine (`engine.data.fighter_names`): by letters and digits, then by listed aliases and the
+other order of a Chinese or Korean name; never by similarity. A result may be a day off, because most logs assign a card
+that starts after midnight UTC to the evening before. If a fight is in the log twice, under two spellings or days, the
+last answer counts. A fight with contradicting results is left out.
 
-Tests that run over time take the result as it first came to be known: a bet that was settled stays settled, whatever is
-corrected, overturned or contradicted later. All other figures take what is known now.
+Sequential tests use the first known result of a fight: a settled bet stays settled, even if the result is corrected,
+overturned or contradicted later. All other figures use the present result.
 """
 
 from __future__ import annotations
@@ -26,12 +26,21 @@ from workers.handlers.prediction.prediction_log import fight_key
 DAYS_OFF = 1
 
 Fight = tuple[date, str]
-"""A fight of the journal: the day of its event, and its name."""
+"""A fight of the prediction log: the day of its event, and its key."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A model's last word on a fight, and its result. won: who, as a position in the entry; None for a void fight."""
+    """The last answer of a model to a fight, with the result.
+
+    Attributes
+    ----------
+    record : PredictionRecord
+    won : 0, 1 or None
+        The position of the winner in the record; None for a void fight.
+    batch : int
+        The batch in which the result was added.
+    """
 
     entry: JournalEntry
     won: Literal[0, 1] | None
@@ -40,9 +49,18 @@ class Judged:
 
 @dataclass(frozen=True)
 class Record:
-    """A model's answers: those with a result, in the order in which these came, and how many wait or are left out.
+    """The answers of a model with their results.
 
-    tested: those with a winner, by the results as they first came to be known.
+    Attributes
+    ----------
+    scored : tuple of ScoredPrediction
+        Answers with a present result, in the order of the results.
+    tested : tuple of ScoredPrediction
+        Answers whose first known result has a winner, for sequential tests.
+    waiting : int
+        Number of fights without a result.
+    contradicted : int
+        Number of fights that are left out because their results contradict each other.
     """
 
     judged: tuple[Judged, ...]
@@ -52,17 +70,17 @@ class Record:
 
     @property
     def decided(self) -> list[Judged]:
-        """Those that someone won."""
+        """The scored answers to fights with a winner."""
         return [one for one in self.judged if one.won is not None]
 
     @property
     def void(self) -> int:
-        """How many nobody won."""
+        """The number of fights without a winner."""
         return len(self.judged) - len(self.decided)
 
 
 def record_of(entries: Sequence[JournalEntry], results: Sequence[FightResult]) -> Record:
-    """Hold entries against results. Of several entries of one fight the last counts."""
+    """Match records to results; of several records of one fight the last counts."""
     fights: dict[Fight, list[JournalEntry]] = defaultdict(list)
     for entry in entries:
         fights[entry.day, fight_key(entry.fighters)].append(entry)
@@ -93,12 +111,12 @@ def record_of(entries: Sequence[JournalEntry], results: Sequence[FightResult]) -
 
 
 def _first(result: FightResult) -> FightResult:
-    """Return the result as it first came to be known."""
+    """Return the first known version of a result."""
     return result.first or result
 
 
 def _judged(results: Mapping[Fight, FightResult], fights: Mapping[Fight, Sequence[JournalEntry]]) -> tuple[Judged, ...]:
-    """Return the last answer to each fight with its result, in the order in which these came."""
+    """Return the last answer to each fight with its result, in the order of the results."""
     last: dict[str, Judged] = {}
     for fight, result in results.items():
         for entry in fights[fight]:
@@ -111,9 +129,9 @@ def _judged(results: Mapping[Fight, FightResult], fights: Mapping[Fight, Sequenc
 def _fights_of(
     result: FightResult, near: Sequence[Fight], fights: Mapping[Fight, Sequence[JournalEntry]]
 ) -> list[Fight]:
-    """Return the fights that a result may speak of.
+    """Return the fights that a result may belong to.
 
-    Looking a name up takes a millisecond: it is done for those that share a name, and for all where none does.
+    A lookup takes a millisecond, so it is limited to fights that share a name key, if there are any.
     """
     people = set(map(fighter_name_key, result.fighters))
     shared = [fight for fight in near if people & set(map(fighter_name_key, fights[fight][0].fighters))]
@@ -132,7 +150,7 @@ def _winner(result: FightResult, entry: JournalEntry) -> Literal[0, 1] | None:
 
 
 def _position(result: FightResult, entry: JournalEntry) -> int | None:
-    """Return where the entry has the result's first fighter; None where it is another fight."""
+    """Return the position of the result's first fighter in the record; None for another fight."""
     found = [_find(entry.fighters, name) for name in result.fighters]
     return found[0] if None not in found and found[0] != found[1] else None
 

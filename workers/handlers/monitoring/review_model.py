@@ -1,8 +1,8 @@
-"""From a `ReviewModel` to a `ReviewReport`: a model's live answers against the results that are in.
+"""Handler of `ReviewModel`: compare the live answers of a model with the results.
 
-The tests run over all fights whose results came since the model's last alarm was cleared, in the order in which they
-came and as they first came, so that a later review only goes on where the last one stopped. The scores are of all its
-fights, by the results as they are known now.
+The sequential tests run over all fights whose results were added since the last drift alarm of the model was cleared,
+in the order of the results and with their first known version, so that a later review continues the same sequence. The
+scores are of all fights of the model, by the present results.
 """
 
 from __future__ import annotations
@@ -39,19 +39,22 @@ from workers.handlers.monitoring.result_matching import DAYS_OFF, Judged, Record
 from workers.jobs.context import JobContext
 
 WINDOWS = (100, 300)
-"""Of so many last fights the log loss is shown, beside that of all."""
+"""Numbers of last fights for which the log loss is reported, in addition to all fights."""
 MOST_SHIFTS = 5
 
 
 class Inputs(NamedTuple):
-    """What the features of the answered fights say."""
+    """The drift of the features of answered fights: the result of the test, and the features that moved most."""
 
     finding: Finding
     shifts: tuple[FeatureShift, ...]
 
 
 def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
-    """Review, raise and act on an alarm, and publish the drift. Raises BundleNotFoundError for a name of no model."""
+    """Review a model, raise a drift alarm and act on it, and publish the drift figures.
+
+    Raises BundleNotFoundError for an unknown name.
+    """
     ledger = context.ledger
     model = context.models.resolve(job.model)
     entries = [entry for entry in ledger.prediction_log.entries() if entry.model == model and entry.role == "live"]
@@ -89,14 +92,14 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
 
 
 def record_against_results(entries: Sequence[JournalEntry], context: JobContext) -> Record:
-    """Hold what bet placers were told by a model against the results."""
+    """Match the live answers of a model to the results."""
     first = min((entry.day for entry in entries), default=date.max)
     results = context.ledger.fight_results.all(first - timedelta(days=DAYS_OFF)) if entries else []
     return record_of(entries, results)
 
 
 def season_of(judged: Sequence[Judged]) -> Season:
-    """Return decided fights as arrays; those of one day whose results came together are an event."""
+    """Return decided fights as arrays; fights of one day whose results were added together are one event."""
     entries = [one.entry for one in judged]
     groups = {group: number for number, group in enumerate(dict.fromkeys((one.batch, one.entry.day) for one in judged))}
     levels = sorted({band.level for entry in entries for band in entry.intervals} | set(MISS_ALLOWANCE))
@@ -114,7 +117,7 @@ def season_of(judged: Sequence[Judged]) -> Season:
 
 
 def usual_excess(model: str, context: JobContext) -> float | None:
-    """Return by how much the model's log loss exceeded the market's out of fold; None where no fight had odds."""
+    """Return the model's out-of-fold log loss minus the market's; None if no fight had odds."""
     summaries = [known["summary"] for known in context.ledger.models.all() if known["digest"] == model]
     metrics = summaries[0].get("metrics", {}) if summaries else {}
     if not {"log_loss_priced", "market_log_loss"} <= metrics.keys():
@@ -123,7 +126,7 @@ def usual_excess(model: str, context: JobContext) -> float | None:
 
 
 def _alarm(model: str, findings: Sequence[Finding], fights: int, context: JobContext) -> Alarm | None:
-    """Return the alarm that stands about the model, after raising one where there is reason to, and acting on it."""
+    """Return the active alarm of the model; raise one if a test has stopped, and act on a new one."""
     ledger = context.ledger
     standing = {alarm.model: alarm for alarm in ledger.drift_alarms.active()}.get(model)
     reasons = tuple(found for found in findings if found.alarm)
@@ -136,12 +139,12 @@ def _alarm(model: str, findings: Sequence[Finding], fights: int, context: JobCon
     done = act(standing, context)
     tests = [found.test for found in done.findings]
     log = structlog.get_logger("cornerman.alerts")
-    log.warning("a model's alarm", model=model, tests=tests, action=done.action, said=done.said)
+    log.warning("drift alarm raised", model=model, tests=tests, action=done.action, said=done.said)
     return done
 
 
 def _inputs(model: str, said: Sequence[JournalEntry], since_us: int, context: JobContext) -> Inputs | None:
-    """Look at the features of what was answered; None where the model has no bins, or answered nothing yet."""
+    """Test the features of answered fights for drift; None if the model has no bins or no answers yet."""
     today = datetime.fromtimestamp(context.ledger.server.time(), UTC).date()
     entries = [
         entry
@@ -201,7 +204,7 @@ def _figures(season: Season) -> dict[str, Any]:
 
 
 def _line(season: Season, event: NDArray[np.str_]) -> CalibrationLine | None:
-    """Return the calibration line, said of the red corner where it is known; None where there is too little for one."""
+    """Return the calibration line, for the red corner if it is known; None if there are too few events."""
     if season.event[-1] + 1 < MIN_EVENTS:
         return None
     turned = season.corner == -1
@@ -209,7 +212,7 @@ def _line(season: Season, event: NDArray[np.str_]) -> CalibrationLine | None:
     try:
         line = calibration_line(p, np.where(turned, 1 - season.won, season.won).astype(np.int8), event)
     except TrainingError:
-        return None  # every favourite won, or lost: a line has no slope then
+        return None  # every favourite won, or lost: the line has no slope
     return msgspec.convert(line, CalibrationLine, from_attributes=True)
 
 
@@ -238,7 +241,7 @@ def _coverage(level: float, season: Season, event: NDArray[np.str_]) -> Coverage
 
 
 def names_of(season: Season) -> NDArray[np.str_]:
-    """Return the events as the scores take them."""
+    """Return the event of each fight as a string, as the scores need it."""
     return season.event.astype(np.str_)
 
 

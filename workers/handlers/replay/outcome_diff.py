@@ -1,7 +1,7 @@
-"""How far two outcomes agree, as a pure function of the two.
+"""Comparison of two outcomes, as a pure function.
 
-Outcomes are compared as they are written, field by field in the order of their names: numbers by their value, anything
-else by equality. A number beside something that is none is a difference, and so is a missing field.
+Outcomes are compared as JSON, field by field in the order of their names: numbers by value, everything else by
+equality. A missing field is a difference, and so is a number in place of another type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MISSING = object()
 
 
 class Comparison(Struct, frozen=True):
-    """What was found; `first` is the first difference of any size, `largest` the largest of two numbers."""
+    """The verdict, the first difference of any size, and the largest difference of two numbers."""
 
     verdict: Verdict
     first: Difference | None = None
@@ -32,7 +32,7 @@ def compare(kept: bytes, again: bytes) -> Comparison:
     close = True
     for path, one, other in _pairs(msgspec.json.decode(kept), msgspec.json.decode(again), ""):
         texts = _written(one), _written(other)
-        if texts[0] == texts[1]:  # numbers are written so that each has its own text
+        if texts[0] == texts[1]:  # two different numbers never have the same JSON text
             continue
         first = first or Difference(field=path.lstrip("."), kept=texts[0], again=texts[1])
         if _is_number(one) and _is_number(other):
@@ -47,7 +47,7 @@ def compare(kept: bytes, again: bytes) -> Comparison:
 
 
 def _pairs(one: Any, other: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield all leaves of either side with what stands in their place on the other."""
+    """Yield the path and both values of each leaf on either side."""
     if isinstance(one, dict) and isinstance(other, dict):
         for name in sorted(one.keys() | other.keys()):
             yield from _pairs(one.get(name, _MISSING), other.get(name, _MISSING), f"{path}.{name}")

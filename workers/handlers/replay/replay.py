@@ -1,8 +1,8 @@
-"""From a `Replay` to a `ReplayReport`: make an outcome again, under what held when it was made, and compare.
+"""Handler of `Replay`: recompute an outcome under its original conditions, and compare the two.
 
-The job, the model, the controls and the moment are those of then; the processor and the libraries are those of here.
-Nothing that a model has said before is taken from memory. What the clock, the machine or the caller decided cannot be
-made again, and the report says so.
+The job, the model, the controls and the time of the claim are the original ones; the processor and the libraries are
+those of this worker. No cached prediction is used. An outcome that depended on the clock, the machine or the caller
+cannot be recomputed, and the report gives the reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from workers.jobs.provenance import surroundings
 from workers.jobs.replay_target import kept_job
 
 Makers = Mapping[str, str]
-"""What makes an outcome again, by kind of job: the names of functions with the signature of a handler."""
+"""By kind of job: the name of the function that recomputes an outcome; it has the signature of a handler."""
 
 ANSWERS: Makers = {
     "predict_card": "workers.handlers.prediction.predict_card:predict_card",
@@ -47,17 +47,17 @@ _OF_KIND: Mapping[str, Obstacle] = {
     "review_model": "results_decided",
     "compare_models": "results_decided",
 }
-# Of a health report; the rest is the memory and the threads of the worker that happened to answer.
+# The checks of a health report that depend on the model; the other checks depend on the worker.
 _CHECKS_OF_THE_MODEL = ("model_loaded", "prediction")
 
 
 def replay(job: Replay, context: JobContext) -> ReplayReport:
-    """Answer for a card or a health check. Raises JobRefused where there is no such job, and what the engine raises."""
+    """Replay a card or a health check. Raises JobRefused if the job is not stored, and EngineError."""
     return make_again(job.job_id, context, ANSWERS)
 
 
 def make_again(job_id: str, context: JobContext, makers: Makers) -> ReplayReport:
-    """Make the outcome of a job again with one of `makers`. Raises as `replay` does."""
+    """Recompute the outcome of a job with one of the functions in `makers`. Raises as `replay` does."""
     kept = kept_job(job_id, context)
     obstacle = obstacle_of(kept)
     if obstacle is not None or kept.origin is None:
@@ -65,7 +65,7 @@ def make_again(job_id: str, context: JobContext, makers: Makers) -> ReplayReport
             job_id=job_id, job_kind=kept.kind, verdict="not_replayable", agrees=False, obstacle=obstacle or "no_origin"
         )
     if kept.kind not in makers:
-        raise codec.refuse(f"job {job_id} is a {kept.kind}: that is made again by the other kind of replay (--retrain)")
+        raise codec.refuse(f"job {job_id} is a {kept.kind}, which only the other kind of replay recomputes (--retrain)")
     again = _made(kept, _then(kept, kept.origin, context), makers[kept.kind])
     found = compare(_comparable(kept.kind, kept.report or kept.failure or b""), _comparable(kept.kind, again))
     here = surroundings()
@@ -83,7 +83,7 @@ def make_again(job_id: str, context: JobContext, makers: Makers) -> ReplayReport
 
 
 def obstacle_of(kept: KeptJob) -> Obstacle | None:
-    """Return why an outcome cannot be made again, None where it can."""
+    """Return the reason why an outcome cannot be recomputed, None if it can."""
     if (obstacle := _OF_KIND.get(kept.kind)) is not None:
         return obstacle
     if not kept.state.final:
@@ -94,7 +94,7 @@ def obstacle_of(kept: KeptJob) -> Obstacle | None:
 
 
 def _then(kept: KeptJob, origin: Origin, context: JobContext) -> JobContext:
-    """Return the context of then. What the job tells of its progress is told of the replay."""
+    """Return a context with the original conditions; progress is reported as that of the replay."""
     given = {name: value for name, value in context.claim.controls.given.items() if not deciding(name)}
     claim = msgspec.structs.replace(
         context.claim,
@@ -107,9 +107,9 @@ def _then(kept: KeptJob, origin: Origin, context: JobContext) -> JobContext:
 
 
 def _made(kept: KeptJob, then: JobContext, maker: str) -> bytes:
-    """Return the outcome as it would be written, be it a report or a failure.
+    """Return the recomputed outcome as JSON, a report or a failure.
 
-    Raises what keeps this replay from making any: a failure where there was a report says nothing about the report.
+    If the original outcome is a report, an error of this run is raised: it proves nothing about the report.
     """
     try:
         make = cast("Callable[[Any, JobContext], Report]", pkgutil.resolve_name(maker))
@@ -124,9 +124,9 @@ def _made(kept: KeptJob, then: JobContext, maker: str) -> bytes:
 
 
 def _comparable(kind: str, outcome: bytes) -> bytes:
-    """Return what of an outcome is to be the same."""
+    """Return the fields of an outcome that must be equal, as JSON."""
     value: dict[str, Any] = msgspec.json.decode(outcome)
-    if kind == "train_ensemble":  # which name a model gets depends on who has it
+    if kind == "train_ensemble":  # the alias depends on the aliases at that time
         value.pop("alias", None)
         return msgspec.json.encode(value)
     if kind != "check_health" or "checks" not in value:

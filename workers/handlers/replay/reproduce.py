@@ -1,4 +1,4 @@
-"""From a `Retrain` to a `ReplayReport`: do a training or a backtest again, and compare digest and figures."""
+"""Handler of the replay of a training or a backtest: run it again, and compare digests and figures."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TRAININGS: Makers = {
 
 
 def retrain(job: Retrain, context: JobContext) -> ReplayReport:
-    """Answer for a training or a backtest. Raises JobRefused where there is no such job, and what the engine raises."""
+    """Replay a training, backtest or model comparison. Raises JobRefused if the job is not stored, and EngineError."""
     return make_again(job.job_id, context, TRAININGS)
 
 
 def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
-    """Train, write the bundle to learn its digest, and throw it away."""
+    """Train again, and write the bundle to a temporary folder for its digest."""
     plan = within_limit(job, context.settings.memory_limit_mb)
     context.settings.models_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=context.settings.models_folder) as folder:
@@ -39,7 +39,7 @@ def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
 
 
 def backtest_again(job: Backtest, context: JobContext) -> BacktestReport:
-    """Walk forward and evaluate, all of it here."""
+    """Run the backtest again, without parts."""
     plan = within_limit(job, context.settings.memory_limit_mb)
     return backtest_on_file(plan, context.progress, _within_seconds(context), n_jobs=_threads(context))
 

@@ -42,7 +42,7 @@ _DAYS = ("first_day", "last_day", "refit_months")
 
 
 def backtest(job: Backtest, context: JobContext) -> BacktestReport:
-    """Walk forward and evaluate. Raises what the engine and `workers.handlers.training.fan_out.gather` raise."""
+    """Run a walk-forward backtest. Raises EngineError, and as `fan_out.gather` does."""
     with looking(context, job.max_training_time_seconds) as note:
         return _backtest(job, context, note)
 
@@ -73,7 +73,7 @@ def _backtest(job: Backtest, context: JobContext, note: Note) -> BacktestReport:
 
 
 def backtest_part(job: BacktestPart, context: JobContext) -> PartReport:
-    """Forecast one period. Raises what the engine and `workers.handlers.training.fan_out.work_off` raise."""
+    """Forecast one period of a backtest. Raises EngineError, and as `fan_out.run_part` does."""
 
     def make(prepared: Bundle, step: Callable[[], None]) -> Arrays:
         season, config = _unpack(prepared)
@@ -93,10 +93,7 @@ def backtest_part(job: BacktestPart, context: JobContext) -> PartReport:
 def backtest_on_file(
     job: Backtest, progress: Progress, within_seconds: float, records: Path | None = None, n_jobs: int = -1
 ) -> BacktestReport:
-    """Read what the job names and evaluate forecasts of it, all of it here; keep them as CSV in `records`, if named.
-
-    Raises what the engine raises.
-    """
+    """Run a backtest in this process; write the forecasts as CSV to `records`, if given. Raises EngineError."""
     check_data(job)
     progress("reading", 0, 1)
     season = _season(job)
@@ -109,7 +106,7 @@ def backtest_on_file(
 
 
 def report_of(evaluation: Evaluation, data_digest: str) -> BacktestReport:
-    """Return the report about an evaluation of these data."""
+    """Return the report of an evaluation."""
     figures = {name: getattr(evaluation, name) for name in evaluation.__slots__}
     return msgspec.convert(
         {"kind": "backtest_report", "data_digest": data_digest, **figures}, BacktestReport, from_attributes=True
@@ -117,7 +114,7 @@ def report_of(evaluation: Evaluation, data_digest: str) -> BacktestReport:
 
 
 def _prepare(job: Backtest, context: JobContext) -> Bundle:
-    """Read the fights, see that some fall into the days, and write what all parts need to the store."""
+    """Read the fights, check the days of the backtest, and write the arrays that all parts need to the store."""
     check_data(job)
     context.progress("reading", 0, 1)
     season = _season(job)
@@ -137,18 +134,18 @@ def _unpack(prepared: Bundle) -> tuple[Season, BacktestConfig]:
 
 
 def _plain(column: pd.Series[Any]) -> np.ndarray[Any, Any]:
-    """A column as an array without objects."""
+    """Return a column as an array without objects."""
     values = column.to_numpy()
     return values.astype(np.str_) if values.dtype == object or not isinstance(column.dtype, np.dtype) else values
 
 
 def _table(arrays: Arrays) -> pd.DataFrame:
-    """The table of a part; its columns come in alphabetical order, and nobody reads them by their place."""
+    """Return the table of a part, with its columns in alphabetical order."""
     return pd.DataFrame({name.partition("/")[2]: np.asarray(arrays[name]) for name in arrays})
 
 
 def _season(job: Backtest) -> Season:
-    """Read the fights, without those after the last day."""
+    """Read the fights up to the last day."""
     end = None if job.last_day is None else job.last_day + datetime.timedelta(days=1)
     if job.matrix is not None:
         matrix = matrix_of(Path(job.data), job.matrix)

@@ -1,13 +1,13 @@
-"""A long job in parts, worked off by any number of workers: they share a ledger and a store, and nothing else.
+"""Fan-out of a long job into parts for any number of workers, which share only the ledger and the store.
 
-    the job is claimed         it is prepared: what its parts need is written to the store, under its digest
-    its parts are submitted    as jobs of the same queue; the job itself is parked and holds no worker
-    a part is done             its result lies in the store; it wakes the job, which looks what is still missing
-    all parts are done         the job puts them together
+    claim       the job is prepared: the data that its parts need are written to the store, under their digest
+    submit      the parts are submitted to the same queue; the job itself is snoozed and occupies no worker
+    run         each part writes its result to the store, and wakes the job, which checks what is missing
+    gather      when all results are there, the job assembles them
 
-So one worker does all of it, and seven share it. A part whose worker dies is tried again alone, by the rules of every
-job; what is done stays done, through a full stop of everything too. When a part fails, the job fails with its failure;
-when the job ends, its parts end themselves.
+One worker runs all parts alone, seven workers share them. A part whose worker dies is retried as any job is; finished
+parts survive even a stop of all pools. If a part fails, the job fails with the failure of the part; if the job ends,
+its remaining parts end themselves.
 """
 
 from __future__ import annotations
@@ -34,19 +34,29 @@ from workers.jobs.retry import insist
 from workers.models.model_store import PARTS, PREPARED
 
 LOOK_SECONDS = 2.0
-"""How often a job looks for its parts when none of them wakes it."""
-_AWAY_SECONDS = 10.0
-"""A longer time between two looks is not counted as time at work: the pools were stopped, or busy with older jobs."""
-_MOST_ROUNDS = 3
+"""Interval at which a job checks its parts if none of them wakes it."""
+_MAX_GAP_SECONDS = 10.0
+"""Maximum working time counted between two checks; after a longer gap the pools were stopped or busy otherwise."""
+_MAX_ROUNDS = 3
 
 SomePart = TrainPart | BacktestPart
 
 
 class Note(Struct, frozen=True):
-    """What a job remembers from one look to the next.
+    """The state of a fanned-out job, stored with the snoozed job between two checks of its parts.
 
-    `prepared` is '' until it is. `rounds`: how often parts that were done were gone again. `waits_for`: why the server
-    takes no parts now, '' while it does.
+    Attributes
+    ----------
+    prepared : str
+        Digest of the prepared data; empty before the preparation.
+    looked_at : datetime
+        Time of the last check, by the clock of the server.
+    at_work_seconds : float
+        Working time of the job so far.
+    rounds : int
+        How often the results of finished parts were missing from the store again.
+    waits_for : str
+        The reason why the server accepts no parts now; empty while it does.
     """
 
     prepared: str
@@ -56,39 +66,39 @@ class Note(Struct, frozen=True):
     waits_for: str = ""
 
     def at(self, now: datetime) -> Note:
-        """Return the note at a later look; by the server's clock, which may have been set meanwhile."""
-        gap_seconds = min(max((now - self.looked_at).total_seconds(), 0.0), _AWAY_SECONDS)
+        """Return the state at a later check; the clock of the server may have been set meanwhile."""
+        gap_seconds = min(max((now - self.looked_at).total_seconds(), 0.0), _MAX_GAP_SECONDS)
         return msgspec.structs.replace(self, looked_at=now, at_work_seconds=self.at_work_seconds + gap_seconds)
 
 
-class _NotTakenError(Exception):
-    """The server has no room for parts now; the message says why."""
+class _PartsRefusedError(Exception):
+    """The server accepts no parts now; the message gives the reason."""
 
 
 @contextmanager
 def looking(context: JobContext, limit_seconds: float) -> Iterator[Note]:
-    """Give the job's note for one look, and count the time that it waits for the store, too.
+    """Yield the state of the job for one check, and store it if the job is snoozed because the store is unavailable.
 
-    Raises TrainingTimeoutError where the store is away when the job was at work for longer than `limit_seconds`.
+    Raises TrainingTimeoutError if the store is unavailable and the job has worked for longer than `limit_seconds`.
     """
     now = context.claim.claimed_at
     note = msgspec.json.decode(context.claim.note, type=Note).at(now) if context.claim.note else Note("", now)
     try:
         yield note
-    except StoreUnavailableError as away:
+    except StoreUnavailableError as unavailable:
         if note.at_work_seconds > limit_seconds:
             raise TrainingTimeoutError(
-                f"after {note.at_work_seconds:.0f} s the store is away, and max_training_time_seconds is "
-                f"{limit_seconds:g}: {away}; what is done is kept: submit again to go on"
-            ) from away
-        away.note = msgspec.json.encode(note)
+                f"after {note.at_work_seconds:.0f} s the store is unavailable, and max_training_time_seconds is "
+                f"{limit_seconds:g}: {unavailable}; finished parts are kept: submit the job again to resume"
+            ) from unavailable
+        unavailable.note = msgspec.json.encode(note)
         raise
 
 
 def prepare(context: JobContext, note: Note, make: Callable[[], Bundle]) -> tuple[Note, Bundle]:
-    """Return what the job was prepared to, by `make` if this is its first look or what it had made is gone.
+    """Return the state with the prepared data of the job, which `make` writes if they are not in the store.
 
-    Raises what `make` and the store raise.
+    Raises as `make` and the store do.
     """
     if note.prepared:
         try:
@@ -102,11 +112,30 @@ def prepare(context: JobContext, note: Note, make: Callable[[], Bundle]) -> tupl
 def gather(
     context: JobContext, note: Note, parts: Sequence[SomePart], weights: Sequence[int], limit_seconds: float
 ) -> dict[str, Arrays]:
-    """Return the results of all parts by name, if they are there.
+    """Return the results of all parts by name; submit missing parts and snooze the job if there are any.
 
-    weights: how many steps of the progress each part is. Raises LaterError where parts are missing, when all of them
-    are queued, running or to be tried again; JobRefused with the failure of one that failed; TrainingTimeoutError when
-    the job was at work for longer than `limit_seconds`; and what the store raises.
+    Parameters
+    ----------
+    context : JobContext
+        The context of the job.
+    note : FanOutState
+        The state of this check.
+    parts : sequence of TrainPart or BacktestPart
+        All parts of the job.
+    weights : sequence of int
+        The number of progress steps of each part.
+    limit_seconds : float
+        Maximum working time of the job.
+
+    Raises
+    ------
+    JobSnoozedError
+        Parts are missing; all of them are queued, running or waiting for a retry.
+    JobRefusedError
+        A part has failed; the failure is that of the part.
+    TrainingTimeoutError
+        The job has worked for longer than `limit_seconds`.
+    StoreUnavailableError
     """
     done = context.store.names(f"{PARTS}/{note.prepared}")
     missing = [part for part in parts if part.name not in done]
@@ -120,13 +149,13 @@ def gather(
         raise TrainingTimeoutError(
             f"after {note.at_work_seconds:.0f} s, {len(missing)} of {len(parts)} parts are missing"
             f"{f' because {note.waits_for}' if note.waits_for else ''}, and "
-            f"max_training_time_seconds is {limit_seconds:g}; what is done is kept: submit again to go on"
+            f"max_training_time_seconds is {limit_seconds:g}; finished parts are kept: submit the job again to resume"
         )
     absent = {part.name for part in missing}
     steps = sum(weight for part, weight in zip(parts, weights, strict=True) if part.name not in absent)
     try:
         note = _submit(context, note, missing)
-    except _NotTakenError as refused:
+    except _PartsRefusedError as refused:
         note = msgspec.structs.replace(note, waits_for=str(refused))
         raise LaterError(
             f"the parts are not accepted: {refused}",
@@ -144,84 +173,98 @@ def gather(
 
 
 def work_off(part: SomePart, context: JobContext, make: Callable[[Bundle, Callable[[], None]], Arrays]) -> PartReport:
-    """Do one part: `make` gets what the job was prepared to and a function to call after each step.
+    """Run one part, write its result to the store, and wake its job.
 
-    Raises JobRefused where the job has ended, LaterError where what it was prepared to is gone, until the job has
-    brought it back, and what `make` and the store raise.
+    Parameters
+    ----------
+    part : TrainPart or BacktestPart
+        The part.
+    context : JobContext
+        The context of the part.
+    make : callable
+        Computes the result from the prepared data; it calls its second argument after each step.
+
+    Raises
+    ------
+    JobRefusedError
+        The job has ended.
+    JobSnoozedError
+        The prepared data are missing; the job will write them again.
+    StoreUnavailableError
     """
     store = context.store
     steps = 0
 
     def step() -> None:
         nonlocal steps
-        _check_wanted(context, part)
+        _check_job_is_active(context, part)
         context.progress(part.name, steps, 0)
         steps += 1
 
     step()
-    there = part.name in store.names(f"{PARTS}/{part.prepared}")  # its last worker died after it was done
+    there = part.name in store.names(f"{PARTS}/{part.prepared}")  # its last worker died after it had written the result
     bundle = _result(context, part) if there else None
     if bundle is None:
-        store.touch(f"{PREPARED}/{part.prepared}")  # with it its parts are kept
+        store.touch(f"{PREPARED}/{part.prepared}")  # this also keeps the results of its parts
         try:
             prepared = store.open(f"{PREPARED}/{part.prepared}")
         except BundleNotFoundError as gone:
             raise LaterError(str(gone), LOOK_SECONDS) from gone
-        bundle = store.write(make(prepared, step), _about(part), f"{PARTS}/{part.prepared}", part.name)
+        bundle = store.write(make(prepared, step), _manifest(part), f"{PARTS}/{part.prepared}", part.name)
     insist(lambda: context.ledger.resume_now(part.of))
     return PartReport(name=part.name, digest=bundle.digest, bytes_written=bundle.size_bytes)
 
 
-def _about(part: SomePart) -> dict[str, str]:
-    """What the manifest of a part says, so that its signature holds for no other place."""
+def _manifest(part: SomePart) -> dict[str, str]:
+    """Return the manifest of a result; it names the place, so that the signature is not valid for another place."""
     return {"part": part.name, "prepared": part.prepared}
 
 
 def _result(context: JobContext, part: SomePart) -> Bundle | None:
-    """Open a part that is there. One that is not whole, not signed as it must be or not this part's is removed."""
+    """Open the result of a part, or remove one that is incomplete, wrongly signed or of another part."""
     place = f"{PARTS}/{part.prepared}/{part.name}"
     try:
         bundle = context.store.open(place)
-        if bundle.manifest == _about(part):
+        if bundle.manifest == _manifest(part):
             return bundle
-        reason = "it was written as another"
+        reason = "it is the result of another part"
     except BundleNotFoundError:
         return None
     except BundleCorruptError as error:
         reason = str(error)
-    structlog.get_logger("cornerman").warning("a part is done again", part=part.name, reason=reason)
+    structlog.get_logger("cornerman").warning("recomputing part", part=part.name, reason=reason)
     context.store.remove(place)
     return None
 
 
 def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Note:
-    """Submit parts, which is once however often it is done, and see whether one has failed.
+    """Submit parts, which is idempotent, and raise the failure of one that has failed.
 
-    Raises _NotTakenError while the server has no room for them.
+    Raises _PartsRefusedError while the server accepts no parts.
     """
     try:
         ids = _submitted(context, note, missing)
     except JobRefused as refused:
         if not refused.failure.retryable:
             raise
-        raise _NotTakenError(refused.failure.message.partition(": nothing was accepted")[0]) from refused
+        raise _PartsRefusedError(refused.failure.message.partition(": nothing was accepted")[0]) from refused
     note = msgspec.structs.replace(note, waits_for="")
     gone = False
     for part, job_id in zip(missing, ids, strict=True):
         outcome = context.ledger.outcome(job_id)
         if outcome is not None and outcome.failure is not None:
             _end(context, note, missing)
-            raise JobRefused(_of_whole(part, outcome.failure))
+            raise JobRefused(_failure_of_job(part, outcome.failure))
         gone = gone or (outcome is not None and part.name not in context.store.names(f"{PARTS}/{note.prepared}"))
     if not gone:
         return note
-    if note.rounds == _MOST_ROUNDS:
-        raise LookupError(f"parts of {note.prepared} were lost from the store {_MOST_ROUNDS} times: look after it")
+    if note.rounds == _MAX_ROUNDS:
+        raise LookupError(f"parts of {note.prepared} were lost from the store {_MAX_ROUNDS} times: check the store")
     return msgspec.structs.replace(note, rounds=note.rounds + 1)
 
 
 def _submitted(context: JobContext, note: Note, missing: Sequence[SomePart]) -> list[str]:
-    # A part names its job, so its content is its key; one that was done and is gone is another job.
+    # A part names its job, so its content is its key; a part whose result was lost gets a new key.
     keys = [_key(part, note.rounds) if note.rounds else None for part in missing]
     receipts = context.ledger.submission.submit_parts(missing, keys=keys, correlation_id=context.claim.correlation_id)
     return [receipt.job_id for receipt in receipts]
@@ -232,22 +275,22 @@ def _key(part: SomePart, rounds: int) -> str:
 
 
 def _end(context: JobContext, note: Note, missing: Sequence[SomePart]) -> None:
-    with suppress(JobRefused):  # the server is full: those that are there end themselves
+    with suppress(JobRefused):  # the server is full: submitted parts end themselves
         for job_id in _submitted(context, note, missing):
             context.ledger.cancel(job_id)
 
 
-def _of_whole(part: Part, failure: Failure) -> Failure:
+def _failure_of_job(part: Part, failure: Failure) -> Failure:
     return msgspec.structs.replace(
         failure, message=f"part {part.name}: {failure.message}", details={**failure.details, "part": part.name}
     )
 
 
-def _check_wanted(context: JobContext, part: Part) -> None:
+def _check_job_is_active(context: JobContext, part: Part) -> None:
     state = context.ledger.status(part.of).state
     if state not in (State.QUEUED, State.RUNNING):
         raise JobRefused(
-            Failure(code=FailureCode.CANCELLED, message=f"job {part.of}, of which this is a part, is {state}")
+            Failure(code=FailureCode.CANCELLED, message=f"this is a part of job {part.of}, which is {state}")
         )
 
 

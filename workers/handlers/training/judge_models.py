@@ -1,4 +1,4 @@
-"""From a `JudgeModels` to a `JudgementReport`: models on fights that none has seen, or their recipes walked forward."""
+"""Handler of `JudgeModels`: evaluate a challenger on unseen fights, or by a walk-forward test of the recipes."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ from workers.jobs.context import JobContext
 from workers.jobs.operator_overrides import threads
 
 MOST_REPLICAS = 20
-"""Of a recipe that is walked forward: they only give the half-width its floor, for which few are enough."""
+"""Maximum number of replicas in a walk-forward test, where they only set the lower limit of the half-widths."""
 
 
 class Recipe(NamedTuple):
-    """How a model was made, but for its data; without settings where nobody knows."""
+    """The columns and settings of a model's training; the settings of an imported model are None."""
 
     columns: tuple[str, ...]
     settings: TrainingConfig | None
 
 
 class Forecasts(NamedTuple):
-    """What the models, or models of their recipes, said, by role; `trained` of these."""
+    """The forecasts by role, and the number of models that were trained for them."""
 
     said: Mapping[str, pd.DataFrame]
     trained: int
 
 
 def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
-    """Judge. Raises BundleError where a model cannot be opened, and what the engine raises."""
+    """Evaluate a challenger against its incumbents. Raises BundleError if a model cannot be opened, and EngineError."""
     job = within_limit(job, context.settings.memory_limit_mb)
     roles = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor}
     models = {role: context.models.get(digest).model.ensemble for role, digest in roles.items() if digest is not None}
@@ -82,11 +82,11 @@ def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
 
 
 def _check_past(season: Season, job: JudgeModels, first_day: date) -> None:
-    """Raise ValidationError for a fight log of unseen fights alone, whose features would lack all that came before."""
+    """Raise ValidationError for a fight log without earlier fights, on which the features depend."""
     if job.matrix is None and not len(season.fights.before(first_day)):
         raise ValidationError(
-            f"the fight log begins on {season.fights.date[0]}, after everything that the models have seen: features of "
-            "its fights need the fighters' earlier ones, so give the whole log; a feature matrix may begin there"
+            f"the fight log begins on {season.fights.date[0]}, after the models' training data: the features of its "
+            "fights depend on earlier fights, so use the whole log; only a feature matrix may begin there"
         )
 
 
@@ -106,7 +106,7 @@ def _season(job: JudgeModels) -> Season:
 
 
 def _recipe(ensemble: Ensemble) -> Recipe:
-    """Read the settings off a manifest; there are none in that of an imported model, or of another version."""
+    """Return the recipe in a manifest; that of an imported model or of another version has no settings."""
     try:
         settings = msgspec.convert(ensemble.manifest.get("config"), TrainingConfig)
     except msgspec.ValidationError:
@@ -115,22 +115,22 @@ def _recipe(ensemble: Ensemble) -> Recipe:
 
 
 def _named(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
-    """Forecast, and say of whom it is where the fights do not suit the model."""
+    """Return a forecast, and add the role of the model to a ValidationError."""
     try:
         return forecast(*arguments)
     except ValidationError as error:
-        raise ValidationError(f"the {role} cannot be judged: {error}") from error
+        raise ValidationError(f"the {role} cannot be evaluated: {error}") from error
 
 
 def _as_served(ensemble: Ensemble, season: Season, job: JudgeModels) -> Season:
-    """Return the fights with the rows that the model is served with: with gaps if it was made for such rows."""
+    """Return the fights with feature rows as in production: with gaps for a model that was imported with a log."""
     if job.matrix is not None or ensemble.snapshot is None or not ensemble.snapshot.keep_gaps:
         return season
     return season_of_log(read_fight_log(Path(job.data)), keep_gaps=True)
 
 
 def _walked(season: Season, job: JudgeModels, recipes: Mapping[str, Recipe], context: JobContext) -> Forecasts:
-    """Walk each recipe forward; the same one once."""
+    """Run a walk-forward test of each recipe; equal recipes share one."""
     ends_at = time.monotonic() + min(job.max_training_time_seconds, context.remaining_seconds() - SAFETY_SECONDS)
     said: dict[str, pd.DataFrame] = {}
     trained = 0
@@ -149,7 +149,7 @@ def _walk(
 ) -> pd.DataFrame:
     if recipe.settings is None:
         raise ValidationError(
-            "it was not trained here, so its settings cannot be walked forward: judge it on fights that it has not seen"
+            "its training settings are unknown, so there is no walk-forward test: evaluate it on unseen fights"
         )
     settings = replace(
         recipe.settings,

@@ -1,8 +1,8 @@
-"""A trained model becomes known, and gets its name once this worker has proven it.
+"""Publication of a trained model: register it, verify it, and assign its alias.
 
-Training makes nobody champion but the first: where there is one, the model becomes `challenger`, and an operator
-promotes it past the gate (docs/concepts/models.md). Other names are moved as asked for. All of it may be told the
-ledger twice.
+Only the first trained model becomes champion. If there is a champion, a new model becomes `challenger`, and an operator
+promotes it through the promotion gate (docs/concepts/models.md). Other aliases are moved as requested. All calls of the
+ledger are idempotent.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from workers.jobs.retry import insist
 from workers.models.verification import proof_by
 
 SUMMARY = ("data", "matrix", "config", "metrics", "versions", "bootstrap_samples", "interval_method")
-"""Parts of a manifest that the ledger keeps, for those who compare models without opening them."""
+"""Fields of a manifest that the ledger stores, so that models can be compared without opening them."""
 
 
 def register(context: JobContext, digest: str, manifest: Mapping[str, Any]) -> None:
-    """Make a model known, and wait for the ledger if it is away: training is too dear to be done again for that."""
+    """Register a model; wait while the ledger is unavailable, since a training is too expensive to repeat."""
     summary = {name: manifest[name] for name in SUMMARY if name in manifest}
     insist(lambda: context.ledger.models.register(digest, summary))
 
 
 def name_model(context: JobContext, alias: str, digest: str) -> str:
-    """Let `alias`, or `challenger` in place of a champion that is there, stand for the model; return which it was.
+    """Move `alias` to the model, or `challenger` if there is a champion; return the moved alias.
 
-    Raises JobRefused where the model cannot be loaded or gives other answers than the known ones.
+    Raises JobRefused if the model cannot be opened or does not reproduce its reference predictions.
     """
     return insist(lambda: _name(context, alias, digest))
 
@@ -42,7 +42,7 @@ def _name(context: JobContext, alias: str, digest: str) -> str:
     if standing is None:
         try:
             _move(context, CHAMPION, digest, expected=None)
-        except ControlDiffers:  # another training was faster
+        except ControlDiffers:  # another training has become champion meanwhile
             return _name(context, alias, digest)
         return CHAMPION
     if standing == digest:
@@ -52,9 +52,7 @@ def _name(context: JobContext, alias: str, digest: str) -> str:
 
 
 def _move(context: JobContext, alias: str, digest: str, expected: str | None = ANYTHING) -> None:
-    if (
-        context.ledger.aliases.resolve(alias) == digest
-    ):  # the reply to the first time was lost, or there is nothing to move
+    if context.ledger.aliases.resolve(alias) == digest:  # also after a lost reply to an earlier call
         return
     job_id = context.claim.job_id
     context.ledger.aliases.move(

@@ -1,8 +1,8 @@
-"""From a `TrainEnsemble` to a model bundle with a name, by as many workers as there are.
+"""Handler of `TrainEnsemble`: train a model bundle on several workers, register it and assign an alias.
 
-The job is prepared (its data read and checked), its refits are done in parts (`workers.handlers.training.fan_out`), and
-their results put together. The bundle is written whole, then registered, then named: a crash in between leaves at most
-a bundle that nobody names, and the next attempt finds it again under the same digest.
+The job reads and checks the data, fans its refits out in parts (`workers.handlers.training.fan_out`), and assembles
+their results. The bundle is written, then registered, then gets its alias: a crash in between leaves at most a bundle
+without an alias, which the next attempt finds under the same digest.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from workers.jobs.context import JobContext
 from workers.jobs.operator_overrides import threads
 from workers.models.model_store import PREPARED
 
-SAFETY_SECONDS = 5.0  # training gives up this long before the job's hard limit, to end with a message of its own
+SAFETY_SECONDS = 5.0  # before the hard limit of the job: training stops with an error of its own
 
 
 def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
-    """Train, write the bundle, register it and name it. Raises what the engine and `fan_out.gather` raise."""
+    """Train a model, register it and assign its alias. Raises EngineError, and as `fan_out.gather` does."""
     with looking(context, job.max_training_time_seconds) as note:
         return _train(job, context, note)
 
@@ -71,7 +71,7 @@ def _train(job: TrainEnsemble, context: JobContext, note: Note) -> TrainingRepor
 
 
 def train_part(job: TrainPart, context: JobContext) -> PartReport:
-    """Do some refits of a training. Raises what the engine and `workers.handlers.training.fan_out.work_off` raise."""
+    """Run a batch of refits of a training. Raises EngineError, and as `fan_out.run_part` does."""
     n_jobs = threads(context.claim.controls, context.settings.training_threads)
 
     def make(prepared: Bundle, step: Callable[[], None]) -> Arrays:
@@ -87,7 +87,7 @@ def train_part(job: TrainPart, context: JobContext) -> PartReport:
 def train_on_file(
     job: TrainEnsemble, parent: Path, progress: Progress, within_seconds: float, n_jobs: int = -1
 ) -> Bundle:
-    """Read what the job names and train on it, on `n_jobs` threads, a bundle below `parent`. Raises as the engine."""
+    """Train a bundle below `parent` in this process, on `n_jobs` threads. Raises EngineError."""
     check_data(job)
     progress("reading", 0, 1)
     matrix, snapshot = _read(job)
@@ -95,7 +95,7 @@ def train_on_file(
 
 
 def report_of(bundle: Bundle, alias: str | None) -> TrainingReport:
-    """Return the report about a trained bundle."""
+    """Return the report of a trained bundle."""
     manifest = bundle.manifest
     return TrainingReport(
         model=bundle.digest,
@@ -125,16 +125,16 @@ def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, Snapshot | None]:
 
 
 def _about(job: TrainEnsemble) -> dict[str, Any]:
-    """What the manifest says beside: who answers a matrix with this model wants to know what is no feature in it."""
+    """Return the manifest's entry about the columns of a matrix that are not features."""
     if job.matrix is None:
         return {}
     named = msgspec.structs.asdict(job.matrix)
-    # Absent where unused: models of matrices that do without keep their digests.
+    # Unused settings are omitted, so that the digests of models without them do not change.
     return {"matrix": {name: value for name, value in named.items() if value or name not in ("pairs", "as_is")}}
 
 
 def _prepare(job: TrainEnsemble, context: JobContext) -> Bundle:
-    """Read the data, check that they can be learnt from, and write what all parts need to the store."""
+    """Read and check the data, and write the arrays that all parts need to the store."""
     check_data(job)
     context.progress("reading", 0, 1)
     matrix, snapshot = _read(job)
@@ -159,7 +159,7 @@ def _unpack(prepared: Bundle) -> tuple[TrainingMatrix, Snapshot | None, Training
 
 @lru_cache(maxsize=1)
 def _trainer(prepared: Path) -> Trainer:
-    """The trainer of the last part: a child that goes on with the same training need not lay out its rows again."""
+    """Return the trainer of prepared data; it is cached for the next part of the same training."""
     matrix, _, config = _unpack(open_bundle(prepared))
     return Trainer(matrix, config)
 

@@ -1,4 +1,4 @@
-"""What all jobs that train have in common: which data, and with which settings."""
+"""Data and settings of the jobs that train."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Plan = TypeVar("Plan", bound=DataPlan)
 
 
 def check_data(plan: DataPlan) -> None:
-    """Raise ValidationError where the data are not those that the job was submitted for."""
+    """Raise ValidationError if the data have changed since the job was submitted."""
     if plan.data_digest is None:
         return
     found = folder_digest(plan.data)
     if found != plan.data_digest:
         raise ValidationError(
-            f"{plan.data} holds other data (digest {found[:12]}…) than the job was submitted for "
-            f"({plan.data_digest[:12]}…): submit it again"
+            f"the data in {plan.data} (digest {found[:12]}…) have changed since the job was submitted "
+            f"(digest {plan.data_digest[:12]}…): submit it again"
         )
 
 
 def training_config(plan: TrainingPlan, within_seconds: float, n_jobs: int = -1) -> TrainingConfig:
-    """Return the engine's settings, with no more time than `within_seconds`, on `n_jobs` threads."""
+    """Return the engine's settings of a plan, limited to `within_seconds`, on `n_jobs` threads."""
     return TrainingConfig(
         seed=plan.seed,
         bootstrap_samples=plan.bootstrap_samples,
@@ -51,11 +51,11 @@ def training_config(plan: TrainingPlan, within_seconds: float, n_jobs: int = -1)
 
 
 RECIPE = ("seed", "bootstrap_samples", "fits", "folds", "forest_trees", "replica_forest_trees", "model_weights")
-"""What of a plan decides which model comes of given data."""
+"""The settings of a plan that determine the model that is trained on given data."""
 
 
 def recipe_of(plan: TrainingPlan) -> dict[str, Any]:
-    """Return the recipe as JSON values."""
+    """Return the recipe of a plan as JSON values."""
     return {name: msgspec.to_builtins(getattr(plan, name)) for name in RECIPE}
 
 
@@ -66,13 +66,13 @@ def config_of(recipe: Mapping[str, Any]) -> TrainingConfig:
 
 
 def within_limit(plan: Plan, memory_limit_mb: float) -> Plan:
-    """Return the plan with no more memory than a child has (0: no limit), so that training ends with its own error."""
+    """Limit the memory of a plan to that of a child (0: no limit), so that the training raises its own error."""
     allowed = min(plan.max_memory_mb, memory_limit_mb or plan.max_memory_mb)
     return msgspec.structs.replace(plan, max_memory_mb=float(allowed))
 
 
 def matrix_of(path: Path, columns: MatrixColumns) -> TrainingMatrix:
-    """Read a ready feature matrix. Raises ValidationError naming the file and the column."""
+    """Read a feature matrix. Raises ValidationError with the file and the column."""
     return read_matrix(
         path,
         label=columns.label,

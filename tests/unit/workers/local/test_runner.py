@@ -78,7 +78,7 @@ def test_a_model_is_replaced_and_nothing_else_is(table: pd.DataFrame, tmp_path: 
     first, second = (ask(training(tmp_path / "train.csv", tmp_path / "model"))[-1].trained for _ in range(2))
     assert first == second
     failure = failure_of(training(tmp_path / "train.csv", tmp_path))
-    assert "is there already and is no model" in failure.message
+    assert "exists and is not a model" in failure.message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "train.csv"]
 
 
