@@ -26,8 +26,8 @@ $(STAMP): $(SERVICE)
 demo: $(SERVICE) ## a simulated league end to end; DATA=folder runs it on a real fight log
 	$(BIN)/cornerman demo $(if $(DATA),--data $(DATA))
 
-test: $(STAMP) ## all tests; ARGS="-k name" to choose
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## all tests, side by side; ARGS="-n0 -k name" to choose
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 chaos: $(STAMP) ## jobs under faults, counted; SEED=7 JOBS=20000, JSON=1 for figures to read by machine
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --jobs $(or $(JOBS),20000) $(if $(JSON),--json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 import uuid
@@ -21,6 +22,11 @@ settings.load_profile("cornerman")
 def pytest_configure() -> None:
     """Heed Ctrl-C also in the background of a shell, which ignores it, and so would the commands that tests stop."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run half as many again as there are processors: tests wait for other processes much of their time."""
+    return max(2, 3 * len(os.sched_getaffinity(0)) // 2)
 
 
 @pytest.fixture(scope="session")
