@@ -1,4 +1,4 @@
-"""The client: enqueue a job, wait for its answer, follow all answers.
+"""The Python client: enqueue jobs, wait for their outcomes, follow all outcomes.
 
     from producer.client import Client
     from producer.feed.odds_api import read_feed
@@ -6,14 +6,14 @@
 
     with Client.from_env() as client:                              # CORNERMAN_REDIS_URL, or the server of `up`
         reading = read_feed(response.content, price_format="american")
-        for entry in enqueue_feed(client, reading.cards):          # what has not moved makes no job
-            if entry.receipt is not None:                          # else entry.refused says why
+        for entry in enqueue_feed(client, reading.cards):          # unchanged cards make no job
+            if entry.receipt is not None:                          # otherwise entry.refused has the reason
                 report = client.result(entry.receipt, timeout_seconds=30)  # a CardReport
 
-A card of one's own goes in by `client.enqueue(card)`: the same card twice is one job.
-A job is accepted whole or refused (`JobRefused`, nothing written), and an accepted job gets exactly one
-outcome. The client keeps no state but its connection: a caller that died asks again with the same job id, or
-enqueues the same job again. One client may be shared by up to 250 threads.
+`client.enqueue(card)` submits a card that does not come from a feed; the same card twice is one job.
+A job is accepted as a whole or refused (`JobRefused`, nothing written), and an accepted job gets exactly one
+outcome. The client has no state except its connection: after a crash, a caller waits for the same job id, or
+enqueues the same job again. Up to 250 threads may share one client.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ ReportT = TypeVar("ReportT", bound=Report)
 
 
 class Submission(TypedDict, total=False):
-    """What may be given with a job: see `Client.enqueue`."""
+    """Options of `Client.enqueue`."""
 
     key: str | None
     correlation_id: str | None
@@ -60,7 +60,7 @@ class Submission(TypedDict, total=False):
 
 
 class Submissions(TypedDict, total=False):
-    """What may be given with several jobs: see `Client.enqueue_many`."""
+    """Options of `Client.enqueue_many`."""
 
     keys: Sequence[str | None] | None
     correlation_id: str | None
@@ -68,21 +68,35 @@ class Submissions(TypedDict, total=False):
 
 
 class Client:
-    """The caller's door to the ledger."""
+    """A client of the job queue for services that submit jobs and read outcomes.
+
+    Parameters
+    ----------
+    ledger
+        The ledger to use; `Client.from_env` connects to the one that the environment names.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     @classmethod
     def from_env(cls) -> Client:
-        """Connect as the command line does: to the server of `CORNERMAN_REDIS_URL`, or else the one of `cornerman up`.
+        """Connect to the server that the environment names, as the command line does.
 
-        The latter is looked for in the folder of `CORNERMAN_DATA` (./.cornerman). The other `CORNERMAN_` variables
-        count, too.
+        The server is that of `CORNERMAN_REDIS_URL`, or otherwise the one that `cornerman up` runs for the folder of
+        `CORNERMAN_DATA` (./.cornerman). The other `CORNERMAN_` variables apply too.
 
-        Raises:
-            LedgerUnavailable: there is no server, it cannot be reached, or it refuses the user.
-            JobRefused: a variable has a value that it cannot have.
+        Returns
+        -------
+        Client
+            A connected client; close it, or use it in a `with` block.
+
+        Raises
+        ------
+        LedgerUnavailable
+            There is no server, it cannot be reached, or it refuses the user.
+        JobRefused
+            A variable has an invalid value.
         """
         return cls(Ledger.connect(ledger_settings()))
 
@@ -95,12 +109,12 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection. Jobs go on."""
+        """Close the connection; submitted jobs go on."""
         self._ledger.close()
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger behind this client, for what only operators ask: models, pools, depths of queues."""
+        """The ledger behind this client, for operators: models, controls, dead letters, pools, queue depths."""
         return self._ledger
 
     @overload
@@ -131,16 +145,35 @@ class Client:
         correlation_id: str | None = None,
         durable: bool = False,
     ) -> Receipt[Report]:
-        """Submit a job, as a value or as the JSON of one, and return its receipt.
+        """Submit a job and return its receipt.
 
-        `key` becomes the job's id; without it the id is a digest of the content. Either way, submitting the
-        same job again returns the job that is there (`created` is false). `durable` waits until the server
-        has the job on disk. `correlation_id` comes back in the outcome.
+        Submitting the same job again returns the existing job (`created` is false).
 
-        Raises:
-            JobRefused: invalid_input, unsupported_schema, expired (the deadline has passed), or the key
-            stands for another job. Nothing was written. LedgerUnavailable: the server went away; enqueue the
-            same again. LedgerError: the server cannot confirm what `durable` asks for.
+        Parameters
+        ----------
+        job
+            The job, or its JSON.
+        key
+            Id of the job; by default a digest of its content.
+        correlation_id
+            Text to return with the outcome.
+        durable
+            Return only after the server has written the job to disk.
+
+        Returns
+        -------
+        Receipt
+            The job's id, typed by the report that the job will have.
+
+        Raises
+        ------
+        JobRefused
+            The job is invalid, of an unsupported schema, past its deadline, or `key` belongs to another job. Nothing
+            was written.
+        LedgerUnavailable
+            The server went away. Enqueue the same job again.
+        LedgerError
+            The server cannot confirm the write that `durable` requires.
         """
         value = decode_job(job) if isinstance(job, bytes) else job
         return self._ledger.submit(value, key=key, correlation_id=correlation_id, durable=durable)
@@ -161,19 +194,35 @@ class Client:
     ) -> Sequence[Receipt[Report]]:
         """Submit jobs and return their receipts in the same order.
 
-        Up to 1,000 (and 4 MiB) go in one step, all or none. More go in several, so that the server answers others in
-        between: they are checked first, and nothing is written if one would be refused; what still stops them halfway
-        (others fill the queue, the server goes away) leaves the steps before accepted. Submitting all again is safe.
-        Raises as `enqueue` does; a refusal halfway has `accepted`, how many were, in its details.
+        Up to 1,000 jobs (and 4 MiB) are submitted in one step, all or none. More are submitted in several steps, so
+        that the server can serve others in between. All jobs are validated first, and nothing is written if one is
+        invalid. If a later step fails (a full queue, a lost server), the earlier steps stay accepted. Submitting all
+        jobs again is safe.
+
+        Parameters
+        ----------
+        jobs
+            The jobs.
+        keys
+            Id of each job, or None for a digest of its content.
+        correlation_id, durable
+            As in `enqueue`.
+
+        Raises
+        ------
+        JobRefused
+            As in `enqueue`. If a later step was refused, the detail `accepted` counts the accepted jobs.
+        LedgerUnavailable, LedgerError
+            As in `enqueue`.
         """
         return self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
 
     def status(self, job_id: str) -> JobStatus:
-        """Return where the job is now; `unknown` and `forgotten` are answers, not errors."""
+        """Return the job's state; `unknown` and `forgotten` are states, not errors."""
         return self._ledger.status(job_id)
 
     def outcome(self, job_id: str) -> Outcome | None:
-        """Return how the job ended, or None where it has not, or is not known."""
+        """Return the job's outcome, or None if it has not ended or is not known."""
         return self._ledger.outcome(job_id)
 
     def wait(
@@ -183,13 +232,23 @@ class Client:
         *,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Outcome:
-        """Wait until the job has ended and return how, be it a report or a failure; None waits without end.
+        """Wait until the job has ended and return its outcome, with a report or a failure.
 
-        `on_progress` is called with what a long job says of itself on the way.
+        Parameters
+        ----------
+        job_id
+            Id of the job.
+        timeout_seconds
+            Longest time to wait; None: no limit.
+        on_progress
+            Function to call with each progress report of a long job.
 
-        Raises:
-            WaitTimeout: the caller's patience ended first; the job goes on.
-            UnknownJob: never submitted, or its retention is over.
+        Raises
+        ------
+        WaitTimeout
+            The job has not ended within the timeout; it goes on.
+        UnknownJob
+            The job was never submitted, or its retention has ended.
         """
         patience = math.inf if timeout_seconds is None else timeout_seconds
         return self._ledger.wait(job_id, patience, on_progress=on_progress)
@@ -199,36 +258,52 @@ class Client:
     @overload
     def result(self, job: str, timeout_seconds: float | None = None) -> Report: ...
     def result(self, job: Receipt[ReportT] | str, timeout_seconds: float | None = None) -> ReportT | Report:
-        """Wait for a job's report and return it. `job` is the receipt, or the id alone.
+        """Wait for a job's report and return it.
 
-        With the receipt of a typed job, type checkers know the report: a `CardReport` for a `PredictCard`.
+        Parameters
+        ----------
+        job
+            The job's receipt, or its id. With a receipt, type checkers know the type of the report: a `CardReport` for
+            a `PredictCard`.
+        timeout_seconds
+            Longest time to wait; None: no limit.
 
-        Raises:
-            JobFailed: the job ended as failed, expired or cancelled; `.failure` says why, with a code to
-            switch on. WaitTimeout, UnknownJob: as in `wait`.
+        Raises
+        ------
+        JobFailed
+            The job failed, expired or was cancelled; `.failure` has a code to switch on and a message.
+        WaitTimeout, UnknownJob
+            As in `wait`.
         """
         return report_of(self.wait(job if isinstance(job, str) else job.job_id, timeout_seconds))
 
     def cancel(self, job_id: str) -> JobStatus:
-        """Take the job back, queued or running. A job that has already ended keeps its outcome."""
+        """Cancel the job, queued or running, and return its state; a job that has ended keeps its outcome."""
         return self._ledger.cancel(job_id)
 
     def follow(
         self, after: str = "$", *, on_missed: Callable[[OutcomesMissed], None] | None = None
     ) -> Iterator[tuple[str, Outcome]]:
-        """Yield every job's outcome as it comes, with its place in the stream; never ends by itself.
+        """Yield the outcome of every job as it ends, with its position in the stream, without end.
 
-        `after` is the place of the last outcome seen, to go on from there; "$" is now, "0" the oldest kept.
+        Parameters
+        ----------
+        after
+            Position of the last outcome seen; "$" is now, "0" the oldest stored.
+        on_missed
+            Function to call if outcomes were dropped before they could be read; the stream then continues.
 
-        Raises OutcomesMissed where some are gone before they were read, because this is slower than they come, or came
-        too late; it says how many, and after which place to go on. With `on_missed` that is called instead, and it goes
-        on by itself.
+        Raises
+        ------
+        OutcomesMissed
+            Outcomes were dropped before they could be read, and `on_missed` is None. The error has their number and
+            the position to continue from.
         """
         return self._ledger.follow(after, on_missed=on_missed)
 
 
 def report_of(outcome: Outcome) -> Report:
-    """Return the outcome's report. Raises JobFailed where it has a failure instead."""
+    """Return the outcome's report. Raises JobFailed if the outcome is a failure."""
     if outcome.report is not None:
         return outcome.report
     if outcome.failure is None:

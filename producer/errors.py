@@ -8,14 +8,14 @@ from ledger.contracts.reports import Report
 
 
 class NotInstalledError(Exception):
-    """A part that this command needs is not installed."""
+    """A package that this command needs is not installed."""
 
 
 class StoredFailure(JobFailed):
-    """The job had ended without a report before this command asked for it."""
+    """The submitted job exists already and has failed, expired or been cancelled."""
 
     def __init__(self, receipt: Receipt[Report], outcome: Outcome) -> None:
         if outcome.failure is None:
-            raise ValueError(f"the outcome of job {outcome.job_id} is no failure")
+            raise ValueError(f"the outcome of job {outcome.job_id} is not a failure")
         super().__init__(outcome.job_id, outcome.failure)
         self.receipt = receipt

@@ -1,8 +1,8 @@
-"""Enqueue a feed's cards, as often as the feed is read: what has not changed since the last time makes no job.
+"""Polling of feeds: enqueue a feed's cards after each reading, without jobs for unchanged cards.
 
-What counts as a change of a card: a price, a bookmaker, a quote that has become too old, a fight, an option. That the
-feed has looked again at prices that have not moved (`last_update`) does not, unless the card sets
-`max_quote_age_seconds`. Who reads the feed, and how many do, makes no difference: the server remembers.
+A card counts as changed if a price, a bookmaker, a fight or an option has changed, or if a quote has become too old. A
+newer `last_update` of an unchanged price does not count, unless the card sets `max_quote_age_seconds`. The server
+stores the last job of each card, so several pollers of one feed act as one.
 """
 
 from __future__ import annotations
@@ -30,9 +30,20 @@ _GONE = frozenset({State.UNKNOWN, State.FORGOTTEN})
 
 @dataclass
 class Entry:
-    """A card on its way: its receipt or why it was refused, then its outcome.
+    """The submission of one card, its refusal, and later its outcome.
 
-    `unchanged` says that nothing of it has moved since the job of the receipt, so that no other was made.
+    Attributes
+    ----------
+    card_id
+        Id of the card.
+    receipt
+        Receipt of the job; None if the card was refused.
+    refused
+        Reason for a refusal.
+    outcome
+        Outcome of the job, if the caller has waited for it.
+    unchanged
+        The card has not changed since the job of the receipt, so no new job was made.
     """
 
     card_id: str
@@ -43,22 +54,40 @@ class Entry:
 
     @property
     def failure(self) -> Failure | None:
-        """Why there is no answer, as far as that is known."""
+        """The reason why there is no report, if it is known."""
         return self.refused or (self.outcome.failure if self.outcome else None)
 
 
 def enqueue_feed(
     client: Client, cards: Sequence[PredictCard], *, correlation_id: str | None = None, durable: bool = False
 ) -> list[Entry]:
-    """Enqueue the cards of one reading of a feed; one entry for each, in their order.
+    """Enqueue the cards of one reading of a feed, without jobs for unchanged cards.
 
-    A card that has no `priced_at` was read now, unless it has a deadline of its own, as replays of old feeds have.
-    Fights that were listed under other ids before are marked (see `producer.feed.bout_matching`). A card that is
-    refused, such as one that has begun, is refused alone.
+    A card without `priced_at` was read now, unless it has its own deadline, as replays of old feeds have. Fights that
+    were listed under other ids earlier are marked. A refused card, such as one that has begun, does not affect others.
 
-    Raises:
-        JobRefused: the server has no memory for new fights. LedgerUnavailable: the server went away; enqueue the same
-        again. LedgerError: the server cannot confirm what `durable` asks for.
+    Parameters
+    ----------
+    client
+        The client to submit with.
+    cards
+        The cards of one reading, as `read_feed` returns them.
+    correlation_id, durable
+        As in `Client.enqueue`.
+
+    Returns
+    -------
+    list
+        One submission for each card, in the same order.
+
+    Raises
+    ------
+    JobRefused
+        The server has no memory for new fights.
+    LedgerUnavailable
+        The server went away. Enqueue the same cards again.
+    LedgerError
+        The server cannot confirm the write that `durable` requires.
     """
     return [
         enqueue_moved(client, card, correlation_id=correlation_id, durable=durable) for card in placed(client, cards)
@@ -66,7 +95,7 @@ def enqueue_feed(
 
 
 def placed(client: Client, cards: Sequence[PredictCard]) -> list[PredictCard]:
-    """Return the cards of one reading as they are enqueued: when they were read, and what other feeds have listed."""
+    """Return the cards of one reading as submitted: with the time of the reading and relations between fights."""
     if not cards:
         return []
     now = datetime.fromtimestamp(int(client.ledger.server.time()), UTC)
@@ -82,9 +111,9 @@ def submit(
     correlation_id: str | None = None,
     durable: bool = False,
 ) -> Entry:
-    """Submit one card; a refusal becomes part of the entry. Raises as `Client.enqueue` does, but JobRefused.
+    """Submit one card; a refusal becomes part of the result. Raises LedgerUnavailable and LedgerError.
 
-    A key that already stands for the same card, read at another moment, is no conflict.
+    A key that belongs to the same card, read at another time, is not a conflict.
     """
     try:
         receipt = client.enqueue(card, key=key, correlation_id=correlation_id, durable=durable)
@@ -104,13 +133,13 @@ def _read_now(card: PredictCard) -> bool:
 def enqueue_moved(
     client: Client, card: PredictCard, *, correlation_id: str | None = None, durable: bool = False
 ) -> Entry:
-    """Enqueue one card of `placed`, unless nothing of it has moved. Raises as `enqueue_feed` does."""
+    """Enqueue one card of `prepare_cards` if it has changed. Raises as `enqueue_feed`."""
     asked, name = _Asked.of(card), _name(card)
     last = client.ledger.feeds.last_request(name)
     if last is not None:
         before, job_id = _Asked(*last[0].split("-")), last[1]
         state = client.status(job_id).state
-        # An outcome without an answer stands for this very reading; the next one asks again.
+        # A job without a report counts for its own reading only; the next reading makes a new job.
         if asked.moved == before.moved and (state in _STANDING or asked.read == before.read):
             stored = None if state in _GONE else _stored(client, job_id)
             if stored is not None:
@@ -123,14 +152,14 @@ def enqueue_moved(
 
 
 def _name(card: PredictCard) -> str:
-    """Return what a card is known by from one reading to the next: its event, its model and its options."""
+    """Return the identity of a card across readings: its event, model and options."""
     return codec.encode(msgspec.structs.replace(card, fights=(), priced_at=None, stake_share=1.0)).decode()
 
 
 def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str | None:
-    """Return the id of the job: what comes after the last one, the same for all who read the feed now.
+    """Return the id of the next job of a card, which is the same for every poller of this reading.
 
-    So who asks again because the server went away, and who reads the feed at the same time, makes no second job.
+    Therefore a retry after an outage, or another poller at the same time, makes no second job.
     """
     if last is None and card.priced_at is None:
         return None
@@ -141,20 +170,20 @@ def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str 
 def _stored(client: Client, job_id: str) -> PredictCard | None:
     try:
         stored = client.ledger.job_records.job(job_id)
-    except (UnknownJob, JobRefused):  # gone, or of another version
+    except (UnknownJob, JobRefused):  # deleted, or of another schema version
         return None
     return stored if isinstance(stored, PredictCard) else None
 
 
 def _unchanged(client: Client, stored: PredictCard, job_id: str, *, durable: bool) -> Entry:
     receipt = Receipt[CardReport](job_id=job_id, created=False, durable=False)
-    if durable:  # what was asked before may not be on disk
+    if durable:  # the existing job may not be on disk yet
         receipt = client.enqueue(stored, key=job_id, durable=True)
     return Entry(stored.card_id, receipt, unchanged=True)
 
 
 class _Asked(NamedTuple):
-    """Digests of a card: of what decides about its answer, and of all that was read."""
+    """Digests of a card: `moved` of the parts that affect the prediction, `read` of all parts."""
 
     moved: str
     read: str
@@ -170,7 +199,7 @@ class _Asked(NamedTuple):
 
 
 def _deciding(fight: Fight, window: QuoteWindow, *, undated: bool) -> Fight:
-    """Return the fight with the quotes that may be used, undated if their age does not matter, the others as words."""
+    """Return the fight with its usable quotes (without dates if `undated`), and the others listed as invalid."""
     usable = [quote for quote in fight.quotes if window.holds(quote)]
     left_out = [quote.bookmaker for quote in fight.quotes if not window.holds(quote)]
     return msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""Where this machine's part of cornerman lives, and how a caller finds its server."""
+"""The data folder of this machine, and the lookup of the server."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ DEFAULT_DATA = ".cornerman"
 
 
 def data_folder() -> Path:
-    """Return the folder of the embedded server, the models and the logs; it need not exist yet."""
+    """Return the folder of the embedded server, the models and the logs; it may not exist yet."""
     return Path(os.environ.get(DATA_VARIABLE) or DEFAULT_DATA).resolve()
 
 
 def make_data_folder() -> Path:
-    """Return the data folder, which is there from now on. Raises JobRefused where it cannot be made."""
+    """Create the data folder if needed and return it. Raises JobRefused if it cannot be created."""
     folder = data_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise refuse(f"the folder of {DATA_VARIABLE} cannot be made: {error.strerror}: {folder}") from error
+        raise refuse(f"the folder of {DATA_VARIABLE} cannot be created: {error.strerror}: {folder}") from error
     return folder
 
 
 def ledger_settings() -> LedgerSettings:
-    """Read the environment; without a server in it, fill in the one that `cornerman up` runs on this machine.
+    """Read the settings from the environment; by default use the server that `cornerman up` runs on this machine.
 
-    Raises:
-        LedgerUnavailable: there is no server in either place.
-        JobRefused: a variable has a value that it cannot have.
+    Raises
+    ------
+    LedgerUnavailable
+        The environment names no server, and none runs on this machine.
+    JobRefused
+        A variable has an invalid value.
     """
     try:
         settings = LedgerSettings.from_env()
@@ -49,12 +52,12 @@ def ledger_settings() -> LedgerSettings:
     if url is None:
         raise LedgerUnavailable(
             f"no server: {URL_VARIABLE} is not set, and none runs for {folder}. "
-            f"Start one with its workers: cornerman up. Or name one: {URL_VARIABLE}=redis://host:6379/0"
+            f"Start a server and workers: cornerman up. Or name a server: {URL_VARIABLE}=redis://host:6379/0"
         )
     return replace(settings, redis_url=url)
 
 
 def child_environment(redis_url: str | None, folder: Path) -> dict[str, str]:
-    """Return the environment of a child process: ours, with the server and the data folder spelt out."""
+    """Return the environment for a child process: this one, with the server and the data folder set."""
     named = {} if redis_url is None else {URL_VARIABLE: redis_url}
     return {**os.environ, **named, DATA_VARIABLE: str(folder)}

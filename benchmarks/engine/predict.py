@@ -1,9 +1,9 @@
-"""Predicting, opening and keeping a model of 100 replicas, against the same written with scikit-learn and joblib.
+"""Prediction, loading and size of a model with 100 replicas, compared with scikit-learn and joblib.
 
     python -m benchmarks.engine.predict --models FOLDER [--json]
 
-FOLDER is what `python -m benchmarks.engine.train --out FOLDER` has left. Both ways run in turns in one process; what
-they say agrees only roughly, since each was trained by itself.
+FOLDER is the output of `python -m benchmarks.engine.train --out FOLDER`. Both ways run alternately in one process;
+their predictions agree only roughly, because the models were trained separately.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Training replicas of all three members, against the same written with scikit-learn and joblib: CPU time and memory.
+"""CPU time and memory of training replicas of all three members, compared with scikit-learn and joblib.
 
     python -m benchmarks.engine.train --out FOLDER [--json]
 
-Both ways train on the same fights, in turns, each in a process of its own whose tree is watched: processor time and
-proportional memory (PSS) of all its processes. The naive way is timed on a few replicas, and the memory of 100 is that
-of its training plus the further replicas that it would hold, loaded for real. What was trained stays in FOLDER, for
+Both ways train on the same fights, alternately, each in a process of its own; the processor time and the proportional
+memory (PSS) of the process and its children are measured. The naive way is timed on a few replicas; its memory for 100
+is the memory of the training plus that of the remaining replicas, which are loaded. The models stay in FOLDER for
 `benchmarks.engine.predict`.
 """
 

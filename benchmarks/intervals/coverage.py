@@ -1,11 +1,10 @@
-"""How often intervals contain the true win probability, measured on simulated worlds, beside how wide they are.
+"""Coverage and width of intervals for the true win probability, measured on simulated worlds.
 
     python -m benchmarks.intervals.coverage --worlds 20 --seed 1 --leagues 3 --plots docs/plots
 
-Each world of `benchmarks.intervals.simulated_worlds` is trained and answered as in production, with fewer replicas, and
-every method of `benchmarks.intervals.methods` puts its intervals around the same fights. Leagues of
-`engine.simulation.league` are a second, harder kind, and are counted apart. With --json one document on standard
-output; what is under way goes to standard error.
+For each simulated world, trains a model and predicts the test fights as in production, with fewer replicas; every
+interval method is applied to the same fights. Simulated leagues are a second, harder kind, with results of their own.
+With --json prints one document on standard output; progress goes to standard error.
 """
 
 from __future__ import annotations

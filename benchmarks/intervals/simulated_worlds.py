@@ -1,13 +1,12 @@
-"""Simulated worlds for measuring intervals: feature matrices whose true win probabilities are known.
+"""Simulated worlds for measuring intervals: feature matrices with known true win probabilities.
 
-A world draws 22 quantities a fighter and 4 of the fight (70 columns in the mirror convention) and a random function of
-them, the true logit. The function is antisymmetric: swapping the fighters turns p into 1 - p. The market sees one part
-of it, with noise, and is blind to the other; its prices carry a margin, and some fights have none.
+A world draws 22 quantities for each fighter and 4 for the fight (70 columns in the mirror convention), and a random
+function of them, the true logit. The function is antisymmetric: swapping the fighters turns p into 1 - p. The market
+knows one part of the logit, with noise, and not the other; its prices include a margin, and some fights have no price.
 
-Six families of functions, from those that 3,000 fights teach almost wholly (sparse) to those that they hardly do
-(smooth, trees); the best reachable log loss is about 0.60 to 0.64. `league_world` is a second, harder kind: fights of
-`engine.simulation.league`, where form on the night is in nobody's features, and the features themselves are only
-statistics of what fighters have shown.
+There are six families of functions, from easy ones (sparse), which 3,000 fights suffice to learn, to hard ones (smooth,
+trees); the best reachable log loss is about 0.60 to 0.64. `league_world` is a second, harder kind: simulated leagues in
+which the features lack the form on the night, and are statistics of past fights only.
 
     python -m benchmarks.intervals.simulated_worlds --seed 1 --index 0 --out FOLDER
 

@@ -1,10 +1,10 @@
-"""Memory of a pool whose children all use one model of 200 MB, and how long it takes until they can work.
+"""Memory and start-up time of a pool whose children share one model of 200 MB.
 
     python -m benchmarks.memory.pool [--json]
 
-Memory is the proportional set size (PSS) of the main process and its children together: what they share counts once.
-It is taken when the children have answered cards with all replicas, so that every page of the model was read. The
-naive pool loads the same arrays from a joblib file in each child (`benchmarks/memory/naive_model.py`).
+Memory is the proportional set size (PSS) of the main process and its children together, which counts shared pages once.
+It is measured after the children have predicted cards with all replicas, so that every page of the model was read. The
+naive pool loads the same arrays from a joblib file in each child (`naive_model.py`).
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def run_cut(ledger: Ledger, folder: Path) -> Cut:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table."""
+    """Measure and print the results; return 1 if our pool breaks its limits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pools.autoscaling", description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=3, help="runs of each")
     parser.add_argument("--json", action="store_true", help="print one JSON document")

@@ -1,10 +1,10 @@
-"""Jobs a second that two children answer from a backlog, against plain Celery with one message a job.
+"""Rate at which two children process a backlog, compared with plain Celery with one message a job.
 
     python -m benchmarks.queue.queue_throughput [--json]
 
-The work itself is nothing, so that only the way through the queue is measured. The workers are held while the backlog
-is made; the clock runs from their release until every job has its outcome. Both ways answer the same on the same
-server, in turns, and keep their results (`benchmarks/queue/naive_celery.py`, `benchmarks/queue/noop_pool.py`).
+The jobs do nothing, so that only the queue is measured. The workers are paused while the backlog is submitted; the
+clock runs from their release until every job has its outcome. Both ways return the same answers on the same server,
+alternately, and store their results (`naive_celery.py`, `noop_pool.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command line: `cornerman`. One file a subject in `commands`; here, how every command ends."""
+"""The `cornerman` command line: command registration, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ from producer.cli.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, 
 from producer.local.subprocess_runner import HERE
 
 # The backspace keeps click from filling the lines that follow it.
-HELP = """Fight cards in, win probabilities with honest intervals out.
+HELP = """Predict fight cards: win probabilities with calibrated intervals.
 
 \b
 Try it:          cornerman demo
 Run it here:     cornerman up
 Train a model:   cornerman train FOLDER --wait
-Ask it:          cornerman enqueue feed.json --format american --wait
+Predict a feed:  cornerman enqueue feed.json --format american --wait
 
-The server is the one of CORNERMAN_REDIS_URL, or else the one that `cornerman up` runs for the folder of
-CORNERMAN_DATA (./.cornerman).
+Commands use the server of CORNERMAN_REDIS_URL. If it is not set, they use the server that `cornerman up` runs for
+the folder of CORNERMAN_DATA (./.cornerman).
 """
 EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {said}" for code, said in MEANINGS.items())
 
 
 class Cornerman(click.Group):
-    """The group of commands; turns what may be expected to go wrong into a message and an exit code."""
+    """The top-level command group; turns expected errors into a message and an exit code."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, with the exit codes below its help."""
+        """Add a command and append the exit codes to its help."""
         cmd.epilog = EXIT_CODES
         super().add_command(cmd, name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was asked for."""
+        """Run the requested command."""
         screen = ctx.ensure_object(Screen)
-        as_json = "--json" in ctx.args  # of a command line with a mistake in it nothing else is read
+        as_json = "--json" in ctx.args  # a usage error ends the parsing before the option's callback runs
         try:
             with _evictions_said(screen):
                 return super().invoke(ctx)
@@ -86,7 +86,7 @@ class Cornerman(click.Group):
 
 @contextmanager
 def _evictions_said(screen: Screen) -> Iterator[None]:
-    """Let people read, without the place in the code, that the server may evict what the ledger keeps."""
+    """Show eviction warnings of the server as plain notes, without the code location that Python adds."""
     with warnings.catch_warnings():
         others = warnings.showwarning
 
@@ -103,7 +103,7 @@ def _evictions_said(screen: Screen) -> Iterator[None]:
 @click.group(cls=Cornerman, help=HELP, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cornerman")
 def main() -> None:
-    """Enter the command line."""
+    """Run the command line."""
 
 
 for command in (

@@ -1,12 +1,12 @@
-"""Fights of a feed that are one bout, or exclude each other, and what a night's cards may stake together.
+"""Relations between the fights of a feed: duplicates of one bout, contradictions, and the shared cap on stakes.
 
-What is found is written into the cards, so that the same card has the same answer wherever it is asked:
+The relations are written into the cards, so that the prediction of a card depends on the card alone:
 
-- Of several fights that are one bout (two people, starts less than a day apart) only one may be bet on: the one that
-  was listed first, among equals the first id in the alphabet. Neither prices nor starts decide, so that it stays the
-  same from one reading to the next.
-- Fights that share a fighter on one day and are not one bout contradict each other: none of them may be bet on.
-- The cards of one night share its cap on stakes by their numbers of fights.
+- Several fights with the same two fighters and starts less than a day apart are one bout. Only one of them may be bet
+  on: the one that was listed first, or the first id in alphabetical order. Neither prices nor starts decide, so that
+  the choice is stable across readings.
+- Fights that share one fighter on one day contradict each other: none of them may be bet on.
+- The cards of one night share the cap on stakes in proportion to their numbers of fights.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ledger.contracts.jobs import MAX_FIGHTS, Fight, PredictCard
 from ledger.jobs.listed_fights import ListedFight
 
 NIGHT_GAP = timedelta(hours=6)
-"""Starts that lie no further apart, one after the other, are of one night."""
+"""Largest gap between consecutive starts of one night."""
 
 
 def listed_fights(cards: Iterable[PredictCard]) -> list[ListedFight]:
-    """Return the fights of cards as a feed has listed them."""
+    """Return the fights of cards as listings: id, bout and start."""
     return [
         ListedFight(id=fight.id, bout=bout_key(*(fighter.name for fighter in fight.fighters)), start=card.event_start)
         for card in cards
@@ -34,9 +34,9 @@ def listed_fights(cards: Iterable[PredictCard]) -> list[ListedFight]:
 
 
 def matched(cards: Sequence[PredictCard], earlier: Iterable[ListedFight] = ()) -> list[PredictCard]:
-    """Return the cards of one feed with what their fights are to each other and to those that were listed earlier.
+    """Return the cards of one feed with the relations of their fights to each other and to earlier listings.
 
-    Two fights contradict each other only within the feed: one of another reading may have been called off since.
+    Contradictions count within the feed only, because a fight of another reading may have been called off since.
     """
     known = {fight.id: fight for fight in earlier}
     here = [_since(fight, known.get(fight.id)) for fight in listed_fights(cards)]

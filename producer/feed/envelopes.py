@@ -1,7 +1,7 @@
-"""From a feed in whatever it is wrapped to its events.
+"""Extraction of the events from a feed and its wrappers.
 
-Read are a list of events, one event, an object that holds either under one of `WRAPPERS`, also several deep, and an
-object of these by sport. What is none of it is an error that names the outer keys.
+Accepts a list of events, one event, an object that holds either under one of `WRAPPERS`, nested or not, and an object
+of these by sport. Anything else is an error that names the outer keys.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _MAX_DEPTH = 6
 _SHOWN_KEYS = 8
 
 Feed = bytes | str | list[Any] | dict[str, Any]
-"""A response's body, or what a JSON reader made of it."""
+"""A response's body, or its parsed JSON."""
 
 
 class Wrapped(Struct, frozen=True, kw_only=True):
-    """The events of a feed, and when their prices were read, if the wrapper says so (`timestamp`)."""
+    """The events of a feed, and the time at which their prices were read if the wrapper has a `timestamp`."""
 
     events: list[Any]
     read_at: datetime | None = None
 
 
 def unwrap(feed: Feed) -> Wrapped:
-    """Return the events of a feed, of any JSON type. Raises Unreadable for one that holds none."""
+    """Return the events of a feed. Raises ParseError if it contains none."""
     value = _parsed(feed) if isinstance(feed, bytes | str) else feed
     found = _events(value, _MAX_DEPTH)
     if found is None:
@@ -51,7 +51,7 @@ def _parsed(body: bytes | str) -> Any:
 
 
 def _events(value: Any, depth: int) -> list[Any] | None:
-    """Return the events in a value, None if it is neither events nor a wrapper of them."""
+    """Return the events in a value, or None if it is neither a list of events nor a wrapper of one."""
     if isinstance(value, list):
         return value
     if not isinstance(value, dict) or not depth:
@@ -66,7 +66,7 @@ def _events(value: Any, depth: int) -> list[Any] | None:
 
 
 def _by_sport(value: dict[str, Any], depth: int) -> list[Any] | None:
-    """Return the events of an object that has a sport's name for each of its keys."""
+    """Return the events of an object whose keys are sports."""
     if not value or not all(isinstance(inner, list | dict) for inner in value.values()):
         return None
     found: list[Any] = []
@@ -79,10 +79,10 @@ def _by_sport(value: dict[str, Any], depth: int) -> list[Any] | None:
 
 
 def _told(sport: Any, events: list[Any]) -> Iterator[Any]:
-    """Yield the events with the sport that is said around them, unless they say it themselves."""
+    """Yield the events; those without a sport get the sport of their wrapper."""
     for event in events:
-        untold = isinstance(event, dict) and event.get("sport_key") is None
-        yield {**event, "sport_key": sport} if untold else event
+        without_sport = isinstance(event, dict) and event.get("sport_key") is None
+        yield {**event, "sport_key": sport} if without_sport else event
 
 
 def _read_at(value: Any) -> datetime | None:
@@ -98,10 +98,10 @@ def _no_feed(value: Any) -> str:
     if not isinstance(value, dict):
         return f"expected a list of events, found {show(value)}"
     if "message" in value:
-        return f"the feed holds no events but a message: {show(value['message'])}"
+        return f"the feed contains a message and no events: {show(value['message'])}"
     keys = ", ".join(show(key) for key in list(value)[:_SHOWN_KEYS]) + (" ..." if len(value) > _SHOWN_KEYS else "")
     wrappers = f"{', '.join(WRAPPERS)} or under the name of each sport"
     return (
-        f"the outer object is no event and wraps none: its keys are {keys or 'none'}. Expected is a list of events, "
+        f"the outer object contains no events: its keys are {keys or 'none'}. Expected a list of events, "
         f"one event (with {', '.join(sorted(_EVENT_KEYS))}), or an object that holds them under {wrappers}"
     )

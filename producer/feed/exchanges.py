@@ -1,8 +1,8 @@
-"""Which bookmakers are betting exchanges, and the commission that they keep of net winnings.
+"""Betting exchanges and their commissions on net winnings.
 
-A feed shows an exchange's prices before commission and does not say the commission, which depends on the account. A
-bet that is worth it without commission may not be with it, so an exchange that is not told of counts with the rate
-below; a caller who pays another one says so.
+A feed shows an exchange's prices before commission and omits the commission, which depends on the account. A bet may
+have a positive expected value without the commission only. Therefore an exchange has the default rate below, unless
+the caller gives another rate.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 DEFAULT_COMMISSION = 0.05
-"""Betfair's base rate, the highest usual one."""
+"""Betfair's base rate, the highest common one."""
 EXCHANGES = (
     *("betfair_ex", "matchbook", "smarkets", "betdaq"),
     *("betopenly", "kalshi", "novig", "polymarket", "prophetx", "sporttrade"),
 )
-"""How the keys of exchanges begin in feeds."""
+"""Prefixes of the keys of exchanges in feeds."""
 
 
-def commission_of(bookmaker: str, told: Mapping[str, float]) -> float:
-    """Return a bookmaker's commission: what the caller told of its key, the default of an exchange, or 0."""
-    if bookmaker in told:
-        return told[bookmaker]
+def commission_of(bookmaker: str, given: Mapping[str, float]) -> float:
+    """Return a bookmaker's commission: the given rate, the default rate of an exchange, or 0."""
+    if bookmaker in given:
+        return given[bookmaker]
     return DEFAULT_COMMISSION if bookmaker.casefold().startswith(EXCHANGES) else 0.0

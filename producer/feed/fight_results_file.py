@@ -1,13 +1,13 @@
-"""Results of fights in a CSV file (also .gz): a list of our own, or the `fights` table of a fight log.
+"""Parser of fight results in a CSV file (also .gz): a list of results, or the `fights` table of a fight log.
 
-Columns: `date` (2026-11-21, of the event; of a moment, the day as written), the two fighters as `red` and `blue` or as
-`fighter_1` and `fighter_2`, and `winner`. A winner is one of the two names, `red` or `blue` where there are such
-columns, `draw`, or `nc` (also `no contest`). Upper and lower case are the same, in the names of columns too. Other
-columns are passed over. A draw and a no contest are void: no forecast is held against them.
+Columns: `date` (2026-11-21, the day of the event; of a time, its day as written), the two fighters as `red` and `blue`
+or as `fighter_1` and `fighter_2`, and `winner`. A winner is one of the two names, `red` or `blue` if the file has these
+columns, `draw`, or `nc` (also `no contest`). Case is ignored, in column names too. Other columns are ignored. A draw
+and a no contest are void: they do not count in evaluations.
 
-Two who met twice on one day, as in the tournaments of the first years, are passed over where `fight_id` tells so: their
-fights cannot be told apart by day and names. A file with a fault is refused whole, with the line of each. Who the names
-mean is settled when they are reviewed.
+If `fight_id` shows that two fighters met twice on one day, as in the tournaments of the first years, these lines are
+skipped, because their fights cannot be distinguished by day and names. A file with a fault is refused as a whole, with
+the number of each faulty line. Names are matched with fighters later, by the review.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _GZIP = b"\x1f\x8b"
 
 
 class ReadResults(NamedTuple):
-    """The results of a file, and how many of its lines were passed over."""
+    """The results of a file, and the number of skipped lines."""
 
     results: list[FightResult]
     passed_over: int
 
 
 def read_results(content: bytes, last_day: date) -> ReadResults:
-    """Return the results of a file; none may be later than `last_day`. Raises JobRefused naming the lines at fault."""
+    """Parse a file of results, none later than `last_day`. Raises JobRefused with the numbers of faulty lines."""
     rows = csv.DictReader(io.StringIO(_text(content)), strict=True)
     sides = _sides(_header(rows))
     results: dict[str, tuple[int, str | None, FightResult]] = {}
@@ -55,16 +55,16 @@ def read_results(content: bytes, last_day: date) -> ReadResults:
                 if other_id != fight_id:
                     rematches += [result.name]
                 elif _won_by(other) != _won_by(result):
-                    raise ValueError(f"says otherwise than line {before} of the same fight")
+                    raise ValueError(f"contradicts line {before} of the same fight")
             except ValueError as fault:
                 faults.append(f"line {line}: {fault}")
     except csv.Error as error:
-        faults.append(f"after line {rows.line_num}: is no CSV ({error})")
+        faults.append(f"after line {rows.line_num}: not CSV ({error})")
     if faults:
         more = f"; and {len(faults) - MAX_FAULTS_SHOWN} more" if len(faults) > MAX_FAULTS_SHOWN else ""
         raise refuse(f"no result was added: {'; '.join(faults[:MAX_FAULTS_SHOWN])}{more}", faults=len(faults))
     if not results:
-        raise refuse("the file has no results: a line each, below the line with the names of the columns")
+        raise refuse("the file has no results: expected one line each, below a line with the column names")
     kept = [result for name, (_, _, result) in results.items() if name not in rematches]
     return ReadResults(kept, len(rematches) + len(set(rematches)))
 
@@ -85,14 +85,14 @@ def _text(content: bytes) -> str:
 
 
 def _header(rows: csv.DictReader[str]) -> list[str]:
-    """Return the names of the columns in lower case, by which the rows are read from then on."""
+    """Convert the column names of `rows` to lower case and return them."""
     try:
         rows.fieldnames = [name.strip().casefold() for name in rows.fieldnames or []]
     except csv.Error as error:
-        raise refuse(f"the first line is no CSV ({error})") from None
+        raise refuse(f"the first line is not CSV ({error})") from None
     names = rows.fieldnames
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise refuse(f"the columns {', '.join(map(repr, twice))} stand twice: leave one of each")
+        raise refuse(f"the columns {', '.join(map(repr, twice))} appear twice: keep one of each")
     return names
 
 
@@ -101,17 +101,17 @@ def _sides(columns: Sequence[str]) -> tuple[str, str]:
         if {"date", "winner", *sides} <= set(columns):
             return sides
     found = ", ".join(map(repr, columns[:12])) or "none"
-    raise refuse(f"columns date, winner, and red and blue (or fighter_1 and fighter_2) are needed; there are {found}")
+    raise refuse(f"the columns date, winner, and red and blue (or fighter_1 and fighter_2) are needed; found {found}")
 
 
 def _result(row: dict[str, str | None], sides: tuple[str, str], last_day: date) -> FightResult:
-    """Read a line. Raises ValueError saying what is wrong with it."""
+    """Parse a line. Raises ValueError with its fault."""
     if None in row or None in row.values():
         raise ValueError("has another number of columns than the first line")
     day = _day(row["date"] or "", last_day)
     first, second = (_name(side, row[side] or "") for side in sides)
     if spelling(first) == spelling(second):
-        raise ValueError(f"{first!r} cannot fight against oneself")
+        raise ValueError(f"{first!r} is named on both sides")
     winner = (row["winner"] or "").strip()
     fighters = (first, second)
     if ending := VOID.get(winner.casefold()):
@@ -128,18 +128,18 @@ def _result(row: dict[str, str | None], sides: tuple[str, str], last_day: date) 
 
 def _day(text: str, last_day: date) -> date:
     try:
-        day = datetime.fromisoformat(text.strip()).date()  # of a moment too, as a fight log is read
+        day = datetime.fromisoformat(text.strip()).date()  # accepts a time too, as the parser of fight logs does
     except ValueError:
-        raise ValueError(f"{text[:40]!r} is no day like 2026-11-21") from None
+        raise ValueError(f"{text[:40]!r} is not a day like 2026-11-21") from None
     if day > last_day:
-        raise ValueError(f"{day} has not come yet")
+        raise ValueError(f"{day} is in the future")
     return day
 
 
 def _name(column: str, text: str) -> str:
     name = " ".join(text.split())
     if not 0 < len(name) <= MAX_NAME_CHARACTERS:
-        raise ValueError(f"{column} is a name of 1 to {MAX_NAME_CHARACTERS} characters, not {text[:40]!r}")
+        raise ValueError(f"{column} must be a name of 1 to {MAX_NAME_CHARACTERS} characters, not {text[:40]!r}")
     return name
 
 

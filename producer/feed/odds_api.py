@@ -1,12 +1,11 @@
-"""The Odds API v4, as it comes, turned into fight cards.
+"""Conversion of feeds of The Odds API v4 into fight cards.
 
-A card is the events that share a `commence_time` and a sport: they have one deadline, so one answer in time serves them
-all. Cards come in order of time; a card of more than 64 fights is refused, not split. Home and away only say who is
-listed first: they are not corners.
+Events with the same `commence_time` and sport form one card, because they have the same deadline. Cards are in order of
+time; a card of more than 64 fights is refused, not split. Home and away are the listing order only, not the corners.
 
-Three grades of fault. In a quote: the quote is turned away with a sentence and the fight stays (see `quotes`). In an
-event (no names, no time, another sport, an id that stands twice): that event is refused, and the others are read. In
-the feed as a whole (no JSON, no events, prices in another notation): `FeedError`, and no card at all.
+A fault in a quote (see `quotes`) drops the quote with a message; the fight stays. A fault in an event (no names, no
+time, another sport, a duplicate id) refuses that event; the others are read. A fault in the feed as a whole (no JSON,
+no events, prices in another notation) raises `FeedError`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,13 @@ Value = TypeVar("Value")
 
 
 class FeedError(JobRefused):
-    """A feed, or one event of it, cannot be read. `event` and `field` say where, as far as it is known."""
+    """A feed, or one event of it, cannot be read.
+
+    Attributes
+    ----------
+    event, field
+        Id of the event and name of the field at fault, if they are known.
+    """
 
     def __init__(
         self,
@@ -52,7 +57,7 @@ class FeedError(JobRefused):
 
 @dataclass(frozen=True)
 class FeedReading:
-    """What a feed holds: cards to enqueue, and why an event, or a whole card, is not among them."""
+    """The cards of a feed, and an error for each event or card that was refused."""
 
     cards: tuple[PredictCard, ...]
     refused: tuple[FeedError, ...] = ()
@@ -67,14 +72,14 @@ class _Event:
 
 @dataclass(frozen=True)
 class _Reader:
-    """How events are read."""
+    """Parser of events, with the caller's options."""
 
     price_format: PriceFormat
     novices: Collection[str]
     commissions: Mapping[str, float] = field(default_factory=dict)
 
     def event(self, item: Any, place: int) -> _Event:
-        """Read one event. Raises FeedError."""
+        """Parse one event. Raises FeedError."""
         if not isinstance(item, dict):
             raise FeedError(f"expected an object, found {show(item)}", event=f"number {place}")
         event = _field(item, "id", read_name, event=f"number {place}")
@@ -82,7 +87,7 @@ class _Reader:
         sport = _sport(item, event)
         home, away = (_field(item, side, read_name, event=event) for side in ("home_team", "away_team"))
         if name_key(home) == name_key(away):
-            raise FeedError(f"{home!r} cannot fight against oneself", event=event, field="away_team")
+            raise FeedError(f"{home!r} is named on both sides", event=event, field="away_team")
         bookmakers = item.get("bookmakers") or []
         if not isinstance(bookmakers, list):
             raise FeedError(f"expected a list, found {show(bookmakers)}", event=event, field="bookmakers")
@@ -102,18 +107,37 @@ def read_feed(
     commissions: Mapping[str, float] | None = None,
     priced_at: datetime | None = None,
 ) -> FeedReading:
-    """Turn a feed into cards, one for each commence time, and refuse single events that cannot be read.
+    """Convert a feed into cards, one for each commence time; refuse single events that cannot be read.
 
-    Takes the body of `/odds` (a list of events), of `/events/{id}/odds` (one event), of their historical versions (an
-    object with `data`), and other wrappers (see `producer.feed.envelopes`). `price_format` is the feed's `oddsFormat`.
-    `deadline` replaces the commence time as the moment after which no answer is wanted, for replaying old feeds.
-    `debutants` are fighters without a record. `commissions` are those of exchanges, by bookmaker (see
-    `producer.feed.exchanges`). `priced_at` is when the prices were read, by default the `timestamp` of a historical
-    answer.
+    Parameters
+    ----------
+    feed
+        The body of `/odds` (a list of events), of `/events/{id}/odds` (one event) or of their historical versions (an
+        object with `data`), also in other wrappers; as bytes, text or parsed JSON.
+    price_format
+        The feed's `oddsFormat`: "american" or "decimal".
+    model
+        Alias or digest of the model that predicts the cards.
+    deadline
+        Time after which no prediction is needed, in place of the commence time; for replays of old feeds.
+    debutants
+        Names of fighters without earlier fights.
+    commissions
+        Commission of exchanges on net winnings, in [0, 1), by bookmaker key.
+    priced_at
+        Time at which the prices were read; by default the `timestamp` of a historical response.
 
-    Raises:
-        FeedError: the feed as a whole, or a declared debutant who is not in it.
-        ValueError: `price_format` is none.
+    Returns
+    -------
+    FeedReading
+        The cards in order of time, and the errors of refused events.
+
+    Raises
+    ------
+    FeedError
+        The feed as a whole cannot be read, or a declared debutant is not in it.
+    ValueError
+        `price_format` is unknown.
     """
     price_format = PriceFormat(price_format)
     novices = {name_key(name) for name in debutants}
@@ -148,13 +172,19 @@ def read_feed(
 
 
 def read_cards(feed: Feed, **options: Any) -> list[PredictCard]:
-    """Turn a feed into cards, all or nothing; none for an empty feed.
+    """Convert a feed into cards, all or none; return an empty list for an empty feed.
 
-    Takes what `read_feed` takes.
+    Parameters
+    ----------
+    feed, options
+        As in `read_feed`.
 
-    Raises:
-        FeedError: the feed, or any of its events.
-        ValueError: `price_format` is none.
+    Raises
+    ------
+    FeedError
+        The feed, or any of its events, cannot be read.
+    ValueError
+        `price_format` is unknown.
     """
     reading = read_feed(feed, **options)
     if reading.refused:
@@ -174,7 +204,7 @@ def _read_events(items: Sequence[Any], reader: _Reader) -> tuple[list[_Event], l
 
 
 def _distinct(events: Sequence[_Event], refused: list[FeedError]) -> list[_Event]:
-    """Keep the first of several events of one id, and none of them if they are not the same bout."""
+    """Keep the first of several events with one id, or none if they are different bouts."""
     bouts: dict[str, set[tuple[str, str]]] = {}
     for event in events:
         bouts.setdefault(event.fight.id, set()).add(bout_key(*(fighter.name for fighter in event.fight.fighters)))
@@ -184,22 +214,22 @@ def _distinct(events: Sequence[_Event], refused: list[FeedError]) -> list[_Event
         name = event.fight.id
         seen[name] += 1
         if len(bouts[name]) > 1:
-            refused.append(FeedError("the id stands for different bouts: none of them is read", event=name, field="id"))
+            refused.append(FeedError("different bouts have this id: none of them is used", event=name, field="id"))
         elif seen[name] > 1:
-            refused.append(FeedError("the event stands twice in the feed; the first is read", event=name, field="id"))
+            refused.append(FeedError("a duplicate in the feed; the first event is used", event=name, field="id"))
         else:
             kept.append(event)
     return kept
 
 
 def _sport(item: Mapping[str, Any], event: str) -> str:
-    """Return the sport of an event. Raises FeedError for one that models of mixed martial arts know nothing of."""
+    """Return the sport of an event. Raises FeedError if it is not mixed martial arts."""
     if item.get("sport_key") is None:
         return "card"
     sport = _field(item, "sport_key", read_name, event=event)
     if not is_mma(sport):
         raise FeedError(
-            f"its sport is {show(sport)}: models that were trained on a log of MMA fights cannot answer it",
+            f"its sport is {show(sport)}: models trained on MMA fights cannot predict it",
             event=event,
             field="sport_key",
             sport=sport,
@@ -216,7 +246,7 @@ def _field(item: Mapping[str, Any], field: str, read: Callable[[object], Value],
 
 
 def _check_notation(items: Iterable[Any], events: Iterable[_Event], price_format: PriceFormat) -> None:
-    """Refuse a feed of which no quote can be read, if quotes can be read in the other notation."""
+    """Raise FeedError if no quote is valid in the given notation, but some are in the other one."""
     fights = [event.fight for event in events]
     turned_away = sum(len(fight.invalid_quotes) for fight in fights)
     if not turned_away or any(fight.quotes for fight in fights):
@@ -225,8 +255,8 @@ def _check_notation(items: Iterable[Any], events: Iterable[_Event], price_format
     found, _ = _read_events(list(items), _Reader(other, ()))
     if readable := sum(len(event.fight.quotes) for event in found):
         raise FeedError(
-            f"none of its {turned_away} quotes can be {price_format}, the first: {_first_sentence(fights)}; read as "
-            f"{other}, {readable} can be used: say --format {other} (price_format={other.value!r})",
+            f"none of the {turned_away} quotes is valid as {price_format}, the first: {_first_sentence(fights)}; "
+            f"{readable} are valid as {other}: use --format {other} (price_format={other.value!r})",
             field="price_format",
         )
 
@@ -240,11 +270,11 @@ def _check_debutants(items: Iterable[Any], debutants: Collection[str]) -> None:
     present = {name_key(name) for name in teams if isinstance(name, str)}
     for name in debutants:
         if name_key(name) not in present:
-            raise FeedError(f"{show(name)} is declared a debutant but fights nowhere in this feed", field="debutants")
+            raise FeedError(f"{show(name)} is declared a debutant but is not in this feed", field="debutants")
 
 
 def _checked(card: PredictCard) -> PredictCard:
-    """Put the card through the door that it will meet, so that a refusal comes before any is enqueued."""
+    """Validate the card as the ledger will, so that an invalid card is refused before any card is enqueued."""
     try:
         decode_job(encode(card))
     except JobRefused as refusal:

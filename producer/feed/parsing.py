@@ -1,7 +1,6 @@
-"""How a feed writes names, moments and prices, and how they are read without a guess.
+"""Strict parsers for the names, times and prices of a feed.
 
-Every reader takes a value of any JSON type and either returns the clean value or raises `Unreadable` with a
-sentence.
+Every parser takes a value of any JSON type, and returns the clean value or raises `ParseError` with a message.
 """
 
 from __future__ import annotations
@@ -19,28 +18,28 @@ _short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 class PriceFormat(StrEnum):
-    """How prices are written. The caller says which: a guess that is wrong once costs money."""
+    """Notation of prices. The caller must name it, because a wrong guess would cost money."""
 
     AMERICAN = "american"
     DECIMAL = "decimal"
 
 
 class Unreadable(ValueError):
-    """Why a value from outside cannot be used."""
+    """A value of a feed cannot be parsed; the message gives the reason."""
 
 
 def show(value: object) -> str:
-    """Write a foreign value in a message: quoted, escaped and short."""
+    """Format an untrusted value for a message: quoted, escaped and shortened."""
     return _short.repr(value)
 
 
 def name_key(name: str) -> str:
-    """Return what two spellings of a name within one event have in common: no case, width or stray spaces."""
+    """Return the form in which names of one event are compared: without case, width or extra spaces."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def read_name(value: object) -> str:
-    """Check a name from outside and trim it. Raises Unreadable."""
+    """Validate and trim a name. Raises ParseError."""
     if not isinstance(value, str):
         raise Unreadable(f"expected a name, found {show(value)}")
     name = value.strip()
@@ -52,7 +51,7 @@ def read_name(value: object) -> str:
 
 
 def read_moment(value: object) -> datetime:
-    """Read ISO 8601 with a time zone, or the feed's other notation, seconds since 1970. Raises Unreadable."""
+    """Parse an ISO 8601 time with a time zone, or seconds since 1970. Raises ParseError."""
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
@@ -67,7 +66,7 @@ def read_moment(value: object) -> datetime:
 
 
 def decimal_price(price: object, price_format: PriceFormat) -> float:
-    """Return the decimal price, what a stake of 1 pays back. Raises Unreadable on what is no price."""
+    """Return the decimal price: the payout of a stake of 1. Raises ParseError for an invalid price."""
     if isinstance(price, bool) or not isinstance(price, int | float):
         raise Unreadable(f"{show(price)} is not a price")
     try:

@@ -1,7 +1,7 @@
-"""One event's prices, turned from a feed's notation into quotes that can be trusted.
+"""Conversion of one event's head-to-head prices into validated quotes.
 
-Covers the head-to-head market: which outcome belongs to which fighter (by name, never by position) and the
-checks of a quote as a whole. A quote that fails is turned away with a sentence; the fight stays.
+Outcomes are assigned to fighters by name, never by position. An invalid quote is dropped with a message; the fight
+stays.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def read_quotes(
     price_format: PriceFormat,
     commissions: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[tuple[Quote, ...], tuple[str, ...]]:
-    """Return the usable head-to-head quotes of an event, and a sentence for each that is not.
+    """Return the valid head-to-head quotes of an event, and a message for each invalid one.
 
-    Other markets are passed over in silence. Of two quotes by the same bookmaker the first counts. `commissions`:
-    what exchanges keep of net winnings, by the bookmaker's key; see `producer.feed.exchanges` for those not in it.
+    Ignores other markets, and all but the first quote of a bookmaker. `commissions` are the shares of net winnings
+    that exchanges keep, by bookmaker key; `producer.feed.exchanges` has the defaults.
     """
     quotes: dict[str, Quote] = {}
     turned_away: list[str] = []
@@ -39,7 +39,7 @@ def read_quotes(
                 commission = commission_of(label, commissions)
                 quote = _read_quote(label, bookmaker, market, names, price_format, commission)
                 if label in quotes:
-                    raise Unreadable("quotes this fight twice; the first stands")
+                    raise Unreadable("quotes this fight twice; the first quote is used")
                 quotes[label] = quote
         except Unreadable as error:
             turned_away.append(f"{label}: {error}")
@@ -84,11 +84,11 @@ def _prices_by_name(outcomes: Any, names: tuple[str, str], price_format: PriceFo
     for outcome in outcomes:
         key = name_key(read_name(outcome.get("name")))
         if key == "draw" and key not in fighters:
-            # Leaving the draw out would spread its share over both fighters, and such a bet loses on a draw
-            # where a two-way bet is paid back: it is another market, not another notation.
-            raise Unreadable("prices a draw; a three-way price is not a price on one fighter or the other")
+            # A three-way market is not a notation of the two-way market: ignoring its draw would spread the draw's
+            # share over both fighters, and its bets lose on a draw while two-way bets are refunded.
+            raise Unreadable("prices a draw; three-way prices are not comparable with two-way prices")
         if key not in fighters:
-            raise Unreadable(f"prices {show(outcome['name'])}, who is neither {names[0]} nor {names[1]}")
+            raise Unreadable(f"prices {show(outcome['name'])}, which is neither {names[0]} nor {names[1]}")
         if fighters[key] in prices:
             raise Unreadable(f"prices {fighters[key]} twice")
         prices[fighters[key]] = decimal_price(outcome.get("price"), price_format)

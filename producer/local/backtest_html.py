@@ -1,8 +1,8 @@
-"""A backtest's report as one page of HTML: plots and tables, and nothing from outside.
+"""A backtest's report as one self-contained HTML page with plots and tables.
 
-Made from the report alone, so that the same report is the same page, whoever ran the backtest. The tables are those of
-the terminal; the plots are drawn by `engine.evaluation.plots` in a process of its own and put in as SVG, whose black
-becomes the colour of the page's text, so that they can be read in the dark.
+The page depends on the report only, so the same report gives the same page. The tables are those of the terminal. A
+separate process draws the plots as SVG; their black becomes the colour of the page's text, so that they are readable
+in dark mode.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ALTERNATIVES = {
     "bankroll": "Profit in units of the betting rules, month by month",
     "closing_line": "Closing-line value of the betting rules, with 95% intervals",
 }
-"""What each plot shows, for those who cannot see it."""
+"""Alternative text of each plot."""
 
 STYLE = """
 :root {
@@ -61,7 +61,7 @@ code { overflow-wrap: anywhere }
 
 
 def write_page(report: BacktestReport, path: Path) -> None:
-    """Write the page. Raises JobRefused where it cannot be written, JobFailed where the plots cannot be drawn."""
+    """Write the page. Raises JobRefused if it cannot be written, JobFailed if the plots cannot be drawn."""
     with tempfile.TemporaryDirectory() as folder:
         draw(report, Path(folder))
         drawings = {drawing.stem: drawing.read_text(encoding="utf-8") for drawing in sorted(Path(folder).glob("*.svg"))}
@@ -72,7 +72,7 @@ def write_page(report: BacktestReport, path: Path) -> None:
 
 
 def draw(report: Report, folder: Path) -> None:
-    """Draw in a process of its own: nothing heavy is loaded here. Raises JobFailed."""
+    """Draw the plots in a separate process, so that this one loads no plotting library. Raises JobFailed."""
     command = [sys.executable, "-m", "engine.evaluation.plots", "--out", str(folder)]
     run = subprocess.run(command, input=msgspec.json.encode(report), capture_output=True, check=False)
     if run.returncode:
@@ -81,7 +81,7 @@ def draw(report: Report, folder: Path) -> None:
 
 
 def page(report: BacktestReport, drawings: dict[str, str]) -> str:
-    """Return the page; `drawings` are SVG documents by name."""
+    """Render the page; `drawings` are SVG documents by name."""
     scores, intervals, rules, *reliability = map(_table, backtest_tables(report))
 
     def plots(*names: str) -> str:
@@ -107,14 +107,14 @@ forecast by a model that had seen only earlier days. In brackets: 95% intervals,
 {plots("against_the_market", "reliability")}
 {scores}{"".join(reliability)}
 <h2>Intervals</h2>
-<p>How often the recalibrated closing odds lay inside the statistics-only interval. Nobody knows a fight's true
-probability; the close stands in for it, and it errs too.</p>
+<p>Share of the recalibrated closing odds inside the statistics-only interval. A fight's true probability is unknown;
+the closing odds are a proxy for it, with errors of their own.</p>
 {plots("coverage_by_year")}
 {intervals}
 <h2>Betting</h2>
-<p>One unit on each bet that a rule makes. {report.rules_tried} rules were tried, so the best of them owes something to
-luck. Closing-line value says what the bets were worth if the close is right: at closing prices, less than nothing, by
-the margin that was paid.</p>
+<p>One unit on each bet that a rule selects. {report.rules_tried} rules were tried, so the best of them is partly luck.
+Closing-line value is the expected return of the bets if the closing odds are correct: at closing prices it is negative,
+by the margin paid.</p>
 {plots("bankroll", "closing_line")}
 {rules}
 <h2>How it was made</h2>
@@ -157,15 +157,15 @@ def _written(estimate: Estimate | None, form: str) -> tuple[str, str]:
 def _made(report: BacktestReport) -> str:
     models = f"{report.models} model{'s' if report.models != 1 else ''}"
     return (
-        f"Walk forward: {models}, each trained on all fights before its first day, answered the fights that followed. "
-        "Scored are decided fights with closing odds, or all decided fights where none has odds. The market is the "
-        "closing odds without the margin (power method). Intervals around figures allow for the fights of one event "
-        "not being independent. Figures that need odds are absent where there are none."
+        f"Walk forward: {models}, each trained on all fights before its first day, predicted the following fights. "
+        "Decided fights with closing odds are scored, or all decided fights if none has odds. The market is the "
+        "closing odds without the margin (power method). Intervals are by event, because the fights of one event are "
+        "not independent. Numbers that need odds are left out if there are none."
     )
 
 
 def _figure(name: str, drawing: str) -> str:
-    """Return a plot as part of the page: the text's colour for black, the page's for white, a blue for either page."""
+    """Return a plot as HTML: black in the text's colour, white transparent, blue in the page's blue."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", drawing[drawing.index("<svg") :], flags=re.DOTALL)
     svg = svg.replace("fill: #ffffff", "fill: none").replace("#000000", "currentColor")
     svg = svg.replace("#0072b2", "var(--blue)")
@@ -174,7 +174,7 @@ def _figure(name: str, drawing: str) -> str:
 
 
 def _table(table: Table) -> str:
-    """Return a table of the terminal as one of the page."""
+    """Convert a table of the terminal to HTML."""
     sides = ["left" if column.justify == "left" else "" for column in table.columns]
     heads = "".join(
         f'<th class="{side}">{escape(str(column.header))}</th>'
@@ -187,10 +187,10 @@ def _table(table: Table) -> str:
         + "</tr>"
         for row in rows
     )
-    said = " ".join(filter(None, (str(table.title or ""), f"({table.caption})" if table.caption else "")))
+    caption = " ".join(filter(None, (str(table.title or ""), f"({table.caption})" if table.caption else "")))
     label = escape(str(table.title or ""), quote=True)
-    return (  # the caption stands outside of what scrolls sideways, where a narrow screen would cut it off
+    return (  # the caption stays outside the scrolling area, so that a narrow screen does not cut it off
         f'<div class="wide"><table aria-label="{label}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
-        f'<p class="soft">{escape(said)}</p>'
+        f'<p class="soft">{escape(caption)}</p>'
     )

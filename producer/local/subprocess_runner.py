@@ -1,7 +1,7 @@
-"""Training, answering and backtesting on this machine, without a server: nothing heavy is loaded here.
+"""Training, prediction and backtests on this machine, without a server.
 
-The work is done by a child, `python -m workers.local.runner`. What it says of itself is passed on as it comes, and what
-goes wrong in it is raised here as the typed failure that a job would end with.
+A child process, `python -m workers.local.runner`, does the work, so that this process loads no heavy library. The
+child's progress is shown as it arrives, and its errors are raised here as the typed failures of a job.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from producer.cli.output.console import Screen
 from producer.cli.output.progress import progress_shown
 from producer.service.pool_process import STOP_SECONDS, end_with_parent, require
 
-HERE = "on this machine"  # stands where a job's id would
+HERE = "on this machine"  # in place of a job's id
 
 
 def train_here(request: TrainHere, screen: Screen) -> TrainingReport:
@@ -49,7 +49,7 @@ def train_here(request: TrainHere, screen: Screen) -> TrainingReport:
 
 
 def backtest_here(request: BacktestHere, screen: Screen) -> BacktestReport:
-    """Run a backtest and return the report. Raises as `train_here` does."""
+    """Run a backtest and return the report. Raises as `train_locally`."""
     for line in _lines(request, screen):
         if line.backtested is not None:
             return line.backtested
@@ -57,7 +57,7 @@ def backtest_here(request: BacktestHere, screen: Screen) -> BacktestReport:
 
 
 def predict_matrix(request: PredictMatrix, screen: Screen, on_row: Callable[[RowAnswer], None]) -> MatrixReport:
-    """Answer a file row by row and return the report about it. Raises as `train_here` does."""
+    """Predict a feature matrix row by row and return the report. Raises as `train_locally`."""
     for line in _lines(request, screen):
         for row in line.rows:
             on_row(row)
@@ -67,7 +67,7 @@ def predict_matrix(request: PredictMatrix, screen: Screen, on_row: Callable[[Row
 
 
 def check_data(request: CheckData, screen: Screen) -> DataReport:
-    """Read data and return what is wrong with them. Raises as `train_here` does."""
+    """Check a fight log or a feature matrix and return its faults. Raises as `train_locally`."""
     for line in _lines(request, screen):
         if line.checked is not None:
             return line.checked
@@ -75,7 +75,7 @@ def check_data(request: CheckData, screen: Screen) -> DataReport:
 
 
 def carry_load(request: CarryLoad, screen: Screen) -> LoadReport:
-    """Have a process of its own carry a load and return what it took. Raises as `train_here` does."""
+    """Run a load test in a new process and return its report. Raises as `train_locally`."""
     for line in _lines(request, screen):
         if line.carried is not None:
             return line.carried
@@ -85,7 +85,7 @@ def carry_load(request: CarryLoad, screen: Screen) -> LoadReport:
 def import_joblib(
     request: ImportJoblib, screen: Screen, on_listing: Callable[[Sequence[FileListing]], None]
 ) -> ImportReport | None:
-    """List files, then import them if they are trusted; None where they are not. Raises as `train_here` does."""
+    """List files, then import them if they are trusted, otherwise return None. Raises as `train_locally`."""
     for line in _lines(request, screen):
         if line.listed:
             on_listing(line.listed)
@@ -97,7 +97,7 @@ def import_joblib(
 
 
 def _lines(request: Request, screen: Screen) -> Iterator[Line]:
-    """Yield what the child has to say, but show its progress and raise its failure."""
+    """Run a request in a child and yield its messages; show its progress and raise its failure."""
     decoder = msgspec.json.Decoder(Line)
     with _child(msgspec.json.encode(request)) as output, progress_shown(screen) as on_progress:
         for text in output:
@@ -111,19 +111,19 @@ def _lines(request: Request, screen: Screen) -> Iterator[Line]:
 
 @contextmanager
 def _child(request: bytes) -> Iterator[IO[bytes]]:
-    """Start the child, yield its output and stop it at the end, whatever that is."""
+    """Start the child, yield its output, and stop it at the end of the block."""
     require("workers", "structlog", "xgboost", "workers")
     process = subprocess.Popen(
         [sys.executable, "-m", "workers.local.runner"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C is ours to pass on
+        start_new_session=True,  # Ctrl-C must reach only this process, which stops the child
         preexec_fn=end_with_parent,
     )
     with process:
         source, output = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
-            with suppress(BrokenPipeError):  # a child that is gone already is noticed by its silence
+            with suppress(BrokenPipeError):  # a child that has exited already is detected by its missing output
                 source.write(request)
                 source.close()
             yield output
@@ -140,5 +140,5 @@ def _raised(failure: Failure) -> JobRefused | JobFailed:
 
 
 def _broken_off() -> JobFailed:
-    message = "the process broke off; what it said last stands above, and too little memory is the usual reason"
+    message = "the process exited without a report; read its output above; the usual cause is too little memory"
     return JobFailed(HERE, Failure(code=FailureCode.WORKER_LOST, message=message, retryable=True))

@@ -1,7 +1,7 @@
-"""The check of the preflight that fires an alert: jobs fail, and what a pool then posts is listened for.
+"""Preflight check of alert delivery: make jobs fail, and wait for the pool's webhook request.
 
-Which alerts there are and when they fire is the business of `workers.alerts.rules`, and tested there. Here it is shown
-on this machine that one comes all the way, from a failed job to whoever is told.
+The alert rules themselves are defined and tested with `workers.alerts.rules`. This check shows that on this machine an
+alert travels the whole way, from a failed job to the webhook's receiver.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from producer.preflight.environment import Rehearsal
 
 ALERT = "HighErrorRate"
 FAILING = 10
-"""So many jobs fail on purpose: with those of the other checks far more than the 5% of the migration guide."""
+"""Number of jobs that fail on purpose, far more than the 5% of the migration guide."""
 WITHIN_SECONDS = 30.0
 
 Posts = SimpleQueue[dict[str, Any]]
-"""What was posted, in order."""
+"""The requests that the webhook received, in order."""
 
 
 @contextmanager
 def listening() -> Iterator[tuple[dict[str, str], Posts]]:
-    """Listen on a free port of this machine; yield the settings with which a pool posts there, and what it posted."""
+    """Run a webhook receiver on a free port; yield the settings that point a pool at it, and the received requests."""
     posts: Posts = SimpleQueue()
 
     class Listener(BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ def listening() -> Iterator[tuple[dict[str, str], Posts]]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -51,7 +51,7 @@ def listening() -> Iterator[tuple[dict[str, str], Posts]]:
 
 
 def alert_fires(rehearsal: Rehearsal, posts: Posts) -> str:
-    """Let jobs fail and wait for the alert."""
+    """Make jobs fail and wait for the alert."""
     for _ in range(FAILING):
         with suppress(JobFailed):
             rehearsal.ask(model="nobody")
@@ -61,4 +61,4 @@ def alert_fires(rehearsal: Rehearsal, posts: Posts) -> str:
             post = posts.get(timeout=left_seconds)
             if (post["alert"], post["status"]) == (ALERT, "firing"):
                 return f"{ALERT} was posted: {post['value']:.0%} of the jobs failed, more than {post['threshold']:.0%}"
-    raise CheckFailed(f"no {ALERT} was posted within {WITHIN_SECONDS:g} s, though {FAILING} jobs failed")
+    raise CheckFailed(f"no {ALERT} was posted within {WITHIN_SECONDS:g} s although {FAILING} jobs failed")

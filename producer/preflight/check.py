@@ -1,4 +1,4 @@
-"""A list of checks, each carried out and told of: what `cornerman preflight` is made of."""
+"""Running a list of checks, each with a result: the core of `cornerman preflight`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from msgspec import Struct
 from ledger.contracts.failures import LedgerError
 
 Step = tuple[str, Callable[[], str]]
-"""A check's name, and what carries it out: it returns what was found, in words with figures, or raises CheckFailed."""
+"""A check's name and function: it returns its findings as text with numbers, or raises CheckFailedError."""
 
 
 class CheckFailed(Exception):
-    """What was found is not what it must be; the message says both."""
+    """A check found a wrong value; the message has the value and the expected one."""
 
 
 class Check(Struct, frozen=True, kw_only=True):
-    """How one check ended."""
+    """The result of one check."""
 
     name: str
     passed: bool
@@ -27,12 +27,12 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 def carry_out(steps: Iterable[Step], begin: Callable[[str], None]) -> list[Check]:
-    """Carry out every step, also after one that fails, and say `begin` its name before."""
+    """Run every check, also after a failure; call `begin` with the name of each before it starts."""
     return [_carry_out(name, work, begin) for name, work in steps]
 
 
 def require(holds: bool, otherwise: str) -> None:
-    """Raise CheckFailed unless it holds."""
+    """Raise CheckFailedError with the message `otherwise` unless `holds` is true."""
     if not holds:
         raise CheckFailed(otherwise)
 
@@ -42,6 +42,6 @@ def _carry_out(name: str, work: Callable[[], str], begin: Callable[[str], None])
     started_seconds = time.monotonic()
     try:
         detail, passed = work(), True
-    except (CheckFailed, LedgerError) as error:  # a job that fails where it must not is a finding, too
+    except (CheckFailed, LedgerError) as error:  # a job that fails unexpectedly also fails the check
         detail, passed = str(error), False
     return Check(name=name, passed=passed, detail=detail, seconds=round(time.monotonic() - started_seconds, 1))

@@ -1,6 +1,6 @@
-"""What the preflight rehearses with: a private service, models trained in it, a card to ask, a second worker.
+"""Environment of the preflight checks: a temporary service with models, a card to predict and a second worker.
 
-Nothing of the caller's is touched: no job, model or control of theirs.
+The checks change no job, model or control of the caller.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from producer.settings import DATA_VARIABLE, URL_VARIABLE
 SECOND_NODE = "second-node"
 LOOK_SECONDS = 0.1
 UNCERTAINTY = DecisionRules().max_uncertainty_threshold
-# Small models suffice for what is rehearsed; the replicas are as many as are asked for.
+# Small models suffice for the checks; the number of replicas is an option of the command.
 TRAINING: dict[str, Any] = {"fits": 2, "folds": 3, "forest_trees": 40, "replica_forest_trees": 10}
 
 
 @dataclass
 class Rehearsal:
-    """A private service in `folder`, which holds its models, and the stage whose log and cards it works with."""
+    """A temporary service in `folder`, its models, and the data that the checks use."""
 
     service: PrivateService
     stage: Stage
@@ -51,7 +51,7 @@ class Rehearsal:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def train(self, replicas: int, seed: int) -> str:
-        """Train on the stage's log and return the model's digest; the first is the champion. Raises JobFailed."""
+        """Train on the fight log and return the model's digest; the first is the champion. Raises JobFailed."""
         job = TrainEnsemble(
             data=str(self.stage.log),
             data_digest=folder_digest(self.stage.log),
@@ -67,12 +67,12 @@ class Rehearsal:
         return report.model
 
     def model_folder(self, digest: str) -> Path:
-        """Return where a model lies."""
+        """Return the folder of a model."""
         return self.folder / "models" / digest
 
     @cached_property
     def card(self) -> PredictCard:
-        """A card of the stage, with a deadline that no rehearsal misses."""
+        """A card of the feed, with a deadline beyond the end of the checks."""
         body = self.stage.bodies[0]
         deadline = datetime.now(UTC) + timedelta(hours=1)
         (card, *_) = read_cards(
@@ -81,10 +81,10 @@ class Rehearsal:
         return card
 
     def enqueue(self, **changes: Any) -> str:
-        """Submit the card, changed, as a job of its own and return its id. Raises JobRefused.
+        """Submit the card with `changes` as a new job and return its id. Raises JobRefused.
 
-        A child remembers what it has said of a fight. A rule that differs far behind the point is enough for it to say
-        it anew, and too little to change a decision.
+        Children cache predictions by fight. A tiny difference in a rule makes them predict again, and is too small to
+        change a decision.
         """
         number = next(self._numbers)
         rules = DecisionRules(max_uncertainty_threshold=UNCERTAINTY - number * 1e-12)
@@ -92,16 +92,16 @@ class Rehearsal:
         return self.service.client.enqueue(card, key=f"preflight-{number}").job_id
 
     def ask(self, **changes: Any) -> bytes:
-        """Have the card, changed, answered and return the report's bytes. Raises JobRefused and JobFailed."""
+        """Predict the card with `changes` and return the report's bytes. Raises JobRefused and JobFailed."""
         return codec.encode(report_of(self.service.wait(self.enqueue(**changes), self.on_progress)))
 
     def turn(self, values: Mapping[str, Value | None]) -> None:
-        """Turn controls of the private service."""
+        """Set controls of the temporary service."""
         self.service.client.ledger.controls.set(values, user="cornerman preflight", reason="rehearsal")
 
     @contextmanager
     def second_node(self) -> Iterator[None]:
-        """Have a second pool that predicts, as if on another machine. Raises LedgerUnavailable."""
+        """Run a second predicting pool, as if on another machine. Raises LedgerUnavailable."""
         environment = {
             **bare_environment(),
             URL_VARIABLE: str(self.service.client.ledger.settings.redis_url),
@@ -122,12 +122,12 @@ class Rehearsal:
                 stop_all([pool])
 
     def nodes(self) -> set[str]:
-        """Return the nodes that predict."""
+        """Return the nodes with a predicting pool."""
         return {str(pool["node"]) for pool in self.service.client.ledger.pools.alive() if "predict" in pool["queues"]}
 
 
 def card_report(report: bytes) -> CardReport:
-    """Read the answer to a card. Raises CheckFailed where it is something else."""
+    """Decode the report of a card. Raises CheckFailedError if it is another kind of report."""
     answer = codec.decode_report(report)
     if not isinstance(answer, CardReport):
         raise CheckFailed(f"a card was answered by a {type(answer).__name__}")

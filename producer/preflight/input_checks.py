@@ -1,4 +1,4 @@
-"""The check of the preflight that hands in what is wrong, each in its way: a typed failure must come of each."""
+"""Preflight check of invalid input: each kind of it must end as the expected typed failure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from producer.service.demo_data import STRANGER
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 Wrong = tuple[str, Callable[[], Any], FailureCode]
-"""What is wrong, how it is handed in, and what it must end as."""
+"""The name of an invalid input, the function that submits it, and the expected failure code."""
 
 
 def bad_input(rehearsal: Rehearsal) -> str:
-    """Hand in everything that is wrong."""
+    """Submit every kind of invalid input and check its failure code."""
     found = {name: (_code_of(hand_in), code) for name, hand_in, code in (*_documents(rehearsal), *_cards(rehearsal))}
     wrong = [f"{name}: {ended} and not {code}" for name, (ended, code) in found.items() if ended != code]
     require(not wrong, "; ".join(wrong))
@@ -32,7 +32,7 @@ def bad_input(rehearsal: Rehearsal) -> str:
 
 
 def _documents(rehearsal: Rehearsal) -> list[Wrong]:
-    """What is no job at all: refused at the door."""
+    """Return invalid documents, which the client refuses."""
     whole = codec.encode(rehearsal.card)
     job = msgspec.json.decode(whole)
     documents = {
@@ -46,7 +46,7 @@ def _documents(rehearsal: Rehearsal) -> list[Wrong]:
 
 
 def _cards(rehearsal: Rehearsal) -> list[Wrong]:
-    """Cards that are wrong in what they say: refused at the door, or ended by a worker."""
+    """Return invalid cards, which the client refuses or a worker fails."""
     fight = rehearsal.card.fights[0]
     replace = msgspec.structs.replace
     names = [fighter.name for fighter in fight.fighters]
@@ -73,7 +73,7 @@ def _cards(rehearsal: Rehearsal) -> list[Wrong]:
 
 
 def _code_of(hand_in: Callable[[], Any]) -> str:
-    """Hand something in; return the code of the failure that it, or its first fight, ends as."""
+    """Submit an input and return the failure code of the job or of its first fight."""
     try:
         answer = hand_in()
     except (JobRefused, JobFailed) as error:

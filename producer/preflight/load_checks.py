@@ -1,4 +1,4 @@
-"""Checks of the preflight that carry the largest expected load, each time in a new process: bits, threads, memory."""
+"""Preflight checks under the largest expected load, each in a new process: identical bits, threads, memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CALLERS = 4
 
 @dataclass
 class Loads:
-    """Carries loads on a model; every process is new, so what one has is nothing that another left."""
+    """Load tests of a model, each in a new process so that no state is carried over."""
 
     carry: Callable[[CarryLoad], LoadReport]
     model: str
@@ -25,32 +25,31 @@ class Loads:
     carried: list[LoadReport] = field(default_factory=list)
 
     def threads(self) -> str:
-        """Answer on one, two and four threads, and then for four callers at once: the same bits."""
+        """Check that one, two and four threads, and four concurrent callers, give the same bits."""
         expected = self._carry(threads=1).digests[0]
         for number in THREADS[1:]:
             digest = self._carry(threads=number).digests[0]
-            require(digest == expected, f"on {number} threads other bits come out than on one")
+            require(digest == expected, f"{number} threads give other bits than one")
         together = self._carry(threads=2, callers=CALLERS).digests
-        require(set(together) == {expected}, f"{CALLERS} callers at once get other bits than one alone")
-        return (
-            f"{self._load}: the same bits on {', '.join(map(str, THREADS))} threads and for {CALLERS} callers at once"
-        )
+        require(set(together) == {expected}, f"{CALLERS} concurrent callers get other bits than one")
+        numbers = ", ".join(map(str, THREADS))
+        return f"{self._load}: the same bits on {numbers} threads and for {CALLERS} concurrent callers"
 
     def runs(self) -> str:
-        """Answer once more: the same bits as every run before."""
+        """Check that another run gives the same bits as every run before."""
         self._carry(threads=max(THREADS))
         digests = {digest for report in self.carried for digest in report.digests}
-        require(len(digests) == 1, f"{len(self.carried)} runs gave {len(digests)} different answers")
-        return f"{len(self.carried)} processes, one answer ({next(iter(digests))[:12]})"
+        require(len(digests) == 1, f"{len(self.carried)} runs gave {len(digests)} different predictions")
+        return f"{len(self.carried)} processes, identical predictions ({next(iter(digests))[:12]})"
 
     def memory(self) -> str:
-        """Compare the highest peak of all runs with the limit."""
+        """Check that the highest memory peak of all runs is below the limit."""
         if not self.carried:
             self._carry(threads=max(THREADS))
         worst = max(self.carried, key=lambda report: report.peak_memory_mb)
-        said = f"{self._load}: peak {worst.peak_memory_mb:,.0f} of {self.max_memory_mb:,.0f} MB"
-        require(worst.peak_memory_mb < self.max_memory_mb, said)
-        return f"{said}, {worst.own_memory_mb:,.0f} MB of it before the load; {worst.seconds:.2f} s"
+        peak = f"{self._load}: peak {worst.peak_memory_mb:,.0f} of {self.max_memory_mb:,.0f} MB"
+        require(worst.peak_memory_mb < self.max_memory_mb, peak)
+        return f"{peak}, {worst.own_memory_mb:,.0f} MB of it before the load; {worst.seconds:.2f} s"
 
     @property
     def _load(self) -> str:

@@ -1,4 +1,4 @@
-"""The check of the preflight that looks at the server which the pools will use, and not at a private one."""
+"""Preflight check of the server that the pools will use: the other checks use a temporary one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from producer.settings import URL_VARIABLE, ledger_settings
 
 
 def server_keeps_its_keys() -> str:
-    """Look at the server that the environment names. Raises CheckFailed if it may evict keys, LedgerUnavailable."""
+    """Check the server that the environment names. Raises CheckFailedError if it may evict keys, LedgerUnavailable."""
     if not os.environ.get(URL_VARIABLE):
-        return f"{URL_VARIABLE} names none; the embedded one evicts nothing"
+        return f"{URL_VARIABLE} is not set; the embedded server evicts nothing"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EvictionWarning)  # it is the finding
+        warnings.simplefilter("ignore", EvictionWarning)  # the check itself reports it
         ledger = Ledger.connect(ledger_settings())
     try:
         room = ledger.server.memory()

@@ -1,7 +1,7 @@
-"""What a demonstration runs on: a simulated league, or the last weeks of a real fight log, held back.
+"""Data for the demo and the preflight: a simulated league, or the held-back last weeks of a real fight log.
 
-Either way three bodies in the shape of The Odds API v4, the way a caller would get them: one good, one cut off in
-transfer, one with a fighter whom nobody knows; and beside them what is really known of the fights.
+Both provide three response bodies as of The Odds API v4: a valid one, one that was cut off in transfer, and one with
+an unknown fighter; and the true probabilities or results of the fights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from producer.service.pool_process import require
 
 LEAGUE_FIGHTS = 1_500
 CARDS = 3
-# Long enough for three events with closing odds, short enough that the model is not yet old.
+# Long enough for three events with closing odds, short enough for the model to be up to date.
 HELD_BACK_DAYS = 56
 REPLAY_SECONDS = 3_600.0
 CORNERS = ("red", "blue")
@@ -37,7 +37,7 @@ FIGHT_COLUMNS = ("fight_id", "date", "red_id", "blue_id", "winner", "red_decimal
 
 @dataclass(frozen=True)
 class Body:
-    """A response's body, and which of its fighters have no record yet."""
+    """A response body, and the fighters in it who have no earlier fights."""
 
     content: bytes
     debutants: tuple[str, ...] = ()
@@ -45,9 +45,9 @@ class Body:
 
 @dataclass(frozen=True)
 class Stage:
-    """The set-up of one demonstration.
+    """The data of one demo: a fight log, feed bodies, and the truth about their fights.
 
-    `truth` is by event id and fighter's name: a probability where it is known, else the result in a word.
+    `truth` maps event id and fighter's name to the true probability if it is known, otherwise to the result as text.
     """
 
     log: Path
@@ -59,7 +59,7 @@ class Stage:
 
 
 def simulated_stage(folder: Path, seed: int) -> Stage:
-    """Make a league in `folder`. Raises NotInstalledError, RuntimeError with what the simulation said."""
+    """Simulate a league in `folder`. Raises NotInstalledError if the simulation fails."""
     require("workers", "numpy", "pandas", "engine")
     command = [sys.executable, "-m", "engine.simulation.league", "--out", str(folder)]
     run = subprocess.run(
@@ -73,10 +73,9 @@ def simulated_stage(folder: Path, seed: int) -> Stage:
 
 
 def replayed_stage(folder: Path, now: datetime) -> Stage:
-    """Hold back the last weeks of a fight log and offer them as if they were to come.
+    """Hold back the last weeks of a fight log and return them as upcoming fights.
 
-    Raises:
-        JobRefused: a table is missing, not CSV, lacks a column, or has too few priced fights in its last weeks.
+    Raises JobRefused if a table is missing, not CSV, lacks a column, or has too few priced fights in its last weeks.
     """
     fights = list(_rows(folder, "fights", FIGHT_COLUMNS))
     names = {row["fighter_id"]: row["name"] for row in _rows(folder, "fighters", ("fighter_id", "name"))}
@@ -127,7 +126,7 @@ def _rows(folder: Path, table: str, columns: tuple[str, ...]) -> Iterator[dict[s
     except FileNotFoundError as error:
         raise refuse(str(error)) from error
     if path.suffix == ".parquet":
-        raise refuse(f"{path}: the demonstration reads CSV; a training job reads Parquet too: cornerman train {folder}")
+        raise refuse(f"{path}: the demo reads CSV only; a training job reads Parquet too: cornerman train {folder}")
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as stream:
@@ -141,7 +140,7 @@ def _rows(folder: Path, table: str, columns: tuple[str, ...]) -> Iterator[dict[s
 
 def _event(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
     sides = [(names.get(row[f"{corner}_id"], row[f"{corner}_id"]), row[f"{corner}_decimal_odds"]) for corner in CORNERS]
-    # In order of name: a feed does not tell the corners, and red would give the favourite away.
+    # Sorted by name, because feeds do not contain the corners, and the red corner would reveal the favourite.
     outcomes = [{"name": name, "price": _number(price)} for name, price in sorted(sides)]
     return {
         "id": row["fight_id"],
@@ -157,7 +156,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise refuse(f"the fights table has the closing price {text[:40]!r}, which is no number") from error
+        raise refuse(f"the fights table has the closing price {text[:40]!r}, which is not a number") from error
 
 
 def _result(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, float | str]:

@@ -1,4 +1,4 @@
-"""What one pool says of itself over HTTP, for supervisors that have no Prometheus: `cornerman health --url`."""
+"""Client of the health endpoints of a pool: `cornerman health --url`, for process supervisors without Prometheus."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MAX_BYTES = 1_000_000
 
 
 class PoolHealth(Struct, frozen=True):
-    """The answer of `/readyz` or `/healthz`."""
+    """The response of `/readyz` or `/healthz`."""
 
     status: Literal["passed", "failed"]
     checks: tuple[HealthCheck, ...]
 
 
 def ask_pool(url: str, timeout_seconds: float) -> PoolHealth:
-    """Ask a pool, at `/readyz` where the address has no path.
+    """Query a pool's health, at `/readyz` if the address has no path.
 
-    Raises JobRefused for an address that is none, LedgerUnavailable where no pool answers at it.
+    Raises JobRefused if the address is invalid, LedgerUnavailable if no pool answers there.
     """
     parts = urlsplit(url)
     try:
@@ -35,7 +35,7 @@ def ask_pool(url: str, timeout_seconds: float) -> PoolHealth:
     except ValueError:
         host, port = None, None
     if parts.scheme != "http" or host is None:
-        raise refuse(f"a pool's address looks like http://127.0.0.1:9464, not {url!r}: see `http` in cornerman status")
+        raise refuse(f"{url!r} is not an address like http://127.0.0.1:9464: see `http` in cornerman status --json")
     connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
     try:
         connection.request("GET", parts.path.rstrip("/") or READY)

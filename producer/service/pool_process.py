@@ -1,6 +1,6 @@
-"""Worker pools as child processes: started by their real command, restarted when they exit, stopped for good.
+"""Worker pools as child processes: start, restart after an exit, stop.
 
-Covers processes only. What a pool does inside, and how a job survives its end, is the business of `workers`.
+Contains the process management only; the work inside a pool is in `workers`.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ STOP_SECONDS = 10.0  # and CORNERMAN_FINISH_SECONDS where it is set
 FINISH_VARIABLE = "CORNERMAN_FINISH_SECONDS"
 RESTART_SECONDS = 0.5
 RESTART_SECONDS_MAX = 30.0
-# A pool that ran this long had started well: its next restart does not wait.
+# A pool that ran this long restarts without a delay.
 SETTLED_SECONDS = 60.0
-# How `python -m workers` ends when a setting makes no sense.
+# Exit code of `python -m workers` for an invalid setting.
 BAD_SETTING = 78
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
 def require(extra: str, *modules: str) -> None:
-    """Make sure that modules can be imported, without importing them. Raises NotInstalledError."""
+    """Check that modules are installed, without importing them. Raises NotInstalledError."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise NotInstalledError(f"{module} is not installed; get it with: pip install 'cornerman[{extra}]'")
 
 
 def pool_command(pool: str, concurrency: int | None) -> list[str]:
-    """Return the command that is a pool. Raises NotInstalledError."""
+    """Return the command line of a pool. Raises NotInstalledError."""
     require("workers", "celery", "structlog", "xgboost", "workers")
     command = [sys.executable, "-m", "workers", "--pool", pool]
     return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
 
 
 def restart_delay_seconds(quick_exits: int) -> float:
-    """Return how long to wait before a restart: twice as long after each exit in a row that came quickly."""
+    """Return the delay before a restart, which doubles with each quick exit in a row."""
     return min(RESTART_SECONDS_MAX, RESTART_SECONDS * 2.0 ** min(quick_exits, 16)) if quick_exits else 0.0
 
 
 @dataclass
 class Pool:
-    """One pool's process and its history. What it says goes to `output`, by default where ours goes."""
+    """The process of one pool, with its restarts; writes to `output`, by default to this process's output."""
 
     name: str
     command: Sequence[str]
@@ -65,7 +65,7 @@ class Pool:
     restart_at: float = 0.0
 
     def start(self) -> None:
-        """Start the process, in a session of its own: a Ctrl-C in the terminal is ours to pass on."""
+        """Start the process in its own session, so that Ctrl-C reaches only this process."""
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             self.command,
@@ -78,10 +78,9 @@ class Pool:
         )
 
     def tend(self) -> str | None:
-        """Look after the process: restart it when it is due. Returns what happened, or None.
+        """Restart the process if it has exited and the delay is over; return a note about a new exit, or None.
 
-        Raises:
-            JobRefused: the pool has a setting that makes no sense, so that starting it again would not help.
+        Raises JobRefused if the pool exited because of an invalid setting: a restart would fail too.
         """
         now = time.monotonic()
         if self.process is None:
@@ -94,19 +93,19 @@ class Pool:
         self._sweep()
         self.process = None
         if code == BAD_SETTING:
-            raise refuse(f"the {self.name} pool does not accept a setting; it says above which")
+            raise refuse(f"the {self.name} pool rejects a setting; its message above names it")
         self.quick_exits = 0 if now - self.started_at > SETTLED_SECONDS else self.quick_exits + 1
         delay_seconds = restart_delay_seconds(self.quick_exits)
         self.restart_at = now + delay_seconds
-        return f"the {self.name} pool exited with {code}; starting it again in {delay_seconds:g} s"
+        return f"the {self.name} pool exited with {code}; restarting in {delay_seconds:g} s"
 
     def ask_to_stop(self) -> None:
-        """Ask the process to finish: it takes nothing new and gives back what it cannot finish."""
+        """Send SIGTERM: the pool claims no more jobs and returns unfinished ones to the queue."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
 
     def stop(self, within_seconds: float) -> None:
-        """Wait for the process to end after `ask_to_stop`; then end it and whatever it started."""
+        """Wait for the process to exit after `request_stop`; then kill it and its process group."""
         if self.process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(max(0.0, within_seconds))
@@ -115,21 +114,21 @@ class Pool:
             self.process = None
 
     def _sweep(self) -> None:
-        """Kill what is left of the pool's process group."""
+        """Kill the remaining processes of the pool's process group."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def stop_seconds() -> float:
-    """Return how long a pool may take to stop: what its jobs are given to finish is a setting of its own."""
-    with contextlib.suppress(ValueError):  # the pool itself refuses what is no number
+    """Return the time limit for stopping a pool, which includes the setting for running jobs."""
+    with contextlib.suppress(ValueError):  # the pool itself rejects an invalid number
         return STOP_SECONDS + float(os.environ.get(FINISH_VARIABLE) or 0.0)
     return STOP_SECONDS
 
 
 def stop_all(pools: Sequence[Pool]) -> None:
-    """Stop pools side by side."""
+    """Stop pools concurrently."""
     for pool in pools:
         pool.ask_to_stop()
     end = time.monotonic() + stop_seconds()
@@ -138,6 +137,6 @@ def stop_all(pools: Sequence[Pool]) -> None:
 
 
 def end_with_parent() -> None:
-    """In the child, where there is Linux: have the kernel send a SIGTERM when the parent dies, however it dies."""
+    """Have the kernel send SIGTERM to this child when its parent dies; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,7 +1,7 @@
-"""A whole service of one's own for a while: server and pools in a folder, gone when the block ends.
+"""A temporary service: server and pools in a folder, stopped at the end of a `with` block.
 
-It is `cornerman up` as a child process that stops when its standard input closes. So nothing outlives its user:
-also a user who is killed closes that pipe.
+The service is `cornerman up` as a child process that stops when its standard input closes. Nothing outlives the
+parent process, because a killed parent closes that pipe too.
 """
 
 from __future__ import annotations
@@ -28,39 +28,37 @@ from producer.settings import DATA_VARIABLE
 START_SECONDS = 120.0
 LOOK_SECONDS = 0.2
 CHECK_SECONDS = 5.0
-# What `up` needs beyond its pools' patience, to stop the server.
+# Additional time in which `up` stops the server after its pools.
 STOP_MARGIN_SECONDS = 10.0
 LOG_LINES = 15
 
 
 @dataclass(frozen=True)
 class PrivateService:
-    """A running service: its client and its process."""
+    """A running temporary service: its client, process and log."""
 
     client: Client
     process: subprocess.Popen[bytes]
     log: Path
 
     def wait(self, job_id: str, on_progress: Callable[[Progress], None]) -> Outcome:
-        """Wait for an outcome as long as the service lives. Raises LedgerUnavailable when it does not."""
+        """Wait for an outcome. Raises LedgerUnavailable if the service ends."""
         while True:
             try:
                 return self.client.wait(job_id, CHECK_SECONDS, on_progress=on_progress)
             except WaitTimeout:
                 _check_alive(self.process, self.log)
-            except LedgerUnavailable:  # a busy machine may keep its server from answering for a while
+            except LedgerUnavailable:  # the server of a busy machine may not answer for a while
                 _check_alive(self.process, self.log)
                 time.sleep(LOOK_SECONDS)
 
 
 @contextmanager
 def private_service(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[PrivateService]:
-    """Start a service in `folder`, wait until both pools are there, and stop it at the end.
+    """Start a service in `folder`, wait for its pools, and stop it at the end of the block.
 
-    `variables` are settings of its own.
-
-    Raises:
-        LedgerUnavailable: it did not come up; the message ends with what it said last.
+    `variables` are additional settings of the service. Raises LedgerUnavailable if it does not start; the message ends
+    with the last lines of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "service.log"
@@ -81,7 +79,7 @@ def private_service(folder: Path, variables: Mapping[str, str] | None = None) ->
 
 
 def bare_environment() -> dict[str, str]:
-    """Return our environment without our settings: the caller's server, models and limits are none of its business."""
+    """Return the environment without cornerman's settings, so that the service uses none of the caller's."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
 
 

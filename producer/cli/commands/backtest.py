@@ -1,4 +1,4 @@
-"""The command `backtest`: have past fights forecast by models that had not seen them, and see what it was worth."""
+"""The command `backtest`: forecast past fights with models trained on earlier fights, and score the forecasts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from producer.service.pool_process import require
 
 
 class Day(click.ParamType[date]):
-    """A day, or a year, which means its first or its last day."""
+    """Command-line type for a day, or for a year, which stands for a fixed day of it."""
 
     name = "day"
 
@@ -32,7 +32,7 @@ class Day(click.ParamType[date]):
         self._of_year = (month, day)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Read `2016` or `2016-07-01`."""
+        """Parse `2016` or `2016-07-01`."""
         try:
             return date(int(value), *self._of_year) if len(value) == len("2016") else date.fromisoformat(value)
         except ValueError:
@@ -41,16 +41,26 @@ class Day(click.ParamType[date]):
 
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--from", "first_day", type=Day(1, 1), metavar="YEAR", help="Or a day. Default: the median fight's year.")
-@click.option("--to", "last_day", type=Day(12, 31), metavar="YEAR", help="Or a day. Default: the last fight's.")
-@click.option("--refit-months", type=click.IntRange(min=1), help="How long a model serves; default: 12.")
+@click.option(
+    "--from",
+    "first_day",
+    type=Day(1, 1),
+    metavar="YEAR",
+    help="First year, or day. Default: the year of the median fight.",
+)
+@click.option(
+    "--to", "last_day", type=Day(12, 31), metavar="YEAR", help="Last year, or day. Default: the day of the last fight."
+)
+@click.option("--refit-months", type=click.IntRange(min=1), help="Months between refits; default: 12.")
 @plan_options(Backtest)
 @click.option("--local", is_flag=True, help="Run on this machine, without a server.")
-@click.option("--records", type=click.Path(path_type=Path), metavar="FILE", help="With --local: every fight, as CSV.")
-@click.option("--plots", type=click.Path(path_type=Path), metavar="FOLDER", help="Draw the report, as PNG and SVG.")
-@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as one page.")
-@click.option("--wait", is_flag=True, help="Show the progress and the report; --plots and --html wait anyway.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait; default: no end.")
+@click.option(
+    "--records", type=click.Path(path_type=Path), metavar="FILE", help="Write every fight as CSV; needs --local."
+)
+@click.option("--plots", type=click.Path(path_type=Path), metavar="FOLDER", help="Write plots, as PNG and SVG.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as one HTML page.")
+@click.option("--wait", is_flag=True, help="Wait, and show the report; --plots and --html imply it.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Limit of --wait; default: none.")
 @json_option
 @pass_screen
 def backtest(
@@ -66,18 +76,18 @@ def backtest(
     timeout: float | None,
     **options: Any,
 ) -> None:
-    """Forecast the past and score it.
+    """Forecast past fights and score the forecasts.
 
-    On a fight log (FOLDER) or on a ready feature matrix (--matrix). Each model learns from the fights before a
-    day and answers those of the months that follow. The report says how good the forecasts were beside the
-    market, how often its closing odds lay inside the intervals, and what rules for betting would have brought.
+    Uses a fight log (FOLDER) or a feature matrix (--matrix). Each model is trained on the fights before a day and
+    forecasts the fights of the following months. The report compares the forecasts with the market, shows how often
+    the closing odds lay inside the intervals, and the returns of betting rules.
 
-    The training pool runs it, or with --local this machine. It takes minutes for each year.
+    Runs on the training pool, or with --local on this machine. It takes minutes for each year.
     """
     if (folder is None) == (matrix is None):
         raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
     if records is not None and not local:
-        raise click.UsageError("--records is written by this machine: add --local.")
+        raise click.UsageError("--records is written on this machine: add --local.")
     if local and timeout is not None:
         raise click.UsageError("With --local there is no job: leave out --timeout.")
     if plots is not None or html is not None:
@@ -93,14 +103,14 @@ def backtest(
         with Client.from_env() as client:
             receipt = client.enqueue(job)
             if not wait and plots is None and html is None:
-                screen.answer(receipt, f"Enqueued as {receipt.job_id}. See it: cornerman result {receipt.job_id}")
+                screen.answer(receipt, f"Enqueued: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
                 return
             answer = watch(client, screen, receipt.job_id, timeout)
         report = report_of(answer)
     screen.answer(answer, *report_tables(report))
     if plots is not None:
         draw(report, plots)
-        screen.remark(f"Drawn in {plots}")
+        screen.remark(f"Plots written to {plots}")
     if html is not None and isinstance(report, BacktestReport):
         write_page(report, html)
         screen.remark(f"Written to {html}: open it in a browser")

@@ -1,4 +1,4 @@
-"""The command `check`: read a fight log or a feature matrix as a training would, and say all that is wrong with it."""
+"""The command `check`: read a fight log or a feature matrix as a training does, and report all faults."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from producer.local.subprocess_runner import check_data
 @json_option
 @pass_screen
 def check(screen: Screen, /, folder: Path | None, matrix: Path | None, **options: Any) -> None:
-    """Check a fight log or a feature matrix, and train nothing.
+    """Check a fight log or a feature matrix.
 
-    Reads FOLDER, or --matrix FILE, on this machine, as cornerman train does, and shows all faults of all files: file,
-    line, how many rows, and what to do. The exit code is 1 if there are any.
+    Reads FOLDER, or --matrix FILE, on this machine, as `cornerman train` does, and shows every fault with its file,
+    line, number of rows and remedy. The exit code is 1 if there are faults.
     """
     if (folder is None) == (matrix is None):
         raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")

@@ -1,6 +1,6 @@
-"""Commands that turn the live controls: `set`, `unset`, `scale`, `pause`, `resume`, `drain`.
+"""Commands that change the live controls: `set`, `unset`, `scale`, `pause`, `resume`, `drain`.
 
-All of them change controls of the ledger, which running pools heed within two seconds; every change is audited.
+Each changes controls in the ledger, which running pools apply within two seconds; every change is audited.
 """
 
 from __future__ import annotations
@@ -27,10 +27,18 @@ LOOK_SECONDS = 0.5
 
 @click.command("set")
 @click.argument("assignments", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--expect", multiple=True, metavar="NAME=VALUE", help="Only if it is this now; `NAME=` for not set.")
-@click.option("--list", "listed", is_flag=True, help="Show every control.")
-@click.option("--history", is_flag=True, help="Show the last changes.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="With --history.")
+@click.option(
+    "--expect", multiple=True, metavar="NAME=VALUE", help="Fail unless the current value is this; `NAME=` for not set."
+)
+@click.option("--list", "listed", is_flag=True, help="List every control.")
+@click.option("--history", is_flag=True, help="Show the latest changes.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="Maximum number of changes with --history.",
+)
 @audit_options(required=False)
 @json_option
 @pass_screen
@@ -74,22 +82,22 @@ def set_controls(
 @json_option
 @pass_screen
 def unset(screen: Screen, names: tuple[str, ...], user: str, reason: str) -> None:
-    """Set controls back to their defaults."""
+    """Reset controls to their defaults."""
     with Client.from_env() as client:
         _show(screen, client.ledger.controls.set(dict.fromkeys(names), user=user, reason=reason))
 
 
 @click.command()
 @click.argument("children", type=click.IntRange(1, control_of("max_children.predict").most), metavar="N")
-@click.option("--pool", type=click.Choice(QUEUES), required=True, help="Which pools.")
+@click.option("--pool", type=click.Choice(QUEUES), required=True, help="Kind of the pools.")
 @audit_options(required=False)
 @json_option
 @pass_screen
 def scale(screen: Screen, children: int, pool: str, user: str, reason: str) -> None:
-    """Give every pool of a kind N children.
+    """Set the number of children of every pool of a kind to N.
 
-    Busy children finish first. To let a pool choose between two numbers: cornerman set min_children.predict=1
-    max_children.predict=8. To go back: cornerman unset min_children.predict max_children.predict.
+    Busy children finish first. To let pools scale between two numbers: cornerman set min_children.predict=1
+    max_children.predict=8. To undo: cornerman unset min_children.predict max_children.predict.
     """
     values: dict[str, Value] = {f"min_children.{pool}": children, f"max_children.{pool}": children}
     with Client.from_env() as client:
@@ -102,9 +110,9 @@ def scale(screen: Screen, children: int, pool: str, user: str, reason: str) -> N
 @json_option
 @pass_screen
 def pause(screen: Screen, queue: str, user: str, reason: str) -> None:
-    """Claim nothing more from a queue.
+    """Pause a queue: workers claim no more of its jobs.
 
-    Running jobs finish, submitting goes on, and jobs still expire at their deadlines.
+    Running jobs finish, jobs can still be submitted, and they still expire at their deadlines.
     """
     with Client.from_env() as client:
         _show(screen, client.ledger.controls.set({f"pause.{queue}": True}, user=user, reason=reason))
@@ -112,21 +120,20 @@ def pause(screen: Screen, queue: str, user: str, reason: str) -> None:
 
 @click.command()
 @click.argument("where", metavar="NODE|QUEUE@NODE")
-@click.option("--wait", is_flag=True, help="Until the node's running jobs are finished.")
+@click.option("--wait", is_flag=True, help="Wait until the node's running jobs have finished.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
 @audit_options(required=False)
 @json_option
 @pass_screen
 def drain(screen: Screen, where: str, wait: bool, timeout: float, user: str, reason: str) -> None:
-    """Let the pools of a node finish and claim nothing more.
+    """Drain a node: finish its jobs and claim no more.
 
-    They stay there, idle, and so do those that are started on that node later: stop them when you like. `cornerman
-    resume` takes it back.
+    The pools stay up, idle, until you stop them, and so do pools started on that node later. To undo: cornerman resume.
     """
     with Client.from_env() as client:
         if not (pools := _pools_at(client, where)):
             nodes = sorted({str(pool.get("node")) for pool in client.ledger.pools.alive()})
-            raise refuse(f"no pool is alive at {where!r}; there are the nodes {', '.join(nodes) or 'of none'}")
+            raise refuse(f"no pool is alive at {where!r}; nodes with pools: {', '.join(nodes) or 'none'}")
         changes = client.ledger.controls.set({f"drain.{where}": True}, user=user, reason=reason)
         if wait:
             _wait_until_idle(client, {pool["name"] for pool in pools}, timeout)
@@ -139,7 +146,7 @@ def drain(screen: Screen, where: str, wait: bool, timeout: float, user: str, rea
 @json_option
 @pass_screen
 def resume(screen: Screen, where: str, user: str, reason: str) -> None:
-    """Take back what `pause` or `drain` has stopped."""
+    """Resume a queue that was paused, or a node that was drained."""
     name = f"pause.{where}" if where in QUEUES else f"drain.{where}"
     control_of(name)
     with Client.from_env() as client:
@@ -147,14 +154,14 @@ def resume(screen: Screen, where: str, user: str, reason: str) -> None:
         changes = client.ledger.controls.set({name: None}, user=user, reason=reason) if stopped else []
     _show(screen, changes)
     if not stopped:
-        screen.remark(f"{where} was not stopped.")
+        screen.remark(f"{where} was neither paused nor drained.")
 
 
 def _read(client: Client, assignment: str) -> tuple[str, Value | None]:
-    """Read NAME=VALUE; of a model another alias or the beginning of its digest will do. Raises JobRefused."""
+    """Parse NAME=VALUE; a model may be named by an alias or the beginning of its digest. Raises JobRefused."""
     name, equals, text = assignment.partition("=")
     if not equals:
-        raise refuse(f"{assignment!r} sets nothing: write NAME=VALUE (cornerman set --list shows the names)")
+        raise refuse(f"{assignment!r} is not NAME=VALUE (cornerman set --list shows the names)")
     if not text:
         control_of(name)
         return name, None
@@ -171,7 +178,7 @@ def _pools_at(client: Client, where: str) -> list[dict[str, Any]]:
 
 
 def _wait_until_idle(client: Client, names: Iterable[str], timeout_seconds: float) -> None:
-    """Wait until pools have said that they claim nothing and run nothing, or are gone. Raises WaitTimeout."""
+    """Wait until the pools report that they neither claim nor run jobs, or have ended. Raises WaitTimeout."""
     waited_for, end = set(names), time.monotonic() + timeout_seconds
     while True:
         alive = {pool["name"]: pool for pool in client.ledger.pools.alive()}
@@ -208,7 +215,7 @@ def _short(name: str, text: str | None) -> str | None:
 
 
 def _list(screen: Screen, client: Client) -> None:
-    """Show what is set, by full name, and every row of the table that is not."""
+    """Show every control: those that are set by full name, the others by pattern."""
     given = client.ledger.controls.current().given
     last = {change.name: change for change in client.ledger.controls.last_changes()}
     aliases = {f"model.{alias}": model["digest"] for model in client.ledger.models.all() for alias in model["aliases"]}

@@ -1,4 +1,4 @@
-"""Commands about jobs that took their worker down too often: `dead-letters list`, `show`, `requeue`, `purge`."""
+"""Commands about jobs that crashed their worker too often: `dead-letters list`, `show`, `requeue`, `purge`."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from producer.cli.output.report_tables import records_table
 from producer.cli.output.table_parts import failures_table
 from producer.client import Client
 
-_ALL = 1_000_000  # more than anyone reads
+_ALL = 1_000_000  # above any number of dead letters
 
 
 @click.group()
 @json_option
 def dead_letters() -> None:
-    """Look after jobs that ended as worker_lost.
+    """Manage jobs that ended as worker_lost.
 
-    Such a job took its worker down as often as it may. It stands in the list as long as its outcome is kept, or
-    until it is queued again or purged.
+    Such a job crashed its worker as often as the limit allows. It stays in the list until its retention ends, or
+    until it is requeued or purged.
     """
 
 
 @dead_letters.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show so many at most.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number to show.")
 @json_option
 @pass_screen
 def list_letters(screen: Screen, limit: int) -> None:
@@ -45,7 +45,7 @@ def list_letters(screen: Screen, limit: int) -> None:
 @json_option
 @pass_screen
 def show(screen: Screen, job_id: str) -> None:
-    """Show one dead letter and the job in it."""
+    """Show one dead letter and its job."""
     with Client.from_env() as client:
         letter, job = client.ledger.dead_letters.get(job_id), client.ledger.job_records.job(job_id)
     screen.answer({"dead": letter, "job": job}, _table([letter]), failures_table([(job_id, letter.failure)]))
@@ -55,13 +55,13 @@ def show(screen: Screen, job_id: str) -> None:
 
 @dead_letters.command()
 @click.argument("job_ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that are in the list.")
+@click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
 @json_option
 @pass_screen
 def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
     """Submit dead jobs again, each as a new job.
 
-    No outcome is ever replaced: the job keeps its worker_lost, and its next life is the job JOB_ID~2.
+    No outcome is ever replaced: the job keeps its worker_lost outcome, and the new job is JOB_ID~2.
     """
     _check(job_ids, everything)
     with Client.from_env() as client:
@@ -74,11 +74,11 @@ def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
 
 @dead_letters.command()
 @click.argument("job_ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="All that are in the list.")
+@click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
 @json_option
 @pass_screen
 def purge(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
-    """Take dead letters off the list; their outcomes stay readable."""
+    """Remove dead letters from the list; their outcomes stay readable."""
     _check(job_ids, everything)
     with Client.from_env() as client:
         purged = client.ledger.dead_letters.purge_all() if everything else client.ledger.dead_letters.purge(*job_ids)
@@ -88,11 +88,11 @@ def purge(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
 
 def _check(job_ids: tuple[str, ...], everything: bool) -> None:
     if bool(job_ids) == everything:
-        raise click.UsageError("name the jobs, or say --all")
+        raise click.UsageError("name the jobs, or give --all")
 
 
 def _requeue(client: Client, job_id: str) -> dict[str, str | None]:
-    """Queue one job again. One that is refused, because its deadline has passed, must not hold up the others."""
+    """Requeue one job and return its row; a refusal, such as a deadline that has passed, is part of the row."""
     try:
         receipt = client.ledger.dead_letters.requeue(job_id)
     except JobRefused as refusal:

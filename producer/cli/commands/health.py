@@ -1,4 +1,4 @@
-"""The command `health`: whether a worker, or one pool, could answer a card."""
+"""The command `health`: check that a worker, or one pool, can predict cards."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from producer.service.http_health import ask_pool
 
 
 @click.command()
-@click.option("--model", default="champion", show_default=True, help="Alias or digest.")
-@click.option("--url", metavar="URL", help="Ask this pool whether it is ready, past the queue: http://HOST:PORT.")
+@click.option("--model", default="champion", show_default=True, help="Alias or digest of the model.")
+@click.option("--url", metavar="URL", help="Query this pool over HTTP, not through the queue: http://HOST:PORT.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS")
 @json_option
 @pass_screen
 def health(screen: Screen, model: str, url: str | None, timeout: float) -> None:
-    """Ask a worker to load a model and prove it.
+    """Have a worker load a model and verify it.
 
-    With --url one pool is asked for its own checks, as a supervisor would; /healthz in it asks only whether it lives.
+    With --url queries the readiness checks of one pool, as a process supervisor would; with the path /healthz only its
+    liveness.
     """
     if url is not None:
         told = ask_pool(url, timeout)
@@ -41,6 +42,6 @@ def health(screen: Screen, model: str, url: str | None, timeout: float) -> None:
 
 def _ask_worker(screen: Screen, model: str, timeout: float) -> Report:
     with Client.from_env() as client:
-        # The nonce makes each question a job of its own: an old answer says nothing about now.
+        # The nonce makes each check a new job, so that no stored report is shown.
         receipt = client.enqueue(CheckHealth(model=model, nonce=uuid.uuid4().hex))
         return report_of(watch(client, screen, receipt.job_id, timeout))

@@ -24,7 +24,7 @@ from producer.client import Client, report_of
 @json_option
 @pass_screen
 def result(screen: Screen, job_id: str, timeout: float) -> None:
-    """Wait for a job's answer and show it."""
+    """Wait for a job's outcome and show it."""
     with Client.from_env() as client:
         outcome = watch(client, screen, job_id, timeout)
         report, card = report_of(outcome), card_of(client, outcome)
@@ -32,17 +32,21 @@ def result(screen: Screen, job_id: str, timeout: float) -> None:
 
 
 @click.command()
-@click.option("--after", default="$", show_default=True, help="Place of the last outcome seen; 0: the oldest kept.")
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(sorted(ROUTES)), help="Only these. Repeatable.")
-@click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+@click.option(
+    "--after", default="$", show_default=True, help="Position of the last outcome seen; 0: the oldest stored."
+)
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(sorted(ROUTES)), help="Show only this kind of job. Repeatable."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after this number of outcomes.")
 @json_option
 @pass_screen
 def follow(screen: Screen, after: str, kinds: tuple[str, ...], limit: int | None) -> None:
-    """Show every outcome as it comes, of cards with their bets.
+    """Show every outcome as it arrives, with the bets of cards.
 
-    Until Ctrl-C, or --limit. With --json one document a line. Health checks are shown only if --kind names them. If
-    the server stops answering, it goes on where it was once the server is back. If outcomes come faster than they are
-    read, until the stream has dropped some, a line says how many (with --json: `missed`), and the next ones follow.
+    Runs until Ctrl-C or --limit. With --json prints one document a line. Health checks are shown only if --kind names
+    them. If the server stops answering, the command waits and continues after the last outcome shown. If the stream
+    drops outcomes because this command reads too slowly, a note counts them (with --json: `missed`).
     """
     wanted = set(kinds) or set(ROUTES) - {"check_health"}
     with Client.from_env() as client:
@@ -56,7 +60,7 @@ def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str,
     """Yield outcomes as `Client.follow` does, through outages of the server."""
 
     def missed(gone: OutcomesMissed) -> None:
-        screen.remark(f"Missed: {gone}")
+        screen.remark(f"Outcomes missed: {gone}")
         screen.answer({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
 
     place = persist(client, screen, client.ledger.latest_place) if after == "$" else after
@@ -68,7 +72,7 @@ def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str,
             stream = stream or client.follow(place, on_missed=missed)
             return next(stream)
         except LedgerError:
-            stream = None  # an iterator ends with an error
+            stream = None  # a generator that raised cannot be resumed
             raise
 
     while True:
@@ -76,7 +80,7 @@ def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str,
             place, outcome = persist(client, screen, following)
             yield place, outcome
         except OutcomesMissed as gone:
-            if place == after:  # what was asked for
+            if place == after:  # the position given with --after is gone
                 raise
             missed(gone)
             place = gone.place
@@ -87,7 +91,7 @@ def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str,
 @json_option
 @pass_screen
 def cancel(screen: Screen, job_id: str) -> None:
-    """Take a job back, queued or running."""
+    """Cancel a job that is queued or running."""
     with Client.from_env() as client:
         job = known(client.cancel(job_id))
     if job.state is not State.CANCELLED:
@@ -96,9 +100,9 @@ def cancel(screen: Screen, job_id: str) -> None:
 
 
 def known(job: JobStatus) -> JobStatus:
-    """Return the status of a job that the ledger holds. Raises UnknownJob for any other."""
+    """Return the status if the ledger holds the job. Raises UnknownJob if not."""
     if job.state is State.UNKNOWN:
         raise UnknownJob(f"job {job.job_id} is unknown: it was never submitted here")
     if job.state is State.FORGOTTEN:
-        raise UnknownJob(f"job {job.job_id} is forgotten: it ended, and its retention is over")
+        raise UnknownJob(f"job {job.job_id} is forgotten: it ended, and its retention has ended too")
     return job

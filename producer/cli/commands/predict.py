@@ -1,4 +1,4 @@
-"""The command `predict`: answer a ready feature matrix with a model on this machine, without a server."""
+"""The command `predict`: predict the rows of a feature matrix with a model on this machine, without a server."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from producer.local.subprocess_runner import predict_matrix
 
 
 @click.command()
-@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL", help="Folder of a model.")
-@click.option("--matrix", required=True, type=click.Path(path_type=Path), metavar="FILE", help="CSV or Parquet.")
+@click.option("--model", required=True, type=click.Path(path_type=Path), metavar="MODEL", help="Folder of the model.")
+@click.option(
+    "--matrix",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Feature matrix, as CSV or Parquet.",
+)
 @click.option("--red-odds", metavar="COLUMN", help="Red's decimal price; default: as in training.")
 @click.option("--blue-odds", metavar="COLUMN", help="Blue's decimal price; default: as in training.")
 @json_option
 @pass_screen
 def predict(screen: Screen, model: Path, matrix: Path, red_odds: str | None, blue_odds: str | None) -> None:
-    """Answer a ready feature matrix, here and now.
+    """Predict the rows of a feature matrix on this machine.
 
-    MODEL is the folder that `cornerman train --out MODEL` wrote, or any model's folder. FILE has the model's
-    features, a row for each fight; what the training file called label, event, date and odds may be there or
-    not. With --json one document a row, in the order of the file.
+    MODEL is the folder that `cornerman train --out MODEL` wrote, or any model's folder. FILE has a row for each fight
+    with the model's features; the columns for label, event, date and odds are optional. With --json prints one
+    document a row, in the order of the file.
     """
     answers: list[RowAnswer] = []
     request = PredictMatrix(
@@ -34,4 +40,4 @@ def predict(screen: Screen, model: Path, matrix: Path, red_odds: str | None, blu
     if not screen.as_json:
         screen.answer(answers, rows_table(answers, report))
     if report.unused:
-        screen.remark(f"Columns that the model does not use: {', '.join(report.unused)}")
+        screen.remark(f"Columns not used by the model: {', '.join(report.unused)}")

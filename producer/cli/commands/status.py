@@ -1,4 +1,4 @@
-"""The command `status`: where one job is, or how everything stands."""
+"""The command `status`: the state of one job, or an overview of the service."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from producer.client import Client
 
 @click.command()
 @click.argument("job_id", required=False)
-@click.option("--watch", is_flag=True, help="On a terminal: draw it anew until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="On a terminal: refresh until Ctrl-C.")
 @click.option("--interval", type=click.FloatRange(min=0.2), default=1.0, show_default=True, metavar="SECONDS")
 @json_option
 @pass_screen
 def status(screen: Screen, job_id: str | None, watch: bool, interval: float) -> None:
-    """Show where a job is, or how everything stands.
+    """Show the state of a job, or an overview.
 
-    Without JOB_ID: queues, pools, what ended in the last five minutes, dead letters, models, and what an operator has
-    switched.
+    Without JOB_ID shows queues, pools, the outcomes of the last five minutes, dead letters, models, and controls that
+    an operator has changed.
     """
     if job_id is not None and watch:
         raise click.UsageError("--watch is for all queues; for one job: cornerman result JOB_ID")
@@ -46,7 +46,7 @@ def status(screen: Screen, job_id: str | None, watch: bool, interval: float) -> 
 
 
 def _watch(client: Client, screen: Screen, interval_seconds: float) -> NoReturn:
-    """Draw the overview until Ctrl-C; while the server does not answer, say so above the last one."""
+    """Refresh the overview until Ctrl-C; while the server does not answer, show the error above the last one."""
     picture = overview_screen(overview(client))
     with Live(picture, console=screen.out, auto_refresh=False, screen=True) as live:
         while True:
@@ -55,11 +55,11 @@ def _watch(client: Client, screen: Screen, interval_seconds: float) -> NoReturn:
                 picture = overview_screen(overview(client))
                 live.update(picture, refresh=True)
             except LedgerUnavailable as error:
-                live.update(Group(Text(f"{error}. Seen last:", style="bold red"), picture), refresh=True)
+                live.update(Group(Text(f"{error}. Last overview:", style="bold red"), picture), refresh=True)
 
 
 def overview(client: Client) -> Overview:
-    """Look at everything once. Raises LedgerUnavailable."""
+    """Query the state of the service. Raises LedgerUnavailable."""
     ledger = client.ledger
     backlog = ledger.queue_stats.backlog()
     return Overview(

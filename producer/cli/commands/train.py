@@ -1,4 +1,4 @@
-"""The command `train`: enqueue a training job, or train here."""
+"""The command `train`: enqueue a training job, or train on this machine."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ from producer.local.subprocess_runner import train_here
 @click.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @plan_options(TrainEnsemble)
-@click.option("--cutoff", type=click.DateTime(["%Y-%m-%d"]), help="Fights on or after this day are not seen.")
-@click.option("--alias", help="Name of the model; default: champion, or challenger where there is one.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="MODEL", help="Train here and write this folder.")
+@click.option("--cutoff", type=click.DateTime(["%Y-%m-%d"]), help="Ignore fights on or after this day.")
+@click.option("--alias", help="Alias of the model; default: champion, or challenger if there is a champion.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="MODEL", help="Train on this machine and write this folder."
+)
 @identity_options
-@click.option("--wait", is_flag=True, help="Show the progress and the report.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait; default: no end.")
+@click.option("--wait", is_flag=True, help="Wait, and show the progress and the report.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Limit of --wait; default: none.")
 @json_option
 @pass_screen
 def train(
@@ -72,20 +74,20 @@ def train(
         receipt = submitted(client, screen, lambda: client.enqueue(job, key=name), name, timeout)
         stored = _stored(client, screen, job, receipt)
         if not wait:
-            done = "Enqueued" if receipt.created else "Already there"
-            screen.answer(receipt, f"{done}: {receipt.job_id}. See it: cornerman result {receipt.job_id}")
+            done = "Enqueued" if receipt.created else "Exists already"
+            screen.answer(receipt, f"{done}: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
             return
         if stored is not None and stored.failure is not None:
             raise StoredFailure(receipt, stored)
         outcome = stored or watch(client, screen, receipt.job_id, timeout)
     tables = report_tables(report_of(outcome))
     if stored is not None:
-        tables[0].title = f"Trained before, at {stored.settled_at:%Y-%m-%d %H:%M:%S} UTC"
+        tables[0].title = f"Trained earlier, at {stored.settled_at:%Y-%m-%d %H:%M:%S} UTC"
     screen.answer({"receipt": receipt, "outcome": outcome}, *tables)
 
 
 def _stored(client: Client, screen: Screen, job: TrainEnsemble, receipt: Receipt[Report]) -> Outcome | None:
-    """Return the outcome of the same training before, and say that this one is none."""
+    """Return the outcome of the same training if it is stored, and note that this call trained nothing."""
     stored = stored_outcome(client, receipt)
     if said := said_of(receipt, stored):
         screen.remark(said)

@@ -1,4 +1,4 @@
-"""Commands that run the service here: `up` for all of it, `worker` for one pool."""
+"""Commands that run the service on this machine: `up` with server and pools, `worker` with one pool."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ LOOK_SECONDS = 0.2
 
 
 class StopSignal:
-    """Whether Ctrl-C or SIGTERM has come. It only notes them, so that starting and stopping are never torn apart."""
+    """Record of Ctrl-C and SIGTERM. It interrupts nothing, so that starting and stopping always run to their end."""
 
     def __enter__(self) -> StopSignal:
-        """Listen from now on."""
+        """Install the signal handlers."""
         self.came = False
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the signals to whoever had them before."""
+        """Restore the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -51,17 +51,17 @@ class StopSignal:
 
 
 @click.command()
-@click.option("--predict", type=click.IntRange(min=1), help="Processes that predict.", metavar="N")
-@click.option("--train", type=click.IntRange(min=1), help="Processes that train.", metavar="N")
-@click.option("--monitor", type=click.IntRange(min=1), help="Processes that look after models.", metavar="N")
+@click.option("--predict", type=click.IntRange(min=1), help="Number of processes that predict.", metavar="N")
+@click.option("--train", type=click.IntRange(min=1), help="Number of processes that train.", metavar="N")
+@click.option("--monitor", type=click.IntRange(min=1), help="Number of processes that monitor models.", metavar="N")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @json_option
 @pass_screen
 def up(screen: Screen, predict: int | None, train: int | None, monitor: int | None, until_stdin_closes: bool) -> None:
-    """Run a server and the worker pools, until Ctrl-C.
+    """Run a server and the worker pools until Ctrl-C.
 
-    The server keeps its data in the folder of CORNERMAN_DATA. With CORNERMAN_REDIS_URL only the pools are
-    started. A pool that exits is started again.
+    The server stores its data in the folder of CORNERMAN_DATA. If CORNERMAN_REDIS_URL is set, only the pools are
+    started. A pool that exits is restarted.
     """
     commands = {name: pool_command(name, count) for name, count in zip(POOLS, (predict, train, monitor), strict=True)}
     folder = make_data_folder()
@@ -75,18 +75,18 @@ def up(screen: Screen, predict: int | None, train: int | None, monitor: int | No
             screen.remark(f"cornerman is up, data in {folder}. Ctrl-C stops it.")
             if url is not None:
                 screen.remark(
-                    f"Callers with the same {DATA_VARIABLE} (by default ./.cornerman) find its server. For others:\n"
+                    f"Callers with the same {DATA_VARIABLE} (default ./.cornerman) find its server. For others:\n"
                     f"  export {URL_VARIABLE}={url}"
                 )
             _tend(screen, stop, pools, url, sys.stdin.fileno() if until_stdin_closes else None)
         finally:
-            screen.remark("Stopping; a job that cannot be finished now is taken up again next time.")
+            screen.remark("Stopping; unfinished jobs return to the queue and run after the next start.")
             stop_all(pools)
 
 
 @contextmanager
 def _server(screen: Screen, folder: Path) -> Iterator[str | None]:
-    """Run the embedded server and yield its address; None where the environment names another server."""
+    """Run the embedded server and yield its address; yield None if the environment names another server."""
     if os.environ.get(URL_VARIABLE):
         Client.from_env().close()
         screen.remark(f"Using the server of {URL_VARIABLE}.")
@@ -96,19 +96,19 @@ def _server(screen: Screen, folder: Path) -> Iterator[str | None]:
     try:
         server = EmbeddedServer(folder)
     except ValueError as error:
-        raise refuse(f"{error}; the folder is that of {DATA_VARIABLE}") from error
+        raise refuse(f"{error}; {DATA_VARIABLE} sets the folder") from error
     with server:
         yield server.url
 
 
 def _tend(screen: Screen, stop: StopSignal, pools: Sequence[Pool], url: str | None, lifeline: int | None) -> None:
-    """Look after the pools until a signal comes, or the end of the lifeline."""
+    """Restart pools that exit, until a signal arrives or the file `lifeline` closes."""
     while not stop.came:
         for pool in pools:
             if happened := pool.tend():
                 screen.remark(happened)
         if url is not None and find_running(data_folder()) != url:
-            raise LedgerUnavailable("the embedded server has ended; its data are safe. Start again: cornerman up")
+            raise LedgerUnavailable("the embedded server has exited; its data are safe. Start again: cornerman up")
         if lifeline is None:
             time.sleep(LOOK_SECONDS)
         elif select.select([lifeline], [], [], LOOK_SECONDS)[0] and not os.read(lifeline, 1024):
@@ -116,16 +116,19 @@ def _tend(screen: Screen, stop: StopSignal, pools: Sequence[Pool], url: str | No
 
 
 @click.command()
-@click.option("--pool", type=click.Choice(POOLS), required=True)
-@click.option("--concurrency", type=click.IntRange(min=1), help="Processes in the pool.", metavar="N")
+@click.option("--pool", type=click.Choice(POOLS), required=True, help="Kind of the pool.")
+@click.option("--concurrency", type=click.IntRange(min=1), help="Number of processes in the pool.", metavar="N")
 @json_option
 @pass_screen
 def worker(screen: Screen, pool: str, concurrency: int | None) -> None:
-    """Run one worker pool in place of this process. Its log lines are JSON, on stderr."""
+    """Run one worker pool.
+
+    The pool replaces this process. Its log lines are JSON, on stderr.
+    """
     command = pool_command(pool, concurrency)
     settings = ledger_settings()
     Client.from_env().close()
     screen.answer({"pool": pool, "command": command[1:]})
     sys.stdout.flush()
     environment = child_environment(settings.redis_url, data_folder())
-    os.execve(command[0], command, environment)  # noqa: S606 - no shell is what we want
+    os.execve(command[0], command, environment)  # noqa: S606 - a shell is not wanted

@@ -1,7 +1,7 @@
-"""Which job a command means: the one that its content names, one under a key, or one asked anew.
+"""Idempotency options `--key` and `--force`, and messages about a job that exists already.
 
-The same content is the same job, so a command that is typed twice asks once and shows what is stored. That holds for a
-failure too, until its retention is over; `--force` submits another job.
+The same content is the same job, so repeating a command shows the stored outcome, which may be a failure, until its
+retention ends. `--force` submits another job.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def key_of(key: str | None, new: bool) -> str | None:
 
 
 def stored_outcome(client: Client, receipt: Receipt[Report]) -> Outcome | None:
-    """Return the outcome that was there before this command asked; None where its own asking leads to one."""
+    """Return the outcome stored before this submission; None if the job is new or has not ended."""
     return None if receipt.created else client.outcome(receipt.job_id)
 
 

@@ -1,4 +1,4 @@
-"""Which model a caller means: by a name, a digest, or the beginning of one."""
+"""Model lookup by alias, digest or the beginning of a digest."""
 
 from __future__ import annotations
 

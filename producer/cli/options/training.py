@@ -1,4 +1,4 @@
-"""The options that commands which train or judge have in common, and the fields of the job that they become."""
+"""Options shared by the commands that train or evaluate models, and the job fields that they become."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Weights(click.ParamType[MemberWeights]):
-    """The members' shares, as three numbers."""
+    """Command-line type for the weights of the three members."""
 
     name = "weights"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> MemberWeights:
-        """Read `forest,xgboost,network`."""
+        """Parse `forest,xgboost,network`."""
         if isinstance(value, MemberWeights):
             return value
         try:
@@ -33,12 +33,12 @@ class Weights(click.ParamType[MemberWeights]):
 
 
 class Marks(click.ParamType[tuple[str, str]]):
-    """What marks the two fighters in names of columns, as two words."""
+    """Command-line type for the prefixes or suffixes of the two fighters' columns."""
 
     name = "marks"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Read `red,blue`."""
+        """Parse `red,blue`."""
         if isinstance(value, tuple):
             return value
         red, comma, blue = value.partition(",")
@@ -48,11 +48,9 @@ class Marks(click.ParamType[tuple[str, str]]):
 
 
 _MATRIX_OPTIONS = (
-    click.option(
-        "--label", default="won", show_default=True, metavar="COLUMN", help="Matrix: 1 where red won, else 0."
-    ),
-    click.option("--event", default="event", show_default=True, metavar="COLUMN", help="Matrix: the event."),
-    click.option("--date", default="date", show_default=True, metavar="COLUMN", help="Matrix: the day."),
+    click.option("--label", default="won", show_default=True, metavar="COLUMN", help="Matrix: 1 if red won, else 0."),
+    click.option("--event", default="event", show_default=True, metavar="COLUMN", help="Matrix: name of the event."),
+    click.option("--date", default="date", show_default=True, metavar="COLUMN", help="Matrix: day of the event."),
     click.option("--red-odds", metavar="COLUMN", help="Matrix: red's decimal closing price."),
     click.option("--blue-odds", metavar="COLUMN", help="Matrix: blue's decimal closing price."),
     click.option(
@@ -60,34 +58,38 @@ _MATRIX_OPTIONS = (
         type=Marks(),
         multiple=True,
         metavar="RED,BLUE",
-        help="Matrix: what begins (r_,b_) or ends (_red,_blue) columns of the two, if not red_ and blue_. Repeatable.",
+        help="Matrix: prefixes (r_,b_) or suffixes (_red,_blue) of fighters' columns, if not red_,blue_. Repeatable.",
     ),
     click.option(
         "--as-is",
         multiple=True,
         metavar="COLUMN",
-        help="Matrix: take a feature that looks like an outcome, or like one fighter's, for what it is. Repeatable.",
+        help="Matrix: accept a feature although it looks like an outcome or like one fighter's. Repeatable.",
     ),
 )
 _DATA_OPTIONS = (
-    click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="A ready feature matrix instead."),
+    click.option(
+        "--matrix", type=click.Path(path_type=Path), metavar="FILE", help="Feature matrix, in place of a fight log."
+    ),
     *_MATRIX_OPTIONS,
 )
-_WEIGHTS = click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; together 1.")
+_WEIGHTS = click.option(
+    "--weights", type=Weights(), metavar="F,X,N", help="Member weights: forest, XGBoost, network; sum 1."
+)
 _LIMITED = {
-    "seed": "Of every draw of random numbers.",
-    "bootstrap_samples": "Refits of the ensemble, for the sampling interval.",
+    "seed": "Seed of the random numbers.",
+    "bootstrap_samples": "Bootstrap refits of the ensemble, for the sampling interval.",
     "fits": "Networks and forests averaged in the point prediction.",
     "folds": "Folds of the out-of-fold calibration.",
-    "forest_trees": "Trees of each forest.",
-    "replica_forest_trees": "Trees of each refit's forest.",
+    "forest_trees": "Trees in each forest.",
+    "replica_forest_trees": "Trees in the forest of each bootstrap refit.",
     "max_training_time_seconds": "Time limit of the job.",
     "max_memory_mb": "Memory limit of the job.",
 }
 
 
 def _limited_options(job: type[TrainingPlan]) -> Iterator[Callable[[Any], Any]]:
-    """Yield an option for each field in `_LIMITED`, with the range and the default that the job's type has."""
+    """Yield an option for each field in `_LIMITED`, with the range and default of the job type."""
     for field in cast(StructType, type_info(job)).fields:
         if field.name in _LIMITED and isinstance(field.type, IntType | FloatType):
             yield click.option(
@@ -107,21 +109,21 @@ def _range_of(kind: IntType | FloatType) -> click.IntRange | click.FloatRange:
 
 
 def matrix_options(command: Command) -> Command:
-    """Give a command the options that say what the columns of a feature matrix are."""
+    """Add the options that name the columns of a feature matrix to a command."""
     for option in reversed(_MATRIX_OPTIONS):
         command = option(command)
     return command
 
 
 def data_options(command: Command) -> Command:
-    """Give a command the options of a job that reads a feature matrix."""
+    """Add `--matrix` and its column options to a command."""
     for option in reversed(_DATA_OPTIONS):
         command = option(command)
     return command
 
 
 def plan_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
-    """Give a command the options of a job that trains."""
+    """Return a decorator that adds the options of a training job to a command."""
 
     def decorate(command: Command) -> Command:
         for option in reversed([*_limited_options(job), _WEIGHTS]):
@@ -132,12 +134,12 @@ def plan_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
 
 
 def matrix_columns(options: dict[str, Any]) -> MatrixColumns:
-    """Take what `matrix_options` gave out of `options`."""
+    """Remove the values of `matrix_options` from `options` and return them as `MatrixColumns`."""
     return MatrixColumns(**{name: options.pop(name) for name in MatrixColumns.__struct_fields__})
 
 
 def plan_fields(path: Path, is_matrix: bool, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of the job for what was given; what was not given keeps the job's own default.
+    """Return the fields of a training job from the given options; options not given keep the job's defaults.
 
     Raises:
         JobRefused: the data cannot be read.

@@ -1,4 +1,4 @@
-"""Tables of a backtest's report. Layout only; every number stands in the report."""
+"""Tables of a backtest's report. Layout only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DIMENSIONS = {
 
 
 def backtest_tables(report: BacktestReport) -> list[Table]:
-    """Return forecasts, intervals, rules for betting, and the reliability of the statistics-only forecast."""
+    """Return the tables of forecasts, intervals, betting rules, and the reliability of the statistics-only forecast."""
     return [_scores(report), _intervals(report), _rules(report), *_reliability(report)]
 
 
@@ -55,7 +55,7 @@ def _scores(report: BacktestReport) -> Table:
 def _intervals(report: BacktestReport) -> Table:
     levels = [coverage.level for coverage in report.slices[0].coverage]
     table = figure_table(
-        "Intervals of the statistics-only forecast: how often the recalibrated closing odds lay inside",
+        "Intervals of the statistics-only forecast: share of recalibrated closing odds inside",
         *("fights by", "", "fights", "log loss", "minus market"),
         *(title for level in levels for title in (f"inside {level:.0%}", "width")),
     )
@@ -64,7 +64,7 @@ def _intervals(report: BacktestReport) -> Table:
         table.add_row(DIMENSIONS[part.dimension] if part.dimension != before else "", *_interval_cells(part))
         before = part.dimension
     table.caption = (
-        "nobody knows a fight's true probability: the close stands in for it; "
+        "the closing odds are a proxy for a fight's true probability, which is unknown; "
         "earlier fights are those of the less experienced fighter"
     )
     return table
@@ -80,7 +80,7 @@ def _interval_cells(part: Slice) -> list[str]:
 
 def _rules(report: BacktestReport) -> Table:
     table = figure_table(
-        f"Rules for betting, one unit a bet: {report.rules_tried} were tried, so the best owes something to luck",
+        f"Betting rules, one unit a bet: {report.rules_tried} were tried, so the best is partly luck",
         *("prices", "rule", "forecast", "bets", "return on stake", "closing-line value", "price over close"),
     )
     for result in report.rules:
@@ -94,7 +94,7 @@ def _rules(report: BacktestReport) -> Table:
     if report.both_sides_return is not None:
         table.caption = (
             f"return of betting both sides of everything: {report.both_sides_return:+.2%}, the bookmakers' margin; "
-            "closing-line value is held against the de-vigged close"
+            "closing-line value is relative to the de-vigged close"
         )
     return table
 

@@ -1,6 +1,6 @@
-"""Tables of a card's answer: the numbers of each fighter, and each fight's decision with its reasons. Layout only.
+"""Tables of a card's report: the numbers of each fighter, and each fight's decision with its reasons. Layout only.
 
-They fit a terminal of 80 columns, and stay whole where there are more.
+The tables fit a terminal of 80 columns, and use more if there are more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from producer.cli.output.decision_text import decision_words, reason_words
 from producer.cli.output.table_parts import NOTHING, STYLES, failures_table, percent
 
 INTERVAL_LEVEL = 0.95
-SHOWN_NOTES = 3  # of a fight; --json has all
+SHOWN_NOTES = 3  # per fight; --json has all
 
 Truth = Mapping[str, Mapping[str, float | str]]
 
@@ -25,10 +25,10 @@ Truth = Mapping[str, Mapping[str, float | str]]
 def card_tables(
     report: CardReport, card: PredictCard | None = None, *, truth: Truth | None = None, truth_title: str = "truth"
 ) -> list[Table]:
-    """Return a card's numbers, its decisions, and the fights that failed, each if there are any.
+    """Return the tables of a card's numbers, decisions and failed fights, without empty tables.
 
-    `card` is the job, whose rules and prices stand behind the reasons. `truth` adds a column: what is known of a fight
-    from elsewhere, as text, by fight id and fighter's name. "assumed" heads the band of the market-aware probability:
+    `card` is the job, whose rules and prices explain the reasons. `truth` adds a column with the true probability or
+    result, by fight id and fighter's name. The band of the market-aware probability has the title "assumed", because
     results cannot test its width.
     """
     fights = [fight for fight in report.fights if isinstance(fight, FightReport)]
@@ -36,7 +36,7 @@ def card_tables(
     tables = [_numbers(report, fights, truth, truth_title), _decisions(fights, card)] if fights else []
     if failed:
         failures: list[tuple[str, Failure]] = [(" v ".join(fight.names), fight.failure) for fight in failed]
-        tables.append(failures_table(failures, title="Fights without an answer"))
+        tables.append(failures_table(failures, title="Fights without a prediction"))
     return tables
 
 
@@ -70,7 +70,7 @@ def _decisions(fights: Sequence[FightReport], card: PredictCard | None) -> Table
     table = Table(title="Decisions", title_justify="left")
     table.add_column("fight", ratio=3, overflow="fold")
     table.add_column("decision", ratio=3, overflow="fold")
-    table.add_column("why", ratio=5, overflow="fold")
+    table.add_column("reasons", ratio=5, overflow="fold")
     for fight in fights:
         bet = fight.decision.action == "bet"
         decision = Text(decision_words(fight, card), style=STYLES["bet"] if bet else "")
@@ -80,7 +80,7 @@ def _decisions(fights: Sequence[FightReport], card: PredictCard | None) -> Table
 
 
 def _why(fight: FightReport, card: PredictCard | None) -> list[str]:
-    named = not {"same_bout", "conflicting_bouts"}.isdisjoint(fight.decision.reasons)  # a note names the other bout
+    named = not {"same_bout", "conflicting_bouts"}.isdisjoint(fight.decision.reasons)  # the notes name the other bout
     shown = fight.notes if named else fight.notes[:SHOWN_NOTES]
     left = len(fight.notes) - len(shown)
     more = [f"and {left} more notes: --json"] if left else []
@@ -90,11 +90,11 @@ def _why(fight: FightReport, card: PredictCard | None) -> list[str]:
 
 def _caption(report: CardReport) -> str:
     switches = f"; switched: {', '.join(report.switches)}" if report.switches else ""
-    return f"model {report.model[:12]}, which knows fights up to {report.data_cutoff}{switches}"
+    return f"model {report.model[:12]}, trained on fights up to {report.data_cutoff}{switches}"
 
 
 def _bounded(probability: float, intervals: Sequence[Interval]) -> str:
-    """Write a probability, and its bounds at the level that is shown if they were asked for."""
+    """Format a probability, with its bounds at the shown level if the report has them."""
     bounds = [f" ({one.lower:.0%}-{one.upper:.0%})" for one in intervals if one.level == INTERVAL_LEVEL]
     return percent(probability) + "".join(bounds)
 

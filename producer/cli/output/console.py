@@ -1,10 +1,10 @@
-"""Where output goes: answers to stdout, remarks to stderr; tables for people, one JSON document for programs.
+"""Console output: results to stdout, notes to stderr; tables for people, one JSON document for programs.
 
-Covers the `--json` switch that every command has and the values that msgspec knows how to write. Colours and
-widths are rich's business: it honours NO_COLOR and a terminal that is none.
+Includes the `--json` option of every command. JSON output may hold any value that msgspec can encode. rich chooses
+colours and widths, and honours NO_COLOR and output that is not a terminal.
 
-Text from a caller (a fighter's name, the id of a card) is shown as it is: never as rich's markup or as the code of an
-emoji, and without control characters, which a terminal would obey. Letters that the terminal's encoding does not have
+Text from a caller (a fighter's name, a card's id) is shown literally: never parsed as rich markup or emoji codes, and
+with control characters replaced, because a terminal would execute them. Characters that the terminal's encoding lacks
 become question marks.
 """
 
@@ -21,10 +21,10 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-# Tables stay whole in a log file or a pipe, where nothing tells the width.
+# Minimum width if the output is not a terminal, so that tables stay whole in log files and pipes.
 PIPED_WIDTH = 160
 
-# Control characters but for the end of a line, and those that turn the direction of writing round.
+# Control characters except the line feed, and characters that change the text direction.
 _CONTROL = [*range(0x0A), *range(0x0B, 0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _SHOWN = dict.fromkeys(_CONTROL, "\N{REPLACEMENT CHARACTER}")
 
@@ -32,7 +32,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Screen:
-    """The two consoles of one run of the command line, and whether the reader is a program."""
+    """Output of one run of the command line: rich consoles for stdout and stderr, and the JSON switch."""
 
     def __init__(self) -> None:
         self.as_json = False
@@ -43,7 +43,7 @@ class Screen:
         self.err = _console(stderr=True)
 
     def answer(self, document: Any, *renderables: RenderableType) -> None:
-        """Give the command's answer: the document as one line of JSON, or the renderables."""
+        """Print the command's result to stdout: `document` as one line of JSON, or the renderables."""
         if self.as_json:
             click.echo(msgspec.json.encode(document))
             return
@@ -51,18 +51,18 @@ class Screen:
             self.out.print(renderable, soft_wrap=isinstance(renderable, str | Text))
 
     def remark(self, text: str) -> None:
-        """Say something that is not the answer."""
+        """Print a note to stderr."""
         self.err.print(text, highlight=False, soft_wrap=True)
 
 
 class _Console(Console):
-    """A console on which no text is markup, and none controls the terminal."""
+    """A rich console that parses no markup and lets no text control the terminal."""
 
     def __init__(self, *, stderr: bool, width: int | None = None) -> None:
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as rich does, with a visible character in place of each control character."""
+        """Render as rich does, and replace each control character by a visible one."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=segment.text.translate(_SHOWN))
 
@@ -73,13 +73,13 @@ def _console(*, stderr: bool) -> Console:
 
 
 def json_option(command: Command) -> Command:
-    """Give a command `--json`."""
+    """Add `--json` to a command."""
     return click.option(
         "--json",
         is_flag=True,
         expose_value=False,
         is_eager=True,
-        help="One JSON document on stdout; remarks go to stderr.",
+        help="Print one JSON document on stdout; notes go to stderr.",
         callback=_switch,
     )(command)
 

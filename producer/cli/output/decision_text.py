@@ -1,4 +1,4 @@
-"""Why a fight's decision is as it is, in words and figures, from the report and, if it is at hand, the job."""
+"""Text of a fight's decision and of its reasons, with numbers from the report and, if available, the card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from producer.cli.output.table_parts import span
 
 
 def decision_words(fight: FightReport, card: PredictCard | None) -> str:
-    """Return what to do about a fight: `abstain`, or the stake, the fighter, the price and who offers it."""
+    """Return the decision about a fight: `abstain`, or the stake, the fighter, the price and the bookmaker."""
     decision = fight.decision
     if decision.action == "abstain" or decision.price is None or decision.stake_fraction is None:
         return decision.action
@@ -21,7 +21,7 @@ def decision_words(fight: FightReport, card: PredictCard | None) -> str:
 
 
 def reason_words(fight: FightReport, card: PredictCard | None) -> list[str]:
-    """Return every reason of a fight's decision with the figures behind it, as far as they are known."""
+    """Return every reason of a fight's decision, with the numbers behind it if they are known."""
     figures = {
         "lower_bound_pays": _paying_price,
         "price_too_low": _paying_price,
@@ -38,7 +38,7 @@ def reason_words(fight: FightReport, card: PredictCard | None) -> list[str]:
 
 
 def _paying_price(fight: FightReport, card: PredictCard | None) -> str | None:
-    """Name the side whose price is nearest to one that pays at the lower bound, or is furthest beyond it."""
+    """Describe the side whose offer is best relative to the price that pays at the lower bound: both prices."""
     offers = [(answer, answer.best, _lower(answer.best)) for answer in fight.fighters if answer.best is not None]
     asked = [(1 + (1 / low - 1) / (1 - best.commission), answer, best) for answer, best, low in offers if low > 0]
     if not asked:
@@ -49,7 +49,7 @@ def _paying_price(fight: FightReport, card: PredictCard | None) -> str | None:
 
 
 def _lower(best: Bet) -> float:
-    """Return the lower bound that a price was valued with."""
+    """Return the lower bound of the probability that a bet's value was computed with."""
     return (1 + best.expected_value_lower) / (1 + (best.price - 1) * (1 - best.commission))
 
 
@@ -57,8 +57,8 @@ def _confidence(fight: FightReport, card: PredictCard | None) -> str | None:
     paying = [each for each in fight.fighters if each.best is not None and each.best.expected_value_lower > 0]
     if len(paying) != 1:
         return None
-    least = "" if card is None else f", at least {card.rules.min_prediction_confidence:.0%} is asked for"
-    return f"{paying[0].name} pays and has {paying[0].probability:.1%}{least}"
+    minimum = "" if card is None else f", the minimum is {card.rules.min_prediction_confidence:.0%}"
+    return f"{paying[0].name} pays and has {paying[0].probability:.1%}{minimum}"
 
 
 def _width(fight: FightReport, card: PredictCard | None) -> str | None:
@@ -68,7 +68,7 @@ def _width(fight: FightReport, card: PredictCard | None) -> str | None:
     width = _width_at(fight.fighters[0], rules.level)
     if width is None:
         return None
-    return f"the {rules.level:.0%} interval is {width:.1%} wide, at most {rules.max_uncertainty_threshold:.1%}"
+    return f"the {rules.level:.0%} interval is {width:.1%} wide, the limit is {rules.max_uncertainty_threshold:.1%}"
 
 
 def _width_at(answer: FighterAnswer, level: float) -> float | None:
@@ -77,7 +77,7 @@ def _width_at(answer: FighterAnswer, level: float) -> float | None:
 
 def _arbitrage(fight: FightReport, _card: PredictCard | None) -> str | None:
     prices = [f"{answer.best.price:.2f}" for answer in fight.fighters if answer.best is not None]
-    return f"the best prices {' and '.join(prices)} together win whoever wins" if len(prices) == 2 else None
+    return f"bets at the best prices {' and '.join(prices)} together win in either case" if len(prices) == 2 else None
 
 
 def _stale(fight: FightReport, card: PredictCard | None) -> str | None:
@@ -85,11 +85,11 @@ def _stale(fight: FightReport, card: PredictCard | None) -> str | None:
     oldest = None if card is None else quote_window(card).oldest
     if not dated or oldest is None:
         return None
-    return f"the newest price is of {_moment(max(dated))}, none before {_moment(oldest)} is used"
+    return f"the newest price is from {_moment(max(dated))}; prices before {_moment(oldest)} are ignored"
 
 
 def _offer(price: float, bookmaker: str, fight_id: str, card: PredictCard | None) -> str:
-    """Write a price with who offers it and how old it was when the card was priced."""
+    """Format a price with its bookmaker and its age at the time the card was priced."""
     priced_at = None if card is None else card.priced_at
     dates = [quote.as_of for quote in _quotes(fight_id, card) if quote.bookmaker == bookmaker]
     if priced_at is None or not dates or dates[0] is None:

@@ -1,4 +1,4 @@
-"""How the command line ends: the exit codes, and which error gets which."""
+"""Exit codes of the command line, and the exit code, JSON document and hint of each error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from producer.errors import NotInstalledError, StoredFailure
 
 
 class ExitCode(IntEnum):
-    """What a script may switch on; `MEANINGS` says each in words."""
+    """Exit codes that scripts may rely on; `MEANINGS` describes each."""
 
     OK = 0
     FAILED = 1
@@ -38,20 +38,20 @@ MEANINGS = {
     ExitCode.OK: "done; for a card, even if single fights on it failed",
     ExitCode.FAILED: "the job failed, expired or was cancelled; a check failed; a model was refused; a control differs",
     ExitCode.REFUSED: "wrong usage or invalid input: nothing was enqueued",
-    ExitCode.UNAVAILABLE: "no server, or it does not let this user in or do that",
-    ExitCode.TIMEOUT: "no answer within --timeout; the job goes on",
-    ExitCode.UNKNOWN_JOB: "no such job, or its retention is over",
+    ExitCode.UNAVAILABLE: "no server, or it refuses this user or this command",
+    ExitCode.TIMEOUT: "no outcome within --timeout; the job goes on",
+    ExitCode.UNKNOWN_JOB: "no such job, or its retention has ended",
     ExitCode.NOT_INSTALLED: "this part of cornerman is not installed",
-    ExitCode.PARTLY_REFUSED: "a part of a feed was refused, the rest is enqueued; events that have begun do not count",
+    ExitCode.PARTLY_REFUSED: "part of a feed was refused, the rest is enqueued; events that have begun do not count",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 
 REPLAY_DEADLINE = "2030-01-01T00:00:00Z"
 HINTS = {
-    FailureCode.MODEL_NOT_FOUND: "See what there is: cornerman models. Train one: cornerman train FOLDER",
-    FailureCode.MODEL_CORRUPT: "Train it again: the files of the model are not what was written.",
-    FailureCode.EXPIRED: f"To replay an old feed, give a later moment: --deadline {REPLAY_DEADLINE}",
-    FailureCode.WORKER_LOST: "See the log of the pool; too little memory is the usual reason.",
+    FailureCode.MODEL_NOT_FOUND: "List the models: cornerman models. Train one: cornerman train FOLDER",
+    FailureCode.MODEL_CORRUPT: "Train the model again: its files have changed since they were written.",
+    FailureCode.EXPIRED: f"To replay an old feed, give a later deadline: --deadline {REPLAY_DEADLINE}",
+    FailureCode.WORKER_LOST: "Read the log of the pool; the usual cause is too little memory.",
 }
 AGAIN = "The outcome stays as it is until its retention ends; to submit a new job, add --force to enqueue or train."
 
@@ -77,7 +77,7 @@ def code_of(error: Exception) -> ExitCode:
 
 
 def document_of(error: Exception) -> dict[str, object]:
-    """Return what `--json` prints of an error: the typed failure, or the exit code's name and the message."""
+    """Return the `--json` document of an error: the typed failure, or the exit code's name and the message."""
     if isinstance(error, StoredFailure):
         return {"receipt": msgspec.to_builtins(error.receipt), "failure": msgspec.to_builtins(error.failure)}
     if isinstance(error, JobRefused | JobFailed):
@@ -86,9 +86,9 @@ def document_of(error: Exception) -> dict[str, object]:
 
 
 def next_step(failure: Failure, *, stored: bool) -> str | None:
-    """Return what to do about a failure, where its message alone does not say it.
+    """Return a hint on how to resolve a failure, or None if its message suffices.
 
-    `stored` says that it is a job's outcome, which the same command would only show again.
+    `stored`: the failure is a stored outcome, so that the same command would only show it again.
     """
     hint = HINTS.get(failure.code)
     if stored and (failure.retryable or failure.code is FailureCode.CANCELLED):

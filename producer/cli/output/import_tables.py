@@ -1,4 +1,4 @@
-"""Tables of files of joblib and of the model that they became. Layout only."""
+"""Tables of joblib files and of the model imported from them. Layout only."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NOTHING = "-"
 
 
 def listing_table(listings: Sequence[FileListing]) -> Table:
-    """Return what the files contain."""
-    table = _table("Files, not unpickled for this list", "member", "type", "saved by", "size", "SHA-256", "loads")
+    """Return the table of the files' contents."""
+    table = _table("Files, listed without unpickling", "member", "type", "saved by", "size", "SHA-256", "loads")
     for listing in listings:
         versions = ", ".join(f"{name} {version}" for name, version in listing.versions.items())
         packed = f", {listing.compression}" if listing.compression else ""
         loads = Text(f"{len(listing.names)} names of estimators")
         if listing.strange:
-            loads = Text(f"NOT KNOWN: {', '.join(listing.strange)}", style="red")
+            loads = Text(f"UNKNOWN: {', '.join(listing.strange)}", style="red")
         table.add_row(
             listing.member,
             Text(listing.type),
@@ -33,12 +33,12 @@ def listing_table(listings: Sequence[FileListing]) -> Table:
 
 
 def import_table(report: ImportReport) -> Table:
-    """Return what came out of an import."""
-    table = _table("Imported", "model", "features", "missing values", "differs by at most", "intervals", "MB")
+    """Return the table of an imported model."""
+    table = _table("Imported", "model", "features", "missing values", "largest difference", "intervals", "MB")
     table.add_row(
         report.model[:12],
         f"{report.features:,}",
-        "taken" if report.takes_missing else "refused, as by the originals",
+        "accepted" if report.takes_missing else "refused, as by the originals",
         f"{report.largest_difference:.1e} on {report.probe_rows:,} rows",
         report.interval_method or f"none: {report.interval_reason}",
         f"{report.bundle_bytes / 1e6:.1f}",

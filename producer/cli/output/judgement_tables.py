@@ -1,4 +1,4 @@
-"""Tables of a judgement's report: the verdict, the forecasts beside each other, and the differences. Layout only."""
+"""Tables of a judgement report: the verdict, the forecasts, and the paired differences. Layout only."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ledger.contracts.judgement_report import JudgedForecast, JudgementReport
 from producer.cli.output.numbers import estimate_text, figure_table, share_text
 
 METHODS = {
-    "held_out": "answered by the models themselves, which have not seen them",
-    "walk_forward": "answered by {trained} models of their settings, each trained on what came before",
+    "held_out": "predicted by the models themselves, which were not trained on them",
+    "walk_forward": "predicted by {trained} models of their settings, each trained on earlier fights",
 }
 
 
 def judgement_tables(report: JudgementReport) -> list[Table]:
-    """Return the verdict with its reasons, the forecasts, their intervals, and the paired differences."""
+    """Return the tables of the verdict with its reasons, the forecasts, their intervals, and the paired differences."""
     return [
         _verdict(report),
-        _forecasts(report, report.forecasts, "as production answers a feed: corner unknown"),
+        _forecasts(report, report.forecasts, "as in production: corner unknown"),
         *([_forecasts(report, report.corner_known, "with the official corner")] if report.corner_known else []),
         _intervals(report),
         _paired(report),
@@ -40,17 +40,19 @@ def _verdict(report: JudgementReport) -> Table:
     for remark in verdict.remarks:
         table.add_row(f"no reason: {remark.code.replace('_', ' ')}", remark.message)
     if report.error is not None:
-        table.add_row(f"try {report.tries}", f"for this champion's place; it may err with {report.error:.2%}")
+        table.add_row(f"try {report.tries}", f"against this champion; its error probability is {report.error:.2%}")
     if report.anchor is not None:
-        table.add_row("anchor", f"{report.anchor[:12]}, the best model before, must not be lost to either")
+        table.add_row("anchor", f"{report.anchor[:12]}, the best model before; the challenger must not be worse")
     if report.same_recipe and report.method == "walk_forward":
-        table.add_row("same settings", "so they answered alike: a walk-forward judges settings, not the data seen")
+        table.add_row(
+            "same settings", "so the predictions are equal: walk-forward compares settings, not training data"
+        )
     return table
 
 
-def _forecasts(report: JudgementReport, forecasts: Sequence[JudgedForecast], said: str) -> Table:
+def _forecasts(report: JudgementReport, forecasts: Sequence[JudgedForecast], corners: str) -> Table:
     table = figure_table(
-        f"{report.fights:,} fights of {report.events:,} events, {report.first_day} to {report.last_day}, {said}",
+        f"{report.fights:,} fights of {report.events:,} events, {report.first_day} to {report.last_day}, {corners}",
         *("forecast", "log loss", "Brier", "slope", "intercept"),
     )
     for each in forecasts:
@@ -76,7 +78,7 @@ def _paired(report: JudgementReport) -> Table:
         loss, brier = (estimate_text(value, lambda number: f"{number:+.4f}") for value in (each.log_loss, each.brier))
         table.add_row(each.against.replace("_", " "), loss, "-" if each.most is None else f"{each.most:+.4f}", brier)
     if report.error is not None:
-        table.caption = f"at most: but for the {report.error:.2%} that this try may err"
+        table.caption = f"at most: upper bound with an error probability of {report.error:.2%}"
     return table
 
 

@@ -1,4 +1,4 @@
-"""Tables of the model registry: the list, one model, what two differ in, and the moves of names. Layout only."""
+"""Tables of the model registry: the list, one model, differences of two, and moves of aliases. Layout only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTROL = "model."
 
 
 def list_table(models: Iterable[Mapping[str, Any]]) -> Table:
-    """Return all models, a line each, which fits a terminal of 80 columns; `cornerman models show` has all figures."""
+    """Return the list of models, for a terminal of 80 columns; `cornerman models show` has all details."""
     rows = []
     for model in models:
         facts = flat(model["summary"])
@@ -23,27 +23,27 @@ def list_table(models: Iterable[Mapping[str, Any]]) -> Table:
         rows.append({"digest": model["digest"][:12], "aliases": model["aliases"], **figures})
     columns = list(dict.fromkeys(column for row in rows for column in row))
     table = records_table("Models", columns, rows)
-    for column in table.columns[:1]:  # of the digest, which is copied
+    for column in table.columns[:1]:  # the digest must stay whole to be copied
         column.no_wrap = True
     return table
 
 
 def model_tables(model: Mapping[str, Any], history: Iterable[Change]) -> list[Table]:
-    """Return what the registry knows of one model, and the moves of names to and from it."""
+    """Return the registry's record of one model, and the moves of aliases to and from it."""
     facts = {"digest": model["digest"], "aliases": model["aliases"], **flat(model["summary"])}
     rows = [{"what": name, "value": value} for name, value in facts.items()]
     return [records_table(f"Model {model['digest'][:12]}", ["what", "value"], rows), history_table(history)]
 
 
 def diff_table(one: Mapping[str, Any], other: Mapping[str, Any], differences: Mapping[str, tuple[Any, Any]]) -> Table:
-    """Return what two models differ in, a line each."""
+    """Return the differences of two models, a line each."""
     first, second = one["digest"][:12], other["digest"][:12]
     rows = [{"what": name, first: values[0], second: values[1]} for name, values in differences.items()]
     return records_table("Differences", ["what", first, second], rows)
 
 
 def history_table(changes: Iterable[Change], title: str = "History, newest first") -> Table:
-    """Return moves of names, as they come."""
+    """Return a table of alias moves, in the given order."""
     rows = [
         {
             "at": f"{change.at:%Y-%m-%d %H:%M:%S}",
@@ -60,7 +60,7 @@ def history_table(changes: Iterable[Change], title: str = "History, newest first
 
 
 def _how(change: Change) -> str:
-    """Say in a few words how a move came about; the figures stand in the JSON."""
+    """Describe the cause of an alias move; the JSON has the evidence."""
     evidence = change.evidence or {}
     if change.rollback:
         return "rolled back"
@@ -72,14 +72,14 @@ def _how(change: Change) -> str:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the facts in which two summaries differ, by dotted name; None where one does not say."""
+    """Return the facts in which two summaries differ, by dotted name; None for a missing fact."""
     first, second = flat(one), flat(other)
     names = [*first, *(name for name in second if name not in first)]
     return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
 
 
 def flat(parts: Mapping[str, Any], within: str = "") -> dict[str, Any]:
-    """Return nested facts side by side, by dotted name."""
+    """Flatten nested facts into one mapping by dotted name."""
     facts: dict[str, Any] = {}
     for name, value in parts.items():
         facts |= flat(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}

@@ -1,4 +1,4 @@
-"""Tables of the reports about models in production, and of alarms. Layout only; every number stands in the report."""
+"""Tables of reports about models in production, and of drift alarms. Layout only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ NOTHING = "-"
 
 
 def comparison_tables(report: ComparisonReport) -> list[Table]:
-    """Return the scores of champion, challenger and market, and how they differ."""
+    """Return the tables of the scores of champion, challenger and market, and of their differences."""
     digests = {"champion": f" {report.champion[:12]}", "challenger": f" {report.challenger[:12]}"}
     scores = _table(
-        f"{report.fights:,} fights of {report.events:,} events; {report.waiting:,} wait for a result, "
-        f"{report.void:,} had no winner",
+        f"{report.fights:,} fights of {report.events:,} events; {report.waiting:,} without a result yet, "
+        f"{report.void:,} without a winner",
         *("forecast", "log loss", "Brier"),
     )
     for score in report.scores:
@@ -29,7 +29,7 @@ def comparison_tables(report: ComparisonReport) -> list[Table]:
             f"{score.log_loss:.4f}",
             f"{score.brier:.4f}",
         )
-    differences = _table("Differences, below 0 the first is better", "of", "log loss", "Brier")
+    differences = _table("Differences: below 0 the first is better", "models", "log loss", "Brier")
     for one in report.differences:
         _row(differences, f"{one.one} - {one.other}", _difference(one.log_loss), _difference(one.brier))
     differences.caption = "[95% interval], by event"
@@ -37,7 +37,7 @@ def comparison_tables(report: ComparisonReport) -> list[Table]:
 
 
 def review_tables(report: ReviewReport) -> list[Table]:
-    """Return the tests, the scores and the reliability of a model's live answers."""
+    """Return the tables of the tests, scores and reliability of a model's live predictions."""
     tables = [_tests(report)]
     if report.windows:
         tables += [_windows(report), _intervals(report), _reliability(report)]
@@ -47,8 +47,8 @@ def review_tables(report: ReviewReport) -> list[Table]:
 
 
 def alarms_table(alarms: Iterable[Alarm]) -> Table:
-    """Return the alarms that stand."""
-    table = _table("Alarms about models", "model", "since", "tests", "fights", "action", "what")
+    """Return the table of active alarms."""
+    table = _table("Alarms about models", "model", "since", "tests", "fights", "action", "details")
     for alarm in alarms:
         _row(
             table,
@@ -59,15 +59,15 @@ def alarms_table(alarms: Iterable[Alarm]) -> Table:
             alarm.action if alarm.acted else "pending",
             alarm.said,
         )
-    table.caption = "cornerman models clear-alarm MODEL --reason ... takes one back"
+    table.caption = "to clear one: cornerman models clear-alarm MODEL --reason ..."
     return table
 
 
 def _tests(report: ReviewReport) -> Table:
     table = _table(
-        f"Model {report.model[:12]}: {report.fights:,} fights of {report.events:,} events; {report.waiting:,} wait for "
-        f"a result, {report.void:,} had no winner, {report.contradicted:,} have results that contradict each other",
-        *("test", "evidence now", "at its highest", "alarm at", "events", ""),
+        f"Model {report.model[:12]}: {report.fights:,} fights of {report.events:,} events; {report.waiting:,} without "
+        f"a result yet, {report.void:,} without a winner, {report.contradicted:,} with contradictory results",
+        *("test", "evidence now", "highest", "alarm at", "events", ""),
     )
     for found in report.findings:
         table.add_row(
@@ -80,7 +80,7 @@ def _tests(report: ReviewReport) -> Table:
         )
     gap = f"{report.proven_gap:.0%}" if report.proven_gap else "nothing yet"
     action = f"; alarm ({', '.join(report.alarm)}): {report.action}, {report.said}" if report.alarm else ""
-    table.caption = f"how far favourites win more or less often than said, as far as that is proven: {gap}{action}"
+    table.caption = f"proven gap between the favourites' forecast and actual share of wins: {gap}{action}"
     return table
 
 
@@ -103,7 +103,7 @@ def _windows(report: ReviewReport) -> Table:
             NOTHING if shown is None else f"{shown.slope:.2f} ± {shown.slope_error:.2f}",
             NOTHING if shown is None else f"{shown.intercept:+.2f} ± {shown.intercept_error:.2f}",
         )
-    table.caption = "[95% interval], by event, for one look; the tests above may be looked at always"
+    table.caption = "[95% interval], by event, valid for a single review; the tests above stay valid for any number"
     return table
 
 
@@ -127,15 +127,15 @@ def _intervals(report: ReviewReport) -> Table:
 
 
 def _shifts(report: ReviewReport) -> Table:
-    table = _table("Features furthest from the training's", "feature", "stability index")
+    table = _table("Features with the largest drift from training", "feature", "stability index")
     for shift in report.shifts:
         _row(table, shift.feature, f"{shift.index:.2f}")
-    table.caption = "of the last 100 fights; for a look, the test `features` keeps its rate of false alarms"
+    table.caption = "of the last 100 fights; descriptive: the test `features` controls the rate of false alarms"
     return table
 
 
 def _reliability(report: ReviewReport) -> Table:
-    table = _table("Favourites", "said", "fights", "said on average", "won")
+    table = _table("Favourites", "forecast", "fights", "mean forecast", "won")
     for one in report.reliability:
         _row(
             table,
@@ -169,5 +169,5 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _row(table: Table, *cells: str) -> None:
-    """Add a row of plain text: brackets are no markup."""
+    """Add a row of plain text, so that brackets are not parsed as markup."""
     table.add_row(*map(Text, cells))

@@ -1,4 +1,4 @@
-"""Figures in tables: an estimate with its interval, and a table of them."""
+"""Numbers in tables: estimates with their intervals, percentages, and tables of numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTHING = "-"
 
 
 def estimate_text(estimate: Estimate | None, write: Callable[[float], str], unit: str = "") -> str:
-    """Write a figure, and the ends of its interval where it has some; a dash for none."""
+    """Format an estimate, with its interval if it has one; a dash for None."""
     if estimate is None:
         return NOTHING
     if estimate.lower is None or estimate.upper is None:
@@ -23,12 +23,12 @@ def estimate_text(estimate: Estimate | None, write: Callable[[float], str], unit
 
 
 def share_text(estimate: Estimate | None) -> str:
-    """Write a share as a percentage."""
+    """Format an estimated share as a percentage."""
     return estimate_text(estimate, lambda value: f"{100 * value:.1f}", "%")
 
 
 def figure_table(title: str, *columns: str) -> Table:
-    """Return an empty table: names on the left, figures to the right, no line broken."""
+    """Return an empty table: first column left-aligned, the others right-aligned, no cell wrapped."""
     table = Table(title=Text(title), title_justify="left", caption_justify="left")
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place < 1 else "right", no_wrap=True)
@@ -36,6 +36,6 @@ def figure_table(title: str, *columns: str) -> Table:
 
 
 def said(news: Progress) -> str:
-    """Return how far a job is, in words."""
+    """Format the progress of a job."""
     left = "" if news.left_seconds is None else f", about {news.left_seconds:.0f} s left"
     return f"{news.stage}, {news.done} of {news.total}{left}" if news.total else news.stage

@@ -1,4 +1,4 @@
-"""Waiting for a job in front of people: the progress it reports, and a word where nobody works on it."""
+"""Waiting for jobs on the command line: progress display, retries while the server is away, and notes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ Answer = TypeVar("Answer")
 
 
 def watch(client: Client, screen: Screen, job_id: str, timeout_seconds: float | None) -> Outcome:
-    """Wait for the outcome and show the progress, through outages of the server too.
+    """Wait for the outcome and show the progress; retry while the server is unavailable.
 
-    Raises as `Client.wait` does, LedgerUnavailable if the server does not answer when the time is over. If it gives up,
-    it says how to ask again.
+    On a timeout or Ctrl-C prints the command that continues to wait. Raises as `Client.wait`, and LedgerUnavailable if
+    the server is unavailable at the end of the timeout.
     """
     end = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
     try:
@@ -38,7 +38,7 @@ def watch(client: Client, screen: Screen, job_id: str, timeout_seconds: float | 
         with progress_shown(screen) as on_progress:
             return persist(client, screen, lambda: client.wait(job_id, _left(end), on_progress=on_progress), end)
     except (WaitTimeout, LedgerUnavailable, KeyboardInterrupt):
-        screen.remark(f"The job goes on. Ask for it again: cornerman result {job_id}")
+        screen.remark(f"The job goes on. To wait for it: cornerman result {job_id}")
         raise
 
 
@@ -51,23 +51,23 @@ def _check_workers(client: Client, screen: Screen, job_id: str) -> None:
     if status.state is State.QUEUED and status.kind is not None:
         queue = ROUTES[status.kind].queue
         if queue not in served_queues(client):
-            screen.remark(f"No {queue} worker is alive, so the job waits. Start some: cornerman up")
+            screen.remark(f"No {queue} worker is alive, so the job waits. Start workers: cornerman up")
 
 
 def persist(client: Client, screen: Screen, ask: Callable[[], Answer], end_seconds: float = math.inf) -> Answer:
-    """Ask until the server answers, and say once why it does not.
+    """Call `ask` until the server answers; print each new error once.
 
-    Raises LedgerUnavailable if it does not answer by `end_seconds` of the monotonic clock.
+    Raises LedgerUnavailable if the server does not answer by `end_seconds` of the monotonic clock.
     """
-    told = ""
+    shown = ""
     while True:
         try:
             with until(max(end_seconds, time.monotonic()) + LAST_LOOK_SECONDS):
                 return ask()
         except LedgerUnavailable as error:
-            if told != str(error):
-                told = str(error)
-                screen.remark(f"{told}\nWaiting until it answers again ...")
+            if shown != str(error):
+                shown = str(error)
+                screen.remark(f"{shown}\nWaiting until it answers again ...")
             if time.monotonic() >= end_seconds:
                 raise
             _wait_for_server(client, end_seconds)
@@ -76,16 +76,16 @@ def persist(client: Client, screen: Screen, ask: Callable[[], Answer], end_secon
 def submitted(
     client: Client, screen: Screen, ask: Callable[[], Answer], key: str | None, timeout_seconds: float | None = None
 ) -> Answer:
-    """Submit a job, through an outage of the server of up to `timeout_seconds` (by default a minute).
+    """Submit a job; retry while the server is unavailable, for up to `timeout_seconds` (default: a minute).
 
-    Raises LedgerUnavailable after that; then it says how to find out whether the job was accepted.
+    Raises LedgerUnavailable after that, and prints how to find out if the job was accepted.
     """
     end = time.monotonic() + (SUBMIT_SECONDS if timeout_seconds is None else timeout_seconds)
     try:
         return persist(client, screen, ask, end)
     except (LedgerUnavailable, KeyboardInterrupt):
-        named = "the same command again asks for the same job" if key is None else f"cornerman status {key} tells"
-        screen.remark(f"The job may have been accepted: {named}.")
+        remedy = "repeat the command, which submits the same job" if key is None else f"see cornerman status {key}"
+        screen.remark(f"The job may have been accepted: {remedy}.")
         raise
 
 
@@ -103,29 +103,29 @@ def _wait_for_server(client: Client, end_seconds: float) -> None:
 
 
 def card_of(client: Client, outcome: Outcome) -> PredictCard | None:
-    """Return the card that an outcome answers; None for another job, or if it cannot be read now."""
+    """Return the card of a card's outcome; None for another job, or if the card cannot be read now."""
     if not isinstance(outcome.report, CardReport):
         return None
     try:
         job = client.ledger.job_records.job(outcome.job_id)
-    except LedgerError:  # the answer is there, and is shown without the card
+    except LedgerError:  # the report can be shown without the card
         return None
     return job if isinstance(job, PredictCard) else None
 
 
 @contextmanager
 def progress_shown(screen: Screen) -> Iterator[Callable[[Progress], None]]:
-    """Yield a function that shows progress: a bar on a terminal, elsewhere a line for each new stage."""
+    """Yield a progress callback: it draws a bar on a terminal, and prints a line for each new stage elsewhere."""
     if not screen.err.is_terminal:
         started = time.monotonic()
         stages: set[str] = set()
 
-        def tell(news: Progress) -> None:
+        def on_progress(news: Progress) -> None:
             if news.stage not in stages:
                 stages.add(news.stage)
                 screen.remark(f"  {time.monotonic() - started:4.0f} s  {said(news)}")
 
-        yield tell
+        yield on_progress
         return
     columns = (
         progress.TextColumn("{task.description}", markup=False),

@@ -1,4 +1,4 @@
-"""Tables of a replay's report. Layout only; every figure stands in the report."""
+"""Tables of a replay's report. Layout only."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from ledger.contracts.replay_report import TOLERANCE, ReplayReport
 NOTHING = "-"
 OBSTACLES = {
     "no_outcome": "it has no outcome yet",
-    "no_origin": "no worker made its outcome, or one of a version that did not keep what it was made from",
-    "expired": "its deadline decided, and no answer was made or kept",
-    "cancelled": "its caller took it back",
-    "worker_lost": "it took its worker down: there is no answer to make again",
-    "time_limit_exceeded": "the time that it took decided, which is another each time",
-    "memory_limit_exceeded": "the memory that there was decided, which is another each time",
-    "model_not_found": "the models that there were decided: ask the same job again with --force",
-    "model_corrupt": "the files that there were decided: ask the same job again with --force",
-    "itself_a_replay": "it is a replay: replay the job that it was about",
-    "changes_things": "it takes things away, and done again it would take away others",
+    "no_origin": "no worker computed its outcome, or the worker's version did not record the provenance",
+    "expired": "its deadline passed, and no report was computed or stored",
+    "cancelled": "its caller cancelled it",
+    "worker_lost": "it crashed its worker: there is no report to recompute",
+    "time_limit_exceeded": "it depended on the time taken, which differs each time",
+    "memory_limit_exceeded": "it depended on the free memory, which differs each time",
+    "model_not_found": "it depended on the models at that time: submit the job again with --force",
+    "model_corrupt": "it depended on the files at that time: submit the job again with --force",
+    "itself_a_replay": "it is a replay: replay the original job",
+    "changes_things": "it deletes files, and a replay would delete others",
     "results_decided": "it depended on the results at that time: use cornerman models review or models compare",
-    "part_of_another": "it is a part or the shadow of another job: replay that",
+    "part_of_another": "it is a part or the shadow of another job: replay that job",
 }
 
 
 def replay_tables(report: ReplayReport) -> list[Table]:
-    """Return what came out, and the surroundings of both outcomes where they are not the same."""
-    table = _table(f"Replay of {report.job_kind} {report.job_id}", "verdict", "first difference", "kept", "again")
+    """Return the table of the verdict, and one of the runtime environments if these differ."""
+    table = _table(
+        f"Replay of {report.job_kind} {report.job_id}", "verdict", "first difference", "stored", "recomputed"
+    )
     table.add_row(
         Text(report.verdict.replace("_", " "), style="green" if report.agrees else "red"),
         *(Text(NOTHING if cell is None else cell) for cell in _difference(report)),
@@ -53,17 +55,17 @@ def _said(report: ReplayReport) -> str:
             return f"not replayable: {OBSTACLES.get(report.obstacle or '', report.obstacle)}"
         case "close" if report.agrees:
             return (
-                f"numbers differ by at most {report.largest_difference:.1e} ({TOLERANCE:g} is allowed), all words are "
-                "the same: other processors and libraries may do that"
+                f"numbers differ by at most {report.largest_difference:.1e} (allowed: {TOLERANCE:g}), all text is "
+                "equal: expected with another processor or other libraries"
             )
         case "close":
-            return f"numbers differ by at most {report.largest_difference:.1e}, although nothing about the machine does"
+            return f"numbers differ by at most {report.largest_difference:.1e}, although the environments are equal"
         case _:
-            return "THE OUTCOME THAT IS KEPT IS NOT WHAT ITS JOB GIVES: look at the first difference"
+            return "THE STORED OUTCOME DIFFERS FROM THE RECOMPUTED ONE: see the first difference"
 
 
 def _surroundings(before: Surroundings, now: Surroundings) -> Table:
-    table = _table("What is not the same around it", "what", "then", "now")
+    table = _table("Differences of the environments", "what", "then", "now")
     if before.processor != now.processor:
         table.add_row("processor", Text(before.processor), Text(now.processor))
     for name in sorted(before.libraries.keys() | now.libraries.keys()):

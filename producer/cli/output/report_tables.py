@@ -1,7 +1,7 @@
-"""Tables for people: a card's report, failures, jobs, models, pools.
+"""Tables of reports, jobs and records.
 
-Covers layout only. Every number stands in the report; nothing is computed here but a sum, a sign and a
-percentage. Text from outside is put in `Text`, never read as markup.
+Contains layout only: all numbers come from the report, except sums, signs and percentages. Untrusted text is wrapped
+in `Text`, so that it is never parsed as markup.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from producer.cli.output.table_parts import NOTHING, STYLES, percent, plain_tabl
 
 
 def report_tables(report: Report, card: PredictCard | None = None) -> list[Table]:
-    """Return the tables of any report; `card` is the job that a card's report answers."""
+    """Return the tables of any report; `card` is the job of a card's report."""
     match report:
         case CardReport():
             return card_tables(report, card)
@@ -79,7 +79,7 @@ def _bounds(bounds: Bounds | None) -> str:
 
 
 def training_table(report: TrainingReport) -> Table:
-    """Return what came out of a training job."""
+    """Return the table of a training report."""
     table = plain_table("Trained", "model", "alias", "fights", "events", "features", "replicas", "intervals", "MB")
     table.add_row(
         report.model[:12],
@@ -97,12 +97,12 @@ def training_table(report: TrainingReport) -> Table:
 
 
 def _figure(value: float) -> str:
-    """Write a metric, a count without decimals."""
+    """Format a metric; a whole number without decimals."""
     return f"{value:,.0f}" if value.is_integer() else f"{value:.4f}"
 
 
 def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:
-    """Return the answers to a feature matrix, a line for each row, said of its red side."""
+    """Return the predictions of a feature matrix, a line for each row, for the red side."""
     levels = list(rows[0].intervals) if rows else []
     titles = [f"{float(level):.0%} interval" for level in levels]
     table = plain_table(f"{report.rows:,} rows", "row", "red wins", *titles, "sampling interval", "market-aware")
@@ -116,12 +116,12 @@ def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:
 
 
 def health_table(report: HealthReport) -> Table:
-    """Return the checks of a worker."""
+    """Return the table of a worker's health checks."""
     return checks_table(report.checks, f"Worker is {report.status}, {report.memory_mb:,.0f} MB")
 
 
 def checks_table(checks: Iterable[HealthCheck], title: str = "Pool") -> Table:
-    """Return what was looked at, and what was found."""
+    """Return a table of health checks with their results."""
     table = plain_table(title, "check", "result", "detail")
     for check in checks:
         style = STYLES["succeeded" if check.passed else "failed"]
@@ -130,7 +130,7 @@ def checks_table(checks: Iterable[HealthCheck], title: str = "Pool") -> Table:
 
 
 def status_table(status: JobStatus) -> Table:
-    """Return where one job is."""
+    """Return the state of one job."""
     table = plain_table("Job", "job", "kind", "state", "attempt", "submitted", "deadline", "progress")
     progress = status.progress
     table.add_row(
@@ -145,14 +145,14 @@ def status_table(status: JobStatus) -> Table:
 
 
 def outcome_line(place: str, outcome: Outcome) -> Text:
-    """Return one outcome as a line of a running list: of a card how many fights were answered, and its bets."""
+    """Format one outcome as a line; of a card, include the number of predicted fights and the bets."""
     reason = f"{outcome.failure.code}: {outcome.failure.message}" if outcome.failure else ""
     if isinstance(outcome.report, CardReport):
         answered = [fight for fight in outcome.report.fights if isinstance(fight, FightReport)]
         bets = [decision_words(fight, None) for fight in answered if fight.decision.action == "bet"]
         reason = "; ".join(
             [
-                f"{outcome.report.card_id}: {len(answered)} of {len(outcome.report.fights)} fights answered",
+                f"{outcome.report.card_id}: {len(answered)} of {len(outcome.report.fights)} fights predicted",
                 *(bets or ["no bet"]),
             ]
         )
@@ -164,7 +164,7 @@ def outcome_line(place: str, outcome: Outcome) -> Text:
 
 
 def records_table(title: str, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> Table:
-    """Return records as rows, a column for each name; a value that is not there is a dash."""
+    """Return a table of records, with one column for each name and a dash for a missing value."""
     table = plain_table(title, *(column.replace("_", " ") for column in columns))
     for record in records:
         table.add_row(*(Text(_written(record.get(column))) for column in columns))

@@ -1,4 +1,4 @@
-"""Tables of the overview: queues, pools, what ended lately, and what an operator has changed. Layout only."""
+"""Tables of the overview: queues, pools, recent outcomes, and controls that an operator has changed. Layout only."""
 
 from __future__ import annotations
 
@@ -21,10 +21,18 @@ from producer.cli.output.table_parts import NOTHING, span
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """Everything that `cornerman status` knows, at one moment.
+    """The state of the service, as `cornerman status` shows it.
 
-    `aliases` maps names to models' digests; `switches` are the controls that are not as by default, each with its last
-    change; `alarms` those about models that stand; `drift` what the last review has found of its model.
+    Attributes
+    ----------
+    aliases
+        Digest of the model of each alias.
+    switches
+        The last change of each control that differs from its default.
+    alarms
+        Active alarms about models.
+    drift
+        Findings of the last review.
     """
 
     queues: dict[str, QueueBacklog]
@@ -39,7 +47,7 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 
 def overview_tables(view: Overview) -> list[RenderableType]:
-    """Return the tables, those about trouble only where there is any."""
+    """Return the tables of an overview, without empty tables of problems."""
     tables: list[RenderableType] = [_queues(view)]
     if view.pools:
         tables.append(_pools(view.pools))
@@ -53,14 +61,14 @@ def overview_tables(view: Overview) -> list[RenderableType]:
 
 
 def overview_screen(view: Overview) -> Group:
-    """Return the same as one picture, for a terminal that is drawn anew."""
+    """Return the tables as one renderable, for a live display."""
     return Group(*overview_tables(view))
 
 
 def _drifted(model: str, found: Finding) -> Text:
     return Text(
-        f"ALARM: the features of model {model[:12]} are no longer those of its training (evidence {found.highest:.3g} "
-        f"of {found.threshold:g}): cornerman models review names them",
+        f"ALARM: the features of model {model[:12]} have drifted from its training data (evidence {found.highest:.3g}, "
+        f"threshold {found.threshold:g}): cornerman models review lists them",
         style="bold red",
     )
 
@@ -105,7 +113,7 @@ def _state(pool: dict[str, Any]) -> str:
         return "UNHEALTHY"
     if pool.get("closing"):
         return "closing"
-    return f"stopped: {', '.join(pool['stopped'])}" if pool.get("stopped") else "works"
+    return f"stopped: {', '.join(pool['stopped'])}" if pool.get("stopped") else "working"
 
 
 def _switches(switches: list[Change]) -> RenderableType:
@@ -118,7 +126,7 @@ def _switches(switches: list[Change]) -> RenderableType:
         }
         for change in switches
     ]
-    return records_table("Switched by an operator", ["control", "since", "who", "why"], rows)
+    return records_table("Changed by an operator", ["control", "since", "who", "why"], rows)
 
 
 def _lines(view: Overview) -> Text:

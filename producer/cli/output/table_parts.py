@@ -1,6 +1,6 @@
-"""Parts that tables share: styles, a percentage, a length of time, a table of failures.
+"""Parts shared by tables: styles, percentages, durations, a table of failures.
 
-Text from outside is put in `Text`, which is never read as markup.
+Untrusted text is wrapped in `Text`, so that it is never parsed as markup.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ STYLES = {
 
 
 def percent(share: float | None) -> str:
-    """Write a share as a percentage, or a dash where there is none."""
+    """Format a share as a percentage; a dash for None."""
     return NOTHING if share is None else f"{share:.1%}"
 
 
 def span(seconds: float) -> str:
-    """Write a length of time in its two largest units."""
+    """Format a duration in its two largest units."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -40,7 +40,7 @@ def span(seconds: float) -> str:
 
 
 def failures_table(failures: Iterable[tuple[str, Failure]], *, title: str = "Failures") -> Table:
-    """Return a table of what failed, with the code to switch on and the message to read."""
+    """Return a table of failures with their codes and messages."""
     table = plain_table(title, "what", "code", "message")
     for what, failure in failures:
         table.add_row(Text(what), Text(failure.code, style=STYLES["failed"]), Text(failure.message))
@@ -48,7 +48,7 @@ def failures_table(failures: Iterable[tuple[str, Failure]], *, title: str = "Fai
 
 
 def plain_table(title: str, *columns: str) -> Table:
-    """Return an empty table that breaks long cells instead of cutting them."""
+    """Return an empty table that wraps long cells instead of cutting them."""
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -151,7 +151,7 @@ def test_an_old_training_does_not_look_like_a_new_one(train: Run, ledger: Ledger
         assert "already exists: ended as succeeded at " in shown.stderr
         assert f"trained nothing and moved no alias: champion is {NEW[:12]}" in shown.stderr
         assert "Enqueued" not in shown.stdout
-    assert "Trained before, at " in shown.stdout
+    assert "Trained earlier, at " in shown.stdout
     document = json.loads(train("--wait", "--json").stdout)
     assert not document["receipt"]["created"]
     assert document["outcome"]["report"]["model"] == OLD

@@ -102,7 +102,7 @@ def test_a_demo_on_a_table_that_cannot_be_read(run: Run, tmp_path: Path, name: s
 
 @pytest.mark.parametrize(
     ("day", "price", "said"),
-    [("2024-01-0{day}", "evens", "'evens', which is no number"), ("2024-02-3{day}", "2.0", "dates like 2024-12-14")],
+    [("2024-01-0{day}", "evens", "'evens', which is not a number"), ("2024-02-3{day}", "2.0", "dates like 2024-12-14")],
 )
 def test_a_demo_on_values_that_are_none(run: Run, tmp_path: Path, day: str, price: str, said: str) -> None:
     rows = [f"{number},{day.format(day=number)},a,b,red,{price},2.0" for number in (1, 2, 3)]

@@ -103,7 +103,7 @@ def test_scale_pause_and_resume_are_controls_too(run: Run, ledger: Ledger) -> No
     assert not ledger.controls.current().flag("pause.train")
     again = run("resume", "train", "--json")
     assert document(again) == {"changes": []}
-    assert "was not stopped" in again.stderr
+    assert "neither paused nor drained" in again.stderr
 
 
 def test_a_drain_waits_for_what_runs(

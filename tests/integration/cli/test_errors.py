@@ -119,7 +119,7 @@ BAD_FEEDS: dict[str, tuple[bytes, FailureCode, str]] = {
     "malformed JSON": (feed()[:-20], FailureCode.INVALID_INPUT, "not valid JSON"),
     "10 MB": (b" " * 10_000_000, FailureCode.INVALID_INPUT, "limit is 8,000,000"),
     "500 fights": (feed(500), FailureCode.INVALID_INPUT, "<= 64"),
-    "a fight against oneself": (feed(away_team="Ann Archer"), FailureCode.INVALID_INPUT, "against oneself"),
+    "a fight against oneself": (feed(away_team="Ann Archer"), FailureCode.INVALID_INPUT, "named on both sides"),
     "no names": (feed(home_team=None), FailureCode.INVALID_INPUT, "home_team"),
     "no time": (feed(commence_time=None), FailureCode.INVALID_INPUT, "commence_time"),
     "an event in the past": (feed(commence_time="2020-01-05T22:00:00Z"), FailureCode.EXPIRED, "2020"),
@@ -202,7 +202,7 @@ def test_negative_odds_in_a_feed_leave_the_fight_without_that_quote(run: Run, le
     books = [{"key": "b", "markets": [{"key": "h2h", "outcomes": outcomes}]}]
     result = run("enqueue", "-", "--format", "decimal", input=feed(bookmakers=books))
     assert result.exit_code == ExitCode.OK
-    assert "1 of 1 quotes were turned away" in result.stderr
+    assert "1 of 1 quotes are invalid" in result.stderr
     [claim] = ledger.claim("predict", "test")
     [asked] = json.loads(claim.payload)["fights"]
     assert "quotes" not in asked

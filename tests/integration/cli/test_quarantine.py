@@ -26,7 +26,7 @@ def document(result: Result) -> Any:
 
 def test_odd_items_are_shown_without_their_effects_and_purged(run: Run, ledger: Ledger) -> None:
     assert document(run("list", "--json")) == {"quarantine": []}
-    assert "Nothing is in the quarantine" in run("list").output
+    assert "The quarantine is empty" in run("list").output
     ledger.quarantine.add("predict", b"\x1b[2Jcos\nsystem")
     ledger.quarantine.add("train", b"x" * 5000)
     listed = document(run("list", "--json"))["quarantine"]

@@ -73,7 +73,7 @@ def test_without_trust_nothing_is_unpickled(files: list[str], tmp_path: Path) ->
     assert all(len(entry["sha256"]) == 64 and not entry["strange"] for entry in document["files"])
     joblib.dump(Burglar(), tmp_path / "rf.joblib")
     listed = imports(*files)
-    assert (listed.exit_code, "NOT KNOWN" in listed.stdout) == (ExitCode.OK, True)
+    assert (listed.exit_code, "UNKNOWN" in listed.stdout) == (ExitCode.OK, True)
     refused = imports(*files, *TRUSTED, "--json")
     assert (refused.exit_code, "mkdir" in json.loads(refused.stdout.splitlines()[-1])["failure"]["message"]) == (
         ExitCode.REFUSED,
@@ -172,7 +172,7 @@ def test_later_fights_give_it_intervals(files: list[str], system: dict[str, Any]
     options = [*TRUSTED, "--matrix", str(tmp_path / "later.csv"), "--red-odds", "r", "--blue-odds", "b"]
     done = imports(*files, *options, "--out", str(tmp_path / "here"))
     assert (done.exit_code, "anchored" in done.stdout, "log_loss" in done.stdout) == (ExitCode.OK, True, True)
-    assert "Without intervals" not in done.stderr
+    assert "without intervals" not in done.stderr
     [folder] = (tmp_path / "here").iterdir()
     assert f"Written to {folder}" in done.stdout
     shown = CliRunner().invoke(

@@ -423,7 +423,7 @@ def test_the_command_says_what_was_missed_and_goes_on(
     monkeypatch.setattr(Client, "follow", slow)
     done = CliRunner().invoke(main, ["follow", "--after", "0", "--kind", "check_health", "--limit", "2", *options])
     assert done.exit_code == 0, done.output
-    assert "Missed: 2 outcomes are gone" in done.stderr
+    assert "Outcomes missed: 2 outcomes are gone" in done.stderr
     if options:
         first, missed, last = map(json.loads, done.stdout.splitlines())
         assert (first["outcome"]["job_id"], last["outcome"]["job_id"]) == ("a", "d")

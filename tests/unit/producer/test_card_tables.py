@@ -111,17 +111,18 @@ def test_reasons_come_with_their_figures() -> None:
     words = _words(_shown(_report(), _card()))
     # 1 / (0.61 - 0.13) and 1 / (0.39 - 0.13)
     assert "price_too_low: Ann Archer pays from 2.09, offered 1.94 by Corner Books, 1 h 30 min old" in words
-    assert "high_uncertainty: the 80% interval is 26.0% wide, at most 40.0%" in words
-    assert "arbitrage: the best prices 1.94 and 2.20 together win whoever wins" in words
-    assert "stale_quotes: the newest price is of 2030-01-05 16:30, none before 2030-01-05 17:00 is used" in words
+    assert "high_uncertainty: the 80% interval is 26.0% wide, the limit is 40.0%" in words
+    assert "arbitrage: bets at the best prices 1.94 and 2.20 together win in either case" in words
+    stale = "the newest price is from 2030-01-05 16:30; prices before 2030-01-05 17:00 are ignored"
+    assert f"stale_quotes: {stale}" in words
 
 
 def test_without_the_job_no_limit_is_made_up() -> None:
     words = _words(_shown(_report()))
     assert "price_too_low: Ann Archer pays from 2.09, offered 1.94 by Corner Books" in words
     assert "high_uncertainty" in words
-    assert "at most" not in words
-    assert "is used" not in words
+    assert "the limit is" not in words
+    assert "are ignored" not in words
 
 
 def test_a_bet_says_how_much_on_whom_at_which_price() -> None:

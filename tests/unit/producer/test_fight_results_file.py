@@ -44,16 +44,16 @@ def test_results_are_read(columns: str, line: str, winner: int | None, ending: s
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("21.11.2026,Ana,Bea,Ana", "line 3: '21.11.2026' is no day"),
-        ("2026-11-26,Ana,Bea,Ana", "line 3: 2026-11-26 has not come yet"),
-        ("2026-11-21,,Bea,Bea", "line 3: fighter_1 is a name"),
-        ("2026-11-21,Ana,ana,Ana", "line 3: 'Ana' cannot fight against oneself"),
+        ("21.11.2026,Ana,Bea,Ana", "line 3: '21.11.2026' is not a day"),
+        ("2026-11-26,Ana,Bea,Ana", "line 3: 2026-11-26 is in the future"),
+        ("2026-11-21,,Bea,Bea", "line 3: fighter_1 must be a name"),
+        ("2026-11-21,Ana,ana,Ana", "line 3: 'Ana' is named on both sides"),
         ("2026-11-21,Ana,Bea,red", "line 3: the winner 'red' is none of 'Ana', 'Bea', draw and nc"),
         ("2026-11-21,Ana,Bea,", "line 3: the winner '' is none of"),
         ("2026-11-21,Ana,Bea", "line 3: has another number of columns"),
         ("2026-11-21,Ana,Bea,Ana,x", "line 3: has another number of columns"),
-        ("2026-11-21,Dora,Cleo,Dora", "line 3: says otherwise than line 2 of the same fight"),
-        ('2026-11-21,"Ana,Bea,Ana', "after line 2: is no CSV"),
+        ("2026-11-21,Dora,Cleo,Dora", "line 3: contradicts line 2 of the same fight"),
+        ('2026-11-21,"Ana,Bea,Ana', "after line 2: not CSV"),
     ],
 )
 def test_a_fault_names_its_line_and_nothing_is_read(line: str, says: str) -> None:
@@ -81,12 +81,12 @@ def test_many_faults_are_counted() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "there are none"),
-        (b"date,red,winner\n", "there are 'date', 'red', 'winner'"),
+        (b"", "found none"),
+        (b"date,red,winner\n", "found 'date', 'red', 'winner'"),
         (b"date,red,blue,winner\n", "the file has no results"),
         (b"PK\x03\x04\xff\xfe", "not UTF-8"),
-        (b"date,red,Red,blue,winner\n", "'red' stand twice"),
-        (b'"date,red,blue,winner\n', "the first line is no CSV"),
+        (b"date,red,Red,blue,winner\n", "'red' appear twice"),
+        (b'"date,red,blue,winner\n', "the first line is not CSV"),
         (b"\x1f\x8bnonsense", "cannot be unpacked"),
     ],
 )

@@ -72,8 +72,8 @@ def test_a_load_that_is_carried_alike_passes_with_its_figures() -> None:
 @pytest.mark.parametrize(
     ("differs", "said"),
     [
-        (lambda request: request.threads == 4, "on 4 threads other bits"),
-        (lambda request: request.callers > 1, "callers at once get other bits"),
+        (lambda request: request.threads == 4, "4 threads give other bits"),
+        (lambda request: request.callers > 1, "concurrent callers get other bits"),
     ],
 )
 def test_other_bits_fail(differs: Callable[[CarryLoad], bool], said: str) -> None:
@@ -87,7 +87,7 @@ def test_runs_that_differ_fail() -> None:
     unsound = loads(lambda request: report(request, next(digests)))
     unsound.runs()
     unsound.runs()
-    with pytest.raises(CheckFailed, match="3 runs gave 2 different answers"):
+    with pytest.raises(CheckFailed, match="3 runs gave 2 different predictions"):
         unsound.runs()
 
 

@@ -61,7 +61,7 @@ def drawn(overview: Overview) -> str:
 
 def test_all_that_stands_in_the_overview_is_shown() -> None:
     text = drawn(view(POOL, switches=[PAUSED], limit_bytes=2**30))
-    cells = ["1,200", "1 min 15 s", "PAUSED", "ringside", "812 of 4,096 MB", "0.1.0", "1 h 2 min", "works"]
+    cells = ["1,200", "1 min 15 s", "PAUSED", "ringside", "812 of 4,096 MB", "0.1.0", "1 h 2 min", "working"]
     cells += ["pause.train=on", "2026-01-02 03:04:05", "ann@desk", "the disk is [full]"]
     cells += [
         "18.0 a minute over 5 min (succeeded 80, worker_lost 10)",
@@ -93,7 +93,7 @@ def test_the_state_of_a_pool(said: dict[str, Any], state: str) -> None:
 
 def test_an_older_pool_that_says_less_is_shown_all_the_same() -> None:
     older = {"name": "a#1", "node": "a", "queues": ["predict"], "children": 2, "busy": 1}
-    assert "works" in drawn(view(older))
+    assert "working" in drawn(view(older))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_a_child_that_breaks_off_is_a_typed_failure(
     child.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(child))
     rows: list[RowAnswer] = []
-    with pytest.raises(JobFailed, match="the process broke off") as error:
+    with pytest.raises(JobFailed, match="the process exited without a report") as error:
         predict_matrix(PredictMatrix(model="m", matrix="f"), Screen(), rows.append)
     assert error.value.failure.code is FailureCode.WORKER_LOST
     assert rows == []

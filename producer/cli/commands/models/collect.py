@@ -1,4 +1,4 @@
-"""The command `models collect`: have what nothing refers to removed from the store."""
+"""The command `models collect`: remove unreferenced files from the model store."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from producer.client import Client, report_of
 
 
 @click.command()
-@click.option("--keep-days", type=click.FloatRange(min=0), default=7.0, show_default=True, help="For models.")
 @click.option(
-    "--keep-training-days", type=click.FloatRange(min=0), default=2.0, show_default=True, help="For parts of trainings."
+    "--keep-days", type=click.FloatRange(min=0), default=7.0, show_default=True, help="Keep models younger than this."
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-@click.option("--adopt", is_flag=True, help="Also what no ledger has claimed: if no other ledger uses the store.")
+@click.option(
+    "--keep-training-days",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    show_default=True,
+    help="The same for training parts.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--adopt", is_flag=True, help="Remove unclaimed files too; safe only if no other ledger uses the store.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=600.0, show_default=True, metavar="SECONDS")
 @json_option
 @pass_screen
 def collect(
     screen: Screen, keep_days: float, keep_training_days: float, dry_run: bool, adopt: bool, timeout: float
 ) -> None:
-    """Remove models that nothing refers to, and what old trainings left behind.
+    """Remove unreferenced models and old training parts.
 
-    Kept are models that an alias stands for or ever stood for, those that a kept job or outcome names, and younger
-    ones than --keep-days. Of a store that several ledgers share each collects what it alone uses. A training worker
-    does it, on the store of its pool.
+    Keeps models that an alias names or ever named, models that a stored job or outcome names, and models younger than
+    --keep-days. If several ledgers share a store, each removes only files that it alone uses. A training worker runs
+    the job, on the store of its pool.
     """
     job = CollectGarbage(
         keep_days=keep_days,
@@ -50,5 +56,5 @@ def collect(
         screen.remark("Nothing to remove.")
     if report.unclaimed:
         screen.remark(
-            f"{report.unclaimed} more stay, because no ledger has claimed them: if no other uses this store, --adopt"
+            f"{report.unclaimed} more stay, because no ledger has claimed them; if no other uses this store: --adopt"
         )

@@ -1,4 +1,4 @@
-"""The command `models import-joblib`: bring the fitted estimators of another system into a model of this one."""
+"""The command `models import-joblib`: convert fitted estimators of another system into a model."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MEMBERS = {"rf": "random_forest", "xgb": "xgboost", "nn": "neural_network"}
 
 
 class MemberFile(click.ParamType[tuple[str, Path]]):
-    """A member and its file, as `rf=FILE`."""
+    """Command-line type for a member and its file."""
 
     name = "member=file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
-        """Read `rf=FILE`, `xgb=FILE` or `nn=FILE`."""
+        """Parse `rf=FILE`, `xgb=FILE` or `nn=FILE`."""
         name, equals, path = str(value).partition("=")
         member = MEMBERS.get(name, name)
         if not equals or not path or member not in MEMBERS.values():
@@ -41,15 +41,24 @@ class MemberFile(click.ParamType[tuple[str, Path]]):
 
 @click.command("import-joblib")
 @click.argument("files", nargs=-1, required=True, type=MemberFile(), metavar="rf=FILE xgb=FILE nn=FILE")
-@click.option("--trust", is_flag=True, help="You know where the files are from: unpickle and import them.")
-@click.option("--trained-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day of the fights they learnt from.")
-@click.option("--columns", type=click.Path(path_type=Path), metavar="FILE", help="Columns, one a line, or theirs=ours.")
-@click.option("--weights", type=Weights(), metavar="F,X,N", help="Forest, XGBoost, network; default: 0.40,0.35,0.25.")
-@click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="Later fights: measures intervals.")
+@click.option("--trust", is_flag=True, help="Unpickle and import the files: you trust their source.")
+@click.option("--trained-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day of the training fights.")
+@click.option(
+    "--columns", type=click.Path(path_type=Path), metavar="FILE", help="Column names, one a line, or theirs=ours."
+)
+@click.option(
+    "--weights", type=Weights(), metavar="F,X,N", help="Weights of forest, XGBoost, network; default: 0.40,0.35,0.25."
+)
+@click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="Later fights, to calibrate intervals.")
 @matrix_options
-@click.option("--log", type=click.Path(path_type=Path), metavar="FOLDER", help="Build rows from this fight log.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Write it here, and tell no ledger.")
-@click.option("--alias", help="Name of the model when it is there.")
+@click.option("--log", type=click.Path(path_type=Path), metavar="FOLDER", help="Fight log to build feature rows from.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write the model to this folder; do not register it.",
+)
+@click.option("--alias", help="Alias of the imported model.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
@@ -72,23 +81,24 @@ def import_joblib(
     reason: str,
     **options: Any,
 ) -> None:
-    """Import a random forest, an XGBoost model and a network that joblib saved.
+    """Import estimators saved by joblib.
 
-    To unpickle a file is to run what it says. So first the files are listed without: types, versions, hashes, and
-    every name that they would load. Without --trust it ends there. With it they are unpickled on this machine, laid
-    out as a model, and compared with the originals on 512 rows; a difference above 0.000001 refuses the import.
+    The files are a random forest, an XGBoost model and a network. Unpickling a file runs code from it. Therefore the
+    command first lists the files without unpickling them: types, versions, hashes, and every name that they would
+    load. Without --trust it stops there. With --trust it unpickles them on this machine, converts them into a model,
+    and compares it with the originals on 512 rows; a difference above 0.000001 refuses the import.
 
-    Each may be alone or the end of a Pipeline of SimpleImputer and scalers. The model answers as the originals do
-    where the corners are known, and averages both ways where they are not. It has no replicas, and intervals
+    Each file may hold the estimator or a Pipeline of SimpleImputer, scalers and the estimator. The model predicts as
+    the originals do if the corners are known, and averages both orders if not. It has no replicas, and has intervals
     only with --matrix: fights later than --trained-until, with closing odds.
     """
     members = dict(files)
     if len(members) != len(files) or set(members) != set(MEMBERS.values()):
         raise click.UsageError("Name each of rf=FILE, xgb=FILE and nn=FILE once.")
     if trust and options["trained_until"] is None:
-        raise click.UsageError("Say with --trained-until until when they were trained: the files do not tell.")
+        raise click.UsageError("Give --trained-until: the files do not contain the last day of their training data.")
     if out is not None and alias is not None:
-        raise click.UsageError("With --out no ledger is told: leave out --alias.")
+        raise click.UsageError("With --out the model is not registered: leave out --alias.")
     listings: list[FileListing] = []
     request = _request(members, trust, out, options)
     if trust and out is None:
@@ -103,7 +113,7 @@ def import_joblib(
     written = [] if out is None else [f"Written to {report.folder}"]
     screen.answer({"files": listings, "model": report}, listing_table(listings), import_table(report), *written)
     if report.interval_method is None:
-        screen.remark("Without intervals no card is bet on. To measure some: --matrix FILE of later fights")
+        screen.remark("A model without intervals abstains on every fight. To calibrate some: --matrix FILE")
 
 
 def _request(members: dict[str, Path], trust: bool, out: Path | None, options: dict[str, Any]) -> ImportJoblib:
@@ -128,13 +138,13 @@ def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: 
     with Client.from_env() as client:
         client.ledger.models.register(report.model, report.summary)
         if alias is None:
-            screen.remark(f"Registered. Give it a name: cornerman models promote {report.model[:12]}")
+            screen.remark(f"Registered. To give it an alias: cornerman models promote {report.model[:12]}")
             return
         standing = client.ledger.aliases.resolve(alias)
         if alias == CHAMPION and standing not in (None, report.model):
             raise refuse(
-                f"the model is registered as {report.model[:12]}, and {alias} stands for {str(standing)[:12]}: an "
-                "import replaces no champion; give --alias challenger, then: cornerman models promote"
+                f"the model is registered as {report.model[:12]}, but {alias} is {str(standing)[:12]}, and an import "
+                "does not replace a champion; give --alias challenger, then: cornerman models promote"
             )
         client.ledger.aliases.move(
             alias,
@@ -148,5 +158,5 @@ def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: 
 
 def _what_to_do(listings: Sequence[FileListing]) -> str:
     if any(listing.strange for listing in listings):
-        return "Nothing was unpickled, and with these names nothing will be: save the fitted estimators alone."
-    return "Nothing was unpickled. If you know where these files are from, compare the hashes and add --trust."
+        return "Nothing was unpickled; files with these names are always refused: save the fitted estimators alone."
+    return "Nothing was unpickled. If you trust the source of these files, compare the hashes and add --trust."

@@ -30,7 +30,8 @@ _patience = click.option("--timeout", type=click.FloatRange(min=0), default=60.0
 def compare(screen: Screen, champion: str, challenger: str, timeout: float) -> None:
     """Compare challenger, champion and market.
 
-    On the fights that both models answered before they began and whose results are in (cornerman fight-results add).
+    Uses the fights that both models predicted before they began and whose results are known (cornerman fight-results
+    add).
     """
     with Client.from_env() as client:
         names = [str(known_model(client, name)["digest"]) for name in (champion, challenger)]
@@ -45,11 +46,11 @@ def compare(screen: Screen, champion: str, challenger: str, timeout: float) -> N
 @json_option
 @pass_screen
 def review(screen: Screen, model: str, timeout: float) -> None:
-    """Hold a model's live answers against results.
+    """Compare a model's live predictions with results.
 
-    The tests keep their false-alarm rate however often one looks. On an alarm the review does what the control
-    `on_alarm` says (none, abstain, rollback); then, and as long as the alarm stands, this command ends with 1. So it
-    does while the test of the features is in alarm, which changes nothing else.
+    The tests keep their false-alarm rate however often a review runs. On an alarm the review takes the action of the
+    control `on_alarm` (none, abstain, rollback). The exit code is 1 while an alarm is active, also if only the test of
+    the features is in alarm, which triggers no action.
     """
     with Client.from_env() as client:
         digest = known_model(client, model)["digest"]
@@ -66,10 +67,10 @@ def review(screen: Screen, model: str, timeout: float) -> None:
 @json_option
 @pass_screen
 def clear_alarm(screen: Screen, model: str, user: str, reason: str) -> None:
-    """Take back the alarm about a model.
+    """Clear the drift alarm of a model.
 
-    It may bet again, and its tests begin anew with the results that come from now on. An alias that was rolled back
-    stays where it is.
+    The model may bet again, and its tests restart with the results added from now on. An alias that was rolled back is
+    not moved.
     """
     with Client.from_env() as client:
         alarm = client.ledger.drift_alarms.clear(known_model(client, model)["digest"], user=user, reason=reason)

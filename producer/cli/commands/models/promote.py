@@ -1,4 +1,4 @@
-"""The command `models promote`: have a challenger judged, and put it in the champion's place if it is as good."""
+"""The command `models promote`: evaluate a challenger and promote it if it is as good as the champion."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ from producer.client import Client, report_of
 
 @click.command()
 @click.argument("model")
-@click.option("--alias", default=CHAMPION, show_default=True, help="The name that the model is to get.")
-@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="A fight log to judge on.")
+@click.option("--alias", default=CHAMPION, show_default=True, help="Alias to move to the model.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="FOLDER", help="Fight log to evaluate on.")
 @data_options
 @click.option(
     "--walk-forward",
     "first_day",
     type=Day(1, 1),
     metavar="YEAR",
-    help="Or a day: judge models of the same settings, trained anew on what came before, from this day on.",
+    help="Or a day: evaluate models of the same settings, each trained on earlier fights only, from this day on.",
 )
-@click.option("--refit-months", type=click.IntRange(min=1), help="How long such a model serves; default: 12.")
+@click.option("--refit-months", type=click.IntRange(min=1), help="Months that such a model predicts; default: 12.")
 @click.option("--max-training-time", "max_training_time_seconds", type=float, metavar="SECONDS")
 @click.option("--max-memory-mb", type=float)
-@click.option("--force", is_flag=True, help="Promote whatever the verdict, also unjudged; the history says so.")
+@click.option("--force", is_flag=True, help="Promote without or against the evaluation; the history records it.")
 @click.option("--rerun", is_flag=True, help="Evaluate again even if the same evaluation is stored.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="For the judgement; default: no end.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Limit of the evaluation; default: none."
+)
 @audit_options(required=True)
 @json_option
 @pass_screen
@@ -62,25 +64,25 @@ def promote(
     reason: str,
     **options: Any,
 ) -> None:
-    """Put a model in the champion's place, if it is as good.
+    """Promote a model if it is as good as the champion.
 
-    A training worker judges it beside the champion, the best model before it (the anchor) and the market, on the fights
-    of the log that none has seen. If these are too few: train with an earlier --cutoff, or judge the settings with
-    --walk-forward. A model that is worse, less well calibrated, or whose intervals are too narrow or too wide is
-    refused: see docs/concepts/models.md. Each further try for the same champion's place needs clearer evidence.
+    A training worker compares the model with the champion, the best model before it (the anchor) and the market, on
+    the fights of the log that none has seen. If these are too few, train with an earlier --cutoff, or evaluate the
+    settings with --walk-forward. A model that is worse, less well calibrated, or whose intervals are too narrow or too
+    wide is refused: see docs/concepts/models.md. Each further try against the same champion needs stronger evidence.
 
-    --force overrides the verdict, and never that a model cannot be loaded; it begins a new sequence of promotions.
+    --force overrides the verdict, but not a model that cannot be loaded; it begins a new sequence of promotions.
     """
     if data is not None and matrix is not None:
         raise click.UsageError("Name either --data FOLDER with a fight log, or --matrix FILE.")
     path = data or matrix
     if path is None and not force:
-        raise click.UsageError("Name what to judge on: --data FOLDER or --matrix FILE.")
+        raise click.UsageError("Name the fights to evaluate on: --data FOLDER or --matrix FILE.")
     with Client.from_env() as client:
         challenger = known_model(client, model)["digest"]
         standing = client.ledger.aliases.resolve(alias)
         if standing == challenger:
-            raise refuse(f"{alias} is {challenger[:12]} already")
+            raise refuse(f"{alias} is already {challenger[:12]}")
         outcome = None
         if path is not None:
             fields = plan_fields(path.absolute(), matrix is not None, options)
@@ -93,14 +95,14 @@ def promote(
             )
             outcome = _counted(client, screen, alias, job, rerun, timeout)
             if not force:
-                report_of(outcome)  # no judgement, no promotion
+                report_of(outcome)  # raises if the evaluation failed: then there is no promotion
         report = outcome.report if outcome is not None else None
         passed = isinstance(report, JudgementReport) and report.verdict.promote
         tables = report_tables(report) if report is not None else []
         if not passed and not force:
             screen.answer({"promoted": False, "judgement": outcome, "change": None}, *tables)
             screen.remark(
-                f"{alias} stays {standing[:12] if standing else 'without a model'}; --force would override it"
+                f"{alias} stays {standing[:12] if standing else 'without a model'}; --force overrides the verdict"
             )
             click.get_current_context().exit(ExitCode.FAILED)
         change = client.ledger.aliases.move(
@@ -121,14 +123,14 @@ def promote(
 def _counted(
     client: Client, screen: Screen, alias: str, job: JudgeModels, rerun: bool, timeout: float | None
 ) -> Outcome:
-    """Have a challenger judged, as the try that it is for the champion's place."""
+    """Evaluate a challenger through a job, and count the try against the champion."""
     counted = client.ledger.promotions.count_try(alias, job)
     outcome = _judge(client, screen, counted, key_of(None, rerun), timeout)
     report = outcome.report
     if not isinstance(report, JudgementReport):
         client.ledger.promotions.uncount_try(alias, job)
     elif (report.anchor, report.tries) != (counted.anchor, counted.tries):
-        raise refuse("the pool that judged knows neither the anchor nor the tries: upgrade the training pools")
+        raise refuse("the pool that evaluated the models ignored the anchor or the tries: upgrade the training pools")
     return outcome
 
 
@@ -141,9 +143,9 @@ def _judge(client: Client, screen: Screen, job: JudgeModels, key: str | None, ti
 
 
 def _evidence(outcome: Outcome | None, *, forced: bool) -> dict[str, Any]:
-    """What a promotion was decided on: the judgement's job and its figures, or why there are none.
+    """Return the evidence of a promotion for the history: the evaluation's job and its report or failure.
 
-    With the anchor for the next promotion, which after a forced one is the model itself.
+    Includes the anchor for the next promotion, unless the promotion is forced: then the model itself is the anchor.
     """
     if outcome is None:
         return {"forced": forced}

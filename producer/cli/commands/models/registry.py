@@ -1,4 +1,4 @@
-"""The command group `models`: list, show, diff, history and rollback of the model registry; `promote` joins it."""
+"""The command group `models` on the model registry: list, show, diff, history and rollback."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from producer.client import Client
 @json_option
 @click.pass_context
 def models(context: click.Context) -> None:
-    """List the trained models, and put them in place.
+    """List and manage trained models.
 
-    MODEL is an alias, a digest, or the beginning of one. Without a further word the models are listed. Every move of
-    an alias stands in the history, with its reason and what it was decided on. See docs/concepts/models.md.
+    MODEL is an alias, a digest, or the beginning of a digest. Without a subcommand the models are listed. The history
+    records every move of an alias, with its reason and evidence. See docs/concepts/models.md.
     """
     if context.invoked_subcommand is None:
         context.invoke(list_models)
@@ -43,9 +43,9 @@ def list_models(screen: Screen) -> None:
 @json_option
 @pass_screen
 def show(screen: Screen, model: str) -> None:
-    """Show all that is known of a model.
+    """Show everything about a model.
 
-    Its data and their last day, settings, metrics, versions, aliases, and when a name began or ceased to stand for it.
+    Shows its data and their last day, settings, metrics, versions, aliases, and when each alias moved to or from it.
     """
     with Client.from_env() as client:
         known = known_model(client, model)
@@ -63,10 +63,10 @@ def show(screen: Screen, model: str) -> None:
 @json_option
 @pass_screen
 def diff(screen: Screen, one: str, other: str) -> None:
-    """Show what two models differ in.
+    """Show the differences between two models.
 
-    Their data, settings, metrics and versions. What they are worth is for `cornerman models promote` to judge: metrics
-    on other fights do not compare.
+    Compares their data, settings, metrics and versions. Metrics on different fights are not comparable: to find out
+    which model is better, use `cornerman models promote`.
     """
     with Client.from_env() as client:
         first, second = known_model(client, one), known_model(client, other)
@@ -83,9 +83,10 @@ def diff(screen: Screen, one: str, other: str) -> None:
 @json_option
 @pass_screen
 def history(screen: Screen, alias: str | None, limit: int) -> None:
-    """Show the moves of an alias, or of all, newest first.
+    """Show the moves of aliases, newest first.
 
-    With --json also the evidence: the judgement's job and figures, or the training that named its model.
+    Shows all aliases, or ALIAS only. With --json includes the evidence: the evaluation's job and report, or the
+    training that moved the alias.
     """
     with Client.from_env() as client:
         if alias is not None:
@@ -95,12 +96,12 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
     screen.answer({"history": changes}, *([history_table(changes)] if changes else []))
     if not changes:
         never = "No alias was ever moved" if alias is None else f"{alias} has never stood for a model"
-        screen.remark(f"{never}. The models: cornerman models")
+        screen.remark(f"{never}. List the models: cornerman models")
 
 
 @models.command()
 @click.option("--alias", default=CHAMPION, show_default=True)
-@click.option("--to", metavar="MODEL", help="To this one of those that it stood for; default: the one before.")
+@click.option("--to", metavar="MODEL", help="Earlier model to roll back to; default: the previous one.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0),
@@ -112,10 +113,10 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
 @json_option
 @pass_screen
 def rollback(screen: Screen, alias: str, to: str | None, timeout: float, user: str, reason: str) -> None:
-    """Put back the model that an alias stood for before.
+    """Roll an alias back to its previous model.
 
-    From the next card on, on every pool, without a restart. A worker loads the model first: one that cannot be loaded
-    is refused. Twice goes back two steps; `cornerman models promote` goes on again.
+    Takes effect from the next card on, in every pool, without a restart. A worker loads the model first, and a model
+    that cannot be loaded is refused. Running the command twice goes back two steps.
     """
     with Client.from_env() as client:
         change = client.ledger.aliases.roll_back(
