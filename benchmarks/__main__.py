@@ -1,8 +1,7 @@
-"""All benchmarks in one go: `python -m benchmarks`, which `make bench` calls.
+"""Run all benchmarks: `python -m benchmarks`, which `make bench` calls.
 
-Each subject's rows come from its own module, measured in turns with its naive way; a module that fails stops the run.
-Writes RESULTS.md, for readers, and results.json, its twin, beside this file; with --only, prints the rows and writes
-nothing.
+Each module measures its subject and a naive solution alternately; an error in one stops the run. Writes RESULTS.md, and
+the same figures as results.json, next to this file; with --only prints the rows and writes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ VERSIONS = ("celery", "joblib", "numba", "numpy", "redis", "scikit-learn", "valk
 
 
 def engine_rows() -> list[Row]:
-    """Train both ways, then predict with what came of it."""
+    """Train both ways, then predict with the trained models."""
     with TemporaryDirectory() as folder:
         rows, models = train.measure(Path(folder))
         return [*rows, *predict.measure(models)]
@@ -47,7 +46,7 @@ SUBJECTS: Mapping[str, Callable[[], list[Row]]] = {
 
 
 def machine() -> dict[str, str]:
-    """Return what was measured on, and with which versions."""
+    """Return the day, the processor and the versions of the run."""
     model = next(
         (
             line.partition(":")[2].strip()
@@ -65,9 +64,9 @@ def machine() -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and write or print."""
+    """Measure, then write or print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=SUBJECTS, action="append", help="one subject; may be given more than once")
+    parser.add_argument("--only", choices=SUBJECTS, action="append", help="measure one subject; repeatable")
     options = parser.parse_args(arguments)
     found: dict[str, list[Row]] = {}
     for subject in options.only or SUBJECTS:

@@ -1,10 +1,10 @@
-"""Compare what the documents state with the figures that take seconds to compute.
+"""Check figures in the documents that take only seconds to compute.
 
     python -m benchmarks.document_figures [--data FOLDER]
 
-Checked are figures that follow from the code, from simulated worlds without any training, from other documents, and,
-with a fight log, from the log alone. Each check makes the words that its document must hold; those that are missing are
-printed, and the exit code is 1. Figures that take a training stand beside the command that prints them.
+Checks figures from the code, from simulated worlds without training, from other documents, and, with a fight log, from
+the log alone. Each check computes the words that its document must contain; missing words are printed, and the exit
+code is 1. Figures that need a training are documented with the command that prints them.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ LAST_MONTHS = Period(date(2023, 7, 1), date(2025, 1, 1))
 
 @dataclass(frozen=True)
 class Figure:
-    """Words that a document must hold, whatever stands before and after them."""
+    """Words that a document must contain."""
 
     document: str
     words: str
 
     @property
     def stands(self) -> bool:
-        """Whether the document holds them."""
+        """True if the document contains the words."""
         return _plain(self.words) in _plain((ROOT / self.document).read_text())
 
 
@@ -61,7 +61,7 @@ def _plain(text: str) -> str:
 
 
 def of_code() -> Iterator[Figure]:
-    """The promotion gate's rules, as code has them."""
+    """Yield the rules of the promotion gate, as the code has them."""
     low, high = 1.0 - promotion_gate.SLOPE_TOLERANCE, 1.0 + promotion_gate.SLOPE_TOLERANCE
     widths = ", ".join(f"{width:g} at {level:.0%}" for level, width in promotion_gate.MOST_WIDTH.items())
     errors = ", ".join(f"{100 * promotion_gate.error_of(tries):.3g}%" for tries in (1, 2, 3))
@@ -79,7 +79,7 @@ def of_code() -> Iterator[Figure]:
 
 
 def of_documents() -> Iterator[Figure]:
-    """What one document takes from another's table."""
+    """Yield the figures that one document takes from another's table."""
     table = (ROOT / EVALUATION).read_text()
     lowest, highest = (
         re.findall(rf"^\| {which} year, \d+ \| [\d,]+ \| ([\d.]+%)", table, re.MULTILINE)[0]
@@ -89,14 +89,14 @@ def of_documents() -> Iterator[Figure]:
 
 
 def of_league() -> Iterator[Figure]:
-    """What the first training of the demo's league says of its data."""
+    """Yield the size of the demo league's training data."""
     matrix = build_matrix(simulate_league(LeagueConfig(fights=LEAGUE_FIGHTS, seed=DEMO_SEED)).log).select(MODEL_COLUMNS)
     counts = f"{len(matrix):,} │ {len(np.unique(matrix.event))} │ {len(matrix.X.columns)}"
     yield Figure("docs/getting-started.md", f"│ champion │ {counts} │ 40 │ anchored │")
 
 
 def world_row(number: int, world: World) -> str:
-    """The cells of a world's row that need no training: see `benchmarks.intervals.coverage`."""
+    """Return the cells of a world's row in the coverage table that need no training."""
     market = market_logit(world.test)
     priced = np.isfinite(market)
     losses = (
@@ -108,14 +108,14 @@ def world_row(number: int, world: World) -> str:
 
 
 def of_worlds(worlds: int = WORLDS, leagues: int = LEAGUES) -> Iterator[Figure]:
-    """What the truth and the market are worth in the simulated worlds."""
+    """Yield the log losses of the truth and of the market in the simulated worlds."""
     for draw, count in ((draw_world, worlds), (league_world, leagues)):
         for number in range(count):
             yield Figure(INTERVALS, world_row(number, draw(WORLD_SEED, number, WORLD_FIGHTS)))
 
 
 def of_log(log: FightLog) -> Iterator[Figure]:
-    """What the market alone is worth on a log of real fights."""
+    """Yield the scores and returns of the market alone on a log of real fights."""
     season = season_of_log(log)
     table, priced = _priced(season, NINE_YEARS)
     market, won = priced["market"].to_numpy(), priced["won"].to_numpy()
@@ -164,7 +164,7 @@ def _both_sides(priced: pd.DataFrame) -> RuleResult:
 
 
 def _ranges(season: Season, level: float) -> list[float]:
-    """How wide the middle range of all closing probabilities is that holds so many of them, by year."""
+    """Return the width of the central range that contains a share `level` of the closing probabilities, by year."""
     found = []
     for year in range(2012, 2025):
         logit = market_logit(season.during(Period(date(year, 1, 1), date(year + 1, 1, 1))).fights)
@@ -181,7 +181,7 @@ def _share(estimate: Estimate | None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what does not stand in its document; return 1 if there is any."""
+    """Print missing figures; return 1 if there are any."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.document_figures", description=__doc__.split("\n")[0])
     parser.add_argument(
         "--data", type=Path, metavar="FOLDER", help="a log of real fights, for the figures that need it"
@@ -191,8 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     figures += of_log(read_fight_log(folder)) if folder else []
     missing = [figure for figure in figures if not figure.stands]
     for figure in missing:
-        print(f"{figure.document} does not hold: {figure.words}")
-    print(f"{len(figures) - len(missing)} of {len(figures)} figures stand in the documents")
+        print(f"{figure.document} does not contain: {figure.words}")
+    print(f"{len(figures) - len(missing)} of {len(figures)} figures are in the documents")
     return 1 if missing else 0
 
 

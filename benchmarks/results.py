@@ -1,4 +1,4 @@
-"""What a benchmark found: a naive way and ours, measured in turns in the same run, as one row."""
+"""Results of benchmarks: rows that compare a naive solution with ours, measured alternately in one run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 
 class Spread(NamedTuple):
-    """Median, least and greatest of the repeats."""
+    """Median, minimum and maximum of the repeats."""
 
     median: float
     low: float
@@ -28,7 +28,15 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `naive` and `ours` hold the repeats, in `unit`; `wanted_ratio` is the least `ratio` asked for."""
+    """One comparison.
+
+    Attributes
+    ----------
+    naive, ours
+        The repeats of each side, in `unit`.
+    wanted_ratio
+        Smallest acceptable `ratio`; None: no requirement.
+    """
 
     name: str
     unit: str
@@ -39,34 +47,34 @@ class Row:
     note: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming the row, where a side has no repeat or one that is not greater than 0."""
+        """Raise ValueError with the row's name if a side has no repeat, or one that is not greater than 0."""
         if not self.naive or not self.ours or min(*self.naive, *self.ours) <= 0:
             raise ValueError(f"{self.name}: both sides need repeats, each greater than 0")
 
     @property
     def median(self) -> float:
-        """The median of ours."""
+        """Median of our repeats."""
         return Spread.of(self.ours).median
 
     @property
     def low(self) -> float:
-        """The least of ours."""
+        """Minimum of our repeats."""
         return Spread.of(self.ours).low
 
     @property
     def high(self) -> float:
-        """The greatest of ours."""
+        """Maximum of our repeats."""
         return Spread.of(self.ours).high
 
     @property
     def ratio(self) -> float:
-        """How many times better our median is than the naive one; below 1 it is worse."""
+        """Factor by which our median is better than the naive one; below 1 it is worse."""
         naive, ours = Spread.of(self.naive).median, self.median
         return ours / naive if self.higher_is_better else naive / ours
 
     @property
     def met(self) -> bool | None:
-        """Whether the ratio is as wanted; None where nothing was asked for."""
+        """True if the ratio is at least the wanted one; None without a requirement."""
         return None if self.wanted_ratio is None else self.ratio >= self.wanted_ratio
 
 
@@ -99,7 +107,7 @@ def document(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 
 def report(measure: Callable[..., Iterable[Row]], about: str) -> None:
-    """Be the command of a benchmark: measure with the repeats that the caller asks for, and print what was found."""
+    """Run a benchmark's command line: measure with the given number of repeats, and print the rows."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeats", type=int)
@@ -109,5 +117,5 @@ def report(measure: Callable[..., Iterable[Row]], about: str) -> None:
 
 
 def _figure(value: float) -> str:
-    """Three significant digits, and no fraction where there are more before the point."""
+    """Format a value with three significant digits, without decimals from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,9 +1,9 @@
-"""False alarms and delays of the tests of a model in production: `python -m benchmarks.accuracy.alarm_rates`.
+"""False alarm rate and detection delay of the tests on live predictions: `python -m benchmarks.accuracy.alarm_rates`.
 
-A simulated shop of 12 fights a week. The market knows each fight's probability; the model knows a part of it, is
-calibrated on that, and so loses to the market as a statistics-only model does. What goes wrong with it is a slope or a
-term of the red corner on its logits, or that it no longer knows anything (the answers are those of other fights).
-Looked at after every event, for `--years`. With --json one document.
+Simulates a shop with 12 fights a week. The market knows each fight's probability; the model knows a part of it, is
+calibrated on that part, and so has a higher log loss than the market, as a statistics-only model has. Faults of the
+model are a slope or a red-corner term on its logits, or a total loss of information (it predicts other fights). The
+tests run after every event, for `--years`. With --json prints one document.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from engine.monitoring.sequential_tests import ALPHA, LOSS_ALLOWANCE, Season, ca
 from engine.statistics.scores import surprise
 
 FIGHTS = 12
-WEEKS = 50  # with an event, of a year
+WEEKS = 50  # weeks with an event in a year
 KNOWN, HIDDEN = 0.6, 0.6
-"""Standard deviations, on the logit scale, of what the model knows of a fight and of what only the market knows."""
+"""Standard deviations on the logit scale: of the part that the model knows, and of the part only the market knows."""
 GRID = np.linspace(-8.0, 8.0, 1601)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is wrong, from week `start` on. together: correlation of the results of one night (Gaussian copula)."""
+    """A fault from week `start` on; `together` is the correlation of the results of one night (Gaussian copula)."""
 
     name: str
     slope: float = 1.0
@@ -54,7 +54,7 @@ SCENARIOS = (
 
 
 def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> Season:
-    """Simulate a model's answers and their results."""
+    """Simulate a model's predictions and their results."""
     n = weeks * FIGHTS
     week = np.repeat(np.arange(weeks), FIGHTS)
     known, hidden = rng.normal(0.0, KNOWN, n), rng.normal(0.0, HIDDEN, n)
@@ -62,7 +62,7 @@ def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> Season:
     corner = rng.choice(np.array([-1, 1], dtype=np.int8), n)
     wrong = week >= scenario.start
     fact = expit(scenario.slope * np.log(said / (1.0 - said)) + scenario.corner * corner)
-    # The market sees what is hidden from the model, whatever is wrong with what it says.
+    # The market knows the part that the model lacks, independently of the model's fault.
     truth = np.where(wrong, np.interp(fact, _given(GRID), GRID), known) + hidden
     true = expit(truth)
     shared = np.repeat(rng.normal(size=weeks), FIGHTS) * corner
@@ -74,32 +74,32 @@ def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> Season:
 
 
 def _given(known: Floats) -> Floats:
-    """Return the probability of winning given what the model knows, (n,): the mean over what it does not."""
+    """Return the win probability given the model's part, (n,): the mean over the other part."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(15)
     return np.asarray(expit(known[:, None] + HIDDEN * nodes) @ (weights / weights.sum()))
 
 
 def usual_excess(rng: np.random.Generator) -> float:
-    """Return by how much a model with nothing wrong loses to the market, in nats."""
+    """Return the excess log loss of a faultless model over the market, in nats."""
     shop = season(SCENARIOS[0], 20_000, rng)
     return float(np.mean(surprise(shop.probability, shop.won) - surprise(shop.market, shop.won)))
 
 
 def first_alarm(process: Floats | None, alpha: float) -> float:
-    """Return the number of events until the alarm, infinity where there is none."""
+    """Return the number of events until the alarm, or infinity without one."""
     over = np.flatnonzero(process >= 1.0 / alpha) if process is not None else np.array([])
     return float(over[0] + 1) if len(over) else np.inf
 
 
 def measure(scenario: Scenario, paths: int, weeks: int, excess: float, rng: np.random.Generator) -> dict[str, Any]:
-    """Simulate a scenario and say when each test alarmed, in weeks from the moment when it went wrong."""
+    """Simulate a scenario and return the alarms of each test, in weeks after the fault began."""
     alarms = np.empty((paths, 2))
     for path in range(paths):
         shop = season(scenario, weeks, rng)
         alarms[path, 0] = first_alarm(calibration(shop), ALPHA["calibration"])
         alarms[path, 1] = first_alarm(market(shop, excess + LOSS_ALLOWANCE), ALPHA["market"])
     delays = alarms - scenario.start
-    early = (delays <= 0).any(axis=1)  # a false alarm before anything was wrong
+    early = (delays <= 0).any(axis=1)  # a false alarm before the fault began
     either = np.where(early, np.inf, delays.min(axis=1))
     return {
         "scenario": scenario.name,

@@ -1,9 +1,9 @@
-"""Whether a known value gives the result away: `python -m benchmarks.accuracy.feature_leaks --data FOLDER`.
+"""Leakage through missing values of a fight log: `python -m benchmarks.accuracy.feature_leaks --data FOLDER`.
 
-For each feature, of the fights in which it is known of one fighter alone: how often that fighter won. A source that
-fills in values later, for fighters who stay, gives shares far from a half that a forecast cannot have. Then what a
-model says of the one whose reach is known, out of fold: with the gaps, with the gaps filled, as models are trained, and
-without the reach.
+For each feature, takes the fights in which only one fighter's value is known, and prints the share that this fighter
+won. If a source fills in values later, for fighters who stay, the share is far from a half, which no forecast could
+know. Then prints out-of-fold forecasts for the fighter whose reach is known: with the gaps, with the gaps filled, as
+models are trained, and without the reach.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WITHOUT_REACH = tuple(name for name in MODEL_COLUMNS if name != "diff_reach_cm")
 
 
 def known_sides(log: FightLog, name: str) -> NDArray[np.bool_]:
-    """Return of whom a feature is known in each decided fight, (n, 2): red, blue."""
+    """Return a mask of the sides with a known value in each decided fight, (n, 2): red, blue."""
     if name == "southpaw":  # 0 in a row with gaps
         decided = log.fights[log.announced.isin(["red", "blue"])]
         stance = log.fighters.set_index("fighter_id")["stance"] != ""
@@ -43,13 +43,13 @@ def known_sides(log: FightLog, name: str) -> NDArray[np.bool_]:
 
 
 def won_by_known(known: NDArray[np.bool_], matrix: TrainingMatrix, years: tuple[int, int]) -> tuple[int, float]:
-    """Return in how many fights of these years just one side is known, and the share that this side won."""
+    """Return the number of fights of these years with exactly one known side, and the share won by that side."""
     rows = (known[:, 0] != known[:, 1]) & _during(matrix, years)
     return int(rows.sum()), float(np.where(known[:, 0], matrix.won, 1 - matrix.won)[rows].mean()) if rows.any() else 0.5
 
 
 def out_of_fold(matrix: TrainingMatrix, folds: int = 5, trees: int = 200) -> Floats:
-    """Return P(first-listed wins), (n,), from models that have not seen the fight, with the corner unknown."""
+    """Return the out-of-fold P(first-listed wins), (n,), with the corner unknown."""
     members = MemberParams(forest=ForestParams(trees=trees))
     trainer = Trainer(matrix, TrainingConfig(bootstrap_samples=0, fits=1, folds=folds, members=members, n_jobs=1))
     logit = trainer.run(Part(Role.FOLD, 0, folds), TrainingLimits(3600.0, 8192.0), 1, lambda: None)[LOGIT]
@@ -58,7 +58,7 @@ def out_of_fold(matrix: TrainingMatrix, folds: int = 5, trees: int = 200) -> Flo
 
 
 def said_of_known(p: Floats, known: NDArray[np.bool_], rows: NDArray[np.bool_]) -> float:
-    """Return the mean probability of the side that is known, of those of `rows` in which just one is."""
+    """Return the mean forecast of the known side, over those of `rows` with exactly one known side."""
     alone = (known[:, 0] != known[:, 1]) & rows
     return float(np.where(known[:, 0], p, 1.0 - p)[alone].mean())
 
@@ -73,11 +73,11 @@ def _print_row(name: str, cells: Iterable[str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print both tables."""
+    """Measure and print both tables."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.feature_leaks", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    parser.add_argument("--data", type=Path, required=True, help="folder of a fight log")
     log = read_fight_log(parser.parse_args(arguments).data)
     matrix = build_matrix(log).select(MODEL_COLUMNS)
     _print_row("known of one alone", (f"{first} to {last}" for first, last in PERIODS))
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _print_row(name, (f"{share:.1%} of {fights}" if fights else "-" for fights, share in found))
     known = known_sides(log, "reach_cm")
     print()
-    _print_row("said of the one whose reach is known", (f"{first} to {last}" for first, last in PERIODS[:3]))
+    _print_row("forecast of the fighter with known reach", (f"{first} to {last}" for first, last in PERIODS[:3]))
     _print_row("---", ("---" for _ in PERIODS[:3]))
     for name, rows in (
         ("with gaps", build_matrix(log, keep_gaps=True).select(MODEL_COLUMNS)),

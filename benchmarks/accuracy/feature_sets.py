@@ -1,9 +1,9 @@
-"""Which features and which fights to learn from, measured on a fight log.
+"""Comparison of feature sets and of training fights on a fight log.
 
     python -m benchmarks.accuracy.feature_sets --data FOLDER
 
-Trains on fights before 2022 and scores those of 2022 to mid-2023, so that later fights stay unseen by every choice. The
-official corner is taken as unknown.
+Trains on fights before 2022 and scores those of 2022 to mid-2023, so that later fights influence no choice. The
+official corner is treated as unknown.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.feature_sets", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    parser.add_argument("--data", type=Path, required=True, help="folder of a fight log")
     matrix = build_matrix(read_fight_log(parser.parse_args(arguments).data))
     past = matrix.before(TRAIN_BEFORE)
     later = matrix.before(SCORE_BEFORE)

@@ -1,10 +1,10 @@
-"""Alarms of the feature test in a shop that feeds The Odds API: `python -m benchmarks.accuracy.feed_drift`.
+"""False alarms of the features' drift test with feeds of The Odds API: `python -m benchmarks.accuracy.feed_drift`.
 
-Such a feed has two names and a time of a fight. `--shops` shops answer `--years` of events of 12 fights that
-are drawn from those of a training, each as in the feed: no title bout, no scheduled rounds, and the weight class
-of the fighters' last fights. Nothing has drifted, so every alarm is a false one. Then, with `--data FOLDER`, a
-fight log: for each year the fights of the twelve months after it, as a model of the log before them is asked by such
-a feed; that a log grows old is drift, and may alarm.
+Such a feed has only two names and a time for each fight. Simulates `--shops` shops that predict `--years` of events of
+12 fights, drawn from the training fights, with the fields of the feed: no title bout, no scheduled rounds, and the
+weight class of the fighters' last fights. Nothing drifts, so every alarm is false. With `--data FOLDER`, a fight log,
+also tests for each year the fights of the following twelve months, as a model of the log before them sees them through
+such a feed; the ageing of the model is drift, and may raise an alarm.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ YEARS = range(2014, 2024)
 
 
 def as_the_feed_tells(rows: Floats, rng: np.random.Generator) -> Floats:
-    """Return rows, (n, columns), without what the feed does not carry; a tenth has no weight class either."""
+    """Return rows, (n, columns), without the values that the feed lacks; a tenth also without the weight class."""
     told = rows.copy()
     unsure = rng.random(len(rows)) < 0.1
     for name in ("title_bout", "scheduled_rounds"):
@@ -42,13 +42,13 @@ def as_the_feed_tells(rows: Floats, rng: np.random.Generator) -> Floats:
 
 
 def highest(bins: FeatureBins, numbers: NDArray[np.uint8], event: NDArray[np.int64], *, strict: bool) -> float:
-    """Return the highest evidence over all events. strict: with missing values of the context counted as drift."""
+    """Return the highest evidence over all events; `strict` counts missing values of the context as drift."""
     allowed = np.minimum(bins.shares + TOLERANCE, 1.0) if strict else bins.allowed
     return float(drift(numbers, event, allowed).max())
 
 
 def answered(log: FightLog, first_day: datetime.date, last_day: datetime.date) -> tuple[Floats, NDArray[np.int64]]:
-    """Return the rows that a model of the log before `first_day` makes of later fights, and the day of each."""
+    """Return the feature rows of fights from `first_day` on, as a model of the earlier log sees them, and the days."""
     fights = log.fights[(log.fights["date"] >= str(first_day)) & (log.fights["date"] <= str(last_day))]
     names = log.fighters.set_index("fighter_id")["name"]
     days = fights["date"].dt.date.tolist()
@@ -63,13 +63,13 @@ def answered(log: FightLog, first_day: datetime.date, last_day: datetime.date) -
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print both tables."""
+    """Measure and print both tables."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.feed_drift", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--shops", type=int, default=300)
     parser.add_argument("--years", type=int, default=5)
-    parser.add_argument("--data", type=Path, help="folder with a fight log")
+    parser.add_argument("--data", type=Path, help="folder of a fight log")
     options = parser.parse_args(arguments)
     rng = np.random.default_rng(0)
     folder = options.data

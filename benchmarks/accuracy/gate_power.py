@@ -1,14 +1,14 @@
-"""How often the promotion gate lets a challenger through, by how much worse it is and on how many fights: its power.
+"""Power of the promotion gate: share of challengers that pass, by loss difference and number of fights.
 
     python -m benchmarks.accuracy.gate_power --data FOLDER
 
-The fight-by-fight difference of log loss between real models on real fights (walked forward, 2016 to 2024) is shifted
-to a known mean, and whole events are drawn from it with replacement. Pairs of models: another seed, a model that is up
-to a year older, and one member alone. Small settings: what matters is how far two models differ, not how good they are.
+Shifts the fight-by-fight difference of log loss between real models on real fights (walk forward, 2016 to 2024) to a
+known mean, and draws whole events from it with replacement. Pairs of models: another seed, a model up to a year older,
+and a single member. The models are small, because only the spread of their differences matters.
 
-A second part is about times in which every model is too timid: results are drawn again, by the champion's own logits
-times `SHARPER`, so that its calibration slope is that. Shown is how often the gate refuses challengers for their slope,
-with and without a look at the champion's.
+A second part simulates times in which every model is underconfident: results are redrawn from the champion's logits
+times `SHARPER`, which becomes its calibration slope. It shows how often the gate refuses challengers for their slope,
+with and without a comparison with the champion's.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ PLAN = TrainingConfig(bootstrap_samples=0, fits=2, folds=5, members=SMALL)
 
 
 def forecasts(season: Season, plan: TrainingConfig, refit_months: int = 12) -> pd.DataFrame:
-    """Walk forward; the fights that have odds."""
+    """Walk forward and return the forecasts of the fights with odds."""
     table = forecast_season(season, BacktestConfig(FIRST_DAY, LAST_DAY, refit_months, plan))
     return table[table["market"].notna()].reset_index(drop=True)
 
 
 def losses(table: pd.DataFrame) -> Floats:
-    """The log loss of each fight."""
+    """Return the log loss of each fight."""
     return surprise(table[JUDGED].to_numpy(np.float64), table["won"].to_numpy())
 
 
 def passes(difference: Floats, event: NDArray[np.str_], tries: int) -> bool:
-    """Whether the gate lets a challenger through whose losses differ so from the champion's, as the how many-th try."""
+    """Return True if the gate passes a challenger with these loss differences from the champion, at this try."""
     found = clustered_mean(difference, event)
     estimate = Estimate(value=found.value, lower=found.lower, upper=found.upper)
     nothing = Estimate(value=0.0, lower=None, upper=None)
@@ -72,25 +72,25 @@ def passes(difference: Floats, event: NDArray[np.str_], tries: int) -> bool:
 
 
 def draws(event: NDArray[np.str_], fights: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.str_]]]:
-    """Draw whole events until there are so many fights, again and again: rows, and an event's name for each."""
+    """Yield DRAWS samples of whole events with at least `fights` fights: rows, and an event name for each."""
     rng = np.random.default_rng(fights)
     names, member = np.unique(event, return_inverse=True)
     rows_of = [np.flatnonzero(member == index) for index in range(len(names))]
     size_of = np.array([len(rows) for rows in rows_of])
     for _ in range(DRAWS):
-        drawn = rng.integers(len(names), size=fights)  # more than enough: an event has several fights
+        drawn = rng.integers(len(names), size=fights)  # enough, because an event has several fights
         drawn = drawn[: int(np.searchsorted(np.cumsum(size_of[drawn]), fights)) + 1]
         label = np.repeat(np.arange(len(drawn)), size_of[drawn]).astype(np.str_)
         yield np.concatenate([rows_of[index] for index in drawn]), label
 
 
 def let_through(difference: Floats, event: NDArray[np.str_], fights: int, tries: int) -> float:
-    """The share of draws that passes."""
+    """Return the share of draws that pass the gate."""
     return float(np.mean([passes(difference[rows], label, tries) for rows, label in draws(event, fights)]))
 
 
 def reasons(table: pd.DataFrame, event: NDArray[np.str_], fights: int) -> Counter[str]:
-    """Why a model is refused without any champion, over the draws: what calibration and intervals alone refuse."""
+    """Count the reasons of refusals without a champion over the draws: calibration and intervals alone."""
     counted: Counter[str] = Counter()
     for rows, label in draws(event, fights):
         drawn = table.iloc[rows].reset_index(drop=True).assign(event=label)
@@ -103,19 +103,19 @@ def reasons(table: pd.DataFrame, event: NDArray[np.str_], fights: int) -> Counte
 
 
 def sharper(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.int8]:
-    """Results of the fights, drawn so that this model is too timid."""
+    """Draw results of the fights for which this model is underconfident."""
     logit = np.log(table[JUDGED]) - np.log1p(-table[JUDGED])
     return np.asarray(rng.uniform(size=len(table)) < 1.0 / (1.0 + np.exp(-SHARPER * logit))).astype(np.int8)
 
 
 def stretched(table: pd.DataFrame, by: float) -> pd.DataFrame:
-    """The same model with its logits multiplied."""
+    """Return the same forecasts with their logits multiplied by `by`."""
     p = table[JUDGED]
     return table.assign(**{JUDGED: 1.0 / (1.0 + np.exp(-by * (np.log(p) - np.log1p(-p))))})
 
 
 def timid(base: pd.DataFrame, challenger: pd.DataFrame, event: NDArray[np.str_]) -> tuple[float, float]:
-    """The shares of draws that are refused for their slope, beside the champion and by the slope alone."""
+    """Return the shares of draws refused for their slope: compared with the champion, and by the slope alone."""
     rng = np.random.default_rng(1)
     beside = alone = 0
     for rows, label in draws(event, TIMID_FIGHTS):
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.gate_power", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    parser.add_argument("--data", type=Path, required=True, help="folder of a fight log")
     season = season_of_log(read_fight_log(parser.parse_args(arguments).data))
     base = forecasts(season, PLAN)
     alone = {"random_forest": 1.0, "xgboost": 0.0, "neural_network": 0.0}

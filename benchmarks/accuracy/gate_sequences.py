@@ -1,12 +1,12 @@
-"""What a sequence of promotions through the gate loses: challenger after challenger, each as bad as may pass.
+"""Accumulated loss of a sequence of promotions through the gate, in which every challenger is slightly worse.
 
     python -m benchmarks.accuracy.gate_sequences
 
-Simulated are the fight-by-fight log losses of models whose true means are known: what two models differ by on a fight
-has the standard deviation of real pairs (`benchmarks.accuracy.gate_power`: 0.027), partly in common to the fights of an
-event. Each challenger is worse than the champion of the day by a fixed amount and is judged on the same fights or on
-others; one that passes becomes champion. Shown is by how much the last champion is truly worse than the first, over
-many sequences, for the gate as it is, and without the anchor and the count of tries.
+Simulates the fight-by-fight log losses of models with known true means: the difference of two models on a fight has the
+standard deviation of real pairs (0.027, measured by the benchmark of the gate's power), and part of it is common to the
+fights of an event. Each challenger is worse than the current champion by a fixed amount and is evaluated on the same or
+on other fights; a challenger that passes becomes champion. Prints by how much the last champion is truly worse than the
+first, over many sequences, for the gate as it is, and without the anchor or the count of tries.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ledger.models.promotion_gate import decide, error_of
 
 SPREAD = 0.027
 IN_COMMON = 0.1
-"""Share of the variance that the fights of an event have in common."""
+"""Share of the variance that is common to the fights of an event."""
 CARD = 12
 NOTHING = Estimate(value=0.0, lower=None, upper=None)
 MODELS = {role: JudgedForecast(forecast=role, log_loss=NOTHING, brier=NOTHING) for role in ("challenger", "champion")}
@@ -35,7 +35,17 @@ ANCHOR = JudgedForecast(forecast="anchor", log_loss=NOTHING, brier=NOTHING)
 
 @dataclass(frozen=True)
 class Plan:
-    """challengers: of a sequence. worse_by: than the champion of the day. same_fights: for all of them, or others."""
+    """Settings of a sequence.
+
+    Attributes
+    ----------
+    challengers
+        Number of challengers.
+    worse_by
+        Excess of each challenger's mean log loss over the current champion's.
+    same_fights
+        Evaluate all challengers on the same fights, or each on others.
+    """
 
     challengers: int
     fights: int
@@ -45,7 +55,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Model:
-    """true: its mean log loss above that of the first champion. noise: how its losses on the fights differ."""
+    """A simulated model: `true` is its excess mean log loss over the first champion, `noise` its losses by fight."""
 
     true: float
     noise: Floats
@@ -53,7 +63,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Ended:
-    """lost: by how much the last champion is worse than the first. worst: any champion. promotions: how many."""
+    """Result of a sequence: excess log loss of the last champion and of the worst one, and the number of promotions."""
 
     lost: float
     worst: float
@@ -61,7 +71,7 @@ class Ended:
 
 
 def sequence(plan: Plan, seed: int, *, anchored: bool = True, counted: bool = True) -> Ended:
-    """Have challengers judged one after the other, with or without the anchor and the count of tries."""
+    """Evaluate challengers one after the other, with or without the anchor and the count of tries."""
     rng = np.random.default_rng(seed)
     event = (np.arange(plan.fights) // CARD).astype(np.str_)
 

@@ -1,10 +1,10 @@
-"""Score a model on real fights that it has not seen.
+"""Scores of a model on real fights after its training data.
 
     python -m benchmarks.accuracy.held_out --data FOLDER
 
 Trains on fights before July 2023 with the defaults, and scores those to the end of 2024: log loss without and with the
-official corner, and how many of the later closing probabilities lie inside the intervals, in all and by how strong the
-market's favourite is. Closing probabilities are de-vigged (power method) and recalibrated on the fights before.
+official corner, and the share of closing probabilities inside the intervals, in total and by the probability of the
+market's favourite. Closing probabilities are de-vigged (power method) and recalibrated on the earlier fights.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ TRAIN_BEFORE = datetime.date(2023, 7, 1)
 SCORE_BEFORE = datetime.date(2025, 1, 1)
 LEVELS = (0.8, 0.95)
 FAVOURITES = (0.5, 0.6, 0.75, 1.0)
-"""Edges of the recalibrated closing probability of the market's favourite."""
+"""Bin edges of the recalibrated closing probability of the market's favourite."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.held_out", description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    parser.add_argument("--data", type=Path, required=True, help="folder of a fight log")
     matrix = build_matrix(read_fight_log(parser.parse_args(arguments).data)).select(MODEL_COLUMNS)
     later = matrix.before(SCORE_BEFORE)
     later = later.take(later.date >= np.datetime64(TRAIN_BEFORE))

@@ -1,9 +1,10 @@
-"""What the market-aware correction is worth, year by year, on a fight log.
+"""Effect of the market-aware correction, year by year, on a fight log.
 
     python -m benchmarks.accuracy.market_aware --data FOLDER
 
-For each year since 2016 trains on all fights before it and scores its priced fights: log loss of the market (power
-de-vig), what the correction changes it by, its weight, how far it moves the logit, and the width of the assumed band.
+For each year since 2016 trains on all earlier fights and scores its priced fights: log loss of the market (power
+de-vig), its change by the correction, the correction's weight, its shift of the logit, and the width of the assumed
+band.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LEVEL = 0.95
 
 
 def score(past: TrainingMatrix, later: TrainingMatrix) -> tuple[float, str]:
-    """Train on `past`, answer the priced fights of `later`; the mean change in log loss, and a line of the table."""
+    """Train on `past` and predict the priced fights of `later`; return the mean change in log loss and a table row."""
     market = market_logit(later)
     model = fit_market_model(past, market_logit(past))
     if model is None:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.market_aware", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    parser.add_argument("--data", type=Path, required=True, help="folder of a fight log")
     matrix = build_matrix(read_fight_log(parser.parse_args(arguments).data)).select(MODEL_COLUMNS)
     years = matrix.date.astype("datetime64[Y]").astype(np.int64) + 1970
     priced = np.isfinite(market_logit(matrix))

@@ -1,10 +1,10 @@
-"""What it would change to know who was announced as the winner of fights that were overturned later.
+"""Effect of the announced winners of fights that were overturned later.
 
     python -m benchmarks.accuracy.overturned_results --data FOLDER
 
-For a log that has final results alone. The announced winner is taken to be red, blue or either at random, in all fights
-whose method is `Overturned`; a ridge regression is walked forward over 2016 to 2024, and its log loss on the other
-fights is compared with that on the log as it is.
+For a log with final results only. Assumes that the announced winner was red, blue or random in all fights whose method
+is `Overturned`; runs a ridge regression walk-forward over 2016 to 2024, and compares its log loss on the other fights
+with that on the original log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DAYS = 180
 
 
 def losses(log: FightLog, scored: pd.Series) -> pd.DataFrame:
-    """The log loss of each fight of YEARS that is decided in every variant, and its event."""
+    """Return the log loss and event of each fight of YEARS that is decided in every variant."""
     decided = log.announced.isin(["red", "blue"])
     matrix = build_matrix(log).select(MODEL_COLUMNS).take(scored[decided].to_numpy())
     found = []
@@ -42,7 +42,7 @@ def losses(log: FightLog, scored: pd.Series) -> pd.DataFrame:
 
 
 def fought_again(log: FightLog, overturned: pd.Series) -> int:
-    """How many of the fighters fought again within DAYS of an overturned fight."""
+    """Count the fighters who fought again within DAYS after an overturned fight."""
     fights = log.fights
     again = 0
     for _, row in fights[overturned].iterrows():
@@ -53,11 +53,11 @@ def fought_again(log: FightLog, overturned: pd.Series) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print how much each guess changes."""
+    """Print the change of the log loss for each assumption."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.overturned_results", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    parser.add_argument("--data", type=Path, required=True, help="folder of a fight log")
     log = read_fight_log(parser.parse_args(arguments).data)
     overturned = log.fights["method"] == "Overturned"
     print(

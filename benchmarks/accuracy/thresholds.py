@@ -1,9 +1,9 @@
-"""How often each definition of "too uncertain" and "too unsure" fires at the migration guide's defaults.
+"""Frequency of each definition of "too uncertain" and "too unsure" at the migration guide's defaults.
 
     python -m benchmarks.accuracy.thresholds --data FOLDER
 
-Trains on fights before July 2021 and answers the priced ones of the two years after; docs/decisions.md says what was
-chosen.
+Trains on fights before July 2021 and predicts the priced fights of the following two years; docs/decisions.md has the
+chosen definitions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.thresholds", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder with a fight log")
+    parser.add_argument("--data", type=Path, required=True, help="folder of a fight log")
     matrix = build_matrix(read_fight_log(parser.parse_args(arguments).data)).select(MODEL_COLUMNS)
     later = matrix.before(ANSWER_BEFORE)
     later = later.take((later.date >= np.datetime64(TRAIN_BEFORE)) & np.isfinite(market_logit(later)))

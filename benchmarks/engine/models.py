@@ -1,7 +1,4 @@
-"""Models to measure with: the naive ensemble's files and our bundle, trained on the same fights by `engine_train`.
-
-The fights are one simulated world: see `benchmarks.engine.subprocesses`.
-"""
+"""Models of the engine benchmarks: naive joblib files and our bundle, trained on the same simulated fights."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from engine.model.trained_ensemble import Ensemble, load_ensemble, save_ensemble
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """What training has left in a folder: `trained` naive replicas in joblib files, and our bundle of REPLICAS."""
+    """The models in a training's folder: `trained` naive replicas in joblib files, and our bundle with REPLICAS."""
 
     folder: Path
     trained: int
@@ -31,16 +28,16 @@ class Models:
 
     @cached_property
     def test(self) -> pd.DataFrame:
-        """Rows to predict, 1,000 of them."""
+        """The 1,000 rows to predict."""
         return world().test.X
 
     def rows(self, count: int) -> Floats:
-        """Return so many rows, the same ones over again."""
+        """Return `count` rows, by repeating the test rows."""
         values = self.test.to_numpy(np.float64)
         return values[np.arange(count) % len(values)]
 
     def naive(self) -> list[Replica]:
-        """Read REPLICAS naive replicas."""
+        """Load REPLICAS naive replicas."""
         return naive_engine.load(self.folder, self.trained, REPLICAS)
 
     def ensemble(self) -> Ensemble:
@@ -48,7 +45,7 @@ class Models:
         return load_ensemble(open_bundle(self.bundle))
 
     def with_replicas(self, count: int, parent: Path) -> Path:
-        """Write a bundle with so many replicas, ours over again, and return its folder."""
+        """Write a bundle with `count` replicas, by repeating ours, and return its folder."""
         ensemble = self.ensemble()
         if ensemble.replicas is None:
             raise ValueError(f"{self.bundle} has no replicas")

@@ -1,7 +1,7 @@
-"""The ensemble as a competent user of scikit-learn, XGBoost and joblib writes it after reading their documentation.
+"""Naive ensemble, as a competent user of scikit-learn, XGBoost and joblib writes it after reading their documentation.
 
-Every replica is three estimators fitted on its own copy of resampled events, each fight from both sides, by joblib's
-processes; they are kept in joblib files and asked one after the other with `predict_proba`.
+Every replica is three estimators fitted on its own copy of resampled events, each fight from both sides, in joblib's
+processes. The estimators are stored in joblib files and called one after the other with `predict_proba`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def both_sides(matrix: TrainingMatrix) -> tuple[Floats, NDArray[np.int8], NDArra
 
 
 def fit_replica(X: Floats, won: NDArray[np.int8], event: NDArray[np.str_], seed: int) -> Replica:
-    """Fit the three members on one resample of events; XGBoost stops on the events that were not drawn."""
+    """Fit the three members on one resample of events; XGBoost stops early on the events not drawn."""
     names, member = np.unique(event, return_inverse=True)
     drawn = np.random.default_rng(seed).integers(0, len(names), len(names))
     rows = np.concatenate([np.flatnonzero(member == number) for number in drawn])
@@ -83,7 +83,7 @@ def save(replicas: Sequence[Replica], folder: Path) -> list[Path]:
 
 
 def load(folder: Path, trained: int, replicas: int) -> list[Replica]:
-    """Read so many replicas back: the `trained` ones, over again, each time from their files."""
+    """Load `replicas` replicas from the files of the `trained` ones, repeatedly if needed."""
     return [
         {name: joblib.load(folder / f"{name}_{number % trained}.joblib") for name in WEIGHTS}
         for number in range(replicas)

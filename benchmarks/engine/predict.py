@@ -52,7 +52,7 @@ def measure(models: Models, *, repeats: int = 5) -> list[Row]:
 def turns(
     naive: Callable[[], object], ours: Callable[[], object], repeats: int, inner: int = 1
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return milliseconds of both, in turns, after one turn to warm up; of ours, each the mean of `inner` calls."""
+    """Return the milliseconds of both, measured alternately after a warm-up; ours are means of `inner` calls."""
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(repeats + 1):
         for call, count, into in ((naive, 1, times[0]), (ours, inner, times[1])):
@@ -142,7 +142,7 @@ def _size(models: Models) -> Row:
 
 
 def _memory(models: Models) -> Row:
-    """The resident memory of a process that predicts a card with 1,000 replicas; the row's limit is 1 GB."""
+    """Measure the resident memory of a process that predicts a card with 1,000 replicas; the limit is 1 GB."""
     with TemporaryDirectory() as folder:
         bundle = models.with_replicas(PRECISE, Path(folder))
         command = [sys.executable, "-c", _ONE_PREDICTION, str(bundle), str(PRECISE)]
@@ -154,8 +154,8 @@ def _memory(models: Models) -> Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table or the document."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.split("\n")[0])
-    parser.add_argument("--models", type=Path, required=True, help="folder that benchmarks.engine_train has left")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--models", type=Path, required=True, help="output folder of benchmarks.engine_train")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
     about = json.loads((options.models / "models.json").read_text())
     rows = measure(Models(options.models, about["trained"], options.models / about["bundle"]))

@@ -1,9 +1,9 @@
-"""How cost grows: time and memory over rows, replicas, children and length of the queue, as tables and plots.
+"""Scaling of time and memory with rows, replicas, children and queue length, as tables and plots.
 
     python -m benchmarks.engine.scaling [--plots docs/plots] [--json]
 
-The model is a small one of the benchmark world, its replicas repeated to the wanted number: what a replica costs does
-not depend on what it has learnt. Memory is what the process grew by at its peak.
+The model is a small one of the benchmark world, with its replicas repeated to the wanted number, since the cost of a
+replica does not depend on its values. Memory is the growth of the process at its peak.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def predict(n):
     return time.perf_counter() - started
 predict(12)
 before = psutil.Process().memory_info().rss
-Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
+Path("/proc/self/clear_refs").write_text("5")  # reset the peak
 seconds = sorted(predict(rows) for _ in range(5 if rows * replicas < 200_000 else 1))
 status = Path("/proc/self/status").read_text()
 peak = 1024 * int(status.partition("VmHWM:")[2].split()[0])
@@ -58,7 +58,7 @@ print(seconds[len(seconds) // 2], max(0, peak - before) / 2**20)
 
 @dataclass(frozen=True)
 class Prediction:
-    """What predicting took; `grown_mb` beyond a process that has predicted a card already."""
+    """The cost of a prediction; `grown_mb` is relative to a process that has predicted a card before."""
 
     rows: int
     replicas: int
@@ -67,12 +67,12 @@ class Prediction:
 
     @property
     def nanoseconds(self) -> float:
-        """Time for one row and one replica."""
+        """Nanoseconds for one row and one replica."""
         return 1e9 * self.seconds / self.rows / self.replicas
 
 
 def predictions(folder: Path) -> tuple[list[Prediction], list[Prediction]]:
-    """Return the cost over rows and over replicas."""
+    """Return the costs by number of rows and by number of replicas."""
     world = draw_world(1, 0, 1_500)
     ensemble = train_ensemble(world.train, TrainingConfig(bootstrap_samples=_TRAINED, fits=1, folds=3))
     if ensemble.replicas is None:
@@ -117,7 +117,7 @@ def plot(
     by_children: Sequence[Backlog],
     file: Path,
 ) -> None:
-    """Draw time and memory, and throughput, each over what they grow with."""
+    """Draw time and memory by rows and replicas, and throughput by queue length and children."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -151,10 +151,10 @@ def plot(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; draw where a folder is given."""
+    """Measure and print; draw if a folder is given."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.split("\n")[0])
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write scaling.png into this folder")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
     with TemporaryDirectory() as folder:
         by_rows, by_replicas = predictions(Path(folder))

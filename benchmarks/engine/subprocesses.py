@@ -1,4 +1,4 @@
-"""One training, or one holding of models, in a process of its own, which loads only what that way needs.
+"""One training, or one set of loaded models, in a process of its own that imports only what it needs.
 
 python -m benchmarks.engine.subprocesses naive|ours|hold FOLDER REPLICAS
 """
@@ -14,23 +14,23 @@ from benchmarks.intervals.simulated_worlds import World, draw_world
 REPLICAS = 100
 FIGHTS = 6_000
 NAIVE_REPLICAS = 4
-"""How many the naive way trains; for more they are read over again."""
+"""Number of replicas that the naive way trains; more are loaded from the same files."""
 
 
 def world() -> World:
-    """Return the fights, 70 features each: always the same."""
+    """Return the simulated world of the engine benchmarks, with 70 features."""
     return draw_world(1, 0, FIGHTS)
 
 
 def naive(folder: Path, replicas: int) -> None:
-    """Train the naive way and keep the files."""
+    """Train the naive way and write its files."""
     from benchmarks.engine import naive_engine
 
     naive_engine.save(naive_engine.train(world().train, replicas, jobs=2), folder)
 
 
 def ours(folder: Path, replicas: int) -> None:
-    """Train our way and keep the bundle."""
+    """Train our way and write the bundle."""
     from engine.training.train import TrainingConfig, train_bundle
 
     config = replace(TrainingConfig(), bootstrap_samples=replicas, fits=1, folds=3, n_jobs=2)
@@ -38,7 +38,7 @@ def ours(folder: Path, replicas: int) -> None:
 
 
 def hold(folder: Path, replicas: int) -> None:
-    """Hold so many naive replicas in memory."""
+    """Load naive replicas and hold them in memory."""
     from benchmarks.engine import naive_engine
 
     print(len(naive_engine.load(folder, NAIVE_REPLICAS, replicas)))

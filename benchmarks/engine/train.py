@@ -32,14 +32,14 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took: processor time and the most memory, of all its processes."""
+    """The processor time and peak memory of a command with all its processes."""
 
     cpu_seconds: float
     peak_mb: float
 
 
 def watched(command: Sequence[str]) -> Cost:
-    """Run a command to its end and watch all its processes. Raises CalledProcessError where it fails."""
+    """Run a command and measure all its processes. Raises CalledProcessError if the command fails."""
     cpu_seconds: dict[tuple[int, float], float] = {}
     peak_mb = 0.0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
@@ -51,7 +51,7 @@ def watched(command: Sequence[str]) -> Cost:
                     times = process.cpu_times()
                     cpu_seconds[process.pid, process.create_time()] = times.user + times.system
                     total_mb += process.memory_full_info().pss / 2**20
-                except psutil.Error:  # it has just ended
+                except psutil.Error:  # the process has just ended
                     continue
             peak_mb = max(peak_mb, total_mb)
             try:
@@ -71,7 +71,7 @@ def _children(root: psutil.Process) -> list[psutil.Process]:
 
 
 def measure(folder: Path, *, repeats: int = 3) -> tuple[list[Row], Models]:
-    """Train both ways in turns; return the rows, and the models for other measurements."""
+    """Train both ways alternately; return the rows, and the models for other benchmarks."""
     folder.mkdir(parents=True, exist_ok=True)
     naive, ours = [], []
     for turn in range(repeats):
@@ -123,8 +123,8 @@ def _command(way: str, folder: Path, replicas: int) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table or the document."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder for the models, which stay there")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--out", type=Path, required=True, help="folder to store the models in")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
     rows, _ = measure(options.out)
     print(json.dumps(document(rows)) if options.json else table(rows))

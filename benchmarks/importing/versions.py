@@ -1,10 +1,9 @@
-"""What `cornerman models import-joblib` makes of files that other versions of scikit-learn and XGBoost have written.
+"""Test of `cornerman models import-joblib` with files written by other versions of scikit-learn and XGBoost.
 
 `python -m benchmarks.importing.versions --environments FOLDER` builds a virtual environment for each pair of versions
-(with pip, about 400 MB each; those that are there already are used again), lets it write estimators of all kinds
-together with its own probabilities (`benchmarks/importing/write_estimators.py`), and imports each file here. An import
-counts as right only if its probabilities are those of the environment that wrote the file. Prints the table of
-docs/guides/migration.md.
+(with pip, about 400 MB each; existing ones are reused), has each write estimators of all kinds with their probabilities
+(`write_estimators.py`), and imports every file here. An import is correct only if its probabilities equal those of the
+environment that wrote the file. Prints the table of docs/guides/migration.md.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one file: the largest difference to its own library, or why it was refused."""
+    """The result of one file: the largest difference from its own library, or the reason for a refusal."""
 
     name: str
     difference: float | None = None
@@ -59,12 +58,12 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Whether it was imported as its own library answers, or refused by a ValidationError."""
+        """True if the import predicts as its own library, or was refused by a ValidationError."""
         return not self.fault and (self.difference is None or self.difference <= 10 * PARITY_TOLERANCE)
 
 
 def build(folder: Path, name: str) -> Path | None:
-    """Return the Python of an environment, made if absent; None if pip cannot install it here."""
+    """Build an environment if needed and return its Python; None if pip cannot install it here."""
     python = folder / name / "bin" / "python"
     if (folder / name / "complete").exists():
         return python
@@ -77,12 +76,12 @@ def build(folder: Path, name: str) -> Path | None:
 
 
 def write(python: Path, folder: Path) -> None:
-    """Let an environment write its files and answers into `folder`."""
+    """Run the writer in an environment; it writes files and probabilities into `folder`."""
     subprocess.run([str(python), "-W", "ignore", str(WRITER), str(folder)], check=True)
 
 
 def outcomes(folder: Path) -> Iterator[Outcome]:
-    """Import every file in `folder` beside two plain estimators of this version, and compare."""
+    """Import every file in `folder` together with two plain estimators of this version, and compare probabilities."""
     with np.load(folder / "probabilities.npz") as answers:
         known = dict(answers)
     for path in sorted(folder.glob("*.joblib")):
@@ -91,7 +90,7 @@ def outcomes(folder: Path) -> Iterator[Outcome]:
             yield Outcome(name, difference=_difference(path, name, known))
         except ValidationError as error:
             yield Outcome(name, refusal=str(error))
-        except Exception as error:  # noqa: BLE001 - this is what is looked for
+        except Exception as error:  # noqa: BLE001 - unexpected errors are the faults to find
             yield Outcome(name, fault=f"{type(error).__name__}: {error}")
 
 
@@ -124,7 +123,7 @@ def _plain() -> dict[str, Foreign]:
 
 
 def row(versions: Mapping[str, str], found: Sequence[Outcome]) -> str:
-    """Return the line of the table about one environment."""
+    """Return the table row of one environment."""
     cells = [f"{versions['scikit-learn']}, {versions['xgboost']}"]
     for member in MEMBERS:
         mine = [outcome for outcome in found if outcome.name.startswith(member)]
@@ -136,11 +135,13 @@ def row(versions: Mapping[str, str], found: Sequence[Outcome]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure all environments and print the table; 1 if anything was imported wrongly or failed in another way."""
+    """Test all environments and print the table; return 1 if an import was wrong or failed unexpectedly."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--environments", type=Path, help="where environments are kept; by default they are not")
+    parser.add_argument(
+        "--environments", type=Path, help="folder to keep the environments in; by default they are deleted"
+    )
     parser.add_argument("--only", nargs="*", choices=tuple(ENVIRONMENTS), default=tuple(ENVIRONMENTS))
-    parser.add_argument("--verbose", action="store_true", help="every file, with its difference or refusal")
+    parser.add_argument("--verbose", action="store_true", help="print every file, with its difference or refusal")
     options = parser.parse_args(arguments)
     wrong = 0
     print("| scikit-learn, XGBoost | random forests | XGBoost | networks |\n|---|---|---|---|")

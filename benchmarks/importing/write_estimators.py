@@ -1,8 +1,8 @@
-"""Fitted estimators as joblib files, with what their own library says of some rows: `foreign_writer.py FOLDER`.
+"""Writer of fitted estimators as joblib files, with their own probabilities: `foreign_writer.py FOLDER`.
 
-Run by the Python of the environment whose files are wanted, so it needs scikit-learn, XGBoost, joblib and numpy alone,
-whatever their versions. Each estimator becomes `NAME.joblib`, where NAME begins with its member; `probabilities.npz`
-holds `rows` (with missing values), `whole_rows` (without) and P(class 1) by name, NaN for rows that it does not take.
+Runs in the environment whose files are tested, and needs only scikit-learn, XGBoost, joblib and numpy, in any version.
+Each estimator becomes `NAME.joblib`, where NAME begins with its member. `probabilities.npz` holds `rows` (with missing
+values), `whole_rows` (without) and P(class 1) by name, NaN for rows that the estimator does not accept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NETWORK = {"hidden_layer_sizes": (8, 4), "max_iter": 30, "random_state": 0}
 
 
 def main(folder: Path) -> None:
-    """Fit, write and ask every estimator."""
+    """Fit every estimator, and write it with its probabilities."""
     folder.mkdir(parents=True, exist_ok=True)
     X, won = _fights(300, seed=1)
     whole = np.where(np.isnan(X), 0.0, X)

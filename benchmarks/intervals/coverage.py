@@ -29,7 +29,7 @@ from engine.training.train import TrainingConfig
 
 MIN_FIGHTS = 400
 CONFIG = TrainingConfig(bootstrap_samples=20)
-"""What a world is trained with: production's own settings, but for the number of replicas."""
+"""Training settings of a world: those of production, except the number of replicas."""
 
 
 def measure(world: World, methods: Mapping[str, Method], config: TrainingConfig) -> WorldResult:
@@ -56,7 +56,7 @@ def _cover(name: str, method: Method, answered: Answered, level: float) -> Cover
 
 
 def summary(results: Sequence[WorldResult]) -> list[dict[str, float | str]]:
-    """Return a row for each method and level: mean and lowest coverage over the worlds, mean width."""
+    """Return a row for each method and level: mean, lowest and highest coverage over the worlds, and mean width."""
     rows: list[dict[str, float | str]] = []
     for one in results[0].coverage:
         same = [c for r in results for c in r.coverage if (c.method, c.level) == (one.method, one.level)]
@@ -75,7 +75,7 @@ def summary(results: Sequence[WorldResult]) -> list[dict[str, float | str]]:
 
 
 def table(title: str, results: Sequence[WorldResult]) -> Iterator[str]:
-    """Yield the table of our method by world, and that of all methods over all worlds, as Markdown."""
+    """Yield the tables of our method by world, and of all methods over all worlds, as lines of Markdown."""
     ours = next(iter(METHODS))
     yield f"\n### {title}\n"
     yield (
@@ -136,17 +136,17 @@ def _document(options: argparse.Namespace, results: Mapping[str, Sequence[WorldR
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.intervals.coverage", description=__doc__.split("\n")[0])
-    parser.add_argument("--worlds", type=int, default=20, help="how many worlds (default: %(default)s)")
-    parser.add_argument("--leagues", type=int, default=0, help="how many leagues besides (default: %(default)s)")
-    parser.add_argument("--seed", type=int, required=True, help="of the worlds")
-    parser.add_argument("--fights", type=int, default=3000, help="to train on, in each (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--worlds", type=int, default=20, help="number of worlds (default: %(default)s)")
+    parser.add_argument("--leagues", type=int, default=0, help="number of leagues (default: %(default)s)")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the worlds")
+    parser.add_argument("--fights", type=int, default=3000, help="training fights of each world (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write plots (PNG) into this folder")
     options = parser.parse_args(arguments)
     if options.worlds + options.leagues < 1:
         parser.error("there is nothing to measure: --worlds or --leagues must be at least 1")
     if options.fights < MIN_FIGHTS:
-        parser.error(f"--fights must be at least {MIN_FIGHTS}: the second ensemble learns from four fifths of them")
+        parser.error(f"--fights must be at least {MIN_FIGHTS}: the second ensemble is trained on four fifths of them")
     return options
 
 

@@ -1,4 +1,4 @@
-"""Plots of the coverage benchmark: every method's coverage against its width, and ours world by world."""
+"""Plots of the coverage benchmark: coverage against width of every method, and coverage of ours by world."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 DOTS_PER_INCH = 120
 MARKERS = "osD^vP*Xd"
-# Okabe and Ito's palette, which colour-blind readers can tell apart; ours first.
+# Okabe and Ito's palette, which is distinguishable for colour-blind readers; ours first.
 COLOURS = ("#0072B2", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#D55E00", "#CC79A7", "#777777", "#000000")
-PLAIN = {"Software": ""}  # no version in the file, so that the same figures are the same bytes
+PLAIN = {"Software": ""}  # no version in the file, so that equal figures give equal bytes
 
 
 def write_plots(results: Mapping[str, Sequence[WorldResult]], folder: Path) -> None:
-    """Write `coverage-<kind>.png` for each kind of worlds into `folder`, made if absent."""
+    """Write `coverage-<kind>.png` for each kind of world into `folder`; create the folder if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind, each in results.items():
         figure = Figure(figsize=(12.5, 4.8), layout="constrained")
@@ -35,7 +35,7 @@ def write_plots(results: Mapping[str, Sequence[WorldResult]], folder: Path) -> N
 
 
 def _methods(axes: Axes, results: Sequence[WorldResult]) -> None:
-    """Draw a mark for each world and method, at the highest level."""
+    """Draw one marker for each world and method, at the highest level."""
     level = LEVELS[-1]
     names = list(dict.fromkeys(c.method for c in results[0].coverage))
     for name, marker, colour in zip(names, MARKERS, COLOURS, strict=False):
@@ -52,7 +52,7 @@ def _methods(axes: Axes, results: Sequence[WorldResult]) -> None:
 
 
 def _ours(axes: Axes, results: Sequence[WorldResult]) -> None:
-    """Draw our coverage by world at each level, the worlds of one kind side by side."""
+    """Draw our coverage by world at each level."""
     ours = next(iter(METHODS))
     ordered = sorted(results, key=lambda result: result.name)
     for level, marker, colour in zip(LEVELS, MARKERS, COLOURS, strict=False):

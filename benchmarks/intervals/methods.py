@@ -1,7 +1,7 @@
-"""Ways to put an interval around a win probability, to be compared by coverage of the truth.
+"""Interval methods for win probabilities, to compare their coverage of the true probability.
 
-Ours and what the model alone can say use the ensemble of all training fights. The methods that need fights the model
-has not seen use a second ensemble, trained on the earlier four fifths of the events and calibrated on the rest.
+Our methods and those of the model alone use the ensemble of all training fights. Methods that need held-out fights use
+a second ensemble, trained on the earlier four fifths of the events and calibrated on the rest.
 
 Venn-Abers: Vovk, Petej (2014). Split conformal: Vovk et al. (2005), by MAPIE and crepes.
 """
@@ -37,7 +37,7 @@ CALIBRATION_FRACTION = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """A second ensemble's probabilities: for calibration fights that it has not seen, and for the test fights."""
+    """A second ensemble's probabilities: for held-out calibration fights and for the test fights."""
 
     fights: TrainingMatrix
     calibration: Floats
@@ -46,7 +46,7 @@ class Held:
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A world, the ensemble trained on it, its answers to the test fights, and its replicas' logits (replicas, n)."""
+    """A world, the ensemble trained on it, its predictions of the test fights, and the replicas' logits."""
 
     world: World
     ensemble: Ensemble
@@ -56,7 +56,7 @@ class Answered:
 
     @property
     def probability(self) -> Floats:
-        """The product's point estimates, (n,)."""
+        """Point predictions as in production, (n,)."""
         return _probabilities(self.answers)
 
 
@@ -64,7 +64,7 @@ Method = Callable[[Answered, float], Bounds]
 
 
 def answer(world: World, config: TrainingConfig) -> Answered:
-    """Train on the world as the product does and answer its test fights."""
+    """Train on the world as in production and predict its test fights."""
     ensemble = train_ensemble(world.train, config)
     seen = _events_before(world.train, 1.0 - CALIBRATION_FRACTION)
     fights = world.train.take(~seen)
@@ -74,13 +74,13 @@ def answer(world: World, config: TrainingConfig) -> Answered:
 
 
 def anchored(of: Answered, level: float) -> Bounds:
-    """Ours: the half-width is measured against closing odds of past fights."""
+    """Return our intervals, with half-widths calibrated on closing odds of past fights."""
     low, high = np.array([answer.intervals[level] for answer in of.answers]).T
     return low, high
 
 
 def model_based(of: Answered, level: float) -> Bounds:
-    """Ours for data without odds: a multiple of the bootstrap's pooled spread."""
+    """Return our intervals for data without odds: a multiple of the bootstrap's pooled spread."""
     none = tuple(np.empty(0) for _ in of.ensemble.half_widths.distances[0])
     floor = replace(of.ensemble.half_widths, distances=(none, none))
     test = of.world.test
@@ -88,9 +88,9 @@ def model_based(of: Answered, level: float) -> Bounds:
 
 
 def anchored_to(share: float) -> Method:
-    """Ours, had the market seen only this share of what the model misses: where the recipe must fail.
+    """Return our method with a market that knows only this share of what the model misses, so that coverage must fail.
 
-    The market is drawn around the truth of the test fights themselves, three times for each, and so are results.
+    The market is simulated around the truth of the test fights, three times for each, and so are the results.
     """
 
     def method(of: Answered, level: float) -> Bounds:
@@ -113,18 +113,18 @@ def anchored_to(share: float) -> Method:
 
 
 def percentile_bootstrap(of: Answered, level: float) -> Bounds:
-    """Percentiles over the replicas: the reported `sampling_interval`."""
+    """Return percentiles over the replicas, as the reported `sampling_interval`."""
     low, high = percentile_interval(of.replica_logits, level)
     return expit(low), expit(high)
 
 
 def platt_normal(of: Answered, level: float) -> Bounds:
-    """The calibrated logit, plus and minus a normal quantile (1.96) of the replicas' standard deviation."""
+    """Return the calibrated logit plus and minus the normal quantile times the replicas' standard deviation."""
     return _around(of.probability, float(ndtri(0.5 + level / 2.0)) * of.replica_logits.std(axis=0, ddof=1))
 
 
 def venn_abers(of: Answered, level: float) -> Bounds:
-    """Inductive Venn-Abers: p0 and p1; it knows no level."""
+    """Return p0 and p1 of inductive Venn-Abers prediction, which has no level."""
     from venn_abers import VennAbers
 
     fitted = VennAbers()
@@ -134,7 +134,7 @@ def venn_abers(of: Answered, level: float) -> Bounds:
 
 
 def mapie_result(of: Answered, level: float) -> Bounds:
-    """Split conformal regression by MAPIE, of the result on the probability: it is to contain the 0 or 1."""
+    """Return MAPIE's split conformal intervals of the result: they are to contain the 0 or 1."""
     from mapie.regression import SplitConformalRegressor
 
     fitted = SplitConformalRegressor(_Given(), confidence_level=level, prefit=True)
@@ -144,7 +144,7 @@ def mapie_result(of: Answered, level: float) -> Bounds:
 
 
 def crepes_market(of: Answered, level: float) -> Bounds:
-    """Split conformal regression by crepes, of the closing logit: it is to contain that."""
+    """Return crepes' split conformal intervals of the closing logit."""
     from crepes import ConformalRegressor
 
     market = market_logit(of.held.fights)
@@ -156,12 +156,12 @@ def crepes_market(of: Answered, level: float) -> Bounds:
 
 
 class _Given(RegressorMixin, BaseEstimator):  # type: ignore[misc]
-    """A regressor whose prediction is its one feature, so that MAPIE can stand on a model it knows nothing of."""
+    """A regressor that returns its only feature, so that MAPIE can use the predictions of any model."""
 
     fitted_ = True
 
     def fit(self, X: Floats, y: Floats) -> _Given:
-        """There is nothing to fit."""
+        """Do nothing: the regressor has no parameters."""
         return self
 
     def predict(self, X: Floats) -> Floats:
@@ -195,11 +195,11 @@ NOTES: Mapping[str, str] = {
     "MAPIE, of the result": "promises to hold the result, 0 or 1; says nothing about the probability",
     "crepes, of the closing odds": "promises to hold the closing odds; trained on four fifths of the fights",
 }
-"""What a method answers, where that is not how sure one can be of the probability."""
+"""Notes on methods whose intervals are not intervals of the true probability."""
 
 
 def available() -> dict[str, Method]:
-    """Return the methods whose packages are installed; `pip install 'cornerman[benchmarks]'` brings all."""
+    """Return the methods whose packages are installed; `pip install 'cornerman[benchmarks]'` installs all."""
     return {
         name: method
         for name, method in METHODS.items()
@@ -208,7 +208,7 @@ def available() -> dict[str, Method]:
 
 
 def _events_before(matrix: TrainingMatrix, fraction: float) -> NDArray[np.bool_]:
-    """Select the earlier events, so that about `fraction` of the fights is selected."""
+    """Return a mask of the earlier events, with about `fraction` of the fights."""
     return np.asarray(matrix.date < np.sort(matrix.date)[int(fraction * len(matrix))])
 
 

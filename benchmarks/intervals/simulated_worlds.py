@@ -34,7 +34,7 @@ from engine.statistics.calibration import log_loss
 
 Floats = NDArray[np.float64]
 Score = Callable[[Floats, Floats, Floats], Floats]
-"""What one side has going for it: own quantities (n, 22), the opponent's (n, 22), the fight's (n, 4) -> (n,)."""
+"""Score of one side, (n,), from its own quantities (n, 22), the opponent's (n, 22) and the fight's (n, 4)."""
 
 QUANTITIES = 22
 CONTEXT = ("women", "five_rounds", "weight", "altitude")
@@ -46,7 +46,7 @@ ODDS = ("red_decimal_odds", "blue_decimal_odds")
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """Fights to train on, later fights to answer, and the true probability that red wins each of those, (n,)."""
+    """Training fights, later test fights, and the true probability that red wins each test fight, (n,)."""
 
     name: str
     train: TrainingMatrix
@@ -55,17 +55,17 @@ class World:
 
     @property
     def best_log_loss(self) -> float:
-        """The log loss that the truth itself expects: nothing can do better."""
+        """Expected log loss of the true probabilities, a lower bound for any forecast."""
         return float(-np.mean(self.truth * np.log(self.truth) + (1 - self.truth) * np.log1p(-self.truth)))
 
 
 def draw_world(seed: int, index: int, fights: int) -> World:
-    """Return world number `index` of a seed: its family goes round, everything else is drawn."""
+    """Return world number `index` of a seed; the families take turns, everything else is random."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     family = list(FAMILIES)[index % len(FAMILIES)]
     own, other, context, X = _draw_features(fights + TEST_FIGHTS, rng)
     seen, unseen = (_antisymmetric(FAMILIES[family](rng), own, other, context) for _ in range(2))
-    blindness = rng.uniform(0.0, 0.15)  # the market's, as a share of the logit's variance
+    blindness = rng.uniform(0.0, 0.15)  # the market's part, as a share of the logit's variance
     signal = rng.uniform(0.7, 0.95)  # standard deviation of the true logit: a best log loss of 0.60 to 0.64
     priced_part = signal * np.sqrt(1.0 - blindness) * seen
     truth: Floats = expit(priced_part + signal * np.sqrt(blindness) * unseen).astype(np.float64)
@@ -78,7 +78,7 @@ def draw_world(seed: int, index: int, fights: int) -> World:
 
 
 def league_world(seed: int, index: int, fights: int) -> World:
-    """Return a league of `engine.simulation.league`; the last fights of its log are those to answer."""
+    """Return a simulated league; the last fights of its log are the test fights."""
     state = np.random.SeedSequence(seed, spawn_key=(1, index)).generate_state(1)[0]
     league = simulate_league(LeagueConfig(fights=fights + LEAGUE_TEST_FIGHTS, seed=int(state)))
     table = league.log.fights
@@ -90,7 +90,7 @@ def league_world(seed: int, index: int, fights: int) -> World:
 
 
 def _draw_features(count: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats, pd.DataFrame]:
-    """Return both sides' quantities, the fights', and the columns that a model sees: a few values are missing."""
+    """Draw both sides' quantities, the fights', and the feature columns, in which a few values are missing."""
     loadings = rng.normal(0.0, 0.6, (6, QUANTITIES))
     sides = [rng.normal(size=(count, 6)) @ loadings + rng.normal(size=(count, QUANTITIES)) for _ in range(2)]
     for side in sides:
@@ -109,7 +109,7 @@ def _draw_features(count: int, rng: np.random.Generator) -> tuple[Floats, Floats
 
 
 def _antisymmetric(score: Score, own: Floats, other: Floats, context: Floats) -> Floats:
-    """Return one side's score less the other's, with standard deviation 1."""
+    """Return one side's score minus the other's, scaled to standard deviation 1."""
     difference = score(own, other, context) - score(other, own, context)
     return np.asarray(difference / difference.std())
 
@@ -121,7 +121,7 @@ def _linear(rng: np.random.Generator, used: int) -> Score:
 
 
 def _interactions(rng: np.random.Generator) -> Score:
-    """Some of what counts does so only with another quantity, the opponent's or the fight's."""
+    """Return a score with interactions between own quantities, the opponent's and the fight's."""
     base = _linear(rng, 5)
     pairs = rng.integers(0, QUANTITIES, (6, 2))
     weight, by_context = rng.normal(size=6), rng.integers(0, QUANTITIES, len(CONTEXT))
@@ -135,14 +135,14 @@ def _interactions(rng: np.random.Generator) -> Score:
 
 
 def _smooth(rng: np.random.Generator) -> Score:
-    """Bends and waves along a few random directions."""
+    """Return a score of smooth functions along a few random directions."""
     directions = rng.normal(size=(QUANTITIES, 5)) * (rng.random((QUANTITIES, 5)) < 0.3)
     phase, weight = rng.uniform(-1.5, 1.5, 5), rng.normal(size=5)
     return lambda own, other, context: np.asarray(np.sin(0.4 * own @ directions + phase) @ weight)
 
 
 def _trees(rng: np.random.Generator) -> Score:
-    """Steps: 12 trees of depth 3 over both sides and the fight."""
+    """Return a score of 12 trees of depth 3 over both sides and the fight."""
     width = 2 * QUANTITIES + len(CONTEXT)
     splits = rng.integers(0, width, (12, 3))
     cuts, leaves = rng.normal(0.0, 0.6, (12, 3)), rng.normal(size=(12, 8))
@@ -178,7 +178,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator], Score]] = {
 
 
 def _matrix(X: pd.DataFrame, won: NDArray[np.bool_], odds: Floats) -> TrainingMatrix:
-    """Put fights on events, one a week."""
+    """Return the fights as a training matrix with one event a week."""
     event = np.arange(len(X)) // EVENT_FIGHTS
     return TrainingMatrix(
         X=X,
@@ -204,7 +204,7 @@ def write_world(world: World, folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a world and print what it is like."""
+    """Write a world and print its name and log losses."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.intervals.simulated_worlds", description="Write one simulated world."
     )

@@ -1,9 +1,9 @@
-"""How much wider sampling intervals are with 50 trees a replica than with 200, fight by fight.
+"""Widths of sampling intervals with 50 trees a replica relative to 200, fight by fight.
 
     python -m benchmarks.intervals.tree_noise [--replicas 60]
 
-A replica's forest has noise of its own, which fewer trees average out less. The same replicas are asked with all their
-trees and with a quarter of them, about the same fights.
+A replica's forest adds noise, which is larger with fewer trees. The same replicas predict the same fights with all
+their trees and with a quarter of them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """One method on one world at one level: the share of true probabilities inside, and the mean width."""
+    """Coverage of one method on one world at one level: the share of true probabilities inside, and the mean width."""
 
     method: str
     level: float
@@ -17,10 +17,20 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class WorldResult:
-    """What came out of one world, with the log losses as the results of its test fights fell.
+    """The results of one world.
 
-    truth_log_loss, log_loss: of the truth and the model on all of them. priced_truth_log_loss, market_log_loss: of the
-    truth and the market on those with a price. best_log_loss: what the truth expects, before any result fell.
+    Attributes
+    ----------
+    best_log_loss
+        Expected log loss of the true probabilities.
+    truth_log_loss, log_loss
+        Log losses of the true probabilities and of the model on the results of all test fights.
+    priced_truth_log_loss, market_log_loss
+        Log losses of the true probabilities and of the market on the test fights with prices.
+    scale
+        The half-widths' scale of the trained model.
+    coverage
+        Coverage by method and level.
     """
 
     name: str

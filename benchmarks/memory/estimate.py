@@ -1,12 +1,12 @@
-"""How far the estimates of a job's memory are from what it takes, on a grid of sizes.
+"""Accuracy of the memory estimates of jobs, on a grid of sizes.
 
-    python -m benchmarks.memory.estimate            the estimates beside the peaks
-    python -m benchmarks.memory.estimate --fit      and the coefficients that fit these peaks best, for engine.footprint
+    python -m benchmarks.memory.estimate            print estimates and peaks
+    python -m benchmarks.memory.estimate --fit      also print the best coefficients for the engine's memory estimate
 
-Every size runs in a fresh process, through the functions that a pool calls. The peak is the kernel's own (VmHWM, reset
-before the work begins), less what the process had when the engine was imported. Trainings read simulated fight logs
-and ready matrices of random numbers; answers open models of such trainings. Minutes on two cores. Linux only.
-Ends with 1 if an estimate is further than 25% from its peak.
+Every size runs in a fresh process, through the functions that a pool calls. The peak is the kernel's VmHWM, reset
+before the work, minus the memory after the import of the engine. Trainings read simulated fight logs and matrices of
+random numbers; predictions use models of such trainings. Takes minutes on two cores. Linux only. The exit code is 1 if
+an estimate differs from its peak by more than 25%.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ CARDS = (1, 12, 64)  # fights
 
 @dataclass(frozen=True)
 class Measured:
-    """One size, what it was estimated to take, and what it took, in MiB."""
+    """One size, with its estimate and its peak in MiB."""
 
     size: TrainingSize | AnswerSize
     estimate_mb: float
@@ -72,12 +72,12 @@ class Measured:
 
     @property
     def difference(self) -> float:
-        """By what share of the peak the estimate is off."""
+        """Error of the estimate as a share of the peak."""
         return self.estimate_mb / self.peak_mb - 1.0
 
 
 def training(data: Path, columns: int | None, replicas: int) -> TrainEnsemble:
-    """Return the training of one cell of the grid: real trees, few fits and folds, so that the grid ends today."""
+    """Return the training of one grid cell: default trees, and few fits and folds to save time."""
     matrix = None if columns is None else MatrixColumns(label="won", event="event", date="date")
     return TrainEnsemble(data=str(data), matrix=matrix, bootstrap_samples=replicas, fits=2, folds=3, alias=None)
 
@@ -101,7 +101,7 @@ def card(fights: int, columns: Sequence[str], replicas: int) -> PredictCard:
 
 
 def write_matrix(path: Path, fights: int, columns: int) -> None:
-    """Write a matrix of random numbers, of which the first tells something, ten fights an event."""
+    """Write a matrix of random numbers with ten fights an event; only the first column is informative."""
     rng = np.random.default_rng(SEED)
     frame = pd.DataFrame(rng.normal(size=(fights, columns)), columns=[f"diff_{k}" for k in range(columns)])
     frame["won"] = (frame["diff_0"] + rng.normal(size=fights) > 0).astype(int)
@@ -112,10 +112,10 @@ def write_matrix(path: Path, fights: int, columns: int) -> None:
 
 
 class Peak:
-    """How much this process has grown at most since the object was made, in MiB."""
+    """Peak growth of this process since the object was created, in MiB."""
 
     def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM to what is resident now
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM to the resident memory
         self._before_mb = self._read("VmRSS")
 
     @staticmethod
@@ -125,12 +125,12 @@ class Peak:
 
     @property
     def growth_mb(self) -> float:
-        """The growth so far."""
+        """The peak growth so far."""
         return self._read("VmHWM") - self._before_mb
 
 
 def run_here(request: dict[str, Any]) -> float:
-    """Do what a cell of the grid asks for, in this process, and return by how much it grew."""
+    """Run a grid cell in this process and return its growth in MiB."""
     return _train_here(request) if request["what"] == "train" else _answer_here(request)
 
 
@@ -184,14 +184,14 @@ def only_model(folder: Path) -> Path:
 
 
 def run_apart(request: dict[str, Any]) -> float:
-    """Run a cell of the grid in a fresh process and return by how much it grew."""
+    """Run a grid cell in a fresh process and return its growth in MiB."""
     command = [sys.executable, "-m", "benchmarks.memory.estimate", "--measure", json.dumps(request)]
     environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
     return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
 def _compile(folder: Path) -> None:
-    """Let the kernels be compiled, which happens once a machine and takes memory of its own."""
+    """Compile the kernels, which happens once a machine and takes additional memory."""
     data = folder / "data to compile with"
     write_fight_log(simulate_league(LeagueConfig(fights=300, seed=SEED)).log, data)
     models = folder / "models to compile with"
@@ -212,7 +212,7 @@ def measure_trainings(folder: Path) -> Iterator[Measured]:
 
 
 def measure_answers(folder: Path) -> Iterator[Measured]:
-    """Train the models of the grid and answer cards with them."""
+    """Train the models of the grid and predict cards with them."""
     data = folder / "data of models"
     write_fight_log(simulate_league(LeagueConfig(fights=600, seed=SEED)).log, data)
     for replicas in MODELS:
@@ -240,16 +240,16 @@ def _train(data: Path, columns: int | None, replicas: int, threads: int, models:
 
 
 def fit(found: Iterable[Measured], terms: Callable[..., tuple[float, ...]]) -> list[float]:
-    """Return the coefficients, none below 0, that make the relative errors smallest (least squares)."""
+    """Return the nonnegative coefficients that minimise the squared relative errors."""
     rows = [(np.array(terms(one.size)) / one.peak_mb) for one in found]
     coefficients, _ = nnls(np.array(rows), np.ones(len(rows)))
     return [float(f"{value:.3g}") for value in coefficients]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the grid; see the module."""
+    """Measure the grid and print the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory.estimate", description=__doc__.split("\n")[0])
-    parser.add_argument("--fit", action="store_true", help="print the coefficients that fit best")
+    parser.add_argument("--fit", action="store_true", help="print the best coefficients")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -277,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(report, indent=2))
         return int(any(kind["worst"] > TOLERANCE for kind in report.values()))
     for kind, figures in report.items():
-        print(f"{kind}: the estimates are off by {figures['worst']:.0%} of the peak at most")
+        print(f"{kind}: the largest error of an estimate is {figures['worst']:.0%} of the peak")
         if given.fit:
             print(f"{kind.upper()}_COEFFICIENTS = {tuple(figures['coefficients'])}")
     return int(any(kind["worst"] > TOLERANCE for kind in report.values()))

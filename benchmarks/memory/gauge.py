@@ -1,4 +1,4 @@
-"""The memory of a pool as the machine sees it: the proportional shares (PSS) of all its processes, again and again."""
+"""Sampling of a pool's memory: the sum of the proportional set sizes (PSS) of all its processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOK_SECONDS = 0.05
 
 
 class MemoryGauge:
-    """Watches a process and its children. `seen` has the moments, on the monotonic clock, with the MB."""
+    """Memory sampler of a process and its children; `samples` holds monotonic times with MB."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -24,7 +24,7 @@ class MemoryGauge:
         self.seen: list[tuple[float, float]] = []
 
     def read_mb(self) -> float:
-        """Return what they take now, and remember it."""
+        """Measure the current memory in MB, store it as a sample and return it."""
         children = self._process.children()
         used_mb = sum(share_mb(process.pid) for process in [self._process, *children])
         self.peak_mb = max(self.peak_mb, used_mb)
@@ -34,7 +34,7 @@ class MemoryGauge:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Read all the time, in a thread."""
+        """Sample in a thread for the duration of a block."""
         over = threading.Event()
 
         def watch() -> None:

@@ -1,4 +1,4 @@
-"""A valid model bundle of a wanted size, in seconds: a small training whose replicas are repeated."""
+"""A valid model bundle of a wanted size, built in seconds from a small training whose replicas are repeated."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ledger.contracts.jobs import PredictCard
 from producer.feed.odds_api import read_cards
 
 _MEMBERS = MemberParams(forest=ForestParams(trees=50))
-_DEADLINE = datetime(2099, 1, 1, tzinfo=UTC)  # the simulated events have begun
+_DEADLINE = datetime(2099, 1, 1, tzinfo=UTC)  # because the simulated events have begun
 
 
 @dataclass(frozen=True)
 class LargeModel:
-    """A bundle, and cards that it can answer."""
+    """A bundle, and cards that its model can predict."""
 
     bundle: Bundle
     cards: tuple[PredictCard, ...]
 
 
 def large_model(folder: Path, wanted_mb: float) -> LargeModel:
-    """Train on a simulated league and write a bundle of about this size into a folder of models."""
+    """Train on a simulated league and write a bundle of about `wanted_mb` into a folder of models."""
     league = simulate_league(LeagueConfig(fights=1500, seed=7))
     config = TrainingConfig(bootstrap_samples=10, fits=1, folds=3, members=_MEMBERS, replica_members=_MEMBERS)
     small = train_ensemble(build_matrix(league.log).select(MODEL_COLUMNS), config, Snapshot.from_log(league.log))

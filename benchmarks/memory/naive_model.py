@@ -1,6 +1,6 @@
-"""The naive way to have a model in a Celery worker: each child loads a joblib file when it starts.
+"""Naive model in a Celery worker: each child loads a joblib file when it starts.
 
-That is what Celery's documentation offers `worker_process_init` for. Started by `benchmarks.memory.pool`.
+Celery's documentation suggests `worker_process_init` for this. Started by `benchmarks.memory.pool`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import os
 from typing import Any
 
 import joblib
-import sklearn  # noqa: F401 - a model of scikit-learn needs it
-import xgboost  # noqa: F401 - and one of XGBoost this
+import sklearn  # noqa: F401 - needed by a model of scikit-learn
+import xgboost  # noqa: F401 - needed by a model of XGBoost
 from celery import Celery, signals
 
 MODEL_VARIABLE = "NAIVE_MODEL"
@@ -27,7 +27,7 @@ def create_app(url: str | None) -> Celery:
 
 
 def touch() -> float:
-    """Read the whole model, as predicting with all replicas does."""
+    """Read the whole model, as a prediction with all replicas does."""
     return float(
         sum(array.astype("float64", copy=False).sum() for array in _model.values() if array.dtype.kind in "fiu")
     )

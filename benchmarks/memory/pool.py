@@ -38,14 +38,14 @@ PATIENCE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Footprint:
-    """A pool at work: its memory, the seconds from its start until all children were ready."""
+    """Memory of a working pool, and the seconds from its start until all children were ready."""
 
     memory_mb: float
     start_seconds: float
 
 
 def measure(*, repeats: int = 3, model_mb: float = MODEL_MB) -> list[Row]:
-    """Measure pools of one and of four children, and the naive one of four, in turns."""
+    """Measure pools of one and of four children, and the naive pool of four, alternately."""
     ones, fours, naives = [], [], []
     with TemporaryDirectory() as name, EmbeddedServer(Path(name, "server")) as server:
         folder = Path(name)
@@ -117,7 +117,7 @@ def _naive(redis_url: str, folder: Path, model: Path) -> Footprint:
     start = time.perf_counter()
     touch = naive_model.create_app(competitors.database(redis_url, 1)).tasks["touch"]
     with _naive_pool(redis_url, folder, model) as workers:
-        # Celery does not tell when its children are ready; each is when it has answered.
+        # Celery does not report when its children are ready; a child is ready after its first answer.
         touch.delay().get(timeout=PATIENCE_SECONDS)
         wait_until(lambda: len(workers.family()) > CHILDREN, "the naive pool")
         seconds = time.perf_counter() - start

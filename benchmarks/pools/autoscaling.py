@@ -1,11 +1,11 @@
-"""Jobs of 150 MB under a budget of 700: our autoscaler and Celery's own, in turns in the same run.
+"""Jobs of 150 MB under a memory budget of 700 MB: our autoscaler and Celery's, alternately in one run.
 
     python -m benchmarks.pools.autoscaling [--json]
 
-Both run the same jobs (each fills its memory in half a second and holds it for another half) in a prefork pool of 1 to
-6 children, on a server of this run. Memory is the sum of the proportional shares (PSS) of the pool's processes, twenty
-times a second: pages that they share count once, so the sum is what the machine gives. Then the budget is cut from 900
-to 300 MB with work in flight. Linux only. Ends with 1 if a promise is broken.
+Both run the same jobs (each allocates its memory in half a second and holds it for another half) in a prefork pool of 1
+to 6 children, on a server of this run. Memory is the sum of the proportional set sizes (PSS) of the pool's processes,
+read twenty times a second; shared pages count once. Then the budget is cut from 900 to 300 MB while jobs run. Linux
+only. The exit code is 1 if our pool breaks its limits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Run:
-    """What was seen of one pool: jobs that succeeded, peak, most children, and how long it took."""
+    """Measurements of one pool: succeeded jobs, memory peak, largest number of children, and duration."""
 
     name: str
     succeeded: int
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Cut:
-    """What was seen of a budget that was cut: the memory then, when it was last above the new budget, jobs lost."""
+    """Measurements of a budget cut: memory at the cut, time until memory stayed below the new budget, lost jobs."""
 
     before_mb: float
     obeyed_seconds: float
@@ -59,7 +59,7 @@ class Cut:
 
 @contextlib.contextmanager
 def process(command: Sequence[str], environment: dict[str, str], log: Path) -> Iterator[int]:
-    """Run a pool; end it and what it started afterwards."""
+    """Run a pool for the duration of a block; kill its process group afterwards."""
     with log.open("wb") as stream:
         started = subprocess.Popen(
             command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, stdout=stream, stderr=stream,
@@ -75,7 +75,7 @@ def process(command: Sequence[str], environment: dict[str, str], log: Path) -> I
 
 @contextlib.contextmanager
 def our_pool(ledger: Ledger, folder: Path, **settings: str) -> Iterator[int]:
-    """Run our pool, and wait until it has announced itself."""
+    """Run our pool, and wait until it is registered."""
     environment = {
         "CORNERMAN_REDIS_URL": str(ledger.settings.redis_url),
         "CORNERMAN_NAMESPACE": ledger.settings.namespace,
@@ -90,22 +90,22 @@ def our_pool(ledger: Ledger, folder: Path, **settings: str) -> Iterator[int]:
 
 
 def wait_for(condition: object) -> None:
-    """Ask until it is true. Raises TimeoutError."""
+    """Poll until the condition is true. Raises TimeoutError."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():  # type: ignore[operator]
         if time.monotonic() > deadline:
-            raise TimeoutError("it did not come true in time")
+            raise TimeoutError(f"the condition was not true within {PATIENCE_SECONDS:g} s")
         time.sleep(0.02)
 
 
 def submit(ledger: Ledger, jobs: int, seconds: float) -> list[str]:
-    """Submit jobs that fill JOB_MB each."""
+    """Submit jobs that allocate JOB_MB each."""
     wanted = [CheckHealth(nonce=f"{JOB_MB}:{seconds}:{number}") for number in range(jobs)]
     return [receipt.job_id for receipt in ledger.submit_many(wanted)]
 
 
 def succeeded(ledger: Ledger, job_ids: Sequence[str]) -> int:
-    """Wait for all outcomes and count those that are answers."""
+    """Wait for all outcomes and count the succeeded jobs."""
     return sum(ledger.wait(job_id, PATIENCE_SECONDS).state is State.SUCCEEDED for job_id in job_ids)
 
 
@@ -120,7 +120,7 @@ def run_ours(ledger: Ledger, folder: Path) -> Run:
 
 
 def run_stock(url: str, folder: Path) -> Run:
-    """Run the jobs under Celery's own autoscaler, which knows no memory."""
+    """Run the jobs under Celery's own autoscaler, which ignores memory."""
     environment = {"STOCK_URL": url}
     command = [
         sys.executable, "-m", "celery", "-A", "benchmarks.pools.naive_autoscaling:app", "worker",
@@ -131,7 +131,7 @@ def run_stock(url: str, folder: Path) -> Run:
         os.environ.update(environment)
         from benchmarks.pools.naive_autoscaling import fill
 
-        fill.apply_async((1, 0.0)).get(timeout=PATIENCE_SECONDS)  # it is up
+        fill.apply_async((1, 0.0)).get(timeout=PATIENCE_SECONDS)  # wait until the worker is ready
         gauge = MemoryGauge(pid)
         began = time.monotonic()
         with gauge.watching():
@@ -143,7 +143,7 @@ def run_stock(url: str, folder: Path) -> Run:
 
 
 def run_cut(ledger: Ledger, folder: Path) -> Cut:
-    """Cut the operator's budget while the pool is at work."""
+    """Cut the operator's budget while the pool runs jobs."""
     control = "max_memory_mb.predict"
     ledger.controls.set({control: FIRST_MB}, user="benchmark", reason="to cut it")
     with our_pool(ledger, folder) as pid:
@@ -163,7 +163,7 @@ def run_cut(ledger: Ledger, folder: Path) -> Cut:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print the results; return 1 if our pool breaks its limits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pools.autoscaling", description=__doc__.split("\n")[0])
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each")
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs of each")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     given = parser.parse_args(arguments)
     runs: list[Run] = []

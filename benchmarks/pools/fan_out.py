@@ -1,9 +1,9 @@
-"""The price of sharing a training out: over two workers, against one process with two threads on the same cores.
+"""Overhead of a training distributed over two workers, compared with one process with two threads.
 
     python -m benchmarks.pools.fan_out [--replicas 100] [--repeats 3] [--json]
 
-Both train the same model on the same simulated fights, in turns; the digests must agree. Counted is from submit to
-outcome, and from the call to the bundle: processes that have imported the engine and trained once before.
+Both train the same model on the same simulated fights, alternately; the digests must be equal. Measured are the times
+from submit to outcome, and from the call to the bundle, in processes that have imported the engine and trained before.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ for line in sys.stdin:
 
 
 def measure(*, replicas: int, repeats: int) -> list[Row]:
-    """Train both ways in turns. Raises ValueError where the models differ."""
+    """Train both ways alternately. Raises ValueError if the models differ."""
     alone, shared = [], []
     with TemporaryDirectory() as name, EmbeddedServer(Path(name, "server")) as server:
         log = Path(name, "log")
@@ -66,7 +66,7 @@ def measure(*, replicas: int, repeats: int) -> list[Row]:
         )
         with pool, one:
             wait_for(lambda: bool(ledger.pools.alive()))
-            for turn in range(repeats + 1):  # the first warms both up
+            for turn in range(repeats + 1):  # the first is the warm-up
                 job = TrainEnsemble(data=str(log), seed=turn, alias=None, bootstrap_samples=replicas if turn else 10)
                 seconds, digest = _alone(one, job)
                 began = time.perf_counter()
@@ -94,11 +94,11 @@ def _alone(one: subprocess.Popen[str], job: TrainEnsemble) -> tuple[float, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table or the document; 1 where it costs more than a tenth."""
+    """Print the table or the document; return 1 if the overhead exceeds a tenth."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.split("\n")[0])
     parser.add_argument("--replicas", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     rows = measure(replicas=options.replicas, repeats=options.repeats)

@@ -1,4 +1,4 @@
-"""A job that takes memory step by step, as work does, and gives it back at its end."""
+"""A job that allocates memory in steps and releases it at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ STEPS = 20
 
 
 def fill(megabytes: float, seconds: float) -> float:
-    """Take so many MB in half the seconds and hold them for the other half; return the MB."""
+    """Allocate `megabytes` in the first half of `seconds`, hold them in the second half, and return `megabytes`."""
     taken = []
     for _ in range(STEPS):
         taken.append(b"x" * round(megabytes * 2**20 / STEPS))

@@ -1,4 +1,4 @@
-"""A pool whose jobs fill memory: `MB:seconds:number` in the nonce. Started by `benchmarks.pools.autoscaling`."""
+"""A pool whose jobs allocate memory: the nonce is `MB:seconds:number`. Started by `benchmarks.pools.autoscaling`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workers.jobs.context import JobContext
 
 
 def answer(job: CheckHealth, context: JobContext) -> HealthReport:
-    """Fill memory as the job says."""
+    """Allocate memory as the job's nonce specifies."""
     megabytes, seconds, _ = job.nonce.split(":")
     return HealthReport(status="healthy", checks=(), memory_mb=fill(float(megabytes), float(seconds)))
 

@@ -1,4 +1,4 @@
-"""The same jobs as plain Celery runs them, with its own autoscaler. Started by `benchmarks.pools.autoscaling`."""
+"""Plain Celery app with the memory jobs, for Celery's own autoscaler. Started by `benchmarks.pools.autoscaling`."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ app = Celery("stock", broker=os.environ.get("STOCK_URL"), backend=os.environ.get
 
 @app.task  # type: ignore[untyped-decorator]  # celery ships no types
 def fill(megabytes: float, seconds: float) -> float:
-    """Fill memory."""
+    """Allocate memory."""
     return memory_job.fill(megabytes, seconds)

@@ -1,8 +1,8 @@
-"""What observing a job costs: `python -m benchmarks.pools.observability_cost`, with `--json` for one document.
+"""Cost of the metrics of a job: `python -m benchmarks.pools.observability_cost`, with `--json` for one document.
 
-Ours: a child tells through a pipe, the main process counts. Naive: prometheus_client's mode for several processes, in
-which each child counts in files of its own that stay when it is gone. CPU time of this process, least of the repeats,
-because a machine with other work on it can only make a measurement longer.
+Ours: a child sends events through a pipe, and the main process counts them. Naive: prometheus_client's multiprocess
+mode, in which each child counts in files of its own that stay after its end. Measured is the CPU time of this process,
+minimum of the repeats, because other load on the machine can only lengthen a measurement.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _ours_job(figures: Figures | None) -> tuple[float, ...]:
-    """The child's part and the main process's together; of a card also the taking of its figures."""
+    """Measure the child's and the main process's part together; for a card including its metrics."""
     telemetry, metrics = Telemetry(), Metrics(["predict"])
     event: Event = Attempt("predict_card", "succeeded", 1, 0.1, 0.1, figures)
     card, report = _card()
@@ -64,7 +64,7 @@ def _naive_job() -> tuple[float, ...]:
 
 
 def _reads() -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Milliseconds to render what the children have counted, with their files and without."""
+    """Measure the milliseconds of rendering the metrics, with the files of children and without."""
     with tempfile.TemporaryDirectory() as folder:
         child = [0]
         for child[0] in range(CHILDREN):
@@ -101,7 +101,7 @@ def _naive_counting(folder: str, process: Callable[[], int]) -> Callable[[], Non
 
 
 def _microseconds(work: Callable[[], object], calls: int = CALLS, repeats: int = REPEATS) -> tuple[float, ...]:
-    """The three least of the repeats."""
+    """Return the three smallest times of the repeats, in microseconds."""
     found = []
     for _ in range(repeats):
         began = time.process_time_ns()
@@ -114,7 +114,7 @@ def _microseconds(work: Callable[[], object], calls: int = CALLS, repeats: int =
 def _figures() -> Figures:
     card, report = _card()
     found = figures_of(card, report, NOW)
-    assert found is not None  # noqa: S101 - a card's always are
+    assert found is not None  # noqa: S101 - a card always has metrics
     return found
 
 

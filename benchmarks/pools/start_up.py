@@ -1,4 +1,4 @@
-"""What it costs to load a caller's side, and the children of a pool to be ready: processor time and seconds.
+"""Start-up cost of a caller: processor time of imports and of the command line.
 
     python -m benchmarks.pools.start_up [--json]
 
@@ -22,7 +22,7 @@ HELP = ("-m", "producer.cli.main", "--help")
 
 
 def measure(*, repeats: int = 11) -> list[Row]:
-    """Measure each in turns, in processes of their own. The interpreter's own start is part of every figure."""
+    """Measure each in a process of its own, alternately; all figures include the start of the interpreter."""
     ways = (NAIVE, CLIENT, CONNECTED, HELP)
     turns = [[_cpu_ms(way) for way in ways] for _ in range(repeats + 1)][1:]  # the first fills caches
     naive, client, connected, help_ = (tuple(figures) for figures in zip(*turns, strict=True))

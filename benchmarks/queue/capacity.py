@@ -1,10 +1,11 @@
-"""How far one server carries: 1,000 cards a second over 50 pools, reckoned from costs measured in this run.
+"""Capacity of one server for 1,000 cards a second over 50 pools, computed from costs measured in this run.
 
     python -m benchmarks.queue.capacity [--json]
 
-Measured, on the embedded server: what a card of 12 fights and its answer of full size cost the server in processor
-time, memory, network and append-only file, from submit until its caller has read the answer; what a poller and the
-guard of a pool cost. Assumed: the machine (`Machine`). The handlers' own work is not in it: it scales with pools.
+Measures, on the embedded server, the cost of a card of 12 fights with a report of full size (processor time, memory,
+network and append-only file of the server, from submit until the caller has read the report), and the cost of a poller
+and of a pool's supervisor. The machine is an assumption (`Machine`). The handlers' work is excluded: it scales with the
+number of pools.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ COMMAND = "python -m benchmarks.queue.capacity"
 CARDS_A_SECOND = 1_000.0
 POOLS, CHILDREN_A_POOL = 50, 4
 GUARD_LOOKS_A_SECOND = 4.0
-POLLERS, POLLS_A_SECOND = 1_000, 1.0  # callers that ask for a state now and then instead of waiting
-CALLERS = 1_000  # that wait for an answer, each with a connection to ask and one to listen
+POLLERS, POLLS_A_SECOND = 1_000, 1.0  # callers that poll the state of a job instead of waiting
+CALLERS = 1_000  # callers that wait for a report, each with one connection for commands and one for notifications
 CLAIMED_AT_ONCE = 16
 CARDS = 480
 MEGABYTE = 2**20
@@ -37,18 +38,18 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class Machine:
-    """The server's machine, as assumed. Each figure is what may be used of it."""
+    """The assumed machine of the server; each figure is the usable part."""
 
     memory_mb: float = 64 * 1024 * 0.8  # CORNERMAN_MAX_MEMORY_FRACTION
-    processor_seconds: float = 1.0  # a second: commands run in one thread
-    network_mb: float = 1_150.0  # a second each way: 10 Gbit/s
-    disk_mb: float = 500.0  # a second, appended
+    processor_seconds: float = 1.0  # per second: commands run in one thread
+    network_mb: float = 1_150.0  # per second in each direction: 10 Gbit/s
+    disk_mb: float = 500.0  # per second, appended
     connections: float = 10_000.0  # maxclients, by default
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured. Times are the server's processor time, sizes those of a card from submit to answer."""
+    """Measured costs: processor times of the server, and sizes of one card from submit to report."""
 
     server_us: float
     record_bytes: float
@@ -62,7 +63,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Resource:
-    """One thing that runs out: what the load takes of it, what there is, and at how many cards a second it is gone."""
+    """One limited resource: its use under the load, its capacity, and the rate of cards that exhausts it."""
 
     name: str
     unit: str
@@ -72,7 +73,7 @@ class Resource:
 
 
 def resources(costs: Costs, machine: Machine, retention_seconds: float, tombstone_seconds: float) -> list[Resource]:
-    """Return what the load takes, the scarcest first. What does not grow with the cards is taken off before."""
+    """Return the resources, the scarcest first; use that does not grow with the cards is deducted from the capacity."""
     standing = (POLLERS * POLLS_A_SECOND * costs.poll_us + POOLS * GUARD_LOOKS_A_SECOND * costs.guard_us) / 1e6
     kept = costs.record_bytes * retention_seconds + costs.tombstone_bytes * (retention_seconds + tombstone_seconds)
     connections = POOLS * (2 * CHILDREN_A_POOL + 4) + POLLERS + 2 * CALLERS
@@ -92,12 +93,12 @@ def resources(costs: Costs, machine: Machine, retention_seconds: float, tombston
 
 
 def retention_that_fits(costs: Costs, machine: Machine) -> float:
-    """Return for how many seconds outcomes fit into memory at the wanted rate, with tombstones kept as long again."""
+    """Return the retention in seconds that fits into memory at the wanted rate, with tombstones of equal duration."""
     return machine.memory_mb * MEGABYTE / CARDS_A_SECOND / (costs.record_bytes + 2 * costs.tombstone_bytes)
 
 
 def measure() -> Costs:
-    """Measure the costs, after a round to warm up."""
+    """Measure the costs, after a warm-up round."""
     with TemporaryDirectory() as name, EmbeddedServer(Path(name)) as embedded:
         settings = LedgerSettings(redis_url=embedded.url)
         with closing(Ledger.connect(settings)) as ledger, closing(competitors.connection(embedded.url)) as server:
@@ -120,7 +121,7 @@ def measure() -> Costs:
 
 
 def _carry(ledger: Ledger, cards: Sequence[PredictCard]) -> None:
-    """Take cards from submit to answer: one by one in, claimed in batches, and each waited for."""
+    """Process cards from submit to report: submit one by one, claim in batches, and wait for each."""
     answers = {ledger.submit(asked).job_id: report(asked) for asked in cards}
     while claims := ledger.claim("predict", "node#0/1", CLAIMED_AT_ONCE):
         ledger.renew([(claim.job_id, claim.fence) for claim in claims])
@@ -157,7 +158,7 @@ def _figure(value: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what was found."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""A fight card as an odds service sends it, 12 fights with 4 bookmakers each, and an answer to it."""
+"""A fight card as an odds service sends it, 12 fights with 4 bookmakers each, and a report of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START = datetime(2099, 1, 1, 22, tzinfo=UTC)
 
 
 def card(name: str, price: float = 1.8) -> PredictCard:
-    """Return a card; its answer is due in another century."""
+    """Return a card whose deadline is in another century."""
     fights = tuple(_fight(number, price + number / 100) for number in range(FIGHTS))
     return PredictCard(card_id=name, event_start=START, fights=fights)
 
@@ -46,7 +46,7 @@ def _fight(number: int, price: float) -> Fight:
 
 
 def report(asked: PredictCard) -> CardReport:
-    """Return an answer as large as a real one: every part there, every number with all its digits."""
+    """Return a report as large as a real one: with every part, and every number in full precision."""
     return CardReport(
         card_id=asked.card_id,
         model="0" * 64,

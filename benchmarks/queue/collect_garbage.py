@@ -1,9 +1,9 @@
-"""What `models collect` holds and how long it takes, however much the ledger keeps.
+"""Memory and duration of `models collect` by the amount of stored jobs.
 
     python -m benchmarks.queue.collect_garbage
 
-A worker's collection of a store with models that nobody names, beside kept jobs of a given size (half of it payload,
-half report). Held is the most that Python has at once on top of what it had before.
+Runs a worker's collection on a store with unreferenced models, with stored jobs of a given size (half payload, half
+report). Memory is the peak of Python's allocations during the collection.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILLED_AT_ONCE = 500
 
 
 def main() -> None:
-    """Measure and print a line for each amount."""
+    """Measure and print a line for each amount of jobs."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder, "server")) as server:
         for jobs, job_bytes in SIZES:
             settings = LedgerSettings(redis_url=server.url, namespace=f"{jobs}-{job_bytes}")

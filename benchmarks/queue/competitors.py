@@ -1,7 +1,7 @@
-"""The ways through a queue that are compared: a raw list, plain Celery, and ours, on one embedded server.
+"""Competitors of the queue benchmarks: a raw list, plain Celery and our pool, on one embedded server.
 
-Each is a context manager that yields once its workers take work. Celery's keys are in the server's database 1, the
-raw list's in 2.
+Each is a context manager that yields when its workers are ready. Celery uses the server's database 1, the raw list
+database 2.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _LOOK_SECONDS = 0.002
 
 
 class TooSlowError(Exception):
-    """A contestant did not get ready, or done, in time."""
+    """A competitor did not start, or finish, within the timeout."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """A main process and its children, which can be held back while a backlog is made."""
+    """A main process and its children, which can be paused while a backlog is submitted."""
 
     process: subprocess.Popen[bytes]
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Stop them all for the length of a block."""
+        """Stop all processes for the duration of a block."""
         os.killpg(self.process.pid, signal.SIGSTOP)
         try:
             yield
@@ -55,11 +55,11 @@ class Workers:
         return [main, *main.children(recursive=True)]
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that they have used, with what children used that are gone."""
+        """Return the processor time used by all processes, including children that have ended, in seconds."""
         return sum(sum(process.cpu_times()[:4]) for process in self.family())
 
     def memory_mb(self) -> float:
-        """Return the memory of them all in MiB, what is shared counted once (PSS)."""
+        """Return the memory of all processes in MiB, with shared pages counted once (PSS)."""
         return sum(process.memory_full_info().pss for process in self.family()) / 2**20
 
 
@@ -83,7 +83,7 @@ def _all_children(ledger: Ledger, children: int) -> bool:
 
 @contextmanager
 def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tuple[Workers, Any]]:
-    """Start a worker of `benchmarks.queue.naive_celery`; yields the tasks by name, for this process to call, too."""
+    """Start a naive Celery worker; yield it and its tasks by name, for calls from this process."""
     url = database(redis_url, 1)
     tasks = naive_celery.create_app(url).tasks
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -105,7 +105,7 @@ def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tup
 
 @contextmanager
 def raw_list(redis_url: str, folder: Path) -> Iterator[Workers]:
-    """Start the process that serves a raw list."""
+    """Start the process that serves the raw list."""
     command = [sys.executable, "-m", "benchmarks.queue.raw_list", database(redis_url, 2)]
     with started(command, folder / "raw.log", {}) as workers:
         yield workers
@@ -122,7 +122,7 @@ def connection(redis_url: str, number: int = 0) -> Any:
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Look again and again. Raises TooSlowError naming what was waited for."""
+    """Poll until the condition is true. Raises TooSlowError with the name `what`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
@@ -132,10 +132,10 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 
 @contextmanager
 def started(command: list[str], log: Path, variables: dict[str, str]) -> Iterator[Workers]:
-    """Run a pool for the length of a block."""
+    """Run worker processes for the duration of a block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     with log.open("wb") as stream:
-        # A group of its own, so that it can be stopped and ended as a whole.
+        # A process group of its own, so that all processes can be paused and killed together.
         process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, start_new_session=True)
     try:
         yield Workers(process)

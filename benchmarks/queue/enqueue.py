@@ -1,9 +1,9 @@
-"""Jobs a second that one producer puts in, against Celery's `delay`.
+"""Rate at which one producer enqueues jobs, compared with Celery's `delay`.
 
     python -m benchmarks.queue.enqueue [--json]
 
-Ours is `Client.enqueue_many`: checked, named by its content, and accepted whole or not at all. The naive way is `delay`
-as the documentation shows it; Celery has no call for many. All workers are held meanwhile.
+Ours is `Client.enqueue_many`: validated, with ids from the content, and accepted all or none. The naive way is `delay`
+as the documentation shows it; Celery has no call for several jobs. All workers are paused meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AT_ONCE = 500  # jobs a call
 
 
 def measure(*, repeats: int = 5, jobs: int = 5_000, naive_jobs: int = 500) -> list[Row]:
-    """Measure both ways in turns, for small jobs and for cards of 12 fights, after one turn to warm up."""
+    """Measure both ways alternately, for small jobs and for cards of 12 fights, after a warm-up turn."""
     rates: dict[str, list[float]] = {"job": [], "card": [], "naive job": [], "naive card": []}
     with arena() as place, place.ours.held(), place.celery.held():
         client = Client(place.ledger)

@@ -1,4 +1,4 @@
-"""One server with the contestants of a queue benchmark around it."""
+"""Environment of a queue benchmark: one server with the workers of each competitor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Fsync = Literal["always", "everysec"]
 
 @dataclass(frozen=True)
 class Arena:
-    """A running server: its address, a ledger on it, the workers of each contestant, and Celery's tasks by name."""
+    """A running server: its address, a ledger on it, the workers of each competitor, and Celery's tasks by name."""
 
     url: str
     ledger: Ledger
@@ -29,12 +29,12 @@ class Arena:
     server: Any
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that the server has used."""
+        """Return the processor time used by the server, in seconds."""
         used = self.server.info("cpu")
         return float(used["used_cpu_user"] + used["used_cpu_sys"])
 
     def server_mb(self) -> float:
-        """Return the memory that the server uses for its data, in MiB."""
+        """Return the memory used by the server for its data, in MiB."""
         return float(self.server.info("memory")["used_memory"] / 2**20)
 
 
@@ -42,7 +42,7 @@ class Arena:
 def arena(
     *, children: int = 2, appendfsync: Fsync = "everysec", program: tuple[str, ...] = NOOP_POOL
 ) -> Iterator[Arena]:
-    """Start a server, plain Celery and our pool, each with so many children."""
+    """Start a server, plain Celery and our pool, both with the given number of children."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(EmbeddedServer(folder / "server", appendfsync=appendfsync)).url

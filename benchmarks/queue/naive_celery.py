@@ -1,6 +1,6 @@
-"""The naive way through the queue: what a competent user writes after reading Celery's documentation.
+"""Naive queue: an app as a competent user writes it after reading Celery's documentation.
 
-JSON, results in Redis, prefork, and every setting at its default. Started by `benchmarks.queue.competitors` as
+It uses JSON, results in Redis, prefork, and every setting at its default. Started by `benchmarks.queue.competitors` as
 `celery -A benchmarks.naive_celery worker`.
 """
 
@@ -20,7 +20,7 @@ URL_VARIABLE = "NAIVE_CELERY_URL"
 
 
 def create_app(url: str | None) -> Celery:
-    """Return an app whose broker and results are at `url`, with the tasks below."""
+    """Return an app with the tasks below, whose broker and result backend are at `url`."""
     made = Celery("naive", broker=url, backend=url)
     made.task(check_health, name="check_health")
     made.task(count_fights, name="count_fights")
@@ -29,18 +29,18 @@ def create_app(url: str | None) -> Celery:
 
 
 def check_health(model: str, nonce: str) -> dict[str, Any]:
-    """Answer what our no-op answers."""
+    """Return what our no-op handler returns."""
     check = {"name": "no-op", "passed": True, "detail": ""}
     return {"status": "healthy", "checks": [check], "model": model, "memory_mb": 1.0}
 
 
 def count_fights(card: dict[str, Any]) -> int:
-    """Take a whole card and answer next to nothing."""
+    """Accept a whole card and return a number."""
     return len(card["fights"])
 
 
 def answer_card(card: dict[str, Any]) -> dict[str, Any]:
-    """Answer a whole card at once, with an answer of full size."""
+    """Accept a whole card and return a prepared answer of full size."""
     return _answer()
 
 

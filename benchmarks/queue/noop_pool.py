@@ -1,4 +1,4 @@
-"""Our way through the queue with nothing to do at its end: the real pool with a handler that answers at once."""
+"""Our queue without work: the real pool with handlers that return at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 from msgspec.structs import replace
 
-import workers.handlers.check_health  # noqa: F401 - the engine, which real pools too load before they fork
+import workers.handlers.check_health  # noqa: F401 - loads the engine before the fork, as real pools do
 from benchmarks.queue.cards import card, report
 from ledger.contracts.jobs import CheckHealth, PredictCard
 from ledger.contracts.reports import CardReport, HealthCheck, HealthReport
@@ -18,12 +18,12 @@ _CHECKS = (HealthCheck(name="no-op", passed=True, detail=""),)
 
 
 def answer(job: CheckHealth, context: JobContext) -> HealthReport:
-    """Answer what the naive task answers."""
+    """Return what the naive task returns."""
     return HealthReport(status="healthy", checks=_CHECKS, model=job.model, memory_mb=1.0)
 
 
 def answer_card(job: PredictCard, context: JobContext) -> CardReport:
-    """Answer a card at once, with an answer of full size, made before as the naive task's is."""
+    """Return a prepared answer of full size, as the naive task does."""
     return replace(_answer(), card_id=job.card_id)
 
 

@@ -31,7 +31,7 @@ CHILDREN = (1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class Backlog:
-    """A backlog that was worked off. Processor times are a job's; `server_mb` is what the whole backlog added."""
+    """A processed backlog. Processor times are per job; `server_mb` is the server memory of the whole backlog."""
 
     jobs: int
     children: int
@@ -42,7 +42,7 @@ class Backlog:
 
 
 def measure(*, repeats: int = 5, jobs: int = 10_000, naive_jobs: int = 1_000) -> list[Row]:
-    """Measure both ways in turns, after one turn to warm up."""
+    """Measure both ways alternately, after a warm-up turn."""
     naive, ours, naive_cpu, our_cpu = [], [], [], []
     with arena() as place:
         for turn in range(repeats + 1):
@@ -60,14 +60,14 @@ def measure(*, repeats: int = 5, jobs: int = 10_000, naive_jobs: int = 1_000) ->
 
 
 def throughput_by_length(lengths: Sequence[int] = LENGTHS) -> list[Backlog]:
-    """Return how fast two children work off backlogs of these lengths."""
+    """Return the throughput of two children for backlogs of these lengths."""
     with arena() as place:
         our_backlog(place, 1_000, children=2)
         return [our_backlog(place, length, children=2) for length in lengths]
 
 
 def throughput_by_children(children: Sequence[int] = CHILDREN, jobs: int = 10_000) -> list[Backlog]:
-    """Return how fast so many children work off a backlog."""
+    """Return the throughput for each number of children."""
     found = []
     for count in children:
         with arena(children=count) as place:
@@ -77,7 +77,7 @@ def throughput_by_children(children: Sequence[int] = CHILDREN, jobs: int = 10_00
 
 
 def our_backlog(place: Arena, jobs: int, *, children: int) -> Backlog:
-    """Put new jobs into the queue of our pool, and let it work them off."""
+    """Submit new jobs to our pool and measure their processing."""
     batch = secrets.token_hex(4)
     before_mb = place.server_mb()
     with place.ours.held():
@@ -99,7 +99,7 @@ def submit(ledger: Ledger, jobs: int, batch: str) -> None:
 
 
 def celery_backlog(place: Arena, jobs: int) -> tuple[float, float]:
-    """Return the rate at which plain Celery works off a backlog, and its workers' microseconds a job."""
+    """Return the throughput of plain Celery in jobs a second, and its workers' microseconds a job."""
     with closing(connection(place.url, 1)) as results:
         results.flushdb()
         with place.celery.held():
@@ -121,11 +121,11 @@ def _answered(place: Arena) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print what was found."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--scaling", action="store_true", help="over lengths and numbers of children instead")
+    parser.add_argument("--scaling", action="store_true", help="measure over lengths and numbers of children")
     given = parser.parse_args(arguments)
     if given.scaling:
         for backlog in (*throughput_by_length(), *throughput_by_children()):

@@ -1,8 +1,7 @@
-"""The least that a queue on Redis can be: one process pops a list and pushes each answer on another.
+"""The simplest queue on Redis: one process pops requests from a list and pushes each answer to another list.
 
-No state, no limits, no retries: what is popped when the process dies is lost. Both sides write and read JSON, as they
-must to ask something and learn the answer, but check nothing of it; of what is asked on `BYTES` not even that is done.
-`python -m benchmarks.queue.raw_list URL`.
+It has no job state, limits or retries: a request that was popped when the process dies is lost. Both sides encode and
+decode JSON without validation; requests on `BYTES` are not even decoded. `python -m benchmarks.queue.raw_list URL`.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ NOOPS, CARDS, BYTES, REPLIES = "raw-noops", "raw-cards", "raw-bytes", "raw-repli
 
 
 def serve(url: str) -> None:
-    """Answer for ever. A request is the name of its reply list, a space, and its content."""
-    client: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=None)  # it may wait long for a request
+    """Answer requests without end. A request is the name of its reply list, a space, and the content."""
+    client: Any = redis.Redis.from_url(url, protocol=2, socket_timeout=None)  # requests may arrive after a long time
     answer = report(card("answered before"))
     answers = {NOOPS.encode(): {"status": "healthy"}, CARDS.encode(): msgspec.to_builtins(answer)}
     written = msgspec.json.encode(answer)
@@ -36,12 +35,12 @@ def serve(url: str) -> None:
 
 
 def ask(client: Any, requests: str, content: Any) -> Any:
-    """Ask on one of the lists and return the answer."""
+    """Send a request to one of the lists and return the decoded answer."""
     return msgspec.json.decode(ask_bytes(client, requests, msgspec.json.encode(content)))
 
 
 def ask_bytes(client: Any, requests: str, content: bytes) -> bytes:
-    """Do the same with bytes that are written already, and leave the answer unread."""
+    """Send an encoded request and return the encoded answer."""
     reply_to = f"{REPLIES}{secrets.token_hex(8)}".encode()
     client.lpush(requests, reply_to + b" " + content)
     _, answer = client.brpop(reply_to)

@@ -1,13 +1,12 @@
-"""How long one caller waits for a job that takes no time, in an idle system: a raw list, plain Celery, and ours.
+"""Round-trip time of a no-op job in an idle system: a raw list, plain Celery, and ours.
 
     python -m benchmarks.queue.round_trip [--json]
 
-One question after the other, in an order that changes at random, so that all meet the same moments of the machine and
-none is always charged with what the same other leaves to be done. The raw list is the least that a queue can be: one
-push, one pop and the same back between two processes, and nothing is kept. Each way is measured with the append-only
-file synced once a second and at every write, and so is a card of 12 fights with an answer of full size, which is what
-the queue adds to the engine's own time; there a raw list that does not even read what it carries is shown besides.
-Last, questions after a silence of 1.5 s.
+Jobs run one at a time, in random order, so that all competitors meet the same load of the machine and none always runs
+after the same other one. The raw list is the simplest queue: one push and one pop in each direction between two
+processes, without stored state. Each competitor is measured with the append-only file synced once a second and at every
+write, with a no-op job and with a card of 12 fights and an answer of full size, which is the time that the queue adds
+to the engine's. For cards a raw list that decodes nothing is included. Finally, jobs after 1.5 s of silence.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ PATIENCE_SECONDS = 60.0
 OURS, RAW, BYTES, CELERY = "ours", "a raw list", "a raw list that reads nothing", "plain Celery"
 SILENCE_SECONDS = 1.5
 COMPARED = ((RAW, 50, 1 / 2.5), (BYTES, 50, None), (CELERY, 50, 2.0), (CELERY, 99, 1.0))
-"""With whom, which percentile, and the ratio wanted."""
+"""Competitor, percentile, and the wanted ratio."""
 
 Asks = dict[str, Callable[[], object]]
-"""How each is asked."""
+"""The call that runs one job, by competitor."""
 Waits = dict[str, list[float]]
-"""What callers of each waited, in milliseconds."""
+"""Round-trip times in milliseconds, by competitor."""
 
 
 def measure(*, repeats: int = 5, questions: int = 100) -> list[Row]:
-    """Ask so many questions a repeat, each way, under both policies of the append-only file."""
+    """Measure `questions` jobs a repeat with each competitor, under both sync policies of the append-only file."""
     policies: tuple[Fsync, ...] = ("everysec", "always")
     rows = []
     for appendfsync in policies:
@@ -104,7 +103,7 @@ def _cards(place: Arena, raw: Any) -> Asks:
 
 def _turns(asks: Asks, repeats: int, questions: int, silence_seconds: float = 0.0) -> list[Waits]:
     order = np.random.default_rng(0)
-    _turn(asks, 1 + questions // 5, order, silence_seconds)  # to warm up
+    _turn(asks, 1 + questions // 5, order, silence_seconds)  # warm-up
     return [_turn(asks, questions, order, silence_seconds) for _ in range(repeats)]
 
 

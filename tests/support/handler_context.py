@@ -1,4 +1,4 @@
-"""What a handler is given in a pool, made by hand: for calling one where there is no pool."""
+"""Claims and contexts for calling handlers without a pool."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def claim_of(kind: str = "predict_card", payload: bytes = b"", **fields: Any) -> Claim:
-    """Return the first claim of a job; `fields` are those that are to be another's."""
+    """Return the first claim of a job; `fields` override the default fields."""
     usual: dict[str, Any] = {
         "job_id": "job",
         "attempt": 1,
@@ -29,5 +29,5 @@ def claim_of(kind: str = "predict_card", payload: bytes = b"", **fields: Any) ->
 
 
 def context_of(claim: Claim, models: Any = None, ledger: Any = None, started_seconds: float = 0.0) -> JobContext:
-    """Return a claim's context. Most handlers ask no ledger themselves, and not all open a model."""
+    """Return the context of a claim; most handlers need no ledger, and some no models."""
     return JobContext(claim, WorkerSettings(), ledger, models, started_seconds)
