@@ -1,8 +1,8 @@
-"""The server's URL: read strictly, because what a client passes over in it is another server, or no TLS.
+"""Strict parsing of the server's URL: a part that a client ignores can mean another server, or no TLS.
 
-`#`, `/`, `?` and `@` in a password that is not percent-encoded end it early, and the rest of it would become a host, a
-database or an option. So whatever cannot be meant is refused, in words that quote nothing of the URL but the names of
-known options.
+`#`, `/`, `?` and `@` in a password that is not percent-encoded end it early, and its rest becomes a host, a database or
+an option. So every URL of unclear meaning is refused, in messages that quote nothing of the URL but the names of known
+options.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _OWN = {
     **dict.fromkeys(
         ("protocol", "decode_responses", "encoding", "encoding_errors"), "the ledger reads bytes of RESP 2"
     ),
-    **dict.fromkeys(("retry_on_timeout", "retry_on_error"), "the ledger tries again by itself"),
+    **dict.fromkeys(("retry_on_timeout", "retry_on_error"), "the ledger retries by itself"),
     "max_connections": "the ledger limits its connections by itself",
 }
-"""Options of redis-py that are the ledger's own business, and why."""
+"""Options of redis-py that the ledger sets itself, and why."""
 
 _PLAIN = ("db", "username", "password", "client_name", "health_check_interval", "socket_keepalive")
 _TLS = (
@@ -46,55 +46,55 @@ _CERT_REQS = ("none", "optional", "required")
 
 
 def readable(url: str) -> str:
-    """Return a URL in which redis-py passes nothing over.
+    """Return the URL in a form of which redis-py ignores no part.
 
-    `ssl_cert_reqs` may also be spelled as Celery does (`CERT_NONE`). Raises ValueError, which says what is wrong with
-    it and quotes no part that could be of a password.
+    `ssl_cert_reqs` may also be spelled as in Celery (`CERT_NONE`). Raises ValueError with the reason, which quotes no
+    part that could belong to a password.
     """
     if re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise ValueError(_because("it has spaces or control characters in it"))
+        raise ValueError(_because("it contains spaces or control characters"))
     try:
         parts = urlsplit(url)
         port = parts.port
-        (parts.hostname or "").encode("idna")  # as the look-up of its address does
+        (parts.hostname or "").encode("idna")  # as resolving its address does
     except ValueError:
         raise ValueError(UNREADABLE) from None
     if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(_because("it begins with none of redis://, rediss:// and unix://"))
+        raise ValueError(_because("it must begin with redis://, rediss:// or unix://"))
     if "#" in url:
         raise ValueError(_because("a `#` ends it early"))
     if parts.scheme == "unix":
         _check_socket(parts)
     elif not parts.hostname or port == 0:
-        raise ValueError(_because("it names no host, or port 0"))
+        raise ValueError(_because("it has no host, or port 0"))
     elif not re.fullmatch(r"/?|/[0-9]{1,5}", parts.path):
-        raise ValueError(_because("what follows the host must be the number of a database"))
+        raise ValueError(_because("the part after the host must be the number of a database"))
     options = _options(parts)
     return url.partition("?")[0] + (f"?{urlencode(options)}" if options else "")
 
 
 def _check_socket(parts: SplitResult) -> None:
     if len(parts.path) < 2 or parts.hostname:
-        raise ValueError(_because("a socket is written unix:///path, with three slashes"))
+        raise ValueError(_because("write a socket as unix:///path, with three slashes"))
 
 
 def _options(parts: SplitResult) -> dict[str, str]:
     try:
         pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        raise ValueError(_because("what follows its `?` are not options such as ssl_ca_certs=/path")) from None
+        raise ValueError(_because("the part after its `?` must be options such as ssl_ca_certs=/path")) from None
     options = dict(pairs)
     for name in options:
         if name in _OWN:
-            raise ValueError(f"CORNERMAN_REDIS_URL has the option {name}: take it out, {_OWN[name]}")
+            raise ValueError(f"CORNERMAN_REDIS_URL has the option {name}: remove it, {_OWN[name]}")
         if name not in (*_PLAIN, *_TLS):
             raise ValueError(_because(f"it has an unknown option after its `?`; known are {', '.join(_PLAIN + _TLS)}"))
         if name in _TLS and parts.scheme != "rediss":
-            raise ValueError(f"CORNERMAN_REDIS_URL has the option {name} and no TLS: write rediss://")
+            raise ValueError(f"CORNERMAN_REDIS_URL has the option {name} without TLS: write rediss://")
     has_database = parts.scheme != "unix" and len(parts.path) > 1
-    said = {"db": has_database, "username": parts.username, "password": parts.password}
-    if len(options) < len(pairs) or any(said.get(name) for name in options):
-        raise ValueError(_because("it says the same twice"))
+    given_before = {"db": has_database, "username": parts.username, "password": parts.password}
+    if len(options) < len(pairs) or any(given_before.get(name) for name in options):
+        raise ValueError(_because("it sets the same value twice"))
     if not all(options.values()):
         raise ValueError(_because("one of its options has no value"))
     for name in ("db", "health_check_interval", "ssl_min_version"):

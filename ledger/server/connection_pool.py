@@ -1,8 +1,8 @@
-"""The connections of one client, and the time that a call over one of them may take.
+"""The connections of one client, and the time limit of a call over one of them.
 
-redis-py's own way asks the operating system before each command whether the connection is still good, counts it out
-and in, and locks for both, which takes a small job longer than being worked on. Here a connection that was cut while it
-was idle is found out by its use and opened again: what goes this way may be said twice, as with redis-py's own retries.
+redis-py asks the operating system before each command whether the connection is still good, and locks to count
+connections out and in, which takes longer than running a small job. Here the next use of a connection that was cut
+while idle detects the cut and reconnects; so a command may be sent twice, as with redis-py's own retries.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ else:
     from ledger.server import lazy_redis as redis
 
 MOST_THREADS = 250
-"""How many threads may use one client at once. Each has one connection while it asks, and one while it waits."""
+"""How many threads may use one client at once. Each has one connection for commands and one for waiting."""
 
 MOST_IDLE = 32
-"""How many connections of a kind are kept open while nobody uses them."""
+"""How many idle connections of a kind are kept open."""
 
-_PAUSES_SECONDS = (0.05, 0.1, 0.2)  # between the tries of a call, if the connection was cut or refused
+_PAUSES_SECONDS = (0.05, 0.1, 0.2)  # between the attempts of a call, if the connection was cut or refused
 
 Command = tuple[str | int | float | bytes, ...]
 _Result = TypeVar("_Result")
@@ -39,7 +39,7 @@ _latest: ContextVar[float] = ContextVar("latest", default=float("inf"))
 
 @contextmanager
 def until(moment_seconds: float) -> Iterator[None]:
-    """Let no call of a block go on after a moment of the monotonic clock."""
+    """Let every call of a block end by a time of the monotonic clock."""
     token = _latest.set(min(_latest.get(), moment_seconds))
     try:
         yield
@@ -50,8 +50,8 @@ def until(moment_seconds: float) -> Iterator[None]:
 class Connections:
     """The connections of one client for one use: at most `MOST_THREADS`, of which `MOST_IDLE` are kept when idle.
 
-    Threads may share it; a forked process opens its own. `reply_seconds` is how long one reply may take. A call asks a
-    silent server at most twice, the second time over a new connection, so it ends after twice that.
+    Threads may share it; a forked process opens its own connections. `reply_seconds` is the time limit of one reply. A
+    call queries a silent server at most twice, the second time over a new connection, so it ends after twice that time.
     """
 
     def __init__(self, client: Any, reply_seconds: float = 5.0) -> None:
@@ -61,24 +61,24 @@ class Connections:
 
     def _begin(self) -> None:
         self._idle: list[Any] = []
-        self._open = 0  # idle ones and lent ones
+        self._open = 0  # idle and borrowed
         self._queueing = 0
         self._changed = threading.Condition()
-        self._process = os.getpid()  # last: by it the other threads of a fork go
+        self._process = os.getpid()  # set last: the other threads of a fork check it
 
     def ask(self, *commands: Command, blocks_seconds: float = 0.0) -> list[Any]:
-        """Run commands on one connection and return their replies; what the server refused replies with an error.
+        """Run commands on one connection and return their replies; an error reply is returned, not raised.
 
-        `blocks_seconds` is how long the commands themselves may make the server wait.
+        `blocks_seconds` is how long the commands themselves may block on the server.
         """
         with self.lent() as connection:
             return self.insist(connection, partial(_replies, connection, commands), blocks_seconds)
 
     @contextmanager
     def lent(self) -> Iterator[Any]:
-        """Lend a connection for the length of a block. It is kept after it, but not after an error.
+        """Lend a connection for the duration of a block; drop it after an error.
 
-        Whatever broke off the block, half a reply may be left in it, which nobody must take for the next.
+        A block that was interrupted may have left half a reply in it, which must not be read as the next reply.
         """
         connection = self._take()
         try:
@@ -89,10 +89,10 @@ class Connections:
         self._keep(connection)
 
     def insist(self, connection: Any, do: Callable[[], _Result], blocks_seconds: float = 0.0) -> _Result:
-        """Do something with a lent connection. If it was cut or is silent, open it again and try once more.
+        """Run a function on a borrowed connection. If the connection was cut or is silent, reconnect and retry.
 
-        So it is with a server that says that it is no primary, or not ready: the address may lead to another by now.
-        Raises redis.RedisError, when twice the time of a reply is over or there was no better answer.
+        The same applies if the server replies that it is no primary, or not ready: the address may lead to another
+        server by now. Raises redis.RedisError after twice the time of a reply, or if the retries fail.
         """
         one_reply = self._reply_seconds + blocks_seconds
         now_seconds = time.monotonic()
@@ -114,13 +114,13 @@ class Connections:
         return do()
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close the idle connections."""
         for _ in range(len(self._idle)):
             with suppress(IndexError):  # another thread has taken it
                 self._drop(self._idle.pop())
 
     def _forget(self, connection: Any) -> None:
-        """Close a connection, which opens again when it is used, and the idle ones, which are no better."""
+        """Close a connection, which reconnects when used, and the idle ones, which are no better."""
         connection.disconnect()
         self.close()
 
@@ -133,7 +133,7 @@ class Connections:
             return self._new_or_next()
 
     def _new_or_next(self) -> Any:
-        """Return a new connection, which connects when it is used; if there are too many, the next that is free."""
+        """Return a new connection, which connects when used; at the limit, wait for one to become free."""
         latest_seconds = min(time.monotonic() + 2 * self._reply_seconds, _latest.get())
         with self._changed:
             while self._open >= MOST_THREADS:
@@ -167,7 +167,7 @@ class Connections:
 
 
 def _allow(connection: Any, seconds: float) -> None:
-    """Let each step of the next talk over a connection take so long."""
+    """Set the time limit of each step of the next exchange over a connection."""
     if seconds <= 0:
         raise redis.TimeoutError("no time is left for an answer")
     if connection.socket_timeout != seconds:
@@ -191,6 +191,6 @@ def _reply(connection: Any) -> Any:
 
 
 def _may_pass(error: redis.RedisError) -> bool:
-    """Whether the same may work over a new connection."""
+    """Return True if a new connection may succeed."""
     lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
     return is_elsewhere(error) or (lost and not isinstance(error, redis.AuthenticationError))

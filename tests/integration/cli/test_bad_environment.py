@@ -47,7 +47,7 @@ def assert_said(result: Result, code: ExitCode, *words: str) -> None:
 @pytest.mark.parametrize("command", [("status",), ("up",), ("worker", "--pool", "train")], ids=" ".join)
 def test_an_address_that_makes_no_sense(run: Run, command: tuple[str, ...], address: str) -> None:
     result = run(*command, CORNERMAN_REDIS_URL=address)
-    said = {"ssl_cert_reqs": "must be one of none, optional, required", "socket_timeout": "take it out"}
+    said = {"ssl_cert_reqs": "must be one of none, optional, required", "socket_timeout": "remove it"}
     reason = next((words for option, words in said.items() if option in address), "cannot be read")
     assert_said(result, ExitCode.UNAVAILABLE, "CORNERMAN_REDIS_URL", reason)
     assert "s3cret" not in result.output
@@ -55,7 +55,7 @@ def test_an_address_that_makes_no_sense(run: Run, command: tuple[str, ...], addr
 
 def test_a_database_that_the_server_does_not_have(run: Run, ledger_settings: LedgerSettings) -> None:
     address = f"{ledger_settings.redis_url}/4711"
-    assert_said(run("status", CORNERMAN_REDIS_URL=address), ExitCode.UNAVAILABLE, "no database of the number")
+    assert_said(run("status", CORNERMAN_REDIS_URL=address), ExitCode.UNAVAILABLE, "does not have the database")
 
 
 @pytest.mark.parametrize("place", ["nonsense", "1-2-3", "-", "99999999999999999999", ""])
