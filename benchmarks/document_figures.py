@@ -66,7 +66,7 @@ def of_code() -> Iterator[Figure]:
     widths = ", ".join(f"{width:g} at {level:.0%}" for level, width in promotion_gate.MOST_WIDTH.items())
     errors = ", ".join(f"{100 * promotion_gate.error_of(tries):.3g}%" for tries in (1, 2, 3))
     for words in (
-        f"Fewer than {MIN_FIGHTS} decided fights (with odds, where any have them), or {MIN_EVENTS} events, are refused",
+        f"Fewer than {MIN_FIGHTS} decided fights (with odds, if any have them), or {MIN_EVENTS} events, are refused",
         f"its mean log loss is higher by more than {promotion_gate.TOLERANCE:g} |",
         f"lies wholly outside {low:g} to {high:g}, and it is further off than the champion or the anchor by more than "
         f"{promotion_gate.SLOPE_TOLERANCE:g} |",
