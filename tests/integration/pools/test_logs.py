@@ -62,7 +62,7 @@ def test_every_line_of_a_pool_keeps_to_the_schema(
     assert {"cornerman", "cornerman.guard", "cornerman.alerts"} <= {line["logger"] for line in lines(stream)}
     (raised,) = (line for line in lines(stream) if line["event"] == "internal error")
     assert (raised["correlation_id"], raised["error"]) == ("ticket 8", "ValueError")
-    assert "execution.py" in raised["traceback"]
+    assert "executor.py" in raised["traceback"]
 
 
 def test_secrets_and_payloads_stay_out_of_logs_and_metrics(
