@@ -18,6 +18,7 @@ from engine.errors import BootstrapError, ValidationError
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 
 @runtime_checkable

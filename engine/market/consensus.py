@@ -20,8 +20,9 @@ from statistics import median
 import numpy as np
 from numpy.typing import ArrayLike
 
+from engine.arrays import Floats
 from engine.errors import ValidationError
-from engine.market.odds import Floats, implied_probabilities, overround
+from engine.market.odds import implied_probabilities, overround
 
 MIN_OVERROUND = 0.98
 """Below this a quote is an arbitrage against its own maker: a misread price."""

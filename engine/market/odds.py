@@ -9,11 +9,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from engine.arrays import Floats
 from engine.errors import ValidationError
-
-Floats = NDArray[np.float64]
 
 
 def american_to_decimal(american: ArrayLike) -> Floats:

@@ -14,9 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from engine.arrays import Array
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

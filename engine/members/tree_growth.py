@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.members.kernels import Array, inlined, kernel
+from engine.arrays import Array
+from engine.members.kernels import inlined, kernel
 
 _CONSTANT, _UNSPLIT = -2.0, -1.0
 

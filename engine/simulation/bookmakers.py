@@ -7,9 +7,9 @@ from datetime import datetime
 import numpy as np
 from scipy.special import expit, logit
 
+from engine.arrays import Floats
 from engine.market.consensus import Quote, add_margin
 from engine.market.odds import american_to_decimal, decimal_to_american
-from engine.simulation.fighters import Floats
 
 BOOKMAKERS = {
     "Northgate": 1.030,

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
+from engine.arrays import Floats, Indices
 
 STRIKING, DEFENCE, WRESTLING, GRAPPLING, CARDIO, POWER, PACE = range(7)
 """Columns of latent skills, in standard deviations of a debutant; pace is a style that takes cardio to pay."""

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from engine.arrays import Floats, Indices
 from engine.errors import ValidationError
 from engine.simulation.fighters import (
     DEFENCE,
@@ -24,8 +25,6 @@ from engine.simulation.fighters import (
     WEIGHT_CLASSES,
     WRESTLING,
     Fighters,
-    Floats,
-    Indices,
     skill_at,
     takedown_share,
     true_logit,

@@ -25,12 +25,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from engine.arrays import Floats
 from engine.data.fight_log import FightLog, write_fight_log
 from engine.errors import ValidationError
 from engine.market.consensus import Quote, devig
 from engine.market.odds import decimal_to_american
 from engine.simulation.bookmakers import closing_odds, market_view, open_books
-from engine.simulation.fighters import WEIGHT_CLASSES, Fighters, Floats, draw_fighters
+from engine.simulation.fighters import WEIGHT_CLASSES, Fighters, draw_fighters
 from engine.simulation.fights import Bouts, Circuit, draw_endings, draw_stat_lines, join
 
 MAX_FIGHTS = 20_000
