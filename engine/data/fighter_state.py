@@ -75,21 +75,9 @@ KNOCK_OUTS = ("KO/TKO", "TKO - Doctor's Stoppage")
 FINISHES = (*KNOCK_OUTS, "Submission")
 
 
-_FIGHTS, _ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES, _RATES = (
-    FIELD[name]
-    for name in (
-        "fights",
-        "elo",
-        "opponent_elo_sum",
-        "win_streak",
-        "loss_streak",
-        "last_day",
-        "women",
-        "weight_limit_lbs",
-        "score_1",
-        "strike_rate_1",
-    )
-)
+_FIGHTS = FIELD["fights"]
+# In the order of OTHERS; of the latest three scores and strike rates, the first.
+_ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES, _, _, _RATES, *_ = range(len(SUMS), len(FIELD))
 _UNKNOWN_AT_FIRST = [_DAY, _WOMEN, _LIMIT, *range(_SCORES, _SCORES + 3), *range(_RATES, _RATES + 3)]
 
 
