@@ -1,9 +1,9 @@
-"""What every member of the ensemble can do once it is fitted: predict with each of its replicas.
+"""Array aliases, and the protocol of a fitted member of the ensemble.
 
-Three implementations: `engine.members.random_forest.FlatForests`, `engine.members.boosted_trees.FlatBoosters`,
-`engine.members.neural_network.StackedNetworks`. Each keeps this promise: the number for one replica and one row has the
-same bits whatever other replicas and rows are predicted in the same call, and however many threads the process has. So
-work may be cut into batches freely.
+Implementations of the protocol: `engine.members.random_forest.FlatForests`,
+`engine.members.boosted_trees.FlatBoosters`, `engine.members.neural_network.StackedNetworks`. The prediction for one
+replica and one row has the same bits whatever other replicas and rows are predicted in the same call, and however many
+threads the process has. Work may therefore be split into batches freely.
 """
 
 from __future__ import annotations
@@ -23,20 +23,34 @@ Indices = NDArray[np.intp]
 
 @runtime_checkable
 class ReplicatedMember(Protocol):
-    """A member of the ensemble in B refits (replicas), numbered from 0."""
+    """A fitted member of the ensemble in B refits (replicas), numbered from 0."""
 
     @property
     def n_replicas(self) -> int:
-        """B, the number of refits."""
+        """Number of replicas, B."""
         ...
 
     def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
-        """P(first fighter wins) by replicas start..stop-1 for rows X (n, f; NaN = missing): float64 (stop-start, n)."""
+        """Return P(first fighter wins) by replicas start..stop-1, float64 (stop-start, n).
+
+        Parameters
+        ----------
+        X
+            Rows, float64 (n, f); NaN = missing.
+        start, stop
+            Range of the replicas; all of them by default.
+        """
         ...
 
 
 class ReplicaSet(dict[str, ReplicatedMember]):
-    """The replicas of one model by member name, and the columns, in order, that their rows must have."""
+    """The replicas of one model by member name.
+
+    Attributes
+    ----------
+    columns
+        Columns that rows must have, in order.
+    """
 
     def __init__(self, members: Mapping[str, ReplicatedMember], columns: Sequence[str]) -> None:
         super().__init__(members)
@@ -44,10 +58,25 @@ class ReplicaSet(dict[str, ReplicatedMember]):
 
 
 def check_request(X: Floats, n_features: int, n_replicas: int, start: int, stop: int | None) -> range:
-    """The replicas asked for, after checking that the rows fit what the member was fitted on.
+    """Return the requested replicas, after a check of the rows against the member's features.
 
-    Raises ValidationError for rows of another width or with infinite features, BootstrapError for replicas that do
-    not exist.
+    Parameters
+    ----------
+    X
+        Rows, float64 (n, f).
+    n_features
+        Number of features that the member was fitted on.
+    n_replicas
+        Number of replicas of the member.
+    start, stop
+        Requested range; `stop` None means all from `start`.
+
+    Raises
+    ------
+    ValidationError
+        If the rows have another width or infinite features.
+    BootstrapError
+        If a replica in the range does not exist.
     """
     if X.ndim != 2 or X.shape[1] != n_features:
         raise ValidationError(f"expected rows of {n_features} features, got an array of shape {X.shape}")

@@ -1,16 +1,17 @@
-"""What can go wrong in the engine. Every message names the offending thing and says what to do.
+"""Exceptions of the engine. Every message names the value at fault and says what to do.
 
-EngineError
-├── ValidationError              the input is not what it must be (also a ValueError)
-│   ├── UnknownFighterError      no such name in the fight log
-│   └── AmbiguousFighterError    more than one fighter has this name
-├── BootstrapError               no replicas where replicas are needed, or one that failed
-├── MemoryLimitError             a memory limit was or would be exceeded (also a MemoryError)
-├── TrainingError                a member could not be trained
-│   └── TrainingTimeoutError     training ran out of time (also a TimeoutError)
-└── BundleError                  a model bundle cannot be used
-├── BundleNotFoundError      there is none at that place
-└── BundleCorruptError       its bytes are not those that were saved
+* EngineError
+  * ValidationError (also a ValueError): an input is invalid
+    * UnknownFighterError: the fight log has no fighter of that name
+    * AmbiguousFighterError: a name fits several fighters
+    * engine.data.data_faults.DataFaultsError: a data set's files have faults
+  * BootstrapError: replicas are missing, or one of them failed
+  * MemoryLimitError (also a MemoryError): a memory limit was exceeded, or would be
+  * TrainingError: a member could not be trained
+    * TrainingTimeoutError (also a TimeoutError): training exceeded its time limit
+  * BundleError: a model bundle cannot be used
+    * BundleNotFoundError: there is no bundle at the given path
+    * BundleCorruptError: the bytes of a bundle are not those that were saved
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from typing import Any
 
 
 class EngineError(Exception):
-    """Base of everything that the engine raises on purpose. details: JSON values for a program, beside the message."""
+    """Base class of every exception that the engine raises on purpose.
+
+    Attributes
+    ----------
+    details : dict[str, Any]
+        Figures and names of the message as JSON values, for programs; often empty.
+    """
 
     def __init__(self, *args: object, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(*args)
@@ -28,19 +35,19 @@ class EngineError(Exception):
 
 
 class ValidationError(EngineError, ValueError):
-    """The input is not what it must be."""
+    """An input is invalid."""
 
 
 class UnknownFighterError(ValidationError):
-    """No such name in the fight log."""
+    """The fight log has no fighter of that name."""
 
 
 class AmbiguousFighterError(ValidationError):
-    """More than one fighter has this name."""
+    """A name fits several fighters."""
 
 
 class BootstrapError(EngineError):
-    """There are no replicas where replicas are needed, or one of them failed."""
+    """Replicas are needed and missing, or one of them failed."""
 
 
 class MemoryLimitError(EngineError, MemoryError):
@@ -52,7 +59,7 @@ class TrainingError(EngineError):
 
 
 class TrainingTimeoutError(TrainingError, TimeoutError):
-    """Training ran out of time."""
+    """Training exceeded its time limit."""
 
 
 class BundleError(EngineError):
@@ -60,8 +67,8 @@ class BundleError(EngineError):
 
 
 class BundleNotFoundError(BundleError):
-    """There is no bundle at that place."""
+    """There is no bundle at the given path."""
 
 
 class BundleCorruptError(BundleError):
-    """The bundle's bytes are not those that were saved."""
+    """The bytes of a bundle are not those that were saved."""

@@ -1,6 +1,6 @@
-"""What is wrong in a data set's files: collected over all of them, and raised as one error.
+"""Faults of a data set's files, collected over all files and raised as one error.
 
-Somebody who mends a file wants all that is wrong with it at once, with the lines, and how many they are.
+A user who corrects a file needs all of its faults at once, with lines and numbers of rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,23 @@ SHOWN = 10  # in the message of an error; `DataFaultsError.faults` has all
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault in one column of a file: what it is, its first row (from 1, without the header) and line."""
+    """One kind of fault in one column of a file.
+
+    Attributes
+    ----------
+    file
+        Name of the file.
+    message
+        The fault and its remedy.
+    column
+        Name of the column; None for a fault of the whole file.
+    row
+        First faulty row, counted from 1 without the header.
+    line
+        Line of the file on which that row begins.
+    rows
+        Number of faulty rows.
+    """
 
     file: str
     message: str
@@ -36,7 +52,13 @@ class Fault:
 
 
 class DataFaultsError(ValidationError):
-    """The files of a data set hold what cannot be right. `faults` are all of them."""
+    """The files of a data set have faults.
+
+    Attributes
+    ----------
+    faults : tuple[FileFault, ...]
+        All faults; the message shows the first MAX_SHOWN_FAULTS.
+    """
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
@@ -47,7 +69,15 @@ class DataFaultsError(ValidationError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a table comes from: what messages call it, and its file if it has one."""
+    """The source of a table.
+
+    Attributes
+    ----------
+    name
+        Name in messages.
+    path
+        Its file; None for a table that was made in memory.
+    """
 
     name: str
     path: Path | None = None
@@ -73,7 +103,7 @@ class Source:
 
 @dataclass
 class Faults:
-    """Collects faults. `check` raises them."""
+    """A collector of faults."""
 
     found: list[Fault] = field(default_factory=list)
 
@@ -82,7 +112,19 @@ class Faults:
         self.found.append(Fault(source.name, message))
 
     def cells(self, source: Source, cells: pd.Series, wrong: pd.Series | NDArray[np.bool_], remedy: str) -> bool:
-        """Add the `wrong` ones of a column's cells as one fault, if there are any; `remedy` ends its sentence."""
+        """Add the `wrong` cells of a column as one fault, if there are any; return True if there are.
+
+        Parameters
+        ----------
+        source
+            The table's source.
+        cells
+            Cells of the column.
+        wrong
+            True for wrong cells.
+        remedy
+            How to correct them; it ends the message.
+        """
         marked = np.asarray(wrong, dtype=np.bool_)
         if not marked.any():
             return False

@@ -1,7 +1,7 @@
-"""The feature matrix: one row a fight, and the convention by which its two sides can be swapped.
+"""The feature matrix: one row a fight, and the convention by which the two sides of a row can be swapped.
 
-Columns `red_x` and `blue_x` swap, `diff_x` changes sign, all others are context that a swap leaves alone. Inside the
-engine `red` only means *listed first*; the official corner is a separate value, known for some fights.
+Columns `red_x` and `blue_x` swap, `diff_x` changes sign, all others are context that a swap leaves unchanged. Inside
+the engine `red` only means *listed first*; the official corner is a separate value, known for some fights.
 """
 
 from __future__ import annotations
@@ -20,12 +20,24 @@ from engine.errors import ValidationError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingMatrix:
-    """Past fights, ready to learn from; n rows, every array of length n, in order of date.
+    """Past fights to train on, n rows in order of date; every array has length n.
 
-    X: float64 features by name, NaN where missing. won: int8, 1 where the first-listed (red) fighter won.
-    event: str, as from `event_labels`. date: datetime64[D]. red_odds, blue_odds: decimal closing odds, NaN where
-    unknown. corner_known: bool, True where `red` is the official red corner. experience: earlier fights of the less
-    experienced fighter, -1 where unknown.
+    Attributes
+    ----------
+    X
+        Features by name, float64; NaN if missing.
+    won
+        1 if the first-listed (red) fighter won, 0 otherwise, int8.
+    event
+        Event labels, str, as from `event_labels`.
+    date
+        Days, datetime64[D].
+    red_odds, blue_odds
+        Decimal closing odds, NaN if unknown.
+    corner_known
+        True if `red` is the official red corner, bool.
+    experience
+        Earlier fights of the less experienced fighter, int64; -1 if unknown.
     """
 
     X: pd.DataFrame
@@ -66,14 +78,22 @@ class TrainingMatrix:
 
 @dataclass(frozen=True, slots=True)
 class MirrorPlan:
-    """Where each column goes, and with which sign, when the two sides of a row are swapped."""
+    """Where each column goes, and with which sign, when the two sides of a row are swapped.
+
+    Attributes
+    ----------
+    source
+        Column that each column's values come from, intp (columns,).
+    sign
+        1 or -1, float64 (columns,).
+    """
 
     source: NDArray[np.intp]
     sign: NDArray[np.float64]
 
     @classmethod
     def of(cls, columns: Sequence[str]) -> MirrorPlan:
-        """Read the plan off the column names. Raises ValidationError where a side lacks its counterpart."""
+        """Derive the plan from the column names. Raises ValidationError if a side's column lacks its counterpart."""
         index = {name: position for position, name in enumerate(columns)}
         if len(index) != len(columns):
             twice = sorted({name for name in columns if list(columns).count(name) > 1})
@@ -105,10 +125,22 @@ def mirror(X: pd.DataFrame) -> pd.DataFrame:
 def check_features(
     X: pd.DataFrame, columns: Sequence[str] | None = None, *, allow_missing: bool = True
 ) -> NDArray[np.float64]:
-    """Return the values of `X` as float64 (n, columns), in the order of `columns`, or say what is wrong with them.
+    """Return the values of `X` as float64 (n, columns), in the order of `columns`.
 
-    Raises ValidationError naming the columns: not a frame, empty, missing or unexpected columns, values that are not
-    numbers, infinite values, and missing values unless `allow_missing`.
+    Parameters
+    ----------
+    X
+        Features by name.
+    columns
+        Columns that X must have, in any order; by default its own.
+    allow_missing
+        False to reject missing values.
+
+    Raises
+    ------
+    ValidationError
+        Naming the columns, if X is no DataFrame, is empty, lacks columns or has unexpected ones, or has values that
+        are not numbers, infinite, or missing without `allow_missing`.
     """
     if not isinstance(X, pd.DataFrame):
         raise ValidationError(f"X must be a pandas DataFrame with named columns, not {type(X).__name__}")
@@ -144,7 +176,7 @@ def check_features(
 
 
 def check_finite(values: NDArray[np.float64], columns: Sequence[str]) -> None:
-    """Raise ValidationError naming the columns of `values`, (n, columns), with infinite values; NaN is none."""
+    """Raise ValidationError naming the columns of `values`, (n, columns), with infinite values; NaN is allowed."""
     # Trees compare in float32, where anything beyond is infinite too.
     beyond = np.flatnonzero((np.abs(values) > np.finfo(np.float32).max).any(axis=0))
     infinite = [columns[column] for column in beyond.tolist()]
@@ -155,12 +187,12 @@ def check_finite(values: NDArray[np.float64], columns: Sequence[str]) -> None:
 
 
 def event_labels(names: NDArray[np.str_], date: NDArray[np.datetime64]) -> NDArray[np.str_]:
-    """Return a label for the event of each fight, (n,): an event is a name and a day, whatever else is named alike."""
+    """Return a label for the event of each fight, (n,): its name and its day, because names are reused."""
     return np.char.add(np.char.add(names, " on "), np.datetime_as_string(date.astype("datetime64[D]")))
 
 
 def event_blocks(matrix: TrainingMatrix, blocks: int) -> NDArray[np.int64]:
-    """Number the fights by block, (n,): whole events, in order of date, in `blocks` runs of about equal length."""
+    """Return the block of each fight, (n,): whole events, in order of date, in blocks of about equal length."""
     _, first, member = np.unique(matrix.event, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))  # events by first appearance, and so by date
     return np.asarray(order[member] * blocks // len(first), dtype=np.int64)
@@ -184,6 +216,6 @@ def matrix_digest(matrix: TrainingMatrix) -> str:
 
 
 def some_of(names: Sequence[object], most: int = 8) -> str:
-    """Return names for a message, the first few of many."""
+    """Return names for a message, at most `most` of them."""
     shown = ", ".join(repr(str(name)) for name in names[:most])
     return f"[{shown}{', …' if len(names) > most else ''}]"

@@ -1,9 +1,9 @@
-"""What the columns of a ready feature matrix are: the two fighters' values, context, or what only the result tells.
+"""Checks of a feature matrix's columns: which belong to a fighter, and which reveal the result.
 
-A column counts as one side's if its name begins with `red_` or `blue_` (`engine.data.feature_matrix`). Other names that
-come in pairs, such as `r_age` and `b_age`, must be declared, because a swap of the fighters would leave them where they
-are and the model could not tell the fighters apart. A column that is known only after the fight makes a model that is
-sure of everything in training and of nothing in the market.
+A column belongs to a side if its name begins with `red_` or `blue_` (`engine.data.feature_matrix`). Other pairs of
+names, such as `r_age` and `b_age`, must be declared: otherwise a swap of the fighters leaves them unchanged and the
+model cannot tell the fighters apart. A column that is known only after the fight makes a model that looks perfect in
+training and is useless in the market.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.data.feature_matrix import some_of
 from engine.errors import ValidationError
 
 Pairs = Sequence[Sequence[str]]
-"""The two sides' marks, red's first: ("r_", "b_") are how names begin, ("_red", "_blue") how they end."""
+"""Pairs of marks, red's first: ("r_", "b_") are prefixes of names, ("_red", "_blue") suffixes."""
 
 SEPARATING_AREA = 0.95  # under the ROC curve; closing odds, the best that is known before a fight, reach 0.75
 MIN_KNOWN = 30
@@ -47,7 +47,19 @@ _OUTCOME = re.compile(
 def renamed(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.DataFrame:
     """Return `X` with the columns of `pairs` named `red_...` and `blue_...`.
 
-    Raises ValidationError if a mark occurs in no name (and `needed`), or two columns would have one name.
+    Parameters
+    ----------
+    X
+        Features by name.
+    pairs
+        The marks.
+    needed
+        True to require that every mark occurs in a name.
+
+    Raises
+    ------
+    ValidationError
+        If a required mark does not occur, or two columns would have one name.
     """
     names = {}
     for marks in pairs:
@@ -69,10 +81,16 @@ def renamed(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.DataFra
 
 
 def check_columns(X: pd.DataFrame, won: NDArray[np.float64], as_is: Sequence[str] = ()) -> None:
-    """Raise ValidationError for columns that look like the fighters' but are not read so, or like the outcome.
+    """Raise ValidationError for columns that look like a fighter's but are not named so, or that reveal the result.
 
-    X: features by name, (n, f). won: (n,), NaN if unknown. as_is: names of columns that are taken for what they
-    are.
+    Parameters
+    ----------
+    X
+        Features by name, (n, f).
+    won
+        Results, (n,); NaN if unknown.
+    as_is
+        Columns that are not checked.
     """
     if unknown := [name for name in as_is if name not in X.columns]:
         raise ValidationError(
@@ -129,7 +147,7 @@ def _outcomes(names: Sequence[str]) -> list[str]:
 
 
 def _separating(X: pd.DataFrame, names: Sequence[str], won: NDArray[np.float64]) -> list[str]:
-    """Say which columns, or differences of the two sides, order the fights almost exactly as they ended."""
+    """Return messages about columns, or differences of sides, that separate wins from losses almost perfectly."""
     found = []
     for name in names:
         if name.startswith("blue_") and f"red_{name[5:]}" in X.columns:
@@ -153,7 +171,7 @@ def _separating(X: pd.DataFrame, names: Sequence[str], won: NDArray[np.float64])
 
 
 def _area(values: NDArray[np.float64], won: NDArray[np.float64]) -> float:
-    """Return the area under the ROC curve, the better direction, of the values that are known; 0.5 for too few."""
+    """Return the area under the ROC curve of the known values, in the better direction; 0.5 if they are too few."""
     known = np.isfinite(values) & np.isfinite(won)
     values, positive = values[known], won[known] == 1.0
     wins, losses = int(positive.sum()), int((~positive).sum())
@@ -170,6 +188,6 @@ def _bare(name: str) -> str:
 
 
 def _without(name: str, mark: str) -> str:
-    """Return a name without its mark, "" if it has none."""
+    """Return a name without its mark, "" if it does not have it."""
     rest = name.removesuffix(mark) if mark.startswith(("_", ".")) else name.removeprefix(mark)
     return "" if rest == name else rest

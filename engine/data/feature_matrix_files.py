@@ -1,7 +1,7 @@
-"""Ready feature matrices in files (CSV or Parquet), one row a fight: to train on, and to answer.
+"""Feature matrices in files (CSV or Parquet), one row a fight, for training and for prediction.
 
 Every column that is not named as something else is a feature. The official corner and the fighters' experience are
-taken as unknown. What the names of features say about them is judged in `engine.data.feature_matrix_columns`.
+taken as unknown. Names of features are checked in `engine.data.feature_matrix_columns`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,27 @@ def read_matrix(
     pairs: Pairs = (),
     as_is: Sequence[str] = (),
 ) -> TrainingMatrix:
-    """Read fights to train on, in any order: every column that is not named here is a feature.
+    """Read fights to train on, in any order; every column that is not named here is a feature.
 
-    `label` is 1 where the red side won and 0 where blue won; `red_odds` and `blue_odds` are decimal closing odds, both
-    or neither. The day of a moment is the one that is written, whatever its offset. `pairs` and `as_is`: see
-    `engine.data.feature_matrix_columns`. Raises ValidationError naming the file and all columns and lines at fault.
+    Parameters
+    ----------
+    path
+        The file.
+    label
+        Column that is 1 if the red side won and 0 if blue won.
+    event
+        Column of the event's name.
+    date
+        Column of the day. The day of a time is the written one, whatever its offset.
+    red_odds, blue_odds
+        Columns of decimal closing odds, both or neither.
+    pairs, as_is
+        See `engine.data.feature_matrix_columns`.
+
+    Raises
+    ------
+    ValidationError
+        Naming the file and all faulty columns and lines.
     """
     frame = _read(path)
     named = [name for name in (label, event, date, red_odds, blue_odds) if name is not None]
@@ -74,7 +90,17 @@ def read_matrix(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatrixRows:
-    """Fights to answer: the model's features, decimal odds (n, 2) with NaN where unknown, and what was left aside."""
+    """Fights to predict.
+
+    Attributes
+    ----------
+    X
+        The model's features.
+    odds
+        Decimal odds, float64 (n, 2); NaN if unknown.
+    unused
+        Columns of the file that were not used.
+    """
 
     X: pd.DataFrame
     odds: NDArray[np.float64]
@@ -89,10 +115,23 @@ def read_rows(
     blue_odds: str | None = None,
     pairs: Pairs = (),
 ) -> MatrixRows:
-    """Read fights to answer: the features `columns`, and the odds where the file has both columns.
+    """Read fights to predict: the features `columns`, and the odds if the file has both of their columns.
 
-    `pairs`: as at training. Other columns are left aside, and named in `unused`. Raises ValidationError naming the file
-    and the columns.
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Features of the model.
+    red_odds, blue_odds
+        Columns of decimal odds.
+    pairs
+        As in training.
+
+    Raises
+    ------
+    ValidationError
+        Naming the file and the faulty columns.
     """
     read = _read(path)
     odds_columns = [name for name in (red_odds, blue_odds) if name in read.columns]
@@ -126,7 +165,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _days(values: pd.Series, source: Source, faults: Faults) -> pd.Series:
-    """Read days or moments. A plain number would be read as nanoseconds since 1970."""
+    """Return days from days or times. A plain number is a fault: it would be read as nanoseconds since 1970."""
     if pd.api.types.is_numeric_dtype(values):
         faults.cells(source, values, np.ones(len(values), np.bool_), "this is a plain number: write days as YYYY-MM-DD")
         return pd.Series(pd.NaT, index=values.index)
@@ -136,7 +175,7 @@ def _days(values: pd.Series, source: Source, faults: Faults) -> pd.Series:
 
 
 def _labels(values: pd.Series, source: Source, faults: Faults) -> NDArray[np.float64]:
-    """Return 1.0, 0.0 or, for what is neither, NaN."""
+    """Return 1.0 or 0.0, NaN for any other value."""
     numbers = numbers_of(values)
     known = numbers.isin([0, 1])
     if not faults.cells(source, values, ~known, "it must hold 0 and 1 only") and numbers.nunique() < 2:
@@ -147,7 +186,10 @@ def _labels(values: pd.Series, source: Source, faults: Faults) -> NDArray[np.flo
 def _odds(
     frame: pd.DataFrame, red: str | None, blue: str | None, source: Source, faults: Faults
 ) -> NDArray[np.float64]:
-    """Return decimal odds, float64 (n, 2). What is no price is an error: a typing error must not count as no price."""
+    """Return decimal odds, float64 (n, 2).
+
+    An invalid price is a fault: a typing error must not count as a missing price.
+    """
     if red is None and blue is None:
         return np.full((len(frame), 2), np.nan)
     if red is None or blue is None:

@@ -1,12 +1,12 @@
 """Features of a fight: one row from the states and biographies of its two fighters.
 
-Training rows and serving rows come from the same two functions, `describe` (one side) and `feature_rows` (both
-sides and their differences); only the origin of the states differs: `build_matrix` takes them as they stood before
-each past fight, `engine.data.fighter_snapshot` as they stand after the last. So a fight's own result and statistics, or
-anything later, cannot be in its row.
+Training rows and serving rows come from the same two functions, `base_features` (one side) and `feature_rows` (both
+sides and their differences). Only the source of the states differs: `build_matrix` takes them before each past fight,
+`engine.data.fighter_snapshot` after the last one. A fight's own result and statistics, or anything later, therefore
+cannot be in its row.
 
-Biographies are the exception: a log holds them as they are known today, and sources fill them in for fighters who stay.
-So a row must not tell whose biography is unknown, which `fill_biographies` sees to.
+Biographies are the exception: a log holds them as they are known today, and sources complete them for fighters who stay
+in the sport. A row must therefore not reveal whose biography is unknown; `fill_biographies` ensures that.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from engine.data.fighter_state import FIELD, Bouts, replay
 
 DAYS_A_YEAR = 365.25
 BIOGRAPHY = ("birth_day", "height_cm", "reach_cm", "southpaw")
-"""What does not depend on fights; float64, NaN where unknown. `birth_day` counts from 1970-01-01."""
+"""Attributes that do not depend on fights; float64, NaN if unknown. `birth_day` counts from 1970-01-01."""
 
 TYPICAL = {"age": 30.0, "height_cm": 178.0, "southpaw": 0.0}
 TYPICAL_REACH_CM = 4.0  # beyond the height
-"""What stands for both sides if neither is known: rounded means of UFC fighters. No difference depends on them."""
+"""Values for both sides if neither is known: rounded means of UFC fighters. No difference depends on them."""
 
 BASE_FEATURES = (
     "age",
@@ -61,10 +61,10 @@ BASE_FEATURES = (
     "last3_win",
     "last3_strdiff",
 )
-"""What is said of each side; `describe` says how each is computed."""
+"""Features of each side; `base_features` documents them."""
 
 CONTEXT = ("women", "title_bout", "scheduled_rounds", "weight_limit_lbs")
-"""What is said of the fight as a whole."""
+"""Features of the fight as a whole."""
 
 COLUMNS = (
     *(f"red_{name}" for name in BASE_FEATURES),
@@ -72,15 +72,18 @@ COLUMNS = (
     *(f"diff_{name}" for name in BASE_FEATURES),
     *CONTEXT,
 )
-"""The columns of every feature matrix that is built from a fight log, in order; `diff_` is red minus blue."""
+"""Columns of every feature matrix that is built from a fight log, in order; `diff_` is red minus blue."""
 
 MODEL_COLUMNS = (*(f"diff_{name}" for name in BASE_FEATURES), *CONTEXT)
-"""The columns that a model of a fight log learns from: differences and context. Both sides' own values change the log
-loss by less than its noise (`benchmarks/accuracy/feature_sets.py`) and triple the columns."""
+"""Columns that a model of a fight log learns from: differences and context.
+
+Both sides' own values change the log loss by less than its noise (`benchmarks/accuracy/feature_sets.py`) and triple the
+number of columns.
+"""
 
 
 def biographies(fighters: pd.DataFrame) -> NDArray[np.float64]:
-    """Return the biography of every fighter, float64 (fighters, len(BIOGRAPHY))."""
+    """Return the biography of every fighter, float64 (fighters, len(BIOGRAPHY_FIELDS))."""
     born = fighters["date_of_birth"].to_numpy().astype("datetime64[D]")
     stance = fighters["stance"].str.lower()
     return np.column_stack(
@@ -94,12 +97,20 @@ def biographies(fighters: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the base features of n fighters on `day`, float64 (n, len(BASE_FEATURES)).
+    """Return the base features of n fighters, float64 (n, len(BASE_FEATURES)).
 
-    state: float64 (n, fields) of `engine.data.fighter_state`, before the fight. biography: float64 (n, len(BIOGRAPHY)).
-    day: days since 1970-01-01. Rates are totals over totals, over earlier fights with stat lines, a minute (`slpm`,
-    `sapm`) or a quarter of an hour (`..15`); accuracies are landed over attempted, defences the share of the
-    opponents' attempts that failed. NaN where unknown or where nothing was attempted.
+    Rates are totals over totals, of earlier fights with stat lines, a minute (`slpm`, `sapm`) or a quarter of an hour
+    (`..15`). Accuracies are landed over attempted; defences are the share of the opponents' attempts that failed. NaN
+    if unknown or if nothing was attempted.
+
+    Parameters
+    ----------
+    state
+        States before the fight, float64 (n, fields) of `engine.data.fighter_state`.
+    biography
+        Biographies, float64 (n, len(BIOGRAPHY_FIELDS)).
+    day
+        Day of the fight, in days since 1970-01-01, (n,).
     """
     total = {name: state[:, position] for name, position in FIELD.items()}
     born, height, reach, southpaw = biography.T
@@ -149,11 +160,16 @@ def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: ND
 def fill_biographies(
     red: NDArray[np.float64], blue: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return both sides' base features, float64 (n, len(BASE_FEATURES)), without a gap in any biography.
+    """Return both sides' base features, float64 (n, len(BASE_FEATURES)), with all gaps in biographies filled.
 
-    An unknown age, height or stance is taken to be the opponent's, an unknown reach to exceed the height by as much as
-    the opponent's does. So differences are 0, and that of the reaches is that of the heights, whichever side is the
-    unknown one: who is known says nothing. Swapping the arguments swaps the results, to the bit.
+    An unknown age, height or stance is taken from the opponent; an unknown reach exceeds the height by as much as the
+    opponent's does. Differences are then 0, and that of the reaches equals that of the heights, whichever side is
+    unknown, so they do not reveal whose biography is known. Swapping the arguments swaps the results, to the bit.
+
+    Parameters
+    ----------
+    red, blue
+        Base features of each side, float64 (n, len(BASE_FEATURES)).
     """
     filled = red.copy(), blue.copy()
     for name, typical in TYPICAL.items():
@@ -171,9 +187,16 @@ def fill_biographies(
 def feature_rows(
     red: NDArray[np.float64], blue: NDArray[np.float64], context: NDArray[np.float64], *, keep_gaps: bool = False
 ) -> pd.DataFrame:
-    """Return the rows of n fights, float64 with `COLUMNS`, from both sides' base features and the context.
+    """Return the rows of n fights, float64 with `FEATURE_COLUMNS`.
 
-    keep_gaps: leave unknown biographies NaN, and the stance 0, as models that were trained on such rows need them.
+    Parameters
+    ----------
+    red, blue
+        Base features of each side, float64 (n, len(BASE_FEATURES)).
+    context
+        Context features, float64 (n, len(CONTEXT_FEATURES)).
+    keep_gaps
+        Leave unknown biographies NaN, and the stance 0, for models that were trained on such rows.
     """
     if keep_gaps:
         stance = BASE_FEATURES.index("southpaw")
@@ -186,10 +209,18 @@ def feature_rows(
 
 
 def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool = False) -> TrainingMatrix:
-    """Return the fights of `log` with their features as they could be known before the day of each fight.
+    """Return the fights of `log` with their features as they were known before the day of each fight.
 
-    Rows are in order of (date, fight id). With `decisive_only` false, draws and no contests have rows too, with
-    `won` = -1. keep_gaps: as in `feature_rows`.
+    Rows are in order of (date, fight id).
+
+    Parameters
+    ----------
+    log
+        The fight log.
+    decisive_only
+        Leave out draws and no contests; otherwise they have `won` = -1.
+    keep_gaps
+        As in `feature_rows`.
     """
     fights = log.fights
     bouts = Bouts.of(log)
@@ -213,7 +244,7 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool =
 
 
 def _first_known(*choices: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the first of several arrays that is not NaN, element by element."""
+    """Return, element by element, the first of several arrays that is not NaN."""
     found = choices[0]
     for choice in choices[1:]:
         found = np.where(np.isnan(found), choice, found)
@@ -221,7 +252,7 @@ def _first_known(*choices: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of the known values of every row, float64 (n,); 0 / 0 = NaN where there are none."""
+    """Return the mean of the known values of every row, float64 (n,); NaN without any."""
     known = ~np.isnan(values)
     mean: NDArray[np.float64] = np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
     return mean

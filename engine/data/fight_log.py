@@ -1,7 +1,7 @@
-"""The fight log: what is known of past fights, the only source that features and training read.
+"""The fight log: past fights with statistics and biographies, the only data that features and training read.
 
-A `FightLog` that exists is valid: its tables (see `engine.data.fight_log_tables`) are canonical, sorted and refer to
-each other. Nothing here looks at the meaning of a column; that is the work of `engine.data.fighter_state`.
+A `FightLog` is always valid: its tables (see `engine.data.fight_log_tables`) are canonical, sorted and consistent with
+each other. The meaning of a column is left to `engine.data.fighter_state`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,20 @@ _SORTED_BY = {
 
 @dataclass(frozen=True, eq=False)
 class FightLog:
-    """Fights in order of date and id, stat lines by fight and fighter, fighters by id.
+    """Fights sorted by date and id, stat lines by fight and fighter, fighters by id.
 
-    fights, stat_lines, fighters: DataFrames with the columns of `engine.data.fight_log_tables`, in any order of rows
-    and with cells as text or typed; they are copied. sources: where the three tables come from.
+    Parameters
+    ----------
+    fights, stat_lines, fighters
+        Tables with the columns of `engine.data.fight_log_tables`, in any order of rows and with cells as text or
+        typed; they are copied.
+    sources
+        Sources of the three tables, for messages.
 
-    Raises DataFaultsError, with all that is wrong: table, column, row and remedy of each kind of cell or reference that
-    cannot be right.
+    Raises
+    ------
+    DataFaultsError
+        With every kind of wrong cell or reference: table, column, row and remedy.
     """
 
     fights: pd.DataFrame
@@ -57,7 +64,7 @@ class FightLog:
     sources: InitVar[Sequence[Source]] = tuple(Source(name) for name in TABLES)
 
     def __post_init__(self, sources: Sequence[Source]) -> None:
-        """Bring the tables into canonical form, or say what is wrong."""
+        """Convert the tables to canonical form. Raises DataFaultsError if that is impossible."""
         faults = Faults()
         clean = _clean({name: getattr(self, name) for name in TABLES}, dict(zip(TABLES, sources, strict=True)), faults)
         faults.check()
@@ -70,24 +77,24 @@ class FightLog:
 
     @property
     def announced(self) -> pd.Series:
-        """Who was announced as the winner on the day, (n,): red, blue, draw or nc.
+        """Winner announced on the day, (n,): red, blue, draw or nc.
 
-        Bets are settled by it, and until a result is overturned, months later, it is what everybody knows. So it is
-        learnt from and scored; the final result would look ahead.
+        Models learn from it and are scored on it: bets are settled by it, and until a result is overturned, months
+        later, it is the known one. The final result would look ahead.
         """
         said = self.fights["announced_winner"]
         return said.where(said != "", self.fights["winner"])
 
     @property
     def data_cutoff(self) -> date:
-        """The day of the last fight."""
+        """Day of the last fight."""
         day: date = self.fights["date"].iloc[-1].date()
         return day
 
     def before(self, cutoff: date) -> FightLog:
-        """Return what the log held before `cutoff`: fights strictly earlier, and their stat lines.
+        """Return the log as it was before `cutoff`: fights strictly earlier, and their stat lines.
 
-        Biographies stay: they do not depend on results. Raises ValidationError where no fight is left.
+        Biographies stay, because they do not depend on results. Raises ValidationError if no fight is left.
         """
         fights = self.fights[self.fights["date"] < pd.Timestamp(cutoff)]
         if fights.empty:
@@ -97,7 +104,7 @@ class FightLog:
         return FightLog(fights, lines, self.fighters)
 
     def digest(self) -> str:
-        """Return the SHA-256 of the content: the same for any file format and order of rows or columns."""
+        """Return the SHA-256 of the content, the same for any file format and any order of rows or columns."""
         content = hashlib.sha256()
         for table, columns in TABLES.items():
             frame = getattr(self, table)
@@ -112,10 +119,20 @@ class FightLog:
 def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
     """Read `fights`, `stat_lines` and `fighters` (.csv, .csv.gz or .parquet) from `folder`.
 
-    today: no result may be later than the day after it; by default, the day in UTC.
+    Parameters
+    ----------
+    folder
+        The folder with the three tables.
+    today
+        Results may be dated one day later at most; by default the day in UTC.
 
-    Raises DataFaultsError with all that cannot be right in all files, each with its file, column, line and number of
-    rows, and if the decisive fights have winners on one side only, from which nothing can be learnt.
+    Raises
+    ------
+    DataFaultsError
+        With the faults of all files, each with its file, column, line and number of rows. Decisive fights with
+        winners on one side only are a fault, because nothing can be learnt from them.
+    ValidationError
+        If `folder` is not a folder.
     """
     if not folder.is_dir():
         raise ValidationError(f"{folder} is not a folder: name one with fights, stat_lines and fighters tables")
@@ -138,7 +155,7 @@ def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
 
 
 def _clean(tables: dict[str, pd.DataFrame], sources: dict[str, Source], faults: Faults) -> dict[str, pd.DataFrame]:
-    """Return the tables that there are as `clean_table` does, with their references checked."""
+    """Return the present tables in canonical form, with their references checked."""
     clean = {name: clean_table(table, TABLES[name], sources[name], faults) for name, table in tables.items()}
     if "fights" in clean:
         _check_fights(clean["fights"], sources["fights"], faults)

@@ -1,7 +1,7 @@
-"""What cannot be true in a fight log though every cell is well-formed: the same fight twice, results to come, ages.
+"""Checks for impossible content of well-formed fight logs: repeated fights, future results, ages, prices.
 
-Checked when files are read, not for tables that are made in memory. The limits leave room for all fights of 1994 to
-2024, with the one-night tournaments of the nineties.
+Applied when files are read, not to tables that are made in memory. The limits allow all fights of 1994 to 2024, with
+the one-night tournaments of the nineties.
 """
 
 from __future__ import annotations
@@ -29,7 +29,19 @@ _STOPPAGES = ("KO/TKO", "TKO - Doctor's Stoppage", "Submission")
 def add_implausible(
     fights: pd.DataFrame, fighters: pd.DataFrame | None, sources: Mapping[str, Source], latest: date, faults: Faults
 ) -> None:
-    """Add to `faults` what cannot be true of `fights`, as `clean_table` returns them; no result is after `latest`."""
+    """Add everything that cannot be true of the fights to `faults`.
+
+    Parameters
+    ----------
+    fights, fighters
+        Tables as `clean_table` returns them; `fighters` None to skip the checks of ages.
+    sources
+        Source of each table, by name.
+    latest
+        Last possible day of a result.
+    faults
+        Collects the faults.
+    """
     source = sources["fights"]
     day = fights["date"]
     faults.cells(source, day, day > pd.Timestamp(latest), "this day has not come, so nobody knows the result")
@@ -56,7 +68,7 @@ def add_implausible(
 
 
 def _add_repeated(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
-    """The same two within a week: one fight under two ids, unless the first of one night was no contest."""
+    """Report fights of the same two fighters within a week, except after a no contest on the same night."""
     red, blue = fights["red_id"], fights["blue_id"]
     winner = fights["winner"]
     table = pd.DataFrame(
@@ -80,7 +92,7 @@ def _add_repeated(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
 
 
 def _add_crowded_days(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
-    """Several fights of one fighter on one day: only in a tournament, where others have several too."""
+    """Report several fights of one fighter on one day, except in a tournament, in which others have several too."""
     sides = [
         fights[["date", "event"]].assign(fighter=fights[side], fight=fights.index) for side in ("red_id", "blue_id")
     ]

@@ -1,9 +1,8 @@
-"""The three tables of a fight log: their columns, and how any spelling of them becomes one canonical form.
+"""The three tables of a fight log: their columns, and the conversion of their cells to one canonical form.
 
-A table comes as CSV or Parquet, with cells as text or already typed. `clean_table` turns it into fixed dtypes (text:
-str, "" where blank; number: float64, NaN where blank; flag: bool; date: datetime64[s] at midnight, NaT where blank)
-or says which cells are wrong. Columns that the engine does not know are left out. How tables refer to each other is
-checked in `engine.data.fight_log`.
+A table is CSV or Parquet, with cells as text or already typed. `clean_table` converts it to fixed dtypes (text: str, ""
+if blank; number: float64, NaN if blank; flag: bool; date: datetime64[s] at midnight, NaT if blank) or reports the wrong
+cells. Unknown columns are dropped. References between tables are checked in `engine.data.fight_log`.
 """
 
 from __future__ import annotations
@@ -42,14 +41,27 @@ WEIGHT_LIMITS_LBS: dict[str, float] = {
     "Open Weight": np.nan,
     "Other": np.nan,
 }
-"""Upper limit of every weight class in pounds; NaN where there is none or it is agreed fight by fight."""
+"""Upper limit of every weight class in pounds; NaN if there is none or it is agreed for each fight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a column holds: its kind, whether the table must have it, whether cells may be blank, and its range.
+    """The name, kind and range of a column.
 
-    `count`: a whole number. `price`: decimal odds. `choices` are found in any case and punctuation.
+    Attributes
+    ----------
+    kind
+        Kind of the cells. `count`: a whole number. `price`: decimal odds.
+    required
+        True if the table must have the column.
+    blank
+        True if cells may be blank.
+    exclusive_min, min_value, max_value
+        Range of numbers.
+    unit
+        Unit of numbers, for messages.
+    choices
+        Allowed texts; case and punctuation of a cell are ignored.
     """
 
     name: str
@@ -83,9 +95,12 @@ FIGHTS = (
     Column("blue_early_decimal_odds", "price", required=False, blank=True),
     Column("announced_winner", "text", required=False, blank=True, choices=("red", "blue", "draw", "nc")),
 )
-"""One row a fight. `end_time_seconds` counts from the first bell; `corner_reliable` is 1 where `red` is the official
-red corner and 0 where the source merely lists someone first. `announced_winner` is what was announced on the day, for a
-result that was changed later; blank is as `winner`."""
+"""Columns of the fights table, one row for each fight.
+
+`end_time_seconds` counts from the first bell. `corner_reliable` is 1 if `red` is the official red corner and 0 if the
+source only lists this fighter first. `announced_winner` is the winner announced on the day, for results that were
+changed later; blank means `winner`.
+"""
 
 STAT_LINES = (
     Column("fight_id", "text"),
@@ -98,7 +113,7 @@ STAT_LINES = (
     Column("significant_strikes_attempted", "count", least=0),
     Column("control_seconds", "number", blank=True, least=0),
 )
-"""One row a fighter and fight."""
+"""Columns of the statistics table, one row for each fighter of a fight."""
 
 FIGHTERS = (
     Column("fighter_id", "text"),
@@ -109,11 +124,14 @@ FIGHTERS = (
     Column("stance", "text", blank=True),
     Column("ambiguous_name", "flag"),
 )
-"""One row a fighter. `ambiguous_name` is 1 where one id may stand for several people of the same name."""
+"""Columns of the fighters table, one row for each fighter.
+
+`ambiguous_name` is 1 if one id may stand for several people of the same name.
+"""
 
 
 def find_table(folder: Path, name: str) -> Path:
-    """Return the one file of table `name` in `folder`. Raises ValidationError where there is none, or several."""
+    """Return the one file of table `name` in `folder`. Raises ValidationError if there is none, or several."""
     found = [folder / (name + suffix) for suffix in SUFFIXES if (folder / (name + suffix)).is_file()]
     if not found:
         raise ValidationError(f"{folder} has no {name} table: put {name}.csv, .csv.gz or .parquet there")
@@ -123,9 +141,9 @@ def find_table(folder: Path, name: str) -> Path:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV with every cell as text, or a Parquet file.
+    """Read a CSV file with every cell as text, or a Parquet file.
 
-    Raises ValidationError if it cannot be read or has no rows.
+    Raises ValidationError if the file cannot be read or has no rows.
     """
     frame = read_frame(path, dtype=str, keep_default_na=False, index_col=False)
     if frame.empty:
@@ -134,7 +152,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a canonical table in the format that the file's suffix names; `clean_table` reads the same values back."""
+    """Write a canonical table in the format of the file's suffix; `clean_table` reads the same values back."""
     if path.suffix == ".parquet":
         frame.to_parquet(path, index=False)
     else:
@@ -143,10 +161,21 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 
 def clean_table(frame: pd.DataFrame, columns: Sequence[Column], source: Source, faults: Faults) -> pd.DataFrame:
-    """Return `frame` with exactly `columns`, in the frame's order, indexed 0..n-1, and add what is wrong to `faults`.
+    """Return `frame` in canonical form, and add its faults to `faults`.
 
-    Flags are still float64, and cells at fault are blank, so that further checks can go on; `typed` ends it. Columns
-    that are missing become blank.
+    The result has exactly `columns`, in the frame's order of rows, indexed 0..n-1. Flags are float64 until
+    `with_boolean_flags`, and faulty cells and missing columns are blank, so that further checks can continue.
+
+    Parameters
+    ----------
+    frame
+        The table as read.
+    columns
+        Columns of the result.
+    source
+        The table's source, for messages.
+    faults
+        Collects the faults.
     """
     missing = [column.name for column in columns if column.required and column.name not in frame.columns]
     if missing:
@@ -161,7 +190,7 @@ def clean_table(frame: pd.DataFrame, columns: Sequence[Column], source: Source, 
 
 
 def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Return a table of `clean_table` that has no faults with its flags as bool."""
+    """Return a table of `clean_table`, which has no faults, with bool flags."""
     return frame.astype({column.name: bool for column in columns if column.kind == "flag"})
 
 
@@ -186,7 +215,7 @@ def _clean(cells: pd.Series, column: Column, source: Source, faults: Faults, pre
 
 
 def _chosen(cells: pd.Series, text: pd.Series, column: Column, source: Source, faults: Faults) -> pd.Series:
-    """Return the choices that the cells mean, "" for none."""
+    """Return the choice that each cell means, "" for none."""
     choices = {_letters(choice): choice for choice in column.choices}
     if "nc" in choices:
         choices["nocontest"] = "nc"
@@ -202,7 +231,7 @@ def _letters(text: str) -> str:
 
 
 def _limits(values: pd.Series, column: Column) -> list[tuple[pd.Series, str]]:
-    """Return which values are out of range, and what to write instead."""
+    """Return the values that are out of range, and how to correct them."""
     if column.kind == "flag":
         return [(values.notna() & ~values.isin([0.0, 1.0]), "write 0 or 1")]
     if column.kind == "price":
@@ -220,7 +249,7 @@ MAX_DECIMAL_PRICE = 1000.0
 
 
 def wrong_prices(values: pd.Series) -> tuple[pd.Series, str]:
-    """Return which prices, float64 (n,), are no decimal ones, and what to write instead, by what they look like."""
+    """Return which of the prices, float64 (n,), are not decimal odds, and how to correct them."""
     large = values.abs() >= 100.0
     american = bool((values <= -100.0).any() or (values.notna().any() and large[values.notna()].all()))
     wrong = (values <= 1.0) | (values > MAX_DECIMAL_PRICE) | (large & american)

@@ -1,7 +1,7 @@
-"""Other spellings under which sources list UFC fighters: one tuple a person, married and former names included.
+"""Other spellings of UFC fighters' names in real sources, one tuple a person; married and former names included.
 
-Only what sources really write. Case, accents, punctuation, hyphens, spaces and a trailing Jr. need no entry, and
-neither does the order of Chinese and Korean names; `engine.data.fighter_names` sees to those.
+Differences in case, accents, punctuation, hyphens, spaces and a trailing Jr. need no entry, and neither does the order
+of Chinese and Korean names: `engine.data.fighter_names` handles those.
 """
 
 from __future__ import annotations

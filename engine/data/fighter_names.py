@@ -1,9 +1,9 @@
-"""From a name as a source spells it to the one fighter it means, or to an error; never to a guess.
+"""Matching of a fighter's name, as a source spells it, to one fighter of the log.
 
-Two spellings are the same name when they agree in letters and digits, without case, accents, punctuation, spaces
-and a trailing Jr., Sr., II, III or IV (two *different* such suffixes are different people). Failing that, a listed
-alias counts, or the other order of a Chinese or Korean name. There is no fuzzy matching: a wrong fighter is an
-invented number, so the nearest spellings are only named in the error.
+Two spellings are the same name if they agree in letters and digits, without case, accents, punctuation, spaces and a
+trailing Jr., Sr., II, III or IV (two *different* suffixes are different people). Otherwise a listed alias counts, or
+the other order of a Chinese or Korean name. There is no fuzzy matching, because a wrong fighter gives a wrong
+probability: the closest spellings are only listed in the error.
 """
 
 from __future__ import annotations
@@ -42,9 +42,14 @@ def fighter_name_key(name: str) -> str:
 
 
 class FighterIndex:
-    """The fighters of a log, by name. ids, names, ambiguous: one entry a fighter; immutable and safe to share.
+    """The fighters of a log, indexed by name; immutable and safe to share.
 
-    `ambiguous` marks names under which the log may hold several people; they never match.
+    Parameters
+    ----------
+    ids, names
+        Id and name of each fighter.
+    ambiguous
+        True for a name under which the log may hold several people; such a name never matches.
     """
 
     def __init__(self, ids: Sequence[str], names: Sequence[str], ambiguous: Sequence[bool]) -> None:
@@ -66,9 +71,10 @@ class FighterIndex:
                 self._aliases.setdefault(key, set()).update(keys - {key})
 
     def match(self, name: str) -> str:
-        """Return the id of the fighter whom `name` means.
+        """Return the id of the fighter with this name.
 
-        Raises UnknownFighterError with the nearest spellings, AmbiguousFighterError where it fits several fighters.
+        Raises UnknownFighterError with the closest spellings, or AmbiguousFighterError if the name fits several
+        fighters.
         """
         position = self.find(name)
         if position is None:
@@ -76,9 +82,9 @@ class FighterIndex:
         return self._ids[position]
 
     def find(self, name: str) -> int | None:
-        """Return the fighter's position in the arrays that the index was made of, None where nobody has the name.
+        """Return the fighter's position in the arrays of the index; None if no fighter has the name.
 
-        Raises AmbiguousFighterError where it fits several fighters.
+        Raises AmbiguousFighterError if the name fits several fighters.
         """
         words, suffix = split_name(name)
         key = "".join(words)
@@ -104,9 +110,9 @@ class FighterIndex:
         return position
 
     def unknown(self, names: Sequence[str]) -> UnknownFighterError:
-        """Return the error for names that nobody has, with up to three nearest spellings each (about 20 ms a name).
+        """Return the error for unknown names, with up to three closest spellings each (about 20 ms a name).
 
-        Its details hold them as `unknown`: a list of `name` and `nearest`.
+        Its details hold the names as `unknown`: a list of `name` and `nearest`.
         """
         found = [{"name": name, "nearest": self.nearest(name)} for name in names]
         said = " and none named ".join(
@@ -120,12 +126,12 @@ class FighterIndex:
         )
 
     def nearest(self, name: str) -> list[str]:
-        """Return up to three fighters' names that are spelt much like one, the nearest first."""
+        """Return up to three fighters' names with a similar spelling, the closest first."""
         folded = {known.casefold(): known for known in self._names}
         return [folded[near] for near in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
 
     def _compatible(self, positions: Iterable[int], suffix: str) -> set[int]:
-        """Keep those whose suffix is that of the request, or else those where one of the two has none."""
+        """Return the positions with the requested suffix, or else those without one; all if none is requested."""
         found = set(positions)
         if not suffix:
             return found

@@ -1,13 +1,13 @@
-"""Serving: the state of every fighter after the last fight of a log, and the feature rows of upcoming fights.
+"""The fighter snapshot: every fighter's state after the last fight of a log, and feature rows of upcoming fights.
 
-A snapshot is a handful of flat arrays, so that a bundle can memory-map it and all workers of a machine share it.
-The rows come from the functions that make the training rows (`engine.data.features`).
+A snapshot is a few flat arrays, so that a bundle can memory-map it and all workers of a machine share it. Its rows come
+from the functions that make the training rows (`engine.data.features`).
 
-What a request leaves out is not made up. Women and weight limit follow from the weight class, else from the most
-recent classes of the two fighters. On UFC fights since 2015 that is right in 98% where both agree and in 89% where
-only one is known; where they differ the lighter is right in 58% only, so then it is NaN. Scheduled rounds and title
-bout are NaN where the request is silent: filling in 3 rounds changed the log loss of 2021 to 2024 by less than 0.0001
-either way, and NaN says what is known.
+Missing values of a request are not invented. Women and weight limit follow from the weight class, otherwise from the
+latest classes of the two fighters. On UFC fights since 2015 that is right in 98% if both agree and in 89% if only one
+is known. If they differ, the lighter class is right in only 58%, so the value is NaN. Scheduled rounds and title bout
+are NaN if the request does not give them: filling in 3 rounds changed the log loss of 2021 to 2024 by less than 0.0001
+either way, and NaN records that the value is unknown.
 """
 
 from __future__ import annotations
@@ -36,9 +36,14 @@ _BIOGRAPHY, _BIOGRAPHY_TO_FILL = "biography", "biography_to_fill"  # names of on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FighterRequest:
-    """A fighter as the caller names him. The biography fills in what the log lacks, and never overrules it.
+    """A fighter as a caller names him.
 
-    `debut` declares that the log has no record of this fighter; without it an unknown name is an error.
+    Biographical values fill in what the log lacks and never override it.
+
+    Attributes
+    ----------
+    debut
+        True declares that the log has no record of this fighter; otherwise an unknown name is an error.
     """
 
     name: str
@@ -51,7 +56,7 @@ class FighterRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FightRequest:
-    """An upcoming fight; the fighters may stand in any order. None means unknown."""
+    """An upcoming fight, with its fighters in any order; None means unknown."""
 
     first: FighterRequest
     second: FighterRequest
@@ -63,12 +68,20 @@ class FightRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureRows:
-    """The rows of those requests that can be predicted, k of n; `red_` columns mean the first fighter.
+    """Feature rows of those requests that can be predicted, k of n; `red_` columns are the first fighter's.
 
-    X: float64 (k, columns), its index holds each row's position among the requests. flags: k tuples out of
-    `debutant`, `few_fights`, `features_imputed`, `stale_fight_log`. fighter_ids: k pairs, None for a fighter whom the
-    log does not hold. experience: int64 (k,), earlier fights of the less experienced. errors: n entries, what is wrong
-    with a request, or None where it has a row.
+    Attributes
+    ----------
+    X
+        Features, float64 (k, columns); the index holds each row's position among the requests.
+    flags
+        k tuples of `debutant`, `few_fights`, `features_imputed`, `stale_fight_log`.
+    fighter_ids
+        k pairs; None for a fighter who is not in the log.
+    experience
+        Earlier fights of the less experienced fighter, int64 (k,).
+    errors
+        n entries: the error of a request, None if it has a row.
     """
 
     X: pd.DataFrame
@@ -87,12 +100,23 @@ class _Side:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Every fighter after the last fight of a log; n fighters. Arrays are only read, so they may be memory maps.
+    """The state of every fighter after the last fight of a log; n fighters. Arrays may be read-only memory maps.
 
-    fighter_ids, names: str (n,). ambiguous: bool (n,). state: float64 (n, fields of `engine.data.fighter_state`).
-    biography: float64 (n, 4), see `engine.data.features.BIOGRAPHY`. data_cutoff: the day of the last fight. keep_gaps:
-    make rows with gaps where a biography is unknown, for models that did not learn from rows of `fill_biographies`:
-    those of earlier versions, and imported ones.
+    Attributes
+    ----------
+    fighter_ids, names
+        str (n,).
+    ambiguous
+        True for a name that several people may have, bool (n,).
+    state
+        States, float64 (n, fields of `engine.data.fighter_state`).
+    biography
+        Biographies, float64 (n, 4); see `engine.data.features.BIOGRAPHY_FIELDS`.
+    data_cutoff
+        Day of the last fight.
+    keep_gaps
+        True to leave unknown biographies NaN, for models that were not trained on rows of `fill_biographies`: those
+        of earlier versions, and imported ones.
     """
 
     fighter_ids: NDArray[np.str_]
@@ -105,7 +129,7 @@ class Snapshot:
     _index: FighterIndex = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Check the shapes against each other and index the names."""
+        """Check that the shapes agree, and index the names."""
         n = len(self.fighter_ids)
         shapes = {
             "names": (n,),
@@ -124,7 +148,7 @@ class Snapshot:
 
     @classmethod
     def from_log(cls, log: FightLog, *, keep_gaps: bool = False) -> Snapshot:
-        """Return the state after the last fight of `log`."""
+        """Return the state after the last fight of `log`; `keep_gaps` as in the class."""
         fighters = log.fighters
         _, state = replay(Bouts.of(log), len(fighters))
         return cls(
@@ -138,9 +162,9 @@ class Snapshot:
         )
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return the snapshot as named arrays of plain dtypes; nothing needs pickle.
+        """Return the snapshot as named arrays of plain dtypes, without pickle.
 
-        Biographies that are to be filled have a name of their own, so that a version that would keep their gaps refuses
+        Biographies whose gaps are filled have a name of their own, so that a version that would keep the gaps refuses
         them.
         """
         return {
@@ -154,7 +178,7 @@ class Snapshot:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Snapshot:
-        """Return the snapshot that `to_arrays` took apart. Raises ValidationError for missing or misshapen arrays."""
+        """Return the snapshot of the arrays of `to_arrays`. Raises ValidationError for missing or misshapen arrays."""
         names = ("fighter_ids", "names", "ambiguous", "state")
         keep_gaps = _BIOGRAPHY_TO_FILL not in arrays
         biography = _BIOGRAPHY if keep_gaps else _BIOGRAPHY_TO_FILL
@@ -169,10 +193,10 @@ class Snapshot:
         )
 
     def features(self, requests: Sequence[FightRequest]) -> FeatureRows:
-        """Return the feature rows of upcoming fights; a request that cannot be predicted gets an error in its place.
+        """Return feature rows of upcoming fights; a request that cannot be predicted gets an error instead.
 
-        Errors are UnknownFighterError, AmbiguousFighterError, or ValidationError where the request contradicts itself
-        or the log (same fighter twice, unknown weight class, a day that the log already covers).
+        Errors are UnknownFighterError, AmbiguousFighterError, or ValidationError if the request contradicts itself or
+        the log (same fighter twice, unknown weight class, a day that the log already covers).
         """
         positions: list[int] = []
         sides: list[tuple[_Side, _Side]] = []
@@ -223,7 +247,7 @@ class Snapshot:
         return first, second
 
     def _positions(self, fighters: Sequence[FighterRequest]) -> list[int | None]:
-        """Return where the fighters stand in the log, None for debutants. Raises one error that names all unknown."""
+        """Return the fighters' positions in the log, None for debutants. One error names all unknown fighters."""
         positions: list[int | None] = []
         unknown: list[str] = []
         ambiguous: list[AmbiguousFighterError] = []
@@ -245,7 +269,7 @@ class Snapshot:
         return positions
 
     def _side(self, request: FighterRequest, position: int | None) -> _Side:
-        """Return the fighter's state and biography; a fresh state for a declared debutant without a match."""
+        """Return the fighter's state and biography; the initial state for a declared debutant without a match."""
         given = _biography(request)
         if position is None:
             return _Side(None, fresh_states(1)[0], given)
@@ -290,7 +314,7 @@ def _describe(sides: Sequence[_Side], day: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def _context(request: FightRequest, sides: tuple[_Side, _Side]) -> tuple[float, ...]:
-    """Return the values of `CONTEXT`; see the module's docstring for what stands in for an unknown one."""
+    """Return the values of `CONTEXT_FEATURES`; the module's docstring explains the values used for unknown ones."""
     recent = [{side.state[FIELD[name]] for side in sides} for name in ("women", "weight_limit_lbs")]
     women, limit = (_agreed(values) for values in recent)
     if request.weight_class is not None:
@@ -305,6 +329,6 @@ def _context(request: FightRequest, sides: tuple[_Side, _Side]) -> tuple[float, 
 
 
 def _agreed(values: set[np.float64]) -> float:
-    """Return the only known value, or NaN where there is none or more than one."""
+    """Return the only known value; NaN if there is none or more than one."""
     known = {float(value) for value in values if not np.isnan(value)}
     return known.pop() if len(known) == 1 else np.nan

@@ -1,12 +1,16 @@
-"""What the log says of a fighter on a day: a row of running numbers, and the one rule by which a fight changes it.
+"""A fighter's state on a day: a row of running totals and ratings, updated fight by fight.
 
-`replay` walks through the fights in order of (date, fight id) and hands out every fighter's row as it stood *before
-that date*: fights of one day do not see each other. Those of the same fighter on the same day (tournaments of the
-1990s) are then counted in order of their ids, which says nothing of their true order.
+`accumulate_states` goes through the fights in order of (date, fight id) and returns every fighter's state *before the
+date* of each fight: fights of one day do not affect each other's states. Several fights of one fighter on one day
+(tournaments of the 1990s) are counted in order of their ids, which need not be the true order.
 
-Elo: everybody starts at 1500 and moves by K * (score - expected), with K = 80 while one of the two has fewer than
-three earlier fights and 50 afterwards, times 1.2 for a knock-out or submission; a draw scores 1/2, a no contest moves
-nothing (A. Elo, The Rating of Chessplayers, 1978, with the provisional K of chess federations).
+Elo: every fighter starts at 1500 and moves by K * (score - expected), with K = 80 as long as one of the two has fewer
+than three earlier fights and 50 afterwards, times 1.2 for a knock-out or submission. A draw scores 1/2; a no contest
+changes nothing.
+
+References
+----------
+A. Elo, The Rating of Chessplayers, 1978, with the provisional K of chess federations.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ SUMS = (
     "control_seconds",
     "control_absorbed_seconds",
 )
-"""Fields to which a fight only adds; those from `stat_seconds` on need its stat lines."""
+"""Fields that a fight only adds to; those from `stat_seconds` on need the fight's stat lines."""
 
 OTHERS = (
     "elo",
@@ -63,11 +67,14 @@ OTHERS = (
     "strike_rate_2",
     "strike_rate_3",
 )
-"""Fields with a rule of their own. `last_day` counts from 1970-01-01. `score_1` is the latest fight's 1, 1/2 or 0;
-`strike_rate_1` is significant strikes landed minus absorbed a minute in the latest fight with stat lines."""
+"""Fields with update rules of their own.
+
+`last_day` counts from 1970-01-01. `score_1` is 1, 1/2 or 0 for the latest fight; `strike_rate_1` is significant strikes
+landed minus absorbed a minute in the latest fight with stat lines.
+"""
 
 FIELD = {name: position for position, name in enumerate(SUMS + OTHERS)}
-"""Position of every field in a fighter's row; all are float64."""
+"""Position of every field in a fighter's state; all are float64."""
 
 START_ELO = 1500.0
 PROVISIONAL_FIGHTS = 3
@@ -85,10 +92,22 @@ _UNKNOWN_AT_FIRST = [_DAY, _WOMEN, _LIMIT, *range(_SCORES, _SCORES + 3), *range(
 class Bouts:
     """The fights of a log as arrays, side 0 being red and side 1 blue; n fights in order of (date, id).
 
-    fighters: intp (n, 2), positions in `log.fighters`. day: int64 (n,), days since 1970-01-01. score: float64 (n, 2),
-    1 win, 1/2 draw or no contest, 0 loss. k_factor: float64 (n,), Elo's K over 80 or 50; 0 for no contest. sums:
-    float64 (n, 2, len(SUMS)), what the fight adds. context: float64 (n, 2), women and weight limit in pounds.
-    strike_rate: float64 (n, 2), NaN without stat lines.
+    Attributes
+    ----------
+    fighters
+        Positions in `log.fighters`, intp (n, 2).
+    day
+        Days since 1970-01-01, int64 (n,).
+    score
+        1 win, 1/2 draw or no contest, 0 loss, float64 (n, 2).
+    k_factor
+        Elo's K over 80 or 50, float64 (n,); 0 for a no contest.
+    sums
+        What the fight adds to the counters, float64 (n, 2, len(COUNTER_FIELDS)).
+    context
+        Women (0 or 1) and weight limit in pounds, float64 (n, 2).
+    strike_rate
+        Strikes landed minus absorbed a minute, float64 (n, 2); NaN without stat lines.
     """
 
     fighters: NDArray[np.intp]
@@ -101,7 +120,7 @@ class Bouts:
 
     @classmethod
     def of(cls, log: FightLog) -> Bouts:
-        """Read the arrays off a log."""
+        """Return the arrays of a log."""
         fights = log.fights
         ids = pd.Index(log.fighters["fighter_id"])
         winner = log.announced.to_numpy()
@@ -147,7 +166,7 @@ def replay(bouts: Bouts, fighters: int) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _settle(state: NDArray[np.float64], bouts: Bouts, bout: int) -> None:
-    """Count one fight in the rows of its two fighters. Symmetric in the sides, to the bit."""
+    """Update the states of a fight's two fighters. Symmetric in the sides, to the bit."""
     pair = bouts.fighters[bout]
     elo = state[pair, _ELO].tolist()
     base = 80.0 if state[pair, _FIGHTS].min() < PROVISIONAL_FIGHTS else 50.0
@@ -173,7 +192,7 @@ def _settle(state: NDArray[np.float64], bouts: Bouts, bout: int) -> None:
 
 
 def _sums(log: FightLog, side: int, score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what every fight adds to the fighter of `side`, float64 (n, len(SUMS)); 0 for unknown statistics."""
+    """Return what every fight adds to the fighter of `side`, float64 (n, counters); 0 for unknown statistics."""
     fights = log.fights
     method = fights["method"]
     seconds = fights["end_time_seconds"].to_numpy(np.float64)

@@ -1,7 +1,7 @@
-"""How a fight ended, from the spellings of the usual sources to one word each, or to None for an unknown one.
+"""Canonical names for the ways in which fights end, from the spellings of the usual sources.
 
-Sources: UFC Stats (`U-DEC`, `KO/TKO`, `CNC`), Sherdog and Wikipedia (`TKO (punches)`, `Decision (unanimous)`), and the
-fight logs that are made of them. What stands behind the kind of ending, such as the hold, is left out.
+Sources: UFC Stats (`U-DEC`, `KO/TKO`, `CNC`), Sherdog and Wikipedia (`TKO (punches)`, `Decision (unanimous)`), and
+fight logs that were made from them. Details after the kind of ending, such as the hold, are dropped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ METHODS = (
     "Draw",
     "Other",
 )
-"""Every word that a fight log holds."""
+"""All canonical names."""
 
 _KNOCK_OUT = re.compile(r"(ko|tko|ko/tko|tko/ko|(technical )?knock[ -]?out)\b")
 _DECISION = re.compile(
@@ -41,7 +41,7 @@ _OTHERS = (
 
 
 def canonical_method(text: str) -> str | None:
-    """Return the one of `METHODS` that a source's spelling means, None for a spelling that is not known."""
+    """Return the canonical name, one of `METHODS`, for a source's spelling; None for an unknown spelling."""
     spelt = " ".join(text.casefold().split())
     if _KNOCK_OUT.match(spelt):
         return "TKO - Doctor's Stoppage" if "doctor" in spelt else "KO/TKO"

@@ -1,4 +1,4 @@
-"""Tables from files, and the days in them: what the readers of fight logs and of feature matrices share."""
+"""Reading of tables and conversion of their cells, shared by the readers of fight logs and of feature matrices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOMENT = rf"\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]\d{{2}}(?::?\d{{2}}(?::?\d{{2}}(?:[.,
 def read_frame(path: Path, **csv_options: Any) -> pd.DataFrame:
     """Read a Parquet file, or a CSV file with `csv_options`.
 
-    Raises ValidationError naming the file if it cannot be read, whatever stands in it.
+    Raises ValidationError naming the file if it cannot be read, whatever its content.
     """
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, **csv_options)
@@ -35,14 +35,14 @@ def read_frame(path: Path, **csv_options: Any) -> pd.DataFrame:
 
 
 def text_of(values: pd.Series) -> pd.Series:
-    """Return cells of any type as text without blanks around it; "" for missing ones."""
+    """Return cells of any type as text without surrounding blanks; "" for missing ones."""
     known = values.notna().tolist()
     cells = [_spelt(cell) if there else "" for cell, there in zip(values.astype(object), known, strict=True)]
     return pd.Series(cells, index=values.index, name=values.name, dtype=str)
 
 
 def numbers_of(values: pd.Series) -> pd.Series:
-    """Return cells of any type as float64, NaN for missing ones and for what is no number."""
+    """Return cells of any type as float64; NaN for missing ones and for cells that are not numbers."""
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
         return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index, name=values.name)
     text = text_of(values)
@@ -55,9 +55,9 @@ def _spelt(cell: object) -> str:
 
 
 def days_of(values: pd.Series) -> pd.Series:
-    """Return the days, datetime64[s] at midnight, of days or moments, as text or typed; NaT for what is neither.
+    """Return the days, datetime64[s] at midnight, of days or times, as text or typed; NaT for other cells.
 
-    The day of a moment is the one that is written, in its own offset from UTC.
+    The day of a time is the written one, in its own offset from UTC.
     """
     text = text_of(values)
     text = text.where(text.str.fullmatch(_MOMENT), "")

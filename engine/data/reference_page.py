@@ -1,9 +1,9 @@
-"""The reference page of a fight log's tables, written from their columns.
+"""The reference page of a fight log's tables, generated from their columns.
 
     python -m engine.data.reference_page docs/reference/fight-log.md
 
-The example comes from the folder `examples/fight-log` beside the page; a test reads it as a training does, and compares
-the page with what this writes.
+The example comes from the folder `examples/fight-log` next to the page. A test reads the example as a training does,
+and compares the page with the output of this module.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ KINDS = {
 
 
 def page(examples: Path) -> str:
-    """Return the page as Markdown, with the example in the folder."""
+    """Return the page as Markdown, with the example of the folder `examples`."""
     lines = [
         "# The tables of a fight log",
         "",

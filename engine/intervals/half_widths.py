@@ -1,21 +1,21 @@
-"""The anchored interval: a half-width on the logit scale, measured against the market on past fights.
+"""Anchored intervals: half-widths on the logit scale, measured against the market on past fights.
 
-The error of a model's logit has a part that no resampling of its own data can see: the signal it has not learnt. An
-outside measurement is needed, and closing odds are one. On training fights with odds, v = m - c is the distance from
-the calibrated out-of-fold logit c to the recalibrated market logit m = s x; the quantile of |v|, scaled, is the
-half-width.
+The error of a model's logit has a part that no resampling of the training data can show: the signal that the model has
+not learnt. It has to be measured from outside, and closing odds are one such measurement. On training fights with odds,
+v = m - c is the distance from the calibrated out-of-fold logit c to the recalibrated market logit m = s x. The
+half-width is a quantile of |v|, scaled.
 
-The scale makes of v what is wanted, the distance d from c to the truth. Where the truth's logit is c + beta v and more
-that v does not know, and m + r with r independent of m, E[d^2] / E[v^2] = 2 beta - 1 + E[r^2] / E[v^2]. beta is the
-slope of the result on v given c. A market with noise in it is recalibrated by a slope s below 1, which leaves
-E[r^2] = s (1 - s) E[x^2] outside m, as in any regression on a noisy variable. beta^2, which v alone explains, is the
-least that d can be; and the whole only ever widens, for a model that has learnt from the market
-(`engine.training.soft_labels`) shares its blindness, and nothing here shows that. A floor from the bootstrap's spread
-guards against a market that is blind where the model is. Half-widths are taken by experience class, since debutants are
-harder to know.
+The scale converts v into the wanted distance d from c to the truth. If the truth's logit is c + beta v plus a part that
+is independent of v, and m + r with r independent of m, then E[d^2] / E[v^2] = 2 beta - 1 + E[r^2] / E[v^2]. Here beta
+is the slope of the result on v given c. A noisy market is recalibrated by a slope s below 1, which leaves E[r^2] = s (1
+- s) E[x^2] outside m, as in any regression on a noisy variable. beta^2, the part explained by v alone, is the least
+that E[d^2] / E[v^2] can be. The scale is never below 1, because a model that has learnt from the market
+(`engine.training.soft_labels`) shares the market's errors, which this measurement cannot show. A floor from the
+bootstrap's spread covers errors that model and market have in common. Half-widths are taken by experience class,
+because less is known about debutants.
 
-Covers fitting and applying half-widths. Assumes that the coming fights are like the past ones. It is not a guarantee
-for one fight: no narrow distribution-free interval for a probability exists (Barber 2020).
+The method assumes that future fights are like past ones. It gives no guarantee for a single fight: no narrow
+distribution-free interval for a probability exists (Barber 2020).
 """
 
 from __future__ import annotations
@@ -44,12 +44,19 @@ Method = Literal["anchored", "model_based"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HalfWidths:
-    """What it takes to give an interval at any level.
+    """The measurements that give an interval's half-width at any level.
 
-    distances: sorted |v| of the priced training fights, one array for each corner state (unknown, known) and
-    experience class, the pooled one last; empty arrays where the model is `model_based`. scale: what their quantiles
-    are multiplied by, for each corner state. spread: pooled standard deviation of the replicas' calibrated
-    logit, None without replicas. Without either, nothing is measured, and there is no interval to give.
+    Without distances and without spread nothing has been measured, and there is no interval.
+
+    Attributes
+    ----------
+    distances
+        Sorted |v| of the training fights with odds: for each corner state (unknown, known) one array for each
+        experience class and the pooled one last. Empty arrays if the method is `model_based`.
+    scale
+        Factor of the quantiles of the distances, for each corner state.
+    spread
+        Pooled standard deviation of the replicas' calibrated logits; None without replicas.
     """
 
     distances: tuple[tuple[Floats, ...], tuple[Floats, ...]]
@@ -59,31 +66,43 @@ class HalfWidths:
 
     @classmethod
     def unmeasured(cls) -> HalfWidths:
-        """Nothing: for a model whose errors nobody has held against a market, and that has no replicas."""
+        """Return half-widths of a model that has neither been compared with a market nor has replicas."""
         none = tuple(np.empty(0) for _ in range(len(CLASS_EDGES) + 2))
         return cls((none, none), (1.0, 1.0), None)
 
     @property
     def measured(self) -> bool:
-        """Whether there is anything that an interval can rest on."""
+        """True if an interval can be given."""
         return self.spread is not None or len(self.distances[0][-1]) > 0
 
     @property
     def method(self) -> Method:
-        """`anchored` where odds were in the training data, else `model_based`."""
+        """`anchored` if the training data had odds, `model_based` otherwise."""
         return "anchored" if len(self.distances[0][-1]) else "model_based"
 
     def at(self, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]) -> Floats:
-        """Return the half-width on the logit scale for each fight, (n,), at a confidence level in (0, 1).
+        """Return the half-width of each fight on the logit scale, (n,).
 
-        Raises ValidationError for a level that takes more past fights than the model was measured on.
+        Parameters
+        ----------
+        level
+            Confidence level in (0, 1).
+        corner_known
+            True if the official corner is known, (n,).
+        experience
+            Earlier fights of the less experienced fighter, -1 if unknown, (n,).
+
+        Raises
+        ------
+        ValidationError
+            If the level needs more past fights than the model was measured on.
         """
         return np.asarray(self._table(level)[corner_known.astype(np.intp), experience_class(experience)])
 
     def _table(self, level: float) -> Floats:
-        """The half-widths at a level, (2 corner states, experience classes): a quantile costs more than a prediction.
+        """Return the half-widths at a level, (2 corner states, experience classes).
 
-        Kept with the model, so that they go when it goes.
+        Cached: a quantile costs more than a prediction.
         """
         table = self._tables.get(level)
         if table is None:
@@ -107,16 +126,16 @@ class HalfWidths:
         )
 
     def groups(self, state: int) -> list[Floats]:
-        """The distances of each experience class that has enough fights, of all of them for one that has not."""
+        """Return the distances of each experience class, or of all fights if it has fewer than MIN_CLASS_FIGHTS."""
         pooled = self.distances[state][-1]
         return [group if len(group) >= MIN_CLASS_FIGHTS else pooled for group in self.distances[state]]
 
 
 def _quantile(ascending: Floats, level: float) -> float:
-    """Return the value below which one more value of the same kind lies with a chance of at least `level`.
+    """Return the value that one more exchangeable value exceeds with a probability of at most 1 - level.
 
     Of n exchangeable values that is the ceil((n + 1) level)-th, as in split conformal prediction (Vovk, Gammerman and
-    Shafer 2005); between two values there is nothing that would say so.
+    Shafer 2005). There is no interpolation: it would void the guarantee.
     """
     return float(ascending[_rank(len(ascending), level) - 1])
 
@@ -126,7 +145,7 @@ def _rank(n: int, level: float) -> int:
 
 
 def _check_level(level: float, fights: int) -> None:
-    """Raise ValidationError unless so many past fights can tell a quantile at this level."""
+    """Raise ValidationError if the number of past fights is too small for a quantile at this level."""
     if _rank(fights, level) > fights:
         needed = ceil(level / (1.0 - level) * (1.0 - 1e-9))
         reached = floor(fights / (fights + 1) * 10_000) / 10_000
@@ -138,7 +157,7 @@ def _check_level(level: float, fights: int) -> None:
 
 
 def experience_class(experience: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return the class of each fight: 0 to 3 by earlier fights, 4 (pooled) where the experience is unknown (-1)."""
+    """Return the class of each fight, (n,): 0 to 3 by earlier fights, 4 (pooled) if the experience is unknown (-1)."""
     classes = np.digitize(experience, CLASS_EDGES)
     return np.asarray(np.where(experience < 0, len(CLASS_EDGES) + 1, classes), dtype=np.intp)
 
@@ -152,11 +171,27 @@ def fit_half_widths(
     experience: NDArray[np.int64],
     spread: float | None,
 ) -> HalfWidths:
-    """Measure the half-widths on training fights; all arrays of length n.
+    """Measure the half-widths on training fights; all arrays have length n.
 
-    unknown_logit, known_logit: calibrated out-of-fold logits without and with the corner term. market_logit: de-vigged
-    closing logit of the first fighter, NaN where there were no odds. Raises TrainingError where there is neither a
-    market nor a bootstrap to measure with, and for a market that favours the losers.
+    Parameters
+    ----------
+    unknown_logit, known_logit
+        Calibrated out-of-fold logits without and with the corner term.
+    market_logit
+        De-vigged closing logit of the first fighter, NaN without odds.
+    won
+        1 if the first fighter won, 0 otherwise.
+    corner_known
+        True if the official corner is known.
+    experience
+        Earlier fights of the less experienced fighter, -1 if unknown.
+    spread
+        Pooled standard deviation of the replicas' calibrated logits; None without replicas.
+
+    Raises
+    ------
+    TrainingError
+        If there is neither a market nor a bootstrap to measure with, or if the market favours the losers.
     """
     priced = np.isfinite(market_logit)
     if priced.sum() < MIN_PRICED_FIGHTS:

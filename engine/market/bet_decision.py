@@ -1,10 +1,10 @@
-"""Whether to bet, on whom and how much: pure functions of probabilities, bounds and prices.
+"""The bet decision: whether to bet, on which fighter and how much, from probabilities, lower bounds and prices.
 
 A bet must pay at the *lower bound* of the chosen fighter's interval, not at the point estimate: betting on every
-positive point estimate loses money even for an honest model, because the largest edges are the largest errors.
-Neither fighter is treated differently from the other: swapping the two sides swaps the answer, to the bit.
+positive point estimate loses money even with an unbiased model, because the largest edges are the largest errors. Both
+fighters are treated alike: swapping the two sides swaps the answer, to the bit.
 
-Not here: where the interval comes from, which quotes are usable (`engine.market.consensus`), and placing the bet.
+Not covered: the source of the interval, the screening of quotes (`engine.market.consensus`), and the placing of bets.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why. A bet has exactly the first; an abstention has one or more of the others, in this order."""
+    """Reason of a decision.
+
+    A bet has exactly the first; an abstention has one or more of the others, in this order.
+    """
 
     LOWER_BOUND_PAYS = "lower_bound_pays"
     NO_QUOTES = "no_quotes"
@@ -45,12 +48,19 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When to bet and how much; all in [0, 1].
+    """Thresholds and stake limits of the bet decision, all in [0, 1].
 
-    `min_prediction_confidence`: least calibrated probability of the chosen fighter; 1/2 keeps outsiders out.
-    `max_uncertainty_threshold`: greatest width of the interval whose lower bound decides; not of the sampling
-    interval, which never grows so wide. `kelly_fraction`: share of the full Kelly stake. `max_stake_fraction`: most of
-    the bankroll on one bet.
+    Attributes
+    ----------
+    min_prediction_confidence
+        Least calibrated probability of the chosen fighter; 1/2 excludes outsiders.
+    max_uncertainty_threshold
+        Greatest width of the interval whose lower bound decides. It does not refer to the sampling interval, which
+        is never that wide.
+    kelly_fraction
+        Share of the full Kelly stake.
+    max_stake_fraction
+        Largest share of the bankroll on one bet.
     """
 
     min_prediction_confidence: float = 0.5
@@ -59,7 +69,7 @@ class Rules:
     max_stake_fraction: float = 0.05
 
     def __post_init__(self) -> None:
-        """Raise ValidationError for a rule outside [0, 1]."""
+        """Raise ValidationError if a rule is outside [0, 1]."""
         for name in self.__slots__:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValidationError(f"{name} must be in [0, 1], got {getattr(self, name)}")
@@ -67,7 +77,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One fighter: calibrated probability, its interval's lower bound at the level that decides, best price.
+    """One fighter's calibrated probability, its lower bound at the deciding level, and the best price.
 
     The lower bound of one side is 1 minus the upper bound of the other.
     """
@@ -87,13 +97,13 @@ class Side:
 
     @property
     def pays(self) -> bool:
-        """Whether a bet at the best price wins on average even if only the lower bound is true."""
+        """True if a bet at the best price has a positive expectation even if only the lower bound is true."""
         return self.best is not None and self.lower is not None and expected_value(self.lower, self.best.net) > 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Bet on `side` (0 or 1) with `stake_fraction` of the bankroll, or abstain; both are None when abstaining."""
+    """A bet on `side` (0 or 1) with `stake_fraction` of the bankroll, or an abstention, for which both are None."""
 
     action: Action
     reasons: tuple[Reason, ...]
@@ -103,39 +113,55 @@ class Decision:
 
 
 def expected_value(probability: float, price: float) -> float:
-    """Return the mean profit per unit staked at a decimal price. Raises: ValidationError for a price not above 1."""
+    """Return the mean profit per unit staked at a decimal price. Raises ValidationError for a price not above 1."""
     return probability * _check_price(price) - 1.0
 
 
 def kelly(probability: float, price: float) -> float:
     """Return the share of the bankroll that maximises the mean log growth of one bet (Kelly 1956), never negative.
 
-    (p * price - 1) / (price - 1). Raises: ValidationError for a price not above 1.
+    (p * price - 1) / (price - 1). Raises ValidationError for a price not above 1.
     """
     return max(0.0, expected_value(probability, price) / (price - 1.0))
 
 
 def stake(probability: float, price: float, rules: Rules) -> float:
-    """Return the share of the bankroll to stake: `kelly_fraction` of Kelly's, at most `max_stake_fraction`.
+    """Return the share of the bankroll to stake: `kelly_fraction` of the Kelly stake, at most `max_stake_fraction`.
 
-    price: decimal, net of commission.
+    Parameters
+    ----------
+    probability
+        Probability of winning the bet.
+    price
+        Decimal price, net of commission.
+    rules
+        The two fractions.
     """
     return min(rules.kelly_fraction * kelly(probability, price), rules.max_stake_fraction)
 
 
 def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[float, ...]:
-    """Shrink the simultaneous stakes of one card by one factor, so that together they stay under a cap.
+    """Shrink the simultaneous stakes of one card by a common factor, so that their sum stays within a limit.
 
-    Kelly's stake assumes that a bet is alone. The exact optimum of several at once (Whitrow 2007, "Algorithms for
-    optimal allocation of bets on many simultaneous events") is smaller than the single stakes and needs a numerical
-    search over all outcomes. One common factor keeps their proportions, bounds the loss of a night, and does not
-    depend on the order of the fights; fractional Kelly covers the rest of the difference.
+    The Kelly stake assumes a single bet. The exact optimum of several simultaneous bets is smaller than the single
+    stakes and needs a numerical search over all outcomes. One common factor keeps the proportions, bounds the loss of a
+    night, and does not depend on the order of the fights; fractional Kelly covers the rest of the difference.
 
-    Args:
-        stakes: shares of the bankroll, each in [0, 1], 0 where there is no bet.
-        max_total_fraction: the cap on their sum, in [0, 1].
+    Parameters
+    ----------
+    stakes
+        Shares of the bankroll, each in [0, 1]; 0 for no bet.
+    max_total_fraction
+        Limit of their sum, in [0, 1].
 
-    Raises: ValidationError outside these ranges.
+    Raises
+    ------
+    ValidationError
+        If a value is outside these ranges.
+
+    References
+    ----------
+    Whitrow (2007), "Algorithms for optimal allocation of bets on many simultaneous events".
     """
     if not 0.0 <= max_total_fraction <= 1.0 or not all(0.0 <= value <= 1.0 for value in stakes):
         raise ValidationError(f"stakes and their cap must be in [0, 1], got {list(stakes)} and {max_total_fraction}")
@@ -153,22 +179,31 @@ def decide(
     arbitrage: bool = False,
     barred: Sequence[Reason] = (),
 ) -> Decision:
-    """Decide about one fight.
+    """Return the decision about one fight.
 
     Bet on the side whose lower bound times best price, net of commission, exceeds 1, if its probability and the
-    interval's width allow. The stake is Kelly's at the lower bound, so that it grows from nothing where the bet begins
-    to pay; a stake of 0 is no bet. If both sides pay, the best prices contradict each other by more than the interval's
-    width, and a person should look at them first.
+    interval's width allow. The stake is Kelly's at the lower bound, so it starts from 0 at the point at which the bet
+    begins to pay; a stake of 0 is no bet. If both sides pay, the best prices contradict each other by more than the
+    interval's width, and a person should look at them first.
 
-    Args:
-        sides: the two fighters in any order; their probabilities add up to 1.
-        rules: thresholds and stakes.
-        absence: why there are no prices, if there are none.
-        arbitrage: the best prices of both fighters together would win whoever wins. One of the two is late or wrong,
-            and it is likely the one that looks worth a bet.
-        barred: reasons that come from other fights, `SAME_BOUT` or `CONFLICTING_BOUTS`, in their order.
+    Parameters
+    ----------
+    sides
+        The two fighters in any order; their probabilities add up to 1.
+    rules
+        Thresholds and stake limits.
+    absence
+        Reason for which there are no prices; None if there are prices.
+    arbitrage
+        True if the best prices of both fighters together win whatever the result. One of the two is late or wrong,
+        and it is probably the one that looks attractive.
+    barred
+        Reasons from other fights, `SAME_BOUT` or `CONFLICTING_BOUTS`, in their order.
 
-    Raises: ValidationError if the two sides contradict each other.
+    Raises
+    ------
+    ValidationError
+        If the two sides contradict each other.
     """
     if abs(sides[0].probability + sides[1].probability - 1.0) > 1e-9:
         raise ValidationError(f"probabilities must add up to 1, got {[side.probability for side in sides]}")
@@ -193,7 +228,7 @@ def decide(
 def _objections(
     sides: tuple[Side, Side], paying: Sequence[int], rules: Rules, absence: Absence | None, *, arbitrage: bool
 ) -> tuple[Reason, ...]:
-    """Return every reason against a bet, in the order of `Reason`."""
+    """Return every reason against a bet, in the order of `BetReason`."""
     quoted = any(side.best is not None for side in sides)
     width = _interval_width(sides)
     found = []
@@ -215,7 +250,7 @@ def _objections(
 
 
 def _interval_width(sides: tuple[Side, Side]) -> float | None:
-    """Return upper minus lower bound, the same seen from either side; None where there is no interval."""
+    """Return upper minus lower bound, the same from either side; None without an interval."""
     first, second = (side.lower for side in sides)
     return None if first is None or second is None else 1.0 - (first + second)
 

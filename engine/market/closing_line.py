@@ -1,8 +1,8 @@
-"""Closing-line value: what a price that was taken is worth against the market's last word.
+"""Closing-line value: a bet's price compared with the closing price of the market.
 
-The closing price holds more than any earlier one, so beating it tells skill from luck in far fewer bets than profit
-does. It is known only once the market has closed, and never part of a decision. The close is de-vigged first
-(`engine.market.consensus.devig`): against its raw prices every bet would look better by the bookmaker's margin.
+The closing price holds more information than any earlier one, so beating it separates skill from luck in far fewer bets
+than profit does. It is known only after the market has closed and is never part of a decision. The close is de-vigged
+first (`engine.market.consensus.devig`): against its raw prices every bet would look better by the bookmaker's margin.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from engine.errors import ValidationError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosingLineValue:
-    """Two ways to say it, float64 of the shape that was asked for; both are 0 for a price that is the fair close.
+    """Two measures of closing-line value, float64 of the shape of the input; both are 0 at the fair closing price.
 
-    edge: expected profit per unit staked if the close is right, price * p_close - 1. log_ratio: log(price * p_close),
-    which adds up over bets and is not ruled by long shots.
+    Attributes
+    ----------
+    edge
+        Expected profit per unit staked if the close is right: price * p_close - 1.
+    log_ratio
+        log(price * p_close), which adds up over bets and is not dominated by outsiders.
     """
 
     edge: NDArray[np.float64]
@@ -30,9 +34,17 @@ class ClosingLineValue:
 def closing_line_value(price: ArrayLike, closing_probability: ArrayLike) -> ClosingLineValue:
     """Return the closing-line value of bets.
 
-    price: decimal prices taken, (...). closing_probability: de-vigged closing probability of the fighter who was bet
-    on, broadcast against them. NaN in either gives NaN: no price, or no close. Raises ValidationError for a price not
-    above 1 or a probability outside (0, 1).
+    Parameters
+    ----------
+    price
+        Decimal prices taken, (...). NaN (no price) gives NaN.
+    closing_probability
+        De-vigged closing probability of the chosen fighter, broadcast against `price`. NaN (no close) gives NaN.
+
+    Raises
+    ------
+    ValidationError
+        If a price is not above 1 or a probability is outside (0, 1).
     """
     taken, fair = np.asarray(price, dtype=np.float64), np.asarray(closing_probability, dtype=np.float64)
     if np.any(np.isinf(taken) | (taken <= 1.0)):

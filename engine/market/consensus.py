@@ -1,10 +1,11 @@
-"""What bookmakers' prices say: fair probabilities, the consensus of several books, quotes to turn away.
+"""Bookmakers' prices: fair probabilities, screening of quotes, and the consensus of several bookmakers.
 
-Everything here is about two-way markets, fighter against fighter, in decimal prices: the return per unit staked, stake
-included. The two columns of an array are the two fighters in any order; swapping them swaps every answer, to the bit.
+Markets are two-way, fighter against fighter, in decimal prices: the return per unit staked, stake included. The two
+columns of an array are the two fighters in any order; swapping them swaps every result, to the bit.
 
-The margin. `1 / price` of both fighters adds up to the *overround*, more than 1 by what the bookmaker keeps. De-vigging
-takes it off; the methods differ in who pays it. All five give a pair that adds up to exactly 1.
+`1 / price` of both fighters adds up to the *overround*, which exceeds 1 by the bookmaker's margin. De-vigging removes
+the margin; the methods differ in how it is divided between the fighters. All five give a pair that adds up to exactly
+1.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from engine.errors import ValidationError
 from engine.market.odds import implied_probabilities, overround
 
 MIN_OVERROUND = 0.98
-"""Below this a quote is an arbitrage against its own maker: a misread price."""
+"""Quotes with a smaller overround are rejected: the bookmaker would lose to an arbitrage, so a price was misread."""
 MAX_OVERROUND = 1.20
-"""Above this a quote says nothing about the fight: a suspended or misread market."""
+"""Quotes with a larger overround are rejected: the market is suspended, or a price was misread."""
 
 
 class DevigMethod(StrEnum):
-    """How the margin is taken off; see the function of the same name."""
+    """Method that removes the margin; see the function of the same name."""
 
     PROPORTIONAL = "proportional"
     POWER = "power"
@@ -41,7 +42,7 @@ class DevigMethod(StrEnum):
 
 
 class QuoteFault(StrEnum):
-    """Why a quote was turned away."""
+    """Reason for which a quote was rejected."""
 
     IMPOSSIBLE_PRICE = "impossible_price"
     OVERROUND_TOO_LOW = "overround_too_low"
@@ -56,11 +57,11 @@ class QuoteFault(StrEnum):
 NOT_USED = frozenset(
     {QuoteFault.STALE, QuoteFault.DATED_AHEAD, QuoteFault.CONTRADICTS_OTHERS, QuoteFault.SWITCHED_FIGHTERS}
 )
-"""Faults of quotes that are well-formed, but too old, dated ahead, or in contradiction to the other bookmakers."""
+"""Faults of well-formed quotes that are too old, dated ahead, or in contradiction to the other bookmakers."""
 
 
 class Absence(StrEnum):
-    """Why there is no market for a fight."""
+    """Reason for which there is no market for a fight."""
 
     NO_QUOTES = "no_quotes"
     STALE_QUOTES = "stale_quotes"
@@ -69,9 +70,16 @@ class Absence(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """One bookmaker's decimal prices of the first and the second fighter, and when they were read.
+    """One bookmaker's decimal prices of the first and the second fighter.
 
-    commission: the share of net winnings that an exchange keeps; `prices` are without it.
+    Attributes
+    ----------
+    prices
+        The prices, before commission.
+    as_of
+        When the prices were read; None if unknown.
+    commission
+        Share of net winnings that an exchange keeps.
     """
 
     bookmaker: str
@@ -82,7 +90,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class RejectedQuote:
-    """A quote that says nothing about the fight, and why."""
+    """A quote that is not used, and the reason."""
 
     quote: Quote
     fault: QuoteFault
@@ -97,14 +105,14 @@ class RejectedQuote:
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """Quotes sorted into usable and rejected, each in the order given."""
+    """Quotes sorted into usable and rejected ones, each in the order given."""
 
     valid: tuple[Quote, ...]
     rejected: tuple[RejectedQuote, ...]
 
     @property
     def absence(self) -> Absence | None:
-        """Why there is no market, or None where there is one."""
+        """Reason for which there is no market; None if there is one."""
         if self.valid:
             return None
         if not self.rejected:
@@ -115,7 +123,7 @@ class Screening:
 
 @dataclass(frozen=True, slots=True)
 class BestPrice:
-    """The decimal price that pays most for a fighter, who offers it, and the share of winnings that is kept."""
+    """The decimal price that pays most for a fighter, its bookmaker, and the commission on net winnings."""
 
     bookmaker: str
     price: float
@@ -123,16 +131,29 @@ class BestPrice:
 
     @property
     def net(self) -> float:
-        """The decimal price after commission: what a stake of 1 pays back."""
+        """Decimal price after commission: what a stake of 1 pays back."""
         return net_price(self.price, self.commission)
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """The consensus of several books.
+    """The consensus of several bookmakers.
 
-    `probabilities` add up to exactly 1. `overround` is the median book's. `arbitrage` says that backing both fighters
-    at their best prices would win whoever wins: one of the two books is late or wrong.
+    Attributes
+    ----------
+    method
+        Method that removed the margins.
+    bookmakers
+        Names of the bookmakers, sorted.
+    probabilities
+        Fair probabilities of the two fighters, which add up to exactly 1.
+    overround
+        Overround of the median bookmaker.
+    best_prices
+        Best price of each fighter.
+    arbitrage
+        True if backing both fighters at their best prices wins whatever the result: one of the two bookmakers is
+        late or wrong.
     """
 
     method: DevigMethod
@@ -144,21 +165,28 @@ class Market:
 
 
 def net_price(price: float, commission: float) -> float:
-    """Return a decimal price after commission on net winnings, to the bit the price itself without any."""
+    """Return a decimal price after commission on net winnings; without commission, exactly the price."""
     if commission == 0.0 or not price > 1.0:
         return price
     return max(1.0 + (price - 1.0) * (1.0 - commission), math.nextafter(1.0, 2.0))
 
 
 def devig(prices: ArrayLike, method: DevigMethod = DevigMethod.POWER) -> Floats:
-    """Return fair probabilities for two-way decimal prices.
+    """Return fair probabilities for two-way decimal prices, float64 (..., 2) in (0, 1).
 
-    Args:
-        prices: (..., 2) decimal prices, each above 1. Missing prices are the caller's to leave out.
-        method: how the margin is taken off. Power did best on real closing odds.
+    Each pair adds up to exactly 1 and keeps the order of the prices.
 
-    Returns: (..., 2) float64 in (0, 1); each pair adds up to exactly 1 and keeps the order of the prices.
-    Raises: ValidationError for another shape, a non-finite price or one not above 1.
+    Parameters
+    ----------
+    prices
+        Decimal prices, (..., 2), each above 1 and none missing.
+    method
+        How the margin is removed. The power method did best on real closing odds.
+
+    Raises
+    ------
+    ValidationError
+        If the shape is another, or a price is not finite or not above 1.
     """
     implied = implied_probabilities(prices)
     if implied.ndim == 0 or implied.shape[-1] != 2:
@@ -167,16 +195,22 @@ def devig(prices: ArrayLike, method: DevigMethod = DevigMethod.POWER) -> Floats:
 
 
 def add_margin(probability: ArrayLike, implied_total: ArrayLike) -> Floats:
-    """Return the two-way prices from which the odds-ratio method recovers `probability`.
+    """Return two-way decimal prices, float64 (..., 2), from which the odds-ratio method recovers `probability`.
 
     Solves expit(x + c) + expit(-x + c) = R for u = exp(c): a quadratic in u. The margin falls more heavily on the
-    outsider, as it does in real books.
+    outsider, as with real bookmakers.
 
-    Args:
-        probability: (...) fair probability of the first fighter, in (0, 1).
-        implied_total: the overround R, broadcast against it, in (0, 2).
+    Parameters
+    ----------
+    probability
+        Fair probability of the first fighter, (...), in (0, 1).
+    implied_total
+        The overround R, broadcast against `probability`, in (0, 2).
 
-    Returns: (..., 2) float64 decimal prices. Raises: ValidationError outside these ranges.
+    Raises
+    ------
+    ValidationError
+        If a value is outside these ranges.
     """
     fair, total = np.asarray(probability, dtype=np.float64), np.asarray(implied_total, dtype=np.float64)
     if not (np.all((fair > 0) & (fair < 1)) and np.all((total > 0) & (total < 2))):
@@ -190,14 +224,18 @@ def add_margin(probability: ArrayLike, implied_total: ArrayLike) -> Floats:
 def screen_quotes(
     quotes: Sequence[Quote], *, oldest: datetime | None = None, newest: datetime | None = None
 ) -> Screening:
-    """Sort quotes into usable and rejected, each for itself, so that one bad feed does not spoil the others.
+    """Sort quotes into usable and rejected ones, each on its own, so that one bad feed does not spoil the others.
 
-    Args:
-        quotes: of one fight, all with the fighters in the same order.
-        oldest: quotes read before this moment are stale; None, or a quote without a moment, is not judged.
-        newest: quotes read after this moment are dated ahead; likewise.
+    A bookmaker counts once: its newest usable quote, or its first if the times do not decide.
 
-    A bookmaker counts once: its newest usable quote, or its first where the moments do not decide.
+    Parameters
+    ----------
+    quotes
+        Quotes of one fight, all with the fighters in the same order.
+    oldest
+        Quotes read before this time are stale. If None, or for a quote without a time, not checked.
+    newest
+        Quotes read after this time are dated ahead; likewise.
     """
     held_by: dict[str, int] = {}
     faults: dict[int, QuoteFault] = {}
@@ -217,12 +255,12 @@ def screen_quotes(
 
 
 def leave_out_contradicting(screening: Screening) -> Screening:
-    """Reject usable quotes that make an arbitrage with the others, if a majority stays that makes none.
+    """Reject usable quotes that make an arbitrage with the others, if a majority remains that makes none.
 
-    One book that is late, or has the fighters switched, offers the price that looks best. As long as the best prices of
-    both fighters together would win whoever wins, that of the two books is left out whose probability is farther from
-    the median of all. More than half of the books must stay and agree; otherwise nobody can tell which are wrong,
-    nothing is left out, and the arbitrage stands.
+    A bookmaker that is late, or has switched the fighters, offers the price that looks best. As long as the best prices
+    of both fighters make an arbitrage, that of the two bookmakers is rejected whose probability is farther from the
+    median of all. More than half of the bookmakers must remain and agree. Otherwise the wrong ones cannot be
+    identified, nothing is rejected, and the arbitrage stands.
     """
     kept = list(screening.valid)
     left_out: list[RejectedQuote] = []
@@ -243,12 +281,22 @@ def leave_out_contradicting(screening: Screening) -> Screening:
 
 
 def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) -> Market:
-    """Return the market of usable quotes of one fight, in any order.
+    """Return the consensus of usable quotes of one fight, in any order.
 
-    Each book is de-vigged by itself and the median is taken, so that one late book does not move it. Best prices are
-    those that pay most after commission; among equals the bookmaker first in the alphabet.
+    Each bookmaker is de-vigged on its own and the median is taken, so that one late bookmaker does not move it. Best
+    prices are those that pay most after commission; of equal ones, that of the bookmaker first in the alphabet.
 
-    Raises: ValidationError without quotes, for a repeated bookmaker, or for an impossible price.
+    Parameters
+    ----------
+    quotes
+        Usable quotes, at least one, of different bookmakers.
+    method
+        How the margins are removed.
+
+    Raises
+    ------
+    ValidationError
+        If there is no quote, a bookmaker is repeated, or a price is impossible.
     """
     if not quotes:
         raise ValidationError("a consensus needs at least one usable quote")
@@ -300,13 +348,13 @@ def _arbitrage(best: tuple[BestPrice, BestPrice]) -> bool:
 
 
 def _distance(quote: Quote, probabilities: tuple[float, float]) -> float:
-    """Return how far a quote's probability is from another, the same seen from either fighter."""
+    """Return the distance of a quote's probability from another one, the same for either fighter."""
     fair: list[float] = devig(quote.prices).tolist()
     return max(abs(own - other) for own, other in zip(fair, probabilities, strict=True))
 
 
 def _complementary(pairs: Floats) -> Floats:
-    """Let the favourite have exactly 1 minus the outsider: symmetric, and the pair adds up to 1 to the bit."""
+    """Set the favourite to exactly 1 minus the outsider: symmetric, and the pair adds up to 1 to the bit."""
     outsider = np.minimum(pairs.min(axis=-1, keepdims=True), 0.5)
     first_is_outsider = pairs[..., :1] <= pairs[..., 1:]
     even = pairs[..., :1] == pairs[..., 1:]
@@ -316,7 +364,7 @@ def _complementary(pairs: Floats) -> Floats:
 
 
 def _proportional(implied: Floats) -> Floats:
-    """Divide by the overround: everyone pays in proportion. The textbook baseline; flatters outsiders."""
+    """Divide by the overround, the textbook baseline, which overestimates outsiders."""
     normalised: Floats = implied / implied.sum(axis=-1, keepdims=True)
     return normalised
 
@@ -324,8 +372,8 @@ def _proportional(implied: Floats) -> Floats:
 def _power(implied: Floats) -> Floats:
     """Raise to the power that makes the pair add up to 1 (Clarke, Kovalchik and Ingram 2017).
 
-    "Adjusting bookmaker's odds to allow for overround", American Journal of Sports Science 5(6). Pair by pair, so that
-    a fight's answer does not depend on how many others are asked about.
+    "Adjusting bookmaker's odds to allow for overround", American Journal of Sports Science 5(6). Computed pair by pair,
+    so that the result of a fight does not depend on the number of fights.
     """
     pairs = [_power_pair(float(first), float(second)) for first, second in implied.reshape(-1, 2)]
     return np.array(pairs, dtype=np.float64).reshape(implied.shape)
@@ -345,18 +393,18 @@ def _power_pair(first: float, second: float) -> tuple[float, float]:
 
 
 def _shin(implied: Floats) -> Floats:
-    """Shin's insider-trading model (Shin 1993; Jullien and Salanie 1994).
+    """Invert Shin's insider-trading model (Shin 1993; Jullien and Salanie 1994).
 
-    With two outcomes its solution is closed and equals taking half of the margin off each side (Clarke et al. 2017).
+    With two outcomes its solution is closed and equals removing half of the margin from each side (Clarke et al. 2017).
     """
     fair: Floats = implied + (1.0 - implied.sum(axis=-1, keepdims=True)) / 2.0
     return fair
 
 
 def _odds_ratio(implied: Floats) -> Floats:
-    """Cheung's odds-ratio model (Buchdahl, "The wisdom of the crowd"): fair and quoted odds differ by one factor.
+    """Invert Cheung's odds-ratio model (Buchdahl, "The wisdom of the crowd").
 
-    With two outcomes: logit p = (logit q1 - logit q2) / 2.
+    Fair and quoted odds differ by one factor. With two outcomes: logit p = (logit q1 - logit q2) / 2.
     """
     logits = np.log(implied) - np.log1p(-implied)
     fair: Floats = 1.0 / (1.0 + np.exp((logits[..., ::-1] - logits) / 2.0))

@@ -1,7 +1,7 @@
-"""Formats of odds, and the probabilities that they imply with the bookmaker's margin still in them.
+"""Conversion between formats of odds, and the implied probabilities with the bookmaker's margin still included.
 
-The engine reckons in decimal prices: the return per unit staked, stake included. Bookmakers also write American odds
-(+150, -150) and British fractions (5/2); each format converts to decimal and back.
+The engine computes with decimal prices: the return per unit staked, stake included. Bookmakers also write American odds
+(+150, -150) and British fractions (5/2). Each format converts to decimal prices and back.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from engine.errors import ValidationError
 
 
 def american_to_decimal(american: ArrayLike) -> Floats:
-    """Return decimal prices for American ones: +150 wins 150 on 100, -150 wins 100 on 150. Any shape.
+    """Return decimal prices for American odds of any shape: +150 wins 150 on 100, -150 wins 100 on 150.
 
-    Raises: ValidationError for a value between -100 and 100, which no bookmaker can mean, or a non-finite one.
+    Parameters
+    ----------
+    american
+        American odds, (...).
+
+    Raises
+    ------
+    ValidationError
+        If a value is not finite, or between -100 and 100, where no American odds exist.
     """
     values = np.asarray(american, dtype=np.float64)
     if not np.all(np.isfinite(values) & (np.abs(values) >= 100)):
@@ -27,7 +35,18 @@ def american_to_decimal(american: ArrayLike) -> Floats:
 
 
 def decimal_to_american(prices: ArrayLike) -> Floats:
-    """Return American odds, not rounded, for decimal prices of any shape; 2.0 is +100. Raises: ValidationError."""
+    """Return American odds, not rounded, for decimal prices of any shape; 2.0 is +100.
+
+    Parameters
+    ----------
+    prices
+        Decimal prices, (...).
+
+    Raises
+    ------
+    ValidationError
+        If a price is not finite or not above 1.
+    """
     profit = _checked(prices) - 1.0
     return np.where(profit >= 1.0, 100.0 * profit, -100.0 / profit)
 
@@ -35,7 +54,15 @@ def decimal_to_american(prices: ArrayLike) -> Floats:
 def fractional_to_decimal(fractional: str) -> float:
     """Return the decimal price for British odds such as "5/2" (profit over stake), "4" or "evens".
 
-    Raises: ValidationError for text that is no positive fraction.
+    Parameters
+    ----------
+    fractional
+        The odds as text.
+
+    Raises
+    ------
+    ValidationError
+        If the text is no positive fraction.
     """
     text = fractional.strip().lower()
     try:
@@ -48,7 +75,20 @@ def fractional_to_decimal(fractional: str) -> float:
 
 
 def decimal_to_fractional(price: float, *, max_denominator: int = 1000) -> str:
-    """Return the nearest British odds, for example "5/2" for 3.5. Raises: ValidationError if they would be 0."""
+    """Return the nearest British odds, for example "5/2" for 3.5.
+
+    Parameters
+    ----------
+    price
+        Decimal price.
+    max_denominator
+        Largest denominator of the fraction.
+
+    Raises
+    ------
+    ValidationError
+        If the price is not finite, not above 1, or so close to 1 that the odds would be 0.
+    """
     profit = Fraction(float(_checked(price)) - 1.0).limit_denominator(max_denominator)
     if profit <= 0:
         raise ValidationError(f"price {price} is too close to 1 for a denominator of at most {max_denominator}")
@@ -56,12 +96,12 @@ def decimal_to_fractional(price: float, *, max_denominator: int = 1000) -> str:
 
 
 def implied_probabilities(prices: ArrayLike) -> Floats:
-    """Return `1 / price`, margin included, for decimal prices of any shape. Raises: ValidationError."""
+    """Return `1 / price`, margin included, for decimal prices of any shape. Raises ValidationError."""
     return 1.0 / _checked(prices)
 
 
 def overround(prices: ArrayLike) -> Floats:
-    """Return the sum of the implied probabilities over the last axis. Raises: ValidationError."""
+    """Return the sum of the implied probabilities over the last axis. Raises ValidationError."""
     total: Floats = np.sum(implied_probabilities(prices), axis=-1)
     return total
 

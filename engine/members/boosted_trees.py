@@ -1,8 +1,8 @@
-"""Fitted XGBoost models, one a replica, predicted from flat arrays.
+"""Fitted XGBoost models, one for each replica, predicted from flat arrays.
 
-XGBoost's own `predict` costs a call, a matrix and a copy of the rows for each model, and a model file takes
-milliseconds to read. So the trees are laid out like those of the forests (`engine.members.flat_trees`).
-Covers binary models with the logistic loss. They are trained by `engine.members.xgboost_fit`.
+XGBoost's own `predict` costs a call, a matrix and a copy of the rows for each model, and reading a model file takes
+milliseconds. The trees are therefore stored like those of the forests (`engine.members.flat_trees`). Covers binary
+models with the logistic loss, as `engine.members.xgboost_fit` trains them.
 """
 
 from __future__ import annotations
@@ -34,9 +34,19 @@ class FlatBoosters:
 
     @classmethod
     def from_booster(cls, booster: xgb.Booster, cuts: CutTable | None = None) -> FlatBoosters:
-        """One model as a set of one replica. cuts: those that it was trained on; by default, its own splits.
+        """Convert one XGBoost model to a set of one replica.
 
-        Raises ValidationError for a model of another kind, or trained on other cuts.
+        Parameters
+        ----------
+        booster
+            The fitted model.
+        cuts
+            The cuts that it was trained on; by default the table of its own splits.
+
+        Raises
+        ------
+        ValidationError
+            If the model is of another kind, or was trained on other cuts.
         """
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
         kind = (learner["objective"]["name"], learner["gradient_booster"]["name"])
@@ -54,7 +64,7 @@ class FlatBoosters:
 
     @classmethod
     def concatenate(cls, sequence: Sequence[FlatBoosters]) -> FlatBoosters:
-        """The replicas of all sets, in order. Raises ValidationError when they were trained on different cuts."""
+        """Return the replicas of all sets, in order. Raises ValidationError if their cuts differ."""
         return cls(
             FlatTrees.concatenate([boosters.trees for boosters in sequence]),
             np.concatenate([boosters.base for boosters in sequence]),
@@ -62,24 +72,31 @@ class FlatBoosters:
 
     @property
     def n_replicas(self) -> int:
-        """Number of models."""
+        """Number of models, B."""
         return self.trees.n_replicas
 
     def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
-        """P(first wins) by models start..stop-1 for rows X (n, f; NaN = missing): float64 (stop-start, n).
+        """Return P(first fighter wins) by models start..stop-1, float64 (stop-start, n).
 
         Within 1e-6 of XGBoost, which adds up in float32.
+
+        Parameters
+        ----------
+        X
+            Rows, float64 (n, f); NaN = missing.
+        start, stop
+            Range of the models; all of them by default.
         """
         sums = self.trees.sums(X, start, stop)
         return np.asarray(expit(sums + self.base[start : start + len(sums), None]))
 
     def to_arrays(self) -> dict[str, Array]:
-        """The arrays by name, without the cuts, as `from_arrays` takes them."""
+        """Return the arrays by name, without the cuts, as `from_arrays` takes them."""
         return {**self.trees.to_arrays(), "base": self.base}
 
     @classmethod
     def from_arrays(cls, cuts: CutTable, arrays: Mapping[str, Array]) -> FlatBoosters:
-        """The models in these arrays, which may be read-only memory maps: nothing is copied."""
+        """Return the models of these arrays, which may be read-only memory maps: nothing is copied."""
         rest = dict(arrays)
         base = np.asarray(rest.pop("base"))
         return cls(FlatTrees.from_arrays(cuts, rest), base)
@@ -110,7 +127,7 @@ class _Parsed:
         return self.left >= 0
 
     def laid_out(self, cuts: CutTable) -> Grown:
-        """Siblings side by side, level by level; nodes that XGBoost has cut off again are left behind."""
+        """Return the nodes, siblings next to each other, level by level; nodes that XGBoost has pruned are left out."""
         levels = level_order(self.left, self.right)
         old = np.concatenate(levels)
         new = np.zeros(len(self.left), dtype=np.int64)

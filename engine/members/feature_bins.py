@@ -1,9 +1,9 @@
-"""Where a model may split each feature. One table serves all trees of all replicas.
+"""The bins of each feature, and the encoding of rows as bins. All trees of all replicas share one table.
 
-XGBoost learns from feature values cut into bins, and so do our forests, from the same bins; every threshold of a
-trained tree is then one of the table's cuts. A row is coded once, one or two bytes a feature, and trees compare codes.
-That loses nothing: a value is below a cut exactly when its code, the number of cuts at most the value, is at most the
-cut's position.
+XGBoost learns from feature values cut into bins, and so do the random forests, from the same bins. Every threshold of a
+trained tree is therefore one of the table's cuts. A row is encoded once, in one or two bytes a feature, and trees
+compare codes. This loses nothing: a value is below a cut exactly if its code, the number of cuts that are at most the
+value, is at most the cut's index.
 """
 
 from __future__ import annotations
@@ -23,27 +23,37 @@ from engine.members import kernels
 
 @dataclass(frozen=True, eq=False)
 class CutTable:
-    """The cuts of f features, ascending: those of feature c are `values[starts[c] : starts[c + 1]]`."""
+    """The cuts between the bins of f features, ascending; feature c has `values[starts[c] : starts[c + 1]]`."""
 
     values: NDArray[np.float32]  # (cuts,)
     starts: NDArray[np.int64]  # (f + 1,)
 
     @classmethod
     def of_matrix(cls, matrix: xgb.QuantileDMatrix) -> CutTable:
-        """The bins that XGBoost has cut a matrix into."""
+        """Return the cuts that XGBoost has chosen for a matrix."""
         starts, values = matrix.get_quantile_cut()
         return cls(values.astype(np.float32), starts.astype(np.int64))
 
     @classmethod
     def of_thresholds(cls, columns: Array, thresholds: NDArray[np.float32], n_features: int) -> CutTable:
-        """The smallest table with all of these splits: `thresholds[k]` of feature `columns[k]`."""
+        """Return the smallest table with given splits.
+
+        Parameters
+        ----------
+        columns
+            Feature of each split, (k,).
+        thresholds
+            Threshold of each split, (k,).
+        n_features
+            Number of features, f.
+        """
         each = [np.unique(thresholds[columns == column]) for column in range(n_features)]
         starts = np.concatenate([[0], np.cumsum([len(cuts) for cuts in each])])
         return cls(np.concatenate(each).astype(np.float32), starts.astype(np.int64))
 
     @classmethod
     def union(cls, one: CutTable, other: CutTable) -> CutTable:
-        """The smallest table with the cuts of both. Raises ValidationError where they have other features."""
+        """Return the smallest table with the cuts of both. Raises ValidationError for different numbers of features."""
         if one.n_features != other.n_features:
             raise ValidationError(f"tables of {one.n_features} and {other.n_features} features cannot be joined")
         columns = np.concatenate(
@@ -58,19 +68,24 @@ class CutTable:
 
     @cached_property
     def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
-        """What a code fits in, with one value to spare for missing features."""
+        """Data type of a code, with one value to spare for missing features."""
         most = int(np.diff(self.starts).max(initial=0))
         return np.dtype(np.uint8) if most < np.iinfo(np.uint8).max else np.dtype(np.uint16)
 
     @cached_property
     def missing(self) -> int:
-        """The code of a missing feature."""
+        """Code of a missing feature."""
         return int(np.iinfo(self.dtype).max)
 
     def code(self, X: Floats) -> Array:
-        """Return X (n, f; NaN = missing) coded, (m, 2f) of `dtype`, m >= n a multiple of `kernels.ROWS_TOGETHER`.
+        """Return the codes of rows, (m, 2f) of `dtype`, with m >= n a multiple of `kernels.ROWS_PER_WALK`.
 
-        A missing feature is above every cut in the first half of a row and below in the second.
+        A missing feature is above every cut in the first half of a row and below every cut in the second half.
+
+        Parameters
+        ----------
+        X
+            Rows, float64 (n, f); NaN = missing.
         """
         rows = -(-len(X) // kernels.ROWS_TOGETHER) * kernels.ROWS_TOGETHER
         codes = np.zeros((rows, 2 * self.n_features), dtype=self.dtype)
@@ -78,13 +93,23 @@ class CutTable:
         return codes
 
     def training_codes(self, X: Floats) -> Array:
-        """Return X (n, f; NaN = missing) coded for growing trees, (n, f) of `dtype`."""
+        """Return the codes of rows X (n, f; NaN = missing) for growing trees, (n, f) of `dtype`."""
         return np.ascontiguousarray(self.code(X)[: len(X), : self.n_features])
 
     def positions(self, columns: Array, thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return where each threshold, of the feature beside it, stands among the feature's cuts, (k,).
+        """Return the index of each threshold among the cuts of its feature, (k,).
 
-        Raises ValidationError when one is no cut.
+        Parameters
+        ----------
+        columns
+            Feature of each threshold, (k,).
+        thresholds
+            The thresholds, (k,).
+
+        Raises
+        ------
+        ValidationError
+            If a threshold is not one of the cuts.
         """
         found = np.empty(len(columns), dtype=np.int64)
         for column in np.unique(columns):
@@ -96,21 +121,21 @@ class CutTable:
         return found
 
     def equals(self, other: CutTable) -> bool:
-        """Whether the cuts are the same."""
+        """Return True if the cuts are the same."""
         return np.array_equal(self.starts, other.starts) and np.array_equal(self.values, other.values)
 
     def to_arrays(self) -> dict[str, Array]:
-        """The arrays by name, as `from_arrays` takes them."""
+        """Return the arrays by name, as `from_arrays` takes them."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> CutTable:
-        """The table in these arrays, which may be read-only memory maps: nothing is copied."""
+        """Return the table of these arrays, which may be read-only memory maps: nothing is copied."""
         return cls(**{field.name: np.asarray(arrays[field.name]) for field in fields(cls)})
 
 
 def same_cuts(tables: Iterable[CutTable]) -> CutTable:
-    """The one table that all of these are. Raises ValidationError when they differ."""
+    """Return the table that all of these are equal to. Raises ValidationError if they differ."""
     first, *rest = tables
     if not all(table is first or table.equals(first) for table in rest):
         raise ValidationError("trees to join must have been trained on the same cuts")

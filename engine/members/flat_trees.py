@@ -1,16 +1,16 @@
 """Trees as flat arrays: all trees of all replicas in one array of nodes that worker processes memory-map and share.
 
-A node is one unsigned word, of 32 bits where that is enough and of 64 otherwise:
+A node is one unsigned word, of 32 bits if they are enough and of 64 otherwise:
 
     bits    32-bit word           64-bit word
     0       0: inner, 1: leaf     the same
-    1-      8: position of cut    16: position of cut      go right when the code of the column is above it
-    -       10: column            15: column               doubled: see `engine.members.feature_bins.CutTable.code`
-    -       13: steps to left     32: steps to left        the right child stands beside the left one
-    leaf    float32 value, its last bit given up to be the flag; in a 64-bit word, all of its upper half
+    1-      8: index of cut       16: index of cut         go right if the code of the column is above it
+    -       10: column            15: column               doubled: see `engine.members.feature_bins.BinEdges.encode`
+    -       13: steps to left     32: steps to left        the right child stands next to the left one
+    leaf    float32 value, whose last bit is used as the flag; in a 64-bit word, all of its upper half
 
-Siblings stand side by side, level by level, and a leaf is its own child, so that a walk needs no branch that a
-processor could guess wrong. Giving up a bit moves a leaf by at most 1.2e-7 of itself, towards 0.
+Siblings stand next to each other, level by level, and a leaf is its own child, so that a walk needs no branch that a
+processor could mispredict. The lost bit moves a leaf value by at most 1.2e-7 of itself, towards 0.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _MOST_LEVELS_SWEPT = 6  # one more has twice the nodes, and takes as long as the
 
 
 class Layout(NamedTuple):
-    """How many bits of a word say what."""
+    """The number of bits for each part of a node."""
 
     cut_bits: int
     column_bits: int
 
     @property
     def offset_shift(self) -> int:
-        """The first bit of the steps to the left child."""
+        """First bit of the steps to the left child."""
         return 1 + self.cut_bits + self.column_bits
 
     def numbers(self) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-        """The masks and shifts, as the kernel takes them."""
+        """Return the masks and shifts, as the kernel takes them."""
         return (
             np.uint64((1 << self.cut_bits) - 1),
             np.uint64(1 + self.cut_bits),
@@ -60,11 +60,22 @@ LAYOUTS: Mapping[np.dtype[np.unsignedinteger], Layout] = {_NARROW: Layout(8, 10)
 
 @dataclass(frozen=True, eq=False)
 class Grown:
-    """The nodes of some trees before they are packed, siblings side by side.
+    """The nodes of some trees before they are packed, siblings next to each other.
 
-    column: the feature that an inner node looks at. cut: the position of its cut. missing_left: where a missing
-    feature goes. left: index of the left child among all nodes here, the node itself at a leaf. value: at leaves.
-    starts, depths: of each tree.
+    Attributes
+    ----------
+    column
+        Feature that an inner node splits.
+    cut
+        Index of its cut.
+    missing_left
+        True if a missing value goes left.
+    left
+        Index of the left child among all nodes here; the node itself at a leaf.
+    value
+        Value at leaves.
+    starts, depths
+        Root and depth of each tree.
     """
 
     column: NDArray[np.int64]  # (N,)
@@ -88,7 +99,7 @@ class FlatTrees:
 
     @classmethod
     def pack(cls, cuts: CutTable, grown: Grown) -> FlatTrees:
-        """The trees of one replica. Raises ValidationError where they are too large even for 64 bits."""
+        """Pack the trees of one replica. Raises ValidationError if they are too large even for 64-bit nodes."""
         leaf = grown.left == np.arange(len(grown.left))
         column = np.where(leaf, 0, grown.column + cuts.n_features * grown.missing_left)
         offset = grown.left - np.arange(len(grown.left))
@@ -111,7 +122,7 @@ class FlatTrees:
 
     @classmethod
     def concatenate(cls, sequence: Sequence[FlatTrees]) -> FlatTrees:
-        """The replicas of all, in order. Raises ValidationError when their cuts differ."""
+        """Return the replicas of all, in order. Raises ValidationError if their cuts differ."""
         cuts = same_cuts(trees.cuts for trees in sequence)
         joined = join_replicas([trees.to_arrays() for trees in sequence])
         return cls.from_arrays(cuts, {name: pieces.whole() for name, pieces in joined.items()})
@@ -122,9 +133,16 @@ class FlatTrees:
         return len(self.first) - 1
 
     def sums(self, X: Floats, start: int, stop: int | None) -> Floats:
-        """Return the sum over the trees of replicas start..stop-1 for rows X (n, f; NaN = missing), (stop-start, n).
+        """Return the sum of the leaf values over the trees of replicas start..stop-1, float64 (stop-start, n).
 
-        Leaf values are added in the order of the trees. Temporary memory is 2 f bytes a row and the result once more.
+        Leaf values are added in the order of the trees. Temporary memory is 2 f bytes a row, and the result once more.
+
+        Parameters
+        ----------
+        X
+            Rows, float64 (n, f); NaN = missing.
+        start, stop
+            Range of the replicas; `stop` None means all from `start`.
         """
         replicas = check_request(X, self.cuts.n_features, self.n_replicas, start, stop)
         codes = self.cuts.code(X)
@@ -149,24 +167,24 @@ class FlatTrees:
         return total[:, : len(X)]
 
     def to_arrays(self) -> dict[str, Array]:
-        """The arrays by name, as `from_arrays` takes them; the cuts are kept apart, because others share them."""
+        """Return the arrays by name, as `from_arrays` takes them, without the cuts, which several members share."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cuts"}
 
     @classmethod
     def from_arrays(cls, cuts: CutTable, arrays: Mapping[str, Array]) -> FlatTrees:
-        """The trees in these arrays, which may be read-only memory maps: nothing is copied."""
+        """Return the trees of these arrays, which may be read-only memory maps: nothing is copied."""
         return cls(
             cuts, **{field.name: np.asarray(arrays[field.name]) for field in fields(cls) if field.name != "cuts"}
         )
 
 
 def _swept(rows: int) -> int:
-    """Return how many nodes to sweep: whole levels, the more of them the more rows share the work of each node."""
+    """Return the number of nodes to sweep: whole levels, and more of them if more rows share the work of each node."""
     return (1 << min((rows // 4).bit_length(), _MOST_LEVELS_SWEPT)) - 1
 
 
 def join_replicas(sequence: Sequence[Arrays]) -> dict[str, Pieces]:
-    """Join the arrays of several `FlatTrees` over one table of cuts, as `to_arrays` names them, in order."""
+    """Join the arrays of several `FlatTrees` over one table of cuts, in order; names as in `FlatTrees.to_arrays`."""
     dtype = max((arrays["nodes"].dtype for arrays in sequence), key=lambda kind: kind.itemsize)
     nodes_before = np.cumsum([0, *(len(arrays["nodes"]) for arrays in sequence)])
     trees_before = np.cumsum([0, *(len(arrays["starts"]) for arrays in sequence)])
@@ -196,7 +214,7 @@ def _ends(arrays: Arrays, trees_before: int) -> Array:
 
 
 def level_order(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Return the nodes of one tree level by level, siblings side by side; children are negative at leaves."""
+    """Return the nodes of one tree level by level, siblings next to each other; children are negative at leaves."""
     levels = [np.zeros(1, dtype=np.intp)]
     while (inner := levels[-1][left[levels[-1]] >= 0]).size:
         levels.append(np.column_stack([left[inner], right[inner]]).ravel())
@@ -204,7 +222,7 @@ def level_order(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[NDArr
 
 
 def join(trees: Sequence[Grown]) -> Grown:
-    """The trees of all parts, in order."""
+    """Return all trees in one `TreeNodes`, in order."""
     before = np.cumsum([0, *(len(tree.left) for tree in trees)])
     moved = list(zip(trees, before, strict=False))
     return Grown(
@@ -219,7 +237,7 @@ def join(trees: Sequence[Grown]) -> Grown:
 
 
 def _flagged(value: Floats) -> NDArray[np.uint32]:
-    """The bits of float32 values whose last bit is set, towards 0 where it was not; at 0 the smallest number."""
+    """Return the bits of float32 values with the last bit set: rounded towards 0; for 0 the smallest number."""
     bits = value.astype(np.float32).view(np.uint32)
     return np.where((bits & 1 == 1) | (bits << np.uint32(1) == 0), bits | np.uint32(1), bits - np.uint32(1))
 

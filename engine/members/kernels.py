@@ -1,10 +1,11 @@
-"""The compiled inner loops: coding features, walking trees, running networks; those of training are in `tree_growth`.
+"""Compiled inner loops of prediction: encoding features, walking trees, running networks.
 
-Plain Python compiled by numba on first use, once a machine: the machine code is kept beside this file, or in the user's
-cache folder where that cannot be written, or not at all. No loop is parallel inside and none holds the interpreter
-lock, so callers use threads as they like; every sum has one order, so no number depends on batches or threads.
+Python compiled by numba on first use; `engine.members.tree_growth` has the loops of training. The machine code is
+cached next to this file, or in the user's cache folder if the file's folder is read-only, or not at all. No loop is
+parallel inside and none holds the interpreter lock, so callers may use threads. Every sum has one order, so no number
+depends on batches or threads.
 
-Arguments are not checked here. Indices are unsigned because numba makes signed ones ask whether they are negative.
+Arguments are not checked here. Indices are unsigned because numba checks signed ones for negative values.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ _NETWORK_ROWS = 64  # a layer of so many rows stays in the first-level cache
 _CODED_TOGETHER = 128  # rows whose values of a column are compared together
 _FEW_CUTS = 256  # so many are counted, 32 rows in one instruction, faster than searched, row by row
 ROWS_TOGETHER = 8
-"""Rows that one tree is walked with at once: their loads wait for each other's, and not one after the other."""
+"""Rows that walk through a tree at the same time, so that their memory loads overlap."""
 MOST_SWEPT = 127
-"""Nodes of a tree that may be swept over all rows: the children of the last fit into a byte."""
+"""Most nodes of a tree that may be swept over all rows: the position of the last node's children fits into a byte."""
 
 _1 = np.uint64(1)
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile on the first call; keep the machine code if there is anywhere to keep it."""
+    """Compile a function on its first call, and cache the machine code if a folder is writable."""
     try:
         compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # a read-only installation without a home: compiled anew in each process
@@ -41,14 +42,14 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile into each kernel that calls it."""
+    """Compile a function into each kernel that calls it."""
     compiled: Callable[P, R] = numba.njit(nogil=True, inline="always", error_model="numpy")(function)
     return compiled
 
 
 @inlined
 def _search(cuts: Array, value: Any) -> Any:
-    """How many ascending cuts are at most a value; none where it is missing."""
+    """Return the number of ascending cuts that are at most a value; 0 if it is missing."""
     low, high = 0, len(cuts)
     while low < high:
         middle = (low + high) >> 1
@@ -61,10 +62,21 @@ def _search(cuts: Array, value: Any) -> Any:
 
 @kernel
 def code_rows(X: Array, cuts: Array, starts: Array, missing: int, out: Array) -> None:
-    """Code rows X, float64 (n, f): out (>= n, 2f) gets how many of a column's cuts are at most its value.
+    """Encode rows as codes: the number of a column's cuts that are at most the value.
 
-    cuts, starts: those of column c are cuts[starts[c] : starts[c + 1]], ascending float32; values are compared as
-    float32. A missing value becomes `missing`, above every code, in the first half of a row and 0 in the second.
+    Values are compared as float32. A missing value becomes `missing` in the first half of a row, which is above every
+    code, and 0 in the second half.
+
+    Parameters
+    ----------
+    X
+        Rows, float64 (n, f); NaN = missing.
+    cuts, starts
+        The cuts of column c are cuts[starts[c] : starts[c + 1]], ascending float32.
+    missing
+        Code of a missing value.
+    out
+        Receives the codes, (>= n, 2f).
     """
     features = X.shape[1]
     values, codes = np.empty(_CODED_TOGETHER, np.float32), np.empty(_CODED_TOGETHER, out.dtype)
@@ -89,7 +101,7 @@ def code_rows(X: Array, cuts: Array, starts: Array, missing: int, out: Array) ->
 
 @inlined
 def _step(nodes: Array, codes: Array, row: Any, node: Any, layout: Any) -> Any:
-    """Where a row goes from a node; a leaf keeps it."""
+    """Return the node that a row reaches from a node; a row stays at a leaf."""
     word = np.uint64(nodes[node])
     cut_mask, feature_shift, feature_mask, offset_shift = layout
     inner = (word & _1) - _1  # all ones, or all zeros at a leaf
@@ -100,10 +112,22 @@ def _step(nodes: Array, codes: Array, row: Any, node: Any, layout: Any) -> Any:
 
 @kernel
 def _sweep(nodes: Array, root: Any, count: int, layout: tuple[Any, Any, Any, Any], columns: Array, place: Array) -> int:
-    """Take all rows through the first nodes of a tree, one node after the other, and return how many levels these fill.
+    """Take all rows through the first nodes of a tree, node by node; return the number of levels that these nodes fill.
 
-    columns (2f, rows): coded columns. place: uint8 (rows,), where each row is then, counted from the root. A child
-    stands behind its parent, so one pass is enough. The rows are compared many in one instruction.
+    A child stands behind its parent, so one pass is enough. Many rows are compared in one instruction.
+
+    Parameters
+    ----------
+    nodes, layout
+        As in `walk_trees`.
+    root
+        Root of the tree.
+    count
+        Number of nodes to sweep.
+    columns
+        Codes by column, (2f, rows).
+    place
+        Receives the position of each row, counted from the root, uint8 (rows,).
     """
     cut_mask, feature_shift, feature_mask, offset_shift = layout
     place[:] = 0
@@ -138,13 +162,31 @@ def walk_trees(
     swept: int,
     out: Array,
 ) -> None:
-    """Add up, for each replica and row, the leaf values of the replica's trees, in their order.
+    """Add up the leaf values of each replica's trees for each row, in the order of the trees.
 
-    nodes (N,), values float32 (N,) read at leaves, layout: see `engine.members.flat_trees`. starts (trees,): root of
-    each tree. depths (trees,): steps to its deepest leaf. first (r + 1,): the trees of replica b are first[b] to
-    first[b + 1] - 1. codes (rows * 2f,): coded rows, their number a multiple of ROWS_TOGETHER. columns (2f, rows): the
-    same by column. swept: how many nodes of a tree, at most MOST_SWEPT, all rows are taken through together, before
-    each goes on by itself; no number depends on it. out: float64 (r, rows), zeros before.
+    Parameters
+    ----------
+    nodes
+        Nodes of all trees, (N,); see `engine.members.flat_trees`.
+    values
+        The nodes read as float32, (N,), valid at leaves.
+    starts
+        Root of each tree, (trees,).
+    depths
+        Steps to the deepest leaf of each tree, (trees,).
+    first
+        The trees of replica b are first[b] to first[b + 1] - 1, (r + 1,).
+    layout
+        Masks and shifts of a node; see `engine.members.flat_trees`.
+    codes
+        Codes by row, (rows * 2f,); the number of rows is a multiple of ROWS_PER_WALK.
+    columns
+        The same codes by column, (2f, rows).
+    swept
+        Nodes of a tree, at most MAX_SWEPT_NODES, through which all rows are taken together before each one walks on
+        its own. No number depends on it.
+    out
+        Receives the sums, float64 (r, rows); zeros before.
     """
     w = np.uint64(columns.shape[0])
     place = np.empty(columns.shape[1], np.uint8)
@@ -191,7 +233,7 @@ def walk_trees(
 
 @kernel
 def _layer(signal: Array, weights: Array, bias: Array, out: Array, rows: int) -> None:
-    """One layer of a network for some rows: two rows and four inputs at a time, so that loads are shared."""
+    """Compute one layer of a network, two rows and four inputs at a time, so that memory loads are shared."""
     for row in range(0, rows, 2):
         a, b = signal[row], signal[row + 1]
         x, y = out[row], out[row + 1]
@@ -217,10 +259,18 @@ def _layer(signal: Array, weights: Array, bias: Array, out: Array, rows: int) ->
 
 @kernel
 def run_networks(X: Array, medians: Array, means: Array, scales: Array, layers: Any, out: Array) -> None:
-    """The logit of each network for rows X, float64 (n, f; NaN = missing): out (B, n).
+    """Compute the logit of each network for each row.
 
-    medians, means, scales (B, f): impute, then standardise. layers: pairs of weights (B, inputs, outputs) and biases
-    (B, 1, outputs), ReLU between them.
+    Parameters
+    ----------
+    X
+        Rows, float64 (n, f); NaN = missing.
+    medians, means, scales
+        Imputed values, and means and scales of the standardisation, (B, f).
+    layers
+        Pairs of weights (B, inputs, outputs) and biases (B, 1, outputs), with ReLU between them.
+    out
+        Receives the logits, (B, n).
     """
     rows_together = max(2, min(_NETWORK_ROWS, X.shape[0] + X.shape[0] % 2))
     widest = X.shape[1]

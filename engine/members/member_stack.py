@@ -1,4 +1,4 @@
-"""The three members together: their shares, their hyperparameters, and one refit of all of them.
+"""The three members of the ensemble: default weights, hyperparameters, and one refit of all of them.
 
 A refit is one random forest, one XGBoost model and one neural network on the same weighted fights. Many refits are
 stacked, so that they are predicted together.
@@ -36,7 +36,7 @@ def _xgboost_params() -> ProductionXGBoostConfig:
 
 @dataclass(frozen=True, slots=True)
 class MemberParams:
-    """Hyperparameters; the defaults were chosen on fights before mid-2023 alone (see docs/decisions.md)."""
+    """Hyperparameters of the members, with defaults chosen on fights before mid-2023 alone (docs/decisions.md)."""
 
     forest: ForestParams = field(default_factory=lambda: ForestParams(trees=200))
     xgboost: ProductionXGBoostConfig = field(default_factory=_xgboost_params)
@@ -47,7 +47,10 @@ class MemberParams:
 class MemberStacks:
     """The three members, each a stack of the same number of refits.
 
-    preparations: what is done to the rows of a member first, where it is an imported one.
+    Attributes
+    ----------
+    preparations
+        Preprocessing by member name, for members of an imported model.
     """
 
     random_forest: FlatForests
@@ -56,7 +59,7 @@ class MemberStacks:
     preparations: Mapping[str, Preparation] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, ReplicatedMember]:
-        """Return the members under their names."""
+        """Return the members by name."""
         members: dict[str, ReplicatedMember] = {
             "random_forest": self.random_forest,
             "xgboost": self.xgboost,
@@ -67,9 +70,18 @@ class MemberStacks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingRows:
-    """n fights as 2n rows, each fight from both sides: values float64 (2n, f).
+    """n fights as 2n rows, each fight from both sides.
 
-    cuts: the bins that XGBoost cuts the values into; codes: the values in these bins, (2n, f).
+    Attributes
+    ----------
+    values
+        Feature values, float64 (2n, f).
+    shared
+        The rows as XGBoost trains on them.
+    cuts
+        The bins into which XGBoost cuts the values.
+    codes
+        The values encoded with these bins, (2n, f).
     """
 
     values: Floats
@@ -79,7 +91,7 @@ class TrainingRows:
 
     @classmethod
     def of(cls, values: Floats, plan: MirrorPlan, config: ProductionXGBoostConfig) -> TrainingRows:
-        """Lay out fights, float64 (n, f)."""
+        """Prepare fights, float64 (n, f); `plan` swaps the sides of a row."""
         both = np.concatenate([values, plan(values)])
         shared = SharedRows.of(both, config)
         cuts = CutTable.of_matrix(shared.cuts)
@@ -97,10 +109,27 @@ def fit_members(
 ) -> MemberStacks:
     """Fit all members once.
 
-    labels: how much of each fight its first fighter has won, in [0, 1], (n,): see `engine.training.soft_labels`.
-    weight: how often each fight counts, (n,). stop: fights on which XGBoost decides when to stop, (n,); it does not
-    train on them. stream: its first child is the resample's, the next three are the members'. Raises TrainingError,
-    TrainingTimeoutError, MemoryLimitError.
+    Parameters
+    ----------
+    rows
+        The fights from both sides.
+    labels
+        Result of the first fighter in [0, 1], (n,): see `engine.training.soft_labels`.
+    weight
+        How often each fight counts, (n,).
+    stop
+        Fights on which XGBoost decides when to stop, (n,); it does not train on them.
+    params
+        Hyperparameters.
+    stream
+        Source of seeds: its first child belongs to the resample, the next three to the members.
+    limits
+        Time and memory limits.
+
+    Raises
+    ------
+    TrainingError, TrainingTimeoutError, MemoryLimitError
+        As the members' fits raise them.
     """
     _, *streams = stream.spawn(1 + len(MEMBERS))
     for_trees = streams[0].generate_state(params.forest.trees, np.uint64).astype(np.uint64)
@@ -143,7 +172,7 @@ def arrays_of(stack: MemberStacks) -> dict[str, Array]:
 
 
 def stack_of(cuts: CutTable, arrays: Arrays) -> MemberStacks:
-    """Return the stack that `arrays_of` took apart; arrays may be read-only memory maps, nothing is copied."""
+    """Return the stack of arrays named as in `stack_to_arrays`, without a copy; they may be memory maps."""
     return MemberStacks(
         random_forest=FlatForests.from_arrays(cuts, _Member(arrays, "random_forest")),
         xgboost=FlatBoosters.from_arrays(cuts, _Member(arrays, "xgboost")),
@@ -152,7 +181,7 @@ def stack_of(cuts: CutTable, arrays: Arrays) -> MemberStacks:
 
 
 def join_stacks(stacks: Sequence[Arrays]) -> dict[str, Pieces]:
-    """Join stacks over one table of cuts, each as `arrays_of` names its arrays, in order."""
+    """Join stacks over one table of cuts, in order; each has arrays named as in `stack_to_arrays`."""
     joined: dict[str, Pieces] = {}
     for name in ("random_forest", "xgboost"):
         trees = join_replicas([_Member(arrays, name) for arrays in stacks])
@@ -164,7 +193,7 @@ def join_stacks(stacks: Sequence[Arrays]) -> dict[str, Pieces]:
 
 
 class _Member(Mapping[str, Array]):
-    """The arrays of one member among those of a stack."""
+    """The arrays of one member of a stack."""
 
     def __init__(self, arrays: Arrays, name: str) -> None:
         self._arrays, self._prefix = arrays, f"{name}/"

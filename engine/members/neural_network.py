@@ -1,9 +1,9 @@
-"""Neural networks: fitted by scikit-learn, predicted as stacks of matrices.
+"""Neural networks: fitted by scikit-learn, predicted from stacked matrices.
 
-All replicas of a layer are one array, so that a dozen rows cost one loop and not a pipeline a replica.
-The bits of a matrix product depend on its shape and on the threads of the linear algebra library; so predicting uses
-loops of our own (`engine.members.kernels`), in which every sum has one order, and training holds the library to one
-thread. Covers binary networks with ReLU layers. Tuning and resampling are the caller's.
+All replicas of a layer are one array, so that a few rows cost one loop instead of a pipeline for each replica. The bits
+of a matrix product depend on its shape and on the threads of the linear algebra library. Prediction therefore uses
+loops in which every sum has one order (`engine.members.kernels`), and training limits the library to one thread. Covers
+binary networks with ReLU layers; tuning and resampling are left to the caller.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from engine.resources.blas_threads import one_blas_thread
 
 @dataclass(frozen=True)
 class NetworkParams:
-    """How a network is trained; the names follow scikit-learn's where they mean the same."""
+    """Hyperparameters of a network; names are scikit-learn's if the meaning is the same."""
 
     hidden: tuple[int, ...] = (64, 32)
     epochs: int = 5
@@ -36,10 +36,11 @@ class NetworkParams:
 
 
 class _SharedLabels(MLPClassifier):  # type: ignore[misc] # its types are not followed
-    """A network that learns from labels between 0 and 1: its loss and gradient take them, its check of labels does not.
+    """A network that learns from labels between 0 and 1.
 
-    Two rows for each, weighted by their shares, would teach the same in twice the time. Without this check scikit-learn
-    refuses such labels, so a version that no longer calls it stops training; it does not train on something else.
+    scikit-learn's loss and gradient accept such labels, its check of labels does not. Two rows for each label, weighted
+    by their shares, would give the same network in twice the time. A version of scikit-learn that no longer calls this
+    check refuses such labels, so training stops; it does not train on something else.
     """
 
     def _validate_input(self, X: Floats, y: Floats, incremental: bool, reset: bool) -> tuple[Floats, Floats]:
@@ -48,13 +49,29 @@ class _SharedLabels(MLPClassifier):  # type: ignore[misc] # its types are not fo
 
 
 def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: NetworkParams, seed: int) -> Pipeline:
-    """Fit median imputation, scaling and one network on X (n, f; NaN = missing).
+    """Fit median imputation, scaling and one network.
 
-    won: (n,) in [0, 1], how much of it the first fighter has won.
+    The number of epochs is fixed: early stopping on a random validation split leaks if rows are repeated, and a
+    weighted row is a repeated one. An epoch is one `partial_fit`, which requires no convergence and gives no warning
+    about it. Rows of weight 0 are ignored; medians ignore the size of the weights.
 
-    The number of epochs is fixed: stopping early on a random validation split leaks when rows are repeated, and a
-    weighted row is a repeated one. An epoch is one `partial_fit`, which asks for no convergence and warns of none.
-    Rows of weight 0 take no part; medians ignore the size of the weights. Raises TrainingError when it diverges.
+    Parameters
+    ----------
+    X
+        Rows, float64 (n, f); NaN = missing.
+    won
+        Result of the first fighter in [0, 1], (n,).
+    sample_weight
+        Weights, (n,); None for equal ones.
+    params
+        Hyperparameters.
+    seed
+        Seed of the initial weights and of the order of rows.
+
+    Raises
+    ------
+    TrainingError
+        If the training diverges.
     """
     weight = np.ones(len(won)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     used = weight > 0
@@ -80,7 +97,7 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
 
 
 def _median_imputer(X: Floats) -> SimpleImputer:
-    """Return what fills X (n, f; NaN = missing). Column by column: its own fit makes four copies of X."""
+    """Return the imputer of X, fitted column by column: its own `fit` makes four copies of X."""
     known = (column[~np.isnan(column)] for column in X.T)
     medians = np.array([np.median(values) if len(values) else np.nan for values in known])
     return SimpleImputer(strategy="median", keep_empty_features=True).fit(medians[None])
@@ -98,7 +115,7 @@ class StackedNetworks:
 
     @classmethod
     def from_pipeline(cls, model: Pipeline) -> StackedNetworks:
-        """One pipeline of `fit_network` as a set of one replica."""
+        """Convert one pipeline of `fit_network` to a set of one replica."""
         imputer, scaler, network = (step for _, step in model.steps)
         return replace(
             cls.from_classifier(network),
@@ -109,7 +126,7 @@ class StackedNetworks:
 
     @classmethod
     def from_classifier(cls, network: MLPClassifier) -> StackedNetworks:
-        """One network alone, on rows without missing values. Raises ValidationError for one of another kind."""
+        """Convert one network without imputation and scaling. Raises ValidationError if it is of another kind."""
         if (network.activation, network.out_activation_) != ("relu", "logistic"):
             raise ValidationError(
                 "only binary networks with ReLU layers can be stacked, this one has "
@@ -126,7 +143,7 @@ class StackedNetworks:
 
     @classmethod
     def concatenate(cls, sequence: Sequence[StackedNetworks]) -> StackedNetworks:
-        """The replicas of all sets, in order. Raises ValidationError when layers differ in size."""
+        """Return the replicas of all sets, in order. Raises ValidationError if the sizes of their layers differ."""
         shapes = {tuple(matrix.shape[1:] for matrix in networks.weights) for networks in sequence}
         if len(shapes) != 1:
             raise ValidationError(f"networks to join must agree in their layers, got {sorted(shapes)}")
@@ -135,13 +152,20 @@ class StackedNetworks:
 
     @property
     def n_replicas(self) -> int:
-        """Number of networks."""
+        """Number of networks, B."""
         return len(self.medians)
 
     def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
-        """P(first wins) by networks start..stop-1 for rows X (n, f; NaN = missing): float64 (stop-start, n).
+        """Return P(first fighter wins) by networks start..stop-1, float64 (stop-start, n).
 
         Within 1e-9 of the pipelines' `predict_proba(X)[:, 1]`. Temporary memory is that of 64 rows of every layer.
+
+        Parameters
+        ----------
+        X
+            Rows, float64 (n, f); NaN = missing.
+        start, stop
+            Range of the networks; all of them by default.
         """
         replicas = check_request(X, self.medians.shape[1], self.n_replicas, start, stop)
         some = slice(replicas.start, replicas.stop)
@@ -159,14 +183,14 @@ class StackedNetworks:
         return np.asarray(expit(logits))
 
     def to_arrays(self) -> dict[str, Array]:
-        """The arrays by name, as `from_arrays` takes them."""
+        """Return the arrays by name, as `from_arrays` takes them."""
         layers = {f"weights_{k}": matrix for k, matrix in enumerate(self.weights)}
         layers |= {f"biases_{k}": vector for k, vector in enumerate(self.biases)}
         return {"medians": self.medians, "means": self.means, "scales": self.scales} | layers
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array]) -> StackedNetworks:
-        """The networks in these arrays, which may be read-only memory maps: nothing is copied."""
+        """Return the networks of these arrays, which may be read-only memory maps: nothing is copied."""
         depth = sum(name.startswith("weights_") for name in arrays)
         return cls(
             medians=np.asarray(arrays["medians"]),

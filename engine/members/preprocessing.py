@@ -1,7 +1,8 @@
-"""What a foreign estimator's pipeline does to its rows before it predicts, step by step as scikit-learn does it.
+"""The preprocessing of an imported estimator's pipeline, step by step as scikit-learn does it.
 
-Our own members are trained on rows as they are; those of an imported model may stand behind an imputer and a scaler.
-Each step is one operation an element, in float64, so that the bits are those of the original and no batch matters.
+Members trained by the engine take rows as they are; those of an imported model may follow an imputer and a scaler. Each
+step is one operation on each element, in float64, so that the bits are those of the original and do not depend on the
+batch.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ Operation = Literal["fill", "standardise", "rescale"]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One operation on the columns, with its numbers, float64 (f,).
+    """One operation on the columns, with its constants.
 
-    `fill`: a missing value becomes `first`. `standardise`: (x - first) / second. `rescale`: x * first + second.
+    Attributes
+    ----------
+    operation
+        `fill`: a missing value becomes `first`. `standardise`: (x - first) / second. `rescale`: x * first + second.
+    first, second
+        Constants, float64 (f,).
     """
 
     operation: Operation
@@ -42,31 +48,39 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """The steps of one member, and whether it predicts rows with missing values at all."""
+    """The preprocessing steps of one member.
+
+    Attributes
+    ----------
+    steps
+        The steps, in order.
+    accepts_missing
+        True if the member predicts rows with missing values.
+    """
 
     steps: tuple[Step, ...] = ()
     takes_missing: bool = True
 
     def __call__(self, X: Floats) -> Floats:
-        """Return the rows, (n, f), as the estimator sees them."""
+        """Return the rows, (n, f), after all steps."""
         for step in self.steps:
             X = step(X)
         return X
 
     def to_arrays(self) -> dict[str, Array]:
-        """The numbers of the steps by name; `described` says what they are."""
+        """Return the constants of the steps by name; `metadata` has the rest."""
         return {
             f"step_{k}_{name}": getattr(step, name) for k, step in enumerate(self.steps) for name in ("first", "second")
         }
 
     @property
     def described(self) -> dict[str, Any]:
-        """The rest of it, as JSON values."""
+        """Operations and settings, as JSON values."""
         return {"steps": [step.operation for step in self.steps], "takes_missing": self.takes_missing}
 
     @classmethod
     def from_arrays(cls, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> Preparation:
-        """The preparation that `described` and `to_arrays` have told of. Raises ValidationError for another step."""
+        """Return the preprocessing from its metadata and arrays. Raises ValidationError for an unknown operation."""
         for operation in described["steps"]:
             if operation not in ("fill", "standardise", "rescale"):
                 raise ValidationError(f"this version knows no step {operation!r}: use the one that imported the model")
@@ -81,7 +95,7 @@ class Preparation:
 
 @dataclass(frozen=True, eq=False)
 class PreparedMember:
-    """A member behind its preparation."""
+    """A member with its preprocessing."""
 
     member: ReplicatedMember
     preparation: Preparation
@@ -92,7 +106,10 @@ class PreparedMember:
         return self.member.n_replicas
 
     def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
-        """P(first wins) as the member says for the prepared rows. Raises ValidationError for what it does not take."""
+        """Return the member's predictions for the preprocessed rows; arguments as in `ReplicatedMember`.
+
+        Raises ValidationError if values are missing and the member does not accept that.
+        """
         if not self.preparation.takes_missing and np.isnan(X).any():
             columns = np.flatnonzero(np.isnan(X).any(axis=0)).tolist()
             raise ValidationError(f"values are missing in columns {columns}, and the imported model takes none")

@@ -1,10 +1,10 @@
-"""Random forests: grown on coded features, predicted from flat arrays.
+"""Random forests: grown on encoded features, predicted from flat arrays.
 
-The method is scikit-learn's `RandomForestClassifier` (Gini, resampled rows, missing values sent where they do most
-good), on features cut into the same bins that XGBoost uses. That costs a fifteenth of the time, and the trees' splits
-are then positions in one table of cuts, which all members share (`engine.members.feature_bins`). A forest of
-scikit-learn's can be laid out in the same way, with a table of its own.
-Covers binary forests only. Tuning and resampling of fights are the caller's.
+The method is that of scikit-learn's `RandomForestClassifier` (Gini criterion, resampled rows, missing values sent to
+the better side), on features cut into the bins that XGBoost uses. This takes a fifteenth of the time, and the splits
+are then indices into one table of cuts, which all members share (`engine.members.feature_bins`). A forest fitted by
+scikit-learn can be converted, with a table of its own. Covers binary forests; tuning and resampling of fights are left
+to the caller.
 """
 
 from __future__ import annotations
@@ -28,7 +28,19 @@ _DEEPEST = 30  # a full tree of this depth has more leaves than any fight log ha
 
 @dataclass(frozen=True)
 class ForestParams:
-    """How a forest is grown; the names follow scikit-learn's where they mean the same."""
+    """Hyperparameters of a random forest; names are scikit-learn's if the meaning is the same.
+
+    Attributes
+    ----------
+    trees
+        Number of trees.
+    max_depth
+        Greatest depth of a tree.
+    min_samples_leaf
+        Fewest rows of a leaf.
+    max_features
+        Share of the features that are tried at a node, or "sqrt" for the square root of their number.
+    """
 
     trees: int = 50
     max_depth: int = 10
@@ -36,7 +48,7 @@ class ForestParams:
     max_features: float | str = "sqrt"  # features tried at a node: their share, or sqrt of their number
 
     def __post_init__(self) -> None:
-        """Raise ValidationError naming what makes no sense."""
+        """Raise ValidationError naming the invalid values."""
         if self.trees < 1 or self.min_samples_leaf < 1 or not 1 <= self.max_depth <= _DEEPEST:
             raise ValidationError(f"a forest needs trees and leaves, and a depth of 1 to {_DEEPEST}: {self}")
         if self.max_features != "sqrt" and not (
@@ -47,7 +59,7 @@ class ForestParams:
             )
 
     def tries(self, n_features: int) -> int:
-        """How many features a node tries."""
+        """Return the number of features that are tried at a node."""
         share = np.sqrt(n_features) if isinstance(self.max_features, str) else self.max_features * n_features
         return max(1, int(share))
 
@@ -60,11 +72,27 @@ def grow_forest(
     params: ForestParams,
     seeds: NDArray[np.uint64],
 ) -> FlatForests:
-    """Grow one forest, a set of one replica.
+    """Grow one forest and return it as a set of one replica; the result depends on the arguments alone.
 
-    codes: coded rows, (n, f) as from `cuts.codes`. won: (n,) in [0, 1], how much of it the first fighter has won.
-    weight: how often each row counts, (n,). seeds: one a tree, (params.trees,). The result depends on the arguments
-    alone. Raises ValidationError when all weights are 0.
+    Parameters
+    ----------
+    cuts
+        The bins.
+    codes
+        Encoded rows, (n, f), as from `BinEdges.encode_for_training`.
+    won
+        Result of the first fighter in [0, 1], (n,).
+    weight
+        How often each row counts, (n,).
+    params
+        Hyperparameters.
+    seeds
+        One seed for each tree, (params.trees,).
+
+    Raises
+    ------
+    ValidationError
+        If all weights are 0.
     """
     rows = int(np.count_nonzero(weight))
     if not rows:
@@ -88,15 +116,25 @@ def grow_forest(
 
 @dataclass(frozen=True)
 class FlatForests:
-    """B forests."""
+    """B random forests."""
 
     trees: FlatTrees
 
     @classmethod
     def from_forest(cls, model: RandomForestClassifier, cuts: CutTable | None = None) -> FlatForests:
-        """One fitted binary forest (classes 0 and 1) of scikit-learn's as a set of one replica.
+        """Convert one fitted binary forest of scikit-learn (classes 0 and 1) to a set of one replica.
 
-        cuts: a table that has all of its splits; by default, just these. Raises ValidationError for another forest.
+        Parameters
+        ----------
+        model
+            The fitted forest.
+        cuts
+            A table with all of its splits; by default the table of exactly these.
+
+        Raises
+        ------
+        ValidationError
+            If the classes are others.
         """
         if list(model.classes_) != [0, 1]:
             raise ValidationError(f"a forest needs the classes 0 and 1, this one knows {list(model.classes_)}")
@@ -110,31 +148,38 @@ class FlatForests:
 
     @classmethod
     def concatenate(cls, sequence: Sequence[FlatForests]) -> FlatForests:
-        """The replicas of all sets, in order. Raises ValidationError when they were grown on different cuts."""
+        """Return the replicas of all sets, in order. Raises ValidationError if their cuts differ."""
         return cls(FlatTrees.concatenate([forests.trees for forests in sequence]))
 
     @property
     def n_replicas(self) -> int:
-        """Number of forests."""
+        """Number of forests, B."""
         return self.trees.n_replicas
 
     def predict_replicas(self, X: Floats, start: int = 0, stop: int | None = None) -> Floats:
-        """P(first wins) by forests start..stop-1 for rows X (n, f; NaN = missing): float64 (stop-start, n).
+        """Return P(first fighter wins) by forests start..stop-1, float64 (stop-start, n).
 
-        The mean over the trees of the share of wins at the leaf; within 1.2e-7 of `predict_proba(X)[:, 1]` for a
-        forest of scikit-learn's.
+        The mean over the trees of the share of wins at the leaf; within 1.2e-7 of `predict_proba(X)[:, 1]` for a forest
+        fitted by scikit-learn.
+
+        Parameters
+        ----------
+        X
+            Rows, float64 (n, f); NaN = missing.
+        start, stop
+            Range of the forests; all of them by default.
         """
         sums = self.trees.sums(X, start, stop)
         counts = np.diff(self.trees.first)[start : start + len(sums), None]
         return np.asarray(sums / counts)
 
     def to_arrays(self) -> dict[str, Array]:
-        """The arrays by name, without the cuts, as `from_arrays` takes them."""
+        """Return the arrays by name, without the cuts, as `from_arrays` takes them."""
         return self.trees.to_arrays()
 
     @classmethod
     def from_arrays(cls, cuts: CutTable, arrays: Mapping[str, Array]) -> FlatForests:
-        """The forests in these arrays, which may be read-only memory maps: nothing is copied."""
+        """Return the forests of these arrays, which may be read-only memory maps: nothing is copied."""
         return cls(FlatTrees.from_arrays(cuts, arrays))
 
 
@@ -143,7 +188,7 @@ def _first(nodes: int, space: Array) -> Array:
 
 
 def _laid_out(tree: Tree, cuts: CutTable) -> Grown:
-    """One scikit-learn tree with siblings side by side, level by level."""
+    """Return one scikit-learn tree with siblings next to each other, level by level."""
     levels = level_order(tree.children_left, tree.children_right)
     old = np.concatenate(levels)
     new = np.empty_like(old)
@@ -163,6 +208,6 @@ def _laid_out(tree: Tree, cuts: CutTable) -> Grown:
 
 
 def _below(threshold: Floats) -> NDArray[np.float32]:
-    """The float32 t for which x < t says the same as x <= threshold, for every finite float32 x."""
+    """Return the float32 t for which x < t is equivalent to x <= threshold, for every finite float32 x."""
     nearest = threshold.astype(np.float32)
     return np.where(nearest > threshold, nearest, np.nextafter(nearest, np.float32(np.inf)))

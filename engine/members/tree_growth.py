@@ -1,4 +1,4 @@
-"""The compiled inner loops of growing a random forest's trees: see `engine.members.kernels`."""
+"""Compiled inner loops of growing a random forest's trees; see `engine.members.kernels`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CONSTANT, _UNSPLIT = -2.0, -1.0
 
 @inlined
 def _draw(state: Any, below: Any) -> Any:
-    """The next state of splitmix64 (Steele, Lea, Flood 2014) and a number from 0 to below - 1."""
+    """Return the next state of splitmix64 (Steele, Lea, Flood 2014) and a number from 0 to below - 1."""
     state = state + np.uint64(0x9E3779B97F4A7C15)
     z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -24,7 +24,7 @@ def _draw(state: Any, below: Any) -> Any:
 
 @inlined
 def _purity(weight: Any, wins: Any) -> Any:
-    """What a side adds to the Gini criterion that the best split maximises."""
+    """Return one side's term of the Gini criterion, which the best split maximises."""
     losses = weight - wins
     return (wins * wins + losses * losses) / weight
 
@@ -41,12 +41,24 @@ def _best_cut(
     counts: Array,
     won: Array,
 ) -> tuple[float, int, bool]:
-    """The best split of some rows by one feature: purity, cut, and whether missing ones go left.
+    """Return the best split of some rows by one feature: purity, cut, and whether missing values go left.
 
-    Purity is _UNSPLIT where no split leaves enough rows on both sides, _CONSTANT where all rows are the same.
+    Purity is _UNSPLIT if no split leaves enough rows on both sides, _CONSTANT if all rows have the same code.
 
-    counts: int64 (2, missing + 1), weight and rows of each code. won: float64 (missing + 1,), its wins. Both are zeros
-    before and after.
+    Parameters
+    ----------
+    codes, weight, wins, missing
+        As in `grow_tree`; wins are the weighted results.
+    rows
+        Indices of the rows.
+    column
+        The feature.
+    min_rows
+        Fewest rows of a side.
+    counts
+        Work space, int64 (2, missing + 1), for weight and rows of each code; zeros before and after.
+    won
+        Work space, float64 (missing + 1,), for the wins of each code; zeros before and after.
     """
     for row in rows:
         code = codes[row, column]
@@ -103,11 +115,27 @@ def grow_tree(
     seed: Any,
     out: tuple[Array, Array, Array, Array, Array],
 ) -> tuple[int, int]:
-    """Grow one tree of a random forest (Breiman 2001) on coded rows; return its nodes and its depth.
+    """Grow one tree of a random forest (Breiman 2001) on encoded rows; return its number of nodes and its depth.
 
-    codes (n, f), `missing` where missing. won: (n,) in [0, 1]. weight: int64 (n,). limits: most depth, fewest rows of a
-    leaf, features to try at a node. The tree sees as many rows as have weight, drawn with replacement; a row drawn
-    twice is one row of twice the weight. out: column, cut, missing_left, left, value of the nodes, level by level.
+    The tree is grown on a bootstrap sample, as many rows as have a positive weight, drawn with replacement. A row drawn
+    twice is one row of twice the weight.
+
+    Parameters
+    ----------
+    codes
+        Encoded rows, (n, f).
+    won
+        Results in [0, 1], (n,).
+    weight
+        Weight of each row, int64 (n,).
+    missing
+        Code of a missing value.
+    limits
+        Greatest depth, fewest rows of a leaf, features to try at a node.
+    seed
+        Seed of the tree.
+    out
+        Receive column, cut, missing_left, left and value of the nodes, level by level.
     """
     max_depth, min_rows, tries = limits
     column, cut, missing_left, left, value = out

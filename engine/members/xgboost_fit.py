@@ -1,8 +1,8 @@
-"""Gradient boosting of one XGBoost model: rounds, early stopping, limits.
+"""Gradient boosting of one XGBoost model, with early stopping and limits.
 
-`boost` is the one loop of every XGBoost model that looks at held-out rows: `ProductionXGBoostTrainer` calls it once,
-the ensemble's training once a refit on rows drawn from one `SharedRows`.
-Covers binary models with the logistic loss on numeric features. Checking tables is `engine.xgboost_trainer`.
+`boost` is the one training loop of every XGBoost model that stops early on a validation set: `ProductionXGBoostTrainer`
+calls it once, the ensemble's training once for each refit, on rows drawn from one `SharedRows`. Covers binary models
+with the logistic loss on numeric features; tables are checked in `engine.xgboost_trainer`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _BOUNDS: dict[str, tuple[Any, float, float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProductionXGBoostConfig:
-    """How a model is boosted, and within which limits; the names follow XGBoost's where they mean the same."""
+    """Hyperparameters and limits of one XGBoost model; names are XGBoost's if the meaning is the same."""
 
     n_estimators: int = 300
     max_depth: int = 6
@@ -60,7 +60,7 @@ class ProductionXGBoostConfig:
     allow_missing: bool = True
 
     def __post_init__(self) -> None:
-        """Raise ValidationError naming the first setting that is out of bounds."""
+        """Raise ValidationError naming the first value that is out of bounds."""
         for name, (kind, low, high) in _BOUNDS.items():
             value: Any = getattr(self, name)
             if value is None and name == "early_stopping_rounds":
@@ -69,7 +69,7 @@ class ProductionXGBoostConfig:
                 raise ValidationError(f"{name} must be {_KINDS[kind]} from {low:g} to {high:g}, not {value!r}")
 
     def booster_params(self) -> dict[str, Any]:
-        """The same in XGBoost's words."""
+        """Return the parameters of `xgboost.train`."""
         return {
             "objective": "binary:logistic",
             "disable_default_eval_metric": True,  # the callback of `boost` has its own
@@ -88,7 +88,17 @@ class ProductionXGBoostConfig:
 
 
 class TrainingLimits:
-    """The time and memory that one training may take, counted from its construction."""
+    """The time and memory limits of one training, counted from the construction of this object.
+
+    Parameters
+    ----------
+    max_training_time_s
+        Time limit in seconds.
+    max_memory_mb
+        Memory limit in MB of 2**20 bytes.
+    clock
+        Returns seconds; tests may replace it.
+    """
 
     def __init__(
         self, max_training_time_s: float, max_memory_mb: float, clock: Callable[[], float] = time.monotonic
@@ -105,7 +115,7 @@ class TrainingLimits:
         return self._clock() - self._started
 
     def check(self, reached: str) -> None:
-        """Raise TrainingTimeoutError or MemoryLimitError when a limit is exceeded, saying what was reached."""
+        """Raise TrainingTimeoutError or MemoryLimitError, naming the stage `reached`, if a limit is exceeded."""
         self.peak_memory_mb = max(self.peak_memory_mb, self._guard.check(f"training reached {reached}"))
         elapsed_seconds = self.elapsed_seconds
         if elapsed_seconds > self.max_training_time_s:
@@ -117,7 +127,7 @@ class TrainingLimits:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rows that the model does not train on and that decide when it stops."""
+    """Rows that are not trained on and that decide when boosting stops."""
 
     matrix: xgb.DMatrix
     won: Array  # (n,) in [0, 1]: how much of it the first fighter has won
@@ -125,16 +135,16 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class SharedRows:
-    """Rows that many models are trained on with other weights; feature values are cut into bins once for all.
+    """Rows that many models are trained on with different weights; feature values are cut into bins once.
 
-    Ways to train a replica, in CPU seconds for 10,000 x 100 rows and 64 / 256 bins; without subsampling all give the
-    same bytes:
+    Alternatives for training a replica, in CPU seconds for 10,000 x 100 rows and 64 / 256 bins; without subsampling all
+    give the same bytes:
 
-    rows of positive weight with the shared cuts, the others as a plain matrix: 1.5 / 3.0 (this one)
-    weights set on one shared matrix, held-out predictions read from its cache: 1.6 / 3.1
-    weights set on one shared matrix, a second one for the held-out rows: 2.5 / 4.0
+    * rows of positive weight with the shared cuts, the others as a plain matrix: 1.5 / 3.0 (this one)
+    * weights set on one shared matrix, validation predictions read from its cache: 1.6 / 3.1
+    * weights set on one shared matrix, a second matrix for the validation set: 2.5 / 4.0
 
-    This one changes nothing that is shared, so threads may train at the same time.
+    The chosen one changes no shared state, so threads may train at the same time.
     """
 
     values: NDArray[np.float32]  # (n, f), NaN = missing
@@ -147,9 +157,21 @@ class SharedRows:
         return cls(values, xgb.QuantileDMatrix(values, max_bin=config.max_bin, nthread=config.n_jobs))
 
     def drawn(self, won: Array, weight: Array, config: ProductionXGBoostConfig) -> xgb.QuantileDMatrix:
-        """The rows of positive weight (n,), to train on. `max_bin` must be that of the cuts.
+        """Return the rows of positive weight, to train on.
 
-        won: (n,) in [0, 1], how much of it the first fighter has won. Raises ValidationError when there are none.
+        Parameters
+        ----------
+        won
+            Result of the first fighter in [0, 1], (n,).
+        weight
+            Weight of each row, (n,).
+        config
+            Its `max_bin` must be that of the cuts.
+
+        Raises
+        ------
+        ValidationError
+            If all weights are 0.
         """
         rows = np.flatnonzero(weight > 0)
         if not rows.size:
@@ -164,27 +186,28 @@ class SharedRows:
         )
 
     def held_out(self, won: Array, mask: NDArray[np.bool_]) -> HeldOut:
-        """The rows of the mask (n,), to stop on; out-of-bag rows are `weight == 0`. won: as in `drawn`."""
+        """Return the rows of the mask, (n,), as a validation set; `won` as in `training_matrix`."""
         return HeldOut(xgb.DMatrix(self.values[mask], nthread=1), won[mask])
 
 
 @dataclass(frozen=True)
 class Boosted:
-    """A boosted model, cut after its best round, and the held-out log loss after every round that was run."""
+    """A boosted model up to its best round, and the validation log loss after every round that was run."""
 
     booster: xgb.Booster
     log_losses: tuple[float, ...]
 
     @property
     def best_iteration(self) -> int:
-        """The last round that the model keeps, counted from 0."""
+        """Last round that the model keeps, counted from 0."""
         return int(self.booster.num_boosted_rounds()) - 1
 
 
 class _Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc] # its types are not followed
-    """Looks after every round: the limits, the held-out log loss, and whether to stop.
+    """The callback after every round: checks the limits, computes the validation log loss, decides when to stop.
 
-    The loss is our own, with all its digits: a metric of `xgboost.train` is rounded to six, which moves the best round.
+    The loss is computed here with full precision: a metric of `xgboost.train` is rounded to six digits, which moves the
+    best round.
     """
 
     def __init__(self, held_out: HeldOut, config: ProductionXGBoostConfig, limits: TrainingLimits) -> None:
@@ -197,7 +220,7 @@ class _Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc] # its types 
         self._limits = limits
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: object) -> bool:
-        """Take note of a round; True to stop."""
+        """Record a round; return True to stop."""
         margin = model.predict(self._rows, output_margin=True)  # incremental: XGBoost caches it for watched rows
         losses = self._won * np.logaddexp(0.0, -margin) + (1.0 - self._won) * np.logaddexp(0.0, margin)
         self.losses.append(float(losses.mean()))
@@ -209,10 +232,29 @@ class _Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc] # its types 
 
 
 def boost(dtrain: xgb.DMatrix, held_out: HeldOut, config: ProductionXGBoostConfig, limits: TrainingLimits) -> Boosted:
-    """Boost on `dtrain` until the log loss on the held-out rows has not fallen for `early_stopping_rounds` rounds.
+    """Boost until the validation log loss has not fallen for `early_stopping_rounds` rounds.
 
-    The same rows, weights and seed give the same bytes of model for any n_jobs. Raises TrainingTimeoutError and
-    MemoryLimitError from the callback that checks the limits after every round, and TrainingError when XGBoost refuses.
+    The same rows, weights and seed give the same bytes of the model for any n_jobs.
+
+    Parameters
+    ----------
+    dtrain
+        Rows to train on.
+    held_out
+        The validation set.
+    config
+        Hyperparameters.
+    limits
+        Limits, checked after every round.
+
+    Raises
+    ------
+    TrainingTimeoutError, MemoryLimitError
+        If a limit is exceeded.
+    TrainingError
+        If XGBoost raises an error.
+    ValidationError
+        If the validation set is empty.
     """
     if not len(held_out.won):
         raise ValidationError("no rows are held out, so nothing can decide when to stop; hold some out")

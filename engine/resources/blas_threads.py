@@ -1,8 +1,8 @@
-"""One thread for linear algebra: the last bits of a large matrix product depend on how many threads share it.
+"""A limit of one thread for linear algebra libraries.
 
-The number of threads is one setting for the whole process, so callers in several threads hold it down together: the
-first one in lowers it, the last one out puts it back. Threadpoolctl lets only the thread that lowered it do that; when
-another one is last, it stays at one.
+The last bits of a large matrix product depend on the number of threads that compute it. That number is one setting of
+the whole process, so callers in several threads share the limit: the first one sets it, the last one restores it.
+Threadpoolctl lets only the thread that set the limit restore it; if another thread is last, the limit stays at one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 
 class _Limit:
-    """The setting, and how many hold it down."""
+    """The shared limit, and the number of callers that hold it."""
 
     def __init__(self) -> None:
         self._libraries = ThreadpoolController()
@@ -41,13 +41,13 @@ class _Limit:
 
 @cache
 def _limit() -> _Limit:
-    """Looking for the libraries costs milliseconds, so it is done once, and not at import."""
+    """Return the process's limit, created on first use: finding the libraries takes milliseconds."""
     return _Limit()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold linear algebra to one thread in this process, from whichever threads at once."""
+    """Limit linear algebra to one thread in this process; safe to use from several threads at once."""
     limit = _limit()
     limit.take()
     try:

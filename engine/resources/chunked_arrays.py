@@ -1,4 +1,4 @@
-"""Arrays in pieces: joined along the first axis one after the other, so that nobody has to hold the whole."""
+"""Arrays in chunks along the first axis, written without holding the whole array in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ import numpy as np
 from engine.arrays import Array
 
 Arrays = Mapping[str, Array]
-"""Arrays by name. Those of a bundle are opened when they are asked for and closed when nobody holds them any more."""
+"""Arrays by name. Arrays of a bundle are opened on access and closed when the last reference to them is gone."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """An array of `shape` and `dtype`, made piece by piece when it is walked through."""
+    """A concatenation of chunks that are loaded one at a time.
+
+    Attributes
+    ----------
+    dtype
+        Data type of all chunks.
+    shape
+        Shape of the whole array.
+    loaders
+        Functions that return the chunks, in order.
+    """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -24,13 +34,16 @@ class Pieces:
 
     @classmethod
     def of(cls, makers: Sequence[Callable[[], Array]]) -> Pieces:
-        """Join what `makers` make, at least one, all of one dtype; each is called once now and once when walked."""
+        """Concatenate the arrays that `loaders` return, at least one, all of one dtype.
+
+        Each loader is called now for its shape, and again when its chunk is read.
+        """
         heads = [(piece.dtype, piece.shape) for piece in (make() for make in makers)]
         dtype, (_, *rest) = heads[0]
         return cls(dtype, (sum(shape[0] for _, shape in heads), *rest), makers)
 
     def __iter__(self) -> Iterator[Array]:
-        """Make the pieces in order, each when its turn comes."""
+        """Load the chunks in order, one at a time."""
         return (make() for make in self.makers)
 
     def whole(self) -> Array:

@@ -1,9 +1,9 @@
-"""How much memory a training or an answer takes at its peak, from its sizes alone; in MiB of 2**20 bytes.
+"""Peak memory of a training or a prediction, estimated from its sizes; in MiB of 2**20 bytes.
 
-Each estimate is a sum of a few terms, one for each thing that the work holds at its peak, times a coefficient. What a
-term counts follows from the code; the coefficients were measured: `python -m benchmarks.memory.estimate` runs a grid of
-sizes, each in a fresh process, prints the estimates beside the peaks, and fits the coefficients anew with `--fit`.
-An estimate is what the work adds to a process that has imported the engine and done nothing yet.
+Each estimate is a sum of terms, one for each kind of data held at the peak, times coefficients. The terms follow from
+the code. The coefficients were measured: `python -m benchmarks.memory.estimate` runs a grid of sizes, each in a new
+process, prints estimates next to measured peaks, and with `--fit` fits the coefficients. An estimate is the memory
+added to a process that has imported the engine and done nothing else.
 """
 
 from __future__ import annotations
@@ -16,10 +16,22 @@ _ROWS_A_LEAF = 20.0  # leaves hold at least ten rows, and about twice as many on
 
 @dataclass(frozen=True, slots=True)
 class TrainingSize:
-    """What a training's memory depends on.
+    """Sizes that determine the memory of a training.
 
-    fights: rows of the matrix. columns: its features. replicas: bootstrap refits of `replica_trees` trees. fits: refits
-    of `point_trees` trees, those of the folds included. threads: refits at the same time.
+    Attributes
+    ----------
+    fights
+        Rows of the matrix.
+    columns
+        Features of the matrix.
+    replicas
+        Bootstrap refits, with `replica_trees` trees each.
+    fits
+        Refits with `point_trees` trees each, those of the folds included.
+    point_trees, replica_trees
+        Trees of one refit.
+    threads
+        Refits that run at the same time.
     """
 
     fights: int
@@ -33,9 +45,16 @@ class TrainingSize:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSize:
-    """What an answer's memory depends on: its fights, the replicas it asks, and the model that it may have to open.
+    """Sizes that determine the memory of a prediction.
 
-    bundle_mb: size of the model's files.
+    Attributes
+    ----------
+    fights
+        Fights that are predicted together.
+    replicas
+        Replicas that predict them.
+    bundle_mb
+        Size of the model's files, which may have to be opened, in MiB.
     """
 
     fights: int
@@ -49,7 +68,7 @@ ANSWER_COEFFICIENTS = (53.4, 0.932, 8.46e-05)
 
 
 def training_terms(size: TrainingSize) -> tuple[float, ...]:
-    """What a training holds: libraries at work, each thread's rows and values, the trees, the refits."""
+    """Return the terms of a training: libraries, rows and values of each thread, trees, refits."""
     leaves = min(_LEAVES_AT_DEPTH, 2 * size.fights / _ROWS_A_LEAF)
     trees = size.replicas * size.replica_trees + size.fits * size.point_trees
     rows = size.fights * size.threads
@@ -57,17 +76,17 @@ def training_terms(size: TrainingSize) -> tuple[float, ...]:
 
 
 def answer_terms(size: AnswerSize) -> tuple[float, ...]:
-    """What an answer holds: libraries at work, the opened model, the replicas' answers."""
+    """Return the terms of a prediction: libraries, the opened model, the replicas' predictions."""
     return 1.0, size.bundle_mb, 2 * size.fights * size.replicas
 
 
 def training_mb(size: TrainingSize) -> float:
-    """Return what a training adds to its process at its peak."""
+    """Return the peak memory that a training adds to its process, in MiB."""
     return _sum(training_terms(size), TRAINING_COEFFICIENTS)
 
 
 def answer_mb(size: AnswerSize) -> float:
-    """Return what an answer adds to its process at its peak."""
+    """Return the peak memory that a prediction adds to its process, in MiB."""
     return _sum(answer_terms(size), ANSWER_COEFFICIENTS)
 
 

@@ -1,7 +1,8 @@
-"""A limit on the memory of this process, checked at chosen moments.
+"""A limit on the memory of this process, checked at chosen points.
 
-Covers resident memory (RSS, in MB of 2**20 bytes), which counts memory-mapped pages that are in use although processes
-share them: the limit errs on the safe side. Does not stop an allocation under way; the worker pool has a hard limit.
+Memory means resident memory (RSS) in MB of 2**20 bytes. It counts memory-mapped pages in use even if other processes
+share them, so the limit errs on the safe side. An allocation under way is not stopped; the worker pool has a hard limit
+for that.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # as <malloc.h> has them
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM now."""
+    """Return the resident memory of this process, in bytes."""
     return int(_process(os.getpid()).memory_info().rss)
 
 
 @lru_cache(maxsize=1)
 def _process(pid: int) -> psutil.Process:
-    """Looking a process up costs more than asking it; one that was forked has another number."""
+    """Return the process of this id, cached because looking it up is slow; a forked process has another id."""
     return psutil.Process(pid)
 
 
 def hold_memory_together() -> None:
-    """Have the C library serve all threads from one arena, and give pieces of 128 KiB back as soon as they are free.
+    """Let glibc's malloc use one arena for all threads and release blocks of 128 KiB or more as soon as they are free.
 
-    Threads that fit many models would each keep their own free pieces. Does nothing where the library is not glibc.
+    Otherwise each thread that fits models would keep free blocks of its own. Does nothing with another C library.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
@@ -43,21 +44,29 @@ def hold_memory_together() -> None:
 
 
 def give_back_memory() -> None:
-    """Give what the C library holds free back to the system. Does nothing where it is not glibc."""
+    """Release free memory of glibc's malloc to the system. Does nothing with another C library."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 class MemoryGuard:
-    """Compares the memory of this process with a limit; `sensor` gives its bytes and may be replaced in tests."""
+    """A comparison of this process's memory with a limit.
+
+    Parameters
+    ----------
+    max_memory_mb
+        The limit, in MB of 2**20 bytes; may be infinite.
+    sensor
+        Returns the memory in use, in bytes; tests may replace it.
+    """
 
     def __init__(self, max_memory_mb: float, sensor: Callable[[], int] = resident_bytes) -> None:
         self.max_memory_mb = max_memory_mb
         self._sensor = sensor
 
     def check(self, what: str) -> float:
-        """Return the MB in use. Raises MemoryLimitError, naming what was being done, when they exceed the limit."""
+        """Return the MB in use. Raises MemoryLimitError, naming the activity `what`, if they exceed the limit."""
         used_mb = self._sensor() / _MB
         if used_mb > self.max_memory_mb:
             raise MemoryLimitError(
@@ -67,9 +76,19 @@ class MemoryGuard:
         return used_mb
 
     def batch_size(self, bytes_per_item: int, requested: int) -> int:
-        """How many items of this size, at most `requested` and at least one, fit below the limit beside what is in use.
+        """Return how many items fit below the limit, at least one and at most `requested`.
 
-        Raises MemoryLimitError with the figures, and the limit at which one would fit, when not even one does.
+        Parameters
+        ----------
+        bytes_per_item
+            Memory of one item, in bytes.
+        requested
+            Upper limit of the result.
+
+        Raises
+        ------
+        MemoryLimitError
+            If not even one item fits; the message gives the figures and a sufficient limit.
         """
         used_bytes = self._sensor()
         free_bytes = self.max_memory_mb * _MB - used_bytes

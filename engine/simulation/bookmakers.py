@@ -1,4 +1,4 @@
-"""The bookmakers of a simulated league: a noisy view of the truth, a margin on top, whole American odds."""
+"""The bookmakers of a simulated league: noisy estimates of the true probabilities, a margin, whole American odds."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ BOOKMAKERS = {
     "Parlour": 1.055,
     "Southpaw Sports": 1.065,
 }
-"""The bookmakers of the league and their overrounds."""
+"""Overround of each bookmaker of the league, by name."""
 
 
 def market_view(probability: Floats, rng: np.random.Generator) -> Floats:
-    """Return the (m,) logits that the market as a whole believes; the noise costs it 0.007 of log loss."""
+    """Return the logits of the market as a whole, (m,); the noise costs 0.007 of log loss."""
     view: Floats = logit(probability) + rng.normal(0.0, 0.25, len(probability))
     return view
 
 
 def closing_odds(view: Floats, rng: np.random.Generator) -> dict[str, Floats]:
-    """Return closing and, from a vaguer view, early decimal prices; one fight in fifty is not priced."""
+    """Return closing and, from a noisier estimate, early decimal prices; one fight in fifty has none."""
     early_view = view + rng.normal(0.0, 0.15, len(view))
     priced = rng.random(len(view)) >= 0.02
     columns: dict[str, Floats] = {}
@@ -43,7 +43,7 @@ def closing_odds(view: Floats, rng: np.random.Generator) -> dict[str, Floats]:
 
 
 def open_books(probability: Floats, quoted_at: datetime, rng: np.random.Generator) -> list[tuple[Quote, ...]]:
-    """Return every bookmaker's quote of each fight, first fighter first; books differ a little from one another."""
+    """Return every bookmaker's quote of each fight, first fighter first; bookmakers differ slightly."""
     view = market_view(probability, rng)
     views = view[:, None] + rng.normal(0.0, 0.05, (len(view), len(BOOKMAKERS)))
     prices = american_to_decimal(_whole_american(views, np.array(list(BOOKMAKERS.values()))))
@@ -57,6 +57,6 @@ def open_books(probability: Floats, quoted_at: datetime, rng: np.random.Generato
 
 
 def _whole_american(view: Floats, implied_total: Floats) -> Floats:
-    """Return the whole American odds of both fighters for a bookmaker's view (a logit) and overround."""
+    """Return whole American odds of both fighters for a logit `view` and an overround."""
     # Books do not quote beyond about 1 to 50.
     return np.round(decimal_to_american(add_margin(expit(np.clip(view, -3.0, 3.0)), implied_total)))

@@ -1,7 +1,7 @@
-"""The people of a simulated league: skills that nobody sees, biographies that everybody sees, and plausible names.
+"""The fighters of a simulated league: hidden skills, visible biographies, and plausible names.
 
-`true_logit` is the world's law: the chance of one fighter beating another, a nonlinear function of skill, age and
-style. Models never see skills, only what `engine.simulation.fights` lets fights reveal of them.
+`true_logit` is the ground truth: the log-odds of one fighter beating another, a nonlinear function of skill, age and
+style. Models never see skills, only the statistics of fights (`engine.simulation.fights`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from scipy.special import expit
 from engine.arrays import Floats, Indices
 
 STRIKING, DEFENCE, WRESTLING, GRAPPLING, CARDIO, POWER, PACE = range(7)
-"""Columns of latent skills, in standard deviations of a debutant; pace is a style that takes cardio to pay."""
+"""Columns of the skills, in standard deviations of a debutant; pace is a style that pays off only with cardio."""
 
 _SKILLS = 7
 _AGEING = np.array([0.8, 1.0, 1.0, 0.6, 1.3, 0.4, 0.6])
 _SHARPNESS = 0.36
-"""How much skill decides: set so that the truth itself scores a log loss of 0.60 to 0.62, as sharp closing odds do."""
+"""Weight of skill in the result: the true probabilities then score a log loss of 0.60 to 0.62, as sharp odds do."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightClass:
-    """A division: its share of the league's fighters and their mean height."""
+    """A weight class: its share of the league's fighters and their mean height."""
 
     name: str
     share: float
@@ -33,7 +33,7 @@ class WeightClass:
 
     @property
     def women(self) -> bool:
-        """Whether women fight in it."""
+        """True for a women's class."""
         return self.name.startswith("Women's")
 
 
@@ -54,10 +54,20 @@ WEIGHT_CLASSES = (
 
 @dataclass(frozen=True, eq=False)
 class Fighters:
-    """Everybody who might ever fight; n people, every array of length n.
+    """All fighters of a league, n of them; every array has length n.
 
-    skill: (n, 7) at the peak. peak_age, debut_age: years. weight_class: index into WEIGHT_CLASSES.
-    height_cm, reach_cm: float64. stance, name, fighter_id: str.
+    Attributes
+    ----------
+    skill
+        Skills at the peak, float64 (n, 7).
+    peak_age, debut_age
+        Ages in years.
+    weight_class
+        Index into WEIGHT_CLASSES.
+    height_cm, reach_cm
+        Lengths in centimetres.
+    stance, name
+        str.
     """
 
     skill: Floats
@@ -76,7 +86,7 @@ class Fighters:
 
 
 def draw_fighters(count: int, rng: np.random.Generator) -> Fighters:
-    """Return `count` people, divided among the weight classes by their shares."""
+    """Return `count` fighters, divided among the weight classes by their shares."""
     bounds = np.cumsum([division.share for division in WEIGHT_CLASSES])
     order = (np.arange(count) + 0.5) / count * bounds[-1]
     division = rng.permutation(np.searchsorted(bounds, order)).astype(np.intp)
@@ -99,7 +109,7 @@ def draw_fighters(count: int, rng: np.random.Generator) -> Fighters:
 
 
 def skill_at(fighters: Fighters, who: Indices, age_years: Floats) -> Floats:
-    """Return the (m, 7) skills of `who` at their ages: rising slowly to the peak, then falling faster."""
+    """Return the skills of the fighters `who` at their ages, (m, 7): rising slowly to the peak, then falling faster."""
     past = age_years - fighters.peak_age[who]
     loss = np.where(past > 0, 0.030, 0.010) * past**2
     aged: Floats = fighters.skill[who] - loss[:, None] * _AGEING
@@ -109,7 +119,7 @@ def skill_at(fighters: Fighters, who: Indices, age_years: Floats) -> Floats:
 def true_logit(
     fighters: Fighters, pair: tuple[Indices, Indices], ages: tuple[Floats, Floats], rounds: Floats
 ) -> Floats:
-    """Return the (m,) log-odds that the first of each pair beats the second; swapping them changes the sign."""
+    """Return the log-odds that the first of each pair beats the second, (m,); swapping them changes the sign."""
     first, second = (skill_at(fighters, who, age) for who, age in zip(pair, ages, strict=True))
     reach = fighters.reach_cm[pair[0]] - fighters.reach_cm[pair[1]]
     southpaw = (fighters.stance == "Southpaw").astype(np.float64)
@@ -122,14 +132,14 @@ def true_logit(
 
 
 def takedown_share(own: Floats, other: Floats) -> Floats:
-    """Return the (m,) share of takedowns that succeed, from (m, 7) skills of both sides."""
+    """Return the share of takedowns that succeed, (m,), from the skills of both sides, (m, 7)."""
     return np.asarray(
         expit(0.9 * own[:, WRESTLING] - 0.7 * other[:, WRESTLING] - 0.2 * other[:, DEFENCE] - 0.4), dtype=np.float64
     )
 
 
 def _threat(own: Floats, other: Floats, rounds: Floats) -> Floats:
-    """Damage on the feet unless held down, control on the ground, and what is left in the later rounds."""
+    """Return the threat of one side, (m,): damage on the feet, control on the ground, and stamina in later rounds."""
     striking, _, _, grappling, cardio, power, pace = own.T
     damage = np.exp(0.40 * (striking + 0.5 * power - other[:, DEFENCE]))
     control = np.exp(0.40 * (grappling - other[:, GRAPPLING]))
@@ -139,7 +149,7 @@ def _threat(own: Floats, other: Floats, rounds: Floats) -> Floats:
 
 
 def _draw_names(women: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.str_]:
-    """Return one name a person, no two alike: a random choice of first and last names without replacement."""
+    """Return a different name for each fighter: first and last names drawn without replacement."""
     names = np.empty(len(women), dtype=object)
     last_names = _LAST.split()
     for chosen, first_names in ((women, _WOMEN.split()), (~women, _MEN.split())):

@@ -1,8 +1,7 @@
-"""The fights of a simulated league: who meets whom, how it ends, and what the statistics let one see.
+"""The fights of a simulated league: matchmaking, results, and statistics.
 
-`Circuit` makes the cards one after the other, since who is free, how well somebody stands and who retires depend on
-what happened before. What follows from a result (method, duration, stat lines) is drawn afterwards for all fights at
-once.
+`Matchmaker` makes the cards one after the other, because availability, standing and retirement depend on earlier
+results. The consequences of a result (method, duration, stat lines) are drawn afterwards for all fights at once.
 """
 
 from __future__ import annotations
@@ -34,16 +33,32 @@ Days = NDArray[np.int64]
 
 _NEVER = -100_000
 _REST_DAYS = (63, 28, 7)
-"""Rest between two fights, and at shorter and shorter notice where a small league has nobody else."""
+"""Rest between two fights, and shorter alternatives for leagues in which nobody else is free."""
 _DAYS_A_YEAR = 365.25
 
 
 @dataclass(frozen=True, eq=False)
 class Bouts:
-    """m fights in order; every array of length m. Days count from the league's first event.
+    """m simulated fights in order; every array has length m.
 
-    first, second: indices of the fighters. probability: the truth, that the first wins if anybody does.
-    first_won: how the coin fell. Ages are in years on the day.
+    Attributes
+    ----------
+    event
+        Number of the event.
+    day
+        Days since the league's first event.
+    first, second
+        Indices of the fighters.
+    first_age, second_age
+        Ages in years on the day.
+    rounds
+        Scheduled rounds.
+    title_bout
+        True for a title.
+    probability
+        True probability that the first fighter wins, given that one of them does.
+    first_won
+        The drawn result.
     """
 
     event: Indices
@@ -58,7 +73,7 @@ class Bouts:
     first_won: NDArray[np.bool_]
 
     def turned(self, turn: NDArray[np.bool_]) -> Bouts:
-        """Return the same fights with first and second swapped where `turn` says so."""
+        """Return the same fights with first and second swapped where `turn` is True."""
         return Bouts(
             event=self.event,
             day=self.day,
@@ -79,7 +94,7 @@ def join(cards: list[Bouts]) -> Bouts:
 
 
 class Circuit:
-    """The promoter: signs debutants, matches fighters of similar standing, and lets the losing and the old go."""
+    """The promoter of a league: signs debutants, matches fighters of similar standing, releases losers."""
 
     def __init__(self, fighters: Fighters, roster_size: int, rng: np.random.Generator) -> None:
         self.fighters = fighters
@@ -93,7 +108,19 @@ class Circuit:
         self._places = [max(12, round(division.share * roster_size)) for division in WEIGHT_CLASSES]
 
     def card(self, event: int, day: int, size: int, *, veterans_only: bool = False) -> Bouts:
-        """Return the next card, main event first; nobody on it fights again until rested."""
+        """Return the next card, main event first. Its fighters are not matched again until rested.
+
+        Parameters
+        ----------
+        event
+            Number of the event.
+        day
+            Days since the league's first event.
+        size
+            Number of fights.
+        veterans_only
+            True to leave out debutants.
+        """
         self._sign(day)
         pairs = np.array([self._match(day, veterans_only=veterans_only) for _ in range(size)], dtype=np.intp)
         first, second = pairs[:, 0], pairs[:, 1]
@@ -116,7 +143,7 @@ class Circuit:
         )
 
     def settle(self, card: Bouts) -> None:
-        """Move the standings after a card and let some go: losers and the over-35 more often."""
+        """Update the standings after a card and release some fighters: losers and those over 35 more often."""
         winner = np.where(card.first_won, card.first, card.second)
         loser = np.where(card.first_won, card.second, card.first)
         surprise = 1.0 - expit(self._standing[winner] - self._standing[loser])
@@ -147,7 +174,7 @@ class Circuit:
         return first, second
 
     def _division(self, day: int, *, veterans_only: bool) -> Indices:
-        """Return the free fighters of a division, chosen by how many it has."""
+        """Return the free fighters of a weight class, drawn in proportion to their number."""
         for rest_days in _REST_DAYS:
             free = [self._free(signed, day - rest_days, veterans_only=veterans_only) for signed in self._signed]
             weight = np.array([len(who) if len(who) > 1 else 0 for who in free], dtype=np.float64)
@@ -191,7 +218,7 @@ def draw_endings(bouts: Bouts, fighters: Fighters, rng: np.random.Generator) -> 
 
 
 def draw_stat_lines(bouts: Bouts, fighters: Fighters, endings: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Return two lines a fight: all of the first fighters, then all of the second, without the fight's id."""
+    """Return two stat lines a fight, without its id: all of the first fighters, then all of the second."""
     skills = _skills(bouts, fighters)
     lines = []
     for side, (who, won) in enumerate(((bouts.first, bouts.first_won), (bouts.second, ~bouts.first_won))):
@@ -203,7 +230,7 @@ def draw_stat_lines(bouts: Bouts, fighters: Fighters, endings: pd.DataFrame, rng
 def _performance(
     own: Floats, other: Floats, won: NDArray[np.bool_], endings: pd.DataFrame, rng: np.random.Generator
 ) -> dict[str, NDArray[np.int64]]:
-    """Return what one side shows: counts that grow with skill and time, and with having the better night."""
+    """Return the statistics of one side: counts that grow with skill and time, and with the form of the night."""
     count = len(own)
     minutes = endings["end_time_seconds"].to_numpy(np.float64) / 60.0
     night = rng.normal(np.where(won, 0.25, -0.25), 0.35)

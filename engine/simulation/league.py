@@ -1,12 +1,13 @@
-"""A simulated league whose true win probabilities are known.
+"""A simulated league with known true win probabilities.
 
-For demonstrations without anybody's data, and for measuring what no real log can tell: whether an interval contains
-the truth. Set so that the truth scores a log loss of about 0.61 and closing odds 0.007 more; a ridge logistic
-regression on `engine.data.features` finds about 0.35 of what there is to find in a log of 1,500 fights, 0.45 in 4,000.
+It serves demonstrations without real data, and measurements that no real log allows, such as whether an interval
+contains the true probability. Calibrated so that the true probabilities score a log loss of about 0.61 and closing odds
+0.007 more. A ridge logistic regression on `engine.data.features` finds about 0.35 of the predictable part in a log of
+1,500 fights, 0.45 in 4,000.
 
     python -m engine.simulation.league --out FOLDER --fights 1500 --seed 7
 
-writes the fight log, `feed.json` (the coming cards in the shape of The Odds API v4) and `truth.json` (their true
+writes the fight log, `feed.json` (the upcoming cards in the format of The Odds API v4) and `truth.json` (their true
 probabilities by event id and fighter name).
 """
 
@@ -39,11 +40,24 @@ MAX_FIGHTS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class LeagueConfig:
-    """What to simulate.
+    """Size, seed and dates of a simulated league.
 
-    `start`: when the first coming card begins; the log ends seven days before. `quoted_at`: when the coming cards'
-    prices were read; a day before `start` if None. `roster_size`: fighters under contract at a time. Two leagues that
-    differ only in these moments are the same fights on other days.
+    Two configurations that differ only in dates give the same fights on other days.
+
+    Attributes
+    ----------
+    fights
+        Fights in the log.
+    seed
+        Seed of all random draws.
+    start
+        Start of the first upcoming card; the log ends seven days before.
+    quoted_at
+        When the upcoming cards' prices were read; None for a day before `start`.
+    upcoming_cards
+        Number of upcoming cards.
+    roster_size
+        Fighters under contract at a time.
     """
 
     fights: int = 1500
@@ -54,7 +68,7 @@ class LeagueConfig:
     roster_size: int = 260
 
     def __post_init__(self) -> None:
-        """Raise ValidationError for a league that cannot be."""
+        """Raise ValidationError if a value is out of range."""
         if not 100 <= self.fights <= MAX_FIGHTS:
             raise ValidationError(f"fights must be in [100, {MAX_FIGHTS}], got {self.fights}")
         if not 0 <= self.upcoming_cards <= 8:
@@ -67,7 +81,7 @@ class LeagueConfig:
 
 @dataclass(frozen=True, slots=True)
 class UpcomingFight:
-    """A fight to come: names in no particular order, the first's true probability, quotes in the same order."""
+    """An upcoming fight: names in random order, the first's true probability, quotes in the same order."""
 
     fight_id: str
     start: datetime
@@ -81,7 +95,17 @@ class UpcomingFight:
 
 @dataclass(frozen=True, eq=False)
 class League:
-    """A fight log, the truth about its fights (red's probability of winning, by fight id), and the coming cards."""
+    """A simulated league.
+
+    Attributes
+    ----------
+    log
+        The fight log.
+    truth
+        True probability of red's win, by fight id.
+    upcoming
+        Fights of the upcoming cards.
+    """
 
     log: FightLog
     truth: dict[str, float]
@@ -89,7 +113,7 @@ class League:
 
 
 def simulate_league(config: LeagueConfig) -> League:
-    """Return the league of `config`: the same bits for the same configuration. Raises: ValidationError."""
+    """Return the league of `config`: the same bits for the same configuration. Raises ValidationError."""
     streams = np.random.SeedSequence(config.seed).spawn(7)
     people, circuit_rng, corners, endings, statistics, closing, coming = map(np.random.default_rng, streams)
     fighters = draw_fighters(2 * config.roster_size + config.fights // 3, people)
@@ -113,10 +137,10 @@ def simulate_league(config: LeagueConfig) -> League:
 
 
 def score_league(league: League) -> dict[str, float]:
-    """Return what the league is like, over its decisive fights with odds.
+    """Return summary statistics of a league's decisive fights with odds.
 
-    `truth_log_loss`, `market_log_loss` (power method) as the results fell, `truth_entropy` (the mean log loss that
-    the truth expects), `market_excess` (the mean that the market expects above it), `red_share` of wins.
+    `truth_log_loss` and `market_log_loss` (power method) on the drawn results, `truth_entropy` (the expected log loss
+    of the true probabilities), `market_excess` (the expected log loss of the market above it), `red_share` of wins.
     """
     fights = league.log.fights
     fights = fights[fights["winner"].isin(["red", "blue"]) & fights["red_decimal_odds"].notna()]
@@ -135,7 +159,7 @@ def score_league(league: League) -> dict[str, float]:
 
 
 def odds_feed(league: League) -> list[dict[str, object]]:
-    """Return the coming fights as The Odds API v4 answers them: American prices by name, home and away no corners."""
+    """Return the upcoming fights in the format of The Odds API v4, with American prices."""
     return [_feed_event(fight) for card in league.upcoming for fight in card]
 
 
@@ -152,7 +176,7 @@ def write_league(league: League, folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a league and print what it is like."""
+    """Write a league and print its summary statistics."""
     parser = argparse.ArgumentParser(prog="python -m engine.simulation.league", description="Write a simulated league.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--fights", type=int, default=1500, help="fights in the log (default: %(default)s)")
@@ -171,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(circuit: Circuit, config: LeagueConfig, rng: np.random.Generator) -> tuple[Bouts, list[Bouts]]:
-    """Return the past, exactly `config.fights` long, and the coming cards; events come every week or two."""
+    """Return the past fights, exactly `config.fights`, and the upcoming cards; events follow after one or two weeks."""
     played: list[Bouts] = []
     day, left = 0, config.fights
     while left:
@@ -212,7 +236,7 @@ def _fight_table(
 
 
 def _fighter_table(bouts: Bouts, circuit: Circuit, first_day: np.datetime64, rng: np.random.Generator) -> pd.DataFrame:
-    """Return who has fought, with biographies as incomplete as real ones."""
+    """Return the fighters who have fought, with gaps in biographies as in real logs."""
     fighters = circuit.fighters
     seen = np.unique(np.concatenate([bouts.first, bouts.second]))
     born = first_day + circuit.birth_day[seen].astype(np.int64)

@@ -1,9 +1,12 @@
 """Platt calibration of out-of-fold logits, with a term for the official corner.
 
-Covers the fit (maximum likelihood, by Newton's method) and its application. Source: Platt (1999), without the intercept
-that symmetry forbids: the mirror-averaged logit of a fight knows no corner. Red corners are favourites, so where the
-official corner is known it is information and enters as a term of its own; where it is not, a slope fitted without
-that term is used.
+Fitted by maximum likelihood with Newton's method, without Platt's intercept: the mirror-averaged logit of a fight is
+odd, so an intercept would break the symmetry. Red corners are favourites; where the official corner is known it is
+information and enters as a term of its own. Where it is unknown, a slope fitted without that term is used.
+
+References
+----------
+Platt (1999), "Probabilistic outputs for support vector machines and comparisons to regularized likelihood methods".
 """
 
 from __future__ import annotations
@@ -24,11 +27,24 @@ _LP_TOLERANCE = 1e-6  # of the optimum of a linear program, per row
 
 
 def fit_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats | None = None) -> Floats:
-    """Return the coefficients, float64 (k,), of a logistic regression without intercept.
+    """Return the coefficients of a logistic regression without intercept, float64 (k,).
 
-    columns: float64 (n, k). won: 0 or 1, (n,). offset: known part of the logit, (n,). Newton's method on the
-    log likelihood. Raises TrainingError if there is no finite maximum (the columns separate the results, perfectly or
-    but for ties, or carry no information), and if the steps do not become small.
+    Maximises the log likelihood with Newton's method.
+
+    Parameters
+    ----------
+    columns
+        Regressors, float64 (n, k).
+    won
+        Results, 0 or 1, (n,).
+    offset
+        Known part of the logit, (n,); none by default.
+
+    Raises
+    ------
+    TrainingError
+        If the likelihood has no finite maximum (the columns separate the results, perfectly or except for ties, or
+        carry no information), or if the steps do not become small.
     """
     if np.linalg.matrix_rank(columns) < columns.shape[1]:
         raise TrainingError("calibration failed: the columns carry no information, or the same")
@@ -65,9 +81,9 @@ def fit_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats | None =
 
 
 def _separates(columns: Floats, won: NDArray[np.int8]) -> bool:
-    """Return whether some coefficients put no result on the wrong side of 0, and at least one on the right side.
+    """Return True if some coefficients put no result on the wrong side of 0 and at least one on the right side.
 
-    Exactly then the likelihood grows for ever in their direction (Albert and Anderson 1984). Decided by a linear
+    Exactly then the likelihood grows without bound in that direction (Albert and Anderson 1984). Decided by a linear
     program (Konis 2007, "Linear programming algorithms for detecting separated data in binary logistic regression").
     """
     right_side = columns * np.where(won == 1, 1.0, -1.0)[:, None]
@@ -79,10 +95,17 @@ def _separates(columns: Floats, won: NDArray[np.int8]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Turns the ensemble's logit into a calibrated one.
+    """A map from the ensemble's logit to a calibrated logit.
 
-    slope: for fights whose corner is unknown. corner_slope and corner_term: for fights whose corner is known; the term
-    is what the red corner adds, on the logit scale; 0, with the common slope, where the training data tell too few.
+    Attributes
+    ----------
+    slope
+        Slope for fights whose corner is unknown.
+    corner_slope
+        Slope for fights whose corner is known; equal to `slope` if the training data have fewer than
+        MIN_CORNER_FIGHTS such fights.
+    corner_term
+        What the red corner adds on the logit scale; 0 if the training data have too few known corners.
     """
 
     slope: float
@@ -91,7 +114,17 @@ class Calibration:
 
     @classmethod
     def fit(cls, logit: Floats, won: NDArray[np.int8], corner_known: NDArray[np.bool_]) -> Calibration:
-        """Fit on out-of-fold logits of the first fighter, who has the red corner where `corner_known`."""
+        """Fit on out-of-fold logits.
+
+        Parameters
+        ----------
+        logit
+            Logits of the first fighter, float64 (n,).
+        won
+            1 if the first fighter won, 0 otherwise, (n,).
+        corner_known
+            True if the first fighter had the official red corner, False if the corner is unknown, (n,).
+        """
         slope = float(fit_logistic(logit[:, None], won)[0])
         _check_slope(slope)
         if corner_known.sum() < MIN_CORNER_FIGHTS:
@@ -102,7 +135,15 @@ class Calibration:
         return cls(slope, float(corner_slope), float(corner_term))
 
     def __call__(self, logit: Floats, corner: NDArray[np.int8]) -> Floats:
-        """Return calibrated logits. corner: +1 where the first fighter has the red corner, -1 blue, 0 unknown."""
+        """Return calibrated logits, (n,).
+
+        Parameters
+        ----------
+        logit
+            Logits of the first fighter, (n,).
+        corner
+            Corner of the first fighter, int8 (n,): +1 red, -1 blue, 0 unknown.
+        """
         known = np.where(corner == 0, self.slope * logit, self.corner_slope * logit)
         return np.asarray(known + self.corner_term * corner)
 
@@ -122,5 +163,5 @@ def log_loss(probability: Floats, won: NDArray[np.int8]) -> float:
 
 
 def brier_score(probability: Floats, won: NDArray[np.int8]) -> float:
-    """Return the mean squared error of the probability."""
+    """Return the mean squared error of the probabilities."""
     return float(np.mean((probability - won) ** 2))

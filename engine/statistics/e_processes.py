@@ -1,22 +1,28 @@
-"""Tests that may be looked at after every event, for ever: e-processes by betting.
+"""Anytime-valid sequential tests: e-processes by betting.
 
-A bet against a hypothesis turns one unit of money into an e-process: a process that is never negative and, while the
-hypothesis holds, expected never to grow. By Ville's inequality it ever reaches 1/alpha with probability alpha at most,
-over all time, however often one looks and whatever one does in between. A large value is evidence against the
-hypothesis, and alarms lie where it reaches 1/alpha.
+A bet against a hypothesis turns one unit of money into an e-process: a process that is never negative and whose
+expectation never grows while the hypothesis holds. By Ville's inequality it ever reaches 1/alpha with probability at
+most alpha, over all time, however often it is examined and whatever is done in between. A large value is evidence
+against the hypothesis; an alarm is raised if it reaches 1/alpha.
 
-Bets are made event by event, on a score whose expectation is at most 0 under the hypothesis. How the results of one
-event hang together does not matter: a bet is bounded by the worst that all of them could do at once. The money is
-spread over sizes and directions of bets and over the event at which betting begins, since nobody knows when a model
-goes wrong. A mean of e-processes is one.
+Bets are placed event by event, on a score whose expectation is at most 0 under the hypothesis. Dependence between the
+results of one event does not matter: a bet is bounded by the worst score that the event could have. The money is spread
+over sizes and directions of bets, and over the event at which betting begins, because the time of a change is unknown.
+A mean of e-processes is an e-process.
 
-Not covered: a hypothesis about anything but expectations given the past, and results that are looked at before they are
-chosen.
+Not covered: hypotheses other than expectations given the past, and results that are examined before they are chosen.
 
-Sources: Ville (1939); Waudby-Smith and Ramdas (2024), "Estimating means of bounded random variables by betting",
-Journal of the Royal Statistical Society B 86; Ramdas, Gruenwald, Vovk and Shafer (2023), "Game-theoretic statistics and
-safe anytime-valid inference", Statistical Science 38; Henzi and Ziegel (2022), "Valid sequential inference on
-probability forecast performance", Biometrika 109.
+References
+----------
+Ville (1939), "Étude critique de la notion de collectif".
+
+Waudby-Smith and Ramdas (2024), "Estimating means of bounded random variables by betting", Journal of the Royal
+Statistical Society B 86.
+
+Ramdas, Gruenwald, Vovk and Shafer (2023), "Game-theoretic statistics and safe anytime-valid inference", Statistical
+Science 38.
+
+Henzi and Ziegel (2022), "Valid sequential inference on probability forecast performance", Biometrika 109.
 """
 
 from __future__ import annotations
@@ -28,21 +34,28 @@ import numpy as np
 from engine.arrays import Floats
 
 MOST_LOST = 0.9
-"""Share of its money that a bet may lose at once."""
+"""Largest share of its money that a bet may lose in one event."""
 FIRST_SHARE = 0.5
 """Share of the money that bets from the first event on; the rest begins later."""
 LATER_SCALE = 50.0
-"""About how many events pass until half of the rest has begun."""
+"""Number of events after which about half of the rest has begun to bet."""
 MOST_EVIDENCE = 1e12
-"""No process grows beyond it: what is certain need not become more so, and must not overflow."""
+"""Upper limit of every e-process, which prevents overflow."""
 
 
 def bets(score: Floats, lowest: Floats, sizes: Sequence[float]) -> Floats:
-    """Return what becomes of one unit in each event, (events, ..., sizes), for bets of these sizes on a score.
+    """Return the factors by which bets of the given sizes multiply their money, (events, ..., sizes).
 
-    score: (events, ...), with an expectation of at most 0 given the past. lowest: the least that it could have been,
-    known before the event, at most 0. A bet of a size multiplies the money by 1 + size * score, or by less where it
-    could lose more than MOST_LOST.
+    A bet multiplies its money by 1 + size * score; its size is reduced if it could lose more than MAX_LOSS_FRACTION.
+
+    Parameters
+    ----------
+    score
+        Scores, float64 (events, ...), whose expectation given the past is at most 0 under the hypothesis.
+    lowest
+        Least possible score of each event, known before the event, at most 0; the same shape.
+    sizes
+        Sizes of the bets.
     """
     limit = np.full(np.shape(lowest), np.inf)
     np.divide(MOST_LOST, -lowest, out=limit, where=lowest < 0)
@@ -51,16 +64,20 @@ def bets(score: Floats, lowest: Floats, sizes: Sequence[float]) -> Floats:
 
 
 def shares(events: int) -> Floats:
-    """Return the share of the money that begins to bet with each event, (events,); for ever they add up to 1."""
+    """Return the share of the money that begins to bet at each event, (events,); over all time they add up to 1."""
     later = np.arange(1, max(events, 1), dtype=np.float64)
     rest = (1.0 - FIRST_SHARE) * LATER_SCALE / ((LATER_SCALE + later - 1.0) * (LATER_SCALE + later))
     return np.concatenate([[FIRST_SHARE], rest])[:events]
 
 
 def evidence(factors: Floats) -> Floats:
-    """Return the e-process after each event, (events, ...), of money spread evenly over the last axis of `factors`.
+    """Return the e-process after each event, (events, ...).
 
-    What has not begun to bet is kept.
+    Parameters
+    ----------
+    factors
+        Factors of the bets, float64 (events, ..., bets), as from `bet_factors`. The money is spread evenly over the
+        last axis; the share that has not begun to bet is kept.
     """
     begins = shares(len(factors))
     bettors = factors.shape[-1]
@@ -75,10 +92,23 @@ def evidence(factors: Floats) -> Floats:
 
 
 def proven_mean(score: Floats, lowest: Floats, sizes: Sequence[float], alpha: float, values: Floats) -> Floats:
-    """Return the largest of `values` (ascending, from 0) that the score's mean is proven to exceed, (...); 0 for none.
+    """Return a lower confidence bound on the mean of a score, (...): the largest rejected value, or 0 if none is.
 
-    The lower end of a confidence sequence: wrong with probability alpha at most over all time, for all values together,
-    as a mean below the truth can only be rejected rightly and one hypothesis is true.
+    The bound is the lower end of a confidence sequence: it is wrong with probability at most alpha over all time and
+    for all values together.
+
+    Parameters
+    ----------
+    score
+        Scores, float64 (events, ...).
+    lowest
+        Least possible score of each event, known before the event; the same shape.
+    sizes
+        Sizes of the bets.
+    alpha
+        Probability of an error.
+    values
+        Candidate values, ascending from 0, (k,).
     """
     shifted = score[..., None] - values
     process = evidence(bets(shifted, lowest[..., None] - values, sizes))

@@ -1,9 +1,12 @@
-"""Scores of forecasts, with intervals that respect that the fights of one event are not independent.
+"""Scores of forecasts, with intervals that allow for dependence between the fights of one event.
 
-Intervals of means and coefficients are event-clustered: a sandwich variance over the events' summed residuals, with
-G/(G-1) for G events, and for means Student's t on G-1 degrees of freedom. Nothing is drawn at random, so a score is the
-same every time. Source: Cameron and Miller (2015), "A practitioner's guide to cluster-robust inference", Journal of
-Human Resources 50.
+Intervals of means and coefficients are event-clustered: a sandwich variance over the events' summed residuals, with the
+correction G/(G-1) for G events, and Student's t on G-1 degrees of freedom. Nothing is drawn at random, so a score is
+the same every time.
+
+References
+----------
+Cameron and Miller (2015), "A practitioner's guide to cluster-robust inference", Journal of Human Resources 50.
 """
 
 from __future__ import annotations
@@ -19,15 +22,16 @@ from engine.errors import ValidationError
 from engine.statistics.calibration import fit_logistic
 
 CONFIDENCE = 0.95
-"""Level of every interval around a score."""
+"""Confidence level of every interval of a score."""
 MIN_EVENTS = 10
-"""A sandwich of fewer events is no interval: it comes out too narrow, or wider than the scale."""
+"""Fewest events for which an interval is given: with fewer, the sandwich variance is far too small or too large."""
 RELIABILITY_EDGES = tuple(0.5 + 0.05 * step for step in range(11))
+"""Edges of the reliability bins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A score and its interval at `CONFIDENCE`; both ends are None where there are fewer than MIN_EVENTS events."""
+    """A score with its interval at level CONFIDENCE; both ends are None for fewer than MIN_EVENTS events."""
 
     value: float
     lower: float | None
@@ -36,10 +40,14 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationLine:
-    """Logistic regression of results on the forecast's logit: slope 1 and intercept 0 are perfect.
+    """Logistic regression of results on the forecast's logit; a perfect forecast has slope 1 and intercept 0.
 
-    `_error` are event-clustered standard errors. The intercept speaks of the first-listed fighter, who is the red
-    corner in most logs.
+    The intercept refers to the first-listed fighter, who has the red corner in most logs.
+
+    Attributes
+    ----------
+    slope_error, intercept_error
+        Event-clustered standard errors.
     """
 
     slope: float
@@ -50,9 +58,14 @@ class CalibrationLine:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Fights whose likelier fighter was given a probability in [from_probability, to_probability).
+    """Fights whose favourite has a probability in [from_probability, to_probability).
 
-    forecast: the mean of these probabilities. won: the share that won, with its Wilson interval.
+    Attributes
+    ----------
+    forecast
+        Mean probability of the favourites.
+    won
+        Share of the favourites that won, with its Wilson interval.
     """
 
     from_probability: float
@@ -63,19 +76,31 @@ class ReliabilityBin:
 
 
 def surprise(probability: Floats, won: NDArray[np.int8]) -> Floats:
-    """Return minus the log likelihood of each result, (n,), in nats; its mean is the log loss."""
+    """Return the log loss of each fight, (n,), in nats."""
     return np.asarray(-np.log(np.where(won == 1, probability, 1.0 - probability)))
 
 
 def clustered_mean(values: Floats, event: NDArray[np.str_]) -> Estimate:
-    """Return the mean of `values`, (n,), with its event-clustered interval. Raises ValidationError where n is 0."""
+    """Return the mean of `values`, (n,), with its event-clustered interval. Raises ValidationError if n is 0."""
     return interval_of(*_clustered(values, event))
 
 
 def clustered_bound(values: Floats, event: NDArray[np.str_], error: float) -> float | None:
-    """Return what the mean of `values`, (n,), is above with probability `error` at most; None for too few events.
+    """Return a one-sided event-clustered lower bound on the mean; None for fewer than MIN_EVENTS events.
 
-    One-sided and event-clustered. Raises ValidationError where n is 0.
+    Parameters
+    ----------
+    values
+        Values, float64 (n,).
+    event
+        Event of each value, (n,).
+    error
+        Probability that the mean is below the bound, at most.
+
+    Raises
+    ------
+    ValidationError
+        If n is 0.
     """
     mean, deviation, events = _clustered(values, event)
     return None if events < MIN_EVENTS else mean + float(stdtrit(events - 1, 1.0 - error)) * deviation
@@ -92,7 +117,7 @@ def _clustered(values: Floats, event: NDArray[np.str_]) -> tuple[float, float, i
 
 
 def clustered_share(hits: NDArray[np.bool_], event: NDArray[np.str_]) -> Estimate:
-    """Return the share of `hits`, (n,), with its event-clustered interval, cut off at 0 and 1."""
+    """Return the share of True in `hits`, (n,), with its event-clustered interval, clipped to [0, 1]."""
     share = clustered_mean(hits.astype(np.float64), event)
     if share.lower is None or share.upper is None:
         return share
@@ -100,9 +125,10 @@ def clustered_share(hits: NDArray[np.bool_], event: NDArray[np.str_]) -> Estimat
 
 
 def calibration_slope(probability: Floats, won: NDArray[np.int8], event: NDArray[np.str_]) -> Estimate:
-    """Return the slope of results on the forecast's logit, through the origin, so that the order of listing is all one.
+    """Return the slope of results on the forecast's logit, with its interval.
 
-    Raises TrainingError where the forecasts separate the results perfectly.
+    There is no intercept, so the order of listing is irrelevant. Raises TrainingError if the forecasts separate the
+    results perfectly.
     """
     logit = np.log(probability) - np.log1p(-probability)
     beta, deviation, events = _regression(logit[:, None], won, event)
@@ -110,7 +136,7 @@ def calibration_slope(probability: Floats, won: NDArray[np.int8], event: NDArray
 
 
 def interval_of(value: float, deviation: float, events: int) -> Estimate:
-    """Return a coefficient with its interval, from its event-clustered standard error over so many events."""
+    """Return a value with its t interval, from its event-clustered standard error and the number of events."""
     if events < MIN_EVENTS:
         return Estimate(value, None, None)
     half = float(stdtrit(events - 1, 0.5 + CONFIDENCE / 2.0)) * deviation
@@ -118,9 +144,11 @@ def interval_of(value: float, deviation: float, events: int) -> Estimate:
 
 
 def calibration_line(probability: Floats, won: NDArray[np.int8], event: NDArray[np.str_]) -> CalibrationLine:
-    """Fit the calibration line. Raises TrainingError as `fit_logistic` does.
+    """Fit the calibration line of a forecast. Raises TrainingError as `fit_logistic` does.
 
-    Source: Cox (1958), "Two further applications of a model for binary regression", Biometrika 45.
+    References
+    ----------
+    Cox (1958), "Two further applications of a model for binary regression", Biometrika 45.
     """
     logit = np.log(probability) - np.log1p(-probability)
     beta, deviation, _ = _regression(np.column_stack([logit, np.ones(len(logit))]), won, event)
@@ -128,7 +156,7 @@ def calibration_line(probability: Floats, won: NDArray[np.int8], event: NDArray[
 
 
 def _regression(columns: Floats, won: NDArray[np.int8], event: NDArray[np.str_]) -> tuple[Floats, Floats, int]:
-    """Return the coefficients of a logistic regression, their event-clustered standard errors, and how many events."""
+    """Return a logistic regression's coefficients, their event-clustered standard errors, and the number of events."""
     beta = fit_logistic(columns, won)
     fitted = 1.0 / (1.0 + np.exp(-columns @ beta))
     bread = np.linalg.inv((columns * (fitted * (1.0 - fitted))[:, None]).T @ columns)
@@ -138,7 +166,7 @@ def _regression(columns: Floats, won: NDArray[np.int8], event: NDArray[np.str_])
 
 
 def reliability(probability: Floats, won: NDArray[np.int8]) -> tuple[ReliabilityBin, ...]:
-    """Return the reliability table of the likelier fighters; bins without fights are left out."""
+    """Return the reliability bins of the favourites' probabilities; bins without fights are left out."""
     favoured = np.maximum(probability, 1.0 - probability)
     right = np.where(probability >= 0.5, won == 1, won == 0)
     number = np.digitize(favoured, RELIABILITY_EDGES[1:-1])
@@ -156,7 +184,7 @@ def reliability(probability: Floats, won: NDArray[np.int8]) -> tuple[Reliability
 
 
 def wilson(successes: int, trials: int) -> Estimate:
-    """Return a share with the score interval of Wilson (1927), which also serves few trials and shares near 0 or 1."""
+    """Return a share with the score interval of Wilson (1927), which suits few trials and shares near 0 or 1."""
     z2 = float(ndtri(0.5 + CONFIDENCE / 2.0)) ** 2
     share = successes / trials
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
