@@ -84,5 +84,5 @@ def check_request(X: Floats, n_features: int, n_replicas: int, start: int, stop:
         raise ValidationError(f"infinite features in columns {np.flatnonzero(np.isinf(X).any(axis=0)).tolist()}")
     stop = n_replicas if stop is None else stop
     if not 0 <= start < stop <= n_replicas:
-        raise BootstrapError(f"replicas {start}..{stop - 1} were asked for, but there are {n_replicas} (from 0)")
+        raise BootstrapError(f"replicas {start}..{stop - 1} were requested, but there are {n_replicas} (from 0)")
     return range(start, stop)

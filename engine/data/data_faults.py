@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ValidationError
 
-SHOWN = 10  # in the message of an error; `DataFaultsError.faults` has all
+SHOWN = 10  # in the message of an error; `DataFaultsError.faults` is complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class Source:
             ) as text:
                 lines, begins, records = csv.reader(text), 1, -1
                 for record in lines:
-                    records += bool(record)  # blank lines are no rows
+                    records += bool(record)  # blank lines are not rows
                     if record and records == row + 1:
                         return begins
                     begins = lines.line_num + 1
-        except (OSError, ValueError, csv.Error):  # the file has been read already: only the number is missing
+        except (OSError, ValueError, csv.Error):  # only the line number is lost: the file was read before
             return None
         return None
 

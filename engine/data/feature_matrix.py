@@ -97,7 +97,7 @@ class MirrorPlan:
         index = {name: position for position, name in enumerate(columns)}
         if len(index) != len(columns):
             twice = sorted({name for name in columns if list(columns).count(name) > 1})
-            raise ValidationError(f"columns stand twice: {twice}; give each feature one name")
+            raise ValidationError(f"duplicate columns {twice}: give each feature one name")
         source = np.arange(len(columns))
         sign = np.ones(len(columns))
         for name, position in index.items():
@@ -147,8 +147,8 @@ def check_features(
     if X.empty:
         raise ValidationError(f"X is empty: it has {len(X)} rows and {len(X.columns)} columns")
     if not X.columns.is_unique:
-        raise ValidationError(f"columns stand twice: {some_of(list(X.columns[X.columns.duplicated()]))}")
-    names = X.columns.tolist()  # once: each name is made anew from the frame's own kind of text
+        raise ValidationError(f"duplicate columns: {some_of(list(X.columns[X.columns.duplicated()]))}")
+    names = X.columns.tolist()  # once: pandas converts each name on access
     if columns is not None and names != list(columns):
         missing = [name for name in columns if name not in names]
         unexpected = [str(name) for name in names if name not in columns]
@@ -177,7 +177,7 @@ def check_features(
 
 def check_finite(values: NDArray[np.float64], columns: Sequence[str]) -> None:
     """Raise ValidationError naming the columns of `values`, (n, columns), with infinite values; NaN is allowed."""
-    # Trees compare in float32, where anything beyond is infinite too.
+    # Trees compare in float32, in which larger values are infinite too.
     beyond = np.flatnonzero((np.abs(values) > np.finfo(np.float32).max).any(axis=0))
     infinite = [columns[column] for column in beyond.tolist()]
     if infinite:
@@ -194,7 +194,7 @@ def event_labels(names: NDArray[np.str_], date: NDArray[np.datetime64]) -> NDArr
 def event_blocks(matrix: TrainingMatrix, blocks: int) -> NDArray[np.int64]:
     """Return the block of each fight, (n,): whole events, in order of date, in blocks of about equal length."""
     _, first, member = np.unique(matrix.event, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))  # events by first appearance, and so by date
+    order = np.argsort(np.argsort(first))  # events by first appearance, which is by date
     return np.asarray(order[member] * blocks // len(first), dtype=np.int64)
 
 

@@ -22,7 +22,7 @@ from engine.errors import ValidationError
 Pairs = Sequence[Sequence[str]]
 """Pairs of marks, red's first: ("r_", "b_") are prefixes of names, ("_red", "_blue") suffixes."""
 
-SEPARATING_AREA = 0.95  # under the ROC curve; closing odds, the best that is known before a fight, reach 0.75
+SEPARATING_AREA = 0.95  # closing odds, the best forecast known before a fight, reach 0.75
 MIN_KNOWN = 30
 _SIDES = ("red_", "blue_", "diff_")
 _BEGINNINGS = (
@@ -76,7 +76,7 @@ def renamed(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.DataFra
     result = X.rename(columns=names)
     if not result.columns.is_unique:
         twice = list(result.columns[result.columns.duplicated()])
-        raise ValidationError(f"with the pairs renamed, columns stand twice: {some_of(twice)}")
+        raise ValidationError(f"with the pairs renamed, there are duplicate columns: {some_of(twice)}")
     return result
 
 
@@ -93,15 +93,13 @@ def check_columns(X: pd.DataFrame, won: NDArray[np.float64], as_is: Sequence[str
         Columns that are not checked.
     """
     if unknown := [name for name in as_is if name not in X.columns]:
-        raise ValidationError(
-            f"columns that are to be taken as they are, {some_of(unknown)}, are not among the features"
-        )
+        raise ValidationError(f"the columns of --as-is, {some_of(unknown)}, are not among the features: leave them out")
     open_names = [name for name in X.columns if name not in set(as_is)]
     said = [*_unread_pairs(open_names), *_outcomes(open_names), *_separating(X, open_names, won)]
     if not any(name.startswith(_SIDES) for name in X.columns):
         said.append(
-            f"no column of {some_of(list(X.columns))} is named red_, blue_ or diff_, so nothing tells the two fighters "
-            "apart: name them so, or say with --pairs what marks them"
+            f"no column of {some_of(list(X.columns))} is named red_, blue_ or diff_, so nothing distinguishes the two "
+            "fighters: rename them, or give the marks of their names with --pairs"
         )
     if said:
         raise ValidationError("; ".join(said))
@@ -127,7 +125,7 @@ def _unread_pairs(names: Sequence[str]) -> list[str]:
             )
             more = f" and {len(found) - 1} more pairs" if len(found) > 1 else ""
             said.append(
-                f"columns {red!r} and {blue!r}{more} look like the two fighters', but are not read so: say "
+                f"columns {red!r} and {blue!r}{more} look like the two fighters', but are not read so: use "
                 f"--pairs {','.join(marks)}, or --as-is {red} --as-is {blue} if a swap of the fighters changes neither"
             )
             for pair in found:
@@ -141,7 +139,7 @@ def _outcomes(names: Sequence[str]) -> list[str]:
     if not found:
         return []
     return [
-        f"columns {some_of(found)} are named like what is known only after a fight: leave them out, or name each with "
+        f"columns {some_of(found)} are named like values known only after a fight: leave them out, or name each with "
         "--as-is COLUMN if it is known before"
     ]
 
@@ -165,8 +163,8 @@ def _separating(X: pd.DataFrame, names: Sequence[str], won: NDArray[np.float64])
         return []
     shown = ", ".join(f"{name!r} ({area:.3f})" for name, area in found[:8])
     return [
-        f"columns tell who won almost perfectly (area under the ROC curve): {shown}; only what is known after a fight "
-        "does that: leave them out, or name each with --as-is COLUMN if it is known before"
+        f"columns reveal the winner almost perfectly (area under the ROC curve): {shown}; only values known after a "
+        "fight do that: leave them out, or name each with --as-is COLUMN if it is known before"
     ]
 
 

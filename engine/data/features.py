@@ -24,7 +24,7 @@ BIOGRAPHY = ("birth_day", "height_cm", "reach_cm", "southpaw")
 """Attributes that do not depend on fights; float64, NaN if unknown. `birth_day` counts from 1970-01-01."""
 
 TYPICAL = {"age": 30.0, "height_cm": 178.0, "southpaw": 0.0}
-TYPICAL_REACH_CM = 4.0  # beyond the height
+TYPICAL_REACH_CM = 4.0  # reach minus height
 """Values for both sides if neither is known: rounded means of UFC fighters. No difference depends on them."""
 
 BASE_FEATURES = (
@@ -119,7 +119,7 @@ def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: ND
     )
     minutes, quarters = total["stat_seconds"] / 60.0, total["stat_seconds"] / 900.0
     control = total["control_known_seconds"]
-    with np.errstate(divide="ignore", invalid="ignore"):  # nothing over nothing is NaN, which says unknown
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 = NaN means unknown, as wanted
         features = {
             "age": (day - born) / DAYS_A_YEAR,
             "height_cm": height,

@@ -82,8 +82,8 @@ class FightLog:
         Models learn from it and are scored on it: bets are settled by it, and until a result is overturned, months
         later, it is the known one. The final result would look ahead.
         """
-        said = self.fights["announced_winner"]
-        return said.where(said != "", self.fights["winner"])
+        announced = self.fights["announced_winner"]
+        return announced.where(announced != "", self.fights["winner"])
 
     @property
     def data_cutoff(self) -> date:
@@ -110,7 +110,7 @@ class FightLog:
             frame = getattr(self, table)
             for column in columns:
                 if column.name == "announced_winner" and (frame[column.name] == "").all():
-                    continue  # logs without it keep the digest that they had before there was such a column
+                    continue  # keeps the digests of logs from before this column existed
                 content.update(f"{table}.{column.name}[{len(frame)}]".encode())
                 content.update(_bytes(frame[column.name], column))
         return content.hexdigest()
@@ -149,7 +149,7 @@ def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
         latest = (today or datetime.now(UTC).date()) + timedelta(days=1)
         add_implausible(clean["fights"], clean.get("fighters"), sources, latest, faults)
     faults.check()
-    log = object.__new__(FightLog)  # its own construction would clean and check the tables again
+    log = object.__new__(FightLog)  # the constructor would clean and check the tables again
     log._keep(clean)
     return log
 
@@ -179,14 +179,14 @@ def _check_fights(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
     if fights.empty:
         faults.add(source, "there are no rows: a fight log holds at least one fight")
     ids = fights["fight_id"]
-    faults.cells(source, ids, ids.duplicated() & (ids != ""), "every id may stand once")
+    faults.cells(source, ids, ids.duplicated() & (ids != ""), "ids must be unique")
     alone = (fights["red_id"] == fights["blue_id"]) & (fights["red_id"] != "")
-    faults.cells(source, fights["blue_id"], alone, "nobody fights himself")
+    faults.cells(source, fights["blue_id"], alone, "a fighter cannot fight himself")
 
 
 def _check_fighters(fights: pd.DataFrame, fighters: pd.DataFrame, sources: dict[str, Source], faults: Faults) -> None:
     ids = fighters["fighter_id"]
-    faults.cells(sources["fighters"], ids, ids.duplicated() & (ids != ""), "every id may stand once")
+    faults.cells(sources["fighters"], ids, ids.duplicated() & (ids != ""), "ids must be unique")
     strangers = sorted({*fights["red_id"], *fights["blue_id"]} - {*ids, ""})
     if strangers:
         faults.add(
@@ -200,7 +200,7 @@ def _check_stat_lines(lines: pd.DataFrame, fights: pd.DataFrame, sources: dict[s
     source, fight, fighter = sources["stat_lines"], lines["fight_id"], lines["fighter_id"]
     known = (fight != "") & (fighter != "")
     twice = lines.duplicated(["fight_id", "fighter_id"]) & known
-    faults.cells(source, fighter, twice, "one line a fighter and fight")
+    faults.cells(source, fighter, twice, "a fighter has only one line for each fight")
     bouts = fights.drop_duplicates("fight_id").set_index("fight_id").reindex(fight).reset_index(drop=True)
     stray = bouts["red_id"].isna()
     faults.cells(source, fight, stray & (fight != ""), f"there is no such fight in {sources['fights'].name}")
@@ -221,6 +221,6 @@ def _bytes(values: pd.Series, column: Column) -> bytes:
         return json.dumps(values.tolist()).encode()
     if column.kind == "date":
         return values.to_numpy().astype("datetime64[D]").astype("<i8").tobytes()
-    # One bit pattern for NaN and one for zero, whatever wrote them.
+    # One bit pattern for NaN and one for zero, whatever the source.
     numbers = values.to_numpy(np.float64) + 0.0
     return np.where(np.isnan(numbers), np.nan, numbers).astype("<f8").tobytes()

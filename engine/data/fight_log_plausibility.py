@@ -13,12 +13,12 @@ import pandas as pd
 
 from engine.data.data_faults import Faults, Source
 
-REMATCH_DAYS = 7  # nobody fights the same opponent again within them, but for one night
+REMATCH_DAYS = 7  # no rematch comes sooner, except on the same night
 MIN_AGE_YEARS = 14.0
 MAX_AGE_YEARS = 80.0
 MIN_CHANCES = 0.9
 MAX_CHANCES = 1.4
-MAX_ROUND_SECONDS = 600.0  # ten minutes, the longest round since there have been rules for it
+MAX_ROUND_SECONDS = 600.0  # ten minutes, the longest round under the unified rules
 RULES_SINCE = pd.Timestamp("2001-01-01")
 MIN_FIGHTS_TO_JUDGE = 200
 MAX_RED_SHARE = 0.9
@@ -44,7 +44,7 @@ def add_implausible(
     """
     source = sources["fights"]
     day = fights["date"]
-    faults.cells(source, day, day > pd.Timestamp(latest), "this day has not come, so nobody knows the result")
+    faults.cells(source, day, day > pd.Timestamp(latest), "this day is in the future, so the result cannot be known")
     _add_repeated(fights, source, faults)
     _add_crowded_days(fights, source, faults)
     _add_contradictions(fights, source, faults)
@@ -105,7 +105,7 @@ def _add_crowded_days(fights: pd.DataFrame, source: Source, faults: Faults) -> N
     wrong = busy[(busy["events"] > 1) | (company < 2)]
     crowded = fights.index.isin(wrong["fight"])
     names = wrong.drop_duplicates("fight").set_index("fight")["fighter"].reindex(fights.index).rename("fighter")
-    remedy = "this fighter has another fight on that day, at another event or where nobody else has: correct id or date"
+    remedy = "this fighter has another fight on that day, which is no tournament: correct the id or the date"
     faults.cells(source, names, crowded, remedy)
 
 

@@ -63,7 +63,7 @@ class FighterIndex:
             self._by_key.setdefault("".join(words), []).append(position)
             for key in _other_orders(words):
                 self._by_other_order.setdefault(key, []).append(position)
-        self._by_key.pop("", None)  # names without any letter mean nobody
+        self._by_key.pop("", None)  # names without any letter match no fighter
         self._aliases: dict[str, set[str]] = {}
         for spellings in ALIASES:
             keys = {"".join(split_name(spelling)[0]) for spelling in spellings}
@@ -95,7 +95,7 @@ class FighterIndex:
         if len(found) > 1:
             several = sorted(f"{self._names[position]} ({self._ids[position]})" for position in found)
             raise AmbiguousFighterError(
-                f"{name!r} may be any of {several}: spell the name out, or send features",
+                f"{name!r} fits several fighters, {several}: write the full name, or send features",
                 details={"ambiguous": [{"name": name, "candidates": several}]},
             )
         if not found:
@@ -103,7 +103,7 @@ class FighterIndex:
         position = found.pop()
         if self._ambiguous[position]:
             raise AmbiguousFighterError(
-                f"the fight log cannot tell the fighters named {self._names[position]!r} apart: "
+                f"the fight log does not distinguish the fighters named {self._names[position]!r}: "
                 "send this fight's features instead",
                 details={"ambiguous": [{"name": name, "candidates": []}]},
             )
@@ -115,13 +115,13 @@ class FighterIndex:
         Its details hold the names as `unknown`: a list of `name` and `nearest`.
         """
         found = [{"name": name, "nearest": self.nearest(name)} for name in names]
-        said = " and none named ".join(
+        named = " and none named ".join(
             f"{entry['name']!r}{'' if place else ' in the fight log'}"
             + (f" (nearest: {', '.join(entry['nearest'])})" if entry["nearest"] else "")
             for place, entry in enumerate(found)
         )
         return UnknownFighterError(
-            f"no fighter named {said}; correct the name, or declare a fighter without a record there with debut=true",
+            f"no fighter named {named}; correct the name, or declare a fighter without a record there with debut=true",
             details={"unknown": found},
         )
 

@@ -31,7 +31,7 @@ STALE_DAYS = 180
 FEW_FIGHTS = 2
 _EPOCH = date(1970, 1, 1)
 _OF_BOTH_SEXES = ("Catch Weight", "Open Weight", "Other")
-_BIOGRAPHY, _BIOGRAPHY_TO_FILL = "biography", "biography_to_fill"  # names of one array
+_BIOGRAPHY, _BIOGRAPHY_TO_FILL = "biography", "biography_to_fill"  # two names of the biography array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,7 +277,7 @@ class Snapshot:
         if request.debut and state[FIELD["fights"]] > 0:
             raise AmbiguousFighterError(
                 f"{request.name!r} is declared a debutant, but the fight log holds {state[FIELD['fights']]:.0f} fights "
-                f"of {self.names[position]!r}: drop the declaration, or send this fight's features if it is another man"
+                f"of {self.names[position]!r}: drop the declaration, or send this fight's features if it is a namesake"
             )
         return _Side(str(self.fighter_ids[position]), state, np.where(np.isnan(known), given, known))
 

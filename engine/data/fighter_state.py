@@ -132,7 +132,7 @@ class Bouts:
         )
         finish = np.where(fights["method"].isin(FINISHES), 1.2, 1.0)
         limits = fights["weight_class"].map(WEIGHT_LIMITS_LBS).to_numpy(np.float64)
-        with np.errstate(invalid="ignore"):  # without stat lines the rate is 0 / 0, which is to be NaN
+        with np.errstate(invalid="ignore"):  # 0 / 0 = NaN without stat lines, as wanted
             strike_rate = (strikes - absorbed) / (seconds / 60.0)
         return cls(
             fighters=np.column_stack([ids.get_indexer(fights["red_id"]), ids.get_indexer(fights["blue_id"])]),
@@ -182,7 +182,7 @@ def _settle(state: NDArray[np.float64], bouts: Bouts, bout: int) -> None:
         row[_LOSSES] = row[_LOSSES] + 1.0 if score == 0.0 else 0.0
         row[_DAY] = bouts.day[bout]
         row[_WOMEN] = women
-        if not isnan(limit):  # an agreed weight says nothing of the fighter's class
+        if not isnan(limit):  # an agreed weight does not identify a weight class
             row[_LIMIT] = limit
         row[_SCORES + 1 : _SCORES + 3] = row[_SCORES : _SCORES + 2].copy()
         row[_SCORES] = score

@@ -10,8 +10,8 @@ import pandas as pd
 
 from engine.errors import ValidationError
 
-# A day, or a moment in any ISO 8601 spelling. Its offset does not move the day: an event in Las Vegas is on the day
-# that its posters say, whatever day it is in London.
+# A day, or a time in any ISO 8601 spelling. The offset does not move the day: an event in Las Vegas is on its local
+# day, whatever the day in London.
 _OFFSET = r"\s*(?:Z|z|UTC|[+-]\d{2}(?::?\d{2}(?::?\d{2})?)?)"
 _MOMENT = rf"\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]\d{{2}}(?::?\d{{2}}(?::?\d{{2}}(?:[.,]\d+)?)?)?(?:{_OFFSET})?)?"
 
@@ -26,11 +26,11 @@ def read_frame(path: Path, **csv_options: Any) -> pd.DataFrame:
     except MemoryError:
         raise
     except Exception as error:
-        said = str(error).strip().partition("\n")[0][:300]
-        raise ValidationError(f"{path.name} cannot be read: {said}; write it again as CSV or Parquet") from error
+        reason = str(error).strip().partition("\n")[0][:300]
+        raise ValidationError(f"{path.name} cannot be read: {reason}; write it again as CSV or Parquet") from error
     if not frame.columns.is_unique:
         twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
-        raise ValidationError(f"{path.name} has columns that stand twice: {twice}; leave one of each")
+        raise ValidationError(f"{path.name} has duplicate columns {twice}: leave one of each")
     return frame
 
 
@@ -51,7 +51,7 @@ def numbers_of(values: pd.Series) -> pd.Series:
 
 def _spelt(cell: object) -> str:
     text = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
-    return text.encode("utf-8", "replace").decode().strip()  # without half of a surrogate pair
+    return text.encode("utf-8", "replace").decode().strip()  # replaces unpaired surrogates
 
 
 def days_of(values: pd.Series) -> pd.Series:

@@ -47,13 +47,13 @@ MEANINGS = {
     "takedowns_attempted": "",
     "significant_strikes_landed": "",
     "significant_strikes_attempted": "",
-    "control_seconds": "seconds in control; blank if nobody counted",
+    "control_seconds": "seconds in control; blank if not counted",
     "name": "as feeds spell it",
     "date_of_birth": "",
     "height_cm": "",
     "reach_cm": "",
     "stance": "`Southpaw` is what counts, in any case; blank: unknown",
-    "ambiguous_name": "1 if several people may stand behind this id",
+    "ambiguous_name": "1 if this id may stand for several people",
 }
 KINDS = {
     "text": "text",
@@ -93,9 +93,9 @@ def _values(column: Column) -> str:
     if column.choices:
         return ", ".join(f"`{choice}`" for choice in column.choices)
     bounds = {"above": column.above, "at least": column.least, "at most": column.most}
-    said = [f"{words} {bound:,g}" for words, bound in bounds.items() if np.isfinite(bound)]
+    limits = [f"{words} {bound:,g}" for words, bound in bounds.items() if np.isfinite(bound)]
     unit = f" of {column.unit}" if column.unit else ""
-    return f"{KINDS[column.kind]}{unit}" + (f", {', '.join(said)}" if said else "")
+    return f"{KINDS[column.kind]}{unit}" + (f", {', '.join(limits)}" if limits else "")
 
 
 if __name__ == "__main__":

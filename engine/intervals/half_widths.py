@@ -32,11 +32,11 @@ from engine.arrays import Floats
 from engine.errors import TrainingError, ValidationError
 from engine.statistics.calibration import fit_logistic
 
-FLOOR_FACTOR = 2.0  # where the spread is all there is; measured on simulated leagues, with mirror averaging
-GUARD_FACTOR = 1.5  # beside an anchor; chosen on simulated worlds: see docs/concepts/intervals.md
-CLASS_EDGES = (1, 3, 6)  # earlier fights of the less experienced fighter: 0, 1-2, 3-5, 6 and more
-MIN_PRICED_FIGHTS = 200  # fewer closing odds than this do not make a 95% quantile
-MIN_CLASS_FIGHTS = 100  # a class with fewer takes the pooled half-width
+FLOOR_FACTOR = 2.0  # without an anchor; measured on simulated leagues, with mirror averaging
+GUARD_FACTOR = 1.5  # with an anchor; chosen on simulated worlds: see docs/concepts/intervals.md
+CLASS_EDGES = (1, 3, 6)  # classes 0, 1-2, 3-5, 6 and more earlier fights of the less experienced fighter
+MIN_PRICED_FIGHTS = 200  # fewest closing odds for a 95% quantile
+MIN_CLASS_FIGHTS = 100  # a class with fewer uses the pooled half-width
 MOST_KEPT_LEVELS = 64  # a caller may ask for any level
 
 Method = Literal["anchored", "model_based"]
@@ -141,7 +141,7 @@ def _quantile(ascending: Floats, level: float) -> float:
 
 
 def _rank(n: int, level: float) -> int:
-    return ceil((n + 1) * level - 1e-9)  # less the rounding error of the product
+    return ceil((n + 1) * level - 1e-9)  # minus the rounding error of the product
 
 
 def _check_level(level: float, fights: int) -> None:
@@ -150,9 +150,9 @@ def _check_level(level: float, fights: int) -> None:
         needed = ceil(level / (1.0 - level) * (1.0 - 1e-9))
         reached = floor(fights / (fights + 1) * 10_000) / 10_000
         raise ValidationError(
-            f"an interval at level {level:g} takes {needed:,} past fights with closing odds in each experience class; "
-            f"the smallest that this model was measured on has {fights:,}, which reach level {reached:g}: ask for no "
-            "more than that, in the levels and in the rules' level, or train on more fights with odds"
+            f"an interval at level {level:g} needs {needed:,} past fights with closing odds in each experience class; "
+            f"the smallest that this model was measured on has {fights:,}, which reach level {reached:g}: request "
+            "at most that level, for intervals and for the rules, or train on more fights with odds"
         )
 
 
@@ -205,7 +205,7 @@ def fit_half_widths(
     if slope <= 0.0:
         raise TrainingError(
             f"closing odds point the wrong way (slope {slope:.3f} of results on their logit): are the two sides' odds "
-            "swapped? Mend them, or leave them out"
+            "swapped? Correct them, or leave them out"
         )
     market = slope * market_logit
     unknown = _distances(market, slope, unknown_logit, won, experience, priced)

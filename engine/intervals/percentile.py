@@ -48,7 +48,7 @@ def percentile_error(values: Floats, level: float) -> Floats:
     weight = np.diff(betainc(rank, replicas + 1 - rank, np.arange(replicas + 1) / replicas))[:, None]
 
     def variance(ascending: Floats) -> Floats:
-        # Running sums, for a plain sum of one column adds up in another order than one of many.
+        # Running sums: numpy's sum of one column uses another order of additions than that of many columns.
         mean = np.cumsum(weight * ascending, axis=0)[-1]
         return np.asarray(np.cumsum(weight * (ascending - mean) ** 2, axis=0)[-1])
 

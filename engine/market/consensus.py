@@ -320,7 +320,7 @@ def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) 
 def _fault(quote: Quote, oldest: datetime | None, newest: datetime | None) -> QuoteFault | None:
     if not all(math.isfinite(price) and price > 1.0 for price in quote.prices):
         return QuoteFault.IMPOSSIBLE_PRICE
-    total = sum(1.0 / price for price in quote.prices)  # thousands a second come by: no arrays of two
+    total = sum(1.0 / price for price in quote.prices)  # plain floats: much faster than arrays of two
     if total < MIN_OVERROUND:
         return QuoteFault.OVERROUND_TOO_LOW
     if total > MAX_OVERROUND:
@@ -381,8 +381,8 @@ def _power(implied: Floats) -> Floats:
 
 def _power_pair(first: float, second: float) -> tuple[float, float]:
     rates = -math.log(first), -math.log(second)
-    # exp(-a k) + exp(-b k) falls and is convex, so Newton's steps from where it is at least 1 never pass its root at 1;
-    # at ln 2 / b, for a <= b, it is. They end when rounding lets them no longer go forward.
+    # exp(-a k) + exp(-b k) is decreasing and convex, so Newton's steps from a point at which it is at least 1 never
+    # overshoot the root; ln 2 / b, for a <= b, is such a point. They end when rounding stops their progress.
     power = math.log(2.0) / max(rates)
     while True:
         shares = math.exp(-rates[0] * power), math.exp(-rates[1] * power)
@@ -416,6 +416,6 @@ _FORMULAS = {
     DevigMethod.POWER: _power,
     DevigMethod.SHIN: _shin,
     DevigMethod.ODDS_RATIO: _odds_ratio,
-    # A constant taken off the log-odds, as penaltyblog names it: the odds-ratio model with its factor's logarithm.
+    # penaltyblog's name for subtracting a constant from the log-odds, which is the odds-ratio model.
     DevigMethod.LOGARITHMIC: _odds_ratio,
 }

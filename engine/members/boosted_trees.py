@@ -30,7 +30,7 @@ class FlatBoosters:
     """B XGBoost models."""
 
     trees: FlatTrees
-    base: NDArray[np.float64]  # (B,) the logit that a model starts from
+    base: NDArray[np.float64]  # (B,) base score of each model, as a logit
 
     @classmethod
     def from_booster(cls, booster: xgb.Booster, cuts: CutTable | None = None) -> FlatBoosters:
@@ -51,7 +51,7 @@ class FlatBoosters:
         learner = json.loads(bytes(booster.save_raw("json")))["learner"]
         kind = (learner["objective"]["name"], learner["gradient_booster"]["name"])
         if kind != (_OBJECTIVE, "gbtree"):
-            raise ValidationError(f"only gbtree models with {_OBJECTIVE} can be laid out, this one is {kind}")
+            raise ValidationError(f"only gbtree models with {_OBJECTIVE} can be converted, this one is {kind}")
         trees = [_Parsed.of(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
         if cuts is None:
             columns = np.concatenate([tree.column[tree.inner] for tree in trees])

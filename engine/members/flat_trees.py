@@ -29,8 +29,8 @@ from engine.members import kernels
 from engine.members.feature_bins import CutTable, same_cuts
 from engine.resources.chunked_arrays import Arrays, Pieces
 
-_ROWS_AT_ONCE = 512  # coded rows that stay in the second-level cache while a replica's trees pass by
-_MOST_LEVELS_SWEPT = 6  # one more has twice the nodes, and takes as long as the step that it saves
+_ROWS_AT_ONCE = 512  # encoded rows that stay in the second-level cache while a replica's trees are walked
+_MOST_LEVELS_SWEPT = 6  # one more has twice the nodes and takes as long as the step that it saves
 
 
 class Layout(NamedTuple):

@@ -21,9 +21,9 @@ from engine.arrays import Array
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NETWORK_ROWS = 64  # a layer of so many rows stays in the first-level cache
+_NETWORK_ROWS = 64  # rows whose layer fits into the first-level cache
 _CODED_TOGETHER = 128  # rows whose values of a column are compared together
-_FEW_CUTS = 256  # so many are counted, 32 rows in one instruction, faster than searched, row by row
+_FEW_CUTS = 256  # up to here, counting (32 rows an instruction) is faster than a search row by row
 ROWS_TOGETHER = 8
 """Rows that walk through a tree at the same time, so that their memory loads overlap."""
 MOST_SWEPT = 127
@@ -36,7 +36,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function on its first call, and cache the machine code if a folder is writable."""
     try:
         compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # a read-only installation without a home: compiled anew in each process
+    except RuntimeError:  # a read-only installation without a home folder: each process compiles
         compiled = numba.njit(nogil=True, error_model="numpy")(function)
     return compiled
 

@@ -78,7 +78,7 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
     X, won, weight = X[used], np.asarray(won, dtype=np.float64)[used], weight[used]
     imputer = _median_imputer(X)
     np.copyto(X, imputer.statistics_, where=np.isnan(X))
-    scaler = StandardScaler(copy=False)  # `X` is our own, and all of this is done by several threads at a time
+    scaler = StandardScaler(copy=False)  # `X` is a copy already, and several threads do this at the same time
     network = _SharedLabels(
         hidden_layer_sizes=params.hidden,
         alpha=params.alpha,
@@ -107,7 +107,7 @@ def _median_imputer(X: Floats) -> SimpleImputer:
 class StackedNetworks:
     """B pipelines of median imputation, scaling and a ReLU network of L layers, stacked by replica."""
 
-    medians: Floats  # (B, f) what replaces a missing feature
+    medians: Floats  # (B, f) replacements of missing features
     means: Floats  # (B, f)
     scales: Floats  # (B, f)
     weights: tuple[Floats, ...]  # L arrays (B, inputs, outputs)
@@ -172,8 +172,8 @@ class StackedNetworks:
         logits = np.empty((len(replicas), len(X)))
         kernels.run_networks(
             np.ascontiguousarray(X),
-            # A copy: the kernel reads medians only where something is missing, by masked loads. From a mapped page that
-            # was never read for want of missing values, each of these costs about as much as a fault.
+            # A copy: the kernel reads medians by masked loads, only for missing values. On a memory-mapped page that
+            # has not been read yet, each of these loads costs about as much as a page fault.
             np.array(self.medians[some]),
             self.means[some],
             self.scales[some],

@@ -83,7 +83,7 @@ class Preparation:
         """Return the preprocessing from its metadata and arrays. Raises ValidationError for an unknown operation."""
         for operation in described["steps"]:
             if operation not in ("fill", "standardise", "rescale"):
-                raise ValidationError(f"this version knows no step {operation!r}: use the one that imported the model")
+                raise ValidationError(f"unknown step {operation!r}: use the version that imported the model")
         return cls(
             tuple(
                 Step(operation, np.asarray(arrays[f"step_{k}_first"]), np.asarray(arrays[f"step_{k}_second"]))
@@ -112,5 +112,5 @@ class PreparedMember:
         """
         if not self.preparation.takes_missing and np.isnan(X).any():
             columns = np.flatnonzero(np.isnan(X).any(axis=0)).tolist()
-            raise ValidationError(f"values are missing in columns {columns}, and the imported model takes none")
+            raise ValidationError(f"values are missing in columns {columns}, and the imported model accepts none")
         return self.member.predict_replicas(self.preparation(X), start, stop)

@@ -45,7 +45,7 @@ class ForestParams:
     trees: int = 50
     max_depth: int = 10
     min_samples_leaf: int = 10
-    max_features: float | str = "sqrt"  # features tried at a node: their share, or sqrt of their number
+    max_features: float | str = "sqrt"
 
     def __post_init__(self) -> None:
         """Raise ValidationError naming the invalid values."""
@@ -137,7 +137,7 @@ class FlatForests:
             If the classes are others.
         """
         if list(model.classes_) != [0, 1]:
-            raise ValidationError(f"a forest needs the classes 0 and 1, this one knows {list(model.classes_)}")
+            raise ValidationError(f"a forest needs the classes 0 and 1, this one has {list(model.classes_)}")
         trees = [estimator.tree_ for estimator in model.estimators_]
         inner = [tree.children_left >= 0 for tree in trees]
         if cuts is None:

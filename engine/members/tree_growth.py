@@ -79,7 +79,7 @@ def _best_cut(
     for code in range(missing):
         if not counts[1, code]:
             continue
-        # Between this code and the last one that occurs: in the middle, for a code between them may come later.
+        # Split halfway between this code and the last one that occurs: new rows may have codes between them.
         if last >= 0:
             best = max(best, _UNSPLIT)
             for side in range(2 if lost_n else 1):
@@ -96,7 +96,7 @@ def _best_cut(
         last = code
     if lost_n and last >= 0:
         best = max(best, _UNSPLIT)
-    if lost_n and min_rows <= n <= total_n - min_rows:  # known here, missing there
+    if lost_n and min_rows <= n <= total_n - min_rows:  # known values left, missing ones right
         purity = _purity(float(w), y) + _purity(float(lost_w), lost_y)
         if purity > best:
             best, best_cut, best_left = purity, missing - 1, False

@@ -56,7 +56,7 @@ class ProductionXGBoostConfig:
     reg_lambda: float = 1.0
     max_bin: int = 256
     seed: int = 0
-    n_jobs: int = 1  # a child forked from a process that boosted with two threads hangs when it does, too
+    n_jobs: int = 1  # a process forked from one that boosted with more threads hangs in its own boosting
     allow_missing: bool = True
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class ProductionXGBoostConfig:
         """Return the parameters of `xgboost.train`."""
         return {
             "objective": "binary:logistic",
-            "disable_default_eval_metric": True,  # the callback of `boost` has its own
+            "disable_default_eval_metric": True,  # the callback of `boost` computes the metric
             "tree_method": "hist",
             "max_depth": self.max_depth,
             "learning_rate": self.learning_rate,
@@ -130,7 +130,7 @@ class HeldOut:
     """Rows that are not trained on and that decide when boosting stops."""
 
     matrix: xgb.DMatrix
-    won: Array  # (n,) in [0, 1]: how much of it the first fighter has won
+    won: Array  # (n,) result of the first fighter in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def boost(dtrain: xgb.DMatrix, held_out: HeldOut, config: ProductionXGBoostConfi
         If the validation set is empty.
     """
     if not len(held_out.won):
-        raise ValidationError("no rows are held out, so nothing can decide when to stop; hold some out")
+        raise ValidationError("no rows are held out, so early stopping is impossible: hold some out")
     rounds = _Rounds(held_out, config, limits)
     try:
         booster = xgb.train(

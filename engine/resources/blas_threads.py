@@ -30,7 +30,7 @@ class _Limit:
             self._holders += 1
             if self._holders == 1:
                 self._limiter = self._libraries.limit(limits=1, user_api="blas")
-                self._limiter.__enter__()  # marks this thread as the one that may put it back
+                self._limiter.__enter__()  # marks this thread as the one that may restore the setting
 
     def leave(self) -> None:
         with self._lock:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_LEAVES_AT_DEPTH = 1024  # of the trees of depth 10 that forests are made of
-_ROWS_A_LEAF = 20.0  # leaves hold at least ten rows, and about twice as many on average
+_LEAVES_AT_DEPTH = 1024  # leaves of a tree of depth 10, the default of forests
+_ROWS_A_LEAF = 20.0  # the mean; a leaf has at least ten rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import psutil
 from engine.errors import MemoryLimitError
 
 _MB = 2**20
-_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # as <malloc.h> has them
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # from <malloc.h>
 
 
 def resident_bytes() -> int:
@@ -40,7 +40,7 @@ def hold_memory_together() -> None:
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
         set_option(_M_ARENA_MAX, 1)
-        set_option(_M_MMAP_THRESHOLD, 128 * 1024)  # left alone, it grows to 32 MiB
+        set_option(_M_MMAP_THRESHOLD, 128 * 1024)  # by default it grows up to 32 MiB
 
 
 def give_back_memory() -> None:
@@ -98,4 +98,4 @@ class MemoryGuard:
                 f"max_memory_mb {self.max_memory_mb:.1f} are in use; an item of {max(free_bytes, 0) / _MB:.1f} MB "
                 f"would fit, or this one with max_memory_mb={ceil((used_bytes + bytes_per_item) / _MB)}"
             )
-        return int(min(requested, free_bytes // max(bytes_per_item, 1)))  # no limit at all is infinite
+        return int(min(requested, free_bytes // max(bytes_per_item, 1)))  # an absent limit is infinite

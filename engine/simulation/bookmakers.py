@@ -58,5 +58,5 @@ def open_books(probability: Floats, quoted_at: datetime, rng: np.random.Generato
 
 def _whole_american(view: Floats, implied_total: Floats) -> Floats:
     """Return whole American odds of both fighters for a logit `view` and an overround."""
-    # Books do not quote beyond about 1 to 50.
+    # Bookmakers do not quote beyond about 1 to 50.
     return np.round(decimal_to_american(add_margin(expit(np.clip(view, -3.0, 3.0)), implied_total)))

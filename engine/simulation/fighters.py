@@ -160,7 +160,7 @@ def _draw_names(women: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[n
     return names.astype(np.str_)
 
 
-# No first name here is a short form of another: a name must find exactly one person.
+# No first name is a short form of another: a name must match exactly one person.
 _MEN = """
     Aaron Adrian Ahmed Akira Alessandro Andre Anton Arjun Arturo Axel Bastian Bogdan Boris Bruno Caleb Carlos Casper
     Cedric Cole Damian Dario Denis Diego Dmitri Dominik Edgar Elias Emeka Emilio Enzo Erik Ezra Fabian Felipe Filip

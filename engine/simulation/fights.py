@@ -126,7 +126,7 @@ class Circuit:
         first, second = pairs[:, 0], pairs[:, 1]
         rounds = np.where(np.arange(size) == 0, 5.0, 3.0)
         ages = (day - self.birth_day[first]) / _DAYS_A_YEAR, (day - self.birth_day[second]) / _DAYS_A_YEAR
-        # Form on the night: known to the truth, partly to bookmakers, never to statistics.
+        # Form on the night: part of the true probability, partly known to bookmakers, never in the statistics.
         form = self._rng.normal(0.0, 0.20, size)
         probability: Floats = expit(true_logit(self.fighters, (first, second), ages, rounds) + form)
         return Bouts(
@@ -180,7 +180,7 @@ class Circuit:
             weight = np.array([len(who) if len(who) > 1 else 0 for who in free], dtype=np.float64)
             if weight.any():
                 return free[self._rng.choice(len(free), p=weight / weight.sum())]
-        raise ValidationError("nobody is free to fight: simulate more fights, fewer coming cards or a larger roster")
+        raise ValidationError("no two fighters are free: simulate more fights, fewer coming cards or a larger roster")
 
     def _free(self, signed: list[np.intp], rested_since: int, *, veterans_only: bool) -> Indices:
         who = np.array(signed, dtype=np.intp)

@@ -121,7 +121,7 @@ def simulate_league(config: LeagueConfig) -> League:
     past, cards = _run(circuit, config, circuit_rng)
 
     view = market_view(past.probability, closing)
-    # Promoters give the favourite the red corner, mostly.
+    # Promoters usually give the favourite the red corner.
     turn = (view < 0) ^ (corners.random(len(past.day)) < 0.23)
     past, view = past.turned(turn), np.where(turn, -view, view)
     ids = np.array([_digest("past", config.seed, number)[:16] for number in range(len(past.day))])

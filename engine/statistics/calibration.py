@@ -20,9 +20,9 @@ from scipy.optimize import linprog
 from engine.arrays import Floats
 from engine.errors import TrainingError
 
-MIN_CORNER_FIGHTS = 200  # with fewer known corners two parameters are noise, and noise here is money
+MIN_CORNER_FIGHTS = 200  # with fewer known corners two parameters are mostly noise
 _MAX_STEPS = 100
-_ROUNDED_LOGIT = 30.0  # 1 - p has five digits left there
+_ROUNDED_LOGIT = 30.0  # beyond it 1 - p has fewer than five digits
 _LP_TOLERANCE = 1e-6  # of the optimum of a linear program, per row
 
 
@@ -47,7 +47,7 @@ def fit_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats | None =
         carry no information), or if the steps do not become small.
     """
     if np.linalg.matrix_rank(columns) < columns.shape[1]:
-        raise TrainingError("calibration failed: the columns carry no information, or the same")
+        raise TrainingError("calibration failed: the columns carry no information, or the same information twice")
     known = np.zeros(len(won)) if offset is None else offset
     beta = np.zeros(columns.shape[1])
     step: Floats = np.ones_like(beta)
@@ -65,15 +65,15 @@ def fit_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats | None =
         if np.max(np.abs(step)) < 1e-12:
             break
     logit = known + columns @ beta
-    # Nearly equal columns leave steps of their rounding error; those towards infinity are about 1.
+    # Nearly equal columns leave steps of the size of their rounding error; steps towards infinity are about 1.
     converged = not singular and bool(np.max(np.abs(step)) < 1e-4 * max(1.0, np.max(np.abs(beta))))
     # Once a probability is rounded to 0 or 1, small steps no longer mean a maximum.
     if converged and np.max(np.abs(logit), initial=0.0) < _ROUNDED_LOGIT and not np.all((logit > 0) == (won == 1)):
         return beta
     if _separates(columns, won) or (not singular and np.all((logit > 0) == (won == 1))):
         raise TrainingError(
-            "calibration failed: the predictions separate the results perfectly, or but for ties, so the slope has no "
-            "finite value; look for a leak, or use more fights"
+            "calibration failed: the predictions separate the results perfectly, or except for ties, so the slope "
+            "has no finite value; look for a leak, or use more fights"
         )
     if not converged:
         raise TrainingError(f"calibration failed: no maximum of the likelihood was found in {_MAX_STEPS} steps")
@@ -152,7 +152,7 @@ def _check_slope(slope: float) -> None:
     if slope <= 0:
         raise TrainingError(
             f"the out-of-fold predictions point the wrong way (calibration slope {slope:.3f}): "
-            "the features say nothing about who wins"
+            "the features carry no information about the winner"
         )
 
 

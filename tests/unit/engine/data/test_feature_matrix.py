@@ -30,7 +30,7 @@ def test_a_side_without_its_counterpart_is_named() -> None:
 
 
 def test_a_repeated_column_is_named() -> None:
-    with pytest.raises(ValidationError, match=r"stand twice: \['women'\]"):
+    with pytest.raises(ValidationError, match=r"duplicate columns \['women'\]"):
         MirrorPlan.of(["women", "women"])
 
 
@@ -44,7 +44,7 @@ def test_a_repeated_column_is_named() -> None:
         (lambda X: X.assign(diff_elo=[1.0, np.inf]), "infinite values in ['diff_elo']"),
         (lambda X: X.assign(diff_elo=[1.0, 1e39]), "infinite values in ['diff_elo']"),
         (lambda X: X.assign(diff_elo=[1.0, 1.0j]), "columns must be numbers: ['diff_elo']"),
-        (lambda X: pd.concat([X, X[["women"]]], axis=1), "columns stand twice: ['women']"),
+        (lambda X: pd.concat([X, X[["women"]]], axis=1), "duplicate columns: ['women']"),
         (lambda X: X.to_numpy(), "must be a pandas DataFrame"),
     ],
 )

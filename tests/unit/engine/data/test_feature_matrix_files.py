@@ -138,10 +138,10 @@ WON = (np.arange(200) % 2).astype(float)
         ({"RedAge": 1.0, "BlueAge": 2.0}, "--pairs Red,Blue"),
         ({"age_red": 1.0, "age_blue": 2.0}, "--pairs _red,_blue"),
         ({"fighter1_age": 1.0, "fighter2_age": 2.0}, "--pairs fighter1_,fighter2_"),
-        ({"end_round": 1.0}, r"\['end_round'\] are named like what is known only after a fight"),
+        ({"end_round": 1.0}, r"\['end_round'\] are named like values known only after a fight"),
         ({"Finish": 1.0}, r"\['Finish'\] are named like"),
         ({"total_fight_time_secs": 1.0}, "are named like"),
-        ({"x": WON + 0.1}, r"tell who won almost perfectly .*'x' \(1.000\)"),
+        ({"x": WON + 0.1}, r"reveal the winner almost perfectly .*'x' \(1.000\)"),
         ({"x": np.where(WON == 1.0, np.nan, 1.0)}, r"'x' \(1.000\)"),
         ({"red_y": WON, "blue_y": 1.0 - WON}, r"'red_y' \(1.000\)"),
         ({"red_y": np.arange(200.0), "blue_y": np.arange(200.0) - WON}, r"'red_y' \(1.000\)"),
@@ -182,7 +182,7 @@ def test_pairs_are_read_as_the_two_sides(tmp_path: Path) -> None:
 
 
 def test_a_matrix_without_sides_is_refused_before_anything_is_fitted() -> None:
-    with pytest.raises(ValidationError, match="nothing tells the two fighters apart"):
+    with pytest.raises(ValidationError, match="nothing distinguishes the two fighters"):
         check_columns(pd.DataFrame({"rounds": np.ones(200)}), WON)
 
 

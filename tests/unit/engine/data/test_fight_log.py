@@ -135,9 +135,9 @@ def cell(frame: pd.DataFrame, column: str, row: int, value: object) -> pd.DataFr
         (
             "fights",
             cell(FIGHTS, "fight_id", 2, "f1"),
-            r"column 'fight_id' holds 'f1' in line 4: every id may stand once",
+            r"column 'fight_id' holds 'f1' in line 4: ids must be unique",
         ),
-        ("fights", cell(FIGHTS, "blue_id", 0, "a"), r"column 'blue_id' holds 'a' in line 2: nobody fights himself"),
+        ("fights", cell(FIGHTS, "blue_id", 0, "a"), r"column 'blue_id' holds 'a' in line 2: a fighter cannot fight himself"),
         ("fights", cell(FIGHTS, "blue_id", 0, "x"), r"hold 1 ids without a row in fighters\.csv, first \['x'\]"),
         (
             "fights",
@@ -176,7 +176,7 @@ def cell(frame: pd.DataFrame, column: str, row: int, value: object) -> pd.DataFr
             cell(STAT_LINES, "fighter_id", 3, "c"),
             r"holds 'c' in line 5: this fighter is not in that fight",
         ),
-        ("stat_lines", cell(STAT_LINES, "fighter_id", 1, "a"), r"holds 'a' in line 3: one line a fighter and fight"),
+        ("stat_lines", cell(STAT_LINES, "fighter_id", 1, "a"), r"holds 'a' in line 3: a fighter has only one line for each fight"),
         ("stat_lines", STAT_LINES[:3], r"column 'fight_id' holds 'f3' in line 4: .*both fighters or for none"),
         ("stat_lines", cell(STAT_LINES, "takedowns_landed", 0, 1), r"in line 2: it cannot exceed takedowns_attempted"),
         ("stat_lines", cell(STAT_LINES, "control_seconds", 0, 62), r"in line 2: control cannot last longer"),
@@ -240,7 +240,7 @@ def more_fights(**columns: list[object]) -> pd.DataFrame:
         (
             "fights",
             cell(FIGHTS, "date", 2, "2199-02-08"),
-            "holds '2199-02-08 00:00:00' in line 4: this day has not come",
+            "holds '2199-02-08 00:00:00' in line 4: this day is in the future",
         ),
         (
             "fights",

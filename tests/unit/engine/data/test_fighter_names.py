@@ -78,7 +78,7 @@ def test_an_unknown_name_comes_with_the_nearest_and_the_way_out(index: FighterIn
 def test_what_may_be_several_people_is_never_guessed(index: FighterIndex) -> None:
     with pytest.raises(AmbiguousFighterError, match=r"John Doe \(id John Doe\).*John Doe Jr\. \(id John Doe Jr\.\)"):
         index.match("john doe")
-    with pytest.raises(AmbiguousFighterError, match="cannot tell the fighters named 'Bruno Silva' apart"):
+    with pytest.raises(AmbiguousFighterError, match="does not distinguish the fighters named 'Bruno Silva'"):
         index.match("Bruno Silva")
 
 

@@ -88,7 +88,7 @@ def test_separation_is_named_with_and_without_ties(ties: int, with_constant: boo
     logit, won = _ordered(ties)
     columns = np.column_stack([logit + shift, np.ones(len(logit))]) if with_constant else logit[:, None]
     offset = None if with_constant else np.full(len(logit), 0.1)
-    with pytest.raises(TrainingError, match="separate the results perfectly, or but for ties"):
+    with pytest.raises(TrainingError, match="separate the results perfectly, or except for ties"):
         fit_logistic(columns, won, offset)
 
 

@@ -532,7 +532,7 @@ def test_a_level_that_the_data_cannot_tell_is_refused_and_no_bet_rests_on_it(
     ask: Callable[..., Answered], upcoming: list[UpcomingFight], asked: dict[str, Any]
 ) -> None:
     with pytest.raises(
-        ValidationError, match=r"level 0\.9999 takes 9,999 past fights .* which reach level 0\.99"
+        ValidationError, match=r"level 0\.9999 needs 9,999 past fights .* which reach level 0\.99"
     ) as refused:
         ask([_fight(upcoming[0])], **asked)
     assert failure_of(refused.value).code is FailureCode.INVALID_INPUT
