@@ -137,7 +137,11 @@ def cell(frame: pd.DataFrame, column: str, row: int, value: object) -> pd.DataFr
             cell(FIGHTS, "fight_id", 2, "f1"),
             r"column 'fight_id' holds 'f1' in line 4: ids must be unique",
         ),
-        ("fights", cell(FIGHTS, "blue_id", 0, "a"), r"column 'blue_id' holds 'a' in line 2: a fighter cannot fight himself"),
+        (
+            "fights",
+            cell(FIGHTS, "blue_id", 0, "a"),
+            r"column 'blue_id' holds 'a' in line 2: a fighter cannot fight himself",
+        ),
         ("fights", cell(FIGHTS, "blue_id", 0, "x"), r"hold 1 ids without a row in fighters\.csv, first \['x'\]"),
         (
             "fights",
@@ -176,7 +180,11 @@ def cell(frame: pd.DataFrame, column: str, row: int, value: object) -> pd.DataFr
             cell(STAT_LINES, "fighter_id", 3, "c"),
             r"holds 'c' in line 5: this fighter is not in that fight",
         ),
-        ("stat_lines", cell(STAT_LINES, "fighter_id", 1, "a"), r"holds 'a' in line 3: a fighter has only one line for each fight"),
+        (
+            "stat_lines",
+            cell(STAT_LINES, "fighter_id", 1, "a"),
+            r"holds 'a' in line 3: a fighter has only one line for each fight",
+        ),
         ("stat_lines", STAT_LINES[:3], r"column 'fight_id' holds 'f3' in line 4: .*both fighters or for none"),
         ("stat_lines", cell(STAT_LINES, "takedowns_landed", 0, 1), r"in line 2: it cannot exceed takedowns_attempted"),
         ("stat_lines", cell(STAT_LINES, "control_seconds", 0, 62), r"in line 2: control cannot last longer"),

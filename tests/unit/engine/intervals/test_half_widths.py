@@ -99,7 +99,9 @@ def test_a_level_that_the_fights_cannot_tell_is_refused_with_the_one_that_they_r
     widths = _measured_on(1000, 1000, 1000, 200, 3200)
     fight = (np.array([True]), np.array([0]))
     assert widths.at(0.995, *fight).tolist() == [996.0]
-    with pytest.raises(ValidationError, match=r"needs [\d,]+ past fights .* has 200, which reach level 0\.995: request"):
+    with pytest.raises(
+        ValidationError, match=r"needs [\d,]+ past fights .* has 200, which reach level 0\.995: request"
+    ):
         widths.at(level, *fight)
 
 
