@@ -83,8 +83,9 @@ FINISHES = (*KNOCK_OUTS, "Submission")
 
 
 _FIGHTS = FIELD["fights"]
-# In the order of OTHERS; of the latest three scores and strike rates, the first.
-_ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES, _, _, _RATES, *_ = range(len(SUMS), len(FIELD))
+# The positions of OTHERS, in their order; of the latest three scores and strike rates, the first.
+_ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES = range(len(SUMS), len(FIELD) - 5)
+_RATES = _SCORES + 3
 _UNKNOWN_AT_FIRST = [_DAY, _WOMEN, _LIMIT, *range(_SCORES, _SCORES + 3), *range(_RATES, _RATES + 3)]
 
 
