@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console as RichConsole
+from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
@@ -55,7 +56,7 @@ class Screen:
         self.err.print(text, highlight=False, soft_wrap=True)
 
 
-class _Console(Console):
+class _PlainConsole(RichConsole):
     """A rich console that parses no markup and lets no text control the terminal."""
 
     def __init__(self, *, stderr: bool, width: int | None = None) -> None:
@@ -67,9 +68,9 @@ class _Console(Console):
             yield segment if segment.control else segment._replace(text=segment.text.translate(_SHOWN))
 
 
-def _console(*, stderr: bool) -> Console:
-    console = _Console(stderr=stderr)
-    return console if console.is_terminal else _Console(stderr=stderr, width=max(console.width, PIPED_WIDTH))
+def _console(*, stderr: bool) -> RichConsole:
+    console = _PlainConsole(stderr=stderr)
+    return console if console.is_terminal else _PlainConsole(stderr=stderr, width=max(console.width, PIPED_WIDTH))
 
 
 def json_option(command: Command) -> Command:
