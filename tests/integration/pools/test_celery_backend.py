@@ -21,6 +21,7 @@ from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 from workers.broker.result_backend import LedgerBackend
 
+BACKEND = "workers.broker.result_backend:LedgerBackend"
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
 FAILURE = Failure(code=FailureCode.UNKNOWN_FIGHTER, message="nobody is called so", details={"name": "Zed"})
 
@@ -28,7 +29,7 @@ FAILURE = Failure(code=FailureCode.UNKNOWN_FIGHTER, message="nobody is called so
 @pytest.fixture
 def app(ledger_settings: LedgerSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
     monkeypatch.setenv("CORNERMAN_NAMESPACE", ledger_settings.namespace)
-    plain = Celery("shop", backend=f"workers.backend:LedgerBackend+{ledger_settings.redis_url}", set_as_current=False)
+    plain = Celery("shop", backend=f"{BACKEND}+{ledger_settings.redis_url}", set_as_current=False)
     yield plain
     plain.backend.ledger.close()
 
@@ -118,7 +119,7 @@ def test_a_set_of_results(app: Celery, ledger: Ledger) -> None:
 
 
 def test_an_address_is_shown_without_its_password() -> None:
-    app = Celery("shop", backend="workers.backend:LedgerBackend+redis://shop:hush@host/0", set_as_current=False)
+    app = Celery("shop", backend=f"{BACKEND}+redis://shop:hush@host/0", set_as_current=False)
     assert "hush" not in app.backend.as_uri() + repr(app.backend) + app.conf.humanize()
 
 
