@@ -23,13 +23,13 @@ import pandas as pd
 from benchmarks.intervals.simulated_worlds import World, draw_world, league_world
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log
-from engine.evaluation.backtest import season_of_log
-from engine.evaluation.betting_rules import Rule, RuleResult, try_rule
+from engine.evaluation.backtest import backtest_data_from_log
+from engine.evaluation.betting_rules import BacktestRule, BacktestRuleResult, evaluate_rule
 from engine.evaluation.challenger import MIN_FIGHTS
-from engine.evaluation.walk_forward import Period, Season, market_slope, records_of
+from engine.evaluation.walk_forward import FightSet, Period, fight_columns, market_slope
 from engine.simulation.league import LeagueConfig, simulate_league
 from engine.statistics.calibration import brier_score, log_loss
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 from engine.statistics.scores import MIN_EVENTS, Estimate, calibration_line
 from engine.training.soft_labels import market_logit
 from ledger.models import promotion_gate
@@ -51,7 +51,7 @@ class Figure:
     words: str
 
     @property
-    def stands(self) -> bool:
+    def is_present(self) -> bool:
         """True if the document contains the words."""
         return _plain(self.words) in _plain((ROOT / self.document).read_text())
 
@@ -60,25 +60,25 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def of_code() -> Iterator[Figure]:
+def code_figures() -> Iterator[Figure]:
     """Yield the rules of the promotion gate, as the code has them."""
     low, high = 1.0 - promotion_gate.SLOPE_TOLERANCE, 1.0 + promotion_gate.SLOPE_TOLERANCE
-    widths = ", ".join(f"{width:g} at {level:.0%}" for level, width in promotion_gate.MOST_WIDTH.items())
-    errors = ", ".join(f"{100 * promotion_gate.error_of(tries):.3g}%" for tries in (1, 2, 3))
+    widths = ", ".join(f"{width:g} at {level:.0%}" for level, width in promotion_gate.MAX_WIDTH.items())
+    errors = ", ".join(f"{100 * promotion_gate.error_for_try(tries):.3g}%" for tries in (1, 2, 3))
     for words in (
         f"Fewer than {MIN_FIGHTS} decided fights (with odds, if any have them), or {MIN_EVENTS} events, are refused",
-        f"its mean log loss is higher by more than {promotion_gate.TOLERANCE:g} |",
+        f"its mean log loss is higher by more than {promotion_gate.LOG_LOSS_TOLERANCE:g} |",
         f"lies wholly outside {low:g} to {high:g}, and it is further off than the champion or the anchor by more than "
         f"{promotion_gate.SLOPE_TOLERANCE:g} |",
         f"lies wholly outside -{promotion_gate.INTERCEPT_TOLERANCE:g} to {promotion_gate.INTERCEPT_TOLERANCE:g}, and",
         f"they are more than {promotion_gate.WIDTH_TOLERANCE:.0%} wider than another's",
         f"wider than {widths},",
-        f"{errors} and so on, together {promotion_gate.ERROR:.1%}",
+        f"{errors} and so on, together {promotion_gate.TOTAL_ERROR:.1%}",
     ):
         yield Figure(MODELS, words)
 
 
-def of_documents() -> Iterator[Figure]:
+def document_figures() -> Iterator[Figure]:
     """Yield the figures that one document takes from another's table."""
     table = (ROOT / EVALUATION).read_text()
     lowest, highest = (
@@ -88,7 +88,7 @@ def of_documents() -> Iterator[Figure]:
     yield Figure("docs/decisions.md", f"80% intervals held {lowest} to {highest} of closing odds by year")
 
 
-def of_league() -> Iterator[Figure]:
+def league_figures() -> Iterator[Figure]:
     """Yield the size of the demo league's training data."""
     matrix = build_matrix(simulate_league(LeagueConfig(fights=LEAGUE_FIGHTS, seed=DEMO_SEED)).log).select(MODEL_COLUMNS)
     counts = f"{len(matrix):,} │ {len(np.unique(matrix.event))} │ {len(matrix.X.columns)}"
@@ -102,21 +102,21 @@ def world_row(number: int, world: World) -> str:
     losses = (
         log_loss(world.truth, world.test.won),
         log_loss(world.truth[priced], world.test.won[priced]),
-        log_loss(probability_of(market[priced]), world.test.won[priced]),
+        log_loss(logit_to_probability(market[priced]), world.test.won[priced]),
     )
     return f"| {number} {world.name} | " + " | ".join(f"{loss:.4f}" for loss in losses) + " |"
 
 
-def of_worlds(worlds: int = WORLDS, leagues: int = LEAGUES) -> Iterator[Figure]:
+def world_figures(worlds: int = WORLDS, leagues: int = LEAGUES) -> Iterator[Figure]:
     """Yield the log losses of the truth and of the market in the simulated worlds."""
     for draw, count in ((draw_world, worlds), (league_world, leagues)):
         for number in range(count):
             yield Figure(INTERVALS, world_row(number, draw(WORLD_SEED, number, WORLD_FIGHTS)))
 
 
-def of_log(log: FightLog) -> Iterator[Figure]:
+def log_figures(log: FightLog) -> Iterator[Figure]:
     """Yield the scores and returns of the market alone on a log of real fights."""
-    season = season_of_log(log)
+    season = backtest_data_from_log(log)
     table, priced = _priced(season, NINE_YEARS)
     market, won = priced["market"].to_numpy(), priced["won"].to_numpy()
     line = calibration_line(market, won, priced["event"].to_numpy(dtype=np.str_))
@@ -146,29 +146,29 @@ def of_log(log: FightLog) -> Iterator[Figure]:
         INTERVALS,
         f"(s is {min(slopes):.2f} to {max(slopes):.2f} on fights before each of 2016 to 2024)",
     )
-    ranges = {level: _ranges(season, level) for level in promotion_gate.MOST_WIDTH}
+    ranges = {level: _ranges(season, level) for level in promotion_gate.MAX_WIDTH}
     said = " and ".join(f"{min(each):.2f} to {max(each):.2f}" for each in ranges.values())
     yield Figure("docs/decisions.md", f"closing odds is {said} wide, by year, 2012 to 2024")
     overturned = log.fights["method"] == "Overturned"
     yield Figure("docs/decisions.md", f"{overturned.sum()} of {len(overturned):,} UFC fights")
 
 
-def _priced(season: Season, period: Period) -> tuple[pd.DataFrame, pd.DataFrame]:
-    table = records_of(season.fights.before(period.start), season.during(period))
+def _priced(season: FightSet, period: Period) -> tuple[pd.DataFrame, pd.DataFrame]:
+    table = fight_columns(season.fights.before(period.start), season.during(period))
     return table, table[table["market"].notna()].reset_index(drop=True)
 
 
-def _both_sides(priced: pd.DataFrame) -> RuleResult:
+def _both_sides(priced: pd.DataFrame) -> BacktestRuleResult:
     months = pd.period_range(priced["date"].min(), priced["date"].max(), freq="M")
-    return try_rule(Rule("everything", None, "closing"), priced, months)
+    return evaluate_rule(BacktestRule("everything", None, "closing"), priced, months)
 
 
-def _ranges(season: Season, level: float) -> list[float]:
+def _ranges(season: FightSet, level: float) -> list[float]:
     """Return the width of the central range that contains a share `level` of the closing probabilities, by year."""
     found = []
     for year in range(2012, 2025):
         logit = market_logit(season.during(Period(date(year, 1, 1), date(year + 1, 1, 1))).fights)
-        sides = probability_of(np.concatenate([logit, -logit])[np.isfinite(np.concatenate([logit, logit]))])
+        sides = logit_to_probability(np.concatenate([logit, -logit])[np.isfinite(np.concatenate([logit, logit]))])
         low, high = np.quantile(sides, [0.5 - level / 2, 0.5 + level / 2])
         found.append(float(high - low))
     return found
@@ -187,9 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data", type=Path, metavar="FOLDER", help="a log of real fights, for the figures that need it"
     )
     folder = parser.parse_args(arguments).data
-    figures = [*of_code(), *of_documents(), *of_league(), *of_worlds()]
-    figures += of_log(read_fight_log(folder)) if folder else []
-    missing = [figure for figure in figures if not figure.stands]
+    figures = [*code_figures(), *document_figures(), *league_figures(), *world_figures()]
+    figures += log_figures(read_fight_log(folder)) if folder else []
+    missing = [figure for figure in figures if not figure.is_present]
     for figure in missing:
         print(f"{figure.document} does not contain: {figure.words}")
     print(f"{len(figures) - len(missing)} of {len(figures)} figures are in the documents")

@@ -18,7 +18,7 @@ class Spread(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, values: tuple[float, ...]) -> Spread:
+    def from_values(cls, values: tuple[float, ...]) -> Spread:
         """Return the spread of one or more values."""
         return cls(statistics.median(values), min(values), max(values))
 
@@ -54,22 +54,22 @@ class Row:
     @property
     def median(self) -> float:
         """Median of our repeats."""
-        return Spread.of(self.ours).median
+        return Spread.from_values(self.ours).median
 
     @property
     def low(self) -> float:
         """Minimum of our repeats."""
-        return Spread.of(self.ours).low
+        return Spread.from_values(self.ours).low
 
     @property
     def high(self) -> float:
         """Maximum of our repeats."""
-        return Spread.of(self.ours).high
+        return Spread.from_values(self.ours).high
 
     @property
     def ratio(self) -> float:
         """Factor by which our median is better than the naive one; below 1 it is worse."""
-        naive, ours = Spread.of(self.naive).median, self.median
+        naive, ours = Spread.from_values(self.naive).median, self.median
         return ours / naive if self.higher_is_better else naive / ours
 
     @property
@@ -83,7 +83,15 @@ def table(rows: Iterable[Row]) -> str:
     lines = ["| what | unit | naive | ours | ratio | wanted | note |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         wanted = "" if row.wanted_ratio is None else f"{_figure(row.wanted_ratio)}{'' if row.met else ', missed'}"
-        cells = (row.name, row.unit, Spread.of(row.naive), Spread.of(row.ours), _figure(row.ratio), wanted, row.note)
+        cells = (
+            row.name,
+            row.unit,
+            Spread.from_values(row.naive),
+            Spread.from_values(row.ours),
+            _figure(row.ratio),
+            wanted,
+            row.note,
+        )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
@@ -95,8 +103,8 @@ def document(rows: Iterable[Row]) -> list[dict[str, Any]]:
             "name": row.name,
             "unit": row.unit,
             "higher_is_better": row.higher_is_better,
-            "naive": {**Spread.of(row.naive)._asdict(), "repeats": row.naive},
-            "ours": {**Spread.of(row.ours)._asdict(), "repeats": row.ours},
+            "naive": {**Spread.from_values(row.naive)._asdict(), "repeats": row.naive},
+            "ours": {**Spread.from_values(row.ours)._asdict(), "repeats": row.ours},
             "ratio": row.ratio,
             "wanted_ratio": row.wanted_ratio,
             "met": row.met,
@@ -106,7 +114,7 @@ def document(rows: Iterable[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def report(measure: Callable[..., Iterable[Row]], about: str) -> None:
+def run_command(measure: Callable[..., Iterable[Row]], about: str) -> None:
     """Run a benchmark's command line: measure with the given number of repeats, and print the rows."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--json", action="store_true")

@@ -16,15 +16,15 @@ from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.failures import (
     Failure,
     FailureCode,
-    JobFailed,
-    JobRefused,
+    JobFailedError,
+    JobRefusedError,
     LedgerError,
-    LedgerUnavailable,
-    PermissionDenied,
-    UnknownJob,
-    WaitTimeout,
+    LedgerUnavailableError,
+    PermissionDeniedError,
+    UnknownJobError,
+    WaitTimeoutError,
 )
-from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt, State
+from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
     Backtest,
     CheckHealth,
@@ -41,7 +41,7 @@ from ledger.contracts.jobs import (
     PredictCard,
     Quote,
     Replay,
-    Retrain,
+    ReproduceTraining,
     ReviewModel,
     TrainEnsemble,
 )
@@ -64,14 +64,14 @@ from ledger.contracts.reports import (
     Report,
     TrainingReport,
 )
-from ledger.jobs.outcome_reader import OutcomesMissed
+from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Ledger
-from ledger.server.error_replies import ServerFull
+from ledger.server.error_replies import ServerFullError
 from ledger.settings import LedgerSettings
-from producer.client import Client, report_of
+from producer.client import Client, require_report
 from producer.feed.odds_api import FeedError, FeedReading, read_cards, read_feed
 from producer.feed.parsing import PriceFormat
-from producer.polling import Entry, enqueue_feed
+from producer.polling import CardSubmission, enqueue_feed
 
 if TYPE_CHECKING:
     from engine.bootstrap import BootstrapConfig, ThreadSafeBootstrapSampler, create_bootstrap_config
@@ -112,6 +112,7 @@ __all__ = [
     "BundleError",
     "BundleNotFoundError",
     "CardReport",
+    "CardSubmission",
     "CheckHealth",
     "Client",
     "CollectGarbage",
@@ -120,7 +121,6 @@ __all__ = [
     "Decision",
     "DecisionRules",
     "EngineError",
-    "Entry",
     "Failure",
     "FailureCode",
     "FeedError",
@@ -137,23 +137,24 @@ __all__ = [
     "Interval",
     "IntervalOptions",
     "Job",
-    "JobFailed",
-    "JobRefused",
+    "JobFailedError",
+    "JobRefusedError",
+    "JobState",
     "JobStatus",
     "JudgeModels",
     "JudgementReport",
     "Ledger",
     "LedgerError",
     "LedgerSettings",
-    "LedgerUnavailable",
+    "LedgerUnavailableError",
     "Market",
     "MarketAware",
     "MatrixColumns",
     "MemberWeights",
     "MemoryLimitError",
     "Outcome",
-    "OutcomesMissed",
-    "PermissionDenied",
+    "OutcomesMissedError",
+    "PermissionDeniedError",
     "PredictCard",
     "PriceFormat",
     "ProductionEnsembleConfig",
@@ -166,20 +167,19 @@ __all__ = [
     "Replay",
     "ReplayReport",
     "Report",
-    "Retrain",
+    "ReproduceTraining",
     "ReviewModel",
     "ReviewReport",
-    "ServerFull",
-    "State",
+    "ServerFullError",
     "ThreadSafeBootstrapSampler",
     "TrainEnsemble",
     "TrainingError",
     "TrainingReport",
     "TrainingTimeoutError",
     "UnknownFighterError",
-    "UnknownJob",
+    "UnknownJobError",
     "ValidationError",
-    "WaitTimeout",
+    "WaitTimeoutError",
     "XGBoostTrainingResult",
     "create_bootstrap_config",
     "create_production_ensemble_config",
@@ -187,7 +187,7 @@ __all__ = [
     "enqueue_feed",
     "read_cards",
     "read_feed",
-    "report_of",
+    "require_report",
 ]
 
 _ENGINE = {

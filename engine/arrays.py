@@ -57,7 +57,7 @@ class ReplicaSet(dict[str, ReplicatedMember]):
         self.columns = tuple(columns)
 
 
-def check_request(X: Floats, n_features: int, n_replicas: int, start: int, stop: int | None) -> range:
+def check_replica_request(X: Floats, n_features: int, n_replicas: int, start: int, stop: int | None) -> range:
     """Return the requested replicas, after a check of the rows against the member's features.
 
     Parameters

@@ -81,7 +81,7 @@ def create_bootstrap_config(
     return BootstrapConfig(n_bootstrap, confidence_level, n_jobs, max_memory_mb, batch_size)
 
 
-def threads_for(n_jobs: int) -> int:
+def resolve_n_jobs(n_jobs: int) -> int:
     """Return the number of threads for `n_jobs`; -1 is one for each core that this process may use."""
     return len(os.sched_getaffinity(0)) if n_jobs == -1 else n_jobs
 
@@ -159,7 +159,7 @@ class ThreadSafeBootstrapSampler:
                 weights,
             )
 
-        threads = threads_for(self.config.n_jobs)
+        threads = resolve_n_jobs(self.config.n_jobs)
         batches = list(self._batches(len(values), len(models), threads))
         if min(threads, len(batches)) == 1 or values.size * self.config.n_bootstrap < _MIN_PARALLEL_WORK:
             for start, stop in batches:

@@ -22,13 +22,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
-from engine.data.feature_matrix import check_features, check_finite, some_of
+from engine.data.feature_matrix import check_features, check_finite, format_names
 from engine.errors import BootstrapError, ValidationError
-from engine.members.member_stack import MEMBERS
+from engine.members.member_stack import MEMBER_NAMES
 from engine.model.bundle import open_bundle
 from engine.model.config import ProductionEnsembleConfig, create_production_ensemble_config
-from engine.model.inference import Rows, price, summarise
-from engine.model.prediction import FightPrediction, FightSummary
+from engine.model.inference import InferenceRows, add_market, predict_unpriced
+from engine.model.prediction import FightPrediction, UnpricedPrediction
 from engine.model.trained_ensemble import Ensemble, load_ensemble
 from engine.resources.memory_guard import MemoryGuard
 
@@ -59,7 +59,7 @@ class ProductionEnsembleManager:
         self._ensemble: Ensemble | None = None
 
     @classmethod
-    def of(cls, ensemble: Ensemble, config: ProductionEnsembleConfig) -> ProductionEnsembleManager:
+    def from_ensemble(cls, ensemble: Ensemble, config: ProductionEnsembleConfig) -> ProductionEnsembleManager:
         """Return a manager of a model that is in memory already. Raises as `load_models` does."""
         manager = cls(config)
         manager._use(ensemble)
@@ -98,9 +98,9 @@ class ProductionEnsembleManager:
         self._guard.check(f"loading {folder.name}")
         self._use(ensemble)
 
-    def configured(self, config: ProductionEnsembleConfig) -> ProductionEnsembleManager:
+    def with_config(self, config: ProductionEnsembleConfig) -> ProductionEnsembleManager:
         """Return a manager of the same loaded model with another configuration, without loading it again."""
-        return self.of(self.ensemble, config)
+        return self.from_ensemble(self.ensemble, config)
 
     def predict_fights(
         self,
@@ -140,36 +140,36 @@ class ProductionEnsembleManager:
         MemoryLimitError
             If the memory limit leaves no room for one replica.
         """
-        summaries = self.summarise_fights(X, corners=corners, experience=experience, levels=levels)
+        summaries = self.predict_unpriced(X, corners=corners, experience=experience, levels=levels)
         market = [None] * len(summaries) if market_probability is None else market_probability
-        return self.price_fights(summaries, fighter_pairs, market)
+        return self.add_market(summaries, fighter_pairs, market)
 
-    def summarise_fights(
+    def predict_unpriced(
         self,
         X: pd.DataFrame,
         *,
         corners: Sequence[Corner] | None = None,
         experience: Sequence[int] | None = None,
         levels: Sequence[float] | None = None,
-    ) -> list[FightSummary]:
+    ) -> list[UnpricedPrediction]:
         """Predict without odds: the expensive part of `predict_fights`."""
         values = check_features(X, self.ensemble.columns)
-        return self.summarise_rows(values, corners=corners, experience=experience, levels=levels)
+        return self.predict_unpriced_rows(values, corners=corners, experience=experience, levels=levels)
 
-    def summarise_rows(
+    def predict_unpriced_rows(
         self,
         values: Floats,
         *,
         corners: Sequence[Corner] | None = None,
         experience: Sequence[int] | None = None,
         levels: Sequence[float] | None = None,
-    ) -> list[FightSummary]:
+    ) -> list[UnpricedPrediction]:
         """Predict without odds from rows in the model's order of columns, float64 (n, columns), NaN if missing."""
         check_finite(values, self.ensemble.columns)
-        if not self.ensemble.takes_missing and np.isnan(values).any():
-            raise ValidationError(missing_values(values, self.ensemble))
+        if not self.ensemble.accepts_missing and np.isnan(values).any():
+            raise ValidationError(missing_values_message(values, self.ensemble))
         n = len(values)
-        rows = Rows(
+        rows = InferenceRows(
             values=values,
             sides=_signs(["unknown"] * n if corners is None else corners),
             experience=np.asarray([-1] * n if experience is None else experience, dtype=np.int64),
@@ -180,11 +180,11 @@ class ProductionEnsembleManager:
         wanted = tuple(levels or (self.config.confidence_level,))
         if not all(0.0 < level < 1.0 for level in wanted):
             raise ValidationError(f"levels must lie between 0 and 1, not {', '.join(map(str, wanted))}")
-        return list(summarise(self.ensemble, self.config, rows, wanted))
+        return list(predict_unpriced(self.ensemble, self.config, rows, wanted))
 
-    def price_fights(
+    def add_market(
         self,
-        summaries: Sequence[FightSummary],
+        summaries: Sequence[UnpricedPrediction],
         fighter_pairs: Sequence[tuple[str, str]],
         market_probability: Sequence[float | None],
     ) -> list[FightPrediction]:
@@ -197,15 +197,15 @@ class ProductionEnsembleManager:
             )
         if len({tuple(summary.intervals) for summary in summaries}) > 1:
             raise ValidationError("summaries that are priced together must have intervals at the same levels")
-        return list(price(self.ensemble, summaries, fighter_pairs, market))
+        return list(add_market(self.ensemble, summaries, fighter_pairs, market))
 
-    def check_canary(self) -> float:
+    def check_reference_predictions(self) -> float:
         """Predict the reference rows of the bundle with all replicas, by the same code as any card.
 
         Returns the largest difference from the stored probabilities. Raises as `predict_fights` does.
         """
-        rows, expected = self.ensemble.canary
-        manager = self.configured(replace(self.config, bootstrap_samples=self.ensemble.n_replicas))
+        rows, expected = self.ensemble.reference_predictions
+        manager = self.with_config(replace(self.config, bootstrap_samples=self.ensemble.n_replicas))
         answers = manager.predict_fights(
             pd.DataFrame(rows, columns=list(self.ensemble.columns)),
             [(f"first {row}", f"second {row}") for row in range(len(rows))],
@@ -229,11 +229,11 @@ class ProductionEnsembleManager:
 def _bundle_folder(model_paths: str | Path | Mapping[str, str | Path]) -> Path:
     if isinstance(model_paths, str | Path):
         return Path(model_paths)
-    if set(model_paths) != set(MEMBERS):
-        raise ValidationError(f"model_paths must name {list(MEMBERS)}, not {sorted(model_paths)}")
+    if set(model_paths) != set(MEMBER_NAMES):
+        raise ValidationError(f"model_paths must name {list(MEMBER_NAMES)}, not {sorted(model_paths)}")
     folders = {Path(path).parent for path in model_paths.values()}
     names = {name for name, path in model_paths.items() if Path(path).name == name}
-    if len(folders) != 1 or names != set(MEMBERS):
+    if len(folders) != 1 or names != set(MEMBER_NAMES):
         raise ValidationError(
             "model_paths must point at the members' folders of one bundle, for example "
             f"{{'random_forest': 'bundle/random_forest', ...}}, not {dict(model_paths)}"
@@ -255,13 +255,15 @@ def _market(probabilities: Sequence[float | None]) -> Floats:
     return values
 
 
-def missing_values(values: Floats, ensemble: Ensemble) -> str:
+def missing_values_message(values: Floats, ensemble: Ensemble) -> str:
     """Return a message about the columns of `values`, (n, columns), that lack values an imported member requires."""
     null = [ensemble.columns[column] for column in np.flatnonzero(np.isnan(values).any(axis=0))]
     members = sorted(
-        name for name, preprocessing in ensemble.point.preparations.items() if not preprocessing.takes_missing
+        name for name, preprocessing in ensemble.point.preparations.items() if not preprocessing.accepts_missing
     )
-    return f"values are missing in {some_of(null)}, and the imported {', '.join(members)} accepts none: fill them in"
+    return (
+        f"values are missing in {format_names(null)}, and the imported {', '.join(members)} accepts none: fill them in"
+    )
 
 
 def _check_pairs(pairs: Sequence[tuple[str, str]], rows: int) -> None:

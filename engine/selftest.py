@@ -26,7 +26,7 @@ from engine.simulation.league import LeagueConfig, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
 
 
-def small_ensemble() -> tuple[Ensemble, pd.DataFrame]:
+def train_small_ensemble() -> tuple[Ensemble, pd.DataFrame]:
     """Train on 400 simulated fights, with 20 replicas; return the model and the rows of the last 24 fights."""
     matrix = build_matrix(simulate_league(LeagueConfig(fights=400, seed=1)).log)
     matrix = matrix.select(MODEL_COLUMNS)
@@ -35,7 +35,7 @@ def small_ensemble() -> tuple[Ensemble, pd.DataFrame]:
     return train_ensemble(matrix, config), matrix.X.tail(24).reset_index(drop=True)
 
 
-def refuses(kind: type[EngineError], call: Callable[[], Any]) -> bool:
+def raises_error(kind: type[EngineError], call: Callable[[], Any]) -> bool:
     """Return True if the call raises exactly this error."""
     try:
         call()
@@ -44,7 +44,7 @@ def refuses(kind: type[EngineError], call: Callable[[], Any]) -> bool:
     return False
 
 
-def report(facts: Mapping[str, bool]) -> int:
+def print_facts(facts: Mapping[str, bool]) -> int:
     """Print a line for each fact; return the exit code, 1 if one does not hold."""
     for fact, holds in facts.items():
         sys.stdout.write(f"{'verified' if holds else 'FAILED'}: {fact}\n")
@@ -53,7 +53,7 @@ def report(facts: Mapping[str, bool]) -> int:
 
 def bootstrap_facts() -> dict[str, bool]:
     """Return facts about the sampler on a small trained model, and whether they hold."""
-    ensemble, X = small_ensemble()
+    ensemble, X = train_small_ensemble()
     assert ensemble.replicas is not None  # noqa: S101 - trained with 20
     models = ensemble.replicas.by_name()
 
@@ -76,7 +76,7 @@ def bootstrap_facts() -> dict[str, bool]:
         "rows in any order give the same bits": np.array_equal(expected, sample(X.iloc[::-1])[:, ::-1]),
         "replicas differ from each other": bool((expected.std(axis=0) > 0).all()),
         "the global random state is left alone": _global_state() == before,
-        "a model without replicas is a BootstrapError": refuses(
+        "a model without replicas is a BootstrapError": raises_error(
             BootstrapError,
             lambda: ThreadSafeBootstrapSampler(create_bootstrap_config()).sample_bootstrap_predictions(
                 plain,  # type: ignore[arg-type]
@@ -84,7 +84,9 @@ def bootstrap_facts() -> dict[str, bool]:
                 ensemble.weights,
             ),
         ),
-        "a memory limit of 1 MB is a MemoryLimitError": refuses(MemoryLimitError, lambda: sample(X, max_memory_mb=1.0)),
+        "a memory limit of 1 MB is a MemoryLimitError": raises_error(
+            MemoryLimitError, lambda: sample(X, max_memory_mb=1.0)
+        ),
     }
 
 
@@ -96,18 +98,18 @@ def _global_state() -> str:
 def ensemble_facts() -> dict[str, bool]:
     """Return facts about saving, loading and predicting with a small trained model, and whether they hold."""
     with tempfile.TemporaryDirectory() as folder:
-        ensemble, X = small_ensemble()
+        ensemble, X = train_small_ensemble()
         path = save_ensemble(ensemble, Path(folder)).folder
         manager = ProductionEnsembleManager(create_production_ensemble_config(bootstrap_samples=20, max_memory_mb=4096))
         manager.load_models(path)
         pairs = [(f"A{row}", f"B{row}") for row in range(len(X))]
         answers = manager.predict_fights(X, pairs)
         swapped = manager.predict_fights(mirror(X), [(b, a) for a, b in pairs])
-        single = manager.configured(replace(manager.config, n_jobs=1)).predict_fights(X, pairs)
-        off = manager.configured(replace(manager.config, bootstrap_samples=0)).predict_fights(X, pairs)
-        small = manager.configured(replace(manager.config, max_memory_mb=1.0))
+        single = manager.with_config(replace(manager.config, n_jobs=1)).predict_fights(X, pairs)
+        off = manager.with_config(replace(manager.config, bootstrap_samples=0)).predict_fights(X, pairs)
+        small = manager.with_config(replace(manager.config, max_memory_mb=1.0))
         facts = {
-            "a saved and loaded model gives the bits of its reference predictions": manager.check_canary() == 0.0,
+            "a loaded model gives the bits of its reference predictions": manager.check_reference_predictions() == 0.0,
             "every probability lies inside its interval": all(
                 answer.intervals[0.95][0] < answer.probability < answer.intervals[0.95][1] for answer in answers
             ),
@@ -117,19 +119,19 @@ def ensemble_facts() -> dict[str, bool]:
             ),
             "bootstrap off: no sampling interval, and the reason": off[0].sampling_interval is None
             and off[0].sampling_reason == "bootstrap_off",
-            "empty input is a ValidationError": refuses(
+            "empty input is a ValidationError": raises_error(
                 ValidationError, lambda: manager.predict_fights(X.iloc[:0], [])
             ),
-            "infinite input is a ValidationError": refuses(
+            "infinite input is a ValidationError": raises_error(
                 ValidationError, lambda: manager.predict_fights(X.assign(diff_elo=np.inf), pairs)
             ),
-            "a memory limit of 1 MB is a MemoryLimitError": refuses(
+            "a memory limit of 1 MB is a MemoryLimitError": raises_error(
                 MemoryLimitError, lambda: small.predict_fights(X, pairs)
             ),
         }
         manifest = path / "manifest.json"
         manifest.write_bytes(manifest.read_bytes().replace(b"0.35", b"0.36"))
-        facts["an altered bundle is a BundleCorruptError"] = refuses(
+        facts["an altered bundle is a BundleCorruptError"] = raises_error(
             BundleCorruptError, lambda: manager.load_models(path)
         )
         return facts
@@ -142,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the self-test of one module; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m engine.selftest", description="Verify an installed engine.")
     parser.add_argument("module", choices=sorted(FACTS), help="the module to verify")
-    return report(FACTS[parser.parse_args(arguments).module]())
+    return print_facts(FACTS[parser.parse_args(arguments).module]())
 
 
 if __name__ == "__main__":

@@ -23,15 +23,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self
 
 from ledger.contracts.failures import Failure
-from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt, State
+from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import Job
 from ledger.contracts.reports import Report
-from ledger.jobs.claims import Claim, Claims, Held, Reaped, Settlement, Stored
+from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
-from ledger.jobs.job_records import JobRecords, KeptJob
+from ledger.jobs.job_records import JobRecord, JobRecords
 from ledger.jobs.listed_fights import FeedState
 from ledger.jobs.liveness_probes import LivenessProbes
-from ledger.jobs.outcome_reader import OutcomeReader, OutcomesMissed
+from ledger.jobs.outcome_reader import OutcomeReader, OutcomesMissedError
 from ledger.jobs.outcome_stats import OutcomeStats
 from ledger.jobs.queue_stats import QueueStats
 from ledger.jobs.submission import Submission
@@ -50,7 +50,7 @@ from ledger.operations.quarantine import Quarantine
 from ledger.server.server import Server
 from ledger.settings import LedgerSettings
 
-__all__ = ["Claim", "DeadLetter", "Held", "KeptJob", "Ledger", "LedgerSettings", "Reaped", "Settlement"]
+__all__ = ["Claim", "DeadLetter", "JobRecord", "Ledger", "LedgerSettings", "ReapCounts", "RunningJob", "Settlement"]
 
 
 class Ledger:
@@ -112,7 +112,7 @@ class Ledger:
 
         Raises
         ------
-        LedgerUnavailable
+        LedgerUnavailableError
             The server does not answer or refuses the user, or no server is named.
         """
         return cls(Server.connect(settings))
@@ -151,14 +151,14 @@ class Ledger:
 
         Raises
         ------
-        JobRefused
+        JobRefusedError
             Nothing was written. `invalid_input` or `unsupported_schema`: a check failed, or `key` names a job of other
-            content. `expired`: the deadline has passed. `stale_odds`: a quote is too old. `memory_limit_exceeded`: the
-            queue or the server is full, with `retry_after_seconds` in the details, or the server's maxmemory-policy
-            may evict keys of the ledger. (A job that is known is accepted nevertheless.)
+            content. `expired`: the deadline has passed. `stale_odds`: a quote is too old.
+            `memory_limit_exceeded`: the queue or the server is full, with `retry_after_seconds` in the details, or the
+            server's maxmemory-policy may evict keys of the ledger. (A job that is known is accepted nevertheless.)
         LedgerError
             The server cannot confirm what `durable` asks for; the message says if the job was accepted.
-        LedgerUnavailable
+        LedgerUnavailableError
             The server does not answer; submitting again is safe.
         """
         return self.submission.submit(job, key=key, correlation_id=correlation_id, durable=durable)
@@ -173,11 +173,11 @@ class Ledger:
     ) -> list[Receipt[Report]]:
         """Accept jobs and return their receipts in the same order. Raises as `submit` does, for the first refused job.
 
-        Up to `submission.MAX_AT_ONCE` jobs (and `MAX_BYTES_AT_ONCE`) are accepted in one atomic step, all or none. More
-        go in several steps, between which the server answers other clients. All jobs are checked before the first step,
-        and nothing is written if one would be refused. Only events from outside can still stop them halfway: others
-        fill the queue, a deadline passes, the server goes away. Then the jobs of the earlier steps are accepted, and
-        submitting all of them again is safe; `accepted` in the details of the refusal is their number.
+        Up to `submission.MAX_AT_ONCE` jobs (and `MAX_BYTES_PER_STEP`) are accepted in one atomic step, all or none.
+        More go in several steps, between which the server answers other clients. All jobs are checked before the first
+        step, and nothing is written if one would be refused. Only events from outside can still stop them halfway:
+        others fill the queue, a deadline passes, the server goes away. Then the jobs of the earlier steps are accepted,
+        and submitting all of them again is safe; `accepted` in the details of the refusal is their number.
         """
         return self.submission.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
 
@@ -188,7 +188,7 @@ class Ledger:
     def outcome(self, job_id: str) -> Outcome | None:
         """Return the outcome of a job, or None if there is none; `status` says why there is none.
 
-        Raises UnreadableOutcome if a newer version wrote the outcome.
+        Raises UnreadableOutcomeError if a newer version wrote the outcome.
         """
         return self._outcomes.outcome(job_id)
 
@@ -199,13 +199,13 @@ class Ledger:
 
         Raises
         ------
-        WaitTimeout
+        WaitTimeoutError
             There is no outcome after `timeout_seconds`; the job goes on.
-        UnknownJob
+        UnknownJobError
             The job was never submitted, or its retention is over.
-        UnreadableOutcome
+        UnreadableOutcomeError
             As from `outcome`.
-        LedgerUnavailable
+        LedgerUnavailableError
             The server does not answer for `timeout_seconds`, or for twice `reply_timeout_seconds` if that is less;
             waiting again is safe.
         """
@@ -216,7 +216,7 @@ class Ledger:
         after: str = "$",
         *,
         idle_seconds: float | None = None,
-        on_missed: Callable[[OutcomesMissed], None] | None = None,
+        on_missed: Callable[[OutcomesMissedError], None] | None = None,
     ) -> Iterator[tuple[str, Outcome]]:
         """Yield outcomes in the order of settling, each with its place in the stream.
 
@@ -228,17 +228,17 @@ class Ledger:
         idle_seconds
             End after this time without an outcome; by default never.
         on_missed
-            Called instead of raising OutcomesMissed while following.
+            Called instead of raising OutcomesMissedError while following.
 
         Raises
         ------
-        JobRefused
+        JobRefusedError
             `after` is not a place.
-        OutcomesMissed
+        OutcomesMissedError
             Outcomes were dropped from the stream before they were read (`outcomes_cap`, `retention_seconds`).
-        UnreadableOutcome
+        UnreadableOutcomeError
             A newer version wrote the next outcome; continue after its `place`.
-        LedgerUnavailable
+        LedgerUnavailableError
             The server does not answer; continue after the last place.
         """
         return self._outcomes.follow(after, idle_seconds=idle_seconds, on_missed=on_missed)
@@ -274,7 +274,7 @@ class Ledger:
         """Prolong the leases of (job id, fence) pairs; return the ids that are no longer held: cancelled or lost."""
         return self._claims.renew(claims)
 
-    def settle(self, claim: Claim | Held, result: Report | Failure) -> bool:
+    def settle(self, claim: Claim | RunningJob, result: Report | Failure) -> bool:
         """Store the outcome of a claimed job: the first one wins.
 
         Returns True if this is the outcome now, also if the call repeats one whose reply was lost; False if the claim
@@ -283,15 +283,15 @@ class Ledger:
         """
         return self._claims.settle_many([(claim, result)])[0]
 
-    def settle_many(self, results: Sequence[tuple[Claim | Held, Report | Failure]]) -> list[bool]:
+    def settle_many(self, results: Sequence[tuple[Claim | RunningJob, Report | Failure]]) -> list[bool]:
         """Settle several jobs in one step, each as `settle` does. Raises ValueError before anything is stored."""
         return self._claims.settle_many(results)
 
-    def settle_batch(self, settlements: Sequence[Settlement]) -> list[Stored]:
+    def settle_batch(self, settlements: Sequence[Settlement]) -> list[SettleResult]:
         """Store encoded results in one step; each is accepted or refused by itself, as in `settle`."""
         return self._claims.settle_batch(settlements)
 
-    def release(self, claim: Claim | Held, *, solo: bool = False) -> bool:
+    def release(self, claim: Claim | RunningJob, *, solo: bool = False) -> bool:
         """Return a job to its queue without using an attempt; `reap` rings its doorbell.
 
         Returns True also if the call repeats one whose reply was lost; False if the job was no longer held. With `solo`
@@ -299,7 +299,7 @@ class Ledger:
         """
         return self._claims.release_many([claim], ring=False, solo=solo)[0]
 
-    def release_many(self, claims: Sequence[Claim | Held], *, ring: bool, solo: bool = False) -> list[bool]:
+    def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, solo: bool = False) -> list[bool]:
         """Return jobs to their queues in one step, each as `release` does; `ring` wakes other workers at once."""
         return self._claims.release_many(claims, ring=ring, solo=solo)
 
@@ -316,7 +316,7 @@ class Ledger:
         """Return a snoozed job to its queue at once. False if there is no such job, or it has an outcome."""
         return self._claims.resume_now(job_id)
 
-    def report_worker_lost(self, job_id: str, fence: int) -> State | None:
+    def report_worker_lost(self, job_id: str, fence: int) -> JobState | None:
         """Report that the worker of a job is gone; return the job's new state, None if the claim was not current.
 
         QUEUED: another attempt follows. FAILED: it was the last of `max_attempts`; the job failed as `worker_lost` and
@@ -325,15 +325,15 @@ class Ledger:
         """
         return self._claims.report_worker_lost(job_id, fence)
 
-    def set_progress(self, claim: Claim | Held, progress: Progress) -> bool:
+    def set_progress(self, claim: Claim | RunningJob, progress: Progress) -> bool:
         """Store and publish a job's progress. False if the claim is no longer held: stop working."""
         return self._claims.set_progress(claim, progress)
 
-    def running_jobs(self, owner_prefix: str = "") -> list[Held]:
+    def running_jobs(self, owner_prefix: str = "") -> list[RunningJob]:
         """Return the running jobs of all owners whose name begins with `owner_prefix`."""
         return self._claims.running_jobs(owner_prefix)
 
-    def reap(self, *, leases: bool = True) -> Reaped:
+    def reap(self, *, leases: bool = True) -> ReapCounts:
         """Requeue expired leases, expire overdue jobs and ring lost doorbells again; return the counts.
 
         A lease runs on the server's clock, but only while pools reap: a step of that clock, or a time in which no pool

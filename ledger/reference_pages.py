@@ -20,11 +20,11 @@ import msgspec
 
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import Outcome, Receipt
-from ledger.contracts.jobs import Job, Part, PredictCard
+from ledger.contracts.jobs import Job, JobPart, PredictCard
 from ledger.contracts.reports import Report
 
 CARD = (PredictCard,)
-JOBS = tuple(kind for kind in get_args(Job) if not issubclass(kind, Part) and kind is not PredictCard)
+JOBS = tuple(kind for kind in get_args(Job) if not issubclass(kind, JobPart) and kind is not PredictCard)
 REPORTS = (*get_args(Report), Outcome, Receipt, Failure)
 PAGES = {
     "card": ("The JSON of a card", "Input of `cornerman enqueue --card` and `Client.enqueue`.", CARD),
@@ -40,7 +40,7 @@ Schema = Mapping[str, Any]
 _COLUMNS = 100
 
 
-def page(name: str, examples: Path) -> str:
+def reference_page(name: str, examples: Path) -> str:
     """Return one of `PAGES` as Markdown, with the examples in the folder."""
     title, about, types = PAGES[name]
     _, components = msgspec.json.schema_components(types, ref_template="#{name}")
@@ -59,7 +59,7 @@ def _section(name: str, schema: Schema, examples: Path) -> Iterator[str]:
     yield from ("| field | value | default |", "|---|---|---|")
     for field, value in schema["properties"].items():
         default = "required" if field in schema.get("required", ()) else _default(value)
-        yield f"| `{field}` | {describe(value)} | {default} |"
+        yield f"| `{field}` | {describe_schema(value)} | {default} |"
     yield ""
     kind = schema["properties"].get("kind", {}).get("enum", [""])[0]
     path = examples / f"{kind}.json"
@@ -86,22 +86,22 @@ def _description(docstring: str) -> Iterator[str]:
                 yield from textwrap.wrap(line.strip(), _COLUMNS, initial_indent="  ", subsequent_indent="  ")
 
 
-def describe(schema: Schema) -> str:
+def describe_schema(schema: Schema) -> str:
     """Describe the values that a JSON Schema allows."""
     if "$ref" in schema:
         name = schema["$ref"].removeprefix("#")
         return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
-        return " or ".join(describe(each) for each in schema["anyOf"])
+        return " or ".join(describe_schema(each) for each in schema["anyOf"])
     if "enum" in schema:
         return _choices(schema["enum"])
     match schema.get("type"):
         case "array" if "prefixItems" in schema:
-            return f"array of {len(schema['prefixItems'])}: {describe(schema['prefixItems'][0])}"
+            return f"array of {len(schema['prefixItems'])}: {describe_schema(schema['prefixItems'][0])}"
         case "array":
-            return f"array of {describe(schema.get('items', {}))}{_span(schema, 'minItems', 'maxItems')}"
+            return f"array of {describe_schema(schema.get('items', {}))}{_span(schema, 'minItems', 'maxItems')}"
         case "object":
-            return f"object of {describe(schema.get('additionalProperties', {}))} by name"
+            return f"object of {describe_schema(schema.get('additionalProperties', {}))} by name"
         case "string":
             shape = {"date-time": "moment with its offset, ISO 8601", "date": "date, ISO 8601"}
             pattern = f" like `{schema['pattern']}`" if "pattern" in schema else ""
@@ -139,7 +139,7 @@ def main(folder: Path) -> None:
     """Write every page into a folder; create the folder if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in PAGES:
-        (folder / f"{name}.md").write_text(page(name, folder / "examples"), encoding="utf-8")
+        (folder / f"{name}.md").write_text(reference_page(name, folder / "examples"), encoding="utf-8")
 
 
 if __name__ == "__main__":

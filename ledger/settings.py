@@ -55,7 +55,7 @@ class LedgerSettings:
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not 0 < value < float("inf"):
-                raise ValueError(f"{variable(entry)} must be greater than 0, not {value}")
+                raise ValueError(f"{environment_variable(entry)} must be greater than 0, not {value}")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> LedgerSettings:
@@ -63,13 +63,13 @@ class LedgerSettings:
         source = os.environ if environ is None else environ
         given: dict[str, Any] = {}
         for entry in fields(cls):
-            text = source.get(variable(entry), "").strip()
+            text = source.get(environment_variable(entry), "").strip()
             if text:
                 given[entry.name] = _convert(entry, text)
         return cls(**given)
 
 
-def variable(entry: Field[Any]) -> str:
+def environment_variable(entry: Field[Any]) -> str:
     """Return the environment variable of a field."""
     return PREFIX + entry.name.upper()
 
@@ -81,4 +81,4 @@ def _convert(entry: Field[Any], text: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise ValueError(f"{variable(entry)} must be a number, not {text!r}") from None
+        raise ValueError(f"{environment_variable(entry)} must be a number, not {text!r}") from None

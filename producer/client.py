@@ -11,7 +11,7 @@
                 report = client.result(entry.receipt, timeout_seconds=30)  # a CardReport
 
 `client.enqueue(card)` submits a card that does not come from a feed; the same card twice is one job.
-A job is accepted as a whole or refused (`JobRefused`, nothing written), and an accepted job gets exactly one
+A job is accepted as a whole or refused (`JobRefusedError`, nothing written), and an accepted job gets exactly one
 outcome. The client has no state except its connection: after a crash, a caller waits for the same job id, or
 enqueues the same job again. Up to 250 threads may share one client.
 """
@@ -25,7 +25,7 @@ from typing import TypedDict, TypeVar, Unpack, overload
 
 from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.codec import decode_job
-from ledger.contracts.failures import JobFailed
+from ledger.contracts.failures import JobFailedError
 from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
     Backtest,
@@ -36,7 +36,7 @@ from ledger.contracts.jobs import (
     JudgeModels,
     PredictCard,
     Replay,
-    Retrain,
+    ReproduceTraining,
     ReviewModel,
     TrainEnsemble,
 )
@@ -44,14 +44,14 @@ from ledger.contracts.judgement_report import JudgementReport
 from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
-from ledger.jobs.outcome_reader import OutcomesMissed
+from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Ledger
 from producer.settings import ledger_settings
 
 ReportT = TypeVar("ReportT", bound=Report)
 
 
-class Submission(TypedDict, total=False):
+class SubmitOptions(TypedDict, total=False):
     """Options of `Client.enqueue`."""
 
     key: str | None
@@ -59,7 +59,7 @@ class Submission(TypedDict, total=False):
     durable: bool
 
 
-class Submissions(TypedDict, total=False):
+class SubmitManyOptions(TypedDict, total=False):
     """Options of `Client.enqueue_many`."""
 
     keys: Sequence[str | None] | None
@@ -93,9 +93,9 @@ class Client:
 
         Raises
         ------
-        LedgerUnavailable
+        LedgerUnavailableError
             There is no server, it cannot be reached, or it refuses the user.
-        JobRefused
+        JobRefusedError
             A variable has an invalid value.
         """
         return cls(Ledger.connect(ledger_settings()))
@@ -118,25 +118,27 @@ class Client:
         return self._ledger
 
     @overload
-    def enqueue(self, job: PredictCard, **submission: Unpack[Submission]) -> Receipt[CardReport]: ...
+    def enqueue(self, job: PredictCard, **submission: Unpack[SubmitOptions]) -> Receipt[CardReport]: ...
     @overload
-    def enqueue(self, job: TrainEnsemble, **submission: Unpack[Submission]) -> Receipt[TrainingReport]: ...
+    def enqueue(self, job: TrainEnsemble, **submission: Unpack[SubmitOptions]) -> Receipt[TrainingReport]: ...
     @overload
-    def enqueue(self, job: Backtest, **submission: Unpack[Submission]) -> Receipt[BacktestReport]: ...
+    def enqueue(self, job: Backtest, **submission: Unpack[SubmitOptions]) -> Receipt[BacktestReport]: ...
     @overload
-    def enqueue(self, job: JudgeModels, **submission: Unpack[Submission]) -> Receipt[JudgementReport]: ...
+    def enqueue(self, job: JudgeModels, **submission: Unpack[SubmitOptions]) -> Receipt[JudgementReport]: ...
     @overload
-    def enqueue(self, job: CheckHealth, **submission: Unpack[Submission]) -> Receipt[HealthReport]: ...
+    def enqueue(self, job: CheckHealth, **submission: Unpack[SubmitOptions]) -> Receipt[HealthReport]: ...
     @overload
-    def enqueue(self, job: Replay | Retrain, **submission: Unpack[Submission]) -> Receipt[ReplayReport]: ...
+    def enqueue(
+        self, job: Replay | ReproduceTraining, **submission: Unpack[SubmitOptions]
+    ) -> Receipt[ReplayReport]: ...
     @overload
-    def enqueue(self, job: ReviewModel, **submission: Unpack[Submission]) -> Receipt[ReviewReport]: ...
+    def enqueue(self, job: ReviewModel, **submission: Unpack[SubmitOptions]) -> Receipt[ReviewReport]: ...
     @overload
-    def enqueue(self, job: CompareModels, **submission: Unpack[Submission]) -> Receipt[ComparisonReport]: ...
+    def enqueue(self, job: CompareModels, **submission: Unpack[SubmitOptions]) -> Receipt[ComparisonReport]: ...
     @overload
-    def enqueue(self, job: CollectGarbage, **submission: Unpack[Submission]) -> Receipt[GarbageReport]: ...
+    def enqueue(self, job: CollectGarbage, **submission: Unpack[SubmitOptions]) -> Receipt[GarbageReport]: ...
     @overload
-    def enqueue(self, job: Job | bytes, **submission: Unpack[Submission]) -> Receipt[Report]: ...
+    def enqueue(self, job: Job | bytes, **submission: Unpack[SubmitOptions]) -> Receipt[Report]: ...
     def enqueue(
         self,
         job: Job | bytes,
@@ -167,10 +169,10 @@ class Client:
 
         Raises
         ------
-        JobRefused
+        JobRefusedError
             The job is invalid, of an unsupported schema, past its deadline, or `key` belongs to another job. Nothing
             was written.
-        LedgerUnavailable
+        LedgerUnavailableError
             The server went away. Enqueue the same job again.
         LedgerError
             The server cannot confirm the write that `durable` requires.
@@ -180,10 +182,12 @@ class Client:
 
     @overload
     def enqueue_many(
-        self, jobs: Sequence[PredictCard], **submission: Unpack[Submissions]
+        self, jobs: Sequence[PredictCard], **submission: Unpack[SubmitManyOptions]
     ) -> Sequence[Receipt[CardReport]]: ...
     @overload
-    def enqueue_many(self, jobs: Sequence[Job], **submission: Unpack[Submissions]) -> Sequence[Receipt[Report]]: ...
+    def enqueue_many(
+        self, jobs: Sequence[Job], **submission: Unpack[SubmitManyOptions]
+    ) -> Sequence[Receipt[Report]]: ...
     def enqueue_many(
         self,
         jobs: Sequence[Job],
@@ -210,9 +214,9 @@ class Client:
 
         Raises
         ------
-        JobRefused
+        JobRefusedError
             As in `enqueue`. If a later step was refused, the detail `accepted` counts the accepted jobs.
-        LedgerUnavailable, LedgerError
+        LedgerUnavailableError, LedgerError
             As in `enqueue`.
         """
         return self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
@@ -245,9 +249,9 @@ class Client:
 
         Raises
         ------
-        WaitTimeout
+        WaitTimeoutError
             The job has not ended within the timeout; it goes on.
-        UnknownJob
+        UnknownJobError
             The job was never submitted, or its retention has ended.
         """
         patience = math.inf if timeout_seconds is None else timeout_seconds
@@ -270,19 +274,19 @@ class Client:
 
         Raises
         ------
-        JobFailed
+        JobFailedError
             The job failed, expired or was cancelled; `.failure` has a code to switch on and a message.
-        WaitTimeout, UnknownJob
+        WaitTimeoutError, UnknownJobError
             As in `wait`.
         """
-        return report_of(self.wait(job if isinstance(job, str) else job.job_id, timeout_seconds))
+        return require_report(self.wait(job if isinstance(job, str) else job.job_id, timeout_seconds))
 
     def cancel(self, job_id: str) -> JobStatus:
         """Cancel the job, queued or running, and return its state; a job that has ended keeps its outcome."""
         return self._ledger.cancel(job_id)
 
     def follow(
-        self, after: str = "$", *, on_missed: Callable[[OutcomesMissed], None] | None = None
+        self, after: str = "$", *, on_missed: Callable[[OutcomesMissedError], None] | None = None
     ) -> Iterator[tuple[str, Outcome]]:
         """Yield the outcome of every job as it ends, with its position in the stream, without end.
 
@@ -295,17 +299,17 @@ class Client:
 
         Raises
         ------
-        OutcomesMissed
+        OutcomesMissedError
             Outcomes were dropped before they could be read, and `on_missed` is None. The error has their number and
             the position to continue from.
         """
         return self._ledger.follow(after, on_missed=on_missed)
 
 
-def report_of(outcome: Outcome) -> Report:
-    """Return the outcome's report. Raises JobFailed if the outcome is a failure."""
+def require_report(outcome: Outcome) -> Report:
+    """Return the outcome's report. Raises JobFailedError if the outcome is a failure."""
     if outcome.report is not None:
         return outcome.report
     if outcome.failure is None:
         raise ValueError(f"the outcome of job {outcome.job_id} has neither a report nor a failure")
-    raise JobFailed(outcome.job_id, outcome.failure)
+    raise JobFailedError(outcome.job_id, outcome.failure)

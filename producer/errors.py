@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.contracts.failures import JobFailed
+from ledger.contracts.failures import JobFailedError
 from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.reports import Report
 
@@ -11,7 +11,7 @@ class NotInstalledError(Exception):
     """A package that this command needs is not installed."""
 
 
-class StoredFailure(JobFailed):
+class StoredFailureError(JobFailedError):
     """The submitted job exists already and has failed, expired or been cancelled."""
 
     def __init__(self, receipt: Receipt[Report], outcome: Outcome) -> None:

@@ -15,21 +15,21 @@ from typing import NamedTuple
 import msgspec
 
 from ledger.contracts import codec
-from ledger.contracts.failures import Failure, JobRefused, UnknownJob
-from ledger.contracts.job_state import Outcome, Receipt, State
+from ledger.contracts.failures import Failure, JobRefusedError, UnknownJobError
+from ledger.contracts.job_state import JobState, Outcome, Receipt
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.reports import CardReport
 from ledger.jobs.quote_age import QuoteWindow, quote_window
 from ledger.jobs.submission import deadline_of
 from producer.client import Client
-from producer.feed.bout_matching import listed_fights, matched
+from producer.feed.bout_matching import listed_fights, match_fights
 
-_STANDING = frozenset({State.QUEUED, State.RUNNING, State.SUCCEEDED})
-_GONE = frozenset({State.UNKNOWN, State.FORGOTTEN})
+_STANDING = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED})
+_GONE = frozenset({JobState.UNKNOWN, JobState.FORGOTTEN})
 
 
 @dataclass
-class Entry:
+class CardSubmission:
     """The submission of one card, its refusal, and later its outcome.
 
     Attributes
@@ -60,7 +60,7 @@ class Entry:
 
 def enqueue_feed(
     client: Client, cards: Sequence[PredictCard], *, correlation_id: str | None = None, durable: bool = False
-) -> list[Entry]:
+) -> list[CardSubmission]:
     """Enqueue the cards of one reading of a feed, without jobs for unchanged cards.
 
     A card without `priced_at` was read now, unless it has its own deadline, as replays of old feeds have. Fights that
@@ -82,47 +82,48 @@ def enqueue_feed(
 
     Raises
     ------
-    JobRefused
+    JobRefusedError
         The server has no memory for new fights.
-    LedgerUnavailable
+    LedgerUnavailableError
         The server went away. Enqueue the same cards again.
     LedgerError
         The server cannot confirm the write that `durable` requires.
     """
     return [
-        enqueue_moved(client, card, correlation_id=correlation_id, durable=durable) for card in placed(client, cards)
+        enqueue_if_changed(client, card, correlation_id=correlation_id, durable=durable)
+        for card in prepare_cards(client, cards)
     ]
 
 
-def placed(client: Client, cards: Sequence[PredictCard]) -> list[PredictCard]:
+def prepare_cards(client: Client, cards: Sequence[PredictCard]) -> list[PredictCard]:
     """Return the cards of one reading as submitted: with the time of the reading and relations between fights."""
     if not cards:
         return []
     now = datetime.fromtimestamp(int(client.ledger.server.time()), UTC)
     read = [msgspec.structs.replace(card, priced_at=now) if _read_now(card) else card for card in cards]
-    return matched(read, client.ledger.feeds.add_listed_fights(listed_fights(read)))
+    return match_fights(read, client.ledger.feeds.add_listed_fights(listed_fights(read)))
 
 
-def submit(
+def submit_card(
     client: Client,
     card: PredictCard,
     *,
     key: str | None = None,
     correlation_id: str | None = None,
     durable: bool = False,
-) -> Entry:
-    """Submit one card; a refusal becomes part of the result. Raises LedgerUnavailable and LedgerError.
+) -> CardSubmission:
+    """Submit one card; a refusal becomes part of the result. Raises LedgerUnavailableError and LedgerError.
 
     A key that belongs to the same card, read at another time, is not a conflict.
     """
     try:
         receipt = client.enqueue(card, key=key, correlation_id=correlation_id, durable=durable)
-        return Entry(card.card_id, receipt)
-    except JobRefused as refusal:
+        return CardSubmission(card.card_id, receipt)
+    except JobRefusedError as refusal:
         stored = None if key is None else _stored(client, key)
         if key is not None and stored is not None and _Asked.of(stored).moved == _Asked.of(card).moved:
             return _unchanged(client, stored, key, durable=durable)
-        return Entry(card.card_id, refused=refusal.failure)
+        return CardSubmission(card.card_id, refused=refusal.failure)
 
 
 def _read_now(card: PredictCard) -> bool:
@@ -130,9 +131,9 @@ def _read_now(card: PredictCard) -> bool:
     return dated and card.priced_at is None and card.deadline is None
 
 
-def enqueue_moved(
+def enqueue_if_changed(
     client: Client, card: PredictCard, *, correlation_id: str | None = None, durable: bool = False
-) -> Entry:
+) -> CardSubmission:
     """Enqueue one card of `prepare_cards` if it has changed. Raises as `enqueue_feed`."""
     asked, name = _Asked.of(card), _name(card)
     last = client.ledger.feeds.last_request(name)
@@ -144,7 +145,7 @@ def enqueue_moved(
             stored = None if state in _GONE else _stored(client, job_id)
             if stored is not None:
                 return _unchanged(client, stored, job_id, durable=durable)
-    entry = submit(client, card, key=_key(card, asked, last), correlation_id=correlation_id, durable=durable)
+    entry = submit_card(client, card, key=_key(card, asked, last), correlation_id=correlation_id, durable=durable)
     if entry.receipt is not None:
         until = deadline_of(card) or card.event_start
         client.ledger.feeds.remember_request(name, "-".join(asked), entry.receipt.job_id, until=until)
@@ -170,16 +171,16 @@ def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str 
 def _stored(client: Client, job_id: str) -> PredictCard | None:
     try:
         stored = client.ledger.job_records.job(job_id)
-    except (UnknownJob, JobRefused):  # deleted, or of another schema version
+    except (UnknownJobError, JobRefusedError):  # deleted, or of another schema version
         return None
     return stored if isinstance(stored, PredictCard) else None
 
 
-def _unchanged(client: Client, stored: PredictCard, job_id: str, *, durable: bool) -> Entry:
+def _unchanged(client: Client, stored: PredictCard, job_id: str, *, durable: bool) -> CardSubmission:
     receipt = Receipt[CardReport](job_id=job_id, created=False, durable=False)
     if durable:  # the existing job may not be on disk yet
         receipt = client.enqueue(stored, key=job_id, durable=True)
-    return Entry(stored.card_id, receipt, unchanged=True)
+    return CardSubmission(stored.card_id, receipt, unchanged=True)
 
 
 class _Asked(NamedTuple):
@@ -200,8 +201,8 @@ class _Asked(NamedTuple):
 
 def _deciding(fight: Fight, window: QuoteWindow, *, undated: bool) -> Fight:
     """Return the fight with its usable quotes (without dates if `undated`), and the others listed as invalid."""
-    usable = [quote for quote in fight.quotes if window.holds(quote)]
-    left_out = [quote.bookmaker for quote in fight.quotes if not window.holds(quote)]
+    usable = [quote for quote in fight.quotes if window.contains(quote)]
+    left_out = [quote.bookmaker for quote in fight.quotes if not window.contains(quote)]
     return msgspec.structs.replace(
         fight,
         quotes=tuple(msgspec.structs.replace(quote, as_of=None) if undated else quote for quote in usable),

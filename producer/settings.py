@@ -6,8 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ledger.contracts.codec import refuse
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.codec import job_refused
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
 
@@ -22,12 +22,12 @@ def data_folder() -> Path:
 
 
 def make_data_folder() -> Path:
-    """Create the data folder if needed and return it. Raises JobRefused if it cannot be created."""
+    """Create the data folder if needed and return it. Raises JobRefusedError if it cannot be created."""
     folder = data_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise refuse(f"the folder of {DATA_VARIABLE} cannot be created: {error.strerror}: {folder}") from error
+        raise job_refused(f"the folder of {DATA_VARIABLE} cannot be created: {error.strerror}: {folder}") from error
     return folder
 
 
@@ -36,21 +36,21 @@ def ledger_settings() -> LedgerSettings:
 
     Raises
     ------
-    LedgerUnavailable
+    LedgerUnavailableError
         The environment names no server, and none runs on this machine.
-    JobRefused
+    JobRefusedError
         A variable has an invalid value.
     """
     try:
         settings = LedgerSettings.from_env()
     except ValueError as error:
-        raise refuse(str(error)) from error
+        raise job_refused(str(error)) from error
     if settings.redis_url is not None:
         return settings
     folder = data_folder()
     url = find_running(folder)
     if url is None:
-        raise LedgerUnavailable(
+        raise LedgerUnavailableError(
             f"no server: {URL_VARIABLE} is not set, and none runs for {folder}. "
             f"Start a server and workers: cornerman up. Or name a server: {URL_VARIABLE}=redis://host:6379/0"
         )

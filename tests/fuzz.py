@@ -30,7 +30,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from engine.data.feature_matrix_files import read_matrix, read_rows
+from engine.data.feature_matrix_files import read_matrix, read_prediction_rows
 from engine.data.fight_log import read_fight_log
 from ledger.contracts.codec import decode_job
 from ledger.contracts.failures import FailureCode
@@ -39,7 +39,7 @@ from producer.feed.fight_results_file import read_results
 from producer.feed.odds_api import read_cards
 from tests.support import foreign_estimators
 from tests.unit.engine.data.test_fight_log import FIGHTERS, FIGHTS, STAT_LINES
-from workers.failures import failure_of
+from workers.failures import to_failure
 from workers.handlers.import_joblib import import_files
 
 SECONDS = 60.0  # for one case, on a busy machine
@@ -266,7 +266,9 @@ def read_matrix_file(rng: random.Random, folder: Path) -> None:
     path = folder / f"matrix{rng.choice(('.csv', '.parquet', '.csv.gz'))}"
     write_table(frame, path, rng)
     if rng.random() < 0.2:
-        read_rows(path, ["red_x", "blue_x", "diff_y", "rounds"], red_odds="o1", blue_odds="o2", pairs=[("r_", "b_")])
+        read_prediction_rows(
+            path, ["red_x", "blue_x", "diff_y", "rounds"], red_odds="o1", blue_odds="o2", pairs=[("r_", "b_")]
+        )
         return
     read_matrix(path, label="won", event="event", date="date", red_odds="o1", blue_odds="o2")
 
@@ -341,7 +343,7 @@ def outcome(reader: str, seed: int) -> tuple[str, str]:
         try:
             READERS[reader](rng, Path(folder))
         except Exception as error:  # noqa: BLE001 - this is what is looked for
-            code = failure_of(error).code
+            code = to_failure(error).code
             return str(code.value), traceback.format_exc() if code is FailureCode.INTERNAL else ""
     return "read", ""
 

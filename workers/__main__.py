@@ -13,17 +13,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.jobs.claims import QUEUES
 from ledger.ledger import Ledger
-from workers.jobs.registry import HANDLERS, Registry
+from workers.jobs.registry import HANDLERS, HandlerRegistry
 from workers.settings import WorkerSettings
 
 CANNOT_REACH_SERVER = 69  # as in sysexits.h: EX_UNAVAILABLE
 BAD_SETTING = 78  # EX_CONFIG
 
 
-def main(arguments: Sequence[str] | None = None, handlers: Registry = HANDLERS) -> int:
+def main(arguments: Sequence[str] | None = None, handlers: HandlerRegistry = HANDLERS) -> int:
     """Run a pool until it is told to stop; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers", description="Run one pool of workers.")
     parser.add_argument("--pool", choices=QUEUES, required=True, help="queue to consume")
@@ -35,23 +35,23 @@ def main(arguments: Sequence[str] | None = None, handlers: Registry = HANDLERS) 
     except ValueError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the caller: the log is not configured yet
         return BAD_SETTING
-    except (LedgerUnavailable, PermissionDenied) as error:
+    except (LedgerUnavailableError, PermissionDeniedError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the caller: the log is not configured yet
         return CANNOT_REACH_SERVER
     return _run(settings, given.pool, handlers)
 
 
 def _settings(queue: str, concurrency: int | None) -> WorkerSettings:
-    settings = WorkerSettings.from_env().located()
+    settings = WorkerSettings.from_env().with_running_server()
     children = concurrency or settings.concurrency or (os.cpu_count() or 1 if queue == "predict" else 1)
     return replace(settings, concurrency=children)
 
 
-def _run(settings: WorkerSettings, queue: str, handlers: Registry) -> int:
+def _run(settings: WorkerSettings, queue: str, handlers: HandlerRegistry) -> int:
     from workers.app import create_app
     from workers.logs import setup  # importing Celery takes half a second: check the settings first
 
-    setup.configure(settings)  # before Celery does, so that its warnings about the environment are JSON too
+    setup.configure_logging(settings)  # before Celery does, so that its warnings about the environment are JSON too
     worker = create_app(settings, handlers).Worker(
         hostname=f"{queue}@{settings.node_name}",
         queues=[queue],

@@ -22,46 +22,48 @@ from celery.worker import state
 from kombu import Queue
 
 from ledger.jobs.claims import QUEUES
-from ledger.server.address import readable
+from ledger.server.address import validated_url
 from workers.broker.autoscaler import Autoscaler
-from workers.broker.consumers import heed
-from workers.broker.kombu_transport import TASK, Connection, put_aside
-from workers.child.consumer import Doorbell
-from workers.jobs.registry import HANDLERS, Registry, warm_up
+from workers.broker.consumers import sync_consumers
+from workers.broker.kombu_transport import DOORBELL_TASK, Connection, quarantine_with
+from workers.child.consumer import ChildConsumer
+from workers.jobs.registry import HANDLERS, HandlerRegistry, warm_up
 from workers.logs import setup
-from workers.observability.pool_monitor import Observatory
+from workers.observability.pool_monitor import PoolMonitor
 from workers.pool.library_threads import pin_environment, pin_libraries
-from workers.pool.pool import START_SECONDS, Pool
-from workers.pool.process_memory import own_mb
+from workers.pool.pool import CHILD_START_SECONDS, WorkerPool
+from workers.pool.process_memory import anon_rss_mb
 from workers.settings import WorkerSettings
 from workers.supervisor.preload import preload
-from workers.supervisor.shutdown import end_in_time
-from workers.supervisor.supervisor import Guard
+from workers.supervisor.shutdown import enforce_shutdown
+from workers.supervisor.supervisor import Supervisor
 
 CANNOT_START = 70  # as in sysexits.h: EX_SOFTWARE
 
 
-def create_app(settings: WorkerSettings, handlers: Registry) -> Celery:
+def create_app(settings: WorkerSettings, handlers: HandlerRegistry) -> Celery:
     """Return the app of one pool; a process has one."""
     pin_environment()
-    pool = Pool(settings, handlers)
+    pool = WorkerPool(settings, handlers)
     app = Celery("cornerman", set_as_current=False)
     app.conf.update(configuration(settings))
     # A doorbell for which no child has memory is left to other pools. The liveness probe is always consumed.
-    app.conf.broker_transport_options["may_consume"] = lambda queue: queue == pool.canary or pool.board.has_room
+    app.conf.broker_transport_options["may_consume"] = lambda queue: (
+        queue == pool.liveness_queue or pool.scoreboard.can_start_job
+    )
     app.cornerman_pool = pool
     app.amqp.Connection = Connection
-    doorbell = Doorbell(pool, lambda: app.amqp.queues.consume_from)
+    doorbell = ChildConsumer(pool, lambda: app.amqp.queues.consume_from)
 
     # Without a result: the ledger stores the outcomes, and no caller waits for a doorbell.
-    @app.task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # celery ships no types
+    @app.task(name=DOORBELL_TASK, ignore_result=True)  # type: ignore[untyped-decorator]  # celery ships no types
     def answer_doorbell(queue: str) -> None:
-        doorbell.answer(queue)
+        doorbell.handle(queue)
 
     app.steps["worker"].add(_supervisor_step(pool))
-    signals.setup_logging.connect(lambda **_: setup.configure(settings), weak=False)
+    signals.setup_logging.connect(lambda **_: setup.configure_logging(settings), weak=False)
     signals.worker_process_init.connect(lambda **_: _start_child(app, pool), weak=False)
-    signals.worker_shutting_down.connect(lambda **_: pool.board.close(), weak=False)
+    signals.worker_shutting_down.connect(lambda **_: pool.scoreboard.start_closing(), weak=False)
     return app
 
 
@@ -71,7 +73,10 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         # Doorbells instead of messages; see the transport. The URL is only for Celery's log, without the password.
         "broker_transport": "workers.broker.kombu_transport:Transport",
         "broker_url": _shown_url(settings.ledger.redis_url),
-        "broker_transport_options": {"ledger_settings": settings.ledger, "quarantine": put_aside(settings.ledger)},
+        "broker_transport_options": {
+            "ledger_settings": settings.ledger,
+            "quarantine": quarantine_with(settings.ledger),
+        },
         # A pool that starts before its server waits for it.
         "broker_connection_retry_on_startup": True,
         # Without end: the supervisor goes on meanwhile, and a restart would not bring the server back sooner.
@@ -90,7 +95,7 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
         # Otherwise any client that can write to the server could shut the pool down.
         "worker_enable_remote_control": False,
         # Children import the engine before they report that they are up.
-        "worker_proc_alive_timeout": START_SECONDS,
+        "worker_proc_alive_timeout": CHILD_START_SECONDS,
         # Logs are configured in `workers.logs.setup`.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
@@ -102,7 +107,7 @@ def configuration(settings: WorkerSettings) -> dict[str, Any]:
     }
 
 
-def _supervisor_step(pool: Pool) -> type[bootsteps.StartStopStep]:
+def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
     class SupervisorStep(bootsteps.StartStopStep):  # type: ignore[misc]  # celery ships no types
         """Starts the supervisor with the worker, and leaves it running until the process ends."""
 
@@ -115,13 +120,13 @@ def _supervisor_step(pool: Pool) -> type[bootsteps.StartStopStep]:
         def start(self, worker: Any) -> None:
             queues = worker.app.amqp.queues
             self._queues = list(queues.consume_from)
-            pool.board.want(worker.pool.num_processes, 0)
+            pool.scoreboard.set_target_size(worker.pool.num_processes, 0)
             # Without `--autoscale` Celery has no autoscaler, but the operator's controls and the limits still apply.
             self._scaler = worker.autoscaler or Autoscaler(worker.pool, 1, 1, worker=worker)
-            observatory = Observatory(pool, self._queues)
+            observatory = PoolMonitor(pool, self._queues)
             observatory.start()
-            Guard(pool, self._queues, observatory).start()
-            end_in_time(pool)
+            Supervisor(pool, self._queues, observatory).start()
+            enforce_shutdown(pool)
             structlog.get_logger("cornerman").info(
                 "pool started",
                 pool=pool.name,
@@ -132,11 +137,11 @@ def _supervisor_step(pool: Pool) -> type[bootsteps.StartStopStep]:
                 library_threads=1,
                 training_threads=pool.settings.training_threads,
             )
-            queues.select_add(Queue(pool.canary, routing_key=pool.canary))
+            queues.select_add(Queue(pool.liveness_queue, routing_key=pool.liveness_queue))
 
         def stop(self, worker: Any) -> None:
             """Leave the supervisor running, which children that finish their jobs need; set the exit code."""
-            if pool.board.broken:
+            if pool.scoreboard.start_failed:
                 worker.exitcode = CANNOT_START
 
         def register_with_event_loop(self, worker: Any, hub: Any) -> None:
@@ -146,17 +151,17 @@ def _supervisor_step(pool: Pool) -> type[bootsteps.StartStopStep]:
         def _maintain(self, worker: Any) -> None:
             # Celery checks for a dead child when its pipe closes, which is a moment too early, and then after 5 s.
             worker.pool.maintain_pool()
-            if not pool.board.closing:
-                heed(worker, pool.controls, self._queues, pool.settings.node_name)
+            if not pool.scoreboard.closing:
+                sync_consumers(worker, pool.controls, self._queues, pool.settings.node_name)
                 self._scaler.maybe_scale()
-            if pool.board.broken and not pool.board.closing:
-                pool.board.close()
+            if pool.scoreboard.start_failed and not pool.scoreboard.closing:
+                pool.scoreboard.start_closing()
                 state.should_stop = True  # a warm shutdown, as Celery's own signal handlers request it
 
     return SupervisorStep
 
 
-def _start_child(app: Celery, pool: Pool) -> None:
+def _start_child(app: Celery, pool: WorkerPool) -> None:
     """Prepare a child that was just forked. If it cannot start, its pool ends: the next child would fail too."""
     try:
         if limit_mb := pool.settings.memory_limit_mb:
@@ -165,24 +170,24 @@ def _start_child(app: Celery, pool: Pool) -> None:
         with suppress(OSError):  # there is no /proc, or it is read only
             # If the kernel runs out of memory, it should kill a child, whose job is retried, and not the pool.
             Path("/proc/self/oom_score_adj").write_text("500")
-        pool.board.enter()
+        pool.scoreboard.register_child()
         warm_up(app.amqp.queues.consume_from, pool.handlers)
         pin_libraries()
-        pool.board.ready(own_mb())
+        pool.scoreboard.mark_ready(anon_rss_mb())
     except Exception as error:
         structlog.get_logger("cornerman").exception("the child cannot start")
-        pool.board.report_broken()
+        pool.scoreboard.report_start_failure()
         raise SystemExit(1) from error
 
 
 def _shown_url(redis_url: str | None) -> str:
-    parts = urlsplit(readable(redis_url) if redis_url else "")
+    parts = urlsplit(validated_url(redis_url) if redis_url else "")
     return f"redis://{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 
 @cache
 def _default_app() -> Celery:
-    return create_app(WorkerSettings.from_env().located(), HANDLERS)
+    return create_app(WorkerSettings.from_env().with_running_server(), HANDLERS)
 
 
 def __getattr__(name: str) -> Celery:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.contracts.job_state import Progress
 
 
-class LaterError(Exception):
+class JobSnoozedError(Exception):
     """The job waits for something other than a worker: snooze it.
 
     Parameters
@@ -24,12 +24,12 @@ class LaterError(Exception):
         self, reason: str, due_seconds: float, *, note: bytes | None = None, progress: Progress | None = None
     ) -> None:
         super().__init__(reason)
-        self.due_seconds = due_seconds
+        self.delay_seconds = due_seconds
         self.note = note
         self.progress = progress
 
 
-class StoreUnavailableError(LaterError):
+class StoreUnavailableError(JobSnoozedError):
     """The store of models cannot be reached, or is full: the same job may succeed later."""
 
     def __init__(self, reason: str) -> None:

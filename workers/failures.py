@@ -17,7 +17,7 @@ from engine.errors import (
     UnknownFighterError,
     ValidationError,
 )
-from ledger.contracts.failures import Failure, FailureCode, JobRefused, PermissionDenied
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, PermissionDeniedError
 from workers.errors import StoreUnavailableError
 
 MAX_MESSAGE_CHARACTERS = 2000
@@ -34,13 +34,13 @@ _CODES: tuple[tuple[type[BaseException], FailureCode, bool], ...] = (
     (TrainingTimeoutError, FailureCode.TIME_LIMIT_EXCEEDED, True),
     (TrainingError, FailureCode.TRAINING_FAILED, False),
     (MemoryError, FailureCode.MEMORY_LIMIT_EXCEEDED, True),
-    (PermissionDenied, FailureCode.INTERNAL, True),
+    (PermissionDeniedError, FailureCode.INTERNAL, True),
 )
 
 
-def failure_of(error: BaseException) -> Failure:
+def to_failure(error: BaseException) -> Failure:
     """Return the failure for an error that a handler raised."""
-    if isinstance(error, JobRefused):
+    if isinstance(error, JobRefusedError):
         return error.failure
     if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
         error = MemoryError()  # a memory limit can also leave no space for a thread's stack
@@ -51,7 +51,7 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(code=FailureCode.INTERNAL, message=f"{type(error).__name__}: {_message(error)}")
 
 
-def timed_out(limit_seconds: float) -> Failure:
+def time_limit_failure(limit_seconds: float) -> Failure:
     """Return the failure of a job whose child was killed for exceeding the job's time limit."""
     return Failure(
         code=FailureCode.TIME_LIMIT_EXCEEDED,
@@ -61,7 +61,7 @@ def timed_out(limit_seconds: float) -> Failure:
     )
 
 
-def expired() -> Failure:
+def deadline_failure() -> Failure:
     """Return the failure of a job whose child was killed because the deadline had passed."""
     return Failure(
         code=FailureCode.EXPIRED,
@@ -69,7 +69,7 @@ def expired() -> Failure:
     )
 
 
-def overfilled(used_mb: float, ceiling_mb: float) -> Failure:
+def memory_limit_failure(used_mb: float, ceiling_mb: float) -> Failure:
     """Return the failure of a job whose child was killed for exceeding its memory ceiling."""
     return Failure(
         code=FailureCode.MEMORY_LIMIT_EXCEEDED,

@@ -12,8 +12,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from ledger.server.embedded_server import find_running
-from ledger.settings import LedgerSettings, variable
-from workers.alerts.overrides import tuned
+from ledger.settings import LedgerSettings, environment_variable
+from workers.alerts.overrides import apply_overrides
 from workers.alerts.rules import RULES
 
 MIN_KEY_CHARACTERS = 16
@@ -85,7 +85,7 @@ class WorkerSettings:
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not (value > 0 or (entry.metadata["zero"] and value == 0)):
-                raise ValueError(f"{variable(entry)} must be greater than 0, not {value}")
+                raise ValueError(f"{environment_variable(entry)} must be greater than 0, not {value}")
         if self.canary_patience_seconds <= self.canary_seconds:
             raise ValueError("CORNERMAN_CANARY_PATIENCE_SECONDS must be greater than CORNERMAN_CANARY_SECONDS")
         if self.ledger.lease_seconds < 2 * self.guard_seconds:
@@ -96,7 +96,7 @@ class WorkerSettings:
             raise ValueError(f"CORNERMAN_HTTP_PORT must be at most {MAX_PORT}, not {self.http_port}")
         if self.webhook_url and urlsplit(self.webhook_url).scheme not in ("http", "https"):
             raise ValueError("CORNERMAN_WEBHOOK_URL must begin with http:// or https://")
-        tuned(RULES, self.alerts)
+        apply_overrides(RULES, self.alerts)
         if 0 < len(self.signing_key) < MIN_KEY_CHARACTERS:
             raise ValueError(f"CORNERMAN_SIGNING_KEY must have at least {MIN_KEY_CHARACTERS} characters")
         if any(character in " #/" for character in self.node):
@@ -117,7 +117,7 @@ class WorkerSettings:
         """Threads of a training child: all cores if it is the only child."""
         return self.threads or max(1, len(os.sched_getaffinity(0)) // max(1, self.concurrency))
 
-    def located(self) -> Self:
+    def with_running_server(self) -> Self:
         """Return the settings with the server that runs for the data folder, if no server is set."""
         if self.ledger.redis_url is not None:
             return self
@@ -129,7 +129,7 @@ class WorkerSettings:
         source = os.environ if environ is None else environ
         given: dict[str, Any] = {"ledger": LedgerSettings.from_env(source)}
         for entry in fields(cls):
-            text = source.get(variable(entry), "").strip()
+            text = source.get(environment_variable(entry), "").strip()
             if text and entry.name != "ledger":
                 given[entry.name] = _convert(entry, text)
         return cls(**given)
@@ -143,4 +143,4 @@ def _convert(entry: Field[Any], text: str) -> Any:
     try:
         return type(entry.default)(text)
     except ValueError:
-        raise ValueError(f"{variable(entry)} must be a number, not {text!r}") from None
+        raise ValueError(f"{environment_variable(entry)} must be a number, not {text!r}") from None

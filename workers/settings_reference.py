@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from ledger.settings import LedgerSettings, variable
+from ledger.settings import LedgerSettings, environment_variable
 from workers.settings import WorkerSettings
 
 HEADER = """# Configuration
@@ -46,7 +46,7 @@ def _rows(kind: type[LedgerSettings | WorkerSettings]) -> Iterator[str]:
         if entry.name == "ledger":
             continue
         default = "" if entry.default in (None, "") else f"`{entry.default}`"
-        yield f"| `{variable(entry)}` | {default} | {entry.metadata['help']} |"
+        yield f"| `{environment_variable(entry)}` | {default} | {entry.metadata['help']} |"
 
 
 if __name__ == "__main__":

@@ -17,8 +17,14 @@ import numpy as np
 from scipy.special import expit, ndtri
 
 from engine.arrays import Floats
-from engine.monitoring.sequential_tests import ALPHA, LOSS_ALLOWANCE, Season, calibration, market
-from engine.statistics.scores import surprise
+from engine.monitoring.sequential_tests import (
+    ALPHA,
+    LOSS_ALLOWANCE,
+    ScoredFights,
+    calibration_e_process,
+    market_e_process,
+)
+from engine.statistics.scores import log_losses
 
 FIGHTS = 12
 WEEKS = 50  # weeks with an event in a year
@@ -53,7 +59,7 @@ SCENARIOS = (
 )
 
 
-def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> Season:
+def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> ScoredFights:
     """Simulate a model's predictions and their results."""
     n = weeks * FIGHTS
     week = np.repeat(np.arange(weeks), FIGHTS)
@@ -70,7 +76,7 @@ def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> Season:
     won = (luck < ndtri(true)).astype(np.int8)
     if scenario.ignorant:
         said = np.where(wrong, rng.permutation(said), said)
-    return Season(said, won, corner, week, true, {})
+    return ScoredFights(said, won, corner, week, true, {})
 
 
 def _given(known: Floats) -> Floats:
@@ -82,7 +88,7 @@ def _given(known: Floats) -> Floats:
 def usual_excess(rng: np.random.Generator) -> float:
     """Return the excess log loss of a faultless model over the market, in nats."""
     shop = season(SCENARIOS[0], 20_000, rng)
-    return float(np.mean(surprise(shop.probability, shop.won) - surprise(shop.market, shop.won)))
+    return float(np.mean(log_losses(shop.probability, shop.won) - log_losses(shop.market, shop.won)))
 
 
 def first_alarm(process: Floats | None, alpha: float) -> float:
@@ -96,8 +102,8 @@ def measure(scenario: Scenario, paths: int, weeks: int, excess: float, rng: np.r
     alarms = np.empty((paths, 2))
     for path in range(paths):
         shop = season(scenario, weeks, rng)
-        alarms[path, 0] = first_alarm(calibration(shop), ALPHA["calibration"])
-        alarms[path, 1] = first_alarm(market(shop, excess + LOSS_ALLOWANCE), ALPHA["market"])
+        alarms[path, 0] = first_alarm(calibration_e_process(shop), ALPHA["calibration"])
+        alarms[path, 1] = first_alarm(market_e_process(shop, excess + LOSS_ALLOWANCE), ALPHA["market"])
     delays = alarms - scenario.start
     early = (delays <= 0).any(axis=1)  # a false alarm before the fault began
     either = np.where(early, np.inf, delays.min(axis=1))

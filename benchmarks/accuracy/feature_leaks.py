@@ -24,8 +24,8 @@ from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import TrainingLimits
 from engine.statistics.calibration import Calibration, log_loss
-from engine.statistics.complements import probability_of
-from engine.training.refits import LOGIT, Part, Role, Trainer
+from engine.statistics.complements import logit_to_probability
+from engine.training.refits import LOGIT, RefitBatch, RefitPurpose, Trainer
 from engine.training.train import TrainingConfig
 
 PERIODS = ((1994, 2009), (2010, 2015), (2016, 2019), (2020, 2022), (2023, 2024))
@@ -35,7 +35,7 @@ WITHOUT_REACH = tuple(name for name in MODEL_COLUMNS if name != "diff_reach_cm")
 def known_sides(log: FightLog, name: str) -> NDArray[np.bool_]:
     """Return a mask of the sides with a known value in each decided fight, (n, 2): red, blue."""
     if name == "southpaw":  # 0 in a row with gaps
-        decided = log.fights[log.announced.isin(["red", "blue"])]
+        decided = log.fights[log.announced_winners.isin(["red", "blue"])]
         stance = log.fighters.set_index("fighter_id")["stance"] != ""
         return np.column_stack([decided[side].map(stance).to_numpy(np.bool_) for side in ("red_id", "blue_id")])
     X = build_matrix(log, keep_gaps=True).X
@@ -52,12 +52,12 @@ def out_of_fold(matrix: TrainingMatrix, folds: int = 5, trees: int = 200) -> Flo
     """Return the out-of-fold P(first-listed wins), (n,), with the corner unknown."""
     members = MemberParams(forest=ForestParams(trees=trees))
     trainer = Trainer(matrix, TrainingConfig(bootstrap_samples=0, fits=1, folds=folds, members=members, n_jobs=1))
-    logit = trainer.run(Part(Role.FOLD, 0, folds), TrainingLimits(3600.0, 8192.0), 1, lambda: None)[LOGIT]
+    logit = trainer.run(RefitBatch(RefitPurpose.FOLD, 0, folds), TrainingLimits(3600.0, 8192.0), 1, lambda: None)[LOGIT]
     calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
-    return probability_of(calibration(logit, np.zeros(len(matrix), dtype=np.int8)))
+    return logit_to_probability(calibration(logit, np.zeros(len(matrix), dtype=np.int8)))
 
 
-def said_of_known(p: Floats, known: NDArray[np.bool_], rows: NDArray[np.bool_]) -> float:
+def mean_forecast_of_known(p: Floats, known: NDArray[np.bool_], rows: NDArray[np.bool_]) -> float:
     """Return the mean forecast of the known side, over those of `rows` with exactly one known side."""
     alone = (known[:, 0] != known[:, 1]) & rows
     return float(np.where(known[:, 0], p, 1.0 - p)[alone].mean())
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         p = out_of_fold(rows)
         _print_row(
             f"{name} (log loss {log_loss(p, matrix.won):.4f})",
-            (f"{said_of_known(p, known, _during(matrix, years)):.3f}" for years in PERIODS[:3]),
+            (f"{mean_forecast_of_known(p, known, _during(matrix, years)):.3f}" for years in PERIODS[:3]),
         )
     return 0
 

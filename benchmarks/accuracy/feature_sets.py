@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.feature_matrix import TrainingMatrix
-from engine.data.features import BASE_FEATURES, CONTEXT, MODEL_COLUMNS, build_matrix
+from engine.data.features import BASE_FEATURES, CONTEXT_FEATURES, MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.statistics.calibration import log_loss
@@ -31,7 +31,7 @@ SIDES = tuple(f"{side}_{name}" for side in ("red", "blue") for name in BASE_FEAT
 def score(past: TrainingMatrix, later: TrainingMatrix, columns: Sequence[str]) -> float:
     """Train on `past` and return the log loss on `later`, with these columns."""
     ensemble = train_ensemble(past.select(columns), TrainingConfig(bootstrap_samples=0, folds=5))
-    manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
+    manager = ProductionEnsembleManager.from_ensemble(ensemble, create_production_ensemble_config(bootstrap_samples=0))
     pairs = [(f"first {row}", f"second {row}") for row in range(len(later))]
     answers = manager.predict_fights(later.select(columns).X, pairs)
     return log_loss(np.array([answer.probability for answer in answers]), later.won)
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, fights, columns in (
         ("differences and context", past, MODEL_COLUMNS),
         ("and both sides' values", past, (*MODEL_COLUMNS, *SIDES)),
-        ("sides and context", past, (*SIDES, *CONTEXT)),
+        ("sides and context", past, (*SIDES, *CONTEXT_FEATURES)),
         ("differences, reliable corners only", past.take(past.corner_known), MODEL_COLUMNS),
     ):
         loss = score(fights, later, columns)

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from engine.arrays import Floats
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log
-from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
-from engine.monitoring.drift import ALPHA, RECENT_FIGHTS, TOLERANCE, FeatureBins, drift, read_bins
+from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
+from engine.monitoring.drift import ALPHA, RECENT_FIGHTS, TOLERANCE, FeatureBins, decode_bins, drift_e_process
 from engine.simulation.league import LeagueConfig, simulate_league
 
 FIGHTS = 12
@@ -30,7 +30,7 @@ EVENTS_A_YEAR = 50
 YEARS = range(2014, 2024)
 
 
-def as_the_feed_tells(rows: Floats, rng: np.random.Generator) -> Floats:
+def drop_corners(rows: Floats, rng: np.random.Generator) -> Floats:
     """Return rows, (n, columns), without the values that the feed lacks; a tenth also without the weight class."""
     told = rows.copy()
     unsure = rng.random(len(rows)) < 0.1
@@ -43,8 +43,8 @@ def as_the_feed_tells(rows: Floats, rng: np.random.Generator) -> Floats:
 
 def highest(bins: FeatureBins, numbers: NDArray[np.uint8], event: NDArray[np.int64], *, strict: bool) -> float:
     """Return the highest evidence over all events; `strict` counts missing values of the context as drift."""
-    allowed = np.minimum(bins.shares + TOLERANCE, 1.0) if strict else bins.allowed
-    return float(drift(numbers, event, allowed).max())
+    allowed = np.minimum(bins.shares + TOLERANCE, 1.0) if strict else bins.max_shares
+    return float(drift_e_process(numbers, event, allowed).max())
 
 
 def answered(log: FightLog, first_day: datetime.date, last_day: datetime.date) -> tuple[Floats, NDArray[np.int64]]:
@@ -52,7 +52,7 @@ def answered(log: FightLog, first_day: datetime.date, last_day: datetime.date) -
     fights = log.fights[(log.fights["date"] >= str(first_day)) & (log.fights["date"] <= str(last_day))]
     names = log.fighters.set_index("fighter_id")["name"]
     days = fights["date"].dt.date.tolist()
-    found = Snapshot.from_log(log.before(first_day)).features(
+    found = FighterSnapshot.from_log(log.before(first_day)).features(
         [
             FightRequest(first=FighterRequest(name=names[red]), second=FighterRequest(name=names[blue]), date=day)
             for red, blue, day in zip(fights["red_id"], fights["blue_id"], days, strict=True)
@@ -75,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.data
     log = simulate_league(LeagueConfig(fights=3000, seed=4)).log if folder is None else read_fight_log(folder)
     matrix = build_matrix(log).select(MODEL_COLUMNS)
-    bins = FeatureBins.of(matrix)
-    rows = as_the_feed_tells(matrix.X.to_numpy(np.float64)[-RECENT_FIGHTS:], rng)
+    bins = FeatureBins.from_matrix(matrix)
+    rows = drop_corners(matrix.X.to_numpy(np.float64)[-RECENT_FIGHTS:], rng)
     event = np.repeat(np.arange(options.years * EVENTS_A_YEAR), FIGHTS)
     alarms = {True: 0, False: 0}
     for _ in range(options.shops):
-        numbers = read_bins(bins.written(rows[rng.integers(0, len(rows), len(event))]), len(bins.columns))
+        numbers = decode_bins(bins.encode_bins(rows[rng.integers(0, len(rows), len(event))]), len(bins.columns))
         for strict in alarms:
             alarms[strict] += highest(bins, numbers, event, strict=strict) >= 1.0 / ALPHA
     print(f"{options.shops} shops of {options.years} years, {FIGHTS} fights an event: false alarms {alarms[False]}; ")
@@ -89,9 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     for year in YEARS:
         first = datetime.date(year, 1, 1)
-        bins = FeatureBins.of(matrix.before(first))
+        bins = FeatureBins.from_matrix(matrix.before(first))
         rows, days = answered(log, first, datetime.date(year, 12, 31))
-        numbers = read_bins(bins.written(rows), len(bins.columns))
+        numbers = decode_bins(bins.encode_bins(rows), len(bins.columns))
         found = [highest(bins, numbers, days, strict=strict) for strict in (False, True)]
         print(f"{year}: {len(rows)} fights of {len(np.unique(days))} events, evidence {found[0]:.3g}; {found[1]:.3g}")
     return 0

@@ -28,20 +28,20 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.data.fight_log import read_fight_log
-from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log
-from engine.evaluation.challenger import JUDGED, judge
-from engine.evaluation.walk_forward import Season
+from engine.evaluation.backtest import BacktestConfig, backtest_data_from_log, forecast_fights
+from engine.evaluation.challenger import PRODUCTION_FORECAST, evaluate_challenger
+from engine.evaluation.walk_forward import FightSet
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
-from engine.statistics.scores import clustered_bound, clustered_mean, surprise
+from engine.statistics.scores import clustered_mean, clustered_upper_bound, log_losses
 from engine.training.train import TrainingConfig
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import JudgedForecast, Paired
-from ledger.models.promotion_gate import decide, error_of
+from ledger.contracts.judgement_report import EvaluatedForecast, PairedDifference
+from ledger.models.promotion_gate import decide_promotion, error_for_try
 
 FIRST_DAY, LAST_DAY = date(2016, 1, 1), date(2024, 12, 31)
 FIGHTS = (200, 400, 800, 1600)
-WORSE_BY = (0.0, 0.0025, 0.005, 0.01)
+LOSS_DIFFERENCES = (0.0, 0.0025, 0.005, 0.01)
 TRIES = (1, 4, 12)
 DRAWS = 500
 SHARPER = 1.45
@@ -50,15 +50,15 @@ SMALL = MemberParams(forest=ForestParams(trees=50))
 PLAN = TrainingConfig(bootstrap_samples=0, fits=2, folds=5, members=SMALL)
 
 
-def forecasts(season: Season, plan: TrainingConfig, refit_months: int = 12) -> pd.DataFrame:
+def forecasts(season: FightSet, plan: TrainingConfig, refit_months: int = 12) -> pd.DataFrame:
     """Walk forward and return the forecasts of the fights with odds."""
-    table = forecast_season(season, BacktestConfig(FIRST_DAY, LAST_DAY, refit_months, plan))
+    table = forecast_fights(season, BacktestConfig(FIRST_DAY, LAST_DAY, refit_months, plan))
     return table[table["market"].notna()].reset_index(drop=True)
 
 
 def losses(table: pd.DataFrame) -> Floats:
     """Return the log loss of each fight."""
-    return surprise(table[JUDGED].to_numpy(np.float64), table["won"].to_numpy())
+    return log_losses(table[PRODUCTION_FORECAST].to_numpy(np.float64), table["won"].to_numpy())
 
 
 def passes(difference: Floats, event: NDArray[np.str_], tries: int) -> bool:
@@ -66,9 +66,11 @@ def passes(difference: Floats, event: NDArray[np.str_], tries: int) -> bool:
     found = clustered_mean(difference, event)
     estimate = Estimate(value=found.value, lower=found.lower, upper=found.upper)
     nothing = Estimate(value=0.0, lower=None, upper=None)
-    models = [JudgedForecast(forecast=role, log_loss=nothing, brier=nothing) for role in ("challenger", "champion")]
-    most = clustered_bound(difference, event, error_of(tries))
-    return decide(models, [Paired(against="champion", log_loss=estimate, brier=nothing, most=most)]).promote
+    models = [EvaluatedForecast(forecast=role, log_loss=nothing, brier=nothing) for role in ("challenger", "champion")]
+    most = clustered_upper_bound(difference, event, error_for_try(tries))
+    return decide_promotion(
+        models, [PairedDifference(against="champion", log_loss=estimate, brier=nothing, most=most)]
+    ).promote
 
 
 def draws(event: NDArray[np.str_], fights: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.str_]]]:
@@ -84,7 +86,7 @@ def draws(event: NDArray[np.str_], fights: int) -> Iterator[tuple[NDArray[np.int
         yield np.concatenate([rows_of[index] for index in drawn]), label
 
 
-def let_through(difference: Floats, event: NDArray[np.str_], fights: int, tries: int) -> float:
+def pass_rate(difference: Floats, event: NDArray[np.str_], fights: int, tries: int) -> float:
     """Return the share of draws that pass the gate."""
     return float(np.mean([passes(difference[rows], label, tries) for rows, label in draws(event, fights)]))
 
@@ -94,24 +96,24 @@ def reasons(table: pd.DataFrame, event: NDArray[np.str_], fights: int) -> Counte
     counted: Counter[str] = Counter()
     for rows, label in draws(event, fights):
         drawn = table.iloc[rows].reset_index(drop=True).assign(event=label)
-        found = judge(drawn, {}, error_of(1))
-        forecasts = msgspec.convert(found.forecasts, tuple[JudgedForecast, ...], from_attributes=True)
-        paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
-        corner_known = msgspec.convert(found.corner_known, tuple[JudgedForecast, ...], from_attributes=True)
-        counted.update({reason.code for reason in decide(forecasts, paired, corner_known).reasons})
+        found = evaluate_challenger(drawn, {}, error_for_try(1))
+        forecasts = msgspec.convert(found.forecasts, tuple[EvaluatedForecast, ...], from_attributes=True)
+        paired = msgspec.convert(found.paired, tuple[PairedDifference, ...], from_attributes=True)
+        corner_known = msgspec.convert(found.corner_known, tuple[EvaluatedForecast, ...], from_attributes=True)
+        counted.update({reason.code for reason in decide_promotion(forecasts, paired, corner_known).reasons})
     return counted
 
 
 def sharper(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.int8]:
     """Draw results of the fights for which this model is underconfident."""
-    logit = np.log(table[JUDGED]) - np.log1p(-table[JUDGED])
+    logit = np.log(table[PRODUCTION_FORECAST]) - np.log1p(-table[PRODUCTION_FORECAST])
     return np.asarray(rng.uniform(size=len(table)) < 1.0 / (1.0 + np.exp(-SHARPER * logit))).astype(np.int8)
 
 
 def stretched(table: pd.DataFrame, by: float) -> pd.DataFrame:
     """Return the same forecasts with their logits multiplied by `by`."""
-    p = table[JUDGED]
-    return table.assign(**{JUDGED: 1.0 / (1.0 + np.exp(-by * (np.log(p) - np.log1p(-p))))})
+    p = table[PRODUCTION_FORECAST]
+    return table.assign(**{PRODUCTION_FORECAST: 1.0 / (1.0 + np.exp(-by * (np.log(p) - np.log1p(-p))))})
 
 
 def timid(base: pd.DataFrame, challenger: pd.DataFrame, event: NDArray[np.str_]) -> tuple[float, float]:
@@ -121,10 +123,10 @@ def timid(base: pd.DataFrame, challenger: pd.DataFrame, event: NDArray[np.str_])
     for rows, label in draws(event, TIMID_FIGHTS):
         drawn = {"event": label, "won": sharper(base.iloc[rows], rng)}
         champion, other = (table.iloc[rows].reset_index(drop=True).assign(**drawn) for table in (base, challenger))
-        found = judge(other, {"champion": champion}, error_of(1))
-        forecasts = msgspec.convert(found.forecasts, tuple[JudgedForecast, ...], from_attributes=True)
-        paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
-        verdict = decide(forecasts, paired)
+        found = evaluate_challenger(other, {"champion": champion}, error_for_try(1))
+        forecasts = msgspec.convert(found.forecasts, tuple[EvaluatedForecast, ...], from_attributes=True)
+        paired = msgspec.convert(found.paired, tuple[PairedDifference, ...], from_attributes=True)
+        verdict = decide_promotion(forecasts, paired)
         slope = [reason.code == "uncalibrated_slope" for reason in (*verdict.reasons, *verdict.remarks)]
         alone += any(slope)
         beside += any(slope[: len(verdict.reasons)])
@@ -137,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.accuracy.gate_power", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of a fight log")
-    season = season_of_log(read_fight_log(parser.parse_args(arguments).data))
+    season = backtest_data_from_log(read_fight_log(parser.parse_args(arguments).data))
     base = forecasts(season, PLAN)
     alone = {"random_forest": 1.0, "xgboost": 0.0, "neural_network": 0.0}
     others = {
@@ -153,10 +155,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\n{name}: difference {found.value:+.4f} [{found.lower:+.4f}, {found.upper:+.4f}], ", end="")
         print(f"standard deviation a fight {difference.std():.3f}")
         print("  worse by " + "".join(f"{fights:>8} fights" for fights in FIGHTS))
-        for shift in WORSE_BY:
+        for shift in LOSS_DIFFERENCES:
             shifted = difference - difference.mean() + shift
             for tries in TRIES:
-                shares = [let_through(shifted, event, fights, tries) for fights in FIGHTS]
+                shares = [pass_rate(shifted, event, fights, tries) for fights in FIGHTS]
                 print(f"  {shift:>8.4f} " + "".join(f"{share:>15.1%}" for share in shares) + f"   try {tries}")
     print(f"\nthe model without a champion, refused of {DRAWS} draws")
     for fights in FIGHTS:

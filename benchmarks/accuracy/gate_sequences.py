@@ -19,22 +19,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.arrays import Floats
-from engine.statistics.scores import clustered_bound, clustered_mean
+from engine.statistics.scores import clustered_mean, clustered_upper_bound
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import JudgedForecast, Paired
-from ledger.models.promotion_gate import decide, error_of
+from ledger.contracts.judgement_report import EvaluatedForecast, PairedDifference
+from ledger.models.promotion_gate import decide_promotion, error_for_try
 
 SPREAD = 0.027
 IN_COMMON = 0.1
 """Share of the variance that is common to the fights of an event."""
 CARD = 12
 NOTHING = Estimate(value=0.0, lower=None, upper=None)
-MODELS = {role: JudgedForecast(forecast=role, log_loss=NOTHING, brier=NOTHING) for role in ("challenger", "champion")}
-ANCHOR = JudgedForecast(forecast="anchor", log_loss=NOTHING, brier=NOTHING)
+MODELS = {
+    role: EvaluatedForecast(forecast=role, log_loss=NOTHING, brier=NOTHING) for role in ("challenger", "champion")
+}
+ANCHOR = EvaluatedForecast(forecast="anchor", log_loss=NOTHING, brier=NOTHING)
 
 
 @dataclass(frozen=True)
-class Plan:
+class SequencePlan:
     """Settings of a sequence.
 
     Attributes
@@ -54,7 +56,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Model:
+class SimulatedModel:
     """A simulated model: `true` is its excess mean log loss over the first champion, `noise` its losses by fight."""
 
     true: float
@@ -62,7 +64,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Ended:
+class SequenceResult:
     """Result of a sequence: excess log loss of the last champion and of the worst one, and the number of promotions."""
 
     lost: float
@@ -70,13 +72,13 @@ class Ended:
     promotions: int
 
 
-def sequence(plan: Plan, seed: int, *, anchored: bool = True, counted: bool = True) -> Ended:
+def sequence(plan: SequencePlan, seed: int, *, anchored: bool = True, counted: bool = True) -> SequenceResult:
     """Evaluate challengers one after the other, with or without the anchor and the count of tries."""
     rng = np.random.default_rng(seed)
     event = (np.arange(plan.fights) // CARD).astype(np.str_)
 
-    def model(true: float) -> Model:
-        return Model(true, _noise(rng, plan.fights))
+    def model(true: float) -> SimulatedModel:
+        return SimulatedModel(true, _noise(rng, plan.fights))
 
     champion = anchor = model(0.0)
     worst, promotions, tries = 0.0, 0, 0
@@ -87,15 +89,15 @@ def sequence(plan: Plan, seed: int, *, anchored: bool = True, counted: bool = Tr
             anchor = champion if same else model(anchor.true)
         challenger = model(champion.true + plan.worse_by(rng))
         tries += 1
-        error = error_of(tries) if counted else 0.025
+        error = error_for_try(tries) if counted else 0.025
         beside = _paired("champion", challenger, champion, event, error)
         held = beside if anchor is champion or not anchored else _paired("anchor", challenger, anchor, event, error)
         roles = [*MODELS.values()] + ([] if held is beside else [ANCHOR])
-        if decide(roles, [beside] + ([] if held is beside else [held])).promote:
+        if decide_promotion(roles, [beside] + ([] if held is beside else [held])).promote:
             anchor = challenger if held.most is not None and held.most < 0.0 else anchor
             champion = challenger
             tries, promotions, worst = 0, promotions + 1, max(worst, champion.true)
-    return Ended(champion.true, worst, promotions)
+    return SequenceResult(champion.true, worst, promotions)
 
 
 def _noise(rng: np.random.Generator, fights: int) -> Floats:
@@ -104,25 +106,25 @@ def _noise(rng: np.random.Generator, fights: int) -> Floats:
     return np.asarray(SPREAD / np.sqrt(2.0) * (np.sqrt(1.0 - IN_COMMON) * own + np.sqrt(IN_COMMON) * common))
 
 
-def _paired(role: str, one: Model, other: Model, event: np.ndarray, error: float) -> Paired:
+def _paired(role: str, one: SimulatedModel, other: SimulatedModel, event: np.ndarray, error: float) -> PairedDifference:
     difference = one.true - other.true + one.noise - other.noise
     found = clustered_mean(difference, event)
-    return Paired(
+    return PairedDifference(
         against="anchor" if role == "anchor" else "champion",
         log_loss=Estimate(value=found.value, lower=found.lower, upper=found.upper),
         brier=NOTHING,
-        most=clustered_bound(difference, event, error),
+        most=clustered_upper_bound(difference, event, error),
     )
 
 
 PLANS = {
-    "worse by 0.004 each, 800 fights": Plan(50, 800, lambda rng: 0.004),
-    "worse by 0.004 each, 3,200 fights": Plan(50, 3200, lambda rng: 0.004),
-    "worse by 0.004 each, 3,200 other fights": Plan(50, 3200, lambda rng: 0.004, same_fights=False),
-    "worse by 0.0025 each, 800 fights": Plan(50, 800, lambda rng: 0.0025),
-    "worse by 0.006 each, 400 fights": Plan(50, 400, lambda rng: 0.006),
-    "as good, give or take 0.002, 800 fights": Plan(50, 800, lambda rng: float(rng.normal(0.0, 0.002))),
-    "as good, give or take 0.002, 800 other fights": Plan(
+    "worse by 0.004 each, 800 fights": SequencePlan(50, 800, lambda rng: 0.004),
+    "worse by 0.004 each, 3,200 fights": SequencePlan(50, 3200, lambda rng: 0.004),
+    "worse by 0.004 each, 3,200 other fights": SequencePlan(50, 3200, lambda rng: 0.004, same_fights=False),
+    "worse by 0.0025 each, 800 fights": SequencePlan(50, 800, lambda rng: 0.0025),
+    "worse by 0.006 each, 400 fights": SequencePlan(50, 400, lambda rng: 0.006),
+    "as good, give or take 0.002, 800 fights": SequencePlan(50, 800, lambda rng: float(rng.normal(0.0, 0.002))),
+    "as good, give or take 0.002, 800 other fights": SequencePlan(
         50, 800, lambda rng: float(rng.normal(0.0, 0.002)), same_fights=False
     ),
 }

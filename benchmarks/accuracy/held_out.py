@@ -23,7 +23,7 @@ from engine.data.fight_log import read_fight_log
 from engine.ensemble import Corner, ProductionEnsembleManager, create_production_ensemble_config
 from engine.evaluation.walk_forward import market_slope
 from engine.statistics.calibration import log_loss
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 from engine.training.soft_labels import market_logit
 from engine.training.train import TrainingConfig, train_ensemble
 
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     later = matrix.before(SCORE_BEFORE)
     later = later.take(later.date >= np.datetime64(TRAIN_BEFORE))
     ensemble = train_ensemble(matrix.before(TRAIN_BEFORE), TrainingConfig())
-    manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
+    manager = ProductionEnsembleManager.from_ensemble(ensemble, create_production_ensemble_config(bootstrap_samples=0))
     later = later.take(np.isfinite(market_logit(later)))
-    market = probability_of(market_logit(later))
-    close = probability_of(market_slope(matrix.before(TRAIN_BEFORE)) * market_logit(later))
+    market = logit_to_probability(market_logit(later))
+    close = logit_to_probability(market_slope(matrix.before(TRAIN_BEFORE)) * market_logit(later))
     favourite = np.maximum(close, 1.0 - close)
     print(f"{len(later)} priced fights, log loss of the market {log_loss(market, later.won):.4f}")
     corners: tuple[Corner, ...] = ("unknown", "red")

@@ -20,9 +20,9 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import read_fight_log
 from engine.errors import ValidationError
-from engine.model.market_adjustment import fit_market_model, half_width, side_differences
+from engine.model.market_adjustment import band_half_width, fit_market_model, side_differences
 from engine.statistics.calibration import log_loss
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 from engine.training.soft_labels import market_logit
 
 FIRST_YEAR = 2016
@@ -35,9 +35,11 @@ def score(past: TrainingMatrix, later: TrainingMatrix) -> tuple[float, str]:
     model = fit_market_model(past, market_logit(past))
     if model is None:
         raise ValidationError(f"too few of {len(past):,} earlier fights have odds: take a log with more of them")
-    logit = market + model.correction_of(side_differences(later.X.to_numpy(np.float64), list(later.X.columns)))
-    before, after = (log_loss(probability_of(one), later.won) for one in (market, logit))
-    width = np.mean(probability_of(logit + half_width(LEVEL)) - probability_of(logit - half_width(LEVEL)))
+    logit = market + model.correction_for(side_differences(later.X.to_numpy(np.float64), list(later.X.columns)))
+    before, after = (log_loss(logit_to_probability(one), later.won) for one in (market, logit))
+    width = np.mean(
+        logit_to_probability(logit + band_half_width(LEVEL)) - logit_to_probability(logit - band_half_width(LEVEL))
+    )
     moved = np.std(logit - market)
     return after - before, (
         f"{len(later):6,} fights  market {before:.4f}  market-aware {after - before:+.4f}  weight {model.weight:.2f}  "

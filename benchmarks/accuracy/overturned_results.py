@@ -21,7 +21,7 @@ import pandas as pd
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log
 from engine.evaluation.baseline import ridge_forecast
-from engine.statistics.scores import clustered_mean, surprise
+from engine.statistics.scores import clustered_mean, log_losses
 
 YEARS = range(2016, 2025)
 DAYS = 180
@@ -29,14 +29,14 @@ DAYS = 180
 
 def losses(log: FightLog, scored: pd.Series) -> pd.DataFrame:
     """Return the log loss and event of each fight of YEARS that is decided in every variant."""
-    decided = log.announced.isin(["red", "blue"])
+    decided = log.announced_winners.isin(["red", "blue"])
     matrix = build_matrix(log).select(MODEL_COLUMNS).take(scored[decided].to_numpy())
     found = []
     for year in YEARS:
         first, end = date(year, 1, 1), date(year + 1, 1, 1)
         later = matrix.before(end)
         later = later.take(later.date >= np.datetime64(first))
-        loss = surprise(ridge_forecast(matrix.before(first), later), later.won)
+        loss = log_losses(ridge_forecast(matrix.before(first), later), later.won)
         found.append(pd.DataFrame({"event": later.event, "loss": loss}))
     return pd.concat(found, ignore_index=True)
 

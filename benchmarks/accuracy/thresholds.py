@@ -20,7 +20,7 @@ from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.intervals.half_widths import experience_class
-from engine.market.bet_decision import Rules
+from engine.market.bet_decision import BettingRules
 from engine.training.soft_labels import market_logit
 from engine.training.train import TrainingConfig, train_ensemble
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     later = matrix.before(ANSWER_BEFORE)
     later = later.take((later.date >= np.datetime64(TRAIN_BEFORE)) & np.isfinite(market_logit(later)))
     ensemble = train_ensemble(matrix.before(TRAIN_BEFORE), TrainingConfig(bootstrap_samples=REPLICAS))
-    answers = ProductionEnsembleManager.of(
+    answers = ProductionEnsembleManager.from_ensemble(
         ensemble, create_production_ensemble_config(bootstrap_samples=REPLICAS)
     ).predict_fights(
         later.X,
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         experience=later.experience.tolist(),
         levels=(0.8, 0.95),
     )
-    rules = Rules()
+    rules = BettingRules()
     bounds = {
         f"{level:.0%} interval": np.array([answer.intervals[level] for answer in answers]) for level in (0.8, 0.95)
     }

@@ -93,15 +93,15 @@ def _speed(models: Models, repeats: int) -> list[Row]:
             f"naive 1 thread, ours 2; {COMMAND}",
         ),
     ]
-    manager = ProductionEnsembleManager.of(
+    manager = ProductionEnsembleManager.from_ensemble(
         ensemble, create_production_ensemble_config(bootstrap_samples=REPLICAS, n_jobs=1)
     )
     pairs = [(f"first {row}", f"second {row}") for row in range(CARD)]
     market = [0.5 + 0.01 * row for row in range(CARD)]
-    summaries = manager.summarise_fights(card_table)
+    summaries = manager.predict_unpriced(card_table)
     predicting, pricing = turns(
         lambda: manager.predict_fights(card_table, pairs, market_probability=market),
-        lambda: manager.price_fights(summaries, pairs, market),
+        lambda: manager.add_market(summaries, pairs, market),
         repeats,
         20,
     )

@@ -31,14 +31,14 @@ _LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Cost:
+class ProcessCost:
     """The processor time and peak memory of a command with all its processes."""
 
     cpu_seconds: float
     peak_mb: float
 
 
-def watched(command: Sequence[str]) -> Cost:
+def measure_process(command: Sequence[str]) -> ProcessCost:
     """Run a command and measure all its processes. Raises CalledProcessError if the command fails."""
     cpu_seconds: dict[tuple[int, float], float] = {}
     peak_mb = 0.0
@@ -60,7 +60,7 @@ def watched(command: Sequence[str]) -> Cost:
                 continue
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, list(command))
-    return Cost(sum(cpu_seconds.values()), peak_mb)
+    return ProcessCost(sum(cpu_seconds.values()), peak_mb)
 
 
 def _children(root: psutil.Process) -> list[psutil.Process]:
@@ -75,15 +75,18 @@ def measure(folder: Path, *, repeats: int = 3) -> tuple[list[Row], Models]:
     folder.mkdir(parents=True, exist_ok=True)
     naive, ours = [], []
     for turn in range(repeats):
-        naive.append(watched(_command("naive", folder, NAIVE_REPLICAS)))
-        ours.append(watched(_command("ours", folder, REPLICAS)))
+        naive.append(measure_process(_command("naive", folder, NAIVE_REPLICAS)))
+        ours.append(measure_process(_command("ours", folder, REPLICAS)))
         print(f"training, turn {turn + 1} of {repeats}", file=sys.stderr, flush=True)
     [bundle] = [path for path in folder.iterdir() if path.is_dir()]
     (folder / "models.json").write_text(json.dumps({"trained": NAIVE_REPLICAS, "bundle": bundle.name}))
     models = Models(folder, NAIVE_REPLICAS, bundle)
-    held_mb = watched(_command("hold", folder, REPLICAS)).peak_mb - watched(_command("hold", folder, 0)).peak_mb
+    held_mb = (
+        measure_process(_command("hold", folder, REPLICAS)).peak_mb
+        - measure_process(_command("hold", folder, 0)).peak_mb
+    )
     with TemporaryDirectory() as other:
-        more = watched(_command("ours", Path(other), MORE))
+        more = measure_process(_command("ours", Path(other), MORE))
     naive_mb = [cost.peak_mb + held_mb * (1 - NAIVE_REPLICAS / REPLICAS) for cost in naive]
     return [
         Row(

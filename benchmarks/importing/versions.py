@@ -26,10 +26,10 @@ from sklearn.neural_network import MLPClassifier
 
 from engine.arrays import Floats
 from engine.errors import ValidationError
-from engine.importing.external_estimators import PARITY_TOLERANCE, Foreign, columns_of, foreign
+from engine.importing.external_estimators import PARITY_TOLERANCE, ExternalEstimator, common_columns, unwrap
 from engine.importing.import_ensemble import import_ensemble
 from engine.importing.joblib_files import JoblibFile
-from engine.members.member_stack import MEMBERS
+from engine.members.member_stack import MEMBER_NAMES
 
 WRITER = Path(__file__).with_name("write_estimators.py")
 COLUMNS = ("red_reach", "red_age", "red_elo", "blue_reach", "blue_age", "blue_elo", "rounds")
@@ -48,7 +48,7 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VersionResult:
     """The result of one file: the largest difference from its own library, or the reason for a refusal."""
 
     name: str
@@ -80,27 +80,27 @@ def write(python: Path, folder: Path) -> None:
     subprocess.run([str(python), "-W", "ignore", str(WRITER), str(folder)], check=True)
 
 
-def outcomes(folder: Path) -> Iterator[Outcome]:
+def outcomes(folder: Path) -> Iterator[VersionResult]:
     """Import every file in `folder` together with two plain estimators of this version, and compare probabilities."""
     with np.load(folder / "probabilities.npz") as answers:
         known = dict(answers)
     for path in sorted(folder.glob("*.joblib")):
         name = path.name.removesuffix(".joblib")
         try:
-            yield Outcome(name, difference=_difference(path, name, known))
+            yield VersionResult(name, difference=_difference(path, name, known))
         except ValidationError as error:
-            yield Outcome(name, refusal=str(error))
+            yield VersionResult(name, refusal=str(error))
         except Exception as error:  # noqa: BLE001 - unexpected errors are the faults to find
-            yield Outcome(name, fault=f"{type(error).__name__}: {error}")
+            yield VersionResult(name, fault=f"{type(error).__name__}: {error}")
 
 
 def _difference(path: Path, name: str, known: Mapping[str, Floats]) -> float:
     member = name.partition("-")[0]
-    file = JoblibFile.read(path)
-    parts = {**_plain(), member: foreign(member, file.unpickle(), file.versions)}
-    columns = columns_of(list(parts.values()), COLUMNS)
+    file = JoblibFile.from_path(path)
+    parts = {**_plain(), member: unwrap(member, file.unpickle(), file.versions)}
+    columns = common_columns(list(parts.values()), COLUMNS)
     imported = import_ensemble(
-        parts, columns, dict.fromkeys(MEMBERS, 1 / 3), trained_until=datetime.date(2024, 1, 1), sources={}
+        parts, columns, dict.fromkeys(MEMBER_NAMES, 1 / 3), trained_until=datetime.date(2024, 1, 1), sources={}
     )
     ours = imported.ensemble.point.by_name()[member]
     largest = 0.0
@@ -111,7 +111,7 @@ def _difference(path: Path, name: str, known: Mapping[str, Floats]) -> float:
     return largest
 
 
-def _plain() -> dict[str, Foreign]:
+def _plain() -> dict[str, ExternalEstimator]:
     rng = np.random.default_rng(0)
     X, won = rng.normal(size=(60, len(COLUMNS))), np.arange(60) % 2
     fitted: dict[str, Any] = {
@@ -119,13 +119,13 @@ def _plain() -> dict[str, Foreign]:
         "xgboost": xgb.XGBClassifier(n_estimators=2, n_jobs=1).fit(X, won),
         "neural_network": MLPClassifier((2,), random_state=0, max_iter=2000).fit(X, won),
     }
-    return {member: foreign(member, estimator) for member, estimator in fitted.items()}
+    return {member: unwrap(member, estimator) for member, estimator in fitted.items()}
 
 
-def row(versions: Mapping[str, str], found: Sequence[Outcome]) -> str:
+def row(versions: Mapping[str, str], found: Sequence[VersionResult]) -> str:
     """Return the table row of one environment."""
     cells = [f"{versions['scikit-learn']}, {versions['xgboost']}"]
-    for member in MEMBERS:
+    for member in MEMBER_NAMES:
         mine = [outcome for outcome in found if outcome.name.startswith(member)]
         imported = [outcome.difference for outcome in mine if outcome.difference is not None]
         wrong = [outcome for outcome in mine if not outcome.right]

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.intervals.methods import LEVELS, METHODS, NOTES, Answered, Method, answer, available
+from benchmarks.intervals.methods import LEVELS, METHODS, NOTES, AnsweredWorld, Method, answer, available
 from benchmarks.intervals.simulated_worlds import World, draw_world, league_world
-from benchmarks.intervals.world_result import Coverage, WorldResult
+from benchmarks.intervals.world_result import MethodCoverage, WorldResult
 from engine.statistics.calibration import log_loss
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 from engine.training.soft_labels import market_logit
 from engine.training.train import TrainingConfig
 
@@ -42,17 +42,17 @@ def measure(world: World, methods: Mapping[str, Method], config: TrainingConfig)
         best_log_loss=world.best_log_loss,
         truth_log_loss=log_loss(world.truth, world.test.won),
         priced_truth_log_loss=log_loss(world.truth[priced], world.test.won[priced]),
-        market_log_loss=log_loss(probability_of(market[priced]), world.test.won[priced]),
+        market_log_loss=log_loss(logit_to_probability(market[priced]), world.test.won[priced]),
         log_loss=log_loss(answered.probability, world.test.won),
         scale=answered.ensemble.half_widths.scale[0],
         coverage=tuple(_cover(name, method, answered, level) for name, method in methods.items() for level in LEVELS),
     )
 
 
-def _cover(name: str, method: Method, answered: Answered, level: float) -> Coverage:
+def _cover(name: str, method: Method, answered: AnsweredWorld, level: float) -> MethodCoverage:
     low, high = method(answered, level)
     truth = answered.world.truth
-    return Coverage(name, level, float(np.mean((low <= truth) & (truth <= high))), float(np.mean(high - low)))
+    return MethodCoverage(name, level, float(np.mean((low <= truth) & (truth <= high))), float(np.mean(high - low)))
 
 
 def summary(results: Sequence[WorldResult]) -> list[dict[str, float | str]]:

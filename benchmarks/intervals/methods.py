@@ -25,7 +25,7 @@ from engine.ensemble import Corner, FightPrediction, ProductionEnsembleManager, 
 from engine.intervals.half_widths import fit_half_widths
 from engine.intervals.percentile import percentile_interval
 from engine.model.trained_ensemble import Ensemble
-from engine.statistics.complements import logit_of, margin_of
+from engine.statistics.complements import margin_to_logit, mirror_averaged_margin
 from engine.training.soft_labels import market_logit
 from engine.training.train import TrainingConfig, train_ensemble
 
@@ -36,7 +36,7 @@ CALIBRATION_FRACTION = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class CalibrationSet:
     """A second ensemble's probabilities: for held-out calibration fights and for the test fights."""
 
     fights: TrainingMatrix
@@ -45,14 +45,14 @@ class Held:
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class AnsweredWorld:
     """A world, the ensemble trained on it, its predictions of the test fights, and the replicas' logits."""
 
     world: World
     ensemble: Ensemble
     answers: list[FightPrediction]
     replica_logits: Floats
-    held: Held
+    held: CalibrationSet
 
     @property
     def probability(self) -> Floats:
@@ -60,31 +60,31 @@ class Answered:
         return _probabilities(self.answers)
 
 
-Method = Callable[[Answered, float], Bounds]
+Method = Callable[[AnsweredWorld, float], Bounds]
 
 
-def answer(world: World, config: TrainingConfig) -> Answered:
+def answer(world: World, config: TrainingConfig) -> AnsweredWorld:
     """Train on the world as in production and predict its test fights."""
     ensemble = train_ensemble(world.train, config)
     seen = _events_before(world.train, 1.0 - CALIBRATION_FRACTION)
     fights = world.train.take(~seen)
     second = train_ensemble(world.train.take(seen), replace(config, bootstrap_samples=0, fits=1, folds=3))
-    held = Held(fights, *(_probabilities(_predict(second, matrix)) for matrix in (fights, world.test)))
-    return Answered(world, ensemble, _predict(ensemble, world.test), _replica_logits(ensemble, world.test), held)
+    held = CalibrationSet(fights, *(_probabilities(_predict(second, matrix)) for matrix in (fights, world.test)))
+    return AnsweredWorld(world, ensemble, _predict(ensemble, world.test), _replica_logits(ensemble, world.test), held)
 
 
-def anchored(of: Answered, level: float) -> Bounds:
+def anchored(of: AnsweredWorld, level: float) -> Bounds:
     """Return our intervals, with half-widths calibrated on closing odds of past fights."""
     low, high = np.array([answer.intervals[level] for answer in of.answers]).T
     return low, high
 
 
-def model_based(of: Answered, level: float) -> Bounds:
+def model_based(of: AnsweredWorld, level: float) -> Bounds:
     """Return our intervals for data without odds: a multiple of the bootstrap's pooled spread."""
     none = tuple(np.empty(0) for _ in of.ensemble.half_widths.distances[0])
     floor = replace(of.ensemble.half_widths, distances=(none, none))
     test = of.world.test
-    return _around(of.probability, floor.at(level, test.corner_known, test.experience))
+    return _around(of.probability, floor.at_level(level, test.corner_known, test.experience))
 
 
 def anchored_to(share: float) -> Method:
@@ -93,7 +93,7 @@ def anchored_to(share: float) -> Method:
     The market is simulated around the truth of the test fights, three times for each, and so are the results.
     """
 
-    def method(of: Answered, level: float) -> Bounds:
+    def method(of: AnsweredWorld, level: float) -> Bounds:
         rng = np.random.default_rng(0)
         truth, own = (np.tile(logit(p), 3) for p in (of.world.truth, of.probability))
         unknown = np.full(len(own), -1)
@@ -107,23 +107,23 @@ def anchored_to(share: float) -> Method:
             spread=of.ensemble.half_widths.spread,
         )
         count = len(of.world.truth)
-        return _around(of.probability, half_widths.at(level, unknown[:count] > 0, unknown[:count]))
+        return _around(of.probability, half_widths.at_level(level, unknown[:count] > 0, unknown[:count]))
 
     return method
 
 
-def percentile_bootstrap(of: Answered, level: float) -> Bounds:
+def percentile_bootstrap(of: AnsweredWorld, level: float) -> Bounds:
     """Return percentiles over the replicas, as the reported `sampling_interval`."""
     low, high = percentile_interval(of.replica_logits, level)
     return expit(low), expit(high)
 
 
-def platt_normal(of: Answered, level: float) -> Bounds:
+def platt_normal(of: AnsweredWorld, level: float) -> Bounds:
     """Return the calibrated logit plus and minus the normal quantile times the replicas' standard deviation."""
     return _around(of.probability, float(ndtri(0.5 + level / 2.0)) * of.replica_logits.std(axis=0, ddof=1))
 
 
-def venn_abers(of: Answered, level: float) -> Bounds:
+def venn_abers(of: AnsweredWorld, level: float) -> Bounds:
     """Return p0 and p1 of inductive Venn-Abers prediction, which has no level."""
     from venn_abers import VennAbers
 
@@ -133,7 +133,7 @@ def venn_abers(of: Answered, level: float) -> Bounds:
     return pair.min(axis=1), pair.max(axis=1)
 
 
-def mapie_result(of: Answered, level: float) -> Bounds:
+def mapie_result(of: AnsweredWorld, level: float) -> Bounds:
     """Return MAPIE's split conformal intervals of the result: they are to contain the 0 or 1."""
     from mapie.regression import SplitConformalRegressor
 
@@ -143,7 +143,7 @@ def mapie_result(of: Answered, level: float) -> Bounds:
     return np.clip(bounds[:, 0, 0], 0.0, 1.0), np.clip(bounds[:, 1, 0], 0.0, 1.0)
 
 
-def crepes_market(of: Answered, level: float) -> Bounds:
+def crepes_market(of: AnsweredWorld, level: float) -> Bounds:
     """Return crepes' split conformal intervals of the closing logit."""
     from crepes import ConformalRegressor
 
@@ -213,7 +213,7 @@ def _events_before(matrix: TrainingMatrix, fraction: float) -> NDArray[np.bool_]
 
 
 def _predict(ensemble: Ensemble, matrix: TrainingMatrix) -> list[FightPrediction]:
-    manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
+    manager = ProductionEnsembleManager.from_ensemble(ensemble, create_production_ensemble_config(bootstrap_samples=0))
     return manager.predict_fights(
         matrix.X,
         [(f"first {row}", f"second {row}") for row in range(len(matrix))],
@@ -242,5 +242,5 @@ def _replica_logits(ensemble: Ensemble, matrix: TrainingMatrix) -> Floats:
     both = pd.concat([matrix.X, mirror(matrix.X)], ignore_index=True)
     sampler = ThreadSafeBootstrapSampler(create_bootstrap_config(ensemble.n_replicas))
     p = sampler.sample_bootstrap_predictions(ensemble.replicas.by_name(), both, ensemble.weights)
-    margins = margin_of(p[:, : len(matrix)], p[:, len(matrix) :])
-    return ensemble.calibration(logit_of(margins), matrix.corner_known.astype(np.int8))
+    margins = mirror_averaged_margin(p[:, : len(matrix)], p[:, len(matrix) :])
+    return ensemble.calibration(margin_to_logit(margins), matrix.corner_known.astype(np.int8))

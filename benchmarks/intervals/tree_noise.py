@@ -21,7 +21,7 @@ from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.intervals.percentile import percentile_interval
 from engine.members.member_stack import MemberParams, MemberStacks
 from engine.members.random_forest import FlatForests, ForestParams
-from engine.statistics.complements import logit_of, margin_of
+from engine.statistics.complements import margin_to_logit, mirror_averaged_margin
 from engine.training.train import TrainingConfig, train_ensemble
 
 TREES, FEWER = 200, 50
@@ -40,7 +40,7 @@ def widths(stacks: MemberStacks, both: Floats, weights: dict[str, float]) -> tup
     sampler = ThreadSafeBootstrapSampler(create_bootstrap_config(stacks.random_forest.n_replicas))
     p = sampler.sample_rows(stacks.by_name(), both, weights)
     half = both.shape[0] // 2
-    logit = logit_of(margin_of(p[:, :half], p[:, half:]))
+    logit = margin_to_logit(mirror_averaged_margin(p[:, :half], p[:, half:]))
     low, high = percentile_interval(logit, 0.95)
     return high - low, logit.std(axis=0, ddof=1)
 

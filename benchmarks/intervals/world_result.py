@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class MethodCoverage:
     """Coverage of one method on one world at one level: the share of true probabilities inside, and the mean width."""
 
     method: str
@@ -40,4 +40,4 @@ class WorldResult:
     market_log_loss: float
     log_loss: float
     scale: float
-    coverage: tuple[Coverage, ...]
+    coverage: tuple[MethodCoverage, ...]

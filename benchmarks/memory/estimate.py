@@ -30,7 +30,7 @@ from scipy.optimize import nnls
 
 from engine.data.fight_log import write_fight_log
 from engine.resources import memory_estimate
-from engine.resources.memory_estimate import AnswerSize, TrainingSize
+from engine.resources.memory_estimate import PredictionSize, TrainingSize
 from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
@@ -38,7 +38,7 @@ from ledger.ledger import Claim
 from workers.child.memory_needs import answer_size, training_size
 from workers.jobs.context import JobContext
 from workers.models.model_cache import ModelCache
-from workers.pool.library_threads import THREADS
+from workers.pool.library_threads import THREAD_VARIABLES
 from workers.settings import WorkerSettings
 
 TOLERANCE = 0.25
@@ -66,7 +66,7 @@ CARDS = (1, 12, 64)  # fights
 class Measured:
     """One size, with its estimate and its peak in MiB."""
 
-    size: TrainingSize | AnswerSize
+    size: TrainingSize | PredictionSize
     estimate_mb: float
     peak_mb: float
 
@@ -111,7 +111,7 @@ def write_matrix(path: Path, fights: int, columns: int) -> None:
     frame.to_csv(path, index=False)
 
 
-class Peak:
+class PeakMemory:
     """Peak growth of this process since the object was created, in MiB."""
 
     def __init__(self) -> None:
@@ -129,17 +129,17 @@ class Peak:
         return self._read("VmHWM") - self._before_mb
 
 
-def run_here(request: dict[str, Any]) -> float:
+def run_in_process(request: dict[str, Any]) -> float:
     """Run a grid cell in this process and return its growth in MiB."""
     return _train_here(request) if request["what"] == "train" else _answer_here(request)
 
 
 def _train_here(request: dict[str, Any]) -> float:
-    from workers.handlers.training.train_ensemble import train_on_file
+    from workers.handlers.training.train_ensemble import train_in_process
 
     job = training(Path(request["data"]), request["columns"], request["replicas"])
-    peak = Peak()
-    train_on_file(job, Path(request["models"]), lambda stage, done, total: None, np.inf, request["threads"])
+    peak = PeakMemory()
+    train_in_process(job, Path(request["models"]), lambda stage, done, total: None, np.inf, request["threads"])
     return peak.growth_mb
 
 
@@ -153,7 +153,7 @@ def _answer_here(request: dict[str, Any]) -> float:
     columns = json.loads((model / "manifest.json").read_text())["about"]["columns"]
     job = msgspec.structs.replace(card(request["fights"], columns, request["replicas"]), model=model.name)
     models = ModelCache(Store(folder).fetch, lambda name: None, lambda path: load_manager(path, max_memory_mb=np.inf))
-    peak = Peak()
+    peak = PeakMemory()
     predict_card(job, _context(models))
     return peak.growth_mb
 
@@ -183,10 +183,10 @@ def only_model(folder: Path) -> Path:
     return model
 
 
-def run_apart(request: dict[str, Any]) -> float:
+def run_in_child(request: dict[str, Any]) -> float:
     """Run a grid cell in a fresh process and return its growth in MiB."""
     command = [sys.executable, "-m", "benchmarks.memory.estimate", "--measure", json.dumps(request)]
-    environment = {**os.environ, **dict.fromkeys(THREADS, "1")}
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")}
     return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
@@ -196,7 +196,7 @@ def _compile(folder: Path) -> None:
     write_fight_log(simulate_league(LeagueConfig(fights=300, seed=SEED)).log, data)
     models = folder / "models to compile with"
     _train(data, None, 10, 1, models)
-    run_apart({"what": "answer", "models": str(models), "fights": 1, "replicas": 10})
+    run_in_child({"what": "answer", "models": str(models), "fights": 1, "replicas": 10})
 
 
 def measure_trainings(folder: Path) -> Iterator[Measured]:
@@ -222,7 +222,7 @@ def measure_answers(folder: Path) -> Iterator[Measured]:
         for fights in CARDS:
             request = {"what": "answer", "models": str(models), "fights": fights, "replicas": replicas}
             size = answer_size(card(fights, ["diff_elo"], replicas), model, Controls())
-            yield Measured(size, memory_estimate.answer_mb(size), run_apart(request))
+            yield Measured(size, memory_estimate.prediction_mb(size), run_in_child(request))
 
 
 def _train(data: Path, columns: int | None, replicas: int, threads: int, models: Path) -> Measured:
@@ -236,7 +236,7 @@ def _train(data: Path, columns: int | None, replicas: int, threads: int, models:
         "threads": threads,
         "models": str(models),
     }
-    return Measured(size, memory_estimate.training_mb(size), run_apart(request))
+    return Measured(size, memory_estimate.training_mb(size), run_in_child(request))
 
 
 def fit(found: Iterable[Measured], terms: Callable[..., tuple[float, ...]]) -> list[float]:
@@ -254,14 +254,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.measure is not None:
-        print(run_here(json.loads(given.measure)))
+        print(run_in_process(json.loads(given.measure)))
         return 0
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         _compile(Path(folder))
         for kind, measure, terms in (
             ("training", measure_trainings, memory_estimate.training_terms),
-            ("answer", measure_answers, memory_estimate.answer_terms),
+            ("answer", measure_answers, memory_estimate.prediction_terms),
         ):
             found = []
             for one in measure(Path(folder)):

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import psutil
 
-from workers.pool.process_memory import share_mb
+from workers.pool.process_memory import pss_mb
 
-LOOK_SECONDS = 0.05
+SAMPLE_SECONDS = 0.05
 
 
 class MemoryGauge:
@@ -20,16 +20,16 @@ class MemoryGauge:
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
         self.peak_mb = 0.0
-        self.most_children = 0
-        self.seen: list[tuple[float, float]] = []
+        self.max_children = 0
+        self.samples: list[tuple[float, float]] = []
 
     def read_mb(self) -> float:
         """Measure the current memory in MB, store it as a sample and return it."""
         children = self._process.children()
-        used_mb = sum(share_mb(process.pid) for process in [self._process, *children])
+        used_mb = sum(pss_mb(process.pid) for process in [self._process, *children])
         self.peak_mb = max(self.peak_mb, used_mb)
-        self.most_children = max(self.most_children, len(children))
-        self.seen.append((time.monotonic(), used_mb))
+        self.max_children = max(self.max_children, len(children))
+        self.samples.append((time.monotonic(), used_mb))
         return used_mb
 
     @contextmanager
@@ -38,7 +38,7 @@ class MemoryGauge:
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(LOOK_SECONDS):
+            while not over.wait(SAMPLE_SECONDS):
                 self.read_mb()
 
         thread = threading.Thread(target=watch)

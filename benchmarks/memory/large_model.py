@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.data.features import MODEL_COLUMNS, build_matrix
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.members.member_stack import MemberParams, stack_members
 from engine.members.random_forest import ForestParams
 from engine.model.bundle import Bundle
@@ -33,7 +33,7 @@ def large_model(folder: Path, wanted_mb: float) -> LargeModel:
     """Train on a simulated league and write a bundle of about `wanted_mb` into a folder of models."""
     league = simulate_league(LeagueConfig(fights=1500, seed=7))
     config = TrainingConfig(bootstrap_samples=10, fits=1, folds=3, members=_MEMBERS, replica_members=_MEMBERS)
-    small = train_ensemble(build_matrix(league.log).select(MODEL_COLUMNS), config, Snapshot.from_log(league.log))
+    small = train_ensemble(build_matrix(league.log).select(MODEL_COLUMNS), config, FighterSnapshot.from_log(league.log))
     if small.replicas is None:
         raise ValueError("a training with bootstrap_samples has replicas")
     once = save_ensemble(small, folder)

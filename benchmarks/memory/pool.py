@@ -24,8 +24,8 @@ import numpy as np
 from benchmarks.memory import naive_model
 from benchmarks.memory.large_model import LargeModel, large_model
 from benchmarks.queue import competitors
-from benchmarks.queue.competitors import REAL_POOL, Workers, wait_until
-from benchmarks.results import Row, report
+from benchmarks.queue.competitors import REAL_POOL, WorkerProcesses, wait_until
+from benchmarks.results import Row, run_command
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 
@@ -33,11 +33,11 @@ COMMAND = "python -m benchmarks.memory.pool"
 MODEL_MB = 200.0
 CHILDREN = 4
 CARDS_A_CHILD = 8
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Footprint:
+class PoolMemory:
     """Memory of a working pool, and the seconds from its start until all children were ready."""
 
     memory_mb: float
@@ -68,33 +68,33 @@ def measure(*, repeats: int = 3, model_mb: float = MODEL_MB) -> list[Row]:
     ]
 
 
-def _memory(naive: list[Footprint], ours: list[Footprint]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _memory(naive: list[PoolMemory], ours: list[PoolMemory]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(found.memory_mb for found in naive), tuple(found.memory_mb for found in ours)
 
 
-def _starts(naive: list[Footprint], ours: list[Footprint]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _starts(naive: list[PoolMemory], ours: list[PoolMemory]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(found.start_seconds for found in naive), tuple(found.start_seconds for found in ours)
 
 
-def _ours(ledger: Ledger, folder: Path, model: LargeModel, children: int, turn: str) -> Footprint:
+def _ours(ledger: Ledger, folder: Path, model: LargeModel, children: int, turn: str) -> PoolMemory:
     start = time.perf_counter()
     with competitors.our_pool(ledger.settings, folder, children=children, program=REAL_POOL) as workers:
         seconds = time.perf_counter() - start
-        with workers.held():
+        with workers.paused():
             cards = [
                 msgspec.structs.replace(card, card_id=f"{turn}-{number}")
                 for number, card in enumerate(model.cards * (CARDS_A_CHILD * children // len(model.cards) + 1))
             ]
             receipts = ledger.submit_many(cards)
         for receipt in receipts:
-            outcome = ledger.wait(receipt.job_id, PATIENCE_SECONDS)
+            outcome = ledger.wait(receipt.job_id, TIMEOUT_SECONDS)
             if outcome.report is None:
                 raise RuntimeError(f"a card was not answered: {outcome.failure}")
-        return Footprint(workers.memory_mb(), seconds)
+        return PoolMemory(workers.memory_mb(), seconds)
 
 
 @contextmanager
-def _naive_pool(redis_url: str, folder: Path, model: Path) -> Iterator[Workers]:
+def _naive_pool(redis_url: str, folder: Path, model: Path) -> Iterator[WorkerProcesses]:
     url = competitors.database(redis_url, 1)
     variables = {naive_model.URL_VARIABLE: url, naive_model.MODEL_VARIABLE: str(model)}
     options = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -109,22 +109,22 @@ def _naive_pool(redis_url: str, folder: Path, model: Path) -> Iterator[Workers]:
         str(CHILDREN),
         *options,
     ]
-    with competitors.started(command, folder / "naive.log", variables) as workers:
+    with competitors.run_workers(command, folder / "naive.log", variables) as workers:
         yield workers
 
 
-def _naive(redis_url: str, folder: Path, model: Path) -> Footprint:
+def _naive(redis_url: str, folder: Path, model: Path) -> PoolMemory:
     start = time.perf_counter()
     touch = naive_model.create_app(competitors.database(redis_url, 1)).tasks["touch"]
     with _naive_pool(redis_url, folder, model) as workers:
         # Celery does not report when its children are ready; a child is ready after its first answer.
-        touch.delay().get(timeout=PATIENCE_SECONDS)
-        wait_until(lambda: len(workers.family()) > CHILDREN, "the naive pool")
+        touch.delay().get(timeout=TIMEOUT_SECONDS)
+        wait_until(lambda: len(workers.processes()) > CHILDREN, "the naive pool")
         seconds = time.perf_counter() - start
         for result in [touch.delay() for _ in range(CARDS_A_CHILD * CHILDREN)]:
-            result.get(timeout=PATIENCE_SECONDS)
-        return Footprint(workers.memory_mb(), seconds)
+            result.get(timeout=TIMEOUT_SECONDS)
+        return PoolMemory(workers.memory_mb(), seconds)
 
 
 if __name__ == "__main__":
-    report(measure, __doc__ or "")
+    run_command(measure, __doc__ or "")

@@ -25,20 +25,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.memory.gauge import MemoryGauge
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 
 JOBS, JOB_MB, JOB_SECONDS = 12, 150, 1.0
 BUDGET_MB, FIRST_MB, CUT_MB, CUT_WITHIN_SECONDS = 700, 900, 300, 5.0
-MOST_CHILDREN = 6
-PATIENCE_SECONDS = 120.0
+MAX_CHILDREN = 6
+TIMEOUT_SECONDS = 120.0
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Run:
+class PoolRun:
     """Measurements of one pool: succeeded jobs, memory peak, largest number of children, and duration."""
 
     name: str
@@ -49,7 +49,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Cut:
+class BudgetCut:
     """Measurements of a budget cut: memory at the cut, time until memory stayed below the new budget, lost jobs."""
 
     before_mb: float
@@ -80,7 +80,7 @@ def our_pool(ledger: Ledger, folder: Path, **settings: str) -> Iterator[int]:
         "CORNERMAN_REDIS_URL": str(ledger.settings.redis_url),
         "CORNERMAN_NAMESPACE": ledger.settings.namespace,
         "CORNERMAN_DATA": str(folder),
-        "CORNERMAN_CONCURRENCY": str(MOST_CHILDREN),
+        "CORNERMAN_CONCURRENCY": str(MAX_CHILDREN),
         "CORNERMAN_MIN_CHILDREN": "1",
         **settings,
     }
@@ -91,10 +91,10 @@ def our_pool(ledger: Ledger, folder: Path, **settings: str) -> Iterator[int]:
 
 def wait_for(condition: object) -> None:
     """Poll until the condition is true. Raises TimeoutError."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():  # type: ignore[operator]
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the condition was not true within {PATIENCE_SECONDS:g} s")
+            raise TimeoutError(f"the condition was not true within {TIMEOUT_SECONDS:g} s")
         time.sleep(0.02)
 
 
@@ -106,43 +106,43 @@ def submit(ledger: Ledger, jobs: int, seconds: float) -> list[str]:
 
 def succeeded(ledger: Ledger, job_ids: Sequence[str]) -> int:
     """Wait for all outcomes and count the succeeded jobs."""
-    return sum(ledger.wait(job_id, PATIENCE_SECONDS).state is State.SUCCEEDED for job_id in job_ids)
+    return sum(ledger.wait(job_id, TIMEOUT_SECONDS).state is JobState.SUCCEEDED for job_id in job_ids)
 
 
-def run_ours(ledger: Ledger, folder: Path) -> Run:
+def run_ours(ledger: Ledger, folder: Path) -> PoolRun:
     """Run the jobs under our autoscaler and the budget."""
     with our_pool(ledger, folder, CORNERMAN_MAX_MEMORY_MB=str(BUDGET_MB)) as pid:
         gauge = MemoryGauge(pid)
         began = time.monotonic()
         with gauge.watching():
             done = succeeded(ledger, submit(ledger, JOBS, JOB_SECONDS))
-        return Run("ours", done, round(gauge.peak_mb, 1), gauge.most_children, round(time.monotonic() - began, 1))
+        return PoolRun("ours", done, round(gauge.peak_mb, 1), gauge.max_children, round(time.monotonic() - began, 1))
 
 
-def run_stock(url: str, folder: Path) -> Run:
+def run_celery(url: str, folder: Path) -> PoolRun:
     """Run the jobs under Celery's own autoscaler, which ignores memory."""
     environment = {"STOCK_URL": url}
     command = [
         sys.executable, "-m", "celery", "-A", "benchmarks.pools.naive_autoscaling:app", "worker",
-        f"--autoscale={MOST_CHILDREN},1",
+        f"--autoscale={MAX_CHILDREN},1",
         "--without-gossip", "--without-mingle", "--loglevel=WARNING",
     ]  # fmt: skip
     with process(command, environment, folder / "stock.log") as pid:
         os.environ.update(environment)
         from benchmarks.pools.naive_autoscaling import fill
 
-        fill.apply_async((1, 0.0)).get(timeout=PATIENCE_SECONDS)  # wait until the worker is ready
+        fill.apply_async((1, 0.0)).get(timeout=TIMEOUT_SECONDS)  # wait until the worker is ready
         gauge = MemoryGauge(pid)
         began = time.monotonic()
         with gauge.watching():
             results = [fill.apply_async((JOB_MB, JOB_SECONDS)) for _ in range(JOBS)]
-            done = sum(result.get(timeout=PATIENCE_SECONDS) == JOB_MB for result in results)
-        return Run(
-            "Celery's own", done, round(gauge.peak_mb, 1), gauge.most_children, round(time.monotonic() - began, 1)
+            done = sum(result.get(timeout=TIMEOUT_SECONDS) == JOB_MB for result in results)
+        return PoolRun(
+            "Celery's own", done, round(gauge.peak_mb, 1), gauge.max_children, round(time.monotonic() - began, 1)
         )
 
 
-def run_cut(ledger: Ledger, folder: Path) -> Cut:
+def run_cut(ledger: Ledger, folder: Path) -> BudgetCut:
     """Cut the operator's budget while the pool runs jobs."""
     control = "max_memory_mb.predict"
     ledger.controls.set({control: FIRST_MB}, user="benchmark", reason="to cut it")
@@ -151,13 +151,13 @@ def run_cut(ledger: Ledger, folder: Path) -> Cut:
         job_ids = submit(ledger, 2 * JOBS, 1.5 * JOB_SECONDS)
         wait_for(lambda: gauge.read_mb() > CUT_MB + JOB_MB)
         ledger.controls.set({control: CUT_MB}, user="benchmark", reason="to see it obeyed")
-        before_mb = gauge.seen[-1][1]
+        before_mb = gauge.samples[-1][1]
         began = time.monotonic()
         after = MemoryGauge(pid)
         with after.watching():
             lost = len(job_ids) - succeeded(ledger, job_ids)
-    last_above = max((moment for moment, used_mb in after.seen if used_mb > CUT_MB), default=began)
-    return Cut(round(before_mb, 1), round(last_above - began, 2), lost)
+    last_above = max((moment for moment, used_mb in after.samples if used_mb > CUT_MB), default=began)
+    return BudgetCut(round(before_mb, 1), round(last_above - began, 2), lost)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -166,19 +166,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=3, help="number of runs of each")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     given = parser.parse_args(arguments)
-    runs: list[Run] = []
+    runs: list[PoolRun] = []
     with tempfile.TemporaryDirectory() as name, EmbeddedServer(Path(name)) as server:
 
         def ledger() -> Ledger:
             return Ledger.connect(LedgerSettings(redis_url=server.url, namespace=uuid.uuid4().hex))
 
         for _ in range(given.repeats):
-            runs += [run_ours(ledger(), Path(name)), run_stock(str(server.url), Path(name))]
+            runs += [run_ours(ledger(), Path(name)), run_celery(str(server.url), Path(name))]
         cut = run_cut(ledger(), Path(name))
     if given.json:
         print(json.dumps({"runs": [asdict(run) for run in runs], "cut": asdict(cut)}, indent=2))
     else:
-        print(f"{JOBS} jobs of {JOB_MB} MB, 1 to {MOST_CHILDREN} children, budget {BUDGET_MB} MB")
+        print(f"{JOBS} jobs of {JOB_MB} MB, 1 to {MAX_CHILDREN} children, budget {BUDGET_MB} MB")
         for run in runs:
             figures = f"peak {run.peak_mb:6.1f} MB, {run.children} children, {run.seconds} s"
             print(f"{run.name:13} done {run.succeeded}, {figures}")

@@ -35,12 +35,12 @@ _PATIENCE_SECONDS = 3600.0
 _ONE_PROCESS = """
 import sys, time, pathlib, tempfile, msgspec
 from ledger.contracts.jobs import TrainEnsemble
-from workers.handlers.training.train_ensemble import train_on_file
+from workers.handlers.training.train_ensemble import train_in_process
 for line in sys.stdin:
     job = msgspec.json.decode(line, type=TrainEnsemble)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        digest = train_on_file(job, pathlib.Path(folder), lambda *step: None, float("inf"), 2).digest
+        digest = train_in_process(job, pathlib.Path(folder), lambda *step: None, float("inf"), 2).digest
         print(time.perf_counter() - began, digest, flush=True)
 """
 

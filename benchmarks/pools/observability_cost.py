@@ -21,9 +21,9 @@ from prometheus_client.exposition import generate_latest
 from benchmarks.results import Row, document, table
 from ledger.contracts.jobs import DecisionRules, Fight, Fighter, PredictCard, Quote
 from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport, Interval
-from workers.child.card_metrics import figures_of
+from workers.child.card_metrics import measure_card
 from workers.observability.metrics import Metrics
-from workers.pool.event_pipe import Attempt, Event, Figures, Telemetry
+from workers.pool.event_pipe import AttemptEnded, CardMetrics, Event, EventPipe
 
 FIGHTS = 12
 CHILDREN = 200  # that have come and gone, as in a week of an autoscaled pool
@@ -42,17 +42,17 @@ def main() -> None:
     print(json.dumps(document(rows)) if "--json" in sys.argv else table(rows))
 
 
-def _ours_job(figures: Figures | None) -> tuple[float, ...]:
+def _ours_job(figures: CardMetrics | None) -> tuple[float, ...]:
     """Measure the child's and the main process's part together; for a card including its metrics."""
-    telemetry, metrics = Telemetry(), Metrics(["predict"])
-    event: Event = Attempt("predict_card", "succeeded", 1, 0.1, 0.1, figures)
+    telemetry, metrics = EventPipe(), Metrics(["predict"])
+    event: Event = AttemptEnded("predict_card", "succeeded", 1, 0.1, 0.1, figures)
     card, report = _card()
 
     def observe() -> None:
         if figures is not None:
-            figures_of(card, report, NOW)
-        telemetry.tell(event)
-        for told in telemetry.listen(0):
+            measure_card(card, report, NOW)
+        telemetry.send(event)
+        for told in telemetry.receive(0):
             metrics.observe(told)
 
     return _microseconds(observe)
@@ -111,9 +111,9 @@ def _microseconds(work: Callable[[], object], calls: int = CALLS, repeats: int =
     return tuple(sorted(found)[:3])
 
 
-def _figures() -> Figures:
+def _figures() -> CardMetrics:
     card, report = _card()
-    found = figures_of(card, report, NOW)
+    found = measure_card(card, report, NOW)
     assert found is not None  # noqa: S101 - a card always has metrics
     return found
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 from benchmarks.queue.competitors import ROOT
-from benchmarks.results import Row, report
+from benchmarks.results import Row, run_command
 
 COMMAND = "python -m benchmarks.pools.start_up"
 NAIVE = ("-c", "import benchmarks.queue.naive_celery")
@@ -41,4 +41,4 @@ def _cpu_ms(way: tuple[str, ...]) -> float:
 
 
 if __name__ == "__main__":
-    report(measure, __doc__ or "")
+    run_command(measure, __doc__ or "")

@@ -28,7 +28,7 @@ from ledger.server.embedded_server import EmbeddedServer
 COMMAND = "python -m benchmarks.queue.capacity"
 CARDS_A_SECOND = 1_000.0
 POOLS, CHILDREN_A_POOL = 50, 4
-GUARD_LOOKS_A_SECOND = 4.0
+SUPERVISOR_TICKS_A_SECOND = 4.0
 POLLERS, POLLS_A_SECOND = 1_000, 1.0  # callers that poll the state of a job instead of waiting
 CALLERS = 1_000  # callers that wait for a report, each with one connection for commands and one for notifications
 CLAIMED_AT_ONCE = 16
@@ -74,7 +74,7 @@ class Resource:
 
 def resources(costs: Costs, machine: Machine, retention_seconds: float, tombstone_seconds: float) -> list[Resource]:
     """Return the resources, the scarcest first; use that does not grow with the cards is deducted from the capacity."""
-    standing = (POLLERS * POLLS_A_SECOND * costs.poll_us + POOLS * GUARD_LOOKS_A_SECOND * costs.guard_us) / 1e6
+    standing = (POLLERS * POLLS_A_SECOND * costs.poll_us + POOLS * SUPERVISOR_TICKS_A_SECOND * costs.guard_us) / 1e6
     kept = costs.record_bytes * retention_seconds + costs.tombstone_bytes * (retention_seconds + tombstone_seconds)
     connections = POOLS * (2 * CHILDREN_A_POOL + 4) + POLLERS + 2 * CALLERS
     a_card = (

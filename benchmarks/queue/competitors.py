@@ -26,7 +26,7 @@ from ledger.ledger import Ledger, LedgerSettings
 ROOT = Path(__file__).parents[2]
 NOOP_POOL = ("-m", "benchmarks.queue.noop_pool")
 REAL_POOL = ("-m", "workers")
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 _LOOK_SECONDS = 0.002
 
 
@@ -35,13 +35,13 @@ class TooSlowError(Exception):
 
 
 @dataclass(frozen=True)
-class Workers:
+class WorkerProcesses:
     """A main process and its children, which can be paused while a backlog is submitted."""
 
     process: subprocess.Popen[bytes]
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def paused(self) -> Iterator[None]:
         """Stop all processes for the duration of a block."""
         os.killpg(self.process.pid, signal.SIGSTOP)
         try:
@@ -49,22 +49,24 @@ class Workers:
         finally:
             os.killpg(self.process.pid, signal.SIGCONT)
 
-    def family(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """Return the main process and its children."""
         main = psutil.Process(self.process.pid)
         return [main, *main.children(recursive=True)]
 
     def cpu_seconds(self) -> float:
         """Return the processor time used by all processes, including children that have ended, in seconds."""
-        return sum(sum(process.cpu_times()[:4]) for process in self.family())
+        return sum(sum(process.cpu_times()[:4]) for process in self.processes())
 
     def memory_mb(self) -> float:
         """Return the memory of all processes in MiB, with shared pages counted once (PSS)."""
-        return sum(process.memory_full_info().pss for process in self.family()) / 2**20
+        return sum(process.memory_full_info().pss for process in self.processes()) / 2**20
 
 
 @contextmanager
-def our_pool(settings: LedgerSettings, folder: Path, *, children: int, program: tuple[str, ...]) -> Iterator[Workers]:
+def our_pool(
+    settings: LedgerSettings, folder: Path, *, children: int, program: tuple[str, ...]
+) -> Iterator[WorkerProcesses]:
     """Start a pool on the queue `predict`."""
     variables = {
         "CORNERMAN_REDIS_URL": str(settings.redis_url),
@@ -72,8 +74,8 @@ def our_pool(settings: LedgerSettings, folder: Path, *, children: int, program: 
         "CORNERMAN_DATA": str(folder),
     }
     command = [sys.executable, *program, "--pool", "predict", "--concurrency", str(children)]
-    with closing(Ledger.connect(settings)) as ledger, started(command, folder / "pool.log", variables) as workers:
-        wait_until(lambda: len(workers.family()) > children and _all_children(ledger, children), "our pool")
+    with closing(Ledger.connect(settings)) as ledger, run_workers(command, folder / "pool.log", variables) as workers:
+        wait_until(lambda: len(workers.processes()) > children and _all_children(ledger, children), "our pool")
         yield workers
 
 
@@ -82,7 +84,7 @@ def _all_children(ledger: Ledger, children: int) -> bool:
 
 
 @contextmanager
-def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tuple[Workers, Any]]:
+def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tuple[WorkerProcesses, Any]]:
     """Start a naive Celery worker; yield it and its tasks by name, for calls from this process."""
     url = database(redis_url, 1)
     tasks = naive_celery.create_app(url).tasks
@@ -98,16 +100,16 @@ def plain_celery(redis_url: str, folder: Path, *, children: int) -> Iterator[tup
         str(children),
         *options,
     ]
-    with started(command, folder / "celery.log", {naive_celery.URL_VARIABLE: url}) as workers:
-        tasks["check_health"].delay("champion", "ready?").get(timeout=PATIENCE_SECONDS)
+    with run_workers(command, folder / "celery.log", {naive_celery.URL_VARIABLE: url}) as workers:
+        tasks["check_health"].delay("champion", "ready?").get(timeout=TIMEOUT_SECONDS)
         yield workers, tasks
 
 
 @contextmanager
-def raw_list(redis_url: str, folder: Path) -> Iterator[Workers]:
+def raw_list(redis_url: str, folder: Path) -> Iterator[WorkerProcesses]:
     """Start the process that serves the raw list."""
     command = [sys.executable, "-m", "benchmarks.queue.raw_list", database(redis_url, 2)]
-    with started(command, folder / "raw.log", {}) as workers:
+    with run_workers(command, folder / "raw.log", {}) as workers:
         yield workers
 
 
@@ -123,22 +125,22 @@ def connection(redis_url: str, number: int = 0) -> Any:
 
 def wait_until(condition: Callable[[], object], what: str) -> None:
     """Poll until the condition is true. Raises TooSlowError with the name `what`."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TooSlowError(f"{what}: not done in {PATIENCE_SECONDS:.0f} s")
+            raise TooSlowError(f"{what}: not done in {TIMEOUT_SECONDS:.0f} s")
         time.sleep(_LOOK_SECONDS)
 
 
 @contextmanager
-def started(command: list[str], log: Path, variables: dict[str, str]) -> Iterator[Workers]:
+def run_workers(command: list[str], log: Path, variables: dict[str, str]) -> Iterator[WorkerProcesses]:
     """Run worker processes for the duration of a block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     with log.open("wb") as stream:
         # A process group of its own, so that all processes can be paused and killed together.
         process = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, start_new_session=True)
     try:
-        yield Workers(process)
+        yield WorkerProcesses(process)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

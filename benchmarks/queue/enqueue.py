@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from benchmarks.queue.cards import card
-from benchmarks.queue.environment import arena
-from benchmarks.results import Row, report
+from benchmarks.queue.environment import queue_environment
+from benchmarks.results import Row, run_command
 from ledger.contracts.jobs import CheckHealth, Job
 from producer.client import Client
 
@@ -27,7 +27,7 @@ AT_ONCE = 500  # jobs a call
 def measure(*, repeats: int = 5, jobs: int = 5_000, naive_jobs: int = 500) -> list[Row]:
     """Measure both ways alternately, for small jobs and for cards of 12 fights, after a warm-up turn."""
     rates: dict[str, list[float]] = {"job": [], "card": [], "naive job": [], "naive card": []}
-    with arena() as place, place.ours.held(), place.celery.held():
+    with queue_environment() as place, place.ours.paused(), place.celery.paused():
         client = Client(place.ledger)
         for turn in range(repeats + 1):
             found = {
@@ -74,4 +74,4 @@ def _naive_cards(turn: int, count: int) -> list[tuple[Any]]:
 
 
 if __name__ == "__main__":
-    report(measure, __doc__ or "")
+    run_command(measure, __doc__ or "")

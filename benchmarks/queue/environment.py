@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.queue import competitors
-from benchmarks.queue.competitors import NOOP_POOL, Workers
+from benchmarks.queue.competitors import NOOP_POOL, WorkerProcesses
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 
@@ -18,14 +18,14 @@ Fsync = Literal["always", "everysec"]
 
 
 @dataclass(frozen=True)
-class Arena:
+class QueueEnvironment:
     """A running server: its address, a ledger on it, the workers of each competitor, and Celery's tasks by name."""
 
     url: str
     ledger: Ledger
-    celery: Workers
+    celery: WorkerProcesses
     tasks: Any
-    ours: Workers
+    ours: WorkerProcesses
     server: Any
 
     def cpu_seconds(self) -> float:
@@ -39,16 +39,16 @@ class Arena:
 
 
 @contextmanager
-def arena(
+def queue_environment(
     *, children: int = 2, appendfsync: Fsync = "everysec", program: tuple[str, ...] = NOOP_POOL
-) -> Iterator[Arena]:
+) -> Iterator[QueueEnvironment]:
     """Start a server, plain Celery and our pool, both with the given number of children."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = stack.enter_context(EmbeddedServer(folder / "server", appendfsync=appendfsync)).url
         settings = LedgerSettings(redis_url=url)
         celery, tasks = stack.enter_context(competitors.plain_celery(url, folder, children=children))
-        yield Arena(
+        yield QueueEnvironment(
             url=url,
             ledger=stack.enter_context(closing(Ledger.connect(settings))),
             celery=celery,

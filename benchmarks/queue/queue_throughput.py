@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from benchmarks.queue.competitors import connection, wait_until
-from benchmarks.queue.environment import Arena, arena
+from benchmarks.queue.environment import QueueEnvironment, queue_environment
 from benchmarks.results import Row, document, table
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
@@ -44,7 +44,7 @@ class Backlog:
 def measure(*, repeats: int = 5, jobs: int = 10_000, naive_jobs: int = 1_000) -> list[Row]:
     """Measure both ways alternately, after a warm-up turn."""
     naive, ours, naive_cpu, our_cpu = [], [], [], []
-    with arena() as place:
+    with queue_environment() as place:
         for turn in range(repeats + 1):
             rate, cpu_us = celery_backlog(place, naive_jobs)
             found = our_backlog(place, jobs, children=2)
@@ -61,7 +61,7 @@ def measure(*, repeats: int = 5, jobs: int = 10_000, naive_jobs: int = 1_000) ->
 
 def throughput_by_length(lengths: Sequence[int] = LENGTHS) -> list[Backlog]:
     """Return the throughput of two children for backlogs of these lengths."""
-    with arena() as place:
+    with queue_environment() as place:
         our_backlog(place, 1_000, children=2)
         return [our_backlog(place, length, children=2) for length in lengths]
 
@@ -70,17 +70,17 @@ def throughput_by_children(children: Sequence[int] = CHILDREN, jobs: int = 10_00
     """Return the throughput for each number of children."""
     found = []
     for count in children:
-        with arena(children=count) as place:
+        with queue_environment(children=count) as place:
             our_backlog(place, 1_000, children=count)
             found.append(our_backlog(place, jobs, children=count))
     return found
 
 
-def our_backlog(place: Arena, jobs: int, *, children: int) -> Backlog:
+def our_backlog(place: QueueEnvironment, jobs: int, *, children: int) -> Backlog:
     """Submit new jobs to our pool and measure their processing."""
     batch = secrets.token_hex(4)
     before_mb = place.server_mb()
-    with place.ours.held():
+    with place.ours.paused():
         submit(place.ledger, jobs, batch)
         server_mb = place.server_mb() - before_mb
         answered = int(place.server.xinfo_stream("cornerman:outcomes")["entries-added"]) if _begun(place) else 0
@@ -98,11 +98,11 @@ def submit(ledger: Ledger, jobs: int, batch: str) -> None:
         ledger.submit_many([CheckHealth(nonce=f"{batch}-{number}") for number in numbers])
 
 
-def celery_backlog(place: Arena, jobs: int) -> tuple[float, float]:
+def celery_backlog(place: QueueEnvironment, jobs: int) -> tuple[float, float]:
     """Return the throughput of plain Celery in jobs a second, and its workers' microseconds a job."""
     with closing(connection(place.url, 1)) as results:
         results.flushdb()
-        with place.celery.held():
+        with place.celery.paused():
             for number in range(jobs):
                 place.tasks["check_health"].delay("champion", str(number)).forget()
             worker_cpu, start = place.celery.cpu_seconds(), time.perf_counter()
@@ -112,11 +112,11 @@ def celery_backlog(place: Arena, jobs: int) -> tuple[float, float]:
     return jobs / seconds, worker_cpu / jobs * 1e6
 
 
-def _begun(place: Arena) -> bool:
+def _begun(place: QueueEnvironment) -> bool:
     return bool(place.server.exists("cornerman:outcomes"))
 
 
-def _answered(place: Arena) -> int:
+def _answered(place: QueueEnvironment) -> int:
     return int(place.server.xinfo_stream("cornerman:outcomes")["entries-added"])
 
 

@@ -25,13 +25,13 @@ import numpy as np
 
 from benchmarks.queue import competitors, raw_list
 from benchmarks.queue.cards import card
-from benchmarks.queue.environment import Arena, Fsync, arena
-from benchmarks.results import Row, report
+from benchmarks.queue.environment import Fsync, QueueEnvironment, queue_environment
+from benchmarks.results import Row, run_command
 from ledger.contracts.jobs import CheckHealth, Job
 from producer.client import Client
 
 COMMAND = "python -m benchmarks.queue.round_trip"
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 OURS, RAW, BYTES, CELERY = "ours", "a raw list", "a raw list that reads nothing", "plain Celery"
 SILENCE_SECONDS = 1.5
 COMPARED = ((RAW, 50, 1 / 2.5), (BYTES, 50, None), (CELERY, 50, 2.0), (CELERY, 99, 1.0))
@@ -74,29 +74,29 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 @contextmanager
-def _contest(appendfsync: Fsync) -> Iterator[tuple[Arena, Any]]:
+def _contest(appendfsync: Fsync) -> Iterator[tuple[QueueEnvironment, Any]]:
     with ExitStack() as stack:
-        place = stack.enter_context(arena(appendfsync=appendfsync))
+        place = stack.enter_context(queue_environment(appendfsync=appendfsync))
         stack.enter_context(competitors.raw_list(place.url, Path(stack.enter_context(TemporaryDirectory()))))
         yield place, stack.enter_context(closing(competitors.connection(place.url, 2)))
 
 
-def _noops(place: Arena, raw: Any) -> Asks:
+def _noops(place: QueueEnvironment, raw: Any) -> Asks:
     task = place.tasks["check_health"]
     return {
         RAW: lambda: raw_list.ask(raw, raw_list.NOOPS, {"model": "champion"}),
-        CELERY: lambda: task.delay("champion", secrets.token_hex(8)).get(timeout=PATIENCE_SECONDS),
+        CELERY: lambda: task.delay("champion", secrets.token_hex(8)).get(timeout=TIMEOUT_SECONDS),
         OURS: lambda: _ask_us(place, CheckHealth(nonce=secrets.token_hex(8))),
     }
 
 
-def _cards(place: Arena, raw: Any) -> Asks:
+def _cards(place: QueueEnvironment, raw: Any) -> Asks:
     task, asked = place.tasks["answer_card"], card("asked")
     payload, values = msgspec.json.encode(asked), msgspec.to_builtins(asked)
     return {
         RAW: lambda: raw_list.ask(raw, raw_list.CARDS, values),
         BYTES: lambda: raw_list.ask_bytes(raw, raw_list.BYTES, payload),
-        CELERY: lambda: task.delay(values).get(timeout=PATIENCE_SECONDS),
+        CELERY: lambda: task.delay(values).get(timeout=TIMEOUT_SECONDS),
         OURS: lambda: _ask_us(place, msgspec.structs.replace(asked, card_id=secrets.token_hex(8))),
     }
 
@@ -118,10 +118,10 @@ def _turn(asks: Asks, questions: int, order: np.random.Generator, silence_second
     return waits
 
 
-def _ask_us(place: Arena, job: Job) -> None:
+def _ask_us(place: QueueEnvironment, job: Job) -> None:
     client = Client(place.ledger)
-    client.result(client.enqueue(job).job_id, PATIENCE_SECONDS)
+    client.result(client.enqueue(job).job_id, TIMEOUT_SECONDS)
 
 
 if __name__ == "__main__":
-    report(measure, __doc__ or "")
+    run_command(measure, __doc__ or "")

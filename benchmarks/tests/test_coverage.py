@@ -14,7 +14,7 @@ from engine.data.feature_matrix_files import read_matrix
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.statistics.calibration import log_loss
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 from engine.training.soft_labels import market_logit
 from engine.training.train import TrainingConfig
 
@@ -42,9 +42,9 @@ def test_results_fall_as_the_truth_says_and_the_market_knows_most_of_it(index: i
     assert 0.59 < world.best_log_loss < 0.65
     assert log_loss(world.truth, world.test.won) == pytest.approx(world.best_log_loss, abs=0.05)
     assert 0.75 < priced.mean() < 1.0
-    best, seen = (log_loss(p[priced], world.test.won[priced]) for p in (world.truth, probability_of(market)))
+    best, seen = (log_loss(p[priced], world.test.won[priced]) for p in (world.truth, logit_to_probability(market)))
     assert best < seen < np.log(2)
-    MirrorPlan.of(list(world.train.X.columns))
+    MirrorPlan.from_columns(list(world.train.X.columns))
 
 
 def test_a_league_is_a_world_too() -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.accuracy.feature_leaks import WITHOUT_REACH, known_sides, out_of_fold, said_of_known, won_by_known
+from benchmarks.accuracy.feature_leaks import (
+    WITHOUT_REACH,
+    known_sides,
+    mean_forecast_of_known,
+    out_of_fold,
+    won_by_known,
+)
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log
@@ -48,7 +54,9 @@ def test_a_model_says_no_more_of_a_fighter_whose_reach_is_known_than_without_the
     known = known_sides(log, "reach_cm")[rows]
     gaps = build_matrix(log, keep_gaps=True).select(MODEL_COLUMNS)
     found = [
-        said_of_known(out_of_fold(fights.take(rows), folds=3, trees=40), known, np.ones(len(known), dtype=np.bool_))
+        mean_forecast_of_known(
+            out_of_fold(fights.take(rows), folds=3, trees=40), known, np.ones(len(known), dtype=np.bool_)
+        )
         for fights in (matrix.select(WITHOUT_REACH), matrix, gaps)
     ]
     blind, filled, with_gaps = found

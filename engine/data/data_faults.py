@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from engine.errors import ValidationError
 
-SHOWN = 10  # in the message of an error; `DataFaultsError.faults` is complete
+MAX_SHOWN_FAULTS = 10  # in the message of an error; `DataFaultsError.faults` is complete
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FileFault:
     """One kind of fault in one column of a file.
 
     Attributes
@@ -60,15 +60,15 @@ class DataFaultsError(ValidationError):
         All faults; the message shows the first MAX_SHOWN_FAULTS.
     """
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[FileFault]) -> None:
         self.faults = tuple(faults)
-        shown = "; ".join(map(str, self.faults[:SHOWN]))
-        more = f"; and {len(self.faults) - SHOWN} more" if len(self.faults) > SHOWN else ""
+        shown = "; ".join(map(str, self.faults[:MAX_SHOWN_FAULTS]))
+        more = f"; and {len(self.faults) - MAX_SHOWN_FAULTS} more" if len(self.faults) > MAX_SHOWN_FAULTS else ""
         super().__init__(shown if len(self.faults) == 1 else f"{len(self.faults)} faults: {shown}{more}")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TableSource:
     """The source of a table.
 
     Attributes
@@ -82,7 +82,7 @@ class Source:
     name: str
     path: Path | None = None
 
-    def line(self, row: int) -> int | None:
+    def line_number(self, row: int) -> int | None:
         """Return the line on which row `row` (from 0) of a CSV file begins; None for another source."""
         if self.path is None or self.path.suffix == ".parquet":
             return None
@@ -102,16 +102,18 @@ class Source:
 
 
 @dataclass
-class Faults:
+class FaultCollector:
     """A collector of faults."""
 
-    found: list[Fault] = field(default_factory=list)
+    found: list[FileFault] = field(default_factory=list)
 
-    def add(self, source: Source, message: str) -> None:
+    def add(self, source: TableSource, message: str) -> None:
         """Add a fault of a whole file."""
-        self.found.append(Fault(source.name, message))
+        self.found.append(FileFault(source.name, message))
 
-    def cells(self, source: Source, cells: pd.Series, wrong: pd.Series | NDArray[np.bool_], remedy: str) -> bool:
+    def add_cells(
+        self, source: TableSource, cells: pd.Series, wrong: pd.Series | NDArray[np.bool_], remedy: str
+    ) -> bool:
         """Add the `wrong` cells of a column as one fault, if there are any; return True if there are.
 
         Parameters
@@ -129,15 +131,15 @@ class Faults:
         if not marked.any():
             return False
         row, rows = int(marked.argmax()), int(marked.sum())
-        line = source.line(row)
+        line = source.line_number(row)
         place = f"row {row + 1}" if line is None else f"line {line}"
         more = f" ({rows} such rows)" if rows > 1 else ""
         shown = str(cells.iloc[row])[:80]
         message = f"column {str(cells.name)!r} holds {shown!r} in {place}{more}: {remedy}"
-        self.found.append(Fault(source.name, message, str(cells.name), row + 1, line, rows))
+        self.found.append(FileFault(source.name, message, str(cells.name), row + 1, line, rows))
         return True
 
-    def check(self) -> None:
+    def raise_if_any(self) -> None:
         """Raise DataFaultsError if there is any fault."""
         if self.found:
             raise DataFaultsError(self.found)

@@ -92,7 +92,7 @@ class MirrorPlan:
     sign: NDArray[np.float64]
 
     @classmethod
-    def of(cls, columns: Sequence[str]) -> MirrorPlan:
+    def from_columns(cls, columns: Sequence[str]) -> MirrorPlan:
         """Derive the plan from the column names. Raises ValidationError if a side's column lacks its counterpart."""
         index = {name: position for position, name in enumerate(columns)}
         if len(index) != len(columns):
@@ -118,7 +118,7 @@ class MirrorPlan:
 
 def mirror(X: pd.DataFrame) -> pd.DataFrame:
     """Return `X` with the two sides of every row swapped. Mirroring twice gives `X` back, to the bit."""
-    plan = MirrorPlan.of(list(X.columns))
+    plan = MirrorPlan.from_columns(list(X.columns))
     return pd.DataFrame(plan(X.to_numpy(np.float64)), columns=X.columns, index=X.index)
 
 
@@ -147,14 +147,15 @@ def check_features(
     if X.empty:
         raise ValidationError(f"X is empty: it has {len(X)} rows and {len(X.columns)} columns")
     if not X.columns.is_unique:
-        raise ValidationError(f"duplicate columns: {some_of(list(X.columns[X.columns.duplicated()]))}")
+        raise ValidationError(f"duplicate columns: {format_names(list(X.columns[X.columns.duplicated()]))}")
     names = X.columns.tolist()  # once: pandas converts each name on access
     if columns is not None and names != list(columns):
         missing = [name for name in columns if name not in names]
         unexpected = [str(name) for name in names if name not in columns]
         if missing or unexpected:
             raise ValidationError(
-                f"X does not have the model's columns: missing {some_of(missing)}, unexpected {some_of(unexpected)}"
+                f"X does not have the model's columns: missing {format_names(missing)}, "
+                f"unexpected {format_names(unexpected)}"
             )
         names = list(columns)
         X = X[names]
@@ -165,13 +166,13 @@ def check_features(
         if kind != np.float64 and (not pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_complex_dtype(kind))
     ]
     if wrong:
-        raise ValidationError(f"columns must be numbers: {some_of(wrong)}")
+        raise ValidationError(f"columns must be numbers: {format_names(wrong)}")
     values = X.to_numpy(np.float64)
     check_finite(values, names)
     if not allow_missing:
         null = [str(name) for name, bad in zip(names, np.isnan(values).any(axis=0), strict=True) if bad]
         if null:
-            raise ValidationError(f"X has null values in {some_of(null)}")
+            raise ValidationError(f"X has null values in {format_names(null)}")
     return values
 
 
@@ -182,7 +183,7 @@ def check_finite(values: NDArray[np.float64], columns: Sequence[str]) -> None:
     infinite = [columns[column] for column in beyond.tolist()]
     if infinite:
         raise ValidationError(
-            f"X has infinite values in {some_of(infinite)} (or beyond 3.4e38): leave a missing value empty"
+            f"X has infinite values in {format_names(infinite)} (or beyond 3.4e38): leave a missing value empty"
         )
 
 
@@ -215,7 +216,7 @@ def matrix_digest(matrix: TrainingMatrix) -> str:
     return digest.hexdigest()
 
 
-def some_of(names: Sequence[object], most: int = 8) -> str:
+def format_names(names: Sequence[object], most: int = 8) -> str:
     """Return names for a message, at most `most` of them."""
     shown = ", ".join(repr(str(name)) for name in names[:most])
     return f"[{shown}{', …' if len(names) > most else ''}]"

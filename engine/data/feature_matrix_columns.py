@@ -16,14 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from engine.data.feature_matrix import some_of
+from engine.data.feature_matrix import format_names
 from engine.errors import ValidationError
 
 Pairs = Sequence[Sequence[str]]
 """Pairs of marks, red's first: ("r_", "b_") are prefixes of names, ("_red", "_blue") suffixes."""
 
-SEPARATING_AREA = 0.95  # closing odds, the best forecast known before a fight, reach 0.75
-MIN_KNOWN = 30
+MAX_PLAUSIBLE_AUC = 0.95  # closing odds, the best forecast known before a fight, reach 0.75
+MIN_KNOWN_VALUES = 30
 _SIDES = ("red_", "blue_", "diff_")
 _BEGINNINGS = (
     *(("r_", "b_"), ("red.", "blue."), ("red-", "blue-"), ("red ", "blue "), ("red", "blue"), ("f1_", "f2_")),
@@ -44,7 +44,7 @@ _OUTCOME = re.compile(
 )
 
 
-def renamed(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.DataFrame:
+def rename_pairs(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.DataFrame:
     """Return `X` with the columns of `pairs` named `red_...` and `blue_...`.
 
     Parameters
@@ -70,13 +70,13 @@ def renamed(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.DataFra
             if needed and not found:
                 where = "ends with" if mark.startswith(("_", ".")) else "begins with"
                 raise ValidationError(
-                    f"no column {where} {mark!r}, which pairs names: there are {some_of(list(X.columns))}"
+                    f"no column {where} {mark!r}, which pairs names: there are {format_names(list(X.columns))}"
                 )
             names.update(found)
     result = X.rename(columns=names)
     if not result.columns.is_unique:
         twice = list(result.columns[result.columns.duplicated()])
-        raise ValidationError(f"with the pairs renamed, there are duplicate columns: {some_of(twice)}")
+        raise ValidationError(f"with the pairs renamed, there are duplicate columns: {format_names(twice)}")
     return result
 
 
@@ -93,12 +93,15 @@ def check_columns(X: pd.DataFrame, won: NDArray[np.float64], as_is: Sequence[str
         Columns that are not checked.
     """
     if unknown := [name for name in as_is if name not in X.columns]:
-        raise ValidationError(f"the columns of --as-is, {some_of(unknown)}, are not among the features: leave them out")
+        raise ValidationError(
+            f"the columns of --as-is, {format_names(unknown)}, are not among the features: leave them out"
+        )
     open_names = [name for name in X.columns if name not in set(as_is)]
     said = [*_unread_pairs(open_names), *_outcomes(open_names), *_separating(X, open_names, won)]
     if not any(name.startswith(_SIDES) for name in X.columns):
         said.append(
-            f"no column of {some_of(list(X.columns))} is named red_, blue_ or diff_, so nothing distinguishes the two "
+            f"no column of {format_names(list(X.columns))} is named red_, blue_ or diff_, "
+            "so nothing distinguishes the two "
             "fighters: rename them, or give the marks of their names with --pairs"
         )
     if said:
@@ -139,7 +142,8 @@ def _outcomes(names: Sequence[str]) -> list[str]:
     if not found:
         return []
     return [
-        f"columns {some_of(found)} are named like values known only after a fight: leave them out, or name each with "
+        f"columns {format_names(found)} are named like values known only after a fight: "
+        "leave them out, or name each with "
         "--as-is COLUMN if it is known before"
     ]
 
@@ -157,7 +161,7 @@ def _separating(X: pd.DataFrame, names: Sequence[str], won: NDArray[np.float64])
             second = X[other].to_numpy(np.float64)
             variants += [values - second, second, np.isnan(second).astype(np.float64)]
         area = max(_area(variant, won) for variant in variants)
-        if area >= SEPARATING_AREA:
+        if area >= MAX_PLAUSIBLE_AUC:
             found.append((name, area))
     if not found:
         return []
@@ -173,7 +177,7 @@ def _area(values: NDArray[np.float64], won: NDArray[np.float64]) -> float:
     known = np.isfinite(values) & np.isfinite(won)
     values, positive = values[known], won[known] == 1.0
     wins, losses = int(positive.sum()), int((~positive).sum())
-    if min(wins, losses) < 5 or wins + losses < MIN_KNOWN:
+    if min(wins, losses) < 5 or wins + losses < MIN_KNOWN_VALUES:
         return 0.5
     area = (rankdata(values)[positive].sum() - wins * (wins + 1) / 2) / (wins * losses)
     return float(max(area, 1.0 - area))

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.data.data_faults import Faults, Source
-from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_labels, some_of
-from engine.data.feature_matrix_columns import Pairs, check_columns, renamed
-from engine.data.fight_log_tables import wrong_prices
-from engine.data.frames import days_of, numbers_of, read_frame, text_of
+from engine.data.data_faults import FaultCollector, TableSource
+from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_labels, format_names
+from engine.data.feature_matrix_columns import Pairs, check_columns, rename_pairs
+from engine.data.fight_log_tables import find_wrong_prices
+from engine.data.frames import as_days, as_numbers, as_text, read_frame
 from engine.errors import ValidationError
 
 
@@ -59,27 +59,29 @@ def read_matrix(
     named = [name for name in (label, event, date, red_odds, blue_odds) if name is not None]
     missing = [name for name in named if name not in frame.columns]
     if missing:
-        raise ValidationError(f"{path.name} has no column {some_of(missing)}; it has {some_of(list(frame.columns))}")
-    faults, source = Faults(), Source(path.name, path)
+        raise ValidationError(
+            f"{path.name} has no column {format_names(missing)}; it has {format_names(list(frame.columns))}"
+        )
+    faults, source = FaultCollector(), TableSource(path.name, path)
     when = _days(frame[date], source, faults)
-    faults.cells(source, frame[event], frame[event].isna(), "fill in the event")
+    faults.add_cells(source, frame[event], frame[event].isna(), "fill in the event")
     won = _labels(frame[label], source, faults)
     odds = _odds(frame, red_odds, blue_odds, source, faults)
     X = frame.drop(columns=named)
     try:
-        X = renamed(X, pairs)
+        X = rename_pairs(X, pairs)
         values = check_features(X)
-        MirrorPlan.of(list(X.columns))
+        MirrorPlan.from_columns(list(X.columns))
         check_columns(X, won, as_is)
     except ValidationError as error:
         faults.add(source, str(error))
-    faults.check()
+    faults.raise_if_any()
     order = np.argsort(when.to_numpy(), kind="stable")
     day = when.to_numpy()[order].astype("datetime64[D]")
     return TrainingMatrix(
         X=pd.DataFrame(values[order], columns=X.columns),
         won=won[order].astype(np.int8),
-        event=event_labels(text_of(frame[event]).to_numpy(dtype=np.str_)[order], day),
+        event=event_labels(as_text(frame[event]).to_numpy(dtype=np.str_)[order], day),
         date=day,
         red_odds=odds[order, 0],
         blue_odds=odds[order, 1],
@@ -107,7 +109,7 @@ class MatrixRows:
     unused: tuple[str, ...]
 
 
-def read_rows(
+def read_prediction_rows(
     path: Path,
     columns: Sequence[str],
     *,
@@ -135,18 +137,18 @@ def read_rows(
     """
     read = _read(path)
     odds_columns = [name for name in (red_odds, blue_odds) if name in read.columns]
-    features = renamed(read.drop(columns=odds_columns), pairs, needed=False)
+    features = rename_pairs(read.drop(columns=odds_columns), pairs, needed=False)
     frame = features.join(read[odds_columns]) if odds_columns else features
     missing = [name for name in columns if name not in frame.columns]
     if missing:
-        raise ValidationError(f"{path.name} lacks {len(missing)} of the model's features: {some_of(missing)}")
+        raise ValidationError(f"{path.name} lacks {len(missing)} of the model's features: {format_names(missing)}")
     priced = red_odds in frame.columns and blue_odds in frame.columns
     X = frame[list(columns)]
-    faults = Faults()
+    faults = FaultCollector()
     odds = np.full((len(frame), 2), np.nan)
     if priced:
-        odds = _odds(frame, red_odds, blue_odds, Source(path.name, path), faults)
-        faults.check()
+        odds = _odds(frame, red_odds, blue_odds, TableSource(path.name, path), faults)
+        faults.raise_if_any()
     return MatrixRows(
         X=pd.DataFrame(check_features(X), columns=X.columns),
         odds=odds,
@@ -164,27 +166,29 @@ def _read(path: Path) -> pd.DataFrame:
     return frame
 
 
-def _days(values: pd.Series, source: Source, faults: Faults) -> pd.Series:
+def _days(values: pd.Series, source: TableSource, faults: FaultCollector) -> pd.Series:
     """Return days from days or times. A plain number is a fault: it would be read as nanoseconds since 1970."""
     if pd.api.types.is_numeric_dtype(values):
-        faults.cells(source, values, np.ones(len(values), np.bool_), "this is a plain number: write days as YYYY-MM-DD")
+        faults.add_cells(
+            source, values, np.ones(len(values), np.bool_), "this is a plain number: write days as YYYY-MM-DD"
+        )
         return pd.Series(pd.NaT, index=values.index)
-    when = days_of(values)
-    faults.cells(source, values, when.isna(), "this is not a date: write days as YYYY-MM-DD")
+    when = as_days(values)
+    faults.add_cells(source, values, when.isna(), "this is not a date: write days as YYYY-MM-DD")
     return when
 
 
-def _labels(values: pd.Series, source: Source, faults: Faults) -> NDArray[np.float64]:
+def _labels(values: pd.Series, source: TableSource, faults: FaultCollector) -> NDArray[np.float64]:
     """Return 1.0 or 0.0, NaN for any other value."""
-    numbers = numbers_of(values)
+    numbers = as_numbers(values)
     known = numbers.isin([0, 1])
-    if not faults.cells(source, values, ~known, "it must hold 0 and 1 only") and numbers.nunique() < 2:
+    if not faults.add_cells(source, values, ~known, "it must hold 0 and 1 only") and numbers.nunique() < 2:
         faults.add(source, f"column {values.name!r} holds only {values.iloc[0]}: both outcomes are needed")
     return numbers.where(known).to_numpy(np.float64)
 
 
 def _odds(
-    frame: pd.DataFrame, red: str | None, blue: str | None, source: Source, faults: Faults
+    frame: pd.DataFrame, red: str | None, blue: str | None, source: TableSource, faults: FaultCollector
 ) -> NDArray[np.float64]:
     """Return decimal odds, float64 (n, 2).
 
@@ -198,9 +202,9 @@ def _odds(
         )
     sides = []
     for name in (red, blue):
-        values = numbers_of(frame[name])
-        wrong, remedy = wrong_prices(values)
+        values = as_numbers(frame[name])
+        wrong, remedy = find_wrong_prices(values)
         bad = (frame[name].notna() & ~np.isfinite(values)) | wrong
-        faults.cells(source, frame[name], bad, f"{remedy}; leave a missing price empty")
+        faults.add_cells(source, frame[name], bad, f"{remedy}; leave a missing price empty")
         sides.append(values.mask(bad))
     return np.column_stack(sides)

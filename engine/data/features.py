@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from engine.data.feature_matrix import TrainingMatrix, event_labels
 from engine.data.fight_log import FightLog
-from engine.data.fighter_state import FIELD, Bouts, replay
+from engine.data.fighter_state import FIELD_INDEX, FightArrays, accumulate_states
 
 DAYS_A_YEAR = 365.25
-BIOGRAPHY = ("birth_day", "height_cm", "reach_cm", "southpaw")
+BIOGRAPHY_FIELDS = ("birth_day", "height_cm", "reach_cm", "southpaw")
 """Attributes that do not depend on fights; float64, NaN if unknown. `birth_day` counts from 1970-01-01."""
 
-TYPICAL = {"age": 30.0, "height_cm": 178.0, "southpaw": 0.0}
+TYPICAL_VALUES = {"age": 30.0, "height_cm": 178.0, "southpaw": 0.0}
 TYPICAL_REACH_CM = 4.0  # reach minus height
 """Values for both sides if neither is known: rounded means of UFC fighters. No difference depends on them."""
 
@@ -63,18 +63,18 @@ BASE_FEATURES = (
 )
 """Features of each side; `base_features` documents them."""
 
-CONTEXT = ("women", "title_bout", "scheduled_rounds", "weight_limit_lbs")
+CONTEXT_FEATURES = ("women", "title_bout", "scheduled_rounds", "weight_limit_lbs")
 """Features of the fight as a whole."""
 
-COLUMNS = (
+FEATURE_COLUMNS = (
     *(f"red_{name}" for name in BASE_FEATURES),
     *(f"blue_{name}" for name in BASE_FEATURES),
     *(f"diff_{name}" for name in BASE_FEATURES),
-    *CONTEXT,
+    *CONTEXT_FEATURES,
 )
 """Columns of every feature matrix that is built from a fight log, in order; `diff_` is red minus blue."""
 
-MODEL_COLUMNS = (*(f"diff_{name}" for name in BASE_FEATURES), *CONTEXT)
+MODEL_COLUMNS = (*(f"diff_{name}" for name in BASE_FEATURES), *CONTEXT_FEATURES)
 """Columns that a model of a fight log learns from: differences and context.
 
 Both sides' own values change the log loss by less than its noise (`benchmarks/accuracy/feature_sets.py`) and triple the
@@ -96,7 +96,9 @@ def biographies(fighters: pd.DataFrame) -> NDArray[np.float64]:
     ).astype(np.float64)
 
 
-def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: NDArray[np.int64]) -> NDArray[np.float64]:
+def base_features(
+    state: NDArray[np.float64], biography: NDArray[np.float64], day: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Return the base features of n fighters, float64 (n, len(BASE_FEATURES)).
 
     Rates are totals over totals, of earlier fights with stat lines, a minute (`slpm`, `sapm`) or a quarter of an hour
@@ -112,7 +114,7 @@ def describe(state: NDArray[np.float64], biography: NDArray[np.float64], day: ND
     day
         Day of the fight, in days since 1970-01-01, (n,).
     """
-    total = {name: state[:, position] for name, position in FIELD.items()}
+    total = {name: state[:, position] for name, position in FIELD_INDEX.items()}
     born, height, reach, southpaw = biography.T
     scores, rates = (
         np.column_stack([total[f"{name}_{back}"] for back in (1, 2, 3)]) for name in ("score", "strike_rate")
@@ -172,7 +174,7 @@ def fill_biographies(
         Base features of each side, float64 (n, len(BASE_FEATURES)).
     """
     filled = red.copy(), blue.copy()
-    for name, typical in TYPICAL.items():
+    for name, typical in TYPICAL_VALUES.items():
         column = BASE_FEATURES.index(name)
         for side, (own, other) in zip(filled, ((red, blue), (blue, red)), strict=True):
             side[:, column] = _first_known(own[:, column], other[:, column], np.full(len(own), typical))
@@ -205,7 +207,7 @@ def feature_rows(
             side[:, stance] = np.nan_to_num(side[:, stance])
     else:
         red, blue = fill_biographies(red, blue)
-    return pd.DataFrame(np.column_stack([red, blue, red - blue, context]), columns=list(COLUMNS))
+    return pd.DataFrame(np.column_stack([red, blue, red - blue, context]), columns=list(FEATURE_COLUMNS))
 
 
 def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool = False) -> TrainingMatrix:
@@ -223,22 +225,22 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool =
         As in `feature_rows`.
     """
     fights = log.fights
-    bouts = Bouts.of(log)
-    states, _ = replay(bouts, len(log.fighters))
+    bouts = FightArrays.from_log(log)
+    states, _ = accumulate_states(bouts, len(log.fighters))
     biography = biographies(log.fighters)
-    red, blue = (describe(states[:, side], biography[bouts.fighters[:, side]], bouts.day) for side in (0, 1))
+    red, blue = (base_features(states[:, side], biography[bouts.fighters[:, side]], bouts.day) for side in (0, 1))
     women, limit = bouts.context.T
     context = np.column_stack([women, fights["title_bout"], fights["scheduled_rounds"], limit]).astype(np.float64)
     day = fights["date"].to_numpy().astype("datetime64[D]")
     matrix = TrainingMatrix(
         X=feature_rows(red, blue, context, keep_gaps=keep_gaps),
-        won=log.announced.map({"red": 1, "blue": 0, "draw": -1, "nc": -1}).to_numpy().astype(np.int8),
+        won=log.announced_winners.map({"red": 1, "blue": 0, "draw": -1, "nc": -1}).to_numpy().astype(np.int8),
         event=event_labels(fights["event"].to_numpy(dtype=np.str_), day),
         date=day,
         red_odds=fights["red_decimal_odds"].to_numpy(np.float64),
         blue_odds=fights["blue_decimal_odds"].to_numpy(np.float64),
         corner_known=fights["corner_reliable"].to_numpy(np.bool_),
-        experience=states[:, :, FIELD["fights"]].min(axis=1).astype(np.int64),
+        experience=states[:, :, FIELD_INDEX["fights"]].min(axis=1).astype(np.int64),
     )
     return matrix.take(matrix.won >= 0) if decisive_only else matrix
 

@@ -16,23 +16,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engine.data.data_faults import Faults, Source
-from engine.data.fight_log_plausibility import add_implausible
+from engine.data.data_faults import FaultCollector, TableSource
+from engine.data.fight_log_plausibility import check_plausibility
 from engine.data.fight_log_tables import (
-    FIGHTERS,
-    FIGHTS,
-    STAT_LINES,
-    SUFFIXES,
+    FIGHTERS_TABLE,
+    FIGHTS_TABLE,
+    STAT_LINES_TABLE,
+    TABLE_SUFFIXES,
     Column,
     clean_table,
     find_table,
     read_table,
-    typed,
+    with_boolean_flags,
     write_table,
 )
 from engine.errors import ValidationError
 
-TABLES: dict[str, tuple[Column, ...]] = {"fights": FIGHTS, "stat_lines": STAT_LINES, "fighters": FIGHTERS}
+TABLE_COLUMNS: dict[str, tuple[Column, ...]] = {
+    "fights": FIGHTS_TABLE,
+    "stat_lines": STAT_LINES_TABLE,
+    "fighters": FIGHTERS_TABLE,
+}
 _SORTED_BY = {
     "fights": ["date", "fight_id"],
     "stat_lines": ["fight_id", "fighter_id"],
@@ -61,22 +65,26 @@ class FightLog:
     fights: pd.DataFrame
     stat_lines: pd.DataFrame
     fighters: pd.DataFrame
-    sources: InitVar[Sequence[Source]] = tuple(Source(name) for name in TABLES)
+    sources: InitVar[Sequence[TableSource]] = tuple(TableSource(name) for name in TABLE_COLUMNS)
 
-    def __post_init__(self, sources: Sequence[Source]) -> None:
+    def __post_init__(self, sources: Sequence[TableSource]) -> None:
         """Convert the tables to canonical form. Raises DataFaultsError if that is impossible."""
-        faults = Faults()
-        clean = _clean({name: getattr(self, name) for name in TABLES}, dict(zip(TABLES, sources, strict=True)), faults)
-        faults.check()
+        faults = FaultCollector()
+        clean = _clean(
+            {name: getattr(self, name) for name in TABLE_COLUMNS},
+            dict(zip(TABLE_COLUMNS, sources, strict=True)),
+            faults,
+        )
+        faults.raise_if_any()
         self._keep(clean)
 
     def _keep(self, clean: dict[str, pd.DataFrame]) -> None:
-        for name, columns in TABLES.items():
-            frame = typed(clean[name], columns).sort_values(_SORTED_BY[name], ignore_index=True)
+        for name, columns in TABLE_COLUMNS.items():
+            frame = with_boolean_flags(clean[name], columns).sort_values(_SORTED_BY[name], ignore_index=True)
             object.__setattr__(self, name, frame)
 
     @property
-    def announced(self) -> pd.Series:
+    def announced_winners(self) -> pd.Series:
         """Winner announced on the day, (n,): red, blue, draw or nc.
 
         Models learn from it and are scored on it: bets are settled by it, and until a result is overturned, months
@@ -106,7 +114,7 @@ class FightLog:
     def digest(self) -> str:
         """Return the SHA-256 of the content, the same for any file format and any order of rows or columns."""
         content = hashlib.sha256()
-        for table, columns in TABLES.items():
+        for table, columns in TABLE_COLUMNS.items():
             frame = getattr(self, table)
             for column in columns:
                 if column.name == "announced_winner" and (frame[column.name] == "").all():
@@ -136,27 +144,29 @@ def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
     """
     if not folder.is_dir():
         raise ValidationError(f"{folder} is not a folder: name one with fights, stat_lines and fighters tables")
-    faults, tables, sources = Faults(), {}, {name: Source(name) for name in TABLES}
-    for name in TABLES:
+    faults, tables, sources = FaultCollector(), {}, {name: TableSource(name) for name in TABLE_COLUMNS}
+    for name in TABLE_COLUMNS:
         try:
             path = find_table(folder, name)
-            sources[name] = Source(path.name, path)
+            sources[name] = TableSource(path.name, path)
             tables[name] = read_table(path)
         except ValidationError as error:
-            faults.add(Source(str(folder)), str(error))
+            faults.add(TableSource(str(folder)), str(error))
     clean = _clean(tables, sources, faults)
     if "fights" in clean:
         latest = (today or datetime.now(UTC).date()) + timedelta(days=1)
-        add_implausible(clean["fights"], clean.get("fighters"), sources, latest, faults)
-    faults.check()
+        check_plausibility(clean["fights"], clean.get("fighters"), sources, latest, faults)
+    faults.raise_if_any()
     log = object.__new__(FightLog)  # the constructor would clean and check the tables again
     log._keep(clean)
     return log
 
 
-def _clean(tables: dict[str, pd.DataFrame], sources: dict[str, Source], faults: Faults) -> dict[str, pd.DataFrame]:
+def _clean(
+    tables: dict[str, pd.DataFrame], sources: dict[str, TableSource], faults: FaultCollector
+) -> dict[str, pd.DataFrame]:
     """Return the present tables in canonical form, with their references checked."""
-    clean = {name: clean_table(table, TABLES[name], sources[name], faults) for name, table in tables.items()}
+    clean = {name: clean_table(table, TABLE_COLUMNS[name], sources[name], faults) for name, table in tables.items()}
     if "fights" in clean:
         _check_fights(clean["fights"], sources["fights"], faults)
     if "fights" in clean and "fighters" in clean:
@@ -168,25 +178,27 @@ def _clean(tables: dict[str, pd.DataFrame], sources: dict[str, Source], faults: 
 
 def write_fight_log(log: FightLog, folder: Path, suffix: str = ".csv.gz") -> None:
     """Write the three tables into `folder` (made if absent), as `.csv`, `.csv.gz` or `.parquet`."""
-    if suffix not in SUFFIXES:
-        raise ValidationError(f"no file format {suffix!r}: choose one of {list(SUFFIXES)}")
+    if suffix not in TABLE_SUFFIXES:
+        raise ValidationError(f"no file format {suffix!r}: choose one of {list(TABLE_SUFFIXES)}")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in TABLES:
+    for name in TABLE_COLUMNS:
         write_table(getattr(log, name), folder / (name + suffix))
 
 
-def _check_fights(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+def _check_fights(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     if fights.empty:
         faults.add(source, "there are no rows: a fight log holds at least one fight")
     ids = fights["fight_id"]
-    faults.cells(source, ids, ids.duplicated() & (ids != ""), "ids must be unique")
+    faults.add_cells(source, ids, ids.duplicated() & (ids != ""), "ids must be unique")
     alone = (fights["red_id"] == fights["blue_id"]) & (fights["red_id"] != "")
-    faults.cells(source, fights["blue_id"], alone, "a fighter cannot fight himself")
+    faults.add_cells(source, fights["blue_id"], alone, "a fighter cannot fight himself")
 
 
-def _check_fighters(fights: pd.DataFrame, fighters: pd.DataFrame, sources: dict[str, Source], faults: Faults) -> None:
+def _check_fighters(
+    fights: pd.DataFrame, fighters: pd.DataFrame, sources: dict[str, TableSource], faults: FaultCollector
+) -> None:
     ids = fighters["fighter_id"]
-    faults.cells(sources["fighters"], ids, ids.duplicated() & (ids != ""), "ids must be unique")
+    faults.add_cells(sources["fighters"], ids, ids.duplicated() & (ids != ""), "ids must be unique")
     strangers = sorted({*fights["red_id"], *fights["blue_id"]} - {*ids, ""})
     if strangers:
         faults.add(
@@ -196,24 +208,28 @@ def _check_fighters(fights: pd.DataFrame, fighters: pd.DataFrame, sources: dict[
         )
 
 
-def _check_stat_lines(lines: pd.DataFrame, fights: pd.DataFrame, sources: dict[str, Source], faults: Faults) -> None:
+def _check_stat_lines(
+    lines: pd.DataFrame, fights: pd.DataFrame, sources: dict[str, TableSource], faults: FaultCollector
+) -> None:
     source, fight, fighter = sources["stat_lines"], lines["fight_id"], lines["fighter_id"]
     known = (fight != "") & (fighter != "")
     twice = lines.duplicated(["fight_id", "fighter_id"]) & known
-    faults.cells(source, fighter, twice, "a fighter has only one line for each fight")
+    faults.add_cells(source, fighter, twice, "a fighter has only one line for each fight")
     bouts = fights.drop_duplicates("fight_id").set_index("fight_id").reindex(fight).reset_index(drop=True)
     stray = bouts["red_id"].isna()
-    faults.cells(source, fight, stray & (fight != ""), f"there is no such fight in {sources['fights'].name}")
+    faults.add_cells(source, fight, stray & (fight != ""), f"there is no such fight in {sources['fights'].name}")
     whole = known & ~stray & (bouts["red_id"] != "") & (bouts["blue_id"] != "")
     outside = whole & (fighter != bouts["red_id"]) & (fighter != bouts["blue_id"])
-    faults.cells(source, fighter, outside, "this fighter is not in that fight")
+    faults.add_cells(source, fighter, outside, "this fighter is not in that fight")
     alone = lines.groupby("fight_id")["fighter_id"].transform("size") != 2
-    faults.cells(source, fight, alone & whole & ~twice & ~outside, "a fight has a line for both fighters or for none")
+    faults.add_cells(
+        source, fight, alone & whole & ~twice & ~outside, "a fight has a line for both fighters or for none"
+    )
     for name in ("takedowns", "significant_strikes"):
         landed, attempted = lines[f"{name}_landed"], lines[f"{name}_attempted"]
-        faults.cells(source, landed, landed > attempted, f"it cannot exceed {name}_attempted")
+        faults.add_cells(source, landed, landed > attempted, f"it cannot exceed {name}_attempted")
     longer = lines["control_seconds"] > bouts["end_time_seconds"]
-    faults.cells(source, lines["control_seconds"], longer, "control cannot last longer than the fight")
+    faults.add_cells(source, lines["control_seconds"], longer, "control cannot last longer than the fight")
 
 
 def _bytes(values: pd.Series, column: Column) -> bytes:

@@ -11,23 +11,27 @@ from datetime import date
 
 import pandas as pd
 
-from engine.data.data_faults import Faults, Source
+from engine.data.data_faults import FaultCollector, TableSource
 
 REMATCH_DAYS = 7  # no rematch comes sooner, except on the same night
 MIN_AGE_YEARS = 14.0
 MAX_AGE_YEARS = 80.0
-MIN_CHANCES = 0.9
-MAX_CHANCES = 1.4
+MIN_IMPLIED_TOTAL = 0.9
+MAX_IMPLIED_TOTAL = 1.4
 MAX_ROUND_SECONDS = 600.0  # ten minutes, the longest round under the unified rules
 RULES_SINCE = pd.Timestamp("2001-01-01")
-MIN_FIGHTS_TO_JUDGE = 200
+MIN_OFFICIAL_CORNERS = 200
 MAX_RED_SHARE = 0.9
 
 _STOPPAGES = ("KO/TKO", "TKO - Doctor's Stoppage", "Submission")
 
 
-def add_implausible(
-    fights: pd.DataFrame, fighters: pd.DataFrame | None, sources: Mapping[str, Source], latest: date, faults: Faults
+def check_plausibility(
+    fights: pd.DataFrame,
+    fighters: pd.DataFrame | None,
+    sources: Mapping[str, TableSource],
+    latest: date,
+    faults: FaultCollector,
 ) -> None:
     """Add everything that cannot be true of the fights to `faults`.
 
@@ -44,7 +48,9 @@ def add_implausible(
     """
     source = sources["fights"]
     day = fights["date"]
-    faults.cells(source, day, day > pd.Timestamp(latest), "this day is in the future, so the result cannot be known")
+    faults.add_cells(
+        source, day, day > pd.Timestamp(latest), "this day is in the future, so the result cannot be known"
+    )
     _add_repeated(fights, source, faults)
     _add_crowded_days(fights, source, faults)
     _add_contradictions(fights, source, faults)
@@ -57,7 +63,7 @@ def add_implausible(
         seen = sorted(set(fights["winner"]) - {""})
         faults.add(source, f"column 'winner' holds only {seen}: wins of both 'red' and 'blue' are needed")
     elif (
-        official.sum() >= MIN_FIGHTS_TO_JUDGE
+        official.sum() >= MIN_OFFICIAL_CORNERS
         and (share := (fights["winner"] == "red")[official].mean()) > MAX_RED_SHARE
     ):
         faults.add(
@@ -67,7 +73,7 @@ def add_implausible(
         )
 
 
-def _add_repeated(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+def _add_repeated(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     """Report fights of the same two fighters within a week, except after a no contest on the same night."""
     red, blue = fights["red_id"], fights["blue_id"]
     winner = fights["winner"]
@@ -88,10 +94,10 @@ def _add_repeated(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
     repeated = pd.Series(False, index=fights.index)
     repeated[table.index] = (gap < REMATCH_DAYS) & ~rematch
     remedy = f"the same two fought within {REMATCH_DAYS} days before: one fight under two ids? leave one of them out"
-    faults.cells(source, fights["fight_id"], repeated, remedy)
+    faults.add_cells(source, fights["fight_id"], repeated, remedy)
 
 
-def _add_crowded_days(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+def _add_crowded_days(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     """Report several fights of one fighter on one day, except in a tournament, in which others have several too."""
     sides = [
         fights[["date", "event"]].assign(fighter=fights[side], fight=fights.index) for side in ("red_id", "blue_id")
@@ -106,37 +112,39 @@ def _add_crowded_days(fights: pd.DataFrame, source: Source, faults: Faults) -> N
     crowded = fights.index.isin(wrong["fight"])
     names = wrong.drop_duplicates("fight").set_index("fight")["fighter"].reindex(fights.index).rename("fighter")
     remedy = "this fighter has another fight on that day, which is no tournament: correct the id or the date"
-    faults.cells(source, names, crowded, remedy)
+    faults.add_cells(source, names, crowded, remedy)
 
 
-def _add_contradictions(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+def _add_contradictions(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     winner, method = fights["winner"], fights["method"]
     decided = winner.isin(["red", "blue"])
     stopped = method.isin(_STOPPAGES) & (winner == "draw")
-    faults.cells(source, method, stopped, "a draw has no stoppage: correct winner or method")
+    faults.add_cells(source, method, stopped, "a draw has no stoppage: correct winner or method")
     void = decided & method.isin(["No Contest", "Draw"])
-    faults.cells(source, method, void, "this has no winner, and one is named: correct winner or method")
+    faults.add_cells(source, method, void, "this has no winner, and one is named: correct winner or method")
     women = fights["weight_class"].str.startswith("Women's") & (fights["women"] == 0.0)
-    faults.cells(source, fights["weight_class"], women, "women is 0 in a women's class: correct one of them")
+    faults.add_cells(source, fights["weight_class"], women, "women is 0 in a women's class: correct one of them")
     allowed = fights["scheduled_rounds"] * MAX_ROUND_SECONDS
     long = (fights["end_time_seconds"] > allowed) & (fights["date"] >= RULES_SINCE)
     remedy = "this is longer than all scheduled rounds: count seconds from the first bell"
-    faults.cells(source, fights["end_time_seconds"], long, remedy)
+    faults.add_cells(source, fights["end_time_seconds"], long, remedy)
 
 
-def _add_odd_prices(fights: pd.DataFrame, source: Source, faults: Faults) -> None:
+def _add_odd_prices(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     for early in ("", "early_"):
         red, blue = fights[f"red_{early}decimal_odds"], fights[f"blue_{early}decimal_odds"]
         total = 1.0 / red + 1.0 / blue
-        odd = (total < MIN_CHANCES) | (total > MAX_CHANCES)
+        odd = (total < MIN_IMPLIED_TOTAL) | (total > MAX_IMPLIED_TOTAL)
         remedy = (
-            f"with the other side's price the chances add up to less than {MIN_CHANCES:g} or more than "
-            f"{MAX_CHANCES:g}: one of the two is misread"
+            f"with the other side's price the chances add up to less than {MIN_IMPLIED_TOTAL:g} or more than "
+            f"{MAX_IMPLIED_TOTAL:g}: one of the two is misread"
         )
-        faults.cells(source, red, odd, remedy)
+        faults.add_cells(source, red, odd, remedy)
 
 
-def _add_odd_ages(fights: pd.DataFrame, fighters: pd.DataFrame, sources: Mapping[str, Source], faults: Faults) -> None:
+def _add_odd_ages(
+    fights: pd.DataFrame, fighters: pd.DataFrame, sources: Mapping[str, TableSource], faults: FaultCollector
+) -> None:
     born = fighters.drop_duplicates("fighter_id").set_index("fighter_id")["date_of_birth"]
     sides = [pd.DataFrame({"fighter": fights[side], "date": fights["date"]}) for side in ("red_id", "blue_id")]
     long = pd.concat(sides, ignore_index=True)
@@ -147,4 +155,4 @@ def _add_odd_ages(fights: pd.DataFrame, fighters: pd.DataFrame, sources: Mapping
         (age > MAX_AGE_YEARS, f"beyond the age of {MAX_AGE_YEARS:g}"),
     ):
         wrong = fighters["fighter_id"].isin(set(long.loc[odd, "fighter"]))
-        faults.cells(sources["fighters"], cells, wrong, f"fights {which}: correct this date or that of the fight")
+        faults.add_cells(sources["fighters"], cells, wrong, f"fights {which}: correct this date or that of the fight")

@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from engine.data.data_faults import Faults, Source
+from engine.data.data_faults import FaultCollector, TableSource
 from engine.data.finish_methods import METHODS, canonical_method
-from engine.data.frames import days_of, numbers_of, read_frame, text_of
+from engine.data.frames import as_days, as_numbers, as_text, read_frame
 from engine.errors import ValidationError
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 WEIGHT_LIMITS_LBS: dict[str, float] = {
     "Women's Strawweight": 115.0,
@@ -68,26 +68,26 @@ class Column:
     kind: Literal["text", "date", "number", "flag", "count", "price"]
     required: bool = True
     blank: bool = False
-    above: float = -np.inf
-    least: float = -np.inf
-    most: float = np.inf
+    exclusive_min: float = -np.inf
+    min_value: float = -np.inf
+    max_value: float = np.inf
     unit: str = ""
     choices: tuple[str, ...] = ()
 
 
-FIGHTS = (
+FIGHTS_TABLE = (
     Column("fight_id", "text"),
     Column("date", "date"),
     Column("event", "text"),
     Column("weight_class", "text", choices=tuple(WEIGHT_LIMITS_LBS)),
     Column("women", "flag"),
     Column("title_bout", "flag"),
-    Column("scheduled_rounds", "count", blank=True, least=1, most=20),
+    Column("scheduled_rounds", "count", blank=True, min_value=1, max_value=20),
     Column("red_id", "text"),
     Column("blue_id", "text"),
     Column("winner", "text", choices=("red", "blue", "draw", "nc")),
     Column("method", "text", choices=METHODS),
-    Column("end_time_seconds", "number", above=0, most=10_800, unit="seconds"),
+    Column("end_time_seconds", "number", exclusive_min=0, max_value=10_800, unit="seconds"),
     Column("corner_reliable", "flag"),
     Column("red_decimal_odds", "price", required=False, blank=True),
     Column("blue_decimal_odds", "price", required=False, blank=True),
@@ -102,25 +102,25 @@ source only lists this fighter first. `announced_winner` is the winner announced
 changed later; blank means `winner`.
 """
 
-STAT_LINES = (
+STAT_LINES_TABLE = (
     Column("fight_id", "text"),
     Column("fighter_id", "text"),
-    Column("knockdowns", "count", least=0),
-    Column("submission_attempts", "count", least=0),
-    Column("takedowns_landed", "count", least=0),
-    Column("takedowns_attempted", "count", least=0),
-    Column("significant_strikes_landed", "count", least=0),
-    Column("significant_strikes_attempted", "count", least=0),
-    Column("control_seconds", "number", blank=True, least=0),
+    Column("knockdowns", "count", min_value=0),
+    Column("submission_attempts", "count", min_value=0),
+    Column("takedowns_landed", "count", min_value=0),
+    Column("takedowns_attempted", "count", min_value=0),
+    Column("significant_strikes_landed", "count", min_value=0),
+    Column("significant_strikes_attempted", "count", min_value=0),
+    Column("control_seconds", "number", blank=True, min_value=0),
 )
 """Columns of the statistics table, one row for each fighter of a fight."""
 
-FIGHTERS = (
+FIGHTERS_TABLE = (
     Column("fighter_id", "text"),
     Column("name", "text"),
     Column("date_of_birth", "date", blank=True),
-    Column("height_cm", "number", blank=True, least=120, most=240, unit="centimetres"),
-    Column("reach_cm", "number", blank=True, least=120, most=240, unit="centimetres"),
+    Column("height_cm", "number", blank=True, min_value=120, max_value=240, unit="centimetres"),
+    Column("reach_cm", "number", blank=True, min_value=120, max_value=240, unit="centimetres"),
     Column("stance", "text", blank=True),
     Column("ambiguous_name", "flag"),
 )
@@ -132,7 +132,7 @@ FIGHTERS = (
 
 def find_table(folder: Path, name: str) -> Path:
     """Return the one file of table `name` in `folder`. Raises ValidationError if there is none, or several."""
-    found = [folder / (name + suffix) for suffix in SUFFIXES if (folder / (name + suffix)).is_file()]
+    found = [folder / (name + suffix) for suffix in TABLE_SUFFIXES if (folder / (name + suffix)).is_file()]
     if not found:
         raise ValidationError(f"{folder} has no {name} table: put {name}.csv, .csv.gz or .parquet there")
     if len(found) > 1:
@@ -160,7 +160,9 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         frame.astype(flags).to_csv(path, index=False)
 
 
-def clean_table(frame: pd.DataFrame, columns: Sequence[Column], source: Source, faults: Faults) -> pd.DataFrame:
+def clean_table(
+    frame: pd.DataFrame, columns: Sequence[Column], source: TableSource, faults: FaultCollector
+) -> pd.DataFrame:
     """Return `frame` in canonical form, and add its faults to `faults`.
 
     The result has exactly `columns`, in the frame's order of rows, indexed 0..n-1. Flags are float64 until
@@ -189,32 +191,34 @@ def clean_table(frame: pd.DataFrame, columns: Sequence[Column], source: Source, 
     return pd.DataFrame(cleaned)
 
 
-def typed(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+def with_boolean_flags(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """Return a table of `clean_table`, which has no faults, with bool flags."""
     return frame.astype({column.name: bool for column in columns if column.kind == "flag"})
 
 
-def _clean(cells: pd.Series, column: Column, source: Source, faults: Faults, present: bool) -> pd.Series:
-    text = text_of(cells)
+def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultCollector, present: bool) -> pd.Series:
+    text = as_text(cells)
     blank = text == ""
     if present and column.required and not column.blank:
-        faults.cells(source, cells, blank, "fill in the empty cell or leave the row out")
+        faults.add_cells(source, cells, blank, "fill in the empty cell or leave the row out")
     if column.kind == "text":
         return _chosen(cells, text, column, source, faults) if column.choices else text
     if column.kind == "date":
-        days = days_of(text)
-        faults.cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
+        days = as_days(text)
+        faults.add_cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
         return days
-    values = numbers_of(cells)
+    values = as_numbers(cells)
     wrong = ~values.abs().lt(np.inf) & ~blank
-    faults.cells(source, cells, wrong, "write a finite number")
+    faults.add_cells(source, cells, wrong, "write a finite number")
     for odd, remedy in _limits(values.mask(wrong), column):
-        faults.cells(source, cells, odd, remedy)
+        faults.add_cells(source, cells, odd, remedy)
         wrong |= odd
     return values.mask(wrong)
 
 
-def _chosen(cells: pd.Series, text: pd.Series, column: Column, source: Source, faults: Faults) -> pd.Series:
+def _chosen(
+    cells: pd.Series, text: pd.Series, column: Column, source: TableSource, faults: FaultCollector
+) -> pd.Series:
     """Return the choice that each cell means, "" for none."""
     choices = {_letters(choice): choice for choice in column.choices}
     if "nc" in choices:
@@ -222,7 +226,7 @@ def _chosen(cells: pd.Series, text: pd.Series, column: Column, source: Source, f
     methods = column.choices == METHODS
     meant = {cell: canonical_method(cell) if methods else choices.get(_letters(cell)) for cell in text.unique()}
     found = text.map(meant)
-    faults.cells(source, cells, found.isna() & (text != ""), f"write one of {list(column.choices)}")
+    faults.add_cells(source, cells, found.isna() & (text != ""), f"write one of {list(column.choices)}")
     return found.astype(object).where(found.notna(), "")
 
 
@@ -235,12 +239,12 @@ def _limits(values: pd.Series, column: Column) -> list[tuple[pd.Series, str]]:
     if column.kind == "flag":
         return [(values.notna() & ~values.isin([0.0, 1.0]), "write 0 or 1")]
     if column.kind == "price":
-        return [wrong_prices(values)]
+        return [find_wrong_prices(values)]
     whole = [(values % 1 != 0) & values.notna()] if column.kind == "count" else []
     return [
-        (values <= column.above, f"it must be above {column.above:g}"),
-        (values < column.least, f"it must be at least {column.least:g} {column.unit}".rstrip()),
-        (values > column.most, f"it must be at most {column.most:g} {column.unit}".rstrip()),
+        (values <= column.exclusive_min, f"it must be above {column.exclusive_min:g}"),
+        (values < column.min_value, f"it must be at least {column.min_value:g} {column.unit}".rstrip()),
+        (values > column.max_value, f"it must be at most {column.max_value:g} {column.unit}".rstrip()),
         *((fraction, "write a whole number") for fraction in whole),
     ]
 
@@ -248,7 +252,7 @@ def _limits(values: pd.Series, column: Column) -> list[tuple[pd.Series, str]]:
 MAX_DECIMAL_PRICE = 1000.0
 
 
-def wrong_prices(values: pd.Series) -> tuple[pd.Series, str]:
+def find_wrong_prices(values: pd.Series) -> tuple[pd.Series, str]:
     """Return which of the prices, float64 (n,), are not decimal odds, and how to correct them."""
     large = values.abs() >= 100.0
     american = bool((values <= -100.0).any() or (values.notna().any() and large[values.notna()].all()))

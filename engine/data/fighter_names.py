@@ -70,18 +70,18 @@ class FighterIndex:
             for key in keys:
                 self._aliases.setdefault(key, set()).update(keys - {key})
 
-    def match(self, name: str) -> str:
+    def find_id(self, name: str) -> str:
         """Return the id of the fighter with this name.
 
         Raises UnknownFighterError with the closest spellings, or AmbiguousFighterError if the name fits several
         fighters.
         """
-        position = self.find(name)
+        position = self.find_position(name)
         if position is None:
-            raise self.unknown([name])
+            raise self.unknown_fighter_error([name])
         return self._ids[position]
 
-    def find(self, name: str) -> int | None:
+    def find_position(self, name: str) -> int | None:
         """Return the fighter's position in the arrays of the index; None if no fighter has the name.
 
         Raises AmbiguousFighterError if the name fits several fighters.
@@ -109,12 +109,12 @@ class FighterIndex:
             )
         return position
 
-    def unknown(self, names: Sequence[str]) -> UnknownFighterError:
+    def unknown_fighter_error(self, names: Sequence[str]) -> UnknownFighterError:
         """Return the error for unknown names, with up to three closest spellings each (about 20 ms a name).
 
         Its details hold the names as `unknown`: a list of `name` and `nearest`.
         """
-        found = [{"name": name, "nearest": self.nearest(name)} for name in names]
+        found = [{"name": name, "nearest": self.closest_names(name)} for name in names]
         named = " and none named ".join(
             f"{entry['name']!r}{'' if place else ' in the fight log'}"
             + (f" (nearest: {', '.join(entry['nearest'])})" if entry["nearest"] else "")
@@ -125,7 +125,7 @@ class FighterIndex:
             details={"unknown": found},
         )
 
-    def nearest(self, name: str) -> list[str]:
+    def closest_names(self, name: str) -> list[str]:
         """Return up to three fighters' names with a similar spelling, the closest first."""
         folded = {known.casefold(): known for known in self._names}
         return [folded[near] for near in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]

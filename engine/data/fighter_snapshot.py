@@ -20,11 +20,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.data.features import BASE_FEATURES, BIOGRAPHY, CONTEXT, biographies, describe, feature_rows
+from engine.data.features import (
+    BASE_FEATURES,
+    BIOGRAPHY_FIELDS,
+    CONTEXT_FEATURES,
+    base_features,
+    biographies,
+    feature_rows,
+)
 from engine.data.fight_log import FightLog
 from engine.data.fight_log_tables import WEIGHT_LIMITS_LBS
 from engine.data.fighter_names import FighterIndex
-from engine.data.fighter_state import FIELD, Bouts, fresh_states, replay
+from engine.data.fighter_state import FIELD_INDEX, FightArrays, accumulate_states, initial_states
 from engine.errors import AmbiguousFighterError, ValidationError
 
 STALE_DAYS = 180
@@ -99,7 +106,7 @@ class _Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class FighterSnapshot:
     """The state of every fighter after the last fight of a log; n fighters. Arrays may be read-only memory maps.
 
     Attributes
@@ -134,8 +141,8 @@ class Snapshot:
         shapes = {
             "names": (n,),
             "ambiguous": (n,),
-            "state": (n, len(FIELD)),
-            "biography": (n, len(BIOGRAPHY)),
+            "state": (n, len(FIELD_INDEX)),
+            "biography": (n, len(BIOGRAPHY_FIELDS)),
         }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
@@ -147,10 +154,10 @@ class Snapshot:
         object.__setattr__(self, "_index", index)
 
     @classmethod
-    def from_log(cls, log: FightLog, *, keep_gaps: bool = False) -> Snapshot:
+    def from_log(cls, log: FightLog, *, keep_gaps: bool = False) -> FighterSnapshot:
         """Return the state after the last fight of `log`; `keep_gaps` as in the class."""
         fighters = log.fighters
-        _, state = replay(Bouts.of(log), len(fighters))
+        _, state = accumulate_states(FightArrays.from_log(log), len(fighters))
         return cls(
             fighter_ids=fighters["fighter_id"].to_numpy(dtype=np.str_),
             names=fighters["name"].to_numpy(dtype=np.str_),
@@ -177,7 +184,7 @@ class Snapshot:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Snapshot:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> FighterSnapshot:
         """Return the snapshot of the arrays of `to_arrays`. Raises ValidationError for missing or misshapen arrays."""
         names = ("fighter_ids", "names", "ambiguous", "state")
         keep_gaps = _BIOGRAPHY_TO_FILL not in arrays
@@ -212,8 +219,10 @@ class Snapshot:
         day = np.array([_day(request.date) for request in asked], dtype=np.int64)
         red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
         context = np.array([_context(*pair) for pair in zip(asked, sides, strict=True)])
-        X = feature_rows(red, blue, context.reshape(len(asked), len(CONTEXT)), keep_gaps=self.keep_gaps)
-        experience = np.array([min(side.state[FIELD["fights"]] for side in pair) for pair in sides], dtype=np.int64)
+        X = feature_rows(red, blue, context.reshape(len(asked), len(CONTEXT_FEATURES)), keep_gaps=self.keep_gaps)
+        experience = np.array(
+            [min(side.state[FIELD_INDEX["fights"]] for side in pair) for pair in sides], dtype=np.int64
+        )
         lacking: list[bool] = (np.isnan(np.hstack([red, blue])).sum(axis=1) > 0).tolist()
         return FeatureRows(
             X=X.set_axis(pd.Index(positions, dtype=np.int64), axis="index"),
@@ -253,14 +262,14 @@ class Snapshot:
         ambiguous: list[AmbiguousFighterError] = []
         for fighter in fighters:
             try:
-                position = self._index.find(fighter.name)
+                position = self._index.find_position(fighter.name)
             except AmbiguousFighterError as error:
                 ambiguous.append(error)
                 continue
             positions.append(position)
             if position is None and not fighter.debut:
                 unknown.append(fighter.name)
-        errors = [self._index.unknown(unknown)] if unknown else []
+        errors = [self._index.unknown_fighter_error(unknown)] if unknown else []
         if raised := [*errors, *ambiguous]:
             details = {name: found for error in reversed(raised) for name, found in error.details.items()}
             if len(ambiguous) > 1:
@@ -272,17 +281,18 @@ class Snapshot:
         """Return the fighter's state and biography; the initial state for a declared debutant without a match."""
         given = _biography(request)
         if position is None:
-            return _Side(None, fresh_states(1)[0], given)
+            return _Side(None, initial_states(1)[0], given)
         state, known = self.state[position], self.biography[position]
-        if request.debut and state[FIELD["fights"]] > 0:
+        if request.debut and state[FIELD_INDEX["fights"]] > 0:
             raise AmbiguousFighterError(
-                f"{request.name!r} is declared a debutant, but the fight log holds {state[FIELD['fights']]:.0f} fights "
+                f"{request.name!r} is declared a debutant, "
+                f"but the fight log holds {state[FIELD_INDEX['fights']]:.0f} fights "
                 f"of {self.names[position]!r}: drop the declaration, or send this fight's features if it is a namesake"
             )
         return _Side(str(self.fighter_ids[position]), state, np.where(np.isnan(known), given, known))
 
     def _flags(self, request: FightRequest, sides: tuple[_Side, _Side], imputed: bool) -> tuple[str, ...]:
-        fewest = min(side.state[FIELD["fights"]] for side in sides)
+        fewest = min(side.state[FIELD_INDEX["fights"]] for side in sides)
         raised = {
             "debutant": fewest == 0,
             "few_fights": 0 < fewest <= FEW_FIGHTS,
@@ -310,12 +320,12 @@ def _biography(request: FighterRequest) -> NDArray[np.float64]:
 def _describe(sides: Sequence[_Side], day: NDArray[np.int64]) -> NDArray[np.float64]:
     if not sides:
         return np.empty((0, len(BASE_FEATURES)))
-    return describe(np.stack([side.state for side in sides]), np.stack([side.biography for side in sides]), day)
+    return base_features(np.stack([side.state for side in sides]), np.stack([side.biography for side in sides]), day)
 
 
 def _context(request: FightRequest, sides: tuple[_Side, _Side]) -> tuple[float, ...]:
     """Return the values of `CONTEXT_FEATURES`; the module's docstring explains the values used for unknown ones."""
-    recent = [{side.state[FIELD[name]] for side in sides} for name in ("women", "weight_limit_lbs")]
+    recent = [{side.state[FIELD_INDEX[name]] for side in sides} for name in ("women", "weight_limit_lbs")]
     women, limit = (_agreed(values) for values in recent)
     if request.weight_class is not None:
         limit = WEIGHT_LIMITS_LBS[request.weight_class]

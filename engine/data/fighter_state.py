@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from engine.data.fight_log import FightLog
 from engine.data.fight_log_tables import WEIGHT_LIMITS_LBS
 
-SUMS = (
+COUNTER_FIELDS = (
     "fights",
     "wins",
     "losses",
@@ -52,7 +52,7 @@ SUMS = (
 )
 """Fields that a fight only adds to; those from `stat_seconds` on need the fight's stat lines."""
 
-OTHERS = (
+OTHER_FIELDS = (
     "elo",
     "opponent_elo_sum",
     "win_streak",
@@ -73,24 +73,24 @@ OTHERS = (
 landed minus absorbed a minute in the latest fight with stat lines.
 """
 
-FIELD = {name: position for position, name in enumerate(SUMS + OTHERS)}
+FIELD_INDEX = {name: position for position, name in enumerate(COUNTER_FIELDS + OTHER_FIELDS)}
 """Position of every field in a fighter's state; all are float64."""
 
-START_ELO = 1500.0
+INITIAL_ELO = 1500.0
 PROVISIONAL_FIGHTS = 3
 KNOCK_OUTS = ("KO/TKO", "TKO - Doctor's Stoppage")
 FINISHES = (*KNOCK_OUTS, "Submission")
 
 
-_FIGHTS = FIELD["fights"]
+_FIGHTS = FIELD_INDEX["fights"]
 # The positions of OTHERS, in their order; of the latest three scores and strike rates, the first.
-_ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES = range(len(SUMS), len(FIELD) - 5)
+_ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES = range(len(COUNTER_FIELDS), len(FIELD_INDEX) - 5)
 _RATES = _SCORES + 3
 _UNKNOWN_AT_FIRST = [_DAY, _WOMEN, _LIMIT, *range(_SCORES, _SCORES + 3), *range(_RATES, _RATES + 3)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bouts:
+class FightArrays:
     """The fights of a log as arrays, side 0 being red and side 1 blue; n fights in order of (date, id).
 
     Attributes
@@ -120,16 +120,16 @@ class Bouts:
     strike_rate: NDArray[np.float64]
 
     @classmethod
-    def of(cls, log: FightLog) -> Bouts:
+    def from_log(cls, log: FightLog) -> FightArrays:
         """Return the arrays of a log."""
         fights = log.fights
         ids = pd.Index(log.fighters["fighter_id"])
-        winner = log.announced.to_numpy()
+        winner = log.announced_winners.to_numpy()
         red_score = np.select([winner == "red", winner == "blue"], [1.0, 0.0], 0.5)
         score = np.column_stack([red_score, 1.0 - red_score])
         sums = np.stack([_sums(log, side, score[:, side]) for side in (0, 1)], axis=1)
         seconds, strikes, absorbed = (
-            sums[:, :, FIELD[name]] for name in ("stat_seconds", "strikes", "strikes_absorbed")
+            sums[:, :, FIELD_INDEX[name]] for name in ("stat_seconds", "strikes", "strikes_absorbed")
         )
         finish = np.where(fights["method"].isin(FINISHES), 1.2, 1.0)
         limits = fights["weight_class"].map(WEIGHT_LIMITS_LBS).to_numpy(np.float64)
@@ -146,18 +146,18 @@ class Bouts:
         )
 
 
-def fresh_states(fighters: int) -> NDArray[np.float64]:
+def initial_states(fighters: int) -> NDArray[np.float64]:
     """Return the states of fighters before their first fight, float64 (fighters, fields)."""
-    state = np.zeros((fighters, len(FIELD)))
-    state[:, _ELO] = START_ELO
+    state = np.zeros((fighters, len(FIELD_INDEX)))
+    state[:, _ELO] = INITIAL_ELO
     state[:, _UNKNOWN_AT_FIRST] = np.nan
     return state
 
 
-def replay(bouts: Bouts, fighters: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def accumulate_states(bouts: FightArrays, fighters: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the states before every fight, float64 (n, 2, fields), and after the last, float64 (fighters, fields)."""
-    state = fresh_states(fighters)
-    before = np.empty((len(bouts.day), 2, len(FIELD)))
+    state = initial_states(fighters)
+    before = np.empty((len(bouts.day), 2, len(FIELD_INDEX)))
     new_days = np.flatnonzero(np.diff(bouts.day)) + 1
     for first, end in pairwise([0, *new_days.tolist(), len(bouts.day)]):
         before[first:end] = state[bouts.fighters[first:end]]
@@ -166,7 +166,7 @@ def replay(bouts: Bouts, fighters: int) -> tuple[NDArray[np.float64], NDArray[np
     return before, state
 
 
-def _settle(state: NDArray[np.float64], bouts: Bouts, bout: int) -> None:
+def _settle(state: NDArray[np.float64], bouts: FightArrays, bout: int) -> None:
     """Update the states of a fight's two fighters. Symmetric in the sides, to the bit."""
     pair = bouts.fighters[bout]
     elo = state[pair, _ELO].tolist()
@@ -176,7 +176,7 @@ def _settle(state: NDArray[np.float64], bouts: Bouts, bout: int) -> None:
         row = state[fighter]
         score, rate = bouts.score[bout, side], bouts.strike_rate[bout, side]
         expected = 1.0 / (1.0 + 10.0 ** ((elo[1 - side] - elo[side]) / 400.0))
-        row[: len(SUMS)] += bouts.sums[bout, side]
+        row[: len(COUNTER_FIELDS)] += bouts.sums[bout, side]
         row[_ELO] += base * bouts.k_factor[bout] * (score - expected)
         row[_OPPONENTS] += elo[1 - side]
         row[_WINS] = row[_WINS] + 1.0 if score == 1.0 else 0.0
@@ -229,4 +229,4 @@ def _sums(log: FightLog, side: int, score: NDArray[np.float64]) -> NDArray[np.fl
         "control_seconds": np.where(control_known, control, 0.0),
         "control_absorbed_seconds": np.where(control_known, controlled, 0.0),
     }
-    return np.nan_to_num(np.column_stack([np.asarray(added[name], dtype=np.float64) for name in SUMS]))
+    return np.nan_to_num(np.column_stack([np.asarray(added[name], dtype=np.float64) for name in COUNTER_FIELDS]))

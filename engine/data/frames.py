@@ -34,18 +34,18 @@ def read_frame(path: Path, **csv_options: Any) -> pd.DataFrame:
     return frame
 
 
-def text_of(values: pd.Series) -> pd.Series:
+def as_text(values: pd.Series) -> pd.Series:
     """Return cells of any type as text without surrounding blanks; "" for missing ones."""
     known = values.notna().tolist()
     cells = [_spelt(cell) if there else "" for cell, there in zip(values.astype(object), known, strict=True)]
     return pd.Series(cells, index=values.index, name=values.name, dtype=str)
 
 
-def numbers_of(values: pd.Series) -> pd.Series:
+def as_numbers(values: pd.Series) -> pd.Series:
     """Return cells of any type as float64; NaN for missing ones and for cells that are not numbers."""
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
         return pd.Series(values.to_numpy(np.float64, na_value=np.nan), index=values.index, name=values.name)
-    text = text_of(values)
+    text = as_text(values)
     return pd.to_numeric(text.where(text != "", None), errors="coerce").astype(np.float64)
 
 
@@ -54,12 +54,12 @@ def _spelt(cell: object) -> str:
     return text.encode("utf-8", "replace").decode().strip()  # replaces unpaired surrogates
 
 
-def days_of(values: pd.Series) -> pd.Series:
+def as_days(values: pd.Series) -> pd.Series:
     """Return the days, datetime64[s] at midnight, of days or times, as text or typed; NaT for other cells.
 
     The day of a time is the written one, in its own offset from UTC.
     """
-    text = text_of(values)
+    text = as_text(values)
     text = text.where(text.str.fullmatch(_MOMENT), "")
     days = pd.to_datetime(text.str.slice(0, 10).where(text != "", None), format="%Y-%m-%d", errors="coerce")
     return days.astype("datetime64[s]").where(days.dt.year >= 1, np.datetime64("NaT", "s"))

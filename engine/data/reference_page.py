@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.fight_log_tables import FIGHTERS, FIGHTS, STAT_LINES, Column
+from engine.data.fight_log_tables import FIGHTERS_TABLE, FIGHTS_TABLE, STAT_LINES_TABLE, Column
 
 TABLES = {
-    "fights": ("one row for each fight", FIGHTS),
-    "stat_lines": ("one row for each fighter of a fight: both fighters of it, or none", STAT_LINES),
-    "fighters": ("one row for each fighter", FIGHTERS),
+    "fights": ("one row for each fight", FIGHTS_TABLE),
+    "stat_lines": ("one row for each fighter of a fight: both fighters of it, or none", STAT_LINES_TABLE),
+    "fighters": ("one row for each fighter", FIGHTERS_TABLE),
 }
 MEANINGS = {
     "fight_id": "names the fight in both tables",
@@ -65,7 +65,7 @@ KINDS = {
 }
 
 
-def page(examples: Path) -> str:
+def reference_page(examples: Path) -> str:
     """Return the page as Markdown, with the example of the folder `examples`."""
     lines = [
         "# The tables of a fight log",
@@ -92,7 +92,7 @@ def _section(name: str, rows: str, columns: Sequence[Column], examples: Path) ->
 def _values(column: Column) -> str:
     if column.choices:
         return ", ".join(f"`{choice}`" for choice in column.choices)
-    bounds = {"above": column.above, "at least": column.least, "at most": column.most}
+    bounds = {"above": column.exclusive_min, "at least": column.min_value, "at most": column.max_value}
     limits = [f"{words} {bound:,g}" for words, bound in bounds.items() if np.isfinite(bound)]
     unit = f" of {column.unit}" if column.unit else ""
     return f"{KINDS[column.kind]}{unit}" + (f", {', '.join(limits)}" if limits else "")
@@ -100,4 +100,4 @@ def _values(column: Column) -> str:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    target.write_text(page(target.parent / "examples" / "fight-log"), encoding="utf-8")
+    target.write_text(reference_page(target.parent / "examples" / "fight-log"), encoding="utf-8")

@@ -18,9 +18,17 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
 from engine.errors import TrainingTimeoutError, ValidationError
-from engine.evaluation.metrics import Evaluation, evaluate
-from engine.evaluation.walk_forward import NO_FIGHT, Forecast, Period, Season, ensemble_columns, schedule, walk_forward
-from engine.training.train import Progress, TrainingConfig, train_ensemble
+from engine.evaluation.metrics import BacktestEvaluation, evaluate_forecasts
+from engine.evaluation.walk_forward import (
+    NO_FIGHTS_MESSAGE,
+    FightSet,
+    Forecaster,
+    Period,
+    ensemble_forecasts,
+    refit_periods,
+    walk_forward,
+)
+from engine.training.train import ProgressCallback, TrainingConfig, train_ensemble
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class BacktestConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def season_of_log(log: FightLog, *, keep_gaps: bool = False) -> Season:
+def backtest_data_from_log(log: FightLog, *, keep_gaps: bool = False) -> FightSet:
     """Return the decided fights of a log with the features of a model, and their early odds.
 
     Parameters
@@ -55,35 +63,37 @@ def season_of_log(log: FightLog, *, keep_gaps: bool = False) -> Season:
     keep_gaps
         As in `engine.data.features.feature_rows`.
     """
-    fights = log.fights[log.announced.isin(["red", "blue"])]
+    fights = log.fights[log.announced_winners.isin(["red", "blue"])]
     early = fights[["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
-    return Season(build_matrix(log, keep_gaps=keep_gaps).select(MODEL_COLUMNS), early)
+    return FightSet(build_matrix(log, keep_gaps=keep_gaps).select(MODEL_COLUMNS), early)
 
 
-def season_of_matrix(matrix: TrainingMatrix) -> Season:
+def backtest_data_from_matrix(matrix: TrainingMatrix) -> FightSet:
     """Return the fights of a ready feature matrix, without early odds."""
-    return Season(matrix, np.full((len(matrix), 2), np.nan))
+    return FightSet(matrix, np.full((len(matrix), 2), np.nan))
 
 
-def periods_of(season: Season, config: BacktestConfig) -> tuple[Period, ...]:
+def evaluation_periods(season: FightSet, config: BacktestConfig) -> tuple[Period, ...]:
     """Return the periods that contain fights. Raises ValidationError if there are none."""
     date = season.fights.date
     first = config.first_day or datetime.date(date[len(date) // 2].astype(datetime.date).year, 1, 1)
     last = config.last_day or date[-1].astype(datetime.date)
-    days = schedule(first, last + datetime.timedelta(days=1), config.refit_months)
+    days = refit_periods(first, last + datetime.timedelta(days=1), config.refit_months)
     periods = tuple(period for period in days if len(season.during(period).fights))
     if not periods:
-        raise ValidationError(NO_FIGHT)
+        raise ValidationError(NO_FIGHTS_MESSAGE)
     return periods
 
 
-def learnt(training: TrainingConfig, on_progress: Progress = lambda stage, done, total: None) -> Forecast:
+def train_forecaster(
+    training: TrainingConfig, on_progress: ProgressCallback = lambda stage, done, total: None
+) -> Forecaster:
     """Return a forecaster that trains an ensemble with the settings `training`."""
-    return lambda past, later: ensemble_columns(train_ensemble(past, training, on_progress=on_progress), later)
+    return lambda past, later: ensemble_forecasts(train_ensemble(past, training, on_progress=on_progress), later)
 
 
-def forecast_season(
-    season: Season, config: BacktestConfig, on_progress: Progress = lambda stage, done, total: None
+def forecast_fights(
+    season: FightSet, config: BacktestConfig, on_progress: ProgressCallback = lambda stage, done, total: None
 ) -> pd.DataFrame:
     """Return the walk-forward forecasts of the fights; `engine.evaluation.walk_forward` describes the columns.
 
@@ -101,11 +111,11 @@ def forecast_season(
     ValidationError
         If no fight falls into the days. Errors of the training are passed on.
     """
-    periods = periods_of(season, config)
+    periods = evaluation_periods(season, config)
     ends_at = time.monotonic() + config.training.max_training_time_s
     number = itertools.count()
 
-    def forecast(past: TrainingMatrix, later: Season) -> pd.DataFrame:
+    def forecast(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
         index = next(number)
         left_seconds = ends_at - time.monotonic()
         if left_seconds <= 0:
@@ -115,15 +125,15 @@ def forecast_season(
             )
         training = replace(config.training, max_training_time_s=left_seconds)
         stage = f"model {index + 1} of {len(periods)}, on fights before {periods[index].start}"
-        return learnt(training, lambda _, done, total: on_progress(stage, index * total + done, len(periods) * total))(
-            past, later
-        )
+        return train_forecaster(
+            training, lambda _, done, total: on_progress(stage, index * total + done, len(periods) * total)
+        )(past, later)
 
     return walk_forward(season, periods, forecast)
 
 
-def backtest(
-    season: Season, config: BacktestConfig, on_progress: Progress = lambda stage, done, total: None
-) -> Evaluation:
+def run_backtest(
+    season: FightSet, config: BacktestConfig, on_progress: ProgressCallback = lambda stage, done, total: None
+) -> BacktestEvaluation:
     """Forecast past fights and evaluate the forecasts. Raises as `forecast_fights` and `evaluate_forecasts` do."""
-    return evaluate(forecast_season(season, config, on_progress))
+    return evaluate_forecasts(forecast_fights(season, config, on_progress))

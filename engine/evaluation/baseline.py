@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from engine.arrays import Floats
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features
 from engine.resources.blas_threads import one_blas_thread
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 
 INVERSE_PENALTY = 0.005  # each fight stands there twice, so a coefficient's prior standard deviation is 0.1
 
@@ -30,7 +30,7 @@ def ridge_forecast(past: TrainingMatrix, later: TrainingMatrix) -> Floats:
         If the columns differ or hold no usable numbers.
     """
     columns = list(past.X.columns)
-    plan = MirrorPlan.of(columns)
+    plan = MirrorPlan.from_columns(columns)
     values = check_features(past.X)
     both = np.concatenate([values, plan(values)])
     known = np.isfinite(both)
@@ -49,4 +49,4 @@ def ridge_forecast(past: TrainingMatrix, later: TrainingMatrix) -> Floats:
         later_values, sides = check_features(later.X, columns), later.corner_known.astype(np.float64)
         forward = model.decision_function(design(later_values, sides))
         mirrored = model.decision_function(design(plan(later_values), -sides))
-    return probability_of((forward - mirrored) / 2.0)
+    return logit_to_probability((forward - mirrored) / 2.0)

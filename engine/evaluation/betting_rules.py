@@ -20,14 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
-from engine.evaluation.walk_forward import LEVELS, bound
-from engine.market.bet_decision import Rules
+from engine.evaluation.walk_forward import LEVELS, bound_column
+from engine.market.bet_decision import BettingRules
 from engine.market.closing_line import closing_line_value
 from engine.market.consensus import devig
 from engine.model.prediction import UNCERTAINTY_LEVEL
 from engine.statistics.scores import Estimate, clustered_mean
 
-CONFIDENT = 0.6
+MIN_CONFIDENT_PROBABILITY = 0.6
 """Smallest probability of the selected side under the rule `confidence`."""
 
 Prices = Literal["closing", "early"]
@@ -38,7 +38,7 @@ _ODDS: dict[Prices, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class BacktestRule:
     """Bet if the forecast's probability, or its lower bound at `level`, times the price exceeds 1.
 
     Attributes
@@ -61,27 +61,27 @@ class Rule:
     forecast: str | None
     prices: Prices
     level: float | None = None
-    least_probability: float = 0.0
-    greatest_width: float = 1.0
+    min_probability: float = 0.0
+    max_width: float = 1.0
 
-    def picks(self, forecasts: pd.DataFrame) -> NDArray[np.bool_]:
+    def selected_sides(self, forecasts: pd.DataFrame) -> NDArray[np.bool_]:
         """Return the sides that are bet on, bool (n, 2): the first- and the second-listed fighter."""
-        prices = prices_of(forecasts, self.prices)
+        prices = decimal_prices(forecasts, self.prices)
         if self.forecast is None:
             return np.isfinite(prices)
         probability = _sides(forecasts[self.forecast], forecasts[self.forecast])
         sure = probability
         if self.level is not None:
-            low, high = (forecasts[bound(self.forecast, side, self.level)] for side in ("lower", "upper"))
+            low, high = (forecasts[bound_column(self.forecast, side, self.level)] for side in ("lower", "upper"))
             sure = _sides(low, high)
         pays = sure * prices > 1.0  # false if either is NaN
         pays &= ~pays.all(axis=1, keepdims=True)
-        narrow = 1.0 - sure.sum(axis=1, keepdims=True) <= self.greatest_width
-        return np.asarray(pays & narrow & (probability >= self.least_probability))
+        narrow = 1.0 - sure.sum(axis=1, keepdims=True) <= self.max_width
+        return np.asarray(pays & narrow & (probability >= self.min_probability))
 
 
 @dataclass(frozen=True, slots=True)
-class RuleResult:
+class BacktestRuleResult:
     """The returns of one betting rule. Each estimate is None if there are no bets to compute it from.
 
     Attributes
@@ -113,13 +113,13 @@ class RuleResult:
     bankroll: tuple[float, ...]
 
 
-def rules(prices: Prices) -> Iterator[Rule]:
+def backtest_rules(prices: Prices) -> Iterator[BacktestRule]:
     """Yield every rule that is tried at these prices."""
     aware = "market_aware" if prices == "closing" else "early_market_aware"
-    default = Rules()
-    yield Rule("everything", None, prices)
+    default = BettingRules()
+    yield BacktestRule("everything", None, prices)
     for name, forecast in (("default", "cornerless"), ("default_corner_known", "statistics_only")):
-        yield Rule(
+        yield BacktestRule(
             name,
             forecast,
             prices,
@@ -128,13 +128,13 @@ def rules(prices: Prices) -> Iterator[Rule]:
             default.max_uncertainty_threshold,
         )
     for forecast in ("statistics_only", aware):
-        yield Rule("point_edge", forecast, prices)
-        yield Rule("confidence", forecast, prices, least_probability=CONFIDENT)
+        yield BacktestRule("point_edge", forecast, prices)
+        yield BacktestRule("confidence", forecast, prices, min_probability=MIN_CONFIDENT_PROBABILITY)
         for level in LEVELS:
-            yield Rule(f"lower_bound_{level:.0%}".rstrip("%"), forecast, prices, level)
+            yield BacktestRule(f"lower_bound_{level:.0%}".rstrip("%"), forecast, prices, level)
 
 
-def settle(picks: NDArray[np.bool_], prices: Floats, won: NDArray[np.int8]) -> Floats:
+def settle_bets(picks: NDArray[np.bool_], prices: Floats, won: NDArray[np.int8]) -> Floats:
     """Return the profit of one unit on each selected side, (n, 2), 0 without a bet.
 
     Parameters
@@ -150,11 +150,11 @@ def settle(picks: NDArray[np.bool_], prices: Floats, won: NDArray[np.int8]) -> F
     return np.where(picks, np.where(winner, prices, 0.0) - 1.0, 0.0)
 
 
-def try_rule(rule: Rule, forecasts: pd.DataFrame, months: pd.PeriodIndex) -> RuleResult:
+def evaluate_rule(rule: BacktestRule, forecasts: pd.DataFrame, months: pd.PeriodIndex) -> BacktestRuleResult:
     """Apply a rule to forecasts, one row a fight, and settle its bets; the bankroll is by `months`, in order."""
-    prices, closing = prices_of(forecasts, rule.prices), prices_of(forecasts, "closing")
-    picks = rule.picks(forecasts)
-    profit = settle(picks, prices, forecasts["won"].to_numpy())
+    prices, closing = decimal_prices(forecasts, rule.prices), decimal_prices(forecasts, "closing")
+    picks = rule.selected_sides(forecasts)
+    profit = settle_bets(picks, prices, forecasts["won"].to_numpy())
     fair = np.full(closing.shape, np.nan)
     closed = np.isfinite(closing).all(axis=1)
     if closed.any():
@@ -166,7 +166,7 @@ def try_rule(rule: Rule, forecasts: pd.DataFrame, months: pd.PeriodIndex) -> Rul
         return clustered_mean(values[bets], event[bets]) if bets.any() else None
 
     by_month = pd.Series(profit.sum(axis=1)).groupby(forecasts["date"].dt.to_period("M").to_numpy()).sum()
-    return RuleResult(
+    return BacktestRuleResult(
         name=rule.name,
         forecast=rule.forecast,
         prices=rule.prices,
@@ -179,7 +179,7 @@ def try_rule(rule: Rule, forecasts: pd.DataFrame, months: pd.PeriodIndex) -> Rul
     )
 
 
-def prices_of(forecasts: pd.DataFrame, prices: Prices) -> Floats:
+def decimal_prices(forecasts: pd.DataFrame, prices: Prices) -> Floats:
     """Return decimal prices of both sides, (n, 2), NaN for both if one is unknown."""
     found = forecasts[list(_ODDS[prices])].to_numpy(np.float64)
     return np.where(np.isfinite(found).all(axis=1, keepdims=True), found, np.nan)

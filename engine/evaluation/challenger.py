@@ -19,33 +19,33 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
-from engine.data.feature_matrix import TrainingMatrix, some_of
+from engine.data.feature_matrix import TrainingMatrix, format_names
 from engine.errors import ValidationError
-from engine.evaluation.walk_forward import Period, Season, bound, ensemble_columns, records_of
+from engine.evaluation.walk_forward import FightSet, Period, bound_column, ensemble_forecasts, fight_columns
 from engine.model.trained_ensemble import Ensemble
 from engine.statistics.scores import (
     MIN_EVENTS,
     Estimate,
     calibration_line,
     calibration_slope,
-    clustered_bound,
     clustered_mean,
     clustered_share,
-    interval_of,
-    surprise,
+    clustered_upper_bound,
+    log_losses,
+    t_interval,
 )
 
-JUDGED = "cornerless"
-CORNER_KNOWN = "statistics_only"
+PRODUCTION_FORECAST = "cornerless"
+CORNER_KNOWN_FORECAST = "statistics_only"
 BASE_RATE = 0.5
 """The forecast without any information about a fight, if no corner is given."""
-JUDGED_LEVELS = (0.8, 0.95)
+COVERAGE_LEVELS = (0.8, 0.95)
 MIN_FIGHTS = 200
 """Fewer fights cannot distinguish two models by a difference that matters (docs/decisions.md)."""
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedCoverage:
+class EvaluatedCoverage:
     """Coverage of the intervals at one level.
 
     Attributes
@@ -64,7 +64,7 @@ class JudgedCoverage:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedForecast:
+class EvaluatedForecast:
     """Metrics of one forecast.
 
     Attributes
@@ -86,11 +86,11 @@ class JudgedForecast:
     brier: Estimate
     slope: Estimate | None = None
     intercept: Estimate | None = None
-    coverage: tuple[JudgedCoverage, ...] = ()
+    coverage: tuple[EvaluatedCoverage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
+class PairedDifference:
     """Difference of scores, challenger minus another forecast, fight by fight; lower is better.
 
     Attributes
@@ -111,7 +111,7 @@ class Paired:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class ChallengerEvaluation:
     """All metrics of the comparison.
 
     Attributes
@@ -139,9 +139,9 @@ class Judgement:
     fights: int
     priced_fights: int
     events: int
-    forecasts: tuple[JudgedForecast, ...]
-    paired: tuple[Paired, ...]
-    corner_known: tuple[JudgedForecast, ...] = ()
+    forecasts: tuple[EvaluatedForecast, ...]
+    paired: tuple[PairedDifference, ...]
+    corner_known: tuple[EvaluatedForecast, ...] = ()
     recalibrated: bool = True
 
 
@@ -150,7 +150,7 @@ def first_unseen_day(*ensembles: Ensemble) -> date:
     return max(ensemble.data_cutoff for ensemble in ensembles) + timedelta(days=1)
 
 
-def forecast_unseen(ensemble: Ensemble, season: Season, first_day: date) -> pd.DataFrame:
+def forecast_unseen(ensemble: Ensemble, season: FightSet, first_day: date) -> pd.DataFrame:
     """Return a model's forecasts of the fights from `first_day` on.
 
     The columns are those of `engine.evaluation.walk_forward` except for the baseline and `trained_before`.
@@ -166,21 +166,23 @@ def forecast_unseen(ensemble: Ensemble, season: Season, first_day: date) -> pd.D
         )
     last = season.fights.date[-1].astype(date)
     later = season.during(Period(first_day, last + timedelta(days=1)))
-    asked = Season(with_columns(later.fights, ensemble.columns), later.early_odds)
-    return pd.concat([records_of(season.fights.before(first_day), later), ensemble_columns(ensemble, asked)], axis=1)
+    asked = FightSet(select_columns(later.fights, ensemble.columns), later.early_odds)
+    return pd.concat(
+        [fight_columns(season.fights.before(first_day), later), ensemble_forecasts(ensemble, asked)], axis=1
+    )
 
 
-def with_columns(fights: TrainingMatrix, columns: tuple[str, ...]) -> TrainingMatrix:
+def select_columns(fights: TrainingMatrix, columns: tuple[str, ...]) -> TrainingMatrix:
     """Return the fights with these features only. Raises ValidationError naming those that are missing."""
     missing = [name for name in columns if name not in fights.X.columns]
     if missing:
         raise ValidationError(
-            f"the fights lack features of the model, {some_of(missing)}: evaluate it on data that has them"
+            f"the fights lack features of the model, {format_names(missing)}: evaluate it on data that has them"
         )
     return fights.select(columns)
 
 
-def check_enough(season: Season, first_day: date) -> None:
+def check_enough_fights(season: FightSet, first_day: date) -> None:
     """Raise ValidationError for fewer than MIN_FIGHTS fights or MIN_EVENTS events; if any have odds, these count."""
     later = season.fights.take(season.fights.date >= np.datetime64(first_day))
     priced = np.isfinite(later.red_odds) & np.isfinite(later.blue_odds)
@@ -194,7 +196,9 @@ def check_enough(season: Season, first_day: date) -> None:
         )
 
 
-def judge(challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], error: float) -> Judgement:
+def evaluate_challenger(
+    challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], error: float
+) -> ChallengerEvaluation:
     """Return the metrics of the models' forecasts of the same fights.
 
     Parameters
@@ -220,13 +224,13 @@ def judge(challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], erro
     tables = {"challenger": challenger[rows], **{name: table[rows] for name, table in incumbents.items()}}
     scored = tables["challenger"]
     won, event = scored["won"].to_numpy(), scored["event"].to_numpy(dtype=np.str_)
-    predicted = {name: _column(table, JUDGED) for name, table in tables.items()}
+    predicted = {name: _column(table, PRODUCTION_FORECAST) for name, table in tables.items()}
     if priced.any():
         predicted["market"] = _column(scored, "market")
     predicted["base_rate"] = np.full(len(scored), BASE_RATE)
     known = scored["corner_known"].to_numpy(np.bool_)
     enough = known.sum() >= MIN_FIGHTS
-    return Judgement(
+    return ChallengerEvaluation(
         first_day=scored["date"].min().date(),
         last_day=scored["date"].max().date(),
         fights=len(scored),
@@ -245,50 +249,54 @@ def judge(challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], erro
 
 def _forecast(
     name: str, p: Floats, won: NDArray[np.int8], event: NDArray[np.str_], table: pd.DataFrame | None
-) -> JudgedForecast:
-    return JudgedForecast(
+) -> EvaluatedForecast:
+    return EvaluatedForecast(
         forecast=name,
-        log_loss=clustered_mean(surprise(p, won), event),
+        log_loss=clustered_mean(log_losses(p, won), event),
         brier=clustered_mean((p - won) ** 2, event),
         slope=calibration_slope(p, won, event) if np.any(p != BASE_RATE) else None,
-        coverage=() if table is None else tuple(_coverage(table, event, JUDGED)),
+        coverage=() if table is None else tuple(_coverage(table, event, PRODUCTION_FORECAST)),
     )
 
 
-def _corner_known(name: str, table: pd.DataFrame) -> JudgedForecast:
-    p, won, event = _column(table, CORNER_KNOWN), table["won"].to_numpy(), table["event"].to_numpy(dtype=np.str_)
+def _corner_known(name: str, table: pd.DataFrame) -> EvaluatedForecast:
+    p, won, event = (
+        _column(table, CORNER_KNOWN_FORECAST),
+        table["won"].to_numpy(),
+        table["event"].to_numpy(dtype=np.str_),
+    )
     line, events = calibration_line(p, won, event), len(np.unique(event))
-    return JudgedForecast(
+    return EvaluatedForecast(
         forecast=name,
-        log_loss=clustered_mean(surprise(p, won), event),
+        log_loss=clustered_mean(log_losses(p, won), event),
         brier=clustered_mean((p - won) ** 2, event),
-        slope=interval_of(line.slope, line.slope_error, events),
-        intercept=interval_of(line.intercept, line.intercept_error, events),
-        coverage=tuple(_coverage(table, event, CORNER_KNOWN)),
+        slope=t_interval(line.slope, line.slope_error, events),
+        intercept=t_interval(line.intercept, line.intercept_error, events),
+        coverage=tuple(_coverage(table, event, CORNER_KNOWN_FORECAST)),
     )
 
 
 def _paired(
     against: str, p: Floats, other: Floats, won: NDArray[np.int8], event: NDArray[np.str_], error: float
-) -> Paired:
-    difference = surprise(p, won) - surprise(other, won)
-    return Paired(
+) -> PairedDifference:
+    difference = log_losses(p, won) - log_losses(other, won)
+    return PairedDifference(
         against=against,
         log_loss=clustered_mean(difference, event),
         brier=clustered_mean((p - won) ** 2 - (other - won) ** 2, event),
-        most=clustered_bound(difference, event, error),
+        most=clustered_upper_bound(difference, event, error),
     )
 
 
-def _coverage(table: pd.DataFrame, event: NDArray[np.str_], forecast: str) -> Iterator[JudgedCoverage]:
+def _coverage(table: pd.DataFrame, event: NDArray[np.str_], forecast: str) -> Iterator[EvaluatedCoverage]:
     """Yield the coverage at each level; nothing for a model without intervals."""
     close = table["recalibrated_market"].fillna(table["market"]).to_numpy(np.float64)
     known = np.isfinite(close)
-    for level in JUDGED_LEVELS:
-        lower, upper = (_column(table, bound(forecast, side, level)) for side in ("lower", "upper"))
+    for level in COVERAGE_LEVELS:
+        lower, upper = (_column(table, bound_column(forecast, side, level)) for side in ("lower", "upper"))
         if np.isfinite(lower).all():
             inside = (lower <= close) & (close <= upper)
-            yield JudgedCoverage(
+            yield EvaluatedCoverage(
                 level=level,
                 inside=clustered_share(inside[known], event[known]) if known.any() else None,
                 width=clustered_mean(upper - lower, event),

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.errors import ValidationError
-from engine.evaluation.betting_rules import RuleResult, prices_of, rules, try_rule
-from engine.evaluation.walk_forward import bound
+from engine.evaluation.betting_rules import BacktestRuleResult, backtest_rules, decimal_prices, evaluate_rule
+from engine.evaluation.walk_forward import bound_column
 from engine.intervals.half_widths import CLASS_EDGES, experience_class
 from engine.statistics.scores import (
     CalibrationLine,
@@ -28,11 +28,11 @@ from engine.statistics.scores import (
     calibration_line,
     clustered_mean,
     clustered_share,
-    reliability,
-    surprise,
+    log_losses,
+    reliability_bins,
 )
 
-SCORED = ("market", "market_aware", "statistics_only", "cornerless", "ridge")
+SCORED_FORECASTS = ("market", "market_aware", "statistics_only", "cornerless", "ridge")
 """Forecasts that are scored, in the order of the report."""
 SCORED_LEVELS = (0.8, 0.95)
 LOGIT_EDGES = (0.4, 0.8, 1.2)
@@ -62,7 +62,7 @@ class ForecastScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class IntervalCoverage:
     """Coverage of the intervals at one level.
 
     Attributes
@@ -81,7 +81,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class EvaluationSlice:
     """Metrics on a subset of fights: the statistics-only log loss, its difference from the market, coverage."""
 
     dimension: Literal["all", "corner", "year", "logit", "experience"]
@@ -89,11 +89,11 @@ class Slice:
     fights: int
     log_loss: float
     minus_market: Estimate | None
-    coverage: tuple[Coverage, ...]
+    coverage: tuple[IntervalCoverage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class BacktestEvaluation:
     """All metrics of a backtest.
 
     Attributes
@@ -130,14 +130,14 @@ class Evaluation:
     scored_fights: int
     events: int
     scores: tuple[ForecastScore, ...]
-    slices: tuple[Slice, ...]
+    slices: tuple[EvaluationSlice, ...]
     both_sides_return: float | None
     rules_tried: int
-    rules: tuple[RuleResult, ...]
+    rules: tuple[BacktestRuleResult, ...]
     months: tuple[str, ...]
 
 
-def evaluate(forecasts: pd.DataFrame) -> Evaluation:
+def evaluate_forecasts(forecasts: pd.DataFrame) -> BacktestEvaluation:
     """Score the forecasts of `engine.evaluation.walk_forward`.
 
     Raises
@@ -154,19 +154,19 @@ def evaluate(forecasts: pd.DataFrame) -> Evaluation:
     dates = scored["date"].dt
     months = pd.period_range(scored["date"].min(), scored["date"].max(), freq="M")
     results = tuple(
-        try_rule(rule, scored, months)
+        evaluate_rule(rule, scored, months)
         for prices in ("closing", "early")
-        if np.isfinite(prices_of(scored, prices)).all(axis=1).any()
-        for rule in rules(prices)
+        if np.isfinite(decimal_prices(scored, prices)).all(axis=1).any()
+        for rule in backtest_rules(prices)
     )
-    return Evaluation(
+    return BacktestEvaluation(
         models=forecasts["trained_before"].nunique(),
         first_day=dates.date.min(),
         last_day=dates.date.max(),
         forecast_fights=len(forecasts),
         scored_fights=len(scored),
         events=scored["event"].nunique(),
-        scores=tuple(_score(name, scored) for name in SCORED if scored[name].notna().any()),
+        scores=tuple(_score(name, scored) for name in SCORED_FORECASTS if scored[name].notna().any()),
         slices=tuple(_slices(scored)),
         both_sides_return=_both_sides(results),
         rules_tried=sum(result.forecast is not None for result in results),
@@ -175,7 +175,7 @@ def evaluate(forecasts: pd.DataFrame) -> Evaluation:
     )
 
 
-def _both_sides(results: tuple[RuleResult, ...]) -> float | None:
+def _both_sides(results: tuple[BacktestRuleResult, ...]) -> float | None:
     for result in results:
         if result.forecast is None and result.prices == "closing" and result.return_on_stake is not None:
             return result.return_on_stake.value
@@ -188,15 +188,15 @@ def _score(name: str, scored: pd.DataFrame) -> ForecastScore:
     return ForecastScore(
         forecast=name,
         fights=len(rows),
-        log_loss=float(surprise(p, won).mean()),
+        log_loss=float(log_losses(p, won).mean()),
         brier=float(np.mean((p - won) ** 2)),
         calibration=calibration_line(p, won, event),
         minus_market=None if name == "market" else _minus_market(name, rows),
-        reliability=reliability(p, won),
+        reliability=reliability_bins(p, won),
     )
 
 
-def _slices(scored: pd.DataFrame) -> Iterator[Slice]:
+def _slices(scored: pd.DataFrame) -> Iterator[EvaluationSlice]:
     yield _slice("all", "all", scored)
     yield _slice("corner", "taken as unknown", scored, "cornerless")
     year = scored["date"].dt.year.to_numpy()
@@ -218,23 +218,23 @@ def _slice(
     name: str,
     rows: pd.DataFrame,
     forecast: str = "statistics_only",
-) -> Slice:
-    return Slice(
+) -> EvaluationSlice:
+    return EvaluationSlice(
         dimension=dimension,
         name=name,
         fights=len(rows),
-        log_loss=float(surprise(_column(rows, forecast), rows["won"].to_numpy()).mean()),
+        log_loss=float(log_losses(_column(rows, forecast), rows["won"].to_numpy()).mean()),
         minus_market=_minus_market(forecast, rows),
         coverage=tuple(_coverage(forecast, rows, level) for level in SCORED_LEVELS),
     )
 
 
-def _coverage(forecast: str, rows: pd.DataFrame, level: float) -> Coverage:
-    lower, upper = (_column(rows, bound(forecast, side, level)) for side in ("lower", "upper"))
+def _coverage(forecast: str, rows: pd.DataFrame, level: float) -> IntervalCoverage:
+    lower, upper = (_column(rows, bound_column(forecast, side, level)) for side in ("lower", "upper"))
     close = _column(rows, "recalibrated_market")
     known = np.isfinite(close)
     inside = (lower <= close) & (close <= upper)
-    return Coverage(
+    return IntervalCoverage(
         level=level,
         inside=clustered_share(inside[known], _events(rows)[known]) if known.any() else None,
         width=float(np.mean(upper - lower)),
@@ -247,7 +247,7 @@ def _minus_market(forecast: str, rows: pd.DataFrame) -> Estimate | None:
     if rows.empty:
         return None
     won = rows["won"].to_numpy()
-    difference = surprise(_column(rows, forecast), won) - surprise(_column(rows, "market"), won)
+    difference = log_losses(_column(rows, forecast), won) - log_losses(_column(rows, "market"), won)
     return clustered_mean(difference, _events(rows))
 
 

@@ -21,7 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-NAMES = {
+FORECAST_NAMES = {
     "market": "market",
     "market_aware": "market-aware",
     "early_market_aware": "market-aware",
@@ -33,13 +33,13 @@ NAMES = {
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 PALETTE = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9")
 DPI = 110
-SHOWN_BETS = 20
+MIN_BETS = 20
 SIZE_INCHES = (6.4, 4.2)
 
 Report = Mapping[str, Any]
 
 
-def reliability(axes: Axes, report: Report) -> bool:
+def plot_reliability(axes: Axes, report: Report) -> bool:
     """Plot the share of the likelier fighters who won against their predicted probability."""
     shown = {"statistics_only": (BLUE, "o", -0.004), "market": (ORANGE, "s", 0.004)}
     scores = [score for score in report["scores"] if score["forecast"] in shown]
@@ -56,7 +56,7 @@ def reliability(axes: Axes, report: Report) -> bool:
             markersize=5,
             linewidth=0,
             elinewidth=1.2,
-            label=f"{NAMES[score['forecast']]}, {score['fights']:,} fights",
+            label=f"{FORECAST_NAMES[score['forecast']]}, {score['fights']:,} fights",
         )
     axes.set(xlabel="probability of the likelier fighter", ylabel="share that won", title="Reliability")
     axes.set(xlim=(0.49, 1.0), ylim=(0.35, 1.02))  # the error bars of a bin with few fights may leave the frame
@@ -66,7 +66,7 @@ def reliability(axes: Axes, report: Report) -> bool:
     return bool(scores)
 
 
-def coverage_by_year(axes: Axes, report: Report) -> bool:
+def plot_coverage_by_year(axes: Axes, report: Report) -> bool:
     """Plot the share of recalibrated closing logits inside the intervals, by year."""
     years = [part for part in report["slices"] if part["dimension"] == "year" and part["coverage"][0]["inside"]]
     if not years:
@@ -94,11 +94,11 @@ def coverage_by_year(axes: Axes, report: Report) -> bool:
     return True
 
 
-def against_the_market(axes: Axes, report: Report) -> bool:
+def plot_market_difference(axes: Axes, report: Report) -> bool:
     """Plot the log loss minus the market's, of every forecast and, for statistics only, of every year."""
     scores = [score for score in report["scores"] if score["minus_market"]]
     years = [part for part in report["slices"] if part["dimension"] == "year" and part["minus_market"]]
-    rows = [(NAMES[score["forecast"]], score["minus_market"]) for score in scores]
+    rows = [(FORECAST_NAMES[score["forecast"]], score["minus_market"]) for score in scores]
     rows += [(f"statistics only, {year['name']}", year["minus_market"]) for year in years]
     colours = [BLUE] * len(scores) + [GREY] * len(years)
     for place, ((_, estimate), colour) in enumerate(zip(rows, colours, strict=True)):
@@ -120,10 +120,10 @@ def against_the_market(axes: Axes, report: Report) -> bool:
     return bool(rows)
 
 
-def bankroll(axes: Axes, report: Report) -> bool:
+def plot_bankroll(axes: Axes, report: Report) -> bool:
     """Plot the profit in units of the rules at closing prices, without rules that have few bets."""
     tried = [rule for rule in report["rules"] if rule["prices"] == "closing" and rule["forecast"]]
-    rules = [rule for rule in tried if rule["bets"] >= SHOWN_BETS]
+    rules = [rule for rule in tried if rule["bets"] >= MIN_BETS]
     if not rules:
         return False
     months = report["months"]
@@ -136,20 +136,20 @@ def bankroll(axes: Axes, report: Report) -> bool:
             styles[rule["forecast"]],
             color=PALETTE[order.index(rule["name"]) % len(PALETTE)],
             linewidth=1.3,
-            label=f"{NAMES[rule['forecast']]}, {_rule_label(rule['name'])}: {rule['bets']:,} bets",
+            label=f"{FORECAST_NAMES[rule['forecast']]}, {_rule_label(rule['name'])}: {rule['bets']:,} bets",
         )
     starts = [place for place, month in enumerate(months) if place == 0 or month.endswith("-01")]
     axes.set_xticks(starts, [months[place][:4] if months[place].endswith("-01") else "" for place in starts])
     axes.axhline(0.0, color=GREY, linewidth=1)
     axes.set(ylabel="profit in units, one unit a bet")
-    axes.set_title(f"Bankroll at closing prices: {len(rules)} of {len(tried)} rules, with {SHOWN_BETS} bets or more")
+    axes.set_title(f"Bankroll at closing prices: {len(rules)} of {len(tried)} rules, with {MIN_BETS} bets or more")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False, ncols=2, fontsize=7.5)
     return True
 
 
-def closing_line(axes: Axes, report: Report) -> bool:
+def plot_closing_line_value(axes: Axes, report: Report) -> bool:
     """Plot the closing-line value of the rules: the expected profit of their bets if the close is right."""
-    rules = [rule for rule in report["rules"] if rule["closing_line_value"] and rule["bets"] >= SHOWN_BETS]
+    rules = [rule for rule in report["rules"] if rule["closing_line_value"] and rule["bets"] >= MIN_BETS]
     colours = {"closing": BLUE, "early": GREEN}
     for place, rule in enumerate(rules):
         estimate = rule["closing_line_value"]
@@ -163,7 +163,8 @@ def closing_line(axes: Axes, report: Report) -> bool:
             elinewidth=1.2,
         )
     names = [
-        f"{NAMES.get(rule['forecast'], 'both sides')}, {_rule_label(rule['name'])}, {rule['prices']}" for rule in rules
+        f"{FORECAST_NAMES.get(rule['forecast'], 'both sides')}, {_rule_label(rule['name'])}, {rule['prices']}"
+        for rule in rules
     ]
     axes.axvline(0.0, color=ORANGE, linewidth=1.2)
     axes.set_yticks(range(len(rules)), names, fontsize=8)
@@ -175,15 +176,15 @@ def closing_line(axes: Axes, report: Report) -> bool:
 
 
 PLOTS: Mapping[str, Callable[[Axes, Report], bool]] = {
-    "reliability": reliability,
-    "coverage_by_year": coverage_by_year,
-    "against_the_market": against_the_market,
-    "bankroll": bankroll,
-    "closing_line": closing_line,
+    "reliability": plot_reliability,
+    "coverage_by_year": plot_coverage_by_year,
+    "against_the_market": plot_market_difference,
+    "bankroll": plot_bankroll,
+    "closing_line": plot_closing_line_value,
 }
 
 
-def draw(report: Report, folder: Path) -> list[Path]:
+def save_plots(report: Report, folder: Path) -> list[Path]:
     """Write every plot for which the report has figures into `folder`, which is created if needed; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -219,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     out = parser.parse_args(arguments).out
     document = json.load(sys.stdin)
-    for path in draw(document.get("report", document), out):
+    for path in save_plots(document.get("report", document), out):
         sys.stdout.write(f"{path}\n")
     return 0
 

@@ -39,12 +39,12 @@ from engine.market.consensus import devig
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import Ensemble
 from engine.statistics.calibration import fit_logistic
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 from engine.training.soft_labels import market_logit
 
 LEVELS = (0.68, 0.8, 0.95)
 """Confidence levels of the bounds."""
-NO_FIGHT = "no decided fight falls into the days of the backtest: check its first day and its end"
+NO_FIGHTS_MESSAGE = "no decided fight falls into the days of the backtest: check its first day and its end"
 ENSEMBLE_FORECASTS = ("statistics_only", "cornerless", "market_aware", "early_market_aware")
 
 
@@ -57,29 +57,29 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Season:
+class FightSet:
     """Fights for a walk-forward evaluation, and their early decimal odds, float64 (n, 2), NaN if unknown."""
 
     fights: TrainingMatrix
     early_odds: Floats
 
-    def during(self, period: Period) -> Season:
+    def during(self, period: Period) -> FightSet:
         """Return the fights of a period."""
         date = self.fights.date
         rows = (date >= np.datetime64(period.start)) & (date < np.datetime64(period.end))
-        return Season(self.fights.take(rows), self.early_odds[rows])
+        return FightSet(self.fights.take(rows), self.early_odds[rows])
 
 
-Forecast = Callable[[TrainingMatrix, Season], pd.DataFrame]
+Forecaster = Callable[[TrainingMatrix, FightSet], pd.DataFrame]
 """Trains on fights and returns the forecast columns of later ones."""
 
 
-def bound(forecast: str, side: str, level: float) -> str:
+def bound_column(forecast: str, side: str, level: float) -> str:
     """Return the column name of a bound; `side` is `lower` or `upper`."""
     return f"{forecast}_{side}_{level:.0%}".rstrip("%")
 
 
-def schedule(start: datetime.date, end: datetime.date, refit_months: int) -> Iterator[Period]:
+def refit_periods(start: datetime.date, end: datetime.date, refit_months: int) -> Iterator[Period]:
     """Split the days from `start` up to but without `end` into periods of `refit_months` calendar months.
 
     Raises
@@ -100,7 +100,7 @@ def schedule(start: datetime.date, end: datetime.date, refit_months: int) -> Ite
         start = following
 
 
-def walk_forward(season: Season, periods: Iterable[Period], forecast: Forecast) -> pd.DataFrame:
+def walk_forward(season: FightSet, periods: Iterable[Period], forecast: Forecaster) -> pd.DataFrame:
     """Return the forecasts of every fight in `periods`, each made from fights before its period.
 
     Raises
@@ -110,11 +110,11 @@ def walk_forward(season: Season, periods: Iterable[Period], forecast: Forecast) 
     """
     tables = [forecast_period(season, period, forecast) for period in periods if len(season.during(period).fights)]
     if not tables:
-        raise ValidationError(NO_FIGHT)
+        raise ValidationError(NO_FIGHTS_MESSAGE)
     return pd.concat(tables, ignore_index=True)
 
 
-def forecast_period(season: Season, period: Period, forecast: Forecast) -> pd.DataFrame:
+def forecast_period(season: FightSet, period: Period, forecast: Forecaster) -> pd.DataFrame:
     """Return the forecasts of one period with fights.
 
     Raises
@@ -126,13 +126,13 @@ def forecast_period(season: Season, period: Period, forecast: Forecast) -> pd.Da
     if not len(past):
         raise ValidationError(f"no decided fight before {period.start} to train on: start on a later day")
     baseline = pd.DataFrame({"ridge": ridge_forecast(past, later.fights)})
-    table = pd.concat([records_of(past, later), baseline, forecast(past, later)], axis=1)
+    table = pd.concat([fight_columns(past, later), baseline, forecast(past, later)], axis=1)
     return table.assign(trained_before=pd.Timestamp(period.start))
 
 
-def ensemble_columns(ensemble: Ensemble, later: Season) -> pd.DataFrame:
+def ensemble_forecasts(ensemble: Ensemble, later: FightSet) -> pd.DataFrame:
     """Return the forecast columns of a trained ensemble, predicted through the same interface as in production."""
-    manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
+    manager = ProductionEnsembleManager.from_ensemble(ensemble, create_production_ensemble_config(bootstrap_samples=0))
     fights = later.fights
     corners: list[Corner] = ["red" if known else "unknown" for known in fights.corner_known]
 
@@ -153,8 +153,8 @@ def ensemble_columns(ensemble: Ensemble, later: Season) -> pd.DataFrame:
         predicted = [_probability_and_bounds(answer, aware=name.endswith("market_aware")) for answer in answers]
         columns[name] = [probability for probability, _ in predicted]
         for level in LEVELS:
-            columns[bound(name, "lower", level)] = [bounds[level][0] for _, bounds in predicted]
-            columns[bound(name, "upper", level)] = [bounds[level][1] for _, bounds in predicted]
+            columns[bound_column(name, "lower", level)] = [bounds[level][0] for _, bounds in predicted]
+            columns[bound_column(name, "upper", level)] = [bounds[level][1] for _, bounds in predicted]
     return pd.DataFrame(columns)
 
 
@@ -166,7 +166,7 @@ def _probability_and_bounds(answer: FightPrediction, *, aware: bool) -> tuple[fl
     return answer.market_aware.probability, answer.market_aware.band
 
 
-def records_of(past: TrainingMatrix, later: Season) -> pd.DataFrame:
+def fight_columns(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
     """Return the columns that need no model, with the market as recalibrated on `past`."""
     fights = later.fights
     logit = market_logit(fights)
@@ -181,8 +181,8 @@ def records_of(past: TrainingMatrix, later: Season) -> pd.DataFrame:
             "blue_odds": fights.blue_odds,
             "red_early_odds": later.early_odds[:, 0],
             "blue_early_odds": later.early_odds[:, 1],
-            "market": probability_of(logit),
-            "recalibrated_market": probability_of(market_slope(past) * logit),
+            "market": logit_to_probability(logit),
+            "recalibrated_market": logit_to_probability(market_slope(past) * logit),
         }
     )
 

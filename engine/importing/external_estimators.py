@@ -22,22 +22,22 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from engine.arrays import Floats, ReplicatedMember
 from engine.errors import ValidationError
-from engine.importing.version_repair import explained, origin, repair
+from engine.importing.version_repair import explain_errors, upgrade_estimator, version_advice
 from engine.members.boosted_trees import FlatBoosters
-from engine.members.feature_bins import CutTable
+from engine.members.feature_bins import BinEdges
 from engine.members.member_stack import MemberStacks
 from engine.members.neural_network import StackedNetworks
-from engine.members.preprocessing import Preparation, PreparedMember, Step
+from engine.members.preprocessing import PreprocessedMember, Preprocessing, PreprocessingStep
 from engine.members.random_forest import FlatForests
 from engine.resources.blas_threads import one_blas_thread
 
 PARITY_TOLERANCE = 1e-6
-PROBES = 512
+N_PROBE_ROWS = 512
 _MISSING_SHARE = 0.1  # of missing values in every other probe row
 
 
 @dataclass(frozen=True, eq=False)
-class Foreign:
+class ExternalEstimator:
     """An estimator and its parts.
 
     Attributes
@@ -57,7 +57,7 @@ class Foreign:
     member: str
     estimator: Any
     classifier: Any
-    preparation: Preparation
+    preprocessing: Preprocessing
     saved_by: Mapping[str, str] = field(default_factory=dict)
 
     def predict(self, X: Floats) -> Floats:
@@ -68,17 +68,19 @@ class Foreign:
         ValidationError
             If the original fails, or returns values that are no probabilities.
         """
-        with explained(self.member, self.saved_by):
+        with explain_errors(self.member, self.saved_by):
             p = self._predict(X)
         if not ((p >= 0.0) & (p <= 1.0)).all():
             odd = p[~((p >= 0.0) & (p <= 1.0))][0]
-            raise ValidationError(f"{self.member} predicts {odd:g}, which is no probability; {origin(self.saved_by)}")
+            raise ValidationError(
+                f"{self.member} predicts {odd:g}, which is no probability; {version_advice(self.saved_by)}"
+            )
         return p
 
     @property
-    def takes_missing(self) -> bool:
+    def accepts_missing(self) -> bool:
         """Whether the original predicts a row in which every value is missing."""
-        with explained(self.member, self.saved_by):
+        with explain_errors(self.member, self.saved_by):
             try:
                 self._predict(np.full((1, self.n_features), np.nan))
             except ValueError:
@@ -89,7 +91,7 @@ class Foreign:
         if isinstance(self.classifier, xgb.Booster):
             names = self.classifier.feature_names
             return np.asarray(
-                self.classifier.predict(xgb.DMatrix(self.preparation(X), feature_names=names)), dtype=np.float64
+                self.classifier.predict(xgb.DMatrix(self.preprocessing(X), feature_names=names)), dtype=np.float64
             )
         named = getattr(self.estimator, "feature_names_in_", None)
         rows = X if named is None else pd.DataFrame(X, columns=named)
@@ -99,7 +101,7 @@ class Foreign:
     @property
     def feature_names(self) -> tuple[str, ...] | None:
         """The columns that it was fitted on, None if it does not store them."""
-        with explained(self.member, self.saved_by):
+        with explain_errors(self.member, self.saved_by):
             named = getattr(self.estimator, "feature_names_in_", None)
             if named is None and isinstance(self.classifier, xgb.Booster):
                 named = self.classifier.feature_names
@@ -108,13 +110,13 @@ class Foreign:
     @property
     def n_features(self) -> int:
         """The number of columns that it was fitted on."""
-        with explained(self.member, self.saved_by):
+        with explain_errors(self.member, self.saved_by):
             if isinstance(self.classifier, xgb.Booster):
                 return int(self.classifier.num_features())
             return int(self.estimator.n_features_in_)
 
 
-def foreign(member: str, estimator: Any, saved_by: Mapping[str, str] | None = None) -> Foreign:
+def unwrap(member: str, estimator: Any, saved_by: Mapping[str, str] | None = None) -> ExternalEstimator:
     """Split an estimator into its parts, after upgrading it to the installed versions.
 
     Parameters
@@ -131,11 +133,11 @@ def foreign(member: str, estimator: Any, saved_by: Mapping[str, str] | None = No
     ValidationError
         For an unknown step or an unreadable part; the message names it.
     """
-    with explained(member, saved_by or {}):
+    with explain_errors(member, saved_by or {}):
         return _unwrap(member, estimator, saved_by or {})
 
 
-def _unwrap(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Foreign:
+def _unwrap(member: str, estimator: Any, saved_by: Mapping[str, str]) -> ExternalEstimator:
     steps, classifier = [], estimator
     if isinstance(estimator, Pipeline):
         steps, classifier = [step for _, step in estimator.steps[:-1]], estimator.steps[-1][1]
@@ -147,17 +149,17 @@ def _unwrap(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Foreign
     if not isinstance(classifier, expected[member]):
         names = " or ".join(kind.__name__ for kind in expected[member])
         raise ValidationError(f"{member} must be a {names}, alone or at the end of a Pipeline, not {_name(classifier)}")
-    repair(estimator)
+    upgrade_estimator(estimator)
     if not isinstance(classifier, xgb.Booster) and list(getattr(classifier, "classes_", [])) != [0, 1]:
         raise ValidationError(
             f"{member} must be fitted on the classes 0 and 1 (1: the first, red side won), its classes are "
             f"{list(getattr(classifier, 'classes_', []))}"
         )
-    prepared = Preparation(tuple(step for part in steps for step in _steps(member, part)))
-    return Foreign(member, estimator, classifier, prepared, saved_by)
+    prepared = Preprocessing(tuple(step for part in steps for step in _steps(member, part)))
+    return ExternalEstimator(member, estimator, classifier, prepared, saved_by)
 
 
-def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[str, ...]:
+def common_columns(parts: Sequence[ExternalEstimator], given: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names, in order, of the columns that all estimators were fitted on.
 
     Parameters
@@ -196,26 +198,28 @@ def columns_of(parts: Sequence[Foreign], given: Sequence[str] | None) -> tuple[s
     return columns if pairs is None else tuple((ours or theirs).strip() for theirs, _, ours in pairs)
 
 
-def lay_out(parts: Mapping[str, Foreign]) -> MemberStacks:
+def convert_members(parts: Mapping[str, ExternalEstimator]) -> MemberStacks:
     """Convert the estimators into members with common feature bins. Raises ValidationError if that is impossible."""
     boosted, forest, network = (parts[name] for name in ("xgboost", "random_forest", "neural_network"))
-    with explained("xgboost", boosted.saved_by):
+    with explain_errors("xgboost", boosted.saved_by):
         booster = _booster(boosted.classifier)
         splits = FlatBoosters.from_booster(booster).trees.cuts
-    with explained("random_forest", forest.saved_by):
-        cuts = CutTable.union(FlatForests.from_forest(forest.classifier).trees.cuts, splits)
+    with explain_errors("random_forest", forest.saved_by):
+        cuts = BinEdges.union(FlatForests.from_forest(forest.classifier).trees.cuts, splits)
         forests = FlatForests.from_forest(forest.classifier, cuts)
-    with explained("neural_network", network.saved_by):
+    with explain_errors("neural_network", network.saved_by):
         networks = StackedNetworks.from_classifier(network.classifier)
     return MemberStacks(
         random_forest=forests,
         xgboost=FlatBoosters.from_booster(booster, cuts),
         neural_network=networks,
-        preparations={name: Preparation(part.preparation.steps, part.takes_missing) for name, part in parts.items()},
+        preparations={
+            name: Preprocessing(part.preprocessing.steps, part.accepts_missing) for name, part in parts.items()
+        },
     )
 
 
-def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, seed: int = 0) -> float:
+def check_parity(parts: Mapping[str, ExternalEstimator], members: MemberStacks, seed: int = 0) -> float:
     """Return the largest difference between the originals and the members on probe rows.
 
     Raises
@@ -225,35 +229,35 @@ def check_parity(parts: Mapping[str, Foreign], members: MemberStacks, seed: int 
     """
     largest = 0.0
     for name, part in parts.items():
-        with explained(name, part.saved_by):
+        with explain_errors(name, part.saved_by):
             member = members.by_name()[name]
-            X = probes(members, part, with_missing=_takes_missing(member), seed=seed)
+            X = probe_rows(members, part, with_missing=_takes_missing(member), seed=seed)
             difference = np.abs(member.predict_replicas(X)[0] - part.predict(X))
         if not difference.max() <= PARITY_TOLERANCE:
             raise ValidationError(
                 f"{name} predicts differently once converted, by {difference.max():.2e} on probe row "
-                f"{int(difference.argmax())} of {PROBES}; {PARITY_TOLERANCE:g} is allowed. It is not imported; "
-                f"{origin(part.saved_by)}"
+                f"{int(difference.argmax())} of {N_PROBE_ROWS}; {PARITY_TOLERANCE:g} is allowed. It is not imported; "
+                f"{version_advice(part.saved_by)}"
             )
         largest = max(largest, float(difference.max()))
     return largest
 
 
-def probes(members: MemberStacks, part: Foreign, *, with_missing: bool, seed: int) -> Floats:
+def probe_rows(members: MemberStacks, part: ExternalEstimator, *, with_missing: bool, seed: int) -> Floats:
     """Return random rows for a comparison, float64 (N_PROBE_ROWS, f), with values near the splits of each column.
 
     The splits of the trees are in preprocessed values, so they are mapped back through the preprocessing.
     """
     rng = np.random.default_rng(seed)
     cuts = members.random_forest.trees.cuts
-    X = rng.normal(size=(PROBES, cuts.n_features))
+    X = rng.normal(size=(N_PROBE_ROWS, cuts.n_features))
     for column in range(cuts.n_features):
         splits = cuts.values[cuts.starts[column] : cuts.starts[column + 1]].astype(np.float64)
         splits = splits[np.isfinite(splits)]  # a split that only separates missing from present values lies at infinity
         if len(splits):
-            drawn = rng.choice(splits, PROBES)
-            X[:, column] = drawn + rng.normal(size=PROBES) * 0.1 * (float(np.ptp(splits)) or 1.0)
-    for step in reversed(part.preparation.steps):
+            drawn = rng.choice(splits, N_PROBE_ROWS)
+            X[:, column] = drawn + rng.normal(size=N_PROBE_ROWS) * 0.1 * (float(np.ptp(splits)) or 1.0)
+    for step in reversed(part.preprocessing.steps):
         if step.operation == "standardise":
             X = X * step.second + step.first
         elif step.operation == "rescale":
@@ -264,7 +268,7 @@ def probes(members: MemberStacks, part: Foreign, *, with_missing: bool, seed: in
 
 
 def _takes_missing(member: ReplicatedMember) -> bool:
-    return not isinstance(member, PreparedMember) or member.preparation.takes_missing
+    return not isinstance(member, PreprocessedMember) or member.preprocessing.accepts_missing
 
 
 def _booster(classifier: Any) -> xgb.Booster:
@@ -286,7 +290,7 @@ def _booster(classifier: Any) -> xgb.Booster:
     return booster
 
 
-def _steps(member: str, part: Any) -> list[Step]:
+def _steps(member: str, part: Any) -> list[PreprocessingStep]:
     """Return the steps of one transformer. Raises ValidationError for an unknown one."""
     for kind, steps in _KNOWN_STEPS:
         if type(part) is kind:
@@ -299,39 +303,39 @@ def _steps(member: str, part: Any) -> list[Step]:
     )
 
 
-def _fill_step(member: str, part: SimpleImputer) -> list[Step]:
+def _fill_step(member: str, part: SimpleImputer) -> list[PreprocessingStep]:
     values = np.asarray(part.statistics_, dtype=np.float64)
     if part.add_indicator or not np.isnan(part.missing_values) or np.isnan(values).any():
         raise ValidationError(
             f"the SimpleImputer of {member} adds or drops columns, or uses another value than NaN for missing: "
             "fit it without add_indicator, on columns that have values"
         )
-    return [Step("fill", values, np.zeros_like(values))]
+    return [PreprocessingStep("fill", values, np.zeros_like(values))]
 
 
-def _standard_scaler_step(member: str, part: StandardScaler) -> list[Step]:
+def _standard_scaler_step(member: str, part: StandardScaler) -> list[PreprocessingStep]:
     return [_shift_and_scale(part.n_features_in_, part.mean_ if part.with_mean else None, part.scale_)]
 
 
-def _robust_scaler_step(member: str, part: RobustScaler) -> list[Step]:
+def _robust_scaler_step(member: str, part: RobustScaler) -> list[PreprocessingStep]:
     return [_shift_and_scale(part.n_features_in_, part.center_, part.scale_)]
 
 
-def _min_max_scaler_step(member: str, part: MinMaxScaler) -> list[Step]:
+def _min_max_scaler_step(member: str, part: MinMaxScaler) -> list[PreprocessingStep]:
     if part.clip:
         raise ValidationError(f"the MinMaxScaler of {member} clips, which cannot be converted: fit it without clip")
-    return [Step("rescale", np.asarray(part.scale_, np.float64), np.asarray(part.min_, np.float64))]
+    return [PreprocessingStep("rescale", np.asarray(part.scale_, np.float64), np.asarray(part.min_, np.float64))]
 
 
-def _shift_and_scale(width: int, centre: Any, scale: Any) -> Step:
-    return Step(
+def _shift_and_scale(width: int, centre: Any, scale: Any) -> PreprocessingStep:
+    return PreprocessingStep(
         "standardise",
         np.zeros(width) if centre is None else np.asarray(centre, np.float64),
         np.ones(width) if scale is None else np.asarray(scale, np.float64),
     )
 
 
-_KNOWN_STEPS: tuple[tuple[type, Callable[[str, Any], list[Step]]], ...] = (
+_KNOWN_STEPS: tuple[tuple[type, Callable[[str, Any], list[PreprocessingStep]]], ...] = (
     (SimpleImputer, _fill_step),
     (StandardScaler, _standard_scaler_step),
     (RobustScaler, _robust_scaler_step),

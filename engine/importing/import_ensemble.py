@@ -16,21 +16,21 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Floats
-from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, some_of
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, format_names
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import ValidationError
-from engine.importing.external_estimators import Foreign, check_parity, lay_out, probes
+from engine.importing.external_estimators import ExternalEstimator, check_parity, convert_members, probe_rows
 from engine.intervals.half_widths import HalfWidths, fit_half_widths
 from engine.members.member_stack import MemberStacks
 from engine.members.weights import check_weights
 from engine.model.trained_ensemble import Ensemble, point_margins
 from engine.statistics.calibration import Calibration, brier_score, log_loss
-from engine.statistics.complements import logit_of, probability_of
+from engine.statistics.complements import logit_to_probability, margin_to_logit
 from engine.training.soft_labels import market_logit
-from engine.training.train import versions
+from engine.training.train import library_versions
 
-AS_IT_IS = Calibration(slope=1.0, corner_slope=1.0, corner_term=0.0)
-LUCK = 0.02  # in log loss; no forecast from past fights has beaten closing odds by more
+IDENTITY_CALIBRATION = Calibration(slope=1.0, corner_slope=1.0, corner_term=0.0)
+MAX_LOG_LOSS_GAIN = 0.02  # in log loss; no forecast from past fights has beaten closing odds by more
 _CANARY_ROWS = 4
 
 
@@ -39,18 +39,18 @@ class ImportedModel:
     """The ensemble, and the largest difference between a member and its original on the probe rows."""
 
     ensemble: Ensemble
-    difference: float
+    max_difference: float
 
 
 def import_ensemble(
-    parts: Mapping[str, Foreign],
+    parts: Mapping[str, ExternalEstimator],
     columns: Sequence[str],
     weights: Mapping[str, float],
     *,
     trained_until: datetime.date,
     sources: Mapping[str, Any],
     unseen: TrainingMatrix | None = None,
-    snapshot: Snapshot | None = None,
+    snapshot: FighterSnapshot | None = None,
 ) -> ImportedModel:
     """Make an ensemble from estimators.
 
@@ -79,13 +79,13 @@ def import_ensemble(
         If the market separates the results of `unseen` perfectly.
     """
     check_weights(weights, dict.fromkeys(parts))
-    plan = MirrorPlan.of(columns)
+    plan = MirrorPlan.from_columns(columns)
     if np.array_equal(plan.source, np.arange(len(columns))) and (plan.sign > 0).all():
         raise ValidationError(
-            f"no column of {some_of(columns)} is named red_, blue_ or diff_, so a swap of the fighters is "
+            f"no column of {format_names(columns)} is named red_, blue_ or diff_, so a swap of the fighters is "
             "undefined: name them so with --columns FILE, one a line, their_name=red_name"
         )
-    members = lay_out(parts)
+    members = convert_members(parts)
     difference = check_parity(parts, members)
     half_widths = HalfWidths.unmeasured()
     metrics: dict[str, float] = {}
@@ -98,20 +98,20 @@ def import_ensemble(
             weights=dict(weights),
             point=members,
             replicas=None,
-            calibration=AS_IT_IS,
+            calibration=IDENTITY_CALIBRATION,
             half_widths=half_widths,
             market_model=None,
             snapshot=snapshot,
-            canary=(rows, probability_of(_logit(members, weights, plan, rows, 0))),
+            reference_predictions=(rows, logit_to_probability(_logit(members, weights, plan, rows, 0))),
             manifest={
                 "kind": "ensemble",
                 "imported": dict(sources),
                 "data": {"digest": _digest(sources), "cutoff": str(trained_until)},
-                "interval_method": half_widths.method if half_widths.measured else None,
+                "interval_method": half_widths.method if half_widths.is_measured else None,
                 "metrics": metrics,
-                "versions": versions(),
+                "versions": library_versions(),
             },
-            sided=True,
+            corner_aware=True,
         ),
         difference,
     )
@@ -131,18 +131,18 @@ def _measure(
             f"the fights for measuring intervals begin on {first}, but the model was trained on fights up to "
             f"{trained_until}: give later ones only; on training fights every interval is too narrow"
         )
-    missing = all(preprocessing.takes_missing for preprocessing in members.preparations.values())
+    missing = all(preprocessing.accepts_missing for preprocessing in members.preparations.values())
     values = check_features(unseen.X, columns, allow_missing=missing)
     unknown, known = (_logit(members, weights, plan, values, side) for side in (0, 1))
     market = market_logit(unseen)
-    p = probability_of(known)
+    p = logit_to_probability(known)
     metrics = {"log_loss": log_loss(p, unseen.won), "brier": brier_score(p, unseen.won)}
     priced = np.isfinite(market)
     metrics["priced_fights"] = float(priced.sum())
     if priced.any():
         metrics["log_loss_priced"] = log_loss(p[priced], unseen.won[priced])
-        metrics["market_log_loss"] = log_loss(probability_of(market[priced]), unseen.won[priced])
-        if metrics["log_loss_priced"] < metrics["market_log_loss"] - LUCK:
+        metrics["market_log_loss"] = log_loss(logit_to_probability(market[priced]), unseen.won[priced])
+        if metrics["log_loss_priced"] < metrics["market_log_loss"] - MAX_LOG_LOSS_GAIN:
             raise ValidationError(
                 f"on these fights the model has a log loss of {metrics['log_loss_priced']:.3f}, the closing odds "
                 f"{metrics['market_log_loss']:.3f}: it was trained on them, or on data that became known later"
@@ -153,11 +153,11 @@ def _measure(
 
 def _logit(members: MemberStacks, weights: Mapping[str, float], plan: MirrorPlan, values: Floats, side: int) -> Floats:
     sides = np.full(len(values), side, dtype=np.int8)
-    return logit_of(point_margins(members.by_name(), weights, plan, values, sides)[0])
+    return margin_to_logit(point_margins(members.by_name(), weights, plan, values, sides)[0])
 
 
-def _canary_rows(parts: Mapping[str, Foreign], members: MemberStacks) -> Floats:
-    rows = probes(members, parts["random_forest"], with_missing=False, seed=1)
+def _canary_rows(parts: Mapping[str, ExternalEstimator], members: MemberStacks) -> Floats:
+    rows = probe_rows(members, parts["random_forest"], with_missing=False, seed=1)
     return np.ascontiguousarray(rows[:_CANARY_ROWS])
 
 

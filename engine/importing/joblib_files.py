@@ -24,8 +24,8 @@ from typing import Any
 from joblib.numpy_pickle import NumpyUnpickler
 
 from engine.errors import ValidationError
-from engine.importing.pickle_scan import Contents, read_contents
-from engine.importing.version_repair import explained
+from engine.importing.pickle_scan import PickleContents, scan_pickle
+from engine.importing.version_repair import explain_errors
 
 MAX_BYTES = 4 * 2**30  # uncompressed; a few kilobytes can expand to any size
 
@@ -71,7 +71,7 @@ class JoblibFile:
     pickled: bytes = field(repr=False)
 
     @classmethod
-    def read(cls, path: Path) -> JoblibFile:
+    def from_path(cls, path: Path) -> JoblibFile:
         """Read a file and decompress it. Raises ValidationError naming the file."""
         try:
             raw = path.read_bytes()
@@ -87,10 +87,10 @@ class JoblibFile:
         return cls(path, compression, hashlib.sha256(raw).hexdigest(), len(raw), pickled)
 
     @cached_property
-    def contents(self) -> Contents:
+    def contents(self) -> PickleContents:
         """The contents, without unpickling. Raises ValidationError naming the file."""
         try:
-            return read_contents(io.BytesIO(self.pickled))
+            return scan_pickle(io.BytesIO(self.pickled))
         except ValidationError as error:
             raise ValidationError(f"{self.path.name}: {error}") from error
 
@@ -104,7 +104,7 @@ class JoblibFile:
         return {**self.contents.versions, "xgboost": ".".join(numbers)}
 
     @property
-    def strange_names(self) -> list[str]:
+    def unexpected_names(self) -> list[str]:
         """Names that unpickling would look up and that are no part of an estimator."""
         return sorted(name for name in self.contents.names if not _KNOWN.fullmatch(name))
 
@@ -116,14 +116,14 @@ class JoblibFile:
         ValidationError
             If the file needs other names than those of estimators, or this version cannot read it.
         """
-        if strange := self.strange_names:
+        if strange := self.unexpected_names:
             raise ValidationError(
                 f"{self.path.name} would load {', '.join(strange[:5])}, which no estimator of scikit-learn or XGBoost "
                 "is made of: it is not unpickled; save the fitted estimator alone, or a Pipeline of known steps"
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about other versions: the comparison of predictions is the stronger check
-            with explained(self.path.name, self.versions):
+            with explain_errors(self.path.name, self.versions):
                 return _Unpickler(str(self.path), io.BytesIO(self.pickled), ensure_native_byte_order=True).load()
 
 

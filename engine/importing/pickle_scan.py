@@ -27,23 +27,23 @@ _CHUNK_BYTES = 2**20
 
 
 @dataclass
-class Made:
+class ObjectPlaceholder:
     """A placeholder for an object: the name of its constructor, the arguments and the state."""
 
-    by: str
+    maker: str
     arguments: Any = ()
     state: Any = None
 
 
 @dataclass(frozen=True)
-class Name:
+class GlobalPlaceholder:
     """A placeholder for a global, `module.name`."""
 
     name: str
 
 
 @dataclass
-class Contents:
+class PickleContents:
     """The contents of a pickle.
 
     Attributes
@@ -61,13 +61,13 @@ class Contents:
     """
 
     names: set[str] = field(default_factory=set)
-    kind: str = ""
+    object_type: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     arrays: int = 0
     array_bytes: int = 0
 
 
-def read_contents(stream: BinaryIO) -> Contents:
+def scan_pickle(stream: BinaryIO) -> PickleContents:
     """Scan one pickle from its beginning to its end.
 
     Raises
@@ -75,9 +75,9 @@ def read_contents(stream: BinaryIO) -> Contents:
     ValidationError
         If the stream is no pickle, or has opcodes that no estimator needs.
     """
-    contents = Contents()
+    contents = PickleContents()
     try:
-        contents.kind = _kind_of(_Machine(stream, contents).run())
+        contents.object_type = _kind_of(_Machine(stream, contents).run())
     except ValidationError:
         raise
     except Exception as error:  # invalid data can raise any error
@@ -90,7 +90,7 @@ def read_contents(stream: BinaryIO) -> Contents:
 class _Machine:
     """The stack machine. Opcodes are methods by name; an opcode that only pushes its argument has no method."""
 
-    def __init__(self, stream: BinaryIO, contents: Contents) -> None:
+    def __init__(self, stream: BinaryIO, contents: PickleContents) -> None:
         self._stream = stream
         self._contents = contents
         self._stack: list[Any] = []
@@ -226,14 +226,14 @@ class _Machine:
         # A dotted name follows attributes, which reach any object: it must never match the name of a module's member.
         found = f"{module}.{name}" if "." not in name else f"{module}:{name}"
         self._contents.names.add(found)
-        self._stack.append(Name(found))
+        self._stack.append(GlobalPlaceholder(found))
 
     def _reduce(self, argument: Any) -> None:
         arguments, maker = self._stack.pop(), self._stack.pop()
         name = _kind_of(maker)
         if name in _RECONSTRUCTORS and arguments:
             name, arguments = _kind_of(arguments[0]), ()
-        self._stack.append(Made(name, arguments))
+        self._stack.append(ObjectPlaceholder(name, arguments))
 
     _newobj = _reduce
 
@@ -244,19 +244,19 @@ class _Machine:
     def _inst(self, argument: Any) -> None:
         arguments = self._to_mark()
         self._look_up(*argument.split(" ", 1))
-        self._stack[-1] = Made(_kind_of(self._stack[-1]), tuple(arguments))
+        self._stack[-1] = ObjectPlaceholder(_kind_of(self._stack[-1]), tuple(arguments))
 
     def _obj(self, argument: Any) -> None:
         maker, *arguments = self._to_mark()
-        self._stack.append(Made(_kind_of(maker), tuple(arguments)))
+        self._stack.append(ObjectPlaceholder(_kind_of(maker), tuple(arguments)))
 
     def _build(self, argument: Any) -> None:
         state = self._stack.pop()
         made = self._stack[-1]
-        if not isinstance(made, Made):
+        if not isinstance(made, ObjectPlaceholder):
             return
         made.state = state
-        if made.by == _ARRAY:
+        if made.maker == _ARRAY:
             self._read_array(state)
 
     def _read_array(self, state: dict[str, Any]) -> None:
@@ -280,14 +280,14 @@ class _Machine:
 
 
 def _kind_of(value: Any) -> str:
-    if isinstance(value, Made):
-        return value.by
-    return value.name if isinstance(value, Name) else type(value).__name__
+    if isinstance(value, ObjectPlaceholder):
+        return value.maker
+    return value.name if isinstance(value, GlobalPlaceholder) else type(value).__name__
 
 
 def _item_bytes(dtype: Any) -> int | None:
     """Return the bytes of one item of a pickled `numpy.dtype`, None if items are objects."""
-    if not isinstance(dtype, Made) or dtype.by != "numpy.dtype" or not dtype.arguments:
+    if not isinstance(dtype, ObjectPlaceholder) or dtype.maker != "numpy.dtype" or not dtype.arguments:
         raise ValidationError("an array has a type that is not one of numpy's")
     if any(_is_object(part) for part in _types_in(dtype)):
         return None
@@ -298,9 +298,9 @@ def _item_bytes(dtype: Any) -> int | None:
     return int(digits[1]) * (4 if code[0] == "U" else 1)
 
 
-def _types_in(value: Any) -> Iterator[Made]:
+def _types_in(value: Any) -> Iterator[ObjectPlaceholder]:
     """Yield a dtype and the dtypes of its fields."""
-    if isinstance(value, Made):
+    if isinstance(value, ObjectPlaceholder):
         yield value
         yield from _types_in(value.state)
     elif isinstance(value, dict):
@@ -311,5 +311,5 @@ def _types_in(value: Any) -> Iterator[Made]:
             yield from _types_in(item)
 
 
-def _is_object(dtype: Made) -> bool:
+def _is_object(dtype: ObjectPlaceholder) -> bool:
     return bool(dtype.arguments) and str(dtype.arguments[0]).startswith("O")

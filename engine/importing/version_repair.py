@@ -30,7 +30,7 @@ _ROUNDING = 1e-6  # largest deviation of the sum of a leaf's shares from 1
 
 
 @contextmanager
-def explained(name: str, saved_by: Mapping[str, str]) -> Iterator[None]:
+def explain_errors(name: str, saved_by: Mapping[str, str]) -> Iterator[None]:
     """Turn every error of an external object into a ValidationError with its name and the versions."""
     try:
         yield
@@ -39,11 +39,11 @@ def explained(name: str, saved_by: Mapping[str, str]) -> Iterator[None]:
     except Exception as error:
         text = str(error).strip().partition("\n")[0][:200]
         raise ValidationError(
-            f"{name} cannot be read here ({type(error).__name__}: {text}); {origin(saved_by)}"
+            f"{name} cannot be read here ({type(error).__name__}: {text}); {version_advice(saved_by)}"
         ) from error
 
 
-def origin(saved_by: Mapping[str, str]) -> str:
+def version_advice(saved_by: Mapping[str, str]) -> str:
     """Return the end of a message: the versions that saved a file, the installed ones, and the remedy."""
     saved = " and ".join(f"{library} {saved_by[library]}" for library in sorted(saved_by)) or "an unknown version"
     installed = " and ".join(
@@ -52,7 +52,7 @@ def origin(saved_by: Mapping[str, str]) -> str:
     return f"it was saved by {saved}, installed is {installed}: fit and save it again with the installed versions"
 
 
-def repair(estimator: Any) -> None:
+def upgrade_estimator(estimator: Any) -> None:
     """Upgrade an estimator, or the steps of a Pipeline, in place. Raises ValidationError for an invalid one."""
     parts = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else [estimator]
     for part in parts:

@@ -37,9 +37,9 @@ GUARD_FACTOR = 1.5  # with an anchor; chosen on simulated worlds: see docs/conce
 CLASS_EDGES = (1, 3, 6)  # classes 0, 1-2, 3-5, 6 and more earlier fights of the less experienced fighter
 MIN_PRICED_FIGHTS = 200  # fewest closing odds for a 95% quantile
 MIN_CLASS_FIGHTS = 100  # a class with fewer uses the pooled half-width
-MOST_KEPT_LEVELS = 64  # a caller may ask for any level
+MAX_CACHED_LEVELS = 64  # a caller may ask for any level
 
-Method = Literal["anchored", "model_based"]
+HalfWidthMethod = Literal["anchored", "model_based"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,16 +71,16 @@ class HalfWidths:
         return cls((none, none), (1.0, 1.0), None)
 
     @property
-    def measured(self) -> bool:
+    def is_measured(self) -> bool:
         """True if an interval can be given."""
         return self.spread is not None or len(self.distances[0][-1]) > 0
 
     @property
-    def method(self) -> Method:
+    def method(self) -> HalfWidthMethod:
         """`anchored` if the training data had odds, `model_based` otherwise."""
         return "anchored" if len(self.distances[0][-1]) else "model_based"
 
-    def at(self, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]) -> Floats:
+    def at_level(self, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]) -> Floats:
         """Return the half-width of each fight on the logit scale, (n,).
 
         Parameters
@@ -107,7 +107,7 @@ class HalfWidths:
         table = self._tables.get(level)
         if table is None:
             table = self._measure(level)
-            if len(self._tables) >= MOST_KEPT_LEVELS:
+            if len(self._tables) >= MAX_CACHED_LEVELS:
                 self._tables.clear()
             self._tables[level] = table
         return table
@@ -116,16 +116,16 @@ class HalfWidths:
         normal = 0.0 if self.spread is None else float(ndtri(0.5 + level / 2.0)) * self.spread
         if self.method == "model_based":
             return np.full((2, len(CLASS_EDGES) + 2), FLOOR_FACTOR * normal)
-        _check_level(level, min(len(group) for state in (0, 1) for group in self.groups(state)))
+        _check_level(level, min(len(group) for state in (0, 1) for group in self.class_distances(state)))
         least = GUARD_FACTOR * normal
         return np.array(
             [
-                [max(least, self.scale[state] * _quantile(group, level)) for group in self.groups(state)]
+                [max(least, self.scale[state] * _quantile(group, level)) for group in self.class_distances(state)]
                 for state in (0, 1)
             ]
         )
 
-    def groups(self, state: int) -> list[Floats]:
+    def class_distances(self, state: int) -> list[Floats]:
         """Return the distances of each experience class, or of all fights if it has fewer than MIN_CLASS_FIGHTS."""
         pooled = self.distances[state][-1]
         return [group if len(group) >= MIN_CLASS_FIGHTS else pooled for group in self.distances[state]]

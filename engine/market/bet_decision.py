@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.errors import ValidationError
-from engine.market.consensus import Absence, BestPrice
+from engine.market.consensus import BestPrice, NoMarketReason
 
 
-class Action(StrEnum):
+class BetAction(StrEnum):
     """What to do about a fight."""
 
     BET = "bet"
     ABSTAIN = "abstain"
 
 
-class Reason(StrEnum):
+class BetReason(StrEnum):
     """Reason of a decision.
 
     A bet has exactly the first; an abstention has one or more of the others, in this order.
@@ -47,7 +47,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class BettingRules:
     """Thresholds and stake limits of the bet decision, all in [0, 1].
 
     Attributes
@@ -76,7 +76,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class BetSide:
     """One fighter's calibrated probability, its lower bound at the deciding level, and the best price.
 
     The lower bound of one side is 1 minus the upper bound of the other.
@@ -84,7 +84,7 @@ class Side:
 
     probability: float
     lower: float | None
-    best: BestPrice | None
+    best_price: BestPrice | None
 
     def __post_init__(self) -> None:
         """Raise ValidationError unless 0 <= lower <= probability <= 1 and the price is finite and above 1."""
@@ -92,23 +92,27 @@ class Side:
             raise ValidationError(f"probability must be in [0, 1], got {self.probability}")
         if self.lower is not None and not 0.0 <= self.lower <= self.probability:
             raise ValidationError(f"lower bound must be in [0, {self.probability}], got {self.lower}")
-        if self.best is not None:
-            _check_price(self.best.price)
+        if self.best_price is not None:
+            _check_price(self.best_price.price)
 
     @property
-    def pays(self) -> bool:
+    def pays_at_lower_bound(self) -> bool:
         """True if a bet at the best price has a positive expectation even if only the lower bound is true."""
-        return self.best is not None and self.lower is not None and expected_value(self.lower, self.best.net) > 0.0
+        return (
+            self.best_price is not None
+            and self.lower is not None
+            and expected_value(self.lower, self.best_price.net) > 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class BetDecision:
     """A bet on `side` (0 or 1) with `stake_fraction` of the bankroll, or an abstention, for which both are None."""
 
-    action: Action
-    reasons: tuple[Reason, ...]
+    action: BetAction
+    reasons: tuple[BetReason, ...]
     side: int | None = None
-    best: BestPrice | None = None
+    best_price: BestPrice | None = None
     stake_fraction: float | None = None
 
 
@@ -117,7 +121,7 @@ def expected_value(probability: float, price: float) -> float:
     return probability * _check_price(price) - 1.0
 
 
-def kelly(probability: float, price: float) -> float:
+def kelly_stake(probability: float, price: float) -> float:
     """Return the share of the bankroll that maximises the mean log growth of one bet (Kelly 1956), never negative.
 
     (p * price - 1) / (price - 1). Raises ValidationError for a price not above 1.
@@ -125,7 +129,7 @@ def kelly(probability: float, price: float) -> float:
     return max(0.0, expected_value(probability, price) / (price - 1.0))
 
 
-def stake(probability: float, price: float, rules: Rules) -> float:
+def fractional_kelly_stake(probability: float, price: float, rules: BettingRules) -> float:
     """Return the share of the bankroll to stake: `kelly_fraction` of the Kelly stake, at most `max_stake_fraction`.
 
     Parameters
@@ -137,7 +141,7 @@ def stake(probability: float, price: float, rules: Rules) -> float:
     rules
         The two fractions.
     """
-    return min(rules.kelly_fraction * kelly(probability, price), rules.max_stake_fraction)
+    return min(rules.kelly_fraction * kelly_stake(probability, price), rules.max_stake_fraction)
 
 
 def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[float, ...]:
@@ -171,14 +175,14 @@ def scale_stakes(stakes: Sequence[float], max_total_fraction: float) -> tuple[fl
     return tuple(value / total * max_total_fraction for value in stakes)
 
 
-def decide(
-    sides: tuple[Side, Side],
-    rules: Rules,
+def decide_bet(
+    sides: tuple[BetSide, BetSide],
+    rules: BettingRules,
     *,
-    absence: Absence | None = None,
+    absence: NoMarketReason | None = None,
     arbitrage: bool = False,
-    barred: Sequence[Reason] = (),
-) -> Decision:
+    barred: Sequence[BetReason] = (),
+) -> BetDecision:
     """Return the decision about one fight.
 
     Bet on the side whose lower bound times best price, net of commission, exceeds 1, if its probability and the
@@ -207,49 +211,54 @@ def decide(
     """
     if abs(sides[0].probability + sides[1].probability - 1.0) > 1e-9:
         raise ValidationError(f"probabilities must add up to 1, got {[side.probability for side in sides]}")
-    paying = [position for position, side in enumerate(sides) if side.pays]
+    paying = [position for position, side in enumerate(sides) if side.pays_at_lower_bound]
     reasons = (*_objections(sides, paying, rules, absence, arbitrage=arbitrage), *barred)
     if reasons:
-        return Decision(Action.ABSTAIN, reasons)
+        return BetDecision(BetAction.ABSTAIN, reasons)
     chosen = sides[paying[0]]
-    assert chosen.best is not None and chosen.lower is not None  # noqa: S101, PT018 - `pays` implies both
-    staked = stake(chosen.lower, chosen.best.net, rules)
+    assert chosen.best_price is not None and chosen.lower is not None  # noqa: S101, PT018 - `pays` implies both
+    staked = fractional_kelly_stake(chosen.lower, chosen.best_price.net, rules)
     if staked == 0.0:
-        return Decision(Action.ABSTAIN, (Reason.NO_STAKE,))
-    return Decision(
-        action=Action.BET,
-        reasons=(Reason.LOWER_BOUND_PAYS,),
+        return BetDecision(BetAction.ABSTAIN, (BetReason.NO_STAKE,))
+    return BetDecision(
+        action=BetAction.BET,
+        reasons=(BetReason.LOWER_BOUND_PAYS,),
         side=paying[0],
-        best=chosen.best,
+        best_price=chosen.best_price,
         stake_fraction=staked,
     )
 
 
 def _objections(
-    sides: tuple[Side, Side], paying: Sequence[int], rules: Rules, absence: Absence | None, *, arbitrage: bool
-) -> tuple[Reason, ...]:
+    sides: tuple[BetSide, BetSide],
+    paying: Sequence[int],
+    rules: BettingRules,
+    absence: NoMarketReason | None,
+    *,
+    arbitrage: bool,
+) -> tuple[BetReason, ...]:
     """Return every reason against a bet, in the order of `BetReason`."""
-    quoted = any(side.best is not None for side in sides)
+    quoted = any(side.best_price is not None for side in sides)
     width = _interval_width(sides)
     found = []
     if not quoted:
-        found.append(Reason(absence or Absence.NO_QUOTES))
+        found.append(BetReason(absence or NoMarketReason.NO_QUOTES))
     if width is None:
-        found.append(Reason.NO_INTERVAL)
+        found.append(BetReason.NO_INTERVAL)
     if quoted and width is not None and not paying:
-        found.append(Reason.PRICE_TOO_LOW)
+        found.append(BetReason.PRICE_TOO_LOW)
     if len(paying) == 2:
-        found.append(Reason.BOTH_SIDES_PAY)
+        found.append(BetReason.BOTH_SIDES_PAY)
     if arbitrage:
-        found.append(Reason.ARBITRAGE)
+        found.append(BetReason.ARBITRAGE)
     if len(paying) == 1 and sides[paying[0]].probability < rules.min_prediction_confidence:
-        found.append(Reason.LOW_CONFIDENCE)
+        found.append(BetReason.LOW_CONFIDENCE)
     if width is not None and width > rules.max_uncertainty_threshold:
-        found.append(Reason.HIGH_UNCERTAINTY)
+        found.append(BetReason.HIGH_UNCERTAINTY)
     return tuple(found)
 
 
-def _interval_width(sides: tuple[Side, Side]) -> float | None:
+def _interval_width(sides: tuple[BetSide, BetSide]) -> float | None:
     """Return upper minus lower bound, the same from either side; None without an interval."""
     first, second = (side.lower for side in sides)
     return None if first is None or second is None else 1.0 - (first + second)

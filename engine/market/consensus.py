@@ -54,13 +54,13 @@ class QuoteFault(StrEnum):
     SWITCHED_FIGHTERS = "switched_fighters"
 
 
-NOT_USED = frozenset(
+UNUSED_QUOTE_FAULTS = frozenset(
     {QuoteFault.STALE, QuoteFault.DATED_AHEAD, QuoteFault.CONTRADICTS_OTHERS, QuoteFault.SWITCHED_FIGHTERS}
 )
 """Faults of well-formed quotes that are too old, dated ahead, or in contradiction to the other bookmakers."""
 
 
-class Absence(StrEnum):
+class NoMarketReason(StrEnum):
     """Reason for which there is no market for a fight."""
 
     NO_QUOTES = "no_quotes"
@@ -69,7 +69,7 @@ class Absence(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class BookmakerQuote:
     """One bookmaker's decimal prices of the first and the second fighter.
 
     Attributes
@@ -92,7 +92,7 @@ class Quote:
 class RejectedQuote:
     """A quote that is not used, and the reason."""
 
-    quote: Quote
+    quote: BookmakerQuote
     fault: QuoteFault
 
     def __str__(self) -> str:
@@ -104,21 +104,21 @@ class RejectedQuote:
 
 
 @dataclass(frozen=True, slots=True)
-class Screening:
+class ScreenedQuotes:
     """Quotes sorted into usable and rejected ones, each in the order given."""
 
-    valid: tuple[Quote, ...]
+    valid: tuple[BookmakerQuote, ...]
     rejected: tuple[RejectedQuote, ...]
 
     @property
-    def absence(self) -> Absence | None:
+    def no_market_reason(self) -> NoMarketReason | None:
         """Reason for which there is no market; None if there is one."""
         if self.valid:
             return None
         if not self.rejected:
-            return Absence.NO_QUOTES
+            return NoMarketReason.NO_QUOTES
         stale = any(item.fault is QuoteFault.STALE for item in self.rejected)
-        return Absence.STALE_QUOTES if stale else Absence.INVALID_QUOTES
+        return NoMarketReason.STALE_QUOTES if stale else NoMarketReason.INVALID_QUOTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class BestPrice:
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class MarketConsensus:
     """The consensus of several bookmakers.
 
     Attributes
@@ -160,7 +160,7 @@ class Market:
     bookmakers: tuple[str, ...]
     probabilities: tuple[float, float]
     overround: float
-    best: tuple[BestPrice, BestPrice]
+    best_prices: tuple[BestPrice, BestPrice]
     arbitrage: bool
 
 
@@ -222,8 +222,8 @@ def add_margin(probability: ArrayLike, implied_total: ArrayLike) -> Floats:
 
 
 def screen_quotes(
-    quotes: Sequence[Quote], *, oldest: datetime | None = None, newest: datetime | None = None
-) -> Screening:
+    quotes: Sequence[BookmakerQuote], *, oldest: datetime | None = None, newest: datetime | None = None
+) -> ScreenedQuotes:
     """Sort quotes into usable and rejected ones, each on its own, so that one bad feed does not spoil the others.
 
     A bookmaker counts once: its newest usable quote, or its first if the times do not decide.
@@ -248,13 +248,13 @@ def screen_quotes(
             newer = _is_newer(quote, quotes[held])
             held_by[quote.bookmaker] = position if newer else held
             faults[held if newer else position] = QuoteFault.REPEATED_BOOKMAKER
-    return Screening(
+    return ScreenedQuotes(
         valid=tuple(quotes[position] for position in sorted(held_by.values())),
         rejected=tuple(RejectedQuote(quotes[position], fault) for position, fault in sorted(faults.items())),
     )
 
 
-def leave_out_contradicting(screening: Screening) -> Screening:
+def reject_contradicting(screening: ScreenedQuotes) -> ScreenedQuotes:
     """Reject usable quotes that make an arbitrage with the others, if a majority remains that makes none.
 
     A bookmaker that is late, or has switched the fighters, offers the price that looks best. As long as the best prices
@@ -272,15 +272,15 @@ def leave_out_contradicting(screening: Screening) -> Screening:
         suspects = [quote for quote in kept if quote.bookmaker in makers]
         distances = [(_distance(quote, market.probabilities), quote.bookmaker) for quote in suspects]
         worst = suspects[distances.index(max(distances))]
-        switched = Quote(worst.bookmaker, worst.prices[::-1])
+        switched = BookmakerQuote(worst.bookmaker, worst.prices[::-1])
         nearer = _distance(switched, market.probabilities) < _distance(worst, market.probabilities)
         fault = QuoteFault.SWITCHED_FIGHTERS if nearer else QuoteFault.CONTRADICTS_OTHERS
         left_out.append(RejectedQuote(worst, fault))
         kept.remove(worst)
-    return Screening(tuple(kept), (*screening.rejected, *left_out)) if left_out else screening
+    return ScreenedQuotes(tuple(kept), (*screening.rejected, *left_out)) if left_out else screening
 
 
-def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) -> Market:
+def consensus(quotes: Sequence[BookmakerQuote], method: DevigMethod = DevigMethod.POWER) -> MarketConsensus:
     """Return the consensus of usable quotes of one fight, in any order.
 
     Each bookmaker is de-vigged on its own and the median is taken, so that one late bookmaker does not move it. Best
@@ -307,17 +307,17 @@ def consensus(quotes: Sequence[Quote], method: DevigMethod = DevigMethod.POWER) 
     first, second = devig(prices, method).T.tolist()
     fair = _complementary(np.array([median(first), median(second)]))
     best = (_best(quotes, 0), _best(quotes, 1))
-    return Market(
+    return MarketConsensus(
         method=method,
         bookmakers=tuple(sorted(quote.bookmaker for quote in quotes)),
         probabilities=(float(fair[0]), float(fair[1])),
         overround=median(overround(prices).tolist()),
-        best=best,
+        best_prices=best,
         arbitrage=_arbitrage(best),
     )
 
 
-def _fault(quote: Quote, oldest: datetime | None, newest: datetime | None) -> QuoteFault | None:
+def _fault(quote: BookmakerQuote, oldest: datetime | None, newest: datetime | None) -> QuoteFault | None:
     if not all(math.isfinite(price) and price > 1.0 for price in quote.prices):
         return QuoteFault.IMPOSSIBLE_PRICE
     total = sum(1.0 / price for price in quote.prices)  # plain floats: much faster than arrays of two
@@ -332,13 +332,13 @@ def _fault(quote: Quote, oldest: datetime | None, newest: datetime | None) -> Qu
     return None
 
 
-def _is_newer(quote: Quote, held: Quote) -> bool:
+def _is_newer(quote: BookmakerQuote, held: BookmakerQuote) -> bool:
     if quote.as_of is None:
         return False
     return held.as_of is None or quote.as_of > held.as_of
 
 
-def _best(quotes: Sequence[Quote], side: int) -> BestPrice:
+def _best(quotes: Sequence[BookmakerQuote], side: int) -> BestPrice:
     quote = min(quotes, key=lambda quote: (-net_price(quote.prices[side], quote.commission), quote.bookmaker))
     return BestPrice(quote.bookmaker, float(quote.prices[side]), quote.commission)
 
@@ -347,7 +347,7 @@ def _arbitrage(best: tuple[BestPrice, BestPrice]) -> bool:
     return bool(1.0 / best[0].net + 1.0 / best[1].net < 1.0)
 
 
-def _distance(quote: Quote, probabilities: tuple[float, float]) -> float:
+def _distance(quote: BookmakerQuote, probabilities: tuple[float, float]) -> float:
     """Return the distance of a quote's probability from another one, the same for either fighter."""
     fair: list[float] = devig(quote.prices).tolist()
     return max(abs(own - other) for own, other in zip(fair, probabilities, strict=True))

@@ -19,8 +19,8 @@ from scipy.special import expit, logit
 
 from engine.arrays import Array, Floats
 from engine.errors import ValidationError
-from engine.members.feature_bins import CutTable
-from engine.members.flat_trees import FlatTrees, Grown, join, level_order
+from engine.members.feature_bins import BinEdges
+from engine.members.flat_trees import FlatTrees, TreeNodes, join_trees, level_order
 
 _OBJECTIVE = "binary:logistic"
 
@@ -33,7 +33,7 @@ class FlatBoosters:
     base: NDArray[np.float64]  # (B,) base score of each model, as a logit
 
     @classmethod
-    def from_booster(cls, booster: xgb.Booster, cuts: CutTable | None = None) -> FlatBoosters:
+    def from_booster(cls, booster: xgb.Booster, cuts: BinEdges | None = None) -> FlatBoosters:
         """Convert one XGBoost model to a set of one replica.
 
         Parameters
@@ -56,10 +56,11 @@ class FlatBoosters:
         if cuts is None:
             columns = np.concatenate([tree.column[tree.inner] for tree in trees])
             thresholds = np.concatenate([tree.condition[tree.inner] for tree in trees])
-            cuts = CutTable.of_thresholds(columns, thresholds, booster.num_features())
+            cuts = BinEdges.from_thresholds(columns, thresholds, booster.num_features())
         base = float(learner["learner_model_param"]["base_score"].strip("[]"))
         return cls(
-            FlatTrees.pack(cuts, join([tree.laid_out(cuts) for tree in trees])), np.array([logit(np.float64(base))])
+            FlatTrees.pack(cuts, join_trees([tree.laid_out(cuts) for tree in trees])),
+            np.array([logit(np.float64(base))]),
         )
 
     @classmethod
@@ -87,7 +88,7 @@ class FlatBoosters:
         start, stop
             Range of the models; all of them by default.
         """
-        sums = self.trees.sums(X, start, stop)
+        sums = self.trees.leaf_sums(X, start, stop)
         return np.asarray(expit(sums + self.base[start : start + len(sums), None]))
 
     def to_arrays(self) -> dict[str, Array]:
@@ -95,7 +96,7 @@ class FlatBoosters:
         return {**self.trees.to_arrays(), "base": self.base}
 
     @classmethod
-    def from_arrays(cls, cuts: CutTable, arrays: Mapping[str, Array]) -> FlatBoosters:
+    def from_arrays(cls, cuts: BinEdges, arrays: Mapping[str, Array]) -> FlatBoosters:
         """Return the models of these arrays, which may be read-only memory maps: nothing is copied."""
         rest = dict(arrays)
         base = np.asarray(rest.pop("base"))
@@ -126,7 +127,7 @@ class _Parsed:
     def inner(self) -> NDArray[np.bool_]:
         return self.left >= 0
 
-    def laid_out(self, cuts: CutTable) -> Grown:
+    def laid_out(self, cuts: BinEdges) -> TreeNodes:
         """Return the nodes, siblings next to each other, level by level; nodes that XGBoost has pruned are left out."""
         levels = level_order(self.left, self.right)
         old = np.concatenate(levels)
@@ -134,8 +135,8 @@ class _Parsed:
         new[old] = np.arange(old.size)
         inner = self.inner[old]
         position = np.zeros(old.size, dtype=np.int64)
-        position[inner] = cuts.positions(self.column[old][inner], self.condition[old][inner])
-        return Grown(
+        position[inner] = cuts.cut_indices(self.column[old][inner], self.condition[old][inner])
+        return TreeNodes(
             column=self.column[old] * inner,
             cut=position,
             missing_left=self.missing_left[old] & inner,

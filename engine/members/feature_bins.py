@@ -22,20 +22,20 @@ from engine.members import kernels
 
 
 @dataclass(frozen=True, eq=False)
-class CutTable:
+class BinEdges:
     """The cuts between the bins of f features, ascending; feature c has `values[starts[c] : starts[c + 1]]`."""
 
     values: NDArray[np.float32]  # (cuts,)
     starts: NDArray[np.int64]  # (f + 1,)
 
     @classmethod
-    def of_matrix(cls, matrix: xgb.QuantileDMatrix) -> CutTable:
+    def from_matrix(cls, matrix: xgb.QuantileDMatrix) -> BinEdges:
         """Return the cuts that XGBoost has chosen for a matrix."""
         starts, values = matrix.get_quantile_cut()
         return cls(values.astype(np.float32), starts.astype(np.int64))
 
     @classmethod
-    def of_thresholds(cls, columns: Array, thresholds: NDArray[np.float32], n_features: int) -> CutTable:
+    def from_thresholds(cls, columns: Array, thresholds: NDArray[np.float32], n_features: int) -> BinEdges:
         """Return the smallest table with given splits.
 
         Parameters
@@ -52,14 +52,14 @@ class CutTable:
         return cls(np.concatenate(each).astype(np.float32), starts.astype(np.int64))
 
     @classmethod
-    def union(cls, one: CutTable, other: CutTable) -> CutTable:
+    def union(cls, one: BinEdges, other: BinEdges) -> BinEdges:
         """Return the smallest table with the cuts of both. Raises ValidationError for different numbers of features."""
         if one.n_features != other.n_features:
             raise ValidationError(f"tables of {one.n_features} and {other.n_features} features cannot be joined")
         columns = np.concatenate(
             [np.repeat(np.arange(table.n_features), np.diff(table.starts)) for table in (one, other)]
         )
-        return cls.of_thresholds(columns, np.concatenate([one.values, other.values]), one.n_features)
+        return cls.from_thresholds(columns, np.concatenate([one.values, other.values]), one.n_features)
 
     @property
     def n_features(self) -> int:
@@ -73,11 +73,11 @@ class CutTable:
         return np.dtype(np.uint8) if most < np.iinfo(np.uint8).max else np.dtype(np.uint16)
 
     @cached_property
-    def missing(self) -> int:
+    def missing_code(self) -> int:
         """Code of a missing feature."""
         return int(np.iinfo(self.dtype).max)
 
-    def code(self, X: Floats) -> Array:
+    def encode(self, X: Floats) -> Array:
         """Return the codes of rows, (m, 2f) of `dtype`, with m >= n a multiple of `kernels.ROWS_PER_WALK`.
 
         A missing feature is above every cut in the first half of a row and below every cut in the second half.
@@ -87,16 +87,18 @@ class CutTable:
         X
             Rows, float64 (n, f); NaN = missing.
         """
-        rows = -(-len(X) // kernels.ROWS_TOGETHER) * kernels.ROWS_TOGETHER
+        rows = -(-len(X) // kernels.ROWS_PER_WALK) * kernels.ROWS_PER_WALK
         codes = np.zeros((rows, 2 * self.n_features), dtype=self.dtype)
-        kernels.code_rows(np.ascontiguousarray(X, dtype=np.float64), self.values, self.starts, self.missing, codes)
+        kernels.encode_rows(
+            np.ascontiguousarray(X, dtype=np.float64), self.values, self.starts, self.missing_code, codes
+        )
         return codes
 
-    def training_codes(self, X: Floats) -> Array:
+    def encode_for_training(self, X: Floats) -> Array:
         """Return the codes of rows X (n, f; NaN = missing) for growing trees, (n, f) of `dtype`."""
-        return np.ascontiguousarray(self.code(X)[: len(X), : self.n_features])
+        return np.ascontiguousarray(self.encode(X)[: len(X), : self.n_features])
 
-    def positions(self, columns: Array, thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
+    def cut_indices(self, columns: Array, thresholds: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the index of each threshold among the cuts of its feature, (k,).
 
         Parameters
@@ -120,7 +122,7 @@ class CutTable:
                 raise ValidationError(f"a tree splits feature {column} at a value that is no cut of its table")
         return found
 
-    def equals(self, other: CutTable) -> bool:
+    def equals(self, other: BinEdges) -> bool:
         """Return True if the cuts are the same."""
         return np.array_equal(self.starts, other.starts) and np.array_equal(self.values, other.values)
 
@@ -129,12 +131,12 @@ class CutTable:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array]) -> CutTable:
+    def from_arrays(cls, arrays: Mapping[str, Array]) -> BinEdges:
         """Return the table of these arrays, which may be read-only memory maps: nothing is copied."""
         return cls(**{field.name: np.asarray(arrays[field.name]) for field in fields(cls)})
 
 
-def same_cuts(tables: Iterable[CutTable]) -> CutTable:
+def common_edges(tables: Iterable[BinEdges]) -> BinEdges:
     """Return the table that all of these are equal to. Raises ValidationError if they differ."""
     first, *rest = tables
     if not all(table is first or table.equals(first) for table in rest):

@@ -23,17 +23,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.arrays import Array, Floats, check_request
+from engine.arrays import Array, Floats, check_replica_request
 from engine.errors import ValidationError
 from engine.members import kernels
-from engine.members.feature_bins import CutTable, same_cuts
-from engine.resources.chunked_arrays import Arrays, Pieces
+from engine.members.feature_bins import BinEdges, common_edges
+from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 
 _ROWS_AT_ONCE = 512  # encoded rows that stay in the second-level cache while a replica's trees are walked
 _MOST_LEVELS_SWEPT = 6  # one more has twice the nodes and takes as long as the step that it saves
 
 
-class Layout(NamedTuple):
+class NodeLayout(NamedTuple):
     """The number of bits for each part of a node."""
 
     cut_bits: int
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
         """First bit of the steps to the left child."""
         return 1 + self.cut_bits + self.column_bits
 
-    def numbers(self) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    def masks_and_shifts(self) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
         """Return the masks and shifts, as the kernel takes them."""
         return (
             np.uint64((1 << self.cut_bits) - 1),
@@ -55,11 +55,14 @@ class Layout(NamedTuple):
 
 
 _NARROW, _WIDE = np.dtype(np.uint32), np.dtype(np.uint64)
-LAYOUTS: Mapping[np.dtype[np.unsignedinteger], Layout] = {_NARROW: Layout(8, 10), _WIDE: Layout(16, 15)}
+NODE_LAYOUTS: Mapping[np.dtype[np.unsignedinteger], NodeLayout] = {
+    _NARROW: NodeLayout(8, 10),
+    _WIDE: NodeLayout(16, 15),
+}
 
 
 @dataclass(frozen=True, eq=False)
-class Grown:
+class TreeNodes:
     """The nodes of some trees before they are packed, siblings next to each other.
 
     Attributes
@@ -91,20 +94,20 @@ class Grown:
 class FlatTrees:
     """B replicas of some trees each, over one table of cuts."""
 
-    cuts: CutTable
+    cuts: BinEdges
     nodes: Array  # (N,) uint32 or uint64
     starts: NDArray[np.int64]  # (trees,) the root of each tree
     depths: NDArray[np.uint8]  # (trees,) steps to its deepest leaf
     first: NDArray[np.int64]  # (B + 1,) the trees of replica b are first[b] to first[b + 1] - 1
 
     @classmethod
-    def pack(cls, cuts: CutTable, grown: Grown) -> FlatTrees:
+    def pack(cls, cuts: BinEdges, grown: TreeNodes) -> FlatTrees:
         """Pack the trees of one replica. Raises ValidationError if they are too large even for 64-bit nodes."""
         leaf = grown.left == np.arange(len(grown.left))
         column = np.where(leaf, 0, grown.column + cuts.n_features * grown.missing_left)
         offset = grown.left - np.arange(len(grown.left))
         needed = (int(grown.cut[~leaf].max(initial=0)), 2 * cuts.n_features - 1, int(offset.max(initial=0)))
-        for dtype, layout in LAYOUTS.items():
+        for dtype, layout in NODE_LAYOUTS.items():
             offset_bits = 8 * dtype.itemsize - layout.offset_shift
             if all(n < 1 << bits for n, bits in zip(needed, (*layout, offset_bits), strict=True)):
                 break
@@ -123,16 +126,16 @@ class FlatTrees:
     @classmethod
     def concatenate(cls, sequence: Sequence[FlatTrees]) -> FlatTrees:
         """Return the replicas of all, in order. Raises ValidationError if their cuts differ."""
-        cuts = same_cuts(trees.cuts for trees in sequence)
+        cuts = common_edges(trees.cuts for trees in sequence)
         joined = join_replicas([trees.to_arrays() for trees in sequence])
-        return cls.from_arrays(cuts, {name: pieces.whole() for name, pieces in joined.items()})
+        return cls.from_arrays(cuts, {name: pieces.to_array() for name, pieces in joined.items()})
 
     @property
     def n_replicas(self) -> int:
         """Number of replicas, B."""
         return len(self.first) - 1
 
-    def sums(self, X: Floats, start: int, stop: int | None) -> Floats:
+    def leaf_sums(self, X: Floats, start: int, stop: int | None) -> Floats:
         """Return the sum of the leaf values over the trees of replicas start..stop-1, float64 (stop-start, n).
 
         Leaf values are added in the order of the trees. Temporary memory is 2 f bytes a row, and the result once more.
@@ -144,12 +147,12 @@ class FlatTrees:
         start, stop
             Range of the replicas; `stop` None means all from `start`.
         """
-        replicas = check_request(X, self.cuts.n_features, self.n_replicas, start, stop)
-        codes = self.cuts.code(X)
+        replicas = check_replica_request(X, self.cuts.n_features, self.n_replicas, start, stop)
+        codes = self.cuts.encode(X)
         total = np.zeros((len(replicas), len(codes)))
         first = np.ascontiguousarray(self.first[replicas.start : replicas.stop + 1])
         values = self.nodes.view(np.float32)[self.nodes.itemsize // 4 - 1 :: self.nodes.itemsize // 4]
-        layout = LAYOUTS[self.nodes.dtype].numbers()
+        layout = NODE_LAYOUTS[self.nodes.dtype].masks_and_shifts()
         for i in range(0, len(codes), _ROWS_AT_ONCE):
             some = codes[i : i + _ROWS_AT_ONCE]
             kernels.walk_trees(
@@ -171,7 +174,7 @@ class FlatTrees:
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "cuts"}
 
     @classmethod
-    def from_arrays(cls, cuts: CutTable, arrays: Mapping[str, Array]) -> FlatTrees:
+    def from_arrays(cls, cuts: BinEdges, arrays: Mapping[str, Array]) -> FlatTrees:
         """Return the trees of these arrays, which may be read-only memory maps: nothing is copied."""
         return cls(
             cuts, **{field.name: np.asarray(arrays[field.name]) for field in fields(cls) if field.name != "cuts"}
@@ -183,16 +186,18 @@ def _swept(rows: int) -> int:
     return (1 << min((rows // 4).bit_length(), _MOST_LEVELS_SWEPT)) - 1
 
 
-def join_replicas(sequence: Sequence[Arrays]) -> dict[str, Pieces]:
+def join_replicas(sequence: Sequence[NamedArrays]) -> dict[str, ChunkedArray]:
     """Join the arrays of several `FlatTrees` over one table of cuts, in order; names as in `FlatTrees.to_arrays`."""
     dtype = max((arrays["nodes"].dtype for arrays in sequence), key=lambda kind: kind.itemsize)
     nodes_before = np.cumsum([0, *(len(arrays["nodes"]) for arrays in sequence)])
     trees_before = np.cumsum([0, *(len(arrays["starts"]) for arrays in sequence)])
     return {
-        "nodes": Pieces.of([partial(_nodes, arrays, dtype) for arrays in sequence]),
-        "starts": Pieces.of([partial(_shifted, arrays, n) for arrays, n in zip(sequence, nodes_before, strict=False)]),
-        "depths": Pieces.of([partial(arrays.__getitem__, "depths") for arrays in sequence]),
-        "first": Pieces.of(
+        "nodes": ChunkedArray.from_loaders([partial(_nodes, arrays, dtype) for arrays in sequence]),
+        "starts": ChunkedArray.from_loaders(
+            [partial(_shifted, arrays, n) for arrays, n in zip(sequence, nodes_before, strict=False)]
+        ),
+        "depths": ChunkedArray.from_loaders([partial(arrays.__getitem__, "depths") for arrays in sequence]),
+        "first": ChunkedArray.from_loaders(
             [
                 partial(np.zeros, 1, np.int64),
                 *(partial(_ends, arrays, n) for arrays, n in zip(sequence, trees_before, strict=False)),
@@ -201,15 +206,15 @@ def join_replicas(sequence: Sequence[Arrays]) -> dict[str, Pieces]:
     }
 
 
-def _nodes(arrays: Arrays, dtype: np.dtype[np.unsignedinteger]) -> Array:
+def _nodes(arrays: NamedArrays, dtype: np.dtype[np.unsignedinteger]) -> Array:
     return _widen(arrays["nodes"], dtype)
 
 
-def _shifted(arrays: Arrays, nodes_before: int) -> Array:
+def _shifted(arrays: NamedArrays, nodes_before: int) -> Array:
     return np.asarray(arrays["starts"] + nodes_before)
 
 
-def _ends(arrays: Arrays, trees_before: int) -> Array:
+def _ends(arrays: NamedArrays, trees_before: int) -> Array:
     return np.asarray(arrays["first"][1:] + trees_before)
 
 
@@ -221,11 +226,11 @@ def level_order(left: NDArray[np.int64], right: NDArray[np.int64]) -> list[NDArr
     return levels
 
 
-def join(trees: Sequence[Grown]) -> Grown:
+def join_trees(trees: Sequence[TreeNodes]) -> TreeNodes:
     """Return all trees in one `TreeNodes`, in order."""
     before = np.cumsum([0, *(len(tree.left) for tree in trees)])
     moved = list(zip(trees, before, strict=False))
-    return Grown(
+    return TreeNodes(
         column=np.concatenate([tree.column for tree in trees]),
         cut=np.concatenate([tree.cut for tree in trees]),
         missing_left=np.concatenate([tree.missing_left for tree in trees]),
@@ -246,7 +251,7 @@ def _widen(nodes: Array, dtype: np.dtype[np.unsignedinteger]) -> Array:
     """Return nodes as words of `dtype`."""
     if nodes.dtype == dtype:
         return nodes
-    narrow, wide = LAYOUTS[_NARROW], LAYOUTS[_WIDE]
+    narrow, wide = NODE_LAYOUTS[_NARROW], NODE_LAYOUTS[_WIDE]
     word = nodes.astype(np.uint64)
     cut = word >> np.uint64(1) & np.uint64((1 << narrow.cut_bits) - 1)
     column = word >> np.uint64(1 + narrow.cut_bits) & np.uint64((1 << narrow.column_bits) - 1)

@@ -24,9 +24,9 @@ R = TypeVar("R")
 _NETWORK_ROWS = 64  # rows whose layer fits into the first-level cache
 _CODED_TOGETHER = 128  # rows whose values of a column are compared together
 _FEW_CUTS = 256  # up to here, counting (32 rows an instruction) is faster than a search row by row
-ROWS_TOGETHER = 8
+ROWS_PER_WALK = 8
 """Rows that walk through a tree at the same time, so that their memory loads overlap."""
-MOST_SWEPT = 127
+MAX_SWEPT_NODES = 127
 """Most nodes of a tree that may be swept over all rows: the position of the last node's children fits into a byte."""
 
 _1 = np.uint64(1)
@@ -41,13 +41,13 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return compiled
 
 
-def inlined(function: Callable[P, R]) -> Callable[P, R]:
+def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function into each kernel that calls it."""
     compiled: Callable[P, R] = numba.njit(nogil=True, inline="always", error_model="numpy")(function)
     return compiled
 
 
-@inlined
+@inline_kernel
 def _search(cuts: Array, value: Any) -> Any:
     """Return the number of ascending cuts that are at most a value; 0 if it is missing."""
     low, high = 0, len(cuts)
@@ -61,7 +61,7 @@ def _search(cuts: Array, value: Any) -> Any:
 
 
 @kernel
-def code_rows(X: Array, cuts: Array, starts: Array, missing: int, out: Array) -> None:
+def encode_rows(X: Array, cuts: Array, starts: Array, missing: int, out: Array) -> None:
     """Encode rows as codes: the number of a column's cuts that are at most the value.
 
     Values are compared as float32. A missing value becomes `missing` in the first half of a row, which is above every
@@ -99,7 +99,7 @@ def code_rows(X: Array, cuts: Array, starts: Array, missing: int, out: Array) ->
                 out[start + row, features + column] = codes[row]
 
 
-@inlined
+@inline_kernel
 def _step(nodes: Array, codes: Array, row: Any, node: Any, layout: Any) -> Any:
     """Return the node that a row reaches from a node; a row stays at a leaf."""
     word = np.uint64(nodes[node])

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from engine.arrays import Array, Floats, ReplicatedMember
 from engine.data.feature_matrix import MirrorPlan
 from engine.members.boosted_trees import FlatBoosters
-from engine.members.feature_bins import CutTable
+from engine.members.feature_bins import BinEdges
 from engine.members.flat_trees import join_replicas
 from engine.members.neural_network import NetworkParams, StackedNetworks, fit_network
-from engine.members.preprocessing import Preparation, PreparedMember
+from engine.members.preprocessing import PreprocessedMember, Preprocessing
 from engine.members.random_forest import FlatForests, ForestParams, grow_forest
 from engine.members.xgboost_fit import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
-from engine.resources.chunked_arrays import Arrays, Pieces
+from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 
-MEMBERS = ("random_forest", "xgboost", "neural_network")
+MEMBER_NAMES = ("random_forest", "xgboost", "neural_network")
 DEFAULT_WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.25}
 
 
@@ -56,7 +56,7 @@ class MemberStacks:
     random_forest: FlatForests
     xgboost: FlatBoosters
     neural_network: StackedNetworks
-    preparations: Mapping[str, Preparation] = field(default_factory=dict)
+    preparations: Mapping[str, Preprocessing] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, ReplicatedMember]:
         """Return the members by name."""
@@ -65,7 +65,7 @@ class MemberStacks:
             "xgboost": self.xgboost,
             "neural_network": self.neural_network,
         }
-        return members | {name: PreparedMember(members[name], how) for name, how in self.preparations.items()}
+        return members | {name: PreprocessedMember(members[name], how) for name, how in self.preparations.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,16 +86,16 @@ class TrainingRows:
 
     values: Floats
     shared: SharedRows
-    cuts: CutTable
+    cuts: BinEdges
     codes: Array
 
     @classmethod
-    def of(cls, values: Floats, plan: MirrorPlan, config: ProductionXGBoostConfig) -> TrainingRows:
+    def from_fights(cls, values: Floats, plan: MirrorPlan, config: ProductionXGBoostConfig) -> TrainingRows:
         """Prepare fights, float64 (n, f); `plan` swaps the sides of a row."""
         both = np.concatenate([values, plan(values)])
-        shared = SharedRows.of(both, config)
-        cuts = CutTable.of_matrix(shared.cuts)
-        return cls(both, shared, cuts, cuts.training_codes(both))
+        shared = SharedRows.from_values(both, config)
+        cuts = BinEdges.from_matrix(shared.cuts)
+        return cls(both, shared, cuts, cuts.encode_for_training(both))
 
 
 def fit_members(
@@ -131,7 +131,7 @@ def fit_members(
     TrainingError, TrainingTimeoutError, MemoryLimitError
         As the members' fits raise them.
     """
-    _, *streams = stream.spawn(1 + len(MEMBERS))
+    _, *streams = stream.spawn(1 + len(MEMBER_NAMES))
     for_trees = streams[0].generate_state(params.forest.trees, np.uint64).astype(np.uint64)
     for_xgboost, for_network = (int(child.generate_state(1)[0]) for child in streams[1:])
     won, both = np.concatenate([labels, 1.0 - labels]), np.concatenate([weight, weight])
@@ -140,7 +140,10 @@ def fit_members(
     config = replace(params.xgboost, seed=for_xgboost % 2**31)
     held = np.concatenate([stop, stop])
     boosted = boost(
-        rows.shared.drawn(won, np.where(held, 0, both), config), rows.shared.held_out(won, held), config, limits
+        rows.shared.training_matrix(won, np.where(held, 0, both), config),
+        rows.shared.validation_set(won, held),
+        config,
+        limits,
     )
     network = fit_network(rows.values, won, both.astype(np.float64), params.network, for_network)
     limits.check("the neural network")
@@ -158,7 +161,7 @@ def stack_members(refits: Sequence[MemberStacks]) -> MemberStacks:
     )
 
 
-def arrays_of(stack: MemberStacks) -> dict[str, Array]:
+def stack_to_arrays(stack: MemberStacks) -> dict[str, Array]:
     """Return the arrays of a stack as `member/array`, without the cuts that its trees share."""
     return {
         f"{name}/{array}": values
@@ -171,7 +174,7 @@ def arrays_of(stack: MemberStacks) -> dict[str, Array]:
     }
 
 
-def stack_of(cuts: CutTable, arrays: Arrays) -> MemberStacks:
+def stack_from_arrays(cuts: BinEdges, arrays: NamedArrays) -> MemberStacks:
     """Return the stack of arrays named as in `stack_to_arrays`, without a copy; they may be memory maps."""
     return MemberStacks(
         random_forest=FlatForests.from_arrays(cuts, _Member(arrays, "random_forest")),
@@ -180,22 +183,22 @@ def stack_of(cuts: CutTable, arrays: Arrays) -> MemberStacks:
     )
 
 
-def join_stacks(stacks: Sequence[Arrays]) -> dict[str, Pieces]:
+def join_stacks(stacks: Sequence[NamedArrays]) -> dict[str, ChunkedArray]:
     """Join stacks over one table of cuts, in order; each has arrays named as in `stack_to_arrays`."""
-    joined: dict[str, Pieces] = {}
+    joined: dict[str, ChunkedArray] = {}
     for name in ("random_forest", "xgboost"):
         trees = join_replicas([_Member(arrays, name) for arrays in stacks])
         joined |= {f"{name}/{array}": pieces for array, pieces in trees.items()}
     for array in stacks[0]:
-        if array not in joined and array.partition("/")[0] in MEMBERS:
-            joined[array] = Pieces.of([partial(arrays.__getitem__, array) for arrays in stacks])
+        if array not in joined and array.partition("/")[0] in MEMBER_NAMES:
+            joined[array] = ChunkedArray.from_loaders([partial(arrays.__getitem__, array) for arrays in stacks])
     return joined
 
 
 class _Member(Mapping[str, Array]):
     """The arrays of one member of a stack."""
 
-    def __init__(self, arrays: Arrays, name: str) -> None:
+    def __init__(self, arrays: NamedArrays, name: str) -> None:
         self._arrays, self._prefix = arrays, f"{name}/"
 
     def __getitem__(self, array: str) -> Array:

@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from engine.arrays import Array, Floats, check_request
+from engine.arrays import Array, Floats, check_replica_request
 from engine.errors import TrainingError, ValidationError
 from engine.members import kernels
 from engine.resources.blas_threads import one_blas_thread
@@ -167,7 +167,7 @@ class StackedNetworks:
         start, stop
             Range of the networks; all of them by default.
         """
-        replicas = check_request(X, self.medians.shape[1], self.n_replicas, start, stop)
+        replicas = check_replica_request(X, self.medians.shape[1], self.n_replicas, start, stop)
         some = slice(replicas.start, replicas.stop)
         logits = np.empty((len(replicas), len(X)))
         kernels.run_networks(

@@ -20,7 +20,7 @@ Operation = Literal["fill", "standardise", "rescale"]
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class PreprocessingStep:
     """One operation on the columns, with its constants.
 
     Attributes
@@ -47,7 +47,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Preparation:
+class Preprocessing:
     """The preprocessing steps of one member.
 
     Attributes
@@ -58,8 +58,8 @@ class Preparation:
         True if the member predicts rows with missing values.
     """
 
-    steps: tuple[Step, ...] = ()
-    takes_missing: bool = True
+    steps: tuple[PreprocessingStep, ...] = ()
+    accepts_missing: bool = True
 
     def __call__(self, X: Floats) -> Floats:
         """Return the rows, (n, f), after all steps."""
@@ -74,19 +74,21 @@ class Preparation:
         }
 
     @property
-    def described(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Operations and settings, as JSON values."""
-        return {"steps": [step.operation for step in self.steps], "takes_missing": self.takes_missing}
+        return {"steps": [step.operation for step in self.steps], "takes_missing": self.accepts_missing}
 
     @classmethod
-    def from_arrays(cls, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> Preparation:
+    def from_arrays(cls, described: Mapping[str, Any], arrays: Mapping[str, Array]) -> Preprocessing:
         """Return the preprocessing from its metadata and arrays. Raises ValidationError for an unknown operation."""
         for operation in described["steps"]:
             if operation not in ("fill", "standardise", "rescale"):
                 raise ValidationError(f"unknown step {operation!r}: use the version that imported the model")
         return cls(
             tuple(
-                Step(operation, np.asarray(arrays[f"step_{k}_first"]), np.asarray(arrays[f"step_{k}_second"]))
+                PreprocessingStep(
+                    operation, np.asarray(arrays[f"step_{k}_first"]), np.asarray(arrays[f"step_{k}_second"])
+                )
                 for k, operation in enumerate(described["steps"])
             ),
             bool(described["takes_missing"]),
@@ -94,11 +96,11 @@ class Preparation:
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedMember:
+class PreprocessedMember:
     """A member with its preprocessing."""
 
     member: ReplicatedMember
-    preparation: Preparation
+    preprocessing: Preprocessing
 
     @property
     def n_replicas(self) -> int:
@@ -110,7 +112,7 @@ class PreparedMember:
 
         Raises ValidationError if values are missing and the member does not accept that.
         """
-        if not self.preparation.takes_missing and np.isnan(X).any():
+        if not self.preprocessing.accepts_missing and np.isnan(X).any():
             columns = np.flatnonzero(np.isnan(X).any(axis=0)).tolist()
             raise ValidationError(f"values are missing in columns {columns}, and the imported model accepts none")
-        return self.member.predict_replicas(self.preparation(X), start, stop)
+        return self.member.predict_replicas(self.preprocessing(X), start, stop)

@@ -19,8 +19,8 @@ from sklearn.tree._tree import Tree
 
 from engine.arrays import Array, Floats
 from engine.errors import ValidationError
-from engine.members.feature_bins import CutTable
-from engine.members.flat_trees import FlatTrees, Grown, join, level_order
+from engine.members.feature_bins import BinEdges
+from engine.members.flat_trees import FlatTrees, TreeNodes, join_trees, level_order
 from engine.members.tree_growth import grow_tree
 
 _DEEPEST = 30  # a full tree of this depth has more leaves than any fight log has rows
@@ -58,14 +58,14 @@ class ForestParams:
                 f"max_features must be 'sqrt' or a share above 0 up to 1.0, not {self.max_features!r}"
             )
 
-    def tries(self, n_features: int) -> int:
+    def features_per_split(self, n_features: int) -> int:
         """Return the number of features that are tried at a node."""
         share = np.sqrt(n_features) if isinstance(self.max_features, str) else self.max_features * n_features
         return max(1, int(share))
 
 
 def grow_forest(
-    cuts: CutTable,
+    cuts: BinEdges,
     codes: Array,
     won: Floats,
     weight: NDArray[np.int64],
@@ -105,13 +105,13 @@ def grow_forest(
         np.empty(most, np.int64),
         np.empty(most),
     )
-    limits = (params.max_depth, params.min_samples_leaf, params.tries(cuts.n_features))
+    limits = (params.max_depth, params.min_samples_leaf, params.features_per_split(cuts.n_features))
     trees = []
     for seed in seeds:
-        nodes, depth = grow_tree(codes, won, weight, cuts.missing, limits, seed, space)
+        nodes, depth = grow_tree(codes, won, weight, cuts.missing_code, limits, seed, space)
         column, cut, missing_left, left, value = (_first(nodes, array) for array in space)
-        trees.append(Grown(column, cut, missing_left, left, value, np.array([0]), np.array([depth])))
-    return FlatForests(FlatTrees.pack(cuts, join(trees)))
+        trees.append(TreeNodes(column, cut, missing_left, left, value, np.array([0]), np.array([depth])))
+    return FlatForests(FlatTrees.pack(cuts, join_trees(trees)))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class FlatForests:
     trees: FlatTrees
 
     @classmethod
-    def from_forest(cls, model: RandomForestClassifier, cuts: CutTable | None = None) -> FlatForests:
+    def from_forest(cls, model: RandomForestClassifier, cuts: BinEdges | None = None) -> FlatForests:
         """Convert one fitted binary forest of scikit-learn (classes 0 and 1) to a set of one replica.
 
         Parameters
@@ -143,8 +143,8 @@ class FlatForests:
         if cuts is None:
             columns = np.concatenate([tree.feature[some] for tree, some in zip(trees, inner, strict=True)])
             thresholds = np.concatenate([_below(tree.threshold[some]) for tree, some in zip(trees, inner, strict=True)])
-            cuts = CutTable.of_thresholds(columns, thresholds, model.n_features_in_)
-        return cls(FlatTrees.pack(cuts, join([_laid_out(tree, cuts) for tree in trees])))
+            cuts = BinEdges.from_thresholds(columns, thresholds, model.n_features_in_)
+        return cls(FlatTrees.pack(cuts, join_trees([_laid_out(tree, cuts) for tree in trees])))
 
     @classmethod
     def concatenate(cls, sequence: Sequence[FlatForests]) -> FlatForests:
@@ -169,7 +169,7 @@ class FlatForests:
         start, stop
             Range of the forests; all of them by default.
         """
-        sums = self.trees.sums(X, start, stop)
+        sums = self.trees.leaf_sums(X, start, stop)
         counts = np.diff(self.trees.first)[start : start + len(sums), None]
         return np.asarray(sums / counts)
 
@@ -178,7 +178,7 @@ class FlatForests:
         return self.trees.to_arrays()
 
     @classmethod
-    def from_arrays(cls, cuts: CutTable, arrays: Mapping[str, Array]) -> FlatForests:
+    def from_arrays(cls, cuts: BinEdges, arrays: Mapping[str, Array]) -> FlatForests:
         """Return the forests of these arrays, which may be read-only memory maps: nothing is copied."""
         return cls(FlatTrees.from_arrays(cuts, arrays))
 
@@ -187,7 +187,7 @@ def _first(nodes: int, space: Array) -> Array:
     return space[:nodes].copy()
 
 
-def _laid_out(tree: Tree, cuts: CutTable) -> Grown:
+def _laid_out(tree: Tree, cuts: BinEdges) -> TreeNodes:
     """Return one scikit-learn tree with siblings next to each other, level by level."""
     levels = level_order(tree.children_left, tree.children_right)
     old = np.concatenate(levels)
@@ -195,8 +195,8 @@ def _laid_out(tree: Tree, cuts: CutTable) -> Grown:
     new[old] = np.arange(old.size)
     leaf = tree.children_left[old] < 0
     position = np.zeros(old.size, dtype=np.int64)
-    position[~leaf] = cuts.positions(tree.feature[old][~leaf], _below(tree.threshold[old][~leaf]))
-    return Grown(
+    position[~leaf] = cuts.cut_indices(tree.feature[old][~leaf], _below(tree.threshold[old][~leaf]))
+    return TreeNodes(
         column=np.where(leaf, 0, tree.feature[old]),
         cut=position,
         missing_left=tree.missing_go_to_left[old].astype(np.bool_) & ~leaf,

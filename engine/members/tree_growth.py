@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array
-from engine.members.kernels import inlined, kernel
+from engine.members.kernels import inline_kernel, kernel
 
 _CONSTANT, _UNSPLIT = -2.0, -1.0
 
 
-@inlined
+@inline_kernel
 def _draw(state: Any, below: Any) -> Any:
     """Return the next state of splitmix64 (Steele, Lea, Flood 2014) and a number from 0 to below - 1."""
     state = state + np.uint64(0x9E3779B97F4A7C15)
@@ -22,7 +22,7 @@ def _draw(state: Any, below: Any) -> Any:
     return state, np.int64(((z >> np.uint64(32)) * np.uint64(below)) >> np.uint64(32))
 
 
-@inlined
+@inline_kernel
 def _purity(weight: Any, wins: Any) -> Any:
     """Return one side's term of the Gini criterion, which the best split maximises."""
     losses = weight - wins

@@ -126,7 +126,7 @@ class TrainingLimits:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class ValidationSet:
     """Rows that are not trained on and that decide when boosting stops."""
 
     matrix: xgb.DMatrix
@@ -151,12 +151,12 @@ class SharedRows:
     cuts: xgb.QuantileDMatrix
 
     @classmethod
-    def of(cls, X: Floats, config: ProductionXGBoostConfig) -> SharedRows:
+    def from_values(cls, X: Floats, config: ProductionXGBoostConfig) -> SharedRows:
         """Prepare rows X (n, f; NaN = missing)."""
         values = np.ascontiguousarray(X, dtype=np.float32)
         return cls(values, xgb.QuantileDMatrix(values, max_bin=config.max_bin, nthread=config.n_jobs))
 
-    def drawn(self, won: Array, weight: Array, config: ProductionXGBoostConfig) -> xgb.QuantileDMatrix:
+    def training_matrix(self, won: Array, weight: Array, config: ProductionXGBoostConfig) -> xgb.QuantileDMatrix:
         """Return the rows of positive weight, to train on.
 
         Parameters
@@ -185,13 +185,13 @@ class SharedRows:
             nthread=config.n_jobs,
         )
 
-    def held_out(self, won: Array, mask: NDArray[np.bool_]) -> HeldOut:
+    def validation_set(self, won: Array, mask: NDArray[np.bool_]) -> ValidationSet:
         """Return the rows of the mask, (n,), as a validation set; `won` as in `training_matrix`."""
-        return HeldOut(xgb.DMatrix(self.values[mask], nthread=1), won[mask])
+        return ValidationSet(xgb.DMatrix(self.values[mask], nthread=1), won[mask])
 
 
 @dataclass(frozen=True)
-class Boosted:
+class BoostingResult:
     """A boosted model up to its best round, and the validation log loss after every round that was run."""
 
     booster: xgb.Booster
@@ -210,7 +210,7 @@ class _Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc] # its types 
     best round.
     """
 
-    def __init__(self, held_out: HeldOut, config: ProductionXGBoostConfig, limits: TrainingLimits) -> None:
+    def __init__(self, held_out: ValidationSet, config: ProductionXGBoostConfig, limits: TrainingLimits) -> None:
         super().__init__()
         self.losses: list[float] = []
         self.best = 0
@@ -231,7 +231,9 @@ class _Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc] # its types 
         return patience is not None and epoch - self.best >= patience
 
 
-def boost(dtrain: xgb.DMatrix, held_out: HeldOut, config: ProductionXGBoostConfig, limits: TrainingLimits) -> Boosted:
+def boost(
+    dtrain: xgb.DMatrix, held_out: ValidationSet, config: ProductionXGBoostConfig, limits: TrainingLimits
+) -> BoostingResult:
     """Boost until the validation log loss has not fallen for `early_stopping_rounds` rounds.
 
     The same rows, weights and seed give the same bytes of the model for any n_jobs.
@@ -274,4 +276,4 @@ def boost(dtrain: xgb.DMatrix, held_out: HeldOut, config: ProductionXGBoostConfi
             raise MemoryLimitError(f"XGBoost ran out of memory in round {len(rounds.losses) + 1}") from error
         raise TrainingError(f"XGBoost could not train in round {len(rounds.losses) + 1}: {reason}") from error
     kept = len(rounds.losses) if config.early_stopping_rounds is None else rounds.best + 1
-    return Boosted(booster[:kept], tuple(rounds.losses))
+    return BoostingResult(booster[:kept], tuple(rounds.losses))

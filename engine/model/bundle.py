@@ -27,7 +27,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.errors import BundleCorruptError, BundleNotFoundError, ValidationError
-from engine.resources.chunked_arrays import Arrays, Pieces
+from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 
 SCHEMA = 2
 WRITING_PREFIX = ".writing-"
@@ -69,7 +69,7 @@ class Bundle:
         return sum(self.sizes.values())
 
     @property
-    def arrays(self) -> Arrays:
+    def arrays(self) -> NamedArrays:
         """All arrays by name; each is opened on access."""
         return _BundleArrays(self)
 
@@ -106,7 +106,7 @@ class _BundleArrays(Mapping[str, Array]):
 
 def write_bundle(
     parent: Path,
-    arrays: Mapping[str, Array | Pieces],
+    arrays: Mapping[str, Array | ChunkedArray],
     manifest: Mapping[str, Any],
     name: str | None = None,
     sign: Callable[[str], str] | None = None,
@@ -184,13 +184,13 @@ def open_bundle(folder: Path) -> Bundle:
     return Bundle(folder, digest, about, {name: entry["size"] for name, entry in files.items()})
 
 
-def leftovers(parent: Path) -> list[Path]:
+def incomplete_bundles(parent: Path) -> list[Path]:
     """List the folders of writers that were killed or are still writing, oldest first."""
     return sorted(parent.glob(f"{WRITING_PREFIX}*"), key=lambda path: path.stat().st_mtime)
 
 
-def _write_array(file: BinaryIO, array: Array | Pieces) -> None:
-    if not isinstance(array, Pieces):
+def _write_array(file: BinaryIO, array: Array | ChunkedArray) -> None:
+    if not isinstance(array, ChunkedArray):
         np.lib.format.write_array(file, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
         return
     header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
@@ -199,7 +199,7 @@ def _write_array(file: BinaryIO, array: Array | Pieces) -> None:
         file.write(np.ascontiguousarray(piece, dtype=array.dtype).data)
 
 
-def _check_content(arrays: Mapping[str, Array | Pieces]) -> None:
+def _check_content(arrays: Mapping[str, Array | ChunkedArray]) -> None:
     for name, array in arrays.items():
         if not _NAME.fullmatch(name):
             raise ValidationError(

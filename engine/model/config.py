@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.bootstrap import MIN_REPLICAS, create_bootstrap_config
 from engine.errors import ValidationError
-from engine.members.member_stack import MEMBERS
+from engine.members.member_stack import MEMBER_NAMES
 from engine.members.weights import check_weights
 
 
@@ -65,7 +65,7 @@ def create_production_ensemble_config(
     """
     weights = None if model_weights is None else dict(model_weights)
     if weights is not None:
-        check_weights(weights, dict.fromkeys(MEMBERS))
+        check_weights(weights, dict.fromkeys(MEMBER_NAMES))
     if bootstrap_samples != 0 and bootstrap_samples < MIN_REPLICAS:
         raise ValidationError(
             f"bootstrap_samples must be 0 (no sampling interval) or at least {MIN_REPLICAS}, not {bootstrap_samples}"

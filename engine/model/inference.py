@@ -20,15 +20,21 @@ from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.intervals.percentile import percentile_error, percentile_interval
 from engine.model import market_adjustment
 from engine.model.config import ProductionEnsembleConfig
-from engine.model.prediction import UNCERTAINTY_LEVEL, Bounds, FightPrediction, FightSummary, MarketAware
+from engine.model.prediction import (
+    UNCERTAINTY_LEVEL,
+    Bounds,
+    FightPrediction,
+    MarketAwareProbability,
+    UnpricedPrediction,
+)
 from engine.model.trained_ensemble import Ensemble, point_margins
-from engine.statistics.complements import logit_of, margin_of, probability_of
+from engine.statistics.complements import logit_to_probability, margin_to_logit, mirror_averaged_margin
 
 _ROWS_AT_ONCE = 4096  # bounds the memory of a large X: replicas x rows x 16 bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class InferenceRows:
     """Rows to predict, n of them.
 
     Attributes
@@ -45,16 +51,16 @@ class Rows:
     sides: NDArray[np.int8]
     experience: NDArray[np.int64]
 
-    def parts(self) -> Iterator[Rows]:
+    def batches(self) -> Iterator[InferenceRows]:
         """Yield consecutive batches of rows that bound the memory."""
         for start in range(0, len(self.values), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            yield Rows(self.values[part], self.sides[part], self.experience[part])
+            yield InferenceRows(self.values[part], self.sides[part], self.experience[part])
 
 
-def summarise(
-    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows, levels: Sequence[float]
-) -> Iterator[FightSummary]:
+def predict_unpriced(
+    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: InferenceRows, levels: Sequence[float]
+) -> Iterator[UnpricedPrediction]:
     """Yield the prediction without odds for each row, with intervals at these levels.
 
     Raises
@@ -64,12 +70,12 @@ def summarise(
     MemoryLimitError
         If the memory limit leaves no room for one replica.
     """
-    for part in rows.parts():
+    for part in rows.batches():
         yield from _predict_batch(ensemble, config, part, levels)
 
 
-def price(
-    ensemble: Ensemble, summaries: Sequence[FightSummary], pairs: Sequence[tuple[str, str]], market: Floats
+def add_market(
+    ensemble: Ensemble, summaries: Sequence[UnpricedPrediction], pairs: Sequence[tuple[str, str]], market: Floats
 ) -> Iterator[FightPrediction]:
     """Yield complete predictions.
 
@@ -86,29 +92,29 @@ def price(
     """
     reason: market_adjustment.AbsenceReason = "no_market" if ensemble.market_model else "model_without_odds"
     for summary, pair, aware in zip(summaries, pairs, _market_aware(summaries, market), strict=True):
-        yield FightPrediction.of(summary, pair, aware, reason)
+        yield FightPrediction.from_unpriced(summary, pair, aware, reason)
 
 
 def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, dict[str, Floats]]:
     """Return calibrated logits, (n,), and the uncalibrated probability of each member, (n,) by name."""
-    known = sides if ensemble.sided else None
+    known = sides if ensemble.corner_aware else None
     margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, ensemble.plan, values, known)
-    logit = ensemble.calibration(logit_of(margin), sides)
-    return logit, {name: probability_of(logit_of(part)) for name, part in members.items()}
+    logit = ensemble.calibration(margin_to_logit(margin), sides)
+    return logit, {name: logit_to_probability(margin_to_logit(part)) for name, part in members.items()}
 
 
 def _predict_batch(
-    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows, levels: Sequence[float]
-) -> Iterator[FightSummary]:
+    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: InferenceRows, levels: Sequence[float]
+) -> Iterator[UnpricedPrediction]:
     half_widths = ensemble.half_widths
     logit, members = point_logits(ensemble, rows.values, rows.sides)
-    probability = probability_of(logit)
+    probability = logit_to_probability(logit)
     bounds = (
         {
-            level: _interval(logit, half_widths.at(level, rows.sides != 0, rows.experience))
+            level: _interval(logit, half_widths.at_level(level, rows.sides != 0, rows.experience))
             for level in {*levels, UNCERTAINTY_LEVEL}
         }
-        if half_widths.measured
+        if half_widths.is_measured
         else {}
     )
     sampling = _sampling(ensemble, config, rows)
@@ -117,10 +123,10 @@ def _predict_batch(
         intervals = {level: _bounds_at(ends, row) for level, ends in bounds.items()}
         lower, upper = intervals.get(UNCERTAINTY_LEVEL, (None, None))
         uncertainty = None if lower is None or upper is None else upper - lower
-        yield FightSummary(
+        yield UnpricedPrediction(
             probability=float(probability[row]),
             intervals={level: intervals[level] for level in levels if level in intervals},
-            interval_method=half_widths.method if half_widths.measured else None,
+            interval_method=half_widths.method if half_widths.is_measured else None,
             uncertainty=uncertainty,
             sampling_interval=None if sampling is None else _bounds_at(sampling[:2], row),
             sampling_level=config.confidence_level,
@@ -132,7 +138,9 @@ def _predict_batch(
         )
 
 
-def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) -> tuple[Floats, Floats, Floats] | None:
+def _sampling(
+    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: InferenceRows
+) -> tuple[Floats, Floats, Floats] | None:
     """Return both ends of the percentile interval over the replicas' calibrated probabilities, and their error, (n,).
 
     None if the sampling interval is switched off.
@@ -146,10 +154,10 @@ def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) 
     )
     both = np.concatenate([rows.values, ensemble.plan(rows.values)])
     replicas = sampler.sample_rows(ensemble.replica_set, both, ensemble.weights)
-    margins = margin_of(replicas[:, : len(rows.values)], replicas[:, len(rows.values) :])
+    margins = mirror_averaged_margin(replicas[:, : len(rows.values)], replicas[:, len(rows.values) :])
 
     def calibrated(margin: Floats) -> Floats:
-        return probability_of(ensemble.calibration(logit_of(margin), rows.sides))
+        return logit_to_probability(ensemble.calibration(margin_to_logit(margin), rows.sides))
 
     # Calibration is monotone, so percentiles may be taken before it. Their error is one of probabilities: after it.
     low, high = percentile_interval(margins, config.confidence_level)
@@ -157,23 +165,25 @@ def _sampling(ensemble: Ensemble, config: ProductionEnsembleConfig, rows: Rows) 
     return calibrated(low), calibrated(high), error
 
 
-def _corrections(ensemble: Ensemble, rows: Rows) -> Floats | None:
+def _corrections(ensemble: Ensemble, rows: InferenceRows) -> Floats | None:
     model = ensemble.market_model
     if model is None:
         return None
-    return model.correction_of(market_adjustment.side_differences(rows.values, ensemble.columns))
+    return model.correction_for(market_adjustment.side_differences(rows.values, ensemble.columns))
 
 
-def _market_aware(summaries: Sequence[FightSummary], market: Floats) -> list[MarketAware | None]:
+def _market_aware(summaries: Sequence[UnpricedPrediction], market: Floats) -> list[MarketAwareProbability | None]:
     if not summaries:
         return []
     correction = np.array([np.nan if summary.correction is None else summary.correction for summary in summaries])
-    logit = market_adjustment.market_logit_of(market) + correction  # NaN if either is unknown
+    logit = market_adjustment.market_logit_from_probability(market) + correction  # NaN if either is unknown
     levels = tuple(summaries[0].intervals)
-    steps = [0.0, *(sign * market_adjustment.half_width(level) for level in levels for sign in (-1.0, 1.0))]
-    answers = probability_of(logit + np.array(steps)[:, None]).T.tolist()  # in one call, which is faster
+    steps = [0.0, *(sign * market_adjustment.band_half_width(level) for level in levels for sign in (-1.0, 1.0))]
+    answers = logit_to_probability(logit + np.array(steps)[:, None]).T.tolist()  # in one call, which is faster
     return [
-        MarketAware(middle, dict(zip(levels, zip(ends[::2], ends[1::2], strict=True), strict=True))) if known else None
+        MarketAwareProbability(middle, dict(zip(levels, zip(ends[::2], ends[1::2], strict=True), strict=True)))
+        if known
+        else None
         for known, (middle, *ends) in zip(np.isfinite(logit).tolist(), answers, strict=True)
     ]
 
@@ -187,7 +197,7 @@ def _warnings(config: ProductionEnsembleConfig, probability: float, uncertainty:
 
 
 def _interval(logit: Floats, half_width: Floats | float) -> tuple[Floats, Floats]:
-    return probability_of(logit - half_width), probability_of(logit + half_width)
+    return logit_to_probability(logit - half_width), logit_to_probability(logit + half_width)
 
 
 def _bounds_at(ends: tuple[Floats, Floats], row: int) -> Bounds:

@@ -34,14 +34,14 @@ from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix, event_blocks
 from engine.intervals.half_widths import MIN_PRICED_FIGHTS
 from engine.members.boosted_trees import FlatBoosters
-from engine.members.feature_bins import CutTable
+from engine.members.feature_bins import BinEdges
 from engine.members.xgboost_fit import ProductionXGBoostConfig
-from engine.statistics.complements import logit_of, margin_of
+from engine.statistics.complements import margin_to_logit, mirror_averaged_margin
 
 MARKET_ERROR = 0.18
 """Assumed standard deviation of the closing logit's error: that of closing minus early logits, 224 fights."""
 
-Method = Literal["market_assumption"]
+BandMethod = Literal["market_assumption"]
 AbsenceReason = Literal["model_without_odds", "no_market"]
 
 _BLOCKS = 10
@@ -70,7 +70,7 @@ class MarketModel:
     weight: float
     fights: int
 
-    def correction_of(self, differences: Floats) -> Floats:
+    def correction_for(self, differences: Floats) -> Floats:
         """Return the terms to add to the market's logit, (n,), for differences (n, k; NaN = missing).
 
         Reversing the sign of the differences reverses the sign of the terms exactly.
@@ -92,15 +92,15 @@ def side_differences(values: Floats, columns: Sequence[str]) -> Floats:
     return np.asarray(values[:, [index[name] for name in red]] - values[:, blue])
 
 
-def market_logit_of(probability: Floats) -> Floats:
+def market_logit_from_probability(probability: Floats) -> Floats:
     """Return the logit of the market's probability of the first fighter, (n,), NaN if it is unknown.
 
     The logit of 1 - p is exactly the negative of that of p: 1 - p is rounded, 1 - (1 - p) is not.
     """
-    return logit_of(0.5 - (1.0 - probability))
+    return margin_to_logit(0.5 - (1.0 - probability))
 
 
-def half_width(level: float) -> float:
+def band_half_width(level: float) -> float:
     """Return the half-width of the band on the logit scale, at a level in (0, 1)."""
     return MARKET_ERROR * float(ndtri(0.5 + level / 2.0))
 
@@ -149,14 +149,14 @@ def _fit_trees(differences: Floats, base: Floats, won: NDArray[np.int8]) -> Flat
     # The base score is stored with the trees; with 1/2 the trees alone, without a margin, predict the correction.
     params = _TREES.booster_params() | {"base_score": 0.5}
     booster = xgb.train(params, rows, num_boost_round=_TREES.n_estimators)
-    return FlatBoosters.from_booster(booster, CutTable.of_matrix(rows))
+    return FlatBoosters.from_booster(booster, BinEdges.from_matrix(rows))
 
 
 def _correction(trees: FlatBoosters, differences: Floats) -> Floats:
     forward, mirrored = trees.predict_replicas(np.concatenate([differences, -differences]))[0].reshape(
         2, len(differences)
     )
-    return logit_of(margin_of(forward, mirrored))
+    return margin_to_logit(mirror_averaged_margin(forward, mirrored))
 
 
 def _fit_weight(corrections: Floats, market: Floats, won: NDArray[np.int8]) -> float:

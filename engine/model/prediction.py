@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
-from engine.intervals.half_widths import Method
+from engine.intervals.half_widths import HalfWidthMethod
 from engine.model import market_adjustment
 
 UNCERTAINTY_LEVEL = 0.8
@@ -15,7 +15,7 @@ Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class MarketAware:
+class MarketAwareProbability:
     """The market-aware probability and its band.
 
     Attributes
@@ -30,11 +30,11 @@ class MarketAware:
 
     probability: float
     band: dict[float, Bounds]
-    method: market_adjustment.Method = "market_assumption"
+    method: market_adjustment.BandMethod = "market_assumption"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FightSummary:
+class UnpricedPrediction:
     """The prediction for one row without its odds. All values refer to the first fighter of the pair.
 
     Attributes
@@ -61,7 +61,7 @@ class FightSummary:
 
     probability: float
     intervals: dict[float, Bounds]
-    interval_method: Method | None
+    interval_method: HalfWidthMethod | None
     uncertainty: float | None
     sampling_interval: Bounds | None
     sampling_level: float
@@ -73,7 +73,7 @@ class FightSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FightPrediction(FightSummary):
+class FightPrediction(UnpricedPrediction):
     """The complete prediction for one row: the values without odds, for `fighter_a`, and the market-aware probability.
 
     Attributes
@@ -86,15 +86,15 @@ class FightPrediction(FightSummary):
 
     fighter_a: str
     fighter_b: str
-    market_aware: MarketAware | None
+    market_aware: MarketAwareProbability | None
     market_aware_reason: market_adjustment.AbsenceReason | None
 
     @classmethod
-    def of(
+    def from_unpriced(
         cls,
-        summary: FightSummary,
+        summary: UnpricedPrediction,
         pair: tuple[str, str],
-        market_aware: MarketAware | None,
+        market_aware: MarketAwareProbability | None,
         reason: market_adjustment.AbsenceReason,
     ) -> FightPrediction:
         """Complete a prediction; `reason` is given if there is no market-aware probability."""
@@ -107,5 +107,5 @@ class FightPrediction(FightSummary):
         )
 
 
-_SUMMARY = tuple(field.name for field in fields(FightSummary))
+_SUMMARY = tuple(field.name for field in fields(UnpricedPrediction))
 _values_of = attrgetter(*_SUMMARY)

@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats, ReplicaSet, ReplicatedMember
 from engine.data.feature_matrix import MirrorPlan
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import BootstrapError, BundleCorruptError, ValidationError
 from engine.intervals.half_widths import CLASS_EDGES, HalfWidths
 from engine.members.boosted_trees import FlatBoosters
-from engine.members.feature_bins import CutTable, same_cuts
-from engine.members.member_stack import MEMBERS, MemberStacks, arrays_of, stack_of
-from engine.members.preprocessing import Preparation
+from engine.members.feature_bins import BinEdges, common_edges
+from engine.members.member_stack import MEMBER_NAMES, MemberStacks, stack_from_arrays, stack_to_arrays
+from engine.members.preprocessing import Preprocessing
 from engine.members.weights import weighted_sum
 from engine.model.bundle import Bundle, write_bundle
 from engine.model.market_adjustment import MarketModel
-from engine.resources.chunked_arrays import Pieces
+from engine.resources.chunked_arrays import ChunkedArray
 from engine.statistics.calibration import Calibration
-from engine.statistics.complements import margin_of, sided_margin
+from engine.statistics.complements import corner_margin, mirror_averaged_margin
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,15 +70,15 @@ class Ensemble:
     calibration: Calibration
     half_widths: HalfWidths
     market_model: MarketModel | None
-    snapshot: Snapshot | None
-    canary: tuple[Floats, Floats]
+    snapshot: FighterSnapshot | None
+    reference_predictions: tuple[Floats, Floats]
     manifest: dict[str, Any]
-    sided: bool = False
+    corner_aware: bool = False
 
     @cached_property
     def plan(self) -> MirrorPlan:
         """The column permutation and signs that swap the two sides of a row."""
-        return MirrorPlan.of(self.columns)
+        return MirrorPlan.from_columns(self.columns)
 
     @property
     def n_replicas(self) -> int:
@@ -95,9 +95,9 @@ class Ensemble:
         return ReplicaSet(self.replicas.by_name(), self.columns)
 
     @cached_property
-    def takes_missing(self) -> bool:
+    def accepts_missing(self) -> bool:
         """Whether rows with missing values can be predicted; some imported estimators refuse such rows."""
-        return all(preprocessing.takes_missing for preprocessing in self.point.preparations.values())
+        return all(preprocessing.accepts_missing for preprocessing in self.point.preparations.values())
 
     @property
     def data_cutoff(self) -> date:
@@ -142,11 +142,13 @@ def point_margins(
             total += prediction
         mean = total / len(predictions)
         forward, mirrored = mean[: len(values)], mean[len(values) :]
-        margins[name] = margin_of(forward, mirrored) if sides is None else sided_margin(forward, mirrored, sides)
+        margins[name] = (
+            mirror_averaged_margin(forward, mirrored) if sides is None else corner_margin(forward, mirrored, sides)
+        )
     return weighted_sum(margins, weights), margins
 
 
-def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Pieces] | None = None) -> Bundle:
+def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, ChunkedArray] | None = None) -> Bundle:
     """Write the ensemble as a bundle into the folder `parent`, named by its digest.
 
     Parameters
@@ -159,15 +161,15 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Piece
         Arrays of the replicas, named as `engine.members.member_stack.arrays_of` names them, if the ensemble does not
         hold them in memory. They must be grown on the ensemble's own feature bins.
     """
-    arrays: dict[str, NDArray[Any] | Pieces] = {
-        "canary/rows": ensemble.canary[0],
-        "canary/probability": ensemble.canary[1],
+    arrays: dict[str, NDArray[Any] | ChunkedArray] = {
+        "canary/rows": ensemble.reference_predictions[0],
+        "canary/probability": ensemble.reference_predictions[1],
     }
-    stacks: dict[str, Mapping[str, NDArray[Any] | Pieces]] = {"point": arrays_of(ensemble.point)}
+    stacks: dict[str, Mapping[str, NDArray[Any] | ChunkedArray]] = {"point": stack_to_arrays(ensemble.point)}
     n_replicas = ensemble.n_replicas
     if ensemble.replicas is not None:
-        same_cuts((_cuts(ensemble.point), _cuts(ensemble.replicas)))
-        stacks["replicas"] = arrays_of(ensemble.replicas)
+        common_edges((_cuts(ensemble.point), _cuts(ensemble.replicas)))
+        stacks["replicas"] = stack_to_arrays(ensemble.replicas)
     elif replicas is not None:
         n_replicas = replicas["xgboost/base"].shape[0]
         stacks["replicas"] = replicas
@@ -196,11 +198,11 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Piece
         "fits": ensemble.point.xgboost.n_replicas,
         "bootstrap_samples": n_replicas,
     }
-    if ensemble.sided:
+    if ensemble.corner_aware:
         manifest["sided"] = True
     if ensemble.point.preparations:
         manifest["preparations"] = {
-            name: preprocessing.described for name, preprocessing in ensemble.point.preparations.items()
+            name: preprocessing.metadata for name, preprocessing in ensemble.point.preparations.items()
         }
     return write_bundle(parent, arrays, manifest)
 
@@ -215,7 +217,7 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
     """
     manifest = bundle.manifest
     try:
-        cuts = CutTable.from_arrays(_in_folder(bundle, "cuts"))
+        cuts = BinEdges.from_arrays(_in_folder(bundle, "cuts"))
         snapshot = _in_folder(bundle, "snapshot")
         return Ensemble(
             columns=tuple(manifest["columns"]),
@@ -225,10 +227,13 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
             calibration=Calibration(**manifest["calibration"]),
             half_widths=_load_half_widths(bundle),
             market_model=_load_market(bundle) if manifest["market_aware"] else None,
-            snapshot=Snapshot.from_arrays(snapshot) if snapshot else None,
-            canary=(np.asarray(bundle.array("canary/rows")), np.asarray(bundle.array("canary/probability"))),
+            snapshot=FighterSnapshot.from_arrays(snapshot) if snapshot else None,
+            reference_predictions=(
+                np.asarray(bundle.array("canary/rows")),
+                np.asarray(bundle.array("canary/probability")),
+            ),
             manifest=manifest,
-            sided=manifest.get("sided", False),
+            corner_aware=manifest.get("sided", False),
         )
     except (KeyError, IndexError, TypeError, ValidationError) as error:
         raise BundleCorruptError(
@@ -236,21 +241,21 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
         ) from error
 
 
-def _cuts(stack: MemberStacks) -> CutTable:
-    return same_cuts((stack.random_forest.trees.cuts, stack.xgboost.trees.cuts))
+def _cuts(stack: MemberStacks) -> BinEdges:
+    return common_edges((stack.random_forest.trees.cuts, stack.xgboost.trees.cuts))
 
 
-def _load_stack(bundle: Bundle, role: str, cuts: CutTable) -> MemberStacks:
+def _load_stack(bundle: Bundle, role: str, cuts: BinEdges) -> MemberStacks:
     preparations = {
-        name: Preparation.from_arrays(described, _in_folder(bundle, f"{name}/preparation"))
+        name: Preprocessing.from_arrays(described, _in_folder(bundle, f"{name}/preparation"))
         for name, described in bundle.manifest.get("preparations", {}).items()
     }
     arrays = {
         f"{member}/{name}": array
-        for member in MEMBERS
+        for member in MEMBER_NAMES
         for name, array in _in_folder(bundle, f"{member}/{role}").items()
     }
-    return replace(stack_of(cuts, arrays), preparations=preparations)
+    return replace(stack_from_arrays(cuts, arrays), preparations=preparations)
 
 
 def _load_half_widths(bundle: Bundle) -> HalfWidths:
@@ -263,7 +268,7 @@ def _load_half_widths(bundle: Bundle) -> HalfWidths:
 
 
 def _load_market(bundle: Bundle) -> MarketModel:
-    cuts = CutTable.from_arrays(_in_folder(bundle, "market/cuts"))
+    cuts = BinEdges.from_arrays(_in_folder(bundle, "market/cuts"))
     trees = FlatBoosters.from_arrays(cuts, _in_folder(bundle, "market/trees"))
     return MarketModel(trees, **bundle.manifest["market_aware"])
 

@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix
-from engine.data.features import CONTEXT
-from engine.statistics.e_processes import bets, evidence
+from engine.data.features import CONTEXT_FEATURES
+from engine.statistics.e_processes import bet_factors, e_process
 
 RECENT_FIGHTS = 2000
 BINS = 5
 MISSING = BINS
 TOLERANCE = 0.1
-SIZES = (1.0, 2.0, 4.0)
+BET_SIZES = (1.0, 2.0, 4.0)
 ALPHA = 0.01
 
 
@@ -54,16 +54,16 @@ class FeatureBins:
     shares: Floats
 
     @classmethod
-    def of(cls, matrix: TrainingMatrix) -> FeatureBins:
+    def from_matrix(cls, matrix: TrainingMatrix) -> FeatureBins:
         """Summarise the last RECENT_FIGHTS of a training, each from both sides."""
         columns = tuple(matrix.X.columns)
         rows = matrix.X.to_numpy(np.float64)[-RECENT_FIGHTS:]
-        both = np.concatenate([rows, MirrorPlan.of(columns)(rows)])
+        both = np.concatenate([rows, MirrorPlan.from_columns(columns)(rows)])
         quantiles = np.arange(1, BINS) / BINS
         known = [both[~np.isnan(both[:, column]), column] for column in range(len(columns))]
         edges = np.array([np.quantile(values, quantiles) if len(values) else np.zeros(BINS - 1) for values in known])
         found = cls(columns, edges, np.zeros((len(columns), BINS + 1)))
-        return cls(columns, edges, shares_of(found.numbers(both)))
+        return cls(columns, edges, bin_shares(found.bin_indices(both)))
 
     @classmethod
     def from_manifest(cls, columns: tuple[str, ...], entry: dict[str, Any]) -> FeatureBins:
@@ -75,7 +75,7 @@ class FeatureBins:
         return {"edges": self.edges.tolist(), "shares": self.shares.tolist()}
 
     @property
-    def allowed(self) -> Floats:
+    def max_shares(self) -> Floats:
         """The largest share of each bin that is no drift, (columns, BINS + 1)."""
         allowed = np.minimum(self.shares + TOLERANCE, 1.0)
         allowed[self.optional, MISSING] = 1.0
@@ -84,31 +84,33 @@ class FeatureBins:
     @property
     def optional(self) -> NDArray[np.bool_]:
         """Whether a request may omit the column, (columns,)."""
-        return np.array([name in CONTEXT for name in self.columns], dtype=np.bool_)
+        return np.array([name in CONTEXT_FEATURES for name in self.columns], dtype=np.bool_)
 
-    def numbers(self, rows: Floats) -> NDArray[np.uint8]:
+    def bin_indices(self, rows: Floats) -> NDArray[np.uint8]:
         """Return the bin of every value of rows, (n, columns); MISSING for NaN."""
         found = (rows[:, :, None] >= self.edges).sum(axis=2)
         return np.asarray(np.where(np.isnan(rows), MISSING, found), dtype=np.uint8)
 
-    def written(self, rows: Floats) -> list[str]:
+    def encode_bins(self, rows: Floats) -> list[str]:
         """Encode the bins of each row and of its mirror image as digits; the order of the fighters is irrelevant."""
-        both = np.concatenate([self.numbers(rows), self.numbers(MirrorPlan.of(self.columns)(rows))], axis=1)
+        both = np.concatenate(
+            [self.bin_indices(rows), self.bin_indices(MirrorPlan.from_columns(self.columns)(rows))], axis=1
+        )
         return ["".join(map(str, row)) for row in both.tolist()]
 
 
-def read_bins(written: list[str], columns: int) -> NDArray[np.uint8]:
+def decode_bins(written: list[str], columns: int) -> NDArray[np.uint8]:
     """Decode the bins of fights, (n, 2, columns): each from both sides."""
     digits = np.array([[int(digit) for digit in text] for text in written], dtype=np.uint8)
     return digits.reshape(len(written), 2, columns)
 
 
-def shares_of(numbers: NDArray[np.uint8]) -> Floats:
+def bin_shares(numbers: NDArray[np.uint8]) -> Floats:
     """Return the share of each bin, (columns, BINS + 1), from the bins of rows, (n, columns)."""
     return np.asarray((numbers[:, :, None] == np.arange(BINS + 1)).mean(axis=0))
 
 
-def drift(numbers: NDArray[np.uint8], event: NDArray[np.int64], allowed: Floats) -> Floats:
+def drift_e_process(numbers: NDArray[np.uint8], event: NDArray[np.int64], allowed: Floats) -> Floats:
     """Return the e-process against the absence of drift after each event, (events,).
 
     Parameters
@@ -120,9 +122,9 @@ def drift(numbers: NDArray[np.uint8], event: NDArray[np.int64], allowed: Floats)
     allowed
         The largest share of each bin that is no drift, (columns, BINS + 1), as `FeatureBins.max_shares`.
     """
-    now = np.stack([shares_of(numbers[event == one].reshape(-1, numbers.shape[2])) for one in np.unique(event)])
-    factors = bets(now - allowed, np.broadcast_to(-allowed, now.shape), SIZES)
-    return evidence(factors.reshape(len(now), -1))
+    now = np.stack([bin_shares(numbers[event == one].reshape(-1, numbers.shape[2])) for one in np.unique(event)])
+    factors = bet_factors(now - allowed, np.broadcast_to(-allowed, now.shape), BET_SIZES)
+    return e_process(factors.reshape(len(now), -1))
 
 
 def stability_index(numbers: NDArray[np.uint8], bins: FeatureBins) -> Floats:
@@ -132,7 +134,7 @@ def stability_index(numbers: NDArray[np.uint8], bins: FeatureBins) -> Floats:
     """
     rows = numbers.reshape(-1, numbers.shape[2])
     least = 0.5 / len(rows)
-    now, then = shares_of(rows), bins.shares.copy()
+    now, then = bin_shares(rows), bins.shares.copy()
     for shares in (now, then):
         carried = shares[bins.optional, :MISSING]
         total = carried.sum(axis=1, keepdims=True)

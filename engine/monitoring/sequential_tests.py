@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
-from engine.statistics.e_processes import bets, evidence, proven_mean
-from engine.statistics.scores import surprise
+from engine.statistics.e_processes import bet_factors, e_process, mean_lower_bound
+from engine.statistics.scores import log_losses
 
 ALPHA = {"calibration": 0.02, "market": 0.01, "coverage": 0.01}
 SLOPE_SIZES = (0.1, 0.2, 0.4, 0.8)
@@ -30,13 +30,13 @@ LOSS_SIZES = (0.5, 1.0, 2.0, 4.0)
 SHARE_SIZES = (0.5, 1.0, 2.0, 4.0)
 LOSS_ALLOWANCE = 0.02
 MISS_ALLOWANCE = {0.8: 0.1, 0.95: 0.05}
-MOST_LOGIT = 3.0  # limits the weight of one fight against a card
+MAX_LOGIT = 3.0  # limits the weight of one fight against a card
 GAP_ALPHA = 0.05
 GAPS = np.arange(0.0, 0.31, 0.01)
 
 
 @dataclass(frozen=True, eq=False)
-class Season:
+class ScoredFights:
     """Fights with results, n, in the order in which the results became known.
 
     Attributes
@@ -67,7 +67,7 @@ class Season:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SequentialTestResult:
     """The result of one test.
 
     Attributes
@@ -94,7 +94,7 @@ class Finding:
     events: int
 
 
-def judge(season: Season, usual_excess: float | None) -> list[Finding]:
+def run_tests(season: ScoredFights, usual_excess: float | None) -> list[SequentialTestResult]:
     """Run all tests; a test without any fights is left out.
 
     Parameters
@@ -105,41 +105,43 @@ def judge(season: Season, usual_excess: float | None) -> list[Finding]:
         By how much the model's log loss exceeded the market's out of fold; None if unknown.
     """
     tests: dict[str, Callable[[], Floats | None]] = {
-        "calibration": lambda: calibration(season),
-        "market": lambda: None if usual_excess is None else market(season, max(usual_excess, 0.0) + LOSS_ALLOWANCE),
-        "coverage": lambda: coverage(season),
+        "calibration": lambda: calibration_e_process(season),
+        "market": lambda: (
+            None if usual_excess is None else market_e_process(season, max(usual_excess, 0.0) + LOSS_ALLOWANCE)
+        ),
+        "coverage": lambda: coverage_e_process(season),
     }
     found = {name: test() if len(season) else None for name, test in tests.items()}
-    return [finding(name, process, ALPHA[name]) for name, process in found.items() if process is not None]
+    return [summarise_e_process(name, process, ALPHA[name]) for name, process in found.items() if process is not None]
 
 
-def finding(test: str, process: Floats, alpha: float) -> Finding:
+def summarise_e_process(test: str, process: Floats, alpha: float) -> SequentialTestResult:
     """Compute a test's result from its e-process, (events,)."""
     highest = float(process.max())
-    return Finding(test, float(process[-1]), highest, 1.0 / alpha, highest >= 1.0 / alpha, len(process))
+    return SequentialTestResult(test, float(process[-1]), highest, 1.0 / alpha, highest >= 1.0 / alpha, len(process))
 
 
-def calibration(season: Season) -> Floats:
+def calibration_e_process(season: ScoredFights) -> Floats:
     """Return the e-process against calibration after each event, (events,)."""
     p = season.probability
-    logit = np.clip(np.log(p) - np.log1p(-p), -MOST_LOGIT, MOST_LOGIT)
+    logit = np.clip(np.log(p) - np.log1p(-p), -MAX_LOGIT, MAX_LOGIT)
     weights = [sign * weight for weight in (logit, season.corner.astype(np.float64)) for sign in (1.0, -1.0)]
-    return evidence(np.concatenate([_residual_bets(season, weight) for weight in weights], axis=-1))
+    return e_process(np.concatenate([_residual_bets(season, weight) for weight in weights], axis=-1))
 
 
-def market(season: Season, allowed: float) -> Floats | None:
+def market_e_process(season: ScoredFights, allowed: float) -> Floats | None:
     """Return the e-process against an excess log loss of at most `allowed`; None without priced fights."""
     priced = np.isfinite(season.market)
     if not priced.any():
         return None
     p, m, event = season.probability[priced], season.market[priced], season.event[priced]
-    excess = surprise(p, season.won[priced]) - surprise(m, season.won[priced])
+    excess = log_losses(p, season.won[priced]) - log_losses(m, season.won[priced])
     least = np.minimum(np.log(m / p), np.log((1.0 - m) / (1.0 - p)))
-    score, lowest = (by_event(values, event, mean=True) - allowed for values in (excess, least))
-    return evidence(bets(score, np.minimum(lowest, 0.0), LOSS_SIZES))
+    score, lowest = (aggregate_by_event(values, event, mean=True) - allowed for values in (excess, least))
+    return e_process(bet_factors(score, np.minimum(lowest, 0.0), LOSS_SIZES))
 
 
-def coverage(season: Season) -> Floats | None:
+def coverage_e_process(season: ScoredFights) -> Floats | None:
     """Return the e-process against the promised coverage of the market's probability; None without such fights."""
     factors = []
     for level, allowance in MISS_ALLOWANCE.items():
@@ -152,12 +154,12 @@ def coverage(season: Season) -> Floats | None:
         outside = ((season.market < lower) | (season.market > upper)).astype(np.float64)
         score = np.zeros(season.event[-1] + 1)
         present = np.unique(season.event[known])
-        score[present] = by_event(outside[known], season.event[known], mean=True) - (1.0 - level + allowance)
-        factors.append(bets(score, np.full(len(score), -(1.0 - level + allowance)), SHARE_SIZES))
-    return evidence(np.concatenate(factors, axis=-1)) if factors else None
+        score[present] = aggregate_by_event(outside[known], season.event[known], mean=True) - (1.0 - level + allowance)
+        factors.append(bet_factors(score, np.full(len(score), -(1.0 - level + allowance)), SHARE_SIZES))
+    return e_process(np.concatenate(factors, axis=-1)) if factors else None
 
 
-def proven_gap(season: Season) -> float:
+def calibration_gap_bound(season: ScoredFights) -> float:
     """Return a lower bound of the difference between the win rate of favourites and their predicted probability, or 0.
 
     The bound holds with probability 1 - GAP_ALPHA over all time, in either direction.
@@ -169,22 +171,22 @@ def proven_gap(season: Season) -> float:
     gaps = []
     for sign in (1.0, -1.0):
         weight = sign * side
-        score = by_event(weight * (season.won - p), season.event, mean=True)
-        lowest = by_event(-np.where(weight > 0, p, 1.0 - p), season.event, mean=True)
-        gaps.append(float(proven_mean(score, lowest, SHARE_SIZES, GAP_ALPHA / 2, GAPS)))
+        score = aggregate_by_event(weight * (season.won - p), season.event, mean=True)
+        lowest = aggregate_by_event(-np.where(weight > 0, p, 1.0 - p), season.event, mean=True)
+        gaps.append(float(mean_lower_bound(score, lowest, SHARE_SIZES, GAP_ALPHA / 2, GAPS)))
     return max(gaps)
 
 
-def by_event(values: Floats, event: NDArray[np.int64], *, mean: bool = False) -> Floats:
+def aggregate_by_event(values: Floats, event: NDArray[np.int64], *, mean: bool = False) -> Floats:
     """Return sums, or means, of `values` (n,) by event, in the order of events: (events,)."""
     _, member, count = np.unique(event, return_inverse=True, return_counts=True)
     sums = np.bincount(member, weights=values)
     return np.asarray(sums / count if mean else sums)
 
 
-def _residual_bets(season: Season, weight: Floats) -> Floats:
+def _residual_bets(season: ScoredFights, weight: Floats) -> Floats:
     """Return bets on the weighted residuals, scaled by their known minimum: (events, sizes)."""
     p = season.probability
-    score = by_event(weight * (season.won - p), season.event)
-    lowest = by_event(np.where(weight > 0, -weight * p, weight * (1.0 - p)), season.event)
-    return bets(score, lowest, SLOPE_SIZES)
+    score = aggregate_by_event(weight * (season.won - p), season.event)
+    lowest = aggregate_by_event(np.where(weight > 0, -weight * p, weight * (1.0 - p)), season.event)
+    return bet_factors(score, lowest, SLOPE_SIZES)

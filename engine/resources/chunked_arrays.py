@@ -10,12 +10,12 @@ import numpy as np
 
 from engine.arrays import Array
 
-Arrays = Mapping[str, Array]
+NamedArrays = Mapping[str, Array]
 """Arrays by name. Arrays of a bundle are opened on access and closed when the last reference to them is gone."""
 
 
 @dataclass(frozen=True, eq=False)
-class Pieces:
+class ChunkedArray:
     """A concatenation of chunks that are loaded one at a time.
 
     Attributes
@@ -30,10 +30,10 @@ class Pieces:
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    makers: Sequence[Callable[[], Array]]
+    loaders: Sequence[Callable[[], Array]]
 
     @classmethod
-    def of(cls, makers: Sequence[Callable[[], Array]]) -> Pieces:
+    def from_loaders(cls, makers: Sequence[Callable[[], Array]]) -> ChunkedArray:
         """Concatenate the arrays that `loaders` return, at least one, all of one dtype.
 
         Each loader is called now for its shape, and again when its chunk is read.
@@ -44,8 +44,8 @@ class Pieces:
 
     def __iter__(self) -> Iterator[Array]:
         """Load the chunks in order, one at a time."""
-        return (make() for make in self.makers)
+        return (make() for make in self.loaders)
 
-    def whole(self) -> Array:
+    def to_array(self) -> Array:
         """Return the whole array, in memory."""
         return np.concatenate(list(self))

@@ -44,7 +44,7 @@ class TrainingSize:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerSize:
+class PredictionSize:
     """Sizes that determine the memory of a prediction.
 
     Attributes
@@ -62,9 +62,9 @@ class AnswerSize:
     bundle_mb: float
 
 
-# As `python -m benchmarks.memory.estimate --fit` printed them, in the order of `training_terms` and `answer_terms`.
+# As `python -m benchmarks.memory.estimate --fit` printed them, in the order of `training_terms` and `prediction_terms`.
 TRAINING_COEFFICIENTS = (67.1, 0.0049, 5.18e-05, 1.44e-05, 0.102)
-ANSWER_COEFFICIENTS = (53.4, 0.932, 8.46e-05)
+PREDICTION_COEFFICIENTS = (53.4, 0.932, 8.46e-05)
 
 
 def training_terms(size: TrainingSize) -> tuple[float, ...]:
@@ -75,7 +75,7 @@ def training_terms(size: TrainingSize) -> tuple[float, ...]:
     return 1.0, rows, rows * size.columns, trees * leaves, size.replicas + size.fits
 
 
-def answer_terms(size: AnswerSize) -> tuple[float, ...]:
+def prediction_terms(size: PredictionSize) -> tuple[float, ...]:
     """Return the terms of a prediction: libraries, the opened model, the replicas' predictions."""
     return 1.0, size.bundle_mb, 2 * size.fights * size.replicas
 
@@ -85,9 +85,9 @@ def training_mb(size: TrainingSize) -> float:
     return _sum(training_terms(size), TRAINING_COEFFICIENTS)
 
 
-def answer_mb(size: AnswerSize) -> float:
+def prediction_mb(size: PredictionSize) -> float:
     """Return the peak memory that a prediction adds to its process, in MiB."""
-    return _sum(answer_terms(size), ANSWER_COEFFICIENTS)
+    return _sum(prediction_terms(size), PREDICTION_COEFFICIENTS)
 
 
 def _sum(terms: tuple[float, ...], coefficients: tuple[float, ...]) -> float:

@@ -32,7 +32,7 @@ def _process(pid: int) -> psutil.Process:
     return psutil.Process(pid)
 
 
-def hold_memory_together() -> None:
+def use_single_malloc_arena() -> None:
     """Let glibc's malloc use one arena for all threads and release blocks of 128 KiB or more as soon as they are free.
 
     Otherwise each thread that fits models would keep free blocks of its own. Does nothing with another C library.
@@ -43,7 +43,7 @@ def hold_memory_together() -> None:
         set_option(_M_MMAP_THRESHOLD, 128 * 1024)  # by default it grows up to 32 MiB
 
 
-def give_back_memory() -> None:
+def trim_malloc() -> None:
     """Release free memory of glibc's malloc to the system. Does nothing with another C library."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.special import expit, logit
 
 from engine.arrays import Floats
-from engine.market.consensus import Quote, add_margin
+from engine.market.consensus import BookmakerQuote, add_margin
 from engine.market.odds import american_to_decimal, decimal_to_american
 
-BOOKMAKERS = {
+BOOKMAKER_OVERROUNDS = {
     "Northgate": 1.030,
     "Blue Corner": 1.035,
     "Harbour Bet": 1.040,
@@ -24,13 +24,13 @@ BOOKMAKERS = {
 """Overround of each bookmaker of the league, by name."""
 
 
-def market_view(probability: Floats, rng: np.random.Generator) -> Floats:
+def draw_market_logit(probability: Floats, rng: np.random.Generator) -> Floats:
     """Return the logits of the market as a whole, (m,); the noise costs 0.007 of log loss."""
     view: Floats = logit(probability) + rng.normal(0.0, 0.25, len(probability))
     return view
 
 
-def closing_odds(view: Floats, rng: np.random.Generator) -> dict[str, Floats]:
+def draw_odds(view: Floats, rng: np.random.Generator) -> dict[str, Floats]:
     """Return closing and, from a noisier estimate, early decimal prices; one fight in fifty has none."""
     early_view = view + rng.normal(0.0, 0.15, len(view))
     priced = rng.random(len(view)) >= 0.02
@@ -42,15 +42,15 @@ def closing_odds(view: Floats, rng: np.random.Generator) -> dict[str, Floats]:
     return columns
 
 
-def open_books(probability: Floats, quoted_at: datetime, rng: np.random.Generator) -> list[tuple[Quote, ...]]:
+def draw_quotes(probability: Floats, quoted_at: datetime, rng: np.random.Generator) -> list[tuple[BookmakerQuote, ...]]:
     """Return every bookmaker's quote of each fight, first fighter first; bookmakers differ slightly."""
-    view = market_view(probability, rng)
-    views = view[:, None] + rng.normal(0.0, 0.05, (len(view), len(BOOKMAKERS)))
-    prices = american_to_decimal(_whole_american(views, np.array(list(BOOKMAKERS.values()))))
+    view = draw_market_logit(probability, rng)
+    views = view[:, None] + rng.normal(0.0, 0.05, (len(view), len(BOOKMAKER_OVERROUNDS)))
+    prices = american_to_decimal(_whole_american(views, np.array(list(BOOKMAKER_OVERROUNDS.values()))))
     return [
         tuple(
-            Quote(name, (float(pair[0]), float(pair[1])), quoted_at)
-            for name, pair in zip(BOOKMAKERS, fight, strict=True)
+            BookmakerQuote(name, (float(pair[0]), float(pair[1])), quoted_at)
+            for name, pair in zip(BOOKMAKER_OVERROUNDS, fight, strict=True)
         )
         for fight in prices
     ]

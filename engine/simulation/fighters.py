@@ -53,7 +53,7 @@ WEIGHT_CLASSES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Fighters:
+class SimulatedFighters:
     """All fighters of a league, n of them; every array has length n.
 
     Attributes
@@ -85,7 +85,7 @@ class Fighters:
         return np.char.replace(np.char.lower(self.name), " ", "")
 
 
-def draw_fighters(count: int, rng: np.random.Generator) -> Fighters:
+def draw_fighters(count: int, rng: np.random.Generator) -> SimulatedFighters:
     """Return `count` fighters, divided among the weight classes by their shares."""
     bounds = np.cumsum([division.share for division in WEIGHT_CLASSES])
     order = (np.arange(count) + 0.5) / count * bounds[-1]
@@ -96,7 +96,7 @@ def draw_fighters(count: int, rng: np.random.Generator) -> Fighters:
     mean_height = np.array([each.height_cm for each in WEIGHT_CLASSES])[division]
     height = np.round(mean_height + rng.normal(0.0, 4.5, count))
     women = np.array([each.women for each in WEIGHT_CLASSES])[division]
-    return Fighters(
+    return SimulatedFighters(
         skill=skill,
         peak_age=rng.normal(28.0, 1.0, count),
         debut_age=np.clip(rng.normal(26.5, 3.5, count), 19.0, 36.0),
@@ -108,7 +108,7 @@ def draw_fighters(count: int, rng: np.random.Generator) -> Fighters:
     )
 
 
-def skill_at(fighters: Fighters, who: Indices, age_years: Floats) -> Floats:
+def skills_at_age(fighters: SimulatedFighters, who: Indices, age_years: Floats) -> Floats:
     """Return the skills of the fighters `who` at their ages, (m, 7): rising slowly to the peak, then falling faster."""
     past = age_years - fighters.peak_age[who]
     loss = np.where(past > 0, 0.030, 0.010) * past**2
@@ -117,10 +117,10 @@ def skill_at(fighters: Fighters, who: Indices, age_years: Floats) -> Floats:
 
 
 def true_logit(
-    fighters: Fighters, pair: tuple[Indices, Indices], ages: tuple[Floats, Floats], rounds: Floats
+    fighters: SimulatedFighters, pair: tuple[Indices, Indices], ages: tuple[Floats, Floats], rounds: Floats
 ) -> Floats:
     """Return the log-odds that the first of each pair beats the second, (m,); swapping them changes the sign."""
-    first, second = (skill_at(fighters, who, age) for who, age in zip(pair, ages, strict=True))
+    first, second = (skills_at_age(fighters, who, age) for who, age in zip(pair, ages, strict=True))
     reach = fighters.reach_cm[pair[0]] - fighters.reach_cm[pair[1]]
     southpaw = (fighters.stance == "Southpaw").astype(np.float64)
     logit: Floats = (

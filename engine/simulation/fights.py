@@ -23,8 +23,8 @@ from engine.simulation.fighters import (
     STRIKING,
     WEIGHT_CLASSES,
     WRESTLING,
-    Fighters,
-    skill_at,
+    SimulatedFighters,
+    skills_at_age,
     takedown_share,
     true_logit,
 )
@@ -38,7 +38,7 @@ _DAYS_A_YEAR = 365.25
 
 
 @dataclass(frozen=True, eq=False)
-class Bouts:
+class SimulatedFights:
     """m simulated fights in order; every array has length m.
 
     Attributes
@@ -72,9 +72,9 @@ class Bouts:
     probability: Floats
     first_won: NDArray[np.bool_]
 
-    def turned(self, turn: NDArray[np.bool_]) -> Bouts:
+    def swap_sides(self, turn: NDArray[np.bool_]) -> SimulatedFights:
         """Return the same fights with first and second swapped where `turn` is True."""
-        return Bouts(
+        return SimulatedFights(
             event=self.event,
             day=self.day,
             first=np.where(turn, self.second, self.first),
@@ -88,15 +88,17 @@ class Bouts:
         )
 
 
-def join(cards: list[Bouts]) -> Bouts:
+def join_cards(cards: list[SimulatedFights]) -> SimulatedFights:
     """Return the fights of several cards as one, in order."""
-    return Bouts(**{name: np.concatenate([getattr(card, name) for card in cards]) for name in Bouts.__annotations__})
+    return SimulatedFights(
+        **{name: np.concatenate([getattr(card, name) for card in cards]) for name in SimulatedFights.__annotations__}
+    )
 
 
-class Circuit:
+class Matchmaker:
     """The promoter of a league: signs debutants, matches fighters of similar standing, releases losers."""
 
-    def __init__(self, fighters: Fighters, roster_size: int, rng: np.random.Generator) -> None:
+    def __init__(self, fighters: SimulatedFighters, roster_size: int, rng: np.random.Generator) -> None:
         self.fighters = fighters
         self.birth_day = np.zeros(len(fighters.name))
         self._rng = rng
@@ -107,7 +109,7 @@ class Circuit:
         self._signed: list[list[np.intp]] = [[] for _ in WEIGHT_CLASSES]
         self._places = [max(12, round(division.share * roster_size)) for division in WEIGHT_CLASSES]
 
-    def card(self, event: int, day: int, size: int, *, veterans_only: bool = False) -> Bouts:
+    def make_card(self, event: int, day: int, size: int, *, veterans_only: bool = False) -> SimulatedFights:
         """Return the next card, main event first. Its fighters are not matched again until rested.
 
         Parameters
@@ -129,7 +131,7 @@ class Circuit:
         # Form on the night: part of the true probability, partly known to bookmakers, never in the statistics.
         form = self._rng.normal(0.0, 0.20, size)
         probability: Floats = expit(true_logit(self.fighters, (first, second), ages, rounds) + form)
-        return Bouts(
+        return SimulatedFights(
             event=np.full(size, event, dtype=np.intp),
             day=np.full(size, day, dtype=np.int64),
             first=first,
@@ -142,7 +144,7 @@ class Circuit:
             first_won=self._rng.random(size) < probability,
         )
 
-    def settle(self, card: Bouts) -> None:
+    def record_results(self, card: SimulatedFights) -> None:
         """Update the standings after a card and release some fighters: losers and those over 35 more often."""
         winner = np.where(card.first_won, card.first, card.second)
         loser = np.where(card.first_won, card.second, card.first)
@@ -187,7 +189,7 @@ class Circuit:
         return who[(self._last_day[who] <= rested_since) & (self._bouts[who] >= (1 if veterans_only else 0))]
 
 
-def draw_endings(bouts: Bouts, fighters: Fighters, rng: np.random.Generator) -> pd.DataFrame:
+def draw_endings(bouts: SimulatedFights, fighters: SimulatedFighters, rng: np.random.Generator) -> pd.DataFrame:
     """Return winner (first, second, draw, nc), method and end_time_seconds of every fight."""
     count = len(bouts.day)
     own, other = _skills(bouts, fighters)
@@ -217,7 +219,9 @@ def draw_endings(bouts: Bouts, fighters: Fighters, rng: np.random.Generator) -> 
     return pd.DataFrame({"winner": winner, "method": method, "end_time_seconds": seconds})
 
 
-def draw_stat_lines(bouts: Bouts, fighters: Fighters, endings: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def draw_stat_lines(
+    bouts: SimulatedFights, fighters: SimulatedFighters, endings: pd.DataFrame, rng: np.random.Generator
+) -> pd.DataFrame:
     """Return two stat lines a fight, without its id: all of the first fighters, then all of the second."""
     skills = _skills(bouts, fighters)
     lines = []
@@ -259,8 +263,8 @@ def _performance(
     }
 
 
-def _skills(bouts: Bouts, fighters: Fighters) -> tuple[Floats, Floats]:
+def _skills(bouts: SimulatedFights, fighters: SimulatedFighters) -> tuple[Floats, Floats]:
     return (
-        skill_at(fighters, bouts.first, bouts.first_age),
-        skill_at(fighters, bouts.second, bouts.second_age),
+        skills_at_age(fighters, bouts.first, bouts.first_age),
+        skills_at_age(fighters, bouts.second, bouts.second_age),
     )

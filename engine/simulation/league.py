@@ -29,13 +29,13 @@ from numpy.typing import NDArray
 from engine.arrays import Floats
 from engine.data.fight_log import FightLog, write_fight_log
 from engine.errors import ValidationError
-from engine.market.consensus import Quote, devig
+from engine.market.consensus import BookmakerQuote, devig
 from engine.market.odds import decimal_to_american
-from engine.simulation.bookmakers import closing_odds, market_view, open_books
-from engine.simulation.fighters import WEIGHT_CLASSES, Fighters, draw_fighters
-from engine.simulation.fights import Bouts, Circuit, draw_endings, draw_stat_lines, join
+from engine.simulation.bookmakers import draw_market_logit, draw_odds, draw_quotes
+from engine.simulation.fighters import WEIGHT_CLASSES, SimulatedFighters, draw_fighters
+from engine.simulation.fights import Matchmaker, SimulatedFights, draw_endings, draw_stat_lines, join_cards
 
-MAX_FIGHTS = 20_000
+MAX_LEAGUE_FIGHTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class LeagueConfig:
 
     def __post_init__(self) -> None:
         """Raise ValidationError if a value is out of range."""
-        if not 100 <= self.fights <= MAX_FIGHTS:
-            raise ValidationError(f"fights must be in [100, {MAX_FIGHTS}], got {self.fights}")
+        if not 100 <= self.fights <= MAX_LEAGUE_FIGHTS:
+            raise ValidationError(f"fights must be in [100, {MAX_LEAGUE_FIGHTS}], got {self.fights}")
         if not 0 <= self.upcoming_cards <= 8:
             raise ValidationError(f"upcoming_cards must be in [0, 8], got {self.upcoming_cards}")
         if not 200 <= self.roster_size <= 2000:
@@ -90,7 +90,7 @@ class UpcomingFight:
     weight_class: str
     scheduled_rounds: int
     title_bout: bool
-    quotes: tuple[Quote, ...]
+    quotes: tuple[BookmakerQuote, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,17 +117,17 @@ def simulate_league(config: LeagueConfig) -> League:
     streams = np.random.SeedSequence(config.seed).spawn(7)
     people, circuit_rng, corners, endings, statistics, closing, coming = map(np.random.default_rng, streams)
     fighters = draw_fighters(2 * config.roster_size + config.fights // 3, people)
-    circuit = Circuit(fighters, config.roster_size, circuit_rng)
+    circuit = Matchmaker(fighters, config.roster_size, circuit_rng)
     past, cards = _run(circuit, config, circuit_rng)
 
-    view = market_view(past.probability, closing)
+    view = draw_market_logit(past.probability, closing)
     # Promoters usually give the favourite the red corner.
     turn = (view < 0) ^ (corners.random(len(past.day)) < 0.23)
-    past, view = past.turned(turn), np.where(turn, -view, view)
+    past, view = past.swap_sides(turn), np.where(turn, -view, view)
     ids = np.array([_digest("past", config.seed, number)[:16] for number in range(len(past.day))])
     first_day = np.datetime64(config.start.astimezone(UTC).date(), "D") - (past.day[-1] + 7)
     ending = draw_endings(past, fighters, endings)
-    fights = _fight_table(past, fighters, ending, ids, first_day).assign(**closing_odds(view, closing))
+    fights = _fight_table(past, fighters, ending, ids, first_day).assign(**draw_odds(view, closing))
     lines = draw_stat_lines(past, fighters, ending, statistics).assign(fight_id=np.tile(ids, 2))
     return League(
         log=FightLog(fights, lines, _fighter_table(past, circuit, first_day, people)),
@@ -194,26 +194,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(circuit: Circuit, config: LeagueConfig, rng: np.random.Generator) -> tuple[Bouts, list[Bouts]]:
+def _run(
+    circuit: Matchmaker, config: LeagueConfig, rng: np.random.Generator
+) -> tuple[SimulatedFights, list[SimulatedFights]]:
     """Return the past fights, exactly `config.fights`, and the upcoming cards; events follow after one or two weeks."""
-    played: list[Bouts] = []
+    played: list[SimulatedFights] = []
     day, left = 0, config.fights
     while left:
-        card = circuit.card(len(played), day, min(left, int(rng.integers(11, 14))))
-        circuit.settle(card)
+        card = circuit.make_card(len(played), day, min(left, int(rng.integers(11, 14))))
+        circuit.record_results(card)
         played.append(card)
         left -= len(card.day)
         day += int(rng.choice([7, 14], p=[0.65, 0.35]))
     day = int(played[-1].day[0])
     coming = [
-        circuit.card(len(played) + ahead, day + 7 * (ahead + 1), 12, veterans_only=True)
+        circuit.make_card(len(played) + ahead, day + 7 * (ahead + 1), 12, veterans_only=True)
         for ahead in range(config.upcoming_cards)
     ]
-    return join(played), coming
+    return join_cards(played), coming
 
 
 def _fight_table(
-    bouts: Bouts, fighters: Fighters, ending: pd.DataFrame, ids: NDArray[np.str_], first_day: np.datetime64
+    bouts: SimulatedFights,
+    fighters: SimulatedFighters,
+    ending: pd.DataFrame,
+    ids: NDArray[np.str_],
+    first_day: np.datetime64,
 ) -> pd.DataFrame:
     division = [WEIGHT_CLASSES[number] for number in fighters.weight_class[bouts.first]]
     return pd.DataFrame(
@@ -235,7 +241,9 @@ def _fight_table(
     )
 
 
-def _fighter_table(bouts: Bouts, circuit: Circuit, first_day: np.datetime64, rng: np.random.Generator) -> pd.DataFrame:
+def _fighter_table(
+    bouts: SimulatedFights, circuit: Matchmaker, first_day: np.datetime64, rng: np.random.Generator
+) -> pd.DataFrame:
     """Return the fighters who have fought, with gaps in biographies as in real logs."""
     fighters = circuit.fighters
     seen = np.unique(np.concatenate([bouts.first, bouts.second]))
@@ -255,9 +263,9 @@ def _fighter_table(bouts: Bouts, circuit: Circuit, first_day: np.datetime64, rng
 
 
 def _upcoming(
-    card: Bouts, fighters: Fighters, config: LeagueConfig, first_day: int, rng: np.random.Generator
+    card: SimulatedFights, fighters: SimulatedFighters, config: LeagueConfig, first_day: int, rng: np.random.Generator
 ) -> tuple[UpcomingFight, ...]:
-    quotes = open_books(card.probability, config.quoted_at or config.start - timedelta(days=1), rng)
+    quotes = draw_quotes(card.probability, config.quoted_at or config.start - timedelta(days=1), rng)
     start = config.start + timedelta(days=int(card.day[0] - first_day))
     return tuple(
         UpcomingFight(
@@ -286,7 +294,7 @@ def _feed_event(fight: UpcomingFight) -> dict[str, object]:
     }
 
 
-def _feed_book(fight: UpcomingFight, quote: Quote) -> dict[str, object]:
+def _feed_book(fight: UpcomingFight, quote: BookmakerQuote) -> dict[str, object]:
     read_at = _zulu(quote.as_of or fight.start)
     prices = (round(float(price)) for price in decimal_to_american(quote.prices))
     outcomes = [{"name": name, "price": price} for name, price in zip(fight.fighters, prices, strict=True)]

@@ -16,7 +16,7 @@ _GRID = 2.0**40
 _LIMIT = 0.5 - 2.0**-30  # a member that is certain still gets a finite logit (about 21)
 
 
-def margin_of(forward: Floats, mirrored: Floats) -> Floats:
+def mirror_averaged_margin(forward: Floats, mirrored: Floats) -> Floats:
     """Return the mirror-averaged margin, (n,).
 
     Parameters
@@ -29,7 +29,7 @@ def margin_of(forward: Floats, mirrored: Floats) -> Floats:
     return np.asarray((forward - mirrored) / 2.0)
 
 
-def sided_margin(forward: Floats, mirrored: Floats, sides: NDArray[np.int8]) -> Floats:
+def corner_margin(forward: Floats, mirrored: Floats, sides: NDArray[np.int8]) -> Floats:
     """Return the margin of a model that was trained with the red corner first, (n,).
 
     Where the corner is known, only the orientation with red first counts; elsewhere both count. The margin is odd under
@@ -42,16 +42,16 @@ def sided_margin(forward: Floats, mirrored: Floats, sides: NDArray[np.int8]) -> 
     sides
         Corner of the first fighter, int8 (n,): +1 red, -1 blue, 0 unknown.
     """
-    return np.select([sides > 0, sides < 0], [forward - 0.5, 0.5 - mirrored], margin_of(forward, mirrored))
+    return np.select([sides > 0, sides < 0], [forward - 0.5, 0.5 - mirrored], mirror_averaged_margin(forward, mirrored))
 
 
-def logit_of(margin: Floats) -> Floats:
+def margin_to_logit(margin: Floats) -> Floats:
     """Return log(p / (1 - p)) for p = 1/2 + margin; odd in `margin`."""
     margin = np.clip(margin, -_LIMIT, _LIMIT)
     return np.asarray(np.log(0.5 + margin) - np.log(0.5 - margin))
 
 
-def probability_of(logit: Floats) -> Floats:
+def logit_to_probability(logit: Floats) -> Floats:
     """Return the probability of a logit, rounded to the grid; that of -logit is exactly its complement."""
     margin = np.copysign(np.tanh(np.abs(logit) / 2.0), logit) / 2.0
     return np.asarray(0.5 + np.rint(margin * _GRID) / _GRID)

@@ -33,17 +33,17 @@ import numpy as np
 
 from engine.arrays import Floats
 
-MOST_LOST = 0.9
+MAX_LOSS_FRACTION = 0.9
 """Largest share of its money that a bet may lose in one event."""
-FIRST_SHARE = 0.5
+FIRST_WEIGHT = 0.5
 """Share of the money that bets from the first event on; the rest begins later."""
 LATER_SCALE = 50.0
 """Number of events after which about half of the rest has begun to bet."""
-MOST_EVIDENCE = 1e12
+MAX_EVIDENCE = 1e12
 """Upper limit of every e-process, which prevents overflow."""
 
 
-def bets(score: Floats, lowest: Floats, sizes: Sequence[float]) -> Floats:
+def bet_factors(score: Floats, lowest: Floats, sizes: Sequence[float]) -> Floats:
     """Return the factors by which bets of the given sizes multiply their money, (events, ..., sizes).
 
     A bet multiplies its money by 1 + size * score; its size is reduced if it could lose more than MAX_LOSS_FRACTION.
@@ -58,19 +58,19 @@ def bets(score: Floats, lowest: Floats, sizes: Sequence[float]) -> Floats:
         Sizes of the bets.
     """
     limit = np.full(np.shape(lowest), np.inf)
-    np.divide(MOST_LOST, -lowest, out=limit, where=lowest < 0)
+    np.divide(MAX_LOSS_FRACTION, -lowest, out=limit, where=lowest < 0)
     size = np.minimum(np.asarray(sizes), limit[..., None])
     return np.asarray(1.0 + np.where(np.isfinite(size), size, 0.0) * score[..., None])
 
 
-def shares(events: int) -> Floats:
+def mixture_weights(events: int) -> Floats:
     """Return the share of the money that begins to bet at each event, (events,); over all time they add up to 1."""
     later = np.arange(1, max(events, 1), dtype=np.float64)
-    rest = (1.0 - FIRST_SHARE) * LATER_SCALE / ((LATER_SCALE + later - 1.0) * (LATER_SCALE + later))
-    return np.concatenate([[FIRST_SHARE], rest])[:events]
+    rest = (1.0 - FIRST_WEIGHT) * LATER_SCALE / ((LATER_SCALE + later - 1.0) * (LATER_SCALE + later))
+    return np.concatenate([[FIRST_WEIGHT], rest])[:events]
 
 
-def evidence(factors: Floats) -> Floats:
+def e_process(factors: Floats) -> Floats:
     """Return the e-process after each event, (events, ...).
 
     Parameters
@@ -79,19 +79,19 @@ def evidence(factors: Floats) -> Floats:
         Factors of the bets, float64 (events, ..., bets), as from `bet_factors`. The money is spread evenly over the
         last axis; the share that has not begun to bet is kept.
     """
-    begins = shares(len(factors))
+    begins = mixture_weights(len(factors))
     bettors = factors.shape[-1]
     money = np.zeros(factors.shape[1:])
     kept = 1.0
     values = np.empty(factors.shape[:-1])
     for event, factor in enumerate(factors):
         kept -= begins[event]
-        money = np.minimum((money + begins[event] / bettors) * factor, MOST_EVIDENCE)
-        values[event] = np.minimum(kept + money.sum(axis=-1), MOST_EVIDENCE)
+        money = np.minimum((money + begins[event] / bettors) * factor, MAX_EVIDENCE)
+        values[event] = np.minimum(kept + money.sum(axis=-1), MAX_EVIDENCE)
     return values
 
 
-def proven_mean(score: Floats, lowest: Floats, sizes: Sequence[float], alpha: float, values: Floats) -> Floats:
+def mean_lower_bound(score: Floats, lowest: Floats, sizes: Sequence[float], alpha: float, values: Floats) -> Floats:
     """Return a lower confidence bound on the mean of a score, (...): the largest rejected value, or 0 if none is.
 
     The bound is the lower end of a confidence sequence: it is wrong with probability at most alpha over all time and
@@ -111,6 +111,6 @@ def proven_mean(score: Floats, lowest: Floats, sizes: Sequence[float], alpha: fl
         Candidate values, ascending from 0, (k,).
     """
     shifted = score[..., None] - values
-    process = evidence(bets(shifted, lowest[..., None] - values, sizes))
+    process = e_process(bet_factors(shifted, lowest[..., None] - values, sizes))
     rejected = (process >= 1.0 / alpha).any(axis=0)
     return np.asarray(np.where(rejected, values, 0.0).max(axis=-1))

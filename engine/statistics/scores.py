@@ -75,17 +75,17 @@ class ReliabilityBin:
     won: Estimate
 
 
-def surprise(probability: Floats, won: NDArray[np.int8]) -> Floats:
+def log_losses(probability: Floats, won: NDArray[np.int8]) -> Floats:
     """Return the log loss of each fight, (n,), in nats."""
     return np.asarray(-np.log(np.where(won == 1, probability, 1.0 - probability)))
 
 
 def clustered_mean(values: Floats, event: NDArray[np.str_]) -> Estimate:
     """Return the mean of `values`, (n,), with its event-clustered interval. Raises ValidationError if n is 0."""
-    return interval_of(*_clustered(values, event))
+    return t_interval(*_clustered(values, event))
 
 
-def clustered_bound(values: Floats, event: NDArray[np.str_], error: float) -> float | None:
+def clustered_upper_bound(values: Floats, event: NDArray[np.str_], error: float) -> float | None:
     """Return a one-sided event-clustered lower bound on the mean; None for fewer than MIN_EVENTS events.
 
     Parameters
@@ -132,10 +132,10 @@ def calibration_slope(probability: Floats, won: NDArray[np.int8], event: NDArray
     """
     logit = np.log(probability) - np.log1p(-probability)
     beta, deviation, events = _regression(logit[:, None], won, event)
-    return interval_of(float(beta[0]), float(deviation[0]), events)
+    return t_interval(float(beta[0]), float(deviation[0]), events)
 
 
-def interval_of(value: float, deviation: float, events: int) -> Estimate:
+def t_interval(value: float, deviation: float, events: int) -> Estimate:
     """Return a value with its t interval, from its event-clustered standard error and the number of events."""
     if events < MIN_EVENTS:
         return Estimate(value, None, None)
@@ -165,7 +165,7 @@ def _regression(columns: Floats, won: NDArray[np.int8], event: NDArray[np.str_])
     return beta, np.sqrt(np.diag(correction * bread @ scores.T @ scores @ bread)), len(scores)
 
 
-def reliability(probability: Floats, won: NDArray[np.int8]) -> tuple[ReliabilityBin, ...]:
+def reliability_bins(probability: Floats, won: NDArray[np.int8]) -> tuple[ReliabilityBin, ...]:
     """Return the reliability bins of the favourites' probabilities; bins without fights are left out."""
     favoured = np.maximum(probability, 1.0 - probability)
     right = np.where(probability >= 0.5, won == 1, won == 0)
@@ -176,14 +176,14 @@ def reliability(probability: Floats, won: NDArray[np.int8]) -> tuple[Reliability
             to_probability=RELIABILITY_EDGES[index + 1],
             fights=int(inside.sum()),
             forecast=float(favoured[inside].mean()),
-            won=wilson(int(right[inside].sum()), int(inside.sum())),
+            won=wilson_interval(int(right[inside].sum()), int(inside.sum())),
         )
         for index in range(len(RELIABILITY_EDGES) - 1)
         if (inside := number == index).any()
     )
 
 
-def wilson(successes: int, trials: int) -> Estimate:
+def wilson_interval(successes: int, trials: int) -> Estimate:
     """Return a share with the score interval of Wilson (1927), which suits few trials and shares near 0 or 1."""
     z2 = float(ndtri(0.5 + CONFIDENCE / 2.0)) ** 2
     share = successes / trials

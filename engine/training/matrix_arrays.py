@@ -11,18 +11,18 @@ import pandas as pd
 from engine.arrays import Array
 from engine.data.feature_matrix import TrainingMatrix
 from engine.errors import BundleCorruptError
-from engine.resources.chunked_arrays import Arrays
+from engine.resources.chunked_arrays import NamedArrays
 
 _PREFIX = "matrix/"
 
 
-def arrays_of_matrix(matrix: TrainingMatrix) -> dict[str, Array]:
+def matrix_to_arrays(matrix: TrainingMatrix) -> dict[str, Array]:
     """Return the matrix as arrays named `matrix/...`, without the names of its columns."""
     arrays = {field.name: np.asarray(getattr(matrix, field.name)) for field in fields(matrix)}
     return {f"{_PREFIX}{name}": array for name, array in arrays.items()}
 
 
-def matrix_of_arrays(arrays: Arrays, columns: list[str]) -> TrainingMatrix:
+def matrix_from_arrays(arrays: NamedArrays, columns: list[str]) -> TrainingMatrix:
     """Return the matrix from the arrays of `matrix_to_arrays`. Raises BundleCorruptError if one does not fit."""
     try:
         values: dict[str, Any] = {

@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from engine.arrays import Array, Floats
-from engine.bootstrap import resample_events, threads_for
+from engine.bootstrap import resample_events, resolve_n_jobs
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks
 from engine.errors import ValidationError
 from engine.members.member_stack import (
@@ -24,23 +24,23 @@ from engine.members.member_stack import (
     MemberParams,
     MemberStacks,
     TrainingRows,
-    arrays_of,
     fit_members,
     stack_members,
+    stack_to_arrays,
 )
 from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.trained_ensemble import point_margins
 from engine.resources.blas_threads import one_blas_thread
-from engine.resources.memory_guard import give_back_memory, hold_memory_together
-from engine.statistics.complements import logit_of, margin_of
-from engine.training.soft_labels import labels_for, market_logit
+from engine.resources.memory_guard import trim_malloc, use_single_malloc_arena
+from engine.statistics.complements import margin_to_logit, mirror_averaged_margin
+from engine.training.soft_labels import market_logit, soft_labels
 
 _SPREAD_FIGHTS = 1000  # the latest fights are enough for one pooled standard deviation
 LOGIT = "logit"
 
 
-class Role(IntEnum):
+class RefitPurpose(IntEnum):
     """The purpose of a refit; part of its seed, so that no two refits share a random stream."""
 
     REPLICA = 0
@@ -90,33 +90,39 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Part:
+class RefitBatch:
     """A batch of refits of one purpose: numbers `start` to `stop` - 1."""
 
-    role: Role
+    purpose: RefitPurpose
     start: int
     stop: int
 
     @property
     def name(self) -> str:
         """Unique name among the batches of one training; valid as a file name."""
-        return f"{self.role.name.lower()}-{self.start}-{self.stop}"
+        return f"{self.purpose.name.lower()}-{self.start}-{self.stop}"
 
     @classmethod
-    def named(cls, name: str) -> Part:
+    def from_name(cls, name: str) -> RefitBatch:
         """Return the batch with this name. Raises ValidationError if the name is not valid."""
         try:
             role, start, stop = name.split("-")
-            return cls(Role[role.upper()], int(start), int(stop))
+            return cls(RefitPurpose[role.upper()], int(start), int(stop))
         except (KeyError, ValueError) as error:
             raise ValidationError(f"{name!r} is not the name of a batch of refits") from error
 
 
-def parts_of(config: TrainingConfig, size: int) -> tuple[Part, ...]:
+def refit_batches(config: TrainingConfig, size: int) -> tuple[RefitBatch, ...]:
     """Split a training into batches of at most `size` refits, the most expensive first."""
-    counts = {Role.FOLD: config.folds, Role.FIT: config.fits, Role.REPLICA: config.bootstrap_samples}
+    counts = {
+        RefitPurpose.FOLD: config.folds,
+        RefitPurpose.FIT: config.fits,
+        RefitPurpose.REPLICA: config.bootstrap_samples,
+    }
     return tuple(
-        Part(role, start, min(start + size, count)) for role, count in counts.items() for start in range(0, count, size)
+        RefitBatch(role, start, min(start + size, count))
+        for role, count in counts.items()
+        for start in range(0, count, size)
     )
 
 
@@ -140,18 +146,18 @@ class Trainer:
     """
 
     def __init__(self, matrix: TrainingMatrix, config: TrainingConfig) -> None:
-        hold_memory_together()
+        use_single_malloc_arena()
         self._matrix = matrix
         self._config = config
-        self.plan = MirrorPlan.of(list(matrix.X.columns))
+        self.plan = MirrorPlan.from_columns(list(matrix.X.columns))
         self.weights = dict(config.model_weights)
         self.values = check_features(matrix.X)
-        self.rows = TrainingRows.of(self.values, self.plan, config.members.xgboost)
+        self.rows = TrainingRows.from_fights(self.values, self.plan, config.members.xgboost)
         self._market = market_logit(matrix)
         self._blocks = event_blocks(matrix, config.folds)
 
     def run(
-        self, part: Part, limits: TrainingLimits, n_jobs: int = 1, on_progress: Callable[[], None] = lambda: None
+        self, part: RefitBatch, limits: TrainingLimits, n_jobs: int = 1, on_progress: Callable[[], None] = lambda: None
     ) -> dict[str, Array]:
         """Run the refits of a batch on `n_jobs` threads.
 
@@ -177,41 +183,41 @@ class Trainer:
         ------
         TrainingError, TrainingTimeoutError, MemoryLimitError
         """
-        threads = threads_for(n_jobs)
+        threads = resolve_n_jobs(n_jobs)
         stacks: list[MemberStacks] = []
         logits: list[Floats] = []
         with one_blas_thread():
             for stack, logit in Parallel(n_jobs=threads, prefer="threads", return_as="generator", pre_dispatch=threads)(
-                delayed(self._fit)(part.role, index, limits) for index in range(part.start, part.stop)
+                delayed(self._fit)(part.purpose, index, limits) for index in range(part.start, part.stop)
             ):
-                if part.role is not Role.FOLD:
+                if part.purpose is not RefitPurpose.FOLD:
                     stacks.append(stack)
                 if logit is not None:
                     logits.append(logit)
-                give_back_memory()
+                trim_malloc()
                 on_progress()
-        match part.role:
-            case Role.FIT:
-                return arrays_of(stack_members(stacks))
-            case Role.REPLICA:
-                return {**arrays_of(stack_members(stacks)), LOGIT: np.array(logits)}
-            case Role.FOLD:
-                return {LOGIT: join_folds(logits)}
+        match part.purpose:
+            case RefitPurpose.FIT:
+                return stack_to_arrays(stack_members(stacks))
+            case RefitPurpose.REPLICA:
+                return {**stack_to_arrays(stack_members(stacks)), LOGIT: np.array(logits)}
+            case RefitPurpose.FOLD:
+                return {LOGIT: merge_fold_logits(logits)}
 
-    def _fit(self, role: Role, index: int, limits: TrainingLimits) -> tuple[MemberStacks, Floats | None]:
+    def _fit(self, role: RefitPurpose, index: int, limits: TrainingLimits) -> tuple[MemberStacks, Floats | None]:
         limits.check(f"{role.name.lower()} {index}")
         refit = self._refit(role, index)
-        labels = labels_for(self._matrix.won, self._market, refit.weight, self._config.teaching)
+        labels = soft_labels(self._matrix.won, self._market, refit.weight, self._config.teaching)
         stack = fit_members(self.rows, labels, refit.weight, refit.stop, refit.members, refit.stream, limits)
         match role:
-            case Role.FIT:
+            case RefitPurpose.FIT:
                 return stack, None
-            case Role.REPLICA:
+            case RefitPurpose.REPLICA:
                 return stack, self._latest_logit(stack, refit.weight)
-            case Role.FOLD:
+            case RefitPurpose.FOLD:
                 return stack, self._fold_logit(stack, self._blocks == index)
 
-    def _refit(self, role: Role, index: int) -> _Refit:
+    def _refit(self, role: RefitPurpose, index: int) -> _Refit:
         """Return the refit of a purpose with this number.
 
         FIT: all fights; XGBoost stops early on one block. FOLD: all blocks but one; XGBoost stops early on the next
@@ -219,13 +225,13 @@ class Trainer:
         """
         stream = np.random.SeedSequence(self._config.seed, spawn_key=(int(role), index))
         match role:
-            case Role.FIT:
+            case RefitPurpose.FIT:
                 stop = self._blocks == index % self._config.folds
                 return _Refit(stream, np.ones_like(self._blocks), stop, self._config.members)
-            case Role.FOLD:
+            case RefitPurpose.FOLD:
                 stop = self._blocks == (index + 1) % self._config.folds
                 return _Refit(stream, (self._blocks != index).astype(np.int64), stop, self._config.members)
-            case Role.REPLICA:
+            case RefitPurpose.REPLICA:
                 first = np.random.SeedSequence(self._config.seed, spawn_key=(int(role), index)).spawn(1)[0]
                 weight = resample_events(self._matrix.event, first)
                 return _Refit(stream, weight, weight == 0, self._config.replica_members)
@@ -234,7 +240,7 @@ class Trainer:
         """Return the ensemble's logit for the fights of a fold, NaN for all others, (n,)."""
         logit = np.full(len(self._matrix), np.nan)
         margin, _ = point_margins(stack.by_name(), self.weights, self.plan, self.values[fold])
-        logit[fold] = logit_of(margin)
+        logit[fold] = margin_to_logit(margin)
         return logit
 
     def _latest_logit(self, stack: MemberStacks, weight: NDArray[np.int64]) -> Floats:
@@ -246,12 +252,12 @@ class Trainer:
             share * stack.by_name()[name].predict_replicas(both, 0, 1)[0]
             for name, share in sorted(self.weights.items())
         )
-        logit = np.asarray(logit_of(margin_of(total[:half], total[half:])))
+        logit = np.asarray(margin_to_logit(mirror_averaged_margin(total[:half], total[half:])))
         logit[weight[latest] > 0] = np.nan
         return logit
 
 
-def join_folds(logits: list[Floats]) -> Floats:
+def merge_fold_logits(logits: list[Floats]) -> Floats:
     """Merge logits, each (n,), of which exactly one is not NaN for each fight."""
     joined = logits[0].copy()
     for logit in logits[1:]:

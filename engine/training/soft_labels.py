@@ -34,7 +34,7 @@ def market_logit(matrix: TrainingMatrix) -> Floats:
     return logit
 
 
-def labels_for(won: NDArray[np.int8], market: Floats, weight: NDArray[np.int64], share: float) -> Floats:
+def soft_labels(won: NDArray[np.int8], market: Floats, weight: NDArray[np.int64], share: float) -> Floats:
     """Return the label of each fight, float64 (n,) in [0, 1]: the first fighter's share of the win.
 
     Parameters

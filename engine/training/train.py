@@ -23,10 +23,10 @@ import xgboost
 from engine.arrays import Floats
 from engine.bootstrap import MIN_REPLICAS
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks, matrix_digest
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import TrainingError, ValidationError
 from engine.intervals.half_widths import HalfWidths, fit_half_widths
-from engine.members.member_stack import MEMBERS, TrainingRows, join_stacks, stack_of
+from engine.members.member_stack import MEMBER_NAMES, TrainingRows, join_stacks, stack_from_arrays
 from engine.members.weights import check_weights
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.bundle import WRITING_PREFIX, Bundle, write_bundle
@@ -34,29 +34,29 @@ from engine.model.market_adjustment import fit_market_model
 from engine.model.trained_ensemble import Ensemble, point_margins, save_ensemble
 from engine.monitoring.drift import FeatureBins
 from engine.resources.blas_threads import one_blas_thread
-from engine.resources.chunked_arrays import Arrays, Pieces
+from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 from engine.statistics.calibration import Calibration, brier_score, log_loss
-from engine.statistics.complements import logit_of, probability_of
-from engine.training.refits import LOGIT, Part, Role, Trainer, join_folds, parts_of
+from engine.statistics.complements import logit_to_probability, margin_to_logit
+from engine.training.refits import LOGIT, RefitBatch, RefitPurpose, Trainer, merge_fold_logits, refit_batches
 from engine.training.refits import TrainingConfig as TrainingConfig
 from engine.training.soft_labels import market_logit
-from engine.training.training_notes import Notes, notes_on
+from engine.training.training_notes import DataDiagnostics, diagnose_training_data
 
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
-PART_REFITS = 16  # replicas held in memory until they are written
+REFITS_PER_BATCH = 16  # replicas held in memory until they are written
 _CANARY_ROWS = 4
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 
-STAGES = {Role.FOLD: "folds", Role.FIT: "fits", Role.REPLICA: "replicas"}
+STAGES = {RefitPurpose.FOLD: "folds", RefitPurpose.FIT: "fits", RefitPurpose.REPLICA: "replicas"}
 
 
 def train_ensemble(
     matrix: TrainingMatrix,
     config: TrainingConfig,
-    snapshot: Snapshot | None = None,
-    on_progress: Progress = lambda stage, done, total: None,
+    snapshot: FighterSnapshot | None = None,
+    on_progress: ProgressCallback = lambda stage, done, total: None,
 ) -> Ensemble:
     """Train an ensemble on past fights and hold it in memory.
 
@@ -77,23 +77,23 @@ def train_ensemble(
         If the data are too few or have one class only.
     TrainingError, TrainingTimeoutError, MemoryLimitError
     """
-    check_training(matrix, config)
+    check_training_inputs(matrix, config)
     trainer = Trainer(matrix, config)
-    parts = parts_of(config, max(config.fits, config.folds, config.bootstrap_samples))
+    parts = refit_batches(config, max(config.fits, config.folds, config.bootstrap_samples))
     results = dict(_run(trainer, parts, config, on_progress))
-    ensemble, replicas = assemble(matrix, config, snapshot, results)
+    ensemble, replicas = assemble_ensemble(matrix, config, snapshot, results)
     if replicas is None:
         return ensemble
-    whole = {name: pieces.whole() for name, pieces in replicas.items()}
-    return replace(ensemble, replicas=stack_of(trainer.rows.cuts, whole))
+    whole = {name: pieces.to_array() for name, pieces in replicas.items()}
+    return replace(ensemble, replicas=stack_from_arrays(trainer.rows.cuts, whole))
 
 
 def train_bundle(
     parent: Path,
     matrix: TrainingMatrix,
     config: TrainingConfig,
-    snapshot: Snapshot | None = None,
-    on_progress: Progress = lambda stage, done, total: None,
+    snapshot: FighterSnapshot | None = None,
+    on_progress: ProgressCallback = lambda stage, done, total: None,
     about: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Train as `train_ensemble` does, and write the bundle below `parent` without holding all replicas in memory.
@@ -109,12 +109,14 @@ def train_bundle(
     about
         Further entries of the manifest.
     """
-    check_training(matrix, config)
+    check_training_inputs(matrix, config)
     parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=WRITING_PREFIX, dir=parent) as folder:
         results = {
             part: write_bundle(Path(folder), arrays, {}, part.name).arrays
-            for part, arrays in _run(Trainer(matrix, config), parts_of(config, PART_REFITS), config, on_progress)
+            for part, arrays in _run(
+                Trainer(matrix, config), refit_batches(config, REFITS_PER_BATCH), config, on_progress
+            )
         }
         return assemble_bundle(parent, matrix, config, snapshot, results, about)
 
@@ -123,8 +125,8 @@ def assemble_bundle(
     parent: Path,
     matrix: TrainingMatrix,
     config: TrainingConfig,
-    snapshot: Snapshot | None,
-    results: Mapping[Part, Arrays],
+    snapshot: FighterSnapshot | None,
+    results: Mapping[RefitBatch, NamedArrays],
     about: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write the bundle from the results of all batches.
@@ -145,14 +147,17 @@ def assemble_bundle(
     TrainingError
         If the results make no model.
     """
-    ensemble, replicas = assemble(matrix, config, snapshot, results)
+    ensemble, replicas = assemble_ensemble(matrix, config, snapshot, results)
     ensemble = replace(ensemble, manifest=ensemble.manifest | dict(about or {}))
     return save_ensemble(ensemble, parent, replicas)
 
 
-def assemble(
-    matrix: TrainingMatrix, config: TrainingConfig, snapshot: Snapshot | None, results: Mapping[Part, Arrays]
-) -> tuple[Ensemble, dict[str, Pieces] | None]:
+def assemble_ensemble(
+    matrix: TrainingMatrix,
+    config: TrainingConfig,
+    snapshot: FighterSnapshot | None,
+    results: Mapping[RefitBatch, NamedArrays],
+) -> tuple[Ensemble, dict[str, ChunkedArray] | None]:
     """Make the ensemble from the results of all batches.
 
     Parameters
@@ -176,9 +181,9 @@ def assemble(
     """
     with one_blas_thread():
         market = market_logit(matrix)
-        values, plan = check_features(matrix.X), MirrorPlan.of(list(matrix.X.columns))
-        cuts = TrainingRows.of(values, plan, config.members.xgboost).cuts
-        logit = join_folds([arrays[LOGIT] for arrays in _results_of(Role.FOLD, results)])
+        values, plan = check_features(matrix.X), MirrorPlan.from_columns(list(matrix.X.columns))
+        cuts = TrainingRows.from_fights(values, plan, config.members.xgboost).cuts
+        logit = merge_fold_logits([arrays[LOGIT] for arrays in _results_of(RefitPurpose.FOLD, results)])
         calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
         known = matrix.corner_known.astype(np.int8)
         unknown_logit = calibration(logit, np.zeros_like(known))
@@ -189,11 +194,14 @@ def assemble(
             won=matrix.won,
             corner_known=matrix.corner_known,
             experience=matrix.experience,
-            spread=_spread([arrays[LOGIT] for arrays in _results_of(Role.REPLICA, results)], calibration),
+            spread=_spread([arrays[LOGIT] for arrays in _results_of(RefitPurpose.REPLICA, results)], calibration),
         )
-        notes = notes_on(matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths.scale[0])
-        point = stack_of(
-            cuts, {name: pieces.whole() for name, pieces in join_stacks(_results_of(Role.FIT, results)).items()}
+        notes = diagnose_training_data(
+            matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths.scale[0]
+        )
+        point = stack_from_arrays(
+            cuts,
+            {name: pieces.to_array() for name, pieces in join_stacks(_results_of(RefitPurpose.FIT, results)).items()},
         )
         rows = values[np.linspace(0, len(values) - 1, _CANARY_ROWS).astype(np.intp)]
         margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
@@ -207,29 +215,32 @@ def assemble(
             market_model=fit_market_model(matrix, market),
             snapshot=snapshot,
             # Every later load must predict the same for these rows.
-            canary=(rows, probability_of(calibration(logit_of(margin), np.zeros(len(rows), dtype=np.int8)))),
+            reference_predictions=(
+                rows,
+                logit_to_probability(calibration(margin_to_logit(margin), np.zeros(len(rows), dtype=np.int8))),
+            ),
             manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths, notes),
         )
-    return ensemble, join_stacks(_results_of(Role.REPLICA, results)) if config.bootstrap_samples else None
+    return ensemble, join_stacks(_results_of(RefitPurpose.REPLICA, results)) if config.bootstrap_samples else None
 
 
 def _run(
-    trainer: Trainer, parts: Sequence[Part], config: TrainingConfig, on_progress: Progress
-) -> Iterator[tuple[Part, Arrays]]:
+    trainer: Trainer, parts: Sequence[RefitBatch], config: TrainingConfig, on_progress: ProgressCallback
+) -> Iterator[tuple[RefitBatch, NamedArrays]]:
     """Run batches one after the other, each on all threads."""
     limits = TrainingLimits(config.max_training_time_s, config.max_memory_mb)
     total = config.fits + config.folds + config.bootstrap_samples
     done = itertools.count(1)
     for part in parts:
 
-        def count(stage: str = STAGES[part.role]) -> None:
+        def count(stage: str = STAGES[part.purpose]) -> None:
             on_progress(stage, next(done), total)
 
         yield part, trainer.run(part, limits, config.n_jobs, count)
 
 
-def _results_of(role: Role, results: Mapping[Part, Arrays]) -> list[Arrays]:
-    return [results[part] for part in sorted(results) if part.role is role]
+def _results_of(role: RefitPurpose, results: Mapping[RefitBatch, NamedArrays]) -> list[NamedArrays]:
+    return [results[part] for part in sorted(results) if part.purpose is role]
 
 
 def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
@@ -243,7 +254,7 @@ def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
     return float(np.sqrt(np.mean(np.nanvar(logit[:, counted], axis=0, ddof=1))))
 
 
-def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
+def check_training_inputs(matrix: TrainingMatrix, config: TrainingConfig) -> None:
     """Check the size and the classes of the data and the settings.
 
     Raises
@@ -251,7 +262,7 @@ def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
     ValidationError
         If the data are too few or have one class only, or a setting is out of bounds.
     """
-    check_weights(config.model_weights, dict.fromkeys(MEMBERS))
+    check_weights(config.model_weights, dict.fromkeys(MEMBER_NAMES))
     if len(matrix) < MIN_FIGHTS:
         raise ValidationError(f"{len(matrix)} decided fights are too few to train on: at least {MIN_FIGHTS} are needed")
     events = len(np.unique(matrix.event))
@@ -275,7 +286,7 @@ def check_training(matrix: TrainingMatrix, config: TrainingConfig) -> None:
 def _check_swap(matrix: TrainingMatrix) -> None:
     """Raise ValidationError if too few rows distinguish the two fighters, so that the calibration cannot be fitted."""
     values = matrix.X.to_numpy(np.float64)
-    swapped = MirrorPlan.of(list(matrix.X.columns))(values)
+    swapped = MirrorPlan.from_columns(list(matrix.X.columns))(values)
     differ = int(((values != swapped) & ~(np.isnan(values) & np.isnan(swapped))).any(axis=1).sum())
     if differ < MIN_FIGHTS:
         raise ValidationError(
@@ -286,19 +297,23 @@ def _check_swap(matrix: TrainingMatrix) -> None:
 
 def _metrics(matrix: TrainingMatrix, logit: Floats, calibration: Calibration) -> dict[str, float]:
     """Return the out-of-fold scores, with the corner if it is known."""
-    p = probability_of(calibration(logit, matrix.corner_known.astype(np.int8)))
+    p = logit_to_probability(calibration(logit, matrix.corner_known.astype(np.int8)))
     metrics = {"log_loss": log_loss(p, matrix.won), "brier": brier_score(p, matrix.won)}
     market = market_logit(matrix)
     priced = np.isfinite(market)
     metrics["priced_fights"] = float(priced.sum())
     if priced.any():
         metrics["log_loss_priced"] = log_loss(p[priced], matrix.won[priced])
-        metrics["market_log_loss"] = log_loss(probability_of(market[priced]), matrix.won[priced])
+        metrics["market_log_loss"] = log_loss(logit_to_probability(market[priced]), matrix.won[priced])
     return metrics
 
 
 def _manifest(
-    matrix: TrainingMatrix, config: TrainingConfig, metrics: dict[str, float], half_widths: HalfWidths, notes: Notes
+    matrix: TrainingMatrix,
+    config: TrainingConfig,
+    metrics: dict[str, float],
+    half_widths: HalfWidths,
+    notes: DataDiagnostics,
 ) -> dict[str, Any]:
     settings = asdict(config)
     for limit in ("n_jobs", "max_training_time_s", "max_memory_mb"):
@@ -315,12 +330,12 @@ def _manifest(
         "interval_method": half_widths.method,
         "metrics": metrics | notes.figures,
         "warnings": list(notes.warnings),
-        "drift": FeatureBins.of(matrix).to_manifest(),
-        "versions": versions(),
+        "drift": FeatureBins.from_matrix(matrix).to_manifest(),
+        "versions": library_versions(),
     }
 
 
-def versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Return the versions of Python, the libraries and the machine, for a manifest."""
     return {
         "python": platform.python_version(),

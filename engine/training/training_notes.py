@@ -19,25 +19,27 @@ from engine.statistics.calibration import fit_logistic
 from engine.statistics.scores import clustered_share
 
 LATEST_DAYS = 730
-MIN_COMPARED = 100
+MIN_COMPARED_FIGHTS = 100
 """Smaller groups of fights are not compared."""
-FEW_OTHERS = 0.05
+MIN_UNPRICED_SHARE = 0.05
 """With a smaller share of fights without odds, the others are not called a selection."""
-UNLIKE = 0.25
+MAX_STANDARDISED_DIFFERENCE = 0.25
 """Standardised difference of means above which two groups count as different (Imbens and Rubin 2015)."""
 LEVELS = (0.8, 0.95)
-UNEVEN = 2.0
+MAX_FOLD_SIZE_RATIO = 2.0
 """Largest ratio of the largest fold to the mean fold, and of the mean fold to the smallest, without a warning."""
 
 
-class Notes(NamedTuple):
+class DataDiagnostics(NamedTuple):
     """Metrics by name, and warnings in plain words."""
 
     figures: dict[str, float]
     warnings: tuple[str, ...]
 
 
-def notes_on(matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, market: Floats, scale: float) -> Notes:
+def diagnose_training_data(
+    matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, market: Floats, scale: float
+) -> DataDiagnostics:
     """Return metrics of n training fights, and warnings about them.
 
     Parameters
@@ -57,7 +59,7 @@ def notes_on(matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, m
     parts = [_folds(blocks)]
     if priced.sum() < MIN_PRICED_FIGHTS:
         parts.append(
-            Notes(
+            DataDiagnostics(
                 {},
                 (
                     f"{int(priced.sum())} fights have closing odds, and {MIN_PRICED_FIGHTS} are needed to measure "
@@ -70,15 +72,15 @@ def notes_on(matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, m
         distance = np.abs(slope * market - logit)
         parts += [_selection(matrix, logit, priced), _latest(matrix, distance, priced, scale)]
     figures = {name: value for part in parts for name, value in part.figures.items()}
-    return Notes(figures, tuple(warning for part in parts for warning in part.warnings))
+    return DataDiagnostics(figures, tuple(warning for part in parts for warning in part.warnings))
 
 
-def _folds(blocks: NDArray[np.int64]) -> Notes:
+def _folds(blocks: NDArray[np.int64]) -> DataDiagnostics:
     """Compare the sizes of the folds."""
     sizes = np.bincount(blocks)
-    if sizes.max() <= UNEVEN * sizes.mean() and UNEVEN * sizes.min() >= sizes.mean():
-        return Notes({}, ())
-    return Notes(
+    if sizes.max() <= MAX_FOLD_SIZE_RATIO * sizes.mean() and MAX_FOLD_SIZE_RATIO * sizes.min() >= sizes.mean():
+        return DataDiagnostics({}, ())
+    return DataDiagnostics(
         {},
         (
             f"the folds are uneven, of {', '.join(map(str, sizes.tolist()))} fights: some events hold very many. Each "
@@ -87,14 +89,14 @@ def _folds(blocks: NDArray[np.int64]) -> Notes:
     )
 
 
-def _selection(matrix: TrainingMatrix, logit: Floats, priced: NDArray[np.bool_]) -> Notes:
+def _selection(matrix: TrainingMatrix, logit: Floats, priced: NDArray[np.bool_]) -> DataDiagnostics:
     """Compare fights with and without odds, from the first year with odds on."""
     since = np.sort(matrix.date[priced])[int(priced.sum()) // 100]
     rows = matrix.date >= since
     others = rows & ~priced
     share = float(priced[rows].mean())
-    if others.sum() < max(MIN_COMPARED, FEW_OTHERS * rows.sum()):
-        return Notes({"priced_share": share}, ())
+    if others.sum() < max(MIN_COMPARED_FIGHTS, MIN_UNPRICED_SHARE * rows.sum()):
+        return DataDiagnostics({"priced_share": share}, ())
     known = matrix.experience >= 0
     favourite = 1.0 / (1.0 + np.exp(-np.abs(logit)))
     measured = {
@@ -113,15 +115,15 @@ def _selection(matrix: TrainingMatrix, logit: Floats, priced: NDArray[np.bool_])
     figures, unlike = {"priced_share": share}, []
     for name, (values, compared, template) in measured.items():
         with_odds, without = values[compared & priced], values[compared & others]
-        if min(len(with_odds), len(without)) < MIN_COMPARED:
+        if min(len(with_odds), len(without)) < MIN_COMPARED_FIGHTS:
             continue
         figures |= {f"priced_{name}": float(with_odds.mean()), f"unpriced_{name}": float(without.mean())}
         spread = np.sqrt((with_odds.var() + without.var()) / 2.0)
-        if abs(with_odds.mean() - without.mean()) > UNLIKE * spread:
+        if abs(with_odds.mean() - without.mean()) > MAX_STANDARDISED_DIFFERENCE * spread:
             unlike.append(template.format(with_odds.mean(), without.mean()))
     if not unlike:
-        return Notes(figures, ())
-    return Notes(
+        return DataDiagnostics(figures, ())
+    return DataDiagnostics(
         figures,
         (
             f"{share:.0%} of the fights since {since} have odds, and they are a selection: {'; '.join(unlike)}. "
@@ -130,11 +132,11 @@ def _selection(matrix: TrainingMatrix, logit: Floats, priced: NDArray[np.bool_])
     )
 
 
-def _latest(matrix: TrainingMatrix, distance: Floats, priced: NDArray[np.bool_], scale: float) -> Notes:
+def _latest(matrix: TrainingMatrix, distance: Floats, priced: NDArray[np.bool_], scale: float) -> DataDiagnostics:
     """Measure the share of the latest distances from the market inside the half-widths pooled over all years."""
     rows = priced & (matrix.date > matrix.date.max() - np.timedelta64(LATEST_DAYS, "D"))
-    if rows.sum() < MIN_COMPARED:
-        return Notes({}, ())
+    if rows.sum() < MIN_COMPARED_FIGHTS:
+        return DataDiagnostics({}, ())
     pooled, latest = distance[priced], distance[rows]
     figures = {"latest_priced_fights": float(rows.sum()), "latest_distance": float(latest.mean() / pooled.mean())}
     short = []
@@ -144,8 +146,8 @@ def _latest(matrix: TrainingMatrix, distance: Floats, priced: NDArray[np.bool_],
         if inside.upper is not None and inside.upper < level:
             short.append(f"{inside.value:.1%} of them at {level:.0%}")
     if not short:
-        return Notes(figures, ())
-    return Notes(
+        return DataDiagnostics(figures, ())
+    return DataDiagnostics(
         figures,
         (
             f"over the last two years ({int(rows.sum())} fights) the market was further from the model than before: "

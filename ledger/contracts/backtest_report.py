@@ -59,7 +59,7 @@ class ForecastScore(Struct, frozen=True, kw_only=True):
     reliability: Annotated[tuple[ReliabilityBin, ...], Meta(max_length=20)]
 
 
-class Coverage(Struct, frozen=True, kw_only=True):
+class IntervalCoverage(Struct, frozen=True, kw_only=True):
     """Intervals at one level: share of recalibrated closing logits inside, and mean width as a probability."""
 
     level: float
@@ -67,7 +67,7 @@ class Coverage(Struct, frozen=True, kw_only=True):
     width: float
 
 
-class Slice(Struct, frozen=True, kw_only=True):
+class EvaluationSlice(Struct, frozen=True, kw_only=True):
     """A subset of the fights: the statistics-only log loss, its difference from the market, and its intervals.
 
     `dimension` is what the subset was chosen by: `corner` is all fights predicted as if no corner were known, `logit`
@@ -79,10 +79,10 @@ class Slice(Struct, frozen=True, kw_only=True):
     fights: int
     log_loss: float
     minus_market: Estimate | None
-    coverage: Annotated[tuple[Coverage, ...], Meta(max_length=8)]
+    coverage: Annotated[tuple[IntervalCoverage, ...], Meta(max_length=8)]
 
 
-class RuleResult(Struct, frozen=True, kw_only=True):
+class BacktestRuleResult(Struct, frozen=True, kw_only=True):
     """Result of a betting rule with one unit a bet.
 
     `forecast` is null for bets on both sides of every fight. `fights` is the number with prices. `closing_line_value`:
@@ -118,8 +118,8 @@ class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="b
     scored_fights: int
     events: int
     scores: Annotated[tuple[ForecastScore, ...], Meta(max_length=8)]
-    slices: Annotated[tuple[Slice, ...], Meta(max_length=200)]
+    slices: Annotated[tuple[EvaluationSlice, ...], Meta(max_length=200)]
     both_sides_return: float | None
     rules_tried: int
-    rules: Annotated[tuple[RuleResult, ...], Meta(max_length=64)]
+    rules: Annotated[tuple[BacktestRuleResult, ...], Meta(max_length=64)]
     months: Annotated[tuple[str, ...], Meta(max_length=1200)]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.jobs import (
     MAX_PAYLOAD_BYTES,
     SCHEMA_VERSION,
@@ -48,9 +48,9 @@ _failure_decoder = msgspec.json.Decoder(Failure)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def refuse(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **details: Any) -> JobRefused:
+def job_refused(message: str, code: FailureCode = FailureCode.INVALID_INPUT, **details: Any) -> JobRefusedError:
     """Return the exception for a job that is not accepted."""
-    return JobRefused(Failure(code=code, message=message, details=details))
+    return JobRefusedError(Failure(code=code, message=message, details=details))
 
 
 def encode(value: Job | Report | Failure) -> bytes:
@@ -71,7 +71,7 @@ def _may_hold_others_than_finite(value: Job | Report | Failure) -> bool:
         return True
 
 
-def canonical(job: Job) -> bytes:
+def encode_canonical(job: Job) -> bytes:
     """Encode a decoded job, whose numbers are finite, as canonical JSON (sorted keys)."""
     return _canonical_encoder.encode(job)
 
@@ -79,7 +79,7 @@ def canonical(job: Job) -> bytes:
 def decode_job(payload: bytes) -> Job:
     """Decode and check a job. Raises JobRefusedError with `invalid_input` or `unsupported_schema`."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise refuse(
+        raise job_refused(
             f"the job has {len(payload):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}: send fewer fights a card",
             bytes=len(payload),
             limit_bytes=MAX_PAYLOAD_BYTES,
@@ -88,7 +88,7 @@ def decode_job(payload: bytes) -> Job:
         job = _job_decoder.decode(payload)
     except _UNREADABLE as error:
         _check_schema(payload)  # a newer schema may not fit the older types
-        raise refuse(f"the job cannot be read: {error}") from error
+        raise job_refused(f"the job cannot be read: {error}") from error
     check_job(job)
     return job
 
@@ -111,7 +111,7 @@ def content_digest(payload: bytes) -> str:
 def check_job(job: Job) -> None:
     """Check constraints that types cannot express. Raises JobRefusedError naming the fight or field."""
     if job.schema_version != SCHEMA_VERSION:
-        raise refuse(
+        raise job_refused(
             f"schema version {job.schema_version} is not supported; this version reads {SCHEMA_VERSION}",
             FailureCode.UNSUPPORTED_SCHEMA,
         )
@@ -126,13 +126,17 @@ def check_job(job: Job) -> None:
 def check_alias(name: str) -> None:
     """Check that an alias does not have the shape of a model's digest. Raises JobRefusedError."""
     if _DIGEST.fullmatch(name):
-        raise refuse(f"the alias {name!r} has the shape of a model's digest: choose one that cannot be taken for it")
+        raise job_refused(
+            f"the alias {name!r} has the shape of a model's digest: choose one that cannot be taken for it"
+        )
 
 
 def check_text(what: str, text: str) -> None:
     """Check a text for an audit history. Raises JobRefusedError naming the field."""
     if not (0 < len(text) <= MAX_TEXT_CHARACTERS and text.isprintable() and text.strip()):
-        raise refuse(f"`{what}` is a text of 1 to {MAX_TEXT_CHARACTERS} printable characters, {text[:40]!r} is not")
+        raise job_refused(
+            f"`{what}` is a text of 1 to {MAX_TEXT_CHARACTERS} printable characters, {text[:40]!r} is not"
+        )
 
 
 def _check_schema(payload: bytes) -> None:
@@ -140,9 +144,9 @@ def _check_schema(payload: bytes) -> None:
     try:
         version = _version_decoder.decode(payload).schema_version
     except _UNREADABLE as error:
-        raise refuse(f"the job is not valid JSON: {error}") from error
+        raise job_refused(f"the job is not valid JSON: {error}") from error
     if version != SCHEMA_VERSION:
-        raise refuse(
+        raise job_refused(
             f"schema version {version} is not supported; this version reads {SCHEMA_VERSION}",
             FailureCode.UNSUPPORTED_SCHEMA,
         )
@@ -154,28 +158,30 @@ def _check_card(card: PredictCard) -> None:
         first, second = fight.fighters
         where = f"fight {fight.id!r}"
         if fight.id in seen:
-            raise refuse(f"{where} stands twice on card {card.card_id!r}: give each fight its own id")
+            raise job_refused(f"{where} stands twice on card {card.card_id!r}: give each fight its own id")
         seen.add(fight.id)
-        spellings = spelling(first.name), spelling(second.name)
+        spellings = normalise_name(first.name), normalise_name(second.name)
         if not all(spellings):
-            raise refuse(f"{where}: a fighter's name is blank")
+            raise job_refused(f"{where}: a fighter's name is blank")
         if spellings[0] == spellings[1]:
-            raise refuse(f"{where}: {first.name!r} cannot fight against oneself")
+            raise job_refused(f"{where}: {first.name!r} cannot fight against oneself")
         if first.corner == second.corner != "unknown":
-            raise refuse(f"{where}: both fighters have the {first.corner} corner")
+            raise job_refused(f"{where}: both fighters have the {first.corner} corner")
         names = {first.name, second.name}
         for quote in fight.quotes:
             if quote.bookmaker.isspace():
-                raise refuse(f"{where}: the name of a bookmaker is blank")
+                raise job_refused(f"{where}: the name of a bookmaker is blank")
             if quote.prices.keys() != names:
-                raise refuse(
+                raise job_refused(
                     f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, but the fighters are {sorted(names)}"
                 )
             if card.max_quote_age_seconds is not None and quote.as_of is None:
-                raise refuse(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} does not say its as_of")
+                raise job_refused(
+                    f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} does not say its as_of"
+                )
 
 
-def spelling(name: str) -> str:
+def normalise_name(name: str) -> str:
     """Return a name without differences in case and spaces."""
     return " ".join(name.casefold().split())
 
@@ -183,7 +189,7 @@ def spelling(name: str) -> str:
 def _check_weights(weights: MemberWeights) -> None:
     total = math.fsum((weights.random_forest, weights.xgboost, weights.neural_network))
     if abs(total - 1.0) > 1e-9:
-        raise refuse(f"model_weights must sum to 1, not {total:g}")
+        raise job_refused(f"model_weights must sum to 1, not {total:g}")
 
 
 def _floats(value: Any, path: str) -> Iterator[tuple[str, float]]:

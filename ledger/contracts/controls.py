@@ -17,11 +17,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from ledger.contracts.codec import check_alias, refuse
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.codec import check_alias, job_refused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import QUEUES
 
-Value = bool | int | str
+ControlValue = bool | int | str
 """A switch, a number, or a word; None if not set."""
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -51,10 +51,10 @@ class Control(Struct, frozen=True, kw_only=True):
     kind: type[bool] | type[int] | type[str]
     unit: str = ""
     default: bool | None = None
-    least: int = 0
-    most: int = 0
+    min_value: int = 0
+    max_value: int = 0
     choices: tuple[str, ...] = ()
-    meaning: str
+    description: str
 
     @property
     def pattern(self) -> str:
@@ -62,196 +62,198 @@ class Control(Struct, frozen=True, kw_only=True):
         return f"{self.name}.{self.scope}" if self.scope else self.name
 
 
-TABLE = (
+CONTROLS = (
     Control(
         name="pause",
         scope="QUEUE",
         kind=bool,
         default=False,
-        meaning="no job of this queue is claimed; running jobs finish, submitting goes on",
+        description="no job of this queue is claimed; running jobs finish, submitting goes on",
     ),
     Control(
         name="drain",
         scope="NODE",
         kind=bool,
         default=False,
-        meaning="the pools of this node finish what they run and claim nothing more, so that they can be stopped",
+        description="the pools of this node finish what they run and claim nothing more, so that they can be stopped",
     ),
     Control(
         name="min_children",
         scope="QUEUE",
         kind=int,
         unit="processes",
-        least=1,
-        most=512,
-        meaning="minimum of children of each pool of this queue; by default the number it was started with",
+        min_value=1,
+        max_value=512,
+        description="minimum of children of each pool of this queue; by default the number it was started with",
     ),
     Control(
         name="max_children",
         scope="QUEUE",
         kind=int,
         unit="processes",
-        least=1,
-        most=512,
-        meaning="maximum of children of each pool of this queue; by default the number it was started with",
+        min_value=1,
+        max_value=512,
+        description="maximum of children of each pool of this queue; by default the number it was started with",
     ),
     Control(
         name="max_memory_mb",
         scope="QUEUE",
         kind=int,
         unit="MiB",
-        least=64,
-        most=16_777_216,
-        meaning="memory of all processes of each pool of this queue together; by default what the machine allows",
+        min_value=64,
+        max_value=16_777_216,
+        description="memory of all processes of each pool of this queue together; by default what the machine allows",
     ),
     Control(
         name="bootstrap",
         kind=bool,
         default=True,
-        meaning="off: cards are answered without replicas and without a sampling interval",
+        description="off: cards are answered without replicas and without a sampling interval",
     ),
     Control(
         name="max_replicas",
         kind=int,
         unit="replicas",
-        least=10,
-        most=10_000,
-        meaning="maximum of replicas for a card's sampling interval (the first ones); by default all",
+        min_value=10,
+        max_value=10_000,
+        description="maximum of replicas for a card's sampling interval (the first ones); by default all",
     ),
     Control(
         name="max_batch_size",
         kind=int,
         unit="replicas",
-        least=1,
-        most=10_000,
-        meaning="maximum of replicas that a thread holds at once for a card (a training holds one); no answer changes",
+        min_value=1,
+        max_value=10_000,
+        description="maximum replicas that a thread holds at once for a card (a training: one); no answer changes",
     ),
     Control(
         name="max_threads",
         kind=int,
         unit="threads",
-        least=1,
-        most=1024,
-        meaning="maximum of threads of one job, 1 is single-thread mode; no answer changes",
+        min_value=1,
+        max_value=1024,
+        description="maximum of threads of one job, 1 is single-thread mode; no answer changes",
     ),
     Control(
         name="shadow",
         kind=bool,
         default=True,
-        meaning="off: the challenger, if there is one, does not answer live cards for the prediction log",
+        description="off: the challenger, if there is one, does not answer live cards for the prediction log",
     ),
     Control(
         name="on_alarm",
         kind=str,
         choices=("none", "abstain", "rollback"),
-        meaning="action of a review on a drift alarm: abstain on the model's cards, or restore the previous champion",
+        description="action on a drift alarm: abstain on the model's cards, or restore the previous champion",
     ),
     Control(
         name="abstain",
         scope="MODEL",
         kind=bool,
         default=False,
-        meaning="on: every decision of this model (digest) is to abstain; set and cleared with a drift alarm",
+        description="on: every decision of this model (digest) is to abstain; set and cleared with a drift alarm",
     ),
     Control(
         name="log_level",
         scope="COMPONENT",
         kind=str,
         choices=LOG_LEVELS,
-        meaning="lowest level that this part of a pool logs; by default CORNERMAN_LOG_LEVEL",
+        description="lowest level that this part of a pool logs; by default CORNERMAN_LOG_LEVEL",
     ),
     Control(
         name="model",
         scope="ALIAS",
         kind=str,
-        meaning="digest of the model that this alias points to",
+        description="digest of the model that this alias points to",
     ),
 )
-_BY_NAME = {control.name: control for control in TABLE}
+_BY_NAME = {control.name: control for control in CONTROLS}
 
 
 class Controls(Struct, frozen=True):
     """All values that are set, by full name, at one time; without aliases of models."""
 
-    given: dict[str, Value] = {}
+    values: dict[str, ControlValue] = {}
 
     @classmethod
-    def read(cls, fields: Iterable[bytes]) -> Controls:
+    def from_fields(cls, fields: Iterable[bytes]) -> Controls:
         """Parse alternating names and values as the server stores them; skip what a newer version has set."""
         texts = [field.decode() for field in fields]
         given = {}
         for name, text in zip(texts[::2], texts[1::2], strict=True):
             try:
-                given[name] = value_of(name, text)
-            except JobRefused:
+                given[name] = parse_value(name, text)
+            except JobRefusedError:
                 continue
         return cls(given)
 
     def flag(self, name: str) -> bool:
         """Return the value of a switch. Raises JobRefusedError for an unknown name."""
-        return bool(self.given.get(name, control_of(name).default))
+        return bool(self.values.get(name, find_control(name).default))
 
     def number(self, name: str) -> int | None:
         """Return a number, None if it is not set. Raises JobRefusedError for an unknown name."""
-        control_of(name)
-        value = self.given.get(name)
+        find_control(name)
+        value = self.values.get(name)
         return None if value is None else int(value)
 
-    def word(self, name: str) -> str | None:
+    def choice(self, name: str) -> str | None:
         """Return a word, None if it is not set. Raises JobRefusedError for an unknown name."""
-        control_of(name)
-        value = self.given.get(name)
+        find_control(name)
+        value = self.values.get(name)
         return None if value is None else str(value)
 
-    def claims(self, queue: str, node: str) -> bool:
+    def may_claim(self, queue: str, node: str) -> bool:
         """Return True if a pool of this queue on this node may claim: not paused and not drained."""
         stops = (f"pause.{queue}", f"drain.{node}", f"drain.{queue}@{node}")
-        return not any(self.given.get(name) for name in stops)
+        return not any(self.values.get(name) for name in stops)
 
 
-def control_of(name: str) -> Control:
+def find_control(name: str) -> Control:
     """Return the row of a full name. Raises JobRefusedError with the list of names."""
     family, dot, scope = name.partition(".")
     control = _BY_NAME.get(family)
     if control is None or bool(dot) != bool(control.scope) or not _fits(control, scope):
-        known = ", ".join(entry.pattern for entry in TABLE)
+        known = ", ".join(entry.pattern for entry in CONTROLS)
         choices = f"QUEUE: {', '.join(QUEUES)}; COMPONENT: {', '.join(COMPONENTS)}"
-        raise refuse(f"no control is named {name[:80]!r}; known are {known} ({choices})")
+        raise job_refused(f"no control is named {name[:80]!r}; known are {known} ({choices})")
     return control
 
 
-def value_of(name: str, text: str) -> Value:
+def parse_value(name: str, text: str) -> ControlValue:
     """Parse a value as it is typed and stored. Raises JobRefusedError naming the control and its allowed values."""
-    control = control_of(name)
+    control = find_control(name)
     if control.kind is bool:
         if text not in _WORDS:
-            raise refuse(f"{name} is on or off, not {text[:40]!r}")
+            raise job_refused(f"{name} is on or off, not {text[:40]!r}")
         return _WORDS[text]
     if control.kind is int:
         number = int(text) if re.fullmatch("[0-9]{1,9}", text) else None
-        if number is None or not control.least <= number <= control.most:
-            raise refuse(f"{name} is a number of {control.unit} from {control.least} to {control.most}, not {text!r}")
+        if number is None or not control.min_value <= number <= control.max_value:
+            raise job_refused(
+                f"{name} is a number of {control.unit} from {control.min_value} to {control.max_value}, not {text!r}"
+            )
         return number
     if control.choices and text not in control.choices:
-        raise refuse(f"{name} is one of {', '.join(control.choices)}, not {text[:40]!r}")
+        raise job_refused(f"{name} is one of {', '.join(control.choices)}, not {text[:40]!r}")
     if control.name == "model" and not _DIGEST.fullmatch(text):
-        raise refuse(f"{name} is the digest of a model (64 hexadecimal digits), not {text[:80]!r}")
+        raise job_refused(f"{name} is the digest of a model (64 hexadecimal digits), not {text[:80]!r}")
     return text
 
 
-def text_of(value: Value) -> str:
+def format_value(value: ControlValue) -> str:
     """Format a value as it is typed and stored."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
 
 
-def check_together(values: Mapping[str, Any]) -> None:
+def check_consistency(values: Mapping[str, Any]) -> None:
     """Check values that are set at the same time. Raises JobRefusedError."""
     for queue in QUEUES:
         fewest, most = values.get(f"min_children.{queue}"), values.get(f"max_children.{queue}")
         if fewest is not None and most is not None and fewest > most:
-            raise refuse(f"min_children.{queue} ({fewest}) would be above max_children.{queue} ({most}): set both")
+            raise job_refused(f"min_children.{queue} ({fewest}) would be above max_children.{queue} ({most}): set both")
 
 
 def _fits(control: Control, scope: str) -> bool:

@@ -70,7 +70,7 @@ class LedgerError(Exception):
     """Base class of all errors that this package raises on purpose."""
 
 
-class JobRefused(LedgerError):
+class JobRefusedError(LedgerError):
     """The job was not accepted and nothing was written; `failure` says why."""
 
     def __init__(self, failure: Failure) -> None:
@@ -78,7 +78,7 @@ class JobRefused(LedgerError):
         self.failure = failure
 
 
-class JobFailed(LedgerError):
+class JobFailedError(LedgerError):
     """The job ended as failed, expired or cancelled; `failure` says why."""
 
     def __init__(self, job_id: str, failure: Failure) -> None:
@@ -87,20 +87,20 @@ class JobFailed(LedgerError):
         self.failure = failure
 
 
-class WaitTimeout(LedgerError):
+class WaitTimeoutError(LedgerError):
     """The caller's timeout ended before the job did; the job goes on."""
 
 
-class UnknownJob(LedgerError):
+class UnknownJobError(LedgerError):
     """There is no such job: it was never submitted (`unknown`) or its retention is over (`forgotten`)."""
 
 
-class PermissionDenied(LedgerError):
+class PermissionDeniedError(LedgerError):
     """The server's ACL does not let this user run a command, or use a key or channel (`NOPERM`).
 
     Retrying does not help before an administrator changes the user's rights (`deploy/users.acl`).
     """
 
 
-class LedgerUnavailable(LedgerError):
+class LedgerUnavailableError(LedgerError):
     """The server cannot be reached, or refuses this user."""

@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from ledger.contracts.failures import Failure
-from ledger.contracts.provenance import Origin
+from ledger.contracts.provenance import Provenance
 from ledger.contracts.reports import Report
 
 ReportT_co = TypeVar("ReportT_co", bound=Report, covariant=True)
 
 
-class State(StrEnum):
+class JobState(StrEnum):
     """State of a job. The last two are about jobs that the ledger does not hold."""
 
     QUEUED = "queued"  # submitted or released; waiting for a claim
@@ -30,7 +30,7 @@ class State(StrEnum):
     @property
     def final(self) -> bool:
         """True if the job has an outcome."""
-        return self in (State.SUCCEEDED, State.FAILED, State.EXPIRED, State.CANCELLED)
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED)
 
 
 class Receipt(Struct, Generic[ReportT_co], frozen=True, kw_only=True):
@@ -64,7 +64,7 @@ class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Current state of a job. `attempt` is 0 before the first claim."""
 
     job_id: str
-    state: State
+    state: JobState
     kind: str | None = None
     queue: str | None = None
     attempt: int = 0
@@ -81,11 +81,11 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     job_id: str
     kind: str
-    state: State
+    state: JobState
     attempt: int
     submitted_at: datetime
     settled_at: datetime
     report: Report | None = None
     failure: Failure | None = None
     correlation_id: str | None = None
-    origin: Origin | None = None
+    origin: Provenance | None = None

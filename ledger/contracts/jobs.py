@@ -120,11 +120,12 @@ class DecisionRules(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="predict_card"):
     """A fight card to be answered before `event_start`, or before `deadline` if given.
 
-    With `max_quote_age_seconds` a card with an older quote is `stale_odds`: refused at submit, or settled so if it is
-    claimed too late; each quote then needs its `as_of`. Without it, single quotes that are too old are left out: older
-    than `quote_age_limit_seconds`, by default a quarter of the time to the event, at least 15 minutes and at most a
-    day. The age is taken at `priced_at`, when the prices were read; without it, at the newest quote's `as_of`.
-    `stake_share`: this card's share of `max_card_stake_fraction`, if the fights of one night come as several cards.
+    With `max_quote_age_seconds` a card with an older quote is `stale_odds`: refused at submit, or settled so if
+    it is claimed too late; each quote then needs its `as_of`. Without it, single quotes that are too old are
+    left out: older than `quote_age_limit_seconds`, by default a quarter of the time to the event, at least 15 minutes
+    and at most a day. The age is taken at `priced_at`, when the prices were read; without it, at the newest quote's
+    `as_of`. `stake_share`: this card's share of `max_card_stake_fraction`, if the fights of one night come as
+    several cards.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -246,7 +247,7 @@ class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_f
     max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
 
 
-class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JobPart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of a job that was divided. Workers submit parts for each other; callers need not.
 
     `of` is the id of the whole job, `prepared` the digest of its prepared data in the pools' store; `name` identifies
@@ -268,11 +269,11 @@ class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline: Moment | None = None
 
 
-class TrainPart(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="train_part"):
+class TrainPart(JobPart, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="train_part"):
     """Some refits of a `TrainEnsemble`, such as `replica-10-15`."""
 
 
-class BacktestPart(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="backtest_part"):
+class BacktestPart(JobPart, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="backtest_part"):
     """The forecasts of one period of a `Backtest`, such as `period-3`, by a model trained on everything before it."""
 
 
@@ -313,7 +314,7 @@ class Replay(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k
     deadline: Moment | None = None
 
 
-class Retrain(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="retrain"):
+class ReproduceTraining(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="retrain"):
     """Recompute a training or a backtest, which takes as long as it did. Keeps no model and moves no alias."""
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -360,7 +361,7 @@ Job = (
     | JudgeModels
     | CheckHealth
     | Replay
-    | Retrain
+    | ReproduceTraining
     | ShadowCard
     | TrainPart
     | BacktestPart

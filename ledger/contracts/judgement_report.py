@@ -14,9 +14,9 @@ from msgspec import Meta, Struct, field
 from ledger.contracts.backtest_report import Estimate
 from ledger.contracts.jobs import current_schema_version
 
-Role = Literal["challenger", "champion", "anchor", "market", "base_rate"]
+ForecastRole = Literal["challenger", "champion", "anchor", "market", "base_rate"]
 
-ReasonCode = Literal[
+GateReasonCode = Literal[
     "worse_than_champion",
     "maybe_worse_than_champion",
     "worse_than_anchor",
@@ -30,7 +30,7 @@ ReasonCode = Literal[
 ]
 
 
-class JudgedCoverage(Struct, frozen=True, kw_only=True):
+class EvaluatedCoverage(Struct, frozen=True, kw_only=True):
     """Intervals at one level: share of recalibrated closing logits inside, and mean width as a probability."""
 
     level: float
@@ -38,57 +38,57 @@ class JudgedCoverage(Struct, frozen=True, kw_only=True):
     width: Estimate
 
 
-class JudgedForecast(Struct, frozen=True, kw_only=True):
+class EvaluatedForecast(Struct, frozen=True, kw_only=True):
     """One forecast of the fights. `slope` and `intercept` are of results on its logit: 1 and 0 are perfect.
 
     `base_rate` gives every fighter one half. `intercept` is present if the forecast knew the official corner.
     """
 
-    forecast: Role
+    forecast: ForecastRole
     log_loss: Estimate
     brier: Estimate
     slope: Estimate | None = None
     intercept: Estimate | None = None
-    coverage: Annotated[tuple[JudgedCoverage, ...], Meta(max_length=8)] = ()
+    coverage: Annotated[tuple[EvaluatedCoverage, ...], Meta(max_length=8)] = ()
 
 
-class Paired(Struct, frozen=True, kw_only=True):
+class PairedDifference(Struct, frozen=True, kw_only=True):
     """Challenger minus another forecast, fight by fight; lower is better.
 
     `most`: upper confidence bound of the true difference of the log loss, exceeded with at most the probability `error`
     of the report; absent if there are too few events.
     """
 
-    against: Role
+    against: ForecastRole
     log_loss: Estimate
     brier: Estimate
     most: float | None = None
 
 
-class Reason(Struct, frozen=True, kw_only=True):
+class GateReason(Struct, frozen=True, kw_only=True):
     """Why a challenger is refused: a code to switch on, and a sentence with the figures."""
 
-    code: ReasonCode
+    code: GateReasonCode
     message: str
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class PromotionVerdict(Struct, frozen=True, kw_only=True):
     """Decision on a promotion, and every reason against it.
 
     `remarks`: what would be a reason if the models that it is compared with were not as far off.
     """
 
     promote: bool
-    reasons: Annotated[tuple[Reason, ...], Meta(max_length=16)] = ()
-    remarks: Annotated[tuple[Reason, ...], Meta(max_length=16)] = ()
+    reasons: Annotated[tuple[GateReason, ...], Meta(max_length=16)] = ()
+    remarks: Annotated[tuple[GateReason, ...], Meta(max_length=16)] = ()
 
 
 class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="judgement_report"):
     """The report of a `JudgeModels`.
 
-    `held_out`: the very models predicted fights after the last day that either has seen. `walk_forward`: models of the
-    same settings were trained on the past of each period (`trained` of them) and predicted it. `same_recipe`: both have
-    the same settings, so that a walk-forward cannot distinguish them.
+    `held_out`: the very models predicted fights after the last day that either has seen. `walk_forward`: models
+    of the same settings were trained on the past of each period (`trained` of them) and predicted it. `same_recipe`:
+    both have the same settings, so that a walk-forward cannot distinguish them.
 
     `anchor` is the other model that the challenger may not be worse than (see `ledger.models.promotions`). `tries`
     challengers were compared for the champion's place, this one included, and `error` is the error probability left to
@@ -109,11 +109,11 @@ class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     fights: int
     priced_fights: int
     events: int
-    forecasts: Annotated[tuple[JudgedForecast, ...], Meta(max_length=8)]
-    paired: Annotated[tuple[Paired, ...], Meta(max_length=8)]
-    verdict: Verdict
+    forecasts: Annotated[tuple[EvaluatedForecast, ...], Meta(max_length=8)]
+    paired: Annotated[tuple[PairedDifference, ...], Meta(max_length=8)]
+    verdict: PromotionVerdict
     anchor: str | None = None
     tries: int = 1
     error: float | None = None
-    corner_known: Annotated[tuple[JudgedForecast, ...], Meta(max_length=8)] = ()
+    corner_known: Annotated[tuple[EvaluatedForecast, ...], Meta(max_length=8)] = ()
     recalibrated: bool = True

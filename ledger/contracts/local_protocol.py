@@ -18,7 +18,7 @@ from ledger.contracts.jobs import Backtest, Level, MatrixColumns, MemberWeights,
 from ledger.contracts.reports import IntervalMethod, TrainingReport
 
 
-class TrainHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="train_here"):
+class TrainLocally(Struct, frozen=True, kw_only=True, tag_field="kind", tag="train_here"):
     """Train as the job specifies and write the bundle to the folder `out`; the job's alias is ignored."""
 
     job: TrainEnsemble
@@ -39,14 +39,14 @@ class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pr
     levels: tuple[Level, ...] = (0.8, 0.95)
 
 
-class BacktestHere(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_here"):
+class BacktestLocally(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_here"):
     """Run a backtest; write every fight's forecast as CSV to the file `records`, if given."""
 
     job: Backtest
     records: str | None = None
 
 
-class CarryLoad(Struct, frozen=True, kw_only=True, tag_field="kind", tag="carry_load"):
+class LoadTest(Struct, frozen=True, kw_only=True, tag_field="kind", tag="carry_load"):
     """Predict `rows` fights with the first `replicas` of a model; they are drawn from the fight log in `data`.
 
     The draw has a fixed seed. `callers` threads predict the same at once, each on `threads` threads of its own.
@@ -154,7 +154,7 @@ class ImportReport(Struct, frozen=True, kw_only=True):
     summary: dict[str, Any]
 
 
-class LoadReport(Struct, frozen=True, kw_only=True):
+class LoadTestReport(Struct, frozen=True, kw_only=True):
     """Figures of a load test.
 
     `digests` are of the answers, one for each caller: SHA-256 over the bytes of every number. `own_memory_mb` was in
@@ -167,7 +167,7 @@ class LoadReport(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Request = TrainHere | PredictMatrix | BacktestHere | CarryLoad | ImportJoblib | CheckData
+Request = TrainLocally | PredictMatrix | BacktestLocally | LoadTest | ImportJoblib | CheckData
 
 Bounds = tuple[float, float]
 
@@ -204,7 +204,7 @@ class MatrixReport(Struct, frozen=True, kw_only=True):
     unused: tuple[str, ...] = ()
 
 
-class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LocalMessage(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the answer, with exactly one field present. The last line is a report or the failure."""
 
     progress: Progress | None = None
@@ -212,7 +212,7 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trained: TrainingReport | None = None
     answered: MatrixReport | None = None
     backtested: BacktestReport | None = None
-    carried: LoadReport | None = None
+    carried: LoadTestReport | None = None
     listed: tuple[FileListing, ...] = field(default=())
     imported: ImportReport | None = None
     checked: DataReport | None = None

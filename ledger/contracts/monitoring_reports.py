@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from ledger.contracts.backtest_report import CalibrationLine, Coverage, Estimate, ReliabilityBin
+from ledger.contracts.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
 from ledger.contracts.jobs import current_schema_version
 
-Test = Literal["calibration", "market", "coverage", "features"]
+MonitoringTest = Literal["calibration", "market", "coverage", "features"]
 ActionTaken = Literal["none", "abstain", "rollback"]
 
 
@@ -53,7 +53,7 @@ class ComparisonReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     differences: tuple[ScoreDifference, ...]
 
 
-class Window(Struct, frozen=True, kw_only=True):
+class ScoreWindow(Struct, frozen=True, kw_only=True):
     """Log loss over the last fights of a model, and its difference from the market's if there were prices."""
 
     fights: int
@@ -63,10 +63,10 @@ class Window(Struct, frozen=True, kw_only=True):
     minus_market: Estimate | None
 
 
-class Finding(Struct, frozen=True, kw_only=True):
+class SequentialTestResult(Struct, frozen=True, kw_only=True):
     """Result of an anytime-valid test: current and highest e-value, and the alarm threshold."""
 
-    test: Test
+    test: MonitoringTest
     e_value: float
     highest: float
     threshold: float
@@ -74,7 +74,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     events: int
 
 
-class FavouriteBand(Struct, frozen=True, kw_only=True):
+class FavouriteBin(Struct, frozen=True, kw_only=True):
     """Likelier fighters by level of their interval: mean lower end, share that won, mean upper end.
 
     Results can test an interval in this way only: over many fights the share must lie between the two ends.
@@ -97,10 +97,10 @@ class ReviewReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="rev
     """The report of a `ReviewModel`: live answers of a model, as far as results are known.
 
     `waiting` fights have no result yet, `void` ones ended without a winner, `contradicted` ones have results that
-    differ. `proven_gap` is by how much likelier fighters are proven to win more, or less, often than predicted.
-    `coverage` counts the market's probabilities inside the intervals. `shifts` are the features that are furthest from
-    the training's, over the last fights; a finding of the test `features` warns and raises no alarm. `alarm` names the
-    tests whose alarm stands, `action` is what was done about it and `said` describes it.
+    differ. `proven_gap` is by how much likelier fighters are proven to win more, or less, often than
+    predicted. `coverage` counts the market's probabilities inside the intervals. `shifts` are the features that are
+    furthest from the training's, over the last fights; a finding of the test `features` warns and raises no alarm.
+    `alarm` names the tests whose alarm stands, `action` is what was done about it and `said` describes it.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -110,14 +110,14 @@ class ReviewReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="rev
     waiting: int
     void: int
     contradicted: int
-    windows: Annotated[tuple[Window, ...], Meta(max_length=8)] = ()
+    windows: Annotated[tuple[ScoreWindow, ...], Meta(max_length=8)] = ()
     calibration: CalibrationLine | None = None
     reliability: Annotated[tuple[ReliabilityBin, ...], Meta(max_length=20)] = ()
-    bands: Annotated[tuple[FavouriteBand, ...], Meta(max_length=8)] = ()
-    coverage: Annotated[tuple[Coverage, ...], Meta(max_length=8)] = ()
+    bands: Annotated[tuple[FavouriteBin, ...], Meta(max_length=8)] = ()
+    coverage: Annotated[tuple[IntervalCoverage, ...], Meta(max_length=8)] = ()
     proven_gap: float = 0.0
     shifts: Annotated[tuple[FeatureShift, ...], Meta(max_length=20)] = ()
-    findings: Annotated[tuple[Finding, ...], Meta(max_length=8)] = ()
-    alarm: tuple[Test, ...] = ()
+    findings: Annotated[tuple[SequentialTestResult, ...], Meta(max_length=8)] = ()
+    alarm: tuple[MonitoringTest, ...] = ()
     action: ActionTaken = "none"
     said: str = ""

@@ -12,10 +12,10 @@ from msgspec import Struct
 MAX_DAY_ENTRIES = 4096
 """Far above what a day of real cards needs; beyond it only existing entries are replaced."""
 
-Role = Literal["live", "shadow"]
+PredictionRole = Literal["live", "shadow"]
 
 
-class Band(Struct, frozen=True, array_like=True):
+class PredictionInterval(Struct, frozen=True, array_like=True):
     """An interval of the first fighter's probability at a level."""
 
     level: float
@@ -23,7 +23,7 @@ class Band(Struct, frozen=True, array_like=True):
     upper: float
 
 
-class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PredictionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last prediction of a model for a fight before it began. Probabilities are those of the first fighter.
 
     Attributes
@@ -48,10 +48,10 @@ class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     day: date
     fighters: tuple[str, str]
     model: str
-    role: Role
+    role: PredictionRole
     job_id: str
     probability: float
-    intervals: tuple[Band, ...]
+    intervals: tuple[PredictionInterval, ...]
     market: float | None = None
     market_aware: float | None = None
     red: Literal[0, 1] | None = None
@@ -62,7 +62,7 @@ class JournalEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: datetime | None = None
 
 
-class Page(Struct, frozen=True):
+class PredictionPage(Struct, frozen=True):
     """The records of one answered card, all of one day, ready to be stored. `names` are their keys."""
 
     day: date
@@ -71,7 +71,7 @@ class Page(Struct, frozen=True):
     entries: tuple[str, ...]
 
     @classmethod
-    def of(cls, event_start: datetime, named: Sequence[tuple[str, JournalEntry]]) -> Page:
+    def from_records(cls, event_start: datetime, named: Sequence[tuple[str, PredictionRecord]]) -> PredictionPage:
         """Encode records. Each comes with the key of its fight, the same for every spelling of the two fighters."""
         names = tuple(f"{name}|{entry.model}|{entry.role}" for name, entry in named)
         entries = tuple(_encoder.encode(entry).decode() for _, entry in named)
@@ -81,7 +81,7 @@ class Page(Struct, frozen=True):
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
-def encode_page(page: Page | None, keep_seconds: float) -> bytes:
+def encode_page(page: PredictionPage | None, keep_seconds: float) -> bytes:
     """Encode a page as `settle.lua` reads it; empty if there is nothing to store."""
     if page is None or not page.names:
         return b""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
+class RuntimeEnvironment(Struct, frozen=True, kw_only=True):
     """Hardware and software of a worker. In equal environments the same job and model give the same bits.
 
     Attributes
@@ -27,7 +27,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     libraries: dict[str, str]
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class Provenance(Struct, frozen=True, kw_only=True):
     """Inputs that decided an outcome, besides the job's payload.
 
     Attributes
@@ -45,18 +45,18 @@ class Origin(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     models: dict[str, str]
     controls: dict[str, bool | int | str]
-    surroundings: Surroundings
+    surroundings: RuntimeEnvironment
 
 
-_decoder = msgspec.json.Decoder(Origin)
+_decoder = msgspec.json.Decoder(Provenance)
 _encoder = msgspec.json.Encoder(order="sorted")
 
 
-def encode_origin(origin: Origin) -> bytes:
+def encode_provenance(origin: Provenance) -> bytes:
     """Encode a provenance as canonical JSON."""
     return _encoder.encode(origin)
 
 
-def decode_origin(text: bytes) -> Origin:
+def decode_provenance(text: bytes) -> Provenance:
     """Decode a provenance. Raises msgspec.DecodeError."""
     return _decoder.decode(text)

@@ -7,13 +7,13 @@ from typing import Literal
 from msgspec import Struct, field
 
 from ledger.contracts.jobs import current_schema_version
-from ledger.contracts.provenance import Surroundings
+from ledger.contracts.provenance import RuntimeEnvironment
 
-TOLERANCE = 1e-12
+NUMBER_TOLERANCE = 1e-12
 """Largest difference of numbers computed on another processor or library version; relative for values above 1."""
 
-Verdict = Literal["same", "close", "differs", "not_replayable"]
-Obstacle = Literal[
+ReplayVerdict = Literal["same", "close", "differs", "not_replayable"]
+NotReplayableReason = Literal[
     "no_outcome",  # the job is queued or running
     "no_origin",  # no worker produced the outcome, or it did not store the provenance
     "expired",  # the clock decided
@@ -30,7 +30,7 @@ Obstacle = Literal[
 ]
 
 
-class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FieldDifference(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One field that differs, such as `fights[0].fighters[1].probability`, and both values as JSON.
 
     A value that exists in the other outcome only is absent.
@@ -42,7 +42,7 @@ class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReplayReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="replay_report"):
-    """The report of a `Replay` or a `Retrain`.
+    """The report of a `Replay` or a `ReproduceTraining`.
 
     `verdict` is `same` (equal bits), `close` (equal text, and all numbers within the tolerance; that is agreement only
     if the environments differ), `differs`, or `not_replayable` (nothing was recomputed; `obstacle` is the reason).
@@ -52,11 +52,11 @@ class ReplayReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     schema_version: int = field(default_factory=current_schema_version)
     job_id: str
     job_kind: str
-    verdict: Verdict
+    verdict: ReplayVerdict
     agrees: bool
-    obstacle: Obstacle | None = None
-    first_difference: Difference | None = None
+    obstacle: NotReplayableReason | None = None
+    first_difference: FieldDifference | None = None
     largest_difference: float | None = None
     models: dict[str, str] = {}
-    made_in: Surroundings | None = None
-    replayed_in: Surroundings | None = None
+    made_in: RuntimeEnvironment | None = None
+    replayed_in: RuntimeEnvironment | None = None

@@ -11,15 +11,15 @@ import msgspec
 
 from ledger.contracts.failures import Failure, FailureCode
 
-RETRY_SECONDS_MIN = 1.0
-RETRY_SECONDS_MAX = 60.0
+MIN_RETRY_SECONDS = 1.0
+MAX_RETRY_SECONDS = 60.0
 
 
 def retry_after_seconds(excess_jobs: int, settled_jobs: int, span_seconds: float) -> float:
     """Return how long the workers need for `excess_jobs` at the pace of the last `settled_jobs`, within bounds."""
     if settled_jobs == 0:
-        return RETRY_SECONDS_MAX
-    return min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, excess_jobs * span_seconds / settled_jobs))
+        return MAX_RETRY_SECONDS
+    return min(MAX_RETRY_SECONDS, max(MIN_RETRY_SECONDS, excess_jobs * span_seconds / settled_jobs))
 
 
 def queue_full(waiting: int, new: int, most: int, settled_jobs: int, span_seconds: float) -> Failure:
@@ -40,7 +40,7 @@ def memory_full(used_bytes: int, most_bytes: int) -> Failure:
     return _refusal(
         f"the server uses {used_bytes:,} bytes and new jobs may fill it up to {most_bytes:,} "
         "(CORNERMAN_MAX_MEMORY_FRACTION of its maxmemory)",
-        RETRY_SECONDS_MAX,
+        MAX_RETRY_SECONDS,
         used_bytes=used_bytes,
         limit_bytes=most_bytes,
     )
@@ -48,10 +48,10 @@ def memory_full(used_bytes: int, most_bytes: int) -> Failure:
 
 def out_of_memory() -> Failure:
     """Return the refusal by a server that is filled to the brim."""
-    return _refusal("the server is out of memory (its maxmemory is reached)", RETRY_SECONDS_MAX)
+    return _refusal("the server is out of memory (its maxmemory is reached)", MAX_RETRY_SECONDS)
 
 
-def evicting(policy: str) -> Failure:
+def eviction_enabled(policy: str) -> Failure:
     """Return the refusal by a server that may evict what it was given to keep."""
     return Failure(
         code=FailureCode.MEMORY_LIMIT_EXCEEDED,
@@ -62,7 +62,7 @@ def evicting(policy: str) -> Failure:
     )
 
 
-def halfway(failure: Failure, accepted: int, jobs: int) -> Failure:
+def partially_accepted(failure: Failure, accepted: int, jobs: int) -> Failure:
     """Return the refusal of a step of a long submission, of which the steps before were accepted."""
     said = failure.message.replace(": nothing was accepted", "")
     return msgspec.structs.replace(

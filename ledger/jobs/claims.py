@@ -13,20 +13,20 @@ from msgspec import Struct
 from ledger.contracts import codec
 from ledger.contracts.controls import Controls
 from ledger.contracts.failures import Failure, FailureCode
-from ledger.contracts.job_state import Progress, State
+from ledger.contracts.job_state import JobState, Progress
 from ledger.contracts.jobs import CHALLENGER, CHAMPION, MAX_PAYLOAD_BYTES
 from ledger.contracts.jobs import QUEUES as QUEUES
-from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, Page, encode_page
-from ledger.contracts.provenance import Origin, encode_origin
+from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, PredictionPage, encode_page
+from ledger.contracts.provenance import Provenance, encode_provenance
 from ledger.contracts.reports import Report
-from ledger.server.server import Server, moment
+from ledger.server.server import Server, to_datetime
 
 if TYPE_CHECKING:
     import redis
 else:
     from ledger.server import lazy_redis as redis
 
-MAX_CLAIMED = 1_000  # at once, so that no script holds the server for long
+MAX_CLAIM_SIZE = 1_000  # at once, so that no script holds the server for long
 _NAMES = (CHAMPION, CHALLENGER)  # looked up with each claim: nearly every card asks for one of them
 
 
@@ -49,10 +49,10 @@ class Claim(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     deadline: datetime | None
     correlation_id: str | None
-    note: bytes = b""
-    waiting: int = 0
+    snooze_note: bytes = b""
+    queue_length: int = 0
     controls: Controls = Controls()
-    names: Mapping[str, str | None] = {}
+    alias_digests: Mapping[str, str | None] = {}
 
     @property
     def queue_wait(self) -> timedelta | None:
@@ -60,10 +60,10 @@ class Claim(Struct, frozen=True, kw_only=True):
 
         Both times are the server's: if its clock was set back in between, 0.
         """
-        return None if self.note else max(self.claimed_at - self.submitted_at, timedelta(0))
+        return None if self.snooze_note else max(self.claimed_at - self.submitted_at, timedelta(0))
 
 
-class Held(Struct, frozen=True, kw_only=True):
+class RunningJob(Struct, frozen=True, kw_only=True):
     """A running job as the guard sees it. `owner` is `node#incarnation/child-pid`."""
 
     job_id: str
@@ -87,31 +87,35 @@ class Settlement(Struct, frozen=True):
 
     job_id: str
     fence: int
-    state: State
+    state: JobState
     field: str
     body: bytes
-    page: Page | None = None
-    origin: bytes = b""
+    prediction_page: PredictionPage | None = None
+    provenance: bytes = b""
 
     @classmethod
-    def of(
-        cls, claim: Claim | Held, result: Report | Failure, page: Page | None = None, origin: Origin | None = None
+    def from_result(
+        cls,
+        claim: Claim | RunningJob,
+        result: Report | Failure,
+        page: PredictionPage | None = None,
+        origin: Provenance | None = None,
     ) -> Settlement:
         """Write a result. Raises ValueError on NaN or infinity, naming the field."""
         field = "failure" if isinstance(result, Failure) else "report"
-        written = b"" if origin is None else encode_origin(origin)
-        return cls(claim.job_id, claim.fence, state_after(result), field, codec.encode(result), page, written)
+        written = b"" if origin is None else encode_provenance(origin)
+        return cls(claim.job_id, claim.fence, final_state(result), field, codec.encode(result), page, written)
 
 
-class Stored(IntEnum):
+class SettleResult(IntEnum):
     """What became of a result. A report that comes after the deadline is not kept: the outcome is `expired`."""
 
     REFUSED = 0
-    STANDS = 1
+    ACCEPTED = 1
     TOO_LATE = 2
 
 
-class Reaped(Struct, frozen=True):
+class ReapCounts(Struct, frozen=True):
     """How much `reap` put right: jobs by what became of them, and doorbells."""
 
     requeued: int
@@ -133,7 +137,7 @@ class Claims:
     def claim_when_notified(self, queue: str, owner: str, timeout_seconds: float) -> tuple[bytes | None, list[Claim]]:
         """Implement `Ledger.claim_when_notified`."""
         with self._server.translate_errors():
-            doorbell, answer = self._server.connections.ask(
+            doorbell, answer = self._server.connections.execute(
                 ("BRPOP", self._server.key("doorbell", queue), max(timeout_seconds, 0.001)),  # 0: for ever
                 self._server.script_call("claim", *self._claim_arguments(queue, owner, 1)),
                 blocks_seconds=timeout_seconds,
@@ -149,13 +153,13 @@ class Claims:
     def _claim_arguments(queue: str, owner: str, limit: int) -> tuple[str | int, ...]:
         if not owner or " " in owner:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
-        return queue, owner, min(limit, MAX_CLAIMED), MAX_PAYLOAD_BYTES, *_NAMES
+        return queue, owner, min(limit, MAX_CLAIM_SIZE), MAX_PAYLOAD_BYTES, *_NAMES
 
     @staticmethod
     def _claimed(queue: str, answer: list[Any]) -> list[Claim]:
         now, waiting, fields, digests, *jobs = answer
-        claimed_at = moment(now)
-        controls = Controls.read(fields)
+        claimed_at = to_datetime(now)
+        controls = Controls.from_fields(fields)
         names = {name: digest and digest.decode() for name, digest in zip(_NAMES, digests, strict=False)}
         return [
             Claim(
@@ -166,14 +170,14 @@ class Claims:
                 fence=int(fence),
                 queue=queue,
                 time_limit_seconds=float(time_limit),
-                submitted_at=moment(submitted),
+                submitted_at=to_datetime(submitted),
                 claimed_at=claimed_at,
-                deadline=moment(deadline) if deadline else None,
+                deadline=to_datetime(deadline) if deadline else None,
                 correlation_id=correlation.decode() or None,
-                note=note or b"",
+                snooze_note=note or b"",
                 controls=controls,
-                names=names,
-                waiting=waiting,
+                alias_digests=names,
+                queue_length=waiting,
             )
             for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation, note in jobs
         ]
@@ -183,24 +187,24 @@ class Claims:
         pairs = [value for pair in claims for value in pair]
         return {job_id.decode() for job_id in self._server.run_script("renew", *pairs)} if pairs else set()
 
-    def settle_many(self, results: Sequence[tuple[Claim | Held, Report | Failure]]) -> list[bool]:
+    def settle_many(self, results: Sequence[tuple[Claim | RunningJob, Report | Failure]]) -> list[bool]:
         """Implement `Ledger.settle_many`."""
-        stored = self.settle_batch([Settlement.of(claim, result) for claim, result in results])
-        return [each is not Stored.REFUSED for each in stored]
+        stored = self.settle_batch([Settlement.from_result(claim, result) for claim, result in results])
+        return [each is not SettleResult.REFUSED for each in stored]
 
-    def settle_batch(self, settlements: Sequence[Settlement]) -> list[Stored]:
+    def settle_batch(self, settlements: Sequence[Settlement]) -> list[SettleResult]:
         """Implement `Ledger.settle_batch`."""
         arguments: list[str | int | bytes] = []
         for entry in settlements:
-            page = encode_page(entry.page, self._server.settings.journal_seconds)
-            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.origin)
+            page = encode_page(entry.prediction_page, self._server.settings.journal_seconds)
+            arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.provenance)
         return (
-            [Stored(stored) for stored in self._server.run_script("settle", MAX_DAY_ENTRIES, *arguments)]
+            [SettleResult(stored) for stored in self._server.run_script("settle", MAX_DAY_ENTRIES, *arguments)]
             if arguments
             else []
         )
 
-    def release_many(self, claims: Sequence[Claim | Held], *, ring: bool, solo: bool = False) -> list[bool]:
+    def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, solo: bool = False) -> list[bool]:
         """Implement `Ledger.release_many`."""
         pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
         heard = all(isinstance(claim, Claim) for claim in claims)  # the guard has not claimed what it gives back
@@ -216,43 +220,45 @@ class Claims:
         """Implement `Ledger.resume_now`."""
         return bool(self._server.run_script("wake", job_id))
 
-    def report_worker_lost(self, job_id: str, fence: int) -> State | None:
+    def report_worker_lost(self, job_id: str, fence: int) -> JobState | None:
         """Implement `Ledger.report_worker_lost`."""
         state = self._server.run_script("lose", job_id, fence)
-        return None if state is None else State(state.decode())
+        return None if state is None else JobState(state.decode())
 
-    def set_progress(self, claim: Claim | Held, progress: Progress) -> bool:
+    def set_progress(self, claim: Claim | RunningJob, progress: Progress) -> bool:
         """Implement `Ledger.set_progress`."""
         return bool(self._server.run_script("progress", claim.job_id, claim.fence, msgspec.json.encode(progress)))
 
-    def running_jobs(self, owner_prefix: str = "") -> list[Held]:
+    def running_jobs(self, owner_prefix: str = "") -> list[RunningJob]:
         """Implement `Ledger.running_jobs`."""
         records = self._server.run_script("held", owner_prefix)
         return [
-            Held(
+            RunningJob(
                 job_id=job_id.decode(),
                 fence=int(fence),
                 owner=owner.decode(),
                 attempt=int(attempt),
                 kind=kind.decode(),
                 queue=queue.decode(),
-                claimed_at=moment(claimed),
-                lease_until=moment(lease_until),
+                claimed_at=to_datetime(claimed),
+                lease_until=to_datetime(lease_until),
                 time_limit_seconds=float(time_limit),
                 correlation_id=correlation.decode() or None,
             )
             for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, correlation, lease_until in records
         ]
 
-    def reap(self, *, leases: bool = True) -> Reaped:
+    def reap(self, *, leases: bool = True) -> ReapCounts:
         """Implement `Ledger.reap`."""
-        return Reaped(
+        return ReapCounts(
             *self._server.run_script("reap", round(self._server.settings.ring_seconds * 1000), int(leases), *QUEUES)
         )
 
 
-def state_after(result: Report | Failure) -> State:
+def final_state(result: Report | Failure) -> JobState:
     """Return the final state that a result leads to."""
     if not isinstance(result, Failure):
-        return State.SUCCEEDED
-    return {FailureCode.EXPIRED: State.EXPIRED, FailureCode.CANCELLED: State.CANCELLED}.get(result.code, State.FAILED)
+        return JobState.SUCCEEDED
+    return {FailureCode.EXPIRED: JobState.EXPIRED, FailureCode.CANCELLED: JobState.CANCELLED}.get(
+        result.code, JobState.FAILED
+    )

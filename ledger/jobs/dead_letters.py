@@ -11,13 +11,13 @@ from datetime import datetime
 from msgspec import Struct
 
 from ledger.contracts import codec
-from ledger.contracts.failures import Failure, FailureCode, LedgerError, UnknownJob
+from ledger.contracts.failures import Failure, FailureCode, LedgerError, UnknownJobError
 from ledger.contracts.job_state import Receipt
 from ledger.contracts.reports import Report
 from ledger.jobs.job_records import JobRecords
 from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.jobs.submission import MAX_KEY_CHARACTERS, Submission
-from ledger.server.server import Server, moment
+from ledger.server.server import Server, to_datetime
 
 _FIELDS = ("kind", "queue", "attempt", "submitted", "failure", "correlation")
 _LIFE = re.compile(r"(?P<origin>.*)~(?P<life>[1-9][0-9]{0,8})", re.DOTALL)
@@ -59,12 +59,12 @@ class DeadLetters:
         ]
 
     def get(self, job_id: str) -> DeadLetter:
-        """Return one dead letter. Raises UnknownJob where there is none of this id."""
+        """Return one dead letter. Raises UnknownJobError where there is none of this id."""
         died, record = self._server.transaction(
             ("ZSCORE", self._server.key("dead"), job_id), ("HMGET", self._server.key("job", job_id), *_FIELDS)
         )
         if died is None or None in record:
-            raise UnknownJob(f"job {job_id} is not in the dead-letter list")
+            raise UnknownJobError(f"job {job_id} is not in the dead-letter list")
         return _letter(job_id, died, record)
 
     def requeue(self, job_id: str) -> Receipt[Report]:
@@ -74,19 +74,19 @@ class DeadLetters:
         `~3`, and so on), with attempts of its own. Asking again for the same letter gives the same next life.
 
         Raises:
-            UnknownJob: no such job.
+            UnknownJobError: no such job.
             LedgerError: the job did not end as `worker_lost`.
-            JobRefused: as from `submit`, for example `expired`; the letter stays.
+            JobRefusedError: as from `submit`, for example `expired`; the letter stays.
         """
         outcome = self._outcomes.outcome(job_id)
         if outcome is None:
-            raise UnknownJob(
+            raise UnknownJobError(
                 f"job {job_id} is {self._outcomes.status(job_id).state}: only a dead letter can be queued again"
             )
         if outcome.failure is None or outcome.failure.code is not FailureCode.WORKER_LOST:
             raise LedgerError(f"job {job_id} ended as {outcome.state}: only a dead letter can be queued again")
         receipt = self._submission.submit(
-            self._records.job(job_id), key=next_life(job_id), correlation_id=outcome.correlation_id
+            self._records.job(job_id), key=requeued_job_id(job_id), correlation_id=outcome.correlation_id
         )
         self.purge(job_id)
         return receipt
@@ -100,12 +100,14 @@ class DeadLetters:
         return int(self._server.run_script("purge", "dead"))
 
 
-def next_life(job_id: str) -> str:
-    """Return the id under which a dead job is queued again. Raises JobRefused where it would be too long for a key."""
+def requeued_job_id(job_id: str) -> str:
+    """Return the id under which a dead job is queued again. Raises JobRefusedError if the id would be too long."""
     again = _LIFE.fullmatch(job_id)
     name = f"{again['origin']}~{int(again['life']) + 1}" if again else f"{job_id}~2"
     if len(name) > MAX_KEY_CHARACTERS:
-        raise codec.refuse(f"{name!r} is longer than {MAX_KEY_CHARACTERS} characters: submit the job under another key")
+        raise codec.job_refused(
+            f"{name!r} is longer than {MAX_KEY_CHARACTERS} characters: submit the job under another key"
+        )
     return name
 
 
@@ -116,8 +118,8 @@ def _letter(job_id: str, died: bytes, record: list[bytes]) -> DeadLetter:
         kind=kind.decode(),
         queue=queue.decode(),
         attempts=int(attempt),
-        submitted_at=moment(submitted),
-        died_at=moment(died),
+        submitted_at=to_datetime(submitted),
+        died_at=to_datetime(died),
         failure=codec.decode_failure(failure),
         correlation_id=correlation.decode() or None,
     )

@@ -5,26 +5,26 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ledger.contracts import codec
-from ledger.contracts.failures import UnknownJob
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import UnknownJobError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import Job
-from ledger.contracts.provenance import Origin, decode_origin
+from ledger.contracts.provenance import Provenance, decode_provenance
 from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.server.server import Server
 
 _FIELDS = ("state", "kind", "payload", "report", "failure", "origin")
 
 
-class KeptJob(Struct, frozen=True, kw_only=True):
+class JobRecord(Struct, frozen=True, kw_only=True):
     """A job as it was submitted and its outcome as it was written: `report` or `failure`, once the state is final."""
 
     job_id: str
-    state: State
+    state: JobState
     kind: str
     payload: bytes
     report: bytes | None
     failure: bytes | None
-    origin: Origin | None
+    provenance: Provenance | None
 
 
 class JobRecords:
@@ -34,26 +34,26 @@ class JobRecords:
         self._server = server
         self._outcomes = outcomes
 
-    def get(self, job_id: str) -> KeptJob:
-        """Return a job and its outcome. Raises UnknownJob for one that is unknown or forgotten."""
+    def get(self, job_id: str) -> JobRecord:
+        """Return a job and its outcome. Raises UnknownJobError for one that is unknown or forgotten."""
         state, kind, payload, report, failure, origin = self._server.execute(
             "HMGET", self._server.key("job", job_id), *_FIELDS
         )
         if state is None:
-            raise UnknownJob(f"job {job_id} is {self._outcomes.status(job_id).state}")
-        return KeptJob(
+            raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
+        return JobRecord(
             job_id=job_id,
-            state=State(state.decode()),
+            state=JobState(state.decode()),
             kind=kind.decode(),
             payload=payload,
             report=report,
             failure=failure,
-            origin=decode_origin(origin) if origin else None,
+            provenance=decode_provenance(origin) if origin else None,
         )
 
     def job(self, job_id: str) -> Job:
-        """Return what was asked for. Raises UnknownJob, or JobRefused where this version cannot read it."""
+        """Return what was asked for. Raises UnknownJobError, or JobRefusedError where this version cannot read it."""
         payload = self._server.execute("HGET", self._server.key("job", job_id), "payload")
         if payload is None:
-            raise UnknownJob(f"job {job_id} is {self._outcomes.status(job_id).state}")
+            raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")
         return codec.decode_job(payload)

@@ -10,10 +10,10 @@ from hashlib import sha256
 from msgspec import Struct
 
 from ledger.contracts.bouts import DAY
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.jobs import backpressure
-from ledger.server.error_replies import ServerFull
-from ledger.server.server import Server, moment
+from ledger.server.error_replies import ServerFullError
+from ledger.server.server import Server, to_datetime
 
 _KEPT = 2 * DAY  # longer than two starts of one bout can lie apart
 
@@ -39,15 +39,15 @@ class FeedState:
     def add_listed_fights(self, fights: Iterable[ListedFight]) -> list[ListedFight]:
         """Note fights of a feed and return all that are known, until two days after their start.
 
-        Raises JobRefused where the server has no memory for new ones.
+        Raises JobRefusedError where the server has no memory for new ones.
         """
         arguments = [
             part for fight in fights for part in (fight.id, int(fight.start.timestamp() * 1000), "|".join(fight.bout))
         ]
         try:
             answer = self._server.run_script("bouts", int(_KEPT.total_seconds() * 1000), *arguments)
-        except ServerFull as error:
-            raise JobRefused(backpressure.out_of_memory()) from error
+        except ServerFullError as error:
+            raise JobRefusedError(backpressure.out_of_memory()) from error
         return [_listed(name, value) for name, value in zip(answer[::2], answer[1::2], strict=True)]
 
     def last_request(self, card: str) -> tuple[str, str] | None:
@@ -64,7 +64,7 @@ class FeedState:
         A server without memory does not: the next reading then names the same job (see `producer.polling`).
         """
         seconds = max(until.timestamp() - self._server.time(), 0.0) + self._server.settings.retention_seconds
-        with suppress(ServerFull):
+        with suppress(ServerFullError):
             self._server.execute("SET", self._request_key(card), f"{digest} {job_id}", "PX", int(seconds * 1000))
 
     def _request_key(self, card: str) -> str:
@@ -74,4 +74,4 @@ class FeedState:
 def _listed(name: bytes, value: bytes) -> ListedFight:
     start, listed, keys = value.decode().split(" ", 2)
     one, other = keys.split("|")
-    return ListedFight(id=name.decode(), bout=(one, other), start=moment(int(start)), listed=int(listed))
+    return ListedFight(id=name.decode(), bout=(one, other), start=to_datetime(int(start)), listed=int(listed))

@@ -10,17 +10,17 @@ from contextlib import ExitStack
 import msgspec
 
 from ledger.contracts import codec
-from ledger.contracts.failures import LedgerError, UnknownJob, WaitTimeout
-from ledger.contracts.job_state import JobStatus, Outcome, Progress, State
-from ledger.contracts.provenance import decode_origin
-from ledger.server.connection_pool import until
-from ledger.server.server import Server, moment
-from ledger.server.subscriptions import subscribed
+from ledger.contracts.failures import LedgerError, UnknownJobError, WaitTimeoutError
+from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress
+from ledger.contracts.provenance import decode_provenance
+from ledger.server.connection_pool import with_deadline
+from ledger.server.server import Server, to_datetime
+from ledger.server.subscriptions import subscribe
 
 _STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
 _OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
 _SETTLED = b"settled"
-LAST_LOOK_SECONDS = 0.5
+FINAL_READ_SECONDS = 0.5
 """How long a waiter's look at the record may take at least, also when the waiter's time is over."""
 _MOST_IN_A_MILLISECOND = 10**18
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
@@ -28,7 +28,7 @@ _progress_decoder = msgspec.json.Decoder(Progress)
 _news_decoder = msgspec.msgpack.Decoder(list[str | bool])
 
 
-class UnreadableOutcome(LedgerError):
+class UnreadableOutcomeError(LedgerError):
     """An outcome is there and says something that this version does not know, such as a new failure code.
 
     `place` is its place in the stream, where it was met there: `follow(after=place)` goes on with the next.
@@ -42,7 +42,7 @@ class UnreadableOutcome(LedgerError):
         self.place = place
 
 
-class OutcomesMissed(LedgerError):
+class OutcomesMissedError(LedgerError):
     """Outcomes are gone from the stream that `follow` has not given: it was slower than they came, or came too late.
 
     `count` is how many, None where that is not known; they came after `after`, the last place that was given.
@@ -73,15 +73,15 @@ class OutcomeReader:
         )
         state, kind, queue, attempt, submitted, deadline, progress = record
         if state is None:
-            return JobStatus(job_id=job_id, state=State.FORGOTTEN if remembered else State.UNKNOWN)
+            return JobStatus(job_id=job_id, state=JobState.FORGOTTEN if remembered else JobState.UNKNOWN)
         return JobStatus(
             job_id=job_id,
-            state=State(state.decode()),
+            state=JobState(state.decode()),
             kind=kind.decode(),
             queue=queue.decode(),
             attempt=int(attempt),
-            submitted_at=moment(submitted),
-            deadline=moment(deadline) if deadline else None,
+            submitted_at=to_datetime(submitted),
+            deadline=to_datetime(deadline) if deadline else None,
             progress=_progress_decoder.decode(progress) if progress else None,
         )
 
@@ -107,12 +107,12 @@ class OutcomeReader:
         deadline = started_seconds + timeout_seconds
         look = ("HMGET", self._server.key("job", job_id), *_OUTCOME)
         with self._server.translate_errors(), ExitStack() as waiting:
-            with until(max(deadline, started_seconds + LAST_LOOK_SECONDS)):
-                news = waiting.enter_context(subscribed(self._server.subscribers, self._news(job_id), look))
-                outcome = self._seen(job_id, news.seen)
+            with with_deadline(max(deadline, started_seconds + FINAL_READ_SECONDS)):
+                news = waiting.enter_context(subscribe(self._server.subscribers, self._news(job_id), look))
+                outcome = self._seen(job_id, news.initial_reply)
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
-                with until(deadline + LAST_LOOK_SECONDS):
-                    told = news.next(min(remaining, self._server.settings.reread_seconds))
+                with with_deadline(deadline + FINAL_READ_SECONDS):
+                    told = news.next_message(min(remaining, self._server.settings.reread_seconds))
                     if told is None or told == _SETTLED:
                         outcome = self._seen(job_id, self._server.execute(*look))
                         continue
@@ -121,7 +121,7 @@ class OutcomeReader:
                 elif on_progress is not None:
                     on_progress(_progress_decoder.decode(told))
         if outcome is None:
-            raise WaitTimeout(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
+            raise WaitTimeoutError(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
         return outcome
 
     def follow(
@@ -129,7 +129,7 @@ class OutcomeReader:
         after: str = "$",
         *,
         idle_seconds: float | None = None,
-        on_missed: Callable[[OutcomesMissed], None] | None = None,
+        on_missed: Callable[[OutcomesMissedError], None] | None = None,
     ) -> Iterator[tuple[str, Outcome]]:
         """Implement `Ledger.follow`."""
         stream = self._server.key("outcomes")
@@ -140,7 +140,7 @@ class OutcomeReader:
             )
             after, number = latest[0][0].decode() if latest else "0", int(count or 0)
         elif not _PLACE.fullmatch(after):
-            raise codec.refuse(
+            raise codec.job_refused(
                 f"{after[:60]!r} is no place in the stream of outcomes: give 0, $, or one like 1700000-0"
             )
         elif after != "0":
@@ -153,7 +153,7 @@ class OutcomeReader:
         return latest[0][0].decode() if latest else "0"
 
     def _number_at(self, stream: str, place: str) -> int | None:
-        """Return the number of the last outcome up to a place, None where it has none. Raises OutcomesMissed."""
+        """Return the number of the last outcome up to a place, None where it has none. Raises OutcomesMissedError."""
         here, oldest = self._server.transaction(
             ("XRANGE", stream, place, place), ("XRANGE", stream, "-", "+", "COUNT", 1)
         )
@@ -161,7 +161,7 @@ class OutcomeReader:
             return _number_of(here[0][1])
         first = _before(oldest[0][0]) if oldest else "0"
         if first != place:
-            raise OutcomesMissed(None, place, first)
+            raise OutcomesMissedError(None, place, first)
         number = _number_of(oldest[0][1])
         return None if number is None else number - 1
 
@@ -171,12 +171,12 @@ class OutcomeReader:
         after: str,
         number: int | None,
         idle_seconds: float | None,
-        on_missed: Callable[[OutcomesMissed], None] | None,
+        on_missed: Callable[[OutcomesMissedError], None] | None,
     ) -> Iterator[tuple[str, Outcome]]:
         """Yield what comes after a place; `number` is that of the last outcome up to it, None where it is not known."""
 
         def missed(count: int, place: str) -> None:
-            gone = OutcomesMissed(count, after, place)
+            gone = OutcomesMissedError(count, after, place)
             if on_missed is None:
                 raise gone
             on_missed(gone)
@@ -194,8 +194,8 @@ class OutcomeReader:
                 job_id = fields[b"job"].decode()
                 try:
                     outcome = self.outcome(job_id)
-                except UnreadableOutcome as error:
-                    raise UnreadableOutcome(job_id, error.reason, place.decode()) from error
+                except UnreadableOutcomeError as error:
+                    raise UnreadableOutcomeError(job_id, error.reason, place.decode()) from error
                 if outcome is None:  # its retention has ended since the entry was read
                     missed(1, place.decode())
                 after = place.decode()
@@ -208,8 +208,8 @@ class OutcomeReader:
         return self._server.key("news", str(self._server.database), job_id)
 
     def _seen(self, job_id: str, record: list[bytes | None]) -> Outcome | None:
-        if record[0] is None and (state := self.status(job_id).state) in (State.UNKNOWN, State.FORGOTTEN):
-            raise UnknownJob(f"job {job_id} is {state}")
+        if record[0] is None and (state := self.status(job_id).state) in (JobState.UNKNOWN, JobState.FORGOTTEN):
+            raise UnknownJobError(f"job {job_id} is {state}")
         return _outcome_of(job_id, record)
 
 
@@ -232,7 +232,7 @@ def _fields_of(news: bytes) -> list[bytes | None]:
 
 
 def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
-    """Read the fields `_OUTCOME` of a record, None where there is no outcome. Raises UnreadableOutcome."""
+    """Read the fields `_OUTCOME` of a record, None where there is no outcome. Raises UnreadableOutcomeError."""
     state, kind, attempt, submitted, settled, report, failure, correlation, origin = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
@@ -240,14 +240,14 @@ def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
         return Outcome(
             job_id=job_id,
             kind=kind.decode(),
-            state=State(state.decode()),
+            state=JobState(state.decode()),
             attempt=int(attempt),
-            submitted_at=moment(submitted),
-            settled_at=moment(settled),
+            submitted_at=to_datetime(submitted),
+            settled_at=to_datetime(settled),
             report=codec.decode_report(report) if report else None,
             failure=codec.decode_failure(failure) if failure else None,
             correlation_id=correlation.decode() if correlation else None,
-            origin=decode_origin(origin) if origin else None,
+            origin=decode_provenance(origin) if origin else None,
         )
     except (ValueError, msgspec.DecodeError) as error:  # a newer writer knows more states, codes and reports
-        raise UnreadableOutcome(job_id, str(error)) from error
+        raise UnreadableOutcomeError(job_id, str(error)) from error

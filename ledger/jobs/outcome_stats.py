@@ -7,13 +7,13 @@ from collections import Counter
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.server.server import Server
 
 MAX_OUTCOMES = 1_000
 
 
-class Lately(Struct, frozen=True):
+class RecentOutcomes(Struct, frozen=True):
     """Outcomes of the last `span_seconds`: how many, how many a minute, and how many of each end.
 
     `ends` counts `succeeded`, or the failure's code. Only the last MAX_OUTCOMES are looked at: in a busy ledger the
@@ -39,7 +39,7 @@ class OutcomeStats:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def recent(self, span_seconds: float = 300.0) -> Lately:
+    def recent(self, span_seconds: float = 300.0) -> RecentOutcomes:
         """Count what was settled lately, in two round trips."""
         (seconds, microseconds), newest = self._server.transaction(
             ("TIME",), ("XREVRANGE", self._server.key("outcomes"), "+", "-", "COUNT", MAX_OUTCOMES)
@@ -54,8 +54,8 @@ class OutcomeStats:
             else []
         )
         ends = Counter(_end_of(failure) for state, failure in records if state is not None)
-        return Lately(len(within), span, 60.0 * len(within) / span, dict(ends.most_common()))
+        return RecentOutcomes(len(within), span, 60.0 * len(within) / span, dict(ends.most_common()))
 
 
 def _end_of(failure: bytes | None) -> str:
-    return State.SUCCEEDED.value if failure is None else _code_decoder.decode(failure).code
+    return JobState.SUCCEEDED.value if failure is None else _code_decoder.decode(failure).code

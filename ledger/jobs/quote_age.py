@@ -16,8 +16,8 @@ from typing import NamedTuple
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import Fight, Job, PredictCard, Quote
 
-LEAST_AGE_LIMIT = timedelta(minutes=15)
-GREATEST_AGE_LIMIT = timedelta(days=1)
+MIN_AGE_LIMIT = timedelta(minutes=15)
+MAX_AGE_LIMIT = timedelta(days=1)
 AGE_LIMIT_SHARE = 1 / 4  # of the time to the event
 CLOCK_TOLERANCE = timedelta(minutes=10)  # between a feed's clock and that of its reader
 
@@ -28,7 +28,7 @@ class QuoteWindow(NamedTuple):
     oldest: datetime | None
     newest: datetime
 
-    def holds(self, quote: Quote) -> bool:
+    def contains(self, quote: Quote) -> bool:
         """Say whether a quote may be used. One that is not dated may."""
         if quote.as_of is None:
             return True
@@ -58,7 +58,7 @@ def _moved(moment: datetime, by: timedelta) -> datetime:
 def _age_limit(card: PredictCard, read_at: datetime) -> timedelta:
     if card.quote_age_limit_seconds is not None:
         return timedelta(seconds=card.quote_age_limit_seconds)
-    return min(max((card.event_start - read_at) * AGE_LIMIT_SHARE, LEAST_AGE_LIMIT), GREATEST_AGE_LIMIT)
+    return min(max((card.event_start - read_at) * AGE_LIMIT_SHARE, MIN_AGE_LIMIT), MAX_AGE_LIMIT)
 
 
 def fresh_until(job: Job) -> datetime | None:
@@ -68,7 +68,7 @@ def fresh_until(job: Job) -> datetime | None:
     return quoted[0][0] + timedelta(seconds=job.max_quote_age_seconds)
 
 
-def stale_odds(card: PredictCard, now: datetime) -> Failure:
+def stale_odds_failure(card: PredictCard, now: datetime) -> Failure:
     """Return the failure of a card whose oldest quote is too old; it names the fight, the bookmaker and the age."""
     as_of, fight, quote = _quoted(card)[0]
     age_seconds = (now - as_of).total_seconds()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.contracts import codec
-from ledger.contracts.failures import FailureCode, JobRefused, LedgerError
+from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError
 from ledger.contracts.job_state import Receipt
 from ledger.contracts.jobs import (
     ROUTES,
@@ -18,7 +18,7 @@ from ledger.contracts.jobs import (
     CheckHealth,
     DataPlan,
     Job,
-    Part,
+    JobPart,
     PredictCard,
     ShadowCard,
     TrainPart,
@@ -26,9 +26,9 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.reports import Report
 from ledger.jobs import backpressure
-from ledger.jobs.quote_age import fresh_until, stale_odds
-from ledger.server.error_replies import ServerFull, refusal_of
-from ledger.server.server import Server, moment
+from ledger.jobs.quote_age import fresh_until, stale_odds_failure
+from ledger.server.error_replies import ServerFullError, error_meaning
+from ledger.server.server import Server, to_datetime
 
 if TYPE_CHECKING:
     import redis
@@ -37,10 +37,10 @@ else:
 
 TRAINING_GRACE_SECONDS = 60.0
 MAX_KEY_CHARACTERS = 200
-MAX_AT_ONCE = 1_000
+MAX_JOBS_PER_STEP = 1_000
 """So many jobs a script takes: some 25 ms of the server's time."""
-MAX_BYTES_AT_ONCE = 4 * 2**20
-FIRST_AT_ONCE = 100
+MAX_BYTES_PER_STEP = 4 * 2**20
+MAX_URGENT_CHECKS = 100
 """So many health checks that go before all others may wait beyond the length of a full queue."""
 
 
@@ -76,7 +76,8 @@ class Submission:
     ) -> list[Receipt[Report]]:
         """Accept parts of a job that is accepted, also beyond the length and the mark that are for new jobs.
 
-        Raises as `submit_many` does; JobRefused for want of room only when the server's maxmemory itself is reached.
+        Raises as `submit_many` does; JobRefusedError for want of room only when the server's maxmemory itself is
+        reached.
         """
         return self._submit_all(parts, keys, _Gate(), correlation_id=correlation_id)
 
@@ -84,11 +85,11 @@ class Submission:
         """Accept a health check that goes before all other jobs, also where the queue or the server is full.
 
         It is what a model is proven with before a name moves, and so must be small, rare, and have a deadline. Raises
-        as `submit` does, and JobRefused without a deadline.
+        as `submit` does, and JobRefusedError without a deadline.
         """
         if job.deadline is None:
-            raise codec.refuse("a health check that goes before all other jobs needs a deadline")
-        most = self._server.settings.max_queue_length + FIRST_AT_ONCE
+            raise codec.job_refused("a health check that goes before all other jobs needs a deadline")
+        most = self._server.settings.max_queue_length + MAX_URGENT_CHECKS
         return self._submit_all([job], None, _Gate(most, first=True))[0]
 
     def _gate(self) -> _Gate:
@@ -117,10 +118,12 @@ class Submission:
             confirmed = durable and step in (steps[0], steps[-1])
             try:
                 accepted |= self._step(step, gate, correlation_id or "", durable=confirmed)
-            except JobRefused as refused:
+            except JobRefusedError as refused:
                 if not accepted:
                     raise
-                raise JobRefused(backpressure.halfway(refused.failure, len(accepted), len(once))) from refused
+                raise JobRefusedError(
+                    backpressure.partially_accepted(refused.failure, len(accepted), len(once))
+                ) from refused
         # Of a job that is there twice, the first is the one that was created.
         return [
             Receipt(
@@ -132,7 +135,7 @@ class Submission:
         ]
 
     def _check_all(self, steps: Sequence[Sequence[_Entry]], gate: _Gate) -> None:
-        """Check the jobs of all steps together. Raises JobRefused as the steps themselves would."""
+        """Check the jobs of all steps together. Raises JobRefusedError as the steps themselves would."""
         new: Counter[str] = Counter()
         for step in steps:
             marks = self._step(step, gate, "", check_only=True, others=new)
@@ -155,8 +158,8 @@ class Submission:
             arguments += (*entry.arguments(bare=check_only), correlation_id)
         try:
             verdict, *marks = (self._submit_durably if durable else self._submit)(arguments)
-        except ServerFull as error:
-            raise JobRefused(backpressure.out_of_memory()) from error
+        except ServerFullError as error:
+            raise JobRefusedError(backpressure.out_of_memory()) from error
         if verdict != b"accepted":
             raise self._refusal(entries, verdict.decode(), marks)
         return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
@@ -165,7 +168,7 @@ class Submission:
         """Queue shadows of answered cards, as a worker may, and return how many were queued.
 
         Not those that are there, for which there is no room, or with less than `min_seconds` to their deadline.
-        Raises LedgerUnavailable.
+        Raises LedgerUnavailableError.
         """
         min_ms = round(min_seconds * 1000)
         entries = [_enter(shadow, None) for shadow in shadows]
@@ -176,19 +179,19 @@ class Submission:
             else 0
         )
 
-    def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefused:
+    def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefusedError:
         """Say why submit.lua took nothing."""
         if verdict == "long":
             waiting, new, settled, span_ms = map(int, figures)
             most = self._server.settings.max_queue_length
-            return JobRefused(backpressure.queue_full(waiting, new, most, settled, span_ms / 1000))
+            return JobRefusedError(backpressure.queue_full(waiting, new, most, settled, span_ms / 1000))
         if verdict == "memory":
-            return JobRefused(backpressure.memory_full(*map(int, figures)))
+            return JobRefusedError(backpressure.memory_full(*map(int, figures)))
         if verdict == "evicts":
-            return JobRefused(backpressure.evicting(figures[0].decode()))
-        entry, now = entries[figures[0]], moment(figures[1])
+            return JobRefusedError(backpressure.eviction_enabled(figures[0].decode()))
+        entry, now = entries[figures[0]], to_datetime(figures[1])
         if verdict == "stale" and isinstance(job := entry.job, PredictCard):
-            return JobRefused(stale_odds(job, now))
+            return JobRefusedError(stale_odds_failure(job, now))
         return _expired(entry) if verdict == "expired" else _conflict(entry)
 
     def _submit(self, arguments: list[Any]) -> list[Any]:
@@ -217,9 +220,9 @@ class Submission:
 
     def _check_that_waitaof_works(self) -> None:
         with self._server.translate_errors():
-            [reply] = self._server.connections.ask(("WAITAOF", 1, 0, 1))
+            [reply] = self._server.connections.execute(("WAITAOF", 1, 0, 1))
             if isinstance(reply, redis.ResponseError):
-                if refusal_of(reply) is not None and "unknown command" not in str(reply):
+                if error_meaning(reply) is not None and "unknown command" not in str(reply):
                     raise reply
                 raise LedgerError(
                     f"the server at {self._server.address} cannot confirm a durable submit, nothing was written "
@@ -283,7 +286,7 @@ def _steps(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
     step: list[_Entry] = []
     size_bytes = 0
     for entry in entries:
-        if step and (len(step) == MAX_AT_ONCE or size_bytes + len(entry.payload) > MAX_BYTES_AT_ONCE):
+        if step and (len(step) == MAX_JOBS_PER_STEP or size_bytes + len(entry.payload) > MAX_BYTES_PER_STEP):
             yield step
             step, size_bytes = [], 0
         step.append(entry)
@@ -305,7 +308,7 @@ def time_limit_seconds(job: Job) -> float:
     The route's limit; for training the caller's own `max_training_time_seconds` and a grace, so that the engine's
     typed error comes before the kill.
     """
-    if isinstance(job, DataPlan | Part):
+    if isinstance(job, DataPlan | JobPart):
         return job.max_training_time_seconds + TRAINING_GRACE_SECONDS
     return ROUTES[kind_of(job)].time_limit_seconds
 
@@ -313,13 +316,13 @@ def time_limit_seconds(job: Job) -> float:
 def _enter(job: Job, key: str | None) -> _Entry:
     """Check a job by reading what will be written: constructing a value in Python checks no type and no limit."""
     if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
-        raise codec.refuse(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
+        raise codec.job_refused(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
     try:
         checked = codec.decode_job(codec.encode(job))
         deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise codec.refuse(f"the job cannot be written: {error}") from error
-    payload = codec.canonical(checked)  # a price of 2 and one of 2.0 are the same content
+        raise codec.job_refused(f"the job cannot be written: {error}") from error
+    payload = codec.encode_canonical(checked)  # a price of 2 and one of 2.0 are the same content
     digest = codec.content_digest(payload)
     return _Entry(
         job_id=digest if key is None else key,
@@ -336,13 +339,13 @@ def _milliseconds(limit: datetime | None) -> int | str:
     return "" if limit is None else int(limit.timestamp() * 1000)
 
 
-def _conflict(entry: _Entry) -> JobRefused:
-    return codec.refuse(
+def _conflict(entry: _Entry) -> JobRefusedError:
+    return codec.job_refused(
         f"the key {entry.job_id!r} names a job with other content: choose another key, or submit that content"
     )
 
 
-def _expired(entry: _Entry) -> JobRefused:
+def _expired(entry: _Entry) -> JobRefusedError:
     if isinstance(job := entry.job, PredictCard):
         start = job.event_start.isoformat()
         message = (
@@ -352,4 +355,4 @@ def _expired(entry: _Entry) -> JobRefused:
         )
     else:
         message = f"the deadline of this {entry.kind} was {entry.deadline}"
-    return codec.refuse(f"{message}: set `deadline` to a later moment to have it answered", FailureCode.EXPIRED)
+    return codec.job_refused(f"{message}: set `deadline` to a later moment to have it answered", FailureCode.EXPIRED)

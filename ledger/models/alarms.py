@@ -11,17 +11,17 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.codec import check_text, refuse
-from ledger.contracts.monitoring_reports import ActionTaken, Finding
-from ledger.operations.control_store import ControlStore, evidence_text
+from ledger.contracts.codec import check_text, job_refused
+from ledger.contracts.monitoring_reports import ActionTaken, SequentialTestResult
+from ledger.operations.control_store import ControlStore, encode_evidence
 from ledger.server.server import Server
 
 
-class Alarm(Struct, frozen=True, kw_only=True):
+class DriftAlarm(Struct, frozen=True, kw_only=True):
     """An alarm that stands. `acted` says that what is to be done is done; `action` and `said` say what that was."""
 
     model: str
-    findings: tuple[Finding, ...]
+    findings: tuple[SequentialTestResult, ...]
     fights: int
     raised_at: datetime
     job_id: str
@@ -37,32 +37,32 @@ class DriftAlarms:
         self._server = server
         self._controls = controls
 
-    def active(self) -> list[Alarm]:
+    def active(self) -> list[DriftAlarm]:
         """Return the alarms that stand, oldest first."""
         kept = self._server.execute("HGETALL", self._server.key("alarms")).values()
         return sorted((_decoder.decode(alarm) for alarm in kept), key=lambda alarm: alarm.raised_at)
 
-    def raise_alarm(self, alarm: Alarm) -> Alarm:
+    def raise_alarm(self, alarm: DriftAlarm) -> DriftAlarm:
         """Keep an alarm if none stands about its model, and return the one that stands."""
         return _decoder.decode(self._server.run_script("alarm", alarm.model, msgspec.json.encode(alarm), ""))
 
-    def mark_acted(self, alarm: Alarm) -> None:
+    def mark_acted(self, alarm: DriftAlarm) -> None:
         """Note what was done about an alarm, if it still stands."""
         self._server.run_script("alarm", alarm.model, msgspec.json.encode(alarm), "1")
 
-    def clear(self, model: str, *, user: str, reason: str) -> Alarm:
+    def clear(self, model: str, *, user: str, reason: str) -> DriftAlarm:
         """Take an alarm back in one step: the model may bet again, its tests restart with the results still to come.
 
-        Raises JobRefused where no alarm stands about it.
+        Raises JobRefusedError where no alarm stands about it.
         """
         standing = {alarm.model: alarm for alarm in self.active()}
         if model not in standing:
             about = ", ".join(name[:12] for name in standing) or "none"
-            raise refuse(f"no alarm stands about model {model[:12]}; there are alarms about {about}")
+            raise job_refused(f"no alarm stands about model {model[:12]}; there are alarms about {about}")
         alarm = standing[model]
         check_text("user", user)
         check_text("reason", reason)
-        audit = (user, reason, evidence_text({"alarm": msgspec.to_builtins(alarm)}), "")
+        audit = (user, reason, encode_evidence({"alarm": msgspec.to_builtins(alarm)}), "")
         self._controls.apply_change(audit, {f"abstain.{model}": ""}, {}, alarm=model, clear=True)
         return alarm
 
@@ -71,4 +71,4 @@ class DriftAlarms:
         return int(self._server.execute("HGET", self._server.key("alarms", "cleared"), model) or 0)
 
 
-_decoder = msgspec.json.Decoder(Alarm)
+_decoder = msgspec.json.Decoder(DriftAlarm)

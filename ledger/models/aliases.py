@@ -13,18 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ledger.contracts.codec import check_alias, refuse
+from ledger.contracts.codec import check_alias, job_refused
 from ledger.contracts.jobs import CHALLENGER as CHALLENGER
 from ledger.contracts.jobs import CHAMPION as CHAMPION
 from ledger.models.model_registry import ModelRegistry
 from ledger.models.verification import ModelVerifier
-from ledger.operations.control_store import Change, ControlStore, differs
+from ledger.operations.control_store import ControlChange, ControlStore, control_conflict
 from ledger.server.server import Server
 
-ANYTHING = "*"
+ANY_DIGEST = "*"
 """Value of `expected` for any model, or none."""
 _CONTROL = "model."  # prefix of the control that holds an alias
-MOST_MOVES = 10_000
+MAX_MOVES = 10_000
 """How many moves of one alias are read back."""
 
 
@@ -44,7 +44,7 @@ class Aliases:
     def set(self, name: str, digest: str, *, user: str = "", reason: str = "") -> None:
         """Let a name stand for a model from now on, audited; neither is the model looked at nor its name compared.
 
-        Raises JobRefused for a name in the shape of a digest.
+        Raises JobRefusedError for a name in the shape of a digest.
         """
         check_alias(name)
         self._controls.apply_change((user, reason, "", ""), {f"model.{name}": digest}, {})
@@ -57,16 +57,16 @@ class Aliases:
         verify: ModelVerifier,
         user: str,
         reason: str,
-        expected: str | None = ANYTHING,
+        expected: str | None = ANY_DIGEST,
         evidence: Mapping[str, Any] | None = None,
-    ) -> Change:
+    ) -> ControlChange:
         """Have a model proven, then let the name stand for it, and return the change.
 
         `expected` is what the name must stand for at that moment, None for nothing.
 
         Raises:
-            JobRefused: the ledger does not know the model, or the proof failed, whose code it then has.
-            ControlDiffers: the name stands for something else by now; nothing was changed.
+            JobRefusedError: the ledger does not know the model, or the proof failed, whose code it then has.
+            ControlConflictError: the name stands for something else by now; nothing was changed.
         """
         return self._move(name, digest, verify, expected, user=user, reason=reason, evidence=evidence)
 
@@ -78,38 +78,38 @@ class Aliases:
         user: str,
         reason: str,
         to: str | None = None,
-        expected: str | None = ANYTHING,
+        expected: str | None = ANY_DIGEST,
         evidence: Mapping[str, Any] | None = None,
         alarm: str | None = None,
-    ) -> Change:
+    ) -> ControlChange:
         """Let a name stand for what it stood for before, or for `to` among that, and return the change.
 
         `alarm` names a model about which an alarm must stand at that moment. Once more goes a step further back. Raises
-        as `move_alias` does, and JobRefused where there is no way back.
+        as `move_alias` does, and JobRefusedError where there is no way back.
         """
         standing = self.resolve(name)
-        if expected not in (ANYTHING, standing):
-            raise differs(f"model.{name}", standing)
-        before = stood_for(reversed(self.history(name, MOST_MOVES)))[:-1]
+        if expected not in (ANY_DIGEST, standing):
+            raise control_conflict(f"model.{name}", standing)
+        before = alias_stack(reversed(self.history(name, MAX_MOVES)))[:-1]
         if not before or (to is not None and to not in before):
             known = ", ".join(digest[:12] for digest in dict.fromkeys(reversed(before))) or "nothing"
-            raise refuse(
+            raise job_refused(
                 f"{name} cannot be rolled back{f' to {to[:12]}' if to else ''}: before it stood for {known}; "
                 "another model is put there by `cornerman models promote`"
             )
         audit = {"user": user, "reason": reason, "evidence": evidence, "alarm": alarm}
         return self._move(name, to or before[-1], verify, standing, rollback=True, **audit)
 
-    def history(self, name: str, limit: int = 100) -> list[Change]:
+    def history(self, name: str, limit: int = 100) -> list[ControlChange]:
         """Return the last moves of a name, newest first."""
         check_alias(name)
         return self._controls.changes(limit, f"{_CONTROL}{name}")
 
-    def all_histories(self, limit: int = 100) -> list[Change]:
+    def all_histories(self, limit: int = 100) -> list[ControlChange]:
         """Return the last moves of all names together, newest first."""
         names = [name for name in self._controls.changed_names() if name.startswith(_CONTROL)]
         moves = [change for name in names for change in self._controls.changes(limit, name)]
-        return sorted(moves, key=lambda change: change.order, reverse=True)[:limit]
+        return sorted(moves, key=lambda change: change.sort_key, reverse=True)[:limit]
 
     def _move(
         self,
@@ -120,17 +120,17 @@ class Aliases:
         *,
         rollback: bool = False,
         **audit: Any,
-    ) -> Change:
+    ) -> ControlChange:
         if not self._models.is_registered(digest):
-            raise refuse(f"no model {digest[:12]} is registered: see `cornerman models`")
+            raise job_refused(f"no model {digest[:12]} is registered: see `cornerman models`")
         verify(digest)
         control = f"model.{name}"
-        compared = None if expected == ANYTHING else {control: expected}
+        compared = None if expected == ANY_DIGEST else {control: expected}
         (change,) = self._controls.set({control: digest}, expected=compared, rollback=rollback, **audit)
         return change
 
 
-def stood_for(changes: Iterable[Change]) -> list[str]:
+def alias_stack(changes: Iterable[ControlChange]) -> list[str]:
     """Return what a name has stood for, oldest first, from its moves, oldest first; the last is what it stands for.
 
     A rollback takes off what it went back from, so that the next one goes further back and not forth again.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.monitoring_reports import Finding
+from ledger.contracts.monitoring_reports import SequentialTestResult
 from ledger.server.server import Server
 
 
-class Drift(Struct, frozen=True, kw_only=True):
+class DriftFigures(Struct, frozen=True, kw_only=True):
     """How far a model's probabilities are from results, as a review has found.
 
     `drift` is by how much favourites are proven to win more, or less, often than said: 0 while nothing is proven.
@@ -19,7 +19,7 @@ class Drift(Struct, frozen=True, kw_only=True):
     model: str
     drift: float
     fights: int
-    features: Finding | None = None
+    features: SequentialTestResult | None = None
 
 
 class DriftStore:
@@ -28,11 +28,11 @@ class DriftStore:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def set(self, drift: Drift) -> None:
+    def set(self, drift: DriftFigures) -> None:
         """Keep what was found last when answers were held against results; pools publish it."""
         self._server.execute("SET", self._server.key("drift"), msgspec.json.encode(drift))
 
-    def latest(self) -> Drift | None:
+    def latest(self) -> DriftFigures | None:
         """Return what was kept last; None where nobody has held answers against results."""
         kept = self._server.execute("GET", self._server.key("drift"))
-        return None if kept is None else msgspec.json.decode(kept, type=Drift)
+        return None if kept is None else msgspec.json.decode(kept, type=DriftFigures)

@@ -14,11 +14,11 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.codec import check_text, refuse, spelling
-from ledger.server.server import Server, moment
+from ledger.contracts.codec import check_text, job_refused, normalise_name
+from ledger.server.server import Server, to_datetime
 
 MAX_RESULTS_AT_ONCE = 20_000
-MAX_TRACES = 100_000
+MAX_RESULT_CHANGES = 100_000
 
 Ending = Literal["won", "draw", "no_contest"]
 
@@ -39,12 +39,12 @@ class FightResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     first: FightResult | None = None
 
     @property
-    def name(self) -> str:
+    def key(self) -> str:
         """What the result is known by."""
-        return "|".join((str(self.date), *sorted(map(spelling, self.fighters))))
+        return "|".join((str(self.date), *sorted(map(normalise_name, self.fighters))))
 
 
-class Added(Struct, frozen=True, kw_only=True):
+class AddedCounts(Struct, frozen=True, kw_only=True):
     """What became of results that were handed in: new ones, those that were there, those that replaced another."""
 
     added: int
@@ -52,7 +52,7 @@ class Added(Struct, frozen=True, kw_only=True):
     corrected: int
 
 
-class ResultChange(Struct, frozen=True, kw_only=True):
+class FightResultChange(Struct, frozen=True, kw_only=True):
     """A result that came, or replaced another (`before`)."""
 
     place: str
@@ -67,14 +67,14 @@ class FightResults:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def add(self, results: Sequence[FightResult], *, user: str) -> Added:
-        """Keep results, all of them or none. Raises JobRefused for a text or a result that is none."""
+    def add(self, results: Sequence[FightResult], *, user: str) -> AddedCounts:
+        """Keep results, all of them or none. Raises JobRefusedError for a text or a result that is none."""
         check_text("user", user)
         if len(results) > MAX_RESULTS_AT_ONCE:
-            raise refuse(f"{len(results):,} results are more than {MAX_RESULTS_AT_ONCE:,} at once: split the file")
-        arguments = [part for result in results for part in (result.name, _encoder.encode(_canonical(result)))]
-        added, unchanged, corrected = self._server.run_script("results", user, MAX_TRACES, *arguments)
-        return Added(added=added, unchanged=unchanged, corrected=corrected)
+            raise job_refused(f"{len(results):,} results are more than {MAX_RESULTS_AT_ONCE:,} at once: split the file")
+        arguments = [part for result in results for part in (result.key, _encoder.encode(_canonical(result)))]
+        added, unchanged, corrected = self._server.run_script("results", user, MAX_RESULT_CHANGES, *arguments)
+        return AddedCounts(added=added, unchanged=unchanged, corrected=corrected)
 
     def all(self, since: date | None = None) -> list[FightResult]:
         """Return all results from a day on, in the order in which they came to be known, then of day and names."""
@@ -83,13 +83,13 @@ class FightResults:
         )
         found = [_read(value, first.get(name)) for name, value in kept.items()]
         chosen = [result for result in found if since is None or result.date >= since]
-        return sorted(chosen, key=lambda result: (result.batch, result.date, result.name))
+        return sorted(chosen, key=lambda result: (result.batch, result.date, result.key))
 
-    def changes(self, limit: int = 100) -> list[ResultChange]:
+    def changes(self, limit: int = 100) -> list[FightResultChange]:
         """Return the last changes, newest first."""
         entries = self._server.execute("XREVRANGE", self._server.key("results", "changes"), "+", "-", "COUNT", limit)
         return [
-            ResultChange(
+            FightResultChange(
                 place=place.decode(),
                 who=fields[b"who"].decode(),
                 before=_decoder.decode(fields[b"from"]) if fields[b"from"] else None,
@@ -106,7 +106,7 @@ _decoder = msgspec.json.Decoder(FightResult)
 def _canonical(result: FightResult) -> FightResult:
     """Put the fighters into the order of their names, so that listing them the other way round is no correction."""
     first, second = result.fighters
-    if spelling(first) <= spelling(second):
+    if normalise_name(first) <= normalise_name(second):
         return msgspec.structs.replace(result, batch=0, first=None)
     winner: Literal[0, 1] | None = None if result.winner is None else 0 if result.winner == 1 else 1
     return msgspec.structs.replace(result, fighters=(second, first), winner=winner, batch=0, first=None)
@@ -118,6 +118,6 @@ def _read(value: bytes, first: bytes | None) -> FightResult:
     return msgspec.structs.replace(_decoder.decode(text), batch=int(batch), first=before)
 
 
-def changed_at(change: ResultChange) -> str:
+def changed_at(change: FightResultChange) -> str:
     """Write when a change was made, to the second."""
-    return f"{moment(float(change.place.partition('-')[0])):%Y-%m-%d %H:%M:%S}"
+    return f"{to_datetime(float(change.place.partition('-')[0])):%Y-%m-%d %H:%M:%S}"

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Set
 from itertools import chain
 
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.server.server import Server
 
 _DIGITS = bytes(ord("h") if chr(code) in "0123456789abcdef" else ord(" ") for code in range(256))
@@ -15,7 +15,7 @@ _FIELDS = ("payload", "report", "failure", "origin", "note")
 _KEYS_AT_ONCE = 500
 _RECORDS_AT_ONCE = 16  # each may have a payload of a megabyte, and a report
 _CHANGES_AT_ONCE = 100
-_UNFINISHED = tuple(state.value.encode() for state in (State.QUEUED, State.RUNNING))
+_UNFINISHED = tuple(state.value.encode() for state in (JobState.QUEUED, JobState.RUNNING))
 
 
 class ModelReferences:
@@ -44,7 +44,7 @@ class ModelReferences:
         texts = self._texts_of_jobs(unfinished=unfinished)
         found: set[bytes] = set()
         for text in texts if unfinished else chain(self._texts_of_aliases(), texts):
-            found |= wanted.intersection(digests_in(text))
+            found |= wanted.intersection(find_digests(text))
         return {digest.decode() for digest in found}
 
     def _texts_of_aliases(self) -> Iterator[bytes]:
@@ -105,7 +105,7 @@ class ModelReferences:
         self._server.execute("HDEL", self._server.key("models", "leaving"), digest)
 
 
-def digests_in(text: bytes) -> Iterator[bytes]:
+def find_digests(text: bytes) -> Iterator[bytes]:
     """Yield each run of exactly 64 hexadecimal digits. A twentieth of the time of a regular expression."""
     shape = text.translate(_DIGITS)
     first = shape.find(_DIGEST)

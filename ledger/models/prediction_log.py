@@ -15,10 +15,10 @@ from datetime import date
 
 import msgspec
 
-from ledger.contracts.prediction_record import JournalEntry
-from ledger.server.server import Server, moment
+from ledger.contracts.prediction_record import PredictionRecord
+from ledger.server.server import Server, to_datetime
 
-_decoder = msgspec.json.Decoder(JournalEntry)
+_decoder = msgspec.json.Decoder(PredictionRecord)
 
 
 class PredictionLog:
@@ -27,7 +27,7 @@ class PredictionLog:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def entries(self, since: date | None = None) -> list[JournalEntry]:
+    def entries(self, since: date | None = None) -> list[PredictionRecord]:
         """Return the entries of all days from `since` on, sorted by day, fighters, model and role."""
         days = self._server.execute(
             "ZRANGEBYSCORE", self._server.key("journal"), "-inf" if since is None else since.toordinal(), "+inf"
@@ -41,6 +41,6 @@ class PredictionLog:
         return sorted(entries, key=lambda entry: (entry.day, entry.fighters, entry.model, entry.role))
 
 
-def _read(value: bytes) -> JournalEntry:
+def _read(value: bytes) -> PredictionRecord:
     milliseconds, _, text = value.partition(b" ")
-    return msgspec.structs.replace(_decoder.decode(text), at=moment(milliseconds))
+    return msgspec.structs.replace(_decoder.decode(text), at=to_datetime(milliseconds))

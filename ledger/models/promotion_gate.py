@@ -13,7 +13,7 @@ refused
   hold more by more than that;
 - if its intervals are wider than an incumbent's by more than `WIDTH_TOLERANCE`, and not because they hold what they
   promise: they hold more than the level and `COVERAGE_TOLERANCE`, or nobody knows. Without incumbents' intervals: if
-  they are wider than `MOST_WIDTH`.
+  they are wider than `MAX_WIDTH`.
 
 A challenger that is off, and no more so than the incumbents, passes with a remark: refusing it would keep a model that
 is as far off. What the figures do not say (no odds, fewer than 10 events) is no reason, but for the log loss. Every
@@ -26,39 +26,48 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import JudgedCoverage, JudgedForecast, Paired, Reason, ReasonCode, Verdict
+from ledger.contracts.judgement_report import (
+    EvaluatedCoverage,
+    EvaluatedForecast,
+    GateReason,
+    GateReasonCode,
+    PairedDifference,
+    PromotionVerdict,
+)
 
-TOLERANCE = 0.005
-ERROR = 0.025
+LOG_LOSS_TOLERANCE = 0.005
+TOTAL_ERROR = 0.025
 """Probability that any of the tries for one champion's place lets a challenger through that is worse by more."""
 SLOPE_TOLERANCE = 0.1
 INTERCEPT_TOLERANCE = 0.1
 COVERAGE_TOLERANCE = 0.02
 WIDTH_TOLERANCE = 0.1
-MOST_WIDTH = {0.8: 0.5, 0.95: 0.7}
+MAX_WIDTH = {0.8: 0.5, 0.95: 0.7}
 """About as wide as the range in which so many of all closing odds lie: it says nothing of the fight."""
 INCUMBENTS = ("champion", "anchor")
-_WORSE: dict[str, tuple[ReasonCode, ReasonCode]] = {
+_WORSE: dict[str, tuple[GateReasonCode, GateReasonCode]] = {
     "champion": ("worse_than_champion", "maybe_worse_than_champion"),
     "anchor": ("worse_than_anchor", "maybe_worse_than_anchor"),
 }
 
 
-class Fault(NamedTuple):
+class FailedCriterion(NamedTuple):
     """A reason, or, if the incumbents are as far off, a remark."""
 
-    reason: Reason
+    reason: GateReason
     excused: bool
 
 
-def error_of(tries: int) -> float:
+def error_for_try(tries: int) -> float:
     """Return the probability of error that is left to a try, the first being 1: over all tries it adds up to ERROR."""
-    return ERROR / (tries * (tries + 1))
+    return TOTAL_ERROR / (tries * (tries + 1))
 
 
-def decide(
-    forecasts: Sequence[JudgedForecast], paired: Sequence[Paired], corner_known: Sequence[JudgedForecast] = ()
-) -> Verdict:
+def decide_promotion(
+    forecasts: Sequence[EvaluatedForecast],
+    paired: Sequence[PairedDifference],
+    corner_known: Sequence[EvaluatedForecast] = (),
+) -> PromotionVerdict:
     """Return the verdict on the forecast `challenger`. Raises LookupError if that is not among the forecasts."""
     challenger, incumbents = _roles(forecasts)
     faults = [
@@ -69,32 +78,32 @@ def decide(
     if corner_known:
         faults += _intercept(*_roles(corner_known))
     reasons, remarks = (tuple(each.reason for each in faults if each.excused == excused) for excused in (False, True))
-    return Verdict(promote=not reasons, reasons=reasons, remarks=remarks)
+    return PromotionVerdict(promote=not reasons, reasons=reasons, remarks=remarks)
 
 
-def _roles(forecasts: Sequence[JudgedForecast]) -> tuple[JudgedForecast, dict[str, JudgedForecast]]:
+def _roles(forecasts: Sequence[EvaluatedForecast]) -> tuple[EvaluatedForecast, dict[str, EvaluatedForecast]]:
     named = {each.forecast: each for each in forecasts}
     return named["challenger"], {role: each for role, each in named.items() if role in INCUMBENTS}
 
 
-def _fault(code: ReasonCode, message: str, *, excused: bool = False) -> Fault:
-    return Fault(Reason(code=code, message=message), excused)
+def _fault(code: GateReasonCode, message: str, *, excused: bool = False) -> FailedCriterion:
+    return FailedCriterion(GateReason(code=code, message=message), excused)
 
 
-def _beside(differences: dict[str, Paired]) -> Iterator[Fault]:
+def _beside(differences: dict[str, PairedDifference]) -> Iterator[FailedCriterion]:
     for role, (worse, maybe) in _WORSE.items():
         if (difference := differences.get(role)) is None:
             continue
         said = f"its log loss is {_signed(difference.log_loss)} against the {role}'s"
-        if difference.log_loss.value > TOLERANCE:
-            yield _fault(worse, f"{said}, at most {TOLERANCE:+g} may be")
+        if difference.log_loss.value > LOG_LOSS_TOLERANCE:
+            yield _fault(worse, f"{said}, at most {LOG_LOSS_TOLERANCE:+g} may be")
         elif difference.most is None:
             yield _fault(maybe, f"{said}, on too few events to know how much worse it may be: judge it on more fights")
-        elif difference.most > TOLERANCE:
+        elif difference.most > LOG_LOSS_TOLERANCE:
             yield _fault(
                 maybe,
                 f"{said}: with the error that is left to this try it may be worse by up to {difference.most:.4f}, "
-                f"and {TOLERANCE:g} is allowed; judge it on more fights",
+                f"and {LOG_LOSS_TOLERANCE:g} is allowed; judge it on more fights",
             )
     rate = differences.get("base_rate")
     if not differences.keys() & _WORSE.keys() and rate is not None and (rate.most is None or rate.most > 0.0):
@@ -104,7 +113,7 @@ def _beside(differences: dict[str, Paired]) -> Iterator[Fault]:
         )
 
 
-def _slope(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]) -> Iterator[Fault]:
+def _slope(challenger: EvaluatedForecast, incumbents: dict[str, EvaluatedForecast]) -> Iterator[FailedCriterion]:
     slope = challenger.slope
     if slope is not None and _outside(slope, 1.0, SLOPE_TOLERANCE):
         said = "too sure of itself" if slope.value < 1.0 else "too timid"
@@ -112,7 +121,7 @@ def _slope(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]) ->
         yield _off("uncalibrated_slope", f"it is {said}: calibration slope", slope, others, 1.0, SLOPE_TOLERANCE)
 
 
-def _intercept(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]) -> Iterator[Fault]:
+def _intercept(challenger: EvaluatedForecast, incumbents: dict[str, EvaluatedForecast]) -> Iterator[FailedCriterion]:
     intercept = challenger.intercept
     if intercept is not None and _outside(intercept, 0.0, INTERCEPT_TOLERANCE):
         others = {role: each.intercept for role, each in incumbents.items() if each.intercept is not None}
@@ -121,8 +130,8 @@ def _intercept(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]
 
 
 def _off(
-    code: ReasonCode, said: str, found: Estimate, others: dict[str, Estimate], ideal: float, tolerance: float
-) -> Fault:
+    code: GateReasonCode, said: str, found: Estimate, others: dict[str, Estimate], ideal: float, tolerance: float
+) -> FailedCriterion:
     """Hold a coefficient that is off against the incumbents': further off by more than the tolerance, or not."""
     sign = 1.0 if found.value > ideal else -1.0
     distance = sign * (found.value - ideal)
@@ -137,7 +146,7 @@ def _off(
     return _fault(code, message, excused=excused)
 
 
-def _intervals(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]) -> Iterator[Fault]:
+def _intervals(challenger: EvaluatedForecast, incumbents: dict[str, EvaluatedForecast]) -> Iterator[FailedCriterion]:
     given = {role: {each.level: each for each in one.coverage} for role, one in incumbents.items() if one.coverage}
     if not challenger.coverage and (given or not incumbents):
         yield _fault("no_intervals", "it gives no intervals, so that every fight would be abstained from")
@@ -147,7 +156,7 @@ def _intervals(challenger: JudgedForecast, incumbents: dict[str, JudgedForecast]
         yield from _too_wide(each, others)
 
 
-def _too_narrow(found: JudgedCoverage, others: dict[str, JudgedCoverage]) -> Iterator[Fault]:
+def _too_narrow(found: EvaluatedCoverage, others: dict[str, EvaluatedCoverage]) -> Iterator[FailedCriterion]:
     inside = found.inside
     if inside is None or inside.upper is None or inside.upper >= found.level - COVERAGE_TOLERANCE:
         return
@@ -161,12 +170,12 @@ def _too_narrow(found: JudgedCoverage, others: dict[str, JudgedCoverage]) -> Ite
     yield _fault("intervals_too_narrow", message, excused=excused)
 
 
-def _too_wide(found: JudgedCoverage, others: dict[str, JudgedCoverage]) -> Iterator[Fault]:
+def _too_wide(found: EvaluatedCoverage, others: dict[str, EvaluatedCoverage]) -> Iterator[FailedCriterion]:
     width, inside = found.width.value, found.inside
     said = f"its {found.level:.0%} intervals are {width:.3f} wide"
     held = "" if inside is None else f" and hold {_share(inside)} of the closing odds"
     if not others:
-        most = MOST_WIDTH.get(found.level, 1.0)
+        most = MAX_WIDTH.get(found.level, 1.0)
         if width > most:
             yield _fault("intervals_too_wide", f"{said}{held}: beyond {most:g} they say nothing of a fight")
         return

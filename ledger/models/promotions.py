@@ -23,7 +23,7 @@ from ledger.models.aliases import Aliases
 from ledger.models.promotion_gate import INCUMBENTS
 from ledger.server.server import Server
 
-ANCHOR = "anchor"
+ANCHOR_KEY = "anchor"
 """The key of a promotion's evidence under which the anchor for the next one stands."""
 _MOST_CHANGES = 10_000
 
@@ -39,7 +39,7 @@ class Promotions:
         """Return the anchor of a name that stands for `standing`, the digest of a model; None if it stands for none."""
         for change in self._aliases.history(name, _MOST_CHANGES):
             if change.after == standing and not change.rollback:
-                return str((change.evidence or {}).get(ANCHOR, standing))
+                return str((change.evidence or {}).get(ANCHOR_KEY, standing))
         return standing
 
     def count_try(self, name: str, job: JudgeModels) -> JudgeModels:

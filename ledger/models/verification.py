@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from ledger.contracts.codec import refuse
-from ledger.contracts.failures import Failure, FailureCode, JobRefused, WaitTimeout
-from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.codec import job_refused
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, WaitTimeoutError
+from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.jobs.submission import Submission
 from ledger.operations.control_store import ControlStore
-from ledger.server.server import Server, moment
+from ledger.server.server import Server, to_datetime
 
 VERIFICATION_TIMEOUT_SECONDS = 30.0
 GRACE_SECONDS = 5.0  # a check that no worker claimed is cancelled before it expires
@@ -23,7 +23,7 @@ MODEL_CHECKS = ("model_loaded", "prediction")
 """Checks of a `HealthReport` that are about the model; the others are about the worker."""
 
 ModelVerifier = Callable[[str], None]
-"""Loads the model of a digest and compares its reference predictions. Raises JobRefused with the reason if it fails."""
+"""Loads the model of a digest and compares its reference predictions. Raises JobRefusedError if it fails."""
 
 
 class Verification:
@@ -39,27 +39,27 @@ class Verification:
         """Have a worker load a model anew and give its known answers.
 
         Raises:
-            JobRefused: it could not, with the reason.
-            WaitTimeout: no worker came to it in time.
+            JobRefusedError: it could not, with the reason.
+            WaitTimeoutError: no worker came to it in time.
         """
         if self._controls.current().flag("pause.predict"):
-            raise refuse(f"the queue that would prove {digest[:12]} is paused: cornerman resume predict")
-        deadline = moment(1000 * (self._server.time() + timeout_seconds + GRACE_SECONDS))
+            raise job_refused(f"the queue that would prove {digest[:12]} is paused: cornerman resume predict")
+        deadline = to_datetime(1000 * (self._server.time() + timeout_seconds + GRACE_SECONDS))
         # A pool of an earlier version takes what goes before all others for overdue, and ends it at once.
         for submit in (self._submission.submit_urgent, self._submission.submit):
             job = CheckHealth(model=digest, anew=True, nonce=uuid.uuid4().hex, deadline=deadline)
             outcome = self._checked_health(submit(job).job_id, digest, timeout_seconds)
-            if outcome.state is not State.EXPIRED:
+            if outcome.state is not JobState.EXPIRED:
                 break
         if (failure := verification_failure(digest, outcome)) is not None:
-            raise JobRefused(failure)
+            raise JobRefusedError(failure)
 
     def _checked_health(self, job_id: str, digest: str, timeout_seconds: float) -> Outcome:
         try:
             return self._outcomes.wait(job_id, timeout_seconds)
-        except WaitTimeout:
+        except WaitTimeoutError:
             self._outcomes.cancel(job_id)
-            raise WaitTimeout(
+            raise WaitTimeoutError(
                 f"no worker has proved model {digest[:12]} within {timeout_seconds:g} s, nothing was changed: "
                 "cornerman status shows the pools that predict, cornerman up starts one"
             ) from None

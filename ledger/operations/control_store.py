@@ -9,20 +9,20 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.codec import check_text, refuse
-from ledger.contracts.controls import Controls, Value, check_together, control_of, text_of, value_of
+from ledger.contracts.codec import check_text, job_refused
+from ledger.contracts.controls import Controls, ControlValue, check_consistency, find_control, format_value, parse_value
 from ledger.contracts.failures import LedgerError
-from ledger.server.server import Server, moment
+from ledger.server.server import Server, to_datetime
 
 MAX_EVIDENCE_CHARACTERS = 20_000
 _CHANGES_AT_ONCE = 500
 
 
-class ControlDiffers(LedgerError):
+class ControlConflictError(LedgerError):
     """A control is not what the change was to start from; nothing was changed."""
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class ControlChange(Struct, frozen=True, kw_only=True):
     """One change of a control. Values are as they are typed; None where it was, or is, not set. `at` is the server's.
 
     `place` is its place in the stream of changes. `evidence` (JSON values) is what the change was decided on, such as
@@ -40,7 +40,7 @@ class Change(Struct, frozen=True, kw_only=True):
     rollback: bool = False
 
     @property
-    def order(self) -> tuple[int, ...]:
+    def sort_key(self) -> tuple[int, ...]:
         """The place as numbers, by which changes can be ordered."""
         return tuple(map(int, self.place.split("-")))
 
@@ -54,19 +54,19 @@ class ControlStore:
     def current(self) -> Controls:
         """Return what is set now, in one call."""
         fields = self._server.execute("HGETALL", self._server.key("controls"))
-        return Controls.read([part for pair in fields.items() for part in pair])
+        return Controls.from_fields([part for pair in fields.items() for part in pair])
 
     def set(
         self,
-        values: Mapping[str, Value | None],
+        values: Mapping[str, ControlValue | None],
         *,
         user: str,
         reason: str,
-        expected: Mapping[str, Value | None] | None = None,
+        expected: Mapping[str, ControlValue | None] | None = None,
         evidence: Mapping[str, Any] | None = None,
         rollback: bool = False,
         alarm: str | None = None,
-    ) -> list[Change]:
+    ) -> list[ControlChange]:
         """Set controls (None: back to the default), all of them or none, and return the changes.
 
         `expected` holds what a control must be at that moment, None for not set, for those where that matters: so two
@@ -74,26 +74,27 @@ class ControlStore:
         about which an alarm must stand at that moment.
 
         Raises:
-            JobRefused: a name, a value or a text that is none; a model that the ledger does not know; evidence that is
+            JobRefusedError: a name, a value or a text that is none; a model that the ledger does not know; evidence
+            that is
                 too large; no alarm.
-            ControlDiffers: a control is not as expected.
-            LedgerUnavailable: the server does not answer; ask what is set before trying again.
+            ControlConflictError: a control is not as expected.
+            LedgerUnavailableError: the server does not answer; ask what is set before trying again.
         """
         check_text("user", user)
         check_text("reason", reason)
         texts = {name: _checked(name, value) for name, value in values.items()}
-        check_together({**self.current().given, **values})
+        check_consistency({**self.current().values, **values})
         compared = {name: _text_of(name, value) for name, value in (expected or {}).items()}
         if missing := compared.keys() - texts.keys():
-            raise refuse(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
-        audit = (user, reason, evidence_text(evidence), "1" if rollback else "")
+            raise job_refused(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
+        audit = (user, reason, encode_evidence(evidence), "1" if rollback else "")
         places = self.apply_change(audit, texts, compared, known=True, alarm=alarm)
         entries = self._server.transaction(
             *(("XRANGE", self._server.key("controls", "changes"), place, place) for place in places)
         )
         return [_change_of(place, fields) for found in entries for place, fields in found]
 
-    def changes(self, limit: int = 100, name: str | None = None) -> list[Change]:
+    def changes(self, limit: int = 100, name: str | None = None) -> list[ControlChange]:
         """Return the last changes, newest first; with `name` those of one control."""
         if name is not None:
             return self._history(name, limit)
@@ -106,9 +107,9 @@ class ControlStore:
             name.decode() for name in self._server.execute("HGETALL", self._server.key("controls", "changed"))
         )
 
-    def _history(self, name: str, limit: int) -> list[Change]:
+    def _history(self, name: str, limit: int) -> list[ControlChange]:
         """Follow the changes of one control, however many of others lie between them."""
-        found: list[Change] = []
+        found: list[ControlChange] = []
         place = b""
         while len(found) < limit:
             place, *entries = self._server.run_script("history", name, place, min(limit - len(found), _CHANGES_AT_ONCE))
@@ -117,7 +118,7 @@ class ControlStore:
                 break
         return found
 
-    def last_changes(self) -> list[Change]:
+    def last_changes(self) -> list[ControlChange]:
         """Return the last change of every control that is set, by name: what is not as by default, and who did it."""
         given, places = self._server.transaction(
             ("HGETALL", self._server.key("controls")), ("HGETALL", self._server.key("controls", "changed"))
@@ -140,7 +141,7 @@ class ControlStore:
         """Change all or none; return the places of the changes. `said` begins the script's arguments.
 
         known: refuse an alias for a model that the ledger does not know. alarm: the model about which an alarm must
-        stand; clear: take it back in the same step. Raises ControlDiffers and JobRefused.
+        stand; clear: take it back in the same step. Raises ControlConflictError and JobRefusedError.
         """
         conditions = ("1" if known else "", alarm or "", "1" if clear else "")
         arguments = [
@@ -150,48 +151,48 @@ class ControlStore:
         ]
         verdict, *rest = (part.decode() for part in self._server.run_script("control", *audit, *conditions, *arguments))
         if verdict == "differs":
-            raise differs(rest[0], rest[1])
+            raise control_conflict(rest[0], rest[1])
         if verdict == "unknown":
-            raise refuse(f"no model {rest[0]} is registered: see `cornerman models`")
+            raise job_refused(f"no model {rest[0]} is registered: see `cornerman models`")
         if verdict == "no alarm":
-            raise refuse(f"no alarm stands about model {(alarm or '')[:12]} any more, nothing was changed")
+            raise job_refused(f"no alarm stands about model {(alarm or '')[:12]} any more, nothing was changed")
         return rest
 
 
-def differs(name: str, held: str | None) -> ControlDiffers:
+def control_conflict(name: str, held: str | None) -> ControlConflictError:
     """Build the exception that says that a control is something else by now."""
-    return ControlDiffers(f"{name} is {held or 'not set'} by now, nothing was changed: look again, then decide")
+    return ControlConflictError(f"{name} is {held or 'not set'} by now, nothing was changed: look again, then decide")
 
 
-def _checked(name: str, value: Value | None) -> str:
+def _checked(name: str, value: ControlValue | None) -> str:
     if value is None and name.startswith("model."):
-        raise refuse(f"{name} has no default: set the model that it is to stand for (cornerman models history)")
+        raise job_refused(f"{name} has no default: set the model that it is to stand for (cornerman models history)")
     return _text_of(name, value)
 
 
-def _text_of(name: str, value: Value | None) -> str:
+def _text_of(name: str, value: ControlValue | None) -> str:
     if value is None:
-        control_of(name)
+        find_control(name)
         return ""
-    text = text_of(value)
-    value_of(name, text)
+    text = format_value(value)
+    parse_value(name, text)
     return text
 
 
-def evidence_text(evidence: Mapping[str, Any] | None) -> str:
-    """Write the evidence of a change, '' for none. Raises JobRefused where it is too long."""
+def encode_evidence(evidence: Mapping[str, Any] | None) -> str:
+    """Write the evidence of a change, '' for none. Raises JobRefusedError where it is too long."""
     text = "" if evidence is None else msgspec.json.encode(evidence).decode()
     if len(text) > MAX_EVIDENCE_CHARACTERS:
-        raise refuse(
+        raise job_refused(
             f"the evidence has {len(text):,} characters, the limit is {MAX_EVIDENCE_CHARACTERS:,}: name where it is"
         )
     return text
 
 
-def _change_of(place: bytes, said: Mapping[bytes, bytes]) -> Change:
-    return Change(
+def _change_of(place: bytes, said: Mapping[bytes, bytes]) -> ControlChange:
+    return ControlChange(
         place=place.decode(),
-        at=moment(float(place.decode().partition("-")[0])),
+        at=to_datetime(float(place.decode().partition("-")[0])),
         who=said[b"who"].decode(),
         name=said[b"name"].decode(),
         before=said[b"from"].decode() or None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-UNREADABLE = (
+INVALID_URL_MESSAGE = (
     "CORNERMAN_REDIS_URL cannot be read: write redis://user:password@host:port/0, rediss:// or unix:///path, "
     "with special characters of the password percent-encoded (`#` as %23, `/` as %2F), and after a `?` only options of "
     "redis-py"
@@ -45,7 +45,7 @@ _TLS = (
 _CERT_REQS = ("none", "optional", "required")
 
 
-def readable(url: str) -> str:
+def validated_url(url: str) -> str:
     """Return the URL in a form of which redis-py ignores no part.
 
     `ssl_cert_reqs` may also be spelled as in Celery (`CERT_NONE`). Raises ValueError with the reason, which quotes no
@@ -58,7 +58,7 @@ def readable(url: str) -> str:
         port = parts.port
         (parts.hostname or "").encode("idna")  # as resolving its address does
     except ValueError:
-        raise ValueError(UNREADABLE) from None
+        raise ValueError(INVALID_URL_MESSAGE) from None
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError(_because("it must begin with redis://, rediss:// or unix://"))
     if "#" in url:
@@ -109,4 +109,4 @@ def _options(parts: SplitResult) -> dict[str, str]:
 
 
 def _because(reason: str) -> str:
-    return UNREADABLE.replace("cannot be read:", f"cannot be read ({reason}):")
+    return INVALID_URL_MESSAGE.replace("cannot be read:", f"cannot be read ({reason}):")

@@ -16,18 +16,18 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ledger.contracts.failures import LedgerUnavailable
-from ledger.server.error_replies import is_elsewhere
+from ledger.contracts.failures import LedgerUnavailableError
+from ledger.server.error_replies import other_server_may_answer
 
 if TYPE_CHECKING:
     import redis
 else:
     from ledger.server import lazy_redis as redis
 
-MOST_THREADS = 250
+MAX_THREADS = 250
 """How many threads may use one client at once. Each has one connection for commands and one for waiting."""
 
-MOST_IDLE = 32
+MAX_IDLE = 32
 """How many idle connections of a kind are kept open."""
 
 _PAUSES_SECONDS = (0.05, 0.1, 0.2)  # between the attempts of a call, if the connection was cut or refused
@@ -38,7 +38,7 @@ _latest: ContextVar[float] = ContextVar("latest", default=float("inf"))
 
 
 @contextmanager
-def until(moment_seconds: float) -> Iterator[None]:
+def with_deadline(moment_seconds: float) -> Iterator[None]:
     """Let every call of a block end by a time of the monotonic clock."""
     token = _latest.set(min(_latest.get(), moment_seconds))
     try:
@@ -47,8 +47,8 @@ def until(moment_seconds: float) -> Iterator[None]:
         _latest.reset(token)
 
 
-class Connections:
-    """The connections of one client for one use: at most `MOST_THREADS`, of which `MOST_IDLE` are kept when idle.
+class ConnectionPool:
+    """The connections of one client for one use: at most `MAX_THREADS`, of which `MAX_IDLE` are kept when idle.
 
     Threads may share it; a forked process opens its own connections. `reply_seconds` is the time limit of one reply. A
     call queries a silent server at most twice, the second time over a new connection, so it ends after twice that time.
@@ -66,16 +66,16 @@ class Connections:
         self._changed = threading.Condition()
         self._process = os.getpid()  # set last: the other threads of a fork check it
 
-    def ask(self, *commands: Command, blocks_seconds: float = 0.0) -> list[Any]:
+    def execute(self, *commands: Command, blocks_seconds: float = 0.0) -> list[Any]:
         """Run commands on one connection and return their replies; an error reply is returned, not raised.
 
         `blocks_seconds` is how long the commands themselves may block on the server.
         """
-        with self.lent() as connection:
-            return self.insist(connection, partial(_replies, connection, commands), blocks_seconds)
+        with self.borrow() as connection:
+            return self.with_retry(connection, partial(_replies, connection, commands), blocks_seconds)
 
     @contextmanager
-    def lent(self) -> Iterator[Any]:
+    def borrow(self) -> Iterator[Any]:
         """Lend a connection for the duration of a block; drop it after an error.
 
         A block that was interrupted may have left half a reply in it, which must not be read as the next reply.
@@ -88,7 +88,7 @@ class Connections:
             raise
         self._keep(connection)
 
-    def insist(self, connection: Any, do: Callable[[], _Result], blocks_seconds: float = 0.0) -> _Result:
+    def with_retry(self, connection: Any, do: Callable[[], _Result], blocks_seconds: float = 0.0) -> _Result:
         """Run a function on a borrowed connection. If the connection was cut or is silent, reconnect and retry.
 
         The same applies if the server replies that it is no primary, or not ready: the address may lead to another
@@ -136,14 +136,14 @@ class Connections:
         """Return a new connection, which connects when used; at the limit, wait for one to become free."""
         latest_seconds = min(time.monotonic() + 2 * self._reply_seconds, _latest.get())
         with self._changed:
-            while self._open >= MOST_THREADS:
+            while self._open >= MAX_THREADS:
                 self._queueing += 1
                 try:
                     with suppress(IndexError):
                         return self._idle.pop()
                     if not self._changed.wait(max(latest_seconds - time.monotonic(), 0.0)):
-                        raise LedgerUnavailable(
-                            f"more than {MOST_THREADS} threads use this connection to the ledger at once: open another"
+                        raise LedgerUnavailableError(
+                            f"more than {MAX_THREADS} threads use this connection to the ledger at once: open another"
                         )
                 finally:
                     self._queueing -= 1
@@ -151,7 +151,7 @@ class Connections:
         return self._pool.connection_class(**self._pool.connection_kwargs)
 
     def _keep(self, connection: Any) -> None:
-        if len(self._idle) >= MOST_IDLE:
+        if len(self._idle) >= MAX_IDLE:
             self._drop(connection)
             return
         self._idle.append(connection)
@@ -185,7 +185,7 @@ def _reply(connection: Any) -> Any:
     try:
         return connection.read_response()
     except redis.ResponseError as error:
-        if is_elsewhere(error):
+        if other_server_may_answer(error):
             raise
         return error
 
@@ -193,4 +193,4 @@ def _reply(connection: Any) -> Any:
 def _may_pass(error: redis.RedisError) -> bool:
     """Return True if a new connection may succeed."""
     lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
-    return is_elsewhere(error) or (lost and not isinstance(error, redis.AuthenticationError))
+    return other_server_may_answer(error) or (lost and not isinstance(error, redis.AuthenticationError))

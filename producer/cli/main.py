@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ledger.contracts.failures import JobFailed, JobRefused
+from ledger.contracts.failures import JobFailedError, JobRefusedError
 from ledger.server.server_memory import EvictionWarning
 from producer.cli.commands.backtest import backtest
 from producer.cli.commands.check import check
@@ -32,9 +32,9 @@ from producer.cli.commands.replay import replay
 from producer.cli.commands.status import status
 from producer.cli.commands.train import train
 from producer.cli.commands.up import up, worker
-from producer.cli.output.console import Screen
-from producer.cli.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, code_of, document_of, next_step
-from producer.local.subprocess_runner import HERE
+from producer.cli.output.console import Console
+from producer.cli.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, error_document, exit_code_for, hint_for
+from producer.local.subprocess_runner import LOCAL_JOB_ID
 
 # The backspace keeps click from filling the lines that follow it.
 HELP = """Predict fight cards: win probabilities with calibrated intervals.
@@ -61,7 +61,7 @@ class Cornerman(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the requested command."""
-        screen = ctx.ensure_object(Screen)
+        screen = ctx.ensure_object(Console)
         as_json = "--json" in ctx.args  # a usage error ends the parsing before the option's callback runs
         try:
             with _evictions_said(screen):
@@ -69,30 +69,30 @@ class Cornerman(click.Group):
         except click.ClickException as error:
             screen.as_json |= as_json
             if screen.as_json:
-                screen.answer({"failure": {"code": ExitCode.REFUSED.name.lower(), "message": error.format_message()}})
+                screen.output({"failure": {"code": ExitCode.REFUSED.name.lower(), "message": error.format_message()}})
             raise
         except EXPECTED_ERRORS as error:
             if screen.as_json:
-                screen.answer(document_of(error))
-            screen.remark(f"cornerman: {error}")
-            stored = isinstance(error, JobFailed) and error.job_id != HERE
-            if isinstance(error, JobRefused | JobFailed) and (hint := next_step(error.failure, stored=stored)):
-                screen.remark(hint)
-            ctx.exit(code_of(error))
+                screen.output(error_document(error))
+            screen.note(f"cornerman: {error}")
+            stored = isinstance(error, JobFailedError) and error.job_id != LOCAL_JOB_ID
+            if isinstance(error, JobRefusedError | JobFailedError) and (hint := hint_for(error.failure, stored=stored)):
+                screen.note(hint)
+            ctx.exit(exit_code_for(error))
         except KeyboardInterrupt:
-            screen.remark("cornerman: stopped")
+            screen.note("cornerman: stopped")
             ctx.exit(ExitCode.INTERRUPTED)
 
 
 @contextmanager
-def _evictions_said(screen: Screen) -> Iterator[None]:
+def _evictions_said(screen: Console) -> Iterator[None]:
     """Show eviction warnings of the server as plain notes, without the code location that Python adds."""
     with warnings.catch_warnings():
         others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, EvictionWarning):
-                screen.remark(f"cornerman: warning: {message}")
+                screen.note(f"cornerman: warning: {message}")
             else:
                 others(message, category, *where, **more)
 

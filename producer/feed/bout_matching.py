@@ -33,7 +33,7 @@ def listed_fights(cards: Iterable[PredictCard]) -> list[ListedFight]:
     ]
 
 
-def matched(cards: Sequence[PredictCard], earlier: Iterable[ListedFight] = ()) -> list[PredictCard]:
+def match_fights(cards: Sequence[PredictCard], earlier: Iterable[ListedFight] = ()) -> list[PredictCard]:
     """Return the cards of one feed with the relations of their fights to each other and to earlier listings.
 
     Contradictions count within the feed only, because a fight of another reading may have been called off since.

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from producer.feed.parsing import Unreadable, read_moment, show
+from producer.feed.parsing import ParseError, parse_datetime, quoted
 
 MAX_FEED_BYTES = 8_000_000
 WRAPPERS = ("data", "events", "odds", "results", "response", "items", "body")
@@ -25,29 +25,29 @@ Feed = bytes | str | list[Any] | dict[str, Any]
 """A response's body, or its parsed JSON."""
 
 
-class Wrapped(Struct, frozen=True, kw_only=True):
+class UnwrappedFeed(Struct, frozen=True, kw_only=True):
     """The events of a feed, and the time at which their prices were read if the wrapper has a `timestamp`."""
 
     events: list[Any]
     read_at: datetime | None = None
 
 
-def unwrap(feed: Feed) -> Wrapped:
+def unwrap(feed: Feed) -> UnwrappedFeed:
     """Return the events of a feed. Raises ParseError if it contains none."""
     value = _parsed(feed) if isinstance(feed, bytes | str) else feed
     found = _events(value, _MAX_DEPTH)
     if found is None:
-        raise Unreadable(_no_feed(value))
-    return Wrapped(events=list(found), read_at=_read_at(value))
+        raise ParseError(_no_feed(value))
+    return UnwrappedFeed(events=list(found), read_at=_read_at(value))
 
 
 def _parsed(body: bytes | str) -> Any:
     if len(body) > MAX_FEED_BYTES:
-        raise Unreadable(f"the feed has {len(body):,} bytes, the limit is {MAX_FEED_BYTES:,}: ask for fewer markets")
+        raise ParseError(f"the feed has {len(body):,} bytes, the limit is {MAX_FEED_BYTES:,}: ask for fewer markets")
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"the feed is not valid JSON: {error}") from error
+        raise ParseError(f"the feed is not valid JSON: {error}") from error
 
 
 def _events(value: Any, depth: int) -> list[Any] | None:
@@ -89,17 +89,17 @@ def _read_at(value: Any) -> datetime | None:
     if not isinstance(value, dict) or value.get("timestamp") is None or _EVENT_KEYS & value.keys():
         return None
     try:
-        return read_moment(value["timestamp"])
-    except Unreadable as error:
-        raise Unreadable(f"timestamp: {error}") from error
+        return parse_datetime(value["timestamp"])
+    except ParseError as error:
+        raise ParseError(f"timestamp: {error}") from error
 
 
 def _no_feed(value: Any) -> str:
     if not isinstance(value, dict):
-        return f"expected a list of events, found {show(value)}"
+        return f"expected a list of events, found {quoted(value)}"
     if "message" in value:
-        return f"the feed contains a message and no events: {show(value['message'])}"
-    keys = ", ".join(show(key) for key in list(value)[:_SHOWN_KEYS]) + (" ..." if len(value) > _SHOWN_KEYS else "")
+        return f"the feed contains a message and no events: {quoted(value['message'])}"
+    keys = ", ".join(quoted(key) for key in list(value)[:_SHOWN_KEYS]) + (" ..." if len(value) > _SHOWN_KEYS else "")
     wrappers = f"{', '.join(WRAPPERS)} or under the name of each sport"
     return (
         f"the outer object contains no events: its keys are {keys or 'none'}. Expected a list of events, "

@@ -18,7 +18,7 @@ EXCHANGES = (
 """Prefixes of the keys of exchanges in feeds."""
 
 
-def commission_of(bookmaker: str, given: Mapping[str, float]) -> float:
+def bookmaker_commission(bookmaker: str, given: Mapping[str, float]) -> float:
     """Return a bookmaker's commission: the given rate, the default rate of an exchange, or 0."""
     if bookmaker in given:
         return given[bookmaker]

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from ledger.contracts.codec import refuse, spelling
+from ledger.contracts.codec import job_refused, normalise_name
 from ledger.contracts.jobs import MAX_NAME_CHARACTERS
 from ledger.models.fight_results import Ending, FightResult
 
@@ -31,15 +31,15 @@ VOID: dict[str, Ending] = {"draw": "draw", "nc": "no_contest", "no contest": "no
 _GZIP = b"\x1f\x8b"
 
 
-class ReadResults(NamedTuple):
+class ParsedResults(NamedTuple):
     """The results of a file, and the number of skipped lines."""
 
     results: list[FightResult]
-    passed_over: int
+    skipped: int
 
 
-def read_results(content: bytes, last_day: date) -> ReadResults:
-    """Parse a file of results, none later than `last_day`. Raises JobRefused with the numbers of faulty lines."""
+def read_results(content: bytes, last_day: date) -> ParsedResults:
+    """Parse a file of results, none later than `last_day`. Raises JobRefusedError with the numbers of faulty lines."""
     rows = csv.DictReader(io.StringIO(_text(content)), strict=True)
     sides = _sides(_header(rows))
     results: dict[str, tuple[int, str | None, FightResult]] = {}
@@ -51,9 +51,9 @@ def read_results(content: bytes, last_day: date) -> ReadResults:
             try:
                 result = _result(row, sides, last_day)
                 fight_id = row.get("fight_id")
-                before, other_id, other = results.setdefault(result.name, (line, fight_id, result))
+                before, other_id, other = results.setdefault(result.key, (line, fight_id, result))
                 if other_id != fight_id:
-                    rematches += [result.name]
+                    rematches += [result.key]
                 elif _won_by(other) != _won_by(result):
                     raise ValueError(f"contradicts line {before} of the same fight")
             except ValueError as fault:
@@ -62,11 +62,11 @@ def read_results(content: bytes, last_day: date) -> ReadResults:
         faults.append(f"after line {rows.line_num}: not CSV ({error})")
     if faults:
         more = f"; and {len(faults) - MAX_FAULTS_SHOWN} more" if len(faults) > MAX_FAULTS_SHOWN else ""
-        raise refuse(f"no result was added: {'; '.join(faults[:MAX_FAULTS_SHOWN])}{more}", faults=len(faults))
+        raise job_refused(f"no result was added: {'; '.join(faults[:MAX_FAULTS_SHOWN])}{more}", faults=len(faults))
     if not results:
-        raise refuse("the file has no results: expected one line each, below a line with the column names")
+        raise job_refused("the file has no results: expected one line each, below a line with the column names")
     kept = [result for name, (_, _, result) in results.items() if name not in rematches]
-    return ReadResults(kept, len(rematches) + len(set(rematches)))
+    return ParsedResults(kept, len(rematches) + len(set(rematches)))
 
 
 def _text(content: bytes) -> str:
@@ -75,13 +75,13 @@ def _text(content: bytes) -> str:
             with gzip.open(io.BytesIO(content)) as stream:
                 content = stream.read(MAX_FILE_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:
-            raise refuse(f"the file cannot be unpacked: {error}") from None
+            raise job_refused(f"the file cannot be unpacked: {error}") from None
     if len(content) > MAX_FILE_BYTES:
-        raise refuse(f"the file has more than {MAX_FILE_BYTES:,} bytes: split it")
+        raise job_refused(f"the file has more than {MAX_FILE_BYTES:,} bytes: split it")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise refuse(f"the file is not UTF-8 text ({error}): save it as CSV in UTF-8") from None
+        raise job_refused(f"the file is not UTF-8 text ({error}): save it as CSV in UTF-8") from None
 
 
 def _header(rows: csv.DictReader[str]) -> list[str]:
@@ -89,10 +89,10 @@ def _header(rows: csv.DictReader[str]) -> list[str]:
     try:
         rows.fieldnames = [name.strip().casefold() for name in rows.fieldnames or []]
     except csv.Error as error:
-        raise refuse(f"the first line is not CSV ({error})") from None
+        raise job_refused(f"the first line is not CSV ({error})") from None
     names = rows.fieldnames
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
-        raise refuse(f"the columns {', '.join(map(repr, twice))} appear twice: keep one of each")
+        raise job_refused(f"the columns {', '.join(map(repr, twice))} appear twice: keep one of each")
     return names
 
 
@@ -101,7 +101,9 @@ def _sides(columns: Sequence[str]) -> tuple[str, str]:
         if {"date", "winner", *sides} <= set(columns):
             return sides
     found = ", ".join(map(repr, columns[:12])) or "none"
-    raise refuse(f"the columns date, winner, and red and blue (or fighter_1 and fighter_2) are needed; found {found}")
+    raise job_refused(
+        f"the columns date, winner, and red and blue (or fighter_1 and fighter_2) are needed; found {found}"
+    )
 
 
 def _result(row: dict[str, str | None], sides: tuple[str, str], last_day: date) -> FightResult:
@@ -110,13 +112,13 @@ def _result(row: dict[str, str | None], sides: tuple[str, str], last_day: date) 
         raise ValueError("has another number of columns than the first line")
     day = _day(row["date"] or "", last_day)
     first, second = (_name(side, row[side] or "") for side in sides)
-    if spelling(first) == spelling(second):
+    if normalise_name(first) == normalise_name(second):
         raise ValueError(f"{first!r} is named on both sides")
     winner = (row["winner"] or "").strip()
     fighters = (first, second)
     if ending := VOID.get(winner.casefold()):
         return FightResult(date=day, fighters=fighters, winner=None, ending=ending)
-    won = {side for side, name in enumerate(fighters) if spelling(winner) == spelling(name)}
+    won = {side for side, name in enumerate(fighters) if normalise_name(winner) == normalise_name(name)}
     if sides == SIDES[0] and winner.casefold() in sides:
         won.add(sides.index(winner.casefold()))
     if len(won) != 1:
@@ -144,4 +146,4 @@ def _name(column: str, text: str) -> str:
 
 
 def _won_by(result: FightResult) -> str:
-    return result.ending if result.winner is None else spelling(result.fighters[result.winner])
+    return result.ending if result.winner is None else normalise_name(result.fighters[result.winner])

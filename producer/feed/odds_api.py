@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 from ledger.contracts.bouts import MMA, bout_key, is_mma
 from ledger.contracts.codec import decode_job, encode
-from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.jobs import Fight, Fighter, PredictCard
-from producer.feed.bout_matching import matched
+from producer.feed.bout_matching import match_fights
 from producer.feed.envelopes import MAX_FEED_BYTES, Feed, unwrap
-from producer.feed.parsing import PriceFormat, Unreadable, name_key, read_moment, read_name, show
+from producer.feed.parsing import ParseError, PriceFormat, name_key, parse_datetime, parse_name, quoted
 from producer.feed.quotes import read_quotes
 
 __all__ = ["MAX_FEED_BYTES", "Feed", "FeedError", "FeedReading", "read_cards", "read_feed"]
@@ -30,7 +30,7 @@ __all__ = ["MAX_FEED_BYTES", "Feed", "FeedError", "FeedReading", "read_cards", "
 Value = TypeVar("Value")
 
 
-class FeedError(JobRefused):
+class FeedError(JobRefusedError):
     """A feed, or one event of it, cannot be read.
 
     Attributes
@@ -47,7 +47,7 @@ class FeedError(JobRefused):
         field: str | None = None,
         **details: Any,
     ) -> None:
-        place = ", ".join(filter(None, (event and f"event {show(event)}", field)))
+        place = ", ".join(filter(None, (event and f"event {quoted(event)}", field)))
         found = {name: value for name, value in (("event", event), ("field", field)) if value is not None}
         message = f"{place}: {reason}" if place else reason
         super().__init__(Failure(code=FailureCode.INVALID_INPUT, message=message, details={**found, **details}))
@@ -81,16 +81,16 @@ class _Reader:
     def event(self, item: Any, place: int) -> _Event:
         """Parse one event. Raises FeedError."""
         if not isinstance(item, dict):
-            raise FeedError(f"expected an object, found {show(item)}", event=f"number {place}")
-        event = _field(item, "id", read_name, event=f"number {place}")
-        start = _field(item, "commence_time", read_moment, event=event)
+            raise FeedError(f"expected an object, found {quoted(item)}", event=f"number {place}")
+        event = _field(item, "id", parse_name, event=f"number {place}")
+        start = _field(item, "commence_time", parse_datetime, event=event)
         sport = _sport(item, event)
-        home, away = (_field(item, side, read_name, event=event) for side in ("home_team", "away_team"))
+        home, away = (_field(item, side, parse_name, event=event) for side in ("home_team", "away_team"))
         if name_key(home) == name_key(away):
             raise FeedError(f"{home!r} is named on both sides", event=event, field="away_team")
         bookmakers = item.get("bookmakers") or []
         if not isinstance(bookmakers, list):
-            raise FeedError(f"expected a list, found {show(bookmakers)}", event=event, field="bookmakers")
+            raise FeedError(f"expected a list, found {quoted(bookmakers)}", event=event, field="bookmakers")
         quotes, turned_away = read_quotes(bookmakers, (home, away), self.price_format, self.commissions)
         first, second = (Fighter(name=name, debut=name_key(name) in self.novices) for name in (home, away))
         fight = Fight(id=event, fighters=(first, second), quotes=quotes, invalid_quotes=turned_away)
@@ -143,7 +143,7 @@ def read_feed(
     novices = {name_key(name) for name in debutants}
     try:
         wrapped = unwrap(feed)
-    except Unreadable as error:
+    except ParseError as error:
         raise FeedError(str(error)) from error
     events, refused = _read_events(wrapped.events, _Reader(price_format, novices, commissions or {}))
     _check_notation(wrapped.events, events, price_format)
@@ -168,7 +168,7 @@ def read_feed(
             sound.append(_checked(card))
         except FeedError as error:
             refused.append(error)
-    return FeedReading(tuple(matched(sound)), tuple(refused))
+    return FeedReading(tuple(match_fights(sound)), tuple(refused))
 
 
 def read_cards(feed: Feed, **options: Any) -> list[PredictCard]:
@@ -226,10 +226,10 @@ def _sport(item: Mapping[str, Any], event: str) -> str:
     """Return the sport of an event. Raises FeedError if it is not mixed martial arts."""
     if item.get("sport_key") is None:
         return "card"
-    sport = _field(item, "sport_key", read_name, event=event)
+    sport = _field(item, "sport_key", parse_name, event=event)
     if not is_mma(sport):
         raise FeedError(
-            f"its sport is {show(sport)}: models trained on MMA fights cannot predict it",
+            f"its sport is {quoted(sport)}: models trained on MMA fights cannot predict it",
             event=event,
             field="sport_key",
             sport=sport,
@@ -241,7 +241,7 @@ def _sport(item: Mapping[str, Any], event: str) -> str:
 def _field(item: Mapping[str, Any], field: str, read: Callable[[object], Value], *, event: str) -> Value:
     try:
         return read(item.get(field))
-    except Unreadable as error:
+    except ParseError as error:
         raise FeedError(str(error), event=event, field=field) from error
 
 
@@ -270,13 +270,13 @@ def _check_debutants(items: Iterable[Any], debutants: Collection[str]) -> None:
     present = {name_key(name) for name in teams if isinstance(name, str)}
     for name in debutants:
         if name_key(name) not in present:
-            raise FeedError(f"{show(name)} is declared a debutant but is not in this feed", field="debutants")
+            raise FeedError(f"{quoted(name)} is declared a debutant but is not in this feed", field="debutants")
 
 
 def _checked(card: PredictCard) -> PredictCard:
     """Validate the card as the ledger will, so that an invalid card is refused before any card is enqueued."""
     try:
         decode_job(encode(card))
-    except JobRefused as refusal:
+    except JobRefusedError as refusal:
         raise FeedError(f"card {card.card_id!r}: {refusal.failure.message}", card=card.card_id) from refusal
     return card

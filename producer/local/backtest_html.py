@@ -18,13 +18,13 @@ import msgspec
 from rich.table import Table
 
 from ledger.contracts.backtest_report import BacktestReport, Estimate
-from ledger.contracts.codec import refuse
-from ledger.contracts.failures import Failure, FailureCode, JobFailed
+from ledger.contracts.codec import job_refused
+from ledger.contracts.failures import Failure, FailureCode, JobFailedError
 from ledger.contracts.reports import Report
 from producer.cli.output.backtest_tables import FORECASTS, backtest_tables
-from producer.local.subprocess_runner import HERE
+from producer.local.subprocess_runner import LOCAL_JOB_ID
 
-ALTERNATIVES = {
+ALT_TEXTS = {
     "against_the_market": "Log loss of every forecast minus the market's, with 95% intervals",
     "reliability": "Share of the likelier fighters who won against the probability they were given",
     "coverage_by_year": "Share of closing odds inside the 80% and 95% intervals, by year",
@@ -61,26 +61,26 @@ code { overflow-wrap: anywhere }
 
 
 def write_page(report: BacktestReport, path: Path) -> None:
-    """Write the page. Raises JobRefused if it cannot be written, JobFailed if the plots cannot be drawn."""
+    """Write the page. Raises JobRefusedError if it cannot be written, JobFailedError if the plots cannot be drawn."""
     with tempfile.TemporaryDirectory() as folder:
-        draw(report, Path(folder))
+        draw_plots(report, Path(folder))
         drawings = {drawing.stem: drawing.read_text(encoding="utf-8") for drawing in sorted(Path(folder).glob("*.svg"))}
     try:
-        path.write_text(page(report, drawings), encoding="utf-8")
+        path.write_text(render_page(report, drawings), encoding="utf-8")
     except OSError as error:
-        raise refuse(f"{path} cannot be written: {error.strerror}") from error
+        raise job_refused(f"{path} cannot be written: {error.strerror}") from error
 
 
-def draw(report: Report, folder: Path) -> None:
-    """Draw the plots in a separate process, so that this one loads no plotting library. Raises JobFailed."""
+def draw_plots(report: Report, folder: Path) -> None:
+    """Draw the plots in a separate process, so that this one loads no plotting library. Raises JobFailedError."""
     command = [sys.executable, "-m", "engine.evaluation.plots", "--out", str(folder)]
     run = subprocess.run(command, input=msgspec.json.encode(report), capture_output=True, check=False)
     if run.returncode:
         message = f"the plots could not be drawn: {run.stderr.decode(errors='replace').strip()[-500:]}"
-        raise JobFailed(HERE, Failure(code=FailureCode.INTERNAL, message=message))
+        raise JobFailedError(LOCAL_JOB_ID, Failure(code=FailureCode.INTERNAL, message=message))
 
 
-def page(report: BacktestReport, drawings: dict[str, str]) -> str:
+def render_page(report: BacktestReport, drawings: dict[str, str]) -> str:
     """Render the page; `drawings` are SVG documents by name."""
     scores, intervals, rules, *reliability = map(_table, backtest_tables(report))
 
@@ -169,7 +169,7 @@ def _figure(name: str, drawing: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", drawing[drawing.index("<svg") :], flags=re.DOTALL)
     svg = svg.replace("fill: #ffffff", "fill: none").replace("#000000", "currentColor")
     svg = svg.replace("#0072b2", "var(--blue)")
-    label = escape(ALTERNATIVES[name], quote=True)
+    label = escape(ALT_TEXTS[name], quote=True)
     return f'<figure><svg role="img" aria-label="{label}"{svg.removeprefix("<svg")}</figure>'
 
 

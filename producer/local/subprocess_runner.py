@@ -15,40 +15,40 @@ from typing import IO, cast
 import msgspec
 
 from ledger.contracts.backtest_report import BacktestReport
-from ledger.contracts.failures import Failure, FailureCode, JobFailed, JobRefused
+from ledger.contracts.failures import Failure, FailureCode, JobFailedError, JobRefusedError
 from ledger.contracts.local_protocol import (
-    BacktestHere,
-    CarryLoad,
+    BacktestLocally,
     CheckData,
     DataReport,
     FileListing,
     ImportJoblib,
     ImportReport,
-    Line,
-    LoadReport,
+    LoadTest,
+    LoadTestReport,
+    LocalMessage,
     MatrixReport,
     PredictMatrix,
     Request,
     RowAnswer,
-    TrainHere,
+    TrainLocally,
 )
 from ledger.contracts.reports import TrainingReport
-from producer.cli.output.console import Screen
-from producer.cli.output.progress import progress_shown
-from producer.service.pool_process import STOP_SECONDS, end_with_parent, require
+from producer.cli.output.console import Console
+from producer.cli.output.progress import show_progress
+from producer.service.pool_process import STOP_SECONDS, die_with_parent, require_modules
 
-HERE = "on this machine"  # in place of a job's id
+LOCAL_JOB_ID = "on this machine"  # in place of a job's id
 
 
-def train_here(request: TrainHere, screen: Screen) -> TrainingReport:
-    """Train and return the report. Raises JobRefused, JobFailed and NotInstalledError."""
+def train_locally(request: TrainLocally, screen: Console) -> TrainingReport:
+    """Train and return the report. Raises JobRefusedError, JobFailedError and NotInstalledError."""
     for line in _lines(request, screen):
         if line.trained is not None:
             return line.trained
     raise _broken_off()
 
 
-def backtest_here(request: BacktestHere, screen: Screen) -> BacktestReport:
+def backtest_locally(request: BacktestLocally, screen: Console) -> BacktestReport:
     """Run a backtest and return the report. Raises as `train_locally`."""
     for line in _lines(request, screen):
         if line.backtested is not None:
@@ -56,7 +56,7 @@ def backtest_here(request: BacktestHere, screen: Screen) -> BacktestReport:
     raise _broken_off()
 
 
-def predict_matrix(request: PredictMatrix, screen: Screen, on_row: Callable[[RowAnswer], None]) -> MatrixReport:
+def predict_matrix(request: PredictMatrix, screen: Console, on_row: Callable[[RowAnswer], None]) -> MatrixReport:
     """Predict a feature matrix row by row and return the report. Raises as `train_locally`."""
     for line in _lines(request, screen):
         for row in line.rows:
@@ -66,7 +66,7 @@ def predict_matrix(request: PredictMatrix, screen: Screen, on_row: Callable[[Row
     raise _broken_off()
 
 
-def check_data(request: CheckData, screen: Screen) -> DataReport:
+def check_data(request: CheckData, screen: Console) -> DataReport:
     """Check a fight log or a feature matrix and return its faults. Raises as `train_locally`."""
     for line in _lines(request, screen):
         if line.checked is not None:
@@ -74,7 +74,7 @@ def check_data(request: CheckData, screen: Screen) -> DataReport:
     raise _broken_off()
 
 
-def carry_load(request: CarryLoad, screen: Screen) -> LoadReport:
+def run_load_test(request: LoadTest, screen: Console) -> LoadTestReport:
     """Run a load test in a new process and return its report. Raises as `train_locally`."""
     for line in _lines(request, screen):
         if line.carried is not None:
@@ -83,7 +83,7 @@ def carry_load(request: CarryLoad, screen: Screen) -> LoadReport:
 
 
 def import_joblib(
-    request: ImportJoblib, screen: Screen, on_listing: Callable[[Sequence[FileListing]], None]
+    request: ImportJoblib, screen: Console, on_listing: Callable[[Sequence[FileListing]], None]
 ) -> ImportReport | None:
     """List files, then import them if they are trusted, otherwise return None. Raises as `train_locally`."""
     for line in _lines(request, screen):
@@ -96,10 +96,10 @@ def import_joblib(
     raise _broken_off()
 
 
-def _lines(request: Request, screen: Screen) -> Iterator[Line]:
+def _lines(request: Request, screen: Console) -> Iterator[LocalMessage]:
     """Run a request in a child and yield its messages; show its progress and raise its failure."""
-    decoder = msgspec.json.Decoder(Line)
-    with _child(msgspec.json.encode(request)) as output, progress_shown(screen) as on_progress:
+    decoder = msgspec.json.Decoder(LocalMessage)
+    with _child(msgspec.json.encode(request)) as output, show_progress(screen) as on_progress:
         for text in output:
             line = decoder.decode(text)
             if line.failure is not None:
@@ -112,13 +112,13 @@ def _lines(request: Request, screen: Screen) -> Iterator[Line]:
 @contextmanager
 def _child(request: bytes) -> Iterator[IO[bytes]]:
     """Start the child, yield its output, and stop it at the end of the block."""
-    require("workers", "structlog", "xgboost", "workers")
+    require_modules("workers", "structlog", "xgboost", "workers")
     process = subprocess.Popen(
         [sys.executable, "-m", "workers.local.runner"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C must reach only this process, which stops the child
-        preexec_fn=end_with_parent,
+        preexec_fn=die_with_parent,
     )
     with process:
         source, output = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
@@ -135,10 +135,12 @@ def _child(request: bytes) -> Iterator[IO[bytes]]:
                 process.kill()
 
 
-def _raised(failure: Failure) -> JobRefused | JobFailed:
-    return JobRefused(failure) if failure.code is FailureCode.INVALID_INPUT else JobFailed(HERE, failure)
+def _raised(failure: Failure) -> JobRefusedError | JobFailedError:
+    return (
+        JobRefusedError(failure) if failure.code is FailureCode.INVALID_INPUT else JobFailedError(LOCAL_JOB_ID, failure)
+    )
 
 
-def _broken_off() -> JobFailed:
+def _broken_off() -> JobFailedError:
     message = "the process exited without a report; read its output above; the usual cause is too little memory"
-    return JobFailed(HERE, Failure(code=FailureCode.WORKER_LOST, message=message, retryable=True))
+    return JobFailedError(LOCAL_JOB_ID, Failure(code=FailureCode.WORKER_LOST, message=message, retryable=True))

@@ -16,23 +16,23 @@ from typing import Any
 
 import msgspec
 
-from ledger.contracts.failures import JobFailed
-from producer.preflight.check import CheckFailed
-from producer.preflight.environment import Rehearsal
+from ledger.contracts.failures import JobFailedError
+from producer.preflight.check import CheckFailedError
+from producer.preflight.environment import PreflightEnvironment
 
 ALERT = "HighErrorRate"
-FAILING = 10
+FAILING_JOBS = 10
 """Number of jobs that fail on purpose, far more than the 5% of the migration guide."""
-WITHIN_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
-Posts = SimpleQueue[dict[str, Any]]
+WebhookPosts = SimpleQueue[dict[str, Any]]
 """The requests that the webhook received, in order."""
 
 
 @contextmanager
-def listening() -> Iterator[tuple[dict[str, str], Posts]]:
+def webhook_listener() -> Iterator[tuple[dict[str, str], WebhookPosts]]:
     """Run a webhook receiver on a free port; yield the settings that point a pool at it, and the received requests."""
-    posts: Posts = SimpleQueue()
+    posts: WebhookPosts = SimpleQueue()
 
     class Listener(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -50,15 +50,15 @@ def listening() -> Iterator[tuple[dict[str, str], Posts]]:
         server.shutdown()
 
 
-def alert_fires(rehearsal: Rehearsal, posts: Posts) -> str:
+def check_alert_fires(rehearsal: PreflightEnvironment, posts: WebhookPosts) -> str:
     """Make jobs fail and wait for the alert."""
-    for _ in range(FAILING):
-        with suppress(JobFailed):
-            rehearsal.ask(model="nobody")
-    end = time.monotonic() + WITHIN_SECONDS
+    for _ in range(FAILING_JOBS):
+        with suppress(JobFailedError):
+            rehearsal.predict(model="nobody")
+    end = time.monotonic() + TIMEOUT_SECONDS
     while (left_seconds := end - time.monotonic()) > 0:
         with suppress(Empty):
             post = posts.get(timeout=left_seconds)
             if (post["alert"], post["status"]) == (ALERT, "firing"):
                 return f"{ALERT} was posted: {post['value']:.0%} of the jobs failed, more than {post['threshold']:.0%}"
-    raise CheckFailed(f"no {ALERT} was posted within {WITHIN_SECONDS:g} s although {FAILING} jobs failed")
+    raise CheckFailedError(f"no {ALERT} was posted within {TIMEOUT_SECONDS:g} s although {FAILING_JOBS} jobs failed")

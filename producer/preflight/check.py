@@ -9,15 +9,15 @@ from msgspec import Struct
 
 from ledger.contracts.failures import LedgerError
 
-Step = tuple[str, Callable[[], str]]
+CheckStep = tuple[str, Callable[[], str]]
 """A check's name and function: it returns its findings as text with numbers, or raises CheckFailedError."""
 
 
-class CheckFailed(Exception):
+class CheckFailedError(Exception):
     """A check found a wrong value; the message has the value and the expected one."""
 
 
-class Check(Struct, frozen=True, kw_only=True):
+class CheckResult(Struct, frozen=True, kw_only=True):
     """The result of one check."""
 
     name: str
@@ -26,22 +26,22 @@ class Check(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def carry_out(steps: Iterable[Step], begin: Callable[[str], None]) -> list[Check]:
+def run_checks(steps: Iterable[CheckStep], begin: Callable[[str], None]) -> list[CheckResult]:
     """Run every check, also after a failure; call `begin` with the name of each before it starts."""
     return [_carry_out(name, work, begin) for name, work in steps]
 
 
-def require(holds: bool, otherwise: str) -> None:
+def expect(holds: bool, otherwise: str) -> None:
     """Raise CheckFailedError with the message `otherwise` unless `holds` is true."""
     if not holds:
-        raise CheckFailed(otherwise)
+        raise CheckFailedError(otherwise)
 
 
-def _carry_out(name: str, work: Callable[[], str], begin: Callable[[str], None]) -> Check:
+def _carry_out(name: str, work: Callable[[], str], begin: Callable[[str], None]) -> CheckResult:
     begin(name)
     started_seconds = time.monotonic()
     try:
         detail, passed = work(), True
-    except (CheckFailed, LedgerError) as error:  # a job that fails unexpectedly also fails the check
+    except (CheckFailedError, LedgerError) as error:  # a job that fails unexpectedly also fails the check
         detail, passed = str(error), False
-    return Check(name=name, passed=passed, detail=detail, seconds=round(time.monotonic() - started_seconds, 1))
+    return CheckResult(name=name, passed=passed, detail=detail, seconds=round(time.monotonic() - started_seconds, 1))

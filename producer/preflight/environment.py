@@ -18,49 +18,49 @@ from typing import Any
 import msgspec
 
 from ledger.contracts import codec
-from ledger.contracts.controls import Value
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.controls import ControlValue
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import DecisionRules, PredictCard, TrainEnsemble
 from ledger.contracts.reports import CardReport, TrainingReport
 from ledger.dataset_files import folder_digest
-from producer.client import report_of
+from producer.client import require_report
 from producer.feed.odds_api import read_cards
-from producer.preflight.check import CheckFailed
-from producer.service.demo_data import Stage
-from producer.service.pool_process import Pool, pool_command, stop_all
-from producer.service.temporary_service import START_SECONDS, PrivateService, bare_environment
+from producer.preflight.check import CheckFailedError
+from producer.service.demo_data import DemoData
+from producer.service.pool_process import PoolProcess, pool_command, stop_all
+from producer.service.temporary_service import START_TIMEOUT_SECONDS, TemporaryService, clean_environment
 from producer.settings import DATA_VARIABLE, URL_VARIABLE
 
 SECOND_NODE = "second-node"
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 UNCERTAINTY = DecisionRules().max_uncertainty_threshold
 # Small models suffice for the checks; the number of replicas is an option of the command.
 TRAINING: dict[str, Any] = {"fits": 2, "folds": 3, "forest_trees": 40, "replica_forest_trees": 10}
 
 
 @dataclass
-class Rehearsal:
+class PreflightEnvironment:
     """A temporary service in `folder`, its models, and the data that the checks use."""
 
-    service: PrivateService
-    stage: Stage
+    service: TemporaryService
+    data: DemoData
     folder: Path
     on_progress: Callable[[Progress], None]
     models: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
 
     def train(self, replicas: int, seed: int) -> str:
-        """Train on the fight log and return the model's digest; the first is the champion. Raises JobFailed."""
+        """Train on the fight log and return the model's digest; the first is the champion. Raises JobFailedError."""
         job = TrainEnsemble(
-            data=str(self.stage.log),
-            data_digest=folder_digest(self.stage.log),
-            cutoff=self.stage.cutoff,
+            data=str(self.data.log),
+            data_digest=folder_digest(self.data.log),
+            cutoff=self.data.cutoff,
             bootstrap_samples=replicas,
             seed=seed,
             **TRAINING,
         )
-        report = report_of(self.service.wait(self.service.client.enqueue(job).job_id, self.on_progress))
+        report = require_report(self.service.wait(self.service.client.enqueue(job).job_id, self.on_progress))
         if not isinstance(report, TrainingReport):
             raise TypeError(f"a training job was answered by a {type(report).__name__}")
         self.models.append(report.model)
@@ -73,15 +73,15 @@ class Rehearsal:
     @cached_property
     def card(self) -> PredictCard:
         """A card of the feed, with a deadline beyond the end of the checks."""
-        body = self.stage.bodies[0]
+        body = self.data.bodies[0]
         deadline = datetime.now(UTC) + timedelta(hours=1)
         (card, *_) = read_cards(
-            body.content, price_format=self.stage.price_format, deadline=deadline, debutants=body.debutants
+            body.content, price_format=self.data.price_format, deadline=deadline, debutants=body.debutants
         )
         return card
 
     def enqueue(self, **changes: Any) -> str:
-        """Submit the card with `changes` as a new job and return its id. Raises JobRefused.
+        """Submit the card with `changes` as a new job and return its id. Raises JobRefusedError.
 
         Children cache predictions by fight. A tiny difference in a rule makes them predict again, and is too small to
         change a decision.
@@ -91,32 +91,34 @@ class Rehearsal:
         card = msgspec.structs.replace(self.card, rules=rules, **changes)
         return self.service.client.enqueue(card, key=f"preflight-{number}").job_id
 
-    def ask(self, **changes: Any) -> bytes:
-        """Predict the card with `changes` and return the report's bytes. Raises JobRefused and JobFailed."""
-        return codec.encode(report_of(self.service.wait(self.enqueue(**changes), self.on_progress)))
+    def predict(self, **changes: Any) -> bytes:
+        """Predict the card with `changes` and return the report's bytes. Raises JobRefusedError and JobFailedError."""
+        return codec.encode(require_report(self.service.wait(self.enqueue(**changes), self.on_progress)))
 
-    def turn(self, values: Mapping[str, Value | None]) -> None:
+    def set_controls(self, values: Mapping[str, ControlValue | None]) -> None:
         """Set controls of the temporary service."""
         self.service.client.ledger.controls.set(values, user="cornerman preflight", reason="rehearsal")
 
     @contextmanager
     def second_node(self) -> Iterator[None]:
-        """Run a second predicting pool, as if on another machine. Raises LedgerUnavailable."""
+        """Run a second predicting pool, as if on another machine. Raises LedgerUnavailableError."""
         environment = {
-            **bare_environment(),
+            **clean_environment(),
             URL_VARIABLE: str(self.service.client.ledger.settings.redis_url),
             DATA_VARIABLE: str(self.folder),
             "CORNERMAN_NODE": SECOND_NODE,
         }
         with Path(self.folder, f"{SECOND_NODE}.log").open("wb") as log:
-            pool = Pool("predict", pool_command("predict", 1), environment, output=log)
+            pool = PoolProcess("predict", pool_command("predict", 1), environment, output=log)
             pool.start()
             try:
-                end = time.monotonic() + START_SECONDS
+                end = time.monotonic() + START_TIMEOUT_SECONDS
                 while SECOND_NODE not in self.nodes():
                     if time.monotonic() > end:
-                        raise LedgerUnavailable(f"the second pool did not start within {START_SECONDS:g} s")
-                    time.sleep(LOOK_SECONDS)
+                        raise LedgerUnavailableError(
+                            f"the second pool did not start within {START_TIMEOUT_SECONDS:g} s"
+                        )
+                    time.sleep(POLL_SECONDS)
                 yield
             finally:
                 stop_all([pool])
@@ -126,9 +128,9 @@ class Rehearsal:
         return {str(pool["node"]) for pool in self.service.client.ledger.pools.alive() if "predict" in pool["queues"]}
 
 
-def card_report(report: bytes) -> CardReport:
+def decode_card_report(report: bytes) -> CardReport:
     """Decode the report of a card. Raises CheckFailedError if it is another kind of report."""
     answer = codec.decode_report(report)
     if not isinstance(answer, CardReport):
-        raise CheckFailed(f"a card was answered by a {type(answer).__name__}")
+        raise CheckFailedError(f"a card was answered by a {type(answer).__name__}")
     return answer

@@ -10,28 +10,28 @@ from typing import Any
 import msgspec
 
 from ledger.contracts import codec
-from ledger.contracts.failures import FailureCode, JobFailed, JobRefused
+from ledger.contracts.failures import FailureCode, JobFailedError, JobRefusedError
 from ledger.contracts.jobs import Fighter, IntervalOptions, Quote
 from ledger.contracts.reports import FightFailure
-from producer.preflight.check import require
-from producer.preflight.environment import Rehearsal, card_report
-from producer.service.demo_data import STRANGER
+from producer.preflight.check import expect
+from producer.preflight.environment import PreflightEnvironment, decode_card_report
+from producer.service.demo_data import UNKNOWN_NAME
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
-Wrong = tuple[str, Callable[[], Any], FailureCode]
+BadInput = tuple[str, Callable[[], Any], FailureCode]
 """The name of an invalid input, the function that submits it, and the expected failure code."""
 
 
-def bad_input(rehearsal: Rehearsal) -> str:
+def check_bad_input(rehearsal: PreflightEnvironment) -> str:
     """Submit every kind of invalid input and check its failure code."""
     found = {name: (_code_of(hand_in), code) for name, hand_in, code in (*_documents(rehearsal), *_cards(rehearsal))}
     wrong = [f"{name}: {ended} and not {code}" for name, (ended, code) in found.items() if ended != code]
-    require(not wrong, "; ".join(wrong))
+    expect(not wrong, "; ".join(wrong))
     return f"{len(found)} kinds, each a typed failure: {', '.join(sorted({code for code, _ in found.values()}))}"
 
 
-def _documents(rehearsal: Rehearsal) -> list[Wrong]:
+def _documents(rehearsal: PreflightEnvironment) -> list[BadInput]:
     """Return invalid documents, which the client refuses."""
     whole = codec.encode(rehearsal.card)
     job = msgspec.json.decode(whole)
@@ -45,12 +45,12 @@ def _documents(rehearsal: Rehearsal) -> list[Wrong]:
     return [(name, partial(enqueue, body), code) for name, (body, code) in documents.items()]
 
 
-def _cards(rehearsal: Rehearsal) -> list[Wrong]:
+def _cards(rehearsal: PreflightEnvironment) -> list[BadInput]:
     """Return invalid cards, which the client refuses or a worker fails."""
     fight = rehearsal.card.fights[0]
     replace = msgspec.structs.replace
     names = [fighter.name for fighter in fight.fighters]
-    strange = replace(fight, fighters=(Fighter(name=STRANGER), fight.fighters[1]), quotes=())
+    strange = replace(fight, fighters=(Fighter(name=UNKNOWN_NAME), fight.fighters[1]), quotes=())
     old = Quote(bookmaker="old", prices=dict.fromkeys(names, 2.0), as_of=LONG_AGO)
     many = IntervalOptions(bootstrap_samples=10_000)
     changes: dict[str, tuple[dict[str, Any], FailureCode]] = {
@@ -69,14 +69,14 @@ def _cards(rehearsal: Rehearsal) -> list[Wrong]:
         "a model that is not there": ({"model": "nobody"}, FailureCode.MODEL_NOT_FOUND),
         "more replicas than there are": ({"intervals": many}, FailureCode.BOOTSTRAP_FAILED),
     }
-    return [(name, partial(rehearsal.ask, **change), code) for name, (change, code) in changes.items()]
+    return [(name, partial(rehearsal.predict, **change), code) for name, (change, code) in changes.items()]
 
 
 def _code_of(hand_in: Callable[[], Any]) -> str:
     """Submit an input and return the failure code of the job or of its first fight."""
     try:
         answer = hand_in()
-    except (JobRefused, JobFailed) as error:
+    except (JobRefusedError, JobFailedError) as error:
         return error.failure.code.value
-    first = card_report(answer).fights[0] if isinstance(answer, bytes) else None
+    first = decode_card_report(answer).fights[0] if isinstance(answer, bytes) else None
     return first.failure.code.value if isinstance(first, FightFailure) else "accepted"

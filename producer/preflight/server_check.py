@@ -7,12 +7,12 @@ import warnings
 
 from ledger.ledger import Ledger
 from ledger.server.server_memory import EvictionWarning
-from producer.preflight.check import require
+from producer.preflight.check import expect
 from producer.settings import URL_VARIABLE, ledger_settings
 
 
-def server_keeps_its_keys() -> str:
-    """Check the server that the environment names. Raises CheckFailedError if it may evict keys, LedgerUnavailable."""
+def check_eviction_policy() -> str:
+    """Check that the server of the environment evicts no keys. Raises CheckFailedError, LedgerUnavailableError."""
     if not os.environ.get(URL_VARIABLE):
         return f"{URL_VARIABLE} is not set; the embedded server evicts nothing"
     with warnings.catch_warnings():
@@ -22,6 +22,6 @@ def server_keeps_its_keys() -> str:
         room = ledger.server.memory()
     finally:
         ledger.close()
-    require(not room.evicts, f"the server at {ledger.address} {room}")
+    expect(not room.may_evict, f"the server at {ledger.address} {room}")
     limit = "no limit" if room.limit_bytes is None else f"{room.limit_bytes / 2**20:,.0f} MB at most"
     return f"{ledger.address}: {limit}, maxmemory-policy {room.policy}"

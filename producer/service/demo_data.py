@@ -19,11 +19,11 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ledger.contracts.codec import refuse
+from ledger.contracts.codec import job_refused
 from ledger.dataset_files import table_file
 from producer.errors import NotInstalledError
 from producer.feed.parsing import PriceFormat
-from producer.service.pool_process import require
+from producer.service.pool_process import require_modules
 
 LEAGUE_FIGHTS = 1_500
 CARDS = 3
@@ -31,12 +31,12 @@ CARDS = 3
 HELD_BACK_DAYS = 56
 REPLAY_SECONDS = 3_600.0
 CORNERS = ("red", "blue")
-STRANGER = "Nobody Inparticular"
+UNKNOWN_NAME = "Nobody Inparticular"
 FIGHT_COLUMNS = ("fight_id", "date", "red_id", "blue_id", "winner", "red_decimal_odds", "blue_decimal_odds")
 
 
 @dataclass(frozen=True)
-class Body:
+class FeedBody:
     """A response body, and the fighters in it who have no earlier fights."""
 
     content: bytes
@@ -44,23 +44,23 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoData:
     """The data of one demo: a fight log, feed bodies, and the truth about their fights.
 
     `truth` maps event id and fighter's name to the true probability if it is known, otherwise to the result as text.
     """
 
     log: Path
-    bodies: tuple[Body, ...]
+    bodies: tuple[FeedBody, ...]
     price_format: PriceFormat
     truth: Mapping[str, Mapping[str, float | str]]
     cutoff: date | None = None
     deadline: datetime | None = None
 
 
-def simulated_stage(folder: Path, seed: int) -> Stage:
+def simulated_data(folder: Path, seed: int) -> DemoData:
     """Simulate a league in `folder`. Raises NotInstalledError if the simulation fails."""
-    require("workers", "numpy", "pandas", "engine")
+    require_modules("workers", "numpy", "pandas", "engine")
     command = [sys.executable, "-m", "engine.simulation.league", "--out", str(folder)]
     run = subprocess.run(
         [*command, "--fights", str(LEAGUE_FIGHTS), "--seed", str(seed)], capture_output=True, text=True, check=False
@@ -69,13 +69,14 @@ def simulated_stage(folder: Path, seed: int) -> Stage:
         raise NotInstalledError(f"the simulation failed; is cornerman[workers] installed whole?\n{run.stderr.strip()}")
     events = json.loads((folder / "feed.json").read_bytes())
     truth = json.loads((folder / "truth.json").read_bytes())
-    return Stage(log=folder, bodies=_bodies(events, frozenset()), price_format=PriceFormat.AMERICAN, truth=truth)
+    return DemoData(log=folder, bodies=_bodies(events, frozenset()), price_format=PriceFormat.AMERICAN, truth=truth)
 
 
-def replayed_stage(folder: Path, now: datetime) -> Stage:
+def held_back_data(folder: Path, now: datetime) -> DemoData:
     """Hold back the last weeks of a fight log and return them as upcoming fights.
 
-    Raises JobRefused if a table is missing, not CSV, lacks a column, or has too few priced fights in its last weeks.
+    Raises JobRefusedError if a table is missing, not CSV, lacks a column, or has too few priced fights in its last
+    weeks.
     """
     fights = list(_rows(folder, "fights", FIGHT_COLUMNS))
     names = {row["fighter_id"]: row["name"] for row in _rows(folder, "fighters", ("fighter_id", "name"))}
@@ -83,19 +84,19 @@ def replayed_stage(folder: Path, now: datetime) -> Stage:
     try:
         since = (date.fromisoformat(last) - timedelta(days=HELD_BACK_DAYS)).isoformat()
     except ValueError as error:
-        raise refuse(f"{folder}: the fights table holds no fights with dates like 2024-12-14") from error
+        raise job_refused(f"{folder}: the fights table holds no fights with dates like 2024-12-14") from error
     days: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in fights:
         if row["date"] >= since and row["red_decimal_odds"] and row["blue_decimal_odds"]:
             days[row["date"]].append(row)
     chosen = sorted(days)[:CARDS]
     if len(chosen) < CARDS:
-        raise refuse(f"{folder}: fewer than {CARDS} days with closing odds in the last {HELD_BACK_DAYS} days")
+        raise job_refused(f"{folder}: fewer than {CARDS} days with closing odds in the last {HELD_BACK_DAYS} days")
     known = {row[corner] for row in fights if row["date"] < chosen[0] for corner in ("red_id", "blue_id")}
     held_back = [row for day in chosen for row in days[day]]
     people = {row[corner] for row in held_back for corner in ("red_id", "blue_id")}
     debutants = frozenset(names.get(fighter, fighter) for fighter in people - known)
-    return Stage(
+    return DemoData(
         log=folder,
         bodies=_bodies([_event(row, names) for row in held_back], debutants),
         price_format=PriceFormat.DECIMAL,
@@ -105,37 +106,39 @@ def replayed_stage(folder: Path, now: datetime) -> Stage:
     )
 
 
-def _bodies(events: list[dict[str, Any]], debutants: frozenset[str]) -> tuple[Body, ...]:
+def _bodies(events: list[dict[str, Any]], debutants: frozenset[str]) -> tuple[FeedBody, ...]:
     cards: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         cards[event["commence_time"]].append(event)
     good, cut, strange = (cards[start] for start in sorted(cards)[:CARDS])
     whole = json.dumps(cut).encode()
-    strange = json.loads(json.dumps(strange).replace(json.dumps(strange[0]["home_team"]), json.dumps(STRANGER)))
-    return _body(good, debutants), Body(whole[: len(whole) // 2]), _body(strange, debutants)
+    strange = json.loads(json.dumps(strange).replace(json.dumps(strange[0]["home_team"]), json.dumps(UNKNOWN_NAME)))
+    return _body(good, debutants), FeedBody(whole[: len(whole) // 2]), _body(strange, debutants)
 
 
-def _body(events: list[dict[str, Any]], debutants: frozenset[str]) -> Body:
+def _body(events: list[dict[str, Any]], debutants: frozenset[str]) -> FeedBody:
     present = {event[side] for event in events for side in ("home_team", "away_team")}
-    return Body(json.dumps(events).encode(), tuple(sorted(present & debutants)))
+    return FeedBody(json.dumps(events).encode(), tuple(sorted(present & debutants)))
 
 
 def _rows(folder: Path, table: str, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
     try:
         path = table_file(folder, table)
     except FileNotFoundError as error:
-        raise refuse(str(error)) from error
+        raise job_refused(str(error)) from error
     if path.suffix == ".parquet":
-        raise refuse(f"{path}: the demo reads CSV only; a training job reads Parquet too: cornerman train {folder}")
+        raise job_refused(
+            f"{path}: the demo reads CSV only; a training job reads Parquet too: cornerman train {folder}"
+        )
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream, restval="")
             if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
-                raise refuse(f"{path} lacks {', '.join(missing)}")
+                raise job_refused(f"{path} lacks {', '.join(missing)}")
             yield from reader
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise refuse(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+        raise job_refused(f"{path} cannot be read as CSV in UTF-8: {error}") from error
 
 
 def _event(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise refuse(f"the fights table has the closing price {text[:40]!r}, which is not a number") from error
+        raise job_refused(f"the fights table has the closing price {text[:40]!r}, which is not a number") from error
 
 
 def _result(row: Mapping[str, str], names: Mapping[str, str]) -> dict[str, float | str]:

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.codec import refuse
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.codec import job_refused
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.contracts.reports import HealthCheck
 
-READY = "/readyz"
-MAX_BYTES = 1_000_000
+READY_PATH = "/readyz"
+MAX_RESPONSE_BYTES = 1_000_000
 
 
 class PoolHealth(Struct, frozen=True):
@@ -24,10 +24,10 @@ class PoolHealth(Struct, frozen=True):
     checks: tuple[HealthCheck, ...]
 
 
-def ask_pool(url: str, timeout_seconds: float) -> PoolHealth:
+def fetch_pool_health(url: str, timeout_seconds: float) -> PoolHealth:
     """Query a pool's health, at `/readyz` if the address has no path.
 
-    Raises JobRefused if the address is invalid, LedgerUnavailable if no pool answers there.
+    Raises JobRefusedError if the address is invalid, LedgerUnavailableError if no pool answers there.
     """
     parts = urlsplit(url)
     try:
@@ -35,12 +35,14 @@ def ask_pool(url: str, timeout_seconds: float) -> PoolHealth:
     except ValueError:
         host, port = None, None
     if parts.scheme != "http" or host is None:
-        raise refuse(f"{url!r} is not an address like http://127.0.0.1:9464: see `http` in cornerman status --json")
+        raise job_refused(
+            f"{url!r} is not an address like http://127.0.0.1:9464: see `http` in cornerman status --json"
+        )
     connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
     try:
-        connection.request("GET", parts.path.rstrip("/") or READY)
-        return msgspec.json.decode(connection.getresponse().read(MAX_BYTES), type=PoolHealth)
+        connection.request("GET", parts.path.rstrip("/") or READY_PATH)
+        return msgspec.json.decode(connection.getresponse().read(MAX_RESPONSE_BYTES), type=PoolHealth)
     except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
-        raise LedgerUnavailable(f"no pool answers at {url}: {error}") from error
+        raise LedgerUnavailableError(f"no pool answers at {url}: {error}") from error
     finally:
         connection.close()

@@ -17,22 +17,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from ledger.contracts.codec import refuse
+from ledger.contracts.codec import job_refused
 from producer.errors import NotInstalledError
 
 POOLS = ("predict", "train", "monitor")
 STOP_SECONDS = 10.0  # and CORNERMAN_FINISH_SECONDS where it is set
-FINISH_VARIABLE = "CORNERMAN_FINISH_SECONDS"
+GRACE_VARIABLE = "CORNERMAN_FINISH_SECONDS"
 RESTART_SECONDS = 0.5
 RESTART_SECONDS_MAX = 30.0
 # A pool that ran this long restarts without a delay.
-SETTLED_SECONDS = 60.0
+STABLE_SECONDS = 60.0
 # Exit code of `python -m workers` for an invalid setting.
 BAD_SETTING = 78
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
 
-def require(extra: str, *modules: str) -> None:
+def require_modules(extra: str, *modules: str) -> None:
     """Check that modules are installed, without importing them. Raises NotInstalledError."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
@@ -41,7 +41,7 @@ def require(extra: str, *modules: str) -> None:
 
 def pool_command(pool: str, concurrency: int | None) -> list[str]:
     """Return the command line of a pool. Raises NotInstalledError."""
-    require("workers", "celery", "structlog", "xgboost", "workers")
+    require_modules("workers", "celery", "structlog", "xgboost", "workers")
     command = [sys.executable, "-m", "workers", "--pool", pool]
     return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
 
@@ -52,7 +52,7 @@ def restart_delay_seconds(quick_exits: int) -> float:
 
 
 @dataclass
-class Pool:
+class PoolProcess:
     """The process of one pool, with its restarts; writes to `output`, by default to this process's output."""
 
     name: str
@@ -74,13 +74,13 @@ class Pool:
             stdout=self.output,
             stderr=self.output,
             start_new_session=True,
-            preexec_fn=end_with_parent,
+            preexec_fn=die_with_parent,
         )
 
-    def tend(self) -> str | None:
+    def restart_if_exited(self) -> str | None:
         """Restart the process if it has exited and the delay is over; return a note about a new exit, or None.
 
-        Raises JobRefused if the pool exited because of an invalid setting: a restart would fail too.
+        Raises JobRefusedError if the pool exited because of an invalid setting: a restart would fail too.
         """
         now = time.monotonic()
         if self.process is None:
@@ -93,13 +93,13 @@ class Pool:
         self._sweep()
         self.process = None
         if code == BAD_SETTING:
-            raise refuse(f"the {self.name} pool rejects a setting; its message above names it")
-        self.quick_exits = 0 if now - self.started_at > SETTLED_SECONDS else self.quick_exits + 1
+            raise job_refused(f"the {self.name} pool rejects a setting; its message above names it")
+        self.quick_exits = 0 if now - self.started_at > STABLE_SECONDS else self.quick_exits + 1
         delay_seconds = restart_delay_seconds(self.quick_exits)
         self.restart_at = now + delay_seconds
         return f"the {self.name} pool exited with {code}; restarting in {delay_seconds:g} s"
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Send SIGTERM: the pool claims no more jobs and returns unfinished ones to the queue."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -120,23 +120,23 @@ class Pool:
                 os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def stop_seconds() -> float:
+def stop_timeout_seconds() -> float:
     """Return the time limit for stopping a pool, which includes the setting for running jobs."""
     with contextlib.suppress(ValueError):  # the pool itself rejects an invalid number
-        return STOP_SECONDS + float(os.environ.get(FINISH_VARIABLE) or 0.0)
+        return STOP_SECONDS + float(os.environ.get(GRACE_VARIABLE) or 0.0)
     return STOP_SECONDS
 
 
-def stop_all(pools: Sequence[Pool]) -> None:
+def stop_all(pools: Sequence[PoolProcess]) -> None:
     """Stop pools concurrently."""
     for pool in pools:
-        pool.ask_to_stop()
-    end = time.monotonic() + stop_seconds()
+        pool.request_stop()
+    end = time.monotonic() + stop_timeout_seconds()
     for pool in pools:
         pool.stop(end - time.monotonic())
 
 
-def end_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel send SIGTERM to this child when its parent dies; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

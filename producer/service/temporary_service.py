@@ -15,18 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.contracts.failures import LedgerUnavailable, WaitTimeout
+from ledger.contracts.failures import LedgerUnavailableError, WaitTimeoutError
 from ledger.contracts.job_state import Outcome, Progress
 from ledger.ledger import Ledger
 from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
 from producer.client import Client
-from producer.service.pool_process import POOLS, stop_seconds
+from producer.service.pool_process import POOLS, stop_timeout_seconds
 from producer.service.served_queues import served_queues
 from producer.settings import DATA_VARIABLE
 
-START_SECONDS = 120.0
-LOOK_SECONDS = 0.2
+START_TIMEOUT_SECONDS = 120.0
+POLL_SECONDS = 0.2
 CHECK_SECONDS = 5.0
 # Additional time in which `up` stops the server after its pools.
 STOP_MARGIN_SECONDS = 10.0
@@ -34,7 +34,7 @@ LOG_LINES = 15
 
 
 @dataclass(frozen=True)
-class PrivateService:
+class TemporaryService:
     """A running temporary service: its client, process and log."""
 
     client: Client
@@ -42,30 +42,30 @@ class PrivateService:
     log: Path
 
     def wait(self, job_id: str, on_progress: Callable[[Progress], None]) -> Outcome:
-        """Wait for an outcome. Raises LedgerUnavailable if the service ends."""
+        """Wait for an outcome. Raises LedgerUnavailableError if the service ends."""
         while True:
             try:
                 return self.client.wait(job_id, CHECK_SECONDS, on_progress=on_progress)
-            except WaitTimeout:
+            except WaitTimeoutError:
                 _check_alive(self.process, self.log)
-            except LedgerUnavailable:  # the server of a busy machine may not answer for a while
+            except LedgerUnavailableError:  # the server of a busy machine may not answer for a while
                 _check_alive(self.process, self.log)
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
 
 
 @contextmanager
-def private_service(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[PrivateService]:
+def temporary_service(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[TemporaryService]:
     """Start a service in `folder`, wait for its pools, and stop it at the end of the block.
 
-    `variables` are additional settings of the service. Raises LedgerUnavailable if it does not start; the message ends
-    with the last lines of its log.
+    `variables` are additional settings of the service. Raises LedgerUnavailableError if it does not start; the message
+    ends with the last lines of its log.
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "service.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "producer.cli.main", "up", "--until-stdin-closes"],
-            env={**bare_environment(), **(variables or {}), DATA_VARIABLE: str(folder)},
+            env={**clean_environment(), **(variables or {}), DATA_VARIABLE: str(folder)},
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -73,32 +73,34 @@ def private_service(folder: Path, variables: Mapping[str, str] | None = None) ->
         )
     try:
         with _connected(process, folder, log) as client:
-            yield PrivateService(client, process, log)
+            yield TemporaryService(client, process, log)
     finally:
         _stop(process)
 
 
-def bare_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return the environment without cornerman's settings, so that the service uses none of the caller's."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
 
 
 def _connected(process: subprocess.Popen[bytes], folder: Path, log: Path) -> Client:
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + START_TIMEOUT_SECONDS
     client: Client | None = None
     while client is None or not served_queues(client).issuperset(POOLS):
         _check_alive(process, log)
         if time.monotonic() > end:
-            raise LedgerUnavailable(f"the workers did not start within {START_SECONDS:g} s:\n{_end_of(log)}")
+            raise LedgerUnavailableError(
+                f"the workers did not start within {START_TIMEOUT_SECONDS:g} s:\n{_end_of(log)}"
+            )
         if client is None and (url := find_running(folder)):
             client = Client(Ledger.connect(LedgerSettings(redis_url=url)))
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     return client
 
 
 def _check_alive(process: subprocess.Popen[bytes], log: Path) -> None:
     if process.poll() is not None:
-        raise LedgerUnavailable(f"the service ended with {process.returncode}:\n{_end_of(log)}")
+        raise LedgerUnavailableError(f"the service ended with {process.returncode}:\n{_end_of(log)}")
 
 
 def _end_of(log: Path) -> str:
@@ -109,7 +111,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        process.wait(stop_seconds() + STOP_MARGIN_SECONDS)
+        process.wait(stop_timeout_seconds() + STOP_MARGIN_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

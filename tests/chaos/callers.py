@@ -18,8 +18,8 @@ from typing import TypeVar
 
 import msgspec
 
-from ledger.contracts.failures import FailureCode, JobRefused, LedgerError, LedgerUnavailable
-from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError, LedgerUnavailableError
+from ledger.contracts.job_state import JobState, Outcome
 from ledger.ledger import Ledger
 from tests.chaos.checker import Cancel
 from tests.chaos.jobs import Behaviour, Task, make_task, make_training
@@ -43,7 +43,7 @@ def insist(call: Callable[[], Answer]) -> Answer:
         try:
             return call()
         except LedgerError as error:
-            final = isinstance(error, JobRefused) and not error.failure.retryable
+            final = isinstance(error, JobRefusedError) and not error.failure.retryable
             if final or time.monotonic() > until_seconds:
                 raise
             time.sleep(AGAIN_SECONDS)
@@ -109,7 +109,7 @@ class Submitter:
         jobs, keys = [task.job() for task in tasks], [task.job_id for task in tasks]
         try:
             insist(lambda: self._ledger.submit_many(jobs, keys=keys, durable=durable))
-        except JobRefused as refused:  # a deadline passed before the server could answer: then nothing was written
+        except JobRefusedError as refused:  # a deadline passed before the server could answer: then nothing was written
             if refused.failure.code is not FailureCode.EXPIRED:
                 raise
             patient = [task for task in tasks if task.behaviour is not Behaviour.HURRY]
@@ -122,7 +122,7 @@ class Submitter:
         """Cancel a job, if it was accepted."""
         if job_id in self.accepted:
             status = insist(lambda: self._ledger.cancel(job_id))
-            self.cancels[job_id] = Cancel.CONFIRMED if status.state is State.CANCELLED else Cancel.ASKED
+            self.cancels[job_id] = Cancel.CONFIRMED if status.state is JobState.CANCELLED else Cancel.ASKED
 
 
 class Follower:
@@ -142,7 +142,7 @@ class Follower:
                     self._place = place
                     self.outcomes.setdefault(outcome.job_id, outcome)
                     self.seen_seconds.setdefault(outcome.job_id, time.monotonic())
-            except LedgerUnavailable:
+            except LedgerUnavailableError:
                 time.sleep(AGAIN_SECONDS)
 
 

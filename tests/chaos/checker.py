@@ -22,7 +22,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import JobStatus, Outcome, State
+from ledger.contracts.job_state import JobState, JobStatus, Outcome
 from ledger.contracts.reports import TrainingReport
 from tests.chaos.jobs import ENDINGS, SUCCEEDED, Task, right_report
 
@@ -32,7 +32,7 @@ class PartRecord(NamedTuple):
 
     job_id: str
     of: str
-    state: State
+    state: JobState
     attempt: int
 
 
@@ -87,7 +87,7 @@ def check(evidence: Evidence) -> Verdict:
     for job_id, task in evidence.accepted.items():
         status = evidence.statuses[job_id]
         outcome = evidence.outcomes[job_id]
-        if status.state in (State.UNKNOWN, State.FORGOTTEN):
+        if status.state in (JobState.UNKNOWN, JobState.FORGOTTEN):
             found.lost.append(f"{job_id} is {status.state}")
         elif outcome is None:
             found.hanging.append(f"{job_id} is {status.state} at attempt {status.attempt}")
@@ -99,9 +99,9 @@ def check(evidence: Evidence) -> Verdict:
         for job_id in evidence.stream.keys() - evidence.accepted.keys()
     ]
     for part in evidence.parts:
-        if part.state in (State.QUEUED, State.RUNNING):
+        if part.state in (JobState.QUEUED, JobState.RUNNING):
             found.hanging.append(f"{part.job_id}, a part of {part.of}, is {part.state} at attempt {part.attempt}")
-        elif part.state not in (State.SUCCEEDED, State.CANCELLED) or part.attempt > evidence.max_attempts:
+        elif part.state not in (JobState.SUCCEEDED, JobState.CANCELLED) or part.attempt > evidence.max_attempts:
             found.unexpected.append(f"{part.job_id}, a part of {part.of}, is {part.state} at attempt {part.attempt}")
     return found
 
@@ -117,7 +117,7 @@ def _oddities(evidence: Evidence, task: Task, outcome: Outcome) -> Iterator[str]
     allowed = _allowed(task, evidence.cancels.get(task.job_id, Cancel.NEVER_ASKED), outcome)
     if ended not in allowed:
         yield f"({task.behaviour}) ended as {ended} at attempt {outcome.attempt}, not as {' or '.join(sorted(allowed))}"
-    if (ended == SUCCEEDED) != (outcome.state is State.SUCCEEDED):
+    if (ended == SUCCEEDED) != (outcome.state is JobState.SUCCEEDED):
         yield f"is {outcome.state} and ended as {ended}"
     if ended == SUCCEEDED and not _right(evidence, task, outcome):
         yield f"has a wrong answer: {outcome.report}"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from ledger.jobs.claims import Held
+from ledger.jobs.claims import RunningJob
 from tests.chaos.fleet import Fleet
 from tests.chaos.jobs import HARMFUL, Behaviour
 from tests.chaos.server import Server
@@ -101,8 +101,8 @@ class Stage:
     server: Server
     namespace: str
     rng: random.Random
-    running: list[Held]
-    held: Callable[[], list[Held]]
+    running: list[RunningJob]
+    held: Callable[[], list[RunningJob]]
     ask: Callable[[Behaviour], object]
     store: StoreServer
     disk: Disk
@@ -125,7 +125,7 @@ class Stage:
             time.sleep(LOOK_SECONDS)
         raise TimeoutError("no child works on a part of a training")
 
-    def _holder(self, jobs: list[Held]) -> psutil.Process | None:
+    def _holder(self, jobs: list[RunningJob]) -> psutil.Process | None:
         holders = {int(job.owner.rpartition("/")[2]) for job in jobs}
         children = [child for pool in self.fleet.pools for child in pool.children() if child.pid in holders]
         return self.rng.choice(children) if children else None

@@ -21,7 +21,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from ledger.contracts.job_state import Outcome
-from ledger.ledger import Held, Ledger, LedgerSettings
+from ledger.ledger import Ledger, LedgerSettings, RunningJob
 from tests.chaos import probe
 from tests.chaos.callers import Follower, Submitter, insist
 from tests.chaos.checker import Cancel, Evidence
@@ -303,7 +303,7 @@ class _Run:
             return job_id in self._follower.seen_seconds
         return insist(lambda: self._ledger.outcome(job_id)) is not None
 
-    def _stage(self, rng: random.Random, running: list[Held], ask: Callable[[Behaviour], None]) -> Stage:
+    def _stage(self, rng: random.Random, running: list[RunningJob], ask: Callable[[Behaviour], None]) -> Stage:
         frequencies = range(len(self._plan.outage_seconds), 0, -1)
         (outage_seconds,) = rng.choices(self._plan.outage_seconds, list(frequencies))
         frozen_seconds = self._plan.lease_seconds * 1.2

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ledger.contracts.codec import decode_job
 from ledger.contracts.failures import Failure, FailureCode
-from ledger.contracts.job_state import JobStatus, Outcome, State
+from ledger.contracts.job_state import JobState, JobStatus, Outcome
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import TrainingReport
 from ledger.ledger import Claim, Ledger, LedgerSettings
@@ -92,7 +92,7 @@ def test_the_ledger_keeps_its_promise_in_the_play(ledger: Ledger) -> None:
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_ledger_is_found_out(fault: str, ledger: Ledger) -> None:
     script, line, instead, count = BROKEN[fault]
-    text = lua_scripts.sources()[script]
+    text = lua_scripts.script_texts()[script]
     assert line in text
     ledger.server.scripts[script] = ledger.server.client.register_script(text.replace(line, instead))
     assert count in found(play(ledger))
@@ -103,7 +103,7 @@ def evidence(task: Task, cancel: Cancel | None = None, **outcome: Any) -> Eviden
     good = Outcome(
         job_id=task.job_id,
         kind="check_health",
-        state=State.SUCCEEDED,
+        state=JobState.SUCCEEDED,
         attempt=1,
         submitted_at=NOW,
         settled_at=NOW,
@@ -128,12 +128,12 @@ HURRIED = Task(0, 1, Behaviour.HURRY, 0.0, NOW)
 LATER = Task(0, 1, Behaviour.HURRY, 0.0, NOW + timedelta(milliseconds=1))
 
 
-def failed(code: FailureCode, state: State = State.FAILED, attempt: int = 1) -> Mapping[str, Any]:
+def failed(code: FailureCode, state: JobState = JobState.FAILED, attempt: int = 1) -> Mapping[str, Any]:
     return {"state": state, "attempt": attempt, "report": None, "failure": Failure(code=code, message="so it is")}
 
 
-EXPIRED = failed(FailureCode.EXPIRED, State.EXPIRED)
-CANCELLED = failed(FailureCode.CANCELLED, State.CANCELLED)
+EXPIRED = failed(FailureCode.EXPIRED, JobState.EXPIRED)
+CANCELLED = failed(FailureCode.CANCELLED, JobState.CANCELLED)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ CANCELLED = failed(FailureCode.CANCELLED, State.CANCELLED)
         (TASK, None, {"attempt": 3}, True),
         (TASK, None, {"attempt": 4}, False),
         (TASK, None, {"report": right_report(HURRIED.check())}, False),
-        (TASK, None, {"state": State.FAILED}, False),
+        (TASK, None, {"state": JobState.FAILED}, False),
         (TASK, None, failed(FailureCode.INTERNAL), False),
         (TASK, None, failed(FailureCode.WORKER_LOST, attempt=3), False),
         (TASK, None, CANCELLED, False),
@@ -183,16 +183,16 @@ TRAINED = TrainingReport(
 @pytest.mark.parametrize(
     ("right", "parts", "count"),
     [
-        ("a", [(State.SUCCEEDED, 1), (State.CANCELLED, 3)], None),
-        ("c", [(State.SUCCEEDED, 1)], "unexpected"),
-        ("a", [(State.SUCCEEDED, 4)], "unexpected"),
-        ("a", [(State.FAILED, 1)], "unexpected"),
-        ("a", [(State.QUEUED, 1)], "hanging"),
-        ("a", [(State.RUNNING, 1)], "hanging"),
+        ("a", [(JobState.SUCCEEDED, 1), (JobState.CANCELLED, 3)], None),
+        ("c", [(JobState.SUCCEEDED, 1)], "unexpected"),
+        ("a", [(JobState.SUCCEEDED, 4)], "unexpected"),
+        ("a", [(JobState.FAILED, 1)], "unexpected"),
+        ("a", [(JobState.QUEUED, 1)], "hanging"),
+        ("a", [(JobState.RUNNING, 1)], "hanging"),
     ],
 )
 def test_a_training_is_judged_by_its_model_and_its_parts(
-    right: str, parts: list[tuple[State, int]], count: str | None
+    right: str, parts: list[tuple[JobState, int]], count: str | None
 ) -> None:
     known = evidence(TRAINING, report=TRAINED)
     records = [PartRecord(f"part-{place}", TRAINING.job_id, *part) for place, part in enumerate(parts)]
@@ -207,7 +207,7 @@ def changed(**fields: Any) -> Evidence:
 @pytest.mark.parametrize(
     ("altered", "count"),
     [
-        (lambda: changed(statuses={TASK.job_id: JobStatus(job_id=TASK.job_id, state=State.UNKNOWN)}), "lost"),
+        (lambda: changed(statuses={TASK.job_id: JobStatus(job_id=TASK.job_id, state=JobState.UNKNOWN)}), "lost"),
         (lambda: changed(outcomes={TASK.job_id: None}), "hanging"),
         (lambda: changed(stream=Counter([TASK.job_id] * 2)), "duplicated"),
         (lambda: changed(stream=Counter()), "unexpected"),

@@ -17,13 +17,13 @@ import msgspec
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.ledger import Ledger
 from tests.chaos.callers import Follower, Submitter, insist
 from tests.chaos.checker import PartRecord
 from tests.chaos.jobs import Task
-from workers.handlers.training.train_ensemble import train_on_file
+from workers.handlers.training.train_ensemble import train_in_process
 
 LEAGUE = LeagueConfig(fights=450, seed=11)
 MOST_REFITS = 4
@@ -88,7 +88,7 @@ def right_models(accepted: Mapping[str, Task]) -> dict[str, str]:
 
 
 def _trained(training: TrainEnsemble, folder: Path) -> str:
-    return train_on_file(training, folder, lambda stage, done, total: None, float("inf")).digest
+    return train_in_process(training, folder, lambda stage, done, total: None, float("inf")).digest
 
 
 def part_records(ledger: Ledger) -> Iterator[PartRecord]:
@@ -97,7 +97,7 @@ def part_records(ledger: Ledger) -> Iterator[PartRecord]:
         kind, payload, state, attempt = ledger.server.client.hmget(key, "kind", "payload", "state", "attempt")
         if kind == b"train_part":
             job_id = key.decode().rpartition(":job:")[2]
-            yield PartRecord(job_id, msgspec.json.decode(payload)["of"], State(state.decode()), int(attempt))
+            yield PartRecord(job_id, msgspec.json.decode(payload)["of"], JobState(state.decode()), int(attempt))
 
 
 def emptier(*folders: Path) -> Callable[[], None]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.settings import LedgerSettings
-from workers.broker.kombu_transport import TASK, Channel, message_for
+from workers.broker.kombu_transport import DOORBELL_TASK, Channel, doorbell_message
 
 forged = st.fixed_dictionaries(
     {
@@ -45,7 +45,7 @@ def test_an_item_cannot_say_anything(item: bytes) -> None:
 
 
 def test_the_message_names_a_queue_and_no_limit() -> None:
-    message = message_for("train")
-    assert message["headers"]["task"] == TASK
+    message = doorbell_message("train")
+    assert message["headers"]["task"] == DOORBELL_TASK
     assert json.loads(message["body"]) == [["train"], {}, {}]
     assert not {"timelimit", "eta", "expires", "callbacks", "errbacks", "chord", "chain"} & set(message["headers"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.data.feature_matrix import TrainingMatrix, mirror
 from engine.data.features import build_matrix
 from engine.data.fight_log import FightLog
-from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
+from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
 
 START = date(2020, 1, 4)
 FIGHTERS = pd.DataFrame(
@@ -116,7 +116,7 @@ def test_serving_gives_the_rows_that_training_sees(bouts: list[dict[str, object]
     log = make_log(bouts)
     asked = log.fights[log.fights["date"].dt.date == today]
     names = log.fighters.set_index("fighter_id")["name"]
-    served = Snapshot.from_log(log.before(today)).features(
+    served = FighterSnapshot.from_log(log.before(today)).features(
         [
             FightRequest(
                 first=FighterRequest(name=names[bout.red_id]),

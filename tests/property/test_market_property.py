@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.market.consensus import DevigMethod, Quote, add_margin, consensus, devig, screen_quotes
+from engine.market.consensus import BookmakerQuote, DevigMethod, add_margin, consensus, devig, screen_quotes
 from engine.market.odds import (
     american_to_decimal,
     decimal_to_american,
@@ -97,25 +97,25 @@ def test_fractional_round_trip(profit: int, stake: int) -> None:
 def test_consensus_ignores_the_order_of_books_and_fighters(
     prices: list[tuple[float, float]], method: DevigMethod, random: object
 ) -> None:
-    quotes = [Quote(f"book {number}", pair) for number, pair in enumerate(prices)]
+    quotes = [BookmakerQuote(f"book {number}", pair) for number, pair in enumerate(prices)]
     market = consensus(quotes, method)
     shuffled = list(quotes)
     random.shuffle(shuffled)  # type: ignore[attr-defined] - hypothesis types its Random as object
     assert consensus(shuffled, method) == market
-    swapped = consensus([Quote(quote.bookmaker, quote.prices[::-1]) for quote in quotes], method)
+    swapped = consensus([BookmakerQuote(quote.bookmaker, quote.prices[::-1]) for quote in quotes], method)
     assert swapped.probabilities == market.probabilities[::-1]
-    assert swapped.best == market.best[::-1]
+    assert swapped.best_prices == market.best_prices[::-1]
     assert (swapped.overround, swapped.arbitrage) == (market.overround, market.arbitrage)
     assert sum(market.probabilities) == 1.0
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), PRICES, PRICES), max_size=8))
 def test_screening_loses_no_quote_and_keeps_a_bookmaker_once(rows: list[tuple[str, float, float]]) -> None:
-    quotes = [Quote(name, (first, second)) for name, first, second in rows]
+    quotes = [BookmakerQuote(name, (first, second)) for name, first, second in rows]
     screening = screen_quotes(quotes)
     assert len(screening.valid) + len(screening.rejected) == len(quotes)
     names = [quote.bookmaker for quote in screening.valid]
     assert len(names) == len(set(names))
-    assert (screening.absence is None) == bool(screening.valid)
+    assert (screening.no_market_reason is None) == bool(screening.valid)
     if screening.valid:
         consensus(screening.valid)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.arrays import ReplicatedMember
 from engine.members.boosted_trees import FlatBoosters
-from engine.members.feature_bins import CutTable
+from engine.members.feature_bins import BinEdges
 from engine.members.neural_network import NetworkParams, StackedNetworks, fit_network
 from engine.members.random_forest import FlatForests, ForestParams, grow_forest
 from engine.members.xgboost_fit import ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
@@ -31,18 +31,18 @@ def _members() -> dict[str, ReplicatedMember]:
     X, won = _table()
     weights = np.random.default_rng(1).multinomial(_ROWS, np.ones(_ROWS) / _ROWS, size=_REPLICAS).astype(float)
     config = ProductionXGBoostConfig(n_estimators=15, max_depth=3)
-    shared = SharedRows.of(X, config)
-    cuts = CutTable.of_matrix(shared.cuts)
+    shared = SharedRows.from_values(X, config)
+    cuts = BinEdges.from_matrix(shared.cuts)
     seeds = np.arange(5 * _REPLICAS, dtype=np.uint64).reshape(_REPLICAS, 5)
     forests = [
-        grow_forest(cuts, cuts.training_codes(X), won, w.astype(int), ForestParams(trees=5, max_depth=5), each)
+        grow_forest(cuts, cuts.encode_for_training(X), won, w.astype(int), ForestParams(trees=5, max_depth=5), each)
         for w, each in zip(weights, seeds, strict=True)
     ]
     networks = [fit_network(X, won, w, NetworkParams(hidden=(64, 32), epochs=1), k) for k, w in enumerate(weights)]
     boosted = [
         boost(
-            shared.drawn(won, w, config),
-            shared.held_out(won, w == 0),
+            shared.training_matrix(won, w, config),
+            shared.validation_set(won, w == 0),
             config,
             TrainingLimits(max_training_time_s=300, max_memory_mb=1e6),
         )

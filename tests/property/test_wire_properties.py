@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.contracts import codec
-from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble
 
 REFUSALS = {FailureCode.INVALID_INPUT, FailureCode.UNSUPPORTED_SCHEMA}
@@ -71,7 +71,7 @@ json_values = st.recursive(
 def read(payload: bytes) -> Job | Failure:
     try:
         return codec.decode_job(payload)
-    except JobRefused as refusal:
+    except JobRefusedError as refusal:
         return refusal.failure
 
 

@@ -8,7 +8,7 @@ import time
 from datetime import date
 
 import workers.handlers.training.train_ensemble  # noqa: F401 - as a training pool's children have it, so that a job does not grow by it
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.reports import TrainingReport
 from workers.__main__ import main
@@ -17,7 +17,7 @@ from workers.jobs.context import JobContext
 
 def run_until_gate(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     context.progress(str(os.getpid()), 0, 1)
-    while context.ledger.status("gate").state is State.UNKNOWN:
+    while context.ledger.status("gate").state is JobState.UNKNOWN:
         time.sleep(0.02)
     return TrainingReport(
         model="0" * 64,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from workers.pool.process_memory import share_mb
+from workers.pool.process_memory import pss_mb
 
 READ_SECONDS = 0.05
 
@@ -28,7 +28,7 @@ class MemoryGauge:
 
     def read_mb(self) -> float:
         children = self._process.children()
-        used_mb = sum(share_mb(process.pid) for process in [self._process, *children])
+        used_mb = sum(pss_mb(process.pid) for process in [self._process, *children])
         self.most_children = max(self.most_children, len(children))
         self.seen.append((time.monotonic(), used_mb))
         return used_mb

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LEVELS, bound
+from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LEVELS, bound_column
 
 
 def forecasts_of(rows: int, **columns: object) -> pd.DataFrame:
@@ -32,8 +32,8 @@ def forecasts_of(rows: int, **columns: object) -> pd.DataFrame:
         # Not all alike, for a line through one point has no slope.
         table[name] = 0.5 + 0.1 * np.cos(np.arange(rows))
         for level in LEVELS:
-            table[bound(name, "lower", level)] = table[name] - 0.4 * level
-            table[bound(name, "upper", level)] = table[name] + 0.4 * level
+            table[bound_column(name, "lower", level)] = table[name] - 0.4 * level
+            table[bound_column(name, "upper", level)] = table[name] + 0.4 * level
     table["market"] = table["recalibrated_market"] = 0.5 + 0.1 * np.sin(np.arange(rows))
     table["ridge"] = table["statistics_only"]
     return table.assign(**columns)

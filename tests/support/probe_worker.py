@@ -16,16 +16,16 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from ledger.contracts.failures import LedgerUnavailable
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import LedgerUnavailableError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthCheck, HealthReport
 from workers.__main__ import main
 from workers.child import consumer
-from workers.child.batch_size import claim_size
+from workers.child.batch_size import next_batch_size
 from workers.jobs.context import JobContext
 from workers.supervisor import supervisor
-from workers.supervisor.memory_budget import Budget
+from workers.supervisor.memory_budget import MemoryBudget
 
 FOREVER_SECONDS = 600
 
@@ -38,7 +38,7 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
         case "block":
             time.sleep(FOREVER_SECONDS)
         case "until_gate":  # which is a job of that name
-            while context.ledger.status("gate").state is State.UNKNOWN:
+            while context.ledger.status("gate").state is JobState.UNKNOWN:
                 time.sleep(0.05)
         case "hold_interpreter":
             ctypes.PyDLL(None).sleep(FOREVER_SECONDS)
@@ -62,7 +62,7 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
 
 
 def no_reply(*_: object) -> NoReturn:
-    raise LedgerUnavailable("as from a server that does not answer this child alone")
+    raise LedgerUnavailableError("as from a server that does not answer this child alone")
 
 
 def block_in_callback() -> None:
@@ -118,19 +118,21 @@ def stop_consuming(signum: int, frame: object) -> None:
 
 def look_late() -> None:
     """Let the guard come to its first look at the memory late, as on a machine that has other work."""
-    reckon = Budget.look
+    reckon = MemoryBudget.update
 
     def late(*given: Any) -> None:
-        Budget.look = reckon  # type: ignore[method-assign]
+        MemoryBudget.update = reckon  # type: ignore[method-assign]
         time.sleep(1.0)
         reckon(*given)
 
-    Budget.look = late  # type: ignore[method-assign]
+    MemoryBudget.update = late  # type: ignore[method-assign]
 
 
 def claim_in_company() -> None:
     """Let batches grow as if no job took any time, also on a machine that is busy with other work."""
-    consumer.claim_size = lambda last, most: claim_size(last and msgspec.structs.replace(last, seconds=0.0), most)
+    consumer.next_batch_size = lambda last, most: next_batch_size(
+        last and msgspec.structs.replace(last, seconds=0.0), most
+    )
 
 
 def fail_in(methods: str, error: type[BaseException]) -> None:
@@ -149,7 +151,9 @@ if __name__ == "__main__":
     fail_in(os.environ.get("PROBE_DIES_IN", ""), SystemExit)
     if os.environ.get("PROBE_LATE_GUARD"):
         look_late()
-    supervisor.UNSETTLED_SECONDS = float(os.environ.get("PROBE_UNSETTLED_SECONDS", supervisor.UNSETTLED_SECONDS))
+    supervisor.MAX_UNSETTLED_SECONDS = float(
+        os.environ.get("PROBE_UNSETTLED_SECONDS", supervisor.MAX_UNSETTLED_SECONDS)
+    )
     if os.environ.get("PROBE_COMPANY"):
         claim_in_company()
     signal.signal(signal.SIGUSR2, stop_consuming)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from engine.data.features import MODEL_COLUMNS, build_matrix
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.model.bundle import Bundle
@@ -34,13 +34,13 @@ def trained(league: League, folder: Path, seed: int, replicas: int = 0) -> Bundl
         seed=seed, bootstrap_samples=replicas, fits=1, folds=3, members=SMALL, replica_members=SMALL, n_jobs=2
     )
     matrix = build_matrix(league.log).select(MODEL_COLUMNS)
-    return save_ensemble(train_ensemble(matrix, config, Snapshot.from_log(league.log)), folder)
+    return save_ensemble(train_ensemble(matrix, config, FighterSnapshot.from_log(league.log)), folder)
 
 
 def wrong(bundle: Bundle) -> Bundle:
     """The same model with other answers kept beside it, as if this machine gave wrong ones."""
     ensemble = load_ensemble(bundle)
-    rows, expected = ensemble.canary
+    rows, expected = ensemble.reference_predictions
     return save_ensemble(replace(ensemble, canary=(rows, expected + 1e-6)), bundle.folder.parent)
 
 

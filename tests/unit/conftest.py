@@ -8,7 +8,7 @@ import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.model.bundle import Bundle
@@ -42,7 +42,7 @@ def bundle(
     small_training: TrainingConfig,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Bundle:
-    ensemble = train_ensemble(league_matrix, small_training, Snapshot.from_log(league.log))
+    ensemble = train_ensemble(league_matrix, small_training, FighterSnapshot.from_log(league.log))
     return save_ensemble(ensemble, tmp_path_factory.mktemp("models"))
 
 

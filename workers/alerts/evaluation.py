@@ -16,19 +16,19 @@ from msgspec import Struct
 Labels = tuple[tuple[str, str], ...]
 """Names and values of labels, sorted."""
 
-Reading = Mapping[str, Mapping[Labels, float]]
+MetricsSnapshot = Mapping[str, Mapping[Labels, float]]
 """Every value of `/metrics` at one moment: by name, then by labels."""
 
-FLEET = ("job",)
+FLEET_LABELS = ("job",)
 """Labels that distinguish fleets in Prometheus; a pool itself sees only its own fleet."""
-POOL = ("job", "instance")
+POOL_LABELS = ("job", "instance")
 """Labels that distinguish pools in Prometheus."""
-_ADDED_BY_PROMETHEUS = frozenset(POOL)
+_ADDED_BY_PROMETHEUS = frozenset(POOL_LABELS)
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 
-class History:
+class MetricHistory:
     """The metrics that the rules need: the last snapshot, and older ones of the metrics whose increase is used.
 
     Older snapshots are kept for a day, one each half-minute of the last hour and one each ten minutes before; 1-2 MB.
@@ -40,12 +40,12 @@ class History:
     def __init__(self, kept: Iterable[str]) -> None:
         self._kept = frozenset(kept)
         self._labels: dict[Labels, Labels] = {}  # one object for equal labels, to save memory
-        self._fine: deque[tuple[float, Reading]] = deque()
-        self._coarse: deque[tuple[float, Reading]] = deque()
-        self.last: Reading = {}
+        self._fine: deque[tuple[float, MetricsSnapshot]] = deque()
+        self._coarse: deque[tuple[float, MetricsSnapshot]] = deque()
+        self.last: MetricsSnapshot = {}
         self._last_seconds = 0.0
 
-    def add(self, at_seconds: float, reading: Reading) -> None:
+    def add(self, at_seconds: float, reading: MetricsSnapshot) -> None:
         """Add a snapshot; `at_seconds` is on the monotonic clock."""
         self.last, self._last_seconds = reading, at_seconds
         if self._fine and at_seconds < self._fine[-1][0] + self._FINE_STEP_SECONDS:
@@ -59,7 +59,7 @@ class History:
         while self._coarse and self._coarse[0][0] < at_seconds - self._COARSE_SECONDS:
             self._coarse.popleft()
 
-    def before(self, seconds: float) -> Reading:
+    def oldest_within(self, seconds: float) -> MetricsSnapshot:
         """Return the oldest snapshot of the last `seconds`; it contains only the metrics that are kept."""
         since = self._last_seconds - seconds
         olds = (reading for readings in (self._coarse, self._fine) for at, reading in readings if at >= since)
@@ -76,7 +76,7 @@ class Series(Struct, frozen=True):
     where: tuple[tuple[str, str], ...] = ()
     unequal: tuple[tuple[str, str], ...] = ()
 
-    def of(self, reading: Reading) -> dict[Labels, float]:
+    def select(self, reading: MetricsSnapshot) -> dict[Labels, float]:
         """Return the selected series with their values."""
         wanted, unwanted = set(self.where), set(self.unequal)
         found = reading.get(self.metric, {}).items()
@@ -87,33 +87,35 @@ class Series(Struct, frozen=True):
         pairs = [f'{name}="{value}"' for name, value in self.where]
         pairs += [f'{name}!="{value}"' for name, value in self.unequal]
         matchers = "{" + ",".join(pairs) + "}" if pairs else ""
-        return f"{self.metric}{matchers}" + ("" if window_seconds is None else f"[{duration(window_seconds)}]")
+        return f"{self.metric}{matchers}" + ("" if window_seconds is None else f"[{promql_duration(window_seconds)}]")
 
 
-class Now(Struct, frozen=True, tag=True):
+class Gauge(Struct, frozen=True, tag=True):
     """The largest value (with `least`: the smallest) of a gauge, for each combination of the labels `by`."""
 
     series: Series
     by: tuple[str, ...]
     least: bool = False
 
-    def value(self, history: History) -> dict[Labels, float]:
+    def value(self, history: MetricHistory) -> dict[Labels, float]:
         """Return the value of each combination."""
         choose = min if self.least else max
-        return {labels: choose(values) for labels, values in _grouped(self.series.of(history.last), self.by).items()}
+        return {
+            labels: choose(values) for labels, values in _grouped(self.series.select(history.last), self.by).items()
+        }
 
     def promql(self) -> str:
         """Return the PromQL expression."""
         return f"{'min' if self.least else 'max'} by ({', '.join(self.by)}) ({self.series.promql()})"
 
 
-class Quotient(Struct, frozen=True, tag=True):
+class Ratio(Struct, frozen=True, tag=True):
     """The ratio of two gauges."""
 
-    part: Now
-    whole: Now
+    part: Gauge
+    whole: Gauge
 
-    def value(self, history: History) -> dict[Labels, float]:
+    def value(self, history: MetricHistory) -> dict[Labels, float]:
         """Return the ratio if both gauges have a value and the divisor is not 0."""
         wholes = self.whole.value(history)
         parts = self.part.value(history)
@@ -124,17 +126,17 @@ class Quotient(Struct, frozen=True, tag=True):
         return f"{self.part.promql()} / {self.whole.promql()}"
 
 
-class Grown(Struct, frozen=True, tag=True):
+class Increase(Struct, frozen=True, tag=True):
     """The summed increase of counters in a window, for each combination of the labels `by`."""
 
     series: Series
     by: tuple[str, ...]
     window_seconds: float
 
-    def value(self, history: History) -> dict[Labels, float]:
+    def value(self, history: MetricHistory) -> dict[Labels, float]:
         """Return the increase of each combination."""
-        before = self.series.of(history.before(self.window_seconds))
-        grown = {labels: value - before.get(labels, 0.0) for labels, value in self.series.of(history.last).items()}
+        before = self.series.select(history.oldest_within(self.window_seconds))
+        grown = {labels: value - before.get(labels, 0.0) for labels, value in self.series.select(history.last).items()}
         return {labels: sum(values) for labels, values in _grouped(grown, self.by).items()}
 
     def promql(self) -> str:
@@ -142,15 +144,15 @@ class Grown(Struct, frozen=True, tag=True):
         return f"sum by ({', '.join(self.by)}) (increase({self.series.promql(self.window_seconds)}))"
 
 
-class Share(Struct, frozen=True, tag=True):
+class IncreaseRatio(Struct, frozen=True, tag=True):
     """The ratio of two increases, if the second is at least `at_least`; with `rest`: `rest` minus that ratio."""
 
-    part: Grown
-    whole: Grown
+    part: Increase
+    whole: Increase
     at_least: float
     rest: float | None = None
 
-    def value(self, history: History) -> dict[Labels, float]:
+    def value(self, history: MetricHistory) -> dict[Labels, float]:
         """Return the ratio of each combination that has enough events."""
         parts, wholes = self.part.value(history), self.whole.value(history)
         shares = {
@@ -166,10 +168,10 @@ class Share(Struct, frozen=True, tag=True):
         return share if self.rest is None else f"{self.rest:g} - {share}"
 
 
-Expression = Now | Quotient | Grown | Share
+Expression = Gauge | Ratio | Increase | IncreaseRatio
 
 
-class Rule(Struct, frozen=True, kw_only=True):
+class AlertRule(Struct, frozen=True, kw_only=True):
     """One row of the table: the alert fires when its value has breached `threshold` for `for_seconds`.
 
     A value above the threshold breaches it, or with `below` a value underneath. `summary` describes the problem,
@@ -185,7 +187,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     summary: str
     action: str
 
-    def beyond(self, value: float) -> bool:
+    def is_breached(self, value: float) -> bool:
         """Return True if a value breaches the threshold."""
         return value < self.threshold if self.below else value > self.threshold
 
@@ -194,15 +196,15 @@ class Rule(Struct, frozen=True, kw_only=True):
         return f"{self.expression.promql()} {'<' if self.below else '>'} {self.threshold:g}"
 
 
-class Change(Struct, frozen=True, kw_only=True):
+class AlertTransition(Struct, frozen=True, kw_only=True):
     """An alert starts to fire, or is resolved. `value` is the last one that breached the threshold."""
 
-    rule: Rule
+    rule: AlertRule
     labels: Labels
     firing: bool
     value: float
 
-    def said(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return the fields of the log line and of the webhook's body."""
         return {
             "alert": self.rule.name,
@@ -215,7 +217,7 @@ class Change(Struct, frozen=True, kw_only=True):
         }
 
 
-class Active(Struct, frozen=True):
+class ActiveAlert(Struct, frozen=True):
     """An alert that is pending or fires: when its value first breached the threshold, and its last value."""
 
     since_seconds: float
@@ -223,46 +225,46 @@ class Active(Struct, frozen=True):
     firing: bool = False
 
 
-Actives = dict[tuple[str, Labels], Active]
+ActiveAlerts = dict[tuple[str, Labels], ActiveAlert]
 
 
-def judge(
-    rules: Sequence[Rule], history: History, actives: Actives, now_seconds: float
-) -> tuple[Actives, list[Change]]:
+def evaluate_rules(
+    rules: Sequence[AlertRule], history: MetricHistory, actives: ActiveAlerts, now_seconds: float
+) -> tuple[ActiveAlerts, list[AlertTransition]]:
     """Return the alerts that are pending or fire now, and the transitions of those that fire."""
     beyond = {
         (rule.name, labels): (rule, value)
         for rule in rules
         for labels, value in rule.expression.value(history).items()
-        if rule.beyond(value)
+        if rule.is_breached(value)
     }
     named = {rule.name: rule for rule in rules}
-    left: Actives = {}
+    left: ActiveAlerts = {}
     changes = []
     for key, (rule, value) in beyond.items():
-        known = actives.get(key, Active(now_seconds, value))
+        known = actives.get(key, ActiveAlert(now_seconds, value))
         firing = known.firing or now_seconds - known.since_seconds >= rule.for_seconds
-        left[key] = Active(known.since_seconds, value, firing)
+        left[key] = ActiveAlert(known.since_seconds, value, firing)
         if firing and not known.firing:
-            changes.append(Change(rule=rule, labels=key[1], firing=True, value=value))
+            changes.append(AlertTransition(rule=rule, labels=key[1], firing=True, value=value))
     for key, known in actives.items():
         if known.firing and key not in left:
-            changes.append(Change(rule=named[key[0]], labels=key[1], firing=False, value=known.value))
+            changes.append(AlertTransition(rule=named[key[0]], labels=key[1], firing=False, value=known.value))
     return left, changes
 
 
-class Judge:
+class AlertEvaluator:
     """The evaluation of the rules, snapshot after snapshot, with the alerts that fire."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[AlertRule]) -> None:
         self._rules = rules
-        self._history = History(name for rule in rules for name in metrics_of(rule.expression))
-        self._actives: Actives = {}
+        self._history = MetricHistory(name for rule in rules for name in metric_names(rule.expression))
+        self._actives: ActiveAlerts = {}
 
-    def judge(self, reading: Reading, now_seconds: float) -> list[Change]:
+    def evaluate(self, reading: MetricsSnapshot, now_seconds: float) -> list[AlertTransition]:
         """Return the transitions since the last snapshot. `now_seconds` is on the monotonic clock."""
         self._history.add(now_seconds, reading)
-        self._actives, changes = judge(self._rules, self._history, self._actives, now_seconds)
+        self._actives, changes = evaluate_rules(self._rules, self._history, self._actives, now_seconds)
         return changes
 
     @property
@@ -271,7 +273,7 @@ class Judge:
         return sorted({name for (name, _), active in self._actives.items() if active.firing})
 
 
-def duration(seconds: float) -> str:
+def promql_duration(seconds: float) -> str:
     """Return a duration as Prometheus writes it, in the largest whole unit."""
     for unit, length in (("d", DAY), ("h", HOUR), ("m", MINUTE)):
         if seconds and seconds % length == 0:
@@ -287,9 +289,9 @@ def _grouped(series: Mapping[Labels, float], by: Sequence[str]) -> dict[Labels, 
     return groups
 
 
-def metrics_of(expression: Expression) -> Iterator[str]:
+def metric_names(expression: Expression) -> Iterator[str]:
     """Yield the names of the metrics that an expression reads."""
-    if isinstance(expression, Quotient | Share):
+    if isinstance(expression, Ratio | IncreaseRatio):
         yield from (expression.part.series.metric, expression.whole.series.metric)
     else:
         yield expression.series.metric

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from workers.alerts.evaluation import Rule
+from workers.alerts.evaluation import AlertRule
 
 OFF = "off"
 
 
-def tuned(rules: Sequence[Rule], overrides: str) -> tuple[Rule, ...]:
+def apply_overrides(rules: Sequence[AlertRule], overrides: str) -> tuple[AlertRule, ...]:
     """Return the table with the overrides applied. Raises ValueError naming the override that is invalid."""
     given: dict[str, str] = {}
     for override in filter(None, map(str.strip, overrides.split(","))):
@@ -31,7 +31,7 @@ def tuned(rules: Sequence[Rule], overrides: str) -> tuple[Rule, ...]:
     return tuple(_overridden(rule, given.get(rule.name)) for rule in rules if given.get(rule.name) != OFF)
 
 
-def _overridden(rule: Rule, text: str | None) -> Rule:
+def _overridden(rule: AlertRule, text: str | None) -> AlertRule:
     if text is None:
         return rule
     threshold, _, seconds = text.partition("/")
@@ -39,7 +39,7 @@ def _overridden(rule: Rule, text: str | None) -> Rule:
     return structs.replace(changed, for_seconds=_number(rule, text, seconds)) if seconds else changed
 
 
-def _number(rule: Rule, text: str, number: str) -> float:
+def _number(rule: AlertRule, text: str, number: str) -> float:
     try:
         value = float(number)
     except ValueError:

@@ -15,31 +15,31 @@ from collections.abc import Sequence
 
 from workers.alerts.evaluation import (
     DAY,
-    FLEET,
+    FLEET_LABELS,
     HOUR,
     MINUTE,
-    POOL,
-    Grown,
-    Now,
-    Quotient,
-    Rule,
+    POOL_LABELS,
+    AlertRule,
+    Gauge,
+    Increase,
+    IncreaseRatio,
+    Ratio,
     Series,
-    Share,
-    duration,
+    promql_duration,
 )
-from workers.alerts.overrides import tuned
+from workers.alerts.overrides import apply_overrides
 
 WARNING, CRITICAL = "warning", "critical"
 _CARDS = (("kind", "predict_card"),)
 
 
-def _coverage(level: str, threshold: float) -> Rule:
-    def grown(*where: tuple[str, str]) -> Grown:
-        return Grown(Series("cornerman_market_probabilities_total", (("level", level), *where)), POOL, DAY)
+def _coverage(level: str, threshold: float) -> AlertRule:
+    def grown(*where: tuple[str, str]) -> Increase:
+        return Increase(Series("cornerman_market_probabilities_total", (("level", level), *where)), POOL_LABELS, DAY)
 
-    return Rule(
+    return AlertRule(
         name=f"IntervalsMissMarket{100 * float(level):.0f}",
-        expression=Share(grown(("inside", "true")), grown(), at_least=200, rest=float(level)),
+        expression=IncreaseRatio(grown(("inside", "true")), grown(), at_least=200, rest=float(level)),
         threshold=threshold,
         for_seconds=10 * MINUTE,
         severity=WARNING,
@@ -48,12 +48,12 @@ def _coverage(level: str, threshold: float) -> Rule:
     )
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[AlertRule, ...] = (
+    AlertRule(
         name="HighMemory",
-        expression=Quotient(
-            Now(Series("cornerman_child_memory_max_bytes"), POOL),
-            Now(Series("cornerman_child_memory_limit_bytes"), POOL),
+        expression=Ratio(
+            Gauge(Series("cornerman_child_memory_max_bytes"), POOL_LABELS),
+            Gauge(Series("cornerman_child_memory_limit_bytes"), POOL_LABELS),
         ),
         threshold=0.9,
         for_seconds=30,
@@ -62,11 +62,11 @@ RULES: tuple[Rule, ...] = (
         action="find the kind of job in the job lines (peak_memory_mb); send smaller cards, fewer replicas, or raise "
         "CORNERMAN_MEMORY_LIMIT_MB",
     ),
-    Rule(
+    AlertRule(
         name="PoolMemoryExceeded",
-        expression=Quotient(
-            Now(Series("cornerman_pool_memory_bytes", (("what", "used"),)), POOL),
-            Now(Series("cornerman_pool_memory_bytes", (("what", "limit"),)), POOL),
+        expression=Ratio(
+            Gauge(Series("cornerman_pool_memory_bytes", (("what", "used"),)), POOL_LABELS),
+            Gauge(Series("cornerman_pool_memory_bytes", (("what", "limit"),)), POOL_LABELS),
         ),
         threshold=1,
         for_seconds=MINUTE,
@@ -75,15 +75,15 @@ RULES: tuple[Rule, ...] = (
         action="other processes of the machine have taken memory, or the limit was lowered: /readyz has the figures; "
         "run fewer children, or raise max_memory_mb",
     ),
-    Rule(
+    AlertRule(
         name="HighErrorRate",
-        expression=Share(
-            Grown(
+        expression=IncreaseRatio(
+            Increase(
                 Series("cornerman_jobs_total", unequal=(("outcome", "succeeded"), ("outcome", "cancelled"))),
-                POOL,
+                POOL_LABELS,
                 15 * MINUTE,
             ),
-            Grown(Series("cornerman_jobs_total"), POOL, 15 * MINUTE),
+            Increase(Series("cornerman_jobs_total"), POOL_LABELS, 15 * MINUTE),
             at_least=5,
         ),
         threshold=0.05,
@@ -93,11 +93,11 @@ RULES: tuple[Rule, ...] = (
         action="group the job lines by outcome: invalid_input and unknown_fighter come from the feed, model_* from "
         "the models folder, internal is a defect of cornerman with its traceback in the log",
     ),
-    Rule(
+    AlertRule(
         name="FightsUnanswered",
-        expression=Share(
-            Grown(Series("cornerman_fights_total", (("result", "failed"),)), POOL, HOUR),
-            Grown(Series("cornerman_fights_total"), POOL, HOUR),
+        expression=IncreaseRatio(
+            Increase(Series("cornerman_fights_total", (("result", "failed"),)), POOL_LABELS, HOUR),
+            Increase(Series("cornerman_fights_total"), POOL_LABELS, HOUR),
             at_least=10,
         ),
         threshold=0.5,
@@ -107,11 +107,11 @@ RULES: tuple[Rule, ...] = (
         action="cornerman_fight_failures_total has the reasons: unknown_fighter means that the names of the feed and "
         "of the fight log differ, or that the log is old",
     ),
-    Rule(
+    AlertRule(
         name="HighUncertainty",
-        expression=Share(
-            Grown(Series("cornerman_uncertainty_sum"), POOL, HOUR),
-            Grown(Series("cornerman_uncertainty_count"), POOL, HOUR),
+        expression=IncreaseRatio(
+            Increase(Series("cornerman_uncertainty_sum"), POOL_LABELS, HOUR),
+            Increase(Series("cornerman_uncertainty_count"), POOL_LABELS, HOUR),
             at_least=10,
         ),
         threshold=0.4,
@@ -121,11 +121,11 @@ RULES: tuple[Rule, ...] = (
         action="expected on cards with many debutants; otherwise check the flags in the reports (stale_fight_log, "
         "features_imputed) and train on a newer log",
     ),
-    Rule(
+    AlertRule(
         name="SlowPredictions",
-        expression=Share(
-            Grown(Series("cornerman_run_seconds_bucket", (*_CARDS, ("le", "5.0"))), POOL, 5 * MINUTE),
-            Grown(Series("cornerman_run_seconds_count", _CARDS), POOL, 5 * MINUTE),
+        expression=IncreaseRatio(
+            Increase(Series("cornerman_run_seconds_bucket", (*_CARDS, ("le", "5.0"))), POOL_LABELS, 5 * MINUTE),
+            Increase(Series("cornerman_run_seconds_count", _CARDS), POOL_LABELS, 5 * MINUTE),
             at_least=1,
             rest=1,
         ),
@@ -136,45 +136,47 @@ RULES: tuple[Rule, ...] = (
         action="use no more children than cores, fewer replicas (max_replicas), smaller cards; check that the machine "
         "does not swap",
     ),
-    Rule(
+    AlertRule(
         name="OldestJobWaits",
-        expression=Now(Series("cornerman_queue_oldest_age_seconds", (("queue", "predict"),)), (*FLEET, "queue")),
+        expression=Gauge(
+            Series("cornerman_queue_oldest_age_seconds", (("queue", "predict"),)), (*FLEET_LABELS, "queue")
+        ),
         threshold=60,
         for_seconds=30,
         severity=WARNING,
         summary="a card has waited for more than a minute",
         action="add children or pools; check for a paused queue, and for jobs without a deadline behind urgent ones",
     ),
-    Rule(
+    AlertRule(
         name="TrainingWaits",
-        expression=Now(Series("cornerman_queue_oldest_age_seconds", (("queue", "train"),)), (*FLEET, "queue")),
+        expression=Gauge(Series("cornerman_queue_oldest_age_seconds", (("queue", "train"),)), (*FLEET_LABELS, "queue")),
         threshold=2 * HOUR,
         for_seconds=10 * MINUTE,
         severity=WARNING,
         summary="a training job has waited for more than two hours",
         action="add a training pool, or cancel jobs that are not needed",
     ),
-    Rule(
+    AlertRule(
         name="NoConsumer",
-        expression=Now(Series("cornerman_unattended_jobs"), (*FLEET, "queue")),
+        expression=Gauge(Series("cornerman_unattended_jobs"), (*FLEET_LABELS, "queue")),
         threshold=0,
         for_seconds=30,
         severity=CRITICAL,
         summary="jobs wait in a queue that no healthy pool consumes",
         action="start a pool for the queue: cornerman worker --pool QUEUE; find out why the last one ended",
     ),
-    Rule(
+    AlertRule(
         name="DeadLetters",
-        expression=Now(Series("cornerman_dead_letters"), FLEET),
+        expression=Gauge(Series("cornerman_dead_letters"), FLEET_LABELS),
         threshold=0,
         for_seconds=0,
         severity=WARNING,
         summary="a job failed after too many worker crashes",
         action="cornerman dead-letters list, show; requeue after the cause is removed, or purge",
     ),
-    Rule(
+    AlertRule(
         name="CanaryWrong",
-        expression=Now(Series("cornerman_check_passed", (("check", "prediction"),)), POOL, least=True),
+        expression=Gauge(Series("cornerman_check_passed", (("check", "prediction"),)), POOL_LABELS, least=True),
         threshold=1,
         below=True,
         for_seconds=0,
@@ -182,9 +184,9 @@ RULES: tuple[Rule, ...] = (
         summary="the model does not reproduce its reference predictions on this machine",
         action="do not bet on this pool's answers: stop the pool; /readyz has the difference; copy the bundle again",
     ),
-    Rule(
+    AlertRule(
         name="ModelNotLoaded",
-        expression=Now(Series("cornerman_check_passed", (("check", "model_loaded"),)), POOL, least=True),
+        expression=Gauge(Series("cornerman_check_passed", (("check", "model_loaded"),)), POOL_LABELS, least=True),
         threshold=1,
         below=True,
         for_seconds=2 * MINUTE,
@@ -192,9 +194,9 @@ RULES: tuple[Rule, ...] = (
         summary="a predicting pool cannot open its model",
         action="/readyz has the model and the reason: train one, copy the bundle, or share the models folder",
     ),
-    Rule(
+    AlertRule(
         name="NotConsuming",
-        expression=Now(Series("cornerman_check_passed", (("check", "consumption"),)), POOL, least=True),
+        expression=Gauge(Series("cornerman_check_passed", (("check", "consumption"),)), POOL_LABELS, least=True),
         threshold=1,
         below=True,
         for_seconds=2 * MINUTE,
@@ -202,9 +204,9 @@ RULES: tuple[Rule, ...] = (
         summary="a pool runs and consumes nothing",
         action="the pool exits by itself and is restarted; if that repeats, check the server and the log of the pool",
     ),
-    Rule(
+    AlertRule(
         name="LedgerUnavailable",
-        expression=Now(Series("cornerman_ledger_up"), POOL, least=True),
+        expression=Gauge(Series("cornerman_ledger_up"), POOL_LABELS, least=True),
         threshold=1,
         below=True,
         for_seconds=30,
@@ -212,18 +214,18 @@ RULES: tuple[Rule, ...] = (
         summary="a pool cannot reach the server",
         action="check whether the server is up, full, or still loading; the pool's log has the error",
     ),
-    Rule(
+    AlertRule(
         name="ServerEvicts",
-        expression=Now(Series("cornerman_server_evicts"), FLEET),
+        expression=Gauge(Series("cornerman_server_evicts"), FLEET_LABELS),
         threshold=0,
         for_seconds=0,
         severity=CRITICAL,
         summary="the server may evict jobs and outcomes, and new jobs are refused",
         action="set the server's maxmemory-policy to noeviction",
     ),
-    Rule(
+    AlertRule(
         name="LeasesLost",
-        expression=Grown(Series("cornerman_reaped_jobs_total", (("what", "requeued"),)), POOL, 15 * MINUTE),
+        expression=Increase(Series("cornerman_reaped_jobs_total", (("what", "requeued"),)), POOL_LABELS, 15 * MINUTE),
         threshold=0,
         for_seconds=0,
         severity=WARNING,
@@ -231,9 +233,9 @@ RULES: tuple[Rule, ...] = (
         action="find the pool that is gone: a machine crashed or stalled, or the kernel's out-of-memory killer ended "
         "the pool",
     ),
-    Rule(
+    AlertRule(
         name="Quarantined",
-        expression=Now(Series("cornerman_quarantined_items"), (*FLEET, "queue")),
+        expression=Gauge(Series("cornerman_quarantined_items"), (*FLEET_LABELS, "queue")),
         threshold=0,
         for_seconds=0,
         severity=WARNING,
@@ -242,18 +244,20 @@ RULES: tuple[Rule, ...] = (
     ),
     _coverage("0.95", 0.05),
     _coverage("0.8", 0.1),
-    Rule(
+    AlertRule(
         name="CalibrationDrift",
-        expression=Now(Series("cornerman_calibration_drift"), (*FLEET, "model")),
+        expression=Gauge(Series("cornerman_calibration_drift"), (*FLEET_LABELS, "model")),
         threshold=0.05,
         for_seconds=0,
         severity=WARNING,
         summary="probabilities and fight results have drifted apart",
         action="backtest the model on recent fights; train a new model, or move the alias to another one",
     ),
-    Rule(
+    AlertRule(
         name="PoolDown",
-        expression=Now(Series("up", (("job", "cornerman"),)), POOL, least=True),  # a series of Prometheus itself
+        expression=Gauge(
+            Series("up", (("job", "cornerman"),)), POOL_LABELS, least=True
+        ),  # a series of Prometheus itself
         threshold=1,
         below=True,
         for_seconds=MINUTE,
@@ -264,7 +268,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def rule_file(rules: Sequence[Rule]) -> str:
+def rule_file(rules: Sequence[AlertRule]) -> str:
     """Return the rules as a Prometheus rule file."""
     lines = [
         "# Written by `python -m workers.alerts.rules`; change the table there.",
@@ -276,7 +280,7 @@ def rule_file(rules: Sequence[Rule]) -> str:
         lines += [
             f"      - alert: {rule.name}",
             f"        expr: {json.dumps(rule.promql())}",
-            f"        for: {duration(rule.for_seconds)}",
+            f"        for: {promql_duration(rule.for_seconds)}",
             f"        labels: {{severity: {rule.severity}}}",
             "        annotations:",
             f"          summary: {json.dumps(rule.summary)}",
@@ -288,7 +292,7 @@ def rule_file(rules: Sequence[Rule]) -> str:
 def main() -> None:
     """Print the rule file; exit with a message if the overrides are invalid."""
     try:
-        rules = tuned(RULES, os.environ.get("CORNERMAN_ALERTS", ""))
+        rules = apply_overrides(RULES, os.environ.get("CORNERMAN_ALERTS", ""))
     except ValueError as error:
         sys.exit(str(error))
     print(rule_file(rules), end="")  # noqa: T201 - the purpose of this command

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
-from workers.alerts.evaluation import Change
+from workers.alerts.evaluation import AlertTransition
 
 TIMEOUT_SECONDS = 5.0
 PAUSES_SECONDS = (1.0, 10.0)  # between attempts; after the last one the alert is dropped
-MOST_WAITING = 100
+MAX_WAITING = 100
 
 
 class Webhook:
@@ -27,7 +27,7 @@ class Webhook:
     def __init__(self, url: str, pool_name: str) -> None:
         self._url = url
         self._pool_name = pool_name
-        self._waiting: queue.Queue[Change] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[AlertTransition] = queue.Queue(MAX_WAITING)
         self._log = structlog.get_logger("cornerman.alerts")
         self._opener = urllib.request.build_opener(_Redirects)
 
@@ -36,7 +36,7 @@ class Webhook:
         if self._url:
             threading.Thread(target=self._run, name="webhook", daemon=True).start()
 
-    def post(self, change: Change) -> None:
+    def post(self, change: AlertTransition) -> None:
         """Queue a transition for posting; drop it, with a line in the log, if too many wait already."""
         if not self._url:
             return
@@ -45,16 +45,16 @@ class Webhook:
         except queue.Full:
             self._log.warning("alert not posted: too many wait", alert=change.rule.name)
 
-    def body(self, change: Change) -> bytes:
+    def body(self, change: AlertTransition) -> bytes:
         """Return the body to post."""
         status = "firing" if change.firing else "resolved"
-        return msgspec.json.encode({"status": status, "pool": self._pool_name, **change.said()})
+        return msgspec.json.encode({"status": status, "pool": self._pool_name, **change.fields()})
 
     def _run(self) -> None:
         while True:
             self._deliver(self._waiting.get())
 
-    def _deliver(self, change: Change) -> None:
+    def _deliver(self, change: AlertTransition) -> None:
         for pause_seconds in (*PAUSES_SECONDS, None):
             try:
                 self._send(self.body(change))

@@ -12,21 +12,21 @@ from typing import Any
 import structlog
 from celery.worker import autoscale
 
-from workers.pool.pool import Pool
+from workers.pool.pool import WorkerPool
 
 
 class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no types
     """Grows and shrinks the pool to its target size. Only idle children are retired."""
 
     def __init__(self, *args: Any, worker: Any, **options: Any) -> None:
-        cornerman: Pool = worker.app.cornerman_pool
+        cornerman: WorkerPool = worker.app.cornerman_pool
         super().__init__(*args, worker=worker, **{**options, "keepalive": cornerman.settings.guard_seconds})
-        self._board = cornerman.board
+        self._board = cornerman.scoreboard
         self._log = structlog.get_logger("cornerman.autoscaler")
 
     def maybe_scale(self, req: object = None) -> None:
         """Take a step towards the target size; ignore Celery's additional calls for each doorbell."""
-        wanted = self._board.wanted
+        wanted = self._board.target_size
         if req is not None or not wanted or self._board.closing:
             return
         if wanted > self.processes:
@@ -48,5 +48,5 @@ class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no
         workers = self.pool._pool._pool
         if any(getattr(child, "_controlled_termination", False) for child in workers):
             return 0
-        idle = {activity.pid for activity in self._board.children() if not activity.token}
+        idle = {activity.pid for activity in self._board.slots() if not activity.token}
         return sum(child.pid in idle and not self.pool._pool._worker_active(child) for child in workers)

@@ -13,13 +13,13 @@ from typing import Any
 from ledger.contracts.controls import Controls
 
 
-def heed(worker: Any, controls: Controls, queues: Iterable[str], node: str) -> None:
+def sync_consumers(worker: Any, controls: Controls, queues: Iterable[str], node: str) -> None:
     """Start or stop consuming each queue as the controls require. In Celery's event loop only."""
     consumer = worker.consumer
     if consumer is None or consumer.task_consumer is None:  # the broker is away: there is nothing to consume
         return
     for queue in queues:
-        may = controls.claims(queue, node)
+        may = controls.may_claim(queue, node)
         if may and not consumer.task_consumer.consuming_from(queue):
             consumer.add_task_queue(queue)
         elif not may and consumer.task_consumer.consuming_from(queue):

@@ -22,25 +22,25 @@ import structlog
 from kombu.transport import redis as stock
 from kombu.utils.scheduling import round_robin_cycle
 
-from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.ledger import Ledger
-from ledger.server.address import readable
-from ledger.server.error_replies import refusal_of
+from ledger.server.address import validated_url
+from ledger.server.error_replies import error_meaning
 from ledger.settings import LedgerSettings
 
-TASK = "cornerman.doorbell"
+DOORBELL_TASK = "cornerman.doorbell"
 RETRY_SECONDS = 1.0
-BELL = b"!"  # the item that the ledger's scripts push
+DOORBELL = b"!"  # the item that the ledger's scripts push
 
 
-def message_for(queue: str) -> dict[str, Any]:
+def doorbell_message(queue: str) -> dict[str, Any]:
     """Return the Celery message (protocol 2) that a doorbell of `queue` stands for."""
     task_id = uuid.uuid4().hex
     return {
         "body": json.dumps([[queue], {}, {}]),
         "content-type": "application/json",
         "content-encoding": "utf-8",
-        "headers": {"task": TASK, "id": task_id, "lang": "py", "root_id": task_id, "parent_id": None},
+        "headers": {"task": DOORBELL_TASK, "id": task_id, "lang": "py", "root_id": task_id, "parent_id": None},
         "properties": {
             "correlation_id": task_id,
             "delivery_info": {"exchange": "", "routing_key": queue},
@@ -49,7 +49,7 @@ def message_for(queue: str) -> dict[str, Any]:
     }
 
 
-def put_aside(settings: LedgerSettings) -> Callable[[str, bytes], None]:
+def quarantine_with(settings: LedgerSettings) -> Callable[[str, bytes], None]:
     """Return a function that quarantines a foreign queue item.
 
     Errors are only logged, because they must not stop consumption.
@@ -62,7 +62,7 @@ def put_aside(settings: LedgerSettings) -> Callable[[str, bytes], None]:
             ledger = Ledger.connect(settings)
             ledger.quarantine.add(queue, item)
             ledger.close()
-        except (LedgerUnavailable, PermissionDenied) as error:
+        except (LedgerUnavailableError, PermissionDeniedError) as error:
             log.warning("foreign queue item lost", queue=queue, error=str(error))
 
     return keep
@@ -79,11 +79,11 @@ class _Client(redis.Redis):
         try:
             reply = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
         except redis.ResponseError as error:
-            if command_name != "BRPOP" or (refusal := refusal_of(error)) is None:
+            if command_name != "BRPOP" or (refusal := error_meaning(error)) is None:
                 raise
             # Without a pause a refused pop, or a refused connection, would be retried at once.
             time.sleep(RETRY_SECONDS)
-            if refusal.elsewhere:
+            if refusal.other_server_may_answer:
                 raise redis.ConnectionError(refusal.advice) from error
             structlog.get_logger("cornerman").warning("doorbell refused", error=refusal.advice)
             return None
@@ -148,15 +148,15 @@ class Channel(stock.Channel):  # type: ignore[misc]  # kombu ships no types
 
     def _on_popped(self, key: bytes, item: bytes) -> tuple[str, str]:
         queue = key.decode().removeprefix(self._prefix)
-        if item != BELL:
+        if item != DOORBELL:
             self.quarantine(queue, item)
-        return queue, json.dumps(message_for(queue))
+        return queue, json.dumps(doorbell_message(queue))
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         """Connect as the ledger does, from the same URL: kombu parses TLS and socket URLs differently."""
         patience_seconds = self.brpop_timeout + self.ledger_settings.reply_timeout_seconds
         pool = redis.ConnectionPool.from_url(
-            readable(self.ledger_settings.redis_url or ""),
+            validated_url(self.ledger_settings.redis_url or ""),
             protocol=2,
             socket_timeout=patience_seconds,
             socket_connect_timeout=self.ledger_settings.reply_timeout_seconds,

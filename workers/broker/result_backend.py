@@ -27,15 +27,15 @@ from celery import states
 from celery.backends.base import BaseBackend
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
-from ledger.contracts.failures import JobFailed, LedgerUnavailable, UnknownJob, WaitTimeout
-from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.failures import JobFailedError, LedgerUnavailableError, UnknownJobError, WaitTimeoutError
+from ledger.contracts.job_state import JobState, Outcome
 from ledger.ledger import Ledger, LedgerSettings
 
 _STATES = {
-    State.SUCCEEDED: states.SUCCESS,
-    State.FAILED: states.FAILURE,
-    State.EXPIRED: states.FAILURE,
-    State.CANCELLED: states.REVOKED,
+    JobState.SUCCEEDED: states.SUCCESS,
+    JobState.FAILED: states.FAILURE,
+    JobState.EXPIRED: states.FAILURE,
+    JobState.CANCELLED: states.REVOKED,
 }
 
 
@@ -50,7 +50,7 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # celery ships no types
 
     def task_result_exists(self, task_id: str) -> bool:
         """Return True if the ledger has such a job, in any state."""
-        return self.ledger.status(task_id).state not in (State.UNKNOWN, State.FORGOTTEN)
+        return self.ledger.status(task_id).state not in (JobState.UNKNOWN, JobState.FORGOTTEN)
 
     def wait_for(
         self,
@@ -60,7 +60,7 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # celery ships no types
         no_ack: bool = True,
         on_interval: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
-        """Wait for an outcome on the ledger's channel. Raises Celery's TimeoutError, and LedgerUnavailable."""
+        """Wait for an outcome on the ledger's channel. Raises Celery's TimeoutError, and LedgerUnavailableError."""
         started = reached = time.monotonic()
         deadline = float("inf") if timeout is None else started + timeout
         silence_seconds = 2 * self.ledger.settings.reply_timeout_seconds  # an interval may be shorter than a reply
@@ -68,12 +68,12 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # celery ships no types
             patience_seconds = min(interval, max(0.0, deadline - time.monotonic()))
             try:
                 return _meta_of(self.ledger.wait(task_id, patience_seconds))
-            except UnknownJob:
+            except UnknownJobError:
                 reached = time.monotonic()
                 time.sleep(patience_seconds)  # it may still be submitted; there is no channel to wait on
-            except WaitTimeout:
+            except WaitTimeoutError:
                 reached = time.monotonic()
-            except LedgerUnavailable:
+            except LedgerUnavailableError:
                 if time.monotonic() >= min(deadline, reached + silence_seconds):
                     raise
                 time.sleep(min(patience_seconds, 0.1))  # the connection may have been refused at once
@@ -87,12 +87,12 @@ class LedgerBackend(BaseBackend):  # type: ignore[misc]  # celery ships no types
         outcome = self.ledger.outcome(task_id) if status.state.final else None
         if outcome is not None:
             return _meta_of(outcome)
-        state = states.STARTED if status.state is State.RUNNING else states.PENDING
+        state = states.STARTED if status.state is JobState.RUNNING else states.PENDING
         return {"task_id": task_id, "status": state, "result": status.progress, "traceback": None, "children": []}
 
 
 def _meta_of(outcome: Outcome) -> dict[str, Any]:
-    result = outcome.report if outcome.failure is None else JobFailed(outcome.job_id, outcome.failure)
+    result = outcome.report if outcome.failure is None else JobFailedError(outcome.job_id, outcome.failure)
     return {
         "task_id": outcome.job_id,
         "status": _STATES[outcome.state],

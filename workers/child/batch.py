@@ -19,22 +19,22 @@ from contextlib import contextmanager, suppress
 import structlog
 from msgspec import Struct
 
-from ledger.contracts.failures import FailureCode, LedgerUnavailable, PermissionDenied
-from ledger.jobs.claims import Stored
+from ledger.contracts.failures import FailureCode, LedgerUnavailableError, PermissionDeniedError
+from ledger.jobs.claims import SettleResult
 from ledger.ledger import Claim, Ledger, Settlement
 from workers.child.batch_size import BATCH_SECONDS
-from workers.child.shadow_submission import offer_shadows
-from workers.jobs.retry import insist
-from workers.logs.job_lines import JobLines, line_of
-from workers.pool.event_pipe import Figures, Telemetry, attempt_of
-from workers.pool.vital_threads import Stumbles, start_vital
+from workers.child.shadow_submission import submit_shadows
+from workers.jobs.retry import retry_until_available
+from workers.logs.job_lines import JobLineWriter, job_line
+from workers.pool.event_pipe import CardMetrics, EventPipe, attempt_ended
+from workers.pool.vital_threads import LoopErrors, start_critical_thread
 
-LONG_SECONDS = 0.1
+LONG_JOB_SECONDS = 0.1
 """How long a job may run before the claims behind it are released."""
-MOST_BYTES = 2**20  # of unsettled results: one call must stay short for the server too
+MAX_UNSETTLED_BYTES = 2**20  # of unsettled results: one call must stay short for the server too
 
 
-class Finished(Struct, frozen=True):
+class CompletedJob(Struct, frozen=True):
     """A job that ended with a result.
 
     `outcome` is `succeeded` or the failure's code. `measure` computes the metrics of the answer, after the answer is
@@ -46,28 +46,28 @@ class Finished(Struct, frozen=True):
     outcome: str
     model: str | None
     run_seconds: float
-    measure: Callable[[], Figures | None] | None = None
+    measure: Callable[[], CardMetrics | None] | None = None
 
 
 class Batch:
     """The claims of one child, one batch after the other."""
 
-    def __init__(self, ledger: Ledger, lines: JobLines, telemetry: Telemetry) -> None:
+    def __init__(self, ledger: Ledger, lines: JobLineWriter, telemetry: EventPipe) -> None:
         self._ledger = ledger
         self._lines = lines
         self._telemetry = telemetry
         self._waiting: deque[Claim] = deque()
-        self._finished: list[Finished] = []
+        self._finished: list[CompletedJob] = []
         self._bytes = 0
         self._job_started_seconds = 0.0
         # Reentrant: a signal that ends the child may interrupt a settlement, and the last one follows.
         self._settle_lock = threading.RLock()
         self._several = threading.Event()
-        self._log_errors = Stumbles(structlog.get_logger("cornerman"), "ended jobs not logged or counted")
-        start_vital("batch", self._maintain)
+        self._log_errors = LoopErrors(structlog.get_logger("cornerman"), "ended jobs not logged or counted")
+        start_critical_thread("batch", self._maintain)
 
     @contextmanager
-    def of(self, claims: Iterable[Claim], ended: Callable[[], None]) -> Iterator[None]:
+    def process(self, claims: Iterable[Claim], ended: Callable[[], None]) -> Iterator[None]:
         """Add claims; when the block ends, even by an error, settle the finished jobs and release the rest.
 
         `ended` is called when all finished jobs are settled.
@@ -85,7 +85,7 @@ class Batch:
                 ended()
                 self._release_waiting("the child ends its batch", ring=False)
 
-    def next(self) -> Claim | None:
+    def next_claim(self) -> Claim | None:
         """Return the next claim; None if none is left, or the rest was released."""
         self._job_started_seconds = time.monotonic()
         try:
@@ -93,11 +93,11 @@ class Batch:
         except IndexError:
             return None
 
-    def add(self, finished: Finished) -> None:
+    def add(self, finished: CompletedJob) -> None:
         """Add a finished job."""
         self._finished.append(finished)
         self._bytes += len(finished.settlement.body)
-        if self._bytes > MOST_BYTES:
+        if self._bytes > MAX_UNSETTLED_BYTES:
             self.settle()
 
     def settle(self) -> None:
@@ -106,25 +106,27 @@ class Batch:
             batch = self._finished[:]
             if not batch:
                 return
-            accepted = insist(lambda: self._ledger.settle_batch([finished.settlement for finished in batch]))
+            accepted = retry_until_available(
+                lambda: self._ledger.settle_batch([finished.settlement for finished in batch])
+            )
             outcomes = [_outcome(finished, stored) for finished, stored in zip(batch, accepted, strict=True)]
             del self._finished[: len(batch)]
             self._bytes = 0
             with self._log_errors.caught():
                 self._log_and_count(batch, outcomes)
             answered = [job for job, outcome in zip(batch, outcomes, strict=True) if outcome == "succeeded"]
-            offer_shadows(self._ledger, [(job.claim, job.settlement) for job in answered])
+            submit_shadows(self._ledger, [(job.claim, job.settlement) for job in answered])
 
-    def _log_and_count(self, batch: Sequence[Finished], outcomes: Sequence[str]) -> None:
+    def _log_and_count(self, batch: Sequence[CompletedJob], outcomes: Sequence[str]) -> None:
         ended = [*zip(batch, outcomes, strict=True)]
         self._lines.write(
-            [line_of(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
+            [job_line(job.claim, outcome, run_seconds=job.run_seconds, model=job.model) for job, outcome in ended]
         )
         attempts = []
         for job, outcome in ended:
             figures = job.measure() if job.measure is not None and outcome == "succeeded" else None
-            attempts.append(attempt_of(job.claim, outcome, job.run_seconds, figures))
-        self._telemetry.tell(*attempts)
+            attempts.append(attempt_ended(job.claim, outcome, job.run_seconds, figures))
+        self._telemetry.send(*attempts)
 
     def _release_waiting(self, reason: str, *, ring: bool) -> None:
         untouched = []
@@ -133,23 +135,23 @@ class Batch:
                 untouched.append(self._waiting.pop())
         if untouched:
             # On an error the supervisor releases what an idle or dead child holds.
-            with suppress(LedgerUnavailable, PermissionDenied):
+            with suppress(LedgerUnavailableError, PermissionDeniedError):
                 self._ledger.release_many(untouched, ring=ring)
                 structlog.get_logger("cornerman").info("claims released", jobs=len(untouched), reason=reason)
 
     def _maintain(self) -> None:
         # The child raises the same error at the end of its batch.
-        errors = Stumbles(structlog.get_logger("cornerman"), "batch maintenance failed")
+        errors = LoopErrors(structlog.get_logger("cornerman"), "batch maintenance failed")
         while True:
             self._several.wait()
             time.sleep(BATCH_SECONDS)
             with errors.caught():
                 self.settle()
-                if time.monotonic() - self._job_started_seconds > LONG_SECONDS:
+                if time.monotonic() - self._job_started_seconds > LONG_JOB_SECONDS:
                     self._release_waiting("the job before them takes long", ring=True)
 
 
-def _outcome(finished: Finished, stored: Stored) -> str:
-    if stored is Stored.TOO_LATE:
+def _outcome(finished: CompletedJob, stored: SettleResult) -> str:
+    if stored is SettleResult.TOO_LATE:
         return FailureCode.EXPIRED.value
-    return finished.outcome if stored is Stored.STANDS else "refused"
+    return finished.outcome if stored is SettleResult.ACCEPTED else "refused"

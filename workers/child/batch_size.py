@@ -12,7 +12,7 @@ BATCH_SECONDS = 0.02
 """How long a batch may take, and a finished job wait in it: the delay of an urgent job that arrives meanwhile."""
 
 
-class Worked(Struct, frozen=True):
+class BatchTiming(Struct, frozen=True):
     """A completed batch: its number of jobs, its duration, and the number of jobs left in the queue."""
 
     jobs: int
@@ -20,7 +20,7 @@ class Worked(Struct, frozen=True):
     waiting: int
 
 
-def claim_size(last: Worked | None, most: int) -> int:
+def next_batch_size(last: BatchTiming | None, most: int) -> int:
     """Return how many jobs to claim next, from 1 to `most`.
 
     The first batch is one job, so that jobs submitted together are shared among the children; then at most twice the

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from ledger.contracts.jobs import Job, PredictCard
 from ledger.contracts.reports import CardReport, FightReport, Report
-from workers.pool.event_pipe import Figures
+from workers.pool.event_pipe import CardMetrics
 
-LEVELS = {0.8: "0.8", 0.95: "0.95"}
+MEASURED_LEVELS = {0.8: "0.8", 0.95: "0.95"}
 """The measured levels, with their labels. Other levels that a caller may ask for get no time series."""
 
 
-def figures_of(job: Job, report: Report, claimed_at: datetime) -> Figures | None:
+def measure_card(job: Job, report: Report, claimed_at: datetime) -> CardMetrics | None:
     """Return the metrics of a card and its answer; None for another kind of job."""
     if not isinstance(job, PredictCard) or not isinstance(report, CardReport):
         return None
@@ -27,14 +27,14 @@ def figures_of(job: Job, report: Report, claimed_at: datetime) -> Figures | None
         for interval in side.intervals:
             if interval.level == job.rules.level:
                 uncertainties.append(interval.upper - interval.lower)
-            if (level := LEVELS.get(interval.level)) is None:
+            if (level := MEASURED_LEVELS.get(interval.level)) is None:
                 continue
             widths.setdefault(level, []).append(interval.upper - interval.lower)
             if side.market_probability is not None and interval.method == "anchored":
                 inside = interval.lower <= side.market_probability <= interval.upper
                 (covered if inside else uncovered)[level] += 1
     abstained = [fight.decision for fight in answered if fight.decision.action == "abstain"]
-    return Figures(
+    return CardMetrics(
         bets=len(answered) - len(abstained),
         abstentions=Counter(reason for decision in abstained for reason in decision.reasons),
         abstained=len(abstained),

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.ledger import Claim, Ledger
-from workers.broker.kombu_transport import BELL, put_aside
-from workers.child.batch_size import Worked, claim_size
-from workers.child.executor import Execution, Terminated
-from workers.child.memory_admission import Admission
+from workers.broker.kombu_transport import DOORBELL, quarantine_with
+from workers.child.batch_size import BatchTiming, next_batch_size
+from workers.child.executor import Executor, ShutdownRequested
+from workers.child.memory_admission import MemoryAdmission
 from workers.child.self_test import SelfTester
 from workers.models.model_cache import ModelCache, load_manager
-from workers.pool.liveness_probe import answer_canary
-from workers.pool.pool import Pool, predicts
+from workers.pool.liveness_probe import answer_liveness_probe
+from workers.pool.pool import WorkerPool, serves_predictions
 
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager
@@ -39,27 +39,27 @@ _UNBATCHED_QUEUES = ("train",)
 _POLL_SECONDS = 0.1  # just after a job: between two checks of memory and shutdown
 
 
-class Doorbell:
+class ChildConsumer:
     """The consumer of one child. It connects at the first doorbell: connections must not survive a fork."""
 
-    def __init__(self, pool: Pool, queues: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, pool: WorkerPool, queues: Callable[[], Iterable[str]]) -> None:
         self._pool = pool
         self._queues = queues  # Celery learns later which queues it consumes
 
-    def answer(self, queue: str) -> None:
+    def handle(self, queue: str) -> None:
         """Serve a queue and wait for its claims for as long as this child may; answer a liveness probe."""
         # Only now: billiard sets its own handler when the child is ready.
         signal.signal(signal.SIGTERM, _request_shutdown)
         try:
-            if queue == self._pool.canary:
-                answer_canary(self._pool, self._ledger, self._owner)
-                if predicts(self._pool, self._queues()):
+            if queue == self._pool.liveness_queue:
+                answer_liveness_probe(self._pool, self._ledger, self._owner)
+                if serves_predictions(self._pool, self._queues()):
                     self._self_tester.test_if_due()
-            if (served := self._only_queue if queue == self._pool.canary else queue) is not None:
+            if (served := self._only_queue if queue == self._pool.liveness_queue else queue) is not None:
                 self._serve_queue(served)
-        except LedgerUnavailable as unavailable:
+        except LedgerUnavailableError as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
-        except PermissionDenied as denied:
+        except PermissionDeniedError as denied:
             structlog.get_logger("cornerman").error("ledger permission denied", error=str(denied))
 
     def _serve_queue(self, queue: str) -> None:
@@ -67,8 +67,8 @@ class Doorbell:
         until_seconds = time.monotonic() + self._pool.settings.drain_seconds
         claims: list[Claim] = []
         while True:
-            with self._admission.booked(rested=bool(claims)) as reserved:
-                if not reserved or self._admission.yielding:
+            with self._admission.reserve(rested=bool(claims)) as reserved:
+                if not reserved or self._admission.should_stop_claiming:
                     reason = "not enough memory for a typical job" if not reserved else "the child must claim no more"
                     self._release(claims, reason)
                     return
@@ -92,29 +92,29 @@ class Doorbell:
         most = 1 if queue in _UNBATCHED_QUEUES else self._pool.settings.claim_limit
         while claims:
             started_seconds = time.monotonic()
-            self._executor.work_off(claims)
+            self._executor.run(claims)
             now_seconds = time.monotonic()
-            waiting = claims[0].waiting
-            if not waiting or now_seconds >= until_seconds or self._admission.yielding:
+            waiting = claims[0].queue_length
+            if not waiting or now_seconds >= until_seconds or self._admission.should_stop_claiming:
                 return
-            worked = Worked(len(claims), now_seconds - started_seconds, waiting)
-            claims = self._ledger.claim(queue, self._owner, claim_size(worked, most))
+            worked = BatchTiming(len(claims), now_seconds - started_seconds, waiting)
+            claims = self._ledger.claim(queue, self._owner, next_batch_size(worked, most))
 
     def _wait_for_claim(self, queue: str, until_seconds: float) -> list[Claim]:
         """Wait for a claim and return it; empty if Celery needs the child, or if memory is short.
 
         Nothing is reserved meanwhile: another child may need the memory for a larger job.
         """
-        board = self._pool.board
-        while board.has_room and not self._admission.yielding and not board.stopped:
+        board = self._pool.scoreboard
+        while board.can_start_job and not self._admission.should_stop_claiming and not board.stopped:
             timeout_seconds = min(until_seconds - time.monotonic(), _POLL_SECONDS)
             if timeout_seconds <= 0:
-                if self._only_queue is None or board.answer_call():
+                if self._only_queue is None or board.take_request():
                     break
                 timeout_seconds = self._pool.settings.guard_seconds  # the supervisor makes the request
             item, claims = self._ledger.claim_when_notified(queue, self._owner, timeout_seconds)
-            if item not in (None, BELL):
-                put_aside(self._pool.settings.ledger)(queue, item)
+            if item not in (None, DOORBELL):
+                quarantine_with(self._pool.settings.ledger)(queue, item)
             if claims:
                 return claims
         return []
@@ -122,7 +122,7 @@ class Doorbell:
     @cached_property
     def _only_queue(self) -> str | None:
         """The queue of a pool that has only one; else None."""
-        queues = {*self._queues()} - {self._pool.canary}
+        queues = {*self._queues()} - {self._pool.liveness_queue}
         return queues.pop() if len(queues) == 1 else None
 
     @cached_property
@@ -139,29 +139,29 @@ class Doorbell:
 
         settings = self._pool.settings
         load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
-        store = Store.of(settings)
+        store = Store.from_settings(settings)
         return ModelCache(
             store.fetch,
             self._ledger.aliases.resolve,
             load,
             settings.cached_models,
-            self._pool.preloaded,
+            self._pool.preloaded_models,
             store.discard_copy,
         )
 
     @cached_property
-    def _executor(self) -> Execution:
-        return Execution(self._pool, self._ledger, self._models, self._admission)
+    def _executor(self) -> Executor:
+        return Executor(self._pool, self._ledger, self._models, self._admission)
 
     @cached_property
     def _self_tester(self) -> SelfTester:
         return SelfTester(self._pool, lambda: self._models)
 
     @cached_property
-    def _admission(self) -> Admission:
-        return Admission(self._pool)
+    def _admission(self) -> MemoryAdmission:
+        return MemoryAdmission(self._pool)
 
 
 def _request_shutdown(signum: int, frame: object) -> None:
-    Terminated.told = True
-    raise Terminated(0)
+    ShutdownRequested.raised = True
+    raise ShutdownRequested(0)

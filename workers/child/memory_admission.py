@@ -18,31 +18,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engine.errors import BundleError
-from ledger.contracts.failures import Failure, FailureCode, JobRefused
-from ledger.contracts.jobs import Backtest, DataPlan, Job, JudgeModels, Part, PredictCard, TrainingPlan
-from workers.child.memory_needs import Need, answer_need, part_need, training_need
-from workers.errors import LaterError
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
+from ledger.contracts.jobs import Backtest, DataPlan, Job, JobPart, JudgeModels, PredictCard, TrainingPlan
+from workers.child.memory_needs import MemoryEstimate, estimate_card, estimate_part, estimate_training
+from workers.errors import JobSnoozedError
 from workers.jobs.context import JobContext
-from workers.jobs.replay_target import subject_of
-from workers.pool.pool import Pool
-from workers.pool.process_memory import own_mb
+from workers.jobs.replay_target import resolve_replay_target
+from workers.pool.pool import WorkerPool
+from workers.pool.process_memory import anon_rss_mb
 
 _FRESH_SECONDS = 0.005
 """How long a measurement (22 us each) stays valid for the jobs that follow; filling 3 GB takes a second."""
 
 
-NO_ROOM_SECONDS = 5.0
+MEMORY_SNOOZE_SECONDS = 5.0
 """Delay before a job looks again for memory that is held outside of this pool."""
 
 
-class NoRoomError(Exception):
+class InsufficientMemoryError(Exception):
     """The job fits into memory, but not next to the jobs that run now: it is released."""
 
 
-class Admission:
+class MemoryAdmission:
     """The reservations of one child."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
         self._short_of_memory = False
         self._memory_mb = 0.0
@@ -51,11 +51,11 @@ class Admission:
         self._estimated_names: set[str] = set()
 
     @property
-    def yielding(self) -> bool:
+    def should_stop_claiming(self) -> bool:
         """True if this child must claim nothing more for now."""
-        return self._short_of_memory or self._pool.board.yielding
+        return self._short_of_memory or self._pool.scoreboard.should_stop_claiming
 
-    def standing_mb(self) -> float:
+    def memory_before_job_mb(self) -> float:
         """Return the memory of this child before its next job starts."""
         now_seconds = time.monotonic()
         if now_seconds > self._fresh_until_seconds:
@@ -64,65 +64,68 @@ class Admission:
         return self._memory_mb
 
     @contextmanager
-    def booked(self, *, rested: bool = False) -> Iterator[bool]:
+    def reserve(self, *, rested: bool = False) -> Iterator[bool]:
         """Reserve the memory of a typical job for the block; yields False if there is too little.
 
         With `rested` the child has done nothing since its last reservation ended, so its memory is not measured again.
         """
         self._short_of_memory = False
-        granted = self._pool.board.book(self._memory_mb if rested else self._measure())
+        granted = self._pool.scoreboard.reserve(self._memory_mb if rested else self._measure())
         try:
             yield granted
         finally:
             if granted:
-                self._pool.board.unbook(self._measure())
+                self._pool.scoreboard.release_reservation(self._measure())
 
     def admit(self, job: Job, context: JobContext) -> None:
         """Reserve the estimated memory of a job.
 
-        Raises JobRefused if the job can never fit; InsufficientMemoryError if it will fit when jobs of this pool have
-        ended; JobSnoozedError if other processes hold the memory for an unknown time: the job must not block its queue.
+        Raises JobRefusedError if the job can never fit; InsufficientMemoryError if it will fit when jobs of this pool
+        have ended; JobSnoozedError if other processes hold the memory for an unknown time: the job must not block its
+        queue.
         """
-        job = subject_of(job, context)
+        job = resolve_replay_target(job, context)
         ceiling_mb = self._ceiling_mb(job)
-        self._pool.board.lower_ceiling(ceiling_mb)
+        self._pool.scoreboard.set_ceiling(ceiling_mb)
         need = self._estimate(job, context)
         if need is None:
             return
-        allowed_mb = ceiling_mb - self._pool.board.own.baseline_mb
+        allowed_mb = ceiling_mb - self._pool.scoreboard.own_slot.baseline_mb
         if need.growth_mb > allowed_mb:
-            raise JobRefused(_never_fits(need, max(0.0, allowed_mb)))
-        if not self._pool.board.book_up_to(need.growth_mb):
-            room_mb = max(0.0, self._pool.board.room_mb)
-            if not self._pool.board.holds_off:
-                raise LaterError(
+            raise JobRefusedError(_never_fits(need, max(0.0, allowed_mb)))
+        if not self._pool.scoreboard.raise_reservation(need.growth_mb):
+            room_mb = max(0.0, self._pool.scoreboard.free_mb)
+            if not self._pool.scoreboard.job_waits_for_memory:
+                raise JobSnoozedError(
                     f"not enough memory for {need.growth_mb:.0f} MB: {room_mb:.0f} MB are free, and the rest is not "
                     "held by other jobs of this pool",
-                    NO_ROOM_SECONDS,
+                    MEMORY_SNOOZE_SECONDS,
                 )
             self._short_of_memory = True
-            raise NoRoomError(f"not enough memory for {need.growth_mb:.0f} MB next to the jobs that run now")
+            raise InsufficientMemoryError(
+                f"not enough memory for {need.growth_mb:.0f} MB next to the jobs that run now"
+            )
         if isinstance(job, PredictCard):
             self._estimated_names.add(job.model)
 
     def _measure(self) -> float:
-        self._memory_mb = own_mb()
+        self._memory_mb = anon_rss_mb()
         self._fresh_until_seconds = math.inf  # a child allocates nothing before its next job starts
         return self._memory_mb
 
-    def _estimate(self, job: Job, context: JobContext) -> Need | None:
+    def _estimate(self, job: Job, context: JobContext) -> MemoryEstimate | None:
         """Return the estimate; None if a typical job's reservation suffices, or if the handler will report an error."""
         try:
             if isinstance(job, JudgeModels) and job.first_day is not None:  # needs about as much as a backtest
                 job = Backtest(data=job.data, matrix=job.matrix)
-            if isinstance(job, Part):
-                return part_need(job, context.settings, context.claim.controls)
+            if isinstance(job, JobPart):
+                return estimate_part(job, context.settings, context.claim.controls)
             if isinstance(job, TrainingPlan):
-                return training_need(job, context.settings, context.claim.controls)
+                return estimate_training(job, context.settings, context.claim.controls)
             if isinstance(job, PredictCard) and job.model not in self._estimated_names:
                 digest = context.models.resolve(job.model)
-                if not context.models.holds(digest):
-                    return answer_need(job, context.store.fetch(digest), context.claim.controls)
+                if not context.models.is_open(digest):
+                    return estimate_card(job, context.store.fetch(digest), context.claim.controls)
                 self._estimated_names.add(job.model)
         except (OSError, ValueError, BundleError):
             return None
@@ -131,12 +134,12 @@ class Admission:
     def _ceiling_mb(self, job: Job) -> float:
         """Return the child's ceiling: the least of its own limit, the job's, and the memory it could have alone."""
         own_mb = self._pool.settings.memory_limit_mb or math.inf
-        job_mb = job.max_memory_mb if isinstance(job, DataPlan | Part) else math.inf
-        return max(1.0, min(own_mb, job_mb, self._pool.board.most_mb))
+        job_mb = job.max_memory_mb if isinstance(job, DataPlan | JobPart) else math.inf
+        return max(1.0, min(own_mb, job_mb, self._pool.scoreboard.max_child_mb))
 
 
-def _never_fits(need: Need, allowed_mb: float) -> Failure:
-    fitting = need.largest(allowed_mb)
+def _never_fits(need: MemoryEstimate, allowed_mb: float) -> Failure:
+    fitting = need.largest_fitting(allowed_mb)
     advice = f"{need.unit} of at most {fitting} would fit" if fitting else f"no number of {need.unit} would fit"
     return Failure(
         code=FailureCode.MEMORY_LIMIT_EXCEEDED,

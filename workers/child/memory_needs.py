@@ -11,18 +11,18 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec import Struct
 
-from engine.resources.memory_estimate import AnswerSize, TrainingSize, answer_mb, training_mb
+from engine.resources.memory_estimate import PredictionSize, TrainingSize, prediction_mb, training_mb
 from ledger.contracts.controls import Controls
-from ledger.contracts.jobs import MatrixColumns, Part, PredictCard, TrainEnsemble, TrainingPlan
+from ledger.contracts.jobs import JobPart, MatrixColumns, PredictCard, TrainEnsemble, TrainingPlan
 from ledger.dataset_files import TABLES, table_file
-from workers.jobs.operator_overrides import sampling, threads
+from workers.jobs.operator_overrides import limit_threads, select_replicas
 from workers.settings import WorkerSettings
 
 _MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Need:
+class MemoryEstimate:
     """The memory that a job is estimated to add to its child, in MiB.
 
     `number` of `unit` is the size that the caller could reduce: `growth_of` returns the memory for another number.
@@ -38,7 +38,7 @@ class Need:
         """The estimate for the job as it is."""
         return self.growth_of(self.number)
 
-    def largest(self, allowed_mb: float) -> int:
+    def largest_fitting(self, allowed_mb: float) -> int:
         """Return the largest number that fits into `allowed_mb`, 0 if not even one does."""
         low, high = 0, self.number
         while low < high:
@@ -47,15 +47,15 @@ class Need:
         return low
 
 
-def training_need(plan: TrainingPlan, settings: WorkerSettings, controls: Controls) -> Need:
+def estimate_training(plan: TrainingPlan, settings: WorkerSettings, controls: Controls) -> MemoryEstimate:
     """Return the estimate of a training or a backtest. Raises OSError and ValueError if its data cannot be read."""
-    size = training_size(plan, threads(controls, settings.training_threads))
+    size = training_size(plan, limit_threads(controls, settings.training_threads))
     what = f"training on {size.fights:,} fights of {size.columns} columns with {size.replicas} replicas"
     unit = "part_refits" if isinstance(plan, TrainEnsemble) else "bootstrap_samples"
-    return Need(f"{what} in memory", unit, size.replicas, lambda b: training_mb(replace(size, replicas=b)))
+    return MemoryEstimate(f"{what} in memory", unit, size.replicas, lambda b: training_mb(replace(size, replicas=b)))
 
 
-def part_need(part: Part, settings: WorkerSettings, controls: Controls) -> Need:
+def estimate_part(part: JobPart, settings: WorkerSettings, controls: Controls) -> MemoryEstimate:
     """Return the estimate of a part of a training or a backtest."""
     size = TrainingSize(
         fights=part.fights,
@@ -64,21 +64,23 @@ def part_need(part: Part, settings: WorkerSettings, controls: Controls) -> Need:
         fits=part.fits,
         point_trees=part.trees,
         replica_trees=part.replica_trees,
-        threads=threads(controls, settings.training_threads),
+        threads=limit_threads(controls, settings.training_threads),
     )
     what = f"part {part.name} of training on {size.fights:,} fights of {size.columns} columns"
-    return Need(what, "part_refits", max(size.replicas, size.fits), lambda n: training_mb(_with_refits(size, n)))
+    return MemoryEstimate(
+        what, "part_refits", max(size.replicas, size.fits), lambda n: training_mb(_with_refits(size, n))
+    )
 
 
 def _with_refits(size: TrainingSize, n: int) -> TrainingSize:
     return replace(size, replicas=min(n, size.replicas), fits=min(n, size.fits))
 
 
-def answer_need(job: PredictCard, model: Path, controls: Controls) -> Need:
+def estimate_card(job: PredictCard, model: Path, controls: Controls) -> MemoryEstimate:
     """Return the estimate of a card in a child that has yet to open the model. Raises OSError if there is none."""
     size = answer_size(job, model, controls)
     what = f"answering {size.fights} fights with a model of {size.bundle_mb:.0f} MB"
-    return Need(what, "fights", size.fights, lambda fights: answer_mb(replace(size, fights=fights)))
+    return MemoryEstimate(what, "fights", size.fights, lambda fights: prediction_mb(replace(size, fights=fights)))
 
 
 def training_size(plan: TrainingPlan, n_threads: int) -> TrainingSize:
@@ -98,12 +100,12 @@ def training_size(plan: TrainingPlan, n_threads: int) -> TrainingSize:
     )
 
 
-def answer_size(job: PredictCard, model: Path, controls: Controls) -> AnswerSize:
+def answer_size(job: PredictCard, model: Path, controls: Controls) -> PredictionSize:
     """Return the sizes that an answer's memory depends on. Raises OSError and ValueError if there is no such model."""
     about = msgspec.json.decode((model / "manifest.json").read_bytes(), type=_Manifest).about
-    replicas = sampling(controls, job.intervals.bootstrap_samples, about.bootstrap_samples).replicas
+    replicas = select_replicas(controls, job.intervals.bootstrap_samples, about.bootstrap_samples).replicas
     bundle_mb = sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / _MIB
-    return AnswerSize(len(job.fights), replicas, bundle_mb)
+    return PredictionSize(len(job.fights), replicas, bundle_mb)
 
 
 class _About(Struct):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from ledger.contracts.reports import HealthCheck
 from workers.models.model_cache import ModelCache
-from workers.pool.event_pipe import SelfTest
-from workers.pool.pool import Pool
+from workers.pool.event_pipe import SelfTestResult
+from workers.pool.pool import WorkerPool
 
 if TYPE_CHECKING:
     from engine.ensemble import ProductionEnsembleManager
@@ -25,13 +25,13 @@ MAX_DETAIL_CHARACTERS = 300  # a message of the event pipe has to be short
 class SelfTester:
     """The self-test of one child."""
 
-    def __init__(self, pool: Pool, models: Callable[[], ModelCache[ProductionEnsembleManager]]) -> None:
+    def __init__(self, pool: WorkerPool, models: Callable[[], ModelCache[ProductionEnsembleManager]]) -> None:
         self._pool = pool
         self._models = models
         self._due_seconds = -float("inf")
 
     def test_if_due(self) -> None:
-        """Run the self-test and send its result, if it is due. Raises LedgerUnavailable."""
+        """Run the self-test and send its result, if it is due. Raises LedgerUnavailableError."""
         if time.monotonic() < self._due_seconds:
             return
         from workers.models.verification import check_model  # imports the engine: only in children that predict
@@ -45,7 +45,7 @@ class SelfTester:
                 [HealthCheck(name="model_loaded", passed=False, detail=f"{type(error).__name__}: {error}")],
             )
         told = [HealthCheck(name=check.name, passed=check.passed, detail=_short(check.detail)) for check in checks]
-        self._pool.telemetry.tell(SelfTest(told, model))
+        self._pool.event_pipe.send(SelfTestResult(told, model))
 
 
 def _short(detail: str) -> str:

@@ -14,23 +14,23 @@ import structlog
 from ledger.contracts.jobs import CHALLENGER, ShadowCard
 from ledger.ledger import Claim, Ledger, Settlement
 
-LEAST_SECONDS = 1.0
+MIN_LEAD_SECONDS = 1.0
 """Least time until the start of a card for a shadow: later ones would miss the prediction log."""
 
 
-def offer_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) -> None:
+def submit_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) -> None:
     """Submit the challenger's shadows of cards that were just answered. Raises nothing."""
     shadows = [
-        ShadowCard(card=claim.job_id, deadline=datetime.fromtimestamp(settlement.page.start_ms / 1000, UTC))
+        ShadowCard(card=claim.job_id, deadline=datetime.fromtimestamp(settlement.prediction_page.start_ms / 1000, UTC))
         for claim, settlement in answered
         if claim.kind == "predict_card"
-        and claim.names.get(CHALLENGER) is not None
+        and claim.alias_digests.get(CHALLENGER) is not None
         and claim.controls.flag("shadow")
-        and settlement.page is not None
+        and settlement.prediction_page is not None
     ]
     try:
         if shadows:
-            ledger.submission.submit_shadows(shadows, min_seconds=LEAST_SECONDS)
+            ledger.submission.submit_shadows(shadows, min_seconds=MIN_LEAD_SECONDS)
     except Exception as error:  # noqa: BLE001 - the live answers stand, whatever happens to their shadows
         jobs = [shadow.card for shadow in shadows]
         structlog.get_logger("cornerman").warning("shadow submission failed", jobs=jobs, error=str(error))

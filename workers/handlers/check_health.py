@@ -8,7 +8,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthCheck, HealthReport
 from workers.jobs.context import JobContext
 from workers.models.verification import check_model
-from workers.pool.library_threads import pinned
+from workers.pool.library_threads import threads_by_library
 
 
 def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
@@ -29,7 +29,7 @@ def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
 
 def _threads(training: int) -> HealthCheck:
     """Check for one thread per library: with more, a forked child may hang, and its bits depend on the machine."""
-    libraries = pinned()
+    libraries = threads_by_library()
     detail = ", ".join(f"{name} {number}" for name, number in libraries.items())
     passed = all(number == 1 for number in libraries.values())
     return HealthCheck(name="threads", passed=passed, detail=f"{detail}; training on {training}")

@@ -21,7 +21,7 @@ from workers.models.bundle_owners import UNCLAIMED
 from workers.models.model_store import PARTS, PREPARED
 
 DAY_SECONDS = 86_400.0
-AT_ONCE = 200
+REMOVE_BATCH_SIZE = 200
 """Maximum number of places that are removed before all claims are read again."""
 _DAMAGED = ".corrupt-"  # in the name of a damaged bundle that was replaced
 
@@ -32,7 +32,7 @@ def collect(job: CollectGarbage, context: JobContext) -> GarbageReport:
     Raises
     ------
     StoreUnavailableError
-    LedgerUnavailable
+    LedgerUnavailableError
     ClaimLostError
         The job was cancelled meanwhile.
     """
@@ -62,7 +62,7 @@ class _Collection:
     def run(self) -> GarbageReport:
         """Remove models, then the remains of trainings."""
         if not self._job.dry_run:
-            self._owners.withdraw(self._remover)  # announcements of an attempt of this job that died
+            self._owners.withdraw_removals(self._remover)  # announcements of an attempt of this job that died
             self._ledger.references.restore()
             self._remove_damaged()
         claims = self._owners.claims()
@@ -84,7 +84,7 @@ class _Collection:
         )
 
     def _digests(self, where: str) -> set[str]:
-        return {name for name in self._store.names(where) if _DAMAGED not in name}
+        return {name for name in self._store.bundle_names(where) if _DAMAGED not in name}
 
     def _own(
         self, claims: Mapping[str, Set[str]], there: Set[str], prefix: str
@@ -93,8 +93,10 @@ class _Collection:
 
         Claimed places without a complete bundle are included, since some of their files may exist.
         """
-        claimed = {place for place in self._owners.of_ledger(claims) if place.rpartition("/")[0] == prefix.rstrip("/")}
-        own = self._owners.own(claims, there | claimed, adopt=self._job.adopt)
+        claimed = {
+            place for place in self._owners.claimed_by_ledger(claims) if place.rpartition("/")[0] == prefix.rstrip("/")
+        }
+        own = self._owners.exclusively_owned(claims, there | claimed, adopt=self._job.adopt)
         tokens = {place: self._owners.token(place) for place in own}
         # Read after the claims: a later use changes the text of the claim.
         ages = {place: self._store.age_seconds(place) for place in own}
@@ -102,7 +104,7 @@ class _Collection:
 
     def _claim(self, named: Set[str], claims: Mapping[str, Set[str]]) -> None:
         """Claim the models that this ledger names, if they are older than the records of owners."""
-        for digest in named - self._owners.of_ledger(claims) if not self._job.dry_run else ():
+        for digest in named - self._owners.claimed_by_ledger(claims) if not self._job.dry_run else ():
             self._owners.claim(digest)
 
     def _wanted(self, places: Set[str]) -> set[str]:
@@ -117,8 +119,8 @@ class _Collection:
         Places are removed in batches: all claims are read once per batch, and a collection that ends early is valid.
         """
         removed: list[str] = []
-        for first in range(0, len(places), AT_ONCE):
-            chosen = {place: tokens[place] for place in places[first : first + AT_ONCE]}
+        for first in range(0, len(places), REMOVE_BATCH_SIZE):
+            chosen = {place: tokens[place] for place in places[first : first + REMOVE_BATCH_SIZE]}
             with self._owners.removing(chosen, self._remover, adopt=self._job.adopt) as free:
                 removed += self._remove_free(free, first, len(places))
         return removed
@@ -145,11 +147,11 @@ class _Collection:
         if place.startswith(f"{PREPARED}/"):
             self._store.remove(f"{PARTS}/{place.rpartition('/')[2]}")
         self._store.remove(place)
-        self._owners.drop(place)  # last: the claim leads the next collection to the remaining files
+        self._owners.drop_claims(place)  # last: the claim leads the next collection to the remaining files
 
     def _remove_damaged(self) -> None:
         """Remove old bundles that were found damaged and replaced."""
-        ages = {name: self._store.age_seconds(name) for name in self._store.names("") if _DAMAGED in name}
+        ages = {name: self._store.age_seconds(name) for name in self._store.bundle_names("") if _DAMAGED in name}
         known = {name: age for name, age in ages.items() if age is not None}
         for name in removable(known, frozenset(), self._job.keep_days):
             self._store.remove(name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.contracts.job_state import Progress
 from ledger.ledger import Claim, Ledger
 from workers.models.model_cache import ModelCache
@@ -47,14 +47,14 @@ class JobContext:
 
     @cached_property
     def store(self) -> Store:
-        """The store of bundles, opened for the ledger of this job. Raises LedgerUnavailable."""
+        """The store of bundles, opened for the ledger of this job. Raises LedgerUnavailableError."""
         from workers.models.model_store import Store  # imports the engine, which only children load
 
-        return Store.of(self.settings, self.ledger.references.ledger_id())
+        return Store.from_settings(self.settings, self.ledger.references.ledger_id())
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Publish the progress of the job. Raises ClaimLostError if the claim is lost; handlers must let it pass."""
-        with suppress(LedgerUnavailable):  # an outage must not end an hour of training
+        with suppress(LedgerUnavailableError):  # an outage must not end an hour of training
             if not self.ledger.set_progress(self.claim, Progress(stage=stage, done=done, total=total)):
                 raise ClaimLostError(f"job {self.claim.job_id} was cancelled, or its lease expired")
 

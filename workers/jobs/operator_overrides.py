@@ -19,35 +19,35 @@ SWITCHED_OFF = "switched_off"
 """Reason of a missing sampling interval that the job asked for and an operator has switched off."""
 
 
-def deciding(name: str) -> bool:
+def affects_answers(name: str) -> bool:
     """Return True if a control, by its full name, can change an answer and is therefore stored with it."""
     return name in ("bootstrap", "max_replicas") or name.startswith("abstain.")
 
 
-class Sampling(Struct, frozen=True):
+class ReplicaSelection(Struct, frozen=True):
     """The number of bootstrap replicas that answer a card, and the overrides that changed it."""
 
     replicas: int
     switches: tuple[str, ...] = ()
 
 
-def sampling(controls: Controls, wanted: int | None, n_replicas: int) -> Sampling:
+def select_replicas(controls: Controls, wanted: int | None, n_replicas: int) -> ReplicaSelection:
     """Select how many of a model's `n_replicas` replicas answer a card that asks for `wanted` (None: all).
 
     A request for more replicas than the model has passes unchanged, so that the engine refuses it as usual.
     """
     asked = n_replicas if wanted is None else wanted
     if asked == 0 or asked > n_replicas:
-        return Sampling(asked)
+        return ReplicaSelection(asked)
     if not controls.flag("bootstrap"):
-        return Sampling(0, ("bootstrap=off",))
+        return ReplicaSelection(0, ("bootstrap=off",))
     maximum = controls.number("max_replicas")
     if maximum is not None and maximum < asked:
-        return Sampling(maximum, (f"max_replicas={maximum}",))
-    return Sampling(asked)
+        return ReplicaSelection(maximum, (f"max_replicas={maximum}",))
+    return ReplicaSelection(asked)
 
 
-def threads(controls: Controls, n_jobs: int) -> int:
+def limit_threads(controls: Controls, n_jobs: int) -> int:
     """Return `n_jobs` (-1: one thread for each usable core), lowered to the operator's maximum."""
     maximum = controls.number("max_threads")
     if maximum is None:
@@ -55,7 +55,7 @@ def threads(controls: Controls, n_jobs: int) -> int:
     return min(maximum, len(os.sched_getaffinity(0)) if n_jobs == -1 else n_jobs)
 
 
-def batch_size(controls: Controls, default: int) -> int:
+def limit_batch_size(controls: Controls, default: int) -> int:
     """Return the number of replicas that a thread holds at once, lowered to the operator's maximum."""
     maximum = controls.number("max_batch_size")
     return default if maximum is None else min(maximum, default)

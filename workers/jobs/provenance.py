@@ -7,26 +7,26 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ledger.contracts.provenance import Origin, Surroundings
+from ledger.contracts.provenance import Provenance, RuntimeEnvironment
 from ledger.ledger import Claim
-from workers.jobs.operator_overrides import deciding
+from workers.jobs.operator_overrides import affects_answers
 
 # The libraries that compute numbers. An update of one of them may change the last bits of an answer.
 LIBRARIES = ("cornerman", "numpy", "scipy", "pandas", "scikit-learn", "xgboost", "xgboost-cpu", "numba", "llvmlite")
 
 
-def origin_of(claim: Claim, models: dict[str, str]) -> Origin:
+def collect_provenance(claim: Claim, models: dict[str, str]) -> Provenance:
     """Return the provenance of a claimed job; `models` are the digests that the job resolved, by name."""
-    return Origin(
+    return Provenance(
         claimed_at=claim.claimed_at,
         models=dict(models),
-        controls={name: value for name, value in claim.controls.given.items() if deciding(name)},
-        surroundings=surroundings(),
+        controls={name: value for name, value in claim.controls.values.items() if affects_answers(name)},
+        surroundings=runtime_environment(),
     )
 
 
 @cache
-def surroundings() -> Surroundings:
+def runtime_environment() -> RuntimeEnvironment:
     """Return the processor of this machine and the versions of the libraries that compute."""
     libraries = {"python": platform.python_version()}
     for name in LIBRARIES:
@@ -34,7 +34,7 @@ def surroundings() -> Surroundings:
             libraries[name] = version(name)
         except PackageNotFoundError:  # xgboost has two names, of which one is installed
             continue
-    return Surroundings(processor=f"{platform.machine()} {_processor_model()}".strip(), libraries=libraries)
+    return RuntimeEnvironment(processor=f"{platform.machine()} {_processor_model()}".strip(), libraries=libraries)
 
 
 def _processor_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -11,25 +11,25 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from ledger.contracts.jobs import ROUTES
-from ledger.contracts.prediction_record import Page
+from ledger.contracts.prediction_record import PredictionPage
 from ledger.contracts.reports import Report
 from workers.jobs.context import JobContext
 
 
-class Noted(NamedTuple):
+class HandlerResult(NamedTuple):
     """A report, and the page of the prediction log that is stored in the step that settles the report."""
 
     report: Report
-    page: Page | None
+    page: PredictionPage | None
 
 
-Handler = Callable[[Any, JobContext], Report | Noted]
+Handler = Callable[[Any, JobContext], Report | HandlerResult]
 """A function that answers a job of its kind. Its exceptions become typed failures."""
 
-Registry = Mapping[str, str | Handler]
+HandlerRegistry = Mapping[str, str | Handler]
 """Handlers by kind of job: the function itself, or its name as `module:function`."""
 
-HANDLERS: Registry = {
+HANDLERS: HandlerRegistry = {
     "predict_card": "workers.handlers.prediction.prediction_log:predict_and_log",
     "review_model": "workers.handlers.monitoring.review_model:review_model",
     "compare_models": "workers.handlers.monitoring.compare_models:compare_models",
@@ -46,7 +46,7 @@ HANDLERS: Registry = {
 }
 
 
-def handler_of(kind: str, registry: Registry) -> Handler:
+def find_handler(kind: str, registry: HandlerRegistry) -> Handler:
     """Return the handler of a kind, and import it if necessary. Raises LookupError if there is none."""
     if kind not in registry:
         raise LookupError(f"this pool has no handler for {kind}")
@@ -54,9 +54,9 @@ def handler_of(kind: str, registry: Registry) -> Handler:
     return cast("Handler", pkgutil.resolve_name(handler)) if isinstance(handler, str) else handler
 
 
-def warm_up(queues: Iterable[str], registry: Registry) -> None:
+def warm_up(queues: Iterable[str], registry: HandlerRegistry) -> None:
     """Import the handlers of these queues, so that the first jobs do not wait for the imports."""
     wanted = set(queues)
     for kind, route in ROUTES.items():
         if route.queue in wanted and kind in registry:
-            handler_of(kind, registry)
+            find_handler(kind, registry)

@@ -8,14 +8,14 @@ from typing import TypeVar
 
 import structlog
 
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailableError
 
 _MAX_PAUSE_SECONDS = 1.0
 
 Result = TypeVar("Result")
 
 
-def insist(call: Callable[[], Result]) -> Result:
+def retry_until_available(call: Callable[[], Result]) -> Result:
     """Repeat an idempotent ledger call until the server answers, and return its result.
 
     The supervisor ends a child that waits although its own pool reaches the server.
@@ -24,7 +24,7 @@ def insist(call: Callable[[], Result]) -> Result:
     while True:
         try:
             return call()
-        except LedgerUnavailable as unavailable:
+        except LedgerUnavailableError as unavailable:
             structlog.get_logger("cornerman").warning("ledger unavailable", error=str(unavailable))
             time.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _MAX_PAUSE_SECONDS)

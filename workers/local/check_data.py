@@ -11,7 +11,7 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.data.fight_log import FightLog, read_fight_log
 from engine.errors import ValidationError
 from ledger.contracts.local_protocol import CheckData, DataFault, DataReport
-from workers.handlers.training.training_data import matrix_of
+from workers.handlers.training.training_data import read_job_matrix
 
 
 def check_data_files(request: CheckData) -> DataReport:
@@ -19,7 +19,7 @@ def check_data_files(request: CheckData) -> DataReport:
     path = Path(request.data)
     try:
         if request.matrix is not None:
-            return _of_matrix(request.data, matrix_of(path, request.matrix))
+            return _of_matrix(request.data, read_job_matrix(path, request.matrix))
         return _of_log(request.data, read_fight_log(path))
     except DataFaultsError as error:
         names = DataFault.__struct_fields__

@@ -19,13 +19,13 @@ from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.model.prediction import FightPrediction
 from engine.resources.memory_guard import resident_bytes
-from ledger.contracts.local_protocol import CarryLoad, LoadReport
+from ledger.contracts.local_protocol import LoadTest, LoadTestReport
 from workers.logs.setup import peak_memory_mb
 
 SEED = 0  # selects the rows
 
 
-def carry_load(request: CarryLoad) -> LoadReport:
+def run_load_test(request: LoadTest) -> LoadTestReport:
     """Run the load test. Raises EngineError; MemoryLimitError if the limit is too low."""
     config = create_production_ensemble_config(
         bootstrap_samples=request.replicas, max_memory_mb=request.max_memory_mb, n_jobs=request.threads
@@ -39,7 +39,7 @@ def carry_load(request: CarryLoad) -> LoadReport:
     with ThreadPoolExecutor(request.callers) as callers:
         asked = [callers.submit(manager.predict_fights, X, pairs, levels=(0.8, 0.95)) for _ in range(request.callers)]
         digests = tuple(_digest(answers.result()) for answers in asked)
-    return LoadReport(
+    return LoadTestReport(
         digests=digests,
         own_memory_mb=round(own_memory_mb, 1),
         peak_memory_mb=peak_memory_mb(),

@@ -18,89 +18,89 @@ import msgspec
 import numpy as np
 
 from engine.arrays import Floats
-from engine.data.feature_matrix_files import read_rows
+from engine.data.feature_matrix_files import read_prediction_rows
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
 from engine.market.consensus import devig
 from engine.model.bundle import MANIFEST, WRITING_PREFIX, open_bundle
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import load_ensemble
-from engine.training.train import Progress as OnProgress
+from engine.training.train import ProgressCallback as OnProgress
 from ledger.contracts.job_state import Progress
 from ledger.contracts.local_protocol import (
-    BacktestHere,
+    BacktestLocally,
     Bounds,
-    CarryLoad,
     CheckData,
     ImportJoblib,
-    Line,
+    LoadTest,
+    LocalMessage,
     MarketAwareAnswer,
     MatrixReport,
     PredictMatrix,
     Request,
     RowAnswer,
-    TrainHere,
+    TrainLocally,
 )
-from workers.failures import failure_of
+from workers.failures import to_failure
 from workers.handlers.import_joblib import import_files
-from workers.handlers.training.backtest import backtest_on_file
-from workers.handlers.training.train_ensemble import report_of, train_on_file
+from workers.handlers.training.backtest import backtest_in_process
+from workers.handlers.training.train_ensemble import train_in_process, training_report
 from workers.local.check_data import check_data_files
-from workers.local.load_test import carry_load
+from workers.local.load_test import run_load_test
 
-ROWS_AT_ONCE = 500  # between two progress messages
+ROWS_PER_MESSAGE = 500  # between two progress messages
 
-Send = Callable[[Line], None]
+Send = Callable[[LocalMessage], None]
 
 
 def main(source: BinaryIO, sink: BinaryIO) -> int:
     """Answer the request in `source` with messages on `sink`; return the exit code."""
     encoder = msgspec.json.Encoder()
 
-    def send(message: Line) -> None:
+    def send(message: LocalMessage) -> None:
         sink.write(encoder.encode(message) + b"\n")
         sink.flush()
 
     request: Request = msgspec.json.decode(source.read(), type=Request)
     try:
         match request:
-            case TrainHere():
+            case TrainLocally():
                 _train(request, send)
             case PredictMatrix():
                 _predict(request, send)
-            case BacktestHere():
+            case BacktestLocally():
                 _backtest(request, send)
-            case CarryLoad():
-                send(Line(carried=carry_load(request)))
+            case LoadTest():
+                send(LocalMessage(carried=run_load_test(request)))
             case ImportJoblib():
                 import_files(request, send)
             case CheckData():
-                send(Line(checked=check_data_files(request)))
+                send(LocalMessage(checked=check_data_files(request)))
     except Exception as error:  # noqa: BLE001 - any error becomes a typed failure, as in a pool
-        send(Line(failure=failure_of(error)))
+        send(LocalMessage(failure=to_failure(error)))
     return 0
 
 
-def _train(request: TrainHere, send: Send) -> None:
+def _train(request: TrainLocally, send: Send) -> None:
     out = Path(request.out)
     _check_out(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=out.parent) as folder:
-        trained = train_on_file(request.job, Path(folder, "new"), _progress(send), math.inf)
+        trained = train_in_process(request.job, Path(folder, "new"), _progress(send), math.inf)
         # The folder `out` always holds a complete bundle.
         if out.exists():
             out.rename(Path(folder, "old"))
         trained.folder.rename(out)
-    send(Line(trained=report_of(trained, None)))
+    send(LocalMessage(trained=training_report(trained, None)))
 
 
-def _backtest(request: BacktestHere, send: Send) -> None:
+def _backtest(request: BacktestLocally, send: Send) -> None:
     records = None if request.records is None else Path(request.records)
-    send(Line(backtested=backtest_on_file(request.job, _progress(send), math.inf, records)))
+    send(LocalMessage(backtested=backtest_in_process(request.job, _progress(send), math.inf, records)))
 
 
 def _progress(send: Send) -> OnProgress:
-    return lambda stage, done, total: send(Line(progress=Progress(stage=stage, done=done, total=total)))
+    return lambda stage, done, total: send(LocalMessage(progress=Progress(stage=stage, done=done, total=total)))
 
 
 def _check_out(out: Path) -> None:
@@ -116,9 +116,9 @@ def _predict(request: PredictMatrix, send: Send) -> None:
     config = create_production_ensemble_config(
         bootstrap_samples=ensemble.n_replicas, confidence_level=max(request.levels)
     )
-    manager = ProductionEnsembleManager.of(ensemble, config)
+    manager = ProductionEnsembleManager.from_ensemble(ensemble, config)
     named = bundle.manifest.get("matrix", {})
-    rows = read_rows(
+    rows = read_prediction_rows(
         Path(request.matrix),
         ensemble.columns,
         red_odds=request.red_odds or named.get("red_odds"),
@@ -127,16 +127,16 @@ def _predict(request: PredictMatrix, send: Send) -> None:
     )
     market = _market(rows.odds)
     total = len(rows.X)
-    for start in range(0, total, ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
+    for start in range(0, total, ROWS_PER_MESSAGE):
+        part = slice(start, start + ROWS_PER_MESSAGE)
         X = rows.X.iloc[part]
         answers = manager.predict_fights(
             X, [("red", "blue")] * len(X), market_probability=market[part].tolist(), levels=request.levels
         )
-        send(Line(rows=tuple(map(_row, answers))))
-        send(Line(progress=Progress(stage="answering", done=start + len(X), total=total)))
+        send(LocalMessage(rows=tuple(map(_row, answers))))
+        send(LocalMessage(progress=Progress(stage="answering", done=start + len(X), total=total)))
     unused = tuple(name for name in rows.unused if name not in named.values())
-    send(Line(answered=MatrixReport(model=bundle.digest, rows=total, unused=unused)))
+    send(LocalMessage(answered=MatrixReport(model=bundle.digest, rows=total, unused=unused)))
 
 
 def _market(odds: Floats) -> Floats:

@@ -21,7 +21,7 @@ LOGGER = "cornerman"
 _WRITTEN_AT_ONCE_CHARACTERS = 4096  # in ASCII; written as a whole, even into a pipe with other writers
 
 
-def line_of(
+def job_line(
     claim: Claim, outcome: str, *, run_seconds: float, model: str | None, reason: str | None = None
 ) -> dict[str, Any]:
     """Return the log fields of an attempt in a child; see `canonical_line`."""
@@ -30,7 +30,7 @@ def line_of(
     )
 
 
-class JobLines:
+class JobLineWriter:
     """The writer of a child's canonical lines: to the handlers of its log, without formatting each line separately."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class LogLine(Struct, frozen=True, kw_only=True):
     """The fields of every line; most events have more. `logger` is the component that logs."""
 
     event: str
@@ -23,7 +23,7 @@ class Line(Struct, frozen=True, kw_only=True):
     timestamp: datetime
 
 
-class JobLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JobLine(LogLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The canonical line of an attempt at a job, with the `event` `job`. Unknown values are absent.
 
     `outcome` is `succeeded`, a failure's code, or what became of the claim: `released` (queued again, the attempt does
@@ -45,7 +45,7 @@ class JobLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
     peak_memory_mb: float | None = None
 
 
-class AlertLine(Line, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AlertLine(LogLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An alert starts to fire (`alert fires`, a warning) or is resolved (`alert resolved`)."""
 
     alert: str

@@ -25,8 +25,8 @@ import billiard.util
 import structlog
 
 from ledger.contracts.controls import COMPONENTS, Controls
-from ledger.contracts.job_state import State
-from ledger.ledger import Claim, Held
+from ledger.contracts.job_state import JobState
+from ledger.ledger import Claim, RunningJob
 from workers.logs.terminal_lines import TerminalFormatter
 from workers.settings import WorkerSettings
 
@@ -50,7 +50,7 @@ _LOGGERS = {
 _CLAIM: ContextVar[Claim | None] = ContextVar("claim", default=None)
 
 
-def configure(settings: WorkerSettings) -> None:
+def configure_logging(settings: WorkerSettings) -> None:
     """Configure the logs of this process, and of the children that it will fork, from the settings."""
     shared: list[Any] = [
         _add_job,
@@ -89,25 +89,25 @@ def configure(settings: WorkerSettings) -> None:
         logging.getLogger(name).setLevel(level)
 
 
-class Levels:
+class LogLevels:
     """The log levels of one process, from the operator's controls `log_level.<component>`."""
 
     def __init__(self, level: str) -> None:
         self._level = level  # without a control
         self._followed = Controls()
 
-    def follow(self, controls: Controls) -> None:
+    def apply(self, controls: Controls) -> None:
         """Apply the controls' levels to the components of the pool."""
         if controls == self._followed:
             return
         self._followed = controls
         for component, names in _LOGGERS.items():
             for name in names:
-                logging.getLogger(name).setLevel(controls.word(f"log_level.{component}") or self._level)
+                logging.getLogger(name).setLevel(controls.choice(f"log_level.{component}") or self._level)
 
 
 @contextmanager
-def speaking_of(claim: Claim) -> Iterator[None]:
+def job_log_context(claim: Claim) -> Iterator[None]:
     """Add the job's id and correlation id to every line that this thread logs in the block."""
     before = _CLAIM.set(claim)
     try:
@@ -116,7 +116,7 @@ def speaking_of(claim: Claim) -> Iterator[None]:
         _CLAIM.reset(before)
 
 
-def where_raised(error: BaseException) -> dict[str, str]:
+def traceback_locations(error: BaseException) -> dict[str, str]:
     """Return an error's type and its traceback locations, without its message, which may quote a payload."""
     return {"error": type(error).__name__, "traceback": "".join(traceback.format_tb(error.__traceback__))}
 
@@ -130,7 +130,7 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 def canonical_line(
-    claim: Claim | Held,
+    claim: Claim | RunningJob,
     outcome: str,
     *,
     queue_wait: timedelta | None,
@@ -158,11 +158,11 @@ def canonical_line(
     return {name: value for name, value in line.items() if value is not None}
 
 
-def outcome_of_loss(state: State | None) -> str:
+def loss_outcome(state: JobState | None) -> str:
     """Return the logged outcome of an attempt whose child was lost, from the state that the ledger returned."""
     if state is None:
         return "refused"
-    return "requeued" if state is State.QUEUED else "worker_lost"
+    return "requeued" if state is JobState.QUEUED else "worker_lost"
 
 
 def peak_memory_mb() -> float:

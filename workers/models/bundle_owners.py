@@ -19,14 +19,14 @@ from contextlib import AbstractContextManager, contextmanager
 
 from engine.model.bundle import MANIFEST
 from workers.errors import StoreUnavailableError
-from workers.models.remote_folder import Remote
+from workers.models.remote_folder import FsspecFolder
 
 OWNERS, REMOVING = "owners", "removing"
 UNCLAIMED = "unclaimed"
 STALE_SECONDS = 7_200.0  # more than the longest collection
 FRESH_SECONDS = 3_600.0  # more than the time from writing a bundle to claiming it
 
-Claims = Mapping[str, Set[str]]
+BundleClaims = Mapping[str, Set[str]]
 """The places of the bundles that each ledger has claimed."""
 
 
@@ -42,7 +42,9 @@ class Owners:
         Context manager that converts errors of the file system to StoreUnavailableError.
     """
 
-    def __init__(self, remote: Remote, ledger: str, reaching: Callable[[str], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self, remote: FsspecFolder, ledger: str, reaching: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
         self._remote = remote
         self._ledger = ledger
         self._reaching = reaching
@@ -51,9 +53,9 @@ class Owners:
         """Record a use of a bundle by the ledger. Raises StoreUnavailableError also during a removal of the bundle."""
         own = _claim_file(self._ledger, place)
         with self._reaching(place):
-            if self._remote.read_note(own) is None and self._predates_owners(place):
-                self._remote.write_note(_claim_file(UNCLAIMED, place), "")
-            self._remote.write_note(own, secrets.token_hex(8))
+            if self._remote.read_marker(own) is None and self._predates_owners(place):
+                self._remote.write_marker(_claim_file(UNCLAIMED, place), "")
+            self._remote.write_marker(own, secrets.token_hex(8))
             for name in self._remote.files(REMOVING, depth=1):
                 if not name.startswith(f"{_flat(place)}."):
                     continue
@@ -61,7 +63,7 @@ class Owners:
                 if age_seconds is not None and age_seconds < STALE_SECONDS:
                     raise StoreUnavailableError(f"bundle {place} is being removed; it will be written again afterwards")
 
-    def claims(self) -> Claims:
+    def claims(self) -> BundleClaims:
         """Return all claims."""
         found: dict[str, set[str]] = defaultdict(set)
         with self._reaching(OWNERS):
@@ -70,21 +72,21 @@ class Owners:
                 found[ledger].add(flat.replace(".", "/"))
         return found
 
-    def of_ledger(self, claims: Claims) -> Set[str]:
+    def claimed_by_ledger(self, claims: BundleClaims) -> Set[str]:
         """Return the places that this ledger has claimed."""
         return claims.get(self._ledger, frozenset())
 
-    def own(self, claims: Claims, places: Set[str], *, adopt: bool) -> set[str]:
+    def exclusively_owned(self, claims: BundleClaims, places: Set[str], *, adopt: bool) -> set[str]:
         """Return the places that only this ledger uses; with `adopt` also those without any claim."""
         others = {place for ledger in claims.keys() - {self._ledger, UNCLAIMED} for place in claims[ledger]}
         if adopt:
             return set(places - others)
-        return set((places & self.of_ledger(claims)) - others - claims.get(UNCLAIMED, frozenset()))
+        return set((places & self.claimed_by_ledger(claims)) - others - claims.get(UNCLAIMED, frozenset()))
 
     def token(self, place: str) -> str | None:
         """Return the text of the ledger's claim; it changes with each use of the bundle."""
         with self._reaching(place):
-            return self._remote.read_note(_claim_file(self._ledger, place))
+            return self._remote.read_marker(_claim_file(self._ledger, place))
 
     def age_seconds(self, place: str) -> float | None:
         """Return the time since the ledger last used a bundle; None without a claim."""
@@ -111,8 +113,8 @@ class Owners:
         try:
             for path in paths:
                 with self._reaching(path):
-                    self._remote.write_note(path, "")
-            own = self.own(self.claims(), set(tokens), adopt=adopt)
+                    self._remote.write_marker(path, "")
+            own = self.exclusively_owned(self.claims(), set(tokens), adopt=adopt)
             yield {place for place in own if self.token(place) == tokens[place]}
         except StoreUnavailableError:
             raise  # the announcement cannot be deleted either: the next attempt does so (`withdraw_removals`)
@@ -121,14 +123,14 @@ class Owners:
             raise
         self._delete(*paths)
 
-    def withdraw(self, remover: str) -> None:
+    def withdraw_removals(self, remover: str) -> None:
         """Delete all announcements of a remover."""
         with self._reaching(REMOVING):
             for name in self._remote.files(REMOVING, depth=1):
                 if name.endswith(f".{remover}"):
                     self._remote.remove_file(f"{REMOVING}/{name}")
 
-    def drop(self, place: str) -> None:
+    def drop_claims(self, place: str) -> None:
         """Delete the claims of this ledger and of `unclaimed` to a removed bundle."""
         self._delete(*(_claim_file(ledger, place) for ledger in (self._ledger, UNCLAIMED)))
 

@@ -23,7 +23,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 Model = TypeVar("Model")
 
 
-class Remembered:
+class PredictionCache:
     """Least-recently-used cache of a model's predictions; the key encodes all inputs except the model."""
 
     def __init__(self, capacity: int = 4096) -> None:
@@ -49,7 +49,7 @@ class OpenModel(NamedTuple, Generic[Model]):
 
     digest: str
     model: Model
-    remembered: Remembered
+    predictions: PredictionCache
 
 
 class ModelCache(Generic[Model]):
@@ -91,16 +91,16 @@ class ModelCache(Generic[Model]):
         self._load = load
         self._capacity = capacity
         self._names: Mapping[str, str | None] = {}
-        self.looked_up: dict[str, str] = {}
+        self.resolved_names: dict[str, str] = {}
         self._opened: OrderedDict[str, OpenModel[Model]] = OrderedDict(
-            (digest, OpenModel(digest, model, Remembered())) for digest, model in (opened or {}).items()
+            (digest, OpenModel(digest, model, PredictionCache())) for digest, model in (opened or {}).items()
         )
 
     def get(self, name: str) -> OpenModel[Model]:
         """Return the model that an alias or digest names.
 
         Raises BundleNotFoundError naming what is missing and what to do, BundleCorruptError, StoreUnavailableError and
-        LedgerUnavailable.
+        LedgerUnavailableError.
         """
         digest = self.resolve(name)
         if digest not in self._opened:
@@ -108,25 +108,25 @@ class ModelCache(Generic[Model]):
             # Close first, or memory would hold one model more than allowed.
             while len(self._opened) >= self._capacity:
                 self._opened.popitem(last=False)
-            self._opened[digest] = OpenModel(digest, self._loaded(digest, path), Remembered())
+            self._opened[digest] = OpenModel(digest, self._loaded(digest, path), PredictionCache())
         self._opened.move_to_end(digest)
         return self._opened[digest]
 
-    def as_of(self, names: Mapping[str, str]) -> ModelCache[Model]:
+    def with_aliases(self, names: Mapping[str, str]) -> ModelCache[Model]:
         """Return an empty cache of the same models with other aliases; each model is read and verified again."""
         return ModelCache(self._fetch, names.get, self._load, self._capacity, discard_copy=self._discard_copy)
 
     @contextmanager
-    def during(self, names: Mapping[str, str | None]) -> Iterator[None]:
+    def overriding_aliases(self, names: Mapping[str, str | None]) -> Iterator[None]:
         """Resolve these aliases to the given digests (None: not set) inside the block, which runs one job."""
         self._names = names
-        self.looked_up.clear()
+        self.resolved_names.clear()
         try:
             yield
         finally:
             self._names = {}
 
-    def holds(self, digest: str) -> bool:
+    def is_open(self, digest: str) -> bool:
         """Return True if a model is open."""
         return digest in self._opened
 
@@ -147,7 +147,7 @@ class ModelCache(Generic[Model]):
             raise BundleNotFoundError(
                 f"no model is called {name!r}: train one, or list the models with `cornerman models`"
             )
-        self.looked_up[name] = digest
+        self.resolved_names[name] = digest
         return digest
 
     def _loaded(self, digest: str, path: Path) -> Model:

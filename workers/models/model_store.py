@@ -34,10 +34,10 @@ from urllib.parse import urlsplit
 from engine.arrays import Array
 from engine.errors import BundleCorruptError, BundleNotFoundError, EngineError
 from engine.model.bundle import MANIFEST, SIGNATURE, WRITING_PREFIX, Bundle, open_bundle, write_bundle
-from engine.resources.chunked_arrays import Pieces
+from engine.resources.chunked_arrays import ChunkedArray
 from workers.errors import StoreUnavailableError
 from workers.models.bundle_owners import Owners
-from workers.models.remote_folder import Remote
+from workers.models.remote_folder import FsspecFolder
 
 if TYPE_CHECKING:
     from workers.settings import WorkerSettings
@@ -70,13 +70,13 @@ class Store:
         self._ledger = ledger
 
     @classmethod
-    def of(cls, settings: WorkerSettings, ledger: str = "") -> Store:
+    def from_settings(cls, settings: WorkerSettings, ledger: str = "") -> Store:
         """Return the store of a pool."""
         return cls(settings.models_folder, settings.store, settings.signing_key, ledger)
 
     def write(
         self,
-        arrays: Mapping[str, Array | Pieces],
+        arrays: Mapping[str, Array | ChunkedArray],
         manifest: Mapping[str, Any],
         where: str = "",
         name: str | None = None,
@@ -154,7 +154,7 @@ class Store:
             self._discard(self.folder / place)
             return True
 
-    def names(self, where: str) -> set[str]:
+    def bundle_names(self, where: str) -> set[str]:
         """Return the names of the complete bundles directly below `where`. Raises StoreUnavailableError."""
         with self._reaching(where):
             if self._remote is None:
@@ -212,7 +212,7 @@ class Store:
                 if path.stat().st_mtime < before:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def _upload(self, remote: Remote, place: str, bundle: Bundle) -> None:
+    def _upload(self, remote: FsspecFolder, place: str, bundle: Bundle) -> None:
         """Upload all files, the manifest last; only the signature if the store already has the complete bundle."""
         folder, there = bundle.folder, remote.files(place)
         files = [folder / SIGNATURE] if self._key else []
@@ -226,7 +226,7 @@ class Store:
         for path in files:
             remote.put(path, f"{place}/{path.relative_to(folder).as_posix()}")
 
-    def _whole(self, remote: Remote, place: str, files: list[str], bundle: Bundle) -> bool:
+    def _whole(self, remote: FsspecFolder, place: str, files: list[str], bundle: Bundle) -> bool:
         """Download the files of a bundle, and return True if they are complete and correct."""
         with self._copied(remote, place, files) as copy:
             try:
@@ -235,7 +235,7 @@ class Store:
                 return False
 
     @contextmanager
-    def _copied(self, remote: Remote, place: str, files: list[str]) -> Iterator[Path]:
+    def _copied(self, remote: FsspecFolder, place: str, files: list[str]) -> Iterator[Path]:
         """Download files to a folder of this machine, which is removed after the block unless it was renamed."""
         parent = (self.folder / place).parent
         parent.mkdir(parents=True, exist_ok=True)
@@ -245,7 +245,7 @@ class Store:
                 remote.get(f"{place}/{path}", copy / path)
             yield copy
 
-    def _download(self, remote: Remote, place: str, folder: Path) -> None:
+    def _download(self, remote: FsspecFolder, place: str, folder: Path) -> None:
         files = remote.files(place)
         if MANIFEST not in files:
             raise BundleNotFoundError(
@@ -260,16 +260,16 @@ class Store:
                     raise
 
     @cached_property
-    def _remote(self) -> Remote | None:
+    def _remote(self) -> FsspecFolder | None:
         if not self._url:
             return None
         with self._reaching(""):
-            return Remote.at(self._url)
+            return FsspecFolder.from_url(self._url)
 
     @property
-    def _all(self) -> Remote:
+    def _all(self) -> FsspecFolder:
         """The folder of the bundles, local or remote."""
-        return self._remote or Remote.of_folder(self.folder)
+        return self._remote or FsspecFolder.from_folder(self.folder)
 
     def _signature(self, digest: str) -> str:
         return hmac.new(self._key, digest.encode(), "sha256").hexdigest()

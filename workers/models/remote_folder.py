@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 
-class Remote:
+class FsspecFolder:
     """The folder at `root`; all places are paths below it."""
 
     def __init__(self, filesystem: AbstractFileSystem, root: str) -> None:
@@ -25,7 +25,7 @@ class Remote:
         self._root = root.rstrip("/")
 
     @classmethod
-    def at(cls, url: str) -> Remote:
+    def from_url(cls, url: str) -> FsspecFolder:
         """Return the folder at a URL."""
         import fsspec  # only where it is needed
 
@@ -34,7 +34,7 @@ class Remote:
         return cls(filesystem, str(root))
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Remote:
+    def from_folder(cls, folder: Path) -> FsspecFolder:
         """Return a folder of this machine; not through a URL, in which fsspec does not decode `%20`."""
         import fsspec  # only where it is needed
 
@@ -79,13 +79,13 @@ class Remote:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._filesystem.get_file(self._at(place), str(path))
 
-    def write_note(self, place: str, text: str) -> None:
+    def write_marker(self, place: str, text: str) -> None:
         """Write a small file. Only its existence counts: its text may be incomplete."""
         target = self._at(place)
         self._parent(target)
         self._filesystem.pipe_file(target, text.encode())
 
-    def read_note(self, place: str) -> str | None:
+    def read_marker(self, place: str) -> str | None:
         """Return the text of a small file; None if it does not exist."""
         try:
             content: bytes = self._filesystem.cat_file(self._at(place))

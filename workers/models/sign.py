@@ -19,7 +19,7 @@ def main(digests: list[str]) -> int:
     if not settings.signing_key or not digests:
         print("set CORNERMAN_SIGNING_KEY, and name the digests of models", file=sys.stderr)  # noqa: T201 - a command
         return 2
-    unsigned, store = Store(settings.models_folder, settings.store), Store.of(settings)
+    unsigned, store = Store(settings.models_folder, settings.store), Store.from_settings(settings)
     for digest in digests:
         try:
             store.publish(open_bundle(unsigned.fetch(digest)))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import EngineError
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.reports import HealthCheck
 from ledger.models.verification import ModelVerifier, failed_check
 from workers.errors import StoreUnavailableError
-from workers.failures import failure_of
+from workers.failures import to_failure
 from workers.models.model_cache import ModelCache
 
 # The machine that trained the model reproduces its predictions to the bit; another processor may differ in the last.
-CANARY_TOLERANCE = 1e-12
+REFERENCE_TOLERANCE = 1e-12
 
 
 def check_model(
@@ -38,7 +38,7 @@ def check_model(
 
     Raises
     ------
-    LedgerUnavailable
+    LedgerUnavailableError
     """
     try:
         if anew:
@@ -49,28 +49,28 @@ def check_model(
     return digest, [HealthCheck(name="model_loaded", passed=True, detail=digest), _reference_check(manager)]
 
 
-def proof_by(models: ModelCache[ProductionEnsembleManager]) -> ModelVerifier:
+def local_verifier(models: ModelCache[ProductionEnsembleManager]) -> ModelVerifier:
     """Return a verifier that checks a model in this process, as `Ledger.verify_model` does through a job."""
 
     def prove(digest: str) -> None:
         _, checks = check_model(digest, models)
         if fault := failed_check(digest, checks):
-            raise JobRefused(fault)
+            raise JobRefusedError(fault)
 
     return prove
 
 
 def _reference_check(manager: ProductionEnsembleManager) -> HealthCheck:
     try:
-        difference = manager.check_canary()
+        difference = manager.check_reference_predictions()
     except EngineError as error:
         return _failed("prediction", error)
     return HealthCheck(
         name="prediction",
-        passed=difference <= CANARY_TOLERANCE,
+        passed=difference <= REFERENCE_TOLERANCE,
         detail=f"known answers differ by at most {difference:.1e}",
     )
 
 
 def _failed(name: str, error: Exception) -> HealthCheck:
-    return HealthCheck(name=name, passed=False, detail=str(error), code=failure_of(error).code)
+    return HealthCheck(name=name, passed=False, detail=str(error), code=to_failure(error).code)

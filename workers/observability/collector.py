@@ -10,31 +10,31 @@ from typing import Any
 import psutil
 from msgspec import Struct
 
-from ledger.contracts.failures import PermissionDenied
+from ledger.contracts.failures import PermissionDeniedError
 from ledger.contracts.reports import HealthCheck
 from ledger.jobs.claims import QUEUES
 from ledger.jobs.queue_stats import Backlog
 from ledger.ledger import Ledger
-from ledger.models.drift_figures import Drift
-from workers.observability.metrics import Values
-from workers.pool.pool import Pool
-from workers.pool.processes import lives
+from ledger.models.drift_figures import DriftFigures
+from workers.observability.metrics import GaugeValues
+from workers.pool.pool import WorkerPool
+from workers.pool.processes import is_alive
 
 MAX_ALIASES = 20  # callers who may train can create any number of aliases
 _MB = 2**20
 
 
-class LedgerSample(Struct, frozen=True):
+class LedgerSnapshot(Struct, frozen=True):
     """The observed state of the ledger."""
 
     backlog: Backlog
     pools: Sequence[Mapping[str, Any]]
     aliases: Mapping[str, str]
-    drift: Drift | None
+    drift: DriftFigures | None
     evicts: bool = False
 
 
-class ChildrenSample(Struct, frozen=True):
+class ChildrenSnapshot(Struct, frozen=True):
     """The observed state of the pool's children. Memory is resident, in bytes."""
 
     idle: int = 0
@@ -42,51 +42,51 @@ class ChildrenSample(Struct, frozen=True):
     largest_bytes: int = 0
 
 
-def sample_ledger(ledger: Ledger) -> LedgerSample:
-    """Return the state of the ledger. Raises LedgerUnavailable."""
+def snapshot_ledger(ledger: Ledger) -> LedgerSnapshot:
+    """Return the state of the ledger. Raises LedgerUnavailableError."""
     aliases = {name: model["digest"] for model in ledger.models.all() for name in model["aliases"]}
     named = dict(sorted(aliases.items())[:MAX_ALIASES])
-    return LedgerSample(
+    return LedgerSnapshot(
         ledger.queue_stats.backlog(), ledger.pools.alive(), named, ledger.drift_figures.latest(), _evicts(ledger)
     )
 
 
 def _evicts(ledger: Ledger) -> bool:
     try:
-        return ledger.server.memory().evicts
-    except PermissionDenied:  # an older users.acl does not let workers read INFO
+        return ledger.server.memory().may_evict
+    except PermissionDeniedError:  # an older users.acl does not let workers read INFO
         return False
 
 
-def sample_children(pool: Pool) -> ChildrenSample:
+def snapshot_children(pool: WorkerPool) -> ChildrenSnapshot:
     """Return the state of the calling process's live children."""
     living: dict[int, int] = {}
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):  # it has just exited
-            if lives(child.pid):
+            if is_alive(child.pid):
                 living[child.pid] = child.memory_info().rss
-    activities = [activity for activity in pool.board.children() if activity.pid in living]
+    activities = [activity for activity in pool.scoreboard.slots() if activity.pid in living]
     busy = sum(bool(activity.token) for activity in activities)
-    return ChildrenSample(
+    return ChildrenSnapshot(
         idle=len(activities) - busy,
         busy=busy,
         largest_bytes=max(living.values(), default=0),
     )
 
 
-def gauges(
-    pool: Pool,
+def gauge_values(
+    pool: WorkerPool,
     queues: Iterable[str],
-    ledger: LedgerSample | None,
-    children: ChildrenSample,
+    ledger: LedgerSnapshot | None,
+    children: ChildrenSnapshot,
     checks: Sequence[HealthCheck],
     silent_seconds: float | None,
-) -> dict[str, Values]:
+) -> dict[str, GaugeValues]:
     """Return every gauge that has a value now, by name and the values of its labels."""
     if ledger is not None and not ledger.aliases:  # before the first training there is no model to open, and no alert
         checks = [check for check in checks if check.name != "model_loaded"]
     about = (pool.name, pool.settings.node_name, ",".join(sorted(queues)), version("cornerman"))
-    values: dict[str, Values] = {
+    values: dict[str, GaugeValues] = {
         "cornerman_pool_info": {about: 1},
         "cornerman_ledger_up": {(): float(ledger is not None)},
         "cornerman_children": {("idle",): children.idle, ("busy",): children.busy},
@@ -104,14 +104,14 @@ def gauges(
     return values if ledger is None else values | _ledger_gauges(ledger)
 
 
-def _ledger_gauges(ledger: LedgerSample) -> dict[str, Values]:
+def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
     waits = ledger.backlog.queues
     consumers = {
         queue: sum(bool(pool.get("healthy")) and queue in pool.get("queues", ()) for pool in ledger.pools)
         for queue in QUEUES
     }
     unattended = {queue: 0 if consumers[queue] else waits[queue].waiting for queue in QUEUES}
-    values: dict[str, Values] = {
+    values: dict[str, GaugeValues] = {
         "cornerman_model_info": dict.fromkeys(ledger.aliases.items(), 1),
         "cornerman_server_evicts": {(): float(ledger.evicts)},
         "cornerman_queue_length": {(queue,): waits[queue].waiting for queue in QUEUES},

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from ledger.contracts.reports import HealthCheck
-from workers.pool.vital_threads import Stumbles
+from workers.pool.vital_threads import LoopErrors
 
 OFF = "off"
 RETRY_SECONDS = 2.0
@@ -26,7 +26,7 @@ _REQUEST_SECONDS = 5.0  # a silent connection holds a thread for this long
 Checks = Callable[[], Sequence[HealthCheck]]
 
 
-class Endpoints:
+class ObservabilityServer:
     """The HTTP server of one pool.
 
     A port that is in use keeps no pool from its jobs: the error is logged, and the port retried until it is free.
@@ -37,7 +37,7 @@ class Endpoints:
         self._checks = {"/healthz": liveness, "/readyz": readiness}
         self._registry = registry
         self._log = structlog.get_logger("cornerman")
-        self.unanswered = Stumbles(self._log, "request for metrics or health failed")
+        self.request_errors = LoopErrors(self._log, "request for metrics or health failed")
         self.address = ""
 
     def start(self) -> None:
@@ -45,7 +45,7 @@ class Endpoints:
         if self._host != OFF:
             threading.Thread(target=self._serve, name="http", daemon=True).start()
 
-    def answer(self, path: str, accept: str = "") -> tuple[HTTPStatus, str, bytes]:
+    def respond(self, path: str, accept: str = "") -> tuple[HTTPStatus, str, bytes]:
         """Return status, content type and body for a path."""
         if path == "/metrics":
             encode, content_type = choose_encoder(accept)
@@ -59,7 +59,7 @@ class Endpoints:
         return status, "application/json", msgspec.json.encode(document) + b"\n"
 
     def _serve(self) -> None:
-        errors = Stumbles(self._log, "metrics not served: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT")
+        errors = LoopErrors(self._log, "metrics not served: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT")
         while True:
             with errors.caught(), _Server((self._host, self._port), _handler(self)) as server:
                 # A child that outlives this process must not keep its port open.
@@ -82,16 +82,16 @@ class _Server(ThreadingHTTPServer):
         """Log nothing: a client that disconnects early is no event, and the log is JSON."""
 
 
-def _handler(endpoints: Endpoints) -> type[BaseHTTPRequestHandler]:
+def _handler(endpoints: ObservabilityServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _REQUEST_SECONDS
         protocol_version = "HTTP/1.0"  # one request a connection: no idle connection holds a thread
 
         def do_GET(self) -> None:
             status, content_type, body = HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", b"see the log of the pool\n"
-            with endpoints.unanswered.caught():
+            with endpoints.request_errors.caught():
                 path, accept = self.path.partition("?")[0], self.headers.get("Accept", "")
-                status, content_type, body = endpoints.answer(path, accept)
+                status, content_type, body = endpoints.respond(path, accept)
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

@@ -20,15 +20,15 @@ from prometheus_client.registry import Collector
 
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import ROUTES
-from workers.pool.event_pipe import Attempt, Dropped, Event, Figures, Kill, Reaping
+from workers.pool.event_pipe import AttemptEnded, CardMetrics, ChildKilled, DroppedEvents, Event, ReapEvent
 
-OUTCOMES = ("succeeded", *(code.value for code in FailureCode))
-UNSETTLED = ("released", "parked", "requeued", "refused")
-OTHER = "other"  # label of kinds that this version does not know
+SETTLED_OUTCOMES = ("succeeded", *(code.value for code in FailureCode))
+UNSETTLED_OUTCOMES = ("released", "parked", "requeued", "refused")
+OTHER_KIND = "other"  # label of kinds that this version does not know
 
 Parent = TypeVar("Parent", Counter, Histogram)
 
-Values = Mapping[tuple[str, ...], float]
+GaugeValues = Mapping[tuple[str, ...], float]
 """A gauge's values, by the values of its labels."""
 
 # Upper bounds. They include the thresholds of the alerts, so that the fraction above a threshold is exact.
@@ -38,34 +38,38 @@ _UNCERTAINTY = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8)
 _ODDS_AGE_SECONDS = (5, 15, 30, 60, 120, 300, 900, 3600, 14_400, 86_400)
 
 
-class Gauge(Struct, frozen=True):
+class GaugeDefinition(Struct, frozen=True):
     """The help text and labels of a gauge."""
 
     help: str
     labels: tuple[str, ...] = ()
 
 
-GAUGES: dict[str, Gauge] = {
-    "cornerman_pool_info": Gauge("Always 1; the labels identify the pool", ("pool", "node", "queues", "version")),
-    "cornerman_model_info": Gauge("Always 1; which model an alias stands for (fleet)", ("alias", "model")),
-    "cornerman_ledger_up": Gauge("Whether the server answered the last sample"),
-    "cornerman_server_evicts": Gauge("Whether the server may evict jobs and outcomes: 1 or 0 (fleet)"),
-    "cornerman_queue_length": Gauge("Jobs that wait in a queue (fleet)", ("queue",)),
-    "cornerman_queue_oldest_age_seconds": Gauge("Time since the oldest waiting job was submitted (fleet)", ("queue",)),
-    "cornerman_consumers": Gauge("Healthy pools that consume a queue (fleet)", ("queue",)),
-    "cornerman_unattended_jobs": Gauge("Jobs that wait in a queue without any consumer (fleet)", ("queue",)),
-    "cornerman_quarantined_items": Gauge(
+GAUGES: dict[str, GaugeDefinition] = {
+    "cornerman_pool_info": GaugeDefinition(
+        "Always 1; the labels identify the pool", ("pool", "node", "queues", "version")
+    ),
+    "cornerman_model_info": GaugeDefinition("Always 1; which model an alias stands for (fleet)", ("alias", "model")),
+    "cornerman_ledger_up": GaugeDefinition("Whether the server answered the last sample"),
+    "cornerman_server_evicts": GaugeDefinition("Whether the server may evict jobs and outcomes: 1 or 0 (fleet)"),
+    "cornerman_queue_length": GaugeDefinition("Jobs that wait in a queue (fleet)", ("queue",)),
+    "cornerman_queue_oldest_age_seconds": GaugeDefinition(
+        "Time since the oldest waiting job was submitted (fleet)", ("queue",)
+    ),
+    "cornerman_consumers": GaugeDefinition("Healthy pools that consume a queue (fleet)", ("queue",)),
+    "cornerman_unattended_jobs": GaugeDefinition("Jobs that wait in a queue without any consumer (fleet)", ("queue",)),
+    "cornerman_quarantined_items": GaugeDefinition(
         "Quarantined items of a queue's list that no ledger wrote (fleet)", ("queue",)
     ),
-    "cornerman_dead_letters": Gauge("Jobs that failed after too many worker crashes (fleet)"),
-    "cornerman_children": Gauge("Live children of this pool", ("state",)),
-    "cornerman_children_wanted": Gauge("Children that this pool should have, for its load and memory"),
-    "cornerman_pool_memory_bytes": Gauge("Memory of the pool: in use (PSS), limit, free for jobs", ("what",)),
-    "cornerman_child_memory_max_bytes": Gauge("Resident memory of the largest child"),
-    "cornerman_child_memory_limit_bytes": Gauge("Memory limit of a child; absent without a limit"),
-    "cornerman_check_passed": Gauge("Whether a check of /readyz passes, 1 or 0", ("check",)),
-    "cornerman_consumption_silence_seconds": Gauge("Time since the pool last showed that it consumes"),
-    "cornerman_calibration_drift": Gauge(
+    "cornerman_dead_letters": GaugeDefinition("Jobs that failed after too many worker crashes (fleet)"),
+    "cornerman_children": GaugeDefinition("Live children of this pool", ("state",)),
+    "cornerman_children_wanted": GaugeDefinition("Children that this pool should have, for its load and memory"),
+    "cornerman_pool_memory_bytes": GaugeDefinition("Memory of the pool: in use (PSS), limit, free for jobs", ("what",)),
+    "cornerman_child_memory_max_bytes": GaugeDefinition("Resident memory of the largest child"),
+    "cornerman_child_memory_limit_bytes": GaugeDefinition("Memory limit of a child; absent without a limit"),
+    "cornerman_check_passed": GaugeDefinition("Whether a check of /readyz passes, 1 or 0", ("check",)),
+    "cornerman_consumption_silence_seconds": GaugeDefinition("Time since the pool last showed that it consumes"),
+    "cornerman_calibration_drift": GaugeDefinition(
         "Mean distance of probabilities from fight results, if measured (fleet)", ("model",)
     ),
 }
@@ -78,7 +82,7 @@ class Metrics:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each metric, without a use here
         self.registry = CollectorRegistry()
         wanted = set(queues)
-        kinds = [kind for kind, route in ROUTES.items() if route.queue in wanted] + [OTHER]
+        kinds = [kind for kind, route in ROUTES.items() if route.queue in wanted] + [OTHER_KIND]
         self._jobs = self._counter("jobs", "Jobs that this pool settled", ("kind", "outcome"))
         self._attempts = self._counter("attempts", "Attempts at jobs, by how they ended", ("kind", "ending"))
         self._reaped = self._counter(
@@ -111,11 +115,11 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         for kind in kinds:
             self._waits.labels(kind), self._runs.labels(kind)
-            for outcome in OUTCOMES:
+            for outcome in SETTLED_OUTCOMES:
                 self._jobs.labels(kind, outcome)
-            for ending in ("settled", *UNSETTLED):
+            for ending in ("settled", *UNSETTLED_OUTCOMES):
                 self._attempts.labels(kind, ending)
-        for what in Reaping.__struct_fields__:
+        for what in ReapEvent.__struct_fields__:
             self._reaped.labels(what)
         for result in ("bet", "abstain", "failed"):
             self._fights.labels(result)
@@ -125,17 +129,17 @@ class Metrics:
     def observe(self, event: Event) -> None:
         """Count an event of one of the pool's processes."""
         match event:
-            case Attempt():
+            case AttemptEnded():
                 self._observe_attempt(event)
-            case Kill(reason):
+            case ChildKilled(reason):
                 self._child(self._killed, reason).inc()
-            case Reaping():
+            case ReapEvent():
                 for what in event.__struct_fields__:
                     self._child(self._reaped, what).inc(getattr(event, what))
-            case Dropped(messages):
+            case DroppedEvents(messages):
                 self._dropped.inc(messages)
 
-    def publish(self, gauges: Mapping[str, Values]) -> None:
+    def publish(self, gauges: Mapping[str, GaugeValues]) -> None:
         """Replace all gauges."""
         self._collected.gauges = gauges
 
@@ -147,9 +151,9 @@ class Metrics:
                 found[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
         return found
 
-    def _observe_attempt(self, event: Attempt) -> None:
-        kind = event.kind if event.kind in self._kinds else OTHER
-        if event.outcome in UNSETTLED:
+    def _observe_attempt(self, event: AttemptEnded) -> None:
+        kind = event.kind if event.kind in self._kinds else OTHER_KIND
+        if event.outcome in UNSETTLED_OUTCOMES:
             self._child(self._attempts, kind, event.outcome).inc()
         else:
             self._child(self._attempts, kind, "settled").inc()
@@ -158,10 +162,10 @@ class Metrics:
             self._child(self._waits, kind).observe(event.queue_wait_seconds)
         if event.run_seconds is not None:
             self._child(self._runs, kind).observe(event.run_seconds)
-        if event.figures is not None:
-            self._observe_card(event.figures)
+        if event.card is not None:
+            self._observe_card(event.card)
 
-    def _observe_card(self, card: Figures) -> None:
+    def _observe_card(self, card: CardMetrics) -> None:
         results = {"bet": card.bets, "abstain": card.abstained, "failed": sum(card.failures.values())}
         for result, fights in results.items():
             self._child(self._fights, result).inc(fights)
@@ -198,7 +202,7 @@ class _CollectedFamilies(Collector):
     """Families that are not counted event by event: the gauges of the last collection, and the mean widths."""
 
     def __init__(self) -> None:
-        self.gauges: Mapping[str, Values] = {}
+        self.gauges: Mapping[str, GaugeValues] = {}
         self._widths: dict[str, tuple[int, float]] = {}
 
     def add_width(self, level: str, width: float) -> None:

@@ -13,49 +13,55 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.contracts.reports import HealthCheck
 from ledger.ledger import Ledger
-from workers.alerts.evaluation import Change, Judge
-from workers.alerts.overrides import tuned
+from workers.alerts.evaluation import AlertEvaluator, AlertTransition
+from workers.alerts.overrides import apply_overrides
 from workers.alerts.rules import RULES
 from workers.alerts.webhook import Webhook
-from workers.observability.collector import ChildrenSample, LedgerSample, gauges, sample_children, sample_ledger
-from workers.observability.http_server import Endpoints
+from workers.observability.collector import (
+    ChildrenSnapshot,
+    LedgerSnapshot,
+    gauge_values,
+    snapshot_children,
+    snapshot_ledger,
+)
+from workers.observability.http_server import ObservabilityServer
 from workers.observability.metrics import Metrics
-from workers.observability.readiness import Sight, liveness, readiness
-from workers.pool.event_pipe import Look, SelfTest
-from workers.pool.pool import Pool, predicts
-from workers.pool.vital_threads import Stumbles
+from workers.observability.readiness import PoolSnapshot, liveness, readiness
+from workers.pool.event_pipe import SelfTestResult, SupervisorTick
+from workers.pool.pool import WorkerPool, serves_predictions
+from workers.pool.vital_threads import LoopErrors
 
-LISTEN_SECONDS = 1.0
-PORTS = {"predict": 0, "train": 1, "monitor": 2}
+RECEIVE_SECONDS = 1.0
+PORT_OFFSETS = {"predict": 0, "train": 1, "monitor": 2}
 """Added to CORNERMAN_HTTP_PORT, so that one setting fits all pools of a machine."""
 
 
-class Observatory:
+class PoolMonitor:
     """The monitor of one pool, which serves `queues`."""
 
-    def __init__(self, pool: Pool, queues: Sequence[str]) -> None:
+    def __init__(self, pool: WorkerPool, queues: Sequence[str]) -> None:
         self._pool = pool
         self._queues = sorted(queues)
         self._log = structlog.get_logger("cornerman.alerts")
         self._metrics = Metrics(queues)
-        self._alerts = Judge(tuned(RULES, pool.settings.alerts))
+        self._alerts = AlertEvaluator(apply_overrides(RULES, pool.settings.alerts))
         self._webhook = Webhook(pool.settings.webhook_url, pool.name)
         self._ledger: Ledger | None = None
-        self._event_errors = Stumbles(self._log, "event not counted")
-        self._alert_errors = Stumbles(self._log, "alerts not evaluated")
-        self._last_tick: tuple[float, Look] | None = None
-        self._self_test: tuple[float, SelfTest] | None = None
+        self._event_errors = LoopErrors(self._log, "event not counted")
+        self._alert_errors = LoopErrors(self._log, "alerts not evaluated")
+        self._last_tick: tuple[float, SupervisorTick] | None = None
+        self._self_test: tuple[float, SelfTestResult] | None = None
         settings = pool.settings
-        port = settings.http_port + PORTS.get(self._queues[0], 0) if settings.http_port else 0
-        self._server = Endpoints(
+        port = settings.http_port + PORT_OFFSETS.get(self._queues[0], 0) if settings.http_port else 0
+        self._server = ObservabilityServer(
             settings.http_host,
             port,
             self._metrics.registry,
-            lambda: liveness(self._snapshot(ChildrenSample())),
-            lambda: readiness(self._snapshot(sample_children(pool))),
+            lambda: liveness(self._snapshot(ChildrenSnapshot())),
+            lambda: readiness(self._snapshot(snapshot_children(pool))),
         )
 
     @property
@@ -71,66 +77,66 @@ class Observatory:
         self._webhook.start()
 
     def _run_for_ever(self, work: Callable[[], None]) -> None:
-        errors = Stumbles(self._log, "monitor loop failed")
+        errors = LoopErrors(self._log, "monitor loop failed")
         while True:
             done = False
             with errors.caught():
                 work()
                 done = True
             if not done:
-                time.sleep(LISTEN_SECONDS)
+                time.sleep(RECEIVE_SECONDS)
 
     def _receive(self) -> None:
-        for event in self._pool.telemetry.listen(LISTEN_SECONDS):
+        for event in self._pool.event_pipe.receive(RECEIVE_SECONDS):
             match event:
-                case Look():
+                case SupervisorTick():
                     self._last_tick = (time.monotonic(), event)
-                case SelfTest():
+                case SelfTestResult():
                     self._self_test = (time.monotonic(), event)
                 case _:
                     with self._event_errors.caught():
                         self._metrics.observe(event)
 
     def _collect(self) -> None:
-        children = sample_children(self._pool)
+        children = snapshot_children(self._pool)
         snapshot = self._snapshot(children)
         checks: list[HealthCheck] = readiness(snapshot)
-        found = gauges(self._pool, self._queues, self._query_ledger(), children, checks, snapshot.silent_seconds)
+        found = gauge_values(self._pool, self._queues, self._query_ledger(), children, checks, snapshot.silent_seconds)
         self._metrics.publish(found)
         with self._alert_errors.caught():
-            for change in self._alerts.judge(self._metrics.values(), time.monotonic()):
+            for change in self._alerts.evaluate(self._metrics.values(), time.monotonic()):
                 self._report(change)
         time.sleep(self._pool.settings.sample_seconds)
 
-    def _report(self, change: Change) -> None:
+    def _report(self, change: AlertTransition) -> None:
         say = self._log.warning if change.firing else self._log.info
-        say("alert fires" if change.firing else "alert resolved", **change.said())
+        say("alert fires" if change.firing else "alert resolved", **change.fields())
         self._webhook.post(change)
 
-    def _query_ledger(self) -> LedgerSample | None:
+    def _query_ledger(self) -> LedgerSnapshot | None:
         try:
             if self._ledger is None:
                 self._ledger = Ledger.connect(self._pool.settings.ledger)
-            return sample_ledger(self._ledger)
-        except LedgerUnavailable:
+            return snapshot_ledger(self._ledger)
+        except LedgerUnavailableError:
             return None  # the supervisor logs this; here `cornerman_ledger_up` becomes 0
-        except PermissionDenied as denied:  # for a command that the supervisor does not use
+        except PermissionDeniedError as denied:  # for a command that the supervisor does not use
             self._log.error("ledger permission denied", error=str(denied))
             return None
 
-    def _snapshot(self, children: ChildrenSample) -> Sight:
+    def _snapshot(self, children: ChildrenSnapshot) -> PoolSnapshot:
         now_seconds = time.monotonic()
         looked, look = self._last_tick or (None, None)
         memory = self._pool.memory
         tested, self_test = self._self_test or (None, None)
         since_look = None if looked is None else now_seconds - looked
         silent = None if look is None else look.silent_seconds
-        return Sight(
+        return PoolSnapshot(
             looked_seconds=since_look,
-            reached=look is not None and look.reached,
+            reached=look is not None and look.server_reached,
             silent_seconds=None if silent is None or since_look is None else silent + since_look,
             canary_seconds=self._pool.settings.canary_seconds,
-            predicts=predicts(self._pool, self._queues),
+            predicts=serves_predictions(self._pool, self._queues),
             tested_seconds=None if tested is None else now_seconds - tested,
             self_test=self_test,
             children=children.idle + children.busy,
@@ -138,5 +144,5 @@ class Observatory:
             memory_limit_mb=self._pool.settings.memory_limit_mb,
             pool_mb=memory.used_mb,
             pool_limit_mb=memory.limit_mb or float("inf"),  # before the supervisor's first tick
-            closing=self._pool.board.closing,
+            closing=self._pool.scoreboard.closing,
         )

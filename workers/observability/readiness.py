@@ -5,19 +5,19 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ledger.contracts.reports import HealthCheck
-from workers.pool.event_pipe import SelfTest
+from workers.pool.event_pipe import SelfTestResult
 
-GUARD_PATIENCE_SECONDS = 30.0
+SUPERVISOR_TIMEOUT_SECONDS = 30.0
 """How long a tick of the supervisor may take: if the server is away, several replies time out, a few seconds each."""
 
-CANARIES_MISSED = 3
+MAX_PROBES_MISSED = 3
 """Consecutive liveness probes that may go unanswered before a pool counts as not consuming."""
 
-LEAST_SILENCE_SECONDS = 2.0
+MIN_SILENCE_SECONDS = 2.0
 """Least allowed silence, for probes in quick succession."""
 
 
-class Sight(Struct, frozen=True, kw_only=True):
+class PoolSnapshot(Struct, frozen=True, kw_only=True):
     """The observed state of a pool; None for what was not observed yet. Times are ages in seconds.
 
     `largest_child_mb` and `memory_limit_mb` (0: none) are of one child, `pool_mb` and `pool_limit_mb` of the whole
@@ -30,7 +30,7 @@ class Sight(Struct, frozen=True, kw_only=True):
     canary_seconds: float = 5.0
     predicts: bool = False
     tested_seconds: float | None = None
-    self_test: SelfTest | None = None
+    self_test: SelfTestResult | None = None
     children: int = 0
     largest_child_mb: float = 0.0
     memory_limit_mb: float = 0.0
@@ -39,20 +39,20 @@ class Sight(Struct, frozen=True, kw_only=True):
     closing: bool = False
 
 
-def liveness(snapshot: Sight) -> list[HealthCheck]:
+def liveness(snapshot: PoolSnapshot) -> list[HealthCheck]:
     """Return whether the process works: its supervisor ticks. A process manager restarts a pool that fails here."""
     if snapshot.looked_seconds is None:
         return [HealthCheck(name="guard", passed=False, detail="the supervisor has not run yet")]
     return [
         HealthCheck(
             name="guard",
-            passed=snapshot.looked_seconds <= GUARD_PATIENCE_SECONDS,
-            detail=f"last tick {snapshot.looked_seconds:.1f} s ago, at most {GUARD_PATIENCE_SECONDS:g} s",
+            passed=snapshot.looked_seconds <= SUPERVISOR_TIMEOUT_SECONDS,
+            detail=f"last tick {snapshot.looked_seconds:.1f} s ago, at most {SUPERVISOR_TIMEOUT_SECONDS:g} s",
         )
     ]
 
 
-def readiness(snapshot: Sight) -> list[HealthCheck]:
+def readiness(snapshot: PoolSnapshot) -> list[HealthCheck]:
     """Return whether the pool would answer a job of its queue now, with the reason if not."""
     checks = [*liveness(snapshot), _consumption(snapshot), _memory(snapshot)]
     if snapshot.predicts:
@@ -60,8 +60,8 @@ def readiness(snapshot: Sight) -> list[HealthCheck]:
     return checks
 
 
-def _consumption(snapshot: Sight) -> HealthCheck:
-    most_seconds = max(CANARIES_MISSED * snapshot.canary_seconds, LEAST_SILENCE_SECONDS)
+def _consumption(snapshot: PoolSnapshot) -> HealthCheck:
+    most_seconds = max(MAX_PROBES_MISSED * snapshot.canary_seconds, MIN_SILENCE_SECONDS)
     if snapshot.closing:
         passed, detail = False, "the pool is closing"
     elif not snapshot.reached:
@@ -74,7 +74,7 @@ def _consumption(snapshot: Sight) -> HealthCheck:
     return HealthCheck(name="consumption", passed=passed, detail=detail)
 
 
-def _memory(snapshot: Sight) -> HealthCheck:
+def _memory(snapshot: PoolSnapshot) -> HealthCheck:
     limit_mb = snapshot.memory_limit_mb or float("inf")
     passed = snapshot.largest_child_mb <= limit_mb and snapshot.pool_mb <= snapshot.pool_limit_mb
     detail = (
@@ -84,7 +84,7 @@ def _memory(snapshot: Sight) -> HealthCheck:
     return HealthCheck(name="memory", passed=passed, detail=detail)
 
 
-def _model(snapshot: Sight) -> list[HealthCheck]:
+def _model(snapshot: PoolSnapshot) -> list[HealthCheck]:
     if snapshot.self_test is None or snapshot.tested_seconds is None:
         return [HealthCheck(name="model_loaded", passed=False, detail="no child has tested the model yet")]
     when = f", tested {snapshot.tested_seconds:.0f} s ago"

@@ -27,7 +27,7 @@ _READ_BYTES = 2**16
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", None)  # Linux
 
 
-class Figures(Struct, frozen=True, array_like=True):
+class CardMetrics(Struct, frozen=True, array_like=True):
     """Measurements of an answered card, without names and prices.
 
     Attributes
@@ -53,7 +53,7 @@ class Figures(Struct, frozen=True, array_like=True):
     odds_age_seconds: float | None = None
 
 
-class Attempt(Struct, frozen=True, array_like=True, tag=True):
+class AttemptEnded(Struct, frozen=True, array_like=True, tag=True):
     """An attempt at a job has ended; the fields are those of the canonical log line."""
 
     kind: str
@@ -61,24 +61,24 @@ class Attempt(Struct, frozen=True, array_like=True, tag=True):
     attempt: int
     queue_wait_seconds: float | None = None
     run_seconds: float | None = None
-    figures: Figures | None = None
+    card: CardMetrics | None = None
 
 
-def attempt_of(claim: Claim, outcome: str, run_seconds: float, figures: Figures | None) -> Attempt:
+def attempt_ended(claim: Claim, outcome: str, run_seconds: float, figures: CardMetrics | None) -> AttemptEnded:
     """Return the event for an attempt that a child has finished."""
     waited = claim.queue_wait
     waited_seconds = None if waited is None else waited.total_seconds()
-    return Attempt(claim.kind, outcome, claim.attempt, waited_seconds, run_seconds, figures)
+    return AttemptEnded(claim.kind, outcome, claim.attempt, waited_seconds, run_seconds, figures)
 
 
-class SelfTest(Struct, frozen=True, array_like=True, tag=True):
+class SelfTestResult(Struct, frozen=True, array_like=True, tag=True):
     """A child has tested whether it could answer a card."""
 
     checks: list[HealthCheck]
     model: str | None = None
 
 
-class Look(Struct, frozen=True, array_like=True, tag=True):
+class SupervisorTick(Struct, frozen=True, array_like=True, tag=True):
     """The supervisor has finished a tick.
 
     `silent_seconds` is the time since the pool last showed that it consumes; None before the first sign.
@@ -86,16 +86,16 @@ class Look(Struct, frozen=True, array_like=True, tag=True):
     """
 
     silent_seconds: float | None
-    reached: bool
+    server_reached: bool
 
 
-class Kill(Struct, frozen=True, array_like=True, tag=True):
+class ChildKilled(Struct, frozen=True, array_like=True, tag=True):
     """The supervisor has killed a child."""
 
     reason: str
 
 
-class Reaping(Struct, frozen=True, array_like=True, tag=True):
+class ReapEvent(Struct, frozen=True, array_like=True, tag=True):
     """Counts from one reap of the ledger, as `ReapCounts`."""
 
     requeued: int
@@ -103,16 +103,16 @@ class Reaping(Struct, frozen=True, array_like=True, tag=True):
     expired: int
 
 
-class Dropped(Struct, frozen=True, array_like=True, tag=True):
+class DroppedEvents(Struct, frozen=True, array_like=True, tag=True):
     """The number of messages that one process could not write because the pipe was full."""
 
     messages: int
 
 
-Event = Attempt | SelfTest | Look | Kill | Reaping | Dropped
+Event = AttemptEnded | SelfTestResult | SupervisorTick | ChildKilled | ReapEvent | DroppedEvents
 
 
-class Telemetry:
+class EventPipe:
     """The pipe. Any thread of any process of the pool may `send`; one thread of the main process receives."""
 
     def __init__(self) -> None:
@@ -128,9 +128,9 @@ class Telemetry:
         self._dropped = 0
         self._rest = b""
 
-    def tell(self, *events: Event) -> None:
+    def send(self, *events: Event) -> None:
         """Send events to the main process, as few writes as possible, or drop them. Never waits, never raises."""
-        if self._dropped and self._write(self._framed(Dropped(self._dropped))):
+        if self._dropped and self._write(self._framed(DroppedEvents(self._dropped))):
             self._dropped = 0
         chunk, messages = b"", 0
         for event in events:
@@ -142,7 +142,7 @@ class Telemetry:
             messages += 1
         self._send(chunk, messages)
 
-    def listen(self, within_seconds: float) -> list[Event]:
+    def receive(self, within_seconds: float) -> list[Event]:
         """Return the events that have arrived, waiting at most `within_seconds` for the first."""
         if not select.select([self._reader], [], [], within_seconds)[0]:
             return []

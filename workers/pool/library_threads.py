@@ -12,13 +12,13 @@ import os
 import sys
 from typing import Any
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Read by the numeric libraries when they are loaded."""
 
 
 def pin_environment() -> None:
     """Limit the libraries that this process and its children will load to one thread."""
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
 
 
 def pin_libraries() -> None:
@@ -29,7 +29,7 @@ def pin_libraries() -> None:
         threadpoolctl.threadpool_limits(limits=1)  # for as long as the process lives
 
 
-def pinned() -> dict[str, int]:
+def threads_by_library() -> dict[str, int]:
     """Return the threads of each kind of numeric library that is loaded, such as {"openblas": 1, "openmp": 1}."""
     import threadpoolctl
 

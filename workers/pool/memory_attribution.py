@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from workers.pool.scoreboard import Activity
+from workers.pool.scoreboard import ChildSlot
 
 _RESPONSIBLE_FRACTION = 0.9
 """A job that takes this fraction of the memory above a fresh child's baseline has caused the excess itself."""
 
 
-def blamed(activity: Activity, used_mb: float) -> bool:
+def job_caused_excess(activity: ChildSlot, used_mb: float) -> bool:
     """Return True if the current job, not memory kept from earlier jobs, took its child above its ceiling.
 
     A fresh child would exceed the ceiling with this job too, or nearly. If even a fresh child's baseline is above the
@@ -17,7 +17,7 @@ def blamed(activity: Activity, used_mb: float) -> bool:
     return used_mb - activity.job_start_mb > _RESPONSIBLE_FRACTION * (activity.ceiling_mb - activity.baseline_mb) > 0
 
 
-def fair(activity: Activity) -> bool:
+def started_near_baseline(activity: ChildSlot) -> bool:
     """Return True if the child started this job near its baseline memory, so the job itself needs too much."""
     leftover_mb = activity.job_start_mb - activity.baseline_mb
     growth_mb = activity.ceiling_mb - activity.baseline_mb

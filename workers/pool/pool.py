@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.contracts.controls import Controls
-from workers.jobs.registry import Registry
-from workers.pool.event_pipe import Telemetry
+from workers.jobs.registry import HandlerRegistry
+from workers.pool.event_pipe import EventPipe
 from workers.pool.process_memory import PoolMemory
-from workers.pool.scoreboard import Board
+from workers.pool.scoreboard import Scoreboard
 from workers.settings import WorkerSettings
 
-START_SECONDS = 120.0
+CHILD_START_SECONDS = 120.0
 """Time for children to become ready: they import the engine first, which is slow on a busy machine."""
 
 
 @dataclass
-class Pool:
+class WorkerPool:
     """The settings, handlers and shared objects of one pool.
 
     Attributes
@@ -38,12 +38,12 @@ class Pool:
     """
 
     settings: WorkerSettings
-    handlers: Registry
-    board: Board = field(default_factory=Board)
+    handlers: HandlerRegistry
+    scoreboard: Scoreboard = field(default_factory=Scoreboard)
     controls: Controls = field(default_factory=Controls)
     memory: PoolMemory = field(default_factory=PoolMemory)
-    telemetry: Telemetry = field(default_factory=Telemetry)
-    preloaded: dict[str, Any] = field(default_factory=dict)
+    event_pipe: EventPipe = field(default_factory=EventPipe)
+    preloaded_models: dict[str, Any] = field(default_factory=dict)
     incarnation: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
@@ -52,7 +52,7 @@ class Pool:
         return f"{self.settings.node_name}#{self.incarnation}"
 
     @property
-    def canary(self) -> str:
+    def liveness_queue(self) -> str:
         """The queue of the pool's own liveness probes, which no other pool consumes."""
         return f"canary-{self.name}"
 
@@ -61,9 +61,9 @@ class Pool:
         return f"{self.name}/{pid}"
 
 
-PREDICTS = "predict_card"
+PREDICT_KIND = "predict_card"
 
 
-def predicts(pool: Pool, queues: Iterable[str]) -> bool:
+def serves_predictions(pool: WorkerPool, queues: Iterable[str]) -> bool:
     """Return True if a pool answers cards; a pool of another kind has no model to test."""
-    return "predict" in set(queues) and PREDICTS in pool.handlers
+    return "predict" in set(queues) and PREDICT_KIND in pool.handlers

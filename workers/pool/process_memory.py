@@ -40,7 +40,7 @@ class PoolMemory(Struct, frozen=True, kw_only=True):
     wanted: int = 0
 
 
-def own_mb(pid: int | str = "self") -> float:
+def anon_rss_mb(pid: int | str = "self") -> float:
     """Return RssAnon + RssShmem of a process; 0 if it is gone. Without /proc: its resident memory."""
     try:
         status = Path(f"/proc/{pid}/status").read_bytes()
@@ -51,7 +51,7 @@ def own_mb(pid: int | str = "self") -> float:
     return sum(map(int, _OWN.findall(status))) / 1024
 
 
-def share_mb(pid: int) -> float:
+def pss_mb(pid: int) -> float:
     """Return the proportional set size of a process; 0 if it is gone."""
     try:
         memory = psutil.Process(pid).memory_full_info()

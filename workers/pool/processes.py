@@ -7,7 +7,7 @@ import os
 import psutil
 
 
-def lives(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Return True if a child runs: not gone, not a zombie, and not a stranger that reuses its process id."""
     try:
         process = psutil.Process(pid)

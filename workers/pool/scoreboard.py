@@ -38,7 +38,7 @@ _NO_TOKEN = b"\0" * 16
 _WAIT_SECONDS = 5.0  # how long smaller jobs stay behind a job that found too little memory
 
 
-class Activity(Struct, frozen=True):
+class ChildSlot(Struct, frozen=True):
     """The slot of one child.
 
     Attributes
@@ -70,12 +70,12 @@ class Activity(Struct, frozen=True):
     job_start_mb: float = 0.0
 
     @property
-    def handled(self) -> bool:
+    def handler_ended(self) -> bool:
         """True if the handler of its job has ended and only the settlement is left."""
         return self.limit_seconds == math.inf
 
 
-_NUMBERS_AT = {field: 8 * index + 8 for index, field in enumerate(Activity.__struct_fields__) if index > 1}
+_NUMBERS_AT = {field: 8 * index + 8 for index, field in enumerate(ChildSlot.__struct_fields__) if index > 1}
 
 
 class _Memory(Struct, frozen=True):
@@ -95,12 +95,12 @@ class _Memory(Struct, frozen=True):
         return self.free_mb >= max(self.typical_job_mb, waiting_mb)
 
 
-def token_of(job_id: str, fence: int) -> bytes:
+def claim_token(job_id: str, fence: int) -> bytes:
     """Return the 16 bytes that identify a claim on the scoreboard."""
     return hashlib.blake2b(f"{fence}:{job_id}".encode(), digest_size=16).digest()
 
 
-class Board:
+class Scoreboard:
     """A shared page with a slot for each child and a header about the pool; created before the children are forked."""
 
     def __init__(self) -> None:
@@ -118,16 +118,16 @@ class Board:
         """True if the pool has been told to stop: children claim nothing more."""
         return self._page[_CLOSING] != 0
 
-    def close(self) -> None:
+    def start_closing(self) -> None:
         """Tell the children that the pool stops."""
         self._page[_CLOSING] = 1
 
     @property
-    def broken(self) -> bool:
+    def start_failed(self) -> bool:
         """True if a child could not start: its replacement would fail too."""
         return self._page[_BROKEN] != 0
 
-    def report_broken(self) -> None:
+    def report_start_failure(self) -> None:
         """Report to the main process that the calling child cannot start."""
         self._page[_BROKEN] = 1
 
@@ -136,15 +136,15 @@ class Board:
         """True if the operator has stopped claims: children must not take doorbells from other pools."""
         return self._page[_STOPPED] != 0
 
-    def stop(self, stopped: bool) -> None:
+    def set_stopped(self, stopped: bool) -> None:
         """Record whether the operator has stopped the pool from claiming."""
         self._page[_STOPPED] = stopped
 
-    def call(self) -> None:
+    def request_child(self) -> None:
         """Request a child that waits for claims: Celery needs one."""
         self._page[_REQUESTED] = 1
 
-    def answer_call(self) -> bool:
+    def take_request(self) -> bool:
         """Return True if the calling child takes the open request; no other child does then."""
         if not self._page[_REQUESTED]:
             return False
@@ -154,37 +154,37 @@ class Board:
             return requested
 
     @property
-    def wanted(self) -> int:
+    def target_size(self) -> int:
         """The number of children that the pool should have; 0 before the first tick of the supervisor."""
         return int(_SIZE.unpack_from(self._page, _SIZE_AT)[0])
 
-    def want(self, children: int, surplus: int) -> None:
+    def set_target_size(self, children: int, surplus: int) -> None:
         """Set the number of children that the pool should have, and by how many it exceeds it now."""
         _SIZE.pack_into(self._page, _SIZE_AT, children, surplus)
 
     @property
-    def yielding(self) -> bool:
+    def should_stop_claiming(self) -> bool:
         """True if children must claim no more jobs: the pool stops, has surplus children, or is over its limit."""
-        return self.closing or self._surplus > 0 or self.room_mb < 0
+        return self.closing or self._surplus > 0 or self.free_mb < 0
 
     @property
-    def room_mb(self) -> float:
+    def free_mb(self) -> float:
         """Memory that no child has reserved; negative if the pool uses more than it may."""
         return self._memory().free_mb
 
     @property
-    def holds_off(self) -> bool:
+    def job_waits_for_memory(self) -> bool:
         """True if a job waits for memory that other jobs of the pool hold; smaller jobs do not start then."""
         memory = self._memory()
         return memory.waiting_mb > 0 and time.monotonic() < memory.waiting_until_seconds
 
     @property
-    def has_room(self) -> bool:
+    def can_start_job(self) -> bool:
         """True if one more job may start."""
         return self._surplus == 0 and self._memory().fits_one_more
 
     @contextmanager
-    def account(self) -> Iterator[Callable[[float, float, float], None]]:
+    def accounting(self) -> Iterator[Callable[[float, float, float], None]]:
         """Block reservations while the supervisor computes the pool's memory.
 
         Yields a function that writes the free memory, the memory of a typical job, and the memory that one child could
@@ -196,16 +196,16 @@ class Board:
             )
 
     @property
-    def most_mb(self) -> float:
+    def max_child_mb(self) -> float:
         """The memory that a child could have if it were alone."""
         return self._memory().max_child_mb
 
     @property
-    def own(self) -> Activity:
+    def own_slot(self) -> ChildSlot:
         """The slot of the calling child."""
         return self._read(self._own_offset)
 
-    def enter(self) -> None:
+    def register_child(self) -> None:
         """Take a slot for the calling child. Raises RuntimeError if all are taken."""
         with self._locked():
             for offset in self._offsets():
@@ -215,32 +215,32 @@ class Board:
                     return
         raise RuntimeError(f"a pool has at most {MAX_CHILDREN} children: start a second pool")
 
-    def ready(self, used_mb: float) -> None:
+    def mark_ready(self, used_mb: float) -> None:
         """Mark the calling child as ready and record its baseline memory."""
         self._write("baseline_mb", used_mb)
         self._write("reserved_from_mb", used_mb)
 
-    def begin(
+    def start_job(
         self, job_id: str, fence: int, limit_seconds: float, *, job_start_mb: float = 0.0, ceiling_mb: float = 0.0
     ) -> None:
         """Record that the calling child, whose memory is `job_start_mb`, starts the job of a claim."""
         self._write("job_start_mb", job_start_mb)
-        job = token_of(job_id, fence), time.monotonic(), limit_seconds, ceiling_mb
+        job = claim_token(job_id, fence), time.monotonic(), limit_seconds, ceiling_mb
         _JOB.pack_into(self._page, self._own_offset + _JOB_AT, *job)
 
-    def lower_ceiling(self, ceiling_mb: float) -> None:
+    def set_ceiling(self, ceiling_mb: float) -> None:
         """Set the memory that the child may have while it runs the current job."""
         self._write("ceiling_mb", ceiling_mb)
 
-    def handled(self) -> None:
+    def mark_handler_ended(self) -> None:
         """Record that the handler of the current job has ended, and with it the job's limits."""
         self._write("limit_seconds", math.inf)
 
-    def end(self) -> None:
+    def end_job(self) -> None:
         """Record that the calling child has finished with its claim."""
         _JOB.pack_into(self._page, self._own_offset + _JOB_AT, _NO_TOKEN, 0.0, 0.0, 0.0)
 
-    def book(self, used_mb: float) -> bool:
+    def reserve(self, used_mb: float) -> bool:
         """Reserve the memory of a typical job for the calling child; return False if there is too little."""
         with self._locked():
             memory = self._memory()
@@ -251,7 +251,7 @@ class Board:
             self._write("reserved_from_mb", used_mb)
             return True
 
-    def book_up_to(self, wanted_mb: float) -> bool:
+    def raise_reservation(self, wanted_mb: float) -> bool:
         """Raise the calling child's reservation to at least `wanted_mb`; return False if memory is short.
 
         After a refusal no smaller job starts for a while, so that small jobs cannot starve a large one; except if the
@@ -259,9 +259,9 @@ class Board:
         """
         with self._locked():
             memory = self._memory()
-            more_mb = wanted_mb - self.own.reserved_mb
+            more_mb = wanted_mb - self.own_slot.reserved_mb
             if more_mb > 0 and memory.free_mb < more_mb:
-                others_mb = sum(child.reserved_mb for child in self.children() if child.pid != os.getpid())
+                others_mb = sum(child.reserved_mb for child in self.slots() if child.pid != os.getpid())
                 if memory.free_mb + others_mb >= more_mb:
                     self._set_memory(waiting_mb=wanted_mb, waiting_until_seconds=time.monotonic() + _WAIT_SECONDS)
                 return False
@@ -272,21 +272,21 @@ class Board:
                 self._write("reserved_mb", wanted_mb)
             return True
 
-    def unbook(self, used_mb: float) -> None:
+    def release_reservation(self, used_mb: float) -> None:
         """Return the part of its reservation that the calling child did not keep."""
         with self._locked():
-            own = self.own
+            own = self.own_slot
             back_mb = own.reserved_mb - max(0.0, used_mb - own.reserved_from_mb)
             self._set_memory(free_mb=self._memory().free_mb + back_mb)
             self._write("reserved_mb", 0.0)
             self._write("reserved_from_mb", used_mb)
 
-    def children(self) -> list[Activity]:
+    def slots(self) -> list[ChildSlot]:
         """Return the slots of all children, including dead ones whose slots are not freed yet."""
         found = (self._read(offset) for offset in self._offsets())
         return [activity for activity in found if activity.pid]
 
-    def forget(self, pid: int) -> None:
+    def free_slot(self, pid: int) -> None:
         """Free the slot of a dead child."""
         with self._locked():
             for offset in self._offsets():
@@ -312,9 +312,9 @@ class Board:
     def _write(self, field: str, number: float) -> None:
         _NUMBER.pack_into(self._page, self._own_offset + _NUMBERS_AT[field], number)
 
-    def _read(self, offset: int) -> Activity:
+    def _read(self, offset: int) -> ChildSlot:
         pid, token, *numbers = _SLOT.unpack_from(self._page, offset)
-        return Activity(pid, b"" if token == _NO_TOKEN else token, *numbers)
+        return ChildSlot(pid, b"" if token == _NO_TOKEN else token, *numbers)
 
     @staticmethod
     def _offsets() -> range:

@@ -17,10 +17,10 @@ from typing import Any
 import psutil
 import structlog
 
-WEDGED = 75  # as in sysexits.h: EX_TEMPFAIL
+NEEDS_RESTART = 75  # as in sysexits.h: EX_TEMPFAIL
 
 
-def start_vital(name: str, work: Callable[[], None]) -> None:
+def start_critical_thread(name: str, work: Callable[[], None]) -> None:
     """Start a critical thread: when its work ends, for whatever reason, the process exits.
 
     The children are killed first, because no supervisor would be left for them.
@@ -41,10 +41,10 @@ def _run(name: str, work: Callable[[], None]) -> None:
         for child in psutil.Process().children():
             with suppress(psutil.Error):
                 child.kill()
-    os._exit(WEDGED)
+    os._exit(NEEDS_RESTART)
 
 
-class Stumbles:
+class LoopErrors:
     """Errors of a loop: logged when they begin or change, and raised when they last too long."""
 
     def __init__(self, log: Any, event: str, patience_seconds: float = float("inf")) -> None:

@@ -13,54 +13,54 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ledger.jobs.queue_stats import QueueBacklog
-from workers.pool.pool import Pool
-from workers.pool.process_memory import PoolMemory, own_mb, share_mb
-from workers.pool.scoreboard import Activity
-from workers.supervisor.memory_limits import bounds
-from workers.supervisor.memory_monitor import Watcher
-from workers.supervisor.rules import Child
-from workers.supervisor.scaling_policy import Look, Past, wanted
+from workers.pool.pool import WorkerPool
+from workers.pool.process_memory import PoolMemory, anon_rss_mb, pss_mb
+from workers.pool.scoreboard import ChildSlot
+from workers.supervisor.memory_limits import memory_limits
+from workers.supervisor.memory_monitor import MemoryMonitor
+from workers.supervisor.rules import ChildSnapshot
+from workers.supervisor.scaling_policy import PoolLoad, ScalingHistory, desired_children
 
 _STARVED_AFTER_SECONDS, _REPEAT_SECONDS = 5.0, 30.0
 
-PRICE_FLOOR_MB = 32.0
+MIN_JOB_MB = 32.0
 """The least memory assumed for a job, and for an idle child before one was measured."""
 
 
-class Budget:
+class MemoryBudget:
     """The allocation of one pool's memory. Used by the supervisor's thread alone."""
 
-    def __init__(self, pool: Pool, queues: Sequence[str], memory_monitor: Watcher) -> None:
+    def __init__(self, pool: WorkerPool, queues: Sequence[str], memory_monitor: MemoryMonitor) -> None:
         self._pool = pool
         self._queues = queues
         self._memory_monitor = memory_monitor
-        self._history = Past()
-        self._idle_mb = PRICE_FLOOR_MB
+        self._history = ScalingHistory()
+        self._idle_mb = MIN_JOB_MB
         self._report_seconds: float | None = None
-        self._target = pool.board.wanted  # children at the start of the pool
-        self._initial_children = pool.settings.concurrency or pool.board.wanted
+        self._target = pool.scoreboard.target_size  # children at the start of the pool
+        self._initial_children = pool.settings.concurrency or pool.scoreboard.target_size
 
-    def look(self, children: Iterable[Child], backlog: QueueBacklog, now_seconds: float) -> None:
+    def update(self, children: Iterable[ChildSnapshot], backlog: QueueBacklog, now_seconds: float) -> None:
         """Measure the pool, and publish its free memory and its target size on the scoreboard."""
         living = [child.activity.pid for child in children if child.alive]
-        fixed_mb = share_mb(os.getpid())
-        shares = {pid: share_mb(pid) for pid in living}
+        fixed_mb = pss_mb(os.getpid())
+        shares = {pid: pss_mb(pid) for pid in living}
         used_mb = fixed_mb + sum(shares.values())
         limited_by, limit_mb, ever_mb = self._limit(used_mb)
-        anon_rss = {pid: own_mb(pid) for pid in living}
-        with self._pool.board.account() as write:
-            activities = [activity for activity in self._pool.board.children() if activity.pid in shares]
+        anon_rss = {pid: anon_rss_mb(pid) for pid in living}
+        with self._pool.scoreboard.accounting() as write:
+            activities = [activity for activity in self._pool.scoreboard.slots() if activity.pid in shares]
             promised = {
                 activity.pid: _unused_reservation_mb(activity, anon_rss[activity.pid]) for activity in activities
             }
             self._update_idle_mb([shares[activity.pid] for activity in activities if _idle(activity)])
             least_mb = limit_mb - fixed_mb - self._idle_mb  # for one job that runs alone
-            price_mb = max(PRICE_FLOOR_MB, min(self._memory_monitor.growth_mb(), least_mb))
+            price_mb = max(MIN_JOB_MB, min(self._memory_monitor.max_growth_mb(), least_mb))
             room_mb = limit_mb - used_mb - sum(promised.values())
             write(room_mb, price_mb, ever_mb - fixed_mb)
         busy = [activity.pid for activity in activities if activity.reserved_mb or activity.token]
         least, most = self._child_bounds()
-        look = Look(
+        look = PoolLoad(
             now_seconds=now_seconds,
             children=self._target,
             busy=len(busy),
@@ -74,8 +74,8 @@ class Budget:
             least=least,
             most=most,
         )
-        self._target, self._history = wanted(look, self._history)
-        self._pool.board.want(self._target, max(0, len(living) - self._target))
+        self._target, self._history = desired_children(look, self._history)
+        self._pool.scoreboard.set_target_size(self._target, max(0, len(living) - self._target))
         self._pool.memory = PoolMemory(
             used_mb=round(used_mb, 1),
             limit_mb=round(limit_mb, 1),
@@ -85,7 +85,7 @@ class Budget:
             wanted=self._target,
         )
 
-    def stuck(self, children: Iterable[Child], backlog: QueueBacklog, now_seconds: float) -> bool:
+    def is_starved(self, children: Iterable[ChildSnapshot], backlog: QueueBacklog, now_seconds: float) -> bool:
         """Return True if jobs wait, none runs, and no job fits into the free memory; True again every half minute.
 
         Either the limit is too low for any work, or other processes of the machine have taken its memory.
@@ -101,19 +101,19 @@ class Budget:
         self._report_seconds = now_seconds + _REPEAT_SECONDS
         return True
 
-    def bloated(self, children: Iterable[Child]) -> list[int]:
+    def oversized_children(self, children: Iterable[ChildSnapshot]) -> list[int]:
         """Return the idle children whose leftover memory keeps every child of the pool from starting a job.
 
         Replacing such a child is the only way to give that memory back.
         """
         living = [child.activity for child in children if child.alive]
-        if self._pool.board.has_room or not living or not all(map(_idle, living)):
+        if self._pool.scoreboard.can_start_job or not living or not all(map(_idle, living)):
             return []
-        return [each.pid for each in living if own_mb(each.pid) - each.baseline_mb >= PRICE_FLOOR_MB]
+        return [each.pid for each in living if anon_rss_mb(each.pid) - each.baseline_mb >= MIN_JOB_MB]
 
     def _limit(self, used_mb: float) -> tuple[str, float, float]:
         """Return the limiting factor, the limit now, and the limit if no other process used any memory."""
-        spare_mb, around, own = self._pool.settings.spare_memory_mb, bounds(), self._own_budget()
+        spare_mb, around, own = self._pool.settings.spare_memory_mb, memory_limits(), self._own_budget()
         now = [(bound.name, min(bound.limit_mb, used_mb + bound.free_mb) - spare_mb) for bound in around]
         ever_mb = min([*(limit_mb for _, limit_mb in own), *(bound.limit_mb - spare_mb for bound in around)])
         return (*min([*own, *now], key=lambda named: named[1]), ever_mb)
@@ -137,14 +137,14 @@ class Budget:
 
     def _update_idle_mb(self, shares: Sequence[float]) -> None:
         if shares:
-            self._idle_mb = max(PRICE_FLOOR_MB, sum(shares) / len(shares))
+            self._idle_mb = max(MIN_JOB_MB, sum(shares) / len(shares))
 
 
-def _idle(activity: Activity) -> bool:
+def _idle(activity: ChildSlot) -> bool:
     return bool(activity.baseline_mb) and not activity.token and not activity.reserved_mb
 
 
-def _unused_reservation_mb(activity: Activity, owned_mb: float) -> float:
+def _unused_reservation_mb(activity: ChildSlot, owned_mb: float) -> float:
     """Return how much of its reservation a child may still take."""
     if not activity.reserved_mb:
         return 0.0

@@ -17,7 +17,7 @@ _MIB = 2**20
 _UNLIMITED = 2**62  # version 1 writes its largest number of whole pages for "no limit"
 
 
-class Bound(Struct, frozen=True):
+class MemoryLimit(Struct, frozen=True):
     """One memory limit: its source, the limit, and the memory that is free below it now."""
 
     name: str
@@ -25,13 +25,13 @@ class Bound(Struct, frozen=True):
     free_mb: float
 
 
-def bounds(proc: Path = Path("/proc"), root: Path = Path("/sys/fs/cgroup")) -> list[Bound]:
+def memory_limits(proc: Path = Path("/proc"), root: Path = Path("/sys/fs/cgroup")) -> list[MemoryLimit]:
     """Return the machine's limit and those of all control groups of this process."""
     machine = psutil.virtual_memory()
-    return [Bound("machine", machine.total / _MIB, machine.available / _MIB), *groups(proc, root)]
+    return [MemoryLimit("machine", machine.total / _MIB, machine.available / _MIB), *cgroup_limits(proc, root)]
 
 
-def groups(proc: Path, root: Path) -> list[Bound]:
+def cgroup_limits(proc: Path, root: Path) -> list[MemoryLimit]:
     """Return the limits of the control groups, without unlimited groups; empty if there are no control groups."""
     found = (_limit_of_group(folder, is_v2) for folder, is_v2 in _folders(proc, root))
     return [bound for bound in found if bound is not None]
@@ -60,7 +60,7 @@ def _folders(proc: Path, root: Path) -> Iterator[tuple[Path, bool]]:
                 folder = folder.parent
 
 
-def _limit_of_group(folder: Path, is_v2: bool) -> Bound | None:
+def _limit_of_group(folder: Path, is_v2: bool) -> MemoryLimit | None:
     names = ("memory.max", "memory.current", "inactive_file")
     if not is_v2:
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
@@ -73,4 +73,4 @@ def _limit_of_group(folder: Path, is_v2: bool) -> Bound | None:
     except OSError:  # this group has no limits, or has been removed
         return None
     free = int(limit) - used + int(statistics.get(names[2], 0))
-    return Bound(f"cgroup {folder}", int(limit) / _MIB, max(0, free) / _MIB)
+    return MemoryLimit(f"cgroup {folder}", int(limit) / _MIB, max(0, free) / _MIB)

@@ -22,20 +22,20 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from workers.pool.event_pipe import Kill
-from workers.pool.memory_attribution import blamed
-from workers.pool.pool import Pool
-from workers.pool.process_memory import own_mb
-from workers.pool.processes import lives
-from workers.pool.scoreboard import Activity
-from workers.pool.vital_threads import Stumbles, start_vital
+from workers.pool.event_pipe import ChildKilled
+from workers.pool.memory_attribution import job_caused_excess
+from workers.pool.pool import WorkerPool
+from workers.pool.process_memory import anon_rss_mb
+from workers.pool.processes import is_alive
+from workers.pool.scoreboard import ChildSlot
+from workers.pool.vital_threads import LoopErrors, start_critical_thread
 
 _WINDOW_SECONDS = 600.0
 _MAX_ENDED_JOBS = 1000
-REASON = "memory limit"
+KILL_REASON = "memory limit"
 
 
-class Excess(Struct, frozen=True):
+class MemoryExcess(Struct, frozen=True):
     """The reason a child was killed: its memory, its ceiling, and whether the current job is responsible."""
 
     used_mb: float
@@ -43,11 +43,11 @@ class Excess(Struct, frozen=True):
     blamed: bool
 
 
-class Watcher:
+class MemoryMonitor:
     """The memory that jobs take; kills children that exceed their ceiling."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.excesses: dict[bytes, Excess] = {}
+    def __init__(self, pool: WorkerPool) -> None:
+        self.excesses: dict[bytes, MemoryExcess] = {}
         """By claim token; the supervisor removes an entry when it settles the job."""
         self.killed_for: dict[int, bytes] = {}
         """The claim token for which a child was killed, by process id; shared with the supervisor, which updates it."""
@@ -58,23 +58,23 @@ class Watcher:
 
     def start(self) -> None:
         """Start the monitor thread, which runs until the process ends."""
-        start_vital("memory_monitor", self._run)
+        start_critical_thread("memory_monitor", self._run)
 
-    def growth_mb(self) -> float:
+    def max_growth_mb(self) -> float:
         """Return the largest growth of a child by one job in the last ten minutes; 0 if none was observed."""
         since_seconds = time.monotonic() - _WINDOW_SECONDS
         past = [growth for seen_seconds, growth in list(self._ended_jobs) if seen_seconds >= since_seconds]
         return max(0.0, *past, *list(self._growths.values()), 0.0)
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Measure every child at work once."""
         growths = {}
-        for activity in self._pool.board.children():
+        for activity in self._pool.scoreboard.slots():
             if not activity.token:
                 continue
-            used_mb = own_mb(activity.pid)
+            used_mb = anon_rss_mb(activity.pid)
             growths[activity.token] = max(self._growths.get(activity.token, 0.0), used_mb - activity.reserved_from_mb)
-            if activity.ceiling_mb and used_mb > activity.ceiling_mb and not activity.handled:
+            if activity.ceiling_mb and used_mb > activity.ceiling_mb and not activity.handler_ended:
                 self._kill(activity, used_mb)
         for token in self._growths.keys() - growths.keys():
             self._ended_jobs.append((time.monotonic(), self._growths[token]))
@@ -82,19 +82,19 @@ class Watcher:
 
     def _run(self) -> None:
         pause = threading.Event()
-        errors = Stumbles(self._log, "memory monitor failed", self._pool.settings.canary_patience_seconds)
+        errors = LoopErrors(self._log, "memory monitor failed", self._pool.settings.canary_patience_seconds)
         while True:
             with errors.caught():
-                self.look()
+                self.tick()
             pause.wait(self._pool.settings.watch_seconds)
 
-    def _kill(self, activity: Activity, used_mb: float) -> None:
-        if not lives(activity.pid) or activity not in self._pool.board.children():
+    def _kill(self, activity: ChildSlot, used_mb: float) -> None:
+        if not is_alive(activity.pid) or activity not in self._pool.scoreboard.slots():
             return  # it has just ended, or its slot was read during a write
         with suppress(ProcessLookupError):
-            excess = Excess(round(used_mb, 1), activity.ceiling_mb, blamed(activity, used_mb))
+            excess = MemoryExcess(round(used_mb, 1), activity.ceiling_mb, job_caused_excess(activity, used_mb))
             self.excesses.setdefault(activity.token, excess)
             self.killed_for[activity.pid] = activity.token
             os.kill(activity.pid, signal.SIGKILL)
-            self._log.warning("child killed", child=activity.pid, reason=REASON, **msgspec.structs.asdict(excess))
-            self._pool.telemetry.tell(Kill(REASON))
+            self._log.warning("child killed", child=activity.pid, reason=KILL_REASON, **msgspec.structs.asdict(excess))
+            self._pool.event_pipe.send(ChildKilled(KILL_REASON))

@@ -23,22 +23,22 @@ from ledger.ledger import Ledger
 from workers.jobs.registry import warm_up
 from workers.models.model_cache import ModelCache, load_manager
 from workers.pool.library_threads import pin_environment, pin_libraries
-from workers.pool.pool import Pool
+from workers.pool.pool import WorkerPool
 
 if TYPE_CHECKING:
     from workers.models.model_store import Store
 
 
-LEFTOVER_SECONDS = 86_400.0  # longer than writing one bundle takes
+INCOMPLETE_BUNDLE_SECONDS = 86_400.0  # longer than writing one bundle takes
 
 
-def preload(pool: Pool, queues: Collection[str]) -> None:
+def preload(pool: WorkerPool, queues: Collection[str]) -> None:
     """Load what children of these queues will need, in the process that forks them."""
     pin_environment()
     log = structlog.get_logger("cornerman")
     try:
         warm_up(queues, pool.handlers)
-        _store(pool).sweep(LEFTOVER_SECONDS)
+        _store(pool).sweep(INCOMPLETE_BUNDLE_SECONDS)
         if "predict_card" in pool.handlers and ROUTES["predict_card"].queue in queues:
             _open_model(pool)
     except Exception as error:  # noqa: BLE001 - without preloading a pool is slower, not wrong
@@ -47,7 +47,7 @@ def preload(pool: Pool, queues: Collection[str]) -> None:
     gc.freeze()  # frozen objects are not written by later collections, so their pages stay shared
 
 
-def _open_model(pool: Pool) -> None:
+def _open_model(pool: WorkerPool) -> None:
     """Open the default model and run its reference predictions once, to compile the kernels and read its pages."""
     settings = pool.settings
     store = _store(pool)
@@ -55,11 +55,11 @@ def _open_model(pool: Pool) -> None:
     with closing(Ledger.connect(settings.ledger)) as ledger:  # connections must not survive a fork
         opened = ModelCache(store.fetch, ledger.aliases.resolve, load).get(CheckHealth().model)
     pin_libraries()
-    opened.model.check_canary()
-    pool.preloaded[opened.digest] = opened.model
+    opened.model.check_reference_predictions()
+    pool.preloaded_models[opened.digest] = opened.model
 
 
-def _store(pool: Pool) -> Store:
+def _store(pool: WorkerPool) -> Store:
     """Return the store on this machine; fetching from a remote one may start threads, so the children do it."""
     from workers.models.model_store import (
         Store,  # imports the engine: only after the libraries are limited to one thread

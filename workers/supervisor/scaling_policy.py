@@ -21,15 +21,15 @@ STEP_SECONDS = 1.0
 """Time between two steps of growth or of shrinking, so that measurements include the last one."""
 RECOVER_SECONDS = 5.0
 """How long the pool does not grow after memory was short."""
-SURPLUS_SECONDS = 30.0
+SHRINK_AFTER_SECONDS = 30.0
 """How long children must have been surplus before the first of them is retired."""
-MARGIN = 0.1
+GROWTH_MARGIN = 0.1
 """Fraction of the limit that growth leaves free."""
 
 _NEVER = -float("inf")
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class PoolLoad(Struct, frozen=True, kw_only=True):
     """The load of a pool at one moment, in MiB and seconds.
 
     Attributes
@@ -64,7 +64,7 @@ class Look(Struct, frozen=True, kw_only=True):
     most: int
 
 
-class Past(Struct, frozen=True):
+class ScalingHistory(Struct, frozen=True):
     """When the pool last grew, shrank, was short of memory, and had work for all its children (monotonic clock)."""
 
     grown_seconds: float = _NEVER
@@ -73,7 +73,7 @@ class Past(Struct, frozen=True):
     occupied_seconds: float | None = None
 
 
-def allowed(look: Look, margin: float = 0.0) -> int:
+def memory_bound(look: PoolLoad, margin: float = 0.0) -> int:
     """Return how many children could run jobs at once with the fraction `margin` of the limit left free.
 
     May be fewer than the busy children. At least one is always allowed: a pool without children answers no job, and
@@ -83,20 +83,20 @@ def allowed(look: Look, margin: float = 0.0) -> int:
     return max(1, look.busy + math.floor(free_mb / look.child_mb))
 
 
-def wanted(look: Look, past: Past) -> tuple[int, Past]:
+def desired_children(look: PoolLoad, past: ScalingHistory) -> tuple[int, ScalingHistory]:
     """Return the number of children that the pool should have now, and the history for the next call."""
     pressing = look.backlog if look.oldest_seconds >= GROW_AFTER_SECONDS else 0
     needed = max(min(look.least, look.most), min(look.most, look.busy + pressing))
     if past.occupied_seconds is None or needed >= look.children:
         past = structs.replace(past, occupied_seconds=look.now_seconds)
-    fits = allowed(look)
+    fits = memory_bound(look)
     if look.children > fits:
         past = structs.replace(past, short_seconds=look.now_seconds)
     if look.children > min(fits, look.most):
         return min(fits, look.most), past
     if needed > look.children:
         asked = min(look.least, look.most)
-        target = min(allowed(look, MARGIN), max(asked, min(needed, 2 * look.children)))
+        target = min(memory_bound(look, GROWTH_MARGIN), max(asked, min(needed, 2 * look.children)))
         if target > look.children and _may_grow(look, past):
             return target, structs.replace(past, grown_seconds=look.now_seconds)
     elif needed < look.children and _may_shrink(look, past):
@@ -104,12 +104,12 @@ def wanted(look: Look, past: Past) -> tuple[int, Past]:
     return look.children, past
 
 
-def _may_grow(look: Look, past: Past) -> bool:
+def _may_grow(look: PoolLoad, past: ScalingHistory) -> bool:
     """Return True if the children of the last step have been measured, and memory was not short recently."""
     settled = not look.starting and look.now_seconds - past.grown_seconds >= STEP_SECONDS
     return settled and look.now_seconds - past.short_seconds >= RECOVER_SECONDS
 
 
-def _may_shrink(look: Look, past: Past) -> bool:
+def _may_shrink(look: PoolLoad, past: ScalingHistory) -> bool:
     idle_seconds = look.now_seconds - (look.now_seconds if past.occupied_seconds is None else past.occupied_seconds)
-    return idle_seconds >= SURPLUS_SECONDS and look.now_seconds - past.shrunk_seconds >= STEP_SECONDS
+    return idle_seconds >= SHRINK_AFTER_SECONDS and look.now_seconds - past.shrunk_seconds >= STEP_SECONDS

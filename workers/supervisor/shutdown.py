@@ -15,30 +15,30 @@ from contextlib import suppress
 
 import structlog
 
-from workers.pool.event_pipe import Kill
-from workers.pool.pool import Pool
-from workers.pool.processes import lives
+from workers.pool.event_pipe import ChildKilled
+from workers.pool.pool import WorkerPool
+from workers.pool.processes import is_alive
 
-GRACE_SECONDS = 1.0
+RELEASE_GRACE_SECONDS = 1.0
 """Time for the supervisor to release jobs after the shutdown grace is over."""
 
 
-def end_in_time(pool: Pool) -> None:
+def enforce_shutdown(pool: WorkerPool) -> None:
     """Start the thread, in the main process."""
     threading.Thread(target=_end_in_time, args=(pool,), name="closing", daemon=True).start()
 
 
-def _end_in_time(pool: Pool) -> None:
+def _end_in_time(pool: WorkerPool) -> None:
     pause = threading.Event()
-    while not pool.board.closing:
+    while not pool.scoreboard.closing:
         pause.wait(pool.settings.guard_seconds)
-    time.sleep(pool.settings.finish_seconds + GRACE_SECONDS)
+    time.sleep(pool.settings.finish_seconds + RELEASE_GRACE_SECONDS)
     while True:
-        for child in pool.board.children():
-            if lives(child.pid):
+        for child in pool.scoreboard.slots():
+            if is_alive(child.pid):
                 reason = "the pool is closing and the ledger does not answer"
                 structlog.get_logger("cornerman.guard").warning("child killed", child=child.pid, reason=reason)
-                pool.telemetry.tell(Kill(reason))
+                pool.event_pipe.send(ChildKilled(reason))
                 with suppress(ProcessLookupError):  # it has just exited
                     os.kill(child.pid, signal.SIGKILL)
         pause.wait(pool.settings.guard_seconds)

@@ -23,29 +23,36 @@ import msgspec
 import psutil
 import structlog
 
-from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.jobs.queue_stats import QueueBacklog
-from ledger.ledger import Held, Ledger
-from workers.failures import expired, overfilled, timed_out
-from workers.logs.setup import Levels, canonical_line, outcome_of_loss
-from workers.observability.pool_monitor import Observatory
-from workers.pool.event_pipe import Attempt, Kill, Look, Reaping
-from workers.pool.pool import Pool
-from workers.pool.processes import lives
-from workers.pool.scoreboard import Activity, token_of
-from workers.pool.vital_threads import WEDGED, Stumbles, start_vital
-from workers.supervisor.memory_budget import Budget
-from workers.supervisor.memory_monitor import Excess, Watcher
-from workers.supervisor.rules import UNSETTLED_SECONDS, Child, Verdict, overtime, strays, verdict
+from ledger.ledger import Ledger, RunningJob
+from workers.failures import deadline_failure, memory_limit_failure, time_limit_failure
+from workers.logs.setup import LogLevels, canonical_line, loss_outcome
+from workers.observability.pool_monitor import PoolMonitor
+from workers.pool.event_pipe import AttemptEnded, ChildKilled, ReapEvent, SupervisorTick
+from workers.pool.pool import WorkerPool
+from workers.pool.processes import is_alive
+from workers.pool.scoreboard import ChildSlot, claim_token
+from workers.pool.vital_threads import NEEDS_RESTART, LoopErrors, start_critical_thread
+from workers.supervisor.memory_budget import MemoryBudget
+from workers.supervisor.memory_monitor import MemoryExcess, MemoryMonitor
+from workers.supervisor.rules import (
+    MAX_UNSETTLED_SECONDS,
+    ChildSnapshot,
+    Disposition,
+    decide_disposition,
+    exceeds_time_limit,
+    orphaned_children,
+)
 from workers.supervisor.watchdog import Watchdog
 
 _MAX_MISSED_HEARTBEATS = 4  # missed heartbeats after which a pool counts as gone
 
 
-class Guard:
+class Supervisor:
     """The supervisor of one pool."""
 
-    def __init__(self, pool: Pool, queues: Sequence[str], monitor: Observatory) -> None:
+    def __init__(self, pool: WorkerPool, queues: Sequence[str], monitor: PoolMonitor) -> None:
         self._pool = pool
         self._monitor = monitor
         self._queues = sorted(queues)
@@ -61,66 +68,66 @@ class Guard:
         self._unsettled_seconds: dict[bytes, float] = {}
         self._watchdog = Watchdog(pool)
         self._started_seconds = time.monotonic()
-        self._memory_monitor = Watcher(pool)
-        self._memory_budget = Budget(pool, self._queues, self._memory_monitor)
+        self._memory_monitor = MemoryMonitor(pool)
+        self._memory_budget = MemoryBudget(pool, self._queues, self._memory_monitor)
         self._backlog = QueueBacklog(0, 0.0, 0)
-        self._levels = Levels(pool.settings.log_level)
+        self._levels = LogLevels(pool.settings.log_level)
 
     def start(self) -> None:
         """Start the threads; they run until the process ends and release the jobs of unfinished children last."""
         self._memory_monitor.start()
-        start_vital("supervisor", self._run)
+        start_critical_thread("supervisor", self._run)
 
     def _run(self) -> None:
         pause = threading.Event()
-        errors = Stumbles(self._log, "supervisor loop failed", self._pool.settings.canary_patience_seconds)
+        errors = LoopErrors(self._log, "supervisor loop failed", self._pool.settings.canary_patience_seconds)
         while True:
             reached = False
             with errors.caught():
                 try:
-                    self.look()
+                    self.tick()
                     reached = True
-                except LedgerUnavailable as unavailable:
+                except LedgerUnavailableError as unavailable:
                     self._log.warning("ledger unavailable", error=str(unavailable))
-                except PermissionDenied as denied:
+                except PermissionDeniedError as denied:
                     self._log.error("ledger permission denied", error=str(denied))
-            self._pool.telemetry.tell(Look(self._watchdog.silent_seconds, reached))
+            self._pool.event_pipe.send(SupervisorTick(self._watchdog.silent_seconds, reached))
             pause.wait(self._pool.settings.guard_seconds)
 
-    def look(self) -> None:
-        """Inspect every child and every job of the pool once. Raises LedgerUnavailable."""
+    def tick(self) -> None:
+        """Inspect every child and every job of the pool once. Raises LedgerUnavailableError."""
         now_seconds = time.monotonic()
         children = {child.activity.pid: child for child in self._children(now_seconds)}
         closing = self._shutdown_grace_is_over(now_seconds)
         self._kill_over_time_limit(children, now_seconds)
-        self._memory_budget.look(children.values(), self._backlog, now_seconds)
-        for pid in self._memory_budget.bloated(children.values()):
+        self._memory_budget.update(children.values(), self._backlog, now_seconds)
+        for pid in self._memory_budget.oversized_children(children.values()):
             self._kill_if_unchanged(children[pid].activity, "it keeps memory that the next job needs")
-        if self._memory_budget.stuck(children.values(), self._backlog, now_seconds):
+        if self._memory_budget.is_starved(children.values(), self._backlog, now_seconds):
             self._log.warning("not enough memory for any job", **msgspec.structs.asdict(self._pool.memory))
         try:
             self._sync_with_ledger(children, now_seconds, closing=closing)
         finally:  # after their jobs were released, or without if that failed
             if closing:
                 self._kill_unfinished(children)
-            if closing and self._watchdog.barks:
+            if closing and self._watchdog.expired:
                 for child in psutil.Process().children():  # also a child that never registered
                     self._kill(child.pid, "the pool consumes nothing")
-                os._exit(WEDGED)  # a pool that does not consume ignores a shutdown request too
+                os._exit(NEEDS_RESTART)  # a pool that does not consume ignores a shutdown request too
 
-    def _sync_with_ledger(self, children: dict[int, Child], now_seconds: float, *, closing: bool) -> None:
+    def _sync_with_ledger(self, children: dict[int, ChildSnapshot], now_seconds: float, *, closing: bool) -> None:
         """Do the steps that need the ledger."""
         if self._ledger is None:
             self._ledger = Ledger.connect(self._pool.settings.ledger)
         self._pool.controls = self._ledger.controls.current()
-        self._levels.follow(self._pool.controls)
+        self._levels.apply(self._pool.controls)
         excesses = set(self._memory_monitor.excesses)
-        held = {token_of(job.job_id, job.fence): job for job in self._ledger.running_jobs(f"{self._pool.name}/")}
+        held = {claim_token(job.job_id, job.fence): job for job in self._ledger.running_jobs(f"{self._pool.name}/")}
         self._settle_or_renew(self._ledger, held, children, now_seconds, closing)
         self._timed_out &= held.keys()
         for token in excesses - held.keys():
             del self._memory_monitor.excesses[token]
-        self._pool.board.stop(not any(self._may_claim(queue) for queue in self._queues))
+        self._pool.scoreboard.set_stopped(not any(self._may_claim(queue) for queue in self._queues))
         self._backlog = self._total_backlog(self._ledger)
         self._kill_orphans(held.keys(), children)
         self._kill_unsettled(children.values())
@@ -129,11 +136,11 @@ class Guard:
             self._heartbeat_seconds = now_seconds
             self._send_heartbeat(self._ledger, children)
         self._reap(self._ledger)
-        if not self._pool.board.closing:
-            self._watchdog.look(self._ledger, children.values(), now_seconds)
-            if self._watchdog.barks:
+        if not self._pool.scoreboard.closing:
+            self._watchdog.tick(self._ledger, children.values(), now_seconds)
+            if self._watchdog.expired:
                 self._log.error("the pool consumes nothing: it exits to be restarted")
-                self._pool.board.close()
+                self._pool.scoreboard.start_closing()
                 self._send_heartbeat(self._ledger, children)
 
     def _reap(self, ledger: Ledger) -> None:
@@ -143,40 +150,45 @@ class Guard:
         self._reaped_seconds = time.monotonic()
         if reaped.requeued or reaped.lost or reaped.expired:
             self._log.info("reaped", **msgspec.structs.asdict(reaped))
-            self._pool.telemetry.tell(Reaping(reaped.requeued, reaped.lost, reaped.expired))
+            self._pool.event_pipe.send(ReapEvent(reaped.requeued, reaped.lost, reaped.expired))
 
-    def _children(self, now_seconds: float) -> list[Child]:
-        activities = self._pool.board.children()
+    def _children(self, now_seconds: float) -> list[ChildSnapshot]:
+        activities = self._pool.scoreboard.slots()
         self._idle_since = {
             activity.pid: self._idle_since.get(activity.pid, now_seconds)
             for activity in activities
             if not activity.token
         }
         return [
-            Child(
+            ChildSnapshot(
                 activity,
-                lives(activity.pid),
+                is_alive(activity.pid),
                 now_seconds - self._idle_since.get(activity.pid, now_seconds),
                 self._memory_monitor.killed_for.get(activity.pid),
             )
             for activity in activities
         ]
 
-    def _kill_over_time_limit(self, children: dict[int, Child], now_seconds: float) -> None:
+    def _kill_over_time_limit(self, children: dict[int, ChildSnapshot], now_seconds: float) -> None:
         """Kill children over their time limit. This needs no ledger, and works inside a long C call too."""
         for child in children.values():
-            over = child.alive and overtime(child.activity, now_seconds)
+            over = child.alive and exceeds_time_limit(child.activity, now_seconds)
             if over and self._kill_if_unchanged(child.activity, "time limit"):
                 self._timed_out.add(child.activity.token)
 
-    def _kill_unfinished(self, children: dict[int, Child]) -> None:
+    def _kill_unfinished(self, children: dict[int, ChildSnapshot]) -> None:
         """Kill the remaining children, which run a job or wait for Celery (up to half a minute)."""
         for child in children.values():
             if child.alive:
                 self._kill(child.activity.pid, "the pool is closing")
 
     def _settle_or_renew(
-        self, ledger: Ledger, held: dict[bytes, Held], children: dict[int, Child], now_seconds: float, closing: bool
+        self,
+        ledger: Ledger,
+        held: dict[bytes, RunningJob],
+        children: dict[int, ChildSnapshot],
+        now_seconds: float,
+        closing: bool,
     ) -> None:
         renewed = []
         self._held_since = {token: self._held_since.get(token, now_seconds) for token in held}
@@ -185,7 +197,7 @@ class Guard:
             held_seconds = now_seconds - self._held_since[token]
             excess = self._memory_monitor.excesses.get(token)
             reason = None
-            match verdict(
+            match decide_disposition(
                 token,
                 child,
                 held_seconds=held_seconds,
@@ -193,58 +205,60 @@ class Guard:
                 overfilled={token} if self._job_is_responsible(excess, job) else frozenset(),
                 closing=closing,
             ):
-                case Verdict.KEEP:
+                case Disposition.RENEW:
                     renewed.append((job.job_id, job.fence))
                     continue
-                case Verdict.TIME_OUT:
+                case Disposition.TIME_LIMIT_EXCEEDED:
                     overdue = child is not None and child.activity.limit_seconds < job.time_limit_seconds
-                    failure = expired() if overdue else timed_out(job.time_limit_seconds)
+                    failure = deadline_failure() if overdue else time_limit_failure(job.time_limit_seconds)
                     outcome = failure.code.value if ledger.settle(job, failure) else "refused"
-                case Verdict.OVERFILL if excess is not None:
-                    failure = overfilled(excess.used_mb, excess.ceiling_mb)
+                case Disposition.MEMORY_LIMIT_EXCEEDED if excess is not None:
+                    failure = memory_limit_failure(excess.used_mb, excess.ceiling_mb)
                     outcome = failure.code.value if ledger.settle(job, failure) else "refused"
-                case Verdict.LOSE:
-                    outcome = outcome_of_loss(ledger.report_worker_lost(job.job_id, job.fence))
+                case Disposition.WORKER_LOST:
+                    outcome = loss_outcome(ledger.report_worker_lost(job.job_id, job.fence))
                 case _:
                     # A job that was not running may still have caused the crash: next time it runs in its own batch.
-                    solo = child is not None and child.went_down
+                    solo = child is not None and child.crashed
                     outcome = "released" if ledger.release(job, solo=solo) else "refused"
                     reason = _release_reason(child, closing=closing)
             ran = child.activity if child is not None and child.activity.token == token else None
             run_seconds = None if ran is None else now_seconds - ran.started_seconds
             line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None, reason=reason)
             self._log.info("job", **line)
-            self._pool.telemetry.tell(Attempt(job.kind, outcome, job.attempt, run_seconds=run_seconds))
+            self._pool.event_pipe.send(AttemptEnded(job.kind, outcome, job.attempt, run_seconds=run_seconds))
         ledger.renew(renewed)
 
-    def _job_is_responsible(self, excess: Excess | None, job: Held) -> bool:
+    def _job_is_responsible(self, excess: MemoryExcess | None, job: RunningJob) -> bool:
         """Return True if the job fails for its memory: it caused the excess, or has no attempt left."""
         last = job.attempt >= self._pool.settings.ledger.max_attempts
         return excess is not None and (excess.blamed or last)
 
-    def _kill_orphans(self, held: Set[bytes], children: dict[int, Child]) -> None:
-        found = strays(children.values(), held)
+    def _kill_orphans(self, held: Set[bytes], children: dict[int, ChildSnapshot]) -> None:
+        found = orphaned_children(children.values(), held)
         for pid, _ in found & self._orphans:
             self._kill_if_unchanged(children[pid].activity, "its job was cancelled or its lease ran out")
         self._orphans = found
 
-    def _kill_unsettled(self, children: Iterable[Child]) -> None:
+    def _kill_unsettled(self, children: Iterable[ChildSnapshot]) -> None:
         """Kill children that cannot settle their job although the supervisor reaches the ledger.
 
         Only the time in which the ledger was reachable counts.
         """
         passed_seconds = min(time.monotonic() - self._reaped_seconds, 2 * self._pool.settings.guard_seconds)
-        waiting = {child.activity.token: child.activity for child in children if child.alive and child.activity.handled}
+        waiting = {
+            child.activity.token: child.activity for child in children if child.alive and child.activity.handler_ended
+        }
         self._unsettled_seconds = {token: self._unsettled_seconds.get(token, 0.0) + passed_seconds for token in waiting}
         for token, seconds in self._unsettled_seconds.items():
-            if seconds > UNSETTLED_SECONDS:
+            if seconds > MAX_UNSETTLED_SECONDS:
                 self._kill_if_unchanged(waiting[token], "it cannot settle its job")
 
-    def _free_dead_slots(self, held: Iterable[Held], children: dict[int, Child]) -> None:
+    def _free_dead_slots(self, held: Iterable[RunningJob], children: dict[int, ChildSnapshot]) -> None:
         holding = {_owner_pid(job) for job in held}
         for pid, child in children.items():
             if not child.alive and pid not in holding:
-                self._pool.board.forget(pid)
+                self._pool.scoreboard.free_slot(pid)
                 self._memory_monitor.killed_for.pop(pid, None)
 
     def _total_backlog(self, ledger: Ledger) -> QueueBacklog:
@@ -255,13 +269,13 @@ class Guard:
         return QueueBacklog(waiting, max((queue.oldest_seconds for queue in ours), default=0.0), 0)
 
     def _shutdown_grace_is_over(self, now_seconds: float) -> bool:
-        if not self._pool.board.closing:
+        if not self._pool.scoreboard.closing:
             return False
         if self._closing_since is None:
             self._closing_since = now_seconds
         return now_seconds - self._closing_since >= self._pool.settings.finish_seconds
 
-    def _send_heartbeat(self, ledger: Ledger, children: dict[int, Child]) -> None:
+    def _send_heartbeat(self, ledger: Ledger, children: dict[int, ChildSnapshot]) -> None:
         living = [pid for pid, child in children.items() if child.alive]
         memory = self._pool.memory
         info: dict[str, Any] = {
@@ -271,8 +285,8 @@ class Guard:
             "children": len(living),
             "wanted": memory.wanted,
             "busy": sum(bool(children[pid].activity.token) for pid in living),
-            "closing": self._pool.board.closing,
-            "healthy": not self._watchdog.barks,
+            "closing": self._pool.scoreboard.closing,
+            "healthy": not self._watchdog.expired,
             "http": self._monitor.address,
             "memory_mb": memory.used_mb,
             "memory_limit_mb": memory.limit_mb,
@@ -287,12 +301,12 @@ class Guard:
         ledger.pools.announce(self._pool.name, info, ttl_seconds)
 
     def _may_claim(self, queue: str) -> bool:
-        return self._pool.controls.claims(queue, self._pool.settings.node_name)
+        return self._pool.controls.may_claim(queue, self._pool.settings.node_name)
 
-    def _kill_if_unchanged(self, seen: Activity, reason: str) -> bool:
+    def _kill_if_unchanged(self, seen: ChildSlot, reason: str) -> bool:
         """Kill a child for the observed claim, unless it has moved on to another since."""
-        now = next((activity for activity in self._pool.board.children() if activity.pid == seen.pid), None)
-        if now is None or (now.token, now.handled) != (seen.token, seen.handled):
+        now = next((activity for activity in self._pool.scoreboard.slots() if activity.pid == seen.pid), None)
+        if now is None or (now.token, now.handler_ended) != (seen.token, seen.handler_ended):
             return False
         self._kill(seen.pid, reason, seen.token)
         return True
@@ -302,10 +316,10 @@ class Guard:
         with suppress(ProcessLookupError):  # it has just exited
             os.kill(pid, signal.SIGKILL)
         self._log.warning("child killed", child=pid, reason=reason)
-        self._pool.telemetry.tell(Kill(reason))
+        self._pool.event_pipe.send(ChildKilled(reason))
 
 
-def _release_reason(child: Child | None, *, closing: bool) -> str:
+def _release_reason(child: ChildSnapshot | None, *, closing: bool) -> str:
     """Return the reason for which a job is released."""
     if closing:
         return "the pool is closing"
@@ -314,5 +328,5 @@ def _release_reason(child: Child | None, *, closing: bool) -> str:
     return "its child ended before it ran" if child.killed_for is None else "its child was stopped for another job"
 
 
-def _owner_pid(job: Held) -> int:
+def _owner_pid(job: RunningJob) -> int:
     return int(job.owner.rpartition("/")[2])

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from ledger.contracts import codec
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from workers.pool.liveness_probe import PROBE_LIFETIME_INTERVALS, answer_to
-from workers.pool.pool import START_SECONDS, Pool
-from workers.supervisor.rules import Child
+from workers.pool.liveness_probe import PROBE_LIFETIME_INTERVALS, expected_answer
+from workers.pool.pool import CHILD_START_SECONDS, WorkerPool
+from workers.supervisor.rules import ChildSnapshot
 
 _LONGEST_STEP_SECONDS = 1.0
 
@@ -27,17 +27,17 @@ _LONGEST_STEP_SECONDS = 1.0
 class Watchdog:
     """The time for which a pool has shown no sign of consuming."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
         self._ttl_seconds = PROBE_LIFETIME_INTERVALS * pool.settings.canary_seconds
         self._expected_answer = b""
         self._sent_seconds = -float("inf")
         self._ticked_seconds = float("inf")
-        self._silent_seconds = -START_SECONDS  # children may need this long to import the engine
+        self._silent_seconds = -CHILD_START_SECONDS  # children may need this long to import the engine
         self._answered_once = False
 
     @property
-    def barks(self) -> bool:
+    def expired(self) -> bool:
         """True if the pool has been silent for longer than its timeout."""
         return self._silent_seconds > self._pool.settings.canary_patience_seconds
 
@@ -46,18 +46,20 @@ class Watchdog:
         """The time without a sign; None before the first one."""
         return self._silent_seconds if self._answered_once else None
 
-    def look(self, ledger: Ledger, children: Iterable[Child], now_seconds: float) -> None:
+    def tick(self, ledger: Ledger, children: Iterable[ChildSnapshot], now_seconds: float) -> None:
         """Look for a sign of consumption, and send the next probe when it is due.
 
-        Raises LedgerUnavailable; such a tick does not count, because no pool can consume then. Time without ticks, as
-        when the whole pool was stopped, does not count either.
+        Raises LedgerUnavailableError; such a tick does not count, because no pool can consume then. Time without ticks,
+        as when the whole pool was stopped, does not count either.
         """
-        answered = self._expected_answer and ledger.liveness_probes.answer(self._pool.canary) == self._expected_answer
+        answered = (
+            self._expected_answer and ledger.liveness_probes.answer(self._pool.liveness_queue) == self._expected_answer
+        )
         if now_seconds - self._sent_seconds >= self._pool.settings.canary_seconds:
             question = codec.encode(CheckHealth(nonce=secrets.token_hex(8)))
-            self._pool.board.call()  # all children may be waiting for claims, with none left for Celery
-            ledger.liveness_probes.send(self._pool.canary, question, self._ttl_seconds)
-            self._sent_seconds, self._expected_answer = now_seconds, answer_to(question)
+            self._pool.scoreboard.request_child()  # all children may be waiting for claims, with none left for Celery
+            ledger.liveness_probes.send(self._pool.liveness_queue, question, self._ttl_seconds)
+            self._sent_seconds, self._expected_answer = now_seconds, expected_answer(question)
         if answered or _all_busy(children):
             self._silent_seconds = 0.0
             self._answered_once = True
@@ -66,6 +68,6 @@ class Watchdog:
         self._ticked_seconds = now_seconds
 
 
-def _all_busy(children: Iterable[Child]) -> bool:
+def _all_busy(children: Iterable[ChildSnapshot]) -> bool:
     living = [child for child in children if child.alive]
     return bool(living) and all(child.activity.token for child in living)

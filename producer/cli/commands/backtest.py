@@ -11,19 +11,19 @@ import click
 from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import Backtest
-from ledger.contracts.local_protocol import BacktestHere
+from ledger.contracts.local_protocol import BacktestLocally
 from ledger.contracts.reports import Report
-from producer.cli.options.training import plan_fields, plan_options
-from producer.cli.output.console import Screen, json_option, pass_screen
-from producer.cli.output.progress import watch
+from producer.cli.options.training import training_fields, training_options
+from producer.cli.output.console import Console, json_option, pass_console
+from producer.cli.output.progress import wait_with_progress
 from producer.cli.output.report_tables import report_tables
-from producer.client import Client, report_of
-from producer.local.backtest_html import draw, write_page
-from producer.local.subprocess_runner import backtest_here
-from producer.service.pool_process import require
+from producer.client import Client, require_report
+from producer.local.backtest_html import draw_plots, write_page
+from producer.local.subprocess_runner import backtest_locally
+from producer.service.pool_process import require_modules
 
 
-class Day(click.ParamType[date]):
+class DayParam(click.ParamType[date]):
     """Command-line type for a day, or for a year, which stands for a fixed day of it."""
 
     name = "day"
@@ -44,15 +44,19 @@ class Day(click.ParamType[date]):
 @click.option(
     "--from",
     "first_day",
-    type=Day(1, 1),
+    type=DayParam(1, 1),
     metavar="YEAR",
     help="First year, or day. Default: the year of the median fight.",
 )
 @click.option(
-    "--to", "last_day", type=Day(12, 31), metavar="YEAR", help="Last year, or day. Default: the day of the last fight."
+    "--to",
+    "last_day",
+    type=DayParam(12, 31),
+    metavar="YEAR",
+    help="Last year, or day. Default: the day of the last fight.",
 )
 @click.option("--refit-months", type=click.IntRange(min=1), help="Months between refits; default: 12.")
-@plan_options(Backtest)
+@training_options(Backtest)
 @click.option("--local", is_flag=True, help="Run on this machine, without a server.")
 @click.option(
     "--records", type=click.Path(path_type=Path), metavar="FILE", help="Write every fight as CSV; needs --local."
@@ -62,9 +66,9 @@ class Day(click.ParamType[date]):
 @click.option("--wait", is_flag=True, help="Wait, and show the report; --plots and --html imply it.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Limit of --wait; default: none.")
 @json_option
-@pass_screen
+@pass_console
 def backtest(
-    screen: Screen,
+    screen: Console,
     /,
     folder: Path | None,
     matrix: Path | None,
@@ -91,26 +95,26 @@ def backtest(
     if local and timeout is not None:
         raise click.UsageError("With --local there is no job: leave out --timeout.")
     if plots is not None or html is not None:
-        require("engine", "matplotlib", "engine")
+        require_modules("engine", "matplotlib", "engine")
     path = (folder or matrix or Path()).absolute()
-    job = Backtest(**plan_fields(path, matrix is not None, options))
+    job = Backtest(**training_fields(path, matrix is not None, options))
     answer: Outcome | Report
     report: Report
     if local:
         kept = None if records is None else str(records.absolute())
-        report = answer = backtest_here(BacktestHere(job=job, records=kept), screen)
+        report = answer = backtest_locally(BacktestLocally(job=job, records=kept), screen)
     else:
         with Client.from_env() as client:
             receipt = client.enqueue(job)
             if not wait and plots is None and html is None:
-                screen.answer(receipt, f"Enqueued: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
+                screen.output(receipt, f"Enqueued: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
                 return
-            answer = watch(client, screen, receipt.job_id, timeout)
-        report = report_of(answer)
-    screen.answer(answer, *report_tables(report))
+            answer = wait_with_progress(client, screen, receipt.job_id, timeout)
+        report = require_report(answer)
+    screen.output(answer, *report_tables(report))
     if plots is not None:
-        draw(report, plots)
-        screen.remark(f"Plots written to {plots}")
+        draw_plots(report, plots)
+        screen.note(f"Plots written to {plots}")
     if html is not None and isinstance(report, BacktestReport):
         write_page(report, html)
-        screen.remark(f"Written to {html}: open it in a browser")
+        screen.note(f"Written to {html}: open it in a browser")

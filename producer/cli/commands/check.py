@@ -10,8 +10,8 @@ import msgspec
 from rich.table import Table
 
 from ledger.contracts.local_protocol import CheckData, DataReport
-from producer.cli.options.training import data_options, matrix_columns
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.options.training import data_options, pop_matrix_columns
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.exit_codes import ExitCode
 from producer.cli.output.report_tables import records_table
 from producer.local.subprocess_runner import check_data
@@ -21,8 +21,8 @@ from producer.local.subprocess_runner import check_data
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @data_options
 @json_option
-@pass_screen
-def check(screen: Screen, /, folder: Path | None, matrix: Path | None, **options: Any) -> None:
+@pass_console
+def check(screen: Console, /, folder: Path | None, matrix: Path | None, **options: Any) -> None:
     """Check a fight log or a feature matrix.
 
     Reads FOLDER, or --matrix FILE, on this machine, as `cornerman train` does, and shows every fault with its file,
@@ -30,10 +30,10 @@ def check(screen: Screen, /, folder: Path | None, matrix: Path | None, **options
     """
     if (folder is None) == (matrix is None):
         raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
-    columns = matrix_columns(options)
+    columns = pop_matrix_columns(options)
     path = (folder or matrix or Path()).absolute()
     report = check_data(CheckData(data=str(path), matrix=None if matrix is None else columns), screen)
-    screen.answer(report, _table(report))
+    screen.output(report, _table(report))
     if report.faults:
         click.get_current_context().exit(ExitCode.FAILED)
 

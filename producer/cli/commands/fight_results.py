@@ -11,9 +11,9 @@ from rich.table import Table
 
 from ledger.contracts.jobs import ReviewModel
 from ledger.models.aliases import CHAMPION
-from ledger.models.fight_results import FightResult, ResultChange, changed_at
+from ledger.models.fight_results import FightResult, FightResultChange, changed_at
 from producer.cli.options.audit import user_option
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.report_tables import records_table
 from producer.client import Client
 from producer.feed.fight_results_file import MAX_FILE_BYTES, read_results
@@ -34,8 +34,8 @@ def fight_results() -> None:
 @click.argument("file", type=click.File("rb"), metavar="FILE.csv")
 @user_option
 @json_option
-@pass_screen
-def add(screen: Screen, file: BinaryIO, user: str) -> None:
+@pass_console
+def add(screen: Console, file: BinaryIO, user: str) -> None:
     """Add results from a CSV file (also .gz; - for stdin).
 
     The columns are date, winner, and red and blue, or fighter_1 and fighter_2, as in a fight log's `fights` file. The
@@ -50,11 +50,11 @@ def add(screen: Screen, file: BinaryIO, user: str) -> None:
         added = client.ledger.fight_results.add(read.results, user=user)
         review = _review(client) if added.added or added.corrected else None
     said = f"{added.added:,} added, {added.corrected:,} corrected, {added.unchanged:,} unchanged."
-    screen.answer({"results": added, "review": review}, said)
+    screen.output({"results": added, "review": review}, said)
     if review is not None:
-        screen.remark(f"A review of the champion is enqueued. Show it: cornerman result {review}")
-    if read.passed_over:
-        screen.remark(f"{read.passed_over} lines were skipped: the same fighters met twice on one day.")
+        screen.note(f"A review of the champion is enqueued. Show it: cornerman result {review}")
+    if read.skipped:
+        screen.note(f"{read.skipped} lines were skipped: the same fighters met twice on one day.")
 
 
 @fight_results.command("list")
@@ -62,23 +62,21 @@ def add(screen: Screen, file: BinaryIO, user: str) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number to show.")
 @click.option("--changes", is_flag=True, help="Show added and corrected results, newest first.")
 @json_option
-@pass_screen
-def list_results(screen: Screen, since: datetime | None, limit: int, changes: bool) -> None:
+@pass_console
+def list_results(screen: Console, since: datetime | None, limit: int, changes: bool) -> None:
     """List results, newest first."""
     with Client.from_env() as client:
         if changes:
             _show_changes(screen, client.ledger.fight_results.changes(limit))
             return
         day = since.date() if since else datetime.fromtimestamp(client.ledger.server.time(), UTC).date() - _YEAR
-        found = sorted(
-            client.ledger.fight_results.all(day), key=lambda result: (result.date, result.name), reverse=True
-        )
+        found = sorted(client.ledger.fight_results.all(day), key=lambda result: (result.date, result.key), reverse=True)
     rows = [_row(result) for result in found[:limit]]
-    screen.answer({"results": found[:limit], "known": len(found)}, *_tables("Results", rows))
+    screen.output({"results": found[:limit], "known": len(found)}, *_tables("Results", rows))
     if not found:
-        screen.remark("No results. Add some: cornerman fight-results add FILE.csv")
+        screen.note("No results. Add some: cornerman fight-results add FILE.csv")
     elif len(found) > limit:
-        screen.remark(f"{len(found):,} in total; --limit shows more.")
+        screen.note(f"{len(found):,} in total; --limit shows more.")
 
 
 def _review(client: Client) -> str | None:
@@ -87,7 +85,7 @@ def _review(client: Client) -> str | None:
     return None if champion is None else client.enqueue(ReviewModel(model=champion, nonce=uuid.uuid4().hex)).job_id
 
 
-def _show_changes(screen: Screen, changes: list[ResultChange]) -> None:
+def _show_changes(screen: Console, changes: list[FightResultChange]) -> None:
     rows = [
         {
             "at": changed_at(change),
@@ -97,9 +95,9 @@ def _show_changes(screen: Screen, changes: list[ResultChange]) -> None:
         }
         for change in changes
     ]
-    screen.answer({"changes": changes}, *_tables("Changes of results, newest first", rows))
+    screen.output({"changes": changes}, *_tables("Changes of results, newest first", rows))
     if not changes:
-        screen.remark("No results have been added.")
+        screen.note("No results have been added.")
 
 
 def _row(result: FightResult) -> dict[str, Any]:

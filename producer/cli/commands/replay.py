@@ -7,14 +7,14 @@ import uuid
 import click
 
 from ledger.contracts.failures import LedgerError
-from ledger.contracts.jobs import ROUTES, Replay, Retrain
+from ledger.contracts.jobs import ROUTES, Replay, ReproduceTraining
 from ledger.contracts.replay_report import ReplayReport
-from producer.cli.commands.jobs import known
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.commands.jobs import existing_status
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.progress import watch
+from producer.cli.output.progress import wait_with_progress
 from producer.cli.output.report_tables import report_tables
-from producer.client import Client, report_of
+from producer.client import Client, require_report
 
 
 @click.command()
@@ -22,8 +22,8 @@ from producer.client import Client, report_of
 @click.option("--retrain", is_flag=True, help="Recompute a training or a backtest in full.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Default: 60; with --retrain none.")
 @json_option
-@pass_screen
-def replay(screen: Screen, job_id: str, retrain: bool, timeout: float | None) -> None:
+@pass_console
+def replay(screen: Console, job_id: str, retrain: bool, timeout: float | None) -> None:
     """Recompute a stored outcome and compare.
 
     A pool takes the job as it was submitted, the model, the controls and the time of the original claim, recomputes
@@ -35,7 +35,7 @@ def replay(screen: Screen, job_id: str, retrain: bool, timeout: float | None) ->
     and leaves the outcome as it is.
     """
     with Client.from_env() as client:
-        status = known(client.status(job_id))
+        status = existing_status(client.status(job_id))
         if not status.state.final:
             raise LedgerError(f"job {job_id} is {status.state}: wait for its outcome (cornerman result {job_id})")
         long = ROUTES[status.kind or ""].queue == "train"
@@ -43,9 +43,13 @@ def replay(screen: Screen, job_id: str, retrain: bool, timeout: float | None) ->
             raise click.UsageError(f"Job {job_id} is a {status.kind}, which takes long to recompute: add --retrain.")
         # The nonce makes each replay a new job, so that no stored comparison is shown.
         nonce = uuid.uuid4().hex
-        receipt = client.enqueue(Retrain(job_id=job_id, nonce=nonce) if long else Replay(job_id=job_id, nonce=nonce))
-        outcome = watch(client, screen, receipt.job_id, timeout if timeout is not None else None if long else 60.0)
-    report = report_of(outcome)
-    screen.answer(outcome, *report_tables(report))
+        receipt = client.enqueue(
+            ReproduceTraining(job_id=job_id, nonce=nonce) if long else Replay(job_id=job_id, nonce=nonce)
+        )
+        outcome = wait_with_progress(
+            client, screen, receipt.job_id, timeout if timeout is not None else None if long else 60.0
+        )
+    report = require_report(outcome)
+    screen.output(outcome, *report_tables(report))
     if not isinstance(report, ReplayReport) or not report.agrees:
         click.get_current_context().exit(ExitCode.FAILED)

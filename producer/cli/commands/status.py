@@ -10,11 +10,11 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from ledger.contracts.failures import LedgerUnavailable
-from producer.cli.commands.jobs import known
-from producer.cli.output.console import Screen, json_option, pass_screen
+from ledger.contracts.failures import LedgerUnavailableError
+from producer.cli.commands.jobs import existing_status
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.report_tables import status_table
-from producer.cli.output.status_tables import Overview, overview_screen, overview_tables
+from producer.cli.output.status_tables import Overview, overview_group, overview_tables
 from producer.client import Client
 
 
@@ -23,8 +23,8 @@ from producer.client import Client
 @click.option("--watch", is_flag=True, help="On a terminal: refresh until Ctrl-C.")
 @click.option("--interval", type=click.FloatRange(min=0.2), default=1.0, show_default=True, metavar="SECONDS")
 @json_option
-@pass_screen
-def status(screen: Screen, job_id: str | None, watch: bool, interval: float) -> None:
+@pass_console
+def status(screen: Console, job_id: str | None, watch: bool, interval: float) -> None:
     """Show the state of a job, or an overview.
 
     Without JOB_ID shows queues, pools, the outcomes of the last five minutes, dead letters, models, and controls that
@@ -34,32 +34,32 @@ def status(screen: Screen, job_id: str | None, watch: bool, interval: float) -> 
         raise click.UsageError("--watch is for all queues; for one job: cornerman result JOB_ID")
     with Client.from_env() as client:
         if job_id is not None:
-            job = known(client.status(job_id))
-            screen.answer(job, status_table(job))
+            job = existing_status(client.status(job_id))
+            screen.output(job, status_table(job))
         elif watch and screen.out.is_terminal and not screen.as_json:
             _watch(client, screen, interval)
         else:
             view = overview(client)
-            screen.answer(view, *overview_tables(view))
+            screen.output(view, *overview_tables(view))
             if not view.pools:
-                screen.remark("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
+                screen.note("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
 
 
-def _watch(client: Client, screen: Screen, interval_seconds: float) -> NoReturn:
+def _watch(client: Client, screen: Console, interval_seconds: float) -> NoReturn:
     """Refresh the overview until Ctrl-C; while the server does not answer, show the error above the last one."""
-    picture = overview_screen(overview(client))
+    picture = overview_group(overview(client))
     with Live(picture, console=screen.out, auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(interval_seconds)
             try:
-                picture = overview_screen(overview(client))
+                picture = overview_group(overview(client))
                 live.update(picture, refresh=True)
-            except LedgerUnavailable as error:
+            except LedgerUnavailableError as error:
                 live.update(Group(Text(f"{error}. Last overview:", style="bold red"), picture), refresh=True)
 
 
 def overview(client: Client) -> Overview:
-    """Query the state of the service. Raises LedgerUnavailable."""
+    """Query the state of the service. Raises LedgerUnavailableError."""
     ledger = client.ledger
     backlog = ledger.queue_stats.backlog()
     return Overview(

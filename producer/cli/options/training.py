@@ -9,14 +9,14 @@ from typing import Any, TypeVar, cast
 import click
 from msgspec.inspect import FloatType, IntType, StructType, type_info
 
-from ledger.contracts.codec import refuse
+from ledger.contracts.codec import job_refused
 from ledger.contracts.jobs import MatrixColumns, MemberWeights, TrainingPlan
 from ledger.dataset_files import folder_digest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Weights(click.ParamType[MemberWeights]):
+class WeightsParam(click.ParamType[MemberWeights]):
     """Command-line type for the weights of the three members."""
 
     name = "weights"
@@ -32,7 +32,7 @@ class Weights(click.ParamType[MemberWeights]):
         return MemberWeights(random_forest=forest, xgboost=xgboost, neural_network=network)
 
 
-class Marks(click.ParamType[tuple[str, str]]):
+class ColumnMarksParam(click.ParamType[tuple[str, str]]):
     """Command-line type for the prefixes or suffixes of the two fighters' columns."""
 
     name = "marks"
@@ -55,7 +55,7 @@ _MATRIX_OPTIONS = (
     click.option("--blue-odds", metavar="COLUMN", help="Matrix: blue's decimal closing price."),
     click.option(
         "--pairs",
-        type=Marks(),
+        type=ColumnMarksParam(),
         multiple=True,
         metavar="RED,BLUE",
         help="Matrix: prefixes (r_,b_) or suffixes (_red,_blue) of fighters' columns, if not red_,blue_. Repeatable.",
@@ -74,7 +74,7 @@ _DATA_OPTIONS = (
     *_MATRIX_OPTIONS,
 )
 _WEIGHTS = click.option(
-    "--weights", type=Weights(), metavar="F,X,N", help="Member weights: forest, XGBoost, network; sum 1."
+    "--weights", type=WeightsParam(), metavar="F,X,N", help="Member weights: forest, XGBoost, network; sum 1."
 )
 _LIMITED = {
     "seed": "Seed of the random numbers.",
@@ -122,7 +122,7 @@ def data_options(command: Command) -> Command:
     return command
 
 
-def plan_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
+def training_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a training job to a command."""
 
     def decorate(command: Command) -> Command:
@@ -133,24 +133,24 @@ def plan_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
     return decorate
 
 
-def matrix_columns(options: dict[str, Any]) -> MatrixColumns:
+def pop_matrix_columns(options: dict[str, Any]) -> MatrixColumns:
     """Remove the values of `matrix_options` from `options` and return them as `MatrixColumns`."""
     return MatrixColumns(**{name: options.pop(name) for name in MatrixColumns.__struct_fields__})
 
 
-def plan_fields(path: Path, is_matrix: bool, options: dict[str, Any]) -> dict[str, Any]:
+def training_fields(path: Path, is_matrix: bool, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a training job from the given options; options not given keep the job's defaults.
 
     Raises:
-        JobRefused: the data cannot be read.
+        JobRefusedError: the data cannot be read.
     """
-    columns = matrix_columns(options)
+    columns = pop_matrix_columns(options)
     given = {name: value for name, value in options.items() if value is not None}
     weights = {"model_weights": given.pop("weights")} if "weights" in given else {}
     try:
         digest = folder_digest(path)
     except OSError as error:
-        raise refuse(str(error)) from error
+        raise job_refused(str(error)) from error
     return {
         "data": str(path),
         "data_digest": digest,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ledger.contracts.backtest_report import BacktestReport, Estimate, RuleResult, Slice
-from producer.cli.output.numbers import estimate_text, figure_table, share_text
+from ledger.contracts.backtest_report import BacktestReport, BacktestRuleResult, Estimate, EvaluationSlice
+from producer.cli.output.numbers import estimate_text, number_table, share_text
 
 FORECASTS = {
     "market": "market",
@@ -16,7 +16,7 @@ FORECASTS = {
     "ridge": "ridge regression (yardstick)",
     None: "none: both sides",
 }
-DIMENSIONS = {
+DIMENSION_NAMES = {
     "all": "all fights",
     "corner": "corner",
     "year": "year",
@@ -31,7 +31,7 @@ def backtest_tables(report: BacktestReport) -> list[Table]:
 
 
 def _scores(report: BacktestReport) -> Table:
-    table = figure_table(
+    table = number_table(
         f"Forecasts of {report.first_day} to {report.last_day}: {report.scored_fights:,} scored of "
         f"{report.forecast_fights:,} fights, {report.events:,} events, "
         f"{report.models} model{'s' if report.models > 1 else ''}",
@@ -54,14 +54,14 @@ def _scores(report: BacktestReport) -> Table:
 
 def _intervals(report: BacktestReport) -> Table:
     levels = [coverage.level for coverage in report.slices[0].coverage]
-    table = figure_table(
+    table = number_table(
         "Intervals of the statistics-only forecast: share of recalibrated closing odds inside",
         *("fights by", "", "fights", "log loss", "minus market"),
         *(title for level in levels for title in (f"inside {level:.0%}", "width")),
     )
     before = ""
     for part in report.slices:
-        table.add_row(DIMENSIONS[part.dimension] if part.dimension != before else "", *_interval_cells(part))
+        table.add_row(DIMENSION_NAMES[part.dimension] if part.dimension != before else "", *_interval_cells(part))
         before = part.dimension
     table.caption = (
         "the closing odds are a proxy for a fight's true probability, which is unknown; "
@@ -70,7 +70,7 @@ def _intervals(report: BacktestReport) -> Table:
     return table
 
 
-def _interval_cells(part: Slice) -> list[str]:
+def _interval_cells(part: EvaluationSlice) -> list[str]:
     cells = ["" if part.dimension == "all" else part.name, f"{part.fights:,}", f"{part.log_loss:.4f}"]
     cells.append(_difference(part.minus_market))
     for coverage in part.coverage:
@@ -79,7 +79,7 @@ def _interval_cells(part: Slice) -> list[str]:
 
 
 def _rules(report: BacktestReport) -> Table:
-    table = figure_table(
+    table = number_table(
         f"Betting rules, one unit a bet: {report.rules_tried} were tried, so the best is partly luck",
         *("prices", "rule", "forecast", "bets", "return on stake", "closing-line value", "price over close"),
     )
@@ -99,14 +99,14 @@ def _rules(report: BacktestReport) -> Table:
     return table
 
 
-def _bets(result: RuleResult) -> str:
+def _bets(result: BacktestRuleResult) -> str:
     return f"{result.bets:,} on {result.fights:,} fights"
 
 
 def _reliability(report: BacktestReport) -> list[Table]:
     for score in report.scores:
         if score.forecast == "statistics_only":
-            table = figure_table("Reliability of statistics only", "likelier fighter", "fights", "forecast", "won")
+            table = number_table("Reliability of statistics only", "likelier fighter", "fights", "forecast", "won")
             for each in score.reliability:
                 span = f"{each.from_probability:.0%} to {each.to_probability:.0%}"
                 table.add_row(span, f"{each.fights:,}", f"{each.forecast:.1%}", share_text(each.won))

@@ -13,7 +13,7 @@ from rich.text import Text
 from ledger.contracts.failures import Failure
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport, FighterAnswer, FightFailure, FightReport, Interval
-from producer.cli.output.decision_text import decision_words, reason_words
+from producer.cli.output.decision_text import decision_text, reason_texts
 from producer.cli.output.table_parts import NOTHING, STYLES, failures_table, percent
 
 INTERVAL_LEVEL = 0.95
@@ -73,7 +73,7 @@ def _decisions(fights: Sequence[FightReport], card: PredictCard | None) -> Table
     table.add_column("reasons", ratio=5, overflow="fold")
     for fight in fights:
         bet = fight.decision.action == "bet"
-        decision = Text(decision_words(fight, card), style=STYLES["bet"] if bet else "")
+        decision = Text(decision_text(fight, card), style=STYLES["bet"] if bet else "")
         names = "\n".join(answer.name for answer in fight.fighters)
         table.add_row(Text(names), decision, Text("\n".join(_why(fight, card))), end_section=True)
     return table
@@ -85,7 +85,7 @@ def _why(fight: FightReport, card: PredictCard | None) -> list[str]:
     left = len(fight.notes) - len(shown)
     more = [f"and {left} more notes: --json"] if left else []
     flags = [f"flags: {', '.join(fight.flags)}"] if fight.flags else []
-    return [*reason_words(fight, card), *flags, *shown, *more]
+    return [*reason_texts(fight, card), *flags, *shown, *more]
 
 
 def _caption(report: CardReport) -> str:

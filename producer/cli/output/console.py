@@ -32,7 +32,7 @@ _SHOWN = dict.fromkeys(_CONTROL, "\N{REPLACEMENT CHARACTER}")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Screen:
+class Console:
     """Output of one run of the command line: rich consoles for stdout and stderr, and the JSON switch."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Screen:
         self.out = _console(stderr=False)
         self.err = _console(stderr=True)
 
-    def answer(self, document: Any, *renderables: RenderableType) -> None:
+    def output(self, document: Any, *renderables: RenderableType) -> None:
         """Print the command's result to stdout: `document` as one line of JSON, or the renderables."""
         if self.as_json:
             click.echo(msgspec.json.encode(document))
@@ -51,7 +51,7 @@ class Screen:
         for renderable in renderables:
             self.out.print(renderable, soft_wrap=isinstance(renderable, str | Text))
 
-    def remark(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Print a note to stderr."""
         self.err.print(text, highlight=False, soft_wrap=True)
 
@@ -86,7 +86,7 @@ def json_option(command: Command) -> Command:
 
 
 def _switch(context: click.Context, _option: click.Parameter, as_json: bool) -> None:
-    context.ensure_object(Screen).as_json |= as_json
+    context.ensure_object(Console).as_json |= as_json
 
 
-pass_screen = click.make_pass_decorator(Screen, ensure=True)
+pass_console = click.make_pass_decorator(Console, ensure=True)

@@ -8,10 +8,10 @@ from datetime import datetime
 from ledger.contracts.jobs import PredictCard, Quote
 from ledger.contracts.reports import Bet, FighterAnswer, FightReport
 from ledger.jobs.quote_age import quote_window
-from producer.cli.output.table_parts import span
+from producer.cli.output.table_parts import duration_text
 
 
-def decision_words(fight: FightReport, card: PredictCard | None) -> str:
+def decision_text(fight: FightReport, card: PredictCard | None) -> str:
     """Return the decision about a fight: `abstain`, or the stake, the fighter, the price and the bookmaker."""
     decision = fight.decision
     if decision.action == "abstain" or decision.price is None or decision.stake_fraction is None:
@@ -20,7 +20,7 @@ def decision_words(fight: FightReport, card: PredictCard | None) -> str:
     return f"bet {decision.stake_fraction:.1%} on {decision.fighter} at {offer}"
 
 
-def reason_words(fight: FightReport, card: PredictCard | None) -> list[str]:
+def reason_texts(fight: FightReport, card: PredictCard | None) -> list[str]:
     """Return every reason of a fight's decision, with the numbers behind it if they are known."""
     figures = {
         "lower_bound_pays": _paying_price,
@@ -94,7 +94,7 @@ def _offer(price: float, bookmaker: str, fight_id: str, card: PredictCard | None
     dates = [quote.as_of for quote in _quotes(fight_id, card) if quote.bookmaker == bookmaker]
     if priced_at is None or not dates or dates[0] is None:
         return f"{price:.2f} by {bookmaker}"
-    return f"{price:.2f} by {bookmaker}, {span(max(0.0, (priced_at - dates[0]).total_seconds()))} old"
+    return f"{price:.2f} by {bookmaker}, {duration_text(max(0.0, (priced_at - dates[0]).total_seconds()))} old"
 
 
 def _quotes(fight_id: str, card: PredictCard | None) -> tuple[Quote, ...]:

@@ -9,15 +9,15 @@ import msgspec
 from ledger.contracts.failures import (
     Failure,
     FailureCode,
-    JobFailed,
-    JobRefused,
+    JobFailedError,
+    JobRefusedError,
     LedgerError,
-    LedgerUnavailable,
-    PermissionDenied,
-    UnknownJob,
-    WaitTimeout,
+    LedgerUnavailableError,
+    PermissionDeniedError,
+    UnknownJobError,
+    WaitTimeoutError,
 )
-from producer.errors import NotInstalledError, StoredFailure
+from producer.errors import NotInstalledError, StoredFailureError
 
 
 class ExitCode(IntEnum):
@@ -53,22 +53,24 @@ HINTS = {
     FailureCode.EXPIRED: f"To replay an old feed, give a later deadline: --deadline {REPLAY_DEADLINE}",
     FailureCode.WORKER_LOST: "Read the log of the pool; the usual cause is too little memory.",
 }
-AGAIN = "The outcome stays as it is until its retention ends; to submit a new job, add --force to enqueue or train."
+FORCE_HINT = (
+    "The outcome stays as it is until its retention ends; to submit a new job, add --force to enqueue or train."
+)
 
 
 EXPECTED_ERRORS = (LedgerError, NotInstalledError)
 
 
-def code_of(error: Exception) -> ExitCode:
+def exit_code_for(error: Exception) -> ExitCode:
     """Return the exit code of one of `EXPECTED_ERRORS`."""
     match error:
-        case JobRefused():
+        case JobRefusedError():
             return ExitCode.REFUSED
-        case LedgerUnavailable() | PermissionDenied():
+        case LedgerUnavailableError() | PermissionDeniedError():
             return ExitCode.UNAVAILABLE
-        case WaitTimeout():
+        case WaitTimeoutError():
             return ExitCode.TIMEOUT
-        case UnknownJob():
+        case UnknownJobError():
             return ExitCode.UNKNOWN_JOB
         case NotInstalledError():
             return ExitCode.NOT_INSTALLED
@@ -76,21 +78,21 @@ def code_of(error: Exception) -> ExitCode:
             return ExitCode.FAILED
 
 
-def document_of(error: Exception) -> dict[str, object]:
+def error_document(error: Exception) -> dict[str, object]:
     """Return the `--json` document of an error: the typed failure, or the exit code's name and the message."""
-    if isinstance(error, StoredFailure):
+    if isinstance(error, StoredFailureError):
         return {"receipt": msgspec.to_builtins(error.receipt), "failure": msgspec.to_builtins(error.failure)}
-    if isinstance(error, JobRefused | JobFailed):
+    if isinstance(error, JobRefusedError | JobFailedError):
         return {"failure": msgspec.to_builtins(error.failure)}
-    return {"failure": {"code": code_of(error).name.lower(), "message": str(error)}}
+    return {"failure": {"code": exit_code_for(error).name.lower(), "message": str(error)}}
 
 
-def next_step(failure: Failure, *, stored: bool) -> str | None:
+def hint_for(failure: Failure, *, stored: bool) -> str | None:
     """Return a hint on how to resolve a failure, or None if its message suffices.
 
     `stored`: the failure is a stored outcome, so that the same command would only show it again.
     """
     hint = HINTS.get(failure.code)
     if stored and (failure.retryable or failure.code is FailureCode.CANCELLED):
-        return AGAIN if hint is None else f"{hint}\n{AGAIN}"
+        return FORCE_HINT if hint is None else f"{hint}\n{FORCE_HINT}"
     return hint

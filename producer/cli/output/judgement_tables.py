@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import JudgedForecast, JudgementReport
-from producer.cli.output.numbers import estimate_text, figure_table, share_text
+from ledger.contracts.judgement_report import EvaluatedForecast, JudgementReport
+from producer.cli.output.numbers import estimate_text, number_table, share_text
 
 METHODS = {
     "held_out": "predicted by the models themselves, which were not trained on them",
@@ -50,8 +50,8 @@ def _verdict(report: JudgementReport) -> Table:
     return table
 
 
-def _forecasts(report: JudgementReport, forecasts: Sequence[JudgedForecast], corners: str) -> Table:
-    table = figure_table(
+def _forecasts(report: JudgementReport, forecasts: Sequence[EvaluatedForecast], corners: str) -> Table:
+    table = number_table(
         f"{report.fights:,} fights of {report.events:,} events, {report.first_day} to {report.last_day}, {corners}",
         *("forecast", "log loss", "Brier", "slope", "intercept"),
     )
@@ -64,7 +64,7 @@ def _forecasts(report: JudgementReport, forecasts: Sequence[JudgedForecast], cor
 
 def _intervals(report: JudgementReport) -> Table:
     odds = "Recalibrated closing odds" if report.recalibrated else "Closing odds as they are (no earlier fights)"
-    table = figure_table(f"{odds} inside the intervals", "intervals of", "level", "inside", "width")
+    table = number_table(f"{odds} inside the intervals", "intervals of", "level", "inside", "width")
     for each in report.forecasts:
         for coverage in each.coverage:
             figures = (share_text(coverage.inside), _plain(coverage.width, 3))
@@ -73,7 +73,7 @@ def _intervals(report: JudgementReport) -> Table:
 
 
 def _paired(report: JudgementReport) -> Table:
-    table = figure_table("Challenger minus the others: lower is better", "against", "log loss", "at most", "Brier")
+    table = number_table("Challenger minus the others: lower is better", "against", "log loss", "at most", "Brier")
     for each in report.paired:
         loss, brier = (estimate_text(value, lambda number: f"{number:+.4f}") for value in (each.log_loss, each.brier))
         table.add_row(each.against.replace("_", " "), loss, "-" if each.most is None else f"{each.most:+.4f}", brier)

@@ -7,18 +7,18 @@ from typing import Any
 
 from rich.table import Table
 
-from ledger.operations.control_store import Change
+from ledger.operations.control_store import ControlChange
 from producer.cli.output.report_tables import records_table
 
 SHOWN_IN_LIST = ("data.cutoff", "data.fights", "metrics.log_loss", "interval_method")
-CONTROL = "model."
+CONTROL_PREFIX = "model."
 
 
-def list_table(models: Iterable[Mapping[str, Any]]) -> Table:
+def models_table(models: Iterable[Mapping[str, Any]]) -> Table:
     """Return the list of models, for a terminal of 80 columns; `cornerman models show` has all details."""
     rows = []
     for model in models:
-        facts = flat(model["summary"])
+        facts = flatten(model["summary"])
         figures = {name.rpartition(".")[2]: facts[name] for name in SHOWN_IN_LIST if name in facts}
         rows.append({"digest": model["digest"][:12], "aliases": model["aliases"], **figures})
     columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -28,9 +28,9 @@ def list_table(models: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def model_tables(model: Mapping[str, Any], history: Iterable[Change]) -> list[Table]:
+def model_tables(model: Mapping[str, Any], history: Iterable[ControlChange]) -> list[Table]:
     """Return the registry's record of one model, and the moves of aliases to and from it."""
-    facts = {"digest": model["digest"], "aliases": model["aliases"], **flat(model["summary"])}
+    facts = {"digest": model["digest"], "aliases": model["aliases"], **flatten(model["summary"])}
     rows = [{"what": name, "value": value} for name, value in facts.items()]
     return [records_table(f"Model {model['digest'][:12]}", ["what", "value"], rows), history_table(history)]
 
@@ -42,13 +42,13 @@ def diff_table(one: Mapping[str, Any], other: Mapping[str, Any], differences: Ma
     return records_table("Differences", ["what", first, second], rows)
 
 
-def history_table(changes: Iterable[Change], title: str = "History, newest first") -> Table:
+def history_table(changes: Iterable[ControlChange], title: str = "History, newest first") -> Table:
     """Return a table of alias moves, in the given order."""
     rows = [
         {
             "at": f"{change.at:%Y-%m-%d %H:%M:%S}",
             "who": change.who,
-            "alias": change.name.removeprefix(CONTROL),
+            "alias": change.name.removeprefix(CONTROL_PREFIX),
             "from": change.before and change.before[:12],
             "to": change.after and change.after[:12],
             "how": _how(change),
@@ -59,7 +59,7 @@ def history_table(changes: Iterable[Change], title: str = "History, newest first
     return records_table(title, ["at", "who", "alias", "from", "to", "how", "why"], rows)
 
 
-def _how(change: Change) -> str:
+def _how(change: ControlChange) -> str:
     """Describe the cause of an alias move; the JSON has the evidence."""
     evidence = change.evidence or {}
     if change.rollback:
@@ -71,16 +71,16 @@ def _how(change: Change) -> str:
     return "judged and promoted" if "judgement" in evidence else "set by hand"
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def summary_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the facts in which two summaries differ, by dotted name; None for a missing fact."""
-    first, second = flat(one), flat(other)
+    first, second = flatten(one), flatten(other)
     names = [*first, *(name for name in second if name not in first)]
     return {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
 
 
-def flat(parts: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+def flatten(parts: Mapping[str, Any], within: str = "") -> dict[str, Any]:
     """Flatten nested facts into one mapping by dotted name."""
     facts: dict[str, Any] = {}
     for name, value in parts.items():
-        facts |= flat(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
+        facts |= flatten(value, f"{within}{name}.") if isinstance(value, dict) else {f"{within}{name}": value}
     return facts

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.monitoring_reports import ComparisonReport, Finding, ReviewReport
-from ledger.models.alarms import Alarm
+from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport, SequentialTestResult
+from ledger.models.alarms import DriftAlarm
 
 NOTHING = "-"
 
@@ -46,7 +46,7 @@ def review_tables(report: ReviewReport) -> list[Table]:
     return tables
 
 
-def alarms_table(alarms: Iterable[Alarm]) -> Table:
+def alarms_table(alarms: Iterable[DriftAlarm]) -> Table:
     """Return the table of active alarms."""
     table = _table("Alarms about models", "model", "since", "tests", "fights", "action", "details")
     for alarm in alarms:
@@ -84,7 +84,7 @@ def _tests(report: ReviewReport) -> Table:
     return table
 
 
-def _verdict(found: Finding) -> Text:
+def _verdict(found: SequentialTestResult) -> Text:
     return Text("ALARM", style="bold red") if found.alarm else Text("quiet")
 
 

@@ -27,7 +27,7 @@ def share_text(estimate: Estimate | None) -> str:
     return estimate_text(estimate, lambda value: f"{100 * value:.1f}", "%")
 
 
-def figure_table(title: str, *columns: str) -> Table:
+def number_table(title: str, *columns: str) -> Table:
     """Return an empty table: first column left-aligned, the others right-aligned, no cell wrapped."""
     table = Table(title=Text(title), title_justify="left", caption_justify="left")
     for place, column in enumerate(columns):
@@ -35,7 +35,7 @@ def figure_table(title: str, *columns: str) -> Table:
     return table
 
 
-def said(news: Progress) -> str:
+def progress_text(news: Progress) -> str:
     """Format the progress of a job."""
     left = "" if news.left_seconds is None else f", about {news.left_seconds:.0f} s left"
     return f"{news.stage}, {news.done} of {news.total}{left}" if news.total else news.stage

@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from rich import progress
 
-from ledger.contracts.failures import LedgerError, LedgerUnavailable, WaitTimeout
-from ledger.contracts.job_state import Outcome, Progress, State
+from ledger.contracts.failures import LedgerError, LedgerUnavailableError, WaitTimeoutError
+from ledger.contracts.job_state import JobState, Outcome, Progress
 from ledger.contracts.jobs import ROUTES, PredictCard
 from ledger.contracts.reports import CardReport
-from ledger.jobs.outcome_reader import LAST_LOOK_SECONDS
-from ledger.server.connection_pool import until
-from producer.cli.output.console import Screen
-from producer.cli.output.numbers import said
+from ledger.jobs.outcome_reader import FINAL_READ_SECONDS
+from ledger.server.connection_pool import with_deadline
+from producer.cli.output.console import Console
+from producer.cli.output.numbers import progress_text
 from producer.client import Client
 from producer.service.served_queues import served_queues
 
@@ -26,19 +26,21 @@ SUBMIT_SECONDS = 60.0
 Answer = TypeVar("Answer")
 
 
-def watch(client: Client, screen: Screen, job_id: str, timeout_seconds: float | None) -> Outcome:
+def wait_with_progress(client: Client, screen: Console, job_id: str, timeout_seconds: float | None) -> Outcome:
     """Wait for the outcome and show the progress; retry while the server is unavailable.
 
-    On a timeout or Ctrl-C prints the command that continues to wait. Raises as `Client.wait`, and LedgerUnavailable if
-    the server is unavailable at the end of the timeout.
+    On a timeout or Ctrl-C prints the command that continues to wait. Raises as `Client.wait`, and
+    LedgerUnavailableError if the server is unavailable at the end of the timeout.
     """
     end = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
     try:
-        persist(client, screen, lambda: _check_workers(client, screen, job_id), end)
-        with progress_shown(screen) as on_progress:
-            return persist(client, screen, lambda: client.wait(job_id, _left(end), on_progress=on_progress), end)
-    except (WaitTimeout, LedgerUnavailable, KeyboardInterrupt):
-        screen.remark(f"The job goes on. To wait for it: cornerman result {job_id}")
+        retry_until_available(client, screen, lambda: _check_workers(client, screen, job_id), end)
+        with show_progress(screen) as on_progress:
+            return retry_until_available(
+                client, screen, lambda: client.wait(job_id, _left(end), on_progress=on_progress), end
+            )
+    except (WaitTimeoutError, LedgerUnavailableError, KeyboardInterrupt):
+        screen.note(f"The job goes on. To wait for it: cornerman result {job_id}")
         raise
 
 
@@ -46,46 +48,48 @@ def _left(end_seconds: float) -> float | None:
     return None if end_seconds == math.inf else max(0.0, end_seconds - time.monotonic())
 
 
-def _check_workers(client: Client, screen: Screen, job_id: str) -> None:
+def _check_workers(client: Client, screen: Console, job_id: str) -> None:
     status = client.status(job_id)
-    if status.state is State.QUEUED and status.kind is not None:
+    if status.state is JobState.QUEUED and status.kind is not None:
         queue = ROUTES[status.kind].queue
         if queue not in served_queues(client):
-            screen.remark(f"No {queue} worker is alive, so the job waits. Start workers: cornerman up")
+            screen.note(f"No {queue} worker is alive, so the job waits. Start workers: cornerman up")
 
 
-def persist(client: Client, screen: Screen, ask: Callable[[], Answer], end_seconds: float = math.inf) -> Answer:
+def retry_until_available(
+    client: Client, screen: Console, ask: Callable[[], Answer], end_seconds: float = math.inf
+) -> Answer:
     """Call `ask` until the server answers; print each new error once.
 
-    Raises LedgerUnavailable if the server does not answer by `end_seconds` of the monotonic clock.
+    Raises LedgerUnavailableError if the server does not answer by `end_seconds` of the monotonic clock.
     """
     shown = ""
     while True:
         try:
-            with until(max(end_seconds, time.monotonic()) + LAST_LOOK_SECONDS):
+            with with_deadline(max(end_seconds, time.monotonic()) + FINAL_READ_SECONDS):
                 return ask()
-        except LedgerUnavailable as error:
+        except LedgerUnavailableError as error:
             if shown != str(error):
                 shown = str(error)
-                screen.remark(f"{shown}\nWaiting until it answers again ...")
+                screen.note(f"{shown}\nWaiting until it answers again ...")
             if time.monotonic() >= end_seconds:
                 raise
             _wait_for_server(client, end_seconds)
 
 
-def submitted(
-    client: Client, screen: Screen, ask: Callable[[], Answer], key: str | None, timeout_seconds: float | None = None
+def submit_with_retry(
+    client: Client, screen: Console, ask: Callable[[], Answer], key: str | None, timeout_seconds: float | None = None
 ) -> Answer:
     """Submit a job; retry while the server is unavailable, for up to `timeout_seconds` (default: a minute).
 
-    Raises LedgerUnavailable after that, and prints how to find out if the job was accepted.
+    Raises LedgerUnavailableError after that, and prints how to find out if the job was accepted.
     """
     end = time.monotonic() + (SUBMIT_SECONDS if timeout_seconds is None else timeout_seconds)
     try:
-        return persist(client, screen, ask, end)
-    except (LedgerUnavailable, KeyboardInterrupt):
+        return retry_until_available(client, screen, ask, end)
+    except (LedgerUnavailableError, KeyboardInterrupt):
         remedy = "repeat the command, which submits the same job" if key is None else f"see cornerman status {key}"
-        screen.remark(f"The job may have been accepted: {remedy}.")
+        screen.note(f"The job may have been accepted: {remedy}.")
         raise
 
 
@@ -93,16 +97,16 @@ def _wait_for_server(client: Client, end_seconds: float) -> None:
     while True:
         time.sleep(max(0.0, min(RETRY_SECONDS, end_seconds - time.monotonic())))
         try:
-            with until(max(end_seconds, time.monotonic()) + LAST_LOOK_SECONDS):
+            with with_deadline(max(end_seconds, time.monotonic()) + FINAL_READ_SECONDS):
                 client.ledger.server.time()
-        except LedgerUnavailable:
+        except LedgerUnavailableError:
             if time.monotonic() >= end_seconds:
                 raise
         else:
             return
 
 
-def card_of(client: Client, outcome: Outcome) -> PredictCard | None:
+def fetch_card(client: Client, outcome: Outcome) -> PredictCard | None:
     """Return the card of a card's outcome; None for another job, or if the card cannot be read now."""
     if not isinstance(outcome.report, CardReport):
         return None
@@ -114,7 +118,7 @@ def card_of(client: Client, outcome: Outcome) -> PredictCard | None:
 
 
 @contextmanager
-def progress_shown(screen: Screen) -> Iterator[Callable[[Progress], None]]:
+def show_progress(screen: Console) -> Iterator[Callable[[Progress], None]]:
     """Yield a progress callback: it draws a bar on a terminal, and prints a line for each new stage elsewhere."""
     if not screen.err.is_terminal:
         started = time.monotonic()
@@ -123,7 +127,7 @@ def progress_shown(screen: Screen) -> Iterator[Callable[[Progress], None]]:
         def on_progress(news: Progress) -> None:
             if news.stage not in stages:
                 stages.add(news.stage)
-                screen.remark(f"  {time.monotonic() - started:4.0f} s  {said(news)}")
+                screen.note(f"  {time.monotonic() - started:4.0f} s  {progress_text(news)}")
 
         yield on_progress
         return
@@ -134,4 +138,6 @@ def progress_shown(screen: Screen) -> Iterator[Callable[[Progress], None]]:
     )
     with progress.Progress(*columns, console=screen.err, transient=True) as bar:
         task = bar.add_task("waiting", total=None)
-        yield lambda news: bar.update(task, description=said(news), completed=news.done, total=news.total or None)
+        yield lambda news: bar.update(
+            task, description=progress_text(news), completed=news.done, total=news.total or None
+        )

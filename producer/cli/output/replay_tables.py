@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from ledger.contracts.provenance import Surroundings
-from ledger.contracts.replay_report import TOLERANCE, ReplayReport
+from ledger.contracts.provenance import RuntimeEnvironment
+from ledger.contracts.replay_report import NUMBER_TOLERANCE, ReplayReport
 
 NOTHING = "-"
 OBSTACLES = {
@@ -55,7 +55,8 @@ def _said(report: ReplayReport) -> str:
             return f"not replayable: {OBSTACLES.get(report.obstacle or '', report.obstacle)}"
         case "close" if report.agrees:
             return (
-                f"numbers differ by at most {report.largest_difference:.1e} (allowed: {TOLERANCE:g}), all text is "
+                f"numbers differ by at most {report.largest_difference:.1e} "
+                f"(allowed: {NUMBER_TOLERANCE:g}), all text is "
                 "equal: expected with another processor or other libraries"
             )
         case "close":
@@ -64,7 +65,7 @@ def _said(report: ReplayReport) -> str:
             return "THE STORED OUTCOME DIFFERS FROM THE RECOMPUTED ONE: see the first difference"
 
 
-def _surroundings(before: Surroundings, now: Surroundings) -> Table:
+def _surroundings(before: RuntimeEnvironment, now: RuntimeEnvironment) -> Table:
     table = _table("Differences of the environments", "what", "then", "now")
     if before.processor != now.processor:
         table.add_row("processor", Text(before.processor), Text(now.processor))

@@ -34,12 +34,12 @@ from ledger.contracts.reports import (
 from ledger.models.aliases import CHALLENGER
 from producer.cli.output.backtest_tables import backtest_tables
 from producer.cli.output.card_tables import card_tables
-from producer.cli.output.decision_text import decision_words
+from producer.cli.output.decision_text import decision_text
 from producer.cli.output.judgement_tables import judgement_tables
 from producer.cli.output.monitoring_tables import comparison_tables, review_tables
-from producer.cli.output.numbers import said
+from producer.cli.output.numbers import progress_text
 from producer.cli.output.replay_tables import replay_tables
-from producer.cli.output.table_parts import NOTHING, STYLES, percent, plain_table
+from producer.cli.output.table_parts import NOTHING, STYLES, percent, wrapping_table
 
 
 def report_tables(report: Report, card: PredictCard | None = None) -> list[Table]:
@@ -80,7 +80,7 @@ def _bounds(bounds: Bounds | None) -> str:
 
 def training_table(report: TrainingReport) -> Table:
     """Return the table of a training report."""
-    table = plain_table("Trained", "model", "alias", "fights", "events", "features", "replicas", "intervals", "MB")
+    table = wrapping_table("Trained", "model", "alias", "fights", "events", "features", "replicas", "intervals", "MB")
     table.add_row(
         report.model[:12],
         Text(report.alias or NOTHING),
@@ -105,7 +105,7 @@ def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:
     """Return the predictions of a feature matrix, a line for each row, for the red side."""
     levels = list(rows[0].intervals) if rows else []
     titles = [f"{float(level):.0%} interval" for level in levels]
-    table = plain_table(f"{report.rows:,} rows", "row", "red wins", *titles, "sampling interval", "market-aware")
+    table = wrapping_table(f"{report.rows:,} rows", "row", "red wins", *titles, "sampling interval", "market-aware")
     for number, row in enumerate(rows, start=1):
         intervals = [_bounds(row.intervals[level]) for level in levels]
         aware = None if row.market_aware is None else row.market_aware.probability
@@ -122,7 +122,7 @@ def health_table(report: HealthReport) -> Table:
 
 def checks_table(checks: Iterable[HealthCheck], title: str = "Pool") -> Table:
     """Return a table of health checks with their results."""
-    table = plain_table(title, "check", "result", "detail")
+    table = wrapping_table(title, "check", "result", "detail")
     for check in checks:
         style = STYLES["succeeded" if check.passed else "failed"]
         table.add_row(check.name, Text("passed" if check.passed else "FAILED", style=style), Text(check.detail))
@@ -131,7 +131,7 @@ def checks_table(checks: Iterable[HealthCheck], title: str = "Pool") -> Table:
 
 def status_table(status: JobStatus) -> Table:
     """Return the state of one job."""
-    table = plain_table("Job", "job", "kind", "state", "attempt", "submitted", "deadline", "progress")
+    table = wrapping_table("Job", "job", "kind", "state", "attempt", "submitted", "deadline", "progress")
     progress = status.progress
     table.add_row(
         Text(status.job_id),
@@ -139,7 +139,7 @@ def status_table(status: JobStatus) -> Table:
         Text(status.state, style=STYLES.get(status.state, "")),
         str(status.attempt),
         *(f"{moment:%Y-%m-%d %H:%M:%S}" if moment else NOTHING for moment in (status.submitted_at, status.deadline)),
-        Text(said(progress) if progress else NOTHING),
+        Text(progress_text(progress) if progress else NOTHING),
     )
     return table
 
@@ -149,7 +149,7 @@ def outcome_line(place: str, outcome: Outcome) -> Text:
     reason = f"{outcome.failure.code}: {outcome.failure.message}" if outcome.failure else ""
     if isinstance(outcome.report, CardReport):
         answered = [fight for fight in outcome.report.fights if isinstance(fight, FightReport)]
-        bets = [decision_words(fight, None) for fight in answered if fight.decision.action == "bet"]
+        bets = [decision_text(fight, None) for fight in answered if fight.decision.action == "bet"]
         reason = "; ".join(
             [
                 f"{outcome.report.card_id}: {len(answered)} of {len(outcome.report.fights)} fights predicted",
@@ -165,7 +165,7 @@ def outcome_line(place: str, outcome: Outcome) -> Text:
 
 def records_table(title: str, columns: Sequence[str], records: Iterable[Mapping[str, Any]]) -> Table:
     """Return a table of records, with one column for each name and a dash for a missing value."""
-    table = plain_table(title, *(column.replace("_", " ") for column in columns))
+    table = wrapping_table(title, *(column.replace("_", " ") for column in columns))
     for record in records:
         table.add_row(*(Text(_written(record.get(column))) for column in columns))
     return table

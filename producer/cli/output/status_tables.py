@@ -8,16 +8,16 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ledger.contracts.monitoring_reports import Finding
-from ledger.jobs.outcome_stats import Lately
+from ledger.contracts.monitoring_reports import SequentialTestResult
+from ledger.jobs.outcome_stats import RecentOutcomes
 from ledger.jobs.queue_stats import QueueBacklog
-from ledger.models.alarms import Alarm
-from ledger.models.drift_figures import Drift
-from ledger.operations.control_store import Change
-from ledger.server.server_memory import Room
+from ledger.models.alarms import DriftAlarm
+from ledger.models.drift_figures import DriftFigures
+from ledger.operations.control_store import ControlChange
+from ledger.server.server_memory import ServerMemory
 from producer.cli.output.monitoring_tables import alarms_table
 from producer.cli.output.report_tables import records_table
-from producer.cli.output.table_parts import NOTHING, span
+from producer.cli.output.table_parts import NOTHING, duration_text
 
 
 class Overview(Struct, frozen=True, kw_only=True):
@@ -37,13 +37,13 @@ class Overview(Struct, frozen=True, kw_only=True):
 
     queues: dict[str, QueueBacklog]
     pools: list[dict[str, Any]]
-    lately: Lately
+    lately: RecentOutcomes
     dead_letters: int
     aliases: dict[str, str]
-    switches: list[Change]
-    server: Room
-    alarms: list[Alarm] = []
-    drift: Drift | None = None
+    switches: list[ControlChange]
+    server: ServerMemory
+    alarms: list[DriftAlarm] = []
+    drift: DriftFigures | None = None
 
 
 def overview_tables(view: Overview) -> list[RenderableType]:
@@ -60,12 +60,12 @@ def overview_tables(view: Overview) -> list[RenderableType]:
     return [*tables, _lines(view)]
 
 
-def overview_screen(view: Overview) -> Group:
+def overview_group(view: Overview) -> Group:
     """Return the tables as one renderable, for a live display."""
     return Group(*overview_tables(view))
 
 
-def _drifted(model: str, found: Finding) -> Text:
+def _drifted(model: str, found: SequentialTestResult) -> Text:
     return Text(
         f"ALARM: the features of model {model[:12]} have drifted from its training data (evidence {found.highest:.3g}, "
         f"threshold {found.threshold:g}): cornerman models review lists them",
@@ -78,7 +78,7 @@ def _queues(view: Overview) -> RenderableType:
         {
             "queue": queue,
             "waiting": f"{backlog.waiting:,}",
-            "oldest": span(backlog.oldest_seconds) if backlog.waiting else NOTHING,
+            "oldest": duration_text(backlog.oldest_seconds) if backlog.waiting else NOTHING,
             "running": sum(pool.get("busy", 0) for pool in view.pools if queue in pool.get("queues", ())),
             "pools": sum(queue in pool.get("queues", ()) for pool in view.pools),
             "quarantined": backlog.quarantined,
@@ -99,7 +99,7 @@ def _pools(pools: list[dict[str, Any]]) -> RenderableType:
             "wanted": pool.get("wanted"),
             "memory": _memory(pool.get("memory_mb"), pool.get("memory_limit_mb")),
             "version": pool.get("version"),
-            "up": span(pool.get("uptime_seconds", 0.0)),
+            "up": duration_text(pool.get("uptime_seconds", 0.0)),
             "state": _state(pool),
         }
         for pool in pools
@@ -116,7 +116,7 @@ def _state(pool: dict[str, Any]) -> str:
     return f"stopped: {', '.join(pool['stopped'])}" if pool.get("stopped") else "working"
 
 
-def _switches(switches: list[Change]) -> RenderableType:
+def _switches(switches: list[ControlChange]) -> RenderableType:
     rows = [
         {
             "control": f"{change.name}={change.after}",
@@ -135,9 +135,9 @@ def _lines(view: Overview) -> Text:
     limit = f" of {room.limit_bytes / 2**20:,.0f}" if room.limit_bytes else ""
     aliases = ", ".join(f"{name} -> {digest[:12]}" for name, digest in sorted(view.aliases.items())) or "none"
     return Text(
-        f"outcomes: {lately.per_minute:,.1f} a minute over {span(lately.span_seconds)} ({ends})\n"
+        f"outcomes: {lately.per_minute:,.1f} a minute over {duration_text(lately.span_seconds)} ({ends})\n"
         f"dead letters: {view.dead_letters}; models: {aliases}; server: {room.used_bytes / 2**20:,.0f}{limit} MB"
-        + (f"\nTHE SERVER {room}" if room.evicts else "")
+        + (f"\nTHE SERVER {room}" if room.may_evict else "")
     )
 
 

@@ -30,7 +30,7 @@ def percent(share: float | None) -> str:
     return NOTHING if share is None else f"{share:.1%}"
 
 
-def span(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Format a duration in its two largest units."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -41,13 +41,13 @@ def span(seconds: float) -> str:
 
 def failures_table(failures: Iterable[tuple[str, Failure]], *, title: str = "Failures") -> Table:
     """Return a table of failures with their codes and messages."""
-    table = plain_table(title, "what", "code", "message")
+    table = wrapping_table(title, "what", "code", "message")
     for what, failure in failures:
         table.add_row(Text(what), Text(failure.code, style=STYLES["failed"]), Text(failure.message))
     return table
 
 
-def plain_table(title: str, *columns: str) -> Table:
+def wrapping_table(title: str, *columns: str) -> Table:
     """Return an empty table that wraps long cells instead of cutting them."""
     table = Table(title=title, title_justify="left")
     for column in columns:

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from engine.evaluation.metrics import evaluate
+from engine.evaluation.metrics import evaluate_forecasts
 from engine.evaluation.plots import PLOTS
 from ledger.contracts.backtest_report import BacktestReport
-from producer.local.backtest_html import ALTERNATIVES, write_page
+from producer.local.backtest_html import ALT_TEXTS, write_page
 from tests.support.past_fights import forecasts_of
-from workers.handlers.training.backtest import report_of
+from workers.handlers.training.backtest import backtest_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 # What the page itself cannot tell: it is added to a copy, and speaks through the document.
@@ -40,7 +40,7 @@ document.body.dataset.told = JSON.stringify({
 
 
 def report(**columns: object) -> BacktestReport:
-    return report_of(evaluate(forecasts_of(600, **columns)), "0" * 64)
+    return backtest_report(evaluate_forecasts(forecasts_of(600, **columns)), "0" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +101,9 @@ def test_figures_tables_and_method_stand_in_it(page: Path) -> None:
 
 
 def test_every_plot_has_words_for_those_who_cannot_see_it(page: Path) -> None:
-    assert set(ALTERNATIVES) == set(PLOTS)
+    assert set(ALT_TEXTS) == set(PLOTS)
     assert set(re.findall(r'<svg role="img" aria-label="([^"]*)"', page.read_text())) == {
-        label.replace("'", "&#x27;") for label in ALTERNATIVES.values()
+        label.replace("'", "&#x27;") for label in ALT_TEXTS.values()
     }
 
 
@@ -120,7 +120,7 @@ def test_without_odds_what_needs_them_is_absent(tmp_path: Path) -> None:
 def test_a_browser_shows_all_of_it(page: Path, width: int, tmp_path: Path) -> None:
     told = asked(page, tmp_path, f"--window-size={width},3000")
     drawn = [box for box in told["boxes"] if box[0] == "svg"]
-    assert {label for *_, label in drawn} == set(ALTERNATIVES.values())
+    assert {label for *_, label in drawn} == set(ALT_TEXTS.values())
     assert all(box[1] > 300 and box[2] > 150 for box in drawn)
     assert all(box[1] > 0 and box[2] > 0 for box in told["boxes"])
     assert sum(box[0] == "TABLE" for box in told["boxes"]) == 4

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.contracts.controls import TABLE, Controls
+from ledger.contracts.controls import CONTROLS, Controls
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 from producer.cli.main import main
@@ -37,7 +37,7 @@ def test_a_control_is_set_listed_told_of_and_unset(run: Run, ledger: Ledger) -> 
     listed = {row["name"]: row for row in document(run("set", "--list", "--json"))["controls"]}
     assert (listed["bootstrap"]["value"], listed["bootstrap"]["default"]) == ("off", "on")
     assert listed["bootstrap"]["set_by"] == change["who"]
-    assert {control.pattern for control in TABLE} == set(listed)
+    assert {control.pattern for control in CONTROLS} == set(listed)
     document(run("unset", "bootstrap", "--user", "bob", "--json"))
     assert ledger.controls.current() == Controls()
     history = document(run("set", "--history", "--json"))["changes"]

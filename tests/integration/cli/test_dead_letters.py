@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 from producer.cli.main import main
@@ -62,7 +62,7 @@ def test_a_requeue_names_the_next_life(run: Run, dead: list[str], ledger: Ledger
     assert document(run("requeue", "older", "--json")) == {
         "requeued": [{"job": "older", "next_life": "older~2", "refused": None}]
     }
-    assert ledger.status("older~2").state is State.QUEUED
+    assert ledger.status("older~2").state is JobState.QUEUED
     assert "newer~2" in run("requeue", "--all").stdout
     assert ledger.dead_letters.newest() == []
 
@@ -81,7 +81,7 @@ def test_one_that_is_refused_does_not_hold_up_the_others(run: Run, dead: list[st
 def test_a_purge_of_some_and_of_all(run: Run, dead: list[str], ledger: Ledger) -> None:
     assert document(run("purge", "older", "never", "--json")) == {"purged": 1}
     assert document(run("purge", "--all", "--json")) == {"purged": 1}
-    assert ledger.status("older").state is State.FAILED
+    assert ledger.status("older").state is JobState.FAILED
 
 
 @pytest.mark.parametrize("arguments", [["requeue"], ["purge"], ["purge", "x", "--all"], ["show"]])

@@ -20,11 +20,11 @@ from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from producer.client import Client
 from producer.feed.odds_api import read_feed
-from producer.polling import Entry, enqueue_feed
+from producer.polling import CardSubmission, enqueue_feed
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 START = NOW + timedelta(days=20)
-Poll = Callable[..., list[Entry]]
+Poll = Callable[..., list[CardSubmission]]
 
 
 def event(name: str = "e1", *, age: timedelta = timedelta(0), price: float = 1.9, **changes: Any) -> dict[str, Any]:
@@ -42,22 +42,22 @@ def client(ledger: Ledger) -> Client:
 
 @pytest.fixture
 def poll(client: Client) -> Poll:
-    def read(*events: dict[str, Any], **options: Any) -> list[Entry]:
+    def read(*events: dict[str, Any], **options: Any) -> list[CardSubmission]:
         return enqueue_feed(client, read_feed(list(events), price_format="decimal").cards, **options)
 
     return read
 
 
 @pytest.fixture
-def jobs(ledger: Ledger) -> Callable[[list[Entry]], list[PredictCard]]:
-    def asked(entries: list[Entry]) -> list[PredictCard]:
+def jobs(ledger: Ledger) -> Callable[[list[CardSubmission]], list[PredictCard]]:
+    def asked(entries: list[CardSubmission]) -> list[PredictCard]:
         found = [ledger.job_records.job(entry.receipt.job_id) for entry in entries if entry.receipt]
         return [job for job in found if isinstance(job, PredictCard)]
 
     return asked
 
 
-def created(entries: list[Entry]) -> list[bool]:
+def created(entries: list[CardSubmission]) -> list[bool]:
     return [entry.receipt is not None and entry.receipt.created for entry in entries]
 
 
@@ -81,7 +81,7 @@ def test_the_same_prices_looked_at_again_make_nothing(poll: Poll, ledger: Ledger
 
 
 def test_a_price_that_has_become_too_old_is_a_change(
-    poll: Poll, client: Client, jobs: Callable[[list[Entry]], list[PredictCard]]
+    poll: Poll, client: Client, jobs: Callable[[list[CardSubmission]], list[PredictCard]]
 ) -> None:
     asked_at = datetime.now(UTC)
     entries = poll(event())
@@ -94,7 +94,7 @@ def test_a_price_that_has_become_too_old_is_a_change(
 
 
 def test_an_old_feed_with_a_deadline_is_dated_by_its_newest_price(
-    client: Client, jobs: Callable[[list[Entry]], list[PredictCard]]
+    client: Client, jobs: Callable[[list[CardSubmission]], list[PredictCard]]
 ) -> None:
     cards = read_feed([event(age=timedelta(days=9))], price_format="decimal", deadline=START + timedelta(days=1)).cards
     assert [job.priced_at for job in jobs(enqueue_feed(client, cards))] == [None]
@@ -129,7 +129,7 @@ def test_a_durable_answer_about_what_is_there_is_durable(poll: Poll) -> None:
 
 
 def test_another_id_or_start_of_a_bout_is_barred_from_then_on(
-    poll: Poll, jobs: Callable[[list[Entry]], list[PredictCard]]
+    poll: Poll, jobs: Callable[[list[CardSubmission]], list[PredictCard]]
 ) -> None:
     later = (START + timedelta(minutes=30)).isoformat()
     poll(event("z"))
@@ -142,7 +142,7 @@ def test_another_id_or_start_of_a_bout_is_barred_from_then_on(
 
 
 def test_bouts_that_have_begun_keep_their_share_of_the_night(
-    poll: Poll, jobs: Callable[[list[Entry]], list[PredictCard]]
+    poll: Poll, jobs: Callable[[list[CardSubmission]], list[PredictCard]]
 ) -> None:
     soon = (START - timedelta(hours=2)).isoformat()
     prelim = event("p", home_team="Cat Cole", away_team="Dee Dorn", commence_time=soon)

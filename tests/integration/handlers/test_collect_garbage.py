@@ -62,14 +62,16 @@ def test_what_nothing_refers_to_is_removed_and_all_else_stays(
     start_pool(queue="train", real=True, concurrency=1)
     told = collect("--dry-run")
     assert (told["models"], told["trainings"], told["dry_run"]) == (garbage, [old], True)
-    assert len(store.names("")) == 6
+    assert len(store.bundle_names("")) == 6
     done = collect()
     assert (done["models"], done["trainings"]) == (garbage, [old])
-    assert store.names("") == {digests[name] for name in names[:4]}
-    assert set(store.owners.of_ledger(store.owners.claims())) == store.names("") | {f"{PREPARED}/{recent}"}
-    assert store.names(PREPARED) == {recent}
-    assert store.names(f"{PARTS}/{old}") == set()
-    assert store.names(f"{PARTS}/{recent}") == {"fold-0-1"}
+    assert store.bundle_names("") == {digests[name] for name in names[:4]}
+    assert set(store.owners.claimed_by_ledger(store.owners.claims())) == store.bundle_names("") | {
+        f"{PREPARED}/{recent}"
+    }
+    assert store.bundle_names(PREPARED) == {recent}
+    assert store.bundle_names(f"{PARTS}/{old}") == set()
+    assert store.bundle_names(f"{PARTS}/{recent}") == {"fold-0-1"}
     assert digests["nobody's"] not in {model["digest"] for model in ledger.models.all()}
     again = collect()
     assert (again["models"], again["trainings"]) == ([], [])

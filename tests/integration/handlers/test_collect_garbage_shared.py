@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from engine.model.bundle import MANIFEST
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import CheckHealth, CollectGarbage, TrainPart
 from ledger.contracts.reports import GarbageReport
 from ledger.ledger import Ledger, LedgerSettings
-from ledger.models.model_references import ModelReferences, digests_in
+from ledger.models.model_references import ModelReferences, find_digests
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.server import Server
 from workers.errors import StoreUnavailableError
@@ -129,18 +129,18 @@ def test_each_collects_what_it_alone_uses(shop: Shop, other: Shop) -> None:
     other.model(2)
     theirs, ours = shop.training(1), other.training(2)
     assert other.collect().models == ()
-    assert shop.store.names("") == {champion, both, collect_garbage}
-    assert shop.store.names(PREPARED) == {theirs}
+    assert shop.store.bundle_names("") == {champion, both, collect_garbage}
+    assert shop.store.bundle_names(PREPARED) == {theirs}
     assert shop.collect().models == (collect_garbage,)
-    assert shop.store.names("") == {champion, both}
-    assert ours not in shop.store.names(PREPARED)
+    assert shop.store.bundle_names("") == {champion, both}
+    assert ours not in shop.store.bundle_names(PREPARED)
 
 
 def test_what_two_use_goes_when_both_have_done_with_it(shop: Shop, other: Shop) -> None:
     digest = shop.model()
     assert other.model() == digest
     assert shop.collect().models == ()
-    other.store.owners.drop(digest)
+    other.store.owners.drop_claims(digest)
     assert shop.collect().models == (digest,)
 
 
@@ -159,7 +159,7 @@ def test_models_from_before_stay_until_they_are_adopted(shop: Shop, other: Shop)
     assert shop.collect(CollectGarbage(keep_days=7, adopt=True, dry_run=True)).models == (collect_garbage,)
     found = shop.collect(adopting)
     assert (found.models, found.unclaimed) == ((collect_garbage,), 0)
-    assert store.names("") == {named, theirs}
+    assert store.bundle_names("") == {named, theirs}
 
 
 def test_a_model_that_gets_a_job_meanwhile_stays_and_is_known_again(shop: Shop) -> None:
@@ -174,7 +174,7 @@ def test_no_name_is_moved_to_a_model_that_goes(shop: Shop) -> None:
     digest = shop.model()
 
     def name() -> None:
-        with pytest.raises(JobRefused, match="registered"):
+        with pytest.raises(JobRefusedError, match="registered"):
             shop.aliases.move("champion", digest, verify=lambda _: None, **WHO)
 
     shop.meanwhile = [lambda: None, lambda: None, name]
@@ -185,7 +185,7 @@ def test_no_name_is_moved_to_a_model_that_goes(shop: Shop) -> None:
 def test_a_name_that_was_just_being_moved_keeps_its_model(shop: Shop) -> None:
     digest = shop.model()
     shop.collect(progress=lambda *_: shop.aliases.set("champion", digest))
-    assert shop.store.names("") == {digest}
+    assert shop.store.bundle_names("") == {digest}
     assert shop.known() == {digest: {"seed": 1}}
 
 
@@ -227,7 +227,7 @@ def test_a_training_under_way_stays_however_old(shop: Shop) -> None:
     assert shop.collect().trainings == ()
     shop.cancel(job_id)
     assert shop.collect().trainings == (digest,)
-    assert shop.store.names(f"{PARTS}/{digest}") == set()
+    assert shop.store.bundle_names(f"{PARTS}/{digest}") == set()
 
 
 def test_a_collection_that_is_cancelled_leaves_everything_as_it_was(shop: Shop) -> None:
@@ -239,7 +239,7 @@ def test_a_collection_that_is_cancelled_leaves_everything_as_it_was(shop: Shop) 
 
     with pytest.raises(ClaimLostError):
         shop.collect(progress=cancelled)
-    left = shop.store.names("")
+    left = shop.store.bundle_names("")
     assert len(left) == 2
     assert shop.known().keys() == left
     for digest in digests:
@@ -286,7 +286,7 @@ def test_what_a_look_holds_does_not_grow_with_what_is_kept(shop: Shop, jobs: int
     ],
 )
 def test_a_digest_is_a_run_of_64_digits(text: str, found: int) -> None:
-    assert list(digests_in(text.encode())) == [DIGEST.encode()] * found
+    assert list(find_digests(text.encode())) == [DIGEST.encode()] * found
 
 
 def test_all_claims_are_looked_at_a_few_times_however_much_goes(
@@ -295,10 +295,10 @@ def test_all_claims_are_looked_at_a_few_times_however_much_goes(
     digests = {shop.model(seed) for seed in range(7)}
     theirs = other.model(3)
     age(shop.store)
-    monkeypatch.setattr(collect_garbage, "AT_ONCE", 3)
+    monkeypatch.setattr(collect_garbage, "REMOVE_BATCH_SIZE", 3)
     looks = []
     claims = shop.store.owners.claims
     monkeypatch.setattr(shop.store.owners, "claims", lambda: looks.append(1) or claims())
     assert set(shop.collect().models) == digests - {theirs}
     assert len(looks) == 1 + 2  # once to choose six models, and once for each three of them
-    assert shop.store.names("") == {theirs}
+    assert shop.store.bundle_names("") == {theirs}

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, PredictCard, Quote
 from ledger.contracts.reports import CardReport, FightFailure, FightReport
 from ledger.ledger import Ledger
@@ -141,7 +141,7 @@ def test_a_fight_with_missing_values_fails_alone_where_the_original_takes_none(
     X.loc[1, "red_age"] = np.nan
     job = PredictCard(**{name: getattr(card(X), name) for name in ("card_id", "event_start", "fights")}, model="old")
     outcome = ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS)
-    assert outcome.state is State.SUCCEEDED
+    assert outcome.state is JobState.SUCCEEDED
     assert isinstance(outcome.report, CardReport)
     whole, broken = outcome.report.fights
     assert isinstance(whole, FightReport)

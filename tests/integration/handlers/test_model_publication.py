@@ -9,12 +9,12 @@ import pytest
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.model.bundle import Bundle
-from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.ledger import Ledger
 from ledger.models.aliases import CHALLENGER, CHAMPION
 from tests.support.small_models import small_league, spoil, trained, wrong
-from workers.handlers.training.model_publication import name_model, register
+from workers.handlers.training.model_publication import assign_alias, register_model
 from workers.jobs.context import JobContext
 from workers.models.model_cache import ModelCache, load_manager
 from workers.models.model_store import Store
@@ -41,12 +41,12 @@ def context_of(ledger: Ledger, folder: Path) -> JobContext:
 @pytest.fixture
 def context(bundle: Bundle, ledger: Ledger) -> JobContext:
     made = context_of(ledger, bundle.folder.parent)
-    register(made, bundle.digest, bundle.manifest)
+    register_model(made, bundle.digest, bundle.manifest)
     return made
 
 
 def test_what_is_told_twice_is_told_once(bundle: Bundle, context: JobContext, ledger: Ledger) -> None:
-    assert [name_model(context, CHAMPION, bundle.digest) for _ in range(2)] == [CHAMPION] * 2
+    assert [assign_alias(context, CHAMPION, bundle.digest) for _ in range(2)] == [CHAMPION] * 2
     assert len(ledger.aliases.history(CHAMPION)) == 1
     assert ledger.models.all()[0]["summary"]["config"] == bundle.manifest["config"]
 
@@ -61,17 +61,17 @@ def test_of_two_first_trainings_the_slower_makes_a_challenger(
         return get(name)
 
     monkeypatch.setattr(context.models, "get", overtaken)
-    assert name_model(context, CHAMPION, bundle.digest) == CHALLENGER
+    assert assign_alias(context, CHAMPION, bundle.digest) == CHALLENGER
     assert (ledger.aliases.resolve(CHAMPION), ledger.aliases.resolve(CHALLENGER)) == ("f" * 64, bundle.digest)
 
 
 def test_a_model_that_the_worker_cannot_prove_gets_no_name(bundle: Bundle, ledger: Ledger, tmp_path: Path) -> None:
     other = wrong(trained(small_league(), tmp_path, seed=2))
     context = context_of(ledger, tmp_path)
-    register(context, other.digest, other.manifest)
+    register_model(context, other.digest, other.manifest)
     for said in ("differ by at most", "was changed"):
-        with pytest.raises(JobRefused, match=said) as refused:
-            name_model(context, CHAMPION, other.digest)
+        with pytest.raises(JobRefusedError, match=said) as refused:
+            assign_alias(context, CHAMPION, other.digest)
         assert refused.value.failure.code is FailureCode.MODEL_CORRUPT
         spoil(other.folder)
         context.models.clear()

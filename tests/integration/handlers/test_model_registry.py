@@ -19,7 +19,7 @@ from engine.data.fight_log import write_fight_log
 from engine.model.bundle import Bundle
 from engine.simulation.league import League
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
 from ledger.contracts.reports import CardReport, TrainingReport
 from ledger.ledger import Ledger
@@ -105,7 +105,7 @@ def test_a_rollback_takes_one_command_and_holds_on_all_pools_at_once(
     outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in job_ids]
 
     assert (change["before"], change["after"], change["rollback"]) == (new, old, True)
-    assert {outcome.state for outcome in outcomes} == {State.SUCCEEDED}
+    assert {outcome.state for outcome in outcomes} == {JobState.SUCCEEDED}
     answered = [(outcome, outcome.report.model) for outcome in outcomes if isinstance(outcome.report, CardReport)]
     assert Counter(digest for _, digest in answered).keys() == {old, new}  # each report names its model
     moved = msgspec.convert(change["at"], type(outcomes[0].settled_at))

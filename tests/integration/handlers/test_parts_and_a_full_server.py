@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from engine.errors import TrainingTimeoutError
-from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble, TrainPart
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from workers.errors import LaterError
-from workers.handlers.training.fan_out import Note, gather
+from workers.errors import JobSnoozedError
+from workers.handlers.training.fan_out import FanOutState, gather
 from workers.models.model_store import Store
 
 LIMIT_SECONDS = 60.0
@@ -38,7 +38,7 @@ def fill(ledger: Ledger, fraction: float) -> None:
     ledger.server.execute("CONFIG", "SET", "maxmemory", int(used / fraction))
 
 
-def look(ledger: Ledger, folder: Path, note: Note) -> LaterError:
+def look(ledger: Ledger, folder: Path, note: FanOutState) -> JobSnoozedError:
     """Look once at a training of two parts, none of which is done."""
     (folder / "models").mkdir(exist_ok=True)
     ledger_claim = SimpleNamespace(correlation_id="order", claimed_at=note.looked_at)
@@ -55,7 +55,7 @@ def look(ledger: Ledger, folder: Path, note: Note) -> LaterError:
         )
         for number in range(2)
     ]
-    with pytest.raises(LaterError) as later:
+    with pytest.raises(JobSnoozedError) as later:
         gather(context, note, parts, [3, 4], LIMIT_SECONDS)
     return later.value
 
@@ -63,10 +63,10 @@ def look(ledger: Ledger, folder: Path, note: Note) -> LaterError:
 def test_parts_are_submitted_above_the_mark_for_new_jobs(ledger: Ledger, tmp_path: Path) -> None:
     ledger.submit(CheckHealth())
     fill(ledger, 0.9)
-    with pytest.raises(JobRefused) as refused:
+    with pytest.raises(JobRefusedError) as refused:
         ledger.submit(TrainEnsemble(data="another"))
     assert refused.value.failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
-    later = look(ledger, tmp_path, Note("0" * 64, datetime.now(UTC)))
+    later = look(ledger, tmp_path, FanOutState("0" * 64, datetime.now(UTC)))
     assert str(later) == "2 parts are missing"
     assert ledger.queue_stats.depths()["train"] == 2
 
@@ -74,18 +74,18 @@ def test_parts_are_submitted_above_the_mark_for_new_jobs(ledger: Ledger, tmp_pat
 def test_a_wait_for_a_full_server_says_so_until_it_is_over(ledger: Ledger, tmp_path: Path) -> None:
     fill(ledger, 1.2)
     began = datetime.now(UTC)
-    later = look(ledger, tmp_path, Note("0" * 64, began))
+    later = look(ledger, tmp_path, FanOutState("0" * 64, began))
     assert "out of memory" in str(later)
     assert later.progress is not None
     assert later.progress.stage == "waiting: the server is out of memory (its maxmemory is reached)"
     assert (later.progress.done, later.progress.total) == (0, 7)
     assert later.note is not None
-    note = msgspec.json.decode(later.note, type=Note)
+    note = msgspec.json.decode(later.note, type=FanOutState)
     over = msgspec.structs.replace(note, at_work_seconds=LIMIT_SECONDS + 1)
     with pytest.raises(TrainingTimeoutError, match=r"2 of 2 parts are missing because the server is out of memory"):
         look(ledger, tmp_path, over)
     fill(ledger, 0.5)
-    later = look(ledger, tmp_path, note.at(began + timedelta(seconds=2)))
+    later = look(ledger, tmp_path, note.advanced_to(began + timedelta(seconds=2)))
     assert str(later) == "2 parts are missing"
     assert later.note is not None
-    assert msgspec.json.decode(later.note, type=Note).waits_for == ""
+    assert msgspec.json.decode(later.note, type=FanOutState).waits_for == ""

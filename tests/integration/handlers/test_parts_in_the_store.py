@@ -13,8 +13,8 @@ import pytest
 from ledger.contracts.jobs import CheckHealth, TrainPart
 from ledger.ledger import Ledger
 from tests.support.small_models import spoil
-from workers.errors import LaterError
-from workers.handlers.training.fan_out import work_off
+from workers.errors import JobSnoozedError
+from workers.handlers.training.fan_out import run_part
 from workers.models.model_store import PARTS, PREPARED, Store
 
 KEY = "a key that is long enough"
@@ -48,7 +48,7 @@ class Worker:
             self.made += 1
             return {"doubled": 2 * bundle.array("rows")}
 
-        work_off(part, context, make)
+        run_part(part, context, make)
         return self.store.folder / PARTS / prepared / name
 
 
@@ -91,6 +91,6 @@ def test_a_signed_part_stands_for_no_other(worker: Worker, training: str, name: 
 
 
 def test_a_part_whose_rows_were_collected_waits_until_its_job_has_brought_them_back(worker: Worker) -> None:
-    with pytest.raises(LaterError):
+    with pytest.raises(JobSnoozedError):
         worker.do("0" * 64, "fold-0-1")
     assert not worker.made

@@ -10,11 +10,11 @@ import pytest
 import redis
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import ROUTES, CheckHealth, Fight, Fighter, PredictCard, Quote, Route
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
-from workers.broker.kombu_transport import TASK, message_for
+from workers.broker.kombu_transport import DOORBELL_TASK, doorbell_message
 
 WAIT_SECONDS = 30
 
@@ -32,7 +32,7 @@ def test_answers_arrive_and_each_has_one_canonical_line(ledger: Ledger, start_po
     pool = start_pool()
     job_ids = [ask(ledger, f"answer:{number}") for number in range(50)]
     outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in job_ids]
-    assert {outcome.state for outcome in outcomes} == {State.SUCCEEDED}
+    assert {outcome.state for outcome in outcomes} == {JobState.SUCCEEDED}
     assert {child_of(outcome) for outcome in outcomes} <= {child.pid for child in pool.children()}
     assert pool.stop() == 0
     lines = [json.loads(line) for line in pool.log.read_text().splitlines() if line.startswith("{")]
@@ -71,8 +71,8 @@ def test_a_message_on_the_list_raises_no_limit_and_calls_nothing(
     start_pool(concurrency=1)
     monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.5))
     canary = tmp_path / "called"
-    for task, arguments in ((TASK, ["predict"]), ("os.system", [f"touch {canary}"])):
-        message = message_for("predict")
+    for task, arguments in ((DOORBELL_TASK, ["predict"]), ("os.system", [f"touch {canary}"])):
+        message = doorbell_message("predict")
         errback = {"task": "os.system", "args": [f"touch {canary}"], "subtask_type": None, "immutable": True}
         message["headers"] |= {"task": task, "timelimit": [1e9, 1e9], "argsrepr": "()", "retries": -1}
         message["body"] = json.dumps([arguments, {}, {"callbacks": [errback], "errbacks": [errback]}])
@@ -95,7 +95,7 @@ def test_a_job_over_its_limit_is_stopped_also_inside_a_c_call(
     late = ledger.wait(ask(ledger, nonce), WAIT_SECONDS)
     assert late.failure is not None
     assert (late.failure.code, late.attempt) == (FailureCode.TIME_LIMIT_EXCEEDED, 1)
-    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is JobState.SUCCEEDED
 
 
 def test_cancelling_a_running_job_frees_its_child(
@@ -104,9 +104,9 @@ def test_cancelling_a_running_job_frees_its_child(
     start_pool(concurrency=1)
     job_id = ask(ledger, "hold_interpreter")
     until(lambda: ledger.status(job_id).progress)
-    assert ledger.cancel(job_id).state is State.CANCELLED
-    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
-    assert ledger.status(job_id).state is State.CANCELLED
+    assert ledger.cancel(job_id).state is JobState.CANCELLED
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is JobState.SUCCEEDED
+    assert ledger.status(job_id).state is JobState.CANCELLED
 
 
 def test_a_card_whose_prices_grew_too_old_in_the_queue_is_not_predicted(
@@ -121,7 +121,7 @@ def test_a_card_whose_prices_grew_too_old_in_the_queue_is_not_predicted(
     start_pool(concurrency=1)
     outcome = ledger.wait(job_id, WAIT_SECONDS)
     assert outcome.failure is not None
-    assert (outcome.state, outcome.failure.code) == (State.FAILED, FailureCode.STALE_ODDS)
+    assert (outcome.state, outcome.failure.code) == (JobState.FAILED, FailureCode.STALE_ODDS)
 
 
 def test_odd_queue_items_stop_nothing_and_are_put_aside(
@@ -140,7 +140,7 @@ def test_odd_queue_items_stop_nothing_and_are_put_aside(
     with redis.Redis.from_url(str(ledger_settings.redis_url)) as server:
         server.lpush(f"{ledger_settings.namespace}:doorbell:predict", *odd)
     until(lambda: len(ledger.quarantine.items("predict")) == len(odd))
-    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is JobState.SUCCEEDED
     assert pool.process.poll() is None
     assert "celery.chord_unlock" not in pool.log.read_text()
 
@@ -154,5 +154,5 @@ def test_a_running_job_is_stopped_at_its_deadline(
     until(lambda: ledger.status(job_id).progress)
     late = ledger.wait(job_id, WAIT_SECONDS)
     assert late.failure is not None
-    assert (late.state, late.failure.code) == (State.EXPIRED, FailureCode.EXPIRED)
-    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert (late.state, late.failure.code) == (JobState.EXPIRED, FailureCode.EXPIRED)
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is JobState.SUCCEEDED

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log, write_fight_log
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.model.bundle import Bundle
@@ -70,7 +70,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 def train(league: League, config: TrainingConfig, models: Path, cutoff: date) -> Bundle:
     log = league.log.before(cutoff)
     return save_ensemble(
-        train_ensemble(build_matrix(log).select(MODEL_COLUMNS), config, Snapshot.from_log(log)), models
+        train_ensemble(build_matrix(log).select(MODEL_COLUMNS), config, FighterSnapshot.from_log(log)), models
     )
 
 

@@ -16,7 +16,7 @@ from engine.data.fight_log import write_fight_log
 from engine.model.bundle import Bundle
 from engine.simulation.league import League, odds_feed
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay
 from ledger.contracts.reports import CardReport
 from ledger.ledger import Ledger
@@ -165,7 +165,7 @@ def test_the_age_of_quotes_is_judged_as_of_then(
     assert outcome.failure.code is FailureCode.STALE_ODDS
     assert replayed(late)[1]["verdict"] == "same"  # with the age in its message
     taken = answered(ledger, fresh)
-    assert taken.state is State.SUCCEEDED
+    assert taken.state is JobState.SUCCEEDED
     record = ledger.server.key("job", taken.job_id)
     origin = json.loads(ledger.server.execute("HGET", record, "origin"))
     origin["claimed_at"] = (read + timedelta(hours=1)).isoformat()
@@ -191,7 +191,7 @@ def test_what_cannot_be_replayed_says_why(pool: Any, models: list[Bundle], card:
     assert "not replayable" in cornerman("replay", done.job_id).stdout
 
     other = answered(ledger, msgspec.structs.replace(card, card_id="o", model=models[1].digest))
-    assert other.state is State.SUCCEEDED
+    assert other.state is JobState.SUCCEEDED
     pool.stop()
     waiting = ledger.submit(msgspec.structs.replace(card, card_id="w")).job_id
     ran = cornerman("replay", waiting)
@@ -204,7 +204,7 @@ def test_a_model_that_is_no_longer_kept_is_named(
 ) -> None:
     pool = start_pool(real=True, concurrency=1, CORNERMAN_MODELS=str(models[0].folder.parent))
     outcome = answered(ledger, msgspec.structs.replace(card, model=models[0].digest))
-    assert outcome.state is State.SUCCEEDED
+    assert outcome.state is JobState.SUCCEEDED
     pool.stop()
     start_pool(real=True, concurrency=1)  # whose folder of models is empty
     code, failure = replayed(outcome.job_id)

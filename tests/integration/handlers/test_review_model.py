@@ -18,7 +18,7 @@ from engine.monitoring.drift import MISSING
 from engine.simulation.league import League, odds_feed
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
 from ledger.contracts.monitoring_reports import ReviewReport
-from ledger.contracts.prediction_record import Band, JournalEntry, Page, Role
+from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord, PredictionRole
 from ledger.contracts.reports import CardReport, FightReport, HealthReport
 from ledger.ledger import Ledger, Settlement
 from producer.cli.main import main
@@ -68,20 +68,20 @@ def day_of(number: int) -> date:
     return date(2026, 1, 3) + timedelta(days=7 * number)
 
 
-def past(ledger: Ledger, model: str, probability: float, role: Role = "live", bins: str = "") -> None:
+def past(ledger: Ledger, model: str, probability: float, role: PredictionRole = "live", bins: str = "") -> None:
     """Put events of the past into the journal, through the script that settles cards."""
     for number in range(EVENTS):
         entries = [
             (
                 f"ana {number} {fight} v bea {number} {fight}",
-                JournalEntry(
+                PredictionRecord(
                     day=day_of(number),
                     fighters=(f"Ana {number} {fight}", f"Bea {number} {fight}"),
                     model=model,
                     role=role,
                     job_id="past",
                     probability=probability,
-                    intervals=(Band(0.8, probability - 0.3, probability + 0.1),),
+                    intervals=(PredictionInterval(0.8, probability - 0.3, probability + 0.1),),
                     market=0.6,
                     action="abstain",
                     bins=bins,
@@ -89,10 +89,12 @@ def past(ledger: Ledger, model: str, probability: float, role: Role = "live", bi
             )
             for fight in range(FIGHTS)
         ]
-        page = msgspec.structs.replace(Page.of(NEVER, entries), day=day_of(number))
+        page = msgspec.structs.replace(PredictionPage.from_records(NEVER, entries), day=day_of(number))
         ledger.submit(TrainEnsemble(data=f"{model}{number}"))  # a queue that no pool of the test works off
         (claim,) = ledger.claim("train", "n#1/1")
-        ledger.settle_batch([Settlement.of(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0), page)])
+        ledger.settle_batch(
+            [Settlement.from_result(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0), page)]
+        )
 
 
 def results_file(folder: Path, favourite_wins: Callable[[int, int], bool]) -> str:

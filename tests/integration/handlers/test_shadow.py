@@ -16,9 +16,9 @@ from engine.model.trained_ensemble import load_ensemble, save_ensemble
 from engine.simulation.league import League, odds_feed
 from engine.statistics.calibration import Calibration
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import PredictCard, ShadowCard
-from ledger.contracts.prediction_record import JournalEntry
+from ledger.contracts.prediction_record import PredictionRecord
 from ledger.contracts.reports import CardReport
 from ledger.ledger import Ledger
 from producer.feed.odds_api import read_cards
@@ -62,7 +62,7 @@ def card(league: League, **changes: Any) -> PredictCard:
     return msgspec.structs.replace(first, **{"event_start": start, "deadline": None} | changes)
 
 
-def noted(ledger: Ledger, role: str) -> list[JournalEntry]:
+def noted(ledger: Ledger, role: str) -> list[PredictionRecord]:
     return [entry for entry in ledger.prediction_log.entries() if entry.role == role]
 
 
@@ -117,7 +117,7 @@ def test_a_shadow_that_fails_says_so_in_its_own_line_and_touches_no_answer(
     start_pool(real=True, concurrency=1, **models)
     pool = start_pool(real=True, queue="monitor", concurrency=1, **models)
     job_id = ledger.submit(card(league)).job_id
-    assert ledger.wait(job_id, WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(job_id, WAIT_SECONDS).state is JobState.SUCCEEDED
     until(lambda: '"outcome": "model_not_found"' in pool.log.read_text(), WAIT_SECONDS)
     lines = [json.loads(line) for line in pool.log.read_text().splitlines() if '"event": "job"' in line]
     assert [(line["kind"], line["outcome"]) for line in lines] == [("shadow_card", "model_not_found")]

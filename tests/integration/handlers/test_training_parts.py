@@ -13,11 +13,11 @@ import pytest
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import Progress, State
+from ledger.contracts.job_state import JobState, Progress
 from ledger.contracts.jobs import TrainEnsemble, TrainPart
 from ledger.contracts.reports import TrainingReport
 from ledger.ledger import Ledger
-from workers.handlers.training.train_ensemble import train_on_file
+from workers.handlers.training.train_ensemble import train_in_process
 
 WAIT_SECONDS = 120
 
@@ -42,7 +42,7 @@ def training(league_folder: Path) -> Callable[..., TrainEnsemble]:
 def digest(training: Callable[..., TrainEnsemble], tmp_path_factory: pytest.TempPathFactory) -> str:
     """What one process makes of it, without any queue."""
     folder = tmp_path_factory.mktemp("here")
-    return train_on_file(training(), folder, lambda stage, done, total: None, float("inf")).digest
+    return train_in_process(training(), folder, lambda stage, done, total: None, float("inf")).digest
 
 
 def model_of(ledger: Ledger, job_id: str) -> str:
@@ -173,7 +173,7 @@ def test_cancelling_ends_the_parts_too(
     start_pool(queue="train", real=True, concurrency=2)
     job_id = ledger.submit(training(bootstrap_samples=400)).job_id
     until(lambda: any(job.kind == "train_part" for job in ledger.running_jobs()), 60)
-    assert ledger.cancel(job_id).state is State.CANCELLED
+    assert ledger.cancel(job_id).state is JobState.CANCELLED
     until(lambda: not ledger.running_jobs() and ledger.queue_stats.depths()["train"] == 0, 60)
     states = {record[b"state"] for _, record in parts_of(ledger)}
     assert states <= {b"cancelled", b"succeeded"}
@@ -227,5 +227,5 @@ def test_a_part_of_no_job_does_nothing(ledger: Ledger, start_pool: Callable[...,
         max_training_time_seconds=60.0,
         max_memory_mb=4096.0,
     )
-    assert ledger.wait(ledger.submit(part).job_id, WAIT_SECONDS).state is State.CANCELLED
+    assert ledger.wait(ledger.submit(part).job_id, WAIT_SECONDS).state is JobState.CANCELLED
     assert not (tmp_path / "models" / "parts").exists()

@@ -8,12 +8,12 @@ from threading import Barrier
 import pytest
 
 from ledger.contracts.codec import decode_job
-from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError, WaitTimeout
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, WaitTimeoutError
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthCheck, HealthReport
 from ledger.ledger import Ledger
-from ledger.models.aliases import ANYTHING
-from ledger.operations.control_store import MAX_EVIDENCE_CHARACTERS, Change, ControlDiffers
+from ledger.models.aliases import ANY_DIGEST
+from ledger.operations.control_store import MAX_EVIDENCE_CHARACTERS, ControlChange, ControlConflictError
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 BY = {"user": "ann@desk", "reason": "a test"}
@@ -30,11 +30,11 @@ def proven(digest: str) -> None:
     """A proof that every model passes."""
 
 
-def move(ledger: Ledger, digest: str, expected: str | None = ANYTHING) -> Change:
+def move(ledger: Ledger, digest: str, expected: str | None = ANY_DIGEST) -> ControlChange:
     return ledger.aliases.move("champion", digest, verify=proven, expected=expected, **BY)
 
 
-def back(ledger: Ledger, to: str | None = None) -> Change:
+def back(ledger: Ledger, to: str | None = None) -> ControlChange:
     return ledger.aliases.roll_back("champion", verify=proven, to=to, **BY)
 
 
@@ -56,7 +56,7 @@ def test_a_rollback_goes_one_step_further_back_each_time(book: Ledger) -> None:
     first = back(book)
     assert (first.before, first.after, first.rollback) == (C, B, True)
     assert back(book).after == A
-    with pytest.raises(JobRefused, match="before it stood for nothing"):
+    with pytest.raises(JobRefusedError, match="before it stood for nothing"):
         back(book)
     move(book, C)  # a step on again
     assert back(book).after == A
@@ -66,7 +66,7 @@ def test_a_rollback_goes_one_step_further_back_each_time(book: Ledger) -> None:
 def test_a_rollback_goes_to_a_named_model_that_the_name_stood_for(book: Ledger) -> None:
     for digest in (A, B):
         move(book, digest)
-    with pytest.raises(JobRefused, match=f"to {C[:12]}: before it stood for {A[:12]}"):
+    with pytest.raises(JobRefusedError, match=f"to {C[:12]}: before it stood for {A[:12]}"):
         back(book, C)
     move(book, C)
     assert back(book, A).after == A
@@ -125,9 +125,9 @@ def test_a_model_that_is_forgotten_while_it_is_proven_gets_no_name(book: Ledger)
     def forgotten(digest: str) -> None:  # while it is proven, it is collected
         book.references.unregister([digest])
 
-    with pytest.raises(JobRefused, match="no model b"):
+    with pytest.raises(JobRefusedError, match="no model b"):
         book.aliases.move("champion", B, verify=forgotten, **BY)
-    with pytest.raises(JobRefused, match="no model b"):
+    with pytest.raises(JobRefusedError, match="no model b"):
         book.controls.set({"model.champion": B}, **BY)
     assert book.aliases.resolve("champion") == A
     book.references.restore([B])
@@ -138,7 +138,7 @@ def test_of_two_who_promote_at_the_same_time_one_wins_and_one_is_told(book: Ledg
     move(book, A)
     together = Barrier(2)
 
-    def promote(digest: str) -> Change | LedgerError:
+    def promote(digest: str) -> ControlChange | LedgerError:
         try:
             return book.aliases.move(
                 "champion",
@@ -153,8 +153,8 @@ def test_of_two_who_promote_at_the_same_time_one_wins_and_one_is_told(book: Ledg
 
     with ThreadPoolExecutor(2) as threads:
         ends = list(threads.map(promote, (B, C)))
-    (won,) = [end for end in ends if isinstance(end, Change)]
-    (lost,) = [end for end in ends if isinstance(end, ControlDiffers)]
+    (won,) = [end for end in ends if isinstance(end, ControlChange)]
+    (lost,) = [end for end in ends if isinstance(end, ControlConflictError)]
     assert str(won.after) in str(lost)
     assert "nothing was changed" in str(lost)
     assert book.aliases.resolve("champion") == won.after
@@ -164,22 +164,22 @@ def test_of_two_who_promote_at_the_same_time_one_wins_and_one_is_told(book: Ledg
 def test_a_rollback_that_another_has_overtaken_changes_nothing(book: Ledger) -> None:
     for digest in (A, B):
         move(book, digest)
-    with pytest.raises(ControlDiffers):
+    with pytest.raises(ControlConflictError):
         book.aliases.roll_back("champion", verify=lambda _: move(book, C) and None, **BY)
-    with pytest.raises(ControlDiffers):
+    with pytest.raises(ControlConflictError):
         book.aliases.roll_back("champion", verify=proven, expected=B, **BY)
     assert book.aliases.resolve("champion") == C
 
 
 def test_what_is_unknown_unproven_or_too_long_moves_nothing(book: Ledger) -> None:
     def refuse(digest: str) -> None:
-        raise JobRefused(Failure(code=FailureCode.MODEL_CORRUPT, message="its bytes were changed"))
+        raise JobRefusedError(Failure(code=FailureCode.MODEL_CORRUPT, message="its bytes were changed"))
 
-    with pytest.raises(JobRefused, match="no model d"):
+    with pytest.raises(JobRefusedError, match="no model d"):
         move(book, "d" * 64)
-    with pytest.raises(JobRefused, match="bytes were changed"):
+    with pytest.raises(JobRefusedError, match="bytes were changed"):
         book.aliases.move("champion", A, verify=refuse, **BY)
-    with pytest.raises(JobRefused, match="evidence"):
+    with pytest.raises(JobRefusedError, match="evidence"):
         book.aliases.move("champion", A, verify=proven, evidence={"x": "y" * MAX_EVIDENCE_CHARACTERS}, **BY)
     assert (book.aliases.resolve("champion"), book.aliases.history("champion")) == (None, [])
 
@@ -216,7 +216,7 @@ def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], 
         if code is None:
             book.verification.verify_model(A)
         else:
-            with pytest.raises(JobRefused, match="was not proven") as refused:
+            with pytest.raises(JobRefusedError, match="was not proven") as refused:
                 book.verification.verify_model(A)
             assert refused.value.failure.code is code
         job = asked.result()
@@ -225,8 +225,8 @@ def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], 
 
 
 def test_a_proof_that_nobody_gives_is_none(book: Ledger) -> None:
-    with pytest.raises(WaitTimeout, match="no worker has proved"):
+    with pytest.raises(WaitTimeoutError, match="no worker has proved"):
         book.verification.verify_model(A, timeout_seconds=0.2)
     book.controls.set({"pause.predict": True}, **BY)
-    with pytest.raises(JobRefused, match="resume predict"):
+    with pytest.raises(JobRefusedError, match="resume predict"):
         book.verification.verify_model(A)

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ledger.contracts.failures import Failure, FailureCode, JobRefused
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble, TrainPart
 from ledger.contracts.reports import HealthCheck, HealthReport
-from ledger.jobs.backpressure import RETRY_SECONDS_MAX
-from ledger.jobs.submission import FIRST_AT_ONCE, MAX_AT_ONCE, MAX_BYTES_AT_ONCE, _enter, _steps
+from ledger.jobs.backpressure import MAX_RETRY_SECONDS
+from ledger.jobs.submission import MAX_BYTES_PER_STEP, MAX_JOBS_PER_STEP, MAX_URGENT_CHECKS, _enter, _steps
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.models.verification import MODEL_CHECKS
 from ledger.server.embedded_server import EmbeddedServer
@@ -46,7 +46,7 @@ def small(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def refusal(ledger: Ledger, *jobs: Job) -> Failure:
-    with pytest.raises(JobRefused) as caught:
+    with pytest.raises(JobRefusedError) as caught:
         ledger.submit_many(jobs)
     return caught.value.failure
 
@@ -67,7 +67,7 @@ def test_a_long_queue_refuses_what_is_new_and_answers_what_is_known(narrow: Ledg
     known = narrow.submit_many([health(number) for number in range(3)])
     failure = refusal(narrow, health(3))
     assert (failure.code, failure.retryable) == (FailureCode.MEMORY_LIMIT_EXCEEDED, True)
-    assert failure.details == {"retry_after_seconds": RETRY_SECONDS_MAX, "waiting": 3}
+    assert failure.details == {"retry_after_seconds": MAX_RETRY_SECONDS, "waiting": 3}
     assert [narrow.submit(health(number)).job_id for number in range(3)] == [receipt.job_id for receipt in known]
     assert narrow.submit(TrainEnsemble(data="d")).created, "another queue has room"
     (claim,) = narrow.claim("predict", "n#1/1")
@@ -81,7 +81,7 @@ def test_the_pace_of_the_workers_says_when_to_ask_again(narrow: Ledger) -> None:
         narrow.submit(health(number))
         narrow.settle(narrow.claim("predict", "n#1/1")[0], REPORT)
     narrow.submit_many([health(number) for number in range(3, 6)])
-    assert refusal(narrow, health(9)).details["retry_after_seconds"] < RETRY_SECONDS_MAX
+    assert refusal(narrow, health(9)).details["retry_after_seconds"] < MAX_RETRY_SECONDS
 
 
 def test_many_are_refused_together_and_the_same_one_twice_counts_once(narrow: Ledger) -> None:
@@ -186,9 +186,9 @@ def test_a_rollback_goes_through_on_a_server_above_its_mark_and_on_a_full_one(sm
 
 def test_proofs_fill_no_queue_without_a_bound(narrow: Ledger) -> None:
     deadline = datetime(2099, 1, 1, tzinfo=UTC)
-    for number in range(3 + FIRST_AT_ONCE):
+    for number in range(3 + MAX_URGENT_CHECKS):
         narrow.submission.submit_urgent(CheckHealth(nonce=str(number), deadline=deadline))
-    with pytest.raises(JobRefused, match="wait already"):
+    with pytest.raises(JobRefusedError, match="wait already"):
         narrow.submission.submit_urgent(CheckHealth(nonce="one more", deadline=deadline))
 
 
@@ -206,7 +206,7 @@ def test_parts_of_what_was_accepted_pass_a_full_queue_and_the_mark(narrow: Ledge
     assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
     assert small.submission.submit_parts([part(0)])[0].created
     small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
-    with pytest.raises(JobRefused, match="out of memory"):
+    with pytest.raises(JobRefusedError, match="out of memory"):
         small.submission.submit_parts([part(1)])
 
 
@@ -216,7 +216,7 @@ def scripts_run(ledger: Ledger) -> int:
 
 def test_many_jobs_are_accepted_in_steps_and_in_their_order(ledger: Ledger) -> None:
     ledger.submit(health(7))
-    numbers = [*range(2 * MAX_AT_ONCE + 1), 8, 7]
+    numbers = [*range(2 * MAX_JOBS_PER_STEP + 1), 8, 7]
     before = scripts_run(ledger)
     receipts = ledger.submit_many([health(number) for number in numbers], correlation_id="together")
     assert scripts_run(ledger) - before == 6, "a look and a step for each thousand"
@@ -225,8 +225,8 @@ def test_many_jobs_are_accepted_in_steps_and_in_their_order(ledger: Ledger) -> N
         for number, receipt in zip(numbers, receipts, strict=True)
     ]
     assert [number for number, receipt in zip(numbers, receipts, strict=True) if not receipt.created] == [7, 8, 7]
-    claimed = [claim for at in range(3) for claim in ledger.claim("predict", f"n#1/{at}", MAX_AT_ONCE)]
-    order = [receipt.job_id for receipt in receipts[: 2 * MAX_AT_ONCE + 1] if receipt.created]
+    claimed = [claim for at in range(3) for claim in ledger.claim("predict", f"n#1/{at}", MAX_JOBS_PER_STEP)]
+    order = [receipt.job_id for receipt in receipts[: 2 * MAX_JOBS_PER_STEP + 1] if receipt.created]
     assert [claim.job_id for claim in claimed] == [ledger.submit(health(7)).job_id, *order]
     assert {claim.correlation_id for claim in claimed[1:]} == {"together"}
 
@@ -240,7 +240,7 @@ def test_large_jobs_are_cut_by_their_size(ledger: Ledger) -> None:
 
 
 class _Sized:
-    payload = b"x" * (MAX_BYTES_AT_ONCE // 2)
+    payload = b"x" * (MAX_BYTES_PER_STEP // 2)
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -249,16 +249,16 @@ class _Sized:
 def test_of_many_jobs_nothing_is_written_where_one_would_be_refused(
     ledger: Ledger, ledger_settings: LedgerSettings
 ) -> None:
-    most = MAX_AT_ONCE + 5
+    most = MAX_JOBS_PER_STEP + 5
     room = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
     room.submit(health(0), key="last")
     jobs = [health(number) for number in range(most)]
-    with pytest.raises(JobRefused, match="names a job with other content"):
+    with pytest.raises(JobRefusedError, match="names a job with other content"):
         room.submit_many(jobs, keys=[None] * (most - 1) + ["last"])
     late = CheckHealth(deadline=datetime(2000, 1, 1, tzinfo=UTC))
-    with pytest.raises(JobRefused, match="deadline"):
+    with pytest.raises(JobRefusedError, match="deadline"):
         room.submit_many([*jobs[:-1], late])
-    with pytest.raises(JobRefused, match="1 jobs wait already"):
+    with pytest.raises(JobRefusedError, match="1 jobs wait already"):
         room.submit_many(jobs)
     assert room.queue_stats.depths()["predict"] == 1
     assert "accepted" not in refusal(room, *jobs).details
@@ -269,7 +269,7 @@ def test_of_many_jobs_nothing_is_written_where_one_would_be_refused(
 def test_a_refusal_halfway_says_how_many_were_accepted(
     ledger: Ledger, ledger_settings: LedgerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    most = MAX_AT_ONCE + 5
+    most = MAX_JOBS_PER_STEP + 5
     room = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
     look = room.submission._check_all
 
@@ -280,11 +280,11 @@ def test_a_refusal_halfway_says_how_many_were_accepted(
     monkeypatch.setattr(room.submission, "_check_all", overtaken)
     failure = refusal(room, *map(health, range(most)))
     assert failure.message.startswith("1,000 of 1,005 jobs were accepted before one was refused: 1,003 jobs wait")
-    assert (failure.details["accepted"], failure.retryable) == (MAX_AT_ONCE, True)
+    assert (failure.details["accepted"], failure.retryable) == (MAX_JOBS_PER_STEP, True)
     monkeypatch.undo()
     ledger.claim("predict", "n#1/1", 5)
     again = room.submit_many([health(number) for number in range(most)])
-    assert [receipt.created for receipt in again] == [False] * MAX_AT_ONCE + [True] * 5
+    assert [receipt.created for receipt in again] == [False] * MAX_JOBS_PER_STEP + [True] * 5
     room.close()
 
 
@@ -298,19 +298,19 @@ def test_a_full_server_refuses_new_jobs_and_lets_accepted_ones_end(small: Ledger
     for ledger, said in ((small, "MAX_MEMORY_FRACTION"), (mark_only, "out of memory")):
         failure = refusal(ledger, health(1))
         assert (failure.code, failure.retryable) == (FailureCode.MEMORY_LIMIT_EXCEEDED, True)
-        assert failure.details["retry_after_seconds"] == RETRY_SECONDS_MAX
+        assert failure.details["retry_after_seconds"] == MAX_RETRY_SECONDS
         assert said in failure.message
     assert mark_only.submit(CheckHealth(nonce="a"), key="a").created is False
     assert small.renew((claim.job_id, claim.fence) for claim in running.values()) == set()
     assert small.controls.set({"bootstrap": False}, user="ann", reason="relief")  # when it is needed most
     assert small.settle(running["a"], REPORT)
     assert small.release(running["b"])
-    assert small.report_worker_lost("c", running["c"].fence) is State.QUEUED
-    assert small.cancel("d").state is State.CANCELLED
+    assert small.report_worker_lost("c", running["c"].fence) is JobState.QUEUED
+    assert small.cancel("d").state is JobState.CANCELLED
     small.reap()
     while claims := small.claim("predict", "n#1/2", 2):
         assert all(small.settle_many([(claim, REPORT) for claim in claims]))
-    assert [small.status(name).state for name in names if name != "d"] == [State.SUCCEEDED] * 6
+    assert [small.status(name).state for name in names if name != "d"] == [JobState.SUCCEEDED] * 6
     mark_only.close()
 
 
@@ -318,7 +318,7 @@ def test_a_durable_submit_to_a_full_server_is_refused_alike(small: Ledger) -> No
     settings = LedgerSettings(**{**small.settings.__dict__, "max_memory_fraction": 100.0})
     small.server.execute("CONFIG", "SET", "maxmemory", 1_000_000)
     ledger = Ledger.connect(settings)
-    with pytest.raises(JobRefused, match="out of memory"):
+    with pytest.raises(JobRefusedError, match="out of memory"):
         ledger.submit(CheckHealth(), durable=True)
     ledger.close()
 

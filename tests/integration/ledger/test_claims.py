@@ -8,9 +8,9 @@ import redis
 from msgspec.structs import replace as changed
 
 from ledger.contracts.failures import Failure, FailureCode, LedgerError
-from ledger.contracts.job_state import Progress, State
+from ledger.contracts.job_state import JobState, Progress
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, CheckHealth, ShadowCard, TrainEnsemble
-from ledger.ledger import Held, Ledger, LedgerSettings
+from ledger.ledger import Ledger, LedgerSettings, RunningJob
 from tests.support.claims import FAILURE, OWNER, REPORT, claim_one, submit
 
 
@@ -34,7 +34,7 @@ def test_a_claim_says_all_that_a_worker_needs(ledger: Ledger) -> None:
     assert claim.submitted_at <= claim.claimed_at
     assert b'"nonce":"n"' in claim.payload
     status = ledger.status(job_id)
-    assert (status.state, status.attempt) == (State.RUNNING, 1)
+    assert (status.state, status.attempt) == (JobState.RUNNING, 1)
     assert ledger.queue_stats.depths()["predict"] == 0
 
 
@@ -48,7 +48,7 @@ def test_a_claim_says_what_the_usual_names_stood_for(ledger: Ledger) -> None:
     ledger.aliases.set("champion", second)
     ledger.aliases.set("challenger", first)
     _, (after,) = ledger.claim_when_notified("predict", "node#7f/3", 1.0)
-    assert [dict(claim.names) for claim in (before, between, after)] == [
+    assert [dict(claim.alias_digests) for claim in (before, between, after)] == [
         {"champion": None, "challenger": None},
         {"champion": first, "challenger": None},
         {"champion": second, "challenger": first},
@@ -91,7 +91,7 @@ def test_a_report_succeeds(ledger: Ledger) -> None:
     assert ledger.settle(claim_one(ledger), REPORT)
     outcome = ledger.outcome(job_id)
     assert outcome is not None
-    assert (outcome.state, outcome.report, outcome.failure, outcome.attempt) == (State.SUCCEEDED, REPORT, None, 1)
+    assert (outcome.state, outcome.report, outcome.failure, outcome.attempt) == (JobState.SUCCEEDED, REPORT, None, 1)
     assert outcome.submitted_at <= outcome.settled_at
     assert ledger.running_jobs() == []
 
@@ -99,13 +99,13 @@ def test_a_report_succeeds(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("code", "state"),
     [
-        (FailureCode.INTERNAL, State.FAILED),
-        (FailureCode.TIME_LIMIT_EXCEEDED, State.FAILED),
-        (FailureCode.EXPIRED, State.EXPIRED),
-        (FailureCode.CANCELLED, State.CANCELLED),
+        (FailureCode.INTERNAL, JobState.FAILED),
+        (FailureCode.TIME_LIMIT_EXCEEDED, JobState.FAILED),
+        (FailureCode.EXPIRED, JobState.EXPIRED),
+        (FailureCode.CANCELLED, JobState.CANCELLED),
     ],
 )
-def test_a_failure_ends_in_its_state(ledger: Ledger, code: FailureCode, state: State) -> None:
+def test_a_failure_ends_in_its_state(ledger: Ledger, code: FailureCode, state: JobState) -> None:
     job_id = submit(ledger)
     failure = Failure(code=code, message="why", retryable=True, details={"figures": [1, 2.5, None]})
     assert ledger.settle(claim_one(ledger), failure)
@@ -129,15 +129,15 @@ def test_the_first_settle_wins(ledger: Ledger) -> None:
 def test_a_stale_fence_is_refused_everywhere(ledger: Ledger) -> None:
     job_id = submit(ledger)
     stale = claim_one(ledger, "zombie#1/1")
-    assert ledger.report_worker_lost(job_id, stale.fence) is State.QUEUED
+    assert ledger.report_worker_lost(job_id, stale.fence) is JobState.QUEUED
     current = claim_one(ledger)
     assert current.fence > stale.fence
     assert not ledger.settle(stale, REPORT)
     assert not ledger.release(stale)
     assert not ledger.set_progress(stale, Progress(stage="s", done=1, total=2))
-    assert ledger.report_worker_lost(job_id, stale.fence) is State.QUEUED, "what it was answered the first time"
+    assert ledger.report_worker_lost(job_id, stale.fence) is JobState.QUEUED, "what it was answered the first time"
     assert ledger.renew([(job_id, stale.fence), (job_id, current.fence), ("never", 1)]) == {job_id, "never"}
-    assert ledger.status(job_id).state is State.RUNNING
+    assert ledger.status(job_id).state is JobState.RUNNING
     assert ledger.settle(current, REPORT)
     assert not ledger.settle(stale, REPORT), "the outcome is not the zombie's, even if it says the same"
 
@@ -147,7 +147,7 @@ def test_a_settle_between_two_attempts_is_refused(ledger: Ledger) -> None:
     claim = claim_one(ledger)
     ledger.report_worker_lost(job_id, claim.fence)
     assert not ledger.settle(claim, REPORT)
-    assert ledger.status(job_id).state is State.QUEUED
+    assert ledger.status(job_id).state is JobState.QUEUED
 
 
 def test_nan_is_named_and_nothing_is_stored(ledger: Ledger) -> None:
@@ -155,7 +155,7 @@ def test_nan_is_named_and_nothing_is_stored(ledger: Ledger) -> None:
     claim = claim_one(ledger)
     with pytest.raises(ValueError, match="memory_mb is nan"):
         ledger.settle(claim, changed(REPORT, memory_mb=float("nan")))
-    assert ledger.status(job_id).state is State.RUNNING
+    assert ledger.status(job_id).state is JobState.RUNNING
 
 
 def test_several_settle_in_one_step(ledger: Ledger) -> None:
@@ -164,7 +164,7 @@ def test_several_settle_in_one_step(ledger: Ledger) -> None:
     first, second, third = ledger.claim("predict", OWNER, 3)
     ledger.cancel(second.job_id)
     assert ledger.settle_many([(first, REPORT), (second, REPORT), (third, FAILURE)]) == [True, False, True]
-    assert [ledger.status(name).state for name in "abc"] == [State.SUCCEEDED, State.CANCELLED, State.FAILED]
+    assert [ledger.status(name).state for name in "abc"] == [JobState.SUCCEEDED, JobState.CANCELLED, JobState.FAILED]
     assert ledger.settle_many([]) == []
 
 
@@ -179,7 +179,7 @@ def test_a_settle_that_breaks_off_in_the_middle_leaves_no_lease_beside_an_outcom
         ledger.settle_many([(claim, REPORT) for claim in claims])
     ledger.server.execute("DEL", ledger.server.key("outcomes"))
     until(lambda: ledger.reap().requeued)
-    assert [ledger.status(name).state for name in ("one", "two")] == [State.SUCCEEDED, State.QUEUED]
+    assert [ledger.status(name).state for name in ("one", "two")] == [JobState.SUCCEEDED, JobState.QUEUED]
 
 
 def test_an_overdue_job_is_expired_instead_of_handed_out(ledger: Ledger, until: Callable[..., None]) -> None:
@@ -190,7 +190,7 @@ def test_an_overdue_job_is_expired_instead_of_handed_out(ledger: Ledger, until: 
     outcome = ledger.outcome(job_id)
     assert outcome is not None
     assert outcome.failure is not None
-    assert (outcome.state, outcome.failure.code, outcome.attempt) == (State.EXPIRED, FailureCode.EXPIRED, 0)
+    assert (outcome.state, outcome.failure.code, outcome.attempt) == (JobState.EXPIRED, FailureCode.EXPIRED, 0)
 
 
 def test_a_report_after_the_deadline_is_not_handed_to_anyone(ledger: Ledger, until: Callable[..., None]) -> None:
@@ -200,13 +200,13 @@ def test_a_report_after_the_deadline_is_not_handed_to_anyone(ledger: Ledger, unt
     assert ledger.settle(claim, REPORT)
     outcome = ledger.outcome(job_id)
     assert outcome is not None
-    assert (outcome.state, outcome.report) == (State.EXPIRED, None)
+    assert (outcome.state, outcome.report) == (JobState.EXPIRED, None)
 
 
 def test_reap_expires_what_waits_beyond_its_deadline(ledger: Ledger, until: Callable[..., None]) -> None:
     job_id = submit(ledger, "late", soon(ledger))
     until(lambda: ledger.reap().expired)
-    assert ledger.status(job_id).state is State.EXPIRED
+    assert ledger.status(job_id).state is JobState.EXPIRED
 
 
 def test_reap_rings_again_where_a_bell_was_lost(
@@ -247,9 +247,9 @@ def test_the_guard_finds_what_its_children_hold(ledger: Ledger) -> None:
     assert all(one.lease_until - one.claimed_at == timedelta(seconds=10) for one in held)
     assert len(ledger.running_jobs()) == 3
     timeout = Failure(code=FailureCode.TIME_LIMIT_EXCEEDED, message="60 s")
-    assert isinstance(held[0], Held)
+    assert isinstance(held[0], RunningJob)
     assert ledger.settle(held[0], timeout)
-    assert ledger.status("a").state is State.FAILED
+    assert ledger.status("a").state is JobState.FAILED
 
 
 def test_a_job_name_may_hold_spaces_and_colons(ledger: Ledger) -> None:
@@ -290,8 +290,8 @@ def test_a_record_that_vanished_blocks_nobody(
 
 def test_a_claim_says_how_many_wait_behind_it(ledger: Ledger) -> None:
     ledger.submit_many([CheckHealth(nonce=str(number)) for number in range(5)])
-    assert [claim.waiting for claim in ledger.claim("predict", OWNER, 2)] == [3, 3]
-    assert [claim.waiting for claim in ledger.claim("predict", f"{OWNER}1", 9)] == [0, 0, 0]
+    assert [claim.queue_length for claim in ledger.claim("predict", OWNER, 2)] == [3, 3]
+    assert [claim.queue_length for claim in ledger.claim("predict", f"{OWNER}1", 9)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("ring", [False, True])

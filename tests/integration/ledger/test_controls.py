@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ledger.contracts.controls import Controls
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
-from ledger.operations.control_store import ControlDiffers
+from ledger.operations.control_store import ControlConflictError
 
 BY = {"user": "ann@desk", "reason": "a test"}
 OLD, NEW = "a" * 64, "b" * 64
@@ -43,7 +43,7 @@ def test_a_control_is_set_read_noted_and_taken_back(ledger: Ledger) -> None:
     [{"speed": 1}, {"bootstrap": "maybe"}, {"max_replicas": 3}, {"speed": None}, {"bootstrap": False, "speed": 1}],
 )
 def test_what_is_refused_changes_nothing(ledger: Ledger, values: dict[str, int | str | None]) -> None:
-    with pytest.raises(JobRefused):
+    with pytest.raises(JobRefusedError):
         ledger.controls.set(values, **BY)
     assert (ledger.controls.current(), ledger.controls.changes()) == (Controls(), [])
 
@@ -51,13 +51,13 @@ def test_what_is_refused_changes_nothing(ledger: Ledger, values: dict[str, int |
 @pytest.mark.parametrize("text", ["", " ", "x" * 501, "two\nlines"])
 @pytest.mark.parametrize("field", ["user", "reason"])
 def test_who_and_why_must_be_said(ledger: Ledger, field: str, text: str) -> None:
-    with pytest.raises(JobRefused, match=field):
+    with pytest.raises(JobRefusedError, match=field):
         ledger.controls.set({"bootstrap": False}, **(BY | {field: text}))
 
 
 def test_bounds_that_cross_are_refused_also_against_what_is_set_already(ledger: Ledger) -> None:
     ledger.controls.set({"max_children.predict": 2}, **BY)
-    with pytest.raises(JobRefused, match="above max_children"):
+    with pytest.raises(JobRefusedError, match="above max_children"):
         ledger.controls.set({"min_children.predict": 3}, **BY)
     ledger.controls.set({"min_children.predict": 3, "max_children.predict": 3}, **BY)
 
@@ -66,7 +66,7 @@ def test_of_many_who_expect_the_same_one_changes_it(ledger: Ledger) -> None:
     def attempt(number: int) -> bool:
         try:
             ledger.controls.set({"max_threads": number}, **BY, expected={"max_threads": None})
-        except ControlDiffers:
+        except ControlConflictError:
             return False
         return True
 
@@ -74,10 +74,10 @@ def test_of_many_who_expect_the_same_one_changes_it(ledger: Ledger) -> None:
         assert sum(threads.map(attempt, range(1, 33))) == 1
     (change,) = ledger.controls.changes()
     assert str(ledger.controls.current().number("max_threads")) == change.after
-    with pytest.raises(ControlDiffers, match=f"max_threads is {change.after} by now"):
+    with pytest.raises(ControlConflictError, match=f"max_threads is {change.after} by now"):
         ledger.controls.set({"bootstrap": False, "max_threads": 1}, **BY, expected={"max_threads": None})
     assert ledger.controls.current().flag("bootstrap")  # all or none
-    with pytest.raises(JobRefused, match="bootstrap is compared and not set"):
+    with pytest.raises(JobRefusedError, match="bootstrap is compared and not set"):
         ledger.controls.set({"max_threads": 1}, **BY, expected={"bootstrap": True})
 
 
@@ -93,9 +93,9 @@ def test_an_alias_has_one_value_whoever_moves_it(ledger: Ledger) -> None:
         Controls(),
         [],
     )  # an alias has no default to differ from
-    with pytest.raises(JobRefused, match="no model c"):
+    with pytest.raises(JobRefusedError, match="no model c"):
         ledger.controls.set({"model.champion": "c" * 64}, **BY)
-    with pytest.raises(JobRefused, match="has no default"):
+    with pytest.raises(JobRefusedError, match="has no default"):
         ledger.controls.set({"model.champion": None}, **BY)
 
 

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.contracts.failures import FailureCode, JobRefused, LedgerError, UnknownJob
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError, UnknownJobError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
-from ledger.jobs.dead_letters import next_life
+from ledger.jobs.dead_letters import requeued_job_id
 from ledger.ledger import Ledger
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
@@ -16,7 +16,7 @@ REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 
 def kill(ledger: Ledger, job_id: str) -> None:
     """Let a job take its worker down as often as it may."""
-    while ledger.status(job_id).state is State.QUEUED:
+    while ledger.status(job_id).state is JobState.QUEUED:
         (claim,) = ledger.claim("predict", "n#1/1")
         ledger.report_worker_lost(claim.job_id, claim.fence)
 
@@ -72,11 +72,11 @@ def test_the_lives_are_counted_on(ledger: Ledger) -> None:
     ("job_id", "after"), [("a", "a~2"), ("a~2", "a~3"), ("a~9", "a~10"), ("a~02", "a~02~2"), ("a~x", "a~x~2")]
 )
 def test_the_name_of_the_next_life(job_id: str, after: str) -> None:
-    assert next_life(job_id) == after
+    assert requeued_job_id(job_id) == after
 
 
 def test_a_name_that_would_be_no_key_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(JobRefused, match="another key"):
+    with pytest.raises(JobRefusedError, match="another key"):
         ledger.dead_letters.requeue(dead(ledger, "x" * 200))
     assert len(ledger.dead_letters.newest()) == 1
 
@@ -84,7 +84,7 @@ def test_a_name_that_would_be_no_key_is_refused(ledger: Ledger) -> None:
 def test_a_next_life_under_a_key_that_is_taken_is_refused(ledger: Ledger) -> None:
     dead(ledger, "poison")
     ledger.submit(CheckHealth(nonce="another"), key="poison~2")
-    with pytest.raises(JobRefused, match=r"'poison~2'.*other content"):
+    with pytest.raises(JobRefusedError, match=r"'poison~2'.*other content"):
         ledger.dead_letters.requeue("poison")
     assert [letter.job_id for letter in ledger.dead_letters.newest()] == ["poison"]
 
@@ -92,14 +92,14 @@ def test_a_next_life_under_a_key_that_is_taken_is_refused(ledger: Ledger) -> Non
 def test_only_what_died_is_queued_again(ledger: Ledger) -> None:
     ledger.submit(CheckHealth(), key="waits")
     for job_id in ("never", "waits"):
-        with pytest.raises(UnknownJob, match=f"{job_id} is"):
+        with pytest.raises(UnknownJobError, match=f"{job_id} is"):
             ledger.dead_letters.requeue(job_id)
-        with pytest.raises(UnknownJob, match="not in the dead-letter list"):
+        with pytest.raises(UnknownJobError, match="not in the dead-letter list"):
             ledger.dead_letters.get(job_id)
     ledger.cancel("waits")
     with pytest.raises(LedgerError, match="ended as cancelled"):
         ledger.dead_letters.requeue("waits")
-    with pytest.raises(UnknownJob, match="never is unknown"):
+    with pytest.raises(UnknownJobError, match="never is unknown"):
         ledger.job_records.job("never")
 
 
@@ -107,7 +107,7 @@ def test_a_letter_past_its_deadline_stays_where_it_is(ledger: Ledger) -> None:
     dead(ledger, "late", datetime(2099, 1, 1, tzinfo=UTC))
     record = f"{ledger.settings.namespace}:job:late"
     ledger.server.execute("HSET", record, "payload", b'{"kind": "check_health", "deadline": "2020-01-01T00:00:00Z"}')
-    with pytest.raises(JobRefused) as caught:
+    with pytest.raises(JobRefusedError) as caught:
         ledger.dead_letters.requeue("late")
     assert caught.value.failure.code is FailureCode.EXPIRED
     assert [letter.job_id for letter in ledger.dead_letters.newest()] == ["late"]
@@ -119,12 +119,12 @@ def test_a_purge_takes_letters_and_leaves_outcomes(ledger: Ledger) -> None:
     assert ledger.dead_letters.purge() == 0
     assert ledger.dead_letters.purge_all() == 2
     assert ledger.dead_letters.newest() == []
-    assert [ledger.status(name).state for name in names] == [State.FAILED] * 3
+    assert [ledger.status(name).state for name in names] == [JobState.FAILED] * 3
 
 
 def test_a_letter_whose_outcome_is_forgotten_is_not_listed(ledger: Ledger) -> None:
     dead(ledger, "old")
     ledger.server.execute("DEL", f"{ledger.settings.namespace}:job:old")
     assert ledger.dead_letters.newest() == []
-    with pytest.raises(UnknownJob):
+    with pytest.raises(UnknownJobError):
         ledger.dead_letters.get("old")

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.ledger import Ledger
-from ledger.models.alarms import Alarm
-from workers.handlers.monitoring.alarm_actions import act
+from ledger.models.alarms import DriftAlarm
+from workers.handlers.monitoring.alarm_actions import apply_action
 
 A, B = "a" * 64, "b" * 64
 BY = {"user": "ann@desk", "reason": "a test"}
-ALARM = Alarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
+ALARM = DriftAlarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
 ACTED = replace(ALARM, acted=True, action="abstain", said="done")
 
 
@@ -40,14 +40,14 @@ def test_clearing_takes_back_the_alarm_and_what_it_did_together(ledger: Ledger) 
     assert (change.name, change.before, change.after, change.who) == (f"abstain.{A}", "on", None, "ann@desk")
     assert change.evidence is not None
     assert change.evidence["alarm"]["job_id"] == "review"
-    with pytest.raises(JobRefused, match="no alarm stands about model a"):
+    with pytest.raises(JobRefusedError, match="no alarm stands about model a"):
         ledger.drift_alarms.clear(A, **BY)
 
 
 def test_who_acts_on_an_alarm_that_is_cleared_meanwhile_changes_nothing(ledger: Ledger) -> None:
     ledger.drift_alarms.raise_alarm(ALARM)
     ledger.drift_alarms.clear(A, **BY)
-    with pytest.raises(JobRefused, match="nothing was changed"):
+    with pytest.raises(JobRefusedError, match="nothing was changed"):
         ledger.controls.set({f"abstain.{A}": True}, alarm=A, **BY)
     ledger.drift_alarms.mark_acted(ACTED)
     assert ledger.drift_alarms.active() == []
@@ -59,7 +59,7 @@ def test_of_two_who_clear_an_alarm_one_is_told_that_it_is_gone(ledger: Ledger) -
     said = ("ann", "seen", "", "")
     assert len(ledger.controls.apply_change(said, {f"abstain.{A}": ""}, {}, alarm=A, clear=True)) == 1
     cleared_us = ledger.drift_alarms.cleared_at(A)
-    with pytest.raises(JobRefused, match="no alarm stands"):
+    with pytest.raises(JobRefusedError, match="no alarm stands"):
         ledger.controls.apply_change(said, {f"abstain.{A}": ""}, {}, alarm=A, clear=True)
     assert (ledger.drift_alarms.cleared_at(A), len(ledger.controls.changes())) == (cleared_us, 1)
 
@@ -77,7 +77,7 @@ def test_a_review_that_ended_after_its_rollback_is_made_good_without_another_ste
     evidence = {"alarm": msgspec.to_builtins(ALARM if done_before else replace(ALARM, job_id="an older one"))}
     ledger.aliases.roll_back("champion", verify=lambda _: None, evidence=evidence, alarm=A, **BY)
     context: Any = SimpleNamespace(ledger=ledger, claim=SimpleNamespace(controls=ledger.controls.current()))
-    acted = act(ALARM, context)
+    acted = apply_action(ALARM, context)
     assert (acted.acted, acted.action) == (True, action)
     assert ledger.controls.current().flag(f"abstain.{A}") is not done_before
     assert ledger.aliases.resolve("champion") == B
@@ -86,7 +86,7 @@ def test_a_review_that_ended_after_its_rollback_is_made_good_without_another_ste
 def test_a_review_whose_alarm_was_cleared_meanwhile_says_that_nothing_was_changed(ledger: Ledger) -> None:
     ledger.controls.set({"on_alarm": "abstain"}, **BY)
     context: Any = SimpleNamespace(ledger=ledger, claim=SimpleNamespace(controls=ledger.controls.current()))
-    acted = act(ALARM, context)
+    acted = apply_action(ALARM, context)
     assert acted.action == "none"
     assert "nothing was changed" in acted.said
     assert not ledger.controls.current().flag(f"abstain.{A}")

@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import ROUTES, CheckHealth
 from ledger.jobs.claims import Claim
 from ledger.ledger import Ledger
@@ -91,7 +91,7 @@ def test_a_proof_that_nobody_claims_expires(ledger: Ledger) -> None:
 
 
 def test_what_goes_before_all_others_has_a_deadline(ledger: Ledger) -> None:
-    with pytest.raises(JobRefused, match="deadline"):
+    with pytest.raises(JobRefusedError, match="deadline"):
         ledger.submission.submit_urgent(CheckHealth())
     assert ledger.queue_stats.depths()["predict"] == 0
 

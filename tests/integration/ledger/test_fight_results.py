@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.ledger import Ledger
-from ledger.models.fight_results import MAX_RESULTS_AT_ONCE, Added, FightResult
+from ledger.models.fight_results import MAX_RESULTS_AT_ONCE, AddedCounts, FightResult
 
 DAY = date(2026, 11, 21)
 WON = FightResult(date=DAY, fighters=("Ana Núñez", "Bea"), winner=0)
@@ -14,8 +14,8 @@ LOST = FightResult(date=DAY, fighters=("Ana Núñez", "Bea"), winner=1)
 VOID = FightResult(date=DAY, fighters=("Cleo", "Dora"), winner=None, ending="draw")
 
 
-def counts(added: int = 0, unchanged: int = 0, corrected: int = 0) -> Added:
-    return Added(added=added, unchanged=unchanged, corrected=corrected)
+def counts(added: int = 0, unchanged: int = 0, corrected: int = 0) -> AddedCounts:
+    return AddedCounts(added=added, unchanged=unchanged, corrected=corrected)
 
 
 def test_adding_twice_is_once(ledger: Ledger) -> None:
@@ -60,8 +60,8 @@ def test_results_from_a_day_on(ledger: Ledger) -> None:
 
 
 def test_too_many_and_nobody_are_refused(ledger: Ledger) -> None:
-    with pytest.raises(JobRefused, match="split"):
+    with pytest.raises(JobRefusedError, match="split"):
         ledger.fight_results.add([WON] * (MAX_RESULTS_AT_ONCE + 1), user="ann")
-    with pytest.raises(JobRefused, match="user"):
+    with pytest.raises(JobRefusedError, match="user"):
         ledger.fight_results.add([WON], user=" ")
     assert ledger.fight_results.all() == []

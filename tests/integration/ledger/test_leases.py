@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import Progress, State
+from ledger.contracts.job_state import JobState, Progress
 from ledger.contracts.jobs import ROUTES, Route
 from ledger.ledger import Ledger, LedgerSettings
 from tests.support.claims import OWNER, REPORT, claim_one, submit
@@ -27,7 +27,7 @@ def test_a_lease_that_runs_out_gives_the_next_attempt_and_at_last_worker_lost(
     outcome = hasty.outcome(job_id)
     assert outcome is not None
     assert outcome.failure is not None
-    assert (outcome.state, outcome.failure.code, outcome.attempt) == (State.FAILED, FailureCode.WORKER_LOST, 3)
+    assert (outcome.state, outcome.failure.code, outcome.attempt) == (JobState.FAILED, FailureCode.WORKER_LOST, 3)
     assert outcome.failure.details == {"attempts": 3}
     assert [letter.job_id for letter in hasty.dead_letters.newest()] == [job_id]
     assert hasty.claim("predict", OWNER) == []
@@ -143,7 +143,7 @@ def test_a_job_over_its_limit_is_tried_again_when_its_pool_is_gone(
     until(lambda: short.reap().requeued)
     assert not short.settle(claim, REPORT)
     assert short.settle(claim_one(short), REPORT)
-    assert (short.status(job_id).state, short.status(job_id).attempt) == (State.SUCCEEDED, 2)
+    assert (short.status(job_id).state, short.status(job_id).attempt) == (JobState.SUCCEEDED, 2)
 
 
 def test_a_pool_that_has_not_looked_lately_judges_no_lease(hasty: Ledger, until: Callable[..., None]) -> None:
@@ -189,7 +189,7 @@ def test_a_sign_of_life_sets_the_count_of_lost_replies_back(ledger: Ledger) -> N
         claim = claim_one(ledger)
         assert claim.attempt == 1
         assert sign(claim)
-        assert (ledger.status("job").state, ledger.status("job").attempt) == (State.QUEUED, 0)
+        assert (ledger.status("job").state, ledger.status("job").attempt) == (JobState.QUEUED, 0)
 
 
 def test_replies_that_are_always_lost_come_to_an_end(ledger: Ledger) -> None:
@@ -216,7 +216,7 @@ def test_a_loss_in_company_charges_who_was_at_work_and_parts_the_company(ledger:
     for name in ("a", "b", "c"):
         submit(ledger, name)
     finished, at_work, waiting = ledger.claim("predict", OWNER, 3)
-    assert ledger.report_worker_lost(at_work.job_id, at_work.fence) is State.QUEUED
+    assert ledger.report_worker_lost(at_work.job_id, at_work.fence) is JobState.QUEUED
     assert [ledger.release(claim, solo=True) for claim in (finished, waiting)] == [True, True]
     submit(ledger, "d")
     alone = [ledger.claim("predict", f"{OWNER}{number}", 3) for number in range(4)]

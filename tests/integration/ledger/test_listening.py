@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ledger.contracts.failures import LedgerUnavailable
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import LedgerUnavailableError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 
@@ -30,7 +30,7 @@ def test_a_job_is_claimed_in_the_moment_its_doorbell_rings(ledger: Ledger, until
         submit(ledger)
         item, (claim,) = listening.result()
     assert (item, claim.job_id, claim.attempt) == (b"!", "job", 1)
-    assert ledger.status("job").state is State.RUNNING
+    assert ledger.status("job").state is JobState.RUNNING
     (held,) = ledger.running_jobs(OWNER)
     assert (held.job_id, held.fence) == ("job", claim.fence)
 
@@ -47,7 +47,7 @@ def test_one_job_is_claimed_and_the_rest_left_to_others(ledger: Ledger) -> None:
     for name in ("one", "two"):
         submit(ledger, name)
     _, claims = ledger.claim_when_notified("predict", OWNER, 1.0)
-    assert [(claim.job_id, claim.waiting) for claim in claims] == [("one", 1)]
+    assert [(claim.job_id, claim.queue_length) for claim in claims] == [("one", 1)]
 
 
 def test_an_odd_item_is_handed_over(ledger: Ledger) -> None:
@@ -76,6 +76,6 @@ def test_a_connection_that_is_cut_loses_no_job(ledger: Ledger, until: Callable[.
         submit(ledger)
         try:
             _, claims = listening.result()  # redis-py has tried again
-        except LedgerUnavailable:
+        except LedgerUnavailableError:
             claims = ledger.claim("predict", OWNER)
     assert [claim.job_id for claim in claims] == ["job"]

@@ -18,9 +18,9 @@ import pytest
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import CheckHealth, ShadowCard
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
-from ledger.models.alarms import Alarm
+from ledger.models.alarms import DriftAlarm
 from ledger.models.fight_results import FightResult
-from ledger.operations.control_store import ControlDiffers
+from ledger.operations.control_store import ControlConflictError
 from ledger.server.embedded_server import EmbeddedServer
 from tests.support.claims import OWNER, REPORT, claim_one, submit
 from tests.support.cutting_proxy import CuttingProxy
@@ -28,7 +28,7 @@ from tests.support.cutting_proxy import CuttingProxy
 A, B = "a" * 64, "b" * 64
 BY = {"user": "ann", "reason": "a test"}
 DAY = date(2026, 1, 3)
-ALARM = Alarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
+ALARM = DriftAlarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
 Until = Callable[..., None]
 
 
@@ -55,7 +55,7 @@ def late(ledger: Ledger) -> Settlement:
     claim = claim_one(ledger)
     while ledger.server.time() <= (deadline + timedelta(milliseconds=2)).timestamp():
         pass
-    return Settlement.of(claim, REPORT)
+    return Settlement.from_result(claim, REPORT)
 
 
 def abandoned(ledger: Ledger) -> None:
@@ -214,7 +214,7 @@ def test_another_call_is_another_call(pair: tuple[Ledger, Ledger, CuttingProxy])
     straight, _, _ = pair
     named(straight)
     straight.aliases.move("champion", A, verify=lambda _: None, expected=B, **BY)
-    with pytest.raises(ControlDiffers):
+    with pytest.raises(ControlConflictError):
         straight.aliases.move("champion", A, verify=lambda _: None, expected=B, **BY)
     assert straight.submit(CheckHealth()).created
     assert not straight.submit(CheckHealth()).created

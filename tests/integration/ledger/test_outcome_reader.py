@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError, UnknownJob, WaitTimeout
-from ledger.contracts.job_state import JobStatus, Outcome, Progress, State
+from ledger.contracts.failures import (
+    Failure,
+    FailureCode,
+    JobRefusedError,
+    LedgerError,
+    UnknownJobError,
+    WaitTimeoutError,
+)
+from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
-from ledger.jobs.outcome_reader import OutcomesMissed, UnreadableOutcome
+from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeError
 from ledger.ledger import Claim, Ledger, LedgerSettings
 from producer.cli.main import main
 from producer.client import Client
@@ -86,7 +93,7 @@ def test_wait_wakes_on_the_hint(opened: Callable[..., Ledger], until: Callable[.
 def test_the_next_wait_ends_what_the_last_one_subscribed_to(ledger: Ledger) -> None:
     for name in ("one", "two"):
         submit(ledger, name)
-    with pytest.raises(WaitTimeout):
+    with pytest.raises(WaitTimeoutError):
         ledger.wait("one", 0.01)
     for _ in ("one", "two"):  # what the first is told now, nobody waits for
         assert ledger.settle(claim_one(ledger), REPORT)
@@ -173,24 +180,24 @@ def test_wait_passes_progress_on(ledger: Ledger, until: Callable[..., None]) -> 
         assert arrived.wait(20)
         assert ledger.status(job_id).progress == step
         ledger.settle(claim, REPORT)
-        assert waiting.result().state is State.SUCCEEDED
+        assert waiting.result().state is JobState.SUCCEEDED
     assert seen == [step]
     assert ledger.status(job_id).progress is None
 
 
 def test_wait_ends_with_the_callers_patience(ledger: Ledger) -> None:
     job_id = submit(ledger)
-    with pytest.raises(WaitTimeout, match="goes on"):
+    with pytest.raises(WaitTimeoutError, match="goes on"):
         ledger.wait(job_id, 0.05)
-    assert ledger.status(job_id).state is State.QUEUED
+    assert ledger.status(job_id).state is JobState.QUEUED
 
 
 def test_an_unknown_job_is_not_pending(ledger: Ledger) -> None:
-    with pytest.raises(UnknownJob, match="never is unknown"):
+    with pytest.raises(UnknownJobError, match="never is unknown"):
         ledger.wait("never", 30)
-    assert ledger.status("never") == JobStatus(job_id="never", state=State.UNKNOWN)
+    assert ledger.status("never") == JobStatus(job_id="never", state=JobState.UNKNOWN)
     assert ledger.outcome("never") is None
-    assert ledger.cancel("never").state is State.UNKNOWN
+    assert ledger.cancel("never").state is JobState.UNKNOWN
 
 
 def test_a_job_is_forgotten_after_its_retention_and_then_unknown(
@@ -199,20 +206,20 @@ def test_a_job_is_forgotten_after_its_retention_and_then_unknown(
     ledger = opened(retention_seconds=0.05, tombstone_seconds=1.0)
     finish(ledger, "job")
     until(lambda: ledger.outcome("job") is None)
-    assert ledger.status("job").state is State.FORGOTTEN
-    with pytest.raises(UnknownJob, match="forgotten"):
+    assert ledger.status("job").state is JobState.FORGOTTEN
+    with pytest.raises(UnknownJobError, match="forgotten"):
         ledger.wait("job", 30)
-    with pytest.raises(JobRefused, match="other content"):
+    with pytest.raises(JobRefusedError, match="other content"):
         ledger.submit(CheckHealth(nonce="other"), key="job")
-    until(lambda: ledger.status("job").state is State.UNKNOWN)
+    until(lambda: ledger.status("job").state is JobState.UNKNOWN)
 
 
 def test_a_forgotten_job_can_be_submitted_anew(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     ledger = opened(retention_seconds=0.05)
     finish(ledger, "job")
-    until(lambda: ledger.status("job").state is State.FORGOTTEN)
+    until(lambda: ledger.status("job").state is JobState.FORGOTTEN)
     assert ledger.submit(CheckHealth(nonce="job"), key="job").created
-    assert ledger.status("job").state is State.QUEUED
+    assert ledger.status("job").state is JobState.QUEUED
 
 
 def test_what_has_no_outcome_does_not_fade(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
@@ -221,13 +228,13 @@ def test_what_has_no_outcome_does_not_fade(opened: Callable[..., Ledger], until:
     submit(ledger, "running")
     claim_one(ledger)
     submit(ledger, "queued")
-    until(lambda: ledger.status("gone").state is State.FORGOTTEN)
-    assert [ledger.status(name).state for name in ("running", "queued")] == [State.RUNNING, State.QUEUED]
+    until(lambda: ledger.status("gone").state is JobState.FORGOTTEN)
+    assert [ledger.status(name).state for name in ("running", "queued")] == [JobState.RUNNING, JobState.QUEUED]
 
 
 def test_cancelling_a_queued_job(ledger: Ledger) -> None:
     job_id = submit(ledger)
-    assert ledger.cancel(job_id).state is State.CANCELLED
+    assert ledger.cancel(job_id).state is JobState.CANCELLED
     assert ledger.claim("predict", "n#1/1") == []
     outcome = ledger.wait(job_id, 0)
     assert outcome.failure is not None
@@ -238,18 +245,18 @@ def test_cancelling_a_queued_job(ledger: Ledger) -> None:
 def test_cancelling_a_running_job_tells_the_worker_and_refuses_its_answer(ledger: Ledger) -> None:
     job_id = submit(ledger)
     claim = claim_one(ledger)
-    assert ledger.cancel(job_id).state is State.CANCELLED
+    assert ledger.cancel(job_id).state is JobState.CANCELLED
     assert ledger.renew([(job_id, claim.fence)]) == {job_id}
     assert not ledger.settle(claim, REPORT)
     assert not ledger.release(claim)
     assert ledger.running_jobs() == []
     assert ledger.reap().requeued == 0
-    assert ledger.status(job_id).state is State.CANCELLED
+    assert ledger.status(job_id).state is JobState.CANCELLED
 
 
 def test_cancelling_changes_no_outcome(ledger: Ledger) -> None:
     finish(ledger, "job")
-    assert ledger.cancel("job").state is State.SUCCEEDED
+    assert ledger.cancel("job").state is JobState.SUCCEEDED
 
 
 def test_follow_gives_every_outcome_in_order_and_resumes(ledger: Ledger) -> None:
@@ -278,7 +285,7 @@ def test_follow_shows_failures_of_every_kind(ledger: Ledger) -> None:
     ledger.settle(claim_one(ledger), Failure(code=FailureCode.INTERNAL, message="m"))
     ledger.cancel(submit(ledger, "cancelled"))
     states = [outcome.state for _, outcome in ledger.follow("0", idle_seconds=0.01)]
-    assert states == [State.FAILED, State.CANCELLED]
+    assert states == [JobState.FAILED, JobState.CANCELLED]
 
 
 @pytest.mark.parametrize(
@@ -298,7 +305,7 @@ def test_follow_goes_on_after_an_outcome_of_a_newer_version(
     ledger.server.execute("HSET", f"{ledger.settings.namespace}:job:newer", field, content)
     news = ledger.follow("0", idle_seconds=0.01)
     assert next(news)[1].job_id == "before"
-    with pytest.raises(UnreadableOutcome, match=f"job newer .*{said}") as caught:
+    with pytest.raises(UnreadableOutcomeError, match=f"job newer .*{said}") as caught:
         next(news)
     place = caught.value.place
     assert place is not None
@@ -310,7 +317,7 @@ def test_follow_goes_on_after_an_outcome_of_a_newer_version(
 
 @pytest.mark.parametrize("place", ["nonsense", "-", "+", "(1-1", "1-1-1", "99999999999999999999-0", ""])
 def test_follow_refuses_what_is_no_place(ledger: Ledger, place: str) -> None:
-    with pytest.raises(JobRefused, match="no place in the stream"):
+    with pytest.raises(JobRefusedError, match="no place in the stream"):
         ledger.follow(place)
 
 
@@ -319,7 +326,7 @@ def test_follow_says_when_it_came_back_too_late(opened: Callable[..., Ledger], u
     finish(ledger, "first")
     ((place, _),) = ledger.follow("0", idle_seconds=0.01)
     finish(ledger, "missed")
-    until(lambda: ledger.status("missed").state is State.FORGOTTEN)
+    until(lambda: ledger.status("missed").state is JobState.FORGOTTEN)
     ledger.reap()
     with pytest.raises(LedgerError, match="no longer has"):
         ledger.follow(place)
@@ -357,12 +364,12 @@ def test_a_follower_who_is_too_slow_is_told_how_many_it_has_missed(ledger: Ledge
     assert next(news)[1].job_id == "d"  # it was read together with c
     told(ledger, "fghi")
     drop(ledger, places(ledger)[-2])
-    with pytest.raises(OutcomesMissed, match=r"^3 outcomes are gone that came after \d+-\d+: ") as caught:
+    with pytest.raises(OutcomesMissedError, match=r"^3 outcomes are gone that came after \d+-\d+: ") as caught:
         next(news)
     assert caught.value.count == 3
     assert [outcome.job_id for _, outcome in ledger.follow(caught.value.place, idle_seconds=0.01)] == ["h", "i"]
     drop(ledger, places(ledger)[-1])
-    with pytest.raises(OutcomesMissed, match="no longer has") as again:
+    with pytest.raises(OutcomesMissedError, match="no longer has") as again:
         ledger.follow(caught.value.place)
     assert again.value.count is None
     assert [outcome.job_id for _, outcome in ledger.follow(again.value.place, idle_seconds=0.01)] == ["i"]
@@ -370,7 +377,7 @@ def test_a_follower_who_is_too_slow_is_told_how_many_it_has_missed(ledger: Ledge
 
 def test_a_follower_who_asks_to_be_told_goes_on_after_what_it_has_missed(opened: Callable[..., Ledger]) -> None:
     ledger = opened(outcomes_cap=100)
-    missed: list[OutcomesMissed] = []
+    missed: list[OutcomesMissedError] = []
     news = ledger.follow("$", idle_seconds=0.5, on_missed=missed.append)
     finish(ledger, "first")
     assert next(news)[1].job_id == "first"
@@ -387,7 +394,7 @@ def test_an_outcome_whose_record_is_gone_when_its_turn_comes_is_missed(ledger: L
     news = ledger.follow("0", idle_seconds=0.01)
     assert next(news)[1].job_id == "a"
     ledger.server.execute("DEL", ledger.server.key("job", "b"))
-    with pytest.raises(OutcomesMissed, match="1 outcome is gone") as caught:
+    with pytest.raises(OutcomesMissedError, match="1 outcome is gone") as caught:
         next(news)
     assert [outcome.job_id for _, outcome in ledger.follow(caught.value.place, idle_seconds=0.01)] == ["c"]
 

@@ -8,7 +8,7 @@ from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.jobs import outcome_stats
-from ledger.jobs.outcome_stats import Lately
+from ledger.jobs.outcome_stats import RecentOutcomes
 from ledger.ledger import Ledger
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
@@ -21,7 +21,7 @@ def answer(ledger: Ledger, *names: str) -> None:
 
 
 def test_outcomes_are_counted_by_how_they_ended(ledger: Ledger) -> None:
-    assert ledger.outcome_stats.recent() == Lately(0, 300.0, 0.0, {})
+    assert ledger.outcome_stats.recent() == RecentOutcomes(0, 300.0, 0.0, {})
     answer(ledger, "a", "b")
     ledger.submit(CheckHealth(nonce="c"), key="c")
     ledger.cancel("c")

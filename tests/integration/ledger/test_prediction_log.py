@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ledger.contracts.jobs import CheckHealth
-from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, Band, JournalEntry, Page
+from ledger.contracts.prediction_record import MAX_DAY_ENTRIES, PredictionInterval, PredictionPage, PredictionRecord
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
 
@@ -16,15 +16,15 @@ DAY = START.date()
 MODEL = "ab" * 32
 
 
-def entry(probability: float, *, day: date = DAY, model: str = MODEL, job_id: str = "job") -> JournalEntry:
-    return JournalEntry(
+def entry(probability: float, *, day: date = DAY, model: str = MODEL, job_id: str = "job") -> PredictionRecord:
+    return PredictionRecord(
         day=day,
         fighters=("Ana Núñez", "Bea"),
         model=model,
         role="live",
         job_id=job_id,
         probability=probability,
-        intervals=(Band(0.8, 0.25, 0.75),),
+        intervals=(PredictionInterval(0.8, 0.25, 0.75),),
         market=0.5,
         action="abstain",
         reasons=("price_too_low",),
@@ -37,8 +37,10 @@ def claimed(ledger: Ledger, name: str, **fields: datetime) -> Claim:
     return claim
 
 
-def settle(ledger: Ledger, claim: Claim, said: JournalEntry, start: datetime = START) -> bool:
-    (accepted,) = ledger.settle_batch([Settlement.of(claim, REPORT, Page.of(start, [("ana v bea", said)]))])
+def settle(ledger: Ledger, claim: Claim, said: PredictionRecord, start: datetime = START) -> bool:
+    (accepted,) = ledger.settle_batch(
+        [Settlement.from_result(claim, REPORT, PredictionPage.from_records(start, [("ana v bea", said)]))]
+    )
     return accepted
 
 
@@ -49,7 +51,7 @@ def test_an_accepted_answer_is_noted_with_the_servers_time(ledger: Ledger) -> No
     assert noted.at is not None
     assert before - 0.002 <= noted.at.timestamp() <= ledger.server.time()
     assert noted.probability == 0.625
-    assert noted.intervals == (Band(0.8, 0.25, 0.75),)
+    assert noted.intervals == (PredictionInterval(0.8, 0.25, 0.75),)
     assert noted.fighters == ("Ana Núñez", "Bea")
 
 
@@ -104,10 +106,14 @@ def test_entries_outlive_outcomes_and_not_their_own_time(
 
 def test_a_day_is_bounded_and_what_is_there_is_still_replaced(ledger: Ledger) -> None:
     many = [(f"fight {number}", entry(0.5)) for number in range(MAX_DAY_ENTRIES + 5)]
-    ledger.settle_batch([Settlement.of(claimed(ledger, "flood"), REPORT, Page.of(START, many))])
+    ledger.settle_batch(
+        [Settlement.from_result(claimed(ledger, "flood"), REPORT, PredictionPage.from_records(START, many))]
+    )
     assert len(ledger.prediction_log.entries()) == MAX_DAY_ENTRIES
     again = [("fight 0", entry(0.75)), ("one more", entry(0.25))]
-    ledger.settle_batch([Settlement.of(claimed(ledger, "again"), REPORT, Page.of(START, again))])
+    ledger.settle_batch(
+        [Settlement.from_result(claimed(ledger, "again"), REPORT, PredictionPage.from_records(START, again))]
+    )
     assert sorted({noted.probability for noted in ledger.prediction_log.entries()}) == [0.5, 0.75]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
-from ledger.models.drift_figures import Drift
+from ledger.models.drift_figures import DriftFigures
 
 
 def test_an_empty_ledger_has_no_backlog(ledger: Ledger) -> None:
@@ -48,5 +48,5 @@ def test_a_running_job_does_not_wait(ledger: Ledger) -> None:
 
 def test_a_drift_is_there_once_someone_has_measured_it(ledger: Ledger) -> None:
     assert ledger.drift_figures.latest() is None
-    ledger.drift_figures.set(Drift(model="a" * 64, drift=0.03, fights=200))
-    assert ledger.drift_figures.latest() == Drift(model="a" * 64, drift=0.03, fights=200)
+    ledger.drift_figures.set(DriftFigures(model="a" * 64, drift=0.03, fights=200))
+    assert ledger.drift_figures.latest() == DriftFigures(model="a" * 64, drift=0.03, fights=200)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger, LedgerSettings
 
@@ -27,7 +27,7 @@ def test_models_and_their_aliases(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("name", ["a" * 64, "0123456789abcdefABCDEF".ljust(64, "0")])
 def test_no_alias_takes_the_place_of_a_digest(ledger: Ledger, name: str) -> None:
-    with pytest.raises(JobRefused, match="shape of a model's digest"):
+    with pytest.raises(JobRefusedError, match="shape of a model's digest"):
         ledger.aliases.set(name, "b" * 64)
     assert ledger.aliases.resolve(name) is None
     ledger.aliases.set(name[:63], "b" * 64)

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from ledger.contracts.failures import Failure, FailureCode, JobRefused, LedgerError
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
-from ledger.jobs.dead_letters import next_life
+from ledger.jobs.dead_letters import requeued_job_id
 from ledger.ledger import Claim, Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 
@@ -40,7 +40,7 @@ class Entry:
     """One job in the model."""
 
     urgency: tuple[int, int]
-    state: State = State.QUEUED
+    state: JobState = JobState.QUEUED
     attempt: int = 0
     solo: bool = False
     alone: bool = False
@@ -52,7 +52,7 @@ class Entry:
     died: bool = False
 
     def requeue(self, *, charged: bool) -> None:
-        self.state, self.owner = State.QUEUED, ""
+        self.state, self.owner = JobState.QUEUED, ""
         self.attempt -= not charged
 
     def lose(self) -> None:
@@ -60,7 +60,7 @@ class Entry:
             self.solo = self.solo or not self.alone
             self.requeue(charged=True)
         else:
-            self.state, self.died = State.FAILED, True
+            self.state, self.died = JobState.FAILED, True
 
     def lose_unheard(self) -> None:
         self.unheard += 1
@@ -95,7 +95,7 @@ class Life(RuleBasedStateMachine):
 
     def holder(self, claim: Claim) -> Entry | None:
         entry = self.jobs[claim.job_id]
-        return entry if entry.state is State.RUNNING and entry.claim == claim else None
+        return entry if entry.state is JobState.RUNNING and entry.claim == claim else None
 
     def letters(self) -> set[str]:
         return {name for name, entry in self.jobs.items() if entry.died} - self.purged
@@ -107,7 +107,7 @@ class Life(RuleBasedStateMachine):
         """Whether the ledger must take a job now; in the model it then does."""
         if name in self.jobs:
             return True
-        if sum(entry.state is State.QUEUED for entry in self.jobs.values()) >= MAX_QUEUE_LENGTH:
+        if sum(entry.state is JobState.QUEUED for entry in self.jobs.values()) >= MAX_QUEUE_LENGTH:
             return False
         self.jobs[name] = Entry((year or NEVER, len(self.jobs)))
         return True
@@ -130,16 +130,16 @@ class Life(RuleBasedStateMachine):
             if answer_lost:
                 assert self.ledger.submit(job, key=name).created is False
         else:
-            with pytest.raises(JobRefused) as refused:
+            with pytest.raises(JobRefusedError) as refused:
                 self.ledger.submit(job, key=name)
             assert refused.value.failure.details["waiting"] >= MAX_QUEUE_LENGTH
 
     @rule(owner=st.sampled_from(["n#1/1", "n#1/11"]), limit=st.integers(1, 3), answer_lost=st.booleans())
     def claim(self, owner: str, limit: int, answer_lost: bool) -> None:
         for entry in sorted(self.jobs.values(), key=lambda entry: entry.urgency):
-            if entry.state is State.RUNNING and entry.owner == owner:
+            if entry.state is JobState.RUNNING and entry.owner == owner:
                 entry.lose_unheard()
-        waiting = sorted((entry.urgency, name) for name, entry in self.jobs.items() if entry.state is State.QUEUED)
+        waiting = sorted((entry.urgency, name) for name, entry in self.jobs.items() if entry.state is JobState.QUEUED)
         expected: list[str] = []
         for name in self.in_turn(waiting, limit):
             if self.jobs[name].solo and expected:
@@ -151,7 +151,7 @@ class Life(RuleBasedStateMachine):
         assert [claim.job_id for claim in claims] == expected
         for claim in claims:
             entry = self.jobs[claim.job_id]
-            entry.state, entry.owner, entry.claim, entry.alone = State.RUNNING, owner, claim, len(claims) == 1
+            entry.state, entry.owner, entry.claim, entry.alone = JobState.RUNNING, owner, claim, len(claims) == 1
             entry.attempt += 1
             assert claim.attempt == entry.attempt <= MAX_ATTEMPTS
         if not answer_lost:
@@ -167,7 +167,7 @@ class Life(RuleBasedStateMachine):
             if answer_lost:
                 assert self.ledger.settle(claim, result) == accepted
             if entry:
-                entry.state = State.FAILED if isinstance(result, Failure) else State.SUCCEEDED
+                entry.state = JobState.FAILED if isinstance(result, Failure) else JobState.SUCCEEDED
                 entry.settled = (claim.fence, result)
 
     @rule(data=st.data(), answer_lost=st.booleans(), solo=st.booleans())
@@ -199,16 +199,16 @@ class Life(RuleBasedStateMachine):
     def cancel(self, name: str, answer_lost: bool) -> None:
         entry = self.jobs.get(name)
         if entry and not entry.state.final:
-            entry.state = State.CANCELLED
+            entry.state = JobState.CANCELLED
         for _ in range(1 + answer_lost):
-            assert self.ledger.cancel(name).state is (entry.state if entry else State.UNKNOWN)
+            assert self.ledger.cancel(name).state is (entry.state if entry else JobState.UNKNOWN)
 
     @rule(data=st.data(), answer_lost=st.booleans())
     def requeue_dead(self, data: st.DataObject, answer_lost: bool) -> None:
         if not self.jobs:
             return
         name = data.draw(st.sampled_from(sorted(self.jobs)))
-        again, known = next_life(name), next_life(name) in self.jobs
+        again, known = requeued_job_id(name), requeued_job_id(name) in self.jobs
         year = DEADLINES[name[0]]
         if self.jobs[name].died and self.accept(again, year):
             for created in [not known, False][: 1 + answer_lost]:
@@ -237,9 +237,9 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def both_agree(self) -> None:
         states = Counter(entry.state for entry in self.jobs.values())
-        assert self.ledger.queue_stats.depths()["predict"] == states[State.QUEUED]
+        assert self.ledger.queue_stats.depths()["predict"] == states[JobState.QUEUED]
         held = {(held.job_id, held.owner) for held in self.ledger.running_jobs()}
-        running = {(name, entry.owner) for name, entry in self.jobs.items() if entry.state is State.RUNNING}
+        running = {(name, entry.owner) for name, entry in self.jobs.items() if entry.state is JobState.RUNNING}
         assert held == running
         for name, entry in self.jobs.items():
             status = self.ledger.status(name)

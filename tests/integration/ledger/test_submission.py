@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.contracts import codec
-from ledger.contracts.failures import FailureCode, JobRefused, LedgerError
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote, TrainEnsemble
 from ledger.ledger import Ledger, LedgerSettings
 
@@ -26,8 +26,8 @@ def card(**fields: object) -> PredictCard:
     return PredictCard(**{"card_id": "c1", "event_start": SOON, "fights": (fight,)} | fields)  # type: ignore[arg-type]
 
 
-def refused(ledger: Ledger, job: object, key: str | None = None) -> JobRefused:
-    with pytest.raises(JobRefused) as caught:
+def refused(ledger: Ledger, job: object, key: str | None = None) -> JobRefusedError:
+    with pytest.raises(JobRefusedError) as caught:
         ledger.submit(job, key=key)  # type: ignore[arg-type]
     assert sum(ledger.queue_stats.depths().values()) == 0, "a refused job left something behind"
     return caught.value
@@ -40,7 +40,7 @@ def test_same_content_is_one_job_whatever_its_state(ledger: Ledger) -> None:
     assert first.job_id == again.job_id
     ledger.cancel(first.job_id)
     assert not ledger.submit(card()).created
-    assert ledger.status(first.job_id).state is State.CANCELLED
+    assert ledger.status(first.job_id).state is JobState.CANCELLED
     assert ledger.queue_stats.depths() == {"monitor": 0, "predict": 0, "train": 0}
 
 
@@ -60,7 +60,7 @@ def test_how_a_number_is_written_does_not_make_another_job(ledger: Ledger) -> No
 def test_a_key_is_the_id_and_stays_bound_to_its_content(ledger: Ledger) -> None:
     assert ledger.submit(card(), key="saturday").job_id == "saturday"
     assert not ledger.submit(card(), key="saturday").created
-    with pytest.raises(JobRefused, match=r"'saturday'.*other content") as caught:
+    with pytest.raises(JobRefusedError, match=r"'saturday'.*other content") as caught:
         ledger.submit(card(card_id="c2"), key="saturday")
     assert caught.value.failure.code is FailureCode.INVALID_INPUT
 
@@ -164,7 +164,7 @@ def test_a_known_job_is_not_refused_for_its_deadline(ledger: Ledger, until: Call
 
 def test_many_are_accepted_together_or_not_at_all(ledger: Ledger) -> None:
     jobs = [CheckHealth(nonce=str(number)) for number in range(100)]
-    with pytest.raises(JobRefused, match="deadline"):
+    with pytest.raises(JobRefusedError, match="deadline"):
         ledger.submit_many([*jobs, CheckHealth(deadline=datetime(2020, 1, 1, tzinfo=UTC))])
     assert ledger.queue_stats.depths()["predict"] == 0
     receipts = ledger.submit_many([*jobs, jobs[0]], correlation_id="batch")
@@ -174,9 +174,9 @@ def test_many_are_accepted_together_or_not_at_all(ledger: Ledger) -> None:
 
 
 def test_one_key_for_two_contents_in_one_call_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(JobRefused, match="'k'"):
+    with pytest.raises(JobRefusedError, match="'k'"):
         ledger.submit_many([CheckHealth(nonce="1"), CheckHealth(nonce="2")], keys=["k", "k"])
-    assert ledger.status("k").state is State.UNKNOWN
+    assert ledger.status("k").state is JobState.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_doorbells_are_capped(ledger_settings: LedgerSettings, ledger: Ledger) -
 def test_a_job_stays_queued_under_its_deadline(ledger: Ledger) -> None:
     deadline = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     status = ledger.status(ledger.submit(CheckHealth(deadline=deadline)).job_id)
-    assert (status.state, status.attempt, status.deadline) == (State.QUEUED, 0, deadline)
+    assert (status.state, status.attempt, status.deadline) == (JobState.QUEUED, 0, deadline)

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 ROOMS = ("cornerman", "engine", "ledger", "producer", "workers")
 CONSUMER = """
-from cornerman import CardReport, Client, FightFailure, JobFailed, PredictCard, ProductionEnsembleManager
+from cornerman import CardReport, Client, FightFailure, JobFailedError, PredictCard, ProductionEnsembleManager
 
 
 def probabilities(client: Client, card: PredictCard) -> list[float]:
@@ -24,7 +24,7 @@ def probabilities(client: Client, card: PredictCard) -> list[float]:
     reveal_type(receipt)
     try:
         report: CardReport = client.result(receipt, timeout_seconds=30)
-    except JobFailed as error:
+    except JobFailedError as error:
         reveal_type(error.failure.code)
         raise
     return [fight.fighters[0].probability for fight in report.fights if not isinstance(fight, FightFailure)]

@@ -15,7 +15,7 @@ import pytest
 
 from engine.model.bundle import Bundle
 from engine.simulation.league import League
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import (
     CheckHealth,
     DecisionRules,
@@ -28,7 +28,7 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.reports import CardReport, FightReport
 from ledger.ledger import Ledger
-from ledger.models.drift_figures import Drift
+from ledger.models.drift_figures import DriftFigures
 from tests.support.alert_receiver import SEEN_BY_PROMETHEUS, STATUS, TOKEN, Alarm, Receiver, at_once
 from tests.support.endpoints import HASTY, checks
 from tests.support.small_models import first_card, small_league, trained, wrong
@@ -91,11 +91,11 @@ def test_alerts_about_jobs_queues_memory_and_connections(
     training = ledger.submit(TrainEnsemble(data="nowhere")).job_id
     ledger.submit_many([CheckHealth(nonce="kill_itself"), *(CheckHealth(nonce=f"nan:{number}") for number in range(6))])
     ledger.server.execute("LPUSH", f"{ledger.settings.namespace}:doorbell:predict", "cos\nsystem\n")
-    ledger.drift_figures.set(Drift(model="a" * 64, drift=0.2, fights=300))
+    ledger.drift_figures.set(DriftFigures(model="a" * 64, drift=0.2, fights=300))
     alarm.fires("NoConsumer", "TrainingWaits", *OF_JOBS)
     ledger.cancel(training)
     ledger.dead_letters.purge_all()
-    ledger.drift_figures.set(Drift(model="a" * 64, drift=0.01, fights=600))
+    ledger.drift_figures.set(DriftFigures(model="a" * 64, drift=0.01, fights=600))
     ledger.quarantine.purge("predict")
     ledger.submit_many([CheckHealth(nonce=f"answer:{number}") for number in range(200)])
     alarm.clears("NoConsumer", "TrainingWaits", *OF_JOBS)
@@ -191,7 +191,7 @@ def test_alerts_about_models_answers_and_the_market(
     card = first_card(league)
     slow = ledger.submit(named(card, "slow:5.1")).job_id
     alarm.fires("SlowPredictions", "HighUncertainty")  # the intervals of a model of 450 fights are that wide
-    assert ledger.wait(slow, WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(slow, WAIT_SECONDS).state is JobState.SUCCEEDED
     answered(ledger, [named(card, "nobody", fights=tuple(map(unknown, range(30))))])
     alarm.fires("FightsUnanswered")
 
@@ -224,7 +224,7 @@ def test_a_webhook_that_does_not_answer_holds_up_nothing(ledger: Ledger, start_p
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/{TOKEN}"
         pool = start_pool(concurrency=1, CORNERMAN_ALERTS=at_once(), CORNERMAN_WEBHOOK_URL=url, **HASTY)
-        ledger.drift_figures.set(Drift(model="a" * 64, drift=0.2, fights=300))
+        ledger.drift_figures.set(DriftFigures(model="a" * 64, drift=0.2, fights=300))
         until(lambda: "CalibrationDrift" in pool.log.read_text())
         ledger.submit(TrainEnsemble(data="nowhere"))
         until(lambda: "NoConsumer" in pool.log.read_text())  # judged while the first is still being posted

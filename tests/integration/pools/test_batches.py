@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 
@@ -70,13 +70,15 @@ def test_a_long_job_holds_up_none_of_its_batch_and_can_be_cancelled_in_it(
     long = 50
     job_ids = backlog(ledger, pool, 100, {long: "block"})
     before, after = job_ids[:long], job_ids[long + 1 :]
-    assert {outcome.state for outcome in outcomes(ledger, before)} == {State.SUCCEEDED}
-    assert ledger.status(job_ids[long]).state is State.RUNNING
-    until(lambda: all(ledger.status(job_id).state is State.QUEUED for job_id in after))
+    assert {outcome.state for outcome in outcomes(ledger, before)} == {JobState.SUCCEEDED}
+    assert ledger.status(job_ids[long]).state is JobState.RUNNING
+    until(lambda: all(ledger.status(job_id).state is JobState.QUEUED for job_id in after))
     assert {ledger.status(job_id).attempt for job_id in after} == {0}
     ledger.cancel(job_ids[long])  # kills the child
-    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, before + after)} == {(State.SUCCEEDED, 1)}
-    assert ledger.wait(job_ids[long], WAIT_SECONDS).state is State.CANCELLED
+    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, before + after)} == {
+        (JobState.SUCCEEDED, 1)
+    }
+    assert ledger.wait(job_ids[long], WAIT_SECONDS).state is JobState.CANCELLED
 
 
 def test_poison_in_a_batch_takes_three_workers_down_and_its_neighbours_come_alone_uncharged(
@@ -89,7 +91,7 @@ def test_poison_in_a_batch_takes_three_workers_down_and_its_neighbours_come_alon
     lost = ledger.wait(poison, WAIT_SECONDS)
     assert lost.failure is not None
     assert (lost.failure.code, lost.attempt) == (FailureCode.WORKER_LOST, ledger.settings.max_attempts)
-    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, job_ids)} == {(State.SUCCEEDED, 1)}
+    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, job_ids)} == {(JobState.SUCCEEDED, 1)}
     until(lambda: '"outcome": "worker_lost"' in pool.log.read_text())
     endings = [line["outcome"] for line in log_lines(pool.log) if line.get("job_id") == poison]
     assert endings == ["requeued", "requeued", "worker_lost"]
@@ -108,7 +110,7 @@ def test_a_child_that_is_killed_in_mid_batch_charges_the_job_at_work_alone(
     until(lambda: (progress := ledger.status(job_ids[long]).progress) and progress.stage != str(child.pid))
     assert ledger.status(job_ids[long]).attempt == 2
     ledger.cancel(job_ids[long])
-    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, others)} == {(State.SUCCEEDED, 1)}
+    assert {(outcome.state, outcome.attempt) for outcome in outcomes(ledger, others)} == {(JobState.SUCCEEDED, 1)}
 
 
 def test_sigterm_in_mid_batch_settles_what_is_done_and_gives_back_the_rest(
@@ -120,5 +122,5 @@ def test_sigterm_in_mid_batch_settles_what_is_done_and_gives_back_the_rest(
     until(lambda: ledger.status(job_ids[long]).progress)
     assert pool.stop() == 0
     states = [ledger.status(job_id).state for job_id in job_ids]
-    assert states == [State.SUCCEEDED] * long + [State.QUEUED] * (len(job_ids) - long)
+    assert states == [JobState.SUCCEEDED] * long + [JobState.QUEUED] * (len(job_ids) - long)
     assert {ledger.status(job_id).attempt for job_id in job_ids[long:]} == {0}

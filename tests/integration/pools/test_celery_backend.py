@@ -13,7 +13,7 @@ from celery import Celery, states
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import ResultSet
 
-from ledger.contracts.failures import Failure, FailureCode, JobFailed
+from ledger.contracts.failures import Failure, FailureCode, JobFailedError
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport, Report
@@ -72,7 +72,7 @@ def test_a_failure_is_raised_with_its_code(app: Celery, ledger: Ledger) -> None:
     job_id = submit(ledger)
     settle(ledger, FAILURE)
     result = app.AsyncResult(job_id)
-    with pytest.raises(JobFailed) as caught:
+    with pytest.raises(JobFailedError) as caught:
         result.get(timeout=5)
     assert caught.value.failure == FAILURE
     assert (result.state, result.failed()) == (states.FAILURE, True)
@@ -87,7 +87,7 @@ def test_expired_and_cancelled_are_raised_too(app: Celery, ledger: Ledger, code:
     job_id = submit(ledger)
     settle(ledger, Failure(code=code, message="too late"))
     assert app.AsyncResult(job_id).state == state
-    with pytest.raises(JobFailed, match=code.value):
+    with pytest.raises(JobFailedError, match=code.value):
         app.AsyncResult(job_id).get(timeout=5)
 
 
@@ -127,7 +127,7 @@ def test_a_deadline_that_passed_reads_as_a_failure(app: Celery, ledger: Ledger, 
     soon = datetime.fromtimestamp(ledger.server.time() + 0.1, UTC)
     job_id = ledger.submit(CheckHealth(deadline=soon)).job_id
     until(lambda: ledger.reap().expired)
-    with pytest.raises(JobFailed, match="expired"):
+    with pytest.raises(JobFailedError, match="expired"):
         app.AsyncResult(job_id).get(timeout=5)
 
 

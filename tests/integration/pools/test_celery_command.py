@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
@@ -44,7 +44,7 @@ def test_the_command_of_the_readme_starts_a_pool_that_answers(
         until(lambda: ledger.pools.alive() or pool.poll() is not None, WAIT_SECONDS)
         assert pool.poll() is None, log.read_text()
         outcome = ledger.wait(ledger.submit(CheckHealth()).job_id, WAIT_SECONDS)
-        assert outcome.state is State.SUCCEEDED, outcome
+        assert outcome.state is JobState.SUCCEEDED, outcome
         assert isinstance(outcome.report, HealthReport)
         assert [check.name for check in outcome.report.checks if check.passed] == ["memory", "threads"]
         pool.terminate()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ledger.contracts.controls import Value
-from ledger.contracts.job_state import Outcome, State
+from ledger.contracts.controls import ControlValue
+from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger
-from ledger.operations.control_store import Change
+from ledger.operations.control_store import ControlChange
 
 WAIT_SECONDS = 30
 WITHIN_SECONDS = 2.0
@@ -20,7 +20,7 @@ def ask(ledger: Ledger, nonce: str) -> str:
     return ledger.submit(CheckHealth(nonce=nonce)).job_id
 
 
-def set_now(ledger: Ledger, **values: Value | None) -> Change:
+def set_now(ledger: Ledger, **values: ControlValue | None) -> ControlChange:
     (first, *_) = ledger.controls.set(
         {name.replace("_of_", "."): value for name, value in values.items()}, user="ann@desk", reason="a test"
     )
@@ -52,12 +52,12 @@ def test_a_paused_queue_takes_jobs_and_hands_none_out(
     until(lambda: announced(ledger, "a", stopped=["predict"]), WITHIN_SECONDS)
     until(lambda: "Canceling queue predict" in pool.log.read_text(), WITHIN_SECONDS)
     open_gate(ledger)
-    assert ledger.wait(running, WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(running, WAIT_SECONDS).state is JobState.SUCCEEDED
     until(lambda: announced(ledger, "a", busy=0))
     assert {ledger.status(job_id).attempt for job_id in waiting} == {0}
     resumed = set_now(ledger, pause_of_predict=None)
     outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in waiting]
-    assert {outcome.state for outcome in outcomes} == {State.SUCCEEDED}
+    assert {outcome.state for outcome in outcomes} == {JobState.SUCCEEDED}
     assert (min(outcome.settled_at for outcome in outcomes) - resumed.at).total_seconds() < WITHIN_SECONDS
 
 
@@ -71,7 +71,7 @@ def test_pausing_often_does_not_make_a_pool_deaf(
         until(lambda turn=turn: pool.log.read_text().count("Canceling queue predict") == turn)
         set_now(ledger, pause_of_predict=None)
         until(lambda turn=turn: pool.log.read_text().count("Started consuming from predict") == turn)
-        assert ledger.wait(job_id, WAIT_SECONDS).state is State.SUCCEEDED
+        assert ledger.wait(job_id, WAIT_SECONDS).state is JobState.SUCCEEDED
 
 
 def test_a_drained_node_leaves_the_work_and_the_doorbells_to_the_others(
@@ -119,7 +119,7 @@ def test_a_pool_grows_and_shrinks_and_no_busy_child_goes(
     assert {child.pid for child in pool.children()} == busy
     open_gate(ledger)
     outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in running]
-    assert {(outcome.state, outcome.attempt) for outcome in outcomes} == {(State.SUCCEEDED, 1)}
+    assert {(outcome.state, outcome.attempt) for outcome in outcomes} == {(JobState.SUCCEEDED, 1)}
     assert {answered_by(outcome) for outcome in outcomes} == busy
     until(lambda: len(pool.children()) == 1, WITHIN_SECONDS)
     assert {child.pid for child in pool.children()} < busy
@@ -127,5 +127,5 @@ def test_a_pool_grows_and_shrinks_and_no_busy_child_goes(
     until(lambda: len(pool.children()) == 2, WITHIN_SECONDS)
     scale(None)
     until(lambda: len(pool.children()) == 1, WITHIN_SECONDS)
-    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is JobState.SUCCEEDED
     assert pool.stop() == 0

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
 
@@ -35,7 +35,7 @@ def test_a_killed_child_costs_one_attempt(
     job_id = ask(ledger, "block_at_first")
     os.kill(running_child(ledger, job_id, until), signal.SIGKILL)
     outcome = ledger.wait(job_id, WAIT_SECONDS)
-    assert (outcome.state, outcome.attempt) == (State.SUCCEEDED, 2)
+    assert (outcome.state, outcome.attempt) == (JobState.SUCCEEDED, 2)
 
 
 @pytest.mark.parametrize("where", ["block", "block_in_callback"])
@@ -46,7 +46,7 @@ def test_a_terminated_child_hands_its_job_back(
     job_id = ask(ledger, where)
     os.kill(running_child(ledger, job_id, until), signal.SIGTERM)
     until(lambda: '"outcome": "released", "reason": "the child was told to stop"' in pool.log.read_text())
-    until(lambda: ledger.status(job_id).state is State.RUNNING)  # by the child that took its place
+    until(lambda: ledger.status(job_id).state is JobState.RUNNING)  # by the child that took its place
     assert ledger.status(job_id).attempt == 1
 
 
@@ -61,7 +61,7 @@ def test_poison_ends_after_its_attempts_and_its_neighbours_are_answered(
     lost = outcomes.pop(3)
     assert lost.failure is not None
     assert (lost.failure.code, lost.attempt) == (FailureCode.WORKER_LOST, ledger.settings.max_attempts)
-    assert {(outcome.state, outcome.attempt) for outcome in outcomes} == {(State.SUCCEEDED, 1)}
+    assert {(outcome.state, outcome.attempt) for outcome in outcomes} == {(JobState.SUCCEEDED, 1)}
 
 
 def test_what_an_idle_child_seems_to_hold_goes_back(
@@ -73,7 +73,7 @@ def test_what_an_idle_child_seems_to_hold_goes_back(
     job_id = ledger.submit(TrainEnsemble(data="nowhere")).job_id
     (claim,) = ledger.claim("train", f"{announced['name']}/{pool.children()[0].pid}")
     assert claim.job_id == job_id
-    until(lambda: ledger.status(job_id).state is State.QUEUED)
+    until(lambda: ledger.status(job_id).state is JobState.QUEUED)
     assert ledger.status(job_id).attempt == 0
 
 
@@ -88,7 +88,7 @@ def test_another_pool_finishes_what_a_dead_one_held(
     pool.process.wait(WAIT_SECONDS)
     start_pool(concurrency=1, **short)
     outcome = ledger.wait(job_id, WAIT_SECONDS)
-    assert (outcome.state, outcome.attempt) == (State.SUCCEEDED, 2)
+    assert (outcome.state, outcome.attempt) == (JobState.SUCCEEDED, 2)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
@@ -105,7 +105,7 @@ def test_sigterm_hands_an_unfinished_job_back(
     else:
         assert pool.stop() == 0
     status = ledger.status(job_id)
-    assert (status.state, status.attempt) == (State.QUEUED, 0)
+    assert (status.state, status.attempt) == (JobState.QUEUED, 0)
 
 
 def test_ctrl_c_on_the_group_leaves_no_process(
@@ -118,4 +118,4 @@ def test_ctrl_c_on_the_group_leaves_no_process(
     os.killpg(pool.pid, signal.SIGINT)
     pool.process.wait(WAIT_SECONDS)
     assert psutil.wait_procs(children, WAIT_SECONDS)[1] == []
-    assert ledger.status(job_id).state is State.QUEUED
+    assert ledger.status(job_id).state is JobState.QUEUED

@@ -15,7 +15,7 @@ import pytest
 
 from engine.data.fight_log import write_fight_log
 from engine.simulation.league import LeagueConfig, simulate_league
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.ledger import Ledger
 
@@ -60,7 +60,7 @@ def test_a_pool_whose_parent_has_trained_trains(ledger: Ledger, start_pool: Call
         max_training_time_seconds=WAIT_SECONDS - 20.0,
     )
     outcome = ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS)
-    assert outcome.state is State.SUCCEEDED
+    assert outcome.state is JobState.SUCCEEDED
     lines = [json.loads(line) for line in pool.log.read_text().splitlines() if line.startswith("{")]
     (started,) = [line for line in lines if line["event"] == "pool started"]
     assert (started["library_threads"], started["training_threads"]) == (1, 2)

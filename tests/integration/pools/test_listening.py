@@ -9,8 +9,8 @@ import psutil
 
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from workers.pool.liveness_probe import answer_canary
-from workers.pool.pool import Pool
+from workers.pool.liveness_probe import answer_liveness_probe
+from workers.pool.pool import WorkerPool
 from workers.settings import WorkerSettings
 from workers.supervisor.watchdog import Watchdog
 
@@ -61,13 +61,13 @@ def test_a_child_that_listens_is_called_back_for_the_proof_that_its_pool_consume
 
 
 def test_one_child_is_called_back_and_none_where_one_was_free(ledger: Ledger) -> None:
-    pool = Pool(WorkerSettings(ledger=ledger.settings), {})
-    pool.board.call()
-    assert pool.board.answer_call()
-    assert not pool.board.answer_call()
-    Watchdog(pool).look(ledger, [], 0.0)
-    answer_canary(pool, ledger, pool.owner(1))
-    assert not pool.board.answer_call()
+    pool = WorkerPool(WorkerSettings(ledger=ledger.settings), {})
+    pool.scoreboard.request_child()
+    assert pool.scoreboard.take_request()
+    assert not pool.scoreboard.take_request()
+    Watchdog(pool).tick(ledger, [], 0.0)
+    answer_liveness_probe(pool, ledger, pool.owner(1))
+    assert not pool.scoreboard.take_request()
 
 
 def test_a_child_of_a_drained_node_takes_no_doorbell_from_others(

@@ -10,12 +10,12 @@ from uuid import uuid4
 import msgspec
 
 from ledger.contracts.controls import COMPONENTS
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote
 from ledger.ledger import Ledger, LedgerSettings
 from producer.client import Client
 from tests.support.endpoints import HASTY, get
-from workers.logs.schema import AlertLine, JobLine, Line
+from workers.logs.schema import AlertLine, JobLine, LogLine
 
 WAIT_SECONDS = 30
 SECRET = "T0PS3CRET"  # noqa: S105 - that it stays one is what is tested
@@ -49,8 +49,8 @@ def test_every_line_of_a_pool_keeps_to_the_schema(
     stream = pool.log.read_text()
     assert timeless(stream) == timeless(file.read_text())
     for line in file.read_bytes().splitlines():
-        event = msgspec.json.decode(line, type=Line).event
-        kind = JobLine if event == "job" else AlertLine if event.startswith("alert ") else Line
+        event = msgspec.json.decode(line, type=LogLine).event
+        kind = JobLine if event == "job" else AlertLine if event.startswith("alert ") else LogLine
         msgspec.json.decode(line, type=kind)
     jobs = [line for line in lines(stream) if line["event"] == "job"]
     (answered,) = (line for line in jobs if line["outcome"] == "succeeded")
@@ -86,7 +86,7 @@ def test_secrets_and_payloads_stay_out_of_logs_and_metrics(
         ),  # no handler here: internal
     ]
     outcomes = [ledger.wait(receipt.job_id, WAIT_SECONDS) for receipt in ledger.submit_many(jobs)]
-    assert {outcome.state for outcome in outcomes} == {State.FAILED}
+    assert {outcome.state for outcome in outcomes} == {JobState.FAILED}
     until(lambda: '"outcome": "worker_lost"' in pool.log.read_text())
     address = ledger.pools.alive()[0]["http"]
     assert SECRET in repr([ledger.job_records.job(outcome.job_id) for outcome in outcomes])

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 from tests.support.memory_gauge import MemoryGauge
-from workers.pool.process_memory import own_mb
+from workers.pool.process_memory import anon_rss_mb
 
 pytestmark = pytest.mark.new_interpreter
 
@@ -29,7 +29,7 @@ def take(ledger: Ledger, jobs: int, megabytes: int, seconds: float) -> list[str]
     return [receipt.job_id for receipt in ledger.submit_many(wanted)]
 
 
-def endings(ledger: Ledger, job_ids: list[str]) -> set[tuple[State, int]]:
+def endings(ledger: Ledger, job_ids: list[str]) -> set[tuple[JobState, int]]:
     outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in job_ids]
     return {(outcome.state, outcome.attempt) for outcome in outcomes}
 
@@ -40,7 +40,7 @@ def test_a_pool_grows_with_its_backlog_and_stays_within_its_budget(
     pool = start_pool(concurrency=6, CORNERMAN_MIN_CHILDREN="1", CORNERMAN_MAX_MEMORY_MB="700")
     gauge = MemoryGauge(pool.pid)
     with gauge.watching():
-        assert endings(ledger, take(ledger, 12, 150, 1.0)) == {(State.SUCCEEDED, 1)}
+        assert endings(ledger, take(ledger, 12, 150, 1.0)) == {(JobState.SUCCEEDED, 1)}
     assert gauge.peak_mb < 700
     assert gauge.most_children >= 2
 
@@ -56,7 +56,7 @@ def test_a_budget_that_is_cut_is_obeyed_in_seconds_and_no_job_is_lost(
     ledger.controls.set({BUDGET: 300}, user="test", reason="test")
     cut_seconds = time.monotonic()
     with gauge.watching():
-        assert endings(ledger, job_ids) == {(State.SUCCEEDED, 1)}
+        assert endings(ledger, job_ids) == {(JobState.SUCCEEDED, 1)}
     assert max(moment for moment, used_mb in gauge.seen if used_mb > 300) - cut_seconds < 5.0
 
 
@@ -76,7 +76,7 @@ def test_a_job_that_grows_in_c_code_is_stopped_and_its_neighbours_are_not(
     assert failure.details["max_memory_mb"] == 300.0
     assert 300.0 < failure.details["used_mb"] < 4000.0
     assert f"{failure.details['used_mb']:.1f} MB" in failure.message
-    assert endings(ledger, [*job_ids, bystander]) == {(State.SUCCEEDED, 1)}
+    assert endings(ledger, [*job_ids, bystander]) == {(JobState.SUCCEEDED, 1)}
     assert len(before & {child.pid for child in pool.children()}) == 1
 
 
@@ -85,27 +85,29 @@ def test_a_job_that_comes_before_the_guard_has_looked_is_not_judged_by_a_limit_t
 ) -> None:
     job_ids = take(ledger, 1, 20, 0.5)
     start_pool(concurrency=1, PROBE_LATE_GUARD="1")
-    assert endings(ledger, job_ids) == {(State.SUCCEEDED, 1)}
+    assert endings(ledger, job_ids) == {(JobState.SUCCEEDED, 1)}
 
 
 @pytest.mark.parametrize("how", ["private", "shared"])
 @pytest.mark.parametrize(
     ("attempts", "expected"),
-    [("3", (State.SUCCEEDED, 2)), ("1", (State.FAILED, 1))],  # one that may not be tried again must have an end
+    [("3", (JobState.SUCCEEDED, 2)), ("1", (JobState.FAILED, 1))],  # one that may not be tried again must have an end
 )
 def test_a_job_is_not_blamed_for_what_others_have_left_in_its_child(
-    how: str, attempts: str, expected: tuple[State, int], ledger: Ledger, start_pool: Callable[..., Any]
+    how: str, attempts: str, expected: tuple[JobState, int], ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
     """It ends there, by the watcher or by a MemoryError, and is tried again in a fresh child."""
     pool = start_pool(concurrency=1, CORNERMAN_MEMORY_LIMIT_MB="400", CORNERMAN_MAX_ATTEMPTS=attempts)
     (child,) = pool.children()
-    allowed_mb = 400 - own_mb(child.pid)
+    allowed_mb = 400 - anon_rss_mb(child.pid)
     leaking = ledger.submit(CheckHealth(nonce=f"leak:{how}:{0.7 * allowed_mb:.0f}")).job_id
-    assert endings(ledger, [leaking]) == {(State.SUCCEEDED, 1)}
+    assert endings(ledger, [leaking]) == {(JobState.SUCCEEDED, 1)}
     job_ids = take(ledger, 1, round(0.5 * allowed_mb), 0.4)
     assert endings(ledger, job_ids) == {expected}
     failure = ledger.wait(job_ids[0], WAIT_SECONDS).failure
-    assert (failure and failure.code) == (None if expected[0] is State.SUCCEEDED else FailureCode.MEMORY_LIMIT_EXCEEDED)
+    assert (failure and failure.code) == (
+        None if expected[0] is JobState.SUCCEEDED else FailureCode.MEMORY_LIMIT_EXCEEDED
+    )
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost
     lost = ledger.wait(ledger.submit(CheckHealth(nonce=f"fill:4000:{memory_group}")).job_id, WAIT_SECONDS)
     assert lost.failure is not None
     assert (lost.failure.code, lost.attempt) == (FailureCode.WORKER_LOST, 3)
-    assert endings(ledger, [ledger.submit(CheckHealth(nonce="answer")).job_id]) == {(State.SUCCEEDED, 1)}
+    assert endings(ledger, [ledger.submit(CheckHealth(nonce="answer")).job_id]) == {(JobState.SUCCEEDED, 1)}
     assert pool.process.poll() is None
 
 

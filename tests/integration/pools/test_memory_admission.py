@@ -13,11 +13,11 @@ from engine.data.fight_log import write_fight_log
 from engine.resources.memory_estimate import training_mb
 from engine.simulation.league import LeagueConfig, simulate_league
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
 from workers.child.memory_needs import training_size
-from workers.pool.process_memory import share_mb
+from workers.pool.process_memory import pss_mb
 
 pytestmark = pytest.mark.new_interpreter
 
@@ -39,18 +39,18 @@ def test_what_does_not_fit_beside_others_waits_untried_and_without_spinning(
     settings = {"CORNERMAN_THREADS": "1", "CORNERMAN_ANNOUNCE_SECONDS": "0.5"}
     pool = start_pool(concurrency=2, queue="train", script="gated_training.py", **settings)
     until(lambda: any(announced["children"] == 2 for announced in ledger.pools.alive()))
-    idle_mb = sum(share_mb(pid) for pid in (pool.pid, *(child.pid for child in pool.children())))
+    idle_mb = sum(pss_mb(pid) for pid in (pool.pid, *(child.pid for child in pool.children())))
     budget_mb = round(idle_mb + 1.6 * need_mb)  # for one of them and not for two
     ledger.controls.set({"max_memory_mb.train": budget_mb}, user="test", reason="test")
     until(lambda: any(announced["memory_limit_mb"] == budget_mb for announced in ledger.pools.alive()))
     first, second = (ledger.submit(job).job_id for job in jobs)
     until(lambda: '"outcome": "released"' in pool.log.read_text())
-    until(lambda: {ledger.status(first).state, ledger.status(second).state} == {State.RUNNING, State.QUEUED})
-    waiting = first if ledger.status(first).state is State.QUEUED else second
+    until(lambda: {ledger.status(first).state, ledger.status(second).state} == {JobState.RUNNING, JobState.QUEUED})
+    waiting = first if ledger.status(first).state is JobState.QUEUED else second
     assert ledger.status(waiting).attempt == 0
     ledger.submit(CheckHealth(), key="gate")
     outcomes = [ledger.wait(job_id, WAIT_SECONDS) for job_id in (first, second)]
-    assert [(outcome.state, outcome.attempt) for outcome in outcomes] == [(State.SUCCEEDED, 1)] * 2
+    assert [(outcome.state, outcome.attempt) for outcome in outcomes] == [(JobState.SUCCEEDED, 1)] * 2
     given_back = [line for line in pool.log.read_text().splitlines() if '"outcome": "released"' in line]
     assert len(given_back) <= 3
     assert all('"reason": "not enough memory for' in line for line in given_back)
@@ -76,4 +76,4 @@ def test_a_real_pool_ends_by_name_what_takes_too_much_memory_or_time(
     assert late.failure is not None
     assert (late.failure.code, late.attempt) == (FailureCode.TIME_LIMIT_EXCEEDED, 1)
     assert "max_training_time_seconds is 0.3" in late.failure.message
-    assert ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS).state is JobState.SUCCEEDED

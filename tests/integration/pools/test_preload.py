@@ -93,14 +93,14 @@ def test_what_is_loaded_before_a_fork_starts_no_thread(models: Path, ledger: Led
 import os
 from pathlib import Path
 from workers.jobs.registry import HANDLERS
-from workers.pool.pool import Pool
+from workers.pool.pool import WorkerPool
 from workers.supervisor.preload import preload
 from workers.settings import WorkerSettings
-pool = Pool(WorkerSettings.from_env(), HANDLERS)
+pool = WorkerPool(WorkerSettings.from_env(), HANDLERS)
 preload(pool, ["predict", "train"])
 names = [Path("/proc/self/task", task, "comm").read_text().strip() for task in os.listdir("/proc/self/task")]
 # pyarrow's allocator has one, and brings it back in the child by itself.
-print(len([name for name in names if name != "jemalloc_bg_thd"]), *pool.preloaded)
+print(len([name for name in names if name != "jemalloc_bg_thd"]), *pool.preloaded_models)
 """
     variables = {
         "CORNERMAN_REDIS_URL": str(ledger.settings.redis_url),

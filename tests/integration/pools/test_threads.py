@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger, LedgerSettings
 from tests.support.alert_receiver import at_once
 from tests.support.endpoints import HASTY, get
-from workers.pool.vital_threads import WEDGED
+from workers.pool.vital_threads import NEEDS_RESTART
 
 ROOT = Path(__file__).parents[3]
 WAIT_SECONDS = 60
@@ -62,7 +62,7 @@ def test_a_pool_whose_supervisor_or_memory_monitor_dies_ends_with_the_reason(
 ) -> None:
     code, log = run_pool(ledger_settings, PROBE_DIES_IN=method)
     (line,) = (line for line in log if line["level"] == "critical")
-    assert (code, line["thread"]) == (WEDGED, thread)
+    assert (code, line["thread"]) == (NEEDS_RESTART, thread)
     assert "SystemExit: as the test wishes" in line["why"]
 
 
@@ -79,7 +79,7 @@ def test_one_that_only_fails_logs_it_once_and_ends_the_pool_after_its_timeout(
     patience = {"CORNERMAN_CANARY_SECONDS": "0.2", "CORNERMAN_CANARY_PATIENCE_SECONDS": "1"}
     code, log = run_pool(ledger_settings, PROBE_FAILS_IN=method, **patience)
     (line,) = (line for line in log if line["level"] == "critical")
-    assert (code, line["thread"]) == (WEDGED, thread)
+    assert (code, line["thread"]) == (NEEDS_RESTART, thread)
     assert [line["event"] for line in log].count(event) == 1
 
 
@@ -102,7 +102,7 @@ OBSERVERS = {
     "event not counted": "workers.observability.metrics:Metrics.observe",
     "alerts not evaluated": "workers.alerts.evaluation:Judge.judge",
     "request for metrics or health failed": "workers.observability.http_server:Endpoints.answer",
-    "ended jobs not logged or counted": "workers.logs.job_lines:JobLines.write",
+    "ended jobs not logged or counted": "workers.logs.job_lines:JobLineWriter.write",
     NOT_SERVED: "workers.observability.http_server:_Server.server_bind",
     "alert not posted": "workers.alerts.webhook:Webhook._send",
 }
@@ -116,8 +116,8 @@ def test_what_goes_wrong_in_observing_is_said_once_and_keeps_no_job_from_its_ans
     pool = start_pool(concurrency=1, PROBE_FAILS_IN=OBSERVERS[event], **alerts, **HASTY)
     answered = [ledger.submit(CheckHealth(nonce=f"answer:{number}")).job_id for number in range(5)]
     dead = ledger.submit(CheckHealth(nonce="kill_itself")).job_id  # which fires an alert
-    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in answered} == {State.SUCCEEDED}
-    assert ledger.wait(dead, WAIT_SECONDS).state is State.FAILED
+    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in answered} == {JobState.SUCCEEDED}
+    assert ledger.wait(dead, WAIT_SECONDS).state is JobState.FAILED
     if event.startswith("request"):
         assert [get(ledger.pools.alive()[0]["http"], "/healthz")[0] for _ in range(3)] == [500] * 3
 
@@ -126,7 +126,7 @@ def test_what_goes_wrong_in_observing_is_said_once_and_keeps_no_job_from_its_ans
 
     until(said, WAIT_SECONDS)
     again = [ledger.submit(CheckHealth(nonce=f"again:{number}")).job_id for number in range(5)]
-    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in again} == {State.SUCCEEDED}
+    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in again} == {JobState.SUCCEEDED}
     assert len(said()) == len(set(said())), "once a process"
     assert pool.stop() == 0
 
@@ -142,7 +142,7 @@ def test_a_pool_answers_without_a_log_file_and_without_a_port(
     second = start_pool(concurrency=1, **{**HASTY, **variables})
     first.stop()
     job_ids = [ledger.submit(CheckHealth(nonce=f"answer:{number}")).job_id for number in range(20)]
-    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in job_ids} == {State.SUCCEEDED}
+    assert {ledger.wait(job_id, WAIT_SECONDS).state for job_id in job_ids} == {JobState.SUCCEEDED}
     for event in ("log not written", NOT_SERVED):
         said = [line["pid"] for line in lines(second.log.read_text()) if line["event"] == event]
         assert len(said) == len(set(said)) > 0

@@ -8,10 +8,10 @@ from typing import Any
 import psutil
 import pytest
 
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from workers.supervisor.supervisor import WEDGED
+from workers.supervisor.supervisor import NEEDS_RESTART
 
 WAIT_SECONDS = 30
 HASTY = {
@@ -56,9 +56,9 @@ def test_a_pool_that_consumes_nothing_says_so_and_ends(
         os.kill(pool.pid, signal.SIGUSR2)
     job_id = ledger.submit(CheckHealth(nonce="answer")).job_id
     until(lambda: any(not announced["healthy"] for announced in ledger.pools.alive()))
-    assert pool.process.wait(WAIT_SECONDS) == WEDGED
+    assert pool.process.wait(WAIT_SECONDS) == NEEDS_RESTART
     assert "consumes nothing" in pool.log.read_text()
     assert psutil.wait_procs(children, WAIT_SECONDS)[1] == []
     start_pool(concurrency=1, **HASTY)  # as its supervisor would
     outcome = ledger.wait(job_id, WAIT_SECONDS)
-    assert (outcome.state, outcome.attempt) == (State.SUCCEEDED, 1)
+    assert (outcome.state, outcome.attempt) == (JobState.SUCCEEDED, 1)

@@ -12,11 +12,18 @@ import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.fight_log import read_fight_log
-from engine.evaluation.backtest import season_of_log
-from engine.evaluation.metrics import evaluate
-from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LEVELS, Season, bound, schedule, walk_forward
+from engine.evaluation.backtest import backtest_data_from_log
+from engine.evaluation.metrics import evaluate_forecasts
+from engine.evaluation.walk_forward import (
+    ENSEMBLE_FORECASTS,
+    LEVELS,
+    FightSet,
+    bound_column,
+    refit_periods,
+    walk_forward,
+)
 from ledger.contracts.jobs import Backtest
-from workers.handlers.training.backtest import backtest_on_file
+from workers.handlers.training.backtest import backtest_in_process
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 
@@ -26,20 +33,20 @@ pytestmark = [
 ]
 
 
-def _even(past: TrainingMatrix, later: Season) -> pd.DataFrame:
+def _even(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
     """Say 50% of every fight, but for a trace of the market, without which there is no calibration line."""
     odds = later.fights.red_odds / (later.fights.red_odds + later.fights.blue_odds)
     p = 0.5 - 0.01 * np.nan_to_num(odds - 0.5)
     columns = dict.fromkeys(ENSEMBLE_FORECASTS, p)
     for name in ENSEMBLE_FORECASTS:
         for level in LEVELS:
-            columns |= {bound(name, "lower", level): p - 0.1, bound(name, "upper", level): p + 0.1}
+            columns |= {bound_column(name, "lower", level): p - 0.1, bound_column(name, "upper", level): p + 0.1}
     return pd.DataFrame(columns)
 
 
 def test_the_books_are_kept_right_over_nine_years() -> None:
-    season = season_of_log(read_fight_log(DATA))
-    found = evaluate(walk_forward(season, schedule(date(2016, 1, 1), date(2025, 1, 1), 12), _even))
+    season = backtest_data_from_log(read_fight_log(DATA))
+    found = evaluate_forecasts(walk_forward(season, refit_periods(date(2016, 1, 1), date(2025, 1, 1), 12), _even))
     assert (found.scored_fights, found.models) == (4364, 9)
     assert found.both_sides_return == pytest.approx(-0.0623, abs=0.0005)
     market = next(score for score in found.scores if score.forecast == "market")
@@ -58,7 +65,7 @@ def test_a_small_model_on_the_last_eighteen_months_is_within_its_ranges() -> Non
         bootstrap_samples=0,
         forest_trees=40,
     )
-    report = backtest_on_file(job, lambda stage, done, total: None, 270.0)
+    report = backtest_in_process(job, lambda stage, done, total: None, 270.0)
     scores = {score.forecast: score for score in report.scores}
     assert (report.scored_fights, report.models) == (768, 1)
     assert scores["market"].log_loss == pytest.approx(0.5832, abs=0.0002)

@@ -11,7 +11,7 @@ import pytest
 
 from engine.data.features import BASE_FEATURES, build_matrix
 from engine.data.fight_log import FightLog, read_fight_log
-from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
+from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 ROUNDING = 6e-5  # the table is rounded to four decimals
@@ -42,7 +42,7 @@ def test_a_real_card_is_served_as_it_would_be_trained_on(log: FightLog) -> None:
     fighters = log.fighters.set_index("fighter_id")
     names, ambiguous = fighters["name"], fighters["ambiguous_name"]
     card = card[~card["red_id"].map(ambiguous) & ~card["blue_id"].map(ambiguous)]
-    served = Snapshot.from_log(log.before(day.date())).features(
+    served = FighterSnapshot.from_log(log.before(day.date())).features(
         [
             FightRequest(
                 first=FighterRequest(name=names[bout.red_id]),
@@ -62,7 +62,7 @@ def test_a_real_card_is_served_as_it_would_be_trained_on(log: FightLog) -> None:
 
 def test_every_real_fighter_is_found_by_name(log: FightLog) -> None:
     fighters = log.fighters[~log.fighters["ambiguous_name"]]
-    snapshot = Snapshot.from_log(log)
+    snapshot = FighterSnapshot.from_log(log)
     day = log.data_cutoff.replace(year=log.data_cutoff.year + 1)
     rows = snapshot.features(
         [

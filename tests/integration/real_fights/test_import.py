@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from engine.data.features import build_matrix
 from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
-from engine.importing.external_estimators import foreign
+from engine.importing.external_estimators import unwrap
 from engine.importing.import_ensemble import import_ensemble
 from engine.training.soft_labels import market_logit
 
@@ -47,15 +47,17 @@ def test_intervals_measured_on_two_years_hold_in_the_next() -> None:
         "neural_network": behind(StandardScaler(), MLPClassifier((64, 32), max_iter=20, alpha=1.0, random_state=0)),
     }
     imported = import_ensemble(
-        {name: foreign(name, estimator) for name, estimator in parts.items()},
+        {name: unwrap(name, estimator) for name, estimator in parts.items()},
         list(X.columns),
         WEIGHTS,
         trained_until=datetime.date(2020, 12, 31),
         sources={name: {"sha256": name} for name in parts},
         unseen=unseen,
     )
-    assert imported.difference < 1e-6
-    manager = ProductionEnsembleManager.of(imported.ensemble, create_production_ensemble_config(bootstrap_samples=0))
+    assert imported.max_difference < 1e-6
+    manager = ProductionEnsembleManager.from_ensemble(
+        imported.ensemble, create_production_ensemble_config(bootstrap_samples=0)
+    )
     answers = manager.predict_fights(
         coming.X, [("red", "blue")] * len(coming), corners=["red"] * len(coming), experience=coming.experience.tolist(),
         levels=(0.8, 0.95),

@@ -15,7 +15,7 @@ from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import read_fight_log
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.statistics.calibration import log_loss
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 from engine.training.soft_labels import market_logit
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import Outcome
@@ -99,7 +99,7 @@ def _check_held_out_fights(bundle: Path) -> None:
     matrix = build_matrix(read_fight_log(DATA).before(date(2025, 1, 1))).select(MODEL_COLUMNS)
     later = matrix.take(matrix.date >= np.datetime64(CUTOFF))
     pairs = [(f"red {row}", f"blue {row}") for row in range(len(later))]
-    market = probability_of(market_logit(later))
+    market = logit_to_probability(market_logit(later))
     answers = manager.predict_fights(
         later.X, pairs, experience=later.experience.tolist(), market_probability=market.tolist(), levels=(0.8, 0.95)
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server import embedded_server
 from ledger.server.embedded_server import EmbeddedServer, find_running
 
@@ -33,7 +33,7 @@ def test_a_frozen_server_is_still_the_folders_and_gets_no_second_beside_it(
     frozen: EmbeddedServer, tmp_path: Path
 ) -> None:
     assert find_running(tmp_path) == frozen.url
-    with pytest.raises(LedgerUnavailable, match=f"process {frozen.pid} .*"), EmbeddedServer(tmp_path):
+    with pytest.raises(LedgerUnavailableError, match=f"process {frozen.pid} .*"), EmbeddedServer(tmp_path):
         pass
 
 
@@ -84,7 +84,7 @@ def test_a_note_that_cannot_be_put_on_disk_is_not_left_and_neither_is_the_server
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(embedded_server.os, "fsync", full)
-    with pytest.raises(LedgerUnavailable, match="No space left"), EmbeddedServer(tmp_path):
+    with pytest.raises(LedgerUnavailableError, match="No space left"), EmbeddedServer(tmp_path):
         pass
     assert find_running(tmp_path) is None
     assert not (tmp_path / "server.json").exists()
@@ -96,5 +96,5 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "data"
     assert find_running(folder) is None
-    with pytest.raises(LedgerUnavailable, match=r"file.data.* Not a directory"), EmbeddedServer(folder):
+    with pytest.raises(LedgerUnavailableError, match=r"file.data.* Not a directory"), EmbeddedServer(folder):
         pass

@@ -11,8 +11,8 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from ledger.contracts.failures import FailureCode, JobRefused
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import FailureCode, JobRefusedError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
@@ -20,8 +20,8 @@ from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.server_memory import EvictionWarning
 from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
-from producer.preflight.check import CheckFailed
-from producer.preflight.server_check import server_keeps_its_keys
+from producer.preflight.check import CheckFailedError
+from producer.preflight.server_check import check_eviction_policy
 
 POLICIES = [*(f"{keys}-{by}" for keys in ("allkeys", "volatile") for by in ("lru", "lfu", "random")), "volatile-ttl"]
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
@@ -51,14 +51,14 @@ def test_new_jobs_are_refused_and_what_is_accepted_goes_on(policy: str, ledger: 
     admin.config_set("maxmemory-policy", policy)
     assert ledger.submit(CheckHealth(nonce="without a limit nothing is evicted")).created
     admin.config_set("maxmemory", LIMIT_BYTES)
-    with pytest.raises(JobRefused, match=f"maxmemory-policy {policy}.*noeviction") as refused:
+    with pytest.raises(JobRefusedError, match=f"maxmemory-policy {policy}.*noeviction") as refused:
         ledger.submit(CheckHealth(nonce="new"))
     assert refused.value.failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
     assert refused.value.failure.details == {"maxmemory_policy": policy}
     assert not ledger.submit(CheckHealth(nonce="known")).created
     for claim in ledger.claim("predict", "n#1/1", 2):
         assert ledger.settle(claim, REPORT)
-    assert ledger.wait(known.job_id, 5).state is State.SUCCEEDED
+    assert ledger.wait(known.job_id, 5).state is JobState.SUCCEEDED
     admin.config_set("maxmemory-policy", "noeviction")
     assert ledger.submit(CheckHealth(nonce="new")).created
 
@@ -79,7 +79,7 @@ def test_connecting_warns_unless_the_user_may_not_look(ledger_settings: LedgerSe
 
 
 def test_commands_say_so(ledger: Ledger, admin: Any, command_environment: None) -> None:
-    assert "maxmemory-policy noeviction" in server_keeps_its_keys()
+    assert "maxmemory-policy noeviction" in check_eviction_policy()
     admin.config_set("maxmemory", LIMIT_BYTES)
     admin.config_set("maxmemory-policy", "allkeys-lru")
     shown = CliRunner().invoke(main, ["status"], env={"COLUMNS": "200"})
@@ -89,8 +89,8 @@ def test_commands_say_so(ledger: Ledger, admin: Any, command_environment: None) 
     asked = CliRunner().invoke(main, ["health"])
     assert asked.exit_code != ExitCode.OK
     assert "allkeys-lru" in asked.stderr
-    with pytest.raises(CheckFailed, match="allkeys-lru"):
-        server_keeps_its_keys()
+    with pytest.raises(CheckFailedError, match="allkeys-lru"):
+        check_eviction_policy()
 
 
 def test_a_pool_fires_an_alert(

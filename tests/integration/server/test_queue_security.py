@@ -18,16 +18,16 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
-from ledger.contracts.job_state import Progress, State
+from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
+from ledger.contracts.job_state import JobState, Progress
 from ledger.contracts.jobs import CheckHealth, ShadowCard, TrainEnsemble
-from ledger.contracts.prediction_record import JournalEntry, Page
+from ledger.contracts.prediction_record import PredictionPage, PredictionRecord
 from ledger.contracts.reports import HealthReport
 from ledger.jobs.listed_fights import ListedFight
 from ledger.ledger import Ledger, LedgerSettings, Settlement
 from ledger.models.fight_results import FightResult
 from ledger.server.embedded_server import EmbeddedServer
-from ledger.server.lua_scripts import sources
+from ledger.server.lua_scripts import script_texts
 from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from tests.support.acl_server import ROLES, USERS, guarded_server, url_of, users_text
@@ -38,7 +38,7 @@ REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
 WAIT_SECONDS = 30
 Users = dict[str, Ledger]
 START = datetime(2099, 1, 3, tzinfo=UTC)
-SAID = JournalEntry(
+SAID = PredictionRecord(
     day=START.date(),
     fighters=("Ana", "Bea"),
     model="d" * 64,
@@ -48,7 +48,7 @@ SAID = JournalEntry(
     intervals=(),
     action="abstain",
 )
-PAGE = Page.of(START, [("ana v bea", SAID)])
+PAGE = PredictionPage.from_records(START, [("ana v bea", SAID)])
 RESULT = FightResult(date=date(2026, 11, 21), fighters=("Ana", "Bea"), winner=0)
 
 
@@ -79,7 +79,7 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     producer, worker, reader, operator = (users[role] for role in ROLES)
     job_id = producer.submit(CheckHealth(nonce="own"), durable=True).job_id
     cancelled = producer.submit(CheckHealth(nonce="cancelled")).job_id
-    assert producer.cancel(cancelled).state is State.CANCELLED
+    assert producer.cancel(cancelled).state is JobState.CANCELLED
     listed = ListedFight(id="f", bout=("ann", "bea"), start=datetime.fromtimestamp(producer.server.time() + 3600, UTC))
     assert [fight.id for fight in producer.feeds.add_listed_fights([listed])] == ["f"]
     producer.feeds.remember_request("card", "digest", job_id, until=listed.start)
@@ -90,7 +90,7 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     assert [held.job_id for held in worker.running_jobs("n#1/")] == [job_id]
     assert worker.release(claim)
     (claim,) = worker.claim("predict", "n#1/1")
-    assert worker.settle_batch([Settlement.of(claim, REPORT, PAGE)]) == [True]
+    assert worker.settle_batch([Settlement.from_result(claim, REPORT, PAGE)]) == [True]
     worker.reap()
     assert worker.submission.submit_shadows([ShadowCard(card=job_id)]) == 1
     assert (
@@ -114,7 +114,7 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     assert (worker.liveness_probes.question("canary-n#1"), worker.liveness_probes.answer("canary-n#1")) == (b"q", b"a")
     for side in (producer, reader, operator):
         assert side.wait(job_id, 5).report == REPORT
-        assert side.status("never").state is State.UNKNOWN
+        assert side.status("never").state is JobState.UNKNOWN
         assert [outcome.job_id for _, outcome in side.follow("0", idle_seconds=0.01)][-1] == job_id
         assert side.pools.alive()[0]["name"] == "n#1"
         assert side.models.all()[0]["aliases"] == ["champion"]
@@ -122,14 +122,14 @@ def test_each_can_do_its_own_work(users: Users) -> None:
         assert side.server.time() > 0
     assert reader.quarantine.items("predict") == operator.quarantine.items("predict") == [b"odd"]
     poison = producer.submit(CheckHealth(nonce="poison"), key="poison").job_id
-    while producer.status(poison).state is State.QUEUED:
+    while producer.status(poison).state is JobState.QUEUED:
         (claim,) = worker.claim("predict", "n#1/1")
         worker.report_worker_lost(poison, claim.fence)
     assert [letter.job_id for letter in reader.dead_letters.newest()] == [poison]
     assert operator.dead_letters.requeue(poison).job_id == "poison~2"
     assert operator.dead_letters.purge_all() == 0
     assert operator.quarantine.purge("predict") == 1
-    assert operator.cancel("poison~2").state is State.CANCELLED
+    assert operator.cancel("poison~2").state is JobState.CANCELLED
     operator.aliases.set("challenger", "d" * 64)
     operator.controls.set({"max_threads": 1, "model.champion": "d" * 64}, user="ann", reason="a test")
     assert [change.name for change in operator.controls.last_changes()] == ["max_threads"]
@@ -146,7 +146,7 @@ def test_who_reads_sees_how_everything_stands(
 ) -> None:
     users["producer"].submit(TrainEnsemble(data=f"for {role}"))
     assert users[role].server.execute(
-        "SCRIPT", "LOAD", sources()["backlog"]
+        "SCRIPT", "LOAD", script_texts()["backlog"]
     )  # as `status` does where the server has forgotten it
     monkeypatch.setenv("CORNERMAN_REDIS_URL", url_of(guarded, role))
     done = CliRunner().invoke(main, ["status", "--json"])
@@ -195,7 +195,7 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
 def test_a_worker_whose_rights_are_from_before_can_settle(users: Users, guarded: str) -> None:
     producer = users["producer"]
     former = Ledger.connect(LedgerSettings(redis_url=url_of(guarded, "worker", name="former")))
-    with pytest.raises(PermissionDenied, match="may not do that"):
+    with pytest.raises(PermissionDeniedError, match="may not do that"):
         former.server.execute("PUBSUB", "NUMSUB", "cornerman:news:0:x")
     job_id = producer.submit(CheckHealth(nonce="before")).job_id
     (claim,) = former.claim("predict", "n#1/1")
@@ -207,7 +207,7 @@ def test_a_worker_whose_rights_are_from_before_can_settle(users: Users, guarded:
 @pytest.mark.parametrize("role", ROLES)
 def test_each_can_do_nothing_else(users: Users, role: str) -> None:
     for attempt in FORBIDDEN[role]:
-        with pytest.raises(PermissionDenied, match="may not do that"):
+        with pytest.raises(PermissionDeniedError, match="may not do that"):
             attempt(users[role])
 
 
@@ -233,12 +233,12 @@ HARMFUL: list[tuple[str, ...]] = [
 @pytest.mark.parametrize("role", ROLES)
 def test_nobody_can_harm_the_server_or_leave_the_namespace(users: Users, role: str) -> None:
     for command in HARMFUL:
-        with pytest.raises(PermissionDenied, match="may not do that"):
+        with pytest.raises(PermissionDeniedError, match="may not do that"):
             users[role].server.execute(*command)
 
 
 def test_nobody_comes_in_without_a_name(guarded: str) -> None:
-    with pytest.raises(LedgerUnavailable, match=r"asks for a password|does not accept"):
+    with pytest.raises(LedgerUnavailableError, match=r"asks for a password|does not accept"):
         Ledger.connect(LedgerSettings(redis_url=f"redis://{guarded}"))
 
 
@@ -305,19 +305,19 @@ class TestTls:
     def test_client_and_pool_speak_it(self, ledger: Ledger, start_pool: Callable[..., Any]) -> None:
         pool = start_pool(concurrency=1)
         job_id = ledger.submit(CheckHealth(nonce="answer"), durable=True).job_id
-        assert ledger.wait(job_id, WAIT_SECONDS).state is State.SUCCEEDED
+        assert ledger.wait(job_id, WAIT_SECONDS).state is JobState.SUCCEEDED
         assert pool.stop() == 0
 
     def test_a_certificate_that_nobody_vouches_for_is_refused(self, tls: str) -> None:
-        with pytest.raises(LedgerUnavailable, match=r"(?i)certificate"):
+        with pytest.raises(LedgerUnavailableError, match=r"(?i)certificate"):
             Ledger.connect(LedgerSettings(redis_url=tls.partition("?")[0]))
 
     def test_a_certificate_for_another_host_is_refused(self, tls: str) -> None:
-        with pytest.raises(LedgerUnavailable, match=r"(?i)mismatch|certificate"):
+        with pytest.raises(LedgerUnavailableError, match=r"(?i)mismatch|certificate"):
             Ledger.connect(LedgerSettings(redis_url=tls.replace("localhost", "127.0.0.1")))
 
     def test_who_speaks_no_tls_is_not_answered(self, tls: str) -> None:
-        with pytest.raises(LedgerUnavailable):
+        with pytest.raises(LedgerUnavailableError):
             Ledger.connect(LedgerSettings(redis_url=tls.partition("?")[0].replace("rediss", "redis")))
 
 
@@ -331,7 +331,7 @@ class TestPassword:
     def test_no_log_shows_it(self, users: Users, start_pool: Callable[..., Any], until: Callable[..., None]) -> None:
         pool = start_pool(concurrency=1, CORNERMAN_LOG_LEVEL="DEBUG")
         job_id = users["producer"].submit(CheckHealth(nonce="nan")).job_id
-        assert users["producer"].wait(job_id, WAIT_SECONDS).state is State.FAILED
+        assert users["producer"].wait(job_id, WAIT_SECONDS).state is JobState.FAILED
         assert pool.stop() == 0
         log = pool.log.read_text()
         assert '"event": "job"' in log
@@ -348,7 +348,7 @@ class TestPassword:
     def test_no_error_shows_it(self, guarded: str, role: str) -> None:
         for address in (guarded, "127.0.0.1:1"):
             url = url_of(address, role).replace("-worker", "-wrong")
-            with pytest.raises(LedgerUnavailable) as caught:
+            with pytest.raises(LedgerUnavailableError) as caught:
                 Ledger.connect(LedgerSettings(redis_url=url))
             error: BaseException | None = caught.value
             while error is not None:
@@ -358,7 +358,7 @@ class TestPassword:
 
 def test_a_pool_under_its_user_trains_no_stranger(users: Users) -> None:
     """The list of doorbells is the worker's to read; who may only read cannot wake one."""
-    with pytest.raises(PermissionDenied, match="may not do that"):
+    with pytest.raises(PermissionDeniedError, match="may not do that"):
         users["reader"].submit(TrainEnsemble(data="d"))
     with pytest.raises(redis.ResponseError):
         users["reader"].server.client.lpush("cornerman:doorbell:predict", "!")

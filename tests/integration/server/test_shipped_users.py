@@ -19,10 +19,10 @@ from click.testing import CliRunner
 from engine.data.fight_log import write_fight_log
 from ledger.contracts import codec
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import ROUTES, CheckHealth, CollectGarbage
 from ledger.ledger import Ledger, LedgerSettings
-from ledger.models.alarms import Alarm
+from ledger.models.alarms import DriftAlarm
 from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from tests.support.acl_server import denied, guarded_server, url_of, users_text
@@ -105,7 +105,7 @@ def shop(address: str, ledger: Ledger, tmp_path: Path, start_pool: Callable[...,
     producer = Ledger.connect(LedgerSettings(redis_url=url_of(address, "producer")))
     for poison in ("poison", "poisons"):
         producer.submit(CheckHealth(nonce=poison), key=poison)
-        while producer.status(poison).state is State.QUEUED:
+        while producer.status(poison).state is JobState.QUEUED:
             (claim,) = ledger.claim("predict", "n#1/1")
             ledger.report_worker_lost(poison, claim.fence)
     producer.close()
@@ -196,7 +196,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
 
 def raise_alarm(worker: Ledger, model: str) -> None:
     """Raise an alarm about a model and act on it, as a review does that has found something."""
-    raised = Alarm(model=model, findings=(), fights=0, raised_at=datetime.now(UTC), job_id="review")
+    raised = DriftAlarm(model=model, findings=(), fights=0, raised_at=datetime.now(UTC), job_id="review")
     worker.drift_alarms.mark_acted(worker.drift_alarms.raise_alarm(raised))
     worker.controls.set({f"abstain.{model}": True}, user="review", reason="a test")
 

@@ -19,7 +19,7 @@ from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.reports import TrainingReport
 from ledger.ledger import Ledger
 from workers.errors import StoreUnavailableError
-from workers.handlers.training.train_ensemble import train_on_file
+from workers.handlers.training.train_ensemble import train_in_process
 from workers.models.model_store import Store
 
 pytest.importorskip("s3fs", reason="s3fs is not installed (extra s3)")
@@ -52,13 +52,13 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_what_one_machine_writes_another_opens(s3: str, tmp_path: Path) -> None:
     one, two = Store(tmp_path / "one", s3), Store(tmp_path / "two", s3)
     digest = one.write({"folder/numbers": np.arange(10)}, {"seed": 1}).digest
-    assert two.names("") == {digest}
+    assert two.bundle_names("") == {digest}
     assert np.array_equal(two.open(digest).array("folder/numbers"), np.arange(10))
     age_seconds = two.age_seconds(digest)
     assert age_seconds is not None
     assert 0 <= age_seconds < WAIT_SECONDS
     one.remove(digest)
-    assert two.names("") == set()
+    assert two.bundle_names("") == set()
     with pytest.raises(BundleNotFoundError):
         one.fetch(digest)
 
@@ -70,7 +70,7 @@ def test_an_upload_that_broke_off_is_not_there(s3: str, tmp_path: Path) -> None:
     bundle = store.write({"numbers": np.arange(10)}, {"seed": 1})
     s3fs.S3FileSystem(skip_instance_cache=True).rm_file(f"{s3}/{bundle.digest}/{MANIFEST}")
     other = Store(tmp_path / "two", s3)
-    assert other.names("") == set()
+    assert other.bundle_names("") == set()
     store.publish(bundle)
     assert other.open(bundle.digest).digest == bundle.digest
 
@@ -94,7 +94,7 @@ def test_two_pools_train_over_it(s3: str, ledger: Ledger, start_pool: Callable[.
         start_pool(queue="train", real=True, concurrency=1, **variables, **_credentials())
     outcome = ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS)
     assert isinstance(outcome.report, TrainingReport), outcome.failure
-    here = train_on_file(job, tmp_path / "here", lambda stage, done, total: None, float("inf"))
+    here = train_in_process(job, tmp_path / "here", lambda stage, done, total: None, float("inf"))
     assert outcome.report.model == here.digest
     assert Store(tmp_path / "three", s3).open(here.digest).digest == here.digest
 

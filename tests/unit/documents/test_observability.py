@@ -10,12 +10,12 @@ import pytest
 from prometheus_client import Counter, Histogram
 
 from ledger.contracts.controls import COMPONENTS
-from workers.alerts.evaluation import Rule, duration
+from workers.alerts.evaluation import AlertRule, promql_duration
 from workers.alerts.rules import RULES
-from workers.logs.schema import Line
+from workers.logs.schema import LogLine
 from workers.observability.metrics import GAUGES, Metrics
-from workers.observability.readiness import Sight, readiness
-from workers.pool.event_pipe import SelfTest
+from workers.observability.readiness import PoolSnapshot, readiness
+from workers.pool.event_pipe import SelfTestResult
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/reference/metrics-alerts.md").read_text()
 LINES = DOCUMENT.splitlines()
@@ -41,10 +41,10 @@ def metric_row(name: str, kind: str, labels: tuple[str, ...], meaning: str) -> s
     return f"| `{name}` | {kind} | {', '.join(labels)} | {unit} | {meaning} |"
 
 
-def alert_row(rule: Rule) -> str:
+def alert_row(rule: AlertRule) -> str:
     condition = rule.promql().replace("|", "\\|")
     link = f"[`{rule.name}`](../guides/operators.md#{rule.name.lower()})"
-    return f"| {link} | `{condition}` | {duration(rule.for_seconds)} | {rule.severity} | {rule.action} |"
+    return f"| {link} | `{condition}` | {promql_duration(rule.for_seconds)} | {rule.severity} | {rule.action} |"
 
 
 @pytest.mark.parametrize("row", [*metric_rows()], ids=lambda row: row.split("`")[1])
@@ -53,7 +53,7 @@ def test_every_metric_has_its_line(row: str) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_every_alert_has_its_line(rule: Rule) -> None:
+def test_every_alert_has_its_line(rule: AlertRule) -> None:
     assert alert_row(rule) in LINES
 
 
@@ -66,8 +66,8 @@ def test_no_line_speaks_of_what_is_not_there() -> None:
 
 
 def test_checks_parts_and_fields_are_named() -> None:
-    everything = Sight(predicts=True, tested_seconds=0.0, self_test=SelfTest([]))
+    everything = PoolSnapshot(predicts=True, tested_seconds=0.0, self_test=SelfTestResult([]))
     names = {check.name for check in readiness(everything)} | {"model_loaded", "prediction"}
     assert set(re.findall(r"^\| `(\w+)` \| [^|]* \|$", DOCUMENT, re.MULTILINE)) >= names
     assert all(f"`{component}`" in DOCUMENT for component in COMPONENTS)
-    assert all(f"`{field}`" in DOCUMENT for field in Line.__struct_fields__)
+    assert all(f"`{field}`" in DOCUMENT for field in LogLine.__struct_fields__)

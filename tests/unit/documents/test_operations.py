@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ledger.contracts.controls import COMPONENTS, TABLE, Control
+from ledger.contracts.controls import COMPONENTS, CONTROLS, Control
 from ledger.contracts.failures import FailureCode
-from ledger.settings import LedgerSettings, variable
+from ledger.settings import LedgerSettings, environment_variable
 from producer.cli.commands.preflight import CHECKS
 from producer.cli.main import main
-from workers.alerts.evaluation import Rule
+from workers.alerts.evaluation import AlertRule
 from workers.alerts.rules import RULES
 from workers.settings import WorkerSettings
 
@@ -31,7 +31,7 @@ def row_of(first: str) -> list[str]:
 
 @pytest.mark.parametrize("entry", SETTINGS, ids=lambda entry: entry.name)
 def test_every_setting_has_its_unit_default_and_reason(entry: Field[Any]) -> None:
-    _, unit, default, reason = row_of(variable(entry))
+    _, unit, default, reason = row_of(environment_variable(entry))
     assert unit
     assert len(reason) > 10
     if entry.default in (None, ""):
@@ -41,17 +41,19 @@ def test_every_setting_has_its_unit_default_and_reason(entry: Field[Any]) -> Non
 
 
 def test_no_row_speaks_of_a_setting_that_is_not_there() -> None:
-    assert set(re.findall(r"^\| `(CORNERMAN_\w+)`", PAGE, re.MULTILINE)) == {variable(entry) for entry in SETTINGS}
+    assert set(re.findall(r"^\| `(CORNERMAN_\w+)`", PAGE, re.MULTILINE)) == {
+        environment_variable(entry) for entry in SETTINGS
+    }
 
 
-@pytest.mark.parametrize("control", TABLE, ids=lambda control: control.name)
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
 def test_every_control_has_its_unit_bounds_and_reason(control: Control) -> None:
     _, unit, default, bounds, reason = row_of(control.pattern)
     assert len(reason) > 10
     if control.kind is bool:
         assert (unit, default) == ("on, off", "on" if control.default else "off")
     if control.kind is int:
-        assert (unit, bounds) == (control.unit, f"{control.least:,} to {control.most:,}")
+        assert (unit, bounds) == (control.unit, f"{control.min_value:,} to {control.max_value:,}")
     if control.choices:
         assert bounds == ", ".join(control.choices)
 
@@ -64,7 +66,7 @@ def test_every_component_alert_check_and_code_is_named() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_every_alert_has_a_heading_of_its_own(rule: Rule) -> None:
+def test_every_alert_has_a_heading_of_its_own(rule: AlertRule) -> None:
     assert PAGE.splitlines().count(f"### {rule.name}") == 1
 
 

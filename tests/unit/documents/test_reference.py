@@ -13,7 +13,7 @@ import pytest
 import cornerman
 from engine.data import reference_page
 from engine.data.fight_log import read_fight_log
-from engine.market.bet_decision import Reason
+from engine.market.bet_decision import BetReason
 from ledger import reference_pages
 from ledger.contracts import failures
 from ledger.contracts.codec import decode_job, decode_report
@@ -21,7 +21,7 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import Report
-from ledger.settings import LedgerSettings, variable
+from ledger.settings import LedgerSettings, environment_variable
 from producer.cli import reference_page as cli_page
 from workers import settings_reference
 from workers.settings import WorkerSettings
@@ -34,7 +34,7 @@ REPORTS = {kind.__struct_config__.tag for kind in get_args(Report)}
 @pytest.mark.parametrize("name", sorted(reference_pages.PAGES))
 def test_a_page_is_what_the_types_say(name: str) -> None:
     written = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    assert written == reference_pages.page(name, EXAMPLES), (
+    assert written == reference_pages.reference_page(name, EXAMPLES), (
         "write it again: python -m ledger.reference_pages docs/reference"
     )
 
@@ -42,7 +42,7 @@ def test_a_page_is_what_the_types_say(name: str) -> None:
 def test_the_page_of_a_fight_log_is_what_its_columns_say() -> None:
     written = (FOLDER / "fight-log.md").read_text(encoding="utf-8")
     again = "write it again: python -m engine.data.reference_page docs/reference/fight-log.md"
-    assert written == reference_page.page(EXAMPLES / "fight-log"), again
+    assert written == reference_page.reference_page(EXAMPLES / "fight-log"), again
 
 
 def test_the_configuration_page_is_what_the_settings_say() -> None:
@@ -50,7 +50,7 @@ def test_the_configuration_page_is_what_the_settings_say() -> None:
     again = "write it again: python -m workers.settings_reference docs/reference/configuration.md"
     assert written == settings_reference.page(), again
     kinds = (LedgerSettings, WorkerSettings)
-    settings = {variable(entry) for kind in kinds for entry in fields(kind) if entry.name != "ledger"}
+    settings = {environment_variable(entry) for kind in kinds for entry in fields(kind) if entry.name != "ledger"}
     assert set(re.findall(r"^\| `(CORNERMAN_\w+)`", written, re.MULTILINE)) == settings
 
 
@@ -76,7 +76,7 @@ def test_every_code_and_exception_is_on_the_page_of_failures() -> None:
 
 def test_every_reason_to_abstain_is_explained() -> None:
     written = (FOLDER.parent / "guides" / "bet-placers.md").read_text(encoding="utf-8")
-    assert [reason.value for reason in Reason if f"`{reason.value}`" not in written] == []
+    assert [reason.value for reason in BetReason if f"`{reason.value}`" not in written] == []
 
 
 def test_every_column_has_a_meaning() -> None:

@@ -11,8 +11,8 @@ from engine.errors import ValidationError
 from engine.market import consensus
 from engine.market.odds import american_to_decimal
 from ledger.contracts import jobs
-from ledger.contracts.controls import control_of
-from producer.feed.parsing import PriceFormat, Unreadable, decimal_price
+from ledger.contracts.controls import find_control
+from producer.feed.parsing import ParseError, PriceFormat, parse_price
 
 
 def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
@@ -20,15 +20,15 @@ def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
 
 
 def test_no_control_leaves_fewer_replicas_than_the_engine_takes() -> None:
-    assert control_of("max_replicas").least == MIN_REPLICAS
+    assert find_control("max_replicas").min_value == MIN_REPLICAS
 
 
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_american_prices_begin_at_the_same_number_everywhere(sign: float) -> None:
     least = sign * jobs.MIN_AMERICAN
-    assert decimal_price(least, PriceFormat.AMERICAN) == american_to_decimal(least) == 2.0
+    assert parse_price(least, PriceFormat.AMERICAN) == american_to_decimal(least) == 2.0
     below = math.nextafter(least, 0.0)
-    with pytest.raises(Unreadable):
-        decimal_price(below, PriceFormat.AMERICAN)
+    with pytest.raises(ParseError):
+        parse_price(below, PriceFormat.AMERICAN)
     with pytest.raises(ValidationError):
         american_to_decimal(below)

@@ -143,7 +143,7 @@ def test_the_market_aware_answer_starts_from_the_market(manager: ProductionEnsem
 
 
 def test_a_model_without_odds_has_no_market_aware_answer(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
-    blind = ProductionEnsembleManager.of(replace(manager.ensemble, market_model=None), manager.config)
+    blind = ProductionEnsembleManager.from_ensemble(replace(manager.ensemble, market_model=None), manager.config)
     answer = blind.predict_fights(X, _pairs(len(X)), market_probability=[0.6] * len(X))[0]
     assert (answer.market_aware, answer.market_aware_reason) == (None, "model_without_odds")
 
@@ -273,13 +273,13 @@ def test_a_fight_priced_again_has_the_bits_of_one_predicted_again(
     manager: ProductionEnsembleManager, X: pd.DataFrame
 ) -> None:
     moved = [0.3 + 0.01 * row for row in range(len(X))]
-    summaries = manager.summarise_fights(X, levels=(0.8, 0.95))
-    alone = [manager.summarise_fights(X.iloc[[row]], levels=(0.8, 0.95))[0] for row in range(len(X))]
+    summaries = manager.predict_unpriced(X, levels=(0.8, 0.95))
+    alone = [manager.predict_unpriced(X.iloc[[row]], levels=(0.8, 0.95))[0] for row in range(len(X))]
     assert alone == summaries
-    again = manager.price_fights(summaries, _pairs(len(X)), moved)
+    again = manager.add_market(summaries, _pairs(len(X)), moved)
     assert again == manager.predict_fights(X, _pairs(len(X)), market_probability=moved, levels=(0.8, 0.95))
-    assert again != manager.price_fights(summaries, _pairs(len(X)), [None] * len(X))
+    assert again != manager.add_market(summaries, _pairs(len(X)), [None] * len(X))
 
 
 def test_the_canary_gives_the_bits_that_were_kept(manager: ProductionEnsembleManager) -> None:
-    assert manager.check_canary() == 0.0
+    assert manager.check_reference_predictions() == 0.0

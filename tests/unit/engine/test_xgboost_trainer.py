@@ -11,7 +11,7 @@ import pytest
 import xgboost as xgb
 
 from engine.errors import MemoryLimitError, TrainingError, TrainingTimeoutError, ValidationError
-from engine.members.xgboost_fit import HeldOut, ProductionXGBoostConfig, SharedRows, TrainingLimits, boost
+from engine.members.xgboost_fit import ProductionXGBoostConfig, SharedRows, TrainingLimits, ValidationSet, boost
 from engine.xgboost_trainer import ProductionXGBoostTrainer, XGBoostTrainingResult, create_production_xgboost_config
 
 _NAMES = ["red_age", "blue_age", "reach"]
@@ -158,10 +158,10 @@ def test_settings_out_of_bounds_are_refused(settings: dict[str, Any], complaint:
         create_production_xgboost_config(**settings)
 
 
-def _matrices(weight: np.ndarray, config: ProductionXGBoostConfig) -> tuple[xgb.QuantileDMatrix, HeldOut]:
+def _matrices(weight: np.ndarray, config: ProductionXGBoostConfig) -> tuple[xgb.QuantileDMatrix, ValidationSet]:
     data = _data()
-    rows, won = SharedRows.of(data["X_train"].to_numpy(), config), data["y_train"].to_numpy()
-    return rows.drawn(won, weight, config), rows.held_out(won, weight == 0)
+    rows, won = SharedRows.from_values(data["X_train"].to_numpy(), config), data["y_train"].to_numpy()
+    return rows.training_matrix(won, weight, config), rows.validation_set(won, weight == 0)
 
 
 def test_the_time_limit_ends_a_training_between_rounds() -> None:
@@ -187,7 +187,7 @@ def test_a_replica_is_that_of_repeated_rows() -> None:
     data = _data()
     X, won = data["X_train"].to_numpy(dtype=np.float32), data["y_train"].to_numpy()
     again = np.repeat(np.arange(200), weight)
-    copies = xgb.QuantileDMatrix(X[again], won[again], ref=SharedRows.of(X, config).cuts)
+    copies = xgb.QuantileDMatrix(X[again], won[again], ref=SharedRows.from_values(X, config).cuts)
     oracle = boost(copies, held_out, config, limits)
     assert len(held_out.won) == np.sum(weight == 0)
     assert replica.best_iteration == oracle.best_iteration

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from redis.connection import parse_url
 
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.ledger import Ledger, LedgerSettings
-from ledger.server.address import readable
+from ledger.server.address import validated_url
 
 PIECES = ("47", "Hidden", "h1dd")  # of the passwords below
 
@@ -40,7 +40,7 @@ PIECES = ("47", "Hidden", "h1dd")  # of the passwords below
     ],
 )
 def test_what_cannot_be_meant_is_refused_and_nothing_of_a_password_is_quoted(url: str, said: str) -> None:
-    with pytest.raises(LedgerUnavailable) as caught:
+    with pytest.raises(LedgerUnavailableError) as caught:
         Ledger.connect(LedgerSettings(redis_url=url))
     assert said in str(caught.value)
     assert not any(piece in str(caught.value) for piece in PIECES)
@@ -61,5 +61,5 @@ def test_what_cannot_be_meant_is_refused_and_nothing_of_a_password_is_quoted(url
     ],
 )
 def test_what_is_meant_is_what_redis_py_reads(url: str, expected: dict[str, object]) -> None:
-    read = parse_url(readable(url))
+    read = parse_url(validated_url(url))
     assert {name: read.get(name) for name in expected} == expected

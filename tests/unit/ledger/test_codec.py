@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ledger.contracts import codec
-from ledger.contracts.failures import Failure, FailureCode, JobRefused
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.jobs import MAX_FIGHTS, MAX_PAYLOAD_BYTES, CheckHealth, MemberWeights, PredictCard, TrainEnsemble
 from ledger.contracts.reports import HealthReport
 
@@ -27,7 +27,7 @@ def quoted(ana: Any, bea: Any = 2.0, **fields: Any) -> bytes:
 
 
 def refusal(payload: bytes) -> Failure:
-    with pytest.raises(JobRefused) as caught:
+    with pytest.raises(JobRefusedError) as caught:
         codec.decode_job(payload)
     return caught.value.failure
 
@@ -140,7 +140,7 @@ def test_what_is_written_does_not_depend_on_the_order_it_came_in() -> None:
     one, other = quoted(1.5), quoted(1.5).replace(b'"Ana": 1.5, "Bea": 2.0', b'"Bea": 2.0, "Ana": 1.5')
     assert one != other
     assert len({codec.encode(codec.decode_job(payload)) for payload in (one, other)}) == 1
-    payloads = {codec.canonical(codec.decode_job(payload)) for payload in (one, other)}
+    payloads = {codec.encode_canonical(codec.decode_job(payload)) for payload in (one, other)}
     assert len(payloads) == 1
     keys = list(json.loads(payloads.pop()))
     assert keys == sorted(keys)

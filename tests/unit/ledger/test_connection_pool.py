@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import redis
 
-from ledger.contracts.failures import LedgerUnavailable, UnknownJob, WaitTimeout
+from ledger.contracts.failures import LedgerUnavailableError, UnknownJobError, WaitTimeoutError
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
-from ledger.server.connection_pool import MOST_IDLE, MOST_THREADS, Connections
-from ledger.server.connection_pool import until as until_moment
+from ledger.server.connection_pool import MAX_IDLE, MAX_THREADS, ConnectionPool
+from ledger.server.connection_pool import with_deadline as until_moment
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.settings import LedgerSettings
 
@@ -30,38 +30,38 @@ def client(ledger: Ledger) -> Any:
 
 
 @pytest.fixture
-def connections(client: Any) -> Iterator[Connections]:
-    opened = Connections(client)
+def connections(client: Any) -> Iterator[ConnectionPool]:
+    opened = ConnectionPool(client)
     yield opened
     opened.close()
 
 
-def test_replies_come_in_order_and_a_refusal_is_one_of_them(connections: Connections) -> None:
-    first, refused, second = connections.ask(("SET", "number", 1), ("LPUSH", "number", "x"), ("INCR", "number"))
+def test_replies_come_in_order_and_a_refusal_is_one_of_them(connections: ConnectionPool) -> None:
+    first, refused, second = connections.execute(("SET", "number", 1), ("LPUSH", "number", "x"), ("INCR", "number"))
     assert (first, second) == (b"OK", 2)
     assert isinstance(refused, redis.ResponseError)
     assert "WRONGTYPE" in str(refused)
-    assert connections.ask(("GET", "number")) == [b"2"]
+    assert connections.execute(("GET", "number")) == [b"2"]
 
 
-def test_one_connection_serves_one_command_after_the_other(connections: Connections) -> None:
-    assert len({connections.ask(("CLIENT", "ID"))[0] for _ in range(5)}) == 1
+def test_one_connection_serves_one_command_after_the_other(connections: ConnectionPool) -> None:
+    assert len({connections.execute(("CLIENT", "ID"))[0] for _ in range(5)}) == 1
 
 
 def test_one_that_was_cut_meanwhile_is_opened_anew_and_the_others_are_closed(
-    client: Any, connections: Connections
+    client: Any, connections: ConnectionPool
 ) -> None:
     with ExitStack() as stack:
         for _ in range(3):
-            stack.enter_context(connections.lent()).connect()
-    [cut] = connections.ask(("CLIENT", "ID"))
+            stack.enter_context(connections.borrow()).connect()
+    [cut] = connections.execute(("CLIENT", "ID"))
     client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    [fresh] = connections.ask(("CLIENT", "ID"))
+    [fresh] = connections.execute(("CLIENT", "ID"))
     assert fresh != cut
     assert len(connections._idle) == 1
 
 
-def test_the_reply_of_a_command_that_was_broken_off_is_not_taken_for_the_next(connections: Connections) -> None:
+def test_the_reply_of_a_command_that_was_broken_off_is_not_taken_for_the_next(connections: ConnectionPool) -> None:
     def leave(signum: int, frame: object) -> None:
         raise SystemExit("told to stop")
 
@@ -69,45 +69,45 @@ def test_the_reply_of_a_command_that_was_broken_off_is_not_taken_for_the_next(co
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(SystemExit, match="told to stop"):
-            connections.ask(("BRPOP", "nothing", 0.2), ("ECHO", "old"))
+            connections.execute(("BRPOP", "nothing", 0.2), ("ECHO", "old"))
     finally:
         signal.signal(signal.SIGALRM, before)
     assert connections._idle == []
-    assert connections.ask(("ECHO", "new")) == [b"new"]
+    assert connections.execute(("ECHO", "new")) == [b"new"]
 
 
-def ask_and_leave(connections: Connections) -> None:
-    with connections.lent() as connection:
+def ask_and_leave(connections: ConnectionPool) -> None:
+    with connections.borrow() as connection:
         connection.send_command("ECHO", "old")
         raise ZeroDivisionError
 
 
-def test_all_are_kept_but_none_after_an_error(connections: Connections) -> None:
+def test_all_are_kept_but_none_after_an_error(connections: ConnectionPool) -> None:
     with ExitStack() as stack:
         for _ in range(10):
-            stack.enter_context(connections.lent())
+            stack.enter_context(connections.borrow())
     assert len(connections._idle) == 10
     with pytest.raises(ZeroDivisionError):
         ask_and_leave(connections)
     assert len(connections._idle) == 9
-    assert connections.ask(("ECHO", "new")) == [b"new"]
+    assert connections.execute(("ECHO", "new")) == [b"new"]
     connections.close()
     assert connections._idle == []
 
 
-def test_a_forked_process_opens_its_own(connections: Connections) -> None:
-    [ours] = connections.ask(("CLIENT", "ID"))
+def test_a_forked_process_opens_its_own(connections: ConnectionPool) -> None:
+    [ours] = connections.execute(("CLIENT", "ID"))
     fork = multiprocessing.get_context("fork")
     told: Any = fork.Queue()
-    child = fork.Process(target=lambda: told.put(connections.ask(("CLIENT", "ID"))[0]))
+    child = fork.Process(target=lambda: told.put(connections.execute(("CLIENT", "ID"))[0]))
     child.start()
     theirs = told.get(timeout=30)
     child.join()
     assert theirs != ours
-    assert connections.ask(("CLIENT", "ID")) == [ours]
+    assert connections.execute(("CLIENT", "ID")) == [ours]
 
 
-class _Watched(Connections):
+class _Watched(ConnectionPool):
     """Looks at each step of its beginning, where another thread of the same process may come in between."""
 
     found: list[bool]
@@ -120,10 +120,10 @@ class _Watched(Connections):
 
 def test_no_thread_of_a_forked_process_gets_a_connection_of_its_parent(client: Any) -> None:
     opened = _Watched(client)
-    opened.ask(("PING",))
+    opened.execute(("PING",))
     opened._process = -1  # as it looks in a fork
     opened.found = []
-    opened.ask(("PING",))
+    opened.execute(("PING",))
     assert opened.found
     assert not any(opened.found)
     opened.close()
@@ -135,11 +135,11 @@ def test_a_server_that_is_silent_is_told_as_such_and_its_late_reply_is_nobody_el
         assert not ledger.resume_now("job")
         os.kill(server.pid, signal.SIGSTOP)
         try:
-            with pytest.raises(LedgerUnavailable, match="Timeout"):
+            with pytest.raises(LedgerUnavailableError, match="Timeout"):
                 ledger.resume_now("job")
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        assert ledger.server.connections.ask(("ECHO", "new")) == [b"new"]
+        assert ledger.server.connections.execute(("ECHO", "new")) == [b"new"]
         ledger.close()
 
 
@@ -159,7 +159,7 @@ def test_a_server_that_went_away_is_told_as_such(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server:
         ledger = Ledger.connect(LedgerSettings(redis_url=server.url))
         assert not ledger.resume_now("job")
-    with pytest.raises(LedgerUnavailable, match="is it running"):
+    with pytest.raises(LedgerUnavailableError, match="is it running"):
         ledger.resume_now("job")
     ledger.close()
 
@@ -173,9 +173,9 @@ def test_as_many_threads_as_promised_share_a_client_and_its_idle_connections_are
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
     """All submit at once to a server that is slow for a moment, and then all wait at once, each for its job."""
-    with EmbeddedServer(tmp_path) as server, ThreadPoolExecutor(MOST_THREADS) as threads:
+    with EmbeddedServer(tmp_path) as server, ThreadPoolExecutor(MAX_THREADS) as threads:
         ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=30.0))
-        together = threading.Barrier(MOST_THREADS)
+        together = threading.Barrier(MAX_THREADS)
 
         def ask(number: int) -> str:
             together.wait()
@@ -183,16 +183,16 @@ def test_as_many_threads_as_promised_share_a_client_and_its_idle_connections_are
 
         os.kill(server.pid, signal.SIGSTOP)
         threading.Timer(0.5, os.kill, (server.pid, signal.SIGCONT)).start()
-        jobs = list(threads.map(ask, range(MOST_THREADS)))
+        jobs = list(threads.map(ask, range(MAX_THREADS)))
         waits = [threads.submit(ledger.wait, job, 60.0) for job in jobs]
         news = [f"cornerman:news:0:{job}" for job in jobs]
         until(lambda: all(heard for _, heard in ledger.server.client.pubsub_numsub(*news)))
         with ThreadPoolExecutor(8) as others:
             list(others.map(ledger.cancel, jobs))
         assert {wait.result().state for wait in waits} == {"cancelled"}
-        assert len(ledger.server.connections._idle) + len(ledger.server.subscribers._idle) <= 2 * MOST_IDLE
-        assert open_at(server) <= 2 * MOST_IDLE + 2, "one is of the count, and one of `_redis`"
-        with pytest.raises(UnknownJob):
+        assert len(ledger.server.connections._idle) + len(ledger.server.subscribers._idle) <= 2 * MAX_IDLE
+        assert open_at(server) <= 2 * MAX_IDLE + 2, "one is of the count, and one of `_redis`"
+        with pytest.raises(UnknownJobError):
             ledger.wait("nothing", 1.0)
         ledger.close()
 
@@ -200,15 +200,15 @@ def test_as_many_threads_as_promised_share_a_client_and_its_idle_connections_are
 def test_a_thread_beyond_those_waits_for_a_connection_and_is_told_why_it_got_none(
     client: Any, until: Callable[..., None]
 ) -> None:
-    connections = Connections(client, reply_seconds=0.1)
+    connections = ConnectionPool(client, reply_seconds=0.1)
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
-        for _ in range(MOST_THREADS - 1):
-            stack.enter_context(connections.lent())
-        with connections.lent():
-            with pytest.raises(LedgerUnavailable, match=f"more than {MOST_THREADS} threads"):
-                connections.ask(("ECHO", "late"))
+        for _ in range(MAX_THREADS - 1):
+            stack.enter_context(connections.borrow())
+        with connections.borrow():
+            with pytest.raises(LedgerUnavailableError, match=f"more than {MAX_THREADS} threads"):
+                connections.execute(("ECHO", "late"))
             connections._reply_seconds = 30.0
-            waiting = pool.submit(connections.ask, ("ECHO", "next"))
+            waiting = pool.submit(connections.execute, ("ECHO", "next"))
             until(lambda: connections._queueing)
         assert waiting.result() == [b"next"]
     connections.close()
@@ -221,7 +221,7 @@ def silent(tmp_path: Path) -> Iterator[Ledger]:
     with EmbeddedServer(tmp_path) as server:
         ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reply_timeout_seconds=1.0))
         ledger.submit(CheckHealth(), key="job")
-        with pytest.raises(WaitTimeout):
+        with pytest.raises(WaitTimeoutError):
             ledger.wait("job", 0.01)
         os.kill(server.pid, signal.SIGSTOP)
         yield ledger
@@ -231,7 +231,7 @@ def silent(tmp_path: Path) -> Iterator[Ledger]:
 
 def seconds_until_unavailable(call: Any) -> float:
     started_seconds = time.monotonic()
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailableError):
         call()
     return time.monotonic() - started_seconds
 
@@ -250,8 +250,8 @@ def test_a_waiter_of_a_silent_server_is_no_more_patient_than_it_said(silent: Led
 
 
 def test_a_command_that_makes_the_server_wait_is_given_that_time_on_top(client: Any) -> None:
-    connections = Connections(client, reply_seconds=0.2)
-    assert connections.ask(("BRPOP", "nothing", 0.6), blocks_seconds=0.6) == [None]
+    connections = ConnectionPool(client, reply_seconds=0.2)
+    assert connections.execute(("BRPOP", "nothing", 0.6), blocks_seconds=0.6) == [None]
     with pytest.raises(redis.TimeoutError):
-        connections.ask(("BRPOP", "nothing", 0.6))
+        connections.execute(("BRPOP", "nothing", 0.6))
     connections.close()

@@ -4,16 +4,16 @@ import pytest
 
 from ledger.contracts.controls import (
     COMPONENTS,
-    TABLE,
+    CONTROLS,
     Control,
     Controls,
-    Value,
-    check_together,
-    control_of,
-    text_of,
-    value_of,
+    ControlValue,
+    check_consistency,
+    find_control,
+    format_value,
+    parse_value,
 )
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 
 DIGEST = "ab" * 32
 
@@ -37,10 +37,10 @@ DIGEST = "ab" * 32
         ("model.with.dots", DIGEST, DIGEST),
     ],
 )
-def test_a_value_is_read_as_it_is_written(name: str, text: str, value: Value) -> None:
-    assert value_of(name, text) == value
-    assert type(value_of(name, text)) is type(value)
-    assert text_of(value) == text
+def test_a_value_is_read_as_it_is_written(name: str, text: str, value: ControlValue) -> None:
+    assert parse_value(name, text) == value
+    assert type(parse_value(name, text)) is type(value)
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_a_value_is_read_as_it_is_written(name: str, text: str, value: Value) ->
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, text: str, said: str) -> None:
-    with pytest.raises(JobRefused, match=said) as refused:
-        value_of(name, text)
+    with pytest.raises(JobRefusedError, match=said) as refused:
+        parse_value(name, text)
     assert name in str(refused.value)
 
 
@@ -83,19 +83,19 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, text: str, sa
     ],
 )
 def test_an_unknown_name_is_refused_with_the_names_that_there_are(name: str) -> None:
-    with pytest.raises(JobRefused) as refused:
-        control_of(name)
-    assert all(control.pattern in str(refused.value) for control in TABLE)
+    with pytest.raises(JobRefusedError) as refused:
+        find_control(name)
+    assert all(control.pattern in str(refused.value) for control in CONTROLS)
     assert all(component in str(refused.value) for component in COMPONENTS)
 
 
 def test_no_alias_can_be_taken_for_a_digest() -> None:
-    with pytest.raises(JobRefused, match="shape of a model's digest"):
-        control_of(f"model.{DIGEST}")
+    with pytest.raises(JobRefusedError, match="shape of a model's digest"):
+        find_control(f"model.{DIGEST}")
 
 
 def test_what_is_not_set_has_its_default_and_what_cannot_be_read_counts_as_not_set() -> None:
-    controls = Controls.read(
+    controls = Controls.from_fields(
         [b"pause.predict", b"on", b"max_replicas", b"20", b"of_a_newer_version", b"x", b"max_threads", b"all"]
     )
     assert controls == Controls({"pause.predict": True, "max_replicas": 20})
@@ -105,9 +105,9 @@ def test_what_is_not_set_has_its_default_and_what_cannot_be_read_counts_as_not_s
         True,
     )
     assert (controls.number("max_replicas"), controls.number("max_threads")) == (20, None)
-    assert controls.word("log_level.guard") is None
-    for ask in (controls.flag, controls.number, controls.word):
-        with pytest.raises(JobRefused):
+    assert controls.choice("log_level.guard") is None
+    for ask in (controls.flag, controls.number, controls.choice):
+        with pytest.raises(JobRefusedError):
             ask("speed")
 
 
@@ -124,8 +124,8 @@ def test_what_is_not_set_has_its_default_and_what_cannot_be_read_counts_as_not_s
         ({"drain.elsewhere": True}, True),
     ],
 )
-def test_who_may_claim(given: dict[str, Value], claims: bool) -> None:
-    assert Controls(given).claims("predict", "ringside") is claims
+def test_who_may_claim(given: dict[str, ControlValue], claims: bool) -> None:
+    assert Controls(given).may_claim("predict", "ringside") is claims
 
 
 @pytest.mark.parametrize(
@@ -137,16 +137,16 @@ def test_who_may_claim(given: dict[str, Value], claims: bool) -> None:
         ({"min_children.predict": 4, "max_children.predict": None}, True),
     ],
 )
-def test_the_fewest_children_are_no_more_than_the_most(values: dict[str, Value | None], fits: bool) -> None:
+def test_the_fewest_children_are_no_more_than_the_most(values: dict[str, ControlValue | None], fits: bool) -> None:
     if fits:
-        check_together(values)
+        check_consistency(values)
     else:
-        with pytest.raises(JobRefused, match="above max_children"):
-            check_together(values)
+        with pytest.raises(JobRefusedError, match="above max_children"):
+            check_consistency(values)
 
 
-@pytest.mark.parametrize("control", TABLE, ids=lambda control: control.name)
+@pytest.mark.parametrize("control", CONTROLS, ids=lambda control: control.name)
 def test_every_control_says_what_it_is_and_a_number_its_unit_and_bounds(control: Control) -> None:
-    assert control.meaning
-    assert (control.kind is int) == bool(control.unit) == (0 < control.least < control.most)
+    assert control.description
+    assert (control.kind is int) == bool(control.unit) == (0 < control.min_value < control.max_value)
     assert (control.kind is bool) == (control.default is not None)

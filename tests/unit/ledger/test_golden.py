@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from ledger.contracts import codec
-from ledger.contracts.backtest_report import CalibrationLine, Coverage, Estimate, ReliabilityBin
+from ledger.contracts.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import (
     BacktestPart,
@@ -31,25 +31,32 @@ from ledger.contracts.jobs import (
     PredictCard,
     Quote,
     Replay,
-    Retrain,
+    ReproduceTraining,
     ReviewModel,
     ShadowCard,
     TrainEnsemble,
     TrainPart,
 )
-from ledger.contracts.judgement_report import JudgedCoverage, JudgedForecast, JudgementReport, Paired, Reason, Verdict
+from ledger.contracts.judgement_report import (
+    EvaluatedCoverage,
+    EvaluatedForecast,
+    GateReason,
+    JudgementReport,
+    PairedDifference,
+    PromotionVerdict,
+)
 from ledger.contracts.monitoring_reports import (
     ComparisonReport,
-    FavouriteBand,
+    FavouriteBin,
     FeatureShift,
-    Finding,
     ReviewReport,
     Score,
     ScoreDifference,
-    Window,
+    ScoreWindow,
+    SequentialTestResult,
 )
-from ledger.contracts.provenance import Origin, Surroundings, decode_origin, encode_origin
-from ledger.contracts.replay_report import Difference, ReplayReport
+from ledger.contracts.provenance import Provenance, RuntimeEnvironment, decode_provenance, encode_provenance
+from ledger.contracts.replay_report import FieldDifference, ReplayReport
 from ledger.contracts.reports import (
     Bet,
     CardReport,
@@ -207,18 +214,18 @@ JOBS: dict[str, Job] = {
     "job_check_health_anew": CheckHealth(model="challenger", anew=True),
     "job_replay_plain": Replay(job_id="j"),
     "job_replay_full": Replay(job_id="j", nonce="n", deadline=NIGHT),
-    "job_retrain_plain": Retrain(job_id="j"),
-    "job_retrain_full": Retrain(job_id="j", nonce="n", deadline=NIGHT),
+    "job_retrain_plain": ReproduceTraining(job_id="j"),
+    "job_retrain_full": ReproduceTraining(job_id="j", nonce="n", deadline=NIGHT),
     "job_review_model_plain": ReviewModel(),
     "job_review_model_full": ReviewModel(model=DIGEST, nonce="n", deadline=NIGHT),
     "job_compare_models_plain": CompareModels(),
     "job_compare_models_full": CompareModels(champion=DIGEST, challenger="next", nonce="n", deadline=NIGHT),
     "job_shadow_card": ShadowCard(card="c1", deadline=NIGHT),
 }
-SURROUNDINGS = Surroundings(processor="x86_64 Model", libraries={"numpy": "2.3.5", "python": "3.11.2"})
-ORIGINS: dict[str, Origin] = {
-    "origin_plain": Origin(claimed_at=NIGHT, models={}, controls={}, surroundings=SURROUNDINGS),
-    "origin_full": Origin(
+SURROUNDINGS = RuntimeEnvironment(processor="x86_64 Model", libraries={"numpy": "2.3.5", "python": "3.11.2"})
+ORIGINS: dict[str, Provenance] = {
+    "origin_plain": Provenance(claimed_at=NIGHT, models={}, controls={}, surroundings=SURROUNDINGS),
+    "origin_full": Provenance(
         claimed_at=NIGHT,
         models={"champion": DIGEST},
         controls={"bootstrap": False, "max_replicas": 20},
@@ -373,21 +380,23 @@ REPORTS: dict[str, Report] = {
         priced_fights=768,
         events=64,
         forecasts=(
-            JudgedForecast(
+            EvaluatedForecast(
                 forecast="challenger",
                 log_loss=ESTIMATE,
                 brier=ESTIMATE,
                 slope=ESTIMATE,
                 intercept=Estimate(value=0.0, lower=None, upper=None),
                 coverage=(
-                    JudgedCoverage(level=0.8, inside=ESTIMATE, width=ESTIMATE),
-                    JudgedCoverage(level=0.95, inside=None, width=ESTIMATE),
+                    EvaluatedCoverage(level=0.8, inside=ESTIMATE, width=ESTIMATE),
+                    EvaluatedCoverage(level=0.95, inside=None, width=ESTIMATE),
                 ),
             ),
-            JudgedForecast(forecast="base_rate", log_loss=ESTIMATE, brier=ESTIMATE),
+            EvaluatedForecast(forecast="base_rate", log_loss=ESTIMATE, brier=ESTIMATE),
         ),
-        paired=(Paired(against="champion", log_loss=ESTIMATE, brier=ESTIMATE),),
-        verdict=Verdict(promote=False, reasons=(Reason(code="worse_than_champion", message="its log loss is worse"),)),
+        paired=(PairedDifference(against="champion", log_loss=ESTIMATE, brier=ESTIMATE),),
+        verdict=PromotionVerdict(
+            promote=False, reasons=(GateReason(code="worse_than_champion", message="its log loss is worse"),)
+        ),
     ),
     "report_judgement_anchored": JudgementReport(
         challenger=DIGEST,
@@ -405,13 +414,15 @@ REPORTS: dict[str, Report] = {
         priced_fights=768,
         events=64,
         forecasts=(
-            JudgedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),
-            JudgedForecast(forecast="anchor", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),
+            EvaluatedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),
+            EvaluatedForecast(forecast="anchor", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),
         ),
-        paired=(Paired(against="anchor", log_loss=ESTIMATE, brier=ESTIMATE, most=0.004),),
-        corner_known=(JudgedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, intercept=ESTIMATE),),
+        paired=(PairedDifference(against="anchor", log_loss=ESTIMATE, brier=ESTIMATE, most=0.004),),
+        corner_known=(EvaluatedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, intercept=ESTIMATE),),
         recalibrated=False,
-        verdict=Verdict(promote=True, remarks=(Reason(code="uncalibrated_slope", message="it is too timid"),)),
+        verdict=PromotionVerdict(
+            promote=True, remarks=(GateReason(code="uncalibrated_slope", message="it is too timid"),)
+        ),
     ),
     "report_health": HealthReport(
         status="unhealthy",
@@ -445,7 +456,7 @@ REPORTS: dict[str, Report] = {
         void=2,
         contradicted=1,
         windows=(
-            Window(
+            ScoreWindow(
                 fights=120,
                 first_day=date(2098, 1, 1),
                 last_day=date(2098, 6, 1),
@@ -463,11 +474,15 @@ REPORTS: dict[str, Report] = {
                 won=Estimate(value=0.5, lower=0.25, upper=0.75),
             ),
         ),
-        bands=(FavouriteBand(level=0.8, lower=0.5, won=Estimate(value=0.625, lower=None, upper=None), upper=0.75),),
-        coverage=(Coverage(level=0.8, inside=Estimate(value=0.75, lower=0.5, upper=1.0), width=0.25),),
+        bands=(FavouriteBin(level=0.8, lower=0.5, won=Estimate(value=0.625, lower=None, upper=None), upper=0.75),),
+        coverage=(IntervalCoverage(level=0.8, inside=Estimate(value=0.75, lower=0.5, upper=1.0), width=0.25),),
         proven_gap=0.0625,
         shifts=(FeatureShift(feature="diff_reach", index=0.25),),
-        findings=(Finding(test="calibration", e_value=64.0, highest=128.0, threshold=50.0, alarm=True, events=12),),
+        findings=(
+            SequentialTestResult(
+                test="calibration", e_value=64.0, highest=128.0, threshold=50.0, alarm=True, events=12
+            ),
+        ),
         alarm=("calibration",),
         action="rollback",
         said="the champion is 0123456789ab again",
@@ -492,11 +507,13 @@ REPORTS: dict[str, Report] = {
         job_kind="predict_card",
         verdict="close",
         agrees=True,
-        first_difference=Difference(field="fights[0].fighters[1].probability", kept="0.1", again="0.10000000000000002"),
+        first_difference=FieldDifference(
+            field="fights[0].fighters[1].probability", kept="0.1", again="0.10000000000000002"
+        ),
         largest_difference=1.3877787807814457e-17,
         models={"champion": DIGEST},
         made_in=SURROUNDINGS,
-        replayed_in=Surroundings(processor="arm64", libraries={"python": "3.11.2"}),
+        replayed_in=RuntimeEnvironment(processor="arm64", libraries={"python": "3.11.2"}),
     ),
     "report_replay_none": ReplayReport(
         job_id="j", job_kind="train_ensemble", verdict="not_replayable", agrees=False, obstacle="worker_lost"
@@ -507,9 +524,9 @@ FAILURES: dict[str, Failure] = {
     "failure_plain": Failure(code=FailureCode.INTERNAL, message="it broke"),
 }
 WRITTEN = (
-    {name: codec.canonical(job) for name, job in JOBS.items()}
+    {name: codec.encode_canonical(job) for name, job in JOBS.items()}
     | {name: codec.encode(value) for name, value in {**REPORTS, **FAILURES}.items()}
-    | {name: encode_origin(origin) for name, origin in ORIGINS.items()}
+    | {name: encode_provenance(origin) for name, origin in ORIGINS.items()}
 )
 
 
@@ -546,7 +563,7 @@ def test_a_failure_is_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ORIGINS))
 def test_an_origin_is_read(name: str) -> None:
-    assert decode_origin(golden(name)) == ORIGINS[name]
+    assert decode_provenance(golden(name)) == ORIGINS[name]
 
 
 @pytest.mark.parametrize("name", sorted(JOBS | ORIGINS))
@@ -563,7 +580,9 @@ def test_today_writes_the_same_values(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_a_job_keeps_its_id(name: str) -> None:
     """A caller who submits the same content to a newer version must not get a second job."""
-    assert codec.content_digest(codec.canonical(codec.decode_job(golden(name)))) == codec.content_digest(golden(name))
+    assert codec.content_digest(codec.encode_canonical(codec.decode_job(golden(name)))) == codec.content_digest(
+        golden(name)
+    )
 
 
 def test_every_code_of_this_version_is_read() -> None:

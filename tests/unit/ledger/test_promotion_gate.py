@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import JudgedCoverage, JudgedForecast, Paired, Verdict
+from ledger.contracts.judgement_report import EvaluatedCoverage, EvaluatedForecast, PairedDifference, PromotionVerdict
 from ledger.models.promotion_gate import (
     COVERAGE_TOLERANCE,
-    ERROR,
     INTERCEPT_TOLERANCE,
-    MOST_WIDTH,
+    LOG_LOSS_TOLERANCE,
+    MAX_WIDTH,
     SLOPE_TOLERANCE,
-    TOLERANCE,
+    TOTAL_ERROR,
     WIDTH_TOLERANCE,
-    decide,
-    error_of,
+    decide_promotion,
+    error_for_try,
 )
 
 
@@ -37,36 +37,36 @@ GOOD: dict[str, Any] = {
 }
 
 
-def forecast(role: str, figures: dict[str, Any]) -> JudgedForecast:
-    return JudgedForecast(
+def forecast(role: str, figures: dict[str, Any]) -> EvaluatedForecast:
+    return EvaluatedForecast(
         forecast=role,  # type: ignore[arg-type]
         log_loss=NOTHING,
         brier=NOTHING,
         slope=figures["slope"],
         intercept=figures["intercept"],
         coverage=tuple(
-            JudgedCoverage(level=level, inside=figures["inside"].get(level), width=around(width))
+            EvaluatedCoverage(level=level, inside=figures["inside"].get(level), width=around(width))
             for level, width in figures["width"].items()
         ),
     )
 
 
-def paired(role: str, difference: Estimate, most: float | None = None) -> Paired:
+def paired(role: str, difference: Estimate, most: float | None = None) -> PairedDifference:
     bound = difference.upper if most is None else most
-    return Paired(against=role, log_loss=difference, brier=NOTHING, most=bound)  # type: ignore[arg-type]
+    return PairedDifference(against=role, log_loss=difference, brier=NOTHING, most=bound)  # type: ignore[arg-type]
 
 
-def verdict(differences: list[Paired], **figures: dict[str, Any]) -> Verdict:
+def verdict(differences: list[PairedDifference], **figures: dict[str, Any]) -> PromotionVerdict:
     """Decide about a good challenger, and good incumbents, that are changed as said."""
     roles = ["challenger", *(each.against for each in differences if each.against != "base_rate")]
     forecasts = [forecast(role, GOOD | figures.get(role, {})) for role in roles]
-    found = decide(forecasts, differences, forecasts)
+    found = decide_promotion(forecasts, differences, forecasts)
     assert found.promote == (not found.reasons)
     assert all(reason.message for reason in (*found.reasons, *found.remarks))
     return found
 
 
-def codes(*differences: Paired, **figures: dict[str, Any]) -> list[str]:
+def codes(*differences: PairedDifference, **figures: dict[str, Any]) -> list[str]:
     beside = list(differences) or [paired("champion", around(0.0, 0.003))]
     return [reason.code for reason in verdict(beside, **figures).reasons]
 
@@ -80,13 +80,13 @@ def test_a_good_challenger_is_promoted() -> None:
     ("difference", "most", "expected"),
     [
         (around(-0.02, 0.005), None, []),
-        (around(0.0, TOLERANCE - 1e-9), None, []),
+        (around(0.0, LOG_LOSS_TOLERANCE - 1e-9), None, []),
         (around(0.002, 0.0029), None, []),
-        (around(0.002, 0.0029), TOLERANCE + 1e-9, ["maybe_worse_than_"]),  # a later try has to be surer
-        (around(0.0, TOLERANCE + 1e-9), None, ["maybe_worse_than_"]),  # too few fights to know
+        (around(0.002, 0.0029), LOG_LOSS_TOLERANCE + 1e-9, ["maybe_worse_than_"]),  # a later try has to be surer
+        (around(0.0, LOG_LOSS_TOLERANCE + 1e-9), None, ["maybe_worse_than_"]),  # too few fights to know
         (around(-0.01, 0.02), None, ["maybe_worse_than_"]),
         (around(0.0, None), None, ["maybe_worse_than_"]),
-        (around(TOLERANCE + 1e-9, 0.0), None, ["worse_than_"]),
+        (around(LOG_LOSS_TOLERANCE + 1e-9, 0.0), None, ["worse_than_"]),
         (around(0.02, 0.03), None, ["worse_than_"]),
     ],
 )
@@ -118,10 +118,10 @@ def test_without_a_champion(difference: Estimate, expected: list[str]) -> None:
 
 
 def test_the_errors_of_all_tries_add_up_to_what_is_allowed() -> None:
-    errors = [error_of(tries) for tries in range(1, 5000)]
-    assert errors[:2] == [ERROR / 2, ERROR / 6]
-    assert sum(errors) < ERROR
-    assert sum(errors) == pytest.approx(ERROR, rel=1e-3)
+    errors = [error_for_try(tries) for tries in range(1, 5000)]
+    assert errors[:2] == [TOTAL_ERROR / 2, TOTAL_ERROR / 6]
+    assert sum(errors) < TOTAL_ERROR
+    assert sum(errors) == pytest.approx(TOTAL_ERROR, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_intervals_that_are_wider_than_the_champion_s(width: float, inside: floa
 
 
 def test_without_a_champion_s_intervals_there_is_a_most_that_they_may_be_wide() -> None:
-    for level, most in MOST_WIDTH.items():
+    for level, most in MAX_WIDTH.items():
         wide = {"width": {**GOOD["width"], level: most + 1e-9}}
         assert codes(paired("base_rate", around(-0.03, 0.01)), challenger=wide) == ["intervals_too_wide"]
         assert codes(challenger=wide, champion={"width": {}}) == ["intervals_too_wide"]

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from ledger.contracts import codec
-from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote
-from ledger.jobs.quote_age import fresh_until, quote_window, stale_odds
+from ledger.jobs.quote_age import fresh_until, quote_window, stale_odds_failure
 
 NOON = datetime(2099, 1, 1, 12, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ def test_the_oldest_quote_decides(job: PredictCard, until: datetime | None) -> N
 
 
 def test_the_failure_names_fight_bookmaker_and_age() -> None:
-    failure = stale_odds(card((quote("a", 1),), (quote("b", 3), quote("c", 2))), NOON)
+    failure = stale_odds_failure(card((quote("a", 1),), (quote("b", 3), quote("c", 2))), NOON)
     assert (failure.code, failure.retryable) == (FailureCode.STALE_ODDS, False)
     assert failure.details == {
         "fight": "f2", "bookmaker": "b", "age_seconds": 180.0, "max_quote_age_seconds": 60.0
@@ -54,7 +54,7 @@ def test_the_failure_names_fight_bookmaker_and_age() -> None:
 
 
 def test_a_quote_without_its_time_cannot_be_held_to_an_age() -> None:
-    with pytest.raises(JobRefused, match=r"'f1'.*b does not say its as_of"):
+    with pytest.raises(JobRefusedError, match=r"'f1'.*b does not say its as_of"):
         codec.check_job(card((quote("a", 1), quote("b", None))))
     codec.check_job(card((quote("b", None),), limit_seconds=None))
 
@@ -62,7 +62,7 @@ def test_a_quote_without_its_time_cannot_be_held_to_an_age() -> None:
 @pytest.mark.parametrize("age_seconds", [0, -1, 1e9])
 def test_an_age_that_makes_no_sense_is_refused(age_seconds: float) -> None:
     payload = codec.encode(card((quote("a", 1),))).replace(b"60.0", str(age_seconds).encode())
-    with pytest.raises(JobRefused, match="max_quote_age_seconds"):
+    with pytest.raises(JobRefusedError, match="max_quote_age_seconds"):
         codec.decode_job(payload)
 
 
@@ -86,7 +86,7 @@ def test_the_older_a_price_may_be_the_longer_the_event_is_off(to_event_minutes: 
 def test_without_the_moment_of_reading_the_newest_price_is_it() -> None:
     job = card((quote("a", 600), quote("b", 8)), (quote("c", -3), quote("d", None)), limit_seconds=None)
     assert quote_window(job) == (NOON - timedelta(minutes=8 + 15), NOON)
-    usable = [each.bookmaker for fight in job.fights for each in fight.quotes if quote_window(job).holds(each)]
+    usable = [each.bookmaker for fight in job.fights for each in fight.quotes if quote_window(job).contains(each)]
     assert usable == ["b", "d"]
     replayed = msgspec.structs.replace(job, deadline=NOON + timedelta(hours=1))  # prices of a started event
     assert quote_window(replayed).newest == NOON + timedelta(hours=1)

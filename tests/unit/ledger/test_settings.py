@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import redis
 
-from ledger.server.server import explain
-from ledger.settings import LedgerSettings, variable
+from ledger.server.server import connection_advice
+from ledger.settings import LedgerSettings, environment_variable
 
 
 def test_defaults_hold_without_an_environment() -> None:
@@ -15,7 +15,7 @@ def test_defaults_hold_without_an_environment() -> None:
 
 
 def test_every_field_can_be_set_by_its_variable_and_says_what_it_is() -> None:
-    environ = {variable(entry): "7" for entry in dataclasses.fields(LedgerSettings)}
+    environ = {environment_variable(entry): "7" for entry in dataclasses.fields(LedgerSettings)}
     settings = LedgerSettings.from_env(environ)
     for entry in dataclasses.fields(LedgerSettings):
         value = getattr(settings, entry.name)
@@ -64,8 +64,11 @@ def test_bad_values_are_refused_by_the_name_of_their_variable(name: str, text: s
     ],
 )
 def test_what_keeps_a_server_from_answering_is_explained(error: redis.RedisError, said: str) -> None:
-    assert said in str(explain(error))
+    assert said in str(connection_advice(error))
 
 
 def test_a_fault_of_our_own_is_not_blamed_on_the_server() -> None:
-    assert explain(redis.ResponseError("wrong number of arguments for 'hmget' command", status_code="ERR")) is None
+    assert (
+        connection_advice(redis.ResponseError("wrong number of arguments for 'hmget' command", status_code="ERR"))
+        is None
+    )

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from engine.evaluation.metrics import evaluate
+from engine.evaluation.metrics import evaluate_forecasts
 from producer.cli.output.report_tables import report_tables
 from tests.support.past_fights import forecasts_of
-from workers.handlers.training.backtest import report_of
+from workers.handlers.training.backtest import backtest_report
 
 
 def _shown(**columns: object) -> str:
     console = Console(file=io.StringIO(), width=160)
-    for table in report_tables(report_of(evaluate(forecasts_of(120, **columns)), "0" * 64)):
+    for table in report_tables(backtest_report(evaluate_forecasts(forecasts_of(120, **columns)), "0" * 64)):
         console.print(table)
     return str(console.file.getvalue())  # type: ignore[attr-defined] - it is the StringIO above
 

@@ -12,7 +12,7 @@ from ledger.contracts import codec
 from ledger.contracts.bouts import bout_key, fighter_key, is_mma
 from ledger.contracts.jobs import Fight, Fighter, PredictCard
 from ledger.jobs.listed_fights import ListedFight
-from producer.feed.bout_matching import listed_fights, matched
+from producer.feed.bout_matching import listed_fights, match_fights
 
 NIGHT = datetime(2099, 1, 3, 23, 45, tzinfo=UTC)
 
@@ -44,50 +44,52 @@ def test_one_bout_under_two_ids_is_bet_on_once(spelt: tuple[str, str], hours: fl
     """On one card, or half an hour later on another day."""
     first, second = ("d1", "Ana Núñez", "Bea O'Neil"), ("d2", *spelt)
     cards = [card(first, second)] if hours == 0 else [card(first), card(second, hours=hours)]
-    assert found(matched(cards)) == {"d1": FREE, "d2": ("d1", ())}
+    assert found(match_fights(cards)) == {"d1": FREE, "d2": ("d1", ())}
 
 
 def test_a_rematch_is_another_bout() -> None:
-    assert set(found(matched([card(("d1", "Ana", "Bea")), card(("d2", "Bea", "Ana"), hours=24)])).values()) == {FREE}
+    assert set(found(match_fights([card(("d1", "Ana", "Bea")), card(("d2", "Bea", "Ana"), hours=24)])).values()) == {
+        FREE
+    }
 
 
 def test_a_feed_that_contradicts_itself_is_not_bet_on() -> None:
     fights = [("a", "Ana", "Bea"), ("b", "Cleo", "Ana"), ("c", "Dora", "Eve")]
     for order in permutations(fights):
-        assert found(matched([card(*order[:2]), card(order[2], hours=3)])) == {
+        assert found(match_fights([card(*order[:2]), card(order[2], hours=3)])) == {
             "a": (None, ("b",)),
             "b": (None, ("a",)),
             "c": FREE,
         }
-    assert set(found(matched([card(fights[0]), card(fights[1], hours=24)])).values()) == {FREE}  # another day
+    assert set(found(match_fights([card(fights[0]), card(fights[1], hours=24)])).values()) == {FREE}  # another day
 
 
 def test_what_was_listed_first_keeps_the_bout() -> None:
     """Whatever its id, its start by now, and whether the feed still lists it."""
     old, new = card(("z", "Ana", "Bea")), card(("a", "Bea", "Ana"), hours=0.5)
     earlier = [*seen(old, 1), *seen(new, 2)]
-    assert found(matched([new, old], earlier)) == {"a": ("z", ()), "z": FREE}
-    assert found(matched([new], earlier)) == {"a": ("z", ())}
-    assert found(matched([old], earlier)) == {"z": FREE}
-    assert found(matched([card(("a", "Bea", "Ana"), hours=48)], earlier)) == {"a": FREE}  # postponed
+    assert found(match_fights([new, old], earlier)) == {"a": ("z", ()), "z": FREE}
+    assert found(match_fights([new], earlier)) == {"a": ("z", ())}
+    assert found(match_fights([old], earlier)) == {"z": FREE}
+    assert found(match_fights([card(("a", "Bea", "Ana"), hours=48)], earlier)) == {"a": FREE}  # postponed
 
 
 def test_another_opponent_than_in_an_earlier_reading_is_no_contradiction() -> None:
     earlier = seen(card(("a", "Ana", "Bea")), 1)
-    assert found(matched([card(("b", "Ana", "Cleo"))], earlier)) == {"b": FREE}
+    assert found(match_fights([card(("b", "Ana", "Cleo"))], earlier)) == {"b": FREE}
 
 
 def test_the_cards_of_a_night_share_its_cap() -> None:
     main = card(("a", "Ana", "Bea"), ("b", "Cleo", "Dora"), ("c", "Eve", "Flo"), hours=3)
     prelims, next_week = card(("d", "Gia", "Hal")), card(("e", "Ida", "Jo"), hours=168)
-    assert [job.stake_share for job in matched([prelims, main, next_week])] == [0.25, 0.75, 1.0]
+    assert [job.stake_share for job in match_fights([prelims, main, next_week])] == [0.25, 0.75, 1.0]
     # The prelims have begun and left the feed: what may have been staked on them stays theirs.
-    assert [job.stake_share for job in matched([main], seen(prelims, 1))] == [0.75]
+    assert [job.stake_share for job in match_fights([main], seen(prelims, 1))] == [0.75]
 
 
 def test_a_feed_without_any_of_it_makes_the_jobs_that_it_always_made() -> None:
     job = card(("a", "Ana", "Bea"), ("b", "Cleo", "Dora"))
-    assert matched([job]) == [job]
+    assert match_fights([job]) == [job]
     for name in (b"same_bout_as", b"conflicts_with", b"stake_share", b"priced_at"):
         assert name not in codec.encode(job)
 

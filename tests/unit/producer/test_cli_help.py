@@ -6,25 +6,25 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ledger.contracts.codec import refuse
+from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import (
     FailureCode,
-    JobFailed,
-    JobRefused,
-    LedgerUnavailable,
-    PermissionDenied,
-    UnknownJob,
-    WaitTimeout,
+    JobFailedError,
+    JobRefusedError,
+    LedgerUnavailableError,
+    PermissionDeniedError,
+    UnknownJobError,
+    WaitTimeoutError,
 )
 from producer.cli.main import main
-from producer.cli.output.exit_codes import MEANINGS, ExitCode, code_of, document_of
+from producer.cli.output.exit_codes import MEANINGS, ExitCode, error_document, exit_code_for
 from producer.errors import NotInstalledError
 from producer.service.pool_process import (
     RESTART_SECONDS,
     RESTART_SECONDS_MAX,
     STOP_SECONDS,
     restart_delay_seconds,
-    stop_seconds,
+    stop_timeout_seconds,
 )
 
 COMMANDS = {
@@ -83,20 +83,20 @@ def test_every_exit_code_has_a_meaning() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (refuse("no"), ExitCode.REFUSED),
-        (JobFailed("j", refuse("no", FailureCode.WORKER_LOST).failure), ExitCode.FAILED),
-        (LedgerUnavailable("no"), ExitCode.UNAVAILABLE),
-        (PermissionDenied("no"), ExitCode.UNAVAILABLE),
-        (WaitTimeout("no"), ExitCode.TIMEOUT),
-        (UnknownJob("no"), ExitCode.UNKNOWN_JOB),
+        (job_refused("no"), ExitCode.REFUSED),
+        (JobFailedError("j", job_refused("no", FailureCode.WORKER_LOST).failure), ExitCode.FAILED),
+        (LedgerUnavailableError("no"), ExitCode.UNAVAILABLE),
+        (PermissionDeniedError("no"), ExitCode.UNAVAILABLE),
+        (WaitTimeoutError("no"), ExitCode.TIMEOUT),
+        (UnknownJobError("no"), ExitCode.UNKNOWN_JOB),
         (NotInstalledError("no"), ExitCode.NOT_INSTALLED),
     ],
 )
 def test_every_error_has_its_exit_code_and_a_typed_document(error: Exception, code: ExitCode) -> None:
-    assert code_of(error) is code
-    failure = document_of(error)["failure"]
+    assert exit_code_for(error) is code
+    failure = error_document(error)["failure"]
     assert isinstance(failure, dict)
-    expected = error.failure.code if isinstance(error, JobRefused | JobFailed) else code.name.lower()
+    expected = error.failure.code if isinstance(error, JobRefusedError | JobFailedError) else code.name.lower()
     assert failure["code"] == expected
     assert failure["message"] == "no"
 
@@ -174,4 +174,4 @@ def test_pools_are_given_the_time_in_which_their_jobs_may_finish(
     text: str, more: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CORNERMAN_FINISH_SECONDS", text)
-    assert stop_seconds() == STOP_SECONDS + more
+    assert stop_timeout_seconds() == STOP_SECONDS + more

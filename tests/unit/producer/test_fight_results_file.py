@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.models.fight_results import FightResult
 from producer.feed.fight_results_file import MAX_FAULTS_SHOWN, read_results
 
@@ -57,24 +57,26 @@ def test_results_are_read(columns: str, line: str, winner: int | None, ending: s
     ],
 )
 def test_a_fault_names_its_line_and_nothing_is_read(line: str, says: str) -> None:
-    with pytest.raises(JobRefused) as refusal:
+    with pytest.raises(JobRefusedError) as refusal:
         read("date,fighter_1,fighter_2,winner", "2026-11-21,Cleo,Dora,Cleo", line)
     assert "no result was added" in str(refusal.value)
     assert says in str(refusal.value)
 
 
 def test_a_word_that_names_both_fighters_is_refused() -> None:
-    with pytest.raises(JobRefused, match="line 2: the winner 'Blue' may be either of 'Blue', 'Ana', red, blue, draw"):
+    with pytest.raises(
+        JobRefusedError, match="line 2: the winner 'Blue' may be either of 'Blue', 'Ana', red, blue, draw"
+    ):
         read("date,red,blue,winner", "2026-11-21,Blue,Ana,Blue")
 
 
 def test_a_winner_that_is_nobody_is_told_the_words_that_are_known() -> None:
-    with pytest.raises(JobRefused, match="the winner 'left' is none of 'Ana', 'Bea', red, blue, draw and nc"):
+    with pytest.raises(JobRefusedError, match="the winner 'left' is none of 'Ana', 'Bea', red, blue, draw and nc"):
         read("date,red,blue,winner", "2026-11-21,Ana,Bea,left")
 
 
 def test_many_faults_are_counted() -> None:
-    with pytest.raises(JobRefused, match="and 5 more"):
+    with pytest.raises(JobRefusedError, match="and 5 more"):
         read("date,red,blue,winner", *["x,Ana,Bea,red"] * (MAX_FAULTS_SHOWN + 5))
 
 
@@ -91,7 +93,7 @@ def test_many_faults_are_counted() -> None:
     ],
 )
 def test_what_is_no_file_of_results_is_refused(content: bytes, says: str) -> None:
-    with pytest.raises(JobRefused, match=says):
+    with pytest.raises(JobRefusedError, match=says):
         read_results(content, LAST)
 
 

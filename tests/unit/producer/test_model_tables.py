@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from producer.cli.output.model_tables import list_table
+from producer.cli.output.model_tables import models_table
 
 METRICS = ("brier", "latest_distance", "latest_inside_80", "log_loss", "log_loss_priced", "priced_fights")
 
@@ -18,7 +18,7 @@ def test_the_list_of_models_fits_80_columns_however_many_metrics_they_have() -> 
     }
     model = {"digest": "0123456789ab" + "c" * 52, "aliases": ["champion"], "summary": summary}
     text = io.StringIO()
-    Console(file=text, width=80).print(list_table([model]))
+    Console(file=text, width=80).print(models_table([model]))
     [line] = [line for line in text.getvalue().splitlines() if "0123456789ab" in line]
     assert all(cell in line for cell in ("champion", "2024-12-14", "7800", "0.6543", "model_based"))
     assert "log loss" in " ".join(text.getvalue().split())

@@ -12,7 +12,7 @@ import pytest
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import Fight
 from producer.feed.odds_api import MAX_FEED_BYTES, FeedError, read_cards, read_feed
-from producer.feed.parsing import PriceFormat, Unreadable, decimal_price, read_moment
+from producer.feed.parsing import ParseError, PriceFormat, parse_datetime, parse_price
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 SAMPLE = DATA / "odds_feed_sample.json"
@@ -64,19 +64,19 @@ def test_spelling_within_an_event_may_differ_in_case_and_spaces_only() -> None:
 
 @pytest.mark.parametrize(("price", "decimal"), [(150, 2.5), (-200, 1.5), (100, 2.0), (-100, 2.0), (-800, 1.125)])
 def test_american_prices(price: float, decimal: float) -> None:
-    assert decimal_price(price, PriceFormat.AMERICAN) == pytest.approx(decimal)
+    assert parse_price(price, PriceFormat.AMERICAN) == pytest.approx(decimal)
 
 
 @pytest.mark.parametrize("price", [99, -99, 0, 1.91, float("nan"), float("inf"), 10**400, 10**6, True, "150", None])
 def test_what_is_no_american_price(price: object) -> None:
-    with pytest.raises(Unreadable):
-        decimal_price(price, PriceFormat.AMERICAN)
+    with pytest.raises(ParseError):
+        parse_price(price, PriceFormat.AMERICAN)
 
 
 @pytest.mark.parametrize("price", [1.0, 0, -150, 1001.5, float("nan"), float("-inf"), False, "1.91", None])
 def test_what_is_no_decimal_price(price: object) -> None:
-    with pytest.raises(Unreadable):
-        decimal_price(price, PriceFormat.DECIMAL)
+    with pytest.raises(ParseError):
+        parse_price(price, PriceFormat.DECIMAL)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_events_of_one_time_are_a_card() -> None:
 
 
 def test_unix_seconds_are_a_time() -> None:
-    assert read_moment(0) == datetime(1970, 1, 1, tzinfo=UTC)
+    assert parse_datetime(0) == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def test_one_event_and_a_historical_answer_are_feeds_too() -> None:

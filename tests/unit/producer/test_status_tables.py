@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ledger.jobs.outcome_stats import Lately
+from ledger.jobs.outcome_stats import RecentOutcomes
 from ledger.jobs.queue_stats import QueueBacklog
-from ledger.operations.control_store import Change
-from ledger.server.server_memory import Room
-from producer.cli.output.status_tables import Overview, overview_screen
-from producer.cli.output.table_parts import span
+from ledger.operations.control_store import ControlChange
+from ledger.server.server_memory import ServerMemory
+from producer.cli.output.status_tables import Overview, overview_group
+from producer.cli.output.table_parts import duration_text
 
 DIGEST = "ab" * 32
-PAUSED = Change(
+PAUSED = ControlChange(
     place="1-0",
     at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     who="ann@desk",
@@ -41,21 +41,23 @@ POOL = {
 }
 
 
-def view(*pools: dict[str, Any], switches: list[Change] | None = None, limit_bytes: int | None = None) -> Overview:
+def view(
+    *pools: dict[str, Any], switches: list[ControlChange] | None = None, limit_bytes: int | None = None
+) -> Overview:
     return Overview(
         queues={"predict": QueueBacklog(1200, 75.2, 2), "train": QueueBacklog(0, 0.0, 0)},
         pools=list(pools),
-        lately=Lately(90, 300.0, 18.0, {"succeeded": 80, "worker_lost": 10}),
+        lately=RecentOutcomes(90, 300.0, 18.0, {"succeeded": 80, "worker_lost": 10}),
         dead_letters=10,
         aliases={"champion": DIGEST},
         switches=switches or [],
-        server=Room(50 * 2**20, limit_bytes),
+        server=ServerMemory(50 * 2**20, limit_bytes),
     )
 
 
 def drawn(overview: Overview) -> str:
     console = Console(file=io.StringIO(), width=160)
-    console.print(overview_screen(overview))
+    console.print(overview_group(overview))
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -101,4 +103,4 @@ def test_an_older_pool_that_says_less_is_shown_all_the_same() -> None:
     [(0.0, "0 s"), (59.9, "59 s"), (60.0, "1 min"), (3599.0, "59 min 59 s"), (90_061.0, "1 d 1 h")],
 )
 def test_lengths_of_time(seconds: float, text: str) -> None:
-    assert span(seconds) == text
+    assert duration_text(seconds) == text

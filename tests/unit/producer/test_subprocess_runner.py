@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger.contracts.failures import FailureCode, JobFailed
+from ledger.contracts.failures import FailureCode, JobFailedError
 from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
-from producer.cli.output.console import Screen
+from producer.cli.output.console import Console
 from producer.local.subprocess_runner import predict_matrix
 
 
@@ -27,7 +27,7 @@ def test_a_child_that_breaks_off_is_a_typed_failure(
     child.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(child))
     rows: list[RowAnswer] = []
-    with pytest.raises(JobFailed, match="the process exited without a report") as error:
-        predict_matrix(PredictMatrix(model="m", matrix="f"), Screen(), rows.append)
+    with pytest.raises(JobFailedError, match="the process exited without a report") as error:
+        predict_matrix(PredictMatrix(model="m", matrix="f"), Console(), rows.append)
     assert error.value.failure.code is FailureCode.WORKER_LOST
     assert rows == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.settings import variable
+from ledger.settings import environment_variable
 from workers.settings import WorkerSettings
 
 
@@ -56,7 +56,7 @@ def test_a_value_that_makes_no_sense_is_refused_by_name(name: str, value: str) -
 
 
 def test_only_some_numbers_may_be_zero() -> None:
-    may_be_zero = {variable(entry) for entry in fields(WorkerSettings) if entry.metadata.get("zero")}
+    may_be_zero = {environment_variable(entry) for entry in fields(WorkerSettings) if entry.metadata.get("zero")}
     assert may_be_zero == {
         "CORNERMAN_CONCURRENCY",
         "CORNERMAN_MEMORY_LIMIT_MB",

@@ -11,24 +11,26 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.monitoring_reports import ActionTaken
-from ledger.models.alarms import Alarm
-from ledger.models.aliases import CHAMPION, MOST_MOVES, stood_for
-from ledger.operations.control_store import Change, ControlDiffers
+from ledger.models.alarms import DriftAlarm
+from ledger.models.aliases import CHAMPION, MAX_MOVES, alias_stack
+from ledger.operations.control_store import ControlChange, ControlConflictError
 from workers.jobs.context import JobContext
-from workers.models.verification import proof_by
+from workers.models.verification import local_verifier
 
 
-class Step(Struct, frozen=True):
+class AlarmAction(Struct, frozen=True):
     """An action on a drift alarm with its reason; `to_model` is the target of a rollback."""
 
     action: ActionTaken
-    said: str
-    to: str | None = None
+    detail: str
+    to_model: str | None = None
 
 
-def decide(setting: str, model: str, champion: str | None, earlier: Sequence[str], alarmed: Set[str]) -> Step:
+def choose_action(
+    setting: str, model: str, champion: str | None, earlier: Sequence[str], alarmed: Set[str]
+) -> AlarmAction:
     """Choose the action on a drift alarm of `model`.
 
     Parameters
@@ -45,26 +47,26 @@ def decide(setting: str, model: str, champion: str | None, earlier: Sequence[str
         Models with an active alarm; they are no targets of a rollback.
     """
     if setting == "none":
-        return Step("none", "on_alarm is none: nothing was changed")
+        return AlarmAction("none", "on_alarm is none: nothing was changed")
     if setting == "rollback" and champion != model:
-        return Step("abstain", "the model is not the champion, so there is nothing to roll back: it abstains")
+        return AlarmAction("abstain", "the model is not the champion, so there is nothing to roll back: it abstains")
     if setting == "rollback":
         for candidate in earlier:
             if candidate != model and candidate not in alarmed:
-                return Step("rollback", f"the champion is {candidate[:12]} again", candidate)
-        return Step("abstain", "there is no earlier champion without an alarm to go back to: it abstains")
-    return Step("abstain", "all its decisions are to abstain until the alarm is cleared")
+                return AlarmAction("rollback", f"the champion is {candidate[:12]} again", candidate)
+        return AlarmAction("abstain", "there is no earlier champion without an alarm to go back to: it abstains")
+    return AlarmAction("abstain", "all its decisions are to abstain until the alarm is cleared")
 
 
-def act(alarm: Alarm, context: JobContext) -> Alarm:
+def apply_action(alarm: DriftAlarm, context: JobContext) -> DriftAlarm:
     """Apply the action on a drift alarm, and record it in the alarm."""
     ledger = context.ledger
-    moves = ledger.aliases.history(CHAMPION, MOST_MOVES)
-    step = decide(
-        context.claim.controls.word("on_alarm") or "none",
+    moves = ledger.aliases.history(CHAMPION, MAX_MOVES)
+    step = choose_action(
+        context.claim.controls.choice("on_alarm") or "none",
         alarm.model,
         ledger.aliases.resolve(CHAMPION),
-        stood_for(reversed(moves))[-2::-1],
+        alias_stack(reversed(moves))[-2::-1],
         {other.model for other in ledger.drift_alarms.active()},
     )
     if (back := _gone_back(alarm, moves)) is not None:
@@ -74,33 +76,33 @@ def act(alarm: Alarm, context: JobContext) -> Alarm:
     if step.action == "abstain" and not ledger.controls.current().flag(f"abstain.{alarm.model}"):
         try:
             ledger.controls.set({f"abstain.{alarm.model}": True}, **_said(alarm))
-        except JobRefused as error:  # an operator may have cleared it meanwhile
-            step = Step("none", str(error)[:1000])
-    done = msgspec.structs.replace(alarm, acted=True, action=step.action, said=step.said)
+        except JobRefusedError as error:  # an operator may have cleared it meanwhile
+            step = AlarmAction("none", str(error)[:1000])
+    done = msgspec.structs.replace(alarm, acted=True, action=step.action, said=step.detail)
     ledger.drift_alarms.mark_acted(done)
     return done
 
 
-def _gone_back(alarm: Alarm, moves: Sequence[Change]) -> Step | None:
+def _gone_back(alarm: DriftAlarm, moves: Sequence[ControlChange]) -> AlarmAction | None:
     """Return the rollback of an earlier attempt of this review that ended before it was recorded."""
     for move in moves:
         of = (move.evidence or {}).get("alarm", {})
         if move.rollback and (of.get("model"), of.get("job_id")) == (alarm.model, alarm.job_id):
-            return Step("rollback", f"the champion is {str(move.after)[:12]} again", move.after)
+            return AlarmAction("rollback", f"the champion is {str(move.after)[:12]} again", move.after)
     return None
 
 
-def _roll_back(alarm: Alarm, step: Step, context: JobContext) -> Step:
+def _roll_back(alarm: DriftAlarm, step: AlarmAction, context: JobContext) -> AlarmAction:
     try:
         context.ledger.aliases.roll_back(
-            CHAMPION, verify=proof_by(context.models), to=step.to, expected=alarm.model, **_said(alarm)
+            CHAMPION, verify=local_verifier(context.models), to=step.to_model, expected=alarm.model, **_said(alarm)
         )
-    except (JobRefused, ControlDiffers) as error:
-        return Step("abstain", f"it could not be rolled back ({error}): it abstains"[:1000])
+    except (JobRefusedError, ControlConflictError) as error:
+        return AlarmAction("abstain", f"it could not be rolled back ({error}): it abstains"[:1000])
     return step
 
 
-def _said(alarm: Alarm) -> dict[str, Any]:
+def _said(alarm: DriftAlarm) -> dict[str, Any]:
     tests = ", ".join(f"{found.test} {found.highest:.3g} of {found.threshold:g}" for found in alarm.findings)
     why = f"alarm about model {alarm.model[:12]} after {alarm.fights} fights: {tests}"
     evidence = {"alarm": msgspec.to_builtins(alarm)}

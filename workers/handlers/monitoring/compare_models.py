@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
-from engine.statistics.scores import clustered_mean, surprise
+from engine.statistics.scores import clustered_mean, log_losses
 from ledger.contracts.backtest_report import Estimate
 from ledger.contracts.jobs import CompareModels
 from ledger.contracts.monitoring_reports import ComparisonReport, Score, ScoreDifference
-from workers.handlers.monitoring.result_matching import record_of
+from workers.handlers.monitoring.result_matching import match_results
 from workers.handlers.prediction.prediction_log import fight_key
 from workers.jobs.context import JobContext
 
@@ -29,22 +29,22 @@ def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
     said = [[entry for entry in entries if entry.model == model and entry.market is not None] for model in models]
     common = set.intersection(*({(entry.day, fight_key(entry.fighters)) for entry in each} for each in said))
     records = [
-        record_of([entry for entry in each if (entry.day, fight_key(entry.fighters)) in common], results)
+        match_results([entry for entry in each if (entry.day, fight_key(entry.fighters)) in common], results)
         for each in said
     ]
     champion, challenger = (
-        {(one.entry.day, fight_key(one.entry.fighters)): one for one in record.decided} for record in records
+        {(one.record.day, fight_key(one.record.fighters)): one for one in record.decided} for record in records
     )
     fights = sorted(champion.keys() & challenger.keys())
     won = np.array([champion[fight].won == 0 for fight in fights], dtype=np.int8)
     event = np.array([str(day) for day, _ in fights], dtype=np.str_)
     forecasts = {
-        "champion": np.array([champion[fight].entry.probability for fight in fights]),
-        "challenger": np.array([challenger[fight].entry.probability for fight in fights]),
-        "market": np.array([champion[fight].entry.market for fight in fights], dtype=np.float64),
+        "champion": np.array([champion[fight].record.probability for fight in fights]),
+        "challenger": np.array([challenger[fight].record.probability for fight in fights]),
+        "market": np.array([champion[fight].record.market for fight in fights], dtype=np.float64),
     }
     losses: dict[str, dict[str, Floats]] = {
-        name: {"log_loss": surprise(p, won), "brier": np.square(p - won)} for name, p in forecasts.items()
+        name: {"log_loss": log_losses(p, won), "brier": np.square(p - won)} for name, p in forecasts.items()
     }
     return ComparisonReport(
         champion=models[0],

@@ -19,18 +19,18 @@ from typing import Literal
 
 from engine.data.fighter_names import FighterIndex, fighter_name_key
 from engine.errors import AmbiguousFighterError
-from ledger.contracts.prediction_record import JournalEntry
+from ledger.contracts.prediction_record import PredictionRecord
 from ledger.models.fight_results import FightResult
 from workers.handlers.prediction.prediction_log import fight_key
 
-DAYS_OFF = 1
+MAX_DAYS_APART = 1
 
-Fight = tuple[date, str]
+LoggedFight = tuple[date, str]
 """A fight of the prediction log: the day of its event, and its key."""
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredPrediction:
     """The last answer of a model to a fight, with the result.
 
     Attributes
@@ -42,13 +42,13 @@ class Judged:
         The batch in which the result was added.
     """
 
-    entry: JournalEntry
+    record: PredictionRecord
     won: Literal[0, 1] | None
     batch: int
 
 
 @dataclass(frozen=True)
-class Record:
+class TrackRecord:
     """The answers of a model with their results.
 
     Attributes
@@ -63,35 +63,35 @@ class Record:
         Number of fights that are left out because their results contradict each other.
     """
 
-    judged: tuple[Judged, ...]
-    tested: tuple[Judged, ...]
+    scored: tuple[ScoredPrediction, ...]
+    tested: tuple[ScoredPrediction, ...]
     waiting: int
     contradicted: int
 
     @property
-    def decided(self) -> list[Judged]:
+    def decided(self) -> list[ScoredPrediction]:
         """The scored answers to fights with a winner."""
-        return [one for one in self.judged if one.won is not None]
+        return [one for one in self.scored if one.won is not None]
 
     @property
     def void(self) -> int:
         """The number of fights without a winner."""
-        return len(self.judged) - len(self.decided)
+        return len(self.scored) - len(self.decided)
 
 
-def record_of(entries: Sequence[JournalEntry], results: Sequence[FightResult]) -> Record:
+def match_results(entries: Sequence[PredictionRecord], results: Sequence[FightResult]) -> TrackRecord:
     """Match records to results; of several records of one fight the last counts."""
-    fights: dict[Fight, list[JournalEntry]] = defaultdict(list)
+    fights: dict[LoggedFight, list[PredictionRecord]] = defaultdict(list)
     for entry in entries:
         fights[entry.day, fight_key(entry.fighters)].append(entry)
-    decided: dict[Fight, FightResult] = {}
-    contradicted: set[Fight] = set()
-    never_clear: set[Fight] = set()
-    by_day: dict[date, list[Fight]] = defaultdict(list)
+    decided: dict[LoggedFight, FightResult] = {}
+    contradicted: set[LoggedFight] = set()
+    never_clear: set[LoggedFight] = set()
+    by_day: dict[date, list[LoggedFight]] = defaultdict(list)
     for fight in fights:
         by_day[fight[0]].append(fight)
     for result in results:
-        days = [result.date + timedelta(days=off) for off in range(-DAYS_OFF, DAYS_OFF + 1)]
+        days = [result.date + timedelta(days=off) for off in range(-MAX_DAYS_APART, MAX_DAYS_APART + 1)]
         near = [fight for day in days for fight in by_day.get(day, ())]
         for fight in _fights_of(result, near, fights):
             known = decided.setdefault(fight, result)
@@ -102,8 +102,8 @@ def record_of(entries: Sequence[JournalEntry], results: Sequence[FightResult]) -
                 never_clear.add(fight)
     now = {fight: result for fight, result in decided.items() if fight not in contradicted}
     first = {fight: _first(result) for fight, result in decided.items() if fight not in never_clear}
-    return Record(
-        judged=_judged(now, fights),
+    return TrackRecord(
+        scored=_judged(now, fights),
         tested=tuple(one for one in _judged(first, fights) if one.won is not None),
         waiting=len(fights.keys() - decided.keys()),
         contradicted=len(contradicted),
@@ -115,20 +115,22 @@ def _first(result: FightResult) -> FightResult:
     return result.first or result
 
 
-def _judged(results: Mapping[Fight, FightResult], fights: Mapping[Fight, Sequence[JournalEntry]]) -> tuple[Judged, ...]:
+def _judged(
+    results: Mapping[LoggedFight, FightResult], fights: Mapping[LoggedFight, Sequence[PredictionRecord]]
+) -> tuple[ScoredPrediction, ...]:
     """Return the last answer to each fight with its result, in the order of the results."""
-    last: dict[str, Judged] = {}
+    last: dict[str, ScoredPrediction] = {}
     for fight, result in results.items():
         for entry in fights[fight]:
-            before = last.get(result.name)
-            if before is None or _moment(entry) > _moment(before.entry):
-                last[result.name] = Judged(entry, _winner(result, entry), result.batch)
-    return tuple(sorted(last.values(), key=lambda one: (one.batch, one.entry.day, one.entry.fighters)))
+            before = last.get(result.key)
+            if before is None or _moment(entry) > _moment(before.record):
+                last[result.key] = ScoredPrediction(entry, _winner(result, entry), result.batch)
+    return tuple(sorted(last.values(), key=lambda one: (one.batch, one.record.day, one.record.fighters)))
 
 
 def _fights_of(
-    result: FightResult, near: Sequence[Fight], fights: Mapping[Fight, Sequence[JournalEntry]]
-) -> list[Fight]:
+    result: FightResult, near: Sequence[LoggedFight], fights: Mapping[LoggedFight, Sequence[PredictionRecord]]
+) -> list[LoggedFight]:
     """Return the fights that a result may belong to.
 
     A lookup takes a millisecond, so it is limited to fights that share a name key, if there are any.
@@ -138,18 +140,18 @@ def _fights_of(
     return [fight for fight in shared or near if _position(result, fights[fight][0]) is not None]
 
 
-def _moment(entry: JournalEntry) -> datetime:
+def _moment(entry: PredictionRecord) -> datetime:
     return entry.at or datetime.min.replace(tzinfo=UTC)
 
 
-def _winner(result: FightResult, entry: JournalEntry) -> Literal[0, 1] | None:
+def _winner(result: FightResult, entry: PredictionRecord) -> Literal[0, 1] | None:
     if result.winner is None:
         return None
     first = _position(result, entry)
     return 1 if (result.winner == 0) == (first == 1) else 0
 
 
-def _position(result: FightResult, entry: JournalEntry) -> int | None:
+def _position(result: FightResult, entry: PredictionRecord) -> int | None:
     """Return the position of the result's first fighter in the record; None for another fight."""
     found = [_find(entry.fighters, name) for name in result.fighters]
     return found[0] if None not in found and found[0] != found[1] else None
@@ -160,6 +162,6 @@ def _find(fighters: tuple[str, str], name: str) -> int | None:
         if fighter_name_key(fighter) == fighter_name_key(name):
             return position
     try:
-        return FighterIndex(("0", "1"), fighters, (False, False)).find(name)
+        return FighterIndex(("0", "1"), fighters, (False, False)).find_position(name)
     except AmbiguousFighterError:
         return None

@@ -12,8 +12,8 @@ import msgspec
 from engine.ensemble import FightPrediction
 from engine.errors import EngineError
 from engine.market import bet_decision
-from engine.market.consensus import NOT_USED
-from engine.market.consensus import Market as Consensus
+from engine.market.consensus import UNUSED_QUOTE_FAULTS
+from engine.market.consensus import MarketConsensus as Consensus
 from engine.statistics.complements import complement
 from ledger.contracts.jobs import DecisionRules, Fight
 from ledger.contracts.reports import (
@@ -28,7 +28,7 @@ from ledger.contracts.reports import (
     Market,
     MarketAware,
 )
-from workers.failures import failure_of
+from workers.failures import to_failure
 from workers.handlers.prediction.fight_prices import PricedFight
 from workers.handlers.prediction.resolved_card import ResolvedCard
 from workers.jobs.operator_overrides import MODEL_ALARM
@@ -54,7 +54,7 @@ def build_report(card: ResolvedCard, priced: Mapping[str, PricedFight | EngineEr
 
 def _failed(fight: Fight, error: EngineError) -> FightFailure:
     names = (fight.fighters[0].name, fight.fighters[1].name)
-    return FightFailure(id=fight.id, names=names, failure=failure_of(error))
+    return FightFailure(id=fight.id, names=names, failure=to_failure(error))
 
 
 def _abstaining(fight: FightReport) -> FightReport:
@@ -66,9 +66,9 @@ def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
     prediction, market, absence = priced.prediction, priced.market, priced.market_absence
     names = (prediction.fighter_a, prediction.fighter_b)
     sides = _sides(prediction, market, rules.level)
-    choice = bet_decision.decide(
+    choice = bet_decision.decide_bet(
         sides,
-        bet_decision.Rules(
+        bet_decision.BettingRules(
             min_prediction_confidence=rules.min_prediction_confidence,
             max_uncertainty_threshold=rules.max_uncertainty_threshold,
             kelly_fraction=rules.kelly_fraction,
@@ -88,8 +88,8 @@ def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
             action=choice.action.value,
             reasons=tuple(reason.value for reason in choice.reasons),
             fighter=None if choice.side is None else names[choice.side],
-            bookmaker=None if choice.best is None else choice.best.bookmaker,
-            price=None if choice.best is None else choice.best.price,
+            bookmaker=None if choice.best_price is None else choice.best_price.bookmaker,
+            price=None if choice.best_price is None else choice.best_price.price,
             stake_fraction=choice.stake_fraction,
         ),
         market=None
@@ -114,7 +114,7 @@ def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
 
 
 def _quote_flags(priced: PricedFight) -> Iterator[str]:
-    left_out = [item.fault in NOT_USED for item in priced.screening.rejected]
+    left_out = [item.fault in UNUSED_QUOTE_FAULTS for item in priced.screening.rejected]
     if priced.fight.invalid_quotes or not all(left_out):
         yield "invalid_quotes"
     if any(left_out):
@@ -123,12 +123,12 @@ def _quote_flags(priced: PricedFight) -> Iterator[str]:
 
 def _sides(
     prediction: FightPrediction, market: Consensus | None, level: float
-) -> tuple[bet_decision.Side, bet_decision.Side]:
+) -> tuple[bet_decision.BetSide, bet_decision.BetSide]:
     lower, upper = prediction.intervals.get(level, (None, None))
-    best = (None, None) if market is None else market.best
+    best = (None, None) if market is None else market.best_prices
     return (
-        bet_decision.Side(prediction.probability, lower, best[0]),
-        bet_decision.Side(complement(prediction.probability), None if upper is None else complement(upper), best[1]),
+        bet_decision.BetSide(prediction.probability, lower, best[0]),
+        bet_decision.BetSide(complement(prediction.probability), None if upper is None else complement(upper), best[1]),
     )
 
 
@@ -136,7 +136,7 @@ def _answer(
     prediction: FightPrediction,
     side: int,
     fighter_id: str | None,
-    own: bet_decision.Side,
+    own: bet_decision.BetSide,
     market: Consensus | None,
 ) -> FighterAnswer:
     sampling = prediction.sampling_interval
@@ -177,18 +177,18 @@ def _interval(level: float, bounds: tuple[float, float], method: IntervalMethod,
     return Interval(level=level, lower=lower, upper=upper, method=method)
 
 
-def _bet(own: bet_decision.Side) -> Bet | None:
-    if own.best is None or own.lower is None:
+def _bet(own: bet_decision.BetSide) -> Bet | None:
+    if own.best_price is None or own.lower is None:
         return None
-    price = own.best.net
+    price = own.best_price.net
     return Bet(
-        bookmaker=own.best.bookmaker,
-        price=own.best.price,
-        commission=own.best.commission,
+        bookmaker=own.best_price.bookmaker,
+        price=own.best_price.price,
+        commission=own.best_price.commission,
         expected_value=bet_decision.expected_value(own.probability, price),
         expected_value_lower=bet_decision.expected_value(own.lower, price),
-        kelly_fraction=bet_decision.kelly(own.probability, price),
-        kelly_fraction_lower=bet_decision.kelly(own.lower, price),
+        kelly_fraction=bet_decision.kelly_stake(own.probability, price),
+        kelly_fraction_lower=bet_decision.kelly_stake(own.lower, price),
     )
 
 
@@ -206,5 +206,5 @@ def _scale_stakes(fights: Sequence[FightReport | FightFailure], cap: float) -> t
 
 def _staked(chosen: Decision, stake: float) -> Decision:
     if stake == 0.0:
-        return Decision(action="abstain", reasons=(bet_decision.Reason.NO_STAKE.value,))
+        return Decision(action="abstain", reasons=(bet_decision.BetReason.NO_STAKE.value,))
     return msgspec.structs.replace(chosen, stake_fraction=stake)

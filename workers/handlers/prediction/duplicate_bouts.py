@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from engine.errors import EngineError
-from engine.market.bet_decision import Reason
+from engine.market.bet_decision import BetReason
 from ledger.contracts.bouts import fighter_key
 from ledger.contracts.jobs import Fight
 from workers.handlers.prediction.model_answers import ModelAnswer
@@ -19,7 +19,7 @@ from workers.handlers.prediction.model_answers import ModelAnswer
 class BoutConflicts(NamedTuple):
     """The reasons why other fights forbid a bet on this one, and sentences that name these fights."""
 
-    reasons: tuple[Reason, ...] = ()
+    reasons: tuple[BetReason, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -63,11 +63,11 @@ def _fighters(fight: Fight, prediction: ModelAnswer | EngineError) -> Iterator[s
         yield f"name {fighter_key(fighter.name)}" if known is None else f"id {known}"
 
 
-def _reasons(same: str | None, conflicting: Sequence[str]) -> Iterator[Reason]:
+def _reasons(same: str | None, conflicting: Sequence[str]) -> Iterator[BetReason]:
     if same is not None:
-        yield Reason.SAME_BOUT
+        yield BetReason.SAME_BOUT
     if conflicting:
-        yield Reason.CONFLICTING_BOUTS
+        yield BetReason.CONFLICTING_BOUTS
 
 
 def _notes(same: str | None, conflicting: Sequence[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.arrays import Floats
 from engine.data.fighter_snapshot import FighterRequest, FightRequest
-from engine.ensemble import ProductionEnsembleManager, missing_values
+from engine.ensemble import ProductionEnsembleManager, missing_values_message
 from engine.errors import EngineError, ValidationError
 from ledger.contracts.bouts import MMA, is_mma
 from ledger.contracts.jobs import Corner, Fight, Fighter
@@ -78,8 +78,8 @@ def _inline(fight: Fight, manager: ProductionEnsembleManager) -> FeatureRow | En
         return ValidationError(f"fight {fight.id!r} lacks {len(absent)} of the model's features: {absent[:8]}")
     values = np.array([np.nan if features[name] is None else features[name] for name in columns], dtype=np.float64)
     missing = np.isnan(values).any()
-    if missing and not manager.ensemble.takes_missing:
-        return ValidationError(f"fight {fight.id!r}: {missing_values(values[None], manager.ensemble)}")
+    if missing and not manager.ensemble.accepts_missing:
+        return ValidationError(f"fight {fight.id!r}: {missing_values_message(values[None], manager.ensemble)}")
     return FeatureRow(values, -1, _flags(fight, ("features_imputed",) if missing else ()), (None, None))
 
 
@@ -122,8 +122,8 @@ def _from_log(card: ResolvedCard, fights: Sequence[Fight]) -> dict[str, FeatureR
 
     def next_row(fight: Fight) -> FeatureRow | EngineError:
         row, experience, flags, fighter_ids = next(values)
-        if not ensemble.takes_missing and np.isnan(row).any():
-            return ValidationError(f"fight {fight.id!r}: {missing_values(row[None], ensemble)}")
+        if not ensemble.accepts_missing and np.isnan(row).any():
+            return ValidationError(f"fight {fight.id!r}: {missing_values_message(row[None], ensemble)}")
         return FeatureRow(row, experience, _flags(fight, flags), fighter_ids)
 
     return {

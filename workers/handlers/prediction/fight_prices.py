@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from engine.ensemble import FightPrediction
 from engine.errors import EngineError
 from engine.market.consensus import (
-    Absence,
-    Market,
-    Quote,
-    Screening,
+    BookmakerQuote,
+    MarketConsensus,
+    NoMarketReason,
+    ScreenedQuotes,
     consensus,
-    leave_out_contradicting,
+    reject_contradicting,
     screen_quotes,
 )
 from ledger.contracts.jobs import Fight
@@ -45,16 +45,16 @@ class PricedFight:
     fight: Fight
     answer: ModelAnswer
     prediction: FightPrediction
-    screening: Screening
-    market: Market | None
+    screening: ScreenedQuotes
+    market: MarketConsensus | None
     conflicts: BoutConflicts
 
     @property
-    def market_absence(self) -> Absence | None:
+    def market_absence(self) -> NoMarketReason | None:
         """The reason why there is no market; quotes that the odds service rejected count as invalid quotes."""
-        absence = self.screening.absence
-        if absence is Absence.NO_QUOTES and self.fight.invalid_quotes:
-            return Absence.INVALID_QUOTES
+        absence = self.screening.no_market_reason
+        if absence is NoMarketReason.NO_QUOTES and self.fight.invalid_quotes:
+            return NoMarketReason.INVALID_QUOTES
         return absence
 
 
@@ -66,7 +66,7 @@ def price_fights(
     fights = {fight.id: fight for fight in card.job.fights if fight.id in answered}
     screenings = {fight.id: _screen(fight, card.quotes_from) for fight in fights.values()}
     markets = {fight: consensus(found.valid) if found.valid else None for fight, found in screenings.items()}
-    with_market = card.manager.price_fights(
+    with_market = card.manager.add_market(
         [answer.summary for answer in answered.values()],
         [(fight.fighters[0].name, fight.fighters[1].name) for fight in fights.values()],
         [None if found is None else found.probabilities[0] for found in markets.values()],
@@ -88,10 +88,10 @@ def price_fights(
     return {fight: found if isinstance(found, EngineError) else priced[fight] for fight, found in answers.items()}
 
 
-def _screen(fight: Fight, window: QuoteWindow) -> Screening:
+def _screen(fight: Fight, window: QuoteWindow) -> ScreenedQuotes:
     first, second = (fighter.name for fighter in fight.fighters)
     quotes = [
-        Quote(quote.bookmaker, (quote.prices[first], quote.prices[second]), quote.as_of, quote.commission)
+        BookmakerQuote(quote.bookmaker, (quote.prices[first], quote.prices[second]), quote.as_of, quote.commission)
         for quote in fight.quotes
     ]
-    return leave_out_contradicting(screen_quotes(quotes, oldest=window.oldest, newest=window.newest))
+    return reject_contradicting(screen_quotes(quotes, oldest=window.oldest, newest=window.newest))

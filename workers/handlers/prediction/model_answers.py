@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import EngineError
-from engine.model.prediction import FightSummary
+from engine.model.prediction import UnpricedPrediction
 from engine.monitoring.drift import FeatureBins
 from workers.handlers.prediction.fight_features import FeatureRow, first_corner
 from workers.handlers.prediction.resolved_card import ResolvedCard
@@ -25,7 +25,7 @@ class ModelAnswer:
 
     Attributes
     ----------
-    summary : FightSummary
+    summary : UnpricedPrediction
     flags : tuple of str
         Of the feature row, as in `FightReport.flags`.
     fighter_ids : pair of str or None
@@ -34,7 +34,7 @@ class ModelAnswer:
         The bins of the features, for the prediction log; empty for a model without bins.
     """
 
-    summary: FightSummary
+    summary: UnpricedPrediction
     flags: tuple[str, ...]
     fighter_ids: tuple[str | None, str | None]
     bins: str = ""
@@ -42,7 +42,7 @@ class ModelAnswer:
 
 def cached_answers(card: ResolvedCard) -> dict[str, ModelAnswer]:
     """Return by fight id the predictions that are in the cache of the model."""
-    cached = {fight: card.opened.remembered.get(key) for fight, key in card.cache_keys.items()}
+    cached = {fight: card.opened.predictions.get(key) for fight, key in card.cache_keys.items()}
     return {fight: prediction for fight, prediction in cached.items() if prediction is not None}
 
 
@@ -71,16 +71,16 @@ def answer_fights(
         for (fight, row), summary, row_bins in zip(rows.items(), summaries, bins, strict=True)
     }
     for fight, prediction in predicted.items():
-        card.opened.remembered.put(card.cache_keys[fight], prediction)
+        card.opened.predictions.put(card.cache_keys[fight], prediction)
     by_fight: dict[str, ModelAnswer | EngineError] = {**cached, **predicted, **errors}
     return {fight.id: by_fight[fight.id] for fight in card.job.fights}
 
 
-def _summaries(card: ResolvedCard, rows: Mapping[str, FeatureRow]) -> list[FightSummary]:
+def _summaries(card: ResolvedCard, rows: Mapping[str, FeatureRow]) -> list[UnpricedPrediction]:
     if not rows:
         return []
     fights = {fight.id: fight for fight in card.job.fights}
-    return card.manager.configured(card.config).summarise_rows(
+    return card.manager.with_config(card.config).predict_unpriced_rows(
         np.stack([row.values for row in rows.values()]),
         corners=[first_corner(fights[fight]) for fight in rows],
         experience=[row.experience for row in rows.values()],
@@ -92,4 +92,6 @@ def _bins(manager: ProductionEnsembleManager, rows: Sequence[FeatureRow]) -> lis
     manifest = manager.ensemble.manifest.get("drift")
     if manifest is None or not rows:
         return [""] * len(rows)
-    return FeatureBins.from_manifest(manager.ensemble.columns, manifest).written(np.stack([row.values for row in rows]))
+    return FeatureBins.from_manifest(manager.ensemble.columns, manifest).encode_bins(
+        np.stack([row.values for row in rows])
+    )

@@ -9,22 +9,22 @@ import structlog
 
 from engine.data.fighter_names import fighter_name_key
 from ledger.contracts.jobs import PredictCard
-from ledger.contracts.prediction_record import Band, JournalEntry, Page, Role
+from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord, PredictionRole
 from ledger.contracts.reports import FightReport
 from workers.handlers.prediction.fight_features import first_corner
 from workers.handlers.prediction.predict_card import CardAnswer, answer_card
 from workers.jobs.context import JobContext
-from workers.jobs.registry import Noted
-from workers.logs.setup import where_raised
+from workers.jobs.registry import HandlerResult
+from workers.logs.setup import traceback_locations
 
 
-def predict_and_log(job: PredictCard, context: JobContext) -> Noted:
+def predict_and_log(job: PredictCard, context: JobContext) -> HandlerResult:
     """Answer a card, and build its page of the prediction log. Raises as `predict_card` does."""
     answer = answer_card(job, context)
-    return Noted(answer.report, build_page(job, answer, context.claim.job_id, "live"))
+    return HandlerResult(answer.report, build_page(job, answer, context.claim.job_id, "live"))
 
 
-def build_page(job: PredictCard, answer: CardAnswer, job_id: str, role: Role) -> Page | None:
+def build_page(job: PredictCard, answer: CardAnswer, job_id: str, role: PredictionRole) -> PredictionPage | None:
     """Build the prediction log's page of a card, or log an error and return None: the answer matters more."""
     report = answer.report
     try:
@@ -35,9 +35,9 @@ def build_page(job: PredictCard, answer: CardAnswer, job_id: str, role: Role) ->
             for fight in report.fights
             if isinstance(fight, FightReport)
         ]
-        return Page.of(job.event_start, entries)
+        return PredictionPage.from_records(job.event_start, entries)
     except Exception as error:  # noqa: BLE001 - no error of the log may cost the answer
-        structlog.get_logger("cornerman").error("a card is not in the prediction log", **where_raised(error))
+        structlog.get_logger("cornerman").error("a card is not in the prediction log", **traceback_locations(error))
         return None
 
 
@@ -47,20 +47,20 @@ def fight_key(fighters: tuple[str, str]) -> str:
 
 
 def _entry(
-    fight: FightReport, corner: str, model: str, job_id: str, role: Role, job: PredictCard, bins: str
-) -> tuple[str, JournalEntry]:
+    fight: FightReport, corner: str, model: str, job_id: str, role: PredictionRole, job: PredictCard, bins: str
+) -> tuple[str, PredictionRecord]:
     listed = (fight.fighters[0].name, fight.fighters[1].name)
     swap = fighter_name_key(listed[1]) < fighter_name_key(listed[0])
     first = fight.fighters[1 if swap else 0]
     fighters = (listed[1], listed[0]) if swap else listed
-    entry = JournalEntry(
+    entry = PredictionRecord(
         day=job.event_start.astimezone(UTC).date(),
         fighters=fighters,
         model=model,
         role=role,
         job_id=job_id,
         probability=first.probability,
-        intervals=tuple(Band(one.level, one.lower, one.upper) for one in first.intervals),
+        intervals=tuple(PredictionInterval(one.level, one.lower, one.upper) for one in first.intervals),
         market=first.market_probability,
         market_aware=None if first.market_aware is None else first.market_aware.probability,
         red=_red(corner, swap),

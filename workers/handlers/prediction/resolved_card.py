@@ -17,7 +17,7 @@ from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.jobs.quote_age import QuoteWindow, quote_window
 from workers.jobs.context import JobContext
-from workers.jobs.operator_overrides import Sampling, batch_size, sampling, threads
+from workers.jobs.operator_overrides import ReplicaSelection, limit_batch_size, limit_threads, select_replicas
 from workers.models.model_cache import OpenModel
 
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -49,7 +49,7 @@ class ResolvedCard:
     job: PredictCard
     opened: OpenModel[ProductionEnsembleManager]
     config: ProductionEnsembleConfig
-    replicas: Sampling
+    replicas: ReplicaSelection
     levels: Sequence[float]
     quotes_from: QuoteWindow
     may_bet: bool
@@ -64,7 +64,7 @@ class ResolvedCard:
 def resolve_card(job: PredictCard, context: JobContext) -> ResolvedCard:
     """Open the model of a card and apply the operator's overrides. Raises BundleError and ValidationError."""
     opened, controls = context.models.get(job.model), context.claim.controls
-    replicas = sampling(controls, job.intervals.bootstrap_samples, opened.model.ensemble.n_replicas)
+    replicas = select_replicas(controls, job.intervals.bootstrap_samples, opened.model.ensemble.n_replicas)
     config = _config(job, opened.model, replicas, controls)
     levels = sorted({*job.intervals.levels, job.rules.level})
     return ResolvedCard(
@@ -80,13 +80,13 @@ def resolve_card(job: PredictCard, context: JobContext) -> ResolvedCard:
 
 
 def _config(
-    job: PredictCard, manager: ProductionEnsembleManager, replicas: Sampling, controls: Controls
+    job: PredictCard, manager: ProductionEnsembleManager, replicas: ReplicaSelection, controls: Controls
 ) -> ProductionEnsembleConfig:
     return create_production_ensemble_config(
         bootstrap_samples=replicas.replicas,
         max_memory_mb=manager.config.max_memory_mb,
-        n_jobs=threads(controls, manager.config.n_jobs),
-        batch_size=batch_size(controls, manager.config.batch_size),
+        n_jobs=limit_threads(controls, manager.config.n_jobs),
+        batch_size=limit_batch_size(controls, manager.config.batch_size),
         confidence_level=max(job.intervals.levels),
         min_prediction_confidence=job.rules.min_prediction_confidence,
         max_uncertainty_threshold=job.rules.max_uncertainty_threshold,

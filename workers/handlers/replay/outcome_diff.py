@@ -12,38 +12,38 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ledger.contracts.replay_report import TOLERANCE, Difference, Verdict
+from ledger.contracts.replay_report import NUMBER_TOLERANCE, FieldDifference, ReplayVerdict
 
 _MISSING = object()
 
 
-class Comparison(Struct, frozen=True):
+class OutcomeDiff(Struct, frozen=True):
     """The verdict, the first difference of any size, and the largest difference of two numbers."""
 
-    verdict: Verdict
-    first: Difference | None = None
-    largest: float = 0.0
+    verdict: ReplayVerdict
+    first_difference: FieldDifference | None = None
+    largest_difference: float = 0.0
 
 
-def compare(kept: bytes, again: bytes) -> Comparison:
+def compare_outcomes(kept: bytes, again: bytes) -> OutcomeDiff:
     """Compare two outcomes, both JSON."""
-    first: Difference | None = None
+    first: FieldDifference | None = None
     largest = 0.0
     close = True
     for path, one, other in _pairs(msgspec.json.decode(kept), msgspec.json.decode(again), ""):
         texts = _written(one), _written(other)
         if texts[0] == texts[1]:  # two different numbers never have the same JSON text
             continue
-        first = first or Difference(field=path.lstrip("."), kept=texts[0], again=texts[1])
+        first = first or FieldDifference(field=path.lstrip("."), kept=texts[0], again=texts[1])
         if _is_number(one) and _is_number(other):
             apart = abs(one - other)
             largest = max(largest, apart)
-            close = close and apart <= TOLERANCE * max(1.0, abs(one), abs(other))
+            close = close and apart <= NUMBER_TOLERANCE * max(1.0, abs(one), abs(other))
         else:
             close = False
     if first is None:
-        return Comparison("same")
-    return Comparison("close" if close else "differs", first, largest)
+        return OutcomeDiff("same")
+    return OutcomeDiff("close" if close else "differs", first, largest)
 
 
 def _pairs(one: Any, other: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

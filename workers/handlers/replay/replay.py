@@ -16,28 +16,28 @@ import msgspec
 
 from ledger.contracts import codec
 from ledger.contracts.controls import Controls
-from ledger.contracts.failures import LedgerUnavailable, PermissionDenied
+from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.contracts.jobs import Replay
-from ledger.contracts.provenance import Origin
-from ledger.contracts.replay_report import Obstacle, ReplayReport
+from ledger.contracts.provenance import Provenance
+from ledger.contracts.replay_report import NotReplayableReason, ReplayReport
 from ledger.contracts.reports import Report
-from ledger.ledger import KeptJob
-from workers.failures import failure_of
-from workers.handlers.replay.outcome_diff import compare
+from ledger.ledger import JobRecord
+from workers.failures import to_failure
+from workers.handlers.replay.outcome_diff import compare_outcomes
 from workers.jobs.context import ClaimLostError, JobContext
-from workers.jobs.decoding import read
-from workers.jobs.operator_overrides import deciding
-from workers.jobs.provenance import surroundings
-from workers.jobs.replay_target import kept_job
+from workers.jobs.decoding import decode_claim
+from workers.jobs.operator_overrides import affects_answers
+from workers.jobs.provenance import runtime_environment
+from workers.jobs.replay_target import load_job_record
 
-Makers = Mapping[str, str]
+HandlerNames = Mapping[str, str]
 """By kind of job: the name of the function that recomputes an outcome; it has the signature of a handler."""
 
-ANSWERS: Makers = {
+ANSWER_HANDLERS: HandlerNames = {
     "predict_card": "workers.handlers.prediction.predict_card:predict_card",
     "check_health": "workers.handlers.check_health:check_health",
 }
-_OF_KIND: Mapping[str, Obstacle] = {
+_OF_KIND: Mapping[str, NotReplayableReason] = {
     "replay": "itself_a_replay",
     "retrain": "itself_a_replay",
     "train_part": "part_of_another",
@@ -52,50 +52,54 @@ _CHECKS_OF_THE_MODEL = ("model_loaded", "prediction")
 
 
 def replay(job: Replay, context: JobContext) -> ReplayReport:
-    """Replay a card or a health check. Raises JobRefused if the job is not stored, and EngineError."""
-    return make_again(job.job_id, context, ANSWERS)
+    """Replay a card or a health check. Raises JobRefusedError if the job is not stored, and EngineError."""
+    return reproduce(job.job_id, context, ANSWER_HANDLERS)
 
 
-def make_again(job_id: str, context: JobContext, makers: Makers) -> ReplayReport:
+def reproduce(job_id: str, context: JobContext, makers: HandlerNames) -> ReplayReport:
     """Recompute the outcome of a job with one of the functions in `makers`. Raises as `replay` does."""
-    kept = kept_job(job_id, context)
-    obstacle = obstacle_of(kept)
-    if obstacle is not None or kept.origin is None:
+    kept = load_job_record(job_id, context)
+    obstacle = not_replayable_reason(kept)
+    if obstacle is not None or kept.provenance is None:
         return ReplayReport(
             job_id=job_id, job_kind=kept.kind, verdict="not_replayable", agrees=False, obstacle=obstacle or "no_origin"
         )
     if kept.kind not in makers:
-        raise codec.refuse(f"job {job_id} is a {kept.kind}, which only the other kind of replay recomputes (--retrain)")
-    again = _made(kept, _then(kept, kept.origin, context), makers[kept.kind])
-    found = compare(_comparable(kept.kind, kept.report or kept.failure or b""), _comparable(kept.kind, again))
-    here = surroundings()
+        raise codec.job_refused(
+            f"job {job_id} is a {kept.kind}, which only the other kind of replay recomputes (--retrain)"
+        )
+    again = _made(kept, _then(kept, kept.provenance, context), makers[kept.kind])
+    found = compare_outcomes(_comparable(kept.kind, kept.report or kept.failure or b""), _comparable(kept.kind, again))
+    here = runtime_environment()
     return ReplayReport(
         job_id=job_id,
         job_kind=kept.kind,
         verdict=found.verdict,
-        agrees=found.verdict == "same" or (found.verdict == "close" and here != kept.origin.surroundings),
-        first_difference=found.first,
-        largest_difference=found.largest if found.first else None,
-        models=kept.origin.models,
-        made_in=kept.origin.surroundings,
+        agrees=found.verdict == "same" or (found.verdict == "close" and here != kept.provenance.surroundings),
+        first_difference=found.first_difference,
+        largest_difference=found.largest_difference if found.first_difference else None,
+        models=kept.provenance.models,
+        made_in=kept.provenance.surroundings,
         replayed_in=here,
     )
 
 
-def obstacle_of(kept: KeptJob) -> Obstacle | None:
+def not_replayable_reason(kept: JobRecord) -> NotReplayableReason | None:
     """Return the reason why an outcome cannot be recomputed, None if it can."""
     if (obstacle := _OF_KIND.get(kept.kind)) is not None:
         return obstacle
     if not kept.state.final:
         return "no_outcome"
-    if kept.failure is not None and (code := codec.decode_failure(kept.failure).code.value) in get_args(Obstacle):
-        return cast("Obstacle", code)
-    return None if kept.origin else "no_origin"
+    if kept.failure is not None and (code := codec.decode_failure(kept.failure).code.value) in get_args(
+        NotReplayableReason
+    ):
+        return cast("NotReplayableReason", code)
+    return None if kept.provenance else "no_origin"
 
 
-def _then(kept: KeptJob, origin: Origin, context: JobContext) -> JobContext:
+def _then(kept: JobRecord, origin: Provenance, context: JobContext) -> JobContext:
     """Return a context with the original conditions; progress is reported as that of the replay."""
-    given = {name: value for name, value in context.claim.controls.given.items() if not deciding(name)}
+    given = {name: value for name, value in context.claim.controls.values.items() if not affects_answers(name)}
     claim = msgspec.structs.replace(
         context.claim,
         kind=kept.kind,
@@ -103,22 +107,22 @@ def _then(kept: KeptJob, origin: Origin, context: JobContext) -> JobContext:
         claimed_at=origin.claimed_at,
         controls=Controls({**given, **origin.controls}),
     )
-    return replace(context, claim=claim, models=context.models.as_of(origin.models))
+    return replace(context, claim=claim, models=context.models.with_aliases(origin.models))
 
 
-def _made(kept: KeptJob, then: JobContext, maker: str) -> bytes:
+def _made(kept: JobRecord, then: JobContext, maker: str) -> bytes:
     """Return the recomputed outcome as JSON, a report or a failure.
 
     If the original outcome is a report, an error of this run is raised: it proves nothing about the report.
     """
     try:
         make = cast("Callable[[Any, JobContext], Report]", pkgutil.resolve_name(maker))
-        return codec.encode(make(read(then.claim), then))
-    except (ClaimLostError, LedgerUnavailable, PermissionDenied):
+        return codec.encode(make(decode_claim(then.claim), then))
+    except (ClaimLostError, LedgerUnavailableError, PermissionDeniedError):
         raise
     except Exception as error:
-        failure = failure_of(error)
-        if kept.failure is None or failure.code.value in get_args(Obstacle):
+        failure = to_failure(error)
+        if kept.failure is None or failure.code.value in get_args(NotReplayableReason):
             raise
         return codec.encode(failure)
 

@@ -7,46 +7,46 @@ from pathlib import Path
 
 from engine.model.bundle import WRITING_PREFIX
 from ledger.contracts.backtest_report import BacktestReport
-from ledger.contracts.jobs import Backtest, Retrain, TrainEnsemble
+from ledger.contracts.jobs import Backtest, ReproduceTraining, TrainEnsemble
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import TrainingReport
-from workers.handlers.replay.replay import Makers, make_again
-from workers.handlers.training.backtest import backtest_on_file
-from workers.handlers.training.train_ensemble import SAFETY_SECONDS, report_of, train_on_file
-from workers.handlers.training.training_data import within_limit
+from workers.handlers.replay.replay import HandlerNames, reproduce
+from workers.handlers.training.backtest import backtest_in_process
+from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS, train_in_process, training_report
+from workers.handlers.training.training_data import with_memory_limit
 from workers.jobs.context import JobContext
-from workers.jobs.operator_overrides import threads
+from workers.jobs.operator_overrides import limit_threads
 
-TRAININGS: Makers = {
+TRAINING_HANDLERS: HandlerNames = {
     "train_ensemble": "workers.handlers.replay.reproduce:train_again",
     "backtest": "workers.handlers.replay.reproduce:backtest_again",
     "judge_models": "workers.handlers.training.judge_models:judge_models",
 }
 
 
-def retrain(job: Retrain, context: JobContext) -> ReplayReport:
-    """Replay a training, backtest or model comparison. Raises JobRefused if the job is not stored, and EngineError."""
-    return make_again(job.job_id, context, TRAININGS)
+def retrain(job: ReproduceTraining, context: JobContext) -> ReplayReport:
+    """Replay a training, backtest or model comparison. Raises JobRefusedError, EngineError."""
+    return reproduce(job.job_id, context, TRAINING_HANDLERS)
 
 
 def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train again, and write the bundle to a temporary folder for its digest."""
-    plan = within_limit(job, context.settings.memory_limit_mb)
+    plan = with_memory_limit(job, context.settings.memory_limit_mb)
     context.settings.models_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=context.settings.models_folder) as folder:
-        bundle = train_on_file(plan, Path(folder), context.progress, _within_seconds(context), _threads(context))
-        return report_of(bundle, job.alias)
+        bundle = train_in_process(plan, Path(folder), context.progress, _within_seconds(context), _threads(context))
+        return training_report(bundle, job.alias)
 
 
 def backtest_again(job: Backtest, context: JobContext) -> BacktestReport:
     """Run the backtest again, without parts."""
-    plan = within_limit(job, context.settings.memory_limit_mb)
-    return backtest_on_file(plan, context.progress, _within_seconds(context), n_jobs=_threads(context))
+    plan = with_memory_limit(job, context.settings.memory_limit_mb)
+    return backtest_in_process(plan, context.progress, _within_seconds(context), n_jobs=_threads(context))
 
 
 def _within_seconds(context: JobContext) -> float:
-    return context.remaining_seconds() - SAFETY_SECONDS
+    return context.remaining_seconds() - TIME_LIMIT_MARGIN_SECONDS
 
 
 def _threads(context: JobContext) -> int:
-    return threads(context.claim.controls, context.settings.training_threads)
+    return limit_threads(context.claim.controls, context.settings.training_threads)

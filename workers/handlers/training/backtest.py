@@ -16,26 +16,32 @@ from engine.data.feature_matrix import matrix_digest
 from engine.data.fight_log import read_fight_log
 from engine.evaluation.backtest import (
     BacktestConfig,
-    forecast_season,
-    learnt,
-    periods_of,
-    season_of_log,
-    season_of_matrix,
+    backtest_data_from_log,
+    backtest_data_from_matrix,
+    evaluation_periods,
+    forecast_fights,
+    train_forecaster,
 )
-from engine.evaluation.metrics import Evaluation, evaluate
-from engine.evaluation.walk_forward import Season, forecast_period
+from engine.evaluation.metrics import BacktestEvaluation, evaluate_forecasts
+from engine.evaluation.walk_forward import FightSet, forecast_period
 from engine.model.bundle import Bundle
-from engine.resources.chunked_arrays import Arrays
-from engine.training.matrix_arrays import arrays_of_matrix, matrix_of_arrays
-from engine.training.train import Progress
+from engine.resources.chunked_arrays import NamedArrays
+from engine.training.matrix_arrays import matrix_from_arrays, matrix_to_arrays
+from engine.training.train import ProgressCallback
 from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.jobs import Backtest, BacktestPart
 from ledger.contracts.reports import PartReport
-from workers.handlers.training.fan_out import Note, gather, looking, prepare, work_off
-from workers.handlers.training.train_ensemble import SAFETY_SECONDS
-from workers.handlers.training.training_data import check_data, config_of, matrix_of, recipe_of, training_config
+from workers.handlers.training.fan_out import FanOutState, gather, prepare, resume_state, run_part
+from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS
+from workers.handlers.training.training_data import (
+    check_data_digest,
+    config_from_recipe,
+    read_job_matrix,
+    recipe_from_plan,
+    training_config,
+)
 from workers.jobs.context import JobContext
-from workers.jobs.operator_overrides import threads
+from workers.jobs.operator_overrides import limit_threads
 from workers.models.model_store import PREPARED
 
 _DAYS = ("first_day", "last_day", "refit_months")
@@ -43,11 +49,11 @@ _DAYS = ("first_day", "last_day", "refit_months")
 
 def backtest(job: Backtest, context: JobContext) -> BacktestReport:
     """Run a walk-forward backtest. Raises EngineError, and as `fan_out.gather` does."""
-    with looking(context, job.max_training_time_seconds) as note:
+    with resume_state(context, job.max_training_time_seconds) as note:
         return _backtest(job, context, note)
 
 
-def _backtest(job: Backtest, context: JobContext, note: Note) -> BacktestReport:
+def _backtest(job: Backtest, context: JobContext, note: FanOutState) -> BacktestReport:
     note, prepared = prepare(context, note, lambda: _prepare(job, context))
     season, config = _unpack(prepared)
     parts = [
@@ -65,47 +71,47 @@ def _backtest(job: Backtest, context: JobContext, note: Note) -> BacktestReport:
             max_memory_mb=job.max_memory_mb,
             deadline=job.deadline,
         )
-        for index in range(len(periods_of(season, config)))
+        for index in range(len(evaluation_periods(season, config)))
     ]
     results = gather(context, note, parts, [1] * len(parts), job.max_training_time_seconds)
     forecasts = pd.concat([_table(results[part.name]) for part in parts], ignore_index=True)
-    return report_of(evaluate(forecasts), matrix_digest(season.fights))
+    return backtest_report(evaluate_forecasts(forecasts), matrix_digest(season.fights))
 
 
 def backtest_part(job: BacktestPart, context: JobContext) -> PartReport:
     """Forecast one period of a backtest. Raises EngineError, and as `fan_out.run_part` does."""
 
-    def make(prepared: Bundle, step: Callable[[], None]) -> Arrays:
+    def make(prepared: Bundle, step: Callable[[], None]) -> NamedArrays:
         season, config = _unpack(prepared)
-        period = periods_of(season, config)[int(job.name.partition("-")[2])]
+        period = evaluation_periods(season, config)[int(job.name.partition("-")[2])]
         training = replace(
             config.training,
-            max_training_time_s=context.remaining_seconds() - SAFETY_SECONDS,
+            max_training_time_s=context.remaining_seconds() - TIME_LIMIT_MARGIN_SECONDS,
             max_memory_mb=min(job.max_memory_mb, context.settings.memory_limit_mb or job.max_memory_mb),
-            n_jobs=threads(context.claim.controls, context.settings.training_threads),
+            n_jobs=limit_threads(context.claim.controls, context.settings.training_threads),
         )
-        table = forecast_period(season, period, learnt(training, lambda stage, done, total: step()))
+        table = forecast_period(season, period, train_forecaster(training, lambda stage, done, total: step()))
         return {f"table/{name}": _plain(table[name]) for name in table}
 
-    return work_off(job, context, make)
+    return run_part(job, context, make)
 
 
-def backtest_on_file(
-    job: Backtest, progress: Progress, within_seconds: float, records: Path | None = None, n_jobs: int = -1
+def backtest_in_process(
+    job: Backtest, progress: ProgressCallback, within_seconds: float, records: Path | None = None, n_jobs: int = -1
 ) -> BacktestReport:
     """Run a backtest in this process; write the forecasts as CSV to `records`, if given. Raises EngineError."""
-    check_data(job)
+    check_data_digest(job)
     progress("reading", 0, 1)
     season = _season(job)
     plan = training_config(job, within_seconds, n_jobs)
     config = BacktestConfig(job.first_day, job.last_day, job.refit_months, plan)
-    forecasts = forecast_season(season, config, progress)
+    forecasts = forecast_fights(season, config, progress)
     if records is not None:
         forecasts.to_csv(records, index=False)
-    return report_of(evaluate(forecasts), matrix_digest(season.fights))
+    return backtest_report(evaluate_forecasts(forecasts), matrix_digest(season.fights))
 
 
-def report_of(evaluation: Evaluation, data_digest: str) -> BacktestReport:
+def backtest_report(evaluation: BacktestEvaluation, data_digest: str) -> BacktestReport:
     """Return the report of an evaluation."""
     figures = {name: getattr(evaluation, name) for name in evaluation.__slots__}
     return msgspec.convert(
@@ -115,21 +121,21 @@ def report_of(evaluation: Evaluation, data_digest: str) -> BacktestReport:
 
 def _prepare(job: Backtest, context: JobContext) -> Bundle:
     """Read the fights, check the days of the backtest, and write the arrays that all parts need to the store."""
-    check_data(job)
+    check_data_digest(job)
     context.progress("reading", 0, 1)
     season = _season(job)
     days = {name: msgspec.to_builtins(getattr(job, name)) for name in _DAYS}
-    periods_of(season, BacktestConfig(job.first_day, job.last_day, job.refit_months))
-    arrays = arrays_of_matrix(season.fights) | {"early_odds": season.early_odds}
-    manifest = {"columns": list(season.fights.X.columns), "recipe": recipe_of(job), "days": days}
+    evaluation_periods(season, BacktestConfig(job.first_day, job.last_day, job.refit_months))
+    arrays = matrix_to_arrays(season.fights) | {"early_odds": season.early_odds}
+    manifest = {"columns": list(season.fights.X.columns), "recipe": recipe_from_plan(job), "days": days}
     return context.store.write(arrays, manifest, PREPARED)
 
 
-def _unpack(prepared: Bundle) -> tuple[Season, BacktestConfig]:
+def _unpack(prepared: Bundle) -> tuple[FightSet, BacktestConfig]:
     arrays, about = prepared.arrays, prepared.manifest
-    season = Season(matrix_of_arrays(arrays, about["columns"]), np.asarray(arrays["early_odds"]))
+    season = FightSet(matrix_from_arrays(arrays, about["columns"]), np.asarray(arrays["early_odds"]))
     plan = msgspec.convert({"data": "prepared", **about["days"]}, Backtest)
-    config = BacktestConfig(plan.first_day, plan.last_day, plan.refit_months, config_of(about["recipe"]))
+    config = BacktestConfig(plan.first_day, plan.last_day, plan.refit_months, config_from_recipe(about["recipe"]))
     return season, config
 
 
@@ -139,16 +145,16 @@ def _plain(column: pd.Series[Any]) -> np.ndarray[Any, Any]:
     return values.astype(np.str_) if values.dtype == object or not isinstance(column.dtype, np.dtype) else values
 
 
-def _table(arrays: Arrays) -> pd.DataFrame:
+def _table(arrays: NamedArrays) -> pd.DataFrame:
     """Return the table of a part, with its columns in alphabetical order."""
     return pd.DataFrame({name.partition("/")[2]: np.asarray(arrays[name]) for name in arrays})
 
 
-def _season(job: Backtest) -> Season:
+def _season(job: Backtest) -> FightSet:
     """Read the fights up to the last day."""
     end = None if job.last_day is None else job.last_day + datetime.timedelta(days=1)
     if job.matrix is not None:
-        matrix = matrix_of(Path(job.data), job.matrix)
-        return season_of_matrix(matrix if end is None else matrix.before(end))
+        matrix = read_job_matrix(Path(job.data), job.matrix)
+        return backtest_data_from_matrix(matrix if end is None else matrix.before(end))
     log = read_fight_log(Path(job.data))
-    return season_of_log(log if end is None else log.before(end))
+    return backtest_data_from_log(log if end is None else log.before(end))

@@ -23,26 +23,26 @@ from msgspec import Struct
 
 from engine.errors import BundleCorruptError, BundleNotFoundError, TrainingTimeoutError
 from engine.model.bundle import Bundle
-from engine.resources.chunked_arrays import Arrays
-from ledger.contracts.failures import Failure, FailureCode, JobRefused
-from ledger.contracts.job_state import Progress, State
-from ledger.contracts.jobs import BacktestPart, Part, TrainPart
+from engine.resources.chunked_arrays import NamedArrays
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
+from ledger.contracts.job_state import JobState, Progress
+from ledger.contracts.jobs import BacktestPart, JobPart, TrainPart
 from ledger.contracts.reports import PartReport
-from workers.errors import LaterError, StoreUnavailableError
+from workers.errors import JobSnoozedError, StoreUnavailableError
 from workers.jobs.context import JobContext
-from workers.jobs.retry import insist
+from workers.jobs.retry import retry_until_available
 from workers.models.model_store import PARTS, PREPARED
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 """Interval at which a job checks its parts if none of them wakes it."""
 _MAX_GAP_SECONDS = 10.0
 """Maximum working time counted between two checks; after a longer gap the pools were stopped or busy otherwise."""
 _MAX_ROUNDS = 3
 
-SomePart = TrainPart | BacktestPart
+AnyPart = TrainPart | BacktestPart
 
 
-class Note(Struct, frozen=True):
+class FanOutState(Struct, frozen=True):
     """The state of a fanned-out job, stored with the snoozed job between two checks of its parts.
 
     Attributes
@@ -65,7 +65,7 @@ class Note(Struct, frozen=True):
     rounds: int = 0
     waits_for: str = ""
 
-    def at(self, now: datetime) -> Note:
+    def advanced_to(self, now: datetime) -> FanOutState:
         """Return the state at a later check; the clock of the server may have been set meanwhile."""
         gap_seconds = min(max((now - self.looked_at).total_seconds(), 0.0), _MAX_GAP_SECONDS)
         return msgspec.structs.replace(self, looked_at=now, at_work_seconds=self.at_work_seconds + gap_seconds)
@@ -76,13 +76,17 @@ class _PartsRefusedError(Exception):
 
 
 @contextmanager
-def looking(context: JobContext, limit_seconds: float) -> Iterator[Note]:
+def resume_state(context: JobContext, limit_seconds: float) -> Iterator[FanOutState]:
     """Yield the state of the job for one check, and store it if the job is snoozed because the store is unavailable.
 
     Raises TrainingTimeoutError if the store is unavailable and the job has worked for longer than `limit_seconds`.
     """
     now = context.claim.claimed_at
-    note = msgspec.json.decode(context.claim.note, type=Note).at(now) if context.claim.note else Note("", now)
+    note = (
+        msgspec.json.decode(context.claim.snooze_note, type=FanOutState).advanced_to(now)
+        if context.claim.snooze_note
+        else FanOutState("", now)
+    )
     try:
         yield note
     except StoreUnavailableError as unavailable:
@@ -95,7 +99,7 @@ def looking(context: JobContext, limit_seconds: float) -> Iterator[Note]:
         raise
 
 
-def prepare(context: JobContext, note: Note, make: Callable[[], Bundle]) -> tuple[Note, Bundle]:
+def prepare(context: JobContext, note: FanOutState, make: Callable[[], Bundle]) -> tuple[FanOutState, Bundle]:
     """Return the state with the prepared data of the job, which `make` writes if they are not in the store.
 
     Raises as `make` and the store do.
@@ -110,8 +114,8 @@ def prepare(context: JobContext, note: Note, make: Callable[[], Bundle]) -> tupl
 
 
 def gather(
-    context: JobContext, note: Note, parts: Sequence[SomePart], weights: Sequence[int], limit_seconds: float
-) -> dict[str, Arrays]:
+    context: JobContext, note: FanOutState, parts: Sequence[AnyPart], weights: Sequence[int], limit_seconds: float
+) -> dict[str, NamedArrays]:
     """Return the results of all parts by name; submit missing parts and snooze the job if there are any.
 
     Parameters
@@ -137,7 +141,7 @@ def gather(
         The job has worked for longer than `limit_seconds`.
     StoreUnavailableError
     """
-    done = context.store.names(f"{PARTS}/{note.prepared}")
+    done = context.store.bundle_names(f"{PARTS}/{note.prepared}")
     missing = [part for part in parts if part.name not in done]
     if not missing:
         results = {part.name: _result(context, part) for part in parts}
@@ -157,22 +161,24 @@ def gather(
         note = _submit(context, note, missing)
     except _PartsRefusedError as refused:
         note = msgspec.structs.replace(note, waits_for=str(refused))
-        raise LaterError(
+        raise JobSnoozedError(
             f"the parts are not accepted: {refused}",
-            LOOK_SECONDS,
+            POLL_SECONDS,
             note=msgspec.json.encode(note),
             progress=Progress(stage=f"waiting: {refused}", done=steps, total=sum(weights)),
         ) from refused
     left = note.at_work_seconds * (sum(weights) - steps) / steps if steps else None
-    raise LaterError(
+    raise JobSnoozedError(
         f"{len(missing)} parts are missing",
-        LOOK_SECONDS,
+        POLL_SECONDS,
         note=msgspec.json.encode(note),
         progress=Progress(stage=_stage(missing[0]), done=steps, total=sum(weights), left_seconds=left),
     )
 
 
-def work_off(part: SomePart, context: JobContext, make: Callable[[Bundle, Callable[[], None]], Arrays]) -> PartReport:
+def run_part(
+    part: AnyPart, context: JobContext, make: Callable[[Bundle, Callable[[], None]], NamedArrays]
+) -> PartReport:
     """Run one part, write its result to the store, and wake its job.
 
     Parameters
@@ -202,25 +208,27 @@ def work_off(part: SomePart, context: JobContext, make: Callable[[Bundle, Callab
         steps += 1
 
     step()
-    there = part.name in store.names(f"{PARTS}/{part.prepared}")  # its last worker died after it had written the result
+    there = part.name in store.bundle_names(
+        f"{PARTS}/{part.prepared}"
+    )  # its last worker died after it had written the result
     bundle = _result(context, part) if there else None
     if bundle is None:
         store.touch(f"{PREPARED}/{part.prepared}")  # this also keeps the results of its parts
         try:
             prepared = store.open(f"{PREPARED}/{part.prepared}")
         except BundleNotFoundError as gone:
-            raise LaterError(str(gone), LOOK_SECONDS) from gone
+            raise JobSnoozedError(str(gone), POLL_SECONDS) from gone
         bundle = store.write(make(prepared, step), _manifest(part), f"{PARTS}/{part.prepared}", part.name)
-    insist(lambda: context.ledger.resume_now(part.of))
+    retry_until_available(lambda: context.ledger.resume_now(part.of))
     return PartReport(name=part.name, digest=bundle.digest, bytes_written=bundle.size_bytes)
 
 
-def _manifest(part: SomePart) -> dict[str, str]:
+def _manifest(part: AnyPart) -> dict[str, str]:
     """Return the manifest of a result; it names the place, so that the signature is not valid for another place."""
     return {"part": part.name, "prepared": part.prepared}
 
 
-def _result(context: JobContext, part: SomePart) -> Bundle | None:
+def _result(context: JobContext, part: AnyPart) -> Bundle | None:
     """Open the result of a part, or remove one that is incomplete, wrongly signed or of another part."""
     place = f"{PARTS}/{part.prepared}/{part.name}"
     try:
@@ -237,14 +245,14 @@ def _result(context: JobContext, part: SomePart) -> Bundle | None:
     return None
 
 
-def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Note:
+def _submit(context: JobContext, note: FanOutState, missing: Sequence[AnyPart]) -> FanOutState:
     """Submit parts, which is idempotent, and raise the failure of one that has failed.
 
     Raises _PartsRefusedError while the server accepts no parts.
     """
     try:
         ids = _submitted(context, note, missing)
-    except JobRefused as refused:
+    except JobRefusedError as refused:
         if not refused.failure.retryable:
             raise
         raise _PartsRefusedError(refused.failure.message.partition(": nothing was accepted")[0]) from refused
@@ -254,8 +262,8 @@ def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Not
         outcome = context.ledger.outcome(job_id)
         if outcome is not None and outcome.failure is not None:
             _end(context, note, missing)
-            raise JobRefused(_failure_of_job(part, outcome.failure))
-        gone = gone or (outcome is not None and part.name not in context.store.names(f"{PARTS}/{note.prepared}"))
+            raise JobRefusedError(_failure_of_job(part, outcome.failure))
+        gone = gone or (outcome is not None and part.name not in context.store.bundle_names(f"{PARTS}/{note.prepared}"))
     if not gone:
         return note
     if note.rounds == _MAX_ROUNDS:
@@ -263,36 +271,36 @@ def _submit(context: JobContext, note: Note, missing: Sequence[SomePart]) -> Not
     return msgspec.structs.replace(note, rounds=note.rounds + 1)
 
 
-def _submitted(context: JobContext, note: Note, missing: Sequence[SomePart]) -> list[str]:
+def _submitted(context: JobContext, note: FanOutState, missing: Sequence[AnyPart]) -> list[str]:
     # A part names its job, so its content is its key; a part whose result was lost gets a new key.
     keys = [_key(part, note.rounds) if note.rounds else None for part in missing]
     receipts = context.ledger.submission.submit_parts(missing, keys=keys, correlation_id=context.claim.correlation_id)
     return [receipt.job_id for receipt in receipts]
 
 
-def _key(part: SomePart, rounds: int) -> str:
+def _key(part: AnyPart, rounds: int) -> str:
     return hashlib.sha256(f"{part.of}/{part.name}/{rounds}".encode()).hexdigest()
 
 
-def _end(context: JobContext, note: Note, missing: Sequence[SomePart]) -> None:
-    with suppress(JobRefused):  # the server is full: submitted parts end themselves
+def _end(context: JobContext, note: FanOutState, missing: Sequence[AnyPart]) -> None:
+    with suppress(JobRefusedError):  # the server is full: submitted parts end themselves
         for job_id in _submitted(context, note, missing):
             context.ledger.cancel(job_id)
 
 
-def _failure_of_job(part: Part, failure: Failure) -> Failure:
+def _failure_of_job(part: JobPart, failure: Failure) -> Failure:
     return msgspec.structs.replace(
         failure, message=f"part {part.name}: {failure.message}", details={**failure.details, "part": part.name}
     )
 
 
-def _check_job_is_active(context: JobContext, part: Part) -> None:
+def _check_job_is_active(context: JobContext, part: JobPart) -> None:
     state = context.ledger.status(part.of).state
-    if state not in (State.QUEUED, State.RUNNING):
-        raise JobRefused(
+    if state not in (JobState.QUEUED, JobState.RUNNING):
+        raise JobRefusedError(
             Failure(code=FailureCode.CANCELLED, message=f"this is a part of job {part.of}, which is {state}")
         )
 
 
-def _stage(part: Part) -> str:
+def _stage(part: JobPart) -> str:
     return f"{part.name.partition('-')[0]}s"

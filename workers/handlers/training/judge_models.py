@@ -15,27 +15,32 @@ import pandas as pd
 from engine.data.feature_matrix import matrix_digest
 from engine.data.fight_log import read_fight_log
 from engine.errors import ValidationError
-from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log, season_of_matrix
+from engine.evaluation.backtest import (
+    BacktestConfig,
+    backtest_data_from_log,
+    backtest_data_from_matrix,
+    forecast_fights,
+)
 from engine.evaluation.challenger import (
-    Judgement,
-    check_enough,
+    ChallengerEvaluation,
+    check_enough_fights,
+    evaluate_challenger,
     first_unseen_day,
     forecast_unseen,
-    judge,
-    with_columns,
+    select_columns,
 )
-from engine.evaluation.walk_forward import Season
+from engine.evaluation.walk_forward import FightSet
 from engine.model.trained_ensemble import Ensemble
 from engine.training.train import TrainingConfig
 from ledger.contracts.jobs import JudgeModels
-from ledger.contracts.judgement_report import JudgedForecast, JudgementReport, Paired
-from ledger.models.promotion_gate import decide, error_of
-from workers.handlers.training.train_ensemble import SAFETY_SECONDS
-from workers.handlers.training.training_data import check_data, matrix_of, within_limit
+from ledger.contracts.judgement_report import EvaluatedForecast, JudgementReport, PairedDifference
+from ledger.models.promotion_gate import decide_promotion, error_for_try
+from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS
+from workers.handlers.training.training_data import check_data_digest, read_job_matrix, with_memory_limit
 from workers.jobs.context import JobContext
-from workers.jobs.operator_overrides import threads
+from workers.jobs.operator_overrides import limit_threads
 
-MOST_REPLICAS = 20
+MAX_REPLICAS = 20
 """Maximum number of replicas in a walk-forward test, where they only set the lower limit of the half-widths."""
 
 
@@ -49,22 +54,22 @@ class Recipe(NamedTuple):
 class Forecasts(NamedTuple):
     """The forecasts by role, and the number of models that were trained for them."""
 
-    said: Mapping[str, pd.DataFrame]
+    tables: Mapping[str, pd.DataFrame]
     trained: int
 
 
 def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
     """Evaluate a challenger against its incumbents. Raises BundleError if a model cannot be opened, and EngineError."""
-    job = within_limit(job, context.settings.memory_limit_mb)
+    job = with_memory_limit(job, context.settings.memory_limit_mb)
     roles = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor}
     models = {role: context.models.get(digest).model.ensemble for role, digest in roles.items() if digest is not None}
     recipes = {role: _recipe(ensemble) for role, ensemble in models.items()}
-    check_data(job)
+    check_data_digest(job)
     context.progress("reading", 0, 1)
     season = _season(job)
     first_day = job.first_day or first_unseen_day(*models.values())
     try:
-        check_enough(season, first_day)
+        check_enough_fights(season, first_day)
     except ValidationError as error:
         raise ValidationError(f"{error}; {_way_on(job)}") from error
     if job.first_day is None:
@@ -76,12 +81,12 @@ def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
         forecasts = Forecasts(said, trained=0)
     else:
         forecasts = _walked(season, job, recipes, context)
-    incumbents = {role: table for role, table in forecasts.said.items() if role != "challenger"}
-    found = judge(forecasts.said["challenger"], incumbents, error_of(job.tries))
+    incumbents = {role: table for role, table in forecasts.tables.items() if role != "challenger"}
+    found = evaluate_challenger(forecasts.tables["challenger"], incumbents, error_for_try(job.tries))
     return _report(job, found, matrix_digest(season.fights), forecasts.trained, recipes)
 
 
-def _check_past(season: Season, job: JudgeModels, first_day: date) -> None:
+def _check_past(season: FightSet, job: JudgeModels, first_day: date) -> None:
     """Raise ValidationError for a fight log without earlier fights, on which the features depend."""
     if job.matrix is None and not len(season.fights.before(first_day)):
         raise ValidationError(
@@ -99,10 +104,10 @@ def _way_on(job: JudgeModels) -> str:
     )
 
 
-def _season(job: JudgeModels) -> Season:
+def _season(job: JudgeModels) -> FightSet:
     if job.matrix is not None:
-        return season_of_matrix(matrix_of(Path(job.data), job.matrix))
-    return season_of_log(read_fight_log(Path(job.data)))
+        return backtest_data_from_matrix(read_job_matrix(Path(job.data), job.matrix))
+    return backtest_data_from_log(read_fight_log(Path(job.data)))
 
 
 def _recipe(ensemble: Ensemble) -> Recipe:
@@ -122,16 +127,18 @@ def _named(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any) ->
         raise ValidationError(f"the {role} cannot be evaluated: {error}") from error
 
 
-def _as_served(ensemble: Ensemble, season: Season, job: JudgeModels) -> Season:
+def _as_served(ensemble: Ensemble, season: FightSet, job: JudgeModels) -> FightSet:
     """Return the fights with feature rows as in production: with gaps for a model that was imported with a log."""
     if job.matrix is not None or ensemble.snapshot is None or not ensemble.snapshot.keep_gaps:
         return season
-    return season_of_log(read_fight_log(Path(job.data)), keep_gaps=True)
+    return backtest_data_from_log(read_fight_log(Path(job.data)), keep_gaps=True)
 
 
-def _walked(season: Season, job: JudgeModels, recipes: Mapping[str, Recipe], context: JobContext) -> Forecasts:
+def _walked(season: FightSet, job: JudgeModels, recipes: Mapping[str, Recipe], context: JobContext) -> Forecasts:
     """Run a walk-forward test of each recipe; equal recipes share one."""
-    ends_at = time.monotonic() + min(job.max_training_time_seconds, context.remaining_seconds() - SAFETY_SECONDS)
+    ends_at = time.monotonic() + min(
+        job.max_training_time_seconds, context.remaining_seconds() - TIME_LIMIT_MARGIN_SECONDS
+    )
     said: dict[str, pd.DataFrame] = {}
     trained = 0
     for role, recipe in recipes.items():
@@ -145,7 +152,7 @@ def _walked(season: Season, job: JudgeModels, recipes: Mapping[str, Recipe], con
 
 
 def _walk(
-    name: str, season: Season, job: JudgeModels, recipe: Recipe, context: JobContext, ends_at: float
+    name: str, season: FightSet, job: JudgeModels, recipe: Recipe, context: JobContext, ends_at: float
 ) -> pd.DataFrame:
     if recipe.settings is None:
         raise ValidationError(
@@ -153,34 +160,34 @@ def _walk(
         )
     settings = replace(
         recipe.settings,
-        bootstrap_samples=min(recipe.settings.bootstrap_samples, MOST_REPLICAS),
+        bootstrap_samples=min(recipe.settings.bootstrap_samples, MAX_REPLICAS),
         max_training_time_s=max(0.0, ends_at - time.monotonic()),
         max_memory_mb=job.max_memory_mb,
-        n_jobs=threads(context.claim.controls, context.settings.training_threads),
+        n_jobs=limit_threads(context.claim.controls, context.settings.training_threads),
     )
-    fights = Season(with_columns(season.fights, recipe.columns), season.early_odds)
+    fights = FightSet(select_columns(season.fights, recipe.columns), season.early_odds)
 
     def progress(stage: str, done: int, total: int) -> None:
         context.progress(f"{name}, {stage}", done, total)
 
-    return forecast_season(fights, BacktestConfig(job.first_day, None, job.refit_months, settings), progress)
+    return forecast_fights(fights, BacktestConfig(job.first_day, None, job.refit_months, settings), progress)
 
 
 def _report(
-    job: JudgeModels, found: Judgement, data_digest: str, trained: int, recipes: Mapping[str, Recipe]
+    job: JudgeModels, found: ChallengerEvaluation, data_digest: str, trained: int, recipes: Mapping[str, Recipe]
 ) -> JudgementReport:
     forecasts, corner_known = (
-        msgspec.convert(each, tuple[JudgedForecast, ...], from_attributes=True)
+        msgspec.convert(each, tuple[EvaluatedForecast, ...], from_attributes=True)
         for each in (found.forecasts, found.corner_known)
     )
-    paired = msgspec.convert(found.paired, tuple[Paired, ...], from_attributes=True)
+    paired = msgspec.convert(found.paired, tuple[PairedDifference, ...], from_attributes=True)
     challenger, champion = recipes["challenger"], recipes.get("champion")
     return JudgementReport(
         challenger=job.challenger,
         champion=job.champion,
         anchor=job.anchor,
         tries=job.tries,
-        error=error_of(job.tries),
+        error=error_for_try(job.tries),
         data_digest=data_digest,
         method="held_out" if job.first_day is None else "walk_forward",
         same_recipe=champion == challenger and challenger.settings is not None,
@@ -194,5 +201,5 @@ def _report(
         paired=paired,
         corner_known=corner_known,
         recalibrated=found.recalibrated,
-        verdict=decide(forecasts, paired, corner_known),
+        verdict=decide_promotion(forecasts, paired, corner_known),
     )

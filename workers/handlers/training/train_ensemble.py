@@ -18,35 +18,41 @@ import msgspec
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import read_fight_log
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.bundle import Bundle, open_bundle
-from engine.resources.chunked_arrays import Arrays
-from engine.training.matrix_arrays import arrays_of_matrix, matrix_of_arrays
-from engine.training.refits import Part, Role, Trainer, parts_of
-from engine.training.train import Progress, TrainingConfig, assemble_bundle, check_training, train_bundle
+from engine.resources.chunked_arrays import NamedArrays
+from engine.training.matrix_arrays import matrix_from_arrays, matrix_to_arrays
+from engine.training.refits import RefitBatch, RefitPurpose, Trainer, refit_batches
+from engine.training.train import ProgressCallback, TrainingConfig, assemble_bundle, check_training_inputs, train_bundle
 from ledger.contracts.jobs import TrainEnsemble, TrainPart
 from ledger.contracts.reports import PartReport, TrainingReport
-from workers.handlers.training.fan_out import Note, gather, looking, prepare, work_off
-from workers.handlers.training.model_publication import name_model, register
-from workers.handlers.training.training_data import check_data, config_of, matrix_of, recipe_of, training_config
+from workers.handlers.training.fan_out import FanOutState, gather, prepare, resume_state, run_part
+from workers.handlers.training.model_publication import assign_alias, register_model
+from workers.handlers.training.training_data import (
+    check_data_digest,
+    config_from_recipe,
+    read_job_matrix,
+    recipe_from_plan,
+    training_config,
+)
 from workers.jobs.context import JobContext
-from workers.jobs.operator_overrides import threads
+from workers.jobs.operator_overrides import limit_threads
 from workers.models.model_store import PREPARED
 
-SAFETY_SECONDS = 5.0  # before the hard limit of the job: training stops with an error of its own
+TIME_LIMIT_MARGIN_SECONDS = 5.0  # before the hard limit of the job: training stops with an error of its own
 
 
 def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train a model, register it and assign its alias. Raises EngineError, and as `fan_out.gather` does."""
-    with looking(context, job.max_training_time_seconds) as note:
+    with resume_state(context, job.max_training_time_seconds) as note:
         return _train(job, context, note)
 
 
-def _train(job: TrainEnsemble, context: JobContext, note: Note) -> TrainingReport:
+def _train(job: TrainEnsemble, context: JobContext, note: FanOutState) -> TrainingReport:
     note, prepared = prepare(context, note, lambda: _prepare(job, context))
     matrix, snapshot, config = _unpack(prepared)
-    parts = parts_of(config, job.part_refits)
+    parts = refit_batches(config, job.part_refits)
     results = gather(
         context,
         note,
@@ -65,36 +71,36 @@ def _train(job: TrainEnsemble, context: JobContext, note: Note) -> TrainingRepor
             prepared.manifest["about"],
         )
     store.publish(bundle)
-    register(context, bundle.digest, bundle.manifest)
-    alias = None if job.alias is None else name_model(context, job.alias, bundle.digest)
-    return report_of(bundle, alias)
+    register_model(context, bundle.digest, bundle.manifest)
+    alias = None if job.alias is None else assign_alias(context, job.alias, bundle.digest)
+    return training_report(bundle, alias)
 
 
 def train_part(job: TrainPart, context: JobContext) -> PartReport:
     """Run a batch of refits of a training. Raises EngineError, and as `fan_out.run_part` does."""
-    n_jobs = threads(context.claim.controls, context.settings.training_threads)
+    n_jobs = limit_threads(context.claim.controls, context.settings.training_threads)
 
-    def make(prepared: Bundle, step: Callable[[], None]) -> Arrays:
+    def make(prepared: Bundle, step: Callable[[], None]) -> NamedArrays:
         limits = TrainingLimits(
-            context.remaining_seconds() - SAFETY_SECONDS,
+            context.remaining_seconds() - TIME_LIMIT_MARGIN_SECONDS,
             min(job.max_memory_mb, context.settings.memory_limit_mb or job.max_memory_mb),
         )
-        return _trainer(prepared.folder).run(Part.named(job.name), limits, n_jobs, step)
+        return _trainer(prepared.folder).run(RefitBatch.from_name(job.name), limits, n_jobs, step)
 
-    return work_off(job, context, make)
+    return run_part(job, context, make)
 
 
-def train_on_file(
-    job: TrainEnsemble, parent: Path, progress: Progress, within_seconds: float, n_jobs: int = -1
+def train_in_process(
+    job: TrainEnsemble, parent: Path, progress: ProgressCallback, within_seconds: float, n_jobs: int = -1
 ) -> Bundle:
     """Train a bundle below `parent` in this process, on `n_jobs` threads. Raises EngineError."""
-    check_data(job)
+    check_data_digest(job)
     progress("reading", 0, 1)
     matrix, snapshot = _read(job)
     return train_bundle(parent, matrix, training_config(job, within_seconds, n_jobs), snapshot, progress, _about(job))
 
 
-def report_of(bundle: Bundle, alias: str | None) -> TrainingReport:
+def training_report(bundle: Bundle, alias: str | None) -> TrainingReport:
     """Return the report of a trained bundle."""
     manifest = bundle.manifest
     return TrainingReport(
@@ -113,15 +119,15 @@ def report_of(bundle: Bundle, alias: str | None) -> TrainingReport:
     )
 
 
-def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, Snapshot | None]:
+def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, FighterSnapshot | None]:
     path = Path(job.data)
     if job.matrix is not None:
-        matrix = matrix_of(path, job.matrix)
+        matrix = read_job_matrix(path, job.matrix)
         return (matrix if job.cutoff is None else matrix.before(job.cutoff)), None
     log = read_fight_log(path)
     if job.cutoff is not None:
         log = log.before(job.cutoff)
-    return build_matrix(log).select(MODEL_COLUMNS), Snapshot.from_log(log)
+    return build_matrix(log).select(MODEL_COLUMNS), FighterSnapshot.from_log(log)
 
 
 def _about(job: TrainEnsemble) -> dict[str, Any]:
@@ -135,25 +141,25 @@ def _about(job: TrainEnsemble) -> dict[str, Any]:
 
 def _prepare(job: TrainEnsemble, context: JobContext) -> Bundle:
     """Read and check the data, and write the arrays that all parts need to the store."""
-    check_data(job)
+    check_data_digest(job)
     context.progress("reading", 0, 1)
     matrix, snapshot = _read(job)
-    recipe = recipe_of(job)
-    check_training(matrix, config_of(recipe))
-    arrays = arrays_of_matrix(matrix)
+    recipe = recipe_from_plan(job)
+    check_training_inputs(matrix, config_from_recipe(recipe))
+    arrays = matrix_to_arrays(matrix)
     if snapshot is not None:
         arrays |= {f"snapshot/{name}": array for name, array in snapshot.to_arrays().items()}
     manifest = {"columns": list(matrix.X.columns), "recipe": recipe, "about": _about(job)}
     return context.store.write(arrays, manifest, PREPARED)
 
 
-def _unpack(prepared: Bundle) -> tuple[TrainingMatrix, Snapshot | None, TrainingConfig]:
+def _unpack(prepared: Bundle) -> tuple[TrainingMatrix, FighterSnapshot | None, TrainingConfig]:
     arrays, manifest = prepared.arrays, prepared.manifest
     state = {name.removeprefix("snapshot/"): arrays[name] for name in arrays if name.startswith("snapshot/")}
     return (
-        matrix_of_arrays(arrays, manifest["columns"]),
-        Snapshot.from_arrays(state) if state else None,
-        config_of(manifest["recipe"]),
+        matrix_from_arrays(arrays, manifest["columns"]),
+        FighterSnapshot.from_arrays(state) if state else None,
+        config_from_recipe(manifest["recipe"]),
     )
 
 
@@ -164,8 +170,10 @@ def _trainer(prepared: Path) -> Trainer:
     return Trainer(matrix, config)
 
 
-def _part_job(job: TrainEnsemble, context: JobContext, prepared: str, part: Part, matrix: TrainingMatrix) -> TrainPart:
-    replica = part.role is Role.REPLICA
+def _part_job(
+    job: TrainEnsemble, context: JobContext, prepared: str, part: RefitBatch, matrix: TrainingMatrix
+) -> TrainPart:
+    replica = part.purpose is RefitPurpose.REPLICA
     refits = part.stop - part.start
     return TrainPart(
         of=context.claim.job_id,

@@ -22,7 +22,7 @@ from ledger.dataset_files import folder_digest
 Plan = TypeVar("Plan", bound=DataPlan)
 
 
-def check_data(plan: DataPlan) -> None:
+def check_data_digest(plan: DataPlan) -> None:
     """Raise ValidationError if the data have changed since the job was submitted."""
     if plan.data_digest is None:
         return
@@ -50,28 +50,28 @@ def training_config(plan: TrainingPlan, within_seconds: float, n_jobs: int = -1)
     )
 
 
-RECIPE = ("seed", "bootstrap_samples", "fits", "folds", "forest_trees", "replica_forest_trees", "model_weights")
+RECIPE_FIELDS = ("seed", "bootstrap_samples", "fits", "folds", "forest_trees", "replica_forest_trees", "model_weights")
 """The settings of a plan that determine the model that is trained on given data."""
 
 
-def recipe_of(plan: TrainingPlan) -> dict[str, Any]:
+def recipe_from_plan(plan: TrainingPlan) -> dict[str, Any]:
     """Return the recipe of a plan as JSON values."""
-    return {name: msgspec.to_builtins(getattr(plan, name)) for name in RECIPE}
+    return {name: msgspec.to_builtins(getattr(plan, name)) for name in RECIPE_FIELDS}
 
 
-def config_of(recipe: Mapping[str, Any]) -> TrainingConfig:
+def config_from_recipe(recipe: Mapping[str, Any]) -> TrainingConfig:
     """Return the engine's settings of a recipe, without limits of time and memory."""
     plan = msgspec.convert({"data": "prepared", **recipe}, TrainingPlan)
     return replace(training_config(plan, math.inf), max_training_time_s=math.inf, max_memory_mb=math.inf)
 
 
-def within_limit(plan: Plan, memory_limit_mb: float) -> Plan:
+def with_memory_limit(plan: Plan, memory_limit_mb: float) -> Plan:
     """Limit the memory of a plan to that of a child (0: no limit), so that the training raises its own error."""
     allowed = min(plan.max_memory_mb, memory_limit_mb or plan.max_memory_mb)
     return msgspec.structs.replace(plan, max_memory_mb=float(allowed))
 
 
-def matrix_of(path: Path, columns: MatrixColumns) -> TrainingMatrix:
+def read_job_matrix(path: Path, columns: MatrixColumns) -> TrainingMatrix:
     """Read a feature matrix. Raises ValidationError with the file and the column."""
     return read_matrix(
         path,

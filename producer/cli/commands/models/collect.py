@@ -8,10 +8,10 @@ import click
 
 from ledger.contracts.jobs import CollectGarbage
 from ledger.contracts.reports import GarbageReport
-from producer.cli.output.console import Screen, json_option, pass_screen
-from producer.cli.output.progress import watch
+from producer.cli.output.console import Console, json_option, pass_console
+from producer.cli.output.progress import wait_with_progress
 from producer.cli.output.report_tables import report_tables
-from producer.client import Client, report_of
+from producer.client import Client, require_report
 
 
 @click.command()
@@ -29,9 +29,9 @@ from producer.client import Client, report_of
 @click.option("--adopt", is_flag=True, help="Remove unclaimed files too; safe only if no other ledger uses the store.")
 @click.option("--timeout", type=click.FloatRange(min=0), default=600.0, show_default=True, metavar="SECONDS")
 @json_option
-@pass_screen
+@pass_console
 def collect(
-    screen: Screen, keep_days: float, keep_training_days: float, dry_run: bool, adopt: bool, timeout: float
+    screen: Console, keep_days: float, keep_training_days: float, dry_run: bool, adopt: bool, timeout: float
 ) -> None:
     """Remove unreferenced models and old training parts.
 
@@ -47,14 +47,14 @@ def collect(
         nonce=uuid.uuid4().hex,
     )
     with Client.from_env() as client:
-        outcome = watch(client, screen, client.enqueue(job).job_id, timeout)
-    report = report_of(outcome)
-    screen.answer(report, *report_tables(report))
+        outcome = wait_with_progress(client, screen, client.enqueue(job).job_id, timeout)
+    report = require_report(outcome)
+    screen.output(report, *report_tables(report))
     if not isinstance(report, GarbageReport):
         return
     if not report.models and not report.trainings:
-        screen.remark("Nothing to remove.")
+        screen.note("Nothing to remove.")
     if report.unclaimed:
-        screen.remark(
+        screen.note(
             f"{report.unclaimed} more stay, because no ledger has claimed them; if no other uses this store: --adopt"
         )

@@ -10,14 +10,14 @@ from typing import Any
 import click
 import msgspec
 
-from ledger.contracts.codec import refuse
+from ledger.contracts.codec import job_refused
 from ledger.contracts.jobs import MemberWeights
 from ledger.contracts.local_protocol import FileListing, ImportJoblib, ImportReport
 from ledger.models.aliases import CHAMPION
 from ledger.models.verification import VERIFICATION_TIMEOUT_SECONDS
 from producer.cli.options.audit import audit_options
-from producer.cli.options.training import Weights, matrix_columns, matrix_options
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.options.training import WeightsParam, matrix_options, pop_matrix_columns
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.import_tables import import_table, listing_table
 from producer.client import Client
 from producer.local.subprocess_runner import import_joblib as import_here
@@ -25,7 +25,7 @@ from producer.local.subprocess_runner import import_joblib as import_here
 MEMBERS = {"rf": "random_forest", "xgb": "xgboost", "nn": "neural_network"}
 
 
-class MemberFile(click.ParamType[tuple[str, Path]]):
+class MemberFileParam(click.ParamType[tuple[str, Path]]):
     """Command-line type for a member and its file."""
 
     name = "member=file"
@@ -40,14 +40,17 @@ class MemberFile(click.ParamType[tuple[str, Path]]):
 
 
 @click.command("import-joblib")
-@click.argument("files", nargs=-1, required=True, type=MemberFile(), metavar="rf=FILE xgb=FILE nn=FILE")
+@click.argument("files", nargs=-1, required=True, type=MemberFileParam(), metavar="rf=FILE xgb=FILE nn=FILE")
 @click.option("--trust", is_flag=True, help="Unpickle and import the files: you trust their source.")
 @click.option("--trained-until", type=click.DateTime(["%Y-%m-%d"]), help="Last day of the training fights.")
 @click.option(
     "--columns", type=click.Path(path_type=Path), metavar="FILE", help="Column names, one a line, or theirs=ours."
 )
 @click.option(
-    "--weights", type=Weights(), metavar="F,X,N", help="Weights of forest, XGBoost, network; default: 0.40,0.35,0.25."
+    "--weights",
+    type=WeightsParam(),
+    metavar="F,X,N",
+    help="Weights of forest, XGBoost, network; default: 0.40,0.35,0.25.",
 )
 @click.option("--matrix", type=click.Path(path_type=Path), metavar="FILE", help="Later fights, to calibrate intervals.")
 @matrix_options
@@ -68,9 +71,9 @@ class MemberFile(click.ParamType[tuple[str, Path]]):
 )
 @audit_options(required=False)
 @json_option
-@pass_screen
+@pass_console
 def import_joblib(
-    screen: Screen,
+    screen: Console,
     /,
     files: Sequence[tuple[str, Path]],
     trust: bool,
@@ -106,14 +109,14 @@ def import_joblib(
             request = msgspec.structs.replace(request, ledger=client.ledger.references.ledger_id())
     report = import_here(request, screen, listings.extend)
     if report is None:
-        screen.answer({"files": listings}, listing_table(listings), _what_to_do(listings))
+        screen.output({"files": listings}, listing_table(listings), _what_to_do(listings))
         return
     if out is None:
         _register(screen, report, alias, timeout, user, reason)
     written = [] if out is None else [f"Written to {report.folder}"]
-    screen.answer({"files": listings, "model": report}, listing_table(listings), import_table(report), *written)
+    screen.output({"files": listings, "model": report}, listing_table(listings), import_table(report), *written)
     if report.interval_method is None:
-        screen.remark("A model without intervals abstains on every fight. To calibrate some: --matrix FILE")
+        screen.note("A model without intervals abstains on every fight. To calibrate some: --matrix FILE")
 
 
 def _request(members: dict[str, Path], trust: bool, out: Path | None, options: dict[str, Any]) -> ImportJoblib:
@@ -128,21 +131,21 @@ def _request(members: dict[str, Path], trust: bool, out: Path | None, options: d
         weights=options["weights"] or MemberWeights(),
         trained_until=None if until is None else until.date(),
         unseen=absolute(options["matrix"]),
-        matrix=matrix_columns(options),
+        matrix=pop_matrix_columns(options),
         log=absolute(options["log"]),
         out=absolute(out),
     )
 
 
-def _register(screen: Screen, report: ImportReport, alias: str | None, timeout: float, user: str, reason: str) -> None:
+def _register(screen: Console, report: ImportReport, alias: str | None, timeout: float, user: str, reason: str) -> None:
     with Client.from_env() as client:
         client.ledger.models.register(report.model, report.summary)
         if alias is None:
-            screen.remark(f"Registered. To give it an alias: cornerman models promote {report.model[:12]}")
+            screen.note(f"Registered. To give it an alias: cornerman models promote {report.model[:12]}")
             return
         standing = client.ledger.aliases.resolve(alias)
         if alias == CHAMPION and standing not in (None, report.model):
-            raise refuse(
+            raise job_refused(
                 f"the model is registered as {report.model[:12]}, but {alias} is {str(standing)[:12]}, and an import "
                 "does not replace a champion; give --alias challenger, then: cornerman models promote"
             )

@@ -10,13 +10,13 @@ from ledger.contracts.jobs import CompareModels, ReviewModel
 from ledger.contracts.monitoring_reports import ReviewReport
 from ledger.models.aliases import CHALLENGER, CHAMPION
 from producer.cli.options.audit import audit_options
-from producer.cli.options.model_lookup import known_model
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.options.model_lookup import resolve_model
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.exit_codes import ExitCode
 from producer.cli.output.monitoring_tables import alarms_table
-from producer.cli.output.progress import watch
+from producer.cli.output.progress import wait_with_progress
 from producer.cli.output.report_tables import report_tables
-from producer.client import Client, report_of
+from producer.client import Client, require_report
 
 _patience = click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
 
@@ -26,26 +26,26 @@ _patience = click.option("--timeout", type=click.FloatRange(min=0), default=60.0
 @click.option("--challenger", default=CHALLENGER, show_default=True, metavar="MODEL")
 @_patience
 @json_option
-@pass_screen
-def compare(screen: Screen, champion: str, challenger: str, timeout: float) -> None:
+@pass_console
+def compare(screen: Console, champion: str, challenger: str, timeout: float) -> None:
     """Compare challenger, champion and market.
 
     Uses the fights that both models predicted before they began and whose results are known (cornerman fight-results
     add).
     """
     with Client.from_env() as client:
-        names = [str(known_model(client, name)["digest"]) for name in (champion, challenger)]
+        names = [str(resolve_model(client, name)["digest"]) for name in (champion, challenger)]
         job = CompareModels(champion=names[0], challenger=names[1], nonce=uuid.uuid4().hex)
-        report = report_of(watch(client, screen, client.enqueue(job).job_id, timeout))
-    screen.answer(report, *report_tables(report))
+        report = require_report(wait_with_progress(client, screen, client.enqueue(job).job_id, timeout))
+    screen.output(report, *report_tables(report))
 
 
 @click.command()
 @click.argument("model", default=CHAMPION)
 @_patience
 @json_option
-@pass_screen
-def review(screen: Screen, model: str, timeout: float) -> None:
+@pass_console
+def review(screen: Console, model: str, timeout: float) -> None:
     """Compare a model's live predictions with results.
 
     The tests keep their false-alarm rate however often a review runs. On an alarm the review takes the action of the
@@ -53,10 +53,10 @@ def review(screen: Screen, model: str, timeout: float) -> None:
     the features is in alarm, which triggers no action.
     """
     with Client.from_env() as client:
-        digest = known_model(client, model)["digest"]
+        digest = resolve_model(client, model)["digest"]
         receipt = client.enqueue(ReviewModel(model=digest, nonce=uuid.uuid4().hex))
-        report = report_of(watch(client, screen, receipt.job_id, timeout))
-    screen.answer(report, *report_tables(report))
+        report = require_report(wait_with_progress(client, screen, receipt.job_id, timeout))
+    screen.output(report, *report_tables(report))
     if isinstance(report, ReviewReport) and (report.alarm or any(found.alarm for found in report.findings)):
         click.get_current_context().exit(ExitCode.FAILED)
 
@@ -65,14 +65,14 @@ def review(screen: Screen, model: str, timeout: float) -> None:
 @click.argument("model")
 @audit_options(required=True)
 @json_option
-@pass_screen
-def clear_alarm(screen: Screen, model: str, user: str, reason: str) -> None:
+@pass_console
+def clear_alarm(screen: Console, model: str, user: str, reason: str) -> None:
     """Clear the drift alarm of a model.
 
     The model may bet again, and its tests restart with the results added from now on. An alias that was rolled back is
     not moved.
     """
     with Client.from_env() as client:
-        alarm = client.ledger.drift_alarms.clear(known_model(client, model)["digest"], user=user, reason=reason)
-    screen.answer({"cleared": alarm}, alarms_table([alarm]))
-    screen.remark("Cleared.")
+        alarm = client.ledger.drift_alarms.clear(resolve_model(client, model)["digest"], user=user, reason=reason)
+    screen.output({"cleared": alarm}, alarms_table([alarm]))
+    screen.note("Cleared.")

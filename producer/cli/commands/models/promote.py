@@ -8,23 +8,23 @@ from typing import Any
 import click
 import msgspec
 
-from ledger.contracts.codec import refuse
+from ledger.contracts.codec import job_refused
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import JudgeModels
 from ledger.contracts.judgement_report import JudgementReport
 from ledger.models.aliases import CHAMPION
-from ledger.models.promotions import ANCHOR, next_anchor
-from producer.cli.commands.backtest import Day
+from ledger.models.promotions import ANCHOR_KEY, next_anchor
+from producer.cli.commands.backtest import DayParam
 from producer.cli.options.audit import audit_options
-from producer.cli.options.idempotency import key_of, said_of, stored_outcome
-from producer.cli.options.model_lookup import known_model
-from producer.cli.options.training import data_options, plan_fields
-from producer.cli.output.console import Screen, json_option, pass_screen
+from producer.cli.options.idempotency import describe_existing, stored_outcome, submission_key
+from producer.cli.options.model_lookup import resolve_model
+from producer.cli.options.training import data_options, training_fields
+from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.exit_codes import ExitCode
 from producer.cli.output.model_tables import history_table
-from producer.cli.output.progress import watch
+from producer.cli.output.progress import wait_with_progress
 from producer.cli.output.report_tables import report_tables
-from producer.client import Client, report_of
+from producer.client import Client, require_report
 
 
 @click.command()
@@ -35,7 +35,7 @@ from producer.client import Client, report_of
 @click.option(
     "--walk-forward",
     "first_day",
-    type=Day(1, 1),
+    type=DayParam(1, 1),
     metavar="YEAR",
     help="Or a day: evaluate models of the same settings, each trained on earlier fights only, from this day on.",
 )
@@ -49,9 +49,9 @@ from producer.client import Client, report_of
 )
 @audit_options(required=True)
 @json_option
-@pass_screen
+@pass_console
 def promote(
-    screen: Screen,
+    screen: Console,
     /,
     model: str,
     alias: str,
@@ -79,13 +79,13 @@ def promote(
     if path is None and not force:
         raise click.UsageError("Name the fights to evaluate on: --data FOLDER or --matrix FILE.")
     with Client.from_env() as client:
-        challenger = known_model(client, model)["digest"]
+        challenger = resolve_model(client, model)["digest"]
         standing = client.ledger.aliases.resolve(alias)
         if standing == challenger:
-            raise refuse(f"{alias} is already {challenger[:12]}")
+            raise job_refused(f"{alias} is already {challenger[:12]}")
         outcome = None
         if path is not None:
-            fields = plan_fields(path.absolute(), matrix is not None, options)
+            fields = training_fields(path.absolute(), matrix is not None, options)
             anchor = client.ledger.promotions.anchor(alias, standing)
             job = JudgeModels(
                 challenger=challenger,
@@ -95,13 +95,13 @@ def promote(
             )
             outcome = _counted(client, screen, alias, job, rerun, timeout)
             if not force:
-                report_of(outcome)  # raises if the evaluation failed: then there is no promotion
+                require_report(outcome)  # raises if the evaluation failed: then there is no promotion
         report = outcome.report if outcome is not None else None
         passed = isinstance(report, JudgementReport) and report.verdict.promote
         tables = report_tables(report) if report is not None else []
         if not passed and not force:
-            screen.answer({"promoted": False, "judgement": outcome, "change": None}, *tables)
-            screen.remark(
+            screen.output({"promoted": False, "judgement": outcome, "change": None}, *tables)
+            screen.note(
                 f"{alias} stays {standing[:12] if standing else 'without a model'}; --force overrides the verdict"
             )
             click.get_current_context().exit(ExitCode.FAILED)
@@ -114,32 +114,34 @@ def promote(
             expected=standing,
             evidence=_evidence(outcome, forced=not passed),
         )
-    screen.answer({"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved"))
-    screen.remark(
+    screen.output({"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved"))
+    screen.note(
         f"Back again: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --reason TEXT"
     )
 
 
 def _counted(
-    client: Client, screen: Screen, alias: str, job: JudgeModels, rerun: bool, timeout: float | None
+    client: Client, screen: Console, alias: str, job: JudgeModels, rerun: bool, timeout: float | None
 ) -> Outcome:
     """Evaluate a challenger through a job, and count the try against the champion."""
     counted = client.ledger.promotions.count_try(alias, job)
-    outcome = _judge(client, screen, counted, key_of(None, rerun), timeout)
+    outcome = _judge(client, screen, counted, submission_key(None, rerun), timeout)
     report = outcome.report
     if not isinstance(report, JudgementReport):
         client.ledger.promotions.uncount_try(alias, job)
     elif (report.anchor, report.tries) != (counted.anchor, counted.tries):
-        raise refuse("the pool that evaluated the models ignored the anchor or the tries: upgrade the training pools")
+        raise job_refused(
+            "the pool that evaluated the models ignored the anchor or the tries: upgrade the training pools"
+        )
     return outcome
 
 
-def _judge(client: Client, screen: Screen, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:
+def _judge(client: Client, screen: Console, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:
     receipt = client.enqueue(job, key=key)
     stored = stored_outcome(client, receipt)
-    if note := said_of(receipt, stored, "--rerun"):
-        screen.remark(note)
-    return stored or watch(client, screen, receipt.job_id, timeout)
+    if note := describe_existing(receipt, stored, "--rerun"):
+        screen.note(note)
+    return stored or wait_with_progress(client, screen, receipt.job_id, timeout)
 
 
 def _evidence(outcome: Outcome | None, *, forced: bool) -> dict[str, Any]:
@@ -150,5 +152,7 @@ def _evidence(outcome: Outcome | None, *, forced: bool) -> dict[str, Any]:
     if outcome is None:
         return {"forced": forced}
     found = {"report": outcome.report} if outcome.report is not None else {"failure": outcome.failure}
-    anchor = {} if forced or not isinstance(outcome.report, JudgementReport) else {ANCHOR: next_anchor(outcome.report)}
+    anchor = (
+        {} if forced or not isinstance(outcome.report, JudgementReport) else {ANCHOR_KEY: next_anchor(outcome.report)}
+    )
     return {"forced": forced, "judgement": outcome.job_id, **anchor, **msgspec.to_builtins(found)}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ledger.models.aliases import CHAMPION, MOST_MOVES
+from ledger.models.aliases import CHAMPION, MAX_MOVES
 from ledger.models.verification import VERIFICATION_TIMEOUT_SECONDS
 from producer.cli.options.audit import audit_options
-from producer.cli.options.model_lookup import known_model
-from producer.cli.output.console import Screen, json_option, pass_screen
-from producer.cli.output.model_tables import diff_table, differences, history_table, list_table, model_tables
+from producer.cli.options.model_lookup import resolve_model
+from producer.cli.output.console import Console, json_option, pass_console
+from producer.cli.output.model_tables import diff_table, history_table, model_tables, models_table, summary_differences
 from producer.client import Client
 
 
@@ -28,61 +28,61 @@ def models(context: click.Context) -> None:
 
 @models.command("list")
 @json_option
-@pass_screen
-def list_models(screen: Screen) -> None:
+@pass_console
+def list_models(screen: Console) -> None:
     """List the models and their aliases."""
     with Client.from_env() as client:
         known = client.ledger.models.all()
-    screen.answer({"models": known}, *([list_table(known)] if known else []))
+    screen.output({"models": known}, *([models_table(known)] if known else []))
     if not known:
-        screen.remark("No model yet. Train one: cornerman train FOLDER")
+        screen.note("No model yet. Train one: cornerman train FOLDER")
 
 
 @models.command()
 @click.argument("model")
 @json_option
-@pass_screen
-def show(screen: Screen, model: str) -> None:
+@pass_console
+def show(screen: Console, model: str) -> None:
     """Show everything about a model.
 
     Shows its data and their last day, settings, metrics, versions, aliases, and when each alias moved to or from it.
     """
     with Client.from_env() as client:
-        known = known_model(client, model)
+        known = resolve_model(client, model)
         changes = [
             change
-            for change in client.ledger.aliases.all_histories(MOST_MOVES)
+            for change in client.ledger.aliases.all_histories(MAX_MOVES)
             if known["digest"] in (change.before, change.after)
         ]
-    screen.answer({**known, "history": changes}, *model_tables(known, changes))
+    screen.output({**known, "history": changes}, *model_tables(known, changes))
 
 
 @models.command()
 @click.argument("one")
 @click.argument("other")
 @json_option
-@pass_screen
-def diff(screen: Screen, one: str, other: str) -> None:
+@pass_console
+def diff(screen: Console, one: str, other: str) -> None:
     """Show the differences between two models.
 
     Compares their data, settings, metrics and versions. Metrics on different fights are not comparable: to find out
     which model is better, use `cornerman models promote`.
     """
     with Client.from_env() as client:
-        first, second = known_model(client, one), known_model(client, other)
-    found = differences(first["summary"], second["summary"])
+        first, second = resolve_model(client, one), resolve_model(client, other)
+    found = summary_differences(first["summary"], second["summary"])
     document = {"one": first["digest"], "other": second["digest"], "differences": found}
-    screen.answer(document, *([diff_table(first, second, found)] if found else []))
+    screen.output(document, *([diff_table(first, second, found)] if found else []))
     if not found:
-        screen.remark("No difference.")
+        screen.note("No difference.")
 
 
 @models.command()
 @click.argument("alias", required=False)
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @json_option
-@pass_screen
-def history(screen: Screen, alias: str | None, limit: int) -> None:
+@pass_console
+def history(screen: Console, alias: str | None, limit: int) -> None:
     """Show the moves of aliases, newest first.
 
     Shows all aliases, or ALIAS only. With --json includes the evidence: the evaluation's job and report, or the
@@ -93,10 +93,10 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
             changes = client.ledger.aliases.history(alias, limit)
         else:
             changes = client.ledger.aliases.all_histories(limit)
-    screen.answer({"history": changes}, *([history_table(changes)] if changes else []))
+    screen.output({"history": changes}, *([history_table(changes)] if changes else []))
     if not changes:
         never = "No alias was ever moved" if alias is None else f"{alias} has never stood for a model"
-        screen.remark(f"{never}. List the models: cornerman models")
+        screen.note(f"{never}. List the models: cornerman models")
 
 
 @models.command()
@@ -111,8 +111,8 @@ def history(screen: Screen, alias: str | None, limit: int) -> None:
 )
 @audit_options(required=True)
 @json_option
-@pass_screen
-def rollback(screen: Screen, alias: str, to: str | None, timeout: float, user: str, reason: str) -> None:
+@pass_console
+def rollback(screen: Console, alias: str, to: str | None, timeout: float, user: str, reason: str) -> None:
     """Roll an alias back to its previous model.
 
     Takes effect from the next card on, in every pool, without a restart. A worker loads the model first, and a model
@@ -122,8 +122,8 @@ def rollback(screen: Screen, alias: str, to: str | None, timeout: float, user: s
         change = client.ledger.aliases.roll_back(
             alias,
             verify=lambda digest: client.ledger.verification.verify_model(digest, timeout),
-            to=None if to is None else known_model(client, to)["digest"],
+            to=None if to is None else resolve_model(client, to)["digest"],
             user=user,
             reason=reason,
         )
-    screen.answer({"change": change}, history_table([change], "Moved"))
+    screen.output({"change": change}, history_table([change], "Moved"))

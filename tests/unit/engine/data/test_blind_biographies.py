@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 
 from engine.data.feature_matrix import TrainingMatrix, mirror
-from engine.data.features import BASE_FEATURES, CONTEXT, MODEL_COLUMNS, build_matrix, feature_rows
+from engine.data.features import BASE_FEATURES, CONTEXT_FEATURES, MODEL_COLUMNS, build_matrix, feature_rows
 from engine.data.fight_log import FightLog
-from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
+from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import TrainingLimits
 from engine.simulation.league import LeagueConfig, simulate_league
 from engine.statistics.calibration import Calibration
-from engine.training.refits import LOGIT, Part, Role, Trainer
+from engine.training.refits import LOGIT, RefitBatch, RefitPurpose, Trainer
 from engine.training.train import TrainingConfig
 
 BIOGRAPHY = ("age", "height_cm", "reach_cm", "southpaw")
@@ -34,7 +34,7 @@ def _sides(seed: int = 0, rows: int = 200) -> tuple[np.ndarray, np.ndarray]:
 
 def test_no_biography_is_missing_and_nothing_else_is_filled() -> None:
     red, blue = _sides()
-    X = feature_rows(red, blue, np.zeros((len(red), len(CONTEXT))))
+    X = feature_rows(red, blue, np.zeros((len(red), len(CONTEXT_FEATURES))))
     filled = [f"{side}_{name}" for side in ("red", "blue", "diff") for name in BIOGRAPHY]
     assert not X[filled].isna().any(axis=None)
     assert X["red_slpm"].isna().all()
@@ -45,7 +45,7 @@ def test_no_biography_is_missing_and_nothing_else_is_filled() -> None:
 
 def test_a_difference_does_not_depend_on_a_value_that_stands_alone() -> None:
     red, blue = _sides()
-    context = np.zeros((len(red), len(CONTEXT)))
+    context = np.zeros((len(red), len(CONTEXT_FEATURES)))
     X = feature_rows(red, blue, context)
     for name in ("age", "height_cm", "southpaw"):
         column = BASE_FEATURES.index(name)
@@ -58,7 +58,7 @@ def test_a_difference_does_not_depend_on_a_value_that_stands_alone() -> None:
 
 def test_swapping_the_fighters_mirrors_the_row_to_the_bit() -> None:
     red, blue = _sides(1)
-    context = np.zeros((len(red), len(CONTEXT)))
+    context = np.zeros((len(red), len(CONTEXT_FEATURES)))
     pd.testing.assert_frame_equal(mirror(feature_rows(red, blue, context)), feature_rows(blue, red, context))
 
 
@@ -80,7 +80,9 @@ def _said_of_the_known(matrix: TrainingMatrix, known: np.ndarray) -> float:
     """Return the mean out-of-fold probability of the fighter whose biography is known, where just one is."""
     members = MemberParams(forest=ForestParams(trees=30))
     config = TrainingConfig(bootstrap_samples=0, fits=1, folds=5, members=members, n_jobs=1)
-    found = Trainer(matrix, config).run(Part(Role.FOLD, 0, 5), TrainingLimits(600.0, 4096.0), 1, lambda: None)[LOGIT]
+    found = Trainer(matrix, config).run(
+        RefitBatch(RefitPurpose.FOLD, 0, 5), TrainingLimits(600.0, 4096.0), 1, lambda: None
+    )[LOGIT]
     logit = Calibration.fit(found, matrix.won, matrix.corner_known)(found, np.zeros(len(matrix), dtype=np.int8))
     p = 1.0 / (1.0 + np.exp(-logit))
     alone = known[:, 0] != known[:, 1]
@@ -118,20 +120,20 @@ def upcoming(poisoned: FightLog) -> list[FightRequest]:
 
 
 def test_rows_say_that_a_biography_was_filled(poisoned: FightLog, upcoming: list[FightRequest]) -> None:
-    rows = Snapshot.from_log(poisoned).features(upcoming)
+    rows = FighterSnapshot.from_log(poisoned).features(upcoming)
     assert (rows.X[["diff_age", "diff_height_cm", "diff_reach_cm", "diff_southpaw"]] == 0.0).all(axis=None)
     assert all("features_imputed" in flags for flags in rows.flags)
 
 
 def test_a_snapshot_of_an_earlier_version_keeps_its_gaps(poisoned: FightLog, upcoming: list[FightRequest]) -> None:
-    kept = Snapshot.from_log(poisoned, keep_gaps=True)
+    kept = FighterSnapshot.from_log(poisoned, keep_gaps=True)
     assert "biography" in kept.to_arrays()  # what an earlier version wrote, and reads
-    loaded = Snapshot.from_arrays(kept.to_arrays())
+    loaded = FighterSnapshot.from_arrays(kept.to_arrays())
     assert loaded.keep_gaps
     assert loaded.features(upcoming).X["diff_reach_cm"].isna().all()
 
 
 def test_an_earlier_version_would_refuse_a_snapshot_whose_gaps_are_filled(poisoned: FightLog) -> None:
-    arrays = Snapshot.from_log(poisoned).to_arrays()
+    arrays = FighterSnapshot.from_log(poisoned).to_arrays()
     assert "biography" not in arrays
-    assert not Snapshot.from_arrays(arrays).keep_gaps
+    assert not FighterSnapshot.from_arrays(arrays).keep_gaps

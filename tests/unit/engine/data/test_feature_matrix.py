@@ -26,12 +26,12 @@ def test_mirror_swaps_sides_negates_differences_and_leaves_context(rows: pd.Data
 
 def test_a_side_without_its_counterpart_is_named() -> None:
     with pytest.raises(ValidationError, match="'red_age' has no counterpart 'blue_age'"):
-        MirrorPlan.of(["red_age", "women"])
+        MirrorPlan.from_columns(["red_age", "women"])
 
 
 def test_a_repeated_column_is_named() -> None:
     with pytest.raises(ValidationError, match=r"duplicate columns \['women'\]"):
-        MirrorPlan.of(["women", "women"])
+        MirrorPlan.from_columns(["women", "women"])
 
 
 @pytest.mark.parametrize(

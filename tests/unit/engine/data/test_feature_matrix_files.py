@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from engine.data.feature_matrix_columns import check_columns
-from engine.data.feature_matrix_files import read_matrix, read_rows
+from engine.data.feature_matrix_files import read_matrix, read_prediction_rows
 from engine.errors import ValidationError
 
 
@@ -75,7 +75,7 @@ def test_one_column_of_odds_alone_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_to_answer_keep_their_order_and_name_what_is_left_aside(tmp_path: Path) -> None:
-    rows = read_rows(_matrix_file(tmp_path), ["blue_x", "red_x"], red_odds="o1", blue_odds="o2")
+    rows = read_prediction_rows(_matrix_file(tmp_path), ["blue_x", "red_x"], red_odds="o1", blue_odds="o2")
     assert list(rows.X.columns) == ["blue_x", "red_x"]
     assert rows.X["red_x"].tolist() == [1.0, 2.0, 3.0]
     assert rows.odds[[0, 2]].tolist() == [[1.5, 2.5], [2.0, 1.8]]
@@ -84,14 +84,14 @@ def test_rows_to_answer_keep_their_order_and_name_what_is_left_aside(tmp_path: P
 
 
 def test_rows_to_answer_need_no_odds(tmp_path: Path) -> None:
-    rows = read_rows(_matrix_file(tmp_path), ["red_x", "blue_x"], red_odds="absent", blue_odds="o2")
+    rows = read_prediction_rows(_matrix_file(tmp_path), ["red_x", "blue_x"], red_odds="absent", blue_odds="o2")
     assert np.isnan(rows.odds).all()
     assert rows.unused == ("won", "night", "day", "o1")
 
 
 def test_rows_that_lack_features_name_them(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"lacks 2 of the model's features: \['red_y', 'blue_y'\]"):
-        read_rows(_matrix_file(tmp_path), ["red_x", "blue_x", "red_y", "blue_y"])
+        read_prediction_rows(_matrix_file(tmp_path), ["red_x", "blue_x", "red_y", "blue_y"])
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,9 @@ def test_pairs_are_read_as_the_two_sides(tmp_path: Path) -> None:
         tmp_path / "pairs.csv", label="won", event="night", date="day", red_odds="o1", blue_odds="o2", pairs=pairs
     )
     assert list(matrix.X.columns) == ["red_x", "blue_x", "red_age", "blue_age"]
-    rows = read_rows(tmp_path / "pairs.csv", list(matrix.X.columns), red_odds="o1", blue_odds="o2", pairs=pairs)
+    rows = read_prediction_rows(
+        tmp_path / "pairs.csv", list(matrix.X.columns), red_odds="o1", blue_odds="o2", pairs=pairs
+    )
     assert rows.X["red_age"].tolist() == [1.0, 2.0, 3.0]
     with pytest.raises(ValidationError, match="no column begins with 'q_'"):
         read_matrix(tmp_path / "pairs.csv", label="won", event="night", date="day", pairs=[("q_", "b_")])

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from engine.data.feature_matrix import mirror
-from engine.data.features import BASE_FEATURES, COLUMNS, build_matrix
+from engine.data.features import BASE_FEATURES, FEATURE_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
-from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
+from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
 from engine.errors import AmbiguousFighterError, UnknownFighterError, ValidationError
-from engine.evaluation.backtest import season_of_log
+from engine.evaluation.backtest import backtest_data_from_log
 
 FIGHTERS = pd.DataFrame(
     [
@@ -124,7 +124,7 @@ def test_a_result_that_is_overturned_later_counts_as_it_was_announced(log: Fight
     one, other = build_matrix(seen), build_matrix(later)
     pd.testing.assert_frame_equal(one.X, other.X, check_exact=True)
     assert one.won.tolist() == other.won.tolist() == [1, 0, 0, 1]
-    assert len(season_of_log(later).early_odds) == len(other)
+    assert len(backtest_data_from_log(later).early_odds) == len(other)
     # Without the announced winner nobody has won: what was known to all until it was overturned is missing.
     assert build_matrix(log).X["blue_ufc_wins"].tolist() != one.X["blue_ufc_wins"].tolist()
 
@@ -155,7 +155,7 @@ def request(first: str | FighterRequest, second: str | FighterRequest, **more: A
 
 
 def test_each_request_has_a_row_or_an_error_of_its_own(log: FightLog) -> None:
-    known = Snapshot.from_log(log)
+    known = FighterSnapshot.from_log(log)
     rows = known.features(
         [
             request("Ana Alves", "Zoe Zander"),
@@ -181,8 +181,8 @@ def test_each_request_has_a_row_or_an_error_of_its_own(log: FightLog) -> None:
     assert rows.X.index.tolist() == [1, 7]
     assert rows.fighter_ids == (("bea", "ana"), ("ana", "eve"))
     assert rows.experience.tolist() == [3, 0]
-    assert tuple(rows.X.columns) == COLUMNS
-    assert known.features([]).X.shape == (0, len(COLUMNS))
+    assert tuple(rows.X.columns) == FEATURE_COLUMNS
+    assert known.features([]).X.shape == (0, len(FEATURE_COLUMNS))
 
 
 def test_flags(log: FightLog) -> None:
@@ -190,7 +190,7 @@ def test_flags(log: FightLog) -> None:
     newcomer = FighterRequest(
         name="Zoe Zander", debut=True, date_of_birth=date(1999, 1, 1), height_cm=160, reach_cm=160, stance="southpaw"
     )
-    rows = Snapshot.from_log(log).features(
+    rows = FighterSnapshot.from_log(log).features(
         [
             request("Ana Alves", "Cat Costa"),
             request("Ana Alves", newcomer),
@@ -211,14 +211,14 @@ def test_flags(log: FightLog) -> None:
 def test_a_biography_in_the_request_fills_gaps_and_overrules_nothing(log: FightLog) -> None:
     bea = FighterRequest(name="Bea Brown", reach_cm=169, height_cm=150, stance="southpaw")
     cat = FighterRequest(name="Cat Costa", stance="southpaw")
-    rows = Snapshot.from_log(log).features([request("Ana Alves", bea), request("Ana Alves", cat)])
+    rows = FighterSnapshot.from_log(log).features([request("Ana Alves", bea), request("Ana Alves", cat)])
     assert rows.X.loc[0, ["blue_reach_cm", "blue_height_cm", "blue_southpaw"]].tolist() == [169, 168, 0]
     assert rows.X.loc[1, "blue_southpaw"] == 1
     assert rows.flags[1] == ("few_fights",)
 
 
 def test_context_comes_from_the_request_or_the_fighters_or_stays_unknown(log: FightLog) -> None:
-    rows = Snapshot.from_log(log).features(
+    rows = FighterSnapshot.from_log(log).features(
         [
             request("Ana Alves", "Bea Brown", weight_class="Women's Bantamweight", scheduled_rounds=5, title_bout=True),
             request("Ana Alves", "Bea Brown", weight_class="Catch Weight"),
@@ -232,7 +232,7 @@ def test_context_comes_from_the_request_or_the_fighters_or_stays_unknown(log: Fi
 
 
 def test_whether_women_fight_is_unknown_if_neither_fighters_nor_class_tell(log: FightLog) -> None:
-    rows = Snapshot.from_log(log).features(
+    rows = FighterSnapshot.from_log(log).features(
         [
             request("Dee Dunn", "Eve Exeter", weight_class=weight_class)
             for weight_class in ("Catch Weight", "Open Weight", "Other", "Lightweight", "Women's Flyweight")
@@ -242,21 +242,23 @@ def test_whether_women_fight_is_unknown_if_neither_fighters_nor_class_tell(log: 
 
 
 def test_the_order_of_listing_only_mirrors_the_row(log: FightLog) -> None:
-    rows = Snapshot.from_log(log).features([request("Ana Alves", "Bea Brown"), request("Bea Brown", "Ana Alves")]).X
+    rows = (
+        FighterSnapshot.from_log(log).features([request("Ana Alves", "Bea Brown"), request("Bea Brown", "Ana Alves")]).X
+    )
     np.testing.assert_array_equal(mirror(rows.loc[[0]]).to_numpy(), rows.loc[[1]].to_numpy())
 
 
 def test_a_snapshot_survives_as_plain_read_only_arrays(log: FightLog) -> None:
-    snapshot = Snapshot.from_log(log)
+    snapshot = FighterSnapshot.from_log(log)
     arrays = snapshot.to_arrays()
     assert not any(array.dtype.hasobject for array in arrays.values())
     for array in arrays.values():
         array.flags.writeable = False
-    again = Snapshot.from_arrays(arrays)
+    again = FighterSnapshot.from_arrays(arrays)
     card = [request("Ana Alves", "Bea Brown")]
     pd.testing.assert_frame_equal(again.features(card).X, snapshot.features(card).X)
     assert again.data_cutoff == date(2020, 9, 1)
     with pytest.raises(ValidationError, match=r"lacks the arrays \['state'\]"):
-        Snapshot.from_arrays({name: array for name, array in arrays.items() if name != "state"})
+        FighterSnapshot.from_arrays({name: array for name, array in arrays.items() if name != "state"})
     with pytest.raises(ValidationError, match=r"'state' has shape \(6, 2\)"):
-        Snapshot.from_arrays(arrays | {"state": np.zeros((6, 2))})
+        FighterSnapshot.from_arrays(arrays | {"state": np.zeros((6, 2))})

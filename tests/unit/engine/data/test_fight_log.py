@@ -81,7 +81,7 @@ def test_a_log_without_announced_winners_keeps_the_digest_that_it_had_before_the
     assert FightLog(FIGHTS.assign(announced_winner=[None, "", None]), STAT_LINES, FIGHTERS).digest() == digest
     announced = FightLog(FIGHTS.assign(announced_winner=["", "", "blue"]), STAT_LINES, FIGHTERS)
     assert announced.digest() != digest
-    assert announced.announced.tolist() == ["red", "blue", "blue"]
+    assert announced.announced_winners.tolist() == ["red", "blue", "blue"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])

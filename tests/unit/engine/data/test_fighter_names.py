@@ -65,30 +65,30 @@ def index() -> FighterIndex:
 def test_a_spelling_means_one_fighter_or_nobody(index: FighterIndex, spelling: str, name: str | None) -> None:
     if name is None:
         with pytest.raises(UnknownFighterError):
-            index.match(spelling)
+            index.find_id(spelling)
     else:
-        assert index.match(spelling) == f"id {name}"
+        assert index.find_id(spelling) == f"id {name}"
 
 
 def test_an_unknown_name_comes_with_the_nearest_and_the_way_out(index: FighterIndex) -> None:
     with pytest.raises(UnknownFighterError, match=r"'Jose Aldoo'.*nearest: José Aldo\); .*debut=true"):
-        index.match("Jose Aldoo")
+        index.find_id("Jose Aldoo")
 
 
 def test_what_may_be_several_people_is_never_guessed(index: FighterIndex) -> None:
     with pytest.raises(AmbiguousFighterError, match=r"John Doe \(id John Doe\).*John Doe Jr\. \(id John Doe Jr\.\)"):
-        index.match("john doe")
+        index.find_id("john doe")
     with pytest.raises(AmbiguousFighterError, match="does not distinguish the fighters named 'Bruno Silva'"):
-        index.match("Bruno Silva")
+        index.find_id("Bruno Silva")
 
 
 def test_names_that_collide_are_ambiguous() -> None:
     index = FighterIndex(["1", "2", "3"], ["Su Li", "Suli", "Alex Gustafsson"], [False, False, False])
     with pytest.raises(AmbiguousFighterError):
-        index.match("Su-Li")
-    assert index.match("Alexander Gustafsson") == "3"
+        index.find_id("Su-Li")
+    assert index.find_id("Alexander Gustafsson") == "3"
     both_orders = FighterIndex(["1", "2"], ["Zhang Wei", "Wei Zhang"], [False, False])
-    assert both_orders.match("Zhang Wei") == "1"
+    assert both_orders.find_id("Zhang Wei") == "1"
 
 
 def test_names_are_split_into_words_and_suffix() -> None:

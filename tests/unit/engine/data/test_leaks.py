@@ -13,8 +13,8 @@ import pytest
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
-from engine.data.fighter_snapshot import FighterRequest, FightRequest, Snapshot
-from engine.data.fighter_state import FIELD
+from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
+from engine.data.fighter_state import FIELD_INDEX
 from engine.ensemble import FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import TrainingError
 from engine.simulation.league import League, UpcomingFight
@@ -59,7 +59,7 @@ def _with_later_ratings(log: FightLog) -> TrainingMatrix:
     """Ratings as they stand at the end of the log: the slip of joining a table of today."""
     matrix = build_matrix(log)
     fighters = log.fighters["fighter_id"].tolist()
-    elo = dict(zip(fighters, Snapshot.from_log(log).state[:, FIELD["elo"]], strict=True))
+    elo = dict(zip(fighters, FighterSnapshot.from_log(log).state[:, FIELD_INDEX["elo"]], strict=True))
     decided = log.fights[log.fights["winner"].isin(["red", "blue"])]
     return replace(matrix, X=matrix.X.assign(red_elo=decided["red_id"].map(elo).to_numpy()))
 
@@ -117,7 +117,7 @@ def test_a_result_among_the_features_shows_in_the_log_loss(
 def _answers(
     log: FightLog, matrix: TrainingMatrix, fights: tuple[UpcomingFight, ...], config: TrainingConfig
 ) -> list[FightPrediction]:
-    ensemble = train_ensemble(matrix.select(MODEL_COLUMNS), config, Snapshot.from_log(log))
+    ensemble = train_ensemble(matrix.select(MODEL_COLUMNS), config, FighterSnapshot.from_log(log))
     assert ensemble.snapshot is not None
     rows = ensemble.snapshot.features(
         [
@@ -130,7 +130,7 @@ def _answers(
         ]
     )
     assert rows.errors == (None,) * len(fights)
-    manager = ProductionEnsembleManager.of(ensemble, create_production_ensemble_config(bootstrap_samples=0))
+    manager = ProductionEnsembleManager.from_ensemble(ensemble, create_production_ensemble_config(bootstrap_samples=0))
     return manager.predict_fights(
         rows.X[list(MODEL_COLUMNS)],
         [fight.fighters for fight in fights],

@@ -12,10 +12,21 @@ import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.errors import ValidationError
-from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log, season_of_matrix
-from engine.evaluation.challenger import MIN_FIGHTS, check_enough, first_unseen_day, forecast_unseen, judge
-from engine.evaluation.walk_forward import Season
-from engine.importing.external_estimators import columns_of, foreign
+from engine.evaluation.backtest import (
+    BacktestConfig,
+    backtest_data_from_log,
+    backtest_data_from_matrix,
+    forecast_fights,
+)
+from engine.evaluation.challenger import (
+    MIN_FIGHTS,
+    check_enough_fights,
+    evaluate_challenger,
+    first_unseen_day,
+    forecast_unseen,
+)
+from engine.evaluation.walk_forward import FightSet
+from engine.importing.external_estimators import common_columns, unwrap
 from engine.importing.import_ensemble import import_ensemble
 from engine.model.trained_ensemble import Ensemble
 from engine.simulation.league import LeagueConfig, simulate_league
@@ -27,19 +38,19 @@ PLAN = TrainingConfig(bootstrap_samples=0, fits=1, folds=3, members=SMALL)
 
 
 @pytest.fixture(scope="module")
-def season() -> Season:
-    return season_of_log(simulate_league(LeagueConfig(fights=900, seed=11)).log)
+def season() -> FightSet:
+    return backtest_data_from_log(simulate_league(LeagueConfig(fights=900, seed=11)).log)
 
 
 @pytest.fixture(scope="module")
-def cutoff(season: Season) -> date:
+def cutoff(season: FightSet) -> date:
     """The first day that the model has not seen."""
     day: date = season.fights.date[500].astype(date)
     return day
 
 
 @pytest.fixture(scope="module")
-def ensemble(season: Season, cutoff: date) -> Ensemble:
+def ensemble(season: FightSet, cutoff: date) -> Ensemble:
     return train_ensemble(season.fights.before(cutoff), PLAN)
 
 
@@ -72,7 +83,7 @@ def test_the_figures_are_those_of_the_formulas() -> None:
         "champion": forecasts(other.tolist(), won.tolist()),
         "anchor": forecasts(((p + other) / 2).tolist(), won.tolist()),
     }
-    found = judge(forecasts(p.tolist(), won.tolist()), incumbents, 0.025)
+    found = evaluate_challenger(forecasts(p.tolist(), won.tolist()), incumbents, 0.025)
     losses = {
         name: -np.mean(np.where(won == 1, np.log(q), np.log(1 - q)))
         for name, q in (
@@ -92,7 +103,7 @@ def test_the_figures_are_those_of_the_formulas() -> None:
         assert each.log_loss.lower is not None
         assert each.log_loss.lower < each.log_loss.value
         assert each.most == pytest.approx(each.log_loss.upper)  # one side of 2.5% is one end of a 95% interval
-    surer = judge(forecasts(p.tolist(), won.tolist()), incumbents, 0.001)
+    surer = evaluate_challenger(forecasts(p.tolist(), won.tolist()), incumbents, 0.001)
     assert all(a.most < b.most for a, b in zip(found.paired, surer.paired, strict=True) if a.most and b.most)
     assert (found.fights, found.priced_fights, found.events) == (60, 60, 30)
     assert (found.first_day, found.last_day) == (date(2024, 1, 1), date(2024, 2, 29))
@@ -104,9 +115,9 @@ def test_the_figures_are_those_of_the_formulas() -> None:
 
 def test_fights_without_odds_count_only_where_none_has_any() -> None:
     p, won = [0.3, 0.7, 0.4, 0.6] * 10, [0, 1, 1, 0, 1, 1, 0, 0] * 5
-    some = judge(forecasts(p, won, market=[0.6, np.nan] * 20), {}, 0.025)
+    some = evaluate_challenger(forecasts(p, won, market=[0.6, np.nan] * 20), {}, 0.025)
     assert (some.fights, some.priced_fights) == (20, 20)
-    none = judge(forecasts(p, won, market=[np.nan] * 40, recalibrated_market=[np.nan] * 40), {}, 0.025)
+    none = evaluate_challenger(forecasts(p, won, market=[np.nan] * 40, recalibrated_market=[np.nan] * 40), {}, 0.025)
     assert (none.fights, none.priced_fights) == (40, 0)
     assert [each.forecast for each in none.forecasts] == ["challenger", "base_rate"]
     assert all(each.inside is None for each in none.forecasts[0].coverage)
@@ -116,19 +127,19 @@ def test_a_model_without_intervals_is_judged_without_them() -> None:
     p, won = [0.3, 0.7, 0.4, 0.6] * 10, [0, 1, 1, 0, 1, 1, 0, 0] * 5
     bare = forecasts(p, won)
     bare[[name for name in bare.columns if "_lower_" in name or "_upper_" in name]] = np.nan
-    found = judge(bare, {"champion": forecasts(p, won)}, 0.025)
+    found = evaluate_challenger(bare, {"champion": forecasts(p, won)}, 0.025)
     assert [len(each.coverage) for each in found.forecasts[:2]] == [0, 2]
 
 
 def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
-    parts = {SHORT[name]: foreign(SHORT[name], estimator) for name, estimator in plain_system().items()}
-    names = columns_of(list(parts.values()), None)
+    parts = {SHORT[name]: unwrap(SHORT[name], estimator) for name, estimator in plain_system().items()}
+    names = common_columns(list(parts.values()), None)
     weights = dict.fromkeys(SHORT.values(), 1 / 3)
     until = date(2023, 12, 31)
     imported = import_ensemble(parts, names, weights, trained_until=until, sources={}).ensemble
     X, won = fights(300, seed=7)
     days = np.arange(300) // 10 * 7 + np.datetime64("2023-11-01")
-    season = season_of_matrix(
+    season = backtest_data_from_matrix(
         TrainingMatrix(
             X=X,
             won=won.astype(np.int8),
@@ -141,7 +152,7 @@ def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
         )
     )
     table = forecast_unseen(imported, season, first_unseen_day(imported))
-    found = judge(table, {}, 0.025)
+    found = evaluate_challenger(table, {}, 0.025)
     assert found.first_day > until
     assert (found.fights, found.forecasts[0].coverage) == (int((days > np.datetime64(until)).sum()), ())
     assert found.paired[-1].log_loss.value < 0.0
@@ -150,7 +161,9 @@ def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
 def test_two_who_were_asked_about_other_fights_are_not_compared() -> None:
     p, won = [0.3, 0.7] * 20, [0, 1] * 20
     with pytest.raises(ValidationError, match="the anchor are not of the same fights"):
-        judge(forecasts(p, won), {"champion": forecasts(p, won), "anchor": forecasts(p, won[::-1])}, 0.025)
+        evaluate_challenger(
+            forecasts(p, won), {"champion": forecasts(p, won), "anchor": forecasts(p, won[::-1])}, 0.025
+        )
 
 
 def test_judged_is_what_production_answers_and_the_official_corner_stands_beside_it() -> None:
@@ -159,7 +172,7 @@ def test_judged_is_what_production_answers_and_the_official_corner_stands_beside
     with_corner = without + 0.1  # red, who is listed first, wins more often than a forecast without corners says
     won = (rng.uniform(size=400) < with_corner).astype(int)
     columns: dict[str, Any] = {"statistics_only": with_corner, "corner_known": [True, True, True, False] * 100}
-    found = judge(forecasts(without.tolist(), won.tolist(), **columns), {}, 0.025)
+    found = evaluate_challenger(forecasts(without.tolist(), won.tolist(), **columns), {}, 0.025)
     challenger, known = found.forecasts[0], found.corner_known[0]
     assert challenger.log_loss.value == pytest.approx(-np.mean(np.log(np.where(won == 1, without, 1 - without))))
     assert challenger.intercept is None
@@ -169,17 +182,19 @@ def test_judged_is_what_production_answers_and_the_official_corner_stands_beside
     assert known.intercept is not None
     assert abs(known.intercept.value) < 0.3
     few: dict[str, Any] = {"statistics_only": with_corner, "corner_known": [True] + [False] * 399}
-    assert judge(forecasts(without.tolist(), won.tolist(), **few), {}, 0.025).corner_known == ()  # no line to be drawn
+    assert (
+        evaluate_challenger(forecasts(without.tolist(), won.tolist(), **few), {}, 0.025).corner_known == ()
+    )  # no line to be drawn
     # Whoever is listed first, production answers the same, and so the figures are the same.
     turned = np.arange(400) % 2 == 0
     swapped = forecasts(np.where(turned, 1 - without, without).tolist(), np.where(turned, 1 - won, won).tolist())
-    assert judge(swapped, {}, 0.025).forecasts[0].slope == challenger.slope
+    assert evaluate_challenger(swapped, {}, 0.025).forecasts[0].slope == challenger.slope
 
 
-def test_unseen_fights_alone_are_enough(season: Season, ensemble: Ensemble, cutoff: date) -> None:
+def test_unseen_fights_alone_are_enough(season: FightSet, ensemble: Ensemble, cutoff: date) -> None:
     first = first_unseen_day(ensemble)
-    alone = season_of_matrix(season.fights.take(season.fights.date >= np.datetime64(cutoff)))
-    found, whole = (judge(forecast_unseen(ensemble, each, first), {}, 0.025) for each in (alone, season))
+    alone = backtest_data_from_matrix(season.fights.take(season.fights.date >= np.datetime64(cutoff)))
+    found, whole = (evaluate_challenger(forecast_unseen(ensemble, each, first), {}, 0.025) for each in (alone, season))
     assert found.forecasts[0].log_loss == whole.forecasts[0].log_loss
     # There is nothing to recalibrate the closing odds on, so they stand as they are, and the report says so.
     assert (found.recalibrated, whole.recalibrated) == (False, True)
@@ -187,14 +202,14 @@ def test_unseen_fights_alone_are_enough(season: Season, ensemble: Ensemble, cuto
         assert each.inside is not None
 
 
-def test_a_period_without_any_past_says_so(season: Season) -> None:
+def test_a_period_without_any_past_says_so(season: FightSet) -> None:
     config = BacktestConfig(first_day=season.fights.date[0].astype(date), training=PLAN)
     with pytest.raises(ValidationError, match=r"no decided fight before .* to train on"):
-        forecast_season(season, config)
+        forecast_fights(season, config)
 
 
 def test_a_model_answers_every_fight_after_the_last_that_it_has_seen(
-    season: Season, ensemble: Ensemble, cutoff: date
+    season: FightSet, ensemble: Ensemble, cutoff: date
 ) -> None:
     first = first_unseen_day(ensemble)
     assert ensemble.data_cutoff < first <= cutoff
@@ -207,33 +222,33 @@ def test_a_model_answers_every_fight_after_the_last_that_it_has_seen(
     assert first_unseen_day(ensemble, younger) == first_unseen_day(younger) > first
 
 
-def test_the_results_of_the_judged_fights_change_no_forecast(season: Season, ensemble: Ensemble) -> None:
+def test_the_results_of_the_judged_fights_change_no_forecast(season: FightSet, ensemble: Ensemble) -> None:
     first = first_unseen_day(ensemble)
     later = season.fights.date >= np.datetime64(first)
     turned = replace(season.fights, won=np.where(later, 1 - season.fights.won, season.fights.won).astype(np.int8))
     columns = [name for name in forecast_unseen(ensemble, season, first).columns if name != "won"]
     before = forecast_unseen(ensemble, season, first)[columns]
     pd.testing.assert_frame_equal(
-        before, forecast_unseen(ensemble, Season(turned, season.early_odds), first)[columns], check_exact=True
+        before, forecast_unseen(ensemble, FightSet(turned, season.early_odds), first)[columns], check_exact=True
     )
 
 
-def test_a_model_is_asked_with_its_own_columns(season: Season, ensemble: Ensemble) -> None:
+def test_a_model_is_asked_with_its_own_columns(season: FightSet, ensemble: Ensemble) -> None:
     first = first_unseen_day(ensemble)
     more = replace(season.fights, X=season.fights.X.assign(novel=1.0))
-    said = forecast_unseen(ensemble, Season(more, season.early_odds), first)["statistics_only"]
+    said = forecast_unseen(ensemble, FightSet(more, season.early_odds), first)["statistics_only"]
     assert said.equals(forecast_unseen(ensemble, season, first)["statistics_only"])
     fewer = replace(season.fights, X=season.fights.X.drop(columns="diff_age"))
     with pytest.raises(ValidationError, match="diff_age"):
-        forecast_unseen(ensemble, Season(fewer, season.early_odds), first)
+        forecast_unseen(ensemble, FightSet(fewer, season.early_odds), first)
 
 
-def test_too_few_fights_or_events_are_refused(season: Season) -> None:
-    check_enough(season, date(1900, 1, 1))
+def test_too_few_fights_or_events_are_refused(season: FightSet) -> None:
+    check_enough_fights(season, date(1900, 1, 1))
     dates = season.fights.date
     late = dates[-MIN_FIGHTS // 2].astype(date)
     with pytest.raises(ValidationError, match=f"at least {MIN_FIGHTS}"):
-        check_enough(season, late)
+        check_enough_fights(season, late)
     one_night = replace(season.fights, event=np.full(len(season.fights), "night"))
     with pytest.raises(ValidationError, match="of 1 events"):
-        check_enough(Season(one_night, season.early_odds), date(1900, 1, 1))
+        check_enough_fights(FightSet(one_night, season.early_odds), date(1900, 1, 1))

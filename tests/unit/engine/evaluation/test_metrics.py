@@ -7,22 +7,22 @@ import pandas as pd
 import pytest
 
 from engine.errors import TrainingError, ValidationError
-from engine.evaluation.metrics import Evaluation, evaluate
-from engine.evaluation.walk_forward import bound
+from engine.evaluation.metrics import BacktestEvaluation, evaluate_forecasts
+from engine.evaluation.walk_forward import bound_column
 from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.codec import decode_report, encode
 from tests.support.past_fights import forecasts_of
-from workers.handlers.training.backtest import report_of
+from workers.handlers.training.backtest import backtest_report
 
 
-def _slices(evaluation: Evaluation, dimension: str) -> dict[str, int]:
+def _slices(evaluation: BacktestEvaluation, dimension: str) -> dict[str, int]:
     return {part.name: part.fights for part in evaluation.slices if part.dimension == dimension}
 
 
 def test_only_priced_fights_are_scored_so_that_all_are_compared_on_the_same() -> None:
     table = forecasts_of(200)
     table.loc[table.index % 4 == 0, ["market", "recalibrated_market", "red_odds", "blue_odds"]] = np.nan
-    found = evaluate(table)
+    found = evaluate_forecasts(table)
     assert (found.forecast_fights, found.scored_fights) == (200, 150)
     assert {score.fights for score in found.scores} == {150}
 
@@ -32,7 +32,7 @@ def test_scores_by_hand() -> None:
     table["won"] = (np.arange(100) % 4 > 0).astype(np.int8)  # three of four
     table["ridge"] = np.where(np.arange(100) % 8 < 4, 0.75, 0.7501)
     table["market"] = np.where(np.arange(100) % 8 < 4, 0.5, 0.5001)
-    scores = {score.forecast: score for score in evaluate(table).scores}
+    scores = {score.forecast: score for score in evaluate_forecasts(table).scores}
     entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
     assert scores["ridge"].log_loss == pytest.approx(entropy, abs=1e-4)
     assert scores["ridge"].brier == pytest.approx(0.1875, abs=1e-4)
@@ -45,7 +45,7 @@ def test_scores_by_hand() -> None:
 def test_an_interval_is_judged_by_the_recalibrated_close() -> None:
     table = forecasts_of(100)
     table["recalibrated_market"] = table["statistics_only"] + np.where(np.arange(100) < 30, 0.33, 0.0)
-    whole = evaluate(table).slices[0]
+    whole = evaluate_forecasts(table).slices[0]
     narrow, wide = whole.coverage
     assert (narrow.level, wide.level) == (0.8, 0.95)
     assert (narrow.width, wide.width) == (pytest.approx(0.64), pytest.approx(0.76))
@@ -55,17 +55,17 @@ def test_an_interval_is_judged_by_the_recalibrated_close() -> None:
 
 
 def test_fights_are_counted_by_year_size_and_experience() -> None:
-    found = evaluate(forecasts_of(800, experience=np.arange(800) % 8))
+    found = evaluate_forecasts(forecasts_of(800, experience=np.arange(800) % 8))
     assert _slices(found, "year") == {"2020": 520, "2021": 280}
     assert _slices(found, "experience") == {"0": 100, "1 to 2": 200, "3 to 5": 300, "6 or more": 200}
     assert sum(_slices(found, "logit").values()) == 800
     assert _slices(found, "corner") == {"taken as unknown": 800}
-    assert _slices(evaluate(forecasts_of(60, experience=-1)), "experience") == {"unknown": 60}
+    assert _slices(evaluate_forecasts(forecasts_of(60, experience=-1)), "experience") == {"unknown": 60}
 
 
 def test_without_odds_there_is_no_market_and_no_bet() -> None:
     none = dict.fromkeys(("market", "recalibrated_market", "red_odds", "blue_odds", "market_aware"), np.nan)
-    found = evaluate(forecasts_of(60, **none))
+    found = evaluate_forecasts(forecasts_of(60, **none))
     assert [score.forecast for score in found.scores] == ["statistics_only", "cornerless", "ridge"]
     assert all(score.minus_market is None for score in found.scores)
     assert all(coverage.inside is None for part in found.slices for coverage in part.coverage)
@@ -73,8 +73,8 @@ def test_without_odds_there_is_no_market_and_no_bet() -> None:
 
 
 def test_rules_are_counted_without_the_one_that_bets_everything() -> None:
-    closing = evaluate(forecasts_of(60))
-    early = evaluate(forecasts_of(60, red_early_odds=2.0, blue_early_odds=1.8))
+    closing = evaluate_forecasts(forecasts_of(60))
+    early = evaluate_forecasts(forecasts_of(60, red_early_odds=2.0, blue_early_odds=1.8))
     assert closing.rules_tried == len(closing.rules) - 1
     assert early.rules_tried == len(early.rules) - 2 == 2 * closing.rules_tried
     assert closing.both_sides_return == pytest.approx(-0.05)
@@ -82,18 +82,18 @@ def test_rules_are_counted_without_the_one_that_bets_everything() -> None:
 
 def test_too_few_fights_are_not_judged_and_a_perfect_forecast_is_not_believed() -> None:
     with pytest.raises(ValidationError, match="49 fights are too few"):
-        evaluate(forecasts_of(49))
+        evaluate_forecasts(forecasts_of(49))
     table = forecasts_of(60)
     table["statistics_only"] = np.where(table["won"] == 1, 0.9, 0.1) + 0.01 * np.cos(np.arange(60))
     with pytest.raises(TrainingError, match="look for a leak"):
-        evaluate(table)
+        evaluate_forecasts(table)
 
 
 def test_the_report_travels_and_comes_back() -> None:
     table = forecasts_of(300, red_early_odds=2.0, blue_early_odds=1.8)
-    table.loc[:, bound("early_market_aware", "lower", 0.68)] = 0.51
-    evaluation = evaluate(table)
-    report = report_of(evaluation, "0" * 64)
+    table.loc[:, bound_column("early_market_aware", "lower", 0.68)] = 0.51
+    evaluation = evaluate_forecasts(table)
+    report = backtest_report(evaluation, "0" * 64)
     assert isinstance(report, BacktestReport)
     assert decode_report(encode(report)) == report
     assert len(encode(report)) < 100_000
@@ -109,9 +109,9 @@ def test_two_orders_of_listing_give_the_same_scores() -> None:
     for name in ("market", "recalibrated_market", "ridge", "statistics_only", "cornerless", "market_aware"):
         swapped[name] = 1.0 - table[name]
         for level in (0.68, 0.8, 0.95) if name in ("statistics_only", "cornerless", "market_aware") else ():
-            swapped[bound(name, "lower", level)] = 1.0 - table[bound(name, "upper", level)]
-            swapped[bound(name, "upper", level)] = 1.0 - table[bound(name, "lower", level)]
-    one, other = evaluate(table), evaluate(pd.DataFrame(swapped))
+            swapped[bound_column(name, "lower", level)] = 1.0 - table[bound_column(name, "upper", level)]
+            swapped[bound_column(name, "upper", level)] = 1.0 - table[bound_column(name, "lower", level)]
+    one, other = evaluate_forecasts(table), evaluate_forecasts(pd.DataFrame(swapped))
     for first, second in zip(one.scores, other.scores, strict=True):
         assert first.log_loss == pytest.approx(second.log_loss)
         assert first.calibration.slope == pytest.approx(second.calibration.slope)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.evaluation.metrics import evaluate
-from engine.evaluation.plots import PLOTS, draw
+from engine.evaluation.metrics import evaluate_forecasts
+from engine.evaluation.plots import PLOTS, save_plots
 from tests.support.past_fights import forecasts_of
 
 PNG = b"\x89PNG\r\n"
 
 
 def _report(**columns: object) -> Any:
-    return json.loads(json.dumps(asdict(evaluate(forecasts_of(600, **columns))), default=str))
+    return json.loads(json.dumps(asdict(evaluate_forecasts(forecasts_of(600, **columns))), default=str))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def report() -> Any:
 
 
 def test_every_plot_is_drawn_twice(report: Any, tmp_path: Path) -> None:
-    files = draw(report, tmp_path / "new" / "folder")
+    files = save_plots(report, tmp_path / "new" / "folder")
     assert {path.name for path in files} == {f"{name}.{kind}" for name in PLOTS for kind in ("png", "svg")}
     for path in files:
         content = path.read_bytes()
@@ -33,12 +33,12 @@ def test_every_plot_is_drawn_twice(report: Any, tmp_path: Path) -> None:
 
 
 def test_the_same_report_draws_the_same_bytes(report: Any, tmp_path: Path) -> None:
-    one, other = draw(report, tmp_path / "one"), draw(report, tmp_path / "other")
+    one, other = save_plots(report, tmp_path / "one"), save_plots(report, tmp_path / "other")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in other]
 
 
 def test_figures_stand_in_the_drawing(report: Any, tmp_path: Path) -> None:
-    draw(report, tmp_path)
+    save_plots(report, tmp_path)
     drawn = (tmp_path / "coverage_by_year.svg").read_text()
     for words in ("Coverage by year", "2020", "2021", "95% interval"):
         assert f"<!-- {words} -->" in drawn
@@ -46,5 +46,5 @@ def test_figures_stand_in_the_drawing(report: Any, tmp_path: Path) -> None:
 
 def test_without_odds_only_reliability_is_drawn(tmp_path: Path) -> None:
     odds = ("market", "recalibrated_market", "market_aware", "red_odds", "blue_odds")
-    files = draw(_report(**dict.fromkeys(odds, np.nan)), tmp_path)
+    files = save_plots(_report(**dict.fromkeys(odds, np.nan)), tmp_path)
     assert {path.stem for path in files} == {"reliability"}

@@ -9,8 +9,8 @@ import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.errors import TrainingTimeoutError, ValidationError
-from engine.evaluation.backtest import BacktestConfig, forecast_season, season_of_log
-from engine.evaluation.walk_forward import Period, Season, bound, schedule, walk_forward
+from engine.evaluation.backtest import BacktestConfig, backtest_data_from_log, forecast_fights
+from engine.evaluation.walk_forward import FightSet, Period, bound_column, refit_periods, walk_forward
 from engine.simulation.league import League
 from engine.training.train import TrainingConfig
 
@@ -18,8 +18,8 @@ START = date(2025, 9, 1)
 
 
 @pytest.fixture(scope="module")
-def season(league: League) -> Season:
-    return season_of_log(league.log)
+def season(league: League) -> FightSet:
+    return backtest_data_from_log(league.log)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def config(small_training: TrainingConfig) -> BacktestConfig:
 
 
 @pytest.fixture(scope="module")
-def forecasts(season: Season, config: BacktestConfig) -> pd.DataFrame:
-    return forecast_season(season, config)
+def forecasts(season: FightSet, config: BacktestConfig) -> pd.DataFrame:
+    return forecast_fights(season, config)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def forecasts(season: Season, config: BacktestConfig) -> pd.DataFrame:
     ],
 )
 def test_periods_follow_each_other_without_a_gap(start: date, end: date, months: int, starts: list[date]) -> None:
-    periods = list(schedule(start, end, months))
+    periods = list(refit_periods(start, end, months))
     assert [period.start for period in periods] == starts
     assert [period.end for period in periods] == [*starts[1:], end]
 
@@ -57,18 +57,18 @@ def test_periods_follow_each_other_without_a_gap(start: date, end: date, months:
 )
 def test_a_schedule_that_makes_no_sense_is_refused(start: date, end: date, months: int, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        list(schedule(start, end, months))
+        list(refit_periods(start, end, months))
 
 
-def test_a_model_never_sees_a_day_that_it_is_scored_on(season: Season) -> None:
+def test_a_model_never_sees_a_day_that_it_is_scored_on(season: FightSet) -> None:
     seen: list[tuple[TrainingMatrix, TrainingMatrix]] = []
 
-    def spy(past: TrainingMatrix, later: Season) -> pd.DataFrame:
+    def spy(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
         seen.append((past, later.fights))
         return pd.DataFrame({"spied": np.zeros(len(later.fights))})
 
     first, last = date(2025, 4, 1), season.fights.date[-1].astype(date)
-    table = walk_forward(season, schedule(first, date(2026, 1, 1), 2), spy)
+    table = walk_forward(season, refit_periods(first, date(2026, 1, 1), 2), spy)
     assert len(seen) == 5
     for past, later in seen:
         assert past.date.max() < later.date.min()
@@ -80,39 +80,41 @@ def test_a_model_never_sees_a_day_that_it_is_scored_on(season: Season) -> None:
     assert (table["trained_before"] <= table["date"]).all()
 
 
-def test_no_fights_in_the_days_is_said(season: Season) -> None:
+def test_no_fights_in_the_days_is_said(season: FightSet) -> None:
     with pytest.raises(ValidationError, match="no decided fight"):
         walk_forward(season, [Period(date(1990, 1, 1), date(1991, 1, 1))], lambda past, later: pd.DataFrame())
 
 
 def test_results_of_the_scored_fights_change_no_forecast(
-    season: Season, config: BacktestConfig, forecasts: pd.DataFrame
+    season: FightSet, config: BacktestConfig, forecasts: pd.DataFrame
 ) -> None:
     late = season.fights.date >= np.datetime64(START)
     won = np.where(late, 1 - season.fights.won, season.fights.won).astype(np.int8)
-    again = forecast_season(replace(season, fights=replace(season.fights, won=won)), config)
+    again = forecast_fights(replace(season, fights=replace(season.fights, won=won)), config)
     pd.testing.assert_frame_equal(again.drop(columns="won"), forecasts.drop(columns="won"), check_exact=True)
     assert (again["won"] != forecasts["won"]).all()
 
 
 def test_later_fights_change_no_forecast(league: League, config: BacktestConfig, forecasts: pd.DataFrame) -> None:
     last = date(2025, 11, 1)
-    earlier = forecast_season(season_of_log(league.log.before(last)), config)
+    earlier = forecast_fights(backtest_data_from_log(league.log.before(last)), config)
     same = forecasts[forecasts["date"] < pd.Timestamp(last)]
     assert len(earlier) == len(same) > 0
     pd.testing.assert_frame_equal(earlier, same, check_exact=True)
 
 
 def test_closing_odds_move_the_market_aware_forecast_alone(
-    season: Season, config: BacktestConfig, forecasts: pd.DataFrame
+    season: FightSet, config: BacktestConfig, forecasts: pd.DataFrame
 ) -> None:
     late = season.fights.date >= np.datetime64(START)
     red = np.where(late, season.fights.blue_odds, season.fights.red_odds)
     blue = np.where(late, season.fights.red_odds, season.fights.blue_odds)
-    again = forecast_season(replace(season, fights=replace(season.fights, red_odds=red, blue_odds=blue)), config)
+    again = forecast_fights(replace(season, fights=replace(season.fights, red_odds=red, blue_odds=blue)), config)
     moved = [name for name in forecasts if not again[name].equals(forecasts[name])]
     expected = {"red_odds", "blue_odds", "market", "recalibrated_market", "market_aware"}
-    expected |= {bound("market_aware", side, level) for side in ("lower", "upper") for level in (0.68, 0.8, 0.95)}
+    expected |= {
+        bound_column("market_aware", side, level) for side in ("lower", "upper") for level in (0.68, 0.8, 0.95)
+    }
     assert set(moved) == expected
 
 
@@ -120,24 +122,24 @@ def test_every_forecast_is_a_probability_inside_its_bounds(forecasts: pd.DataFra
     for name in ("statistics_only", "cornerless", "market_aware", "early_market_aware"):
         p = forecasts[name].dropna()
         assert len(p) > 50
-        ends = [bound(name, side, level) for level, side in ((0.95, "lower"), (0.8, "lower"), (0.68, "lower"))]
-        ends += [name, *(bound(name, "upper", level) for level in (0.68, 0.8, 0.95))]
+        ends = [bound_column(name, side, level) for level, side in ((0.95, "lower"), (0.8, "lower"), (0.68, "lower"))]
+        ends += [name, *(bound_column(name, "upper", level) for level in (0.68, 0.8, 0.95))]
         assert (forecasts[ends].dropna().diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
         assert ((p > 0) & (p < 1)).all()
     assert forecasts["ridge"].between(0, 1).all()
 
 
-def test_the_default_days_start_with_the_median_fight_s_year(season: Season, config: BacktestConfig) -> None:
+def test_the_default_days_start_with_the_median_fight_s_year(season: FightSet, config: BacktestConfig) -> None:
     before = len(season.fights.before(date(2025, 1, 1)))
     with pytest.raises(ValidationError, match=f"^{before} decided fights are too few"):
-        forecast_season(season, replace(config, first_day=None))
+        forecast_fights(season, replace(config, first_day=None))
 
 
-def test_progress_counts_the_refits_of_all_models_and_time_is_kept(season: Season, config: BacktestConfig) -> None:
+def test_progress_counts_the_refits_of_all_models_and_time_is_kept(season: FightSet, config: BacktestConfig) -> None:
     seen: list[tuple[str, int, int]] = []
-    forecast_season(season, replace(config, refit_months=2), lambda *step: seen.append(step))
+    forecast_fights(season, replace(config, refit_months=2), lambda *step: seen.append(step))
     assert [done for _, done, _ in seen] == list(range(1, 11))
     assert {total for _, _, total in seen} == {10}
     assert seen[0][0] == "model 1 of 2, on fights before 2025-09-01"
     with pytest.raises(TrainingTimeoutError):
-        forecast_season(season, replace(config, training=replace(config.training, max_training_time_s=0.0)))
+        forecast_fights(season, replace(config, training=replace(config.training, max_training_time_s=0.0)))

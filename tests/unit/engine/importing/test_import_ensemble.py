@@ -21,7 +21,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from engine.data.feature_matrix import mirror
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import TrainingError, ValidationError
-from engine.importing.external_estimators import columns_of, foreign
+from engine.importing.external_estimators import common_columns, unwrap
 from engine.importing.import_ensemble import ImportedModel, import_ensemble
 from engine.model.trained_ensemble import load_ensemble, save_ensemble
 from tests.support.foreign_estimators import (
@@ -63,29 +63,29 @@ def systems() -> dict[str, dict[str, Any]]:
 
 
 def imported(system: dict[str, Any], columns: list[str] | None = None, **options: Any) -> ImportedModel:
-    parts = {SHORT[name]: foreign(SHORT[name], estimator) for name, estimator in system.items()}
-    names = columns_of(list(parts.values()), columns)
+    parts = {SHORT[name]: unwrap(SHORT[name], estimator) for name, estimator in system.items()}
+    names = common_columns(list(parts.values()), columns)
     return import_ensemble(parts, names, WEIGHTS, **({"trained_until": UNTIL, "sources": SOURCES} | options))
 
 
 def manager_of(model: ImportedModel) -> ProductionEnsembleManager:
     config = create_production_ensemble_config(bootstrap_samples=0)
-    return ProductionEnsembleManager.of(model.ensemble, config)
+    return ProductionEnsembleManager.from_ensemble(model.ensemble, config)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_it_says_what_the_originals_say(name: str, systems: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     system = systems[name]
     model = imported(system, COLUMNS)
-    assert model.difference <= 1e-6
+    assert model.max_difference <= 1e-6
     takes_missing = name != "network without imputer"
-    assert model.ensemble.takes_missing == takes_missing
+    assert model.ensemble.accepts_missing == takes_missing
     X, _ = fights(300, seed=7, missing=takes_missing)
     loaded = ProductionEnsembleManager(create_production_ensemble_config(bootstrap_samples=0))
     loaded.load_models(save_ensemble(model.ensemble, tmp_path).folder)
     answers = loaded.predict_fights(X, [("red", "blue")] * len(X), corners=["red"] * len(X))
     assert np.abs(np.array([one.probability for one in answers]) - original(system, X)).max() < 1e-6
-    assert loaded.check_canary() == 0.0
+    assert loaded.check_reference_predictions() == 0.0
 
 
 def test_the_order_of_the_fighters_never_matters(systems: dict[str, dict[str, Any]]) -> None:
@@ -118,7 +118,7 @@ def test_later_fights_with_odds_give_it_intervals(systems: dict[str, dict[str, A
     model = imported(systems["plain"], unseen=unseen)
     assert model.ensemble.half_widths.method == "anchored"
     assert model.ensemble.manifest["metrics"]["priced_fights"] == 600
-    assert load_ensemble(save_ensemble(model.ensemble, tmp_path)).half_widths.measured
+    assert load_ensemble(save_ensemble(model.ensemble, tmp_path)).half_widths.is_measured
     answers = manager_of(model).predict_fights(unseen.X, [("a", "b")] * 600, corners=["red"] * 600, levels=(0.8, 0.95))
     market = expit(logit(1.0 / unseen.red_odds / (1.0 / unseen.red_odds + 1.0 / unseen.blue_odds)))
     for level in (0.8, 0.95):

@@ -14,7 +14,7 @@ import pytest
 
 from engine.errors import ValidationError
 from engine.importing.joblib_files import JoblibFile, _Unpickler
-from engine.importing.pickle_scan import read_contents
+from engine.importing.pickle_scan import scan_pickle
 from tests.support.foreign_estimators import fights, plain_system
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -47,9 +47,9 @@ def test_every_format_is_listed_and_read(system: dict[str, Any], compress: Any, 
     for name, estimator in system.items():
         path = tmp_path / name
         joblib.dump(estimator, path, compress=compress, protocol=protocol)
-        file = JoblibFile.read(path)
-        assert file.contents.kind == kinds[name]
-        assert file.strange_names == []
+        file = JoblibFile.from_path(path)
+        assert file.contents.object_type == kinds[name]
+        assert file.unexpected_names == []
         assert (file.compression == "") == (compress == 0)
         assert np.array_equal(file.unpickle().predict_proba(X), estimator.predict_proba(X))
 
@@ -58,7 +58,7 @@ def test_the_list_tells_versions_and_parts(system: dict[str, Any], tmp_path: Pat
     import sklearn
 
     joblib.dump(system["nn"], tmp_path / "nn")
-    contents = JoblibFile.read(tmp_path / "nn").contents
+    contents = JoblibFile.from_path(tmp_path / "nn").contents
     assert contents.versions == {"scikit-learn": sklearn.__version__}
     assert "sklearn.neural_network._multilayer_perceptron.MLPClassifier" in contents.names
     assert contents.arrays > 5
@@ -70,8 +70,8 @@ def test_the_list_tells_versions_and_parts(system: dict[str, Any], tmp_path: Pat
 def test_a_burglar_is_named_and_never_run(wrap: Any, protocol: int, tmp_path: Path) -> None:
     target, path = tmp_path / "burgled", tmp_path / "file"
     joblib.dump(wrap(Burglar(target)), path, protocol=protocol)
-    file = JoblibFile.read(path)
-    assert any(name.endswith(".system") for name in file.strange_names)
+    file = JoblibFile.from_path(path)
+    assert any(name.endswith(".system") for name in file.unexpected_names)
     with pytest.raises(ValidationError, match="which no estimator"):
         file.unpickle()
     assert not target.exists()
@@ -97,8 +97,8 @@ def test_only_the_parts_of_estimators_are_known(module: str, name: str, tmp_path
 
     path = tmp_path / "file"
     path.write_bytes(b"\x80\x04" + written(module) + written(name) + b"\x93.")
-    file = JoblibFile.read(path)
-    assert len(file.strange_names) == 1
+    file = JoblibFile.from_path(path)
+    assert len(file.unexpected_names) == 1
     with pytest.raises(ValidationError, match="which no estimator"):
         file.unpickle()
     with pytest.raises(ValidationError, match="no part of an estimator"):  # the lookup itself, behind the list
@@ -108,7 +108,7 @@ def test_only_the_parts_of_estimators_are_known(module: str, name: str, tmp_path
 def test_a_name_that_is_put_together_is_refused() -> None:
     odd = b"\x80\x04" + b"\x8c\x02os" + b"N" + b"\x93."
     with pytest.raises(ValidationError, match="a computed name"):
-        read_contents(io.BytesIO(odd))
+        scan_pickle(io.BytesIO(odd))
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_what_is_no_file_of_joblib_is_said_to_be_none(content: bytes, said: str,
     path = tmp_path / "odd.joblib"
     path.write_bytes(content)
     with pytest.raises(ValidationError, match=said) as caught:
-        _ = JoblibFile.read(path).contents
+        _ = JoblibFile.from_path(path).contents
     assert "odd.joblib" in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"rf\.joblib cannot be read"):
-        JoblibFile.read(tmp_path / "rf.joblib")
+        JoblibFile.from_path(tmp_path / "rf.joblib")
 
 
 def test_a_cut_array_is_noticed(system: dict[str, Any], tmp_path: Path) -> None:
@@ -141,4 +141,4 @@ def test_a_cut_array_is_noticed(system: dict[str, Any], tmp_path: Path) -> None:
     joblib.dump(np.arange(1000.0), path)
     path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(ValidationError, match="truncated inside an array"):
-        _ = JoblibFile.read(path).contents
+        _ = JoblibFile.from_path(path).contents

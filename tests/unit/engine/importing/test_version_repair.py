@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree._tree import Tree
 
 from engine.errors import ValidationError
-from engine.importing.external_estimators import foreign
+from engine.importing.external_estimators import unwrap
 from engine.importing.joblib_files import JoblibFile
 from tests.support.foreign_estimators import COLUMNS, SHORT, boosted, fights, forest, plain_system
 from tests.unit.engine.importing.test_import_ensemble import imported
@@ -27,8 +27,8 @@ SAVED_BY = {"scikit-learn": "1.3.2", "xgboost": "1.7.6"}
 
 
 def test_a_file_names_its_versions() -> None:
-    assert JoblibFile.read(FILES / "xgboost-stopped_by_fit.joblib").versions["xgboost"] == "1.7.6"
-    assert JoblibFile.read(FILES / "neural_network-imputer.joblib").versions == {"scikit-learn": "1.3.2"}
+    assert JoblibFile.from_path(FILES / "xgboost-stopped_by_fit.joblib").versions["xgboost"] == "1.7.6"
+    assert JoblibFile.from_path(FILES / "neural_network-imputer.joblib").versions == {"scikit-learn": "1.3.2"}
 
 
 def counts(model: RandomForestClassifier) -> RandomForestClassifier:
@@ -42,13 +42,13 @@ def test_leaves_with_counts_become_shares() -> None:
     X, won = fights(missing=False)
     model = forest().fit(X, won)
     before = model.predict_proba(X)[:, 1]
-    part = foreign("random_forest", counts(model))
+    part = unwrap("random_forest", counts(model))
     assert np.abs(part.predict(X.to_numpy()) - before).max() < 1e-12
 
 
 def test_what_is_no_probability_is_no_original(monkeypatch: pytest.MonkeyPatch) -> None:
     system = plain_system()
-    parts = {SHORT[name]: foreign(SHORT[name], estimator, SAVED_BY) for name, estimator in system.items()}
+    parts = {SHORT[name]: unwrap(SHORT[name], estimator, SAVED_BY) for name, estimator in system.items()}
     monkeypatch.setattr(RandomForestClassifier, "predict_proba", lambda self, X: np.full((len(X), 2), 18.0))
     with pytest.raises(
         ValidationError, match=r"random_forest predicts 18, which is no probability; .* scikit-learn 1\.3\.2"
@@ -71,7 +71,7 @@ def test_the_number_of_trees_is_that_of_its_own_answer(change: Callable[[Any], N
     wanted = {"best": model.best_iteration + 1, "all": model.get_booster().num_boosted_rounds()}.get(trees, trees)
     change(model)
     made = imported({**plain_system(), "xgb": model}, COLUMNS)
-    assert made.difference <= 1e-6
+    assert made.max_difference <= 1e-6
     assert len(made.ensemble.point.xgboost.trees.first) - 1 == 1
     assert int(np.diff(made.ensemble.point.xgboost.trees.first)[0]) == wanted
 
@@ -83,7 +83,7 @@ def test_trees_of_a_callback_and_of_a_warm_start_count_as_the_original_counts_th
     warm = RandomForestClassifier(4, max_depth=4, warm_start=True, random_state=0).fit(X, won)
     warm.set_params(n_estimators=9).fit(X, won).set_params(n_estimators=2)
     made = imported({**plain_system(), "xgb": stopped, "rf": warm}, COLUMNS)
-    assert made.difference <= 1e-6
+    assert made.max_difference <= 1e-6
     assert int(np.diff(made.ensemble.point.random_forest.trees.first)[0]) == 9
     assert int(np.diff(made.ensemble.point.xgboost.trees.first)[0]) == stopped.best_iteration + 1
 
@@ -148,4 +148,4 @@ def test_a_tree_that_would_lead_astray_is_refused_before_it_is_asked(column: str
     model = forest().fit(X, won)
     changed_tree(model, column, value)
     with pytest.raises(ValidationError, match="random_forest has nodes that do not form a tree"):
-        foreign("random_forest", model)
+        unwrap("random_forest", model)

@@ -8,8 +8,8 @@ import pytest
 
 from engine.errors import TrainingError, ValidationError
 from engine.intervals.half_widths import (
+    MAX_CACHED_LEVELS,
     MIN_CLASS_FIGHTS,
-    MOST_KEPT_LEVELS,
     HalfWidths,
     experience_class,
     fit_half_widths,
@@ -34,24 +34,24 @@ def test_the_half_width_covers_the_stated_share_of_the_market() -> None:
     pooled = widths.distances[0][-1]
     assert widths.method == "anchored"
     for level in (0.8, 0.95):
-        h = widths.at(level, np.array([False]), np.array([-1]))[0] / widths.scale[0]
+        h = widths.at_level(level, np.array([False]), np.array([-1]))[0] / widths.scale[0]
         assert np.mean(pooled <= h) == pytest.approx(level, abs=0.01)
 
 
 def test_a_higher_level_is_never_narrower() -> None:
     widths = _fit()
-    h = [widths.at(level, np.array([True]), np.array([2]))[0] for level in (0.5, 0.8, 0.95, 0.99)]
+    h = [widths.at_level(level, np.array([True]), np.array([2]))[0] for level in (0.5, 0.8, 0.95, 0.99)]
     assert h == sorted(h)
 
 
 def test_nothing_of_a_model_is_kept_when_it_is_gone() -> None:
     widths = _fit()
     fight = (np.array([True]), np.array([2]))
-    before = widths.at(0.8, *fight)
-    for level in np.linspace(0.01, 0.99, 3 * MOST_KEPT_LEVELS):
-        widths.at(float(level), *fight)
-        assert len(widths._tables) <= MOST_KEPT_LEVELS
-    assert widths.at(0.8, *fight) == before
+    before = widths.at_level(0.8, *fight)
+    for level in np.linspace(0.01, 0.99, 3 * MAX_CACHED_LEVELS):
+        widths.at_level(float(level), *fight)
+        assert len(widths._tables) <= MAX_CACHED_LEVELS
+    assert widths.at_level(0.8, *fight) == before
     distances = weakref.ref(widths.distances[0][-1])
     del widths
     gc.collect()
@@ -61,15 +61,15 @@ def test_nothing_of_a_model_is_kept_when_it_is_gone() -> None:
 def test_the_bootstrap_is_a_floor() -> None:
     calm, wild = _fit(spread=0.01), _fit(spread=3.0)
     fight = (np.array([False]), np.array([4]))
-    assert wild.at(0.95, *fight)[0] == pytest.approx(1.5 * 1.959964 * 3.0)
-    assert calm.at(0.95, *fight)[0] < wild.at(0.95, *fight)[0]
+    assert wild.at_level(0.95, *fight)[0] == pytest.approx(1.5 * 1.959964 * 3.0)
+    assert calm.at_level(0.95, *fight)[0] < wild.at_level(0.95, *fight)[0]
 
 
 def test_a_class_with_few_fights_takes_the_pooled_half_width() -> None:
     groups = tuple(np.linspace(0, top, MIN_CLASS_FIGHTS - 1) for top in (9, 8, 7, 6))
     pooled = np.linspace(0, 1, 1000)
     widths = HalfWidths(((*groups, pooled), (*groups, pooled)), (1.0, 1.0), None)
-    assert widths.at(0.5, np.zeros(5, dtype=np.bool_), np.array([0, 1, 3, 6, -1])).tolist() == [pooled[500]] * 5
+    assert widths.at_level(0.5, np.zeros(5, dtype=np.bool_), np.array([0, 1, 3, 6, -1])).tolist() == [pooled[500]] * 5
 
 
 def _measured_on(*sizes: int) -> HalfWidths:
@@ -81,7 +81,7 @@ def _measured_on(*sizes: int) -> HalfWidths:
 @pytest.mark.parametrize(("fights", "level", "nth"), [(199, 0.95, 190), (200, 0.95, 191), (999, 0.999, 999)])
 def test_a_half_width_is_a_distance_of_a_finite_sample(fights: int, level: float, nth: int) -> None:
     widths = _measured_on(0, 0, 0, 0, fights)
-    assert widths.at(level, np.array([False]), np.array([2])).tolist() == [float(nth)]
+    assert widths.at_level(level, np.array([False]), np.array([2])).tolist() == [float(nth)]
 
 
 def test_a_new_fight_lies_inside_as_often_as_the_level_says_however_few_the_fights() -> None:
@@ -90,7 +90,7 @@ def test_a_new_fight_lies_inside_as_often_as_the_level_says_however_few_the_figh
     for _ in range(4000):
         *past, new = np.abs(rng.standard_t(3, size=25))
         widths = HalfWidths(((*[np.empty(0)] * 4, np.sort(past)),) * 2, (1.0, 1.0), None)
-        inside += new <= widths.at(0.95, np.array([True]), np.array([-1]))[0]
+        inside += new <= widths.at_level(0.95, np.array([True]), np.array([-1]))[0]
     assert 0.94 < inside / 4000 < 0.98  # a rank of 24 of 25: 96%
 
 
@@ -98,21 +98,21 @@ def test_a_new_fight_lies_inside_as_often_as_the_level_says_however_few_the_figh
 def test_a_level_that_the_fights_cannot_tell_is_refused_with_the_one_that_they_reach(level: float) -> None:
     widths = _measured_on(1000, 1000, 1000, 200, 3200)
     fight = (np.array([True]), np.array([0]))
-    assert widths.at(0.995, *fight).tolist() == [996.0]
+    assert widths.at_level(0.995, *fight).tolist() == [996.0]
     with pytest.raises(
         ValidationError, match=r"needs [\d,]+ past fights .* has 200, which reach level 0\.995: request"
     ):
-        widths.at(level, *fight)
+        widths.at_level(level, *fight)
 
 
 def test_a_model_without_odds_gives_any_level_for_it_measures_none() -> None:
-    assert _fit(priced=0.0).at(0.9999, np.array([False]), np.array([0]))[0] > 0.0
+    assert _fit(priced=0.0).at_level(0.9999, np.array([False]), np.array([0]))[0] > 0.0
 
 
 def test_without_odds_the_width_is_model_based() -> None:
     widths = _fit(priced=0.0)
     assert widths.method == "model_based"
-    assert widths.at(0.95, np.array([False]), np.array([0]))[0] == pytest.approx(2.0 * 1.959964 * 0.1)
+    assert widths.at_level(0.95, np.array([False]), np.array([0]))[0] == pytest.approx(2.0 * 1.959964 * 0.1)
 
 
 def test_without_odds_and_replicas_there_is_no_interval() -> None:

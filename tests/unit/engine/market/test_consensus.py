@@ -7,16 +7,16 @@ import pytest
 
 from engine.errors import ValidationError
 from engine.market.consensus import (
-    Absence,
     BestPrice,
+    BookmakerQuote,
     DevigMethod,
-    Quote,
+    NoMarketReason,
     QuoteFault,
     add_margin,
     consensus,
     devig,
-    leave_out_contradicting,
     net_price,
+    reject_contradicting,
     screen_quotes,
 )
 from engine.market.odds import (
@@ -131,75 +131,80 @@ def test_margin_needs_a_probability_and_a_possible_overround(probability: float,
 
 
 FAULTS = [
-    (Quote("a", (1.25, 4.10)), None),
-    (Quote("a", (1.0, 4.10)), QuoteFault.IMPOSSIBLE_PRICE),
-    (Quote("a", (float("nan"), 4.10)), QuoteFault.IMPOSSIBLE_PRICE),
-    (Quote("a", (2.1, 2.1)), QuoteFault.OVERROUND_TOO_LOW),
-    (Quote("a", (2.03, 2.03)), None),
-    (Quote("a", (1.65, 1.65)), QuoteFault.OVERROUND_TOO_HIGH),
-    (Quote("a", (1.25, 4.10), NOON), None),
-    (Quote("a", (1.25, 4.10), NOON - timedelta(seconds=1)), QuoteFault.STALE),
+    (BookmakerQuote("a", (1.25, 4.10)), None),
+    (BookmakerQuote("a", (1.0, 4.10)), QuoteFault.IMPOSSIBLE_PRICE),
+    (BookmakerQuote("a", (float("nan"), 4.10)), QuoteFault.IMPOSSIBLE_PRICE),
+    (BookmakerQuote("a", (2.1, 2.1)), QuoteFault.OVERROUND_TOO_LOW),
+    (BookmakerQuote("a", (2.03, 2.03)), None),
+    (BookmakerQuote("a", (1.65, 1.65)), QuoteFault.OVERROUND_TOO_HIGH),
+    (BookmakerQuote("a", (1.25, 4.10), NOON), None),
+    (BookmakerQuote("a", (1.25, 4.10), NOON - timedelta(seconds=1)), QuoteFault.STALE),
 ]
 
 
 @pytest.mark.parametrize(("quote", "fault"), FAULTS)
-def test_a_bad_quote_is_turned_away_with_its_fault(quote: Quote, fault: QuoteFault | None) -> None:
-    screening = screen_quotes([quote, Quote("good", (1.9, 1.9))], oldest=NOON)
+def test_a_bad_quote_is_turned_away_with_its_fault(quote: BookmakerQuote, fault: QuoteFault | None) -> None:
+    screening = screen_quotes([quote, BookmakerQuote("good", (1.9, 1.9))], oldest=NOON)
     assert [item.fault for item in screening.rejected] == ([] if fault is None else [fault])
     assert screening.valid[-1].bookmaker == "good"
-    assert screening.absence is None
+    assert screening.no_market_reason is None
 
 
 def test_a_rejected_quote_explains_itself() -> None:
-    (rejected,) = screen_quotes([Quote("Parlour", (2.5, 2.1))]).rejected
+    (rejected,) = screen_quotes([BookmakerQuote("Parlour", (2.5, 2.1))]).rejected
     assert str(rejected) == "Parlour: overround_too_low (prices 2.1 and 2.5)"
 
 
 def test_a_bookmaker_counts_once_with_its_newest_quote() -> None:
-    old, new = Quote("a", (1.9, 1.9), NOON), Quote("a", (1.8, 2.0), NOON + timedelta(minutes=5))
-    undated = Quote("a", (1.85, 1.95))
+    old, new = BookmakerQuote("a", (1.9, 1.9), NOON), BookmakerQuote("a", (1.8, 2.0), NOON + timedelta(minutes=5))
+    undated = BookmakerQuote("a", (1.85, 1.95))
     for quotes in ([old, new, undated], [undated, new, old], [new, undated, old]):
         screening = screen_quotes(quotes)
         assert screening.valid == (new,)
         assert {item.fault for item in screening.rejected} == {QuoteFault.REPEATED_BOOKMAKER}
         assert len(screening.rejected) == 2
-    assert screen_quotes([undated, Quote("a", (1.7, 2.1))]).valid == (undated,)
+    assert screen_quotes([undated, BookmakerQuote("a", (1.7, 2.1))]).valid == (undated,)
 
 
 @pytest.mark.parametrize(
     ("quotes", "absence"),
     [
-        ([], Absence.NO_QUOTES),
-        ([Quote("a", (2.1, 2.1))], Absence.INVALID_QUOTES),
-        ([Quote("a", (2.1, 2.1)), Quote("b", (1.9, 1.9), NOON - timedelta(days=1))], Absence.STALE_QUOTES),
+        ([], NoMarketReason.NO_QUOTES),
+        ([BookmakerQuote("a", (2.1, 2.1))], NoMarketReason.INVALID_QUOTES),
+        (
+            [BookmakerQuote("a", (2.1, 2.1)), BookmakerQuote("b", (1.9, 1.9), NOON - timedelta(days=1))],
+            NoMarketReason.STALE_QUOTES,
+        ),
     ],
 )
-def test_no_market_has_a_reason(quotes: list[Quote], absence: Absence) -> None:
-    assert screen_quotes(quotes, oldest=NOON).absence is absence
+def test_no_market_has_a_reason(quotes: list[BookmakerQuote], absence: NoMarketReason) -> None:
+    assert screen_quotes(quotes, oldest=NOON).no_market_reason is absence
 
 
 def test_consensus_is_the_median_book_with_the_best_prices() -> None:
-    market = consensus([Quote("c", (1.25, 4.10)), Quote("b", (1.30, 3.60)), Quote("a", (1.20, 4.10))])
+    market = consensus(
+        [BookmakerQuote("c", (1.25, 4.10)), BookmakerQuote("b", (1.30, 3.60)), BookmakerQuote("a", (1.20, 4.10))]
+    )
     fair = sorted(devig([[1.25, 4.10], [1.30, 3.60], [1.20, 4.10]])[:, 0])
     assert market.probabilities[0] == fair[1]
     assert market.bookmakers == ("a", "b", "c")
-    assert market.best == (BestPrice("b", 1.30), BestPrice("a", 4.10))
+    assert market.best_prices == (BestPrice("b", 1.30), BestPrice("a", 4.10))
     assert market.overround == pytest.approx(1 / 1.30 + 1 / 3.60)
     assert market.method is DevigMethod.POWER
     assert not market.arbitrage
 
 
 def test_one_wild_book_does_not_move_the_consensus_far() -> None:
-    books = [Quote(name, (1.50, 2.70)) for name in "abcd"]
-    assert consensus([*books, Quote("wild", (2.70, 1.50))]).probabilities == consensus(books).probabilities
+    books = [BookmakerQuote(name, (1.50, 2.70)) for name in "abcd"]
+    assert consensus([*books, BookmakerQuote("wild", (2.70, 1.50))]).probabilities == consensus(books).probabilities
 
 
 def test_arbitrage_between_books_is_flagged() -> None:
-    assert consensus([Quote("a", (2.2, 1.75)), Quote("b", (1.75, 2.2))]).arbitrage
+    assert consensus([BookmakerQuote("a", (2.2, 1.75)), BookmakerQuote("b", (1.75, 2.2))]).arbitrage
 
 
-def books(*prices: tuple[float, float]) -> list[Quote]:
-    return [Quote(name, pair) for name, pair in zip("abcdefgh", prices, strict=False)]
+def books(*prices: tuple[float, float]) -> list[BookmakerQuote]:
+    return [BookmakerQuote(name, pair) for name, pair in zip("abcdefgh", prices, strict=False)]
 
 
 AGREED = [(1.50, 2.70), (1.52, 2.62), (1.48, 2.75), (1.51, 2.65)]
@@ -214,15 +219,15 @@ AGREED = [(1.50, 2.70), (1.52, 2.62), (1.48, 2.75), (1.51, 2.65)]
     ],
 )
 def test_one_book_that_contradicts_the_others_is_left_out(wild: tuple[float, float], fault: QuoteFault) -> None:
-    agreed, odd = books(*AGREED), Quote("odd", wild)
+    agreed, odd = books(*AGREED), BookmakerQuote("odd", wild)
     assert consensus([*agreed, odd]).arbitrage
     for quotes in ([*agreed, odd], [odd, *agreed]):
-        screening = leave_out_contradicting(screen_quotes(quotes))
+        screening = reject_contradicting(screen_quotes(quotes))
         assert screening.valid == tuple(agreed)
         assert [(item.quote, item.fault) for item in screening.rejected] == [(odd, fault)]
         assert not consensus(screening.valid).arbitrage
-        swapped = [Quote(quote.bookmaker, quote.prices[::-1]) for quote in quotes]
-        turned = leave_out_contradicting(screen_quotes(swapped))
+        swapped = [BookmakerQuote(quote.bookmaker, quote.prices[::-1]) for quote in quotes]
+        turned = reject_contradicting(screen_quotes(swapped))
         assert [quote.prices[::-1] for quote in turned.valid] == [quote.prices for quote in screening.valid]
 
 
@@ -234,33 +239,36 @@ def test_one_book_that_contradicts_the_others_is_left_out(wild: tuple[float, flo
         books((1.5, 2.7), (2.1, 1.8), (2.7, 1.5)),  # each for itself
     ],
 )
-def test_where_no_majority_agrees_nothing_is_left_out(quotes: list[Quote]) -> None:
+def test_where_no_majority_agrees_nothing_is_left_out(quotes: list[BookmakerQuote]) -> None:
     screening = screen_quotes(quotes)
-    assert leave_out_contradicting(screening) == screening
+    assert reject_contradicting(screening) == screening
     assert consensus(screening.valid).arbitrage
 
 
 def test_books_that_agree_are_all_used() -> None:
     screening = screen_quotes(books(*AGREED))
-    assert leave_out_contradicting(screening) is screening
+    assert reject_contradicting(screening) is screening
 
 
 def test_a_quote_dated_ahead_says_when() -> None:
-    ahead = Quote("a", (1.9, 1.9), NOON + timedelta(days=270))
+    ahead = BookmakerQuote("a", (1.9, 1.9), NOON + timedelta(days=270))
     (rejected,) = screen_quotes([ahead], newest=NOON).rejected
     assert rejected.fault is QuoteFault.DATED_AHEAD
     assert str(rejected) == f"a: dated_ahead (prices 1.9 and 1.9 of {ahead.as_of:%Y-%m-%d} 12:00:00 UTC)"
-    assert screen_quotes([ahead], newest=NOON).absence is Absence.INVALID_QUOTES
+    assert screen_quotes([ahead], newest=NOON).no_market_reason is NoMarketReason.INVALID_QUOTES
 
 
 def test_the_best_price_is_the_best_after_commission() -> None:
-    exchange, bookmaker = Quote("exchange", (2.06, 1.98), commission=0.05), Quote("bookmaker", (2.02, 1.80))
-    best, other = consensus([exchange, bookmaker]).best
+    exchange, bookmaker = (
+        BookmakerQuote("exchange", (2.06, 1.98), commission=0.05),
+        BookmakerQuote("bookmaker", (2.02, 1.80)),
+    )
+    best, other = consensus([exchange, bookmaker]).best_prices
     assert (best, best.net) == (BestPrice("bookmaker", 2.02), 2.02)
     assert other == BestPrice("exchange", 1.98, 0.05)
     assert other.net == pytest.approx(1.931)
     # Both prices together win whoever wins, but for the commission.
-    assert consensus([Quote("exchange", (2.06, 1.98))]).arbitrage
+    assert consensus([BookmakerQuote("exchange", (2.06, 1.98))]).arbitrage
     assert not consensus([exchange]).arbitrage
     assert net_price(1.0 + 2**-52, 0.5) > 1.0
 
@@ -269,4 +277,4 @@ def test_consensus_refuses_what_screening_would_have_removed() -> None:
     with pytest.raises(ValidationError, match="at least one"):
         consensus([])
     with pytest.raises(ValidationError, match="repeated: \\['a'\\]"):
-        consensus([Quote("a", (1.9, 1.9)), Quote("a", (1.8, 2.0))])
+        consensus([BookmakerQuote("a", (1.9, 1.9)), BookmakerQuote("a", (1.8, 2.0))])

@@ -6,7 +6,7 @@ import xgboost as xgb
 
 from engine.errors import BootstrapError, ValidationError
 from engine.members.boosted_trees import FlatBoosters
-from engine.members.feature_bins import CutTable
+from engine.members.feature_bins import BinEdges
 
 _PARAMS = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1}
 
@@ -51,13 +51,13 @@ def test_models_of_one_matrix_share_its_cuts() -> None:
     X = rng.normal(size=(300, 5))
     X[rng.random(X.shape) < 0.1] = np.nan
     matrix = xgb.QuantileDMatrix(X, X[:, 1] > rng.normal(size=300), max_bin=32)
-    cuts = CutTable.of_matrix(matrix)
+    cuts = BinEdges.from_matrix(matrix)
     trained = [xgb.train({**_PARAMS, "max_bin": 32, "seed": seed, "subsample": 0.5}, matrix, 8) for seed in range(3)]
     flat = FlatBoosters.concatenate([FlatBoosters.from_booster(booster, cuts) for booster in trained])
     expected = [booster.predict(xgb.DMatrix(X)) for booster in trained]
     np.testing.assert_allclose(flat.predict_replicas(X), expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(flat.predict_replicas(X, 1, 2), flat.predict_replicas(X)[1:2])
-    mapped = FlatBoosters.from_arrays(CutTable.from_arrays(cuts.to_arrays()), flat.to_arrays())
+    mapped = FlatBoosters.from_arrays(BinEdges.from_arrays(cuts.to_arrays()), flat.to_arrays())
     np.testing.assert_array_equal(mapped.predict_replicas(X), flat.predict_replicas(X))
 
 
@@ -66,7 +66,7 @@ def test_a_model_of_another_kind_is_refused() -> None:
     X = rng.normal(size=(100, 3))
     with pytest.raises(ValidationError, match="reg:squarederror"):
         FlatBoosters.from_booster(xgb.train({"objective": "reg:squarederror"}, xgb.DMatrix(X, X[:, 0]), 2))
-    other = CutTable.of_matrix(xgb.QuantileDMatrix(rng.normal(size=(50, 5)), max_bin=4))
+    other = BinEdges.from_matrix(xgb.QuantileDMatrix(rng.normal(size=(50, 5)), max_bin=4))
     with pytest.raises(ValidationError, match="no cut of its table"):
         FlatBoosters.from_booster(_booster(0), other)
     with pytest.raises(ValidationError, match="same cuts"):

@@ -10,9 +10,9 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from engine.errors import BootstrapError, ValidationError
-from engine.members.feature_bins import CutTable
-from engine.members.flat_trees import LAYOUTS, FlatTrees, _widen
-from engine.members.kernels import MOST_SWEPT
+from engine.members.feature_bins import BinEdges
+from engine.members.flat_trees import NODE_LAYOUTS, FlatTrees, _widen
+from engine.members.kernels import MAX_SWEPT_NODES
 from engine.members.random_forest import FlatForests, ForestParams, grow_forest
 
 _PARAMS = ForestParams(trees=7, max_depth=6, min_samples_leaf=3)
@@ -44,13 +44,13 @@ def _grown(n: int = 600, seed: int = 1, params: ForestParams = _PARAMS) -> FlatF
     cuts = _cuts(X)
     won = (np.nan_to_num(X[:, 0]) + np.isnan(X[:, 5]) > 0.5).astype(np.int8)
     seeds = np.random.SeedSequence(seed).generate_state(params.trees, np.uint64)
-    return grow_forest(cuts, cuts.training_codes(X), won, np.ones(n, dtype=np.int64), params, seeds)
+    return grow_forest(cuts, cuts.encode_for_training(X), won, np.ones(n, dtype=np.int64), params, seeds)
 
 
-def _cuts(X: np.ndarray) -> CutTable:
+def _cuts(X: np.ndarray) -> BinEdges:
     quantiles = np.nanquantile(X, np.linspace(0, 1, 40), axis=0)
     column = np.tile(np.arange(X.shape[1]), (40, 1))
-    return CutTable.of_thresholds(column.ravel(), quantiles.ravel().astype(np.float32), X.shape[1])
+    return BinEdges.from_thresholds(column.ravel(), quantiles.ravel().astype(np.float32), X.shape[1])
 
 
 @pytest.fixture(scope="module")
@@ -90,20 +90,20 @@ def test_sweeping_the_first_nodes_of_trees_changes_no_bit(
     trees = replace(grown, nodes=_widen(grown.nodes, np.dtype(kind)))
     assert trees.nodes.dtype == kind
     expected = _sums(monkeypatch, trees, X, 0)
-    for swept in (1, 2, 3, 5, 7, 20, 31, 63, 100, MOST_SWEPT):
+    for swept in (1, 2, 3, 5, 7, 20, 31, 63, 100, MAX_SWEPT_NODES):
         np.testing.assert_array_equal(_sums(monkeypatch, trees, X, swept), expected)
 
 
 def _sums(monkeypatch: pytest.MonkeyPatch, trees: FlatTrees, X: np.ndarray, swept: int) -> np.ndarray:
     monkeypatch.setattr("engine.members.flat_trees._swept", lambda rows: swept)
-    return trees.sums(X, 0, None)
+    return trees.leaf_sums(X, 0, None)
 
 
 def test_narrow_nodes_say_the_same_after_joining_wide_ones() -> None:
     few = _grown()
     wide = replace(few.trees, nodes=np.empty(0, np.uint64), starts=few.trees.starts[:0], first=np.array([0]))
     joined = type(few.trees).concatenate([few.trees, wide])
-    assert [few.trees.nodes.dtype, joined.nodes.dtype] == list(LAYOUTS)
+    assert [few.trees.nodes.dtype, joined.nodes.dtype] == list(NODE_LAYOUTS)
     X = _rows(50)
     np.testing.assert_array_equal(FlatForests(joined).predict_replicas(X), few.predict_replicas(X))
 
@@ -114,8 +114,8 @@ def test_forests_are_as_good_as_those_of_scikit_learn() -> None:
     chance = 1 / (1 + np.exp(-1.5 * np.nan_to_num(X[:, 0] + X[:, 1] * X[:, 2]) - np.isnan(X[:, 5])))
     won = (np.random.default_rng(4).random(3000) < chance).astype(np.int8)
     cuts = _cuts(X)
-    codes = cuts.training_codes(X)
-    coded = np.where(codes == cuts.missing, np.nan, codes.astype(float))
+    codes = cuts.encode_for_training(X)
+    coded = np.where(codes == cuts.missing_code, np.nan, codes.astype(float))
     past, rest = slice(0, 2000), slice(2000, None)
     params = ForestParams(trees=30, min_samples_leaf=5)
 
@@ -142,7 +142,7 @@ def test_leaves_keep_their_size_and_trees_their_depth() -> None:
 def test_a_weight_counts_as_so_many_rows_and_none_as_no_row() -> None:
     X = _rows(400)
     cuts = _cuts(X)
-    codes, won = cuts.training_codes(X), (X[:, 3] > 0).astype(np.int8)
+    codes, won = cuts.encode_for_training(X), (X[:, 3] > 0).astype(np.int8)
     seeds = np.arange(3, dtype=np.uint64)
     weight = np.arange(400) % 3
     some = grow_forest(cuts, codes, won, weight, _PARAMS, seeds)

@@ -13,7 +13,7 @@ import pytest
 
 from engine.errors import BundleCorruptError, BundleNotFoundError, ValidationError
 from engine.model import bundle as module
-from engine.model.bundle import Bundle, leftovers, open_bundle, write_bundle
+from engine.model.bundle import Bundle, incomplete_bundles, open_bundle, write_bundle
 
 _ARRAYS = {
     "random_forest/threshold": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -58,7 +58,7 @@ def test_the_same_content_is_the_same_bundle(bundle: Bundle, tmp_path: Path) -> 
     assert again == bundle
     assert (bundle.folder / "manifest.json").stat().st_mtime_ns == before
     assert write_bundle(tmp_path, _ARRAYS, _ABOUT | {"seed": 1}).digest != bundle.digest
-    assert leftovers(tmp_path) == []
+    assert incomplete_bundles(tmp_path) == []
 
 
 def test_a_corrupt_bundle_is_moved_aside_and_written_again(bundle: Bundle, tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_a_killed_writer_leaves_only_what_is_recognisable(tmp_path: Path, monkey
     monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # a killed process does not tidy up
     with pytest.raises(KeyboardInterrupt):
         write_bundle(tmp_path, _ARRAYS, _ABOUT)
-    assert leftovers(tmp_path) == list(tmp_path.iterdir())
-    assert len(leftovers(tmp_path)) == 1
+    assert incomplete_bundles(tmp_path) == list(tmp_path.iterdir())
+    assert len(incomplete_bundles(tmp_path)) == 1
 
 
 def test_the_manifest_is_readable(bundle: Bundle) -> None:

@@ -9,9 +9,15 @@ import pytest
 from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix
 from engine.intervals.half_widths import MIN_PRICED_FIGHTS
-from engine.model.market_adjustment import MarketModel, fit_market_model, half_width, market_logit_of, side_differences
+from engine.model.market_adjustment import (
+    MarketModel,
+    band_half_width,
+    fit_market_model,
+    market_logit_from_probability,
+    side_differences,
+)
 from engine.statistics.calibration import log_loss
-from engine.statistics.complements import probability_of
+from engine.statistics.complements import logit_to_probability
 from engine.training.soft_labels import market_logit
 
 
@@ -43,8 +49,8 @@ def _fit(missed: Floats, seed: int = 0) -> MarketModel:
 def _gain(model: MarketModel, missed: float) -> float:
     """How much log loss the model saves against the market on fights that it has not seen."""
     matrix, market = _fights(np.full(4000, missed), seed=99)
-    logit = market + model.correction_of(side_differences(matrix.X.to_numpy(), list(matrix.X.columns)))
-    return log_loss(probability_of(market), matrix.won) - log_loss(probability_of(logit), matrix.won)
+    logit = market + model.correction_for(side_differences(matrix.X.to_numpy(), list(matrix.X.columns)))
+    return log_loss(logit_to_probability(market), matrix.won) - log_loss(logit_to_probability(logit), matrix.won)
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +80,14 @@ def test_swapping_the_sides_changes_the_sign_and_nothing_else(trained: MarketMod
     rng = np.random.default_rng(1)
     rest = rng.normal(size=(200, 2))
     rest[::7, 0] = np.nan
-    assert np.array_equal(trained.correction_of(-rest), -trained.correction_of(rest))
+    assert np.array_equal(trained.correction_for(-rest), -trained.correction_for(rest))
 
 
 def test_one_row_or_many_have_the_same_bits(trained: MarketModel) -> None:
     rng = np.random.default_rng(2)
     rest = rng.normal(size=(30, 2))
-    alone = [trained.correction_of(rest[row : row + 1])[0] for row in range(30)]
-    assert trained.correction_of(rest).tolist() == alone
+    alone = [trained.correction_for(rest[row : row + 1])[0] for row in range(30)]
+    assert trained.correction_for(rest).tolist() == alone
 
 
 def test_context_and_priceless_fights_have_no_say() -> None:
@@ -126,9 +132,9 @@ def test_the_correction_sees_differences_only(columns: tuple[str, ...], expected
 
 
 def test_the_band_is_as_wide_as_is_assumed() -> None:
-    assert half_width(0.95) == pytest.approx(1.959964 * 0.18)
-    assert half_width(0.8) < half_width(0.95) < half_width(0.99)
-    even = probability_of(np.array([half_width(0.95)]))[0]
+    assert band_half_width(0.95) == pytest.approx(1.959964 * 0.18)
+    assert band_half_width(0.8) < band_half_width(0.95) < band_half_width(0.99)
+    even = logit_to_probability(np.array([band_half_width(0.95)]))[0]
     assert 2.0 * (even - 0.5) == pytest.approx(0.174, abs=0.001)
 
 
@@ -142,6 +148,6 @@ def test_a_league_with_odds_has_a_model(league_matrix: TrainingMatrix) -> None:
 
 def test_the_logit_of_a_market_is_odd_to_the_bit_and_absent_without_one() -> None:
     probability = np.random.default_rng(3).random(1000)
-    assert np.array_equal(market_logit_of(1.0 - probability), -market_logit_of(probability))
-    assert market_logit_of(np.array([0.5, 0.75])) == pytest.approx([0.0, np.log(3.0)])
-    assert np.isnan(market_logit_of(np.array([np.nan])))[0]
+    assert np.array_equal(market_logit_from_probability(1.0 - probability), -market_logit_from_probability(probability))
+    assert market_logit_from_probability(np.array([0.5, 0.75])) == pytest.approx([0.0, np.log(3.0)])
+    assert np.isnan(market_logit_from_probability(np.array([np.nan])))[0]

@@ -15,9 +15,9 @@ from engine.monitoring.drift import (
     MISSING,
     TOLERANCE,
     FeatureBins,
-    drift,
-    read_bins,
-    shares_of,
+    bin_shares,
+    decode_bins,
+    drift_e_process,
     stability_index,
 )
 
@@ -28,7 +28,7 @@ def rows(matrix: TrainingMatrix) -> np.ndarray:
 
 @pytest.fixture
 def bins(league_matrix: TrainingMatrix) -> FeatureBins:
-    return FeatureBins.of(league_matrix)
+    return FeatureBins.from_matrix(league_matrix)
 
 
 def test_shares_add_up_and_quintiles_split_evenly(bins: FeatureBins) -> None:
@@ -39,19 +39,19 @@ def test_shares_add_up_and_quintiles_split_evenly(bins: FeatureBins) -> None:
 
 def test_it_does_not_matter_who_stands_first(bins: FeatureBins, league_matrix: TrainingMatrix) -> None:
     values = rows(league_matrix)[-50:]
-    turned = MirrorPlan.of(bins.columns)(values)
-    one, other = (read_bins(bins.written(side), len(bins.columns)) for side in (values, turned))
+    turned = MirrorPlan.from_columns(bins.columns)(values)
+    one, other = (decode_bins(bins.encode_bins(side), len(bins.columns)) for side in (values, turned))
     assert (one == other[:, ::-1]).all()
 
 
 def test_a_missing_value_has_a_bin_of_its_own(bins: FeatureBins) -> None:
-    assert (bins.numbers(np.full((1, len(bins.columns)), np.nan)) == MISSING).all()
+    assert (bins.bin_indices(np.full((1, len(bins.columns)), np.nan)) == MISSING).all()
 
 
 def test_bins_travel_through_the_manifest(bins: FeatureBins, league_matrix: TrainingMatrix) -> None:
     again = FeatureBins.from_manifest(bins.columns, bins.to_manifest())
-    assert again.written(rows(league_matrix)[:5]) == bins.written(rows(league_matrix)[:5])
-    assert len(bins.written(rows(league_matrix)[:1])[0]) == 2 * len(bins.columns)
+    assert again.encode_bins(rows(league_matrix)[:5]) == bins.encode_bins(rows(league_matrix)[:5])
+    assert len(bins.encode_bins(rows(league_matrix)[:1])[0]) == 2 * len(bins.columns)
 
 
 def test_the_same_sport_is_left_in_peace_and_a_broken_feature_is_found(
@@ -59,13 +59,13 @@ def test_the_same_sport_is_left_in_peace_and_a_broken_feature_is_found(
 ) -> None:
     values = rows(league_matrix)[-360:]
     event = np.repeat(np.arange(30), 12)
-    calm = read_bins(bins.written(values), len(bins.columns))
-    assert drift(calm, event, bins.allowed).max() < 1.0 / ALPHA
+    calm = decode_bins(bins.encode_bins(values), len(bins.columns))
+    assert drift_e_process(calm, event, bins.max_shares).max() < 1.0 / ALPHA
     assert stability_index(calm, bins).max() < 0.25
     broken = values.copy()
     broken[:, 0] = np.nan  # the source of a feature has gone
-    found = read_bins(bins.written(broken), len(bins.columns))
-    assert drift(found, event, bins.allowed).max() >= 1.0 / ALPHA
+    found = decode_bins(bins.encode_bins(broken), len(bins.columns))
+    assert drift_e_process(found, event, bins.max_shares).max() >= 1.0 / ALPHA
     assert stability_index(found, bins).argmax() == 0
 
 
@@ -80,7 +80,7 @@ def test_the_evidence_is_not_expected_to_grow_while_a_share_is_within_its_tolera
         # Seen from both sides the fight has the same bin.
         numbers = np.array([[[first]] * 2, [[second]] * 2], dtype=np.uint8)
         weight = (chance if first == 0 else 1 - chance) * (chance if second == 0 else 1 - chance)
-        expected += weight * drift(numbers, np.array([0, 1]), np.minimum(shares + TOLERANCE, 1.0))[-1]
+        expected += weight * drift_e_process(numbers, np.array([0, 1]), np.minimum(shares + TOLERANCE, 1.0))[-1]
     assert expected <= 1.0 + 1e-9
 
 
@@ -101,12 +101,12 @@ def test_what_a_feed_never_carries_is_no_drift_however_long_it_goes_on(
     event = np.repeat(np.arange(250), 12)
     alarms = 0
     for _ in range(20):
-        drawn = read_bins(bins.written(values[rng.integers(0, len(values), len(event))]), len(bins.columns))
-        alarms += drift(drawn, event, bins.allowed).max() >= 1.0 / ALPHA
+        drawn = decode_bins(bins.encode_bins(values[rng.integers(0, len(values), len(event))]), len(bins.columns))
+        alarms += drift_e_process(drawn, event, bins.max_shares).max() >= 1.0 / ALPHA
         assert stability_index(drawn[-100:], bins)[bins.optional].max() < 0.25
     assert alarms == 0
     untold = np.minimum(bins.shares + TOLERANCE, 1.0)
-    assert drift(drawn[:96], event[:96], untold).max() >= 1.0 / ALPHA  # by the eighth event
+    assert drift_e_process(drawn[:96], event[:96], untold).max() >= 1.0 / ALPHA  # by the eighth event
 
 
 def test_a_context_that_is_told_and_is_another_than_the_training_s_is_found(
@@ -115,12 +115,12 @@ def test_a_context_that_is_told_and_is_another_than_the_training_s_is_found(
     values = _as_a_feed_tells(rows(league_matrix)[-360:])
     limit = MODEL_COLUMNS.index("weight_limit_lbs")
     values[:, limit] = 115.0
-    lighter = read_bins(bins.written(values), len(bins.columns))
+    lighter = decode_bins(bins.encode_bins(values), len(bins.columns))
     event = np.repeat(np.arange(30), 12)
-    assert drift(lighter, event, bins.allowed).max() >= 1.0 / ALPHA
+    assert drift_e_process(lighter, event, bins.max_shares).max() >= 1.0 / ALPHA
     assert stability_index(lighter, bins)[limit] > 0.25
 
 
 def test_shares_are_those_of_the_rows() -> None:
     numbers = np.array([[0], [0], [4], [MISSING]], dtype=np.uint8)
-    assert shares_of(numbers).tolist() == [[0.5, 0.0, 0.0, 0.0, 0.25, 0.25]]
+    assert bin_shares(numbers).tolist() == [[0.5, 0.0, 0.0, 0.0, 0.25, 0.25]]

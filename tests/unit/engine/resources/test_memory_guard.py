@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.errors import MemoryLimitError
-from engine.resources.memory_guard import MemoryGuard, give_back_memory, resident_bytes
+from engine.resources.memory_guard import MemoryGuard, resident_bytes, trim_malloc
 
 _MB = 2**20
 
@@ -57,6 +57,6 @@ def test_what_is_free_between_what_is_in_use_is_given_back_too() -> None:
     kept = pieces[::1000]
     held = resident_bytes()
     pieces.clear()
-    give_back_memory()
+    trim_malloc()
     assert held - resident_bytes() > 50 * _MB
     assert all(piece.sum() == 500 for piece in kept)

@@ -9,14 +9,14 @@ from engine.statistics.scores import (
     calibration_line,
     clustered_mean,
     clustered_share,
-    reliability,
-    surprise,
-    wilson,
+    log_losses,
+    reliability_bins,
+    wilson_interval,
 )
 
 
 def test_surprise_is_minus_the_logarithm_of_what_was_said_of_the_winner() -> None:
-    found = surprise(np.array([0.8, 0.8, 0.5]), np.array([1, 0, 1], dtype=np.int8))
+    found = log_losses(np.array([0.8, 0.8, 0.5]), np.array([1, 0, 1], dtype=np.int8))
     assert found == pytest.approx([0.22314355, 1.60943791, 0.69314718])
 
 
@@ -86,7 +86,7 @@ def test_the_calibration_line_finds_what_was_bent(slope: float, intercept: float
 def test_reliability_speaks_of_the_likelier_fighter() -> None:
     p = np.array([0.62, 0.38, 0.61, 0.97, 0.5])
     won = np.array([1, 0, 0, 1, 0], dtype=np.int8)
-    even, middle, sure = reliability(p, won)
+    even, middle, sure = reliability_bins(p, won)
     assert (middle.fights, middle.won.value) == (3, pytest.approx(2 / 3))
     assert middle.forecast == pytest.approx((0.62 + 0.62 + 0.61) / 3)
     assert (middle.from_probability, middle.to_probability) == (pytest.approx(0.6), pytest.approx(0.65))
@@ -99,7 +99,7 @@ def test_reliability_speaks_of_the_likelier_fighter() -> None:
     [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
 )
 def test_wilson_s_interval(successes: int, trials: int, lower: float, upper: float) -> None:
-    found = wilson(successes, trials)
+    found = wilson_interval(successes, trials)
     assert found.lower == pytest.approx(lower, abs=1e-4)
     assert found.upper == pytest.approx(upper, abs=1e-4)
 

@@ -11,14 +11,14 @@ from scipy.special import expit
 from sklearn.neural_network import MLPClassifier
 
 from engine.data.feature_matrix import TrainingMatrix
-from engine.members.feature_bins import CutTable
+from engine.members.feature_bins import BinEdges
 from engine.members.member_stack import MemberParams
 from engine.members.neural_network import NetworkParams, fit_network
 from engine.members.random_forest import ForestParams, grow_forest
-from engine.members.xgboost_fit import HeldOut, SharedRows, TrainingLimits, boost
+from engine.members.xgboost_fit import SharedRows, TrainingLimits, ValidationSet, boost
 from engine.resources.blas_threads import one_blas_thread
-from engine.training.refits import LOGIT, Part, Role, Trainer
-from engine.training.soft_labels import labels_for, market_logit
+from engine.training.refits import LOGIT, RefitBatch, RefitPurpose, Trainer
+from engine.training.soft_labels import market_logit, soft_labels
 from engine.training.train import TrainingConfig
 
 _FIGHTS = 3000
@@ -34,48 +34,48 @@ def _market(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_labels_lie_between_the_result_and_the_recalibrated_market() -> None:
     won, market, truth = _market()
-    np.testing.assert_array_equal(labels_for(won, market, _ONCE, 0.0), won)
-    taught = labels_for(won, market, _ONCE, 1.0)
+    np.testing.assert_array_equal(soft_labels(won, market, _ONCE, 0.0), won)
+    taught = soft_labels(won, market, _ONCE, 1.0)
     assert np.mean(np.abs(taught - expit(truth))) < 0.01 < np.mean(np.abs(expit(market) - expit(truth)))
-    np.testing.assert_allclose(labels_for(won, market, _ONCE, 0.4), 0.6 * won + 0.4 * taught, atol=1e-15)
+    np.testing.assert_allclose(soft_labels(won, market, _ONCE, 0.4), 0.6 * won + 0.4 * taught, atol=1e-15)
 
 
 def test_without_odds_labels_are_results() -> None:
     won, market, _ = _market()
     priced = np.arange(_FIGHTS) % 2 == 0
-    labels = labels_for(won, np.where(priced, market, np.nan), _ONCE, 0.5)
+    labels = soft_labels(won, np.where(priced, market, np.nan), _ONCE, 0.5)
     np.testing.assert_array_equal(labels[~priced], won[~priced])
     assert np.all((labels[priced] > 0.0) & (labels[priced] < 1.0))
     few = np.where(np.arange(_FIGHTS) < 199, market, np.nan)
-    np.testing.assert_array_equal(labels_for(won, few, _ONCE, 0.5), won)
+    np.testing.assert_array_equal(soft_labels(won, few, _ONCE, 0.5), won)
     left_out = np.where(priced, 0, 1)
-    np.testing.assert_array_equal(labels_for(won, np.where(priced, market, np.nan), left_out, 0.5), won)
+    np.testing.assert_array_equal(soft_labels(won, np.where(priced, market, np.nan), left_out, 0.5), won)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_market_that_says_nothing_teaches_an_even_chance(seed: int) -> None:
     won, market, _ = _market()
     shuffled = np.random.default_rng(seed).permutation(won)
-    assert np.max(np.abs(labels_for(shuffled, market, _ONCE, 1.0) - 0.5)) < 0.1
-    np.testing.assert_array_equal(labels_for(won, -market, _ONCE, 1.0), 0.5)  # nor does one that favours losers
+    assert np.max(np.abs(soft_labels(shuffled, market, _ONCE, 1.0) - 0.5)) < 0.1
+    np.testing.assert_array_equal(soft_labels(won, -market, _ONCE, 1.0), 0.5)  # nor does one that favours losers
 
 
 def test_results_that_a_refit_has_not_seen_change_no_label_of_others() -> None:
     won, market, _ = _market()
     weight = np.where(np.arange(_FIGHTS) < 1000, 0, 1 + np.arange(_FIGHTS) % 2)
     seen = weight > 0
-    labels = labels_for(won, market, weight, 0.5)
-    others = labels_for(np.where(seen, won, 1 - won).astype(np.int8), market, weight, 0.5)
+    labels = soft_labels(won, market, weight, 0.5)
+    others = soft_labels(np.where(seen, won, 1 - won).astype(np.int8), market, weight, 0.5)
     np.testing.assert_array_equal(labels[seen], others[seen])
-    assert np.any(labels != labels_for(np.where(seen, 1 - won, won).astype(np.int8), market, weight, 0.5))
+    assert np.any(labels != soft_labels(np.where(seen, 1 - won, won).astype(np.int8), market, weight, 0.5))
     twice = np.repeat(np.arange(_FIGHTS), weight)
     np.testing.assert_allclose(
-        labels[twice], labels_for(won[twice], market[twice], np.ones(len(twice), dtype=np.int64), 0.5), atol=1e-12
+        labels[twice], soft_labels(won[twice], market[twice], np.ones(len(twice), dtype=np.int64), 0.5), atol=1e-12
     )
 
 
 def _fold(matrix: TrainingMatrix, config: TrainingConfig, index: int = 1) -> np.ndarray:
-    part = Part(Role.FOLD, index, index + 1)
+    part = RefitBatch(RefitPurpose.FOLD, index, index + 1)
     return Trainer(matrix, config).run(part, TrainingLimits(100, 1e6))[LOGIT]
 
 
@@ -113,17 +113,17 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_forest(X: np.ndarray, won: np.ndarray) -> np.ndarray:
-    cuts = CutTable.of_matrix(SharedRows.of(X, MemberParams().xgboost).cuts)
+    cuts = BinEdges.from_matrix(SharedRows.from_values(X, MemberParams().xgboost).cuts)
     ones, params = np.ones(len(X), dtype=np.int64), ForestParams(trees=30)
-    forest = grow_forest(cuts, cuts.training_codes(X), won, ones, params, np.arange(30, dtype=np.uint64))
+    forest = grow_forest(cuts, cuts.encode_for_training(X), won, ones, params, np.arange(30, dtype=np.uint64))
     return forest.predict_replicas(X)[0]
 
 
 def _by_xgboost(X: np.ndarray, won: np.ndarray) -> np.ndarray:
     config, stop = MemberParams().xgboost, np.arange(len(X)) % 5 == 0
-    rows = SharedRows.of(X, config)
-    held_out: HeldOut = rows.held_out(won, stop)
-    boosted = boost(rows.drawn(won, ~stop, config), held_out, config, TrainingLimits(100, 1e6))
+    rows = SharedRows.from_values(X, config)
+    held_out: ValidationSet = rows.validation_set(won, stop)
+    boosted = boost(rows.training_matrix(won, ~stop, config), held_out, config, TrainingLimits(100, 1e6))
     margin = boosted.booster[: boosted.best_iteration + 1].predict(held_out.matrix, output_margin=True)
     loss = -np.mean(won[stop] * np.log(expit(margin)) + (1 - won[stop]) * np.log(expit(-margin)))
     assert boosted.log_losses[boosted.best_iteration] == pytest.approx(loss, abs=1e-6)
@@ -156,9 +156,9 @@ def test_a_forest_takes_a_share_for_so_many_rows_of_either_result() -> None:
     """A leaf's value and its splits are those of rows that were won and lost in the label's proportion."""
     X, _ = _table()
     won = np.random.default_rng(1).integers(0, 5, len(X)) / 4.0
-    cuts = CutTable.of_matrix(SharedRows.of(X, MemberParams().xgboost).cuts)
+    cuts = BinEdges.from_matrix(SharedRows.from_values(X, MemberParams().xgboost).cuts)
     params, seeds = ForestParams(trees=1, max_depth=1, max_features=1.0), np.arange(1, dtype=np.uint64)
     ones = np.ones(len(X), dtype=np.int64)
-    drawn = grow_forest(cuts, cuts.training_codes(X), won, ones, params, seeds).predict_replicas(X)[0]
+    drawn = grow_forest(cuts, cuts.encode_for_training(X), won, ones, params, seeds).predict_replicas(X)[0]
     assert len(np.unique(drawn)) == 2
     assert won.min() < drawn.min() < won.mean() < drawn.max() < won.max()

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
-from engine.data.fighter_snapshot import Snapshot
+from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import MemoryLimitError, TrainingTimeoutError, ValidationError
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.bundle import Bundle
 from engine.model.trained_ensemble import save_ensemble
 from engine.simulation.league import League
-from engine.training.refits import Trainer, parts_of
+from engine.training.refits import Trainer, refit_batches
 from engine.training.soft_labels import market_logit
 from engine.training.train import TrainingConfig, assemble_bundle, train_bundle, train_ensemble
 
@@ -21,14 +21,14 @@ from engine.training.train import TrainingConfig, assemble_bundle, train_bundle,
 def test_one_thread_or_two_train_the_same_bundle(
     league: League, league_matrix: TrainingMatrix, small_training: TrainingConfig, bundle: Bundle, tmp_path: Path
 ) -> None:
-    again = train_ensemble(league_matrix, replace(small_training, n_jobs=1), Snapshot.from_log(league.log))
+    again = train_ensemble(league_matrix, replace(small_training, n_jobs=1), FighterSnapshot.from_log(league.log))
     assert save_ensemble(again, tmp_path).digest == bundle.digest
 
 
 def test_replicas_that_wait_on_disk_give_the_same_bundle(
     league: League, league_matrix: TrainingMatrix, small_training: TrainingConfig, bundle: Bundle, tmp_path: Path
 ) -> None:
-    written = train_bundle(tmp_path, league_matrix, small_training, Snapshot.from_log(league.log))
+    written = train_bundle(tmp_path, league_matrix, small_training, FighterSnapshot.from_log(league.log))
     assert written.digest == bundle.digest
     assert [path.name for path in tmp_path.iterdir()] == [bundle.digest]
 
@@ -44,10 +44,10 @@ def test_parts_of_any_size_in_any_order_give_the_same_bundle(
 ) -> None:
     limits = TrainingLimits(3600.0, 4096.0)
     results = {}
-    for part in reversed(parts_of(small_training, size)):
+    for part in reversed(refit_batches(small_training, size)):
         trainer = Trainer(league_matrix, small_training)  # one that has run nothing else
         results[part] = trainer.run(part, limits)
-    snapshot = Snapshot.from_log(league.log)
+    snapshot = FighterSnapshot.from_log(league.log)
     assert assemble_bundle(tmp_path, league_matrix, small_training, snapshot, results).digest == bundle.digest
 
 

@@ -15,7 +15,7 @@ from engine.data.features import build_matrix
 from engine.data.fight_log import FightLog
 from engine.simulation.league import League
 from engine.training.train import TrainingConfig, train_ensemble
-from engine.training.training_notes import Notes, notes_on
+from engine.training.training_notes import DataDiagnostics, diagnose_training_data
 
 FIGHTS, A_CARD = 3000, 10
 
@@ -37,7 +37,7 @@ def _matrix(rng: np.random.Generator, priced: np.ndarray) -> TrainingMatrix:
 
 def _notes(
     priced: np.ndarray, *, growth: float = 0.0, seed: int = 3, blocks: np.ndarray | None = None
-) -> tuple[Notes, TrainingMatrix]:
+) -> tuple[DataDiagnostics, TrainingMatrix]:
     """Return the notes on fights whose market misses a model's logit by more and more, by `growth` in all."""
     rng = np.random.default_rng(seed)
     matrix = _matrix(rng, priced)
@@ -46,7 +46,9 @@ def _notes(
     truth = logit + miss
     matrix = replace(matrix, won=(rng.random(FIGHTS) < 1.0 / (1.0 + np.exp(-truth))).astype(np.int8))
     market = np.where(priced, truth, np.nan)
-    return notes_on(matrix, event_blocks(matrix, 10) if blocks is None else blocks, logit, market, 1.0), matrix
+    return diagnose_training_data(
+        matrix, event_blocks(matrix, 10) if blocks is None else blocks, logit, market, 1.0
+    ), matrix
 
 
 def test_nothing_is_said_of_fights_that_are_alike() -> None:

@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.support.alert_situations import MINUTES, SITUATIONS, Situation
-from workers.alerts.evaluation import Change, Grown, History, Judge, Labels, Now, Rule, Series, duration, metrics_of
+from workers.alerts.evaluation import (
+    AlertEvaluator,
+    AlertRule,
+    AlertTransition,
+    Gauge,
+    Increase,
+    Labels,
+    MetricHistory,
+    Series,
+    metric_names,
+    promql_duration,
+)
 from workers.alerts.rules import RULES, rule_file
 
 ROOT = Path(__file__).parents[4]
@@ -36,9 +47,9 @@ def readings(situation: Situation) -> list[dict[str, dict[Labels, float]]]:
 
 
 def fired(situation: Situation) -> list[str]:
-    judge = Judge(RULES)
+    judge = AlertEvaluator(RULES)
     for minute, reading in enumerate(readings(situation)):
-        judge.judge(reading, 60.0 * minute)
+        judge.evaluate(reading, 60.0 * minute)
     return judge.firing
 
 
@@ -86,10 +97,10 @@ def test_prometheus_accepts_the_rules_and_judges_as_the_pool_does(tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def rule(for_seconds: float) -> Rule:
-    return Rule(
+def rule(for_seconds: float) -> AlertRule:
+    return AlertRule(
         name="Waits",
-        expression=Now(Series("waiting"), ("job", "queue")),
+        expression=Gauge(Series("waiting"), ("job", "queue")),
         threshold=5,
         for_seconds=for_seconds,
         severity="warning",
@@ -102,26 +113,26 @@ def waiting(**queues: float) -> dict[str, dict[Labels, float]]:
     return {"waiting": {(("queue", name),): value for name, value in queues.items()}}
 
 
-def said(changes: list[Change]) -> list[tuple[str, bool, float]]:
+def said(changes: list[AlertTransition]) -> list[tuple[str, bool, float]]:
     return [(dict(change.labels)["queue"], change.firing, change.value) for change in changes]
 
 
 def test_an_alert_is_told_once_when_it_begins_and_once_when_it_is_over() -> None:
-    judge = Judge([rule(for_seconds=60)])
-    assert judge.judge(waiting(a=6, b=1), 0) == []  # pending
-    assert judge.judge(waiting(a=4, b=1), 30) == []  # over before it fired
-    assert judge.judge(waiting(a=6, b=1), 60) == []
-    assert said(judge.judge(waiting(a=7, b=9), 120)) == [("a", True, 7)]
+    judge = AlertEvaluator([rule(for_seconds=60)])
+    assert judge.evaluate(waiting(a=6, b=1), 0) == []  # pending
+    assert judge.evaluate(waiting(a=4, b=1), 30) == []  # over before it fired
+    assert judge.evaluate(waiting(a=6, b=1), 60) == []
+    assert said(judge.evaluate(waiting(a=7, b=9), 120)) == [("a", True, 7)]
     assert judge.firing == ["Waits"]
-    assert said(judge.judge(waiting(a=8, b=9), 180)) == [("b", True, 9)]
-    assert said(judge.judge(waiting(a=1, b=9), 240)) == [("a", False, 8)]
-    assert said(judge.judge({}, 300)) == [("b", False, 9)]  # nothing is known any more
+    assert said(judge.evaluate(waiting(a=8, b=9), 180)) == [("b", True, 9)]
+    assert said(judge.evaluate(waiting(a=1, b=9), 240)) == [("a", False, 8)]
+    assert said(judge.evaluate({}, 300)) == [("b", False, 9)]  # nothing is known any more
     assert judge.firing == []
 
 
 def test_what_fires_says_what_to_do_and_nothing_secret() -> None:
-    (change,) = Judge([rule(for_seconds=0)]).judge(waiting(a=6), 0)
-    assert change.said() == {
+    (change,) = AlertEvaluator([rule(for_seconds=0)]).evaluate(waiting(a=6), 0)
+    assert change.fields() == {
         "alert": "Waits",
         "severity": "warning",
         "value": 6,
@@ -133,18 +144,18 @@ def test_what_fires_says_what_to_do_and_nothing_secret() -> None:
 
 
 def test_a_window_begins_with_the_pool_and_moves_on() -> None:
-    history = History(["jobs"])
-    grown = Grown(Series("jobs"), ("job",), 600.0)
+    history = MetricHistory(["jobs"])
+    grown = Increase(Series("jobs"), ("job",), 600.0)
     for minute in range(61):
         history.add(60.0 * minute, {"jobs": {(): float(minute)}})
         assert grown.value(history) == {(): min(minute, 10)}
 
 
 def test_a_day_is_remembered_in_steps_of_ten_minutes() -> None:
-    history = History(["jobs"])
+    history = MetricHistory(["jobs"])
     for minute in range(30 * 60):
         history.add(60.0 * minute, {"jobs": {(): float(minute)}, "others": {(): 1.0}})
-    before = history.before(86_400.0)
+    before = history.oldest_within(86_400.0)
     assert 30 * 60 - 24 * 60 - 1 <= before["jobs"][()] <= 30 * 60 - 24 * 60 + 10
     assert set(before) == {"jobs"}
     assert len(history._fine) + len(history._coarse) < 61 + 145
@@ -152,9 +163,9 @@ def test_a_day_is_remembered_in_steps_of_ten_minutes() -> None:
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0s"), (30, "30s"), (60, "1m"), (900, "15m"), (5400, "90m")])
 def test_times_are_spelled_for_prometheus(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert promql_duration(seconds) == text
 
 
 def test_rules_have_names_of_their_own_and_read_metrics() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
-    assert all([*metrics_of(rule.expression)] for rule in RULES)
+    assert all([*metric_names(rule.expression)] for rule in RULES)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.alerts.overrides import tuned
+from workers.alerts.overrides import apply_overrides
 from workers.alerts.rules import RULES, rule_file
 from workers.settings import WorkerSettings
 
@@ -15,11 +15,13 @@ ROOT = Path(__file__).parents[4]
 
 
 def test_without_changes_the_table_stands() -> None:
-    assert tuned(RULES, "") == tuned(RULES, " , ") == RULES
+    assert apply_overrides(RULES, "") == apply_overrides(RULES, " , ") == RULES
 
 
 def test_what_is_named_is_changed_and_all_else_stays() -> None:
-    changed = {rule.name: rule for rule in tuned(RULES, "HighUncertainty=0.5, OldestJobWaits = 120/5 ,PoolDown=off")}
+    changed = {
+        rule.name: rule for rule in apply_overrides(RULES, "HighUncertainty=0.5, OldestJobWaits = 120/5 ,PoolDown=off")
+    }
     before = {rule.name: rule for rule in RULES}
     assert (changed["HighUncertainty"].threshold, changed["HighUncertainty"].for_seconds) == (0.5, 0.0)
     assert (changed["OldestJobWaits"].threshold, changed["OldestJobWaits"].for_seconds) == (120.0, 5.0)
@@ -55,6 +57,6 @@ def test_prometheus_is_given_the_table_as_changed() -> None:
         check=True,
         timeout=60,
     ).stdout
-    assert printed == rule_file(tuned(RULES, changes))
+    assert printed == rule_file(apply_overrides(RULES, changes))
     assert '{queue=\\"predict\\"}) > 120"\n        for: 5s' in printed
     assert "PoolDown" not in printed

@@ -13,12 +13,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from workers.alerts import webhook
-from workers.alerts.evaluation import Change
+from workers.alerts.evaluation import AlertTransition
 from workers.alerts.rules import RULES
 from workers.alerts.webhook import Webhook
 
 TOKEN = "T0PS3CRET"  # noqa: S105 - that it stays one is what is tested
-CHANGE = Change(rule=RULES[0], labels=(), firing=True, value=1.0)
+CHANGE = AlertTransition(rule=RULES[0], labels=(), firing=True, value=1.0)
 
 
 @dataclass

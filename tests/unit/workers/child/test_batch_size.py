@@ -4,28 +4,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.child.batch_size import BATCH_SECONDS, Worked, claim_size
+from workers.child.batch_size import BATCH_SECONDS, BatchTiming, next_batch_size
 
 
 @pytest.mark.parametrize(
     ("last", "size"),
     [
         (None, 1),  # nothing is known yet
-        (Worked(jobs=1, seconds=0.0001, waiting=1000), 2),
-        (Worked(jobs=8, seconds=0.0001, waiting=1000), 16),  # twice as many as last time
-        (Worked(jobs=64, seconds=0.0001, waiting=1000), 64),  # and never more than allowed
-        (Worked(jobs=32, seconds=BATCH_SECONDS, waiting=1000), 32),  # as many as a batch has time for
-        (Worked(jobs=32, seconds=4 * BATCH_SECONDS, waiting=1000), 8),
-        (Worked(jobs=1, seconds=0.8 * BATCH_SECONDS, waiting=1000), 1),
-        (Worked(jobs=1, seconds=60.0, waiting=1000), 1),  # long jobs come alone
-        (Worked(jobs=8, seconds=0.0001, waiting=10), 5),  # the others get their half
-        (Worked(jobs=8, seconds=0.0001, waiting=1), 1),
-        (Worked(jobs=8, seconds=0.0001, waiting=0), 1),
-        (Worked(jobs=8, seconds=0.0, waiting=1000), 16),  # a clock that stood still
+        (BatchTiming(jobs=1, seconds=0.0001, waiting=1000), 2),
+        (BatchTiming(jobs=8, seconds=0.0001, waiting=1000), 16),  # twice as many as last time
+        (BatchTiming(jobs=64, seconds=0.0001, waiting=1000), 64),  # and never more than allowed
+        (BatchTiming(jobs=32, seconds=BATCH_SECONDS, waiting=1000), 32),  # as many as a batch has time for
+        (BatchTiming(jobs=32, seconds=4 * BATCH_SECONDS, waiting=1000), 8),
+        (BatchTiming(jobs=1, seconds=0.8 * BATCH_SECONDS, waiting=1000), 1),
+        (BatchTiming(jobs=1, seconds=60.0, waiting=1000), 1),  # long jobs come alone
+        (BatchTiming(jobs=8, seconds=0.0001, waiting=10), 5),  # the others get their half
+        (BatchTiming(jobs=8, seconds=0.0001, waiting=1), 1),
+        (BatchTiming(jobs=8, seconds=0.0001, waiting=0), 1),
+        (BatchTiming(jobs=8, seconds=0.0, waiting=1000), 16),  # a clock that stood still
     ],
 )
-def test_how_many_jobs_are_claimed(last: Worked | None, size: int) -> None:
-    assert claim_size(last, most=64) == size
+def test_how_many_jobs_are_claimed(last: BatchTiming | None, size: int) -> None:
+    assert next_batch_size(last, most=64) == size
 
 
 @given(
@@ -35,4 +35,4 @@ def test_how_many_jobs_are_claimed(last: Worked | None, size: int) -> None:
     most=st.integers(1, 1000),
 )
 def test_a_claim_is_never_empty_and_never_above_the_limit(jobs: int, seconds: float, waiting: int, most: int) -> None:
-    assert 1 <= claim_size(Worked(jobs, seconds, waiting), most) <= most
+    assert 1 <= next_batch_size(BatchTiming(jobs, seconds, waiting), most) <= most

@@ -6,7 +6,7 @@ import pytest
 
 from ledger.contracts.jobs import CheckHealth, DecisionRules, Fight, Fighter, PredictCard, Quote
 from ledger.contracts.reports import CardReport, Decision, FighterAnswer, FightReport, HealthReport, Interval
-from workers.child.card_metrics import figures_of
+from workers.child.card_metrics import measure_card
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,7 +44,7 @@ def report(level: float, market: float | None = None) -> CardReport:
     ("market", "covered", "uncovered"), [(None, {}, {}), (0.3, {"0.8": 1}, {}), (0.8, {}, {"0.8": 1})]
 )
 def test_figures_of_a_card(market: float | None, covered: dict[str, int], uncovered: dict[str, int]) -> None:
-    figures = figures_of(card(0.8, 5.0, 90.0), report(0.8, market), NOW)
+    figures = measure_card(card(0.8, 5.0, 90.0), report(0.8, market), NOW)
     assert figures is not None
     assert (figures.covered, figures.uncovered) == (covered, uncovered)
     assert (figures.bets, figures.abstained, figures.abstentions) == (0, 1, {"a": 1, "b": 1})
@@ -52,10 +52,10 @@ def test_figures_of_a_card(market: float | None, covered: dict[str, int], uncove
 
 
 def test_other_jobs_have_no_figures() -> None:
-    assert figures_of(CheckHealth(), HealthReport(status="healthy", checks=(), memory_mb=1.0), NOW) is None
+    assert measure_card(CheckHealth(), HealthReport(status="healthy", checks=(), memory_mb=1.0), NOW) is None
 
 
 def test_a_level_of_a_callers_making_gets_no_series_of_its_own() -> None:
-    found = figures_of(card(level=0.7), report(0.7), NOW)
+    found = measure_card(card(level=0.7), report(0.7), NOW)
     assert found is not None
     assert (found.widths, len(found.uncertainties)) == ({}, 1)

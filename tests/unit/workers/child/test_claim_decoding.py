@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ledger.contracts import codec
-from ledger.contracts.failures import FailureCode, JobRefused
+from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, CheckHealth, Fight, Fighter, Job, PredictCard, Quote
 from ledger.ledger import Claim
 from tests.support.handler_context import claim_of
-from workers.jobs.decoding import read
+from workers.jobs.decoding import decode_claim
 
 READ = datetime(2099, 1, 1, 12, tzinfo=UTC)
 QUOTE = Quote(bookmaker="Acme", prices={"Ana": 2.0, "Bea": 2.0}, as_of=READ)
@@ -27,13 +27,13 @@ def claim(job: Job | bytes, *, kind: str = "predict_card", after_seconds: float 
 
 
 def test_a_claim_holds_the_job_that_was_submitted() -> None:
-    assert read(claim(CARD, after_seconds=59.9)) == CARD
-    assert read(claim(CheckHealth(), kind="check_health")) == CheckHealth()
+    assert decode_claim(claim(CARD, after_seconds=59.9)) == CARD
+    assert decode_claim(claim(CheckHealth(), kind="check_health")) == CheckHealth()
 
 
 def test_quotes_that_grew_too_old_in_the_queue_are_not_predicted() -> None:
-    with pytest.raises(JobRefused) as caught:
-        read(claim(CARD, after_seconds=90.0))
+    with pytest.raises(JobRefusedError) as caught:
+        decode_claim(claim(CARD, after_seconds=90.0))
     assert caught.value.failure.code is FailureCode.STALE_ODDS
     assert caught.value.failure.details["age_seconds"] == 90.0
 
@@ -49,6 +49,6 @@ def test_quotes_that_grew_too_old_in_the_queue_are_not_predicted() -> None:
     ],
 )
 def test_what_did_not_come_through_submit_reaches_no_handler(payload: bytes, kind: str, said: str) -> None:
-    with pytest.raises(JobRefused, match=said) as caught:
-        read(claim(payload, kind=kind))
+    with pytest.raises(JobRefusedError, match=said) as caught:
+        decode_claim(claim(payload, kind=kind))
     assert caught.value.failure.code is FailureCode.INVALID_INPUT

@@ -7,16 +7,17 @@ from datetime import UTC, datetime
 import pytest
 
 from ledger.contracts.reports import HealthReport
-from ledger.jobs.claims import Stored
+from ledger.jobs.claims import SettleResult
 from ledger.ledger import Claim, Settlement
-from workers.child.batch import Finished, _outcome
+from workers.child.batch import CompletedJob, _outcome
 
 
 @pytest.mark.parametrize("year", [2000, 2099])
 @pytest.mark.parametrize(
-    ("stored", "outcome"), [(Stored.STANDS, "succeeded"), (Stored.TOO_LATE, "expired"), (Stored.REFUSED, "refused")]
+    ("stored", "outcome"),
+    [(SettleResult.ACCEPTED, "succeeded"), (SettleResult.TOO_LATE, "expired"), (SettleResult.REFUSED, "refused")],
 )
-def test_the_clock_of_this_machine_has_no_say(year: int, stored: Stored, outcome: str) -> None:
+def test_the_clock_of_this_machine_has_no_say(year: int, stored: SettleResult, outcome: str) -> None:
     moment = datetime(year, 1, 1, tzinfo=UTC)
     claim = Claim(
         job_id="job",
@@ -31,5 +32,5 @@ def test_the_clock_of_this_machine_has_no_say(year: int, stored: Stored, outcome
         deadline=moment,
         correlation_id=None,
     )
-    settlement = Settlement.of(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0))
-    assert _outcome(Finished(claim, settlement, "succeeded", None, 0.1), stored) == outcome
+    settlement = Settlement.from_result(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0))
+    assert _outcome(CompletedJob(claim, settlement, "succeeded", None, 0.1), stored) == outcome

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine.resources.memory_estimate import AnswerSize, TrainingSize, answer_mb, training_mb
+from engine.resources.memory_estimate import PredictionSize, TrainingSize, prediction_mb, training_mb
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
-from workers.child.memory_needs import Need, answer_need, answer_size, training_need, training_size
+from workers.child.memory_needs import MemoryEstimate, answer_size, estimate_card, estimate_training, training_size
 from workers.settings import WorkerSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,11 +62,11 @@ def test_an_answer_depends_on_the_models_size_and_the_replicas_that_are_asked(tm
     (tmp_path / "manifest.json").write_text(manifest)
     (tmp_path / "forest.npy").write_bytes(bytes(3 * 2**20))
     none_set = Controls()
-    assert answer_size(card(), tmp_path, none_set) == AnswerSize(12, 100, pytest.approx(3.0, abs=0.01))
+    assert answer_size(card(), tmp_path, none_set) == PredictionSize(12, 100, pytest.approx(3.0, abs=0.01))
     assert answer_size(card(40), tmp_path, none_set).replicas == 40
     assert answer_size(card(), tmp_path, Controls({"bootstrap": False})).replicas == 0
-    need = answer_need(card(), tmp_path, none_set)
-    assert need.growth_mb == answer_mb(AnswerSize(12, 100, answer_size(card(), tmp_path, none_set).bundle_mb))
+    need = estimate_card(card(), tmp_path, none_set)
+    assert need.growth_mb == prediction_mb(PredictionSize(12, 100, answer_size(card(), tmp_path, none_set).bundle_mb))
 
 
 def test_an_operators_threads_count_in_the_estimate(tmp_path: Path) -> None:
@@ -75,15 +75,15 @@ def test_an_operators_threads_count_in_the_estimate(tmp_path: Path) -> None:
     columns = MatrixColumns(label="won", event="event", date="date")
     plan = TrainEnsemble(data=str(path), matrix=columns)
     settings = WorkerSettings(threads=8)
-    eight = training_need(plan, settings, Controls())
-    one = training_need(plan, settings, Controls({"max_threads": 1}))
+    eight = estimate_training(plan, settings, Controls())
+    one = estimate_training(plan, settings, Controls({"max_threads": 1}))
     assert one.growth_mb < eight.growth_mb == training_mb(training_size(plan, 8))
 
 
 @pytest.mark.parametrize(("allowed_mb", "fitting"), [(1000.0, 50), (250.0, 20), (54.9, 0), (0.0, 0)])
 def test_what_would_fit_is_the_largest_number_that_does(allowed_mb: float, fitting: int) -> None:
-    need = Need("a training", "bootstrap_samples", 50, lambda replicas: 50.0 + 10.0 * replicas)
-    assert need.largest(allowed_mb) == fitting
+    need = MemoryEstimate("a training", "bootstrap_samples", 50, lambda replicas: 50.0 + 10.0 * replicas)
+    assert need.largest_fitting(allowed_mb) == fitting
 
 
 def test_estimates_grow_with_every_size() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.handlers.monitoring.alarm_actions import decide
+from workers.handlers.monitoring.alarm_actions import choose_action
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -25,6 +25,6 @@ A, B, C = "a" * 64, "b" * 64, "c" * 64
 def test_what_is_done_about_an_alarm(
     setting: str, champion: str | None, earlier: list[str], alarmed: set[str], action: str, to: str | None
 ) -> None:
-    step = decide(setting, A, champion, earlier, alarmed)
-    assert (step.action, step.to) == (action, to)
-    assert step.said
+    step = choose_action(setting, A, champion, earlier, alarmed)
+    assert (step.action, step.to_model) == (action, to)
+    assert step.detail

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from ledger.contracts.codec import decode_job, encode
-from ledger.contracts.failures import JobRefused
+from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import ROUTES, Backtest, kind_of
 from ledger.jobs.submission import time_limit_seconds
-from workers.jobs.registry import HANDLERS, handler_of
+from workers.jobs.registry import HANDLERS, find_handler
 
 
 def test_a_backtest_travels_and_keeps_its_days() -> None:
@@ -38,7 +38,7 @@ def test_a_backtest_travels_and_keeps_its_days() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_at_the_door(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(JobRefused, match=message):
+    with pytest.raises(JobRefusedError, match=message):
         decode_job(json.dumps({"kind": "backtest", "data": "/fights", **changes}).encode())
 
 
@@ -46,4 +46,4 @@ def test_it_runs_in_the_training_pool_within_its_own_limit() -> None:
     job = Backtest(data="/fights", max_training_time_seconds=600.0)
     assert ROUTES[kind_of(job)].queue == "train"
     assert 600.0 < time_limit_seconds(job) < 700.0
-    assert handler_of("backtest", HANDLERS).__module__ == "workers.handlers.training.backtest"
+    assert find_handler("backtest", HANDLERS).__module__ == "workers.handlers.training.backtest"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workers.handlers.training.fan_out import Note
+from workers.handlers.training.fan_out import FanOutState
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -13,5 +13,5 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 def test_a_training_is_at_work_for_what_passes_and_not_for_what_a_clock_is_set_by(
     seconds: float, counted: float
 ) -> None:
-    note = Note("", NOW, at_work_seconds=60.0).at(NOW + timedelta(seconds=seconds))
-    assert note == Note("", NOW + timedelta(seconds=seconds), at_work_seconds=60.0 + counted)
+    note = FanOutState("", NOW, at_work_seconds=60.0).advanced_to(NOW + timedelta(seconds=seconds))
+    assert note == FanOutState("", NOW + timedelta(seconds=seconds), at_work_seconds=60.0 + counted)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from workers.handlers.replay.outcome_diff import compare
+from workers.handlers.replay.outcome_diff import compare_outcomes
 
 CARD = {"model": "m", "fights": [{"id": "1", "fighters": [{"p": 0.25, "bet": None}, {"p": 0.75}]}], "flags": []}
 
@@ -38,25 +38,25 @@ def fights(p: object, **more: object) -> list[dict[str, Any]]:
     ],
 )
 def test_how_far_two_outcomes_agree(again: dict[str, Any], verdict: str, field: str | None, largest: float) -> None:
-    found = compare(outcome(), json.dumps(again).encode())
+    found = compare_outcomes(outcome(), json.dumps(again).encode())
     assert found.verdict == verdict
-    assert (found.first.field if found.first else None) == field
-    assert found.largest == pytest.approx(largest, rel=1e-3)
+    assert (found.first_difference.field if found.first_difference else None) == field
+    assert found.largest_difference == pytest.approx(largest, rel=1e-3)
 
 
 def test_large_numbers_are_held_to_their_size() -> None:
-    assert compare(b'{"units": 1e6}', b'{"units": 1000000.0000001}').verdict == "close"
-    assert compare(b'{"units": 1e6}', b'{"units": 1000000.0001}').verdict == "differs"
+    assert compare_outcomes(b'{"units": 1e6}', b'{"units": 1000000.0000001}').verdict == "close"
+    assert compare_outcomes(b'{"units": 1e6}', b'{"units": 1000000.0001}').verdict == "differs"
 
 
 def test_the_sign_of_nothing_is_a_bit_too() -> None:
-    assert compare(b'{"x": 0.0}', b'{"x": -0.0}').verdict == "close"
+    assert compare_outcomes(b'{"x": 0.0}', b'{"x": -0.0}').verdict == "close"
 
 
 def test_both_values_are_told_as_they_were_written() -> None:
-    first = compare(b'{"a": 0.1}', b'{"a": 0.2, "b": 1}').first
+    first = compare_outcomes(b'{"a": 0.1}', b'{"a": 0.2, "b": 1}').first_difference
     assert first is not None
     assert (first.field, first.kept, first.again) == ("a", "0.1", "0.2")
-    missing = compare(b'{"a": 0.1}', b"{}").first
+    missing = compare_outcomes(b'{"a": 0.1}', b"{}").first_difference
     assert missing is not None
     assert (missing.kept, missing.again) == ("0.1", None)

@@ -22,7 +22,7 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
 from ledger.contracts.reports import CardReport, FightFailure, FightReport
 from tests.support.handler_context import claim_of, context_of
-from workers.failures import failure_of
+from workers.failures import to_failure
 from workers.handlers.check_health import check_health
 from workers.handlers.prediction.predict_card import predict_card
 from workers.jobs.context import JobContext
@@ -495,13 +495,13 @@ def test_a_card_with_moved_odds_is_not_predicted_again(
     ]
     ask(card)
     predicted: list[int] = []
-    summarise = ProductionEnsembleManager.summarise_rows
+    summarise = ProductionEnsembleManager.predict_unpriced_rows
 
     def counted(self: ProductionEnsembleManager, values: np.ndarray, **options: Any) -> Any:
         predicted.append(len(values))
         return summarise(self, values, **options)
 
-    monkeypatch.setattr(ProductionEnsembleManager, "summarise_rows", counted)
+    monkeypatch.setattr(ProductionEnsembleManager, "predict_unpriced_rows", counted)
     recalled = ask(moved).report
     assert predicted == []
     context.models.clear()
@@ -535,4 +535,4 @@ def test_a_level_that_the_data_cannot_tell_is_refused_and_no_bet_rests_on_it(
         ValidationError, match=r"level 0\.9999 needs 9,999 past fights .* which reach level 0\.99"
     ) as refused:
         ask([_fight(upcoming[0])], **asked)
-    assert failure_of(refused.value).code is FailureCode.INVALID_INPUT
+    assert to_failure(refused.value).code is FailureCode.INVALID_INPUT

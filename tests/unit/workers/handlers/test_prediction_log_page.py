@@ -8,7 +8,7 @@ import pytest
 
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import Corner, Fight, Fighter, PredictCard
-from ledger.contracts.prediction_record import Band, JournalEntry, Page
+from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord
 from ledger.contracts.reports import (
     CardReport,
     Decision,
@@ -42,7 +42,7 @@ def answer(name: str, p: float, market: float | None) -> FighterAnswer:
 
 def card(
     names: tuple[str, str], corner: Corner = "unknown", decision: Decision | None = None, market: float | None = 0.375
-) -> Page | None:
+) -> PredictionPage | None:
     fight = Fight(id="1", fighters=(Fighter(name=names[0], corner=corner), Fighter(name=names[1])))
     lost = Fight(id="2", fighters=(Fighter(name="C"), Fighter(name="D")))
     said = FightReport(
@@ -60,10 +60,10 @@ def card(
     )
 
 
-def only(page: Page | None) -> JournalEntry:
+def only(page: PredictionPage | None) -> PredictionRecord:
     assert page is not None
     (entry,) = page.entries
-    return msgspec.json.decode(entry, type=JournalEntry)
+    return msgspec.json.decode(entry, type=PredictionRecord)
 
 
 def test_a_fight_is_said_of_the_first_by_name_however_it_is_listed() -> None:
@@ -71,7 +71,7 @@ def test_a_fight_is_said_of_the_first_by_name_however_it_is_listed() -> None:
     assert (entry.fighters, entry.probability, entry.market) == (("Ana", "Bea"), 0.25, 0.375)
     turned = only(card(("Zoe", "Bea")))
     assert (turned.fighters, turned.probability, turned.market) == (("Bea", "Zoe"), 0.75, 0.625)
-    assert turned.intervals == (Band(0.8, 0.625, 0.875),)
+    assert turned.intervals == (PredictionInterval(0.8, 0.625, 0.875),)
     assert turned.market_aware == 0.625
     assert entry.bins == BINS
     assert (entry.day, entry.job_id, entry.role, entry.model) == (START.date(), "job", "live", MODEL)

@@ -17,13 +17,13 @@ TWINS: list[tuple[type, type[msgspec.Struct]]] = [
     (scores.CalibrationLine, backtest_report.CalibrationLine),
     (scores.ReliabilityBin, backtest_report.ReliabilityBin),
     (metrics.ForecastScore, backtest_report.ForecastScore),
-    (metrics.Coverage, backtest_report.Coverage),
-    (metrics.Slice, backtest_report.Slice),
-    (betting_rules.RuleResult, backtest_report.RuleResult),
-    (challenger.JudgedCoverage, judgement_report.JudgedCoverage),
-    (challenger.JudgedForecast, judgement_report.JudgedForecast),
-    (challenger.Paired, judgement_report.Paired),
-    (sequential_tests.Finding, monitoring_reports.Finding),
+    (metrics.IntervalCoverage, backtest_report.IntervalCoverage),
+    (metrics.EvaluationSlice, backtest_report.EvaluationSlice),
+    (betting_rules.BacktestRuleResult, backtest_report.BacktestRuleResult),
+    (challenger.EvaluatedCoverage, judgement_report.EvaluatedCoverage),
+    (challenger.EvaluatedForecast, judgement_report.EvaluatedForecast),
+    (challenger.PairedDifference, judgement_report.PairedDifference),
+    (sequential_tests.SequentialTestResult, monitoring_reports.SequentialTestResult),
 ]
 
 
@@ -34,7 +34,7 @@ def test_an_engine_result_has_the_name_and_the_fields_of_its_report(result: type
 
 
 def test_no_figure_of_a_backtest_is_left_out_of_its_report() -> None:
-    made = {field.name for field in fields(metrics.Evaluation)}
+    made = {field.name for field in fields(metrics.BacktestEvaluation)}
     reported = {field.name for field in msgspec.structs.fields(backtest_report.BacktestReport)}
     assert reported - made == {"schema_version", "data_digest"}
     assert made <= reported

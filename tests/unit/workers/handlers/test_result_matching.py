@@ -6,16 +6,16 @@ from typing import Literal
 import pytest
 from msgspec.structs import replace
 
-from ledger.contracts.prediction_record import JournalEntry
+from ledger.contracts.prediction_record import PredictionRecord
 from ledger.models.fight_results import FightResult
-from workers.handlers.monitoring.result_matching import record_of
+from workers.handlers.monitoring.result_matching import match_results
 
 DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def entry(first: str, second: str, *, day: date = DAY, p: float = 0.6, at: datetime = NOON) -> JournalEntry:
-    return JournalEntry(
+def entry(first: str, second: str, *, day: date = DAY, p: float = 0.6, at: datetime = NOON) -> PredictionRecord:
+    return PredictionRecord(
         day=day,
         fighters=(first, second),
         model="m",
@@ -44,23 +44,23 @@ def result(first: str, second: str, winner: Literal[0, 1] | None, day: date = DA
     ],
 )
 def test_names_are_matched_as_the_engine_matches_them(said: tuple[str, str], known: tuple[str, str], won: int) -> None:
-    (judged,) = record_of([entry(*said)], [result(*known, 0)]).judged
+    (judged,) = match_results([entry(*said)], [result(*known, 0)]).scored
     assert judged.won == won
 
 
 @pytest.mark.parametrize(("off", "matches"), [(-2, 0), (-1, 1), (0, 1), (1, 1), (2, 0)])
 def test_a_result_may_be_a_day_off(off: int, matches: int) -> None:
-    record = record_of([entry("Ana", "Bea")], [result("Ana", "Bea", 0, DAY + timedelta(days=off))])
-    assert (len(record.judged), record.waiting) == (matches, 1 - matches)
+    record = match_results([entry("Ana", "Bea")], [result("Ana", "Bea", 0, DAY + timedelta(days=off))])
+    assert (len(record.scored), record.waiting) == (matches, 1 - matches)
 
 
 def test_alike_is_not_the_same() -> None:
-    record = record_of([entry("Ana Lee", "Bea")], [result("Ana Leo", "Bea", 0)])
-    assert (record.judged, record.waiting) == ((), 1)
+    record = match_results([entry("Ana Lee", "Bea")], [result("Ana Leo", "Bea", 0)])
+    assert (record.scored, record.waiting) == ((), 1)
 
 
 def test_a_draw_is_void_and_not_waited_for() -> None:
-    record = record_of([entry("Ana", "Bea")], [result("Ana", "Bea", None)])
+    record = match_results([entry("Ana", "Bea")], [result("Ana", "Bea", None)])
     assert (record.decided, record.void, record.waiting) == ([], 1, 0)
 
 
@@ -68,41 +68,41 @@ def test_of_two_spellings_of_a_fight_the_last_answer_counts() -> None:
     first = entry("Aleksei Oleinik", "Bea", p=0.6)
     later = entry("Alexey Oliynyk", "Bea", p=0.7, at=NOON + timedelta(hours=1))
     for spelling in ("Aleksei Oleinik", "Alexey Oliynyk", "Alexey Oleynik"):
-        both = record_of([first, later], [result(spelling, "Bea", 1)])
-        assert [(one.entry.probability, one.won) for one in both.judged] == [(0.7, 1)]
+        both = match_results([first, later], [result(spelling, "Bea", 1)])
+        assert [(one.record.probability, one.won) for one in both.scored] == [(0.7, 1)]
         assert both.waiting == 0
 
 
 def test_results_that_contradict_each_other_leave_the_fight_out() -> None:
     results = [result("José Aldo", "Bea", 0), result("Jose Aldo", "Bea", 1, DAY - timedelta(days=1))]
-    record = record_of([entry("Jose Aldo", "Bea")], results)
-    assert (record.judged, record.contradicted, record.waiting) == ((), 1, 0)
+    record = match_results([entry("Jose Aldo", "Bea")], results)
+    assert (record.scored, record.contradicted, record.waiting) == ((), 1, 0)
     results = [result("José Aldo", "Bea", 0), result("Bea", "Jose Aldo", 1, DAY - timedelta(days=1))]
-    assert len(record_of([entry("Jose Aldo", "Bea")], results).judged) == 1
+    assert len(match_results([entry("Jose Aldo", "Bea")], results).scored) == 1
 
 
 def test_tests_keep_the_result_that_came_first_whatever_comes_later() -> None:
     entries = [entry("Ana", "Bea"), entry("Eve", "Fay")]
     won, other = result("Ana", "Bea", 0), result("Eve", "Fay", 1, batch=2)
-    before = record_of(entries, [won, other]).tested
-    assert [(one.entry.fighters[0], one.won, one.batch) for one in before] == [("Ana", 0, 1), ("Eve", 1, 2)]
+    before = match_results(entries, [won, other]).tested
+    assert [(one.record.fighters[0], one.won, one.batch) for one in before] == [("Ana", 0, 1), ("Eve", 1, 2)]
     for later in (1, None):  # corrected, or overturned: no winner any more
         corrected = replace(result("Ana", "Bea", later), first=won)  # type: ignore[arg-type]
-        record = record_of(entries, [corrected, other])
+        record = match_results(entries, [corrected, other])
         assert record.tested == before
-        assert record.judged[0].won == later
+        assert record.scored[0].won == later
     contradicting = result("Bea", "Ana", 0, DAY + timedelta(days=1), 3)
-    record = record_of(entries, [won, other, contradicting])
-    assert (record.tested, record.contradicted, len(record.judged)) == (before, 1, 1)
+    record = match_results(entries, [won, other, contradicting])
+    assert (record.tested, record.contradicted, len(record.scored)) == (before, 1, 1)
     # What first had no winner is no bet that was settled, and what was never clear is none either.
     late = replace(won, first=result("Ana", "Bea", None))
-    assert [one.entry.fighters[0] for one in record_of(entries, [late, other]).tested] == ["Eve"]
+    assert [one.record.fighters[0] for one in match_results(entries, [late, other]).tested] == ["Eve"]
     at_once = replace(contradicting, batch=1)
-    assert [one.entry.fighters[0] for one in record_of(entries, [won, at_once, other]).tested] == ["Eve"]
+    assert [one.record.fighters[0] for one in match_results(entries, [won, at_once, other]).tested] == ["Eve"]
 
 
 def test_the_order_is_that_in_which_results_came() -> None:
     entries = [entry("A", "B", day=DAY), entry("C", "D", day=DAY + timedelta(days=7)), entry("E", "F")]
     results = [result("C", "D", 0, DAY + timedelta(days=7), 1), result("A", "B", 0), result("E", "F", 1, DAY, 2)]
-    judged = record_of(entries, results).judged
-    assert [one.entry.fighters[0] for one in judged] == ["A", "C", "E"]
+    judged = match_results(entries, results).scored
+    assert [one.record.fighters[0] for one in judged] == ["A", "C", "E"]

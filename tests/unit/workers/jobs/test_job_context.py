@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ledger.contracts.failures import LedgerUnavailable
+from ledger.contracts.failures import LedgerUnavailableError
 from ledger.contracts.job_state import Progress
 from ledger.ledger import Claim
 from tests.support.handler_context import claim_of, context_of
@@ -32,7 +32,7 @@ def context(book: Any, started_seconds: float = 0.0) -> JobContext:
     return context_of(CLAIM, ledger=book, started_seconds=started_seconds)
 
 
-@pytest.mark.parametrize("answer", [True, LedgerUnavailable("gone for a moment")])
+@pytest.mark.parametrize("answer", [True, LedgerUnavailableError("gone for a moment")])
 def test_progress_is_told_and_an_unavailable_ledger_stops_no_job(answer: bool | Exception) -> None:
     book = Book(answer)
     context(book).progress("folds", 2, 10)

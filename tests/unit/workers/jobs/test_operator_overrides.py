@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from ledger.contracts.controls import Controls, Value
-from workers.jobs.operator_overrides import Sampling, batch_size, sampling, threads
+from ledger.contracts.controls import Controls, ControlValue
+from workers.jobs.operator_overrides import ReplicaSelection, limit_batch_size, limit_threads, select_replicas
 
 OFF, CAPPED = ("bootstrap=off",), ("max_replicas=20",)
 
@@ -13,26 +13,26 @@ OFF, CAPPED = ("bootstrap=off",), ("max_replicas=20",)
 @pytest.mark.parametrize(
     ("given", "wanted", "n_replicas", "expected"),
     [
-        ({}, None, 100, Sampling(100)),
-        ({}, 30, 100, Sampling(30)),
-        ({"bootstrap": True}, None, 100, Sampling(100)),
-        ({"bootstrap": False}, None, 100, Sampling(0, OFF)),
-        ({"bootstrap": False, "max_replicas": 20}, None, 100, Sampling(0, OFF)),
-        ({"bootstrap": False}, 0, 100, Sampling(0)),  # the job asked for none: the switch changes nothing
-        ({"bootstrap": False}, None, 0, Sampling(0)),  # a model without replicas
-        ({"bootstrap": False}, 101, 100, Sampling(101)),  # wrong, whatever is switched
-        ({"max_replicas": 20}, None, 100, Sampling(20, CAPPED)),
-        ({"max_replicas": 20}, 30, 100, Sampling(20, CAPPED)),
-        ({"max_replicas": 20}, 20, 100, Sampling(20)),
-        ({"max_replicas": 20}, 10, 100, Sampling(10)),
-        ({"max_replicas": 20}, None, 12, Sampling(12)),
-        ({"max_replicas": 20}, 101, 100, Sampling(101)),
+        ({}, None, 100, ReplicaSelection(100)),
+        ({}, 30, 100, ReplicaSelection(30)),
+        ({"bootstrap": True}, None, 100, ReplicaSelection(100)),
+        ({"bootstrap": False}, None, 100, ReplicaSelection(0, OFF)),
+        ({"bootstrap": False, "max_replicas": 20}, None, 100, ReplicaSelection(0, OFF)),
+        ({"bootstrap": False}, 0, 100, ReplicaSelection(0)),  # the job asked for none: the switch changes nothing
+        ({"bootstrap": False}, None, 0, ReplicaSelection(0)),  # a model without replicas
+        ({"bootstrap": False}, 101, 100, ReplicaSelection(101)),  # wrong, whatever is switched
+        ({"max_replicas": 20}, None, 100, ReplicaSelection(20, CAPPED)),
+        ({"max_replicas": 20}, 30, 100, ReplicaSelection(20, CAPPED)),
+        ({"max_replicas": 20}, 20, 100, ReplicaSelection(20)),
+        ({"max_replicas": 20}, 10, 100, ReplicaSelection(10)),
+        ({"max_replicas": 20}, None, 12, ReplicaSelection(12)),
+        ({"max_replicas": 20}, 101, 100, ReplicaSelection(101)),
     ],
 )
 def test_how_a_card_is_sampled(
-    given: dict[str, Value], wanted: int | None, n_replicas: int, expected: Sampling
+    given: dict[str, ControlValue], wanted: int | None, n_replicas: int, expected: ReplicaSelection
 ) -> None:
-    assert sampling(Controls(given), wanted, n_replicas) == expected
+    assert select_replicas(Controls(given), wanted, n_replicas) == expected
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_how_a_card_is_sampled(
     [(None, -1, -1), (None, 3, 3), (1, -1, 1), (1, 4, 1), (8, 4, 4), (1024, -1, len(os.sched_getaffinity(0)))],
 )
 def test_threads_are_only_ever_made_fewer(most: int | None, n_jobs: int, expected: int) -> None:
-    assert threads(Controls({} if most is None else {"max_threads": most}), n_jobs) == expected
+    assert limit_threads(Controls({} if most is None else {"max_threads": most}), n_jobs) == expected
 
 
 @pytest.mark.parametrize(("most", "expected"), [(None, 25), (5, 5), (50, 25)])
 def test_batches_are_only_ever_made_smaller(most: int | None, expected: int) -> None:
-    assert batch_size(Controls({} if most is None else {"max_batch_size": most}), 25) == expected
+    assert limit_batch_size(Controls({} if most is None else {"max_batch_size": most}), 25) == expected

@@ -13,17 +13,17 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.model.bundle import Bundle
 from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.jobs import MatrixColumns, TrainEnsemble
-from ledger.contracts.local_protocol import Line, PredictMatrix, Request, TrainHere
+from ledger.contracts.local_protocol import LocalMessage, PredictMatrix, Request, TrainLocally
 from workers.local.runner import main
 
 COLUMNS = MatrixColumns(label="won", event="event", date="date", red_odds="red_price", blue_odds="blue_price")
 
 
-def ask(request: Request) -> list[Line]:
+def ask(request: Request) -> list[LocalMessage]:
     """The lines that a request is answered with."""
     sink = BytesIO()
     assert main(BytesIO(msgspec.json.encode(request)), sink) == 0
-    return [msgspec.json.decode(line, type=Line) for line in sink.getvalue().splitlines()]
+    return [msgspec.json.decode(line, type=LocalMessage) for line in sink.getvalue().splitlines()]
 
 
 def failure_of(request: Request) -> Failure:
@@ -41,9 +41,9 @@ def table(league_matrix: TrainingMatrix) -> pd.DataFrame:
     return league_matrix.X.assign(**about, **prices)
 
 
-def training(path: Path, out: Path, columns: MatrixColumns = COLUMNS) -> TrainHere:
+def training(path: Path, out: Path, columns: MatrixColumns = COLUMNS) -> TrainLocally:
     job = TrainEnsemble(data=str(path), matrix=columns, fits=1, folds=3, forest_trees=5, bootstrap_samples=0)
-    return TrainHere(job=job, out=str(out))
+    return TrainLocally(job=job, out=str(out))
 
 
 def test_a_model_trained_here_answers_here(table: pd.DataFrame, tmp_path: Path) -> None:

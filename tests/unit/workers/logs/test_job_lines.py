@@ -11,10 +11,10 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
-from ledger.contracts.job_state import State
+from ledger.contracts.job_state import JobState
 from tests.support.handler_context import NOW, claim_of
-from workers.logs.job_lines import JobLines, line_of
-from workers.logs.setup import SharedRotatingFile, canonical_line, configure, outcome_of_loss
+from workers.logs.job_lines import JobLineWriter, job_line
+from workers.logs.setup import SharedRotatingFile, canonical_line, configure_logging, loss_outcome
 from workers.settings import WorkerSettings
 
 CLAIM = claim_of(
@@ -57,17 +57,17 @@ def test_what_is_not_known_is_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "outcome"), [(None, "refused"), (State.QUEUED, "requeued"), (State.FAILED, "worker_lost")]
+    ("state", "outcome"), [(None, "refused"), (JobState.QUEUED, "requeued"), (JobState.FAILED, "worker_lost")]
 )
-def test_how_a_lost_attempt_is_called(state: State | None, outcome: str) -> None:
-    assert outcome_of_loss(state) == outcome
+def test_how_a_lost_attempt_is_called(state: JobState | None, outcome: str) -> None:
+    assert loss_outcome(state) == outcome
 
 
 def test_own_and_foreign_lines_are_json_on_the_error_stream_and_in_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], root_logger: logging.Logger
 ) -> None:
     path = tmp_path / "logs" / "worker.log"
-    configure(WorkerSettings(log_file=path))
+    configure_logging(WorkerSettings(log_file=path))
     structlog.get_logger("cornerman").info("job", job_id="j1")
     logging.getLogger("celery.anything").error("went %s", "wrong")
     logging.getLogger("celery.app.trace").info("chatter")
@@ -106,12 +106,12 @@ def test_lines_of_jobs_are_written_in_pieces_that_stay_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], root_logger: logging.Logger
 ) -> None:
     path = tmp_path / "worker.log"
-    configure(WorkerSettings(log_file=path))
+    configure_logging(WorkerSettings(log_file=path))
     pieces: list[str] = []
     for handler in logging.getLogger().handlers:
         handler.addFilter(lambda record: pieces.append(record.getMessage()) or True)
-    lines = [line_of(CLAIM, "succeeded", run_seconds=0.1, model=f"model {number}") for number in range(100)]
-    JobLines().write(lines)
+    lines = [job_line(CLAIM, "succeeded", run_seconds=0.1, model=f"model {number}") for number in range(100)]
+    JobLineWriter().write(lines)
     written = path.read_text().splitlines()
     assert written == capsys.readouterr().err.splitlines()
     assert [json.loads(line)["model"] for line in written] == [f"model {number}" for number in range(100)]
@@ -122,8 +122,8 @@ def test_lines_of_jobs_are_written_in_pieces_that_stay_whole(
 def test_a_job_has_no_line_where_such_are_not_wanted(
     capsys: pytest.CaptureFixture[str], root_logger: logging.Logger
 ) -> None:
-    configure(WorkerSettings(log_level="WARNING"))
-    JobLines().write([line_of(CLAIM, "succeeded", run_seconds=0.1, model=None)])
+    configure_logging(WorkerSettings(log_level="WARNING"))
+    JobLineWriter().write([job_line(CLAIM, "succeeded", run_seconds=0.1, model=None)])
     assert capsys.readouterr().err == ""
 
 
@@ -131,11 +131,11 @@ def test_a_job_has_no_line_where_such_are_not_wanted(
 def test_a_line_of_a_job_is_spelled_like_every_other(
     job_id: str, capsys: pytest.CaptureFixture[str], root_logger: logging.Logger
 ) -> None:
-    configure(WorkerSettings())
+    configure_logging(WorkerSettings())
     claim = replace(CLAIM, job_id=job_id)
     line = canonical_line(claim, "succeeded", queue_wait=timedelta(seconds=1.5), run_seconds=0.1, model="m")
     structlog.get_logger("cornerman").info("job", **line, peak_memory_mb=1.0)
-    JobLines().write([line_of(claim, "succeeded", run_seconds=0.1, model="m")])
+    JobLineWriter().write([job_line(claim, "succeeded", run_seconds=0.1, model="m")])
     usual, quick = capsys.readouterr().err.splitlines()
     shape = re.compile(r'("peak_memory_mb": )[0-9.]+|("timestamp": ")[0-9T:.-]+Z')
     assert shape.sub(r"\1\2", usual) == shape.sub(r"\1\2", quick)

@@ -46,7 +46,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> Told:
 
 
 def configure(file: Path, **settings: Any) -> logging.Logger:
-    setup.configure(WorkerSettings(log_file=file, **settings))
+    setup.configure_logging(WorkerSettings(log_file=file, **settings))
     return logging.getLogger("cornerman.test")
 
 

@@ -12,9 +12,9 @@ import pytest
 PROGRAM = """
 import logging
 from pathlib import Path
-from workers.logs.setup import RENDERED, configure
+from workers.logs.setup import RENDERED, configure_logging
 from workers.settings import WorkerSettings
-configure(WorkerSettings(log_file=Path({log!r})))
+configure_logging(WorkerSettings(log_file=Path({log!r})))
 logging.getLogger("cornerman").warning("several\\nlines \\x1b[2J")
 record = logging.getLogger("cornerman").makeRecord("cornerman", logging.INFO, "", 0, "", (), None)
 line = '{{"job_id": "j%d", "outcome": "succeeded", "event": "job", "level": "info", '

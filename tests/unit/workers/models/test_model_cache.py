@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BundleCorruptError, BundleNotFoundError
-from workers.models.model_cache import ModelCache, Remembered
+from workers.models.model_cache import ModelCache, PredictionCache
 from workers.models.model_store import Store
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -45,15 +45,15 @@ def test_a_name_that_moved_on_is_followed_at_once(shelf: Shelf) -> None:
 
 def test_while_a_job_runs_names_stand_for_what_its_claim_says(shelf: Shelf) -> None:
     shelf.aliases["other"] = C
-    with shelf.cache.during({"champion": B, "challenger": None}):
+    with shelf.cache.overriding_aliases({"champion": B, "challenger": None}):
         assert shelf.cache.get("champion").digest == B
         assert shelf.cache.get("other").digest == C
         with pytest.raises(BundleNotFoundError, match="challenger"):
             shelf.cache.resolve("challenger")
-        assert shelf.cache.looked_up == {"champion": B, "other": C}
+        assert shelf.cache.resolved_names == {"champion": B, "other": C}
     assert shelf.cache.get("champion").digest == A
-    with shelf.cache.during({}):
-        assert shelf.cache.looked_up == {}
+    with shelf.cache.overriding_aliases({}):
+        assert shelf.cache.resolved_names == {}
 
 
 def test_an_alias_in_the_shape_of_a_digest_does_not_stand_in_for_it(shelf: Shelf) -> None:
@@ -100,15 +100,15 @@ def test_a_model_that_fails_to_load_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_what_a_model_has_said_goes_with_it(shelf: Shelf) -> None:
-    shelf.cache.get(A).remembered.put(b"fight", 0.6)
-    assert shelf.cache.get(A).remembered.get(b"fight") == 0.6
-    assert shelf.cache.get(B).remembered.get(b"fight") is None
+    shelf.cache.get(A).predictions.put(b"fight", 0.6)
+    assert shelf.cache.get(A).predictions.get(b"fight") == 0.6
+    assert shelf.cache.get(B).predictions.get(b"fight") is None
     shelf.cache.clear()
-    assert shelf.cache.get(A).remembered.get(b"fight") is None
+    assert shelf.cache.get(A).predictions.get(b"fight") is None
 
 
 def test_the_oldest_word_is_forgotten_first() -> None:
-    remembered = Remembered(capacity=2)
+    remembered = PredictionCache(capacity=2)
     for number in range(2):
         remembered.put(bytes([number]), number)
     remembered.get(bytes([0]))

@@ -49,11 +49,11 @@ def test_an_upload_without_its_manifest_is_not_there(tmp_path: Path) -> None:
     bundle = write(shared(tmp_path, "one"), "parts", "first")
     (tmp_path / "shared" / "parts" / "first" / MANIFEST).unlink()
     other = shared(tmp_path, "two")
-    assert other.names("parts") == set()
+    assert other.bundle_names("parts") == set()
     with pytest.raises(BundleNotFoundError, match="parts/first"):
         other.fetch("parts/first")
     shared(tmp_path, "one").publish(bundle)
-    assert other.names("parts") == {"first"}
+    assert other.bundle_names("parts") == {"first"}
 
 
 def test_what_was_changed_on_the_way_is_refused_and_not_kept(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_names_are_those_of_whole_bundles(tmp_path: Path) -> None:
             write(store, "parts/x", name)
         (store.folder / "parts" / "x" / ".writing-c").mkdir()
         (store.folder / "parts" / "x" / ".writing-c" / MANIFEST).touch()
-        assert store.names("parts/x") == {"a", "b"}
-        assert store.names("parts/y") == set()
+        assert store.bundle_names("parts/x") == {"a", "b"}
+        assert store.bundle_names("parts/y") == set()
 
 
 @pytest.mark.parametrize("remote", [False, True])
@@ -93,7 +93,7 @@ def test_a_touch_brings_nothing_back(tmp_path: Path, remote: bool) -> None:
     write(store, "prepared", "a")
     store.remove("prepared/a")
     store.touch("prepared/a")
-    assert store.names("prepared") == set()
+    assert store.bundle_names("prepared") == set()
     assert store.age_seconds("prepared/b") is None
 
 
@@ -177,7 +177,7 @@ def test_a_remover_that_died_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     os.utime(note, (0, 0))
     store.touch(digest)
     note.touch()
-    store.owners.withdraw("collector")
+    store.owners.withdraw_removals("collector")
     store.touch(digest)
 
 
@@ -187,8 +187,8 @@ def test_what_was_there_before_owners_were_noted_is_nobodys_alone(tmp_path: Path
     store = shared(tmp_path, "one", ledger="mine")
     store.touch(bundle.digest)
     claims = store.owners.claims()
-    assert store.owners.own(claims, {bundle.digest}, adopt=False) == set()
-    assert store.owners.own(claims, {bundle.digest}, adopt=True) == {bundle.digest}
+    assert store.owners.exclusively_owned(claims, {bundle.digest}, adopt=False) == set()
+    assert store.owners.exclusively_owned(claims, {bundle.digest}, adopt=True) == {bundle.digest}
 
 
 def test_owners_are_noted_in_the_folder_whatever_it_is_called(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_owners_are_noted_in_the_folder_whatever_it_is_called(tmp_path: Path) ->
     os.utime(folder / digest / MANIFEST, (0, 0))
     (folder / "owners" / "mine" / digest).unlink()
     other.touch(digest)
-    assert other.owners.own(other.owners.claims(), {digest}, adopt=False) == set()
+    assert other.owners.exclusively_owned(other.owners.claims(), {digest}, adopt=False) == set()
     with other.owners.removing({digest: other.owners.token(digest)}, "collector", adopt=True) as free:
         assert free
 
@@ -212,7 +212,7 @@ def test_what_is_removed_is_gone_everywhere(tmp_path: Path) -> None:
     bundle = write(store, "parts", "a")
     store.remove("parts/a")
     assert not bundle.folder.exists()
-    assert store.names("parts") == set()
+    assert store.bundle_names("parts") == set()
     store.remove("parts/a")
 
 
@@ -263,22 +263,22 @@ def test_owners_are_noted_at_a_server_too(tmp_path: Path, server: StoreServer) -
     digest = write(mine).digest
     place = f"prepared/{write(mine, 'prepared').digest}"
     assert 0 <= (mine.age_seconds(digest) or 0) < 60
-    assert mine.owners.own(mine.owners.claims(), {digest, place}, adopt=False) == {digest, place}
+    assert mine.owners.exclusively_owned(mine.owners.claims(), {digest, place}, adopt=False) == {digest, place}
     other.touch(place)
-    assert mine.owners.own(mine.owners.claims(), {digest, place}, adopt=False) == {digest}
+    assert mine.owners.exclusively_owned(mine.owners.claims(), {digest, place}, adopt=False) == {digest}
     with mine.owners.removing({digest: mine.owners.token(digest)}, "collector", adopt=False) as free:
         assert free
         with pytest.raises(StoreUnavailableError, match="is being removed"):
             other.touch(digest)
         mine.remove(digest)
-        mine.owners.drop(digest)
+        mine.owners.drop_claims(digest)
     other.touch(digest)
-    assert other.names("") == set()
+    assert other.bundle_names("") == set()
     (tmp_path / "served" / place / "numbers.npy").write_bytes(b"others")
     write(mine, "prepared")
     assert other.open(place).array("numbers").sum() == 45
     with server.down():
-        for note in (mine.owners.claims, lambda: mine.touch(place), lambda: mine.owners.withdraw("collector")):
+        for note in (mine.owners.claims, lambda: mine.touch(place), lambda: mine.owners.withdraw_removals("collector")):
             with pytest.raises(StoreUnavailableError, match="cannot be used"):
                 note()
 
@@ -304,7 +304,11 @@ def test_a_server_that_was_away_is_used_again(tmp_path: Path, server: StoreServe
     other = Store(tmp_path / "two", server.url)
     other.fetch(first.digest)
     with server.down():
-        for reach in (lambda: other.fetch(second.digest), lambda: other.names(""), lambda: other.remove(second.digest)):
+        for reach in (
+            lambda: other.fetch(second.digest),
+            lambda: other.bundle_names(""),
+            lambda: other.remove(second.digest),
+        ):
             with pytest.raises(StoreUnavailableError, match="cannot be used"):
                 reach()
     assert other.open(second.digest).digest == second.digest
@@ -313,8 +317,8 @@ def test_a_server_that_was_away_is_used_again(tmp_path: Path, server: StoreServe
 def test_a_store_that_goes_away_is_not_taken_for_an_empty_one(tmp_path: Path, server: StoreServer) -> None:
     digest = write(Store(tmp_path / "one", server.url), "parts/x", "a").digest
     other = Store(tmp_path / "two", server.url)
-    for reach in (lambda: other.names("parts/x"), lambda: other.open("parts/x/a").digest):
-        assert other.names("parts/x") == {"a"}  # so it is connected
+    for reach in (lambda: other.bundle_names("parts/x"), lambda: other.open("parts/x/a").digest):
+        assert other.bundle_names("parts/x") == {"a"}  # so it is connected
         with server.down(), pytest.raises(StoreUnavailableError):
             reach()
         assert reach() in ({"a"}, digest)

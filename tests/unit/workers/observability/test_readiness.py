@@ -4,10 +4,10 @@ import msgspec
 import pytest
 
 from ledger.contracts.reports import HealthCheck
-from workers.observability.readiness import Sight, liveness, readiness
-from workers.pool.event_pipe import SelfTest
+from workers.observability.readiness import PoolSnapshot, liveness, readiness
+from workers.pool.event_pipe import SelfTestResult
 
-WELL = Sight(looked_seconds=0.1, reached=True, silent_seconds=1.0, children=1, largest_child_mb=10.0)
+WELL = PoolSnapshot(looked_seconds=0.1, reached=True, silent_seconds=1.0, children=1, largest_child_mb=10.0)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_readiness_names_what_fails(change: dict[str, object], failing: set[str]
 
 
 def test_readiness_says_what_the_children_found_and_when() -> None:
-    found = SelfTest([HealthCheck(name="prediction", passed=False, detail="it differs")], "m")
+    found = SelfTestResult([HealthCheck(name="prediction", passed=False, detail="it differs")], "m")
     sight = msgspec.structs.replace(WELL, predicts=True, tested_seconds=3.0, self_test=found)
     (check,) = (check for check in readiness(sight) if not check.passed)
     assert (check.name, check.detail) == ("prediction", "it differs, tested 3 s ago")

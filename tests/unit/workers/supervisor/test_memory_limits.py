@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.supervisor.memory_limits import bounds, groups
+from workers.supervisor.memory_limits import cgroup_limits, memory_limits
 
 MIB = 2**20
 
@@ -30,7 +30,7 @@ def test_version_2_the_tightest_of_a_group_and_those_above_it_is_among_them(proc
     root = tmp_path / "cgroup"
     group(root / "shop" / "pool", second=True, limit=str(800 * MIB), used_mb=300, reclaimable_mb=50)
     group(root / "shop", second=True, limit=str(500 * MIB), used_mb=450)
-    found = {(bound.limit_mb, bound.free_mb) for bound in groups(proc, root)}
+    found = {(bound.limit_mb, bound.free_mb) for bound in cgroup_limits(proc, root)}
     assert found == {(800.0, 550.0), (500.0, 50.0)}
 
 
@@ -40,7 +40,7 @@ def test_version_1_is_read_from_its_own_folder_and_no_limit_is_none(proc: Path, 
     group(root / "memory", second=False, limit="9223372036854771712", used_mb=1)
     group(root / "memory" / "shop", second=False, limit=str(600 * MIB), used_mb=700)
     group(root / "cpu" / "other", second=False, limit=str(1 * MIB), used_mb=1)
-    (found,) = groups(proc, root)
+    (found,) = cgroup_limits(proc, root)
     assert (found.limit_mb, found.free_mb) == (600.0, 0.0)
     assert found.name.endswith("/memory/shop")
 
@@ -51,14 +51,14 @@ def test_in_a_container_the_mounted_folder_is_the_group(proc: Path, tmp_path: Pa
     group(root, second=True, limit=str(256 * MIB), used_mb=56)
     for path in ("/system.slice/docker-abc.scope", "/../../elsewhere"):
         (proc / "self" / "cgroup").write_text(f"0::{path}\n")
-        (found,) = groups(proc, root)
+        (found,) = cgroup_limits(proc, root)
         assert (found.limit_mb, found.free_mb) == (256.0, 200.0)
 
 
 def test_without_limits_there_is_the_machine_alone(proc: Path, tmp_path: Path) -> None:
-    assert groups(proc, tmp_path) == []
+    assert cgroup_limits(proc, tmp_path) == []
     (proc / "self" / "cgroup").write_text("0::/\n")
     group(tmp_path / "cgroup", second=True, limit="max", used_mb=5)
-    (machine,) = bounds(proc, tmp_path / "cgroup")
+    (machine,) = memory_limits(proc, tmp_path / "cgroup")
     assert machine.name == "machine"
     assert 0 < machine.free_mb <= machine.limit_mb

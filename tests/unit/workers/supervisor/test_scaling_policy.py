@@ -9,23 +9,25 @@ from msgspec import structs
 
 from workers.supervisor.scaling_policy import (
     RECOVER_SECONDS,
+    SHRINK_AFTER_SECONDS,
     STEP_SECONDS,
-    SURPLUS_SECONDS,
-    Look,
-    Past,
-    allowed,
-    wanted,
+    PoolLoad,
+    desired_children,
+    memory_bound,
+)
+from workers.supervisor.scaling_policy import (
+    ScalingHistory as History,
 )
 
 NOW = 100.0
-CALM = Past(occupied_seconds=NOW)
+CALM = History(occupied_seconds=NOW)
 # 1000 MB, 100 of them the main process's: four children of 200 MB, or four with a tenth of the limit free.
-QUIET = Look(
+QUIET = PoolLoad(
     now_seconds=NOW, children=2, busy=0, limit_mb=1000.0, fixed_mb=100.0, busy_mb=0.0, child_mb=200.0, least=1, most=8
 )
 
 
-def look(**changes: float) -> Look:
+def look(**changes: float) -> PoolLoad:
     return structs.replace(QUIET, **changes)
 
 
@@ -44,10 +46,10 @@ PRESSED = {"busy": 2, "busy_mb": 400.0, "backlog": 50, "oldest_seconds": 3.0}
         pytest.param(look(**{**PRESSED, "limit_mb": 770.0}), CALM, 2, id="not into the last tenth of the limit"),
         pytest.param(look(**PRESSED, starting=1), CALM, 2, id="not before the last ones work"),
         pytest.param(
-            look(**PRESSED), Past(grown_seconds=NOW - STEP_SECONDS / 2, occupied_seconds=NOW), 2, id="too soon"
+            look(**PRESSED), History(grown_seconds=NOW - STEP_SECONDS / 2, occupied_seconds=NOW), 2, id="too soon"
         ),
         pytest.param(
-            look(**PRESSED), Past(short_seconds=NOW - RECOVER_SECONDS / 2, occupied_seconds=NOW), 2, id="short of late"
+            look(**PRESSED), History(short_seconds=NOW - RECOVER_SECONDS / 2, occupied_seconds=NOW), 2, id="no room yet"
         ),
         pytest.param(look(least=4), CALM, 4, id="what is asked for comes at once"),
         pytest.param(look(least=9, limit_mb=560.0), CALM, 2, id="but never beyond memory"),
@@ -57,17 +59,17 @@ PRESSED = {"busy": 2, "busy_mb": 400.0, "backlog": 50, "oldest_seconds": 3.0}
         pytest.param(look(children=5, busy=5, busy_mb=900.0, limit_mb=300.0), CALM, 1, id="a budget that was cut"),
         pytest.param(look(children=5, busy=5, busy_mb=900.0, most=2), CALM, 2, id="an operator who wants fewer"),
         pytest.param(look(children=4, busy=2, busy_mb=800.0), CALM, 2, id="two who will need twice as much"),
-        pytest.param(look(), Past(occupied_seconds=NOW - SURPLUS_SECONDS), 1, id="a surplus that lasts"),
-        pytest.param(look(), Past(occupied_seconds=NOW - SURPLUS_SECONDS / 2), 2, id="a surplus of a moment"),
-        pytest.param(look(least=2), Past(occupied_seconds=NOW - 9 * SURPLUS_SECONDS), 2, id="as few as were asked for"),
+        pytest.param(look(), History(occupied_seconds=NOW - SHRINK_AFTER_SECONDS), 1, id="a surplus that lasts"),
+        pytest.param(look(), History(occupied_seconds=NOW - SHRINK_AFTER_SECONDS / 2), 2, id="a surplus of a moment"),
+        pytest.param(look(least=2), History(occupied_seconds=NOW - 9 * SHRINK_AFTER_SECONDS), 2, id="the minimum"),
         pytest.param(
-            look(), Past(occupied_seconds=0.0, shrunk_seconds=NOW - STEP_SECONDS / 2), 2, id="one by one"
+            look(), History(occupied_seconds=0.0, shrunk_seconds=NOW - STEP_SECONDS / 2), 2, id="one by one"
         ),
-        pytest.param(look(), Past(), 2, id="a pool that has just begun"),
+        pytest.param(look(), History(), 2, id="a pool that has just begun"),
     ],
 )  # fmt: skip
-def test_how_many_children_a_pool_should_have(seen: Look, past: Past, expected: int) -> None:
-    assert wanted(seen, past)[0] == expected
+def test_how_many_children_a_pool_should_have(seen: PoolLoad, past: History, expected: int) -> None:
+    assert desired_children(seen, past)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -80,8 +82,8 @@ def test_how_many_children_a_pool_should_have(seen: Look, past: Past, expected: 
         (look(limit_mb=0.0), 1),
     ],
 )
-def test_how_many_could_be_at_work_at_once(seen: Look, expected: int) -> None:
-    assert allowed(seen) == expected
+def test_how_many_could_be_at_work_at_once(seen: PoolLoad, expected: int) -> None:
+    assert memory_bound(seen) == expected
 
 
 MAIN_MB, IDLE_MB, JOB_MB = 60.0, 30.0, 150.0
@@ -100,7 +102,7 @@ class League:
     children: list[float] = field(default_factory=lambda: [0.0])  # from when each can work
     running: list[tuple[float, float]] = field(default_factory=list)  # begin and end
     target: int = 1
-    past: Past = field(default_factory=Past)
+    past: History = field(default_factory=History)
     price_mb: float = 32.0
     peaks: list[float] = field(default_factory=list)
     targets: list[int] = field(default_factory=lambda: [1])
@@ -121,7 +123,7 @@ class League:
             IDLE_MB + max(self.price_mb, JOB_MB * min(1.0, (self.now - begin) / (end - begin)))
             for begin, end in self.running
         )
-        seen = Look(
+        seen = PoolLoad(
             now_seconds=self.now,
             children=self.target,
             busy=len(self.running),
@@ -135,7 +137,7 @@ class League:
             least=1,
             most=self.most,
         )
-        self.target, self.past = wanted(seen, self.past)
+        self.target, self.past = desired_children(seen, self.past)
         if self.target != self.targets[-1]:
             self.targets.append(self.target)
         while len(self.children) < self.target:
