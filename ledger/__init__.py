@@ -1,4 +1,4 @@
-"""The book both sides stand on: the contracts and the job state machine.
+"""The ledger: job contracts, the job state machine, the model registry and operations, on Redis or Valkey.
 
-Needs redis and msgspec only, so that a producer stays light. Knows nothing of Celery, the engine or the command line.
+Needs redis and msgspec only, so that a producer stays light. It does not import Celery, the engine or the command line.
 """

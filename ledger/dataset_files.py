@@ -1,7 +1,7 @@
-"""Which files make up a fight log, and the digest that pins their bytes.
+"""Files of a fight log, and the digest that pins their bytes.
 
-Both sides use it: the caller to pin what a model is to be trained on, the training pool to refuse anything
-else. Covers names and bytes only; what stands in the tables is the engine's business.
+The caller pins the training data with it, and the training pool refuses any other data. It covers names and bytes only;
+the content of the tables is the engine's business.
 """
 
 from __future__ import annotations
@@ -14,26 +14,27 @@ SUFFIXES = (".csv", ".csv.gz", ".parquet")
 
 
 def table_file(folder: Path, table: str) -> Path:
-    """Return the one file that holds `table`. Raises FileNotFoundError for none, or for more than one."""
+    """Return the only file of `table`. Raises FileNotFoundError for none, or for more than one."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: a fight log is a folder with {', '.join(TABLES)}")
     found = [path for suffix in SUFFIXES if (path := folder / f"{table}{suffix}").is_file()]
     if len(found) == 1:
         return found[0]
     if found:
-        raise FileNotFoundError(f"{folder} holds {' and '.join(path.name for path in found)}: keep the one that counts")
+        raise FileNotFoundError(f"{folder} holds {' and '.join(path.name for path in found)}: keep one of them")
     raise FileNotFoundError(f"{folder} holds no {table} table: expected {table}{f' or {table}'.join(SUFFIXES)}")
 
 
 def folder_digest(path: Path | str) -> str:
     """Return the SHA-256, in hex, over the names and bytes of a data set.
 
-    `path` is a fight log's folder, of which only the three tables count, or the one file of a ready feature
-    matrix. The digest is taken over a line `name, NUL, SHA-256 of the bytes, LF` for each file, in order of
-    name.
+    `path` is a fight log's folder, of which only the three tables count, or the file of a feature matrix. The digest is
+    over a line `name, NUL, SHA-256 of the bytes, LF` for each file, in order of name.
 
-    Raises:
-        FileNotFoundError: a table is missing or stands there in two formats.
+    Raises
+    ------
+    FileNotFoundError
+        A table is missing or exists in two formats.
     """
     path = Path(path)
     files = [path] if path.is_file() else sorted(table_file(path, table) for table in TABLES)

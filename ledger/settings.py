@@ -1,6 +1,6 @@
-"""How a ledger is reached and how long it is patient; every value can be set by an environment variable.
+"""Settings of a ledger: connection and time limits; every value can be set by an environment variable.
 
-Both sides of one ledger should agree on these values; nothing breaks if they differ for the length of a roll-out.
+All processes of one ledger should use the same values; nothing breaks if they differ for the duration of a roll-out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _setting(default: Any, meaning: str, *, secret: bool = False) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerSettings:
-    """Each field's meaning stands in its metadata; `variable(field)` is the environment variable that sets it."""
+    """Settings of a ledger. Each field's meaning is in its metadata; `environment_variable(field)` is its variable."""
 
     redis_url: str | None = _setting(
         None, "server: redis://, rediss:// (TLS) or unix://, with user and password if it asks for them", secret=True
@@ -49,7 +49,7 @@ class LedgerSettings:
     fsync_timeout_seconds: float = _setting(5.0, "how long a durable submit waits for the append-only file")
 
     def __post_init__(self) -> None:
-        """Turn values away that could only fail later. Raises ValueError naming the variable."""
+        """Refuse values that could only fail later. Raises ValueError naming the variable."""
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", self.namespace):
             raise ValueError(f"{PREFIX}NAMESPACE must be 1 to 64 letters, digits, `_`, `.` or `-`")
         for entry in fields(self):
@@ -59,7 +59,7 @@ class LedgerSettings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> LedgerSettings:
-        """Read the settings; an empty variable counts as absent. Raises ValueError naming the variable."""
+        """Read the settings; an empty variable counts as unset. Raises ValueError naming the variable."""
         source = os.environ if environ is None else environ
         given: dict[str, Any] = {}
         for entry in fields(cls):

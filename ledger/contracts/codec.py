@@ -64,7 +64,7 @@ def encode(value: Job | Report | Failure) -> bytes:
 
 
 def _may_hold_others_than_finite(value: Job | Report | Failure) -> bool:
-    """Return True if a value may contain NaN or infinity: MessagePack keeps a number's bits, where JSON writes null."""
+    """Return True if a value may contain NaN or infinity: MessagePack keeps the bits of a number."""
     try:
         return _NOT_FINITE.search(_bits_encoder.encode(value)) is not None
     except OverflowError:  # MessagePack has no type for the largest integers
@@ -158,13 +158,13 @@ def _check_card(card: PredictCard) -> None:
         first, second = fight.fighters
         where = f"fight {fight.id!r}"
         if fight.id in seen:
-            raise job_refused(f"{where} stands twice on card {card.card_id!r}: give each fight its own id")
+            raise job_refused(f"{where} appears twice on card {card.card_id!r}: give each fight its own id")
         seen.add(fight.id)
         spellings = normalise_name(first.name), normalise_name(second.name)
         if not all(spellings):
             raise job_refused(f"{where}: a fighter's name is blank")
         if spellings[0] == spellings[1]:
-            raise job_refused(f"{where}: {first.name!r} cannot fight against oneself")
+            raise job_refused(f"{where}: {first.name!r} cannot be both fighters")
         if first.corner == second.corner != "unknown":
             raise job_refused(f"{where}: both fighters have the {first.corner} corner")
         names = {first.name, second.name}
@@ -176,9 +176,7 @@ def _check_card(card: PredictCard) -> None:
                     f"{where}: {quote.bookmaker} prices {sorted(quote.prices)}, but the fighters are {sorted(names)}"
                 )
             if card.max_quote_age_seconds is not None and quote.as_of is None:
-                raise job_refused(
-                    f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} does not say its as_of"
-                )
+                raise job_refused(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} has no as_of")
 
 
 def normalise_name(name: str) -> str:

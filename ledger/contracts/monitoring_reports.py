@@ -1,7 +1,7 @@
 """The reports about models in production: scores of their live answers, and results of the sequential tests.
 
 Scores are of the last answer to each fight before it began. Intervals around figures are 95% and event-clustered, their
-ends absent below ten events; they are for a single look: repeated looks raise their error. The findings of the
+ends absent below ten events; they are for a single reading: repeated readings raise their error. The findings of the
 sequential tests may be read at any time.
 """
 

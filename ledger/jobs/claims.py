@@ -1,4 +1,4 @@
-"""The worker's side: claims under a lease, and the ways in which one ends."""
+"""Claims of jobs under a lease: the worker's side of the job state machine."""
 
 from __future__ import annotations
 
@@ -26,16 +26,25 @@ if TYPE_CHECKING:
 else:
     from ledger.server import lazy_redis as redis
 
-MAX_CLAIM_SIZE = 1_000  # at once, so that no script holds the server for long
-_NAMES = (CHAMPION, CHALLENGER)  # looked up with each claim: nearly every card asks for one of them
+MAX_CLAIM_SIZE = 1_000  # in one claim, so that no script blocks the server for long
+_NAMES = (CHAMPION, CHALLENGER)  # resolved with each claim: nearly every card asks for one of them
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """A job in a worker's hands. `payload` is unchecked: read it with `wire.decode_job`. Times are the server's.
+    """A job claimed by a worker. Times are the server's.
 
-    `controls` are those that held when it was claimed: they are good for this job from its beginning to its end.
-    `names` are the models that `champion` and `challenger` stood for then, None for no model. `note` is what its last
-    worker left when it parked the job. `waiting` is how many jobs stayed in the queue when this one was handed out.
+    Attributes
+    ----------
+    payload
+        The unchecked job: decode it with `codec.decode_job`.
+    controls
+        Operator controls at the time of the claim; they apply to this job until it ends.
+    alias_digests
+        Models of the aliases `champion` and `challenger` at that time, None for no model.
+    snooze_note
+        Note of the worker that snoozed the job.
+    queue_length
+        Jobs left in the queue at that time.
     """
 
     job_id: str
@@ -56,15 +65,15 @@ class Claim(Struct, frozen=True, kw_only=True):
 
     @property
     def queue_wait(self) -> timedelta | None:
-        """How long the job waited for a worker; None where it was parked since, and waited for something else.
+        """How long the job waited for a worker; None if it was snoozed since, and so waited for something else.
 
-        Both times are the server's: if its clock was set back in between, 0.
+        Both times are the server's; 0 if its clock was set back in between.
         """
         return None if self.snooze_note else max(self.claimed_at - self.submitted_at, timedelta(0))
 
 
 class RunningJob(Struct, frozen=True, kw_only=True):
-    """A running job as the guard sees it. `owner` is `node#incarnation/child-pid`."""
+    """A running job as the supervisor sees it. `owner` is `node#incarnation/child-pid`."""
 
     job_id: str
     fence: int
@@ -79,10 +88,10 @@ class RunningJob(Struct, frozen=True, kw_only=True):
 
 
 class Settlement(Struct, frozen=True):
-    """A result of a claimed job, written and ready to be stored; whatever could be wrong with it is behind it.
+    """An encoded result of a claimed job, ready to be stored.
 
-    `page` is what the journal notes in the same step, if the result is accepted. `origin` is empty where no worker made
-    the result.
+    `prediction_page` is stored in the prediction log in the same step, if the result is accepted. `provenance` is empty
+    if no worker produced the result.
     """
 
     job_id: str
@@ -101,14 +110,14 @@ class Settlement(Struct, frozen=True):
         page: PredictionPage | None = None,
         origin: Provenance | None = None,
     ) -> Settlement:
-        """Write a result. Raises ValueError on NaN or infinity, naming the field."""
+        """Encode a result. Raises ValueError on NaN or infinity, naming the field."""
         field = "failure" if isinstance(result, Failure) else "report"
         written = b"" if origin is None else encode_provenance(origin)
         return cls(claim.job_id, claim.fence, final_state(result), field, codec.encode(result), page, written)
 
 
 class SettleResult(IntEnum):
-    """What became of a result. A report that comes after the deadline is not kept: the outcome is `expired`."""
+    """What became of a result. A report after the deadline is not kept: the outcome is `expired`."""
 
     REFUSED = 0
     ACCEPTED = 1
@@ -116,7 +125,7 @@ class SettleResult(IntEnum):
 
 
 class ReapCounts(Struct, frozen=True):
-    """How much `reap` put right: jobs by what became of them, and doorbells."""
+    """Counts of one `reap`: jobs by what became of them, and doorbells that were rung."""
 
     requeued: int
     lost: int
@@ -146,7 +155,7 @@ class Claims:
                 if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.NoScriptError):
                     raise reply
         item = None if doorbell is None else bytes(doorbell[1])
-        known = not isinstance(answer, Exception)  # a server that was restarted has to be sent the script once more
+        known = not isinstance(answer, Exception)  # a restarted server has to load the script again
         return item, self._claimed(queue, answer) if known else self.claim(queue, owner)
 
     @staticmethod
@@ -207,22 +216,24 @@ class Claims:
     def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, solo: bool = False) -> list[bool]:
         """Implement `Ledger.release_many`."""
         pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
-        heard = all(isinstance(claim, Claim) for claim in claims)  # the guard has not claimed what it gives back
-        flags = int(ring), int(solo), int(heard)
+        claimed_by_caller = all(isinstance(claim, Claim) for claim in claims)  # the supervisor passes running jobs
+        flags = int(ring), int(solo), int(claimed_by_caller)
         return [bool(released) for released in self._server.run_script("release", *flags, *pairs)] if pairs else []
 
     def snooze(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
         """Implement `Ledger.snooze`."""
-        told = b"" if progress is None else msgspec.json.encode(progress)
-        return bool(self._server.run_script("park", claim.job_id, claim.fence, round(due_seconds * 1000), note, told))
+        encoded = b"" if progress is None else msgspec.json.encode(progress)
+        return bool(
+            self._server.run_script("snooze", claim.job_id, claim.fence, round(due_seconds * 1000), note, encoded)
+        )
 
     def resume_now(self, job_id: str) -> bool:
         """Implement `Ledger.resume_now`."""
-        return bool(self._server.run_script("wake", job_id))
+        return bool(self._server.run_script("unsnooze", job_id))
 
     def report_worker_lost(self, job_id: str, fence: int) -> JobState | None:
         """Implement `Ledger.report_worker_lost`."""
-        state = self._server.run_script("lose", job_id, fence)
+        state = self._server.run_script("worker_lost", job_id, fence)
         return None if state is None else JobState(state.decode())
 
     def set_progress(self, claim: Claim | RunningJob, progress: Progress) -> bool:
@@ -231,7 +242,7 @@ class Claims:
 
     def running_jobs(self, owner_prefix: str = "") -> list[RunningJob]:
         """Implement `Ledger.running_jobs`."""
-        records = self._server.run_script("held", owner_prefix)
+        records = self._server.run_script("list_running", owner_prefix)
         return [
             RunningJob(
                 job_id=job_id.decode(),
@@ -256,7 +267,7 @@ class Claims:
 
 
 def final_state(result: Report | Failure) -> JobState:
-    """Return the final state that a result leads to."""
+    """Return the final state of a job with this result."""
     if not isinstance(result, Failure):
         return JobState.SUCCEEDED
     return {FailureCode.EXPIRED: JobState.EXPIRED, FailureCode.CANCELLED: JobState.CANCELLED}.get(

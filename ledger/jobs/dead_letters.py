@@ -1,6 +1,6 @@
-"""Jobs that took their worker down as often as they may: to be looked at, tried once more, or put away.
+"""Dead letters: jobs that failed as `worker_lost` on their last attempt, to be inspected, requeued or removed.
 
-A dead letter is an entry in a list beside the outcome, `worker_lost`, and lives no longer than it.
+A dead letter is an entry in a list next to the outcome, and lives no longer than the outcome.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DeadLetters:
-    """Jobs that failed as `worker_lost` on their last attempt."""
+    """Dead letters of the ledger."""
 
     def __init__(self, server: Server, submission: Submission, outcomes: OutcomeReader, records: JobRecords) -> None:
         self._server = server
@@ -46,7 +46,7 @@ class DeadLetters:
         self._records = records
 
     def newest(self, limit: int = 100) -> list[DeadLetter]:
-        """List dead letters, newest first."""
+        """Return dead letters, newest first."""
         entries = self._server.execute("ZREVRANGE", self._server.key("dead"), 0, limit - 1, "WITHSCORES")
         if not entries:
             return []
@@ -59,7 +59,7 @@ class DeadLetters:
         ]
 
     def get(self, job_id: str) -> DeadLetter:
-        """Return one dead letter. Raises UnknownJobError where there is none of this id."""
+        """Return one dead letter. Raises UnknownJobError if there is none of this id."""
         died, record = self._server.transaction(
             ("ZSCORE", self._server.key("dead"), job_id), ("HMGET", self._server.key("job", job_id), *_FIELDS)
         )
@@ -68,15 +68,19 @@ class DeadLetters:
         return _letter(job_id, died, record)
 
     def requeue(self, job_id: str) -> Receipt[Report]:
-        """Submit a dead job's content again as a new job, and take the letter off the list.
+        """Submit a dead job's content as a new job, and remove the dead letter.
 
-        No outcome is ever replaced: `job_id` stays `worker_lost`, and the receipt names its next life, `<id>~2` (then
-        `~3`, and so on), with attempts of its own. Asking again for the same letter gives the same next life.
+        No outcome is ever replaced: `job_id` stays `worker_lost`, and the receipt has the id of the new job, `<id>~2`
+        (then `~3`, and so on), with attempts of its own. A repeated call for the same letter returns the same new job.
 
-        Raises:
-            UnknownJobError: no such job.
-            LedgerError: the job did not end as `worker_lost`.
-            JobRefusedError: as from `submit`, for example `expired`; the letter stays.
+        Raises
+        ------
+        UnknownJobError
+            No such job.
+        LedgerError
+            The job did not end as `worker_lost`.
+        JobRefusedError
+            As from `submit`, for example `expired`; the dead letter stays.
         """
         outcome = self._outcomes.outcome(job_id)
         if outcome is None:
@@ -92,16 +96,16 @@ class DeadLetters:
         return receipt
 
     def purge(self, *job_ids: str) -> int:
-        """Take letters off the list and return how many there were. Outcomes stay readable as long as others."""
+        """Remove dead letters and return how many there were. Outcomes stay readable until their retention ends."""
         return int(self._server.run_script("purge", "dead", *job_ids)) if job_ids else 0
 
     def purge_all(self) -> int:
-        """Empty the list and return how many letters there were."""
+        """Remove all dead letters and return how many there were."""
         return int(self._server.run_script("purge", "dead"))
 
 
 def requeued_job_id(job_id: str) -> str:
-    """Return the id under which a dead job is queued again. Raises JobRefusedError if the id would be too long."""
+    """Return the id under which a dead job is requeued. Raises JobRefusedError if it is too long for a key."""
     again = _LIFE.fullmatch(job_id)
     name = f"{again['origin']}~{int(again['life']) + 1}" if again else f"{job_id}~2"
     if len(name) > MAX_KEY_CHARACTERS:

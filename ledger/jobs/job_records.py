@@ -1,4 +1,4 @@
-"""What the ledger keeps of a job, byte for byte, for who would make its outcome again."""
+"""The stored record of a job (payload, report, provenance), used to replay it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIELDS = ("state", "kind", "payload", "report", "failure", "origin")
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
-    """A job as it was submitted and its outcome as it was written: `report` or `failure`, once the state is final."""
+    """A job as submitted and its outcome as stored: `report` or `failure`, once the state is final."""
 
     job_id: str
     state: JobState
@@ -35,7 +35,7 @@ class JobRecords:
         self._outcomes = outcomes
 
     def get(self, job_id: str) -> JobRecord:
-        """Return a job and its outcome. Raises UnknownJobError for one that is unknown or forgotten."""
+        """Return the record of a job. Raises UnknownJobError if the job is unknown or forgotten."""
         state, kind, payload, report, failure, origin = self._server.execute(
             "HMGET", self._server.key("job", job_id), *_FIELDS
         )
@@ -52,7 +52,7 @@ class JobRecords:
         )
 
     def job(self, job_id: str) -> Job:
-        """Return what was asked for. Raises UnknownJobError, or JobRefusedError where this version cannot read it."""
+        """Return a job as submitted. Raises UnknownJobError, or JobRefusedError if this version cannot decode it."""
         payload = self._server.execute("HGET", self._server.key("job", job_id), "payload")
         if payload is None:
             raise UnknownJobError(f"job {job_id} is {self._outcomes.status(job_id).state}")

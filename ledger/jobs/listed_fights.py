@@ -1,4 +1,4 @@
-"""What feeds have listed and what was asked about it, so that a feed that is read again asks only what is new."""
+"""Fights that feeds have listed, and the last job of each card, so that polling a feed submits only what changed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ledger.jobs import backpressure
 from ledger.server.error_replies import ServerFullError
 from ledger.server.server import Server, to_datetime
 
-_KEPT = 2 * DAY  # longer than two starts of one bout can lie apart
+_KEPT = 2 * DAY  # more than the difference between two starts of one bout
 
 
 class ListedFight(Struct, frozen=True, kw_only=True):
-    """A fight that a feed has listed: its id there, the keys of its fighters (`ledger.bouts.bout_key`), its start.
+    """A fight listed by a feed: its id there, the keys of its fighters (`ledger.contracts.bouts.bout_key`), its start.
 
-    `listed` orders fights by when they were listed first, in microseconds of the server's clock; 0 if that is unknown.
+    `listed` orders fights by when they were first listed, in microseconds of the server's clock; 0 if unknown.
     """
 
     id: str
@@ -37,21 +37,21 @@ class FeedState:
         self._server = server
 
     def add_listed_fights(self, fights: Iterable[ListedFight]) -> list[ListedFight]:
-        """Note fights of a feed and return all that are known, until two days after their start.
+        """Store fights of a feed and return all known ones, until two days after their start.
 
-        Raises JobRefusedError where the server has no memory for new ones.
+        Raises JobRefusedError if the server has no memory for new ones.
         """
         arguments = [
             part for fight in fights for part in (fight.id, int(fight.start.timestamp() * 1000), "|".join(fight.bout))
         ]
         try:
-            answer = self._server.run_script("bouts", int(_KEPT.total_seconds() * 1000), *arguments)
+            answer = self._server.run_script("list_fights", int(_KEPT.total_seconds() * 1000), *arguments)
         except ServerFullError as error:
             raise JobRefusedError(backpressure.out_of_memory()) from error
         return [_listed(name, value) for name, value in zip(answer[::2], answer[1::2], strict=True)]
 
     def last_request(self, card: str) -> tuple[str, str] | None:
-        """Return the digest of what was asked last about a card, and the job, or None."""
+        """Return the digest of a card's last request and the id of its job, or None."""
         value = self._server.execute("GET", self._request_key(card))
         if value is None:
             return None
@@ -59,9 +59,9 @@ class FeedState:
         return digest, job_id
 
     def remember_request(self, card: str, digest: str, job_id: str, *, until: datetime) -> None:
-        """Remember what was asked last about a card, for as long as the job can be known.
+        """Store a card's last request, for as long as its job can be known.
 
-        A server without memory does not: the next reading then names the same job (see `producer.polling`).
+        Skipped if the server is out of memory: the next poll then submits the same job again (see `producer.feed`).
         """
         seconds = max(until.timestamp() - self._server.time(), 0.0) + self._server.settings.retention_seconds
         with suppress(ServerFullError):

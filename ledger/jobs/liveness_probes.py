@@ -1,7 +1,7 @@
-"""Questions that a pool asks itself, to prove that its doorbells are heard and its children can use the ledger.
+"""Liveness probes: a pool checks that its doorbells are received and that its children can use the ledger.
 
-A canary has a doorbell of its own, so that no other pool can answer it, and is no job: it has no outcome, is in no
-list, and what is left of it when its pool dies is gone within `ttl_seconds`.
+A probe has a doorbell of its own, so that no other pool can answer it. It is not a job: it has no outcome, is in no
+list, and its keys expire after `ttl_seconds` if its pool dies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class LivenessProbes:
         self._server = server
 
     def send(self, queue: str, question: bytes, ttl_seconds: float) -> None:
-        """Put a question in place of the last one and ring."""
+        """Replace the last question of a probe queue and ring its doorbell."""
         canary, doorbell, ttl = (
             self._server.key("canary", queue),
             self._server.key("doorbell", queue),
@@ -31,16 +31,16 @@ class LivenessProbes:
         )
 
     def question(self, queue: str) -> bytes | None:
-        """Return what is asked."""
+        """Return the current question."""
         question: bytes | None = self._server.execute("HGET", self._server.key("canary", queue), "question")
         return question
 
     def set_answer(self, queue: str, answer: bytes, ttl_seconds: float) -> None:
-        """Answer the question; the asker knows whether it is the right answer to his last one."""
+        """Store an answer; the sender checks whether it is the answer to its last question."""
         canary = self._server.key("canary", queue)
         self._server.transaction(("HSET", canary, "answer", answer), ("PEXPIRE", canary, round(ttl_seconds * 1000)))
 
     def answer(self, queue: str) -> bytes | None:
-        """Return what was answered."""
+        """Return the stored answer."""
         answer: bytes | None = self._server.execute("HGET", self._server.key("canary", queue), "answer")
         return answer

@@ -1,4 +1,4 @@
-"""The caller's way back: where a job is, how it ended, and waiting for that without polling."""
+"""Reading of outcomes: status of a job, its outcome, waiting without polling, and following all outcomes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progre
 _OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
 _SETTLED = b"settled"
 FINAL_READ_SECONDS = 0.5
-"""How long a waiter's look at the record may take at least, also when the waiter's time is over."""
-_MOST_IN_A_MILLISECOND = 10**18
+"""Minimum time that a waiter's read of the record may take, even after the waiter's timeout."""
+_MAX_SEQUENCE = 10**18
 _PLACE = re.compile("[0-9]{1,19}(-[0-9]{1,19})?")
 _progress_decoder = msgspec.json.Decoder(Progress)
 _news_decoder = msgspec.msgpack.Decoder(list[str | bool])
 
 
 class UnreadableOutcomeError(LedgerError):
-    """An outcome is there and says something that this version does not know, such as a new failure code.
+    """The outcome contains something that this version does not know, such as a new failure code.
 
-    `place` is its place in the stream, where it was met there: `follow(after=place)` goes on with the next.
+    `place` is its place in the stream, if it was read there: `follow(after=place)` continues with the next.
     """
 
     def __init__(self, job_id: str, reason: str, place: str | None = None) -> None:
@@ -43,10 +43,10 @@ class UnreadableOutcomeError(LedgerError):
 
 
 class OutcomesMissedError(LedgerError):
-    """Outcomes are gone from the stream that `follow` has not given: it was slower than they came, or came too late.
+    """Outcomes were dropped from the stream before `follow` read them: it was too slow, or started too late.
 
-    `count` is how many, None where that is not known; they came after `after`, the last place that was given.
-    `follow(after=place)` goes on with what is kept.
+    `count` is how many, None if unknown; they came after `after`, the last place that was yielded.
+    `follow(after=place)` continues with what is kept.
     """
 
     def __init__(self, count: int | None, after: str, place: str) -> None:
@@ -61,7 +61,7 @@ class OutcomesMissedError(LedgerError):
 
 
 class OutcomeReader:
-    """Status and outcomes of jobs: read, wait, follow, cancel."""
+    """Status and outcomes of jobs."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -105,21 +105,21 @@ class OutcomeReader:
         """
         started_seconds = time.monotonic()
         deadline = started_seconds + timeout_seconds
-        look = ("HMGET", self._server.key("job", job_id), *_OUTCOME)
+        query = ("HMGET", self._server.key("job", job_id), *_OUTCOME)
         with self._server.translate_errors(), ExitStack() as waiting:
             with with_deadline(max(deadline, started_seconds + FINAL_READ_SECONDS)):
-                news = waiting.enter_context(subscribe(self._server.subscribers, self._news(job_id), look))
-                outcome = self._seen(job_id, news.initial_reply)
+                subscription = waiting.enter_context(subscribe(self._server.subscribers, self._channel(job_id), query))
+                outcome = self._read_record(job_id, subscription.initial_reply)
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
                 with with_deadline(deadline + FINAL_READ_SECONDS):
-                    told = news.next_message(min(remaining, self._server.settings.reread_seconds))
-                    if told is None or told == _SETTLED:
-                        outcome = self._seen(job_id, self._server.execute(*look))
+                    message = subscription.next_message(min(remaining, self._server.settings.reread_seconds))
+                    if message is None or message == _SETTLED:
+                        outcome = self._read_record(job_id, self._server.execute(*query))
                         continue
-                if not told.startswith(b"{"):
-                    outcome = _outcome_of(job_id, _fields_of(told))
+                if not message.startswith(b"{"):
+                    outcome = _outcome_of(job_id, _fields_of(message))
                 elif on_progress is not None:
-                    on_progress(_progress_decoder.decode(told))
+                    on_progress(_progress_decoder.decode(message))
         if outcome is None:
             raise WaitTimeoutError(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
         return outcome
@@ -153,7 +153,7 @@ class OutcomeReader:
         return latest[0][0].decode() if latest else "0"
 
     def _number_at(self, stream: str, place: str) -> int | None:
-        """Return the number of the last outcome up to a place, None where it has none. Raises OutcomesMissedError."""
+        """Return the number of the last outcome up to a place, None if it has none. Raises OutcomesMissedError."""
         here, oldest = self._server.transaction(
             ("XRANGE", stream, place, place), ("XRANGE", stream, "-", "+", "COUNT", 1)
         )
@@ -173,7 +173,7 @@ class OutcomeReader:
         idle_seconds: float | None,
         on_missed: Callable[[OutcomesMissedError], None] | None,
     ) -> Iterator[tuple[str, Outcome]]:
-        """Yield what comes after a place; `number` is that of the last outcome up to it, None where it is not known."""
+        """Yield outcomes after a place; `number` is that of the last outcome up to it, None if unknown."""
 
         def missed(count: int, place: str) -> None:
             gone = OutcomesMissedError(count, after, place)
@@ -181,7 +181,7 @@ class OutcomeReader:
                 raise gone
             on_missed(gone)
 
-        patience = self._server.settings.reply_timeout_seconds / 2  # a reply must come before the socket gives up
+        patience = self._server.settings.reply_timeout_seconds / 2  # the reply must come before the socket times out
         idle_since = time.monotonic()
         while idle_seconds is None or (remaining := idle_seconds - (time.monotonic() - idle_since)) > 0:
             block = patience if idle_seconds is None else min(patience, remaining)
@@ -196,43 +196,43 @@ class OutcomeReader:
                     outcome = self.outcome(job_id)
                 except UnreadableOutcomeError as error:
                     raise UnreadableOutcomeError(job_id, error.reason, place.decode()) from error
-                if outcome is None:  # its retention has ended since the entry was read
+                if outcome is None:  # its retention ended since the entry was read
                     missed(1, place.decode())
                 after = place.decode()
                 if outcome is not None:
                     yield after, outcome
                 idle_since = time.monotonic()
 
-    def _news(self, job_id: str) -> str:
-        """The channel of a job. Channels know no databases, and the same card may be a job in two of them."""
+    def _channel(self, job_id: str) -> str:
+        """Return the channel of a job. All databases share the channels, and two of them may have the same job."""
         return self._server.key("news", str(self._server.database), job_id)
 
-    def _seen(self, job_id: str, record: list[bytes | None]) -> Outcome | None:
+    def _read_record(self, job_id: str, record: list[bytes | None]) -> Outcome | None:
         if record[0] is None and (state := self.status(job_id).state) in (JobState.UNKNOWN, JobState.FORGOTTEN):
             raise UnknownJobError(f"job {job_id} is {state}")
         return _outcome_of(job_id, record)
 
 
 def _number_of(fields: Mapping[bytes, bytes]) -> int | None:
-    """Read the number of an entry of the stream; None where a version wrote it that did not count."""
+    """Return the number of a stream entry; None if a version without numbers wrote it."""
     return int(fields[b"number"]) if b"number" in fields else None
 
 
 def _before(place: bytes) -> str:
-    """Return a place after which an entry is the next one."""
+    """Return the place just before a stream entry."""
     milliseconds, _, sequence = place.decode().partition("-")
     if int(sequence):
         return f"{milliseconds}-{int(sequence) - 1}"
-    return f"{int(milliseconds) - 1}-{_MOST_IN_A_MILLISECOND}"
+    return f"{int(milliseconds) - 1}-{_MAX_SEQUENCE}"
 
 
 def _fields_of(news: bytes) -> list[bytes | None]:
-    """Read the fields `_OUTCOME` of a record as they are published."""
+    """Decode the published fields `_OUTCOME` of a record."""
     return [field.encode() if isinstance(field, str) else None for field in _news_decoder.decode(news)]
 
 
 def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
-    """Read the fields `_OUTCOME` of a record, None where there is no outcome. Raises UnreadableOutcomeError."""
+    """Decode the fields `_OUTCOME` of a record, None if there is no outcome. Raises UnreadableOutcomeError."""
     state, kind, attempt, submitted, settled, report, failure, correlation, origin = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
@@ -249,5 +249,5 @@ def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
             correlation_id=correlation.decode() if correlation else None,
             origin=decode_provenance(origin) if origin else None,
         )
-    except (ValueError, msgspec.DecodeError) as error:  # a newer writer knows more states, codes and reports
+    except (ValueError, msgspec.DecodeError) as error:  # a newer writer may use new states, codes and reports
         raise UnreadableOutcomeError(job_id, str(error)) from error

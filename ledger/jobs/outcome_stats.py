@@ -14,10 +14,10 @@ MAX_OUTCOMES = 1_000
 
 
 class RecentOutcomes(Struct, frozen=True):
-    """Outcomes of the last `span_seconds`: how many, how many a minute, and how many of each end.
+    """Outcomes of the last `span_seconds`: number, rate a minute, and number of each kind of end.
 
-    `ends` counts `succeeded`, or the failure's code. Only the last MAX_OUTCOMES are looked at: in a busy ledger the
-    span is shorter than what was asked for.
+    `ends` counts `succeeded` and the failure codes. Only the last MAX_OUTCOMES are counted: in a busy ledger the span
+    is shorter than requested.
     """
 
     outcomes: int
@@ -40,7 +40,7 @@ class OutcomeStats:
         self._server = server
 
     def recent(self, span_seconds: float = 300.0) -> RecentOutcomes:
-        """Count what was settled lately, in two round trips."""
+        """Count recent outcomes, in two round trips."""
         (seconds, microseconds), newest = self._server.transaction(
             ("TIME",), ("XREVRANGE", self._server.key("outcomes"), "+", "-", "COUNT", MAX_OUTCOMES)
         )

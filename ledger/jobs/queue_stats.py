@@ -9,7 +9,7 @@ from ledger.server.server import Server
 
 
 class QueueBacklog(Struct, frozen=True):
-    """What waits in a queue. `oldest_seconds` is since the submit of the oldest job, 0 at least."""
+    """Backlog of a queue. `oldest_seconds` is the time since the oldest job was submitted, at least 0."""
 
     waiting: int
     oldest_seconds: float
@@ -17,7 +17,7 @@ class QueueBacklog(Struct, frozen=True):
 
 
 class Backlog(Struct, frozen=True):
-    """All queues by name, and how many dead letters there are."""
+    """Backlogs of all queues by name, and the number of dead letters."""
 
     queues: dict[str, QueueBacklog]
     dead_letters: int
@@ -30,7 +30,7 @@ class QueueStats:
         self._server = server
 
     def backlog(self) -> Backlog:
-        """Measure every queue, on the server's clock; one round trip."""
+        """Measure every queue on the server's clock, in one round trip."""
         now, dead, *queues = self._server.run_script("backlog", *QUEUES)
         return Backlog(
             {
@@ -41,6 +41,6 @@ class QueueStats:
         )
 
     def depths(self) -> dict[str, int]:
-        """Return how many jobs wait in each queue."""
+        """Return the number of waiting jobs by queue."""
         depths = self._server.transaction(*(("ZCARD", self._server.key("queue", queue)) for queue in QUEUES))
         return dict(zip(QUEUES, depths, strict=True))

@@ -1,11 +1,11 @@
-"""How old the prices on a card are.
+"""Age limits of the quotes on a card.
 
-For callers who set `max_quote_age_seconds` the oldest quote decides for the whole card. It is looked at twice, both
-times by the server's clock: at submit, and as of the moment of the claim when a worker starts, so that the answer
-depends on the claim and not on the worker's speed.
+If a caller sets `max_quote_age_seconds`, the oldest quote decides for the whole card. It is checked twice on the
+server's clock: at submit, and at the time of the claim when a worker starts, so that the answer depends on the claim
+and not on the worker's speed.
 
-On every card single quotes are left out if they are too old, or dated ahead. What decides is in the job, so that the
-same job has the same answer whenever it is given.
+On every card single quotes are left out if they are too old, or dated ahead. The limits depend on the job alone, so
+that the same job always has the same answer.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ CLOCK_TOLERANCE = timedelta(minutes=10)  # between a feed's clock and that of it
 
 
 class QuoteWindow(NamedTuple):
-    """From when to when a card's quotes may be dated; None does not limit."""
+    """Earliest and latest time of a card's quotes; None does not limit."""
 
     oldest: datetime | None
     newest: datetime
 
     def contains(self, quote: Quote) -> bool:
-        """Say whether a quote may be used. One that is not dated may."""
+        """Return True if a quote may be used. An undated quote may."""
         if quote.as_of is None:
             return True
         return quote.as_of <= self.newest and (self.oldest is None or quote.as_of >= self.oldest)
 
 
 def quote_window(card: PredictCard) -> QuoteWindow:
-    """Return within which moments a quote must be dated to be used for an answer to this card."""
+    """Return the times between which a quote must be dated to be used for this card."""
     if card.priced_at is not None:
         read_at: datetime | None = card.priced_at
         newest = _moved(card.priced_at, CLOCK_TOLERANCE)
@@ -48,7 +48,7 @@ def quote_window(card: PredictCard) -> QuoteWindow:
 
 
 def _moved(moment: datetime, by: timedelta) -> datetime:
-    """Return a moment so much later; the moment itself at the ends of the calendar."""
+    """Return a time plus a difference; the time itself at the ends of the calendar."""
     try:
         return moment + by
     except OverflowError:
@@ -62,7 +62,7 @@ def _age_limit(card: PredictCard, read_at: datetime) -> timedelta:
 
 
 def fresh_until(job: Job) -> datetime | None:
-    """Return when the oldest quote of a card becomes too old; None where no age is set or nothing is quoted."""
+    """Return when the oldest quote of a card becomes too old; None without an age limit or without quotes."""
     if not isinstance(job, PredictCard) or job.max_quote_age_seconds is None or not (quoted := _quoted(job)):
         return None
     return quoted[0][0] + timedelta(seconds=job.max_quote_age_seconds)
@@ -75,7 +75,7 @@ def stale_odds_failure(card: PredictCard, now: datetime) -> Failure:
     return Failure(
         code=FailureCode.STALE_ODDS,
         message=f"fight {fight.id!r}: the prices of {quote.bookmaker} are {age_seconds:.1f} s old, the limit is "
-        f"{card.max_quote_age_seconds:g} s: read them anew and submit that card",
+        f"{card.max_quote_age_seconds:g} s: read the prices again and submit that card",
         details={
             "fight": fight.id,
             "bookmaker": quote.bookmaker,
@@ -86,6 +86,6 @@ def stale_odds_failure(card: PredictCard, now: datetime) -> Failure:
 
 
 def _quoted(card: PredictCard) -> list[tuple[datetime, Fight, Quote]]:
-    """List the quotes that say when they were read, the oldest first."""
+    """Return the dated quotes, oldest first."""
     quoted = [(quote.as_of, fight, quote) for fight in card.fights for quote in fight.quotes if quote.as_of is not None]
     return sorted(quoted, key=lambda entry: entry[0])

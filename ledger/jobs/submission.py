@@ -1,4 +1,4 @@
-"""The caller's way in: a job is checked, gets its id, and is accepted once."""
+"""Submission of jobs: each is checked, gets its id, and is accepted once."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ else:
 TRAINING_GRACE_SECONDS = 60.0
 MAX_KEY_CHARACTERS = 200
 MAX_JOBS_PER_STEP = 1_000
-"""So many jobs a script takes: some 25 ms of the server's time."""
+"""How many jobs one script accepts: about 25 ms of the server's time."""
 MAX_BYTES_PER_STEP = 4 * 2**20
 MAX_URGENT_CHECKS = 100
-"""So many health checks that go before all others may wait beyond the length of a full queue."""
+"""How many urgent health checks may wait beyond the length of a full queue."""
 
 
 class Submission:
-    """Submission of jobs: each is checked, gets its id, and is accepted once."""
+    """Submission of jobs."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -74,18 +74,17 @@ class Submission:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
     ) -> list[Receipt[Report]]:
-        """Accept parts of a job that is accepted, also beyond the length and the mark that are for new jobs.
+        """Accept parts of an accepted job, also beyond the queue length and memory mark for new jobs.
 
-        Raises as `submit_many` does; JobRefusedError for want of room only when the server's maxmemory itself is
-        reached.
+        Raises as `submit_many` does; JobRefusedError for a full server only at its maxmemory.
         """
         return self._submit_all(parts, keys, _Gate(), correlation_id=correlation_id)
 
     def submit_urgent(self, job: CheckHealth) -> Receipt[Report]:
-        """Accept a health check that goes before all other jobs, also where the queue or the server is full.
+        """Accept a health check that goes before all other jobs, also if the queue or the server is full.
 
-        It is what a model is proven with before a name moves, and so must be small, rare, and have a deadline. Raises
-        as `submit` does, and JobRefusedError without a deadline.
+        It verifies a model before an alias moves, and so must be small, rare, and have a deadline. Raises as `submit`
+        does, and JobRefusedError without a deadline.
         """
         if job.deadline is None:
             raise codec.job_refused("a health check that goes before all other jobs needs a deadline")
@@ -114,7 +113,7 @@ class Submission:
             self._check_all(steps, gate)
         accepted: dict[str, bool] = {}
         for step in steps:
-            # What the last step knows to be on disk was written after all others.
+            # A confirmed last step confirms all steps before it.
             confirmed = durable and step in (steps[0], steps[-1])
             try:
                 accepted |= self._step(step, gate, correlation_id or "", durable=confirmed)
@@ -124,7 +123,7 @@ class Submission:
                 raise JobRefusedError(
                     backpressure.partially_accepted(refused.failure, len(accepted), len(once))
                 ) from refused
-        # Of a job that is there twice, the first is the one that was created.
+        # Of two equal jobs, the first is the created one.
         return [
             Receipt(
                 job_id=entry.job_id,
@@ -151,7 +150,7 @@ class Submission:
         check_only: bool = False,
         others: Mapping[str, int] | None = None,
     ) -> dict[str, bool]:
-        """Run submit.lua for so many jobs as one script may take; return by id whether each is new."""
+        """Run submit.lua for the jobs of one step; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
         arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before]
         for entry in entries:
@@ -165,10 +164,10 @@ class Submission:
         return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
 
     def submit_shadows(self, shadows: Sequence[ShadowCard], *, min_seconds: float = 0.0) -> int:
-        """Queue shadows of answered cards, as a worker may, and return how many were queued.
+        """Queue shadow cards of answered cards, with the rights of a worker, and return how many were queued.
 
-        Not those that are there, for which there is no room, or with less than `min_seconds` to their deadline.
-        Raises LedgerUnavailableError.
+        Skips those that exist already, those beyond the queue length, and those with less than `min_seconds` to their
+        deadline. Raises LedgerUnavailableError.
         """
         min_ms = round(min_seconds * 1000)
         entries = [_enter(shadow, None) for shadow in shadows]
@@ -180,7 +179,7 @@ class Submission:
         )
 
     def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefusedError:
-        """Say why submit.lua took nothing."""
+        """Return the exception for a refusal of submit.lua."""
         if verdict == "long":
             waiting, new, settled, span_ms = map(int, figures)
             most = self._server.settings.max_queue_length
@@ -198,10 +197,10 @@ class Submission:
         return list(self._server.run_script("submit", *arguments))
 
     def _submit_durably(self, arguments: list[Any]) -> list[Any]:
-        """Submit and wait for the disk on one connection: WAITAOF speaks only of its own connection's writes."""
+        """Submit and wait for the disk on one connection: WAITAOF covers only its own connection's writes."""
         patience_seconds = self._server.settings.fsync_timeout_seconds
         wait = ("WAITAOF", 1, 0, round(patience_seconds * 1000))
-        self._check_that_waitaof_works()  # before anything is written, so that a refusal leaves nothing behind
+        self._check_that_waitaof_works()  # before anything is written, so that a refusal leaves no job
         try:
             answer, (fsynced, _) = self._server.run_script_then(
                 "submit", arguments, wait, blocks_seconds=patience_seconds
@@ -231,9 +230,9 @@ class Submission:
 
 
 class _Gate(msgspec.Struct, frozen=True):
-    """What new jobs have to pass: the most that may wait, and the most share of the server's maxmemory; None for any.
+    """Limits for new jobs: maximum queue length and share of the server's maxmemory; None for no limit.
 
-    first: they go before all others, and in where the server is full.
+    first: the jobs go before all others, and are accepted even if the server is full.
     """
 
     most: int | None = None
@@ -241,13 +240,13 @@ class _Gate(msgspec.Struct, frozen=True):
     first: bool = False
 
     def arguments(self) -> tuple[Any, ...]:
-        """Return what submit.lua wants to know of it."""
+        """Return the arguments of submit.lua."""
         limits = ("" if limit is None else limit for limit in (self.most, self.fraction))
         return (*limits, int(self.first))
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """A checked job on its way to the server, as it is written: of many at once, the values would fill the memory."""
+    """A checked and encoded job on its way to the server: the values of many jobs would need too much memory."""
 
     job_id: str
     payload: bytes
@@ -259,16 +258,16 @@ class _Entry(msgspec.Struct, frozen=True):
 
     @property
     def queue(self) -> str:
-        """Where the job waits."""
+        """Queue of the job."""
         return ROUTES[self.kind].queue
 
     @property
     def job(self) -> Job:
-        """The job, read once more."""
+        """The job, decoded again."""
         return codec.decode_job(self.payload)
 
     def arguments(self, *, bare: bool = False) -> tuple[Any, ...]:
-        """Return what submit.lua wants to know of a job, short of the correlation id; `bare` leaves out the payload."""
+        """Return the job's arguments of submit.lua, except the correlation id; `bare` omits the payload."""
         return (
             self.job_id,
             self.digest,
@@ -282,7 +281,7 @@ class _Entry(msgspec.Struct, frozen=True):
 
 
 def _steps(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
-    """Cut jobs into pieces that the server takes in a few hundredths of a second each."""
+    """Divide jobs into steps that take the server a few hundredths of a second each."""
     step: list[_Entry] = []
     size_bytes = 0
     for entry in entries:
@@ -296,16 +295,16 @@ def _steps(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
 
 
 def deadline_of(job: Job) -> datetime | None:
-    """Return when an answer becomes worthless: for a card the event's start, unless `deadline` says otherwise."""
+    """Return the deadline of a job: for a card the event's start, unless `deadline` is set."""
     if job.deadline is None and isinstance(job, PredictCard):
         return job.event_start
     return job.deadline
 
 
 def time_limit_seconds(job: Job) -> float:
-    """Return how long one attempt may run.
+    """Return the time limit of one attempt.
 
-    The route's limit; for training the caller's own `max_training_time_seconds` and a grace, so that the engine's
+    The route's limit; for training the caller's own `max_training_time_seconds` plus a grace, so that the engine's
     typed error comes before the kill.
     """
     if isinstance(job, DataPlan | JobPart):
@@ -314,7 +313,7 @@ def time_limit_seconds(job: Job) -> float:
 
 
 def _enter(job: Job, key: str | None) -> _Entry:
-    """Check a job by reading what will be written: constructing a value in Python checks no type and no limit."""
+    """Check a job by decoding its encoding: constructing a value in Python checks no type and no limit."""
     if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
         raise codec.job_refused(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
     try:
@@ -322,7 +321,7 @@ def _enter(job: Job, key: str | None) -> _Entry:
         deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise codec.job_refused(f"the job cannot be written: {error}") from error
-    payload = codec.encode_canonical(checked)  # a price of 2 and one of 2.0 are the same content
+    payload = codec.encode_canonical(checked)  # prices 2 and 2.0 are the same content
     digest = codec.content_digest(payload)
     return _Entry(
         job_id=digest if key is None else key,

@@ -1,11 +1,11 @@
--- Measure what waits. Writes nothing.
+-- Measure the backlog of each queue. Writes nothing.
 --
 -- Keys: job (hash), queue (zset), dead (zset), quarantine (list): see the prelude.
 -- arg(1..) queues
--- Answer {now (ms), dead letters, {length, when the oldest was submitted (ms or ''), quarantined}, ... for each queue}
+-- Reply: {now (ms), dead letters, {length, when the oldest was submitted (ms or ''), quarantined}, ... for each queue}
 
--- Jobs of one deadline stand in the order of their arrival, so the oldest of all is among the first of each deadline.
--- Cards of one event share a deadline: there are few. Beyond so many, the answer is the oldest of the most urgent.
+-- Jobs of one deadline are in the order of their arrival, so the oldest job is the first of its deadline. Cards of one
+-- event share a deadline, so deadlines are few. Beyond this limit the result is the oldest of the most urgent jobs.
 local DEADLINES = 500
 
 local function oldest(queue)
@@ -21,7 +21,7 @@ local function oldest(queue)
     end
     after = '(' .. found[2]
   end
-  return first and get(string.sub(first, 18), 'submitted') or ''
+  return first and get_field(string.sub(first, 18), 'submitted') or ''
 end
 
 local answer = { now_text, redis.call('ZCARD', ns .. 'dead') }

@@ -1,26 +1,26 @@
--- Change controls, all of them or none, and note each change. Only operators come here, and training jobs that move an
--- alias; pools read the values with their claims, and at every look of their guard.
+-- Change controls, all of them or none, and audit each change. Called by operators, and by training jobs that move an
+-- alias; pools read the values with their claims, and at every tick of their supervisor.
 --
--- <ns>:controls          hash    name -> value (text) of each control that is set; the others have their defaults
+-- <ns>:controls          hash    name -> value (text) of each control that is set
 -- <ns>:controls:changed  hash    name -> place of its last change
--- <ns>:controls:changes  stream  who, name, from, to, why; '' for what is not set; nothing is ever taken off; previous:
---                                place of the last change of the same control before, '' for none; where there are any:
---                                evidence (JSON), and rollback ('1': a way back, not a step on)
+-- <ns>:controls:changes  stream  who, name, from, to, why ('' for not set); never trimmed; previous: place of the
+--                                previous change of the same control, '' for none; optional: evidence (JSON), and
+--                                rollback ('1')
 -- <ns>:aliases           hash    alias -> digest: the value of `model.<alias>`
 -- <ns>:models            hash    digest -> summary (JSON)
--- <ns>:alarms            hash    see alarm.lua
+-- <ns>:alarms            hash    see drift_alarm.lua
 -- <ns>:alarms:cleared    hash    model -> when its last alarm was cleared (us)
 -- arg(1) who   arg(2) why   arg(3) evidence, '' for none   arg(4) '1' for a rollback, else ''
--- arg(5) '1' if an alias may only stand for a model that is known
--- arg(6) model about which an alarm must stand, '' for none   arg(7) '1' to clear that alarm
--- arg(8..) for each: name, value ('' unsets it), '1' to compare, what it must be now ('' not set)
--- Answer {'set', place, ...}, or nothing was written:
+-- arg(5) '1' if an alias may only point to a registered model
+-- arg(6) model whose drift alarm must stand, '' for none   arg(7) '1' to clear that alarm
+-- arg(8..) for each: name, value ('' unsets it), '1' to compare, expected value ('' not set)
+-- Reply: {'set', place, ...}, or nothing was written:
 --        {'differs', name, value now} | {'unknown', digest} | {'no alarm'}
 
-even_if_full()
-local told = answered()
-if told then
-  return told
+allow_writes_when_full()
+local reply = earlier_reply()
+if reply then
+  return reply
 end
 local FIRST, FIELDS = 8, 4
 local changed, alarms = ns .. 'controls:changed', ns .. 'alarms'
@@ -29,7 +29,7 @@ local function alias_of(name)
   return string.match(name, '^model%.(.*)$')
 end
 
-local function home(name)
+local function storage_of(name)
   local alias = alias_of(name)
   if alias then
     return ns .. 'aliases', alias
@@ -37,8 +37,8 @@ local function home(name)
   return ns .. 'controls', name
 end
 
-local function current(name)
-  local hash, field = home(name)
+local function current_value(name)
+  local hash, field = storage_of(name)
   return redis.call('HGET', hash, field) or ''
 end
 
@@ -47,8 +47,8 @@ if arg(6) ~= '' and not redis.call('HGET', alarms, arg(6)) then
 end
 for first = FIRST, #ARGV - HEADER, FIELDS do
   local name = arg(first)
-  if arg(first + 2) == '1' and current(name) ~= arg(first + 3) then
-    return { 'differs', name, current(name) }
+  if arg(first + 2) == '1' and current_value(name) ~= arg(first + 3) then
+    return { 'differs', name, current_value(name) }
   end
   if arg(5) == '1' and alias_of(name) and not redis.call('HGET', ns .. 'models', arg(first + 1)) then
     return { 'unknown', arg(first + 1) }
@@ -58,8 +58,8 @@ end
 local answer = { 'set' }
 for first = FIRST, #ARGV - HEADER, FIELDS do
   local name, value = arg(first), arg(first + 1)
-  local before = current(name)
-  local hash, field = home(name)
+  local before = current_value(name)
+  local hash, field = storage_of(name)
   if value == '' then
     redis.call('HDEL', hash, field)
   else
@@ -80,4 +80,4 @@ if arg(7) == '1' then
   redis.call('HSET', ns .. 'alarms:cleared', arg(6), digits(now_us))
   redis.call('HDEL', alarms, arg(6))
 end
-return keep(answer)
+return keep_reply(answer)

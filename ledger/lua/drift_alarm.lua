@@ -1,8 +1,8 @@
--- Raise an alarm about a model, or note in the one that stands what was done about it.
+-- Raise a drift alarm of a model, or store the action taken on the standing one.
 --
 -- <ns>:alarms  hash  model -> alarm (JSON)
--- arg(1) model   arg(2) alarm (JSON)   arg(3) '1' to note it in the one that stands, '' to raise it if none does
--- Answer the alarm that stands now, nil for none
+-- arg(1) model   arg(2) alarm (JSON)   arg(3) '1' to update the standing alarm, '' to raise it if none stands
+-- Reply: the standing alarm, nil for none
 
 local alarms = ns .. 'alarms'
 local standing = redis.call('HGET', alarms, arg(1))

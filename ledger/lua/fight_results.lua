@@ -1,39 +1,39 @@
--- Keep results of fights, all of them or none; one that differs from what is there replaces it and leaves a trace. How a
--- result was first known stays, because tests that run over time have been settled by it.
+-- Store results of fights, all of them or none; a different result replaces the stored one and is audited. The first
+-- version of a result stays, because sequential tests have used it.
 --
 -- <ns>:results          hash    day|name|name -> batch (us), ' ', result (JSON)
 -- <ns>:results:first    hash    day|name|name -> the first result (JSON) of each that was replaced
 -- <ns>:results:changes  stream  who, from ('' for a new one), to
--- arg(1) who   arg(2) about how many traces to keep
+-- arg(1) who   arg(2) about how many changes to keep
 -- arg(3..) for each: name, result (JSON)
--- Answer {new, there already, replaced}
+-- Reply: {new, already known, replaced}
 
-local told = answered()
-if told then
-  return told
+local reply = earlier_reply()
+if reply then
+  return reply
 end
 local kept = ns .. 'results'
 local added, unchanged, corrected = 0, 0, 0
 for first = 3, #ARGV - HEADER, 2 do
   local name, after = arg(first), arg(first + 1)
   local before = redis.call('HGET', kept, name)
-  local batch, said = digits(now_us), ''
+  local batch, known = digits(now_us), ''
   if before then
-    batch, said = string.match(before, '^(%d+) (.*)$')
+    batch, known = string.match(before, '^(%d+) (.*)$')
   end
-  if said == after then
+  if known == after then
     unchanged = unchanged + 1
   else
-    if said ~= '' and not redis.call('HGET', kept .. ':first', name) then
-      redis.call('HSET', kept .. ':first', name, said)
+    if known ~= '' and not redis.call('HGET', kept .. ':first', name) then
+      redis.call('HSET', kept .. ':first', name, known)
     end
     redis.call('HSET', kept, name, batch .. ' ' .. after)
-    redis.call('XADD', kept .. ':changes', 'MAXLEN', '~', arg(2), '*', 'who', arg(1), 'from', said, 'to', after)
-    if said == '' then
+    redis.call('XADD', kept .. ':changes', 'MAXLEN', '~', arg(2), '*', 'who', arg(1), 'from', known, 'to', after)
+    if known == '' then
       added = added + 1
     else
       corrected = corrected + 1
     end
   end
 end
-return keep({ added, unchanged, corrected })
+return keep_reply({ added, unchanged, corrected })

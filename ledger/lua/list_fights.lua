@@ -1,9 +1,9 @@
--- Keep which fights feeds have listed, and when each was listed first.
+-- Store the fights that feeds have listed, and when each was first listed.
 --
 -- <ns>:bouts  hash  fight id -> start (ms), ' ', first listed (us), ' ', key of the bout
 -- arg(1) how long after its start a fight is kept (ms)
 -- arg(2..) for each fight: id, start (ms), key of the bout
--- Answer {id, value, ...} of all that are kept
+-- Reply: {id, value, ...} of all stored fights
 
 local kept = ns .. 'bouts'
 for first = 2, #ARGV - HEADER, 3 do
@@ -17,7 +17,7 @@ for first = 2, #ARGV - HEADER, 3 do
     end
   end
   local value = start .. ' ' .. listed .. ' ' .. bout
-  if value ~= before then -- what is known already needs no memory, of which a full server has none
+  if value ~= before then -- a known fight is not written: a full server has no memory for it
     redis.call('HSET', kept, id, value)
   end
 end

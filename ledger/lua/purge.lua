@@ -1,13 +1,13 @@
--- Throw away what was put aside.
+-- Delete dead letters or quarantined items.
 --
--- Keys: dead (zset), quarantine (list): see the prelude and aside.lua.
+-- Keys: dead (zset), quarantine (list): see the prelude and quarantine.lua.
 -- arg(1) 'dead' or 'quarantine'   arg(2..) ids of dead letters, none for all; or the queue
--- Answer how many there were
+-- Reply: how many there were
 
-even_if_full()
-local told = answered()
-if told then
-  return told
+allow_writes_when_full()
+local reply = earlier_reply()
+if reply then
+  return reply
 end
 local function purge()
   if arg(1) == 'quarantine' then
@@ -20,4 +20,4 @@ local function purge()
   end
   return redis.call('ZREMRANGEBYRANK', ns .. 'dead', 0, -1)
 end
-return keep(purge())
+return keep_reply(purge())

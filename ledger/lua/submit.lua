@@ -3,17 +3,17 @@
 -- Keys: job (hash), queue (zset), doorbell (list), sequence (string), forgotten (string), outcomes (stream): see the
 -- prelude.
 -- arg(1)    '1' if the caller waits for the append-only file
--- arg(2)    most jobs that may wait in a queue, '' for any number
--- arg(3)    most share of the server's maxmemory for new jobs, '' for all of it
--- arg(4)    '1' if they go before all others, and in where the server is full: few and small, and with a deadline
--- arg(5)    '1' to look only at whether they would be accepted
--- arg(6)    new jobs that the same caller has looked at before these, by their queues (JSON)
+-- arg(2)    maximum of jobs in a queue, '' for any number
+-- arg(3)    maximum share of the server's maxmemory for new jobs, '' for all of it
+-- arg(4)    '1' if they go before all others, and are accepted by a full server: few and small, and with a deadline
+-- arg(5)    '1' to check only whether they would be accepted
+-- arg(6)    new jobs that the same caller has checked before these, by queue (JSON)
 -- arg(7..)  for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
 --           fresh until (ms or ''), correlation
--- Answer    {'accepted', 1 or 0 for each job: created or there already}
+-- Reply:    {'accepted', 1 or 0 for each job: created or known}
 --        or nothing was written:
 --           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}
---           {'long', jobs waiting, new ones, outcomes lately, in how long (ms)}
+--           {'long', jobs waiting, new ones, recent outcomes, in how long (ms)}
 --           {'memory', used (bytes), mark (bytes)}
 --           {'evicts', maxmemory-policy}
 
@@ -28,27 +28,27 @@ local function passed(moment)
   return moment ~= '' and tonumber(moment) <= now
 end
 
--- A plain search: a pattern that is tried at every place takes as long as all the rest.
-local function figure(info, name)
+-- A plain search: a pattern, tried at every place, takes as long as the rest of the script.
+local function info_number(info, name)
   local _, stop = string.find(info, '\n' .. name .. ':', 1, true)
   return stop and string.match(info, '^%d+', stop + 1)
 end
 
 if arg(4) == '1' then
-  even_if_full()
+  allow_writes_when_full()
 end
-local told = answered()
-if told and arg(1) == '1' then
-  even_if_full()
-  return keep(told) -- see below: a write
-elseif told then
-  return told
+local reply = earlier_reply()
+if reply and arg(1) == '1' then
+  allow_writes_when_full()
+  return keep_reply(reply) -- see below: a write
+elseif reply then
+  return reply
 end
 
 local created, new, others = {}, {}, cjson.decode(arg(6))
 for index = 0, count - 1 do
   local id, digest, queue = job_arg(index, 1), job_arg(index, 2), job_arg(index, 4)
-  local held = get(id, 'digest')
+  local held = get_field(id, 'digest')
   local bound = held or redis.call('GET', ns .. 'forgotten:' .. id)
   if bound and bound ~= digest then
     return { 'conflict', index, now_text }
@@ -76,8 +76,8 @@ for queue, more in pairs(new) do
 end
 if next(new) and arg(3) ~= '' then
   local memory = redis.call('INFO', 'memory')
-  local used, most = figure(memory, 'used_memory'), figure(memory, 'maxmemory')
-  -- Also volatile-*: outcomes and what tells that a job is over have a time to live, and must not go before it.
+  local used, most = info_number(memory, 'used_memory'), info_number(memory, 'maxmemory')
+  -- Also volatile-*: outcomes and tombstones have a time to live, and must not be evicted before it.
   local policy = tonumber(most or 0) > 0 and string.match(memory, '\nmaxmemory_policy:([%w-]+)')
   if policy and policy ~= 'noeviction' then
     return { 'evicts', policy }
@@ -89,20 +89,20 @@ if next(new) and arg(3) ~= '' then
 end
 
 if arg(1) == '1' and not next(new) then
-  even_if_full() -- what is written below adds nothing
+  allow_writes_when_full() -- the writes below need no memory
 end
 local answer = { 'accepted' }
 for index = 0, count - 1 do
   local id = job_arg(index, 1)
   if arg(5) == '1' then
-    -- nothing is written
+    -- a check writes nothing
   elseif created[index] then
-    accept(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
+    accept_job(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
       job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 9), arg(4))
   elseif arg(1) == '1' then
-    -- WAITAOF covers only what came before the connection's own last write: so write.
-    redis.call('HSET', record(id), 'digest', job_arg(index, 2))
+    -- WAITAOF covers only what came before the connection's own last write, so there must be one.
+    redis.call('HSET', record_key(id), 'digest', job_arg(index, 2))
   end
   answer[index + 2] = created[index] and 1 or 0
 end
-return next(new) and arg(5) ~= '1' and keep(answer) or answer
+return next(new) and arg(5) ~= '1' and keep_reply(answer) or answer

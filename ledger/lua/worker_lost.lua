@@ -1,11 +1,11 @@
--- Tell that the worker of a running job is gone.
+-- Report that the worker of a running job is gone.
 --
 -- Keys: job (hash), queue (zset), leases (zset), held (zset), dead (zset), and those of an outcome: see the prelude.
 -- arg(1) id   arg(2) fence
--- Answer the job's new state, queued or failed, also on being told again; nil if it was no longer held
+-- Reply: the job's new state, queued or failed, also for a repeated call; nil if it was no longer held
 
-even_if_full()
-if not holds(arg(1), arg(2)) then
-  return left(arg(1), arg(2), 'lose') or false
+allow_writes_when_full()
+if not is_current_claim(arg(1), arg(2)) then
+  return earlier_result(arg(1), arg(2), 'lose') or false
 end
-return leave(arg(1), arg(2), 'lose', lose(arg(1)))
+return record_result(arg(1), arg(2), 'lose', worker_lost(arg(1)))

@@ -1,7 +1,7 @@
-"""Alarms about models: raised once by a review, kept with their evidence until an operator clears them.
+"""Drift alarms of models: raised by a review, kept with their evidence until an operator clears them.
 
-An alarm is written before anything is done about it, and marked when that is done, so that a review that dies in
-between is made good by the next. What is done are changes of controls, in their history like all others.
+An alarm is stored before any action on it, and marked once the action is done, so that the next review completes a
+review that died in between. Actions are changes of controls, and in their history.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ledger.server.server import Server
 
 
 class DriftAlarm(Struct, frozen=True, kw_only=True):
-    """An alarm that stands. `acted` says that what is to be done is done; `action` and `said` say what that was."""
+    """A standing drift alarm. `acted` is true once its action is done; `action` and `said` describe the action."""
 
     model: str
     findings: tuple[SequentialTestResult, ...]
@@ -38,27 +38,27 @@ class DriftAlarms:
         self._controls = controls
 
     def active(self) -> list[DriftAlarm]:
-        """Return the alarms that stand, oldest first."""
+        """Return the standing alarms, oldest first."""
         kept = self._server.execute("HGETALL", self._server.key("alarms")).values()
         return sorted((_decoder.decode(alarm) for alarm in kept), key=lambda alarm: alarm.raised_at)
 
     def raise_alarm(self, alarm: DriftAlarm) -> DriftAlarm:
-        """Keep an alarm if none stands about its model, and return the one that stands."""
-        return _decoder.decode(self._server.run_script("alarm", alarm.model, msgspec.json.encode(alarm), ""))
+        """Store an alarm if its model has none, and return the standing one."""
+        return _decoder.decode(self._server.run_script("drift_alarm", alarm.model, msgspec.json.encode(alarm), ""))
 
     def mark_acted(self, alarm: DriftAlarm) -> None:
-        """Note what was done about an alarm, if it still stands."""
-        self._server.run_script("alarm", alarm.model, msgspec.json.encode(alarm), "1")
+        """Store the action taken on an alarm, if it still stands."""
+        self._server.run_script("drift_alarm", alarm.model, msgspec.json.encode(alarm), "1")
 
     def clear(self, model: str, *, user: str, reason: str) -> DriftAlarm:
-        """Take an alarm back in one step: the model may bet again, its tests restart with the results still to come.
+        """Clear an alarm in one step: the model may bet again, and its tests restart with the next results.
 
-        Raises JobRefusedError where no alarm stands about it.
+        Raises JobRefusedError if the model has no alarm.
         """
         standing = {alarm.model: alarm for alarm in self.active()}
         if model not in standing:
             about = ", ".join(name[:12] for name in standing) or "none"
-            raise job_refused(f"no alarm stands about model {model[:12]}; there are alarms about {about}")
+            raise job_refused(f"no drift alarm stands for model {model[:12]}; there are alarms for {about}")
         alarm = standing[model]
         check_text("user", user)
         check_text("reason", reason)

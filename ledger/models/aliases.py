@@ -37,14 +37,14 @@ class Aliases:
         self._controls = controls
 
     def resolve(self, name: str) -> str | None:
-        """Return the digest that a name stands for."""
+        """Return the digest of the model that an alias points to, None if it does not exist."""
         digest = self._server.execute("HGET", self._server.key("aliases"), name)
         return None if digest is None else str(digest.decode())
 
     def set(self, name: str, digest: str, *, user: str = "", reason: str = "") -> None:
-        """Let a name stand for a model from now on, audited; neither is the model looked at nor its name compared.
+        """Point an alias to a model, audited, without verifying the model or comparing the current one.
 
-        Raises JobRefusedError for a name in the shape of a digest.
+        Raises JobRefusedError for a name with the shape of a digest.
         """
         check_alias(name)
         self._controls.apply_change((user, reason, "", ""), {f"model.{name}": digest}, {})
@@ -60,13 +60,16 @@ class Aliases:
         expected: str | None = ANY_DIGEST,
         evidence: Mapping[str, Any] | None = None,
     ) -> ControlChange:
-        """Have a model proven, then let the name stand for it, and return the change.
+        """Verify a model, then point the alias to it, and return the change.
 
-        `expected` is what the name must stand for at that moment, None for nothing.
+        `expected` is the model that the alias must point to at that time, None for no model.
 
-        Raises:
-            JobRefusedError: the ledger does not know the model, or the proof failed, whose code it then has.
-            ControlConflictError: the name stands for something else by now; nothing was changed.
+        Raises
+        ------
+        JobRefusedError
+            The ledger does not know the model, or the verification failed, with its code.
+        ControlConflictError
+            The alias points to another model by now; nothing was changed.
         """
         return self._move(name, digest, verify, expected, user=user, reason=reason, evidence=evidence)
 
@@ -82,31 +85,31 @@ class Aliases:
         evidence: Mapping[str, Any] | None = None,
         alarm: str | None = None,
     ) -> ControlChange:
-        """Let a name stand for what it stood for before, or for `to` among that, and return the change.
+        """Point an alias to its previous model, or to `to` among the earlier ones, and return the change.
 
-        `alarm` names a model about which an alarm must stand at that moment. Once more goes a step further back. Raises
-        as `move_alias` does, and JobRefusedError where there is no way back.
+        `alarm` names a model whose drift alarm must stand at that time. A second rollback goes one step further back.
+        Raises as `move` does, and JobRefusedError if there is no earlier model.
         """
         standing = self.resolve(name)
         if expected not in (ANY_DIGEST, standing):
             raise control_conflict(f"model.{name}", standing)
         before = alias_stack(reversed(self.history(name, MAX_MOVES)))[:-1]
         if not before or (to is not None and to not in before):
-            known = ", ".join(digest[:12] for digest in dict.fromkeys(reversed(before))) or "nothing"
+            known = ", ".join(digest[:12] for digest in dict.fromkeys(reversed(before))) or "none"
             raise job_refused(
-                f"{name} cannot be rolled back{f' to {to[:12]}' if to else ''}: before it stood for {known}; "
-                "another model is put there by `cornerman models promote`"
+                f"{name} cannot be rolled back{f' to {to[:12]}' if to else ''}: its earlier models: {known}; "
+                "promote another model with `cornerman models promote`"
             )
         audit = {"user": user, "reason": reason, "evidence": evidence, "alarm": alarm}
         return self._move(name, to or before[-1], verify, standing, rollback=True, **audit)
 
     def history(self, name: str, limit: int = 100) -> list[ControlChange]:
-        """Return the last moves of a name, newest first."""
+        """Return the last moves of an alias, newest first."""
         check_alias(name)
         return self._controls.changes(limit, f"{_CONTROL}{name}")
 
     def all_histories(self, limit: int = 100) -> list[ControlChange]:
-        """Return the last moves of all names together, newest first."""
+        """Return the last moves of all aliases together, newest first."""
         names = [name for name in self._controls.changed_names() if name.startswith(_CONTROL)]
         moves = [change for name in names for change in self._controls.changes(limit, name)]
         return sorted(moves, key=lambda change: change.sort_key, reverse=True)[:limit]
@@ -131,9 +134,9 @@ class Aliases:
 
 
 def alias_stack(changes: Iterable[ControlChange]) -> list[str]:
-    """Return what a name has stood for, oldest first, from its moves, oldest first; the last is what it stands for.
+    """Return the models of an alias as a stack, the current one last, from its moves, oldest first.
 
-    A rollback takes off what it went back from, so that the next one goes further back and not forth again.
+    A rollback removes the model that it left, so that the next rollback goes further back and not forward again.
     """
     digests: list[str] = []
     for change in changes:

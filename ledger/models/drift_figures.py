@@ -10,10 +10,10 @@ from ledger.server.server import Server
 
 
 class DriftFigures(Struct, frozen=True, kw_only=True):
-    """How far a model's probabilities are from results, as a review has found.
+    """Distance of a model's probabilities from results, as measured by a review.
 
-    `drift` is by how much favourites are proven to win more, or less, often than said: 0 while nothing is proven.
-    `features` is what the test of the features has found, None without such a test.
+    `drift` is by how much favourites are proven to win more, or less, often than predicted: 0 while nothing is proven.
+    `features` is the result of the feature test, None without such a test.
     """
 
     model: str
@@ -29,10 +29,10 @@ class DriftStore:
         self._server = server
 
     def set(self, drift: DriftFigures) -> None:
-        """Keep what was found last when answers were held against results; pools publish it."""
+        """Store the figures of the last review; pools publish them."""
         self._server.execute("SET", self._server.key("drift"), msgspec.json.encode(drift))
 
     def latest(self) -> DriftFigures | None:
-        """Return what was kept last; None where nobody has held answers against results."""
+        """Return the figures of the last review, None before the first."""
         kept = self._server.execute("GET", self._server.key("drift"))
         return None if kept is None else msgspec.json.decode(kept, type=DriftFigures)

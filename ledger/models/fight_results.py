@@ -1,8 +1,8 @@
-"""Results of fights, as operators fed them back: raw names, added once, corrected with a trace.
+"""Results of fights as operators report them: raw names, added once, corrected with an audit entry.
 
-The ledger does not know who a name means. A result is known by its day and its two names without case and extra spaces;
-other spellings of the same fight stand beside it, and the review, which matches names as the engine does, sees that
-they are one. Results live with the ledger: some 600 a year, 200 bytes each.
+The ledger does not identify fighters. A result is known by its day and its two names without case and extra spaces;
+other spellings of the same fight are separate entries, which the review, with the engine's fighter names, recognises as
+one. Results live with the ledger: some 600 a year, 200 bytes each.
 """
 
 from __future__ import annotations
@@ -24,11 +24,18 @@ Ending = Literal["won", "draw", "no_contest"]
 
 
 class FightResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a fight ended. winner: the position of who won, None for a draw or a no contest, which no forecast can win.
+    """Result of a fight.
 
-    fighters: as the source spells them, in any order. batch: tells apart in which order results came to be known; the
-    server sets it, and a correction keeps it. first: what it was before it was corrected, as it first came to be known;
-    the server knows it, None if it was not corrected.
+    Attributes
+    ----------
+    fighters
+        Names as the source spells them, in any order.
+    winner
+        Index of the winner, None for a draw or a no contest.
+    batch
+        Orders results by when they became known; set by the server, and kept by a correction.
+    first
+        The result before its first correction; set by the server, None without a correction.
     """
 
     date: date
@@ -40,12 +47,12 @@ class FightResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def key(self) -> str:
-        """What the result is known by."""
+        """Key of the result: the day and both names."""
         return "|".join((str(self.date), *sorted(map(normalise_name, self.fighters))))
 
 
 class AddedCounts(Struct, frozen=True, kw_only=True):
-    """What became of results that were handed in: new ones, those that were there, those that replaced another."""
+    """Counts of added results: new, already known, and corrections."""
 
     added: int
     unchanged: int
@@ -53,7 +60,7 @@ class AddedCounts(Struct, frozen=True, kw_only=True):
 
 
 class FightResultChange(Struct, frozen=True, kw_only=True):
-    """A result that came, or replaced another (`before`)."""
+    """A new result, or a correction of another (`before`)."""
 
     place: str
     who: str
@@ -68,16 +75,16 @@ class FightResults:
         self._server = server
 
     def add(self, results: Sequence[FightResult], *, user: str) -> AddedCounts:
-        """Keep results, all of them or none. Raises JobRefusedError for a text or a result that is none."""
+        """Store results, all of them or none. Raises JobRefusedError for an invalid text or result."""
         check_text("user", user)
         if len(results) > MAX_RESULTS_AT_ONCE:
             raise job_refused(f"{len(results):,} results are more than {MAX_RESULTS_AT_ONCE:,} at once: split the file")
         arguments = [part for result in results for part in (result.key, _encoder.encode(_canonical(result)))]
-        added, unchanged, corrected = self._server.run_script("results", user, MAX_RESULT_CHANGES, *arguments)
+        added, unchanged, corrected = self._server.run_script("fight_results", user, MAX_RESULT_CHANGES, *arguments)
         return AddedCounts(added=added, unchanged=unchanged, corrected=corrected)
 
     def all(self, since: date | None = None) -> list[FightResult]:
-        """Return all results from a day on, in the order in which they came to be known, then of day and names."""
+        """Return all results from a day on, by when they became known, then day and names."""
         kept, first = self._server.transaction(
             ("HGETALL", self._server.key("results")), ("HGETALL", self._server.key("results", "first"))
         )
@@ -104,7 +111,7 @@ _decoder = msgspec.json.Decoder(FightResult)
 
 
 def _canonical(result: FightResult) -> FightResult:
-    """Put the fighters into the order of their names, so that listing them the other way round is no correction."""
+    """Sort the fighters by name, so that listing them in the other order is no correction."""
     first, second = result.fighters
     if normalise_name(first) <= normalise_name(second):
         return msgspec.structs.replace(result, batch=0, first=None)
@@ -119,5 +126,5 @@ def _read(value: bytes, first: bytes | None) -> FightResult:
 
 
 def changed_at(change: FightResultChange) -> str:
-    """Write when a change was made, to the second."""
+    """Format the time of a change, to the second."""
     return f"{to_datetime(float(change.place.partition('-')[0])):%Y-%m-%d %H:%M:%S}"

@@ -1,4 +1,4 @@
-"""Which bundles the ledger speaks of: those may still be asked for, and must be kept. And forgetting the others."""
+"""References to models: which bundles the ledger still names and must keep, and removal of the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DIGITS = bytes(ord("h") if chr(code) in "0123456789abcdef" else ord(" ") for co
 _DIGEST = b"h" * 64
 _FIELDS = ("payload", "report", "failure", "origin", "note")
 _KEYS_AT_ONCE = 500
-_RECORDS_AT_ONCE = 16  # each may have a payload of a megabyte, and a report
+_RECORDS_AT_ONCE = 16  # each may have a payload of 1 MB, and a report
 _CHANGES_AT_ONCE = 100
 _UNFINISHED = tuple(state.value.encode() for state in (JobState.QUEUED, JobState.RUNNING))
 
@@ -25,7 +25,7 @@ class ModelReferences:
         self._server = server
 
     def ledger_id(self) -> str:
-        """Return what tells this ledger from every other that shares its store: a random name and the namespace."""
+        """Return the id of this ledger among all that use its store: a random name and the namespace."""
         key = self._server.key("identity")
         if (known := self._server.execute("GET", key)) is None:
             self._server.execute("SET", key, f"{uuid.uuid4().hex}-{self._server.settings.namespace}", "NX")
@@ -33,10 +33,10 @@ class ModelReferences:
         return str(known.decode())
 
     def referenced(self, among: Set[str], *, unfinished: bool = False) -> set[str]:
-        """Return those of some digests that an alias, its history or a kept job names; rather too many than too few.
+        """Return which of some digests an alias, its history or a stored job names, rather too many than too few.
 
-        With `unfinished` only those that a job without an outcome names. Everything that is kept is read once, a few
-        records at a time: what is held meanwhile does not grow with it.
+        With `unfinished` only those that a job without an outcome names. Every record is read once, a few at a time:
+        memory does not grow with their number.
         """
         wanted = {digest.encode() for digest in among}
         if not wanted:
@@ -65,19 +65,19 @@ class ModelReferences:
             for first in range(0, len(keys), _RECORDS_AT_ONCE):
                 records = (("HMGET", key, "kind", "state", *_FIELDS) for key in keys[first : first + _RECORDS_AT_ONCE])
                 for kind, state, *texts in self._server.transaction(*records):
-                    # What was garbage once must not be kept for having been called so.
+                    # A collection's report names what it removed; that is no reference.
                     if kind != b"collect_garbage" and (state in _UNFINISHED or not unfinished):
                         yield from filter(None, texts)
 
     def is_known(self, digest: str) -> bool:
-        """Whether a model is registered, or a name stands for it."""
+        """Return True if a model is registered, or an alias points to it."""
         summary, aliases = self._server.transaction(
             ("HGET", self._server.key("models"), digest), ("HGETALL", self._server.key("aliases"))
         )
         return summary is not None or digest.encode() in aliases.values()
 
     def unregister(self, digests: Iterable[str]) -> None:
-        """Make models unknown, so that no name can be moved to them; `restore_models` takes that back."""
+        """Unregister models, so that no alias can move to them; `restore` undoes it."""
         for digest in digests:
             summary = self._server.execute("HGET", self._server.key("models"), digest)
             if summary is not None:
@@ -87,7 +87,7 @@ class ModelReferences:
                 )
 
     def restore(self, digests: Iterable[str] | None = None) -> None:
-        """Make models known again that were forgotten and have stayed; by default all that one that died has left."""
+        """Register unregistered models again; by default all that an interrupted collection has left."""
         leaving = self._server.execute("HGETALL", self._server.key("models", "leaving"))
         chosen = (
             leaving
@@ -101,12 +101,12 @@ class ModelReferences:
             )
 
     def delete(self, digest: str) -> None:
-        """Forget a model for good: it was removed."""
+        """Delete the entry of a removed model for good."""
         self._server.execute("HDEL", self._server.key("models", "leaving"), digest)
 
 
 def find_digests(text: bytes) -> Iterator[bytes]:
-    """Yield each run of exactly 64 hexadecimal digits. A twentieth of the time of a regular expression."""
+    """Yield each run of exactly 64 hexadecimal digits, in a twentieth of the time of a regular expression."""
     shape = text.translate(_DIGITS)
     first = shape.find(_DIGEST)
     while first >= 0:

@@ -16,11 +16,11 @@ class ModelRegistry:
         self._server = server
 
     def register(self, digest: str, summary: dict[str, Any]) -> None:
-        """Make a model known. `summary` holds JSON values."""
+        """Register a model. `summary` contains JSON values."""
         self._server.execute("HSET", self._server.key("models"), digest, msgspec.json.encode(summary))
 
     def all(self) -> list[dict[str, Any]]:
-        """List the models: `digest`, `summary` and `aliases` of each, by digest."""
+        """Return all models by digest, each with `digest`, `summary` and `aliases`."""
         summaries, aliases = self._server.transaction(
             ("HGETALL", self._server.key("models")), ("HGETALL", self._server.key("aliases"))
         )

@@ -1,23 +1,21 @@
-"""The promotion gate: may a challenger take the champion's place? A pure function of the figures of a judgement.
+"""The promotion gate: may a challenger replace the champion? A pure function of the figures of a comparison.
 
 The incumbents are the champion and, if it is another model, the anchor (`ledger.models.promotions`). A challenger is
 refused
 
-- beside an incumbent: if its log loss may be higher by more than `TOLERANCE`, that is, if the one-sided bound of the
-  difference at the error of this try lies above it (a test of non-inferiority);
-- without incumbents: if it is not shown to beat the base rate, by the same bound;
-- if the interval of its calibration slope lies wholly outside 1 -+ `SLOPE_TOLERANCE`, or that of the intercept with
-  known corners outside 0 -+ `INTERCEPT_TOLERANCE`, and it is further off than each incumbent by more than that;
-- if it gives no intervals, unless the incumbents give none either;
-- if the interval of its coverage lies wholly below the level less `COVERAGE_TOLERANCE`, and an incumbent's intervals
-  hold more by more than that;
-- if its intervals are wider than an incumbent's by more than `WIDTH_TOLERANCE`, and not because they hold what they
-  promise: they hold more than the level and `COVERAGE_TOLERANCE`, or nobody knows. Without incumbents' intervals: if
-  they are wider than `MAX_WIDTH`.
+- with incumbents: if its log loss may be higher by more than `LOG_LOSS_TOLERANCE`, that is, if the one-sided bound of
+the difference at the error of this try is above it (a test of non-inferiority); - without incumbents: if it is not
+shown to beat the base rate, by the same bound; - if the interval of its calibration slope lies wholly outside 1 -+
+`SLOPE_TOLERANCE`, or that of the intercept with known corners outside 0 -+ `INTERCEPT_TOLERANCE`, and it is further off
+than each incumbent by more than that; - if it gives no intervals, unless the incumbents give none either; - if the
+interval of its coverage lies wholly below the level less `COVERAGE_TOLERANCE`, and an incumbent's coverage is higher by
+more than that; - if its intervals are wider than an incumbent's by more than `WIDTH_TOLERANCE`, unless their coverage
+is known to be at most the level plus `COVERAGE_TOLERANCE`. Without incumbents' intervals: if they are wider than
+`MAX_WIDTH`.
 
 A challenger that is off, and no more so than the incumbents, passes with a remark: refusing it would keep a model that
-is as far off. What the figures do not say (no odds, fewer than 10 events) is no reason, but for the log loss. Every
-reason is given, not the first alone. docs/decisions.md says where the tolerances come from.
+is as far off. Missing figures (no odds, fewer than 10 events) are no reason, except for the log loss. All reasons are
+given, not only the first. docs/decisions.md explains the tolerances.
 """
 
 from __future__ import annotations
@@ -37,13 +35,15 @@ from ledger.contracts.judgement_report import (
 
 LOG_LOSS_TOLERANCE = 0.005
 TOTAL_ERROR = 0.025
-"""Probability that any of the tries for one champion's place lets a challenger through that is worse by more."""
+"""Probability that any of the tries for one champion's place accepts a challenger that is worse by more than the
+tolerance.
+"""
 SLOPE_TOLERANCE = 0.1
 INTERCEPT_TOLERANCE = 0.1
 COVERAGE_TOLERANCE = 0.02
 WIDTH_TOLERANCE = 0.1
 MAX_WIDTH = {0.8: 0.5, 0.95: 0.7}
-"""About as wide as the range in which so many of all closing odds lie: it says nothing of the fight."""
+"""About the range that contains this share of all closing odds: such an interval is uninformative."""
 INCUMBENTS = ("champion", "anchor")
 _WORSE: dict[str, tuple[GateReasonCode, GateReasonCode]] = {
     "champion": ("worse_than_champion", "maybe_worse_than_champion"),
@@ -52,14 +52,14 @@ _WORSE: dict[str, tuple[GateReasonCode, GateReasonCode]] = {
 
 
 class FailedCriterion(NamedTuple):
-    """A reason, or, if the incumbents are as far off, a remark."""
+    """A reason, or a remark if the incumbents are as far off."""
 
     reason: GateReason
     excused: bool
 
 
 def error_for_try(tries: int) -> float:
-    """Return the probability of error that is left to a try, the first being 1: over all tries it adds up to ERROR."""
+    """Return the error probability of a try, the first being 1; over all tries it sums to TOTAL_ERROR."""
     return TOTAL_ERROR / (tries * (tries + 1))
 
 
@@ -71,7 +71,7 @@ def decide_promotion(
     """Return the verdict on the forecast `challenger`. Raises LookupError if that is not among the forecasts."""
     challenger, incumbents = _roles(forecasts)
     faults = [
-        *_beside({each.against: each for each in paired}),
+        *_log_loss({each.against: each for each in paired}),
         *_slope(challenger, incumbents),
         *_intervals(challenger, incumbents),
     ]
@@ -90,19 +90,19 @@ def _fault(code: GateReasonCode, message: str, *, excused: bool = False) -> Fail
     return FailedCriterion(GateReason(code=code, message=message), excused)
 
 
-def _beside(differences: dict[str, PairedDifference]) -> Iterator[FailedCriterion]:
+def _log_loss(differences: dict[str, PairedDifference]) -> Iterator[FailedCriterion]:
     for role, (worse, maybe) in _WORSE.items():
         if (difference := differences.get(role)) is None:
             continue
-        said = f"its log loss is {_signed(difference.log_loss)} against the {role}'s"
+        text = f"its log loss is {_signed(difference.log_loss)} against the {role}'s"
         if difference.log_loss.value > LOG_LOSS_TOLERANCE:
-            yield _fault(worse, f"{said}, at most {LOG_LOSS_TOLERANCE:+g} may be")
+            yield _fault(worse, f"{text}, at most {LOG_LOSS_TOLERANCE:+g} may be")
         elif difference.most is None:
-            yield _fault(maybe, f"{said}, on too few events to know how much worse it may be: judge it on more fights")
+            yield _fault(maybe, f"{text}, on too few events to know how much worse it may be: judge it on more fights")
         elif difference.most > LOG_LOSS_TOLERANCE:
             yield _fault(
                 maybe,
-                f"{said}: with the error that is left to this try it may be worse by up to {difference.most:.4f}, "
+                f"{text}: with the error that is left to this try it may be worse by up to {difference.most:.4f}, "
                 f"and {LOG_LOSS_TOLERANCE:g} is allowed; judge it on more fights",
             )
     rate = differences.get("base_rate")
@@ -116,27 +116,27 @@ def _beside(differences: dict[str, PairedDifference]) -> Iterator[FailedCriterio
 def _slope(challenger: EvaluatedForecast, incumbents: dict[str, EvaluatedForecast]) -> Iterator[FailedCriterion]:
     slope = challenger.slope
     if slope is not None and _outside(slope, 1.0, SLOPE_TOLERANCE):
-        said = "too sure of itself" if slope.value < 1.0 else "too timid"
+        text = "too sure of itself" if slope.value < 1.0 else "too timid"
         others = {role: each.slope for role, each in incumbents.items() if each.slope is not None}
-        yield _off("uncalibrated_slope", f"it is {said}: calibration slope", slope, others, 1.0, SLOPE_TOLERANCE)
+        yield _off("uncalibrated_slope", f"it is {text}: calibration slope", slope, others, 1.0, SLOPE_TOLERANCE)
 
 
 def _intercept(challenger: EvaluatedForecast, incumbents: dict[str, EvaluatedForecast]) -> Iterator[FailedCriterion]:
     intercept = challenger.intercept
     if intercept is not None and _outside(intercept, 0.0, INTERCEPT_TOLERANCE):
         others = {role: each.intercept for role, each in incumbents.items() if each.intercept is not None}
-        said = "with known corners it leans to one side: calibration intercept"
-        yield _off("uncalibrated_intercept", said, intercept, others, 0.0, INTERCEPT_TOLERANCE)
+        text = "with known corners it leans to one side: calibration intercept"
+        yield _off("uncalibrated_intercept", text, intercept, others, 0.0, INTERCEPT_TOLERANCE)
 
 
 def _off(
-    code: GateReasonCode, said: str, found: Estimate, others: dict[str, Estimate], ideal: float, tolerance: float
+    code: GateReasonCode, text: str, found: Estimate, others: dict[str, Estimate], ideal: float, tolerance: float
 ) -> FailedCriterion:
-    """Hold a coefficient that is off against the incumbents': further off by more than the tolerance, or not."""
+    """Compare a coefficient outside its tolerance with the incumbents': excused if it is not further off."""
     sign = 1.0 if found.value > ideal else -1.0
     distance = sign * (found.value - ideal)
     excused = bool(others) and all(distance <= sign * (other.value - ideal) + tolerance for other in others.values())
-    message = f"{said} {_plain(found)}"
+    message = f"{text} {_plain(found)}"
     for role, other in others.items():
         message += f", the {role}'s {_plain(other)}"
     if excused:
@@ -172,19 +172,19 @@ def _too_narrow(found: EvaluatedCoverage, others: dict[str, EvaluatedCoverage]) 
 
 def _too_wide(found: EvaluatedCoverage, others: dict[str, EvaluatedCoverage]) -> Iterator[FailedCriterion]:
     width, inside = found.width.value, found.inside
-    said = f"its {found.level:.0%} intervals are {width:.3f} wide"
+    text = f"its {found.level:.0%} intervals are {width:.3f} wide"
     held = "" if inside is None else f" and hold {_share(inside)} of the closing odds"
     if not others:
         most = MAX_WIDTH.get(found.level, 1.0)
         if width > most:
-            yield _fault("intervals_too_wide", f"{said}{held}: beyond {most:g} they say nothing of a fight")
+            yield _fault("intervals_too_wide", f"{text}{held}: beyond {most:g} they say nothing of a fight")
         return
     role, least = min(((role, each.width.value) for role, each in others.items()), key=lambda one: one[1])
     honest = inside is not None and inside.value <= found.level + COVERAGE_TOLERANCE
     if width > (1.0 + WIDTH_TOLERANCE) * least and not honest:
         yield _fault(
             "intervals_too_wide",
-            f"{said}{held}, the {role}'s {least:.3f}: more than {WIDTH_TOLERANCE:.0%} wider is allowed only if they "
+            f"{text}{held}, the {role}'s {least:.3f}: more than {WIDTH_TOLERANCE:.0%} wider is allowed only if they "
             f"hold at most {found.level + COVERAGE_TOLERANCE:.0%}",
         )
 

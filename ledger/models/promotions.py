@@ -1,15 +1,15 @@
-"""What a sequence of promotions is held to: the anchor, and the count of tries for a champion's place.
+"""History of an alias for the promotion gate: the anchor, and the count of tries for a champion's place.
 
-Each promotion may lose a little (`ledger.models.promotion_gate.TOLERANCE`), and many of them a lot. So a challenger is
-compared with the *anchor* as well: the last model of the sequence that was shown to be better than the anchor before
-it. The first one is the model that the sequence began with, by a training, by hand or by force. A promotion records the
-anchor in its evidence; after a rollback it is again the one of the model that was put back.
+Each promotion may lose a little (`ledger.models.promotion_gate.LOG_LOSS_TOLERANCE`), and many of them a lot. So a
+challenger is compared with the *anchor* as well: the last model of the sequence that was shown to be better than the
+anchor before it. The first anchor is the model that the sequence began with, by a training, by hand or by force. A
+promotion records the anchor in its evidence; after a rollback the anchor is that of the restored model.
 
 Many tries would get a poor challenger past any test, so the error that a test may make is spread over the tries
-(`ledger.models.promotion_gate.error_of`). A try is a judgement with a report; judging the same models on the same data
-again is the same try. Tries are counted for each alias and the model that it points to.
+(`ledger.models.promotion_gate.error_for_try`). A try is a comparison with a report; comparing the same models on the
+same data again is the same try. Tries are counted for each alias and the model that it points to.
 
-    <ns>:tries:<name>:<digest>    zset    a judgement of a challenger to that model (digest of the job) by its time
+    <ns>:tries:<name>:<digest>    zset    comparisons of challengers with that model (digest of the job) by time
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ledger.models.promotion_gate import INCUMBENTS
 from ledger.server.server import Server
 
 ANCHOR_KEY = "anchor"
-"""The key of a promotion's evidence under which the anchor for the next one stands."""
+"""Key of a promotion's evidence for the anchor of the next one."""
 _MOST_CHANGES = 10_000
 
 
@@ -36,14 +36,14 @@ class Promotions:
         self._aliases = aliases
 
     def anchor(self, name: str, standing: str | None) -> str | None:
-        """Return the anchor of a name that stands for `standing`, the digest of a model; None if it stands for none."""
+        """Return the anchor of an alias that points to the model `standing`; None if it points to none."""
         for change in self._aliases.history(name, _MOST_CHANGES):
             if change.after == standing and not change.rollback:
                 return str((change.evidence or {}).get(ANCHOR_KEY, standing))
         return standing
 
     def count_try(self, name: str, job: JudgeModels) -> JudgeModels:
-        """Count a judgement for the place of `job.champion`, and return the job with its number."""
+        """Count a comparison for the place of `job.champion`, and return the job with its number."""
         key, member = self._tries(name, job)
         *_, members = self._server.transaction(
             ("ZADD", key, "NX", self._server.time(), member),
@@ -52,7 +52,7 @@ class Promotions:
         return msgspec.structs.replace(job, tries=len(members) - members.index(member.encode()))
 
     def uncount_try(self, name: str, job: JudgeModels) -> None:
-        """Count a judgement that came to no report no more."""
+        """Remove a comparison without a report from the count."""
         self._server.execute("ZREM", *self._tries(name, job))
 
     def _tries(self, name: str, job: JudgeModels) -> tuple[str, str]:
@@ -61,7 +61,7 @@ class Promotions:
 
 
 def next_anchor(report: JudgementReport) -> str:
-    """Return the anchor after the promotion of a report's challenger: that one if it is shown to be better."""
+    """Return the anchor after the promotion of a report's challenger: the challenger if it is shown to be better."""
     differences = {each.against: each for each in report.paired if each.against in INCUMBENTS}
     standing = report.anchor or report.champion
     held = differences.get("anchor") or differences.get("champion")

@@ -36,16 +36,19 @@ class Verification:
         self._controls = controls
 
     def verify_model(self, digest: str, timeout_seconds: float = VERIFICATION_TIMEOUT_SECONDS) -> None:
-        """Have a worker load a model anew and give its known answers.
+        """Let a worker load a model again and predict its reference rows.
 
-        Raises:
-            JobRefusedError: it could not, with the reason.
-            WaitTimeoutError: no worker came to it in time.
+        Raises
+        ------
+        JobRefusedError
+            The verification failed; the message is the reason.
+        WaitTimeoutError
+            No worker ran it in time.
         """
         if self._controls.current().flag("pause.predict"):
-            raise job_refused(f"the queue that would prove {digest[:12]} is paused: cornerman resume predict")
+            raise job_refused(f"the queue that verifies {digest[:12]} is paused: cornerman resume predict")
         deadline = to_datetime(1000 * (self._server.time() + timeout_seconds + GRACE_SECONDS))
-        # A pool of an earlier version takes what goes before all others for overdue, and ends it at once.
+        # A pool of an earlier version treats urgent jobs as overdue, and expires them at once.
         for submit in (self._submission.submit_urgent, self._submission.submit):
             job = CheckHealth(model=digest, anew=True, nonce=uuid.uuid4().hex, deadline=deadline)
             outcome = self._checked_health(submit(job).job_id, digest, timeout_seconds)
@@ -60,32 +63,32 @@ class Verification:
         except WaitTimeoutError:
             self._outcomes.cancel(job_id)
             raise WaitTimeoutError(
-                f"no worker has proved model {digest[:12]} within {timeout_seconds:g} s, nothing was changed: "
+                f"no worker has verified model {digest[:12]} within {timeout_seconds:g} s, nothing was changed: "
                 "cornerman status shows the pools that predict, cornerman up starts one"
             ) from None
 
 
 def verification_failure(digest: str, outcome: Outcome) -> Failure | None:
-    """Return why the outcome of a check is no proof of a model, None where it is one."""
+    """Return why the outcome of a health check does not verify a model, None if it does."""
     if isinstance(report := outcome.report, HealthReport):
         return failed_check(digest, report.checks)
     failure = outcome.failure
     if failure is None:
-        failure = Failure(code=FailureCode.INTERNAL, message="the check was answered by something else")
+        failure = Failure(code=FailureCode.INTERNAL, message="the check was answered by another kind of report")
     return _of(digest, failure)
 
 
 def failed_check(digest: str, checks: Iterable[HealthCheck]) -> Failure | None:
-    """Return what is wrong with a model by the checks of a worker, None where it is proven."""
-    looked_at = {check.name: check for check in checks}
+    """Return the failure of a model by the checks of a worker, None if it is verified."""
+    by_name = {check.name: check for check in checks}
     for name in MODEL_CHECKS:
-        if (check := looked_at.get(name)) is None:
-            return _of(digest, Failure(code=FailureCode.INTERNAL, message=f"the worker did not look at its {name}"))
+        if (check := by_name.get(name)) is None:
+            return _of(digest, Failure(code=FailureCode.INTERNAL, message=f"the worker did not check its {name}"))
         if not check.passed:
             return _of(digest, Failure(code=check.code or FailureCode.MODEL_CORRUPT, message=check.detail))
     return None
 
 
 def _of(digest: str, failure: Failure) -> Failure:
-    message = f"model {digest[:12]} was not proven, nothing was changed: {failure.message}"
+    message = f"model {digest[:12]} was not verified, nothing was changed: {failure.message}"
     return msgspec.structs.replace(failure, message=message)

@@ -1,4 +1,4 @@
-"""The operator's hand on the controls: change, read, look back. Every change is audited in the step that makes it."""
+"""The controls in the ledger: read, change, history. Every change is audited in the same atomic step."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _CHANGES_AT_ONCE = 500
 
 
 class ControlConflictError(LedgerError):
-    """A control is not what the change was to start from; nothing was changed."""
+    """A control has another value than the change expected; nothing was changed."""
 
 
 class ControlChange(Struct, frozen=True, kw_only=True):
-    """One change of a control. Values are as they are typed; None where it was, or is, not set. `at` is the server's.
+    """One change of a control. Values are as they are typed; None for not set. `at` is the server's time.
 
     `place` is its place in the stream of changes. `evidence` (JSON values) is what the change was decided on, such as
-    the figures of a judgement. `rollback` tells a way back from a step on.
+    the figures of a comparison. `rollback` marks a way back.
     """
 
     place: str
@@ -41,7 +41,7 @@ class ControlChange(Struct, frozen=True, kw_only=True):
 
     @property
     def sort_key(self) -> tuple[int, ...]:
-        """The place as numbers, by which changes can be ordered."""
+        """The place as numbers, which sort by time."""
         return tuple(map(int, self.place.split("-")))
 
 
@@ -52,7 +52,7 @@ class ControlStore:
         self._server = server
 
     def current(self) -> Controls:
-        """Return what is set now, in one call."""
+        """Return the current values, in one call."""
         fields = self._server.execute("HGETALL", self._server.key("controls"))
         return Controls.from_fields([part for pair in fields.items() for part in pair])
 
@@ -69,16 +69,28 @@ class ControlStore:
     ) -> list[ControlChange]:
         """Set controls (None: back to the default), all of them or none, and return the changes.
 
-        `expected` holds what a control must be at that moment, None for not set, for those where that matters: so two
-        who read the same do not both act on it. `evidence` and `rollback` stand in the history. `alarm` names a model
-        about which an alarm must stand at that moment.
+        Parameters
+        ----------
+        values
+            New values by full name.
+        user, reason
+            Stored in the history.
+        expected
+            Values that controls must have at that time, None for not set: of two users who read the same value, only
+            one can change it.
+        evidence, rollback
+            Stored in the history.
+        alarm
+            Model whose drift alarm must stand at that time.
 
-        Raises:
-            JobRefusedError: a name, a value or a text that is none; a model that the ledger does not know; evidence
-            that is
-                too large; no alarm.
-            ControlConflictError: a control is not as expected.
-            LedgerUnavailableError: the server does not answer; ask what is set before trying again.
+        Raises
+        ------
+        JobRefusedError
+            An invalid name, value or text; a model that the ledger does not know; evidence that is too large; no alarm.
+        ControlConflictError
+            A control does not have the expected value.
+        LedgerUnavailableError
+            The server does not answer; read the current values before trying again.
         """
         check_text("user", user)
         check_text("reason", reason)
@@ -86,7 +98,7 @@ class ControlStore:
         check_consistency({**self.current().values, **values})
         compared = {name: _text_of(name, value) for name, value in (expected or {}).items()}
         if missing := compared.keys() - texts.keys():
-            raise job_refused(f"{', '.join(sorted(missing))} is compared and not set: name what it is to become")
+            raise job_refused(f"{', '.join(sorted(missing))} is compared and not set: give its new value")
         audit = (user, reason, encode_evidence(evidence), "1" if rollback else "")
         places = self.apply_change(audit, texts, compared, known=True, alarm=alarm)
         entries = self._server.transaction(
@@ -102,24 +114,26 @@ class ControlStore:
         return [_change_of(place, fields) for place, fields in entries]
 
     def changed_names(self) -> list[str]:
-        """Return the names of the controls that were ever changed."""
+        """Return the names of all controls that were ever changed."""
         return sorted(
             name.decode() for name in self._server.execute("HGETALL", self._server.key("controls", "changed"))
         )
 
     def _history(self, name: str, limit: int) -> list[ControlChange]:
-        """Follow the changes of one control, however many of others lie between them."""
+        """Return the changes of one control, however many other changes lie between them."""
         found: list[ControlChange] = []
         place = b""
         while len(found) < limit:
-            place, *entries = self._server.run_script("history", name, place, min(limit - len(found), _CHANGES_AT_ONCE))
-            found += [_change_of(at, dict(zip(said[::2], said[1::2], strict=True))) for at, said in entries]
+            place, *entries = self._server.run_script(
+                "control_history", name, place, min(limit - len(found), _CHANGES_AT_ONCE)
+            )
+            found += [_change_of(at, dict(zip(fields[::2], fields[1::2], strict=True))) for at, fields in entries]
             if not place:
                 break
         return found
 
     def last_changes(self) -> list[ControlChange]:
-        """Return the last change of every control that is set, by name: what is not as by default, and who did it."""
+        """Return the last change of every control that is set, by name."""
         given, places = self._server.transaction(
             ("HGETALL", self._server.key("controls")), ("HGETALL", self._server.key("controls", "changed"))
         )
@@ -138,10 +152,10 @@ class ControlStore:
         alarm: str | None = None,
         clear: bool = False,
     ) -> list[str]:
-        """Change all or none; return the places of the changes. `said` begins the script's arguments.
+        """Change all or none; return the places of the changes. `audit` begins the script's arguments.
 
-        known: refuse an alias for a model that the ledger does not know. alarm: the model about which an alarm must
-        stand; clear: take it back in the same step. Raises ControlConflictError and JobRefusedError.
+        known: refuse an alias for a model that the ledger does not know. alarm: model whose drift alarm must stand;
+        clear: clear that alarm in the same step. Raises ControlConflictError and JobRefusedError.
         """
         conditions = ("1" if known else "", alarm or "", "1" if clear else "")
         arguments = [
@@ -155,18 +169,20 @@ class ControlStore:
         if verdict == "unknown":
             raise job_refused(f"no model {rest[0]} is registered: see `cornerman models`")
         if verdict == "no alarm":
-            raise job_refused(f"no alarm stands about model {(alarm or '')[:12]} any more, nothing was changed")
+            raise job_refused(f"no drift alarm stands for model {(alarm or '')[:12]} any more, nothing was changed")
         return rest
 
 
 def control_conflict(name: str, held: str | None) -> ControlConflictError:
-    """Build the exception that says that a control is something else by now."""
-    return ControlConflictError(f"{name} is {held or 'not set'} by now, nothing was changed: look again, then decide")
+    """Return the exception for a control that has another value by now."""
+    return ControlConflictError(
+        f"{name} is {held or 'not set'} by now, nothing was changed: read it again, then decide"
+    )
 
 
 def _checked(name: str, value: ControlValue | None) -> str:
     if value is None and name.startswith("model."):
-        raise job_refused(f"{name} has no default: set the model that it is to stand for (cornerman models history)")
+        raise job_refused(f"{name} has no default: set another model (cornerman models history)")
     return _text_of(name, value)
 
 
@@ -180,24 +196,24 @@ def _text_of(name: str, value: ControlValue | None) -> str:
 
 
 def encode_evidence(evidence: Mapping[str, Any] | None) -> str:
-    """Write the evidence of a change, '' for none. Raises JobRefusedError where it is too long."""
+    """Encode the evidence of a change, '' for none. Raises JobRefusedError if it is too long."""
     text = "" if evidence is None else msgspec.json.encode(evidence).decode()
     if len(text) > MAX_EVIDENCE_CHARACTERS:
         raise job_refused(
-            f"the evidence has {len(text):,} characters, the limit is {MAX_EVIDENCE_CHARACTERS:,}: name where it is"
+            f"the evidence has {len(text):,} characters, the limit is {MAX_EVIDENCE_CHARACTERS:,}: name its place"
         )
     return text
 
 
-def _change_of(place: bytes, said: Mapping[bytes, bytes]) -> ControlChange:
+def _change_of(place: bytes, fields: Mapping[bytes, bytes]) -> ControlChange:
     return ControlChange(
         place=place.decode(),
         at=to_datetime(float(place.decode().partition("-")[0])),
-        who=said[b"who"].decode(),
-        name=said[b"name"].decode(),
-        before=said[b"from"].decode() or None,
-        after=said[b"to"].decode() or None,
-        why=said[b"why"].decode(),
-        evidence=msgspec.json.decode(said[b"evidence"]) if b"evidence" in said else None,
-        rollback=b"rollback" in said,
+        who=fields[b"who"].decode(),
+        name=fields[b"name"].decode(),
+        before=fields[b"from"].decode() or None,
+        after=fields[b"to"].decode() or None,
+        why=fields[b"why"].decode(),
+        evidence=msgspec.json.decode(fields[b"evidence"]) if b"evidence" in fields else None,
+        rollback=b"rollback" in fields,
     )

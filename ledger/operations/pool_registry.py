@@ -16,7 +16,7 @@ class PoolRegistry:
         self._server = server
 
     def announce(self, name: str, info: dict[str, Any], ttl_seconds: float) -> None:
-        """Say that a pool is alive, for `ttl_seconds`. `info` holds JSON values."""
+        """Announce a pool as alive for `ttl_seconds`. `info` contains JSON values."""
         *_, names = self._server.transaction(
             ("SADD", self._server.key("pools"), name),
             ("SET", self._server.key("pool", name), msgspec.json.encode(info), "PX", round(ttl_seconds * 1000)),
@@ -28,10 +28,10 @@ class PoolRegistry:
         if gone := [other for other, lives in zip(sorted(names), alive, strict=True) if not lives]:
             self._server.execute(
                 "SREM", self._server.key("pools"), *gone
-            )  # one that lives after all announces itself again
+            )  # a pool that still lives announces itself again
 
     def alive(self) -> list[dict[str, Any]]:
-        """List the living pools: the `name` of each with what it announced, by name."""
+        """Return the living pools by name, each its `name` and what it announced."""
         names = sorted(self._server.execute("SMEMBERS", self._server.key("pools")))
         if not names:
             return []

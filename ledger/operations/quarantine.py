@@ -1,4 +1,4 @@
-"""Malformed items that were found in a queue's doorbell list, kept for the operator."""
+"""The quarantine: malformed items of a queue's doorbell list, kept for inspection."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Quarantine:
         self._server = server
 
     def add(self, queue: str, item: bytes) -> None:
-        """Put an odd item of a queue aside, cut to a readable length; the oldest give way to the newest."""
-        self._server.run_script("aside", queue, item[:MAX_QUARANTINED_BYTES], self._server.settings.quarantine_cap)
+        """Quarantine a malformed item, cut to a readable length; the oldest items are dropped beyond the limit."""
+        self._server.run_script("quarantine", queue, item[:MAX_QUARANTINED_BYTES], self._server.settings.quarantine_cap)
 
     def items(self, queue: str, limit: int = 100) -> list[bytes]:
-        """Return what was put aside, newest first."""
+        """Return the quarantined items of a queue, newest first."""
         return list(self._server.execute("LRANGE", self._server.key("quarantine", queue), 0, limit - 1))
 
     def purge(self, queue: str) -> int:
-        """Throw away what was put aside and return how many items there were."""
+        """Delete the quarantined items of a queue and return how many there were."""
         return int(self._server.run_script("purge", "quarantine", queue))

@@ -20,23 +20,23 @@ else:
 
 
 @contextmanager
-def subscribe(connections: ConnectionPool, channel: str, look: Command) -> Iterator[Subscription]:
-    """Subscribe for the duration of a block. `look` is a command that reads the record behind the messages.
+def subscribe(connections: ConnectionPool, channel: str, query: Command) -> Iterator[Subscription]:
+    """Subscribe for the duration of a block. `query` is a command that reads the record behind the messages.
 
     A connection of a subscription runs no other commands: `connections` must be used for subscriptions only.
     """
     with connections.borrow() as connection:
-        yield Subscription(connections, connection, channel, look)
+        yield Subscription(connections, connection, channel, query)
 
 
 class Subscription:
     """A subscribed channel. `seen` is the reply of the reading command at the time of subscribing."""
 
-    def __init__(self, connections: ConnectionPool, connection: Any, channel: str, look: Command) -> None:
+    def __init__(self, connections: ConnectionPool, connection: Any, channel: str, query: Command) -> None:
         self._connections = connections
         self.connection = connection
         self._channel = channel.encode()
-        self._look = look
+        self._query = query
         self.initial_reply: list[bytes | None] = connections.with_retry(connection, self._begin)
 
     def next_message(self, timeout_seconds: float) -> bytes | None:
@@ -57,11 +57,11 @@ class Subscription:
 
         The previous subscription of the connection ends here, and not earlier: its caller did not wait for that.
         """
-        commands = (("UNSUBSCRIBE",), ("MULTI",), ("SUBSCRIBE", self._channel), self._look, ("EXEC",))
+        commands = (("UNSUBSCRIBE",), ("MULTI",), ("SUBSCRIBE", self._channel), self._query, ("EXEC",))
         self.connection.send_packed_command(self.connection.pack_commands(commands))
         while self.connection.read_response() != b"OK":  # messages of the previous subscription, and its end
             pass
-        for _ in ("SUBSCRIBE", "look"):
+        for _ in ("SUBSCRIBE", "query"):
             self.connection.read_response()  # QUEUED, or the reason against it
         _, seen = self.connection.read_response()
         return list(seen)

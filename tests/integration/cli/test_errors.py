@@ -80,7 +80,7 @@ BAD_CARDS: dict[str, tuple[bytes, FailureCode, str]] = {
     "a fight against oneself": (
         json.dumps(card(fights=[fight(fighters=[{"name": "Ann Archer"}, {"name": "ann archer"}])])).encode(),
         FailureCode.INVALID_INPUT,
-        "against oneself",
+        "cannot be both fighters",
     ),
     "negative odds": (json.dumps(card(fights=[fight(quotes=PRICED)])).encode(), FailureCode.INVALID_INPUT, "prices"),
     "an event in the past": (

@@ -107,7 +107,7 @@ def test_a_rollback_goes_back_and_says_so(book: Ledger, until: Callable[..., Non
     assert book.aliases.resolve("champion") == A
     assert "rolled back" in run("history", "champion").stdout
     failure = document("rollback", *WHY, code=ExitCode.REFUSED)["failure"]
-    assert "before it stood for nothing" in failure["message"]
+    assert "its earlier models: none" in failure["message"]
     failure = document("rollback", "--alias", "challenger", "--to", B[:4], *WHY, code=ExitCode.REFUSED)["failure"]
     assert "models promote" in failure["message"]
 

@@ -56,7 +56,7 @@ def test_a_rollback_goes_one_step_further_back_each_time(book: Ledger) -> None:
     first = back(book)
     assert (first.before, first.after, first.rollback) == (C, B, True)
     assert back(book).after == A
-    with pytest.raises(JobRefusedError, match="before it stood for nothing"):
+    with pytest.raises(JobRefusedError, match="its earlier models: none"):
         back(book)
     move(book, C)  # a step on again
     assert back(book).after == A
@@ -66,7 +66,7 @@ def test_a_rollback_goes_one_step_further_back_each_time(book: Ledger) -> None:
 def test_a_rollback_goes_to_a_named_model_that_the_name_stood_for(book: Ledger) -> None:
     for digest in (A, B):
         move(book, digest)
-    with pytest.raises(JobRefusedError, match=f"to {C[:12]}: before it stood for {A[:12]}"):
+    with pytest.raises(JobRefusedError, match=f"to {C[:12]}: its earlier models: {A[:12]}"):
         back(book, C)
     move(book, C)
     assert back(book, A).after == A
@@ -216,7 +216,7 @@ def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], 
         if code is None:
             book.verification.verify_model(A)
         else:
-            with pytest.raises(JobRefusedError, match="was not proven") as refused:
+            with pytest.raises(JobRefusedError, match="was not verified") as refused:
                 book.verification.verify_model(A)
             assert refused.value.failure.code is code
         job = asked.result()
@@ -225,7 +225,7 @@ def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], 
 
 
 def test_a_proof_that_nobody_gives_is_none(book: Ledger) -> None:
-    with pytest.raises(WaitTimeoutError, match="no worker has proved"):
+    with pytest.raises(WaitTimeoutError, match="no worker has verified"):
         book.verification.verify_model(A, timeout_seconds=0.2)
     book.controls.set({"pause.predict": True}, **BY)
     with pytest.raises(JobRefusedError, match="resume predict"):

@@ -40,7 +40,7 @@ def test_clearing_takes_back_the_alarm_and_what_it_did_together(ledger: Ledger) 
     assert (change.name, change.before, change.after, change.who) == (f"abstain.{A}", "on", None, "ann@desk")
     assert change.evidence is not None
     assert change.evidence["alarm"]["job_id"] == "review"
-    with pytest.raises(JobRefusedError, match="no alarm stands about model a"):
+    with pytest.raises(JobRefusedError, match="no drift alarm stands for model a"):
         ledger.drift_alarms.clear(A, **BY)
 
 
@@ -59,7 +59,7 @@ def test_of_two_who_clear_an_alarm_one_is_told_that_it_is_gone(ledger: Ledger) -
     said = ("ann", "seen", "", "")
     assert len(ledger.controls.apply_change(said, {f"abstain.{A}": ""}, {}, alarm=A, clear=True)) == 1
     cleared_us = ledger.drift_alarms.cleared_at(A)
-    with pytest.raises(JobRefusedError, match="no alarm stands"):
+    with pytest.raises(JobRefusedError, match="no drift alarm stands"):
         ledger.controls.apply_change(said, {f"abstain.{A}": ""}, {}, alarm=A, clear=True)
     assert (ledger.drift_alarms.cleared_at(A), len(ledger.controls.changes())) == (cleared_us, 1)
 

@@ -113,11 +113,11 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
         lambda ledger, _: ledger.submission.submit_shadows([ShadowCard(card="a"), ShadowCard(card="b")]),
     ),
     "cancel": ("cancel", submit, lambda ledger, job_id: ledger.cancel(job_id).state),
-    "wake": ("wake", parked, lambda ledger, claim: ledger.resume_now(claim.job_id)),
+    "wake": ("unsnooze", parked, lambda ledger, claim: ledger.resume_now(claim.job_id)),
     "claim": ("claim", submit, lambda ledger, _: [each.attempt for each in ledger.claim("predict", OWNER)]),
     "release": ("release", claimed, lambda ledger, claim: ledger.release(claim)),
-    "park": ("park", claimed, lambda ledger, claim: ledger.snooze(claim, 3600)),
-    "lose": ("lose", claimed, lambda ledger, claim: ledger.report_worker_lost(claim.job_id, claim.fence)),
+    "park": ("snooze", claimed, lambda ledger, claim: ledger.snooze(claim, 3600)),
+    "lose": ("worker_lost", claimed, lambda ledger, claim: ledger.report_worker_lost(claim.job_id, claim.fence)),
     "progress": (
         "progress",
         claimed,
@@ -130,22 +130,22 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
     "requeue a dead job": ("submit", dead, lambda ledger, _: ledger.dead_letters.requeue("one")),
     "purge a dead job": ("purge", dead, lambda ledger, _: ledger.dead_letters.purge("one", "never")),
     "purge all dead jobs": ("purge", dead, lambda ledger, _: ledger.dead_letters.purge_all()),
-    "put aside": ("aside", lambda _: None, lambda ledger, _: ledger.quarantine.add("predict", b"odd")),
+    "put aside": ("quarantine", lambda _: None, lambda ledger, _: ledger.quarantine.add("predict", b"odd")),
     "purge what was put aside": (
         "purge",
         lambda ledger: ledger.quarantine.add("predict", b"odd"),
         lambda ledger, _: ledger.quarantine.purge("predict"),
     ),
     "add results": (
-        "results",
+        "fight_results",
         lambda ledger: ledger.fight_results.add([result(0)], user="ann"),
         lambda ledger, _: ledger.fight_results.add(
             [result(1), FightResult(date=DAY, fighters=("Cleo", "Dora"), winner=None, ending="draw")], user="ann"
         ),
     ),
-    "raise an alarm": ("alarm", lambda _: None, lambda ledger, _: ledger.drift_alarms.raise_alarm(ALARM)),
+    "raise an alarm": ("drift_alarm", lambda _: None, lambda ledger, _: ledger.drift_alarms.raise_alarm(ALARM)),
     "note an alarm": (
-        "alarm",
+        "drift_alarm",
         alarmed,
         lambda ledger, _: ledger.drift_alarms.mark_acted(msgspec.structs.replace(ALARM, acted=True)),
     ),

@@ -116,7 +116,7 @@ def test_wait_reads_where_it_is_told_only_that_there_is_an_outcome(
 ) -> None:
     """As at a replica, whose subscribers the primary does not count."""
     ledger = opened(reread_seconds=3600.0)
-    settle_otherwise(ledger, "heard[2] > 0", "heard[2] > 9")
+    settle_otherwise(ledger, "subscribers[2] > 0", "subscribers[2] > 9")
     assert settled_while(ledger, ledger, until).report == REPORT
 
 
@@ -158,7 +158,7 @@ def test_wait_after_a_fork_reads_its_own_job(ledger: Ledger) -> None:
 
 def test_wait_survives_a_lost_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
     waiter, settler = opened(reread_seconds=0.05), opened()
-    settle_otherwise(settler, "redis.call('PUBLISH', channel, told)", "")
+    settle_otherwise(settler, "redis.call('PUBLISH', channel, message)", "")
     assert settled_while(waiter, settler, until).report == REPORT
 
 

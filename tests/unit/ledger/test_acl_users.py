@@ -14,27 +14,27 @@ from tests.support.acl_server import ROLES, USERS
 
 LEDGER = Path(ledger.__file__).parent
 CALLERS = {
-    "alarm": ("worker",),
-    "aside": ("worker",),
     "backlog": ("worker", "reader", "operator"),
-    "bouts": ("producer", "operator"),
     "cancel": ("producer", "worker", "operator"),
     "claim": ("worker",),
     "control": ("worker", "operator"),
-    "held": ("worker",),
-    "history": ("producer", "worker", "reader", "operator"),
-    "lose": ("worker",),
-    "park": ("worker",),
+    "control_history": ("producer", "worker", "reader", "operator"),
+    "drift_alarm": ("worker",),
+    "fight_results": ("operator",),
+    "list_fights": ("producer", "operator"),
+    "list_running": ("worker",),
     "progress": ("worker",),
     "purge": ("operator",),
+    "quarantine": ("worker",),
     "reap": ("worker",),
     "release": ("worker",),
     "renew": ("worker",),
-    "results": ("operator",),
     "settle": ("worker",),
     "shadow": ("worker",),
+    "snooze": ("worker",),
     "submit": ("producer", "worker", "operator"),
-    "wake": ("worker",),
+    "unsnooze": ("worker",),
+    "worker_lost": ("worker",),
 }
 """Who runs each script."""
 TRIED = {"pubsub|numsub"}
@@ -93,7 +93,9 @@ def spoken(path: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", sorted({*LEDGER.glob("*.py")} - {LEDGER / "refusals.py"}), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted({*LEDGER.rglob("*.py")} - {LEDGER / "server" / "error_replies.py"}), ids=lambda path: path.stem
+)
 def test_every_command_of_the_ledger_is_somebodys(path: Path) -> None:
     everybodys = {"ping", "waitaof"}  # of the category @connection
     others = {"debug", "noauth", "nfkd"}  # a level of the log, an error, a form of Unicode

@@ -54,7 +54,7 @@ def test_the_failure_names_fight_bookmaker_and_age() -> None:
 
 
 def test_a_quote_without_its_time_cannot_be_held_to_an_age() -> None:
-    with pytest.raises(JobRefusedError, match=r"'f1'.*b does not say its as_of"):
+    with pytest.raises(JobRefusedError, match=r"'f1'.*b has no as_of"):
         codec.check_job(card((quote("a", 1), quote("b", None))))
     codec.check_job(card((quote("b", None),), limit_seconds=None))
 
