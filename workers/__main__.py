@@ -24,7 +24,7 @@ BAD_SETTING = 78  # EX_CONFIG
 
 
 def main(arguments: Sequence[str] | None = None, handlers: HandlerRegistry = HANDLERS) -> int:
-    """Run a pool until it is told to stop; return its exit code."""
+    """Run a pool until it must stop; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m workers", description="Run one pool of workers.")
     parser.add_argument("--pool", choices=QUEUES, required=True, help="queue to consume")
     parser.add_argument("--concurrency", type=int, help="number of children")

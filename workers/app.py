@@ -132,8 +132,8 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
                 pool=pool.name,
                 queues=self._queues,
                 concurrency=pool.settings.concurrency or worker.pool.num_processes,
-                max_memory_mb=pool.settings.max_memory_mb,
-                memory_limit_mb=pool.settings.memory_limit_mb,
+                max_memory_mb=pool.settings.pool_max_memory_mb,
+                memory_limit_mb=pool.settings.child_max_memory_mb,
                 library_threads=1,
                 training_threads=pool.settings.training_threads,
             )
@@ -146,7 +146,7 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
 
         def register_with_event_loop(self, worker: Any, hub: Any) -> None:
             """Maintain the children from the main thread too, at the supervisor's interval."""
-            hub.call_repeatedly(pool.settings.guard_seconds, self._maintain, worker)
+            hub.call_repeatedly(pool.settings.supervisor_interval_seconds, self._maintain, worker)
 
         def _maintain(self, worker: Any) -> None:
             # Celery checks for a dead child when its pipe closes, which is a moment too early, and then after 5 s.
@@ -164,7 +164,7 @@ def _supervisor_step(pool: WorkerPool) -> type[bootsteps.StartStopStep]:
 def _start_child(app: Celery, pool: WorkerPool) -> None:
     """Prepare a child that was just forked. If it cannot start, its pool ends: the next child would fail too."""
     try:
-        if limit_mb := pool.settings.memory_limit_mb:
+        if limit_mb := pool.settings.child_max_memory_mb:
             # Exceeding it raises a MemoryError, which becomes an outcome; to be killed by the kernel would be a crash.
             resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 2**20, limit_mb * 2**20))
         with suppress(OSError):  # there is no /proc, or it is read only

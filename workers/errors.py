@@ -12,7 +12,7 @@ class JobSnoozedError(Exception):
     ----------
     reason
         Why the job cannot run now; shown to callers as progress.
-    due_seconds
+    delay_seconds
         Delay until the job is queued again, unless it is resumed before.
     note
         State that its next claim receives; by default that of the current claim.
@@ -21,10 +21,10 @@ class JobSnoozedError(Exception):
     """
 
     def __init__(
-        self, reason: str, due_seconds: float, *, note: bytes | None = None, progress: Progress | None = None
+        self, reason: str, delay_seconds: float, *, note: bytes | None = None, progress: Progress | None = None
     ) -> None:
         super().__init__(reason)
-        self.delay_seconds = due_seconds
+        self.delay_seconds = delay_seconds
         self.note = note
         self.progress = progress
 
@@ -33,4 +33,4 @@ class StoreUnavailableError(JobSnoozedError):
     """The store of models cannot be reached, or is full: the same job may succeed later."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason, due_seconds=2.0)
+        super().__init__(reason, delay_seconds=2.0)

@@ -74,7 +74,7 @@ def memory_limit_failure(used_mb: float, ceiling_mb: float) -> Failure:
     return Failure(
         code=FailureCode.MEMORY_LIMIT_EXCEEDED,
         message=f"the job took its child to {used_mb:.1f} MB, its limit is {ceiling_mb:.1f} MB, and was stopped: "
-        "request less per job, or raise max_memory_mb or CORNERMAN_MEMORY_LIMIT_MB",
+        "request less per job, or raise max_memory_mb or CORNERMAN_CHILD_MAX_MEMORY_MB",
         retryable=True,
         details={"used_mb": used_mb, "max_memory_mb": ceiling_mb},
     )
@@ -82,7 +82,7 @@ def memory_limit_failure(used_mb: float, ceiling_mb: float) -> Failure:
 
 def _message(error: BaseException) -> str:
     if isinstance(error, MemoryError) and not str(error):
-        return "the child ran into its memory limit: send fewer fights a card, or raise CORNERMAN_MEMORY_LIMIT_MB"
+        return "the child ran into its memory limit: send fewer fights a card, or raise CORNERMAN_CHILD_MAX_MEMORY_MB"
     # A file name that is not valid Unicode must not make the failure impossible to encode.
     text = str(error).encode("utf-8", "backslashreplace").decode()
     return (text or "no message")[:MAX_MESSAGE_CHARACTERS]

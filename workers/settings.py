@@ -42,21 +42,29 @@ class WorkerSettings:
     node: str = _setting("", "name of this machine in claims and logs, unique in the fleet; default: the host name")
     concurrency: int = _setting(0, "maximum children of a pool; 0: one a core for prediction, else one", zero=True)
     min_children: int = _setting(0, "minimum children of a pool, memory permitting; 0: the maximum", zero=True)
-    max_memory_mb: int = _setting(
+    pool_max_memory_mb: int = _setting(
         0, "memory limit of a pool with its children; 0: the memory of its machine", zero=True
     )
     spare_memory_mb: int = _setting(256, "memory of the machine or container that a pool leaves free", zero=True)
-    memory_limit_mb: int = _setting(4096, "memory limit of a child, 0: none; a job that needs more fails", zero=True)
-    watch_seconds: float = _setting(0.05, "interval at which the memory of children at work is checked")
+    child_max_memory_mb: int = _setting(
+        4096, "memory limit of a child, 0: none; a job that needs more fails", zero=True
+    )
+    memory_check_interval_seconds: float = _setting(0.05, "interval at which the memory of children at work is checked")
     threads: int = _setting(0, "threads of a training child; 0: the cores divided by the children", zero=True)
-    cached_models: int = _setting(2, "models that a child keeps open")
-    claim_limit: int = _setting(64, "maximum jobs that a predicting child claims at once; a training child claims one")
-    drain_seconds: float = _setting(1.0, "how long a child serves one queue before another")
-    finish_seconds: float = _setting(5.0, "how long after SIGTERM a job may run before it is released", zero=True)
-    guard_seconds: float = _setting(0.25, "interval at which the supervisor checks children, leases and limits")
-    announce_seconds: float = _setting(2.0, "interval of a pool's heartbeat")
-    canary_seconds: float = _setting(5.0, "interval of the liveness probe, which verifies that a pool consumes")
-    canary_patience_seconds: float = _setting(
+    model_cache_size: int = _setting(2, "maximum open models of a child")
+    max_jobs_per_claim: int = _setting(
+        64, "maximum jobs that a predicting child claims at once; a training child claims one"
+    )
+    queue_slice_seconds: float = _setting(1.0, "how long a child serves one queue before another")
+    shutdown_grace_seconds: float = _setting(
+        5.0, "how long after SIGTERM a job may run before it is released", zero=True
+    )
+    supervisor_interval_seconds: float = _setting(
+        0.25, "interval at which the supervisor checks children, leases and limits"
+    )
+    heartbeat_seconds: float = _setting(2.0, "interval of a pool's heartbeat")
+    liveness_probe_seconds: float = _setting(5.0, "interval of the liveness probe, which verifies that a pool consumes")
+    liveness_timeout_seconds: float = _setting(
         30.0, "silence of the liveness probe after which a pool exits to be restarted"
     )
     http_host: str = _setting("127.0.0.1", "address on which metrics and health are served; `off`: not served")
@@ -65,7 +73,7 @@ class WorkerSettings:
         "its port in predicting pools; training pools use the next, monitoring pools the one after; 0: any free port",
         zero=True,
     )
-    sample_seconds: float = _setting(5.0, "interval at which a pool collects metrics and evaluates alerts")
+    metrics_interval_seconds: float = _setting(5.0, "interval at which a pool collects metrics and evaluates alerts")
     self_test_seconds: float = _setting(
         60.0, "interval at which a predicting child checks its model's reference predictions"
     )
@@ -78,7 +86,7 @@ class WorkerSettings:
     log_level: str = _setting("INFO", "lowest level that is logged: DEBUG, INFO, WARNING, ERROR")
     log_file: Path | None = _setting(None, "log file, in addition to the standard error")  # noqa: RUF009 - it is a field
     log_file_mb: int = _setting(50, "size at which the log file is rotated")
-    log_files: int = _setting(5, "rotated log files that are kept")
+    log_files: int = _setting(5, "number of rotated log files")
 
     def __post_init__(self) -> None:
         """Refuse values that could only fail later. Raises ValueError naming the variable."""
@@ -86,10 +94,10 @@ class WorkerSettings:
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not (value > 0 or (entry.metadata["zero"] and value == 0)):
                 raise ValueError(f"{environment_variable(entry)} must be greater than 0, not {value}")
-        if self.canary_patience_seconds <= self.canary_seconds:
-            raise ValueError("CORNERMAN_CANARY_PATIENCE_SECONDS must be greater than CORNERMAN_CANARY_SECONDS")
-        if self.ledger.lease_seconds < 2 * self.guard_seconds:
-            raise ValueError("CORNERMAN_LEASE_SECONDS must be at least twice CORNERMAN_GUARD_SECONDS")
+        if self.liveness_timeout_seconds <= self.liveness_probe_seconds:
+            raise ValueError("CORNERMAN_LIVENESS_TIMEOUT_SECONDS must be greater than CORNERMAN_LIVENESS_PROBE_SECONDS")
+        if self.ledger.lease_seconds < 2 * self.supervisor_interval_seconds:
+            raise ValueError("CORNERMAN_LEASE_SECONDS must be at least twice CORNERMAN_SUPERVISOR_INTERVAL_SECONDS")
         if self.log_level not in logging.getLevelNamesMapping():
             raise ValueError(f"CORNERMAN_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {self.log_level!r}")
         if self.http_port > MAX_PORT:

@@ -111,7 +111,7 @@ def succeeded(ledger: Ledger, job_ids: Sequence[str]) -> int:
 
 def run_ours(ledger: Ledger, folder: Path) -> PoolRun:
     """Run the jobs under our autoscaler and the budget."""
-    with our_pool(ledger, folder, CORNERMAN_MAX_MEMORY_MB=str(BUDGET_MB)) as pid:
+    with our_pool(ledger, folder, CORNERMAN_POOL_MAX_MEMORY_MB=str(BUDGET_MB)) as pid:
         gauge = MemoryGauge(pid)
         began = time.monotonic()
         with gauge.watching():

@@ -46,7 +46,7 @@ def webhook_listener() -> Iterator[tuple[dict[str, str], WebhookPosts]]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}/"
-        yield {"CORNERMAN_WEBHOOK_URL": address, "CORNERMAN_SAMPLE_SECONDS": "0.5"}, posts
+        yield {"CORNERMAN_WEBHOOK_URL": address, "CORNERMAN_METRICS_INTERVAL_SECONDS": "0.5"}, posts
         server.shutdown()
 
 

@@ -21,8 +21,8 @@ from ledger.contracts.codec import job_refused
 from producer.errors import NotInstalledError
 
 POOLS = ("predict", "train", "monitor")
-STOP_SECONDS = 10.0  # and CORNERMAN_FINISH_SECONDS where it is set
-GRACE_VARIABLE = "CORNERMAN_FINISH_SECONDS"
+STOP_SECONDS = 10.0  # and CORNERMAN_SHUTDOWN_GRACE_SECONDS where it is set
+GRACE_VARIABLE = "CORNERMAN_SHUTDOWN_GRACE_SECONDS"
 RESTART_SECONDS = 0.5
 RESTART_SECONDS_MAX = 30.0
 # A pool that ran this long restarts without a delay.

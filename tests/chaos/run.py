@@ -127,14 +127,18 @@ def _pools(plan: Plan, folder: Path, settings: LedgerSettings, disk: Disk, store
         "CORNERMAN_LEASE_SECONDS": str(settings.lease_seconds),
         "CORNERMAN_REPLY_TIMEOUT_SECONDS": str(settings.reply_timeout_seconds),
         "CORNERMAN_OUTCOMES_CAP": str(settings.outcomes_cap),
-        "CORNERMAN_MEMORY_LIMIT_MB": "1024",
+        "CORNERMAN_CHILD_MAX_MEMORY_MB": "1024",
         "CORNERMAN_DATA": str(folder),
         "CORNERMAN_LOG_FILE": str(folder / LOGS / "pools.jsonl"),
         "CORNERMAN_LOG_FILE_MB": "1",
         probe.JOURNAL: str(folder / "journal"),
     }
-    older = {"CORNERMAN_CLAIM_LIMIT": "1", "CORNERMAN_GUARD_SECONDS": "0.5", probe.VERSION: "older"}
-    newer = {"CORNERMAN_CLAIM_LIMIT": "8", "CORNERMAN_FINISH_SECONDS": "0.5", probe.VERSION: "newer"}
+    older = {
+        "CORNERMAN_MAX_JOBS_PER_CLAIM": "1",
+        "CORNERMAN_SUPERVISOR_INTERVAL_SECONDS": "0.5",
+        probe.VERSION: "older",
+    }
+    newer = {"CORNERMAN_MAX_JOBS_PER_CLAIM": "8", "CORNERMAN_SHUTDOWN_GRACE_SECONDS": "0.5", probe.VERSION: "newer"}
     trainer = {"CORNERMAN_DATA": str(disk.folder / TRAINER), "CORNERMAN_STORE": store.url, probe.VERSION: "newer"}
     return [
         Pool("older", folder, {**variables, **older}, plan.children),

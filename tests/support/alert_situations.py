@@ -121,7 +121,9 @@ SITUATIONS = [
     ),
     *gauge("NoConsumer", 'cornerman_unattended_jobs{queue="train"}', beyond=1, within=0, for_minutes=1),
     *gauge("DeadLetters", "cornerman_dead_letters", beyond=1, within=0, for_minutes=0),
-    *gauge("CanaryWrong", 'cornerman_check_passed{check="prediction"}', beyond=0, within=1, for_minutes=0),
+    *gauge(
+        "ReferencePredictionsWrong", 'cornerman_check_passed{check="prediction"}', beyond=0, within=1, for_minutes=0
+    ),
     *gauge("ModelNotLoaded", 'cornerman_check_passed{check="model_loaded"}', beyond=0, within=1, for_minutes=2),
     *gauge("NotConsuming", 'cornerman_check_passed{check="consumption"}', beyond=0, within=1, for_minutes=2),
     *gauge("LedgerUnavailable", "cornerman_ledger_up", beyond=0, within=1, for_minutes=1),

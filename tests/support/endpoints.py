@@ -8,7 +8,11 @@ from typing import Any
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-HASTY = {"CORNERMAN_SAMPLE_SECONDS": "0.2", "CORNERMAN_CANARY_SECONDS": "0.2", "CORNERMAN_SELF_TEST_SECONDS": "0.2"}
+HASTY = {
+    "CORNERMAN_METRICS_INTERVAL_SECONDS": "0.2",
+    "CORNERMAN_LIVENESS_PROBE_SECONDS": "0.2",
+    "CORNERMAN_SELF_TEST_SECONDS": "0.2",
+}
 
 Values = dict[str, dict[frozenset[tuple[str, str]], float]]
 

@@ -37,8 +37,8 @@ class MetricHistory:
     _FINE_SECONDS, _FINE_STEP_SECONDS = HOUR, 30.0
     _COARSE_SECONDS, _COARSE_STEP_SECONDS = DAY, 10 * MINUTE
 
-    def __init__(self, kept: Iterable[str]) -> None:
-        self._kept = frozenset(kept)
+    def __init__(self, stored: Iterable[str]) -> None:
+        self._stored = frozenset(stored)
         self._labels: dict[Labels, Labels] = {}  # one object for equal labels, to save memory
         self._fine: deque[tuple[float, MetricsSnapshot]] = deque()
         self._coarse: deque[tuple[float, MetricsSnapshot]] = deque()
@@ -50,7 +50,7 @@ class MetricHistory:
         self.last, self._last_seconds = reading, at_seconds
         if self._fine and at_seconds < self._fine[-1][0] + self._FINE_STEP_SECONDS:
             return
-        kept = {name: self._compact(reading[name]) for name in self._kept if name in reading}
+        kept = {name: self._compact(reading[name]) for name in self._stored if name in reading}
         self._fine.append((at_seconds, kept))
         while self._fine[0][0] < at_seconds - self._FINE_SECONDS:
             old = self._fine.popleft()
@@ -91,22 +91,22 @@ class Series(Struct, frozen=True):
 
 
 class Gauge(Struct, frozen=True, tag=True):
-    """The largest value (with `least`: the smallest) of a gauge, for each combination of the labels `by`."""
+    """The largest value (with `minimum`: the smallest) of a gauge, for each combination of the labels `by`."""
 
     series: Series
     by: tuple[str, ...]
-    least: bool = False
+    minimum: bool = False
 
     def value(self, history: MetricHistory) -> dict[Labels, float]:
         """Return the value of each combination."""
-        choose = min if self.least else max
+        choose = min if self.minimum else max
         return {
             labels: choose(values) for labels, values in _grouped(self.series.select(history.last), self.by).items()
         }
 
     def promql(self) -> str:
         """Return the PromQL expression."""
-        return f"{'min' if self.least else 'max'} by ({', '.join(self.by)}) ({self.series.promql()})"
+        return f"{'min' if self.minimum else 'max'} by ({', '.join(self.by)}) ({self.series.promql()})"
 
 
 class Ratio(Struct, frozen=True, tag=True):
@@ -145,12 +145,12 @@ class Increase(Struct, frozen=True, tag=True):
 
 
 class IncreaseRatio(Struct, frozen=True, tag=True):
-    """The ratio of two increases, if the second is at least `at_least`; with `rest`: `rest` minus that ratio."""
+    """The ratio of two increases, if the second is at least `min_whole`; with `complement_of`: that minus the ratio."""
 
     part: Increase
     whole: Increase
-    at_least: float
-    rest: float | None = None
+    min_whole: float
+    complement_of: float | None = None
 
     def value(self, history: MetricHistory) -> dict[Labels, float]:
         """Return the ratio of each combination that has enough events."""
@@ -158,14 +158,16 @@ class IncreaseRatio(Struct, frozen=True, tag=True):
         shares = {
             labels: parts.get(labels, 0.0) / whole
             for labels, whole in wholes.items()
-            if whole and whole >= self.at_least
+            if whole and whole >= self.min_whole
         }
-        return shares if self.rest is None else {labels: self.rest - share for labels, share in shares.items()}
+        if self.complement_of is None:
+            return shares
+        return {labels: self.complement_of - share for labels, share in shares.items()}
 
     def promql(self) -> str:
         """Return the PromQL expression."""
-        share = f"{self.part.promql()} / ({self.whole.promql()} >= {self.at_least:g})"
-        return share if self.rest is None else f"{self.rest:g} - {share}"
+        share = f"{self.part.promql()} / ({self.whole.promql()} >= {self.min_whole:g})"
+        return share if self.complement_of is None else f"{self.complement_of:g} - {share}"
 
 
 Expression = Gauge | Ratio | Increase | IncreaseRatio

@@ -39,7 +39,7 @@ def _coverage(level: str, threshold: float) -> AlertRule:
 
     return AlertRule(
         name=f"IntervalsMissMarket{100 * float(level):.0f}",
-        expression=IncreaseRatio(grown(("inside", "true")), grown(), at_least=200, rest=float(level)),
+        expression=IncreaseRatio(grown(("inside", "true")), grown(), min_whole=200, complement_of=float(level)),
         threshold=threshold,
         for_seconds=10 * MINUTE,
         severity=WARNING,
@@ -60,7 +60,7 @@ RULES: tuple[AlertRule, ...] = (
         severity=WARNING,
         summary="a child is close to its memory limit; a job that exceeds it fails as memory_limit_exceeded",
         action="find the kind of job in the job lines (peak_memory_mb); send smaller cards, fewer replicas, or raise "
-        "CORNERMAN_MEMORY_LIMIT_MB",
+        "CORNERMAN_CHILD_MAX_MEMORY_MB",
     ),
     AlertRule(
         name="PoolMemoryExceeded",
@@ -84,7 +84,7 @@ RULES: tuple[AlertRule, ...] = (
                 15 * MINUTE,
             ),
             Increase(Series("cornerman_jobs_total"), POOL_LABELS, 15 * MINUTE),
-            at_least=5,
+            min_whole=5,
         ),
         threshold=0.05,
         for_seconds=0,
@@ -98,7 +98,7 @@ RULES: tuple[AlertRule, ...] = (
         expression=IncreaseRatio(
             Increase(Series("cornerman_fights_total", (("result", "failed"),)), POOL_LABELS, HOUR),
             Increase(Series("cornerman_fights_total"), POOL_LABELS, HOUR),
-            at_least=10,
+            min_whole=10,
         ),
         threshold=0.5,
         for_seconds=0,
@@ -112,7 +112,7 @@ RULES: tuple[AlertRule, ...] = (
         expression=IncreaseRatio(
             Increase(Series("cornerman_uncertainty_sum"), POOL_LABELS, HOUR),
             Increase(Series("cornerman_uncertainty_count"), POOL_LABELS, HOUR),
-            at_least=10,
+            min_whole=10,
         ),
         threshold=0.4,
         for_seconds=0,
@@ -126,8 +126,8 @@ RULES: tuple[AlertRule, ...] = (
         expression=IncreaseRatio(
             Increase(Series("cornerman_run_seconds_bucket", (*_CARDS, ("le", "5.0"))), POOL_LABELS, 5 * MINUTE),
             Increase(Series("cornerman_run_seconds_count", _CARDS), POOL_LABELS, 5 * MINUTE),
-            at_least=1,
-            rest=1,
+            min_whole=1,
+            complement_of=1,
         ),
         threshold=0.05,
         for_seconds=0,
@@ -175,8 +175,8 @@ RULES: tuple[AlertRule, ...] = (
         action="cornerman dead-letters list, show; requeue after the cause is removed, or purge",
     ),
     AlertRule(
-        name="CanaryWrong",
-        expression=Gauge(Series("cornerman_check_passed", (("check", "prediction"),)), POOL_LABELS, least=True),
+        name="ReferencePredictionsWrong",
+        expression=Gauge(Series("cornerman_check_passed", (("check", "prediction"),)), POOL_LABELS, minimum=True),
         threshold=1,
         below=True,
         for_seconds=0,
@@ -186,7 +186,7 @@ RULES: tuple[AlertRule, ...] = (
     ),
     AlertRule(
         name="ModelNotLoaded",
-        expression=Gauge(Series("cornerman_check_passed", (("check", "model_loaded"),)), POOL_LABELS, least=True),
+        expression=Gauge(Series("cornerman_check_passed", (("check", "model_loaded"),)), POOL_LABELS, minimum=True),
         threshold=1,
         below=True,
         for_seconds=2 * MINUTE,
@@ -196,7 +196,7 @@ RULES: tuple[AlertRule, ...] = (
     ),
     AlertRule(
         name="NotConsuming",
-        expression=Gauge(Series("cornerman_check_passed", (("check", "consumption"),)), POOL_LABELS, least=True),
+        expression=Gauge(Series("cornerman_check_passed", (("check", "consumption"),)), POOL_LABELS, minimum=True),
         threshold=1,
         below=True,
         for_seconds=2 * MINUTE,
@@ -206,7 +206,7 @@ RULES: tuple[AlertRule, ...] = (
     ),
     AlertRule(
         name="LedgerUnavailable",
-        expression=Gauge(Series("cornerman_ledger_up"), POOL_LABELS, least=True),
+        expression=Gauge(Series("cornerman_ledger_up"), POOL_LABELS, minimum=True),
         threshold=1,
         below=True,
         for_seconds=30,
@@ -256,7 +256,7 @@ RULES: tuple[AlertRule, ...] = (
     AlertRule(
         name="PoolDown",
         expression=Gauge(
-            Series("up", (("job", "cornerman"),)), POOL_LABELS, least=True
+            Series("up", (("job", "cornerman"),)), POOL_LABELS, minimum=True
         ),  # a series of Prometheus itself
         threshold=1,
         below=True,

@@ -60,9 +60,9 @@ class Webhook:
                 self._send(self.body(change))
             except Exception as error:  # noqa: BLE001 - any error of the other side; this thread goes on
                 # The URL may contain a token in its path, and the error the URL: only the host is logged.
-                said = {"alert": change.rule.name, "host": urlsplit(self._url).hostname, "error": _reason(error)}
+                fields = {"alert": change.rule.name, "host": urlsplit(self._url).hostname, "error": _reason(error)}
                 if pause_seconds is None:
-                    self._log.warning("alert not posted", **said)
+                    self._log.warning("alert not posted", **fields)
                     return
                 time.sleep(pause_seconds)
             else:

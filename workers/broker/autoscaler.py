@@ -20,7 +20,9 @@ class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no
 
     def __init__(self, *args: Any, worker: Any, **options: Any) -> None:
         cornerman: WorkerPool = worker.app.cornerman_pool
-        super().__init__(*args, worker=worker, **{**options, "keepalive": cornerman.settings.guard_seconds})
+        super().__init__(
+            *args, worker=worker, **{**options, "keepalive": cornerman.settings.supervisor_interval_seconds}
+        )
         self._board = cornerman.scoreboard
         self._log = structlog.get_logger("cornerman.autoscaler")
 

@@ -64,7 +64,7 @@ class ChildConsumer:
 
     def _serve_queue(self, queue: str) -> None:
         """Process the backlog of a queue, then wait for its next claim, which is faster than a wake-up by Celery."""
-        until_seconds = time.monotonic() + self._pool.settings.drain_seconds
+        until_seconds = time.monotonic() + self._pool.settings.queue_slice_seconds
         claims: list[Claim] = []
         while True:
             with self._admission.reserve(rested=bool(claims)) as reserved:
@@ -77,7 +77,7 @@ class ChildConsumer:
             if not claims:
                 return
             if self._only_queue is not None and time.monotonic() >= until_seconds:
-                until_seconds = time.monotonic() + self._pool.settings.drain_seconds
+                until_seconds = time.monotonic() + self._pool.settings.queue_slice_seconds
 
     def _release(self, claims: list[Claim], reason: str) -> None:
         if claims:
@@ -89,7 +89,7 @@ class ChildConsumer:
 
         A queue that the last claim emptied is not claimed from again: later jobs push a doorbell of their own.
         """
-        most = 1 if queue in _UNBATCHED_QUEUES else self._pool.settings.claim_limit
+        max_size = 1 if queue in _UNBATCHED_QUEUES else self._pool.settings.max_jobs_per_claim
         while claims:
             started_seconds = time.monotonic()
             self._executor.run(claims)
@@ -97,8 +97,8 @@ class ChildConsumer:
             waiting = claims[0].queue_length
             if not waiting or now_seconds >= until_seconds or self._admission.should_stop_claiming:
                 return
-            worked = BatchTiming(len(claims), now_seconds - started_seconds, waiting)
-            claims = self._ledger.claim(queue, self._owner, next_batch_size(worked, most))
+            timing = BatchTiming(len(claims), now_seconds - started_seconds, waiting)
+            claims = self._ledger.claim(queue, self._owner, next_batch_size(timing, max_size))
 
     def _wait_for_claim(self, queue: str, until_seconds: float) -> list[Claim]:
         """Wait for a claim and return it; empty if Celery needs the child, or if memory is short.
@@ -111,7 +111,7 @@ class ChildConsumer:
             if timeout_seconds <= 0:
                 if self._only_queue is None or board.take_request():
                     break
-                timeout_seconds = self._pool.settings.guard_seconds  # the supervisor makes the request
+                timeout_seconds = self._pool.settings.supervisor_interval_seconds  # the supervisor makes the request
             item, claims = self._ledger.claim_when_notified(queue, self._owner, timeout_seconds)
             if item not in (None, DOORBELL):
                 quarantine_with(self._pool.settings.ledger)(queue, item)
@@ -138,13 +138,13 @@ class ChildConsumer:
         from workers.models.model_store import Store  # imports the engine, which only children load
 
         settings = self._pool.settings
-        load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
+        load = partial(load_manager, max_memory_mb=settings.child_max_memory_mb or math.inf)
         store = Store.from_settings(settings)
         return ModelCache(
             store.fetch,
             self._ledger.aliases.resolve,
             load,
-            settings.cached_models,
+            settings.model_cache_size,
             self._pool.preloaded_models,
             store.discard_copy,
         )

@@ -15,7 +15,7 @@ How an attempt ends:
     the server's ACL refuses what it needs   settled: `internal`, retryable; it would be refused for ever
     it waits for its parts, or for the store snoozed, at the same attempt
     the claim is no longer this child's      left alone
-    the child is told to stop (SIGTERM)      released, at the same attempt; the child ends; also if the handler
+    the child must stop (SIGTERM)             released, at the same attempt; the child ends; also if the handler
                                              fails because of the signal
     the handler ends the process             lost: the attempt counts; the child ends
     the process dies                         the supervisor acts, as for the limits of time and memory
@@ -56,11 +56,11 @@ from workers.pool.event_pipe import CardMetrics, attempt_ended
 from workers.pool.memory_attribution import started_near_baseline
 from workers.pool.pool import WorkerPool
 
-_SHUTDOWN = "the child was told to stop"
+_SHUTDOWN = "the child must stop"
 
 
 class ShutdownRequested(SystemExit):
-    """The child was told to stop; unlike any other SystemExit, no fault of the current job.
+    """The child must stop; unlike any other SystemExit, no fault of the current job.
 
     C code that calls back into Python swallows an exception that a signal handler raises there, and fails with an error
     of its own: `raised` records that the signal came.
@@ -136,8 +136,8 @@ class Executor:
                 self._pool.scoreboard.mark_handler_ended()
             settlement = Settlement.from_result(claim, report, page, self._origin(claim))
             measure = partial(measure_card, job, report, claim.claimed_at)
-            said = getattr(report, "model", None) or model
-            return AttemptResult("succeeded", said, measure=measure, settlement=settlement)
+            answered_by = getattr(report, "model", None) or model
+            return AttemptResult("succeeded", answered_by, measure=measure, settlement=settlement)
         except ClaimLostError:
             return AttemptResult("refused", model)
         except (LedgerUnavailableError, InsufficientMemoryError) as away:
@@ -180,8 +180,8 @@ class Executor:
             settlement = Settlement.from_result(claim, failure, origin=self._origin(claim))
         except (TypeError, ValueError):  # without an outcome the job would run for ever
             self._log.error("failure not encodable", **traceback_locations(error))
-            said = f"{type(error).__name__}, whose message is not encodable"
-            failure = Failure(code=FailureCode.INTERNAL, message=said)
+            message = f"{type(error).__name__}, whose message is not encodable"
+            failure = Failure(code=FailureCode.INTERNAL, message=message)
             settlement = Settlement.from_result(claim, failure)
         return AttemptResult(failure.code.value, model, settlement=settlement)
 

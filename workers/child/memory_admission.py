@@ -133,7 +133,7 @@ class MemoryAdmission:
 
     def _ceiling_mb(self, job: Job) -> float:
         """Return the child's ceiling: the least of its own limit, the job's, and the memory it could have alone."""
-        own_mb = self._pool.settings.memory_limit_mb or math.inf
+        own_mb = self._pool.settings.child_max_memory_mb or math.inf
         job_mb = job.max_memory_mb if isinstance(job, DataPlan | JobPart) else math.inf
         return max(1.0, min(own_mb, job_mb, self._pool.scoreboard.max_child_mb))
 
@@ -145,7 +145,7 @@ def _never_fits(need: MemoryEstimate, allowed_mb: float) -> Failure:
         code=FailureCode.MEMORY_LIMIT_EXCEEDED,
         message=f"{need.what} is estimated to take {need.growth_mb:.0f} MB, and a job here may take "
         f"{allowed_mb:.0f} MB: {advice}; or raise the limit (the job's "
-        "max_memory_mb, CORNERMAN_MEMORY_LIMIT_MB, or that of the pool)",
+        "max_memory_mb, CORNERMAN_CHILD_MAX_MEMORY_MB, or that of the pool)",
         retryable=True,
         details={
             "estimated_mb": round(need.growth_mb, 1),

@@ -44,8 +44,8 @@ class SelfTester:
                 None,
                 [HealthCheck(name="model_loaded", passed=False, detail=f"{type(error).__name__}: {error}")],
             )
-        told = [HealthCheck(name=check.name, passed=check.passed, detail=_short(check.detail)) for check in checks]
-        self._pool.event_pipe.send(SelfTestResult(told, model))
+        reported = [HealthCheck(name=check.name, passed=check.passed, detail=_short(check.detail)) for check in checks]
+        self._pool.event_pipe.send(SelfTestResult(reported, model))
 
 
 def _short(detail: str) -> str:

@@ -1,7 +1,7 @@
 """Submission of shadow cards: after a live answer, the challenger answers the same card.
 
 A shadow is a job of its own in a queue of its own, so that it can neither delay nor change a live answer. It is
-submitted after the live answer is settled; if the submission fails, a line in the log says so and there is no shadow.
+submitted after the live answer is settled; if the submission fails, the error is logged and there is no shadow.
 """
 
 from __future__ import annotations

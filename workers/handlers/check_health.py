@@ -15,7 +15,7 @@ def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
     """Check this worker. An unhealthy worker returns a report with the failed checks; it does not fail the job."""
     digest, checks = check_model(job.model, context.models, anew=job.anew)
     memory_mb = psutil.Process().memory_info().rss / 2**20
-    limit_mb = context.settings.memory_limit_mb or float("inf")
+    limit_mb = context.settings.child_max_memory_mb or float("inf")
     detail = f"{memory_mb:.0f} MB of {limit_mb:.0f} MB"
     checks.append(HealthCheck(name="memory", passed=memory_mb <= limit_mb, detail=detail))
     checks.append(_threads(context.settings.training_threads))

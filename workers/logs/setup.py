@@ -244,10 +244,10 @@ class SharedRotatingFile(_QuietHandler, logging.handlers.WatchedFileHandler):
     file that cannot be rotated grows, and one that cannot be opened is retried with the next line.
     """
 
-    def __init__(self, path: Path, limit_bytes: int, kept: int) -> None:
+    def __init__(self, path: Path, limit_bytes: int, max_rotated: int) -> None:
         super().__init__(path, encoding="utf-8", delay=True)
         self._limit_bytes = limit_bytes
-        self._kept = kept
+        self._max_rotated = max_rotated
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, after rotating a full file."""
@@ -274,8 +274,8 @@ class SharedRotatingFile(_QuietHandler, logging.handlers.WatchedFileHandler):
             return False
 
     def _rotate(self) -> None:
-        names = [Path(self.baseFilename), *(Path(f"{self.baseFilename}.{n}") for n in range(1, self._kept + 1))]
-        if not self._kept:
+        names = [Path(self.baseFilename), *(Path(f"{self.baseFilename}.{n}") for n in range(1, self._max_rotated + 1))]
+        if not self._max_rotated:
             names[0].unlink()
         for younger, older in reversed(list(itertools.pairwise(names))):
             if younger.exists():

@@ -97,8 +97,8 @@ def gauge_values(
         memory = {"used": pool.memory.used_mb, "limit": pool.memory.limit_mb, "room": pool.memory.room_mb}
         values["cornerman_pool_memory_bytes"] = {(what,): megabytes * _MB for what, megabytes in memory.items()}
         values["cornerman_children_wanted"] = {(): pool.memory.wanted}
-    if pool.settings.memory_limit_mb:
-        values["cornerman_child_memory_limit_bytes"] = {(): pool.settings.memory_limit_mb * _MB}
+    if pool.settings.child_max_memory_mb:
+        values["cornerman_child_memory_limit_bytes"] = {(): pool.settings.child_max_memory_mb * _MB}
     if silent_seconds is not None:
         values["cornerman_consumption_silence_seconds"] = {(): silent_seconds}
     return values if ledger is None else values | _ledger_gauges(ledger)

@@ -106,11 +106,11 @@ class PoolMonitor:
         with self._alert_errors.caught():
             for change in self._alerts.evaluate(self._metrics.values(), time.monotonic()):
                 self._report(change)
-        time.sleep(self._pool.settings.sample_seconds)
+        time.sleep(self._pool.settings.metrics_interval_seconds)
 
     def _report(self, change: AlertTransition) -> None:
-        say = self._log.warning if change.firing else self._log.info
-        say("alert fires" if change.firing else "alert resolved", **change.fields())
+        log = self._log.warning if change.firing else self._log.info
+        log("alert fires" if change.firing else "alert resolved", **change.fields())
         self._webhook.post(change)
 
     def _query_ledger(self) -> LedgerSnapshot | None:
@@ -126,22 +126,22 @@ class PoolMonitor:
 
     def _snapshot(self, children: ChildrenSnapshot) -> PoolSnapshot:
         now_seconds = time.monotonic()
-        looked, look = self._last_tick or (None, None)
+        ticked_seconds, tick = self._last_tick or (None, None)
         memory = self._pool.memory
         tested, self_test = self._self_test or (None, None)
-        since_look = None if looked is None else now_seconds - looked
-        silent = None if look is None else look.silent_seconds
+        tick_age_seconds = None if ticked_seconds is None else now_seconds - ticked_seconds
+        silent = None if tick is None else tick.silent_seconds
         return PoolSnapshot(
-            looked_seconds=since_look,
-            reached=look is not None and look.server_reached,
-            silent_seconds=None if silent is None or since_look is None else silent + since_look,
-            canary_seconds=self._pool.settings.canary_seconds,
+            tick_age_seconds=tick_age_seconds,
+            server_reached=tick is not None and tick.server_reached,
+            silent_seconds=None if silent is None or tick_age_seconds is None else silent + tick_age_seconds,
+            liveness_probe_seconds=self._pool.settings.liveness_probe_seconds,
             predicts=serves_predictions(self._pool, self._queues),
-            tested_seconds=None if tested is None else now_seconds - tested,
+            self_test_age_seconds=None if tested is None else now_seconds - tested,
             self_test=self_test,
             children=children.idle + children.busy,
             largest_child_mb=children.largest_bytes / 2**20,
-            memory_limit_mb=self._pool.settings.memory_limit_mb,
+            memory_limit_mb=self._pool.settings.child_max_memory_mb,
             pool_mb=memory.used_mb,
             pool_limit_mb=memory.limit_mb or float("inf"),  # before the supervisor's first tick
             closing=self._pool.scoreboard.closing,

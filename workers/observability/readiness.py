@@ -24,12 +24,12 @@ class PoolSnapshot(Struct, frozen=True, kw_only=True):
     pool.
     """
 
-    looked_seconds: float | None = None
-    reached: bool = False
+    tick_age_seconds: float | None = None
+    server_reached: bool = False
     silent_seconds: float | None = None
-    canary_seconds: float = 5.0
+    liveness_probe_seconds: float = 5.0
     predicts: bool = False
-    tested_seconds: float | None = None
+    self_test_age_seconds: float | None = None
     self_test: SelfTestResult | None = None
     children: int = 0
     largest_child_mb: float = 0.0
@@ -41,13 +41,13 @@ class PoolSnapshot(Struct, frozen=True, kw_only=True):
 
 def liveness(snapshot: PoolSnapshot) -> list[HealthCheck]:
     """Return whether the process works: its supervisor ticks. A process manager restarts a pool that fails here."""
-    if snapshot.looked_seconds is None:
+    if snapshot.tick_age_seconds is None:
         return [HealthCheck(name="guard", passed=False, detail="the supervisor has not run yet")]
     return [
         HealthCheck(
             name="guard",
-            passed=snapshot.looked_seconds <= SUPERVISOR_TIMEOUT_SECONDS,
-            detail=f"last tick {snapshot.looked_seconds:.1f} s ago, at most {SUPERVISOR_TIMEOUT_SECONDS:g} s",
+            passed=snapshot.tick_age_seconds <= SUPERVISOR_TIMEOUT_SECONDS,
+            detail=f"last tick {snapshot.tick_age_seconds:.1f} s ago, at most {SUPERVISOR_TIMEOUT_SECONDS:g} s",
         )
     ]
 
@@ -61,16 +61,16 @@ def readiness(snapshot: PoolSnapshot) -> list[HealthCheck]:
 
 
 def _consumption(snapshot: PoolSnapshot) -> HealthCheck:
-    most_seconds = max(MAX_PROBES_MISSED * snapshot.canary_seconds, MIN_SILENCE_SECONDS)
+    max_silence_seconds = max(MAX_PROBES_MISSED * snapshot.liveness_probe_seconds, MIN_SILENCE_SECONDS)
     if snapshot.closing:
         passed, detail = False, "the pool is closing"
-    elif not snapshot.reached:
+    elif not snapshot.server_reached:
         passed, detail = False, "the server does not answer"
     elif snapshot.silent_seconds is None:
         passed, detail = False, "no liveness probe was answered yet"
     else:
-        passed = snapshot.silent_seconds <= most_seconds
-        detail = f"last sign {snapshot.silent_seconds:.1f} s ago, at most {most_seconds:g} s"
+        passed = snapshot.silent_seconds <= max_silence_seconds
+        detail = f"last sign {snapshot.silent_seconds:.1f} s ago, at most {max_silence_seconds:g} s"
     return HealthCheck(name="consumption", passed=passed, detail=detail)
 
 
@@ -85,9 +85,9 @@ def _memory(snapshot: PoolSnapshot) -> HealthCheck:
 
 
 def _model(snapshot: PoolSnapshot) -> list[HealthCheck]:
-    if snapshot.self_test is None or snapshot.tested_seconds is None:
+    if snapshot.self_test is None or snapshot.self_test_age_seconds is None:
         return [HealthCheck(name="model_loaded", passed=False, detail="no child has tested the model yet")]
-    when = f", tested {snapshot.tested_seconds:.0f} s ago"
+    when = f", tested {snapshot.self_test_age_seconds:.0f} s ago"
     return [
         HealthCheck(name=check.name, passed=check.passed, detail=check.detail + when)
         for check in snapshot.self_test.checks

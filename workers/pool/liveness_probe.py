@@ -19,5 +19,5 @@ def answer_liveness_probe(pool: WorkerPool, ledger: Ledger, owner: str) -> None:
     pool.scoreboard.take_request()  # this child was free, so no other need be requested
     ledger.claim(pool.liveness_queue, owner)
     if (question := ledger.liveness_probes.question(pool.liveness_queue)) is not None:
-        lifetime_seconds = PROBE_LIFETIME_INTERVALS * pool.settings.canary_seconds
+        lifetime_seconds = PROBE_LIFETIME_INTERVALS * pool.settings.liveness_probe_seconds
         ledger.liveness_probes.set_answer(pool.liveness_queue, expected_answer(question), lifetime_seconds)

@@ -115,11 +115,11 @@ class Scoreboard:
 
     @property
     def closing(self) -> bool:
-        """True if the pool has been told to stop: children claim nothing more."""
+        """True if the pool must stop: children claim nothing more."""
         return self._page[_CLOSING] != 0
 
     def start_closing(self) -> None:
-        """Tell the children that the pool stops."""
+        """Signal to the children that the pool stops."""
         self._page[_CLOSING] = 1
 
     @property

@@ -59,8 +59,8 @@ class MemoryBudget:
             room_mb = limit_mb - used_mb - sum(promised.values())
             write(room_mb, price_mb, ever_mb - fixed_mb)
         busy = [activity.pid for activity in activities if activity.reserved_mb or activity.token]
-        least, most = self._child_bounds()
-        look = PoolLoad(
+        min_children, max_children = self._child_bounds()
+        load = PoolLoad(
             now_seconds=now_seconds,
             children=self._target,
             busy=len(busy),
@@ -71,10 +71,10 @@ class MemoryBudget:
             fixed_mb=fixed_mb,
             busy_mb=sum(shares[pid] + promised[pid] for pid in busy),
             child_mb=self._idle_mb + price_mb,
-            least=least,
-            most=most,
+            min_children=min_children,
+            max_children=max_children,
         )
-        self._target, self._history = desired_children(look, self._history)
+        self._target, self._history = desired_children(load, self._history)
         self._pool.scoreboard.set_target_size(self._target, max(0, len(living) - self._target))
         self._pool.memory = PoolMemory(
             used_mb=round(used_mb, 1),
@@ -122,15 +122,15 @@ class MemoryBudget:
         """Return the budgets that were set; an operator's control of a queue overrides the pool's setting."""
         controls = [(name, self._pool.controls.number(name)) for name in self._names("max_memory_mb")]
         given = [(name, float(value)) for name, value in controls if value is not None]
-        setting_mb = self._pool.settings.max_memory_mb
-        return given or ([("CORNERMAN_MAX_MEMORY_MB", float(setting_mb))] if setting_mb else [])
+        setting_mb = self._pool.settings.pool_max_memory_mb
+        return given or ([("CORNERMAN_POOL_MAX_MEMORY_MB", float(setting_mb))] if setting_mb else [])
 
     def _child_bounds(self) -> tuple[int, int]:
         settings, controls = self._pool.settings, self._pool.controls
         fewest = [value for name in self._names("min_children") if (value := controls.number(name)) is not None]
         most = [value for name in self._names("max_children") if (value := controls.number(name)) is not None]
-        least = max(fewest, default=settings.min_children or self._initial_children)
-        return least, min(most, default=max(least, self._initial_children))
+        min_children = max(fewest, default=settings.min_children or self._initial_children)
+        return min_children, min(most, default=max(min_children, self._initial_children))
 
     def _names(self, control: str) -> list[str]:
         return [f"{control}.{queue}" for queue in self._queues]

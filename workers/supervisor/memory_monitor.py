@@ -82,11 +82,11 @@ class MemoryMonitor:
 
     def _run(self) -> None:
         pause = threading.Event()
-        errors = LoopErrors(self._log, "memory monitor failed", self._pool.settings.canary_patience_seconds)
+        errors = LoopErrors(self._log, "memory monitor failed", self._pool.settings.liveness_timeout_seconds)
         while True:
             with errors.caught():
                 self.tick()
-            pause.wait(self._pool.settings.watch_seconds)
+            pause.wait(self._pool.settings.memory_check_interval_seconds)
 
     def _kill(self, activity: ChildSlot, used_mb: float) -> None:
         if not is_alive(activity.pid) or activity not in self._pool.scoreboard.slots():

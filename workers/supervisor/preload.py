@@ -51,7 +51,7 @@ def _open_model(pool: WorkerPool) -> None:
     """Open the default model and run its reference predictions once, to compile the kernels and read its pages."""
     settings = pool.settings
     store = _store(pool)
-    load = partial(load_manager, max_memory_mb=settings.memory_limit_mb or math.inf)
+    load = partial(load_manager, max_memory_mb=settings.child_max_memory_mb or math.inf)
     with closing(Ledger.connect(settings.ledger)) as ledger:  # connections must not survive a fork
         opened = ModelCache(store.fetch, ledger.aliases.resolve, load).get(CheckHealth().model)
     pin_libraries()

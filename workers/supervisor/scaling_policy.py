@@ -46,7 +46,7 @@ class PoolLoad(Struct, frozen=True, kw_only=True):
         Memory of the busy children, with what they have reserved and not yet taken.
     child_mb
         Memory of a child that runs a typical job.
-    least, most
+    min_children, max_children
         Requested bounds of the number of children.
     """
 
@@ -60,8 +60,8 @@ class PoolLoad(Struct, frozen=True, kw_only=True):
     fixed_mb: float
     busy_mb: float
     child_mb: float
-    least: int
-    most: int
+    min_children: int
+    max_children: int
 
 
 class ScalingHistory(Struct, frozen=True):
@@ -73,43 +73,45 @@ class ScalingHistory(Struct, frozen=True):
     occupied_seconds: float | None = None
 
 
-def memory_bound(look: PoolLoad, margin: float = 0.0) -> int:
+def memory_bound(load: PoolLoad, margin: float = 0.0) -> int:
     """Return how many children could run jobs at once with the fraction `margin` of the limit left free.
 
     May be fewer than the busy children. At least one is always allowed: a pool without children answers no job, and
     each job's own memory is checked when it is claimed.
     """
-    free_mb = look.limit_mb * (1.0 - margin) - look.fixed_mb - look.busy_mb
-    return max(1, look.busy + math.floor(free_mb / look.child_mb))
+    free_mb = load.limit_mb * (1.0 - margin) - load.fixed_mb - load.busy_mb
+    return max(1, load.busy + math.floor(free_mb / load.child_mb))
 
 
-def desired_children(look: PoolLoad, past: ScalingHistory) -> tuple[int, ScalingHistory]:
+def desired_children(load: PoolLoad, history: ScalingHistory) -> tuple[int, ScalingHistory]:
     """Return the number of children that the pool should have now, and the history for the next call."""
-    pressing = look.backlog if look.oldest_seconds >= GROW_AFTER_SECONDS else 0
-    needed = max(min(look.least, look.most), min(look.most, look.busy + pressing))
-    if past.occupied_seconds is None or needed >= look.children:
-        past = structs.replace(past, occupied_seconds=look.now_seconds)
-    fits = memory_bound(look)
-    if look.children > fits:
-        past = structs.replace(past, short_seconds=look.now_seconds)
-    if look.children > min(fits, look.most):
-        return min(fits, look.most), past
-    if needed > look.children:
-        asked = min(look.least, look.most)
-        target = min(memory_bound(look, GROWTH_MARGIN), max(asked, min(needed, 2 * look.children)))
-        if target > look.children and _may_grow(look, past):
-            return target, structs.replace(past, grown_seconds=look.now_seconds)
-    elif needed < look.children and _may_shrink(look, past):
-        return look.children - 1, structs.replace(past, shrunk_seconds=look.now_seconds)
-    return look.children, past
+    pressing = load.backlog if load.oldest_seconds >= GROW_AFTER_SECONDS else 0
+    needed = max(min(load.min_children, load.max_children), min(load.max_children, load.busy + pressing))
+    if history.occupied_seconds is None or needed >= load.children:
+        history = structs.replace(history, occupied_seconds=load.now_seconds)
+    bound = memory_bound(load)
+    if load.children > bound:
+        history = structs.replace(history, short_seconds=load.now_seconds)
+    if load.children > min(bound, load.max_children):
+        return min(bound, load.max_children), history
+    if needed > load.children:
+        asked = min(load.min_children, load.max_children)
+        target = min(memory_bound(load, GROWTH_MARGIN), max(asked, min(needed, 2 * load.children)))
+        if target > load.children and _may_grow(load, history):
+            return target, structs.replace(history, grown_seconds=load.now_seconds)
+    elif needed < load.children and _may_shrink(load, history):
+        return load.children - 1, structs.replace(history, shrunk_seconds=load.now_seconds)
+    return load.children, history
 
 
-def _may_grow(look: PoolLoad, past: ScalingHistory) -> bool:
+def _may_grow(load: PoolLoad, history: ScalingHistory) -> bool:
     """Return True if the children of the last step have been measured, and memory was not short recently."""
-    settled = not look.starting and look.now_seconds - past.grown_seconds >= STEP_SECONDS
-    return settled and look.now_seconds - past.short_seconds >= RECOVER_SECONDS
+    settled = not load.starting and load.now_seconds - history.grown_seconds >= STEP_SECONDS
+    return settled and load.now_seconds - history.short_seconds >= RECOVER_SECONDS
 
 
-def _may_shrink(look: PoolLoad, past: ScalingHistory) -> bool:
-    idle_seconds = look.now_seconds - (look.now_seconds if past.occupied_seconds is None else past.occupied_seconds)
-    return idle_seconds >= SHRINK_AFTER_SECONDS and look.now_seconds - past.shrunk_seconds >= STEP_SECONDS
+def _may_shrink(load: PoolLoad, history: ScalingHistory) -> bool:
+    idle_seconds = load.now_seconds - (
+        load.now_seconds if history.occupied_seconds is None else history.occupied_seconds
+    )
+    return idle_seconds >= SHRINK_AFTER_SECONDS and load.now_seconds - history.shrunk_seconds >= STEP_SECONDS

@@ -1,4 +1,4 @@
-"""The forced end of a pool that was told to stop, for a server that does not answer.
+"""The forced end of a pool that must stop, in case the server does not answer.
 
 At shutdown the supervisor releases the jobs of its children and then kills the children. While the server is silent,
 the supervisor and the children are still waiting for an answer at that time, so this thread kills the children without
@@ -31,8 +31,8 @@ def enforce_shutdown(pool: WorkerPool) -> None:
 def _end_in_time(pool: WorkerPool) -> None:
     pause = threading.Event()
     while not pool.scoreboard.closing:
-        pause.wait(pool.settings.guard_seconds)
-    time.sleep(pool.settings.finish_seconds + RELEASE_GRACE_SECONDS)
+        pause.wait(pool.settings.supervisor_interval_seconds)
+    time.sleep(pool.settings.shutdown_grace_seconds + RELEASE_GRACE_SECONDS)
     while True:
         for child in pool.scoreboard.slots():
             if is_alive(child.pid):
@@ -41,4 +41,4 @@ def _end_in_time(pool: WorkerPool) -> None:
                 pool.event_pipe.send(ChildKilled(reason))
                 with suppress(ProcessLookupError):  # it has just exited
                     os.kill(child.pid, signal.SIGKILL)
-        pause.wait(pool.settings.guard_seconds)
+        pause.wait(pool.settings.supervisor_interval_seconds)

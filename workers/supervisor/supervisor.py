@@ -80,7 +80,7 @@ class Supervisor:
 
     def _run(self) -> None:
         pause = threading.Event()
-        errors = LoopErrors(self._log, "supervisor loop failed", self._pool.settings.canary_patience_seconds)
+        errors = LoopErrors(self._log, "supervisor loop failed", self._pool.settings.liveness_timeout_seconds)
         while True:
             reached = False
             with errors.caught():
@@ -92,7 +92,7 @@ class Supervisor:
                 except PermissionDeniedError as denied:
                     self._log.error("ledger permission denied", error=str(denied))
             self._pool.event_pipe.send(SupervisorTick(self._watchdog.silent_seconds, reached))
-            pause.wait(self._pool.settings.guard_seconds)
+            pause.wait(self._pool.settings.supervisor_interval_seconds)
 
     def tick(self) -> None:
         """Inspect every child and every job of the pool once. Raises LedgerUnavailableError."""
@@ -132,7 +132,7 @@ class Supervisor:
         self._kill_orphans(held.keys(), children)
         self._kill_unsettled(children.values())
         self._free_dead_slots(held.values(), children)
-        if now_seconds - self._heartbeat_seconds >= self._pool.settings.announce_seconds:
+        if now_seconds - self._heartbeat_seconds >= self._pool.settings.heartbeat_seconds:
             self._heartbeat_seconds = now_seconds
             self._send_heartbeat(self._ledger, children)
         self._reap(self._ledger)
@@ -245,7 +245,9 @@ class Supervisor:
 
         Only the time in which the ledger was reachable counts.
         """
-        passed_seconds = min(time.monotonic() - self._reaped_seconds, 2 * self._pool.settings.guard_seconds)
+        passed_seconds = min(
+            time.monotonic() - self._reaped_seconds, 2 * self._pool.settings.supervisor_interval_seconds
+        )
         waiting = {
             child.activity.token: child.activity for child in children if child.alive and child.activity.handler_ended
         }
@@ -273,7 +275,7 @@ class Supervisor:
             return False
         if self._closing_since is None:
             self._closing_since = now_seconds
-        return now_seconds - self._closing_since >= self._pool.settings.finish_seconds
+        return now_seconds - self._closing_since >= self._pool.settings.shutdown_grace_seconds
 
     def _send_heartbeat(self, ledger: Ledger, children: dict[int, ChildSnapshot]) -> None:
         living = [pid for pid, child in children.items() if child.alive]
@@ -297,7 +299,7 @@ class Supervisor:
             "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
             "version": version("cornerman"),
         }
-        ttl_seconds = _MAX_MISSED_HEARTBEATS * self._pool.settings.announce_seconds
+        ttl_seconds = _MAX_MISSED_HEARTBEATS * self._pool.settings.heartbeat_seconds
         ledger.pools.announce(self._pool.name, info, ttl_seconds)
 
     def _may_claim(self, queue: str) -> bool:

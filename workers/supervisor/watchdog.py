@@ -29,7 +29,7 @@ class Watchdog:
 
     def __init__(self, pool: WorkerPool) -> None:
         self._pool = pool
-        self._ttl_seconds = PROBE_LIFETIME_INTERVALS * pool.settings.canary_seconds
+        self._ttl_seconds = PROBE_LIFETIME_INTERVALS * pool.settings.liveness_probe_seconds
         self._expected_answer = b""
         self._sent_seconds = -float("inf")
         self._ticked_seconds = float("inf")
@@ -39,7 +39,7 @@ class Watchdog:
     @property
     def expired(self) -> bool:
         """True if the pool has been silent for longer than its timeout."""
-        return self._silent_seconds > self._pool.settings.canary_patience_seconds
+        return self._silent_seconds > self._pool.settings.liveness_timeout_seconds
 
     @property
     def silent_seconds(self) -> float | None:
@@ -55,7 +55,7 @@ class Watchdog:
         answered = (
             self._expected_answer and ledger.liveness_probes.answer(self._pool.liveness_queue) == self._expected_answer
         )
-        if now_seconds - self._sent_seconds >= self._pool.settings.canary_seconds:
+        if now_seconds - self._sent_seconds >= self._pool.settings.liveness_probe_seconds:
             question = codec.encode(CheckHealth(nonce=secrets.token_hex(8)))
             self._pool.scoreboard.request_child()  # all children may be waiting for claims, with none left for Celery
             ledger.liveness_probes.send(self._pool.liveness_queue, question, self._ttl_seconds)

@@ -62,7 +62,7 @@ CHECKS: dict[str, Callable[[PreflightEnvironment, LoadChecks, WebhookPosts], str
     type=click.FloatRange(min=1),
     default=4096.0,
     show_default=True,
-    envvar="CORNERMAN_MEMORY_LIMIT_MB",
+    envvar="CORNERMAN_CHILD_MAX_MEMORY_MB",
     metavar="MB",
     help="Memory limit of a child.",
 )

@@ -109,7 +109,7 @@ def test_scale_pause_and_resume_are_controls_too(run: Run, ledger: Ledger) -> No
 def test_a_drain_waits_for_what_runs(
     run: Run, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    start_pool(concurrency=1, CORNERMAN_NODE="a", CORNERMAN_ANNOUNCE_SECONDS="0.2")
+    start_pool(concurrency=1, CORNERMAN_NODE="a", CORNERMAN_HEARTBEAT_SECONDS="0.2")
     running = ledger.submit(CheckHealth(nonce="until_gate")).job_id
     until(lambda: ledger.status(running).progress)
     until(lambda: any(pool["busy"] == 1 for pool in ledger.pools.alive()))

@@ -69,7 +69,7 @@ def test_the_overview_counts_what_is_there(run: Run, ledger: Ledger) -> None:
 def test_a_pool_says_what_the_overview_shows(
     run: Run, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    start_pool(concurrency=2, CORNERMAN_NODE="ringside", CORNERMAN_ANNOUNCE_SECONDS="0.2")
+    start_pool(concurrency=2, CORNERMAN_NODE="ringside", CORNERMAN_HEARTBEAT_SECONDS="0.2")
     until(lambda: any(pool["children"] == 2 for pool in ledger.pools.alive()))
     (pool,) = document(run("--json"))["pools"]
     assert (pool["node"], pool["busy"], pool["wanted"], pool["stopped"]) == ("ringside", 0, 2, [])

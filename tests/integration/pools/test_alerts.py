@@ -44,7 +44,7 @@ OF_JOBS = {"HighErrorRate", "DeadLetters", "CalibrationDrift", "Quarantined"}
 OF_QUEUES = {"NoConsumer", "TrainingWaits", "OldestJobWaits"}
 OF_MEMORY = {"HighMemory", "PoolMemoryExceeded"}
 OF_CONNECTIONS = {"NotConsuming", "LedgerUnavailable"}
-OF_MODELS = {"ModelNotLoaded", "CanaryWrong"}
+OF_MODELS = {"ModelNotLoaded", "ReferencePredictionsWrong"}
 OF_ANSWERS = {"FightsUnanswered", "HighUncertainty", "SlowPredictions"}
 OF_THE_MARKET = {"IntervalsMissMarket95", "IntervalsMissMarket80"}
 OF_OTHER_POOLS = {"LeasesLost"}
@@ -85,7 +85,7 @@ def test_alerts_about_jobs_queues_memory_and_connections(
     pool, alarm = start_alarmed(
         {"OldestJobWaits": 1.0, "TrainingWaits": 1.0},
         concurrency=2,
-        CORNERMAN_MEMORY_LIMIT_MB=str(LIMIT_MB),
+        CORNERMAN_CHILD_MAX_MEMORY_MB=str(LIMIT_MB),
         CORNERMAN_REPLY_TIMEOUT_SECONDS="0.3",
     )
     training = ledger.submit(TrainEnsemble(data="nowhere")).job_id
@@ -184,9 +184,9 @@ def test_alerts_about_models_answers_and_the_market(
     ledger.aliases.set("champion", bundle.digest)
     alarm.clears("ModelNotLoaded")
     ledger.aliases.set("champion", other.digest)
-    alarm.fires("CanaryWrong")
+    alarm.fires("ReferencePredictionsWrong")
     ledger.aliases.set("champion", bundle.digest)
-    alarm.clears("CanaryWrong")
+    alarm.clears("ReferencePredictionsWrong")
 
     card = first_card(league)
     slow = ledger.submit(named(card, "slow:5.1")).job_id

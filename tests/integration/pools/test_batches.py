@@ -16,7 +16,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 
 WAIT_SECONDS = 30
-COMPANY = {"PROBE_COMPANY": "1", "CORNERMAN_DRAIN_SECONDS": "60"}
+COMPANY = {"PROBE_COMPANY": "1", "CORNERMAN_QUEUE_SLICE_SECONDS": "60"}
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def test_a_child_that_is_killed_in_mid_batch_charges_the_job_at_work_alone(
 def test_sigterm_in_mid_batch_settles_what_is_done_and_gives_back_the_rest(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1, **COMPANY, CORNERMAN_FINISH_SECONDS="0.3")
+    pool = start_pool(concurrency=1, **COMPANY, CORNERMAN_SHUTDOWN_GRACE_SECONDS="0.3")
     long = 50
     job_ids = backlog(ledger, pool, 100, {long: "block"})
     until(lambda: ledger.status(job_ids[long]).progress)

@@ -44,7 +44,7 @@ def announced(ledger: Ledger, node: str, **expected: object) -> bool:
 def test_a_paused_queue_takes_jobs_and_hands_none_out(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=2, CORNERMAN_NODE="a", CORNERMAN_ANNOUNCE_SECONDS="0.2")
+    pool = start_pool(concurrency=2, CORNERMAN_NODE="a", CORNERMAN_HEARTBEAT_SECONDS="0.2")
     running = ask(ledger, "until_gate")
     until(lambda: ledger.status(running).progress)
     set_now(ledger, pause_of_predict=True)
@@ -64,7 +64,7 @@ def test_a_paused_queue_takes_jobs_and_hands_none_out(
 def test_pausing_often_does_not_make_a_pool_deaf(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1, CORNERMAN_GUARD_SECONDS="0.05")
+    pool = start_pool(concurrency=1, CORNERMAN_SUPERVISOR_INTERVAL_SECONDS="0.05")
     for turn in range(1, 4):
         set_now(ledger, pause_of_predict=True)
         job_id = ask(ledger, f"answer:{turn}")  # whose doorbell may be popped already
@@ -77,7 +77,7 @@ def test_pausing_often_does_not_make_a_pool_deaf(
 def test_a_drained_node_leaves_the_work_and_the_doorbells_to_the_others(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    fast = {"CORNERMAN_ANNOUNCE_SECONDS": "0.2"}
+    fast = {"CORNERMAN_HEARTBEAT_SECONDS": "0.2"}
     drained = start_pool(concurrency=1, CORNERMAN_NODE="a", **fast)
     running = ask(ledger, "until_gate")
     until(lambda: ledger.status(running).progress)
@@ -104,7 +104,7 @@ def test_a_drained_node_leaves_the_work_and_the_doorbells_to_the_others(
 def test_a_pool_grows_and_shrinks_and_no_busy_child_goes(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1, CORNERMAN_ANNOUNCE_SECONDS="0.2")
+    pool = start_pool(concurrency=1, CORNERMAN_HEARTBEAT_SECONDS="0.2")
 
     def scale(children: int | None) -> None:
         set_now(ledger, min_children_of_predict=children, max_children_of_predict=children)

@@ -96,7 +96,7 @@ def test_another_pool_finishes_what_a_dead_one_held(
 def test_sigterm_hands_an_unfinished_job_back(
     to_group: bool, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1, CORNERMAN_FINISH_SECONDS="0.3")
+    pool = start_pool(concurrency=1, CORNERMAN_SHUTDOWN_GRACE_SECONDS="0.3")
     job_id = ask(ledger, "block")
     running_child(ledger, job_id, until)
     if to_group:
@@ -111,7 +111,7 @@ def test_sigterm_hands_an_unfinished_job_back(
 def test_ctrl_c_on_the_group_leaves_no_process(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=2, CORNERMAN_FINISH_SECONDS="0.3")
+    pool = start_pool(concurrency=2, CORNERMAN_SHUTDOWN_GRACE_SECONDS="0.3")
     job_id = ask(ledger, "hold_interpreter")
     running_child(ledger, job_id, until)
     children = pool.children()

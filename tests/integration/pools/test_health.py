@@ -77,7 +77,7 @@ def test_a_pool_is_ready_with_the_right_answers_and_only_with_them(
     ledger.models.register(other.digest, {})
     ledger.aliases.set("champion", other.digest, user="test", reason="to go wrong")
     until(lambda: ready(model_loaded=True, prediction=False))
-    until(lambda: '"alert": "CanaryWrong"' in pool.log.read_text())
+    until(lambda: '"alert": "ReferencePredictionsWrong"' in pool.log.read_text())
     asked = cornerman("--url", f"http://{address}/readyz")
     assert (asked.exit_code, "differ by at most 1.0e-06" in asked.stdout) == (ExitCode.FAILED, True)
     assert cornerman("--url", f"http://{address}/healthz").exit_code == ExitCode.OK

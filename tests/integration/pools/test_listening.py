@@ -14,7 +14,11 @@ from workers.pool.pool import WorkerPool
 from workers.settings import WorkerSettings
 from workers.supervisor.watchdog import Watchdog
 
-QUICK = {"CORNERMAN_DRAIN_SECONDS": "0.1", "CORNERMAN_CANARY_SECONDS": "0.5", "CORNERMAN_CANARY_PATIENCE_SECONDS": "5"}
+QUICK = {
+    "CORNERMAN_QUEUE_SLICE_SECONDS": "0.1",
+    "CORNERMAN_LIVENESS_PROBE_SECONDS": "0.5",
+    "CORNERMAN_LIVENESS_TIMEOUT_SECONDS": "5",
+}
 
 
 def listens(ledger: Ledger, child: psutil.Process) -> bool:

@@ -37,7 +37,7 @@ def endings(ledger: Ledger, job_ids: list[str]) -> set[tuple[JobState, int]]:
 def test_a_pool_grows_with_its_backlog_and_stays_within_its_budget(
     ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
-    pool = start_pool(concurrency=6, CORNERMAN_MIN_CHILDREN="1", CORNERMAN_MAX_MEMORY_MB="700")
+    pool = start_pool(concurrency=6, CORNERMAN_MIN_CHILDREN="1", CORNERMAN_POOL_MAX_MEMORY_MB="700")
     gauge = MemoryGauge(pool.pid)
     with gauge.watching():
         assert endings(ledger, take(ledger, 12, 150, 1.0)) == {(JobState.SUCCEEDED, 1)}
@@ -63,7 +63,7 @@ def test_a_budget_that_is_cut_is_obeyed_in_seconds_and_no_job_is_lost(
 def test_a_job_that_grows_in_c_code_is_stopped_and_its_neighbours_are_not(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=2, CORNERMAN_MEMORY_LIMIT_MB="300")
+    pool = start_pool(concurrency=2, CORNERMAN_CHILD_MAX_MEMORY_MB="300")
     before = {child.pid for child in pool.children()}
     (bystander,) = take(ledger, 1, 50, 3.0)
     until(lambda: ledger.status(bystander).progress)
@@ -97,7 +97,7 @@ def test_a_job_is_not_blamed_for_what_others_have_left_in_its_child(
     how: str, attempts: str, expected: tuple[JobState, int], ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
     """It ends there, by the watcher or by a MemoryError, and is tried again in a fresh child."""
-    pool = start_pool(concurrency=1, CORNERMAN_MEMORY_LIMIT_MB="400", CORNERMAN_MAX_ATTEMPTS=attempts)
+    pool = start_pool(concurrency=1, CORNERMAN_CHILD_MAX_MEMORY_MB="400", CORNERMAN_MAX_ATTEMPTS=attempts)
     (child,) = pool.children()
     allowed_mb = 400 - anon_rss_mb(child.pid)
     leaking = ledger.submit(CheckHealth(nonce=f"leak:{how}:{0.7 * allowed_mb:.0f}")).job_id
@@ -144,7 +144,7 @@ def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost
     Only the child is in the group: a kernel that has killed a process may kill a second one before the memory of the
     first is given back.
     """
-    pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="0", CORNERMAN_WATCH_SECONDS="60")
+    pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="0", CORNERMAN_MEMORY_CHECK_INTERVAL_SECONDS="60")
     (child,) = pool.children()
     assert Path(f"/proc/{child.pid}/oom_score_adj").read_text().strip() == "500"
     assert Path(f"/proc/{pool.pid}/oom_score_adj").read_text().strip() == "0"
@@ -158,7 +158,7 @@ def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost
 def test_in_a_container_the_watcher_comes_before_the_kernel(
     ledger: Ledger, start_pool: Callable[..., Any], memory_group: Path, until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="100", CORNERMAN_WATCH_SECONDS="0.01")
+    pool = start_pool(concurrency=1, CORNERMAN_SPARE_MEMORY_MB="100", CORNERMAN_MEMORY_CHECK_INTERVAL_SECONDS="0.01")
     for process in (pool.pid, *(child.pid for child in pool.children())):
         (memory_group / "cgroup.procs").write_text(str(process))
     until(lambda: any("cgroup" in announced["memory_limited_by"] for announced in ledger.pools.alive()))

@@ -36,7 +36,7 @@ def test_what_does_not_fit_beside_others_waits_untried_and_without_spinning(
 ) -> None:
     jobs = [training(tmp_path / "log", seed) for seed in range(2)]
     need_mb = training_mb(training_size(jobs[0], 1))
-    settings = {"CORNERMAN_THREADS": "1", "CORNERMAN_ANNOUNCE_SECONDS": "0.5"}
+    settings = {"CORNERMAN_THREADS": "1", "CORNERMAN_HEARTBEAT_SECONDS": "0.5"}
     pool = start_pool(concurrency=2, queue="train", script="gated_training.py", **settings)
     until(lambda: any(announced["children"] == 2 for announced in ledger.pools.alive()))
     idle_mb = sum(pss_mb(pid) for pid in (pool.pid, *(child.pid for child in pool.children())))
@@ -59,7 +59,7 @@ def test_what_does_not_fit_beside_others_waits_untried_and_without_spinning(
 def test_a_real_pool_ends_by_name_what_takes_too_much_memory_or_time(
     ledger: Ledger, start_pool: Callable[..., Any], tmp_path: Path
 ) -> None:
-    start_pool(concurrency=1, queue="train", real=True, CORNERMAN_MEMORY_LIMIT_MB="2048")
+    start_pool(concurrency=1, queue="train", real=True, CORNERMAN_CHILD_MAX_MEMORY_MB="2048")
     job = training(tmp_path / "log")
     large = msgspec.structs.replace(
         job, bootstrap_samples=1000, part_refits=1000, replica_forest_trees=5000, max_memory_mb=1024.0

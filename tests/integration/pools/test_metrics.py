@@ -129,7 +129,7 @@ def test_two_pools_on_a_machine_do_not_collide_and_children_hold_no_port(
 def test_health_says_what_fails(
     ledger: Ledger, start_pool: StartPool, addresses: Callable[[], list[str]], until: Until
 ) -> None:
-    pool = start_pool(concurrency=1, CORNERMAN_CANARY_PATIENCE_SECONDS="600", **HASTY)
+    pool = start_pool(concurrency=1, CORNERMAN_LIVENESS_TIMEOUT_SECONDS="600", **HASTY)
     (address,) = addresses()
     until(lambda: checks(address)[0] == 200)
     assert checks(address)[1] == {"guard": True, "consumption": True, "memory": True}

@@ -112,7 +112,7 @@ def test_what_an_operator_has_set_holds_when_the_server_comes_back(
     server: Server, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     by = {"user": "ann", "reason": "a test"}
-    pool = start_pool(concurrency=1, CORNERMAN_ANNOUNCE_SECONDS="0.2")
+    pool = start_pool(concurrency=1, CORNERMAN_HEARTBEAT_SECONDS="0.2")
     size = {"min_children.predict": 2, "max_children.predict": 2}
     ledger.controls.set({"pause.predict": True, **size}, **by)
     until(lambda: "Canceling queue predict" in pool.log.read_text())
@@ -132,7 +132,7 @@ def test_what_an_operator_has_set_holds_when_the_server_comes_back(
 def test_a_pool_without_its_server_still_ends_when_told(
     server: Server, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1, CORNERMAN_FINISH_SECONDS="0.3")
+    pool = start_pool(concurrency=1, CORNERMAN_SHUTDOWN_GRACE_SECONDS="0.3")
     running = ask(ledger, "block")
     until(lambda: ledger.status(running).progress)
     server.kill()
@@ -170,7 +170,11 @@ def test_doorbells_ring_over_a_unix_socket_too(ledger: Ledger, start_pool: Calla
     [
         ({"CORNERMAN_REDIS_URL": "redis://user:hush@127.0.0.1:1/0"}, 69, "127.0.0.1:1"),
         ({"CORNERMAN_DATA": "/nonexistent"}, 69, "set CORNERMAN_REDIS_URL"),
-        ({"CORNERMAN_GUARD_SECONDS": "-1"}, 78, "CORNERMAN_GUARD_SECONDS must be greater than 0, not -1"),
+        (
+            {"CORNERMAN_SUPERVISOR_INTERVAL_SECONDS": "-1"},
+            78,
+            "CORNERMAN_SUPERVISOR_INTERVAL_SECONDS must be greater than 0, not -1",
+        ),
         ({"CORNERMAN_LEASE_SECONDS": "soon"}, 78, "CORNERMAN_LEASE_SECONDS must be a number, not 'soon'"),
     ],
 )

@@ -53,8 +53,8 @@ def run_pool(settings: LedgerSettings, **variables: str) -> tuple[int, list[dict
 @pytest.mark.parametrize(
     ("thread", "method"),
     [
-        ("supervisor", "workers.supervisor.supervisor:Guard.look"),
-        ("memory_monitor", "workers.supervisor.memory_monitor:Watcher.look"),
+        ("supervisor", "workers.supervisor.supervisor:Supervisor.tick"),
+        ("memory_monitor", "workers.supervisor.memory_monitor:MemoryMonitor.tick"),
     ],
 )
 def test_a_pool_whose_supervisor_or_memory_monitor_dies_ends_with_the_reason(
@@ -69,14 +69,14 @@ def test_a_pool_whose_supervisor_or_memory_monitor_dies_ends_with_the_reason(
 @pytest.mark.parametrize(
     ("thread", "method", "event"),
     [
-        ("supervisor", "workers.supervisor.supervisor:Guard.look", "supervisor loop failed"),
-        ("memory_monitor", "workers.supervisor.memory_monitor:Watcher.look", "memory monitor failed"),
+        ("supervisor", "workers.supervisor.supervisor:Supervisor.tick", "supervisor loop failed"),
+        ("memory_monitor", "workers.supervisor.memory_monitor:MemoryMonitor.tick", "memory monitor failed"),
     ],
 )
 def test_one_that_only_fails_logs_it_once_and_ends_the_pool_after_its_timeout(
     thread: str, method: str, event: str, ledger_settings: LedgerSettings
 ) -> None:
-    patience = {"CORNERMAN_CANARY_SECONDS": "0.2", "CORNERMAN_CANARY_PATIENCE_SECONDS": "1"}
+    patience = {"CORNERMAN_LIVENESS_PROBE_SECONDS": "0.2", "CORNERMAN_LIVENESS_TIMEOUT_SECONDS": "1"}
     code, log = run_pool(ledger_settings, PROBE_FAILS_IN=method, **patience)
     (line,) = (line for line in log if line["level"] == "critical")
     assert (code, line["thread"]) == (NEEDS_RESTART, thread)
@@ -98,10 +98,10 @@ def test_a_child_without_the_thread_that_settles_its_batches_ends_and_its_pool_g
 
 NOT_SERVED = "metrics not served: set CORNERMAN_HTTP_HOST and CORNERMAN_HTTP_PORT"
 OBSERVERS = {
-    "monitor loop failed": "workers.observability.pool_monitor:Observatory._query_ledger",
+    "monitor loop failed": "workers.observability.pool_monitor:PoolMonitor._query_ledger",
     "event not counted": "workers.observability.metrics:Metrics.observe",
-    "alerts not evaluated": "workers.alerts.evaluation:Judge.judge",
-    "request for metrics or health failed": "workers.observability.http_server:Endpoints.answer",
+    "alerts not evaluated": "workers.alerts.evaluation:AlertEvaluator.evaluate",
+    "request for metrics or health failed": "workers.observability.http_server:ObservabilityServer.respond",
     "ended jobs not logged or counted": "workers.logs.job_lines:JobLineWriter.write",
     NOT_SERVED: "workers.observability.http_server:_Server.server_bind",
     "alert not posted": "workers.alerts.webhook:Webhook._send",

@@ -38,7 +38,7 @@ def test_a_pool_fits_into_its_container(pool: str) -> None:
     service = _sections("\n".join(filter(None, lines)))[pool]
     children, limit_mb, container_gb = (
         int(_the(pattern, service))
-        for pattern in (r'"--concurrency", "(\d+)"', r"CORNERMAN_MEMORY_LIMIT_MB: (\d+)", r"mem_limit: (\d+)g")
+        for pattern in (r'"--concurrency", "(\d+)"', r"CORNERMAN_CHILD_MAX_MEMORY_MB: (\d+)", r"mem_limit: (\d+)g")
     )
     assert children * limit_mb + PARENT_MB <= container_gb * 1024
 

@@ -96,7 +96,7 @@ def test_commands_say_so(ledger: Ledger, admin: Any, command_environment: None) 
 def test_a_pool_fires_an_alert(
     ledger: Ledger, admin: Any, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=1, CORNERMAN_SAMPLE_SECONDS="0.2")
+    pool = start_pool(concurrency=1, CORNERMAN_METRICS_INTERVAL_SECONDS="0.2")
     admin.config_set("maxmemory-policy", "allkeys-lru")
     admin.config_set("maxmemory", LIMIT_BYTES)
     until(lambda: '"alert": "ServerEvicts"' in pool.log.read_text(), 60)

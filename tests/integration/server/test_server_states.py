@@ -222,7 +222,7 @@ def test_callers_are_told_and_pools_go_on_after_it(
 def test_a_pool_ends_in_time_while_its_server_is_silent(
     server: EmbeddedServer, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
-    pool = start_pool(concurrency=2, CORNERMAN_FINISH_SECONDS="0.5", CORNERMAN_REPLY_TIMEOUT_SECONDS="20")
+    pool = start_pool(concurrency=2, CORNERMAN_SHUTDOWN_GRACE_SECONDS="0.5", CORNERMAN_REPLY_TIMEOUT_SECONDS="20")
     running = ask(ledger, "block")
     until(lambda: ledger.status(running).progress)
     os.kill(server.pid, signal.SIGSTOP)

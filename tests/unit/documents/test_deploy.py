@@ -114,7 +114,7 @@ def test_pods_are_probed_where_their_pool_serves(pool: str, port: int) -> None:
     settings = {variable["name"]: variable.get("value") for variable in container["env"]}
     children = int(container["args"][container["args"].index("--concurrency") + 1])
     limit_gb = int(container["resources"]["limits"]["memory"].removesuffix("Gi"))
-    assert children * int(settings["CORNERMAN_MEMORY_LIMIT_MB"] or 0) + 256 <= limit_gb * 1024
+    assert children * int(settings["CORNERMAN_CHILD_MAX_MEMORY_MB"] or 0) + 256 <= limit_gb * 1024
 
 
 def test_keda_scales_what_is_deployed_by_the_age_of_the_backlog() -> None:

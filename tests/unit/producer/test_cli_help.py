@@ -173,5 +173,5 @@ def test_a_pool_that_keeps_exiting_is_restarted_ever_more_slowly(quick_exits: in
 def test_pools_are_given_the_time_in_which_their_jobs_may_finish(
     text: str, more: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CORNERMAN_FINISH_SECONDS", text)
+    monkeypatch.setenv("CORNERMAN_SHUTDOWN_GRACE_SECONDS", text)
     assert stop_timeout_seconds() == STOP_SECONDS + more

@@ -54,7 +54,7 @@ def test_an_unexpected_error_names_its_type_and_stays_short() -> None:
 
 
 def test_a_bare_memory_error_says_what_to_do() -> None:
-    assert "CORNERMAN_MEMORY_LIMIT_MB" in to_failure(MemoryError()).message
+    assert "CORNERMAN_CHILD_MAX_MEMORY_MB" in to_failure(MemoryError()).message
 
 
 def test_a_time_limit_is_told_with_its_figure() -> None:

@@ -15,17 +15,17 @@ def test_every_value_comes_from_its_variable() -> None:
     given = {
         "CORNERMAN_DATA": "/data",
         "CORNERMAN_CONCURRENCY": "3",
-        "CORNERMAN_DRAIN_SECONDS": "2.5",
+        "CORNERMAN_QUEUE_SLICE_SECONDS": "2.5",
         "CORNERMAN_NODE": "ringside",
         "CORNERMAN_LOG_FILE": "/log",
         "CORNERMAN_LEASE_SECONDS": "7",
-        "CORNERMAN_FINISH_SECONDS": " ",
+        "CORNERMAN_SHUTDOWN_GRACE_SECONDS": " ",
     }
     settings = WorkerSettings.from_env(given)
-    assert (settings.data, settings.concurrency, settings.drain_seconds) == (Path("/data"), 3, 2.5)
+    assert (settings.data, settings.concurrency, settings.queue_slice_seconds) == (Path("/data"), 3, 2.5)
     assert (settings.node_name, settings.log_file) == ("ringside", Path("/log"))
     assert settings.ledger.lease_seconds == 7.0
-    assert settings.finish_seconds == 5.0  # an empty variable counts as absent
+    assert settings.shutdown_grace_seconds == 5.0  # an empty variable counts as absent
     assert settings.models_folder == Path("/data/models")
 
 
@@ -38,11 +38,11 @@ def test_every_setting_says_what_it_means() -> None:
     [
         ("CORNERMAN_CONCURRENCY", "-1"),
         ("CORNERMAN_CONCURRENCY", "two"),
-        ("CORNERMAN_GUARD_SECONDS", "0"),
-        ("CORNERMAN_GUARD_SECONDS", "6"),  # half a lease and more
-        ("CORNERMAN_CANARY_SECONDS", "30"),  # as long as its patience
-        ("CORNERMAN_CLAIM_LIMIT", "0"),
-        ("CORNERMAN_DRAIN_SECONDS", "nan"),
+        ("CORNERMAN_SUPERVISOR_INTERVAL_SECONDS", "0"),
+        ("CORNERMAN_SUPERVISOR_INTERVAL_SECONDS", "6"),  # half a lease and more
+        ("CORNERMAN_LIVENESS_PROBE_SECONDS", "30"),  # as long as its patience
+        ("CORNERMAN_MAX_JOBS_PER_CLAIM", "0"),
+        ("CORNERMAN_QUEUE_SLICE_SECONDS", "nan"),
         ("CORNERMAN_LOG_LEVEL", "loud"),
         ("CORNERMAN_HTTP_PORT", "65535"),
         ("CORNERMAN_WEBHOOK_URL", "file:///etc/passwd"),
@@ -59,12 +59,12 @@ def test_only_some_numbers_may_be_zero() -> None:
     may_be_zero = {environment_variable(entry) for entry in fields(WorkerSettings) if entry.metadata.get("zero")}
     assert may_be_zero == {
         "CORNERMAN_CONCURRENCY",
-        "CORNERMAN_MEMORY_LIMIT_MB",
-        "CORNERMAN_MAX_MEMORY_MB",
+        "CORNERMAN_CHILD_MAX_MEMORY_MB",
+        "CORNERMAN_POOL_MAX_MEMORY_MB",
         "CORNERMAN_MIN_CHILDREN",
         "CORNERMAN_SPARE_MEMORY_MB",
         "CORNERMAN_THREADS",
-        "CORNERMAN_FINISH_SECONDS",
+        "CORNERMAN_SHUTDOWN_GRACE_SECONDS",
         "CORNERMAN_HTTP_PORT",
         "CORNERMAN_CELERY_EVENTS",
     }

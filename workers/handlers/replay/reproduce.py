@@ -31,7 +31,7 @@ def retrain(job: ReproduceTraining, context: JobContext) -> ReplayReport:
 
 def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train again, and write the bundle to a temporary folder for its digest."""
-    plan = with_memory_limit(job, context.settings.memory_limit_mb)
+    plan = with_memory_limit(job, context.settings.child_max_memory_mb)
     context.settings.models_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=context.settings.models_folder) as folder:
         bundle = train_in_process(plan, Path(folder), context.progress, _within_seconds(context), _threads(context))
@@ -40,7 +40,7 @@ def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
 
 def backtest_again(job: Backtest, context: JobContext) -> BacktestReport:
     """Run the backtest again, without parts."""
-    plan = with_memory_limit(job, context.settings.memory_limit_mb)
+    plan = with_memory_limit(job, context.settings.child_max_memory_mb)
     return backtest_in_process(plan, context.progress, _within_seconds(context), n_jobs=_threads(context))
 
 

@@ -87,7 +87,7 @@ def backtest_part(job: BacktestPart, context: JobContext) -> PartReport:
         training = replace(
             config.training,
             max_training_time_s=context.remaining_seconds() - TIME_LIMIT_MARGIN_SECONDS,
-            max_memory_mb=min(job.max_memory_mb, context.settings.memory_limit_mb or job.max_memory_mb),
+            max_memory_mb=min(job.max_memory_mb, context.settings.child_max_memory_mb or job.max_memory_mb),
             n_jobs=limit_threads(context.claim.controls, context.settings.training_threads),
         )
         table = forecast_period(season, period, train_forecaster(training, lambda stage, done, total: step()))

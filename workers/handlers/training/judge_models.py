@@ -60,7 +60,7 @@ class Forecasts(NamedTuple):
 
 def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
     """Evaluate a challenger against its incumbents. Raises BundleError if a model cannot be opened, and EngineError."""
-    job = with_memory_limit(job, context.settings.memory_limit_mb)
+    job = with_memory_limit(job, context.settings.child_max_memory_mb)
     roles = {"challenger": job.challenger, "champion": job.champion, "anchor": job.anchor}
     models = {role: context.models.get(digest).model.ensemble for role, digest in roles.items() if digest is not None}
     recipes = {role: _recipe(ensemble) for role, ensemble in models.items()}

@@ -83,7 +83,7 @@ def train_part(job: TrainPart, context: JobContext) -> PartReport:
     def make(prepared: Bundle, step: Callable[[], None]) -> NamedArrays:
         limits = TrainingLimits(
             context.remaining_seconds() - TIME_LIMIT_MARGIN_SECONDS,
-            min(job.max_memory_mb, context.settings.memory_limit_mb or job.max_memory_mb),
+            min(job.max_memory_mb, context.settings.child_max_memory_mb or job.max_memory_mb),
         )
         return _trainer(prepared.folder).run(RefitBatch.from_name(job.name), limits, n_jobs, step)
 

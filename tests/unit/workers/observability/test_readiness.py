@@ -7,16 +7,16 @@ from ledger.contracts.reports import HealthCheck
 from workers.observability.readiness import PoolSnapshot, liveness, readiness
 from workers.pool.event_pipe import SelfTestResult
 
-WELL = PoolSnapshot(looked_seconds=0.1, reached=True, silent_seconds=1.0, children=1, largest_child_mb=10.0)
+WELL = PoolSnapshot(tick_age_seconds=0.1, server_reached=True, silent_seconds=1.0, children=1, largest_child_mb=10.0)
 
 
 @pytest.mark.parametrize(
     ("change", "failing"),
     [
         ({}, set()),
-        ({"looked_seconds": None}, {"guard"}),
-        ({"looked_seconds": 31.0}, {"guard"}),
-        ({"reached": False}, {"consumption"}),
+        ({"tick_age_seconds": None}, {"guard"}),
+        ({"tick_age_seconds": 31.0}, {"guard"}),
+        ({"server_reached": False}, {"consumption"}),
         ({"silent_seconds": None}, {"consumption"}),
         ({"silent_seconds": 16.0}, {"consumption"}),
         ({"closing": True}, {"consumption"}),
@@ -33,6 +33,6 @@ def test_readiness_names_what_fails(change: dict[str, object], failing: set[str]
 
 def test_readiness_says_what_the_children_found_and_when() -> None:
     found = SelfTestResult([HealthCheck(name="prediction", passed=False, detail="it differs")], "m")
-    sight = msgspec.structs.replace(WELL, predicts=True, tested_seconds=3.0, self_test=found)
+    sight = msgspec.structs.replace(WELL, predicts=True, self_test_age_seconds=3.0, self_test=found)
     (check,) = (check for check in readiness(sight) if not check.passed)
     assert (check.name, check.detail) == ("prediction", "it differs, tested 3 s ago")

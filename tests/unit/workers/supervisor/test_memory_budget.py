@@ -66,10 +66,10 @@ def test_the_room_is_what_the_limit_leaves_and_a_job_has_its_least_price(pool: W
 
 
 def test_the_operators_budget_goes_before_the_settings_and_the_machine_bounds_both(pool: WorkerPool) -> None:
-    pool.settings = WorkerSettings(concurrency=2, max_memory_mb=500, spare_memory_mb=0)
+    pool.settings = WorkerSettings(concurrency=2, pool_max_memory_mb=500, spare_memory_mb=0)
     budget = MemoryBudget(pool, ["predict"], MemoryMonitor(pool))
     budget.update(children(pool), NOTHING, 0.0)
-    assert (pool.memory.limited_by, pool.memory.limit_mb) == ("CORNERMAN_MAX_MEMORY_MB", 500.0)
+    assert (pool.memory.limited_by, pool.memory.limit_mb) == ("CORNERMAN_POOL_MAX_MEMORY_MB", 500.0)
     limited(pool, 700)
     budget.update(children(pool), NOTHING, 1.0)
     assert (pool.memory.limited_by, pool.memory.limit_mb) == ("max_memory_mb.predict", 700.0)

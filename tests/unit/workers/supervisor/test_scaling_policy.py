@@ -23,7 +23,15 @@ NOW = 100.0
 CALM = History(occupied_seconds=NOW)
 # 1000 MB, 100 of them the main process's: four children of 200 MB, or four with a tenth of the limit free.
 QUIET = PoolLoad(
-    now_seconds=NOW, children=2, busy=0, limit_mb=1000.0, fixed_mb=100.0, busy_mb=0.0, child_mb=200.0, least=1, most=8
+    now_seconds=NOW,
+    children=2,
+    busy=0,
+    limit_mb=1000.0,
+    fixed_mb=100.0,
+    busy_mb=0.0,
+    child_mb=200.0,
+    min_children=1,
+    max_children=8,
 )
 
 
@@ -39,7 +47,7 @@ PRESSED = {"busy": 2, "busy_mb": 400.0, "backlog": 50, "oldest_seconds": 3.0}
     [
         pytest.param(look(), CALM, 2, id="nothing to do: nothing changes at once"),
         pytest.param(look(**PRESSED), CALM, 4, id="a backlog that lasts: twice as many"),
-        pytest.param(look(**PRESSED, most=3), CALM, 3, id="no more than are allowed"),
+        pytest.param(look(**PRESSED, max_children=3), CALM, 3, id="no more than are allowed"),
         pytest.param(look(**{**PRESSED, "backlog": 1}), CALM, 3, id="no more than there are jobs"),
         pytest.param(look(**{**PRESSED, "oldest_seconds": 0.1}), CALM, 2, id="a backlog of a moment"),
         pytest.param(look(**{**PRESSED, "limit_mb": 800.0}), CALM, 3, id="no more than memory allows"),
@@ -51,17 +59,17 @@ PRESSED = {"busy": 2, "busy_mb": 400.0, "backlog": 50, "oldest_seconds": 3.0}
         pytest.param(
             look(**PRESSED), History(short_seconds=NOW - RECOVER_SECONDS / 2, occupied_seconds=NOW), 2, id="no room yet"
         ),
-        pytest.param(look(least=4), CALM, 4, id="what is asked for comes at once"),
-        pytest.param(look(least=9, limit_mb=560.0), CALM, 2, id="but never beyond memory"),
+        pytest.param(look(min_children=4), CALM, 4, id="what is asked for comes at once"),
+        pytest.param(look(min_children=9, limit_mb=560.0), CALM, 2, id="but never beyond memory"),
         pytest.param(look(limit_mb=450.0), CALM, 1, id="short of memory: idle children go"),
-        pytest.param(look(limit_mb=450.0, least=2), CALM, 1, id="also below the fewest that were asked for"),
+        pytest.param(look(limit_mb=450.0, min_children=2), CALM, 1, id="also below the fewest that were asked for"),
         pytest.param(look(limit_mb=10.0), CALM, 1, id="but never the last"),
         pytest.param(look(children=5, busy=5, busy_mb=900.0, limit_mb=300.0), CALM, 1, id="a budget that was cut"),
-        pytest.param(look(children=5, busy=5, busy_mb=900.0, most=2), CALM, 2, id="an operator who wants fewer"),
+        pytest.param(look(children=5, busy=5, busy_mb=900.0, max_children=2), CALM, 2, id="an operator wants fewer"),
         pytest.param(look(children=4, busy=2, busy_mb=800.0), CALM, 2, id="two who will need twice as much"),
         pytest.param(look(), History(occupied_seconds=NOW - SHRINK_AFTER_SECONDS), 1, id="a surplus that lasts"),
         pytest.param(look(), History(occupied_seconds=NOW - SHRINK_AFTER_SECONDS / 2), 2, id="a surplus of a moment"),
-        pytest.param(look(least=2), History(occupied_seconds=NOW - 9 * SHRINK_AFTER_SECONDS), 2, id="the minimum"),
+        pytest.param(look(min_children=2), History(occupied_seconds=NOW - 9 * SHRINK_AFTER_SECONDS), 2, id="minimum"),
         pytest.param(
             look(), History(occupied_seconds=0.0, shrunk_seconds=NOW - STEP_SECONDS / 2), 2, id="one by one"
         ),
@@ -134,8 +142,8 @@ class League:
             fixed_mb=MAIN_MB,
             busy_mb=busy_mb,
             child_mb=IDLE_MB + self.price_mb,
-            least=1,
-            most=self.most,
+            min_children=1,
+            max_children=self.most,
         )
         self.target, self.past = desired_children(seen, self.past)
         if self.target != self.targets[-1]:
@@ -159,7 +167,7 @@ class League:
 
 
 def test_a_backlog_is_worked_off_without_overshoot_and_without_flapping() -> None:
-    league = League(limit_mb=1200.0, most=12)
+    league = League(limit_mb=1200.0, max_children=12)
     league.jobs = [(0.0, 2.0)] * 60
     while league.jobs or league.running:
         league.step()
@@ -176,7 +184,7 @@ def test_a_backlog_is_worked_off_without_overshoot_and_without_flapping() -> Non
 def test_a_load_that_comes_and_goes_makes_no_pool_flap(seed: int) -> None:
     """Bursts every ten seconds or so, for ten minutes, under a limit that moves as a machine's free memory does."""
     rng = random.Random(seed)
-    league = League(limit_mb=1000.0, most=16)
+    league = League(limit_mb=1000.0, max_children=16)
     next_burst = 0.0
     for _ in range(4 * 600):
         if league.now >= next_burst:
@@ -190,7 +198,7 @@ def test_a_load_that_comes_and_goes_makes_no_pool_flap(seed: int) -> None:
 
 
 def test_a_budget_that_is_cut_is_obeyed_as_jobs_end() -> None:
-    league = League(limit_mb=1500.0, most=8)
+    league = League(limit_mb=1500.0, max_children=8)
     league.jobs = [(0.0, 2.0)] * 80
     for _ in range(4 * 12):
         league.step()

@@ -39,7 +39,7 @@ def barks(
     echo: Echo, children: tuple[ChildSnapshot, ...] = (IDLE,), seconds: float = CHILD_START_SECONDS + 60.0
 ) -> bool:
     """Look four times a second and say whether the watchdog barks in the end."""
-    watchdog = Watchdog(WorkerPool(WorkerSettings(canary_seconds=5.0, canary_patience_seconds=30.0), {}))
+    watchdog = Watchdog(WorkerPool(WorkerSettings(liveness_probe_seconds=5.0, liveness_timeout_seconds=30.0), {}))
     for quarter in range(int(4 * seconds)):
         try:
             watchdog.tick(echo, children, quarter / 4)  # type: ignore[arg-type]
