@@ -254,8 +254,8 @@ class Client:
         UnknownJobError
             The job was never submitted, or its retention has ended.
         """
-        patience = math.inf if timeout_seconds is None else timeout_seconds
-        return self._ledger.wait(job_id, patience, on_progress=on_progress)
+        limit = math.inf if timeout_seconds is None else timeout_seconds
+        return self._ledger.wait(job_id, limit, on_progress=on_progress)
 
     @overload
     def result(self, job: Receipt[ReportT], timeout_seconds: float | None = None) -> ReportT: ...

@@ -48,7 +48,7 @@ Predict a feed:  cornerman enqueue feed.json --format american --wait
 Commands use the server of CORNERMAN_REDIS_URL. If it is not set, they use the server that `cornerman up` runs for
 the folder of CORNERMAN_DATA (./.cornerman).
 """
-EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {said}" for code, said in MEANINGS.items())
+EXIT_CODES = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {meaning}" for code, meaning in MEANINGS.items())
 
 
 class Cornerman(click.Group):
@@ -61,38 +61,38 @@ class Cornerman(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the requested command."""
-        screen = ctx.ensure_object(Console)
+        console = ctx.ensure_object(Console)
         as_json = "--json" in ctx.args  # a usage error ends the parsing before the option's callback runs
         try:
-            with _evictions_said(screen):
+            with _eviction_notes(console):
                 return super().invoke(ctx)
         except click.ClickException as error:
-            screen.as_json |= as_json
-            if screen.as_json:
-                screen.output({"failure": {"code": ExitCode.REFUSED.name.lower(), "message": error.format_message()}})
+            console.as_json |= as_json
+            if console.as_json:
+                console.output({"failure": {"code": ExitCode.REFUSED.name.lower(), "message": error.format_message()}})
             raise
         except EXPECTED_ERRORS as error:
-            if screen.as_json:
-                screen.output(error_document(error))
-            screen.note(f"cornerman: {error}")
+            if console.as_json:
+                console.output(error_document(error))
+            console.note(f"cornerman: {error}")
             stored = isinstance(error, JobFailedError) and error.job_id != LOCAL_JOB_ID
             if isinstance(error, JobRefusedError | JobFailedError) and (hint := hint_for(error.failure, stored=stored)):
-                screen.note(hint)
+                console.note(hint)
             ctx.exit(exit_code_for(error))
         except KeyboardInterrupt:
-            screen.note("cornerman: stopped")
+            console.note("cornerman: stopped")
             ctx.exit(ExitCode.INTERRUPTED)
 
 
 @contextmanager
-def _evictions_said(screen: Console) -> Iterator[None]:
+def _eviction_notes(console: Console) -> Iterator[None]:
     """Show eviction warnings of the server as plain notes, without the code location that Python adds."""
     with warnings.catch_warnings():
         others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, EvictionWarning):
-                screen.note(f"cornerman: warning: {message}")
+                console.note(f"cornerman: warning: {message}")
             else:
                 others(message, category, *where, **more)
 

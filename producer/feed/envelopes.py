@@ -61,7 +61,7 @@ def _events(value: Any, depth: int) -> list[Any] | None:
     for name in WRAPPERS:
         if isinstance(value.get(name), list | dict):
             events = _events(value[name], depth - 1)
-            return events if events is None else list(_told(value.get("sport_key"), events))
+            return events if events is None else list(_with_sport(value.get("sport_key"), events))
     return _by_sport(value, depth)
 
 
@@ -74,11 +74,11 @@ def _by_sport(value: dict[str, Any], depth: int) -> list[Any] | None:
         events = _events(inner, depth - 1)
         if events is None:
             return None
-        found += _told(sport, events)
+        found += _with_sport(sport, events)
     return found
 
 
-def _told(sport: Any, events: list[Any]) -> Iterator[Any]:
+def _with_sport(sport: Any, events: list[Any]) -> Iterator[Any]:
     """Yield the events; those without a sport get the sport of their wrapper."""
     for event in events:
         without_sport = isinstance(event, dict) and event.get("sport_key") is None

@@ -91,9 +91,9 @@ class _Reader:
         bookmakers = item.get("bookmakers") or []
         if not isinstance(bookmakers, list):
             raise FeedError(f"expected a list, found {quoted(bookmakers)}", event=event, field="bookmakers")
-        quotes, turned_away = read_quotes(bookmakers, (home, away), self.price_format, self.commissions)
+        quotes, invalid_quotes = read_quotes(bookmakers, (home, away), self.price_format, self.commissions)
         first, second = (Fighter(name=name, debut=name_key(name) in self.novices) for name in (home, away))
-        fight = Fight(id=event, fighters=(first, second), quotes=quotes, invalid_quotes=turned_away)
+        fight = Fight(id=event, fighters=(first, second), quotes=quotes, invalid_quotes=invalid_quotes)
         return _Event(sport, start, fight)
 
 
@@ -248,21 +248,21 @@ def _field(item: Mapping[str, Any], field: str, read: Callable[[object], Value],
 def _check_notation(items: Iterable[Any], events: Iterable[_Event], price_format: PriceFormat) -> None:
     """Raise FeedError if no quote is valid in the given notation, but some are in the other one."""
     fights = [event.fight for event in events]
-    turned_away = sum(len(fight.invalid_quotes) for fight in fights)
-    if not turned_away or any(fight.quotes for fight in fights):
+    invalid = sum(len(fight.invalid_quotes) for fight in fights)
+    if not invalid or any(fight.quotes for fight in fights):
         return
     (other,) = set(PriceFormat) - {price_format}
     found, _ = _read_events(list(items), _Reader(other, ()))
     if readable := sum(len(event.fight.quotes) for event in found):
         raise FeedError(
-            f"none of the {turned_away} quotes is valid as {price_format}, the first: {_first_sentence(fights)}; "
+            f"none of the {invalid} quotes is valid as {price_format}, the first: {_first_message(fights)}; "
             f"{readable} are valid as {other}: use --format {other} (price_format={other.value!r})",
             field="price_format",
         )
 
 
-def _first_sentence(fights: Iterable[Fight]) -> str:
-    return next(sentence for fight in fights for sentence in fight.invalid_quotes)
+def _first_message(fights: Iterable[Fight]) -> str:
+    return next(message for fight in fights for message in fight.invalid_quotes)
 
 
 def _check_debutants(items: Iterable[Any], debutants: Collection[str]) -> None:

@@ -30,7 +30,7 @@ def read_quotes(
     that exchanges keep, by bookmaker key; `producer.feed.exchanges` has the defaults.
     """
     quotes: dict[str, Quote] = {}
-    turned_away: list[str] = []
+    invalid: list[str] = []
     for place, bookmaker in enumerate(bookmakers, start=1):
         label = f"bookmaker {place}"
         try:
@@ -42,8 +42,8 @@ def read_quotes(
                     raise ParseError("quotes this fight twice; the first quote is used")
                 quotes[label] = quote
         except ParseError as error:
-            turned_away.append(f"{label}: {error}")
-    return tuple(quotes.values()), tuple(turned_away)
+            invalid.append(f"{label}: {error}")
+    return tuple(quotes.values()), tuple(invalid)
 
 
 def _head_to_head(bookmaker: Any) -> tuple[str, list[dict[str, Any]]]:

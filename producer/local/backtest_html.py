@@ -189,7 +189,7 @@ def _table(table: Table) -> str:
     )
     caption = " ".join(filter(None, (str(table.title or ""), f"({table.caption})" if table.caption else "")))
     label = escape(str(table.title or ""), quote=True)
-    return (  # the caption stays outside the scrolling area, so that a narrow screen does not cut it off
+    return (  # the caption stays outside the scrolling area, so that a narrow console does not cut it off
         f'<div class="wide"><table aria-label="{label}">'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
         f'<p class="soft">{escape(caption)}</p>'

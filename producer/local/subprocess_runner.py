@@ -40,25 +40,25 @@ from producer.service.pool_process import STOP_SECONDS, die_with_parent, require
 LOCAL_JOB_ID = "on this machine"  # in place of a job's id
 
 
-def train_locally(request: TrainLocally, screen: Console) -> TrainingReport:
+def train_locally(request: TrainLocally, console: Console) -> TrainingReport:
     """Train and return the report. Raises JobRefusedError, JobFailedError and NotInstalledError."""
-    for line in _lines(request, screen):
+    for line in _lines(request, console):
         if line.trained is not None:
             return line.trained
     raise _broken_off()
 
 
-def backtest_locally(request: BacktestLocally, screen: Console) -> BacktestReport:
+def backtest_locally(request: BacktestLocally, console: Console) -> BacktestReport:
     """Run a backtest and return the report. Raises as `train_locally`."""
-    for line in _lines(request, screen):
+    for line in _lines(request, console):
         if line.backtested is not None:
             return line.backtested
     raise _broken_off()
 
 
-def predict_matrix(request: PredictMatrix, screen: Console, on_row: Callable[[RowAnswer], None]) -> MatrixReport:
+def predict_matrix(request: PredictMatrix, console: Console, on_row: Callable[[RowAnswer], None]) -> MatrixReport:
     """Predict a feature matrix row by row and return the report. Raises as `train_locally`."""
-    for line in _lines(request, screen):
+    for line in _lines(request, console):
         for row in line.rows:
             on_row(row)
         if line.answered is not None:
@@ -66,27 +66,27 @@ def predict_matrix(request: PredictMatrix, screen: Console, on_row: Callable[[Ro
     raise _broken_off()
 
 
-def check_data(request: CheckData, screen: Console) -> DataReport:
+def check_data(request: CheckData, console: Console) -> DataReport:
     """Check a fight log or a feature matrix and return its faults. Raises as `train_locally`."""
-    for line in _lines(request, screen):
+    for line in _lines(request, console):
         if line.checked is not None:
             return line.checked
     raise _broken_off()
 
 
-def run_load_test(request: LoadTest, screen: Console) -> LoadTestReport:
+def run_load_test(request: LoadTest, console: Console) -> LoadTestReport:
     """Run a load test in a new process and return its report. Raises as `train_locally`."""
-    for line in _lines(request, screen):
+    for line in _lines(request, console):
         if line.carried is not None:
             return line.carried
     raise _broken_off()
 
 
 def import_joblib(
-    request: ImportJoblib, screen: Console, on_listing: Callable[[Sequence[FileListing]], None]
+    request: ImportJoblib, console: Console, on_listing: Callable[[Sequence[FileListing]], None]
 ) -> ImportReport | None:
     """List files, then import them if they are trusted, otherwise return None. Raises as `train_locally`."""
-    for line in _lines(request, screen):
+    for line in _lines(request, console):
         if line.listed:
             on_listing(line.listed)
             if not request.trusted:
@@ -96,10 +96,10 @@ def import_joblib(
     raise _broken_off()
 
 
-def _lines(request: Request, screen: Console) -> Iterator[LocalMessage]:
+def _lines(request: Request, console: Console) -> Iterator[LocalMessage]:
     """Run a request in a child and yield its messages; show its progress and raise its failure."""
     decoder = msgspec.json.Decoder(LocalMessage)
-    with _child(msgspec.json.encode(request)) as output, show_progress(screen) as on_progress:
+    with _child(msgspec.json.encode(request)) as output, show_progress(console) as on_progress:
         for text in output:
             line = decoder.decode(text)
             if line.failure is not None:

@@ -50,11 +50,11 @@ def webhook_listener() -> Iterator[tuple[dict[str, str], WebhookPosts]]:
         server.shutdown()
 
 
-def check_alert_fires(rehearsal: PreflightEnvironment, posts: WebhookPosts) -> str:
+def check_alert_fires(environment: PreflightEnvironment, posts: WebhookPosts) -> str:
     """Make jobs fail and wait for the alert."""
     for _ in range(FAILING_JOBS):
         with suppress(JobFailedError):
-            rehearsal.predict(model="nobody")
+            environment.predict(model="no-such-model")
     end = time.monotonic() + TIMEOUT_SECONDS
     while (left_seconds := end - time.monotonic()) > 0:
         with suppress(Empty):

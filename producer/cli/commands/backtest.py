@@ -68,7 +68,7 @@ class DayParam(click.ParamType[date]):
 @json_option
 @pass_console
 def backtest(
-    screen: Console,
+    console: Console,
     /,
     folder: Path | None,
     matrix: Path | None,
@@ -102,19 +102,19 @@ def backtest(
     report: Report
     if local:
         kept = None if records is None else str(records.absolute())
-        report = answer = backtest_locally(BacktestLocally(job=job, records=kept), screen)
+        report = answer = backtest_locally(BacktestLocally(job=job, records=kept), console)
     else:
         with Client.from_env() as client:
             receipt = client.enqueue(job)
             if not wait and plots is None and html is None:
-                screen.output(receipt, f"Enqueued: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
+                console.output(receipt, f"Enqueued: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
                 return
-            answer = wait_with_progress(client, screen, receipt.job_id, timeout)
+            answer = wait_with_progress(client, console, receipt.job_id, timeout)
         report = require_report(answer)
-    screen.output(answer, *report_tables(report))
+    console.output(answer, *report_tables(report))
     if plots is not None:
         draw_plots(report, plots)
-        screen.note(f"Plots written to {plots}")
+        console.note(f"Plots written to {plots}")
     if html is not None and isinstance(report, BacktestReport):
         write_page(report, html)
-        screen.note(f"Written to {html}: open it in a browser")
+        console.note(f"Written to {html}: open it in a browser")

@@ -22,7 +22,7 @@ from producer.local.subprocess_runner import check_data
 @data_options
 @json_option
 @pass_console
-def check(screen: Console, /, folder: Path | None, matrix: Path | None, **options: Any) -> None:
+def check(console: Console, /, folder: Path | None, matrix: Path | None, **options: Any) -> None:
     """Check a fight log or a feature matrix.
 
     Reads FOLDER, or --matrix FILE, on this machine, as `cornerman train` does, and shows every fault with its file,
@@ -32,8 +32,8 @@ def check(screen: Console, /, folder: Path | None, matrix: Path | None, **option
         raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
     columns = pop_matrix_columns(options)
     path = (folder or matrix or Path()).absolute()
-    report = check_data(CheckData(data=str(path), matrix=None if matrix is None else columns), screen)
-    screen.output(report, _table(report))
+    report = check_data(CheckData(data=str(path), matrix=None if matrix is None else columns), console)
+    console.output(report, _table(report))
     if report.faults:
         click.get_current_context().exit(ExitCode.FAILED)
 

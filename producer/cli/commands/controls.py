@@ -43,7 +43,7 @@ POLL_SECONDS = 0.5
 @json_option
 @pass_console
 def set_controls(
-    screen: Console,
+    console: Console,
     assignments: tuple[str, ...],
     expect: tuple[str, ...],
     listed: bool,
@@ -64,16 +64,16 @@ def set_controls(
         raise click.UsageError("give --reason TEXT; the history records it")
     with Client.from_env() as client:
         if listed:
-            _list(screen, client)
+            _list(console, client)
         elif history:
-            _show(screen, client.ledger.controls.changes(limit), "Changes, newest first")
+            _show(console, client.ledger.controls.changes(limit), "Changes, newest first")
         else:
             values = dict(_read(client, text) for text in assignments)
             expected = dict(_read(client, text) for text in expect)
             for name, value in values.items():
                 if name.startswith("model."):
                     client.ledger.verification.verify_model(str(value))
-            _show(screen, client.ledger.controls.set(values, user=user, reason=reason, expected=expected))
+            _show(console, client.ledger.controls.set(values, user=user, reason=reason, expected=expected))
 
 
 @click.command()
@@ -81,10 +81,10 @@ def set_controls(
 @audit_options(required=False)
 @json_option
 @pass_console
-def unset(screen: Console, names: tuple[str, ...], user: str, reason: str) -> None:
+def unset(console: Console, names: tuple[str, ...], user: str, reason: str) -> None:
     """Reset controls to their defaults."""
     with Client.from_env() as client:
-        _show(screen, client.ledger.controls.set(dict.fromkeys(names), user=user, reason=reason))
+        _show(console, client.ledger.controls.set(dict.fromkeys(names), user=user, reason=reason))
 
 
 @click.command()
@@ -93,7 +93,7 @@ def unset(screen: Console, names: tuple[str, ...], user: str, reason: str) -> No
 @audit_options(required=False)
 @json_option
 @pass_console
-def scale(screen: Console, children: int, pool: str, user: str, reason: str) -> None:
+def scale(console: Console, children: int, pool: str, user: str, reason: str) -> None:
     """Set the number of children of every pool of a kind to N.
 
     Busy children finish first. To let pools scale between two numbers: cornerman set min_children.predict=1
@@ -101,7 +101,7 @@ def scale(screen: Console, children: int, pool: str, user: str, reason: str) -> 
     """
     values: dict[str, ControlValue] = {f"min_children.{pool}": children, f"max_children.{pool}": children}
     with Client.from_env() as client:
-        _show(screen, client.ledger.controls.set(values, user=user, reason=reason))
+        _show(console, client.ledger.controls.set(values, user=user, reason=reason))
 
 
 @click.command()
@@ -109,13 +109,13 @@ def scale(screen: Console, children: int, pool: str, user: str, reason: str) -> 
 @audit_options(required=False)
 @json_option
 @pass_console
-def pause(screen: Console, queue: str, user: str, reason: str) -> None:
+def pause(console: Console, queue: str, user: str, reason: str) -> None:
     """Pause a queue: workers claim no more of its jobs.
 
     Running jobs finish, jobs can still be submitted, and they still expire at their deadlines.
     """
     with Client.from_env() as client:
-        _show(screen, client.ledger.controls.set({f"pause.{queue}": True}, user=user, reason=reason))
+        _show(console, client.ledger.controls.set({f"pause.{queue}": True}, user=user, reason=reason))
 
 
 @click.command()
@@ -125,7 +125,7 @@ def pause(screen: Console, queue: str, user: str, reason: str) -> None:
 @audit_options(required=False)
 @json_option
 @pass_console
-def drain(screen: Console, where: str, wait: bool, timeout: float, user: str, reason: str) -> None:
+def drain(console: Console, where: str, wait: bool, timeout: float, user: str, reason: str) -> None:
     """Drain a node: finish its jobs and claim no more.
 
     The pools stay up, idle, until you stop them, and so do pools started on that node later. To undo: cornerman resume.
@@ -137,7 +137,7 @@ def drain(screen: Console, where: str, wait: bool, timeout: float, user: str, re
         changes = client.ledger.controls.set({f"drain.{where}": True}, user=user, reason=reason)
         if wait:
             _wait_until_idle(client, {pool["name"] for pool in pools}, timeout)
-    _show(screen, changes)
+    _show(console, changes)
 
 
 @click.command()
@@ -145,16 +145,16 @@ def drain(screen: Console, where: str, wait: bool, timeout: float, user: str, re
 @audit_options(required=False)
 @json_option
 @pass_console
-def resume(screen: Console, where: str, user: str, reason: str) -> None:
+def resume(console: Console, where: str, user: str, reason: str) -> None:
     """Resume a queue that was paused, or a node that was drained."""
     name = f"pause.{where}" if where in QUEUES else f"drain.{where}"
     find_control(name)
     with Client.from_env() as client:
         stopped = client.ledger.controls.current().flag(name)
         changes = client.ledger.controls.set({name: None}, user=user, reason=reason) if stopped else []
-    _show(screen, changes)
+    _show(console, changes)
     if not stopped:
-        screen.note(f"{where} was neither paused nor drained.")
+        console.note(f"{where} was neither paused nor drained.")
 
 
 def _read(client: Client, assignment: str) -> tuple[str, ControlValue | None]:
@@ -194,7 +194,7 @@ def _idle(pool: Mapping[str, Any]) -> bool:
     return pool.get("busy") == 0 and set(pool.get("stopped", ())) == set(pool.get("queues", ()))
 
 
-def _show(screen: Console, changes: list[ControlChange], title: str = "Changed") -> None:
+def _show(console: Console, changes: list[ControlChange], title: str = "Changed") -> None:
     rows = [
         {
             "at": f"{change.at:%Y-%m-%d %H:%M:%S}",
@@ -207,14 +207,14 @@ def _show(screen: Console, changes: list[ControlChange], title: str = "Changed")
         for change in changes
     ]
     columns = ["at", "who", "name", "from", "to", "why"]
-    screen.output({"changes": changes}, *([records_table(title, columns, rows)] if rows else []))
+    console.output({"changes": changes}, *([records_table(title, columns, rows)] if rows else []))
 
 
 def _short(name: str, text: str | None) -> str | None:
     return text[:12] if text is not None and name.startswith("model.") else text
 
 
-def _list(screen: Console, client: Client) -> None:
+def _list(console: Console, client: Client) -> None:
     """Show every control: those that are set by full name, the others by pattern."""
     given = client.ledger.controls.current().values
     last = {change.name: change for change in client.ledger.controls.last_changes()}
@@ -238,4 +238,4 @@ def _list(screen: Console, client: Client) -> None:
             )
     columns = ["name", "value", "default", "unit", "set_by", "meaning"]
     shown = [row | {"value": _short(str(row["name"]), row["value"])} for row in rows]
-    screen.output({"controls": rows}, records_table("Controls", columns, shown))
+    console.output({"controls": rows}, records_table("Controls", columns, shown))

@@ -31,25 +31,25 @@ def dead_letters() -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number to show.")
 @json_option
 @pass_console
-def list_letters(screen: Console, limit: int) -> None:
+def list_letters(console: Console, limit: int) -> None:
     """List dead letters, newest first."""
     with Client.from_env() as client:
         letters = client.ledger.dead_letters.newest(limit)
-    screen.output({"dead": letters}, *([_table(letters)] if letters else []))
+    console.output({"dead": letters}, *([_table(letters)] if letters else []))
     if not letters:
-        screen.note("No dead letters.")
+        console.note("No dead letters.")
 
 
 @dead_letters.command()
 @click.argument("job_id")
 @json_option
 @pass_console
-def show(screen: Console, job_id: str) -> None:
+def show(console: Console, job_id: str) -> None:
     """Show one dead letter and its job."""
     with Client.from_env() as client:
         letter, job = client.ledger.dead_letters.get(job_id), client.ledger.job_records.job(job_id)
-    screen.output({"dead": letter, "job": job}, _table([letter]), failures_table([(job_id, letter.failure)]))
-    if not screen.as_json:
+    console.output({"dead": letter, "job": job}, _table([letter]), failures_table([(job_id, letter.failure)]))
+    if not console.as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(job)))
 
 
@@ -58,7 +58,7 @@ def show(screen: Console, job_id: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
 @json_option
 @pass_console
-def requeue(screen: Console, job_ids: tuple[str, ...], everything: bool) -> None:
+def requeue(console: Console, job_ids: tuple[str, ...], everything: bool) -> None:
     """Submit dead jobs again, each as a new job.
 
     No outcome is ever replaced: the job keeps its worker_lost outcome, and the new job is JOB_ID~2.
@@ -67,7 +67,7 @@ def requeue(screen: Console, job_ids: tuple[str, ...], everything: bool) -> None
     with Client.from_env() as client:
         chosen = [letter.job_id for letter in client.ledger.dead_letters.newest(_ALL)] if everything else list(job_ids)
         rows = [_requeue(client, job_id) for job_id in chosen]
-    screen.output({"requeued": rows}, records_table("Queued again", ["job", "next_life", "refused"], rows))
+    console.output({"requeued": rows}, records_table("Queued again", ["job", "next_life", "refused"], rows))
     if any(row["refused"] for row in rows):
         click.get_current_context().exit(ExitCode.REFUSED)
 
@@ -77,13 +77,13 @@ def requeue(screen: Console, job_ids: tuple[str, ...], everything: bool) -> None
 @click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
 @json_option
 @pass_console
-def purge(screen: Console, job_ids: tuple[str, ...], everything: bool) -> None:
+def purge(console: Console, job_ids: tuple[str, ...], everything: bool) -> None:
     """Remove dead letters from the list; their outcomes stay readable."""
     _check(job_ids, everything)
     with Client.from_env() as client:
         purged = client.ledger.dead_letters.purge_all() if everything else client.ledger.dead_letters.purge(*job_ids)
-    screen.output({"purged": purged})
-    screen.note(f"{purged} purged.")
+    console.output({"purged": purged})
+    console.note(f"{purged} purged.")
 
 
 def _check(job_ids: tuple[str, ...], everything: bool) -> None:

@@ -54,7 +54,7 @@ MARKER = "made-by-cornerman-demo.txt"
 )
 @json_option
 @pass_console
-def demo(screen: Console, data: Path | None, seed: int) -> None:
+def demo(console: Console, data: Path | None, seed: int) -> None:
     """Demonstrate the service, then stop it.
 
     Runs a server, workers, a training job and three cards. By default uses a simulated league, and prints the true
@@ -70,35 +70,41 @@ def demo(screen: Console, data: Path | None, seed: int) -> None:
     with tempfile.TemporaryDirectory(prefix="cornerman-demo-") as name:
         folder = Path(name)
         if data is None:
-            screen.note("Simulating a league with known probabilities ...")
-            stage = simulated_data(folder / "league", seed)
+            console.note("Simulating a league with known probabilities ...")
+            demo_data = simulated_data(folder / "league", seed)
         else:
-            stage = held_back_data(data.absolute(), datetime.now(UTC))
-        screen.note("Starting an embedded Valkey and the worker pools ...")
+            demo_data = held_back_data(data.absolute(), datetime.now(UTC))
+        console.note("Starting an embedded Valkey and the worker pools ...")
         with temporary_service(folder / "service") as service:
-            training = _train(service, screen, stage, seed)
+            training = _train(service, console, demo_data, seed)
             asked: dict[str, PredictCard] = {}
-            entries = [entry for body in stage.bodies for entry in _ask(service, screen, stage, body, asked)]
-            screen.note("Stopping everything ...")
-        _show(screen, stage, training, entries, asked)
-        _say_what_next(screen, stage, None if data is not None else _keep(stage.log))
+            entries = [
+                entry for body in demo_data.bodies for entry in _predict(service, console, demo_data, body, asked)
+            ]
+            console.note("Stopping everything ...")
+        _show(console, demo_data, training, entries, asked)
+        _print_next_steps(console, demo_data, None if data is not None else _keep(demo_data.log))
 
 
-def _train(service: TemporaryService, screen: Console, stage: DemoData, seed: int) -> TrainingReport:
+def _train(service: TemporaryService, console: Console, demo_data: DemoData, seed: int) -> TrainingReport:
     job = TrainEnsemble(
-        data=str(stage.log), data_digest=folder_digest(stage.log), cutoff=stage.cutoff, seed=seed, **TRAINING
+        data=str(demo_data.log),
+        data_digest=folder_digest(demo_data.log),
+        cutoff=demo_data.cutoff,
+        seed=seed,
+        **TRAINING,
     )
     receipt = service.client.enqueue(job)
-    screen.note(f"Training, job {receipt.job_id} ...")
-    with show_progress(screen) as on_progress:
+    console.note(f"Training, job {receipt.job_id} ...")
+    with show_progress(console) as on_progress:
         report = require_report(service.wait(receipt.job_id, on_progress))
     if not isinstance(report, TrainingReport):
         raise TypeError(f"a training job was answered by a {type(report).__name__}")
     return report
 
 
-def _ask(
-    service: TemporaryService, screen: Console, stage: DemoData, body: FeedBody, asked: dict[str, PredictCard]
+def _predict(
+    service: TemporaryService, console: Console, demo_data: DemoData, body: FeedBody, asked: dict[str, PredictCard]
 ) -> list[CardSubmission]:
     """Read a feed body as a caller would, enqueue its cards and wait for the outcomes.
 
@@ -106,23 +112,23 @@ def _ask(
     """
     try:
         cards = read_cards(
-            body.content, price_format=stage.price_format, deadline=stage.deadline, debutants=body.debutants
+            body.content, price_format=demo_data.price_format, deadline=demo_data.deadline, debutants=body.debutants
         )
     except JobRefusedError as refusal:
         return [CardSubmission("a feed cut off in transfer", refused=refusal.failure)]
     entries = []
     for card in cards:
-        screen.note(f"Predicting {card.card_id}, {len(card.fights)} fights ...")
+        console.note(f"Predicting {card.card_id}, {len(card.fights)} fights ...")
         receipt = service.client.enqueue(card)
         asked[receipt.job_id] = card
-        with show_progress(screen) as on_progress:
+        with show_progress(console) as on_progress:
             entries.append(CardSubmission(card.card_id, receipt, outcome=service.wait(receipt.job_id, on_progress)))
     return entries
 
 
 def _show(
-    screen: Console,
-    stage: DemoData,
+    console: Console,
+    demo_data: DemoData,
     training: TrainingReport,
     entries: Sequence[CardSubmission],
     asked: Mapping[str, PredictCard],
@@ -130,24 +136,24 @@ def _show(
     tables: list[RenderableType] = [training_table(training)]
     outcomes = [entry.outcome for entry in entries if entry.outcome]
     cards = {outcome.job_id: outcome.report for outcome in outcomes if isinstance(outcome.report, CardReport)}
-    title = "truth" if stage.cutoff is None else "result"
+    title = "truth" if demo_data.cutoff is None else "result"
     for job_id, card in cards.items():
-        tables += card_tables(card, asked[job_id], truth=stage.truth, truth_title=title)
+        tables += card_tables(card, asked[job_id], truth=demo_data.truth, truth_title=title)
     if failed := [(entry.card_id, entry.failure) for entry in entries if entry.failure]:
         tables.append(failures_table(failed, title="Cards without a prediction"))
     inside = [
-        _covers(fight, stage) for card in cards.values() for fight in card.fights if isinstance(fight, FightReport)
+        _covers(fight, demo_data) for card in cards.values() for fight in card.fights if isinstance(fight, FightReport)
     ]
-    if stage.cutoff is None:
+    if demo_data.cutoff is None:
         share = f"{sum(inside)} of {len(inside)} fights"
         tables.append(f"The true probability lies inside the {INTERVAL_LEVEL:.0%} interval in {share}.")
-    screen.output({"training": training, "cards": entries, "truth": stage.truth}, *tables)
+    console.output({"training": training, "cards": entries, "truth": demo_data.truth}, *tables)
 
 
-def _covers(fight: FightReport, stage: DemoData) -> bool:
+def _covers(fight: FightReport, demo_data: DemoData) -> bool:
     """Return True if the interval of a fight's first fighter contains the true probability."""
     answer = fight.fighters[0]
-    truth = stage.truth.get(fight.id, {}).get(answer.name)
+    truth = demo_data.truth.get(fight.id, {}).get(answer.name)
     return isinstance(truth, float) and any(
         interval.level == INTERVAL_LEVEL and interval.lower <= truth <= interval.upper for interval in answer.intervals
     )
@@ -164,13 +170,13 @@ def _keep(league: Path) -> Path:
     return kept
 
 
-def _say_what_next(screen: Console, stage: DemoData, league: Path | None) -> None:
+def _print_next_steps(console: Console, demo_data: DemoData, league: Path | None) -> None:
     cornerman = "cornerman" if shutil.which("cornerman") else sys.argv[0]
     lines = ["", "Try next:", f"  {cornerman} up                                run a server and workers"]
-    lines.append(f"  {cornerman} train {league or stage.log} --wait")
+    lines.append(f"  {cornerman} train {league or demo_data.log} --wait")
     if league is not None:
         # The events begin within days; afterwards they count as past and need a later deadline.
         replay = f"--format american --deadline {REPLAY_DEADLINE}"
         lines.append(f"  {cornerman} enqueue {league / 'feed.json'} {replay} --wait")
     lines.append(f"  {cornerman} --help")
-    screen.note("\n".join(lines))
+    console.note("\n".join(lines))

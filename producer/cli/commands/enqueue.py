@@ -109,7 +109,7 @@ class CommissionParam(click.ParamType[tuple[str, float]]):
 @json_option
 @pass_console
 def enqueue(
-    screen: Console,
+    console: Console,
     /,
     feed: BinaryIO | None,
     card: BinaryIO | None,
@@ -147,22 +147,22 @@ def enqueue(
         asked = (
             cards
             if card is not None
-            else submit_with_retry(client, screen, lambda: prepare_cards(client, cards), key, timeout)
+            else submit_with_retry(client, console, lambda: prepare_cards(client, cards), key, timeout)
         )
         named = card is not None or key is not None or force
         keys = [submission_key(key, force) for _ in asked]
         entries: list[CardSubmission] = []
         for job, name in zip(asked, keys, strict=True):
             ask = partial(submit_card, key=name) if named else enqueue_if_changed
-            entries.append(_enqueue(client, screen, partial(ask, client, job, **submission), name, entries, timeout))
+            entries.append(_enqueue(client, console, partial(ask, client, job, **submission), name, entries, timeout))
         for entry in entries:
-            if entry.receipt and (said := describe_existing(entry.receipt, stored_outcome(client, entry.receipt))):
-                screen.note(f"{entry.card_id}: {said}")
+            if entry.receipt and (note := describe_existing(entry.receipt, stored_outcome(client, entry.receipt))):
+                console.note(f"{entry.card_id}: {note}")
         if wait:
-            _collect(client, screen, entries, timeout)
+            _collect(client, console, entries, timeout)
         answered = [_answer_tables(client, entry.outcome) for entry in entries if entry.outcome is not None]
     refused = [error.failure for error in reading.refused]
-    screen.output(
+    console.output(
         {"cards": entries, "events_refused": refused},
         *chain.from_iterable(answered),
         *_tables(entries, refused, waited=wait),
@@ -171,18 +171,18 @@ def enqueue(
     failed = [entry for entry in entries if entry.failure and not (entry.refused and accepted)]
     hints = [hint_for(entry.failure, stored=entry.outcome is not None) for entry in failed if entry.failure]
     for hint in filter(None, dict.fromkeys(hints)):
-        screen.note(hint)
+        console.note(hint)
     if not cards:
-        screen.note("The feed holds no events; nothing was enqueued.")
-    unused = _unused(options["commissions"], cards)
-    for said in filter(None, (_refusals(refused), _turned_away(cards), unused, _unknown(entries))):
-        screen.note(said)
+        console.note("The feed holds no events; nothing was enqueued.")
+    unused = _unused_commissions(options["commissions"], cards)
+    for note in filter(None, (_refused_events(refused), _invalid_quotes(cards), unused, _unknown_fighters(entries))):
+        console.note(note)
     click.get_current_context().exit(_exit_code(entries, refused, waited=wait))
 
 
 def _enqueue(
     client: Client,
-    screen: Console,
+    console: Console,
     ask: Callable[[], CardSubmission],
     key: str | None,
     before: Sequence[CardSubmission],
@@ -190,10 +190,10 @@ def _enqueue(
 ) -> CardSubmission:
     """Enqueue one of the cards; on an error, print the ids of the jobs that were enqueued before it."""
     try:
-        return submit_with_retry(client, screen, ask, key, timeout)
+        return submit_with_retry(client, console, ask, key, timeout)
     except (LedgerError, KeyboardInterrupt):
         if jobs := [entry.receipt.job_id for entry in before if entry.receipt is not None]:
-            screen.note(f"Enqueued before that: {', '.join(jobs)}")
+            console.note(f"Enqueued before that: {', '.join(jobs)}")
         raise
 
 
@@ -229,20 +229,20 @@ def _all_of(refused: Sequence[FeedError]) -> JobRefusedError:
     )
 
 
-def _collect(client: Client, screen: Console, entries: Sequence[CardSubmission], timeout_seconds: float) -> None:
+def _collect(client: Client, console: Console, entries: Sequence[CardSubmission], timeout_seconds: float) -> None:
     """Wait for all outcomes within one timeout; the submissions that miss it stay without an outcome."""
     end = time.monotonic() + timeout_seconds
     for entry in entries:
         if entry.receipt is not None:
             try:
                 entry.outcome = wait_with_progress(
-                    client, screen, entry.receipt.job_id, max(0.0, end - time.monotonic())
+                    client, console, entry.receipt.job_id, max(0.0, end - time.monotonic())
                 )
             except WaitTimeoutError as late:
-                screen.note(str(late))
+                console.note(str(late))
 
 
-def _turned_away(cards: Sequence[PredictCard]) -> str | None:
+def _invalid_quotes(cards: Sequence[PredictCard]) -> str | None:
     """Return a note on how many quotes are invalid; a wrong --format shows here first."""
     rejected = [sentence for card in cards for fight in card.fights for sentence in fight.invalid_quotes]
     if not rejected:
@@ -251,20 +251,20 @@ def _turned_away(cards: Sequence[PredictCard]) -> str | None:
     return f"{len(rejected)} of {quotes} quotes are invalid and were ignored, the first: {rejected[0]}"
 
 
-def _unused(commissions: Mapping[str, float], cards: Sequence[PredictCard]) -> str | None:
+def _unused_commissions(commissions: Mapping[str, float], cards: Sequence[PredictCard]) -> str | None:
     """Return a note on commissions without effect: the bookmaker's key may be misspelt."""
     quoted = {quote.bookmaker for card in cards for fight in card.fights for quote in fight.quotes}
     unused = [book for book in commissions if book not in quoted]
     return f"--commission has no effect for {', '.join(unused)}: no quote of the feed has this key" if unused else None
 
 
-def _refusals(refused: Sequence[Failure]) -> str | None:
+def _refused_events(refused: Sequence[Failure]) -> str | None:
     if not refused:
         return None
     return f"{len(refused)} of the feed's events were refused and are on no card; --strict would refuse the whole feed"
 
 
-def _unknown(entries: Sequence[CardSubmission]) -> str | None:
+def _unknown_fighters(entries: Sequence[CardSubmission]) -> str | None:
     """Return a note on the fighters that the model does not know, with the options that declare them debutants."""
     reports = [entry.outcome.report for entry in entries if entry.outcome is not None]
     failures = [

@@ -35,7 +35,7 @@ def fight_results() -> None:
 @user_option
 @json_option
 @pass_console
-def add(screen: Console, file: BinaryIO, user: str) -> None:
+def add(console: Console, file: BinaryIO, user: str) -> None:
     """Add results from a CSV file (also .gz; - for stdin).
 
     The columns are date, winner, and red and blue, or fighter_1 and fighter_2, as in a fight log's `fights` file. The
@@ -49,12 +49,12 @@ def add(screen: Console, file: BinaryIO, user: str) -> None:
         read = read_results(content, tomorrow)
         added = client.ledger.fight_results.add(read.results, user=user)
         review = _review(client) if added.added or added.corrected else None
-    said = f"{added.added:,} added, {added.corrected:,} corrected, {added.unchanged:,} unchanged."
-    screen.output({"results": added, "review": review}, said)
+    summary = f"{added.added:,} added, {added.corrected:,} corrected, {added.unchanged:,} unchanged."
+    console.output({"results": added, "review": review}, summary)
     if review is not None:
-        screen.note(f"A review of the champion is enqueued. Show it: cornerman result {review}")
+        console.note(f"A review of the champion is enqueued. Show it: cornerman result {review}")
     if read.skipped:
-        screen.note(f"{read.skipped} lines were skipped: the same fighters met twice on one day.")
+        console.note(f"{read.skipped} lines were skipped: the same fighters met twice on one day.")
 
 
 @fight_results.command("list")
@@ -63,20 +63,20 @@ def add(screen: Console, file: BinaryIO, user: str) -> None:
 @click.option("--changes", is_flag=True, help="Show added and corrected results, newest first.")
 @json_option
 @pass_console
-def list_results(screen: Console, since: datetime | None, limit: int, changes: bool) -> None:
+def list_results(console: Console, since: datetime | None, limit: int, changes: bool) -> None:
     """List results, newest first."""
     with Client.from_env() as client:
         if changes:
-            _show_changes(screen, client.ledger.fight_results.changes(limit))
+            _show_changes(console, client.ledger.fight_results.changes(limit))
             return
         day = since.date() if since else datetime.fromtimestamp(client.ledger.server.time(), UTC).date() - _YEAR
         found = sorted(client.ledger.fight_results.all(day), key=lambda result: (result.date, result.key), reverse=True)
     rows = [_row(result) for result in found[:limit]]
-    screen.output({"results": found[:limit], "known": len(found)}, *_tables("Results", rows))
+    console.output({"results": found[:limit], "known": len(found)}, *_tables("Results", rows))
     if not found:
-        screen.note("No results. Add some: cornerman fight-results add FILE.csv")
+        console.note("No results. Add some: cornerman fight-results add FILE.csv")
     elif len(found) > limit:
-        screen.note(f"{len(found):,} in total; --limit shows more.")
+        console.note(f"{len(found):,} in total; --limit shows more.")
 
 
 def _review(client: Client) -> str | None:
@@ -85,7 +85,7 @@ def _review(client: Client) -> str | None:
     return None if champion is None else client.enqueue(ReviewModel(model=champion, nonce=uuid.uuid4().hex)).job_id
 
 
-def _show_changes(screen: Console, changes: list[FightResultChange]) -> None:
+def _show_changes(console: Console, changes: list[FightResultChange]) -> None:
     rows = [
         {
             "at": changed_at(change),
@@ -95,9 +95,9 @@ def _show_changes(screen: Console, changes: list[FightResultChange]) -> None:
         }
         for change in changes
     ]
-    screen.output({"changes": changes}, *_tables("Changes of results, newest first", rows))
+    console.output({"changes": changes}, *_tables("Changes of results, newest first", rows))
     if not changes:
-        screen.note("No results have been added.")
+        console.note("No results have been added.")
 
 
 def _row(result: FightResult) -> dict[str, Any]:

@@ -22,26 +22,26 @@ from producer.service.http_health import fetch_pool_health
 @click.option("--timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS")
 @json_option
 @pass_console
-def health(screen: Console, model: str, url: str | None, timeout: float) -> None:
+def health(console: Console, model: str, url: str | None, timeout: float) -> None:
     """Have a worker load a model and verify it.
 
     With --url queries the readiness checks of one pool, as a process supervisor would; with the path /healthz only its
     liveness.
     """
     if url is not None:
-        told = fetch_pool_health(url, timeout)
-        screen.output(told, checks_table(told.checks))
-        healthy = told.status == "passed"
+        pool = fetch_pool_health(url, timeout)
+        console.output(pool, checks_table(pool.checks))
+        healthy = pool.status == "passed"
     else:
-        report = _ask_worker(screen, model, timeout)
-        screen.output(report, *report_tables(report))
+        report = _ask_worker(console, model, timeout)
+        console.output(report, *report_tables(report))
         healthy = isinstance(report, HealthReport) and report.status == "healthy"
     if not healthy:
         click.get_current_context().exit(ExitCode.FAILED)
 
 
-def _ask_worker(screen: Console, model: str, timeout: float) -> Report:
+def _ask_worker(console: Console, model: str, timeout: float) -> Report:
     with Client.from_env() as client:
         # The nonce makes each check a new job, so that no stored report is shown.
         receipt = client.enqueue(CheckHealth(model=model, nonce=uuid.uuid4().hex))
-        return require_report(wait_with_progress(client, screen, receipt.job_id, timeout))
+        return require_report(wait_with_progress(client, console, receipt.job_id, timeout))

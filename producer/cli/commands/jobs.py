@@ -23,12 +23,12 @@ from producer.client import Client, require_report
 @click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
 @json_option
 @pass_console
-def result(screen: Console, job_id: str, timeout: float) -> None:
+def result(console: Console, job_id: str, timeout: float) -> None:
     """Wait for a job's outcome and show it."""
     with Client.from_env() as client:
-        outcome = wait_with_progress(client, screen, job_id, timeout)
+        outcome = wait_with_progress(client, console, job_id, timeout)
         report, card = require_report(outcome), fetch_card(client, outcome)
-    screen.output(outcome, *report_tables(report, card))
+    console.output(outcome, *report_tables(report, card))
 
 
 @click.command()
@@ -41,7 +41,7 @@ def result(screen: Console, job_id: str, timeout: float) -> None:
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this number of outcomes.")
 @json_option
 @pass_console
-def follow(screen: Console, after: str, kinds: tuple[str, ...], limit: int | None) -> None:
+def follow(console: Console, after: str, kinds: tuple[str, ...], limit: int | None) -> None:
     """Show every outcome as it arrives, with the bets of cards.
 
     Runs until Ctrl-C or --limit. With --json prints one document a line. Health checks are shown only if --kind names
@@ -50,20 +50,20 @@ def follow(screen: Console, after: str, kinds: tuple[str, ...], limit: int | Non
     """
     wanted = set(kinds) or set(ROUTES) - {"check_health"}
     with Client.from_env() as client:
-        outcomes = (found for found in _outcomes(client, screen, after) if found[1].kind in wanted)
+        outcomes = (found for found in _outcomes(client, console, after) if found[1].kind in wanted)
         for place, outcome in islice(outcomes, limit):
-            screen.output({"place": place, "outcome": outcome}, outcome_line(place, outcome))
+            console.output({"place": place, "outcome": outcome}, outcome_line(place, outcome))
             sys.stdout.flush()
 
 
-def _outcomes(client: Client, screen: Console, after: str) -> Iterator[tuple[str, Outcome]]:
+def _outcomes(client: Client, console: Console, after: str) -> Iterator[tuple[str, Outcome]]:
     """Yield outcomes as `Client.follow` does, through outages of the server."""
 
     def missed(gone: OutcomesMissedError) -> None:
-        screen.note(f"Outcomes missed: {gone}")
-        screen.output({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
+        console.note(f"Outcomes missed: {gone}")
+        console.output({"missed": {"count": gone.count, "after": gone.after, "place": gone.place}})
 
-    place = retry_until_available(client, screen, client.ledger.latest_place) if after == "$" else after
+    place = retry_until_available(client, console, client.ledger.latest_place) if after == "$" else after
     stream: Iterator[tuple[str, Outcome]] | None = None
 
     def following() -> tuple[str, Outcome]:
@@ -77,7 +77,7 @@ def _outcomes(client: Client, screen: Console, after: str) -> Iterator[tuple[str
 
     while True:
         try:
-            place, outcome = retry_until_available(client, screen, following)
+            place, outcome = retry_until_available(client, console, following)
             yield place, outcome
         except OutcomesMissedError as gone:
             if place == after:  # the position given with --after is gone
@@ -90,13 +90,13 @@ def _outcomes(client: Client, screen: Console, after: str) -> Iterator[tuple[str
 @click.argument("job_id")
 @json_option
 @pass_console
-def cancel(screen: Console, job_id: str) -> None:
+def cancel(console: Console, job_id: str) -> None:
     """Cancel a job that is queued or running."""
     with Client.from_env() as client:
         job = existing_status(client.cancel(job_id))
     if job.state is not JobState.CANCELLED:
         raise LedgerError(f"job {job_id} had already ended as {job.state}; its outcome stays")
-    screen.output(job, status_table(job))
+    console.output(job, status_table(job))
 
 
 def existing_status(job: JobStatus) -> JobStatus:

@@ -25,7 +25,7 @@ from producer.local.subprocess_runner import predict_matrix
 @click.option("--blue-odds", metavar="COLUMN", help="Blue's decimal price; default: as in training.")
 @json_option
 @pass_console
-def predict(screen: Console, model: Path, matrix: Path, red_odds: str | None, blue_odds: str | None) -> None:
+def predict(console: Console, model: Path, matrix: Path, red_odds: str | None, blue_odds: str | None) -> None:
     """Predict the rows of a feature matrix on this machine.
 
     MODEL is the folder that `cornerman train --out MODEL` wrote, or any model's folder. FILE has a row for each fight
@@ -36,8 +36,8 @@ def predict(screen: Console, model: Path, matrix: Path, red_odds: str | None, bl
     request = PredictMatrix(
         model=str(model.absolute()), matrix=str(matrix.absolute()), red_odds=red_odds, blue_odds=blue_odds
     )
-    report = predict_matrix(request, screen, screen.output if screen.as_json else answers.append)
-    if not screen.as_json:
-        screen.output(answers, rows_table(answers, report))
+    report = predict_matrix(request, console, console.output if console.as_json else answers.append)
+    if not console.as_json:
+        console.output(answers, rows_table(answers, report))
     if report.unused:
-        screen.note(f"Columns not used by the model: {', '.join(report.unused)}")
+        console.note(f"Columns not used by the model: {', '.join(report.unused)}")

@@ -32,16 +32,16 @@ SEED = 7
 OTHER_REPLICAS = 20  # above the number to which the rollback check reduces replicas
 CHECKS: dict[str, Callable[[PreflightEnvironment, LoadChecks, WebhookPosts], str]] = {
     "server": lambda *_: check_eviction_policy(),
-    "thread safety": lambda _, loads, __: loads.check_threads(),
-    "same over runs": lambda _, loads, __: loads.check_runs(),
-    "memory": lambda _, loads, __: loads.check_memory(),
-    "same over workers": lambda rehearsal, *_: rollback_checks.check_same_over_workers(rehearsal),
-    "processing time": lambda rehearsal, *_: rollback_checks.check_processing_time(rehearsal),
-    "bad input": lambda rehearsal, *_: input_checks.check_bad_input(rehearsal),
-    "rollback: switches": lambda rehearsal, *_: rollback_checks.check_switches(rehearsal),
-    "rollback: model": lambda rehearsal, *_: rollback_checks.check_other_model(rehearsal),
-    "pause and resume": lambda rehearsal, *_: rollback_checks.check_pause(rehearsal),
-    "alert": lambda rehearsal, _, posts: check_alert_fires(rehearsal, posts),
+    "thread safety": lambda _, load_checks, __: load_checks.check_threads(),
+    "same over runs": lambda _, load_checks, __: load_checks.check_runs(),
+    "memory": lambda _, load_checks, __: load_checks.check_memory(),
+    "same over workers": lambda environment, *_: rollback_checks.check_same_over_workers(environment),
+    "processing time": lambda environment, *_: rollback_checks.check_processing_time(environment),
+    "bad input": lambda environment, *_: input_checks.check_bad_input(environment),
+    "rollback: switches": lambda environment, *_: rollback_checks.check_switches(environment),
+    "rollback: model": lambda environment, *_: rollback_checks.check_other_model(environment),
+    "pause and resume": lambda environment, *_: rollback_checks.check_pause(environment),
+    "alert": lambda environment, _, posts: check_alert_fires(environment, posts),
 }
 """The checklist in its order; docs/guides/operators.md maps each check to the migration guide."""
 
@@ -69,7 +69,7 @@ CHECKS: dict[str, Callable[[PreflightEnvironment, LoadChecks, WebhookPosts], str
 @json_option
 @pass_console
 def preflight(
-    screen: Console, data: Path | None, model: Path | None, rows: int, replicas: int, memory_limit: float
+    console: Console, data: Path | None, model: Path | None, rows: int, replicas: int, memory_limit: float
 ) -> None:
     """Run the deployment checklist on this machine.
 
@@ -84,43 +84,45 @@ def preflight(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="cornerman-preflight-") as name:
         folder = Path(name)
-        stage = _stage(screen, folder, data)
-        screen.note("Starting a temporary service ...")
+        demo_data = _stage(console, folder, data)
+        console.note("Starting a temporary service ...")
         with (
             webhook_listener() as (variables, posts),
             temporary_service(folder / "service", variables) as service,
-            show_progress(screen) as on_progress,
+            show_progress(console) as on_progress,
         ):
-            rehearsal = PreflightEnvironment(service, stage, folder / "service", on_progress)
+            environment = PreflightEnvironment(service, demo_data, folder / "service", on_progress)
             trained_replicas = OTHER_REPLICAS if model is not None else replicas
-            screen.note(f"Training a model with {trained_replicas} replicas, and one with {OTHER_REPLICAS} ...")
-            trained = rehearsal.train(trained_replicas, SEED)
-            rehearsal.train(OTHER_REPLICAS, SEED + 1)
-            loads = LoadChecks(
-                run_load=lambda request: run_load_test(request, screen),
-                model=str(model.absolute() if model is not None else rehearsal.model_folder(trained)),
-                data=str(stage.log),
+            console.note(f"Training a model with {trained_replicas} replicas, and one with {OTHER_REPLICAS} ...")
+            trained = environment.train(trained_replicas, SEED)
+            environment.train(OTHER_REPLICAS, SEED + 1)
+            load_checks = LoadChecks(
+                run_load=lambda request: run_load_test(request, console),
+                model=str(model.absolute() if model is not None else environment.model_folder(trained)),
+                data=str(demo_data.log),
                 rows=rows,
                 replicas=replicas,
                 max_memory_mb=memory_limit,
             )
-            checks = run_checks(_steps(rehearsal, loads, posts), lambda name: screen.note(f"Checking: {name} ..."))
-            screen.note("Stopping everything ...")
+            checks = run_checks(
+                _steps(environment, load_checks, posts), lambda name: console.note(f"Checking: {name} ...")
+            )
+            console.note("Stopping everything ...")
     passed = all(check.passed for check in checks)
-    screen.output({"passed": passed, "checks": checks}, _table(checks))
+    console.output({"passed": passed, "checks": checks}, _table(checks))
     if not passed:
         click.get_current_context().exit(ExitCode.FAILED)
 
 
-def _stage(screen: Console, folder: Path, data: Path | None) -> DemoData:
+def _stage(console: Console, folder: Path, data: Path | None) -> DemoData:
     if data is not None:
         return held_back_data(data.absolute(), datetime.now(UTC))
-    screen.note("Simulating a league ...")
+    console.note("Simulating a league ...")
     return simulated_data(folder / "league", SEED)
 
 
-def _steps(rehearsal: PreflightEnvironment, loads: LoadChecks, posts: WebhookPosts) -> list[CheckStep]:
-    return [(name, partial(work, rehearsal, loads, posts)) for name, work in CHECKS.items()]
+def _steps(environment: PreflightEnvironment, load_checks: LoadChecks, posts: WebhookPosts) -> list[CheckStep]:
+    return [(name, partial(work, environment, load_checks, posts)) for name, work in CHECKS.items()]
 
 
 def _table(checks: list[CheckResult]) -> Table:

@@ -27,7 +27,7 @@ def quarantine() -> None:
 )
 @json_option
 @pass_console
-def list_items(screen: Console, limit: int) -> None:
+def list_items(console: Console, limit: int) -> None:
     """List the items of each queue, newest first.
 
     Items are shown as Python bytes literals.
@@ -37,16 +37,16 @@ def list_items(screen: Console, limit: int) -> None:
     rows = [{"queue": queue, "bytes": len(item), "item": repr(item)} for queue, item in found]
     short = [{**row, "item": str(row["item"])[:SHOWN_CHARACTERS]} for row in rows]
     tables = [records_table("Quarantine", ["queue", "bytes", "item"], short)] if rows else []
-    screen.output({"quarantine": rows}, *tables)
-    screen.note("Check which users may write there: deploy/users.md." if rows else "The quarantine is empty.")
+    console.output({"quarantine": rows}, *tables)
+    console.note("Check which users may write there: deploy/users.md." if rows else "The quarantine is empty.")
 
 
 @quarantine.command()
 @json_option
 @pass_console
-def purge(screen: Console) -> None:
+def purge(console: Console) -> None:
     """Delete all items."""
     with Client.from_env() as client:
         purged = sum(client.ledger.quarantine.purge(queue) for queue in QUEUES)
-    screen.output({"purged": purged})
-    screen.note(f"{purged} purged.")
+    console.output({"purged": purged})
+    console.note(f"{purged} purged.")

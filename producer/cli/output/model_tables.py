@@ -67,8 +67,8 @@ def _how(change: ControlChange) -> str:
     if "training" in evidence:
         return "by its training"
     if evidence.get("forced"):
-        return "FORCED past the gate"
-    return "judged and promoted" if "judgement" in evidence else "set by hand"
+        return "FORCED against the gate"
+    return "evaluated and promoted" if "judgement" in evidence else "set by hand"
 
 
 def summary_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

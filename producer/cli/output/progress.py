@@ -26,7 +26,7 @@ SUBMIT_SECONDS = 60.0
 Answer = TypeVar("Answer")
 
 
-def wait_with_progress(client: Client, screen: Console, job_id: str, timeout_seconds: float | None) -> Outcome:
+def wait_with_progress(client: Client, console: Console, job_id: str, timeout_seconds: float | None) -> Outcome:
     """Wait for the outcome and show the progress; retry while the server is unavailable.
 
     On a timeout or Ctrl-C prints the command that continues to wait. Raises as `Client.wait`, and
@@ -34,13 +34,13 @@ def wait_with_progress(client: Client, screen: Console, job_id: str, timeout_sec
     """
     end = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
     try:
-        retry_until_available(client, screen, lambda: _check_workers(client, screen, job_id), end)
-        with show_progress(screen) as on_progress:
+        retry_until_available(client, console, lambda: _check_workers(client, console, job_id), end)
+        with show_progress(console) as on_progress:
             return retry_until_available(
-                client, screen, lambda: client.wait(job_id, _left(end), on_progress=on_progress), end
+                client, console, lambda: client.wait(job_id, _left(end), on_progress=on_progress), end
             )
     except (WaitTimeoutError, LedgerUnavailableError, KeyboardInterrupt):
-        screen.note(f"The job goes on. To wait for it: cornerman result {job_id}")
+        console.note(f"The job goes on. To wait for it: cornerman result {job_id}")
         raise
 
 
@@ -48,16 +48,16 @@ def _left(end_seconds: float) -> float | None:
     return None if end_seconds == math.inf else max(0.0, end_seconds - time.monotonic())
 
 
-def _check_workers(client: Client, screen: Console, job_id: str) -> None:
+def _check_workers(client: Client, console: Console, job_id: str) -> None:
     status = client.status(job_id)
     if status.state is JobState.QUEUED and status.kind is not None:
         queue = ROUTES[status.kind].queue
         if queue not in served_queues(client):
-            screen.note(f"No {queue} worker is alive, so the job waits. Start workers: cornerman up")
+            console.note(f"No {queue} worker is alive, so the job waits. Start workers: cornerman up")
 
 
 def retry_until_available(
-    client: Client, screen: Console, ask: Callable[[], Answer], end_seconds: float = math.inf
+    client: Client, console: Console, ask: Callable[[], Answer], end_seconds: float = math.inf
 ) -> Answer:
     """Call `ask` until the server answers; print each new error once.
 
@@ -71,14 +71,14 @@ def retry_until_available(
         except LedgerUnavailableError as error:
             if shown != str(error):
                 shown = str(error)
-                screen.note(f"{shown}\nWaiting until it answers again ...")
+                console.note(f"{shown}\nWaiting until it answers again ...")
             if time.monotonic() >= end_seconds:
                 raise
             _wait_for_server(client, end_seconds)
 
 
 def submit_with_retry(
-    client: Client, screen: Console, ask: Callable[[], Answer], key: str | None, timeout_seconds: float | None = None
+    client: Client, console: Console, ask: Callable[[], Answer], key: str | None, timeout_seconds: float | None = None
 ) -> Answer:
     """Submit a job; retry while the server is unavailable, for up to `timeout_seconds` (default: a minute).
 
@@ -86,10 +86,10 @@ def submit_with_retry(
     """
     end = time.monotonic() + (SUBMIT_SECONDS if timeout_seconds is None else timeout_seconds)
     try:
-        return retry_until_available(client, screen, ask, end)
+        return retry_until_available(client, console, ask, end)
     except (LedgerUnavailableError, KeyboardInterrupt):
         remedy = "repeat the command, which submits the same job" if key is None else f"see cornerman status {key}"
-        screen.note(f"The job may have been accepted: {remedy}.")
+        console.note(f"The job may have been accepted: {remedy}.")
         raise
 
 
@@ -118,16 +118,16 @@ def fetch_card(client: Client, outcome: Outcome) -> PredictCard | None:
 
 
 @contextmanager
-def show_progress(screen: Console) -> Iterator[Callable[[Progress], None]]:
+def show_progress(console: Console) -> Iterator[Callable[[Progress], None]]:
     """Yield a progress callback: it draws a bar on a terminal, and prints a line for each new stage elsewhere."""
-    if not screen.err.is_terminal:
+    if not console.err.is_terminal:
         started = time.monotonic()
         stages: set[str] = set()
 
         def on_progress(news: Progress) -> None:
             if news.stage not in stages:
                 stages.add(news.stage)
-                screen.note(f"  {time.monotonic() - started:4.0f} s  {progress_text(news)}")
+                console.note(f"  {time.monotonic() - started:4.0f} s  {progress_text(news)}")
 
         yield on_progress
         return
@@ -136,7 +136,7 @@ def show_progress(screen: Console) -> Iterator[Callable[[Progress], None]]:
         progress.BarColumn(),
         progress.TimeElapsedColumn(),
     )
-    with progress.Progress(*columns, console=screen.err, transient=True) as bar:
+    with progress.Progress(*columns, console=console.err, transient=True) as bar:
         task = bar.add_task("waiting", total=None)
         yield lambda news: bar.update(
             task, description=progress_text(news), completed=news.done, total=news.total or None

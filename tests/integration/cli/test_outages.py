@@ -136,7 +136,7 @@ def test_the_overview_outlives_a_silent_server(server: EmbeddedServer, until: Ca
     with on_terminal(*command(server, "status", "--watch", "--interval", "0.2")) as terminal:
         until(lambda: terminal.shows(b"Queues"))
         with silent(server):
-            until(lambda: terminal.shows(b"Seen last"))
+            until(lambda: terminal.shows(b"Last overview"))
         terminal.forget()
         until(lambda: terminal.shows(b"Queues"))
         terminal.process.send_signal(signal.SIGINT)

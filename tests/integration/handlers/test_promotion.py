@@ -125,7 +125,7 @@ def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book
     assert book.promotions.anchor("champion", stage.poor) == stage.poor  # what was forced begins a new sequence
     shown = CliRunner().invoke(main, ["models", "history", "champion"]).stdout
     assert "FORCED past the gate" in shown
-    assert "judged and promoted" in shown
+    assert "evaluated and promoted" in shown
     assert "is " in promote(stage.poor, *data, code=ExitCode.REFUSED)["failure"]["message"]
 
 
@@ -178,7 +178,7 @@ def test_unseen_fights_alone_can_be_judged_on_as_a_matrix_and_not_as_a_log(
     write_fight_log(FightLog(fights, lines, log.fighters), tmp_path / "log")
     failure = promote(stage.poor, "--data", str(tmp_path / "log"), code=ExitCode.FAILED)["failure"]
     assert failure["code"] == FailureCode.INVALID_INPUT
-    assert "give the whole log" in failure["message"]
+    assert "use the whole log" in failure["message"]
 
 
 def test_a_judgement_can_be_made_again(stage: Stage, book: Ledger) -> None:

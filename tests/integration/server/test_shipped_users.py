@@ -130,10 +130,10 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     files = [f"{name}={path}" for name, path in save(plain_system(), shop.folder).items()]
 
     # What stands in the lists that only operators may touch.
-    shop("operator", "dead list")
-    shop("operator", "dead show", "poison")
-    shop("operator", "dead requeue", "poison")
-    shop("operator", "dead purge", "--all")
+    shop("operator", "dead-letters list")
+    shop("operator", "dead-letters show", "poison")
+    shop("operator", "dead-letters requeue", "poison")
+    shop("operator", "dead-letters purge", "--all")
     shop("operator", "quarantine list")
     shop("operator", "quarantine purge")
 
@@ -169,7 +169,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
         shop(role, "models history")
     for role in ("reader", "operator"):
         shop(role, "status")
-        shop(role, "dead list")
+        shop(role, "dead-letters list")
         shop(role, "quarantine list")
         shop(role, "fight-results list")
         shop(role, "set", "--list")

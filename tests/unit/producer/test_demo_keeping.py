@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli.commands.demo import _keep, _say_what_next
+from producer.cli.commands.demo import _keep, _print_next_steps
 from producer.cli.commands.enqueue import MomentParam
 from producer.cli.output.console import Console
 from producer.feed.parsing import PriceFormat
@@ -46,7 +46,7 @@ def test_a_league_of_somebody_elses_is_left_alone(league: Path, tmp_path: Path) 
 
 def test_the_feed_that_is_kept_can_be_asked_about_for_long(league: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stage = DemoData(log=league, bodies=(), price_format=PriceFormat.AMERICAN, truth={})
-    _say_what_next(Console(), stage, league)
+    _print_next_steps(Console(), stage, league)
     [line] = [line for line in capsys.readouterr().err.splitlines() if " enqueue " in line]
     words = line.split()
     deadline = MomentParam().convert(words[words.index("--deadline") + 1], None, None)

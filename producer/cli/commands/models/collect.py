@@ -31,7 +31,7 @@ from producer.client import Client, require_report
 @json_option
 @pass_console
 def collect(
-    screen: Console, keep_days: float, keep_training_days: float, dry_run: bool, adopt: bool, timeout: float
+    console: Console, keep_days: float, keep_training_days: float, dry_run: bool, adopt: bool, timeout: float
 ) -> None:
     """Remove unreferenced models and old training parts.
 
@@ -47,14 +47,14 @@ def collect(
         nonce=uuid.uuid4().hex,
     )
     with Client.from_env() as client:
-        outcome = wait_with_progress(client, screen, client.enqueue(job).job_id, timeout)
+        outcome = wait_with_progress(client, console, client.enqueue(job).job_id, timeout)
     report = require_report(outcome)
-    screen.output(report, *report_tables(report))
+    console.output(report, *report_tables(report))
     if not isinstance(report, GarbageReport):
         return
     if not report.models and not report.trainings:
-        screen.note("Nothing to remove.")
+        console.note("Nothing to remove.")
     if report.unclaimed:
-        screen.note(
+        console.note(
             f"{report.unclaimed} more stay, because no ledger has claimed them; if no other uses this store: --adopt"
         )

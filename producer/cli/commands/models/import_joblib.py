@@ -73,7 +73,7 @@ class MemberFileParam(click.ParamType[tuple[str, Path]]):
 @json_option
 @pass_console
 def import_joblib(
-    screen: Console,
+    console: Console,
     /,
     files: Sequence[tuple[str, Path]],
     trust: bool,
@@ -107,16 +107,16 @@ def import_joblib(
     if trust and out is None:
         with Client.from_env() as client:
             request = msgspec.structs.replace(request, ledger=client.ledger.references.ledger_id())
-    report = import_here(request, screen, listings.extend)
+    report = import_here(request, console, listings.extend)
     if report is None:
-        screen.output({"files": listings}, listing_table(listings), _what_to_do(listings))
+        console.output({"files": listings}, listing_table(listings), _what_to_do(listings))
         return
     if out is None:
-        _register(screen, report, alias, timeout, user, reason)
+        _register(console, report, alias, timeout, user, reason)
     written = [] if out is None else [f"Written to {report.folder}"]
-    screen.output({"files": listings, "model": report}, listing_table(listings), import_table(report), *written)
+    console.output({"files": listings, "model": report}, listing_table(listings), import_table(report), *written)
     if report.interval_method is None:
-        screen.note("A model without intervals abstains on every fight. To calibrate some: --matrix FILE")
+        console.note("A model without intervals abstains on every fight. To calibrate some: --matrix FILE")
 
 
 def _request(members: dict[str, Path], trust: bool, out: Path | None, options: dict[str, Any]) -> ImportJoblib:
@@ -137,11 +137,13 @@ def _request(members: dict[str, Path], trust: bool, out: Path | None, options: d
     )
 
 
-def _register(screen: Console, report: ImportReport, alias: str | None, timeout: float, user: str, reason: str) -> None:
+def _register(
+    console: Console, report: ImportReport, alias: str | None, timeout: float, user: str, reason: str
+) -> None:
     with Client.from_env() as client:
         client.ledger.models.register(report.model, report.summary)
         if alias is None:
-            screen.note(f"Registered. To give it an alias: cornerman models promote {report.model[:12]}")
+            console.note(f"Registered. To give it an alias: cornerman models promote {report.model[:12]}")
             return
         standing = client.ledger.aliases.resolve(alias)
         if alias == CHAMPION and standing not in (None, report.model):

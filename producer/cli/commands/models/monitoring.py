@@ -27,7 +27,7 @@ _patience = click.option("--timeout", type=click.FloatRange(min=0), default=60.0
 @_patience
 @json_option
 @pass_console
-def compare(screen: Console, champion: str, challenger: str, timeout: float) -> None:
+def compare(console: Console, champion: str, challenger: str, timeout: float) -> None:
     """Compare challenger, champion and market.
 
     Uses the fights that both models predicted before they began and whose results are known (cornerman fight-results
@@ -36,8 +36,8 @@ def compare(screen: Console, champion: str, challenger: str, timeout: float) -> 
     with Client.from_env() as client:
         names = [str(resolve_model(client, name)["digest"]) for name in (champion, challenger)]
         job = CompareModels(champion=names[0], challenger=names[1], nonce=uuid.uuid4().hex)
-        report = require_report(wait_with_progress(client, screen, client.enqueue(job).job_id, timeout))
-    screen.output(report, *report_tables(report))
+        report = require_report(wait_with_progress(client, console, client.enqueue(job).job_id, timeout))
+    console.output(report, *report_tables(report))
 
 
 @click.command()
@@ -45,7 +45,7 @@ def compare(screen: Console, champion: str, challenger: str, timeout: float) -> 
 @_patience
 @json_option
 @pass_console
-def review(screen: Console, model: str, timeout: float) -> None:
+def review(console: Console, model: str, timeout: float) -> None:
     """Compare a model's live predictions with results.
 
     The tests keep their false-alarm rate however often a review runs. On an alarm the review takes the action of the
@@ -55,8 +55,8 @@ def review(screen: Console, model: str, timeout: float) -> None:
     with Client.from_env() as client:
         digest = resolve_model(client, model)["digest"]
         receipt = client.enqueue(ReviewModel(model=digest, nonce=uuid.uuid4().hex))
-        report = require_report(wait_with_progress(client, screen, receipt.job_id, timeout))
-    screen.output(report, *report_tables(report))
+        report = require_report(wait_with_progress(client, console, receipt.job_id, timeout))
+    console.output(report, *report_tables(report))
     if isinstance(report, ReviewReport) and (report.alarm or any(found.alarm for found in report.findings)):
         click.get_current_context().exit(ExitCode.FAILED)
 
@@ -66,7 +66,7 @@ def review(screen: Console, model: str, timeout: float) -> None:
 @audit_options(required=True)
 @json_option
 @pass_console
-def clear_alarm(screen: Console, model: str, user: str, reason: str) -> None:
+def clear_alarm(console: Console, model: str, user: str, reason: str) -> None:
     """Clear the drift alarm of a model.
 
     The model may bet again, and its tests restart with the results added from now on. An alias that was rolled back is
@@ -74,5 +74,5 @@ def clear_alarm(screen: Console, model: str, user: str, reason: str) -> None:
     """
     with Client.from_env() as client:
         alarm = client.ledger.drift_alarms.clear(resolve_model(client, model)["digest"], user=user, reason=reason)
-    screen.output({"cleared": alarm}, alarms_table([alarm]))
-    screen.note("Cleared.")
+    console.output({"cleared": alarm}, alarms_table([alarm]))
+    console.note("Cleared.")

@@ -51,7 +51,7 @@ from producer.client import Client, require_report
 @json_option
 @pass_console
 def promote(
-    screen: Console,
+    console: Console,
     /,
     model: str,
     alias: str,
@@ -93,15 +93,15 @@ def promote(
                 anchor=None if anchor in (standing, challenger) else anchor,
                 **fields,
             )
-            outcome = _counted(client, screen, alias, job, rerun, timeout)
+            outcome = _evaluate_try(client, console, alias, job, rerun, timeout)
             if not force:
                 require_report(outcome)  # raises if the evaluation failed: then there is no promotion
         report = outcome.report if outcome is not None else None
         passed = isinstance(report, JudgementReport) and report.verdict.promote
         tables = report_tables(report) if report is not None else []
         if not passed and not force:
-            screen.output({"promoted": False, "judgement": outcome, "change": None}, *tables)
-            screen.note(
+            console.output({"promoted": False, "judgement": outcome, "change": None}, *tables)
+            console.note(
                 f"{alias} stays {standing[:12] if standing else 'without a model'}; --force overrides the verdict"
             )
             click.get_current_context().exit(ExitCode.FAILED)
@@ -114,18 +114,20 @@ def promote(
             expected=standing,
             evidence=_evidence(outcome, forced=not passed),
         )
-    screen.output({"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved"))
-    screen.note(
+    console.output(
+        {"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved")
+    )
+    console.note(
         f"Back again: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --reason TEXT"
     )
 
 
-def _counted(
-    client: Client, screen: Console, alias: str, job: JudgeModels, rerun: bool, timeout: float | None
+def _evaluate_try(
+    client: Client, console: Console, alias: str, job: JudgeModels, rerun: bool, timeout: float | None
 ) -> Outcome:
     """Evaluate a challenger through a job, and count the try against the champion."""
     counted = client.ledger.promotions.count_try(alias, job)
-    outcome = _judge(client, screen, counted, submission_key(None, rerun), timeout)
+    outcome = _evaluate(client, console, counted, submission_key(None, rerun), timeout)
     report = outcome.report
     if not isinstance(report, JudgementReport):
         client.ledger.promotions.uncount_try(alias, job)
@@ -136,12 +138,12 @@ def _counted(
     return outcome
 
 
-def _judge(client: Client, screen: Console, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:
+def _evaluate(client: Client, console: Console, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:
     receipt = client.enqueue(job, key=key)
     stored = stored_outcome(client, receipt)
     if note := describe_existing(receipt, stored, "--rerun"):
-        screen.note(note)
-    return stored or wait_with_progress(client, screen, receipt.job_id, timeout)
+        console.note(note)
+    return stored or wait_with_progress(client, console, receipt.job_id, timeout)
 
 
 def _evidence(outcome: Outcome | None, *, forced: bool) -> dict[str, Any]:

@@ -29,20 +29,20 @@ def models(context: click.Context) -> None:
 @models.command("list")
 @json_option
 @pass_console
-def list_models(screen: Console) -> None:
+def list_models(console: Console) -> None:
     """List the models and their aliases."""
     with Client.from_env() as client:
         known = client.ledger.models.all()
-    screen.output({"models": known}, *([models_table(known)] if known else []))
+    console.output({"models": known}, *([models_table(known)] if known else []))
     if not known:
-        screen.note("No model yet. Train one: cornerman train FOLDER")
+        console.note("No model yet. Train one: cornerman train FOLDER")
 
 
 @models.command()
 @click.argument("model")
 @json_option
 @pass_console
-def show(screen: Console, model: str) -> None:
+def show(console: Console, model: str) -> None:
     """Show everything about a model.
 
     Shows its data and their last day, settings, metrics, versions, aliases, and when each alias moved to or from it.
@@ -54,7 +54,7 @@ def show(screen: Console, model: str) -> None:
             for change in client.ledger.aliases.all_histories(MAX_MOVES)
             if known["digest"] in (change.before, change.after)
         ]
-    screen.output({**known, "history": changes}, *model_tables(known, changes))
+    console.output({**known, "history": changes}, *model_tables(known, changes))
 
 
 @models.command()
@@ -62,7 +62,7 @@ def show(screen: Console, model: str) -> None:
 @click.argument("other")
 @json_option
 @pass_console
-def diff(screen: Console, one: str, other: str) -> None:
+def diff(console: Console, one: str, other: str) -> None:
     """Show the differences between two models.
 
     Compares their data, settings, metrics and versions. Metrics on different fights are not comparable: to find out
@@ -72,9 +72,9 @@ def diff(screen: Console, one: str, other: str) -> None:
         first, second = resolve_model(client, one), resolve_model(client, other)
     found = summary_differences(first["summary"], second["summary"])
     document = {"one": first["digest"], "other": second["digest"], "differences": found}
-    screen.output(document, *([diff_table(first, second, found)] if found else []))
+    console.output(document, *([diff_table(first, second, found)] if found else []))
     if not found:
-        screen.note("No difference.")
+        console.note("No difference.")
 
 
 @models.command()
@@ -82,7 +82,7 @@ def diff(screen: Console, one: str, other: str) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
 @json_option
 @pass_console
-def history(screen: Console, alias: str | None, limit: int) -> None:
+def history(console: Console, alias: str | None, limit: int) -> None:
     """Show the moves of aliases, newest first.
 
     Shows all aliases, or ALIAS only. With --json includes the evidence: the evaluation's job and report, or the
@@ -93,10 +93,10 @@ def history(screen: Console, alias: str | None, limit: int) -> None:
             changes = client.ledger.aliases.history(alias, limit)
         else:
             changes = client.ledger.aliases.all_histories(limit)
-    screen.output({"history": changes}, *([history_table(changes)] if changes else []))
+    console.output({"history": changes}, *([history_table(changes)] if changes else []))
     if not changes:
         never = "No alias was ever moved" if alias is None else f"{alias} has never stood for a model"
-        screen.note(f"{never}. List the models: cornerman models")
+        console.note(f"{never}. List the models: cornerman models")
 
 
 @models.command()
@@ -112,7 +112,7 @@ def history(screen: Console, alias: str | None, limit: int) -> None:
 @audit_options(required=True)
 @json_option
 @pass_console
-def rollback(screen: Console, alias: str, to: str | None, timeout: float, user: str, reason: str) -> None:
+def rollback(console: Console, alias: str, to: str | None, timeout: float, user: str, reason: str) -> None:
     """Roll an alias back to its previous model.
 
     Takes effect from the next card on, in every pool, without a restart. A worker loads the model first, and a model
@@ -126,4 +126,4 @@ def rollback(screen: Console, alias: str, to: str | None, timeout: float, user: 
             user=user,
             reason=reason,
         )
-    screen.output({"change": change}, history_table([change], "Moved"))
+    console.output({"change": change}, history_table([change], "Moved"))
