@@ -21,7 +21,7 @@ import numpy as np
 from ledger.contracts.jobs import CollectGarbage
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from workers.handlers.collect_garbage import collect
+from workers.handlers.collect_garbage import collect_garbage
 from workers.models.model_store import Store
 
 MODELS = 20
@@ -60,7 +60,7 @@ def _collect(ledger: Ledger, folder: Path) -> tuple[float, float, int]:
     )
     tracemalloc.start()
     started_seconds = time.perf_counter()
-    report = collect(CollectGarbage(keep_days=0), context)
+    report = collect_garbage(CollectGarbage(keep_days=0), context)
     seconds = time.perf_counter() - started_seconds
     held_mb = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()

@@ -13,7 +13,7 @@ from workers.pool.library_threads import threads_by_library
 
 def check_health(job: CheckHealth, context: JobContext) -> HealthReport:
     """Check this worker. An unhealthy worker returns a report with the failed checks; it does not fail the job."""
-    digest, checks = check_model(job.model, context.models, anew=job.anew)
+    digest, checks = check_model(job.model, context.models, reload=job.anew)
     memory_mb = psutil.Process().memory_info().rss / 2**20
     limit_mb = context.settings.child_max_memory_mb or float("inf")
     detail = f"{memory_mb:.0f} MB of {limit_mb:.0f} MB"

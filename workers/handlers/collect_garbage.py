@@ -26,7 +26,7 @@ REMOVE_BATCH_SIZE = 200
 _DAMAGED = ".corrupt-"  # in the name of a damaged bundle that was replaced
 
 
-def collect(job: CollectGarbage, context: JobContext) -> GarbageReport:
+def collect_garbage(job: CollectGarbage, context: JobContext) -> GarbageReport:
     """Collect garbage, or with `dry_run` only report it.
 
     Raises

@@ -35,14 +35,14 @@ HANDLERS: HandlerRegistry = {
     "compare_models": "workers.handlers.monitoring.compare_models:compare_models",
     "shadow_card": "workers.handlers.prediction.shadow_card:predict_shadow_card",
     "check_health": "workers.handlers.check_health:check_health",
-    "train_ensemble": "workers.handlers.training.train_ensemble:train",
+    "train_ensemble": "workers.handlers.training.train_ensemble:train_ensemble",
     "backtest": "workers.handlers.training.backtest:backtest",
     "judge_models": "workers.handlers.training.judge_models:judge_models",
-    "collect_garbage": "workers.handlers.collect_garbage:collect",
+    "collect_garbage": "workers.handlers.collect_garbage:collect_garbage",
     "train_part": "workers.handlers.training.train_ensemble:train_part",
     "backtest_part": "workers.handlers.training.backtest:backtest_part",
     "replay": "workers.handlers.replay.replay:replay",
-    "retrain": "workers.handlers.replay.reproduce:retrain",
+    "retrain": "workers.handlers.replay.reproduce:reproduce_training",
 }
 
 

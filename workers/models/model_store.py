@@ -78,24 +78,24 @@ class Store:
         self,
         arrays: Mapping[str, Array | ChunkedArray],
         manifest: Mapping[str, Any],
-        where: str = "",
+        parent: str = "",
         name: str | None = None,
     ) -> Bundle:
-        """Write a bundle to `<where>/<name>`, by default its digest, and publish it. Raises StoreUnavailableError."""
-        with self.writing(where):
+        """Write a bundle to `<parent>/<name>`, by default its digest, and publish it. Raises StoreUnavailableError."""
+        with self.writing(parent):
             sign = self._signature if self._key else None
-            bundle = write_bundle(self.folder / where, arrays, manifest, name, sign)
+            bundle = write_bundle(self.folder / parent, arrays, manifest, name, sign)
         return self.publish(bundle)
 
     @contextmanager
-    def writing(self, where: str = "") -> Iterator[None]:
+    def writing(self, parent: str = "") -> Iterator[None]:
         """Convert an OSError of writing below `folder`, such as a full disk, to StoreUnavailableError."""
         try:
             yield
         except EngineError:  # some of these are OSErrors too
             raise
         except OSError as error:
-            raise self._unavailable(where, error) from error
+            raise self._unavailable(parent, error) from error
 
     def publish(self, bundle: Bundle) -> Bundle:
         """Sign a bundle below `folder`, and upload it to a remote store. Raises StoreUnavailableError."""
@@ -154,12 +154,12 @@ class Store:
             self._discard(self.folder / place)
             return True
 
-    def bundle_names(self, where: str) -> set[str]:
-        """Return the names of the complete bundles directly below `where`. Raises StoreUnavailableError."""
-        with self._reaching(where):
+    def bundle_names(self, parent: str) -> set[str]:
+        """Return the names of the complete bundles directly below `parent`. Raises StoreUnavailableError."""
+        with self._reaching(parent):
             if self._remote is None:
-                return {path.parent.name for path in (self.folder / where).glob(f"[!.]*/{MANIFEST}")}
-            found = (path.split("/") for path in self._remote.files(where, depth=2))
+                return {path.parent.name for path in (self.folder / parent).glob(f"[!.]*/{MANIFEST}")}
+            found = (path.split("/") for path in self._remote.files(parent, depth=2))
             return {name for name, *rest in found if rest == [MANIFEST]}
 
     def age_seconds(self, place: str) -> float | None:

@@ -16,7 +16,7 @@ REFERENCE_TOLERANCE = 1e-12
 
 
 def check_model(
-    name: str, models: ModelCache[ProductionEnsembleManager], *, anew: bool = False
+    name: str, models: ModelCache[ProductionEnsembleManager], *, reload: bool = False
 ) -> tuple[str | None, list[HealthCheck]]:
     """Open the model that an alias or digest names, and compare its reference predictions.
 
@@ -26,7 +26,7 @@ def check_model(
         Alias or digest.
     models : ModelCache
         The cache that opens it.
-    anew : bool
+    reload : bool
         Read and verify the bundle again even if it is open.
 
     Returns
@@ -41,7 +41,7 @@ def check_model(
     LedgerUnavailableError
     """
     try:
-        if anew:
+        if reload:
             models.close(models.resolve(name))
         digest, manager, _ = models.get(name)
     except (EngineError, StoreUnavailableError) as error:
@@ -52,12 +52,12 @@ def check_model(
 def local_verifier(models: ModelCache[ProductionEnsembleManager]) -> ModelVerifier:
     """Return a verifier that checks a model in this process, as `Ledger.verify_model` does through a job."""
 
-    def prove(digest: str) -> None:
+    def verify(digest: str) -> None:
         _, checks = check_model(digest, models)
-        if fault := failed_check(digest, checks):
-            raise JobRefusedError(fault)
+        if failure := failed_check(digest, checks):
+            raise JobRefusedError(failure)
 
-    return prove
+    return verify
 
 
 def _reference_check(manager: ProductionEnsembleManager) -> HealthCheck:

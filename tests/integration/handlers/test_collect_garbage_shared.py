@@ -23,8 +23,7 @@ from ledger.models.model_references import ModelReferences, find_digests
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.server import Server
 from workers.errors import StoreUnavailableError
-from workers.handlers import collect_garbage
-from workers.handlers.collect_garbage import collect
+from workers.handlers.collect_garbage import collect_garbage
 from workers.jobs.context import ClaimLostError
 from workers.models.model_store import PARTS, PREPARED, Store
 
@@ -82,7 +81,7 @@ class Shop(Ledger):
         context: Any = SimpleNamespace(
             store=self.store, ledger=self, claim=SimpleNamespace(job_id="collection"), progress=progress
         )
-        return collect(job, context)
+        return collect_garbage(job, context)
 
     def known(self) -> dict[str, Any]:
         """Return the summaries of the models by digest."""
@@ -124,14 +123,14 @@ def age(store: Store, days: float = 30) -> None:
 
 
 def test_each_collects_what_it_alone_uses(shop: Shop, other: Shop) -> None:
-    champion, both, collect_garbage = shop.model(1), shop.model(2), shop.model(3)
+    champion, both, unused = shop.model(1), shop.model(2), shop.model(3)
     shop.aliases.set("champion", champion)
     other.model(2)
     theirs, ours = shop.training(1), other.training(2)
     assert other.collect().models == ()
-    assert shop.store.bundle_names("") == {champion, both, collect_garbage}
+    assert shop.store.bundle_names("") == {champion, both, unused}
     assert shop.store.bundle_names(PREPARED) == {theirs}
-    assert shop.collect().models == (collect_garbage,)
+    assert shop.collect().models == (unused,)
     assert shop.store.bundle_names("") == {champion, both}
     assert ours not in shop.store.bundle_names(PREPARED)
 
@@ -149,23 +148,23 @@ def test_models_from_before_stay_until_they_are_adopted(shop: Shop, other: Shop)
     before = Store(store.folder, store._url)
     digests = [before.write({"numbers": np.arange(3)}, {"seed": seed}).digest for seed in range(3)]
     age(store)
-    named, theirs, collect_garbage = digests
+    named, theirs, unused = digests
     shop.aliases.set("champion", named)
     other.aliases.set("champion", theirs)
     found = shop.collect()
     assert (found.models, found.unclaimed) == ((), 2)
     other.collect()  # claims what it names
     adopting = CollectGarbage(keep_days=7, adopt=True)
-    assert shop.collect(CollectGarbage(keep_days=7, adopt=True, dry_run=True)).models == (collect_garbage,)
+    assert shop.collect(CollectGarbage(keep_days=7, adopt=True, dry_run=True)).models == (unused,)
     found = shop.collect(adopting)
-    assert (found.models, found.unclaimed) == ((collect_garbage,), 0)
+    assert (found.models, found.unclaimed) == ((unused,), 0)
     assert store.bundle_names("") == {named, theirs}
 
 
 def test_a_model_that_gets_a_job_meanwhile_stays_and_is_known_again(shop: Shop) -> None:
-    asked, collect_garbage = shop.model(1), shop.model(2)
+    asked, unused = shop.model(1), shop.model(2)
     shop.meanwhile = [lambda: None, lambda: None, lambda: shop.submit(CheckHealth(model=asked))]
-    assert shop.collect().models == (collect_garbage,)
+    assert shop.collect().models == (unused,)
     assert shop.known() == {asked: {"seed": 1}}
     assert shop.store.open(asked).digest == asked
 
@@ -295,7 +294,7 @@ def test_all_claims_are_looked_at_a_few_times_however_much_goes(
     digests = {shop.model(seed) for seed in range(7)}
     theirs = other.model(3)
     age(shop.store)
-    monkeypatch.setattr(collect_garbage, "REMOVE_BATCH_SIZE", 3)
+    monkeypatch.setattr("workers.handlers.collect_garbage.REMOVE_BATCH_SIZE", 3)
     looks = []
     claims = shop.store.owners.claims
     monkeypatch.setattr(shop.store.owners, "claims", lambda: looks.append(1) or claims())

@@ -61,48 +61,52 @@ def choose_action(
 def apply_action(alarm: DriftAlarm, context: JobContext) -> DriftAlarm:
     """Apply the action on a drift alarm, and record it in the alarm."""
     ledger = context.ledger
-    moves = ledger.aliases.history(CHAMPION, MAX_MOVES)
-    step = choose_action(
+    changes = ledger.aliases.history(CHAMPION, MAX_MOVES)
+    action = choose_action(
         context.claim.controls.choice("on_alarm") or "none",
         alarm.model,
         ledger.aliases.resolve(CHAMPION),
-        alias_stack(reversed(moves))[-2::-1],
+        alias_stack(reversed(changes))[-2::-1],
         {other.model for other in ledger.drift_alarms.active()},
     )
-    if (back := _gone_back(alarm, moves)) is not None:
-        step = back
-    elif step.action == "rollback":
-        step = _roll_back(alarm, step, context)
-    if step.action == "abstain" and not ledger.controls.current().flag(f"abstain.{alarm.model}"):
+    if (earlier_rollback := _earlier_rollback(alarm, changes)) is not None:
+        action = earlier_rollback
+    elif action.action == "rollback":
+        action = _roll_back(alarm, action, context)
+    if action.action == "abstain" and not ledger.controls.current().flag(f"abstain.{alarm.model}"):
         try:
-            ledger.controls.set({f"abstain.{alarm.model}": True}, **_said(alarm))
+            ledger.controls.set({f"abstain.{alarm.model}": True}, **_audit_fields(alarm))
         except JobRefusedError as error:  # an operator may have cleared it meanwhile
-            step = AlarmAction("none", str(error)[:1000])
-    done = msgspec.structs.replace(alarm, acted=True, action=step.action, said=step.detail)
+            action = AlarmAction("none", str(error)[:1000])
+    done = msgspec.structs.replace(alarm, acted=True, action=action.action, said=action.detail)
     ledger.drift_alarms.mark_acted(done)
     return done
 
 
-def _gone_back(alarm: DriftAlarm, moves: Sequence[ControlChange]) -> AlarmAction | None:
+def _earlier_rollback(alarm: DriftAlarm, changes: Sequence[ControlChange]) -> AlarmAction | None:
     """Return the rollback of an earlier attempt of this review that ended before it was recorded."""
-    for move in moves:
-        of = (move.evidence or {}).get("alarm", {})
-        if move.rollback and (of.get("model"), of.get("job_id")) == (alarm.model, alarm.job_id):
-            return AlarmAction("rollback", f"the champion is {str(move.after)[:12]} again", move.after)
+    for change in changes:
+        of = (change.evidence or {}).get("alarm", {})
+        if change.rollback and (of.get("model"), of.get("job_id")) == (alarm.model, alarm.job_id):
+            return AlarmAction("rollback", f"the champion is {str(change.after)[:12]} again", change.after)
     return None
 
 
-def _roll_back(alarm: DriftAlarm, step: AlarmAction, context: JobContext) -> AlarmAction:
+def _roll_back(alarm: DriftAlarm, action: AlarmAction, context: JobContext) -> AlarmAction:
     try:
         context.ledger.aliases.roll_back(
-            CHAMPION, verify=local_verifier(context.models), to=step.to_model, expected=alarm.model, **_said(alarm)
+            CHAMPION,
+            verify=local_verifier(context.models),
+            to=action.to_model,
+            expected=alarm.model,
+            **_audit_fields(alarm),
         )
     except (JobRefusedError, ControlConflictError) as error:
         return AlarmAction("abstain", f"it could not be rolled back ({error}): it abstains"[:1000])
-    return step
+    return action
 
 
-def _said(alarm: DriftAlarm) -> dict[str, Any]:
+def _audit_fields(alarm: DriftAlarm) -> dict[str, Any]:
     tests = ", ".join(f"{found.test} {found.highest:.3g} of {found.threshold:g}" for found in alarm.findings)
     why = f"alarm about model {alarm.model[:12]} after {alarm.fights} fights: {tests}"
     evidence = {"alarm": msgspec.to_builtins(alarm)}

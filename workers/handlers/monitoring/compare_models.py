@@ -26,14 +26,14 @@ def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
     models = [context.models.resolve(name) for name in (job.champion, job.challenger)]
     entries = context.ledger.prediction_log.entries()
     results = context.ledger.fight_results.all()
-    said = [[entry for entry in entries if entry.model == model and entry.market is not None] for model in models]
-    common = set.intersection(*({(entry.day, fight_key(entry.fighters)) for entry in each} for each in said))
-    records = [
+    answered = [[entry for entry in entries if entry.model == model and entry.market is not None] for model in models]
+    common = set.intersection(*({(entry.day, fight_key(entry.fighters)) for entry in each} for each in answered))
+    matched = [
         match_results([entry for entry in each if (entry.day, fight_key(entry.fighters)) in common], results)
-        for each in said
+        for each in answered
     ]
     champion, challenger = (
-        {(one.record.day, fight_key(one.record.fighters)): one for one in record.decided} for record in records
+        {(first.record.day, fight_key(first.record.fighters)): first for first in record.decided} for record in matched
     )
     fights = sorted(champion.keys() & challenger.keys())
     won = np.array([champion[fight].won == 0 for fight in fights], dtype=np.int8)
@@ -51,8 +51,8 @@ def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
         challenger=models[1],
         fights=len(fights),
         events=len(np.unique(event)),
-        waiting=records[0].waiting,
-        void=records[0].void,
+        waiting=matched[0].waiting,
+        void=matched[0].void,
         scores=tuple(
             msgspec.convert({"forecast": name} | {what: float(loss.mean()) for what, loss in each.items()}, Score)
             for name, each in losses.items()
@@ -60,16 +60,16 @@ def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
         if fights
         else (),
         differences=tuple(
-            ScoreDifference(one=one, other=other, **_differences(losses[one], losses[other], event))
-            for other, one in combinations(("market", "champion", "challenger"), 2)
+            ScoreDifference(one=first, other=second, **_differences(losses[first], losses[second], event))
+            for second, first in combinations(("market", "champion", "challenger"), 2)
         )
         if fights
         else (),
     )
 
 
-def _differences(one: dict[str, Floats], other: dict[str, Floats], event: NDArray[np.str_]) -> dict[str, Estimate]:
+def _differences(first: dict[str, Floats], second: dict[str, Floats], event: NDArray[np.str_]) -> dict[str, Estimate]:
     return {
-        what: msgspec.convert(clustered_mean(one[what] - other[what], event), Estimate, from_attributes=True)
-        for what in one
+        what: msgspec.convert(clustered_mean(first[what] - second[what], event), Estimate, from_attributes=True)
+        for what in first
     }

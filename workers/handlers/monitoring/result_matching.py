@@ -79,33 +79,33 @@ class TrackRecord:
         return len(self.scored) - len(self.decided)
 
 
-def match_results(entries: Sequence[PredictionRecord], results: Sequence[FightResult]) -> TrackRecord:
+def match_results(records: Sequence[PredictionRecord], results: Sequence[FightResult]) -> TrackRecord:
     """Match records to results; of several records of one fight the last counts."""
     fights: dict[LoggedFight, list[PredictionRecord]] = defaultdict(list)
-    for entry in entries:
-        fights[entry.day, fight_key(entry.fighters)].append(entry)
-    decided: dict[LoggedFight, FightResult] = {}
+    for record in records:
+        fights[record.day, fight_key(record.fighters)].append(record)
+    present_results: dict[LoggedFight, FightResult] = {}
     contradicted: set[LoggedFight] = set()
-    never_clear: set[LoggedFight] = set()
+    always_contradicted: set[LoggedFight] = set()
     by_day: dict[date, list[LoggedFight]] = defaultdict(list)
     for fight in fights:
         by_day[fight[0]].append(fight)
     for result in results:
         days = [result.date + timedelta(days=off) for off in range(-MAX_DAYS_APART, MAX_DAYS_APART + 1)]
-        near = [fight for day in days for fight in by_day.get(day, ())]
-        for fight in _fights_of(result, near, fights):
-            known = decided.setdefault(fight, result)
-            entry = fights[fight][0]
-            if _winner(known, entry) != _winner(result, entry):
+        nearby = [fight for day in days for fight in by_day.get(day, ())]
+        for fight in _candidate_fights(result, nearby, fights):
+            known = present_results.setdefault(fight, result)
+            record = fights[fight][0]
+            if _winner(known, record) != _winner(result, record):
                 contradicted.add(fight)
-            if known.batch == result.batch and _winner(_first(known), entry) != _winner(_first(result), entry):
-                never_clear.add(fight)
-    now = {fight: result for fight, result in decided.items() if fight not in contradicted}
-    first = {fight: _first(result) for fight, result in decided.items() if fight not in never_clear}
+            if known.batch == result.batch and _winner(_first(known), record) != _winner(_first(result), record):
+                always_contradicted.add(fight)
+    present = {fight: result for fight, result in present_results.items() if fight not in contradicted}
+    first = {fight: _first(result) for fight, result in present_results.items() if fight not in always_contradicted}
     return TrackRecord(
-        scored=_judged(now, fights),
-        tested=tuple(one for one in _judged(first, fights) if one.won is not None),
-        waiting=len(fights.keys() - decided.keys()),
+        scored=_score(present, fights),
+        tested=tuple(one for one in _score(first, fights) if one.won is not None),
+        waiting=len(fights.keys() - present_results.keys()),
         contradicted=len(contradicted),
     )
 
@@ -115,45 +115,45 @@ def _first(result: FightResult) -> FightResult:
     return result.first or result
 
 
-def _judged(
+def _score(
     results: Mapping[LoggedFight, FightResult], fights: Mapping[LoggedFight, Sequence[PredictionRecord]]
 ) -> tuple[ScoredPrediction, ...]:
     """Return the last answer to each fight with its result, in the order of the results."""
     last: dict[str, ScoredPrediction] = {}
     for fight, result in results.items():
-        for entry in fights[fight]:
+        for record in fights[fight]:
             before = last.get(result.key)
-            if before is None or _moment(entry) > _moment(before.record):
-                last[result.key] = ScoredPrediction(entry, _winner(result, entry), result.batch)
+            if before is None or _logged_at(record) > _logged_at(before.record):
+                last[result.key] = ScoredPrediction(record, _winner(result, record), result.batch)
     return tuple(sorted(last.values(), key=lambda one: (one.batch, one.record.day, one.record.fighters)))
 
 
-def _fights_of(
-    result: FightResult, near: Sequence[LoggedFight], fights: Mapping[LoggedFight, Sequence[PredictionRecord]]
+def _candidate_fights(
+    result: FightResult, nearby: Sequence[LoggedFight], fights: Mapping[LoggedFight, Sequence[PredictionRecord]]
 ) -> list[LoggedFight]:
     """Return the fights that a result may belong to.
 
     A lookup takes a millisecond, so it is limited to fights that share a name key, if there are any.
     """
-    people = set(map(fighter_name_key, result.fighters))
-    shared = [fight for fight in near if people & set(map(fighter_name_key, fights[fight][0].fighters))]
-    return [fight for fight in shared or near if _position(result, fights[fight][0]) is not None]
+    keys = set(map(fighter_name_key, result.fighters))
+    shared = [fight for fight in nearby if keys & set(map(fighter_name_key, fights[fight][0].fighters))]
+    return [fight for fight in shared or nearby if _position(result, fights[fight][0]) is not None]
 
 
-def _moment(entry: PredictionRecord) -> datetime:
-    return entry.at or datetime.min.replace(tzinfo=UTC)
+def _logged_at(record: PredictionRecord) -> datetime:
+    return record.at or datetime.min.replace(tzinfo=UTC)
 
 
-def _winner(result: FightResult, entry: PredictionRecord) -> Literal[0, 1] | None:
+def _winner(result: FightResult, record: PredictionRecord) -> Literal[0, 1] | None:
     if result.winner is None:
         return None
-    first = _position(result, entry)
+    first = _position(result, record)
     return 1 if (result.winner == 0) == (first == 1) else 0
 
 
-def _position(result: FightResult, entry: PredictionRecord) -> int | None:
+def _position(result: FightResult, record: PredictionRecord) -> int | None:
     """Return the position of the result's first fighter in the record; None for another fight."""
-    found = [_find(entry.fighters, name) for name in result.fighters]
+    found = [_find(record.fighters, name) for name in result.fighters]
     return found[0] if None not in found and found[0] != found[1] else None
 
 

@@ -69,64 +69,64 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
     """
     ledger = context.ledger
     model = context.models.resolve(job.model)
-    entries = [entry for entry in ledger.prediction_log.entries() if entry.model == model and entry.role == "live"]
-    record = track_record(entries, context)
+    records = [record for record in ledger.prediction_log.entries() if record.model == model and record.role == "live"]
+    matched = track_record(records, context)
     since_us = ledger.drift_alarms.cleared_at(model)
-    tested = to_scored_fights([one for one in record.tested if one.batch > since_us])
+    tested = to_scored_fights([one for one in matched.tested if one.batch > since_us])
     findings = tuple(
         msgspec.convert(found, SequentialTestResult, from_attributes=True)
         for found in run_tests(tested, out_of_fold_excess(model, context))
     )
-    inputs = _inputs(model, entries, since_us, context)
-    if inputs is not None and inputs.finding.alarm:
+    drift = _feature_drift(model, records, since_us, context)
+    if drift is not None and drift.finding.alarm:
         log = structlog.get_logger("cornerman.alerts")
-        log.warning("features have drifted", model=model, evidence=inputs.finding.highest)
+        log.warning("features have drifted", model=model, evidence=drift.finding.highest)
     gap = calibration_gap_bound(tested)
     alarm = _alarm(model, findings, len(tested), context)
-    found = None if inputs is None else inputs.finding
+    found = None if drift is None else drift.finding
     ledger.drift_figures.set(DriftFigures(model=model, drift=gap, fights=len(tested), features=found))
-    season = to_scored_fights(record.decided)
+    fights = to_scored_fights(matched.decided)
     return ReviewReport(
         model=model,
-        fights=len(season),
-        events=int(season.event[-1]) + 1 if len(season) else 0,
-        waiting=record.waiting,
-        void=record.void,
-        contradicted=record.contradicted,
-        windows=tuple(_windows(record.decided)),
-        **_figures(season),
+        fights=len(fights),
+        events=int(fights.event[-1]) + 1 if len(fights) else 0,
+        waiting=matched.waiting,
+        void=matched.void,
+        contradicted=matched.contradicted,
+        windows=tuple(_windows(matched.decided)),
+        **_figures(fights),
         proven_gap=gap,
-        findings=findings if inputs is None else (*findings, inputs.finding),
-        shifts=() if inputs is None else inputs.shifts,
+        findings=findings if drift is None else (*findings, drift.finding),
+        shifts=() if drift is None else drift.shifts,
         alarm=() if alarm is None else tuple(found.test for found in alarm.findings),
         action="none" if alarm is None else alarm.action,
         said="" if alarm is None else alarm.said,
     )
 
 
-def track_record(entries: Sequence[PredictionRecord], context: JobContext) -> TrackRecord:
+def track_record(records: Sequence[PredictionRecord], context: JobContext) -> TrackRecord:
     """Match the live answers of a model to the results."""
-    first = min((entry.day for entry in entries), default=date.max)
-    results = context.ledger.fight_results.all(first - timedelta(days=MAX_DAYS_APART)) if entries else []
-    return match_results(entries, results)
+    first = min((record.day for record in records), default=date.max)
+    results = context.ledger.fight_results.all(first - timedelta(days=MAX_DAYS_APART)) if records else []
+    return match_results(records, results)
 
 
-def to_scored_fights(judged: Sequence[ScoredPrediction]) -> ScoredFights:
+def to_scored_fights(scored: Sequence[ScoredPrediction]) -> ScoredFights:
     """Return decided fights as arrays; fights of one day whose results were added together are one event."""
-    entries = [one.record for one in judged]
+    records = [one.record for one in scored]
     groups = {
-        group: number for number, group in enumerate(dict.fromkeys((one.batch, one.record.day) for one in judged))
+        group: number for number, group in enumerate(dict.fromkeys((one.batch, one.record.day) for one in scored))
     }
-    levels = sorted({band.level for entry in entries for band in entry.intervals} | set(MISS_ALLOWANCE))
-    bands = [{band.level: (band.lower, band.upper) for band in entry.intervals} for entry in entries]
-    nowhere = (np.nan, np.nan)
-    ends = {level: np.array([band.get(level, nowhere) for band in bands]).reshape(-1, 2) for level in levels}
+    levels = sorted({band.level for record in records for band in record.intervals} | set(MISS_ALLOWANCE))
+    bands = [{band.level: (band.lower, band.upper) for band in record.intervals} for record in records]
+    unknown = (np.nan, np.nan)
+    ends = {level: np.array([band.get(level, unknown) for band in bands]).reshape(-1, 2) for level in levels}
     return ScoredFights(
-        probability=np.array([entry.probability for entry in entries], dtype=np.float64),
-        won=np.array([one.won == 0 for one in judged], dtype=np.int8),
-        corner=np.array([{0: 1, 1: -1, None: 0}[entry.red] for entry in entries], dtype=np.int8),
-        event=np.array([groups[one.batch, one.record.day] for one in judged], dtype=np.int64),
-        market=np.array([np.nan if entry.market is None else entry.market for entry in entries], dtype=np.float64),
+        probability=np.array([record.probability for record in records], dtype=np.float64),
+        won=np.array([one.won == 0 for one in scored], dtype=np.int8),
+        corner=np.array([{0: 1, 1: -1, None: 0}[record.red] for record in records], dtype=np.int8),
+        event=np.array([groups[one.batch, one.record.day] for one in scored], dtype=np.int64),
+        market=np.array([np.nan if record.market is None else record.market for record in records], dtype=np.float64),
         intervals={level: (values[:, 0], values[:, 1]) for level, values in ends.items()},
     )
 
@@ -143,41 +143,43 @@ def out_of_fold_excess(model: str, context: JobContext) -> float | None:
 def _alarm(model: str, findings: Sequence[SequentialTestResult], fights: int, context: JobContext) -> DriftAlarm | None:
     """Return the active alarm of the model; raise one if a test has stopped, and act on a new one."""
     ledger = context.ledger
-    standing = {alarm.model: alarm for alarm in ledger.drift_alarms.active()}.get(model)
+    active = {alarm.model: alarm for alarm in ledger.drift_alarms.active()}.get(model)
     reasons = tuple(found for found in findings if found.alarm)
-    if standing is None and reasons:
+    if active is None and reasons:
         raised_at = datetime.fromtimestamp(ledger.server.time(), UTC)
         raised = DriftAlarm(
             model=model, findings=reasons, fights=fights, raised_at=raised_at, job_id=context.claim.job_id
         )
-        standing = ledger.drift_alarms.raise_alarm(raised)
-    if standing is None or standing.acted:
-        return standing
-    done = apply_action(standing, context)
+        active = ledger.drift_alarms.raise_alarm(raised)
+    if active is None or active.acted:
+        return active
+    done = apply_action(active, context)
     tests = [found.test for found in done.findings]
     log = structlog.get_logger("cornerman.alerts")
     log.warning("drift alarm raised", model=model, tests=tests, action=done.action, said=done.said)
     return done
 
 
-def _inputs(model: str, said: Sequence[PredictionRecord], since_us: int, context: JobContext) -> FeatureDrift | None:
+def _feature_drift(
+    model: str, records: Sequence[PredictionRecord], since_us: int, context: JobContext
+) -> FeatureDrift | None:
     """Test the features of answered fights for drift; None if the model has no bins or no answers yet."""
     today = datetime.fromtimestamp(context.ledger.server.time(), UTC).date()
-    entries = [
-        entry
-        for entry in said
-        if entry.bins and entry.day < today
-        if entry.at is None or entry.at.timestamp() * 1e6 > since_us
+    records = [
+        record
+        for record in records
+        if record.bins and record.day < today
+        if record.at is None or record.at.timestamp() * 1e6 > since_us
     ]
-    if not entries:
+    if not records:
         return None
     ensemble = context.models.get(model).model.ensemble
     about = ensemble.manifest.get("drift")
     if about is None:
         return None
     bins = FeatureBins.from_manifest(ensemble.columns, about)
-    numbers = decode_bins([entry.bins for entry in entries], len(bins.columns))
-    process = drift_e_process(numbers, np.array([entry.day.toordinal() for entry in entries]), bins.max_shares)
+    numbers = decode_bins([record.bins for record in records], len(bins.columns))
+    process = drift_e_process(numbers, np.array([record.day.toordinal() for record in records]), bins.max_shares)
     found = msgspec.convert(
         summarise_e_process("features", process, DRIFT_ALPHA), SequentialTestResult, from_attributes=True
     )
@@ -187,71 +189,71 @@ def _inputs(model: str, said: Sequence[PredictionRecord], since_us: int, context
     return FeatureDrift(found, shifts)
 
 
-def _windows(judged: Sequence[ScoredPrediction]) -> list[ScoreWindow]:
-    sizes = [len(judged), *(size for size in WINDOW_SIZES if size < len(judged))] if judged else []
-    return [_window(judged[-size:]) for size in sizes]
+def _windows(scored: Sequence[ScoredPrediction]) -> list[ScoreWindow]:
+    sizes = [len(scored), *(size for size in WINDOW_SIZES if size < len(scored))] if scored else []
+    return [_window(scored[-size:]) for size in sizes]
 
 
-def _window(judged: Sequence[ScoredPrediction]) -> ScoreWindow:
-    season = to_scored_fights(judged)
-    days = [one.record.day for one in judged]
-    loss = log_losses(season.probability, season.won)
-    priced = np.isfinite(season.market)
-    difference = loss[priced] - log_losses(season.market[priced], season.won[priced])
+def _window(scored: Sequence[ScoredPrediction]) -> ScoreWindow:
+    fights = to_scored_fights(scored)
+    days = [one.record.day for one in scored]
+    loss = log_losses(fights.probability, fights.won)
+    priced = np.isfinite(fights.market)
+    difference = loss[priced] - log_losses(fights.market[priced], fights.won[priced])
     return ScoreWindow(
-        fights=len(season),
+        fights=len(fights),
         first_day=min(days),
         last_day=max(days),
         log_loss=float(loss.mean()),
-        minus_market=_estimate(clustered_mean(difference, event_names(season)[priced])) if priced.any() else None,
+        minus_market=_estimate(clustered_mean(difference, event_names(fights)[priced])) if priced.any() else None,
     )
 
 
-def _figures(season: ScoredFights) -> dict[str, Any]:
-    if not len(season):
+def _figures(fights: ScoredFights) -> dict[str, Any]:
+    if not len(fights):
         return {}
-    p, won, event = season.probability, season.won, event_names(season)
+    p, won, event = fights.probability, fights.won, event_names(fights)
     bins = reliability_bins(p, won)
     return {
-        "calibration": _line(season, event),
+        "calibration": _line(fights, event),
         "reliability": tuple(msgspec.convert(one, ReliabilityBin, from_attributes=True) for one in bins),
-        "bands": tuple(band for level in season.intervals if (band := _band(level, season, event)) is not None),
+        "bands": tuple(band for level in fights.intervals if (band := _band(level, fights, event)) is not None),
         "coverage": tuple(
-            cover for level in season.intervals if (cover := _coverage(level, season, event)) is not None
+            coverage for level in fights.intervals if (coverage := _coverage(level, fights, event)) is not None
         ),
     }
 
 
-def _line(season: ScoredFights, event: NDArray[np.str_]) -> CalibrationLine | None:
+def _line(fights: ScoredFights, event: NDArray[np.str_]) -> CalibrationLine | None:
     """Return the calibration line, for the red corner if it is known; None if there are too few events."""
-    if season.event[-1] + 1 < MIN_EVENTS:
+    if fights.event[-1] + 1 < MIN_EVENTS:
         return None
-    turned = season.corner == -1
-    p = np.where(turned, 1.0 - season.probability, season.probability)
+    flipped = fights.corner == -1
+    p = np.where(flipped, 1.0 - fights.probability, fights.probability)
     try:
-        line = calibration_line(p, np.where(turned, 1 - season.won, season.won).astype(np.int8), event)
+        line = calibration_line(p, np.where(flipped, 1 - fights.won, fights.won).astype(np.int8), event)
     except TrainingError:
         return None  # every favourite won, or lost: the line has no slope
     return msgspec.convert(line, CalibrationLine, from_attributes=True)
 
 
-def _band(level: float, season: ScoredFights, event: NDArray[np.str_]) -> FavouriteBin | None:
-    lower, upper = season.intervals[level]
+def _band(level: float, fights: ScoredFights, event: NDArray[np.str_]) -> FavouriteBin | None:
+    lower, upper = fights.intervals[level]
     known = np.isfinite(lower)
     if not known.any():
         return None
-    first = season.probability[known] >= 0.5
+    first = fights.probability[known] >= 0.5
     ends = np.where(first, lower[known], 1.0 - upper[known]), np.where(first, upper[known], 1.0 - lower[known])
-    won = clustered_share(np.where(first, season.won[known] == 1, season.won[known] == 0), event[known])
+    won = clustered_share(np.where(first, fights.won[known] == 1, fights.won[known] == 0), event[known])
     return FavouriteBin(level=level, lower=float(ends[0].mean()), won=_estimate(won), upper=float(ends[1].mean()))
 
 
-def _coverage(level: float, season: ScoredFights, event: NDArray[np.str_]) -> IntervalCoverage | None:
-    lower, upper = season.intervals[level]
-    known = np.isfinite(lower) & np.isfinite(season.market)
+def _coverage(level: float, fights: ScoredFights, event: NDArray[np.str_]) -> IntervalCoverage | None:
+    lower, upper = fights.intervals[level]
+    known = np.isfinite(lower) & np.isfinite(fights.market)
     if not known.any():
         return None
-    inside = (lower <= season.market) & (season.market <= upper)
+    inside = (lower <= fights.market) & (fights.market <= upper)
     return IntervalCoverage(
         level=level,
         inside=_estimate(clustered_share(inside[known], event[known])),
@@ -259,9 +261,9 @@ def _coverage(level: float, season: ScoredFights, event: NDArray[np.str_]) -> In
     )
 
 
-def event_names(season: ScoredFights) -> NDArray[np.str_]:
+def event_names(fights: ScoredFights) -> NDArray[np.str_]:
     """Return the event of each fight as a string, as the scores need it."""
-    return season.event.astype(np.str_)
+    return fights.event.astype(np.str_)
 
 
 def _estimate(estimate: object) -> Estimate:

@@ -25,20 +25,20 @@ class OutcomeDiff(Struct, frozen=True):
     largest_difference: float = 0.0
 
 
-def compare_outcomes(kept: bytes, again: bytes) -> OutcomeDiff:
+def compare_outcomes(original: bytes, recomputed: bytes) -> OutcomeDiff:
     """Compare two outcomes, both JSON."""
     first: FieldDifference | None = None
     largest = 0.0
     close = True
-    for path, one, other in _pairs(msgspec.json.decode(kept), msgspec.json.decode(again), ""):
-        texts = _written(one), _written(other)
+    for path, before, after in _pairs(msgspec.json.decode(original), msgspec.json.decode(recomputed), ""):
+        texts = _to_json(before), _to_json(after)
         if texts[0] == texts[1]:  # two different numbers never have the same JSON text
             continue
         first = first or FieldDifference(field=path.lstrip("."), kept=texts[0], again=texts[1])
-        if _is_number(one) and _is_number(other):
-            apart = abs(one - other)
-            largest = max(largest, apart)
-            close = close and apart <= NUMBER_TOLERANCE * max(1.0, abs(one), abs(other))
+        if _is_number(before) and _is_number(after):
+            difference = abs(before - after)
+            largest = max(largest, difference)
+            close = close and difference <= NUMBER_TOLERANCE * max(1.0, abs(before), abs(after))
         else:
             close = False
     if first is None:
@@ -46,16 +46,16 @@ def compare_outcomes(kept: bytes, again: bytes) -> OutcomeDiff:
     return OutcomeDiff("close" if close else "differs", first, largest)
 
 
-def _pairs(one: Any, other: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def _pairs(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     """Yield the path and both values of each leaf on either side."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for name in sorted(one.keys() | other.keys()):
-            yield from _pairs(one.get(name, _MISSING), other.get(name, _MISSING), f"{path}.{name}")
-    elif isinstance(one, list) and isinstance(other, list):
-        for index in range(max(len(one), len(other))):
-            yield from _pairs(_at(one, index), _at(other, index), f"{path}[{index}]")
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted(before.keys() | after.keys()):
+            yield from _pairs(before.get(name, _MISSING), after.get(name, _MISSING), f"{path}.{name}")
+    elif isinstance(before, list) and isinstance(after, list):
+        for index in range(max(len(before), len(after))):
+            yield from _pairs(_at(before, index), _at(after, index), f"{path}[{index}]")
     else:
-        yield path, one, other
+        yield path, before, after
 
 
 def _at(values: list[Any], index: int) -> Any:
@@ -66,5 +66,5 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _written(value: Any) -> str | None:
+def _to_json(value: Any) -> str | None:
     return None if value is _MISSING else msgspec.json.encode(value).decode()

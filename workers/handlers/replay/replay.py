@@ -37,7 +37,7 @@ ANSWER_HANDLERS: HandlerNames = {
     "predict_card": "workers.handlers.prediction.predict_card:predict_card",
     "check_health": "workers.handlers.check_health:check_health",
 }
-_OF_KIND: Mapping[str, NotReplayableReason] = {
+_REASONS_BY_KIND: Mapping[str, NotReplayableReason] = {
     "replay": "itself_a_replay",
     "retrain": "itself_a_replay",
     "train_part": "part_of_another",
@@ -56,73 +56,81 @@ def replay(job: Replay, context: JobContext) -> ReplayReport:
     return reproduce(job.job_id, context, ANSWER_HANDLERS)
 
 
-def reproduce(job_id: str, context: JobContext, makers: HandlerNames) -> ReplayReport:
-    """Recompute the outcome of a job with one of the functions in `makers`. Raises as `replay` does."""
-    kept = load_job_record(job_id, context)
-    obstacle = not_replayable_reason(kept)
-    if obstacle is not None or kept.provenance is None:
+def reproduce(job_id: str, context: JobContext, handlers: HandlerNames) -> ReplayReport:
+    """Recompute the outcome of a job with one of the functions in `handlers`. Raises as `replay` does."""
+    original = load_job_record(job_id, context)
+    reason = not_replayable_reason(original)
+    if reason is not None or original.provenance is None:
         return ReplayReport(
-            job_id=job_id, job_kind=kept.kind, verdict="not_replayable", agrees=False, obstacle=obstacle or "no_origin"
+            job_id=job_id,
+            job_kind=original.kind,
+            verdict="not_replayable",
+            agrees=False,
+            obstacle=reason or "no_origin",
         )
-    if kept.kind not in makers:
+    if original.kind not in handlers:
         raise codec.job_refused(
-            f"job {job_id} is a {kept.kind}, which only the other kind of replay recomputes (--retrain)"
+            f"job {job_id} is a {original.kind}, which only the other kind of replay recomputes (--retrain)"
         )
-    again = _made(kept, _then(kept, kept.provenance, context), makers[kept.kind])
-    found = compare_outcomes(_comparable(kept.kind, kept.report or kept.failure or b""), _comparable(kept.kind, again))
-    here = runtime_environment()
+    recomputed = _recompute(
+        original, _original_context(original, original.provenance, context), handlers[original.kind]
+    )
+    diff = compare_outcomes(
+        _comparable(original.kind, original.report or original.failure or b""), _comparable(original.kind, recomputed)
+    )
+    environment = runtime_environment()
     return ReplayReport(
         job_id=job_id,
-        job_kind=kept.kind,
-        verdict=found.verdict,
-        agrees=found.verdict == "same" or (found.verdict == "close" and here != kept.provenance.surroundings),
-        first_difference=found.first_difference,
-        largest_difference=found.largest_difference if found.first_difference else None,
-        models=kept.provenance.models,
-        made_in=kept.provenance.surroundings,
-        replayed_in=here,
+        job_kind=original.kind,
+        verdict=diff.verdict,
+        agrees=diff.verdict == "same" or (diff.verdict == "close" and environment != original.provenance.surroundings),
+        first_difference=diff.first_difference,
+        largest_difference=diff.largest_difference if diff.first_difference else None,
+        models=original.provenance.models,
+        made_in=original.provenance.surroundings,
+        replayed_in=environment,
     )
 
 
-def not_replayable_reason(kept: JobRecord) -> NotReplayableReason | None:
+def not_replayable_reason(original: JobRecord) -> NotReplayableReason | None:
     """Return the reason why an outcome cannot be recomputed, None if it can."""
-    if (obstacle := _OF_KIND.get(kept.kind)) is not None:
-        return obstacle
-    if not kept.state.final:
+    if (reason := _REASONS_BY_KIND.get(original.kind)) is not None:
+        return reason
+    if not original.state.final:
         return "no_outcome"
-    if kept.failure is not None and (code := codec.decode_failure(kept.failure).code.value) in get_args(
+    if original.failure is not None and (code := codec.decode_failure(original.failure).code.value) in get_args(
         NotReplayableReason
     ):
         return cast("NotReplayableReason", code)
-    return None if kept.provenance else "no_origin"
+    return None if original.provenance else "no_origin"
 
 
-def _then(kept: JobRecord, origin: Provenance, context: JobContext) -> JobContext:
+def _original_context(original: JobRecord, provenance: Provenance, context: JobContext) -> JobContext:
     """Return a context with the original conditions; progress is reported as that of the replay."""
     given = {name: value for name, value in context.claim.controls.values.items() if not affects_answers(name)}
     claim = msgspec.structs.replace(
         context.claim,
-        kind=kept.kind,
-        payload=kept.payload,
-        claimed_at=origin.claimed_at,
-        controls=Controls({**given, **origin.controls}),
+        kind=original.kind,
+        payload=original.payload,
+        claimed_at=provenance.claimed_at,
+        controls=Controls({**given, **provenance.controls}),
     )
-    return replace(context, claim=claim, models=context.models.with_aliases(origin.models))
+    return replace(context, claim=claim, models=context.models.with_aliases(provenance.models))
 
 
-def _made(kept: JobRecord, then: JobContext, maker: str) -> bytes:
+def _recompute(original: JobRecord, original_context: JobContext, handler: str) -> bytes:
     """Return the recomputed outcome as JSON, a report or a failure.
 
     If the original outcome is a report, an error of this run is raised: it proves nothing about the report.
     """
     try:
-        make = cast("Callable[[Any, JobContext], Report]", pkgutil.resolve_name(maker))
-        return codec.encode(make(decode_claim(then.claim), then))
+        handle = cast("Callable[[Any, JobContext], Report]", pkgutil.resolve_name(handler))
+        return codec.encode(handle(decode_claim(original_context.claim), original_context))
     except (ClaimLostError, LedgerUnavailableError, PermissionDeniedError):
         raise
     except Exception as error:
         failure = to_failure(error)
-        if kept.failure is None or failure.code.value in get_args(NotReplayableReason):
+        if original.failure is None or failure.code.value in get_args(NotReplayableReason):
             raise
         return codec.encode(failure)
 

@@ -18,18 +18,18 @@ from workers.jobs.context import JobContext
 from workers.jobs.operator_overrides import limit_threads
 
 TRAINING_HANDLERS: HandlerNames = {
-    "train_ensemble": "workers.handlers.replay.reproduce:train_again",
-    "backtest": "workers.handlers.replay.reproduce:backtest_again",
+    "train_ensemble": "workers.handlers.replay.reproduce:rerun_training",
+    "backtest": "workers.handlers.replay.reproduce:rerun_backtest",
     "judge_models": "workers.handlers.training.judge_models:judge_models",
 }
 
 
-def retrain(job: ReproduceTraining, context: JobContext) -> ReplayReport:
+def reproduce_training(job: ReproduceTraining, context: JobContext) -> ReplayReport:
     """Replay a training, backtest or model comparison. Raises JobRefusedError, EngineError."""
     return reproduce(job.job_id, context, TRAINING_HANDLERS)
 
 
-def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
+def rerun_training(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train again, and write the bundle to a temporary folder for its digest."""
     plan = with_memory_limit(job, context.settings.child_max_memory_mb)
     context.settings.models_folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def train_again(job: TrainEnsemble, context: JobContext) -> TrainingReport:
         return training_report(bundle, job.alias)
 
 
-def backtest_again(job: Backtest, context: JobContext) -> BacktestReport:
+def rerun_backtest(job: Backtest, context: JobContext) -> BacktestReport:
     """Run the backtest again, without parts."""
     plan = with_memory_limit(job, context.settings.child_max_memory_mb)
     return backtest_in_process(plan, context.progress, _within_seconds(context), n_jobs=_threads(context))

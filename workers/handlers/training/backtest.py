@@ -49,20 +49,20 @@ _DAYS = ("first_day", "last_day", "refit_months")
 
 def backtest(job: Backtest, context: JobContext) -> BacktestReport:
     """Run a walk-forward backtest. Raises EngineError, and as `fan_out.gather` does."""
-    with resume_state(context, job.max_training_time_seconds) as note:
-        return _backtest(job, context, note)
+    with resume_state(context, job.max_training_time_seconds) as state:
+        return _backtest(job, context, state)
 
 
-def _backtest(job: Backtest, context: JobContext, note: FanOutState) -> BacktestReport:
-    note, prepared = prepare(context, note, lambda: _prepare(job, context))
-    season, config = _unpack(prepared)
+def _backtest(job: Backtest, context: JobContext, state: FanOutState) -> BacktestReport:
+    state, prepared = prepare(context, state, lambda: _prepare(job, context))
+    fight_set, config = _unpack(prepared)
     parts = [
         BacktestPart(
             of=context.claim.job_id,
             prepared=prepared.digest,
             name=f"period-{index}",
-            fights=len(season.fights),
-            columns=len(season.fights.X.columns),
+            fights=len(fight_set.fights),
+            columns=len(fight_set.fights.X.columns),
             replicas=job.bootstrap_samples,
             fits=job.fits + job.folds,
             trees=job.forest_trees,
@@ -71,26 +71,26 @@ def _backtest(job: Backtest, context: JobContext, note: FanOutState) -> Backtest
             max_memory_mb=job.max_memory_mb,
             deadline=job.deadline,
         )
-        for index in range(len(evaluation_periods(season, config)))
+        for index in range(len(evaluation_periods(fight_set, config)))
     ]
-    results = gather(context, note, parts, [1] * len(parts), job.max_training_time_seconds)
+    results = gather(context, state, parts, [1] * len(parts), job.max_training_time_seconds)
     forecasts = pd.concat([_table(results[part.name]) for part in parts], ignore_index=True)
-    return backtest_report(evaluate_forecasts(forecasts), matrix_digest(season.fights))
+    return backtest_report(evaluate_forecasts(forecasts), matrix_digest(fight_set.fights))
 
 
 def backtest_part(job: BacktestPart, context: JobContext) -> PartReport:
     """Forecast one period of a backtest. Raises EngineError, and as `fan_out.run_part` does."""
 
     def make(prepared: Bundle, step: Callable[[], None]) -> NamedArrays:
-        season, config = _unpack(prepared)
-        period = evaluation_periods(season, config)[int(job.name.partition("-")[2])]
+        fight_set, config = _unpack(prepared)
+        period = evaluation_periods(fight_set, config)[int(job.name.partition("-")[2])]
         training = replace(
             config.training,
             max_training_time_s=context.remaining_seconds() - TIME_LIMIT_MARGIN_SECONDS,
             max_memory_mb=min(job.max_memory_mb, context.settings.child_max_memory_mb or job.max_memory_mb),
             n_jobs=limit_threads(context.claim.controls, context.settings.training_threads),
         )
-        table = forecast_period(season, period, train_forecaster(training, lambda stage, done, total: step()))
+        table = forecast_period(fight_set, period, train_forecaster(training, lambda stage, done, total: step()))
         return {f"table/{name}": _plain(table[name]) for name in table}
 
     return run_part(job, context, make)
@@ -102,13 +102,13 @@ def backtest_in_process(
     """Run a backtest in this process; write the forecasts as CSV to `records`, if given. Raises EngineError."""
     check_data_digest(job)
     progress("reading", 0, 1)
-    season = _season(job)
+    fight_set = _read_fight_set(job)
     plan = training_config(job, within_seconds, n_jobs)
     config = BacktestConfig(job.first_day, job.last_day, job.refit_months, plan)
-    forecasts = forecast_fights(season, config, progress)
+    forecasts = forecast_fights(fight_set, config, progress)
     if records is not None:
         forecasts.to_csv(records, index=False)
-    return backtest_report(evaluate_forecasts(forecasts), matrix_digest(season.fights))
+    return backtest_report(evaluate_forecasts(forecasts), matrix_digest(fight_set.fights))
 
 
 def backtest_report(evaluation: BacktestEvaluation, data_digest: str) -> BacktestReport:
@@ -123,20 +123,20 @@ def _prepare(job: Backtest, context: JobContext) -> Bundle:
     """Read the fights, check the days of the backtest, and write the arrays that all parts need to the store."""
     check_data_digest(job)
     context.progress("reading", 0, 1)
-    season = _season(job)
+    fight_set = _read_fight_set(job)
     days = {name: msgspec.to_builtins(getattr(job, name)) for name in _DAYS}
-    evaluation_periods(season, BacktestConfig(job.first_day, job.last_day, job.refit_months))
-    arrays = matrix_to_arrays(season.fights) | {"early_odds": season.early_odds}
-    manifest = {"columns": list(season.fights.X.columns), "recipe": recipe_from_plan(job), "days": days}
+    evaluation_periods(fight_set, BacktestConfig(job.first_day, job.last_day, job.refit_months))
+    arrays = matrix_to_arrays(fight_set.fights) | {"early_odds": fight_set.early_odds}
+    manifest = {"columns": list(fight_set.fights.X.columns), "recipe": recipe_from_plan(job), "days": days}
     return context.store.write(arrays, manifest, PREPARED)
 
 
 def _unpack(prepared: Bundle) -> tuple[FightSet, BacktestConfig]:
     arrays, about = prepared.arrays, prepared.manifest
-    season = FightSet(matrix_from_arrays(arrays, about["columns"]), np.asarray(arrays["early_odds"]))
+    fight_set = FightSet(matrix_from_arrays(arrays, about["columns"]), np.asarray(arrays["early_odds"]))
     plan = msgspec.convert({"data": "prepared", **about["days"]}, Backtest)
     config = BacktestConfig(plan.first_day, plan.last_day, plan.refit_months, config_from_recipe(about["recipe"]))
-    return season, config
+    return fight_set, config
 
 
 def _plain(column: pd.Series[Any]) -> np.ndarray[Any, Any]:
@@ -150,7 +150,7 @@ def _table(arrays: NamedArrays) -> pd.DataFrame:
     return pd.DataFrame({name.partition("/")[2]: np.asarray(arrays[name]) for name in arrays})
 
 
-def _season(job: Backtest) -> FightSet:
+def _read_fight_set(job: Backtest) -> FightSet:
     """Read the fights up to the last day."""
     end = None if job.last_day is None else job.last_day + datetime.timedelta(days=1)
     if job.matrix is not None:

@@ -82,39 +82,39 @@ def resume_state(context: JobContext, limit_seconds: float) -> Iterator[FanOutSt
     Raises TrainingTimeoutError if the store is unavailable and the job has worked for longer than `limit_seconds`.
     """
     now = context.claim.claimed_at
-    note = (
+    state = (
         msgspec.json.decode(context.claim.snooze_note, type=FanOutState).advanced_to(now)
         if context.claim.snooze_note
         else FanOutState("", now)
     )
     try:
-        yield note
+        yield state
     except StoreUnavailableError as unavailable:
-        if note.at_work_seconds > limit_seconds:
+        if state.at_work_seconds > limit_seconds:
             raise TrainingTimeoutError(
-                f"after {note.at_work_seconds:.0f} s the store is unavailable, and max_training_time_seconds is "
+                f"after {state.at_work_seconds:.0f} s the store is unavailable, and max_training_time_seconds is "
                 f"{limit_seconds:g}: {unavailable}; finished parts are kept: submit the job again to resume"
             ) from unavailable
-        unavailable.note = msgspec.json.encode(note)
+        unavailable.note = msgspec.json.encode(state)
         raise
 
 
-def prepare(context: JobContext, note: FanOutState, make: Callable[[], Bundle]) -> tuple[FanOutState, Bundle]:
+def prepare(context: JobContext, state: FanOutState, make: Callable[[], Bundle]) -> tuple[FanOutState, Bundle]:
     """Return the state with the prepared data of the job, which `make` writes if they are not in the store.
 
     Raises as `make` and the store do.
     """
-    if note.prepared:
+    if state.prepared:
         try:
-            return note, context.store.open(f"{PREPARED}/{note.prepared}")
+            return state, context.store.open(f"{PREPARED}/{state.prepared}")
         except BundleNotFoundError:
             pass
     bundle = make()
-    return msgspec.structs.replace(note, prepared=bundle.digest), bundle
+    return msgspec.structs.replace(state, prepared=bundle.digest), bundle
 
 
 def gather(
-    context: JobContext, note: FanOutState, parts: Sequence[AnyPart], weights: Sequence[int], limit_seconds: float
+    context: JobContext, state: FanOutState, parts: Sequence[AnyPart], weights: Sequence[int], limit_seconds: float
 ) -> dict[str, NamedArrays]:
     """Return the results of all parts by name; submit missing parts and snooze the job if there are any.
 
@@ -122,7 +122,7 @@ def gather(
     ----------
     context : JobContext
         The context of the job.
-    note : FanOutState
+    state : FanOutState
         The state of this check.
     parts : sequence of TrainPart or BacktestPart
         All parts of the job.
@@ -141,37 +141,37 @@ def gather(
         The job has worked for longer than `limit_seconds`.
     StoreUnavailableError
     """
-    done = context.store.bundle_names(f"{PARTS}/{note.prepared}")
+    done = context.store.bundle_names(f"{PARTS}/{state.prepared}")
     missing = [part for part in parts if part.name not in done]
     if not missing:
         results = {part.name: _result(context, part) for part in parts}
         missing = [part for part in parts if results[part.name] is None]
         if not missing:
             return {name: result.arrays for name, result in results.items() if result is not None}
-    if note.at_work_seconds > limit_seconds:
-        _end(context, note, missing)
+    if state.at_work_seconds > limit_seconds:
+        _end(context, state, missing)
         raise TrainingTimeoutError(
-            f"after {note.at_work_seconds:.0f} s, {len(missing)} of {len(parts)} parts are missing"
-            f"{f' because {note.waits_for}' if note.waits_for else ''}, and "
+            f"after {state.at_work_seconds:.0f} s, {len(missing)} of {len(parts)} parts are missing"
+            f"{f' because {state.waits_for}' if state.waits_for else ''}, and "
             f"max_training_time_seconds is {limit_seconds:g}; finished parts are kept: submit the job again to resume"
         )
     absent = {part.name for part in missing}
     steps = sum(weight for part, weight in zip(parts, weights, strict=True) if part.name not in absent)
     try:
-        note = _submit(context, note, missing)
+        state = _submit(context, state, missing)
     except _PartsRefusedError as refused:
-        note = msgspec.structs.replace(note, waits_for=str(refused))
+        state = msgspec.structs.replace(state, waits_for=str(refused))
         raise JobSnoozedError(
             f"the parts are not accepted: {refused}",
             POLL_SECONDS,
-            note=msgspec.json.encode(note),
+            note=msgspec.json.encode(state),
             progress=Progress(stage=f"waiting: {refused}", done=steps, total=sum(weights)),
         ) from refused
-    left = note.at_work_seconds * (sum(weights) - steps) / steps if steps else None
+    left = state.at_work_seconds * (sum(weights) - steps) / steps if steps else None
     raise JobSnoozedError(
         f"{len(missing)} parts are missing",
         POLL_SECONDS,
-        note=msgspec.json.encode(note),
+        note=msgspec.json.encode(state),
         progress=Progress(stage=_stage(missing[0]), done=steps, total=sum(weights), left_seconds=left),
     )
 
@@ -208,16 +208,15 @@ def run_part(
         steps += 1
 
     step()
-    there = part.name in store.bundle_names(
-        f"{PARTS}/{part.prepared}"
-    )  # its last worker died after it had written the result
-    bundle = _result(context, part) if there else None
+    # An earlier worker may have died after it had written the result.
+    is_finished = part.name in store.bundle_names(f"{PARTS}/{part.prepared}")
+    bundle = _result(context, part) if is_finished else None
     if bundle is None:
         store.touch(f"{PREPARED}/{part.prepared}")  # this also keeps the results of its parts
         try:
             prepared = store.open(f"{PREPARED}/{part.prepared}")
-        except BundleNotFoundError as gone:
-            raise JobSnoozedError(str(gone), POLL_SECONDS) from gone
+        except BundleNotFoundError as missing_error:
+            raise JobSnoozedError(str(missing_error), POLL_SECONDS) from missing_error
         bundle = store.write(make(prepared, step), _manifest(part), f"{PARTS}/{part.prepared}", part.name)
     retry_until_available(lambda: context.ledger.resume_now(part.of))
     return PartReport(name=part.name, digest=bundle.digest, bytes_written=bundle.size_bytes)
@@ -245,35 +244,37 @@ def _result(context: JobContext, part: AnyPart) -> Bundle | None:
     return None
 
 
-def _submit(context: JobContext, note: FanOutState, missing: Sequence[AnyPart]) -> FanOutState:
+def _submit(context: JobContext, state: FanOutState, missing: Sequence[AnyPart]) -> FanOutState:
     """Submit parts, which is idempotent, and raise the failure of one that has failed.
 
     Raises _PartsRefusedError while the server accepts no parts.
     """
     try:
-        ids = _submitted(context, note, missing)
+        ids = _submitted(context, state, missing)
     except JobRefusedError as refused:
         if not refused.failure.retryable:
             raise
         raise _PartsRefusedError(refused.failure.message.partition(": nothing was accepted")[0]) from refused
-    note = msgspec.structs.replace(note, waits_for="")
-    gone = False
+    state = msgspec.structs.replace(state, waits_for="")
+    is_lost = False
     for part, job_id in zip(missing, ids, strict=True):
         outcome = context.ledger.outcome(job_id)
         if outcome is not None and outcome.failure is not None:
-            _end(context, note, missing)
+            _end(context, state, missing)
             raise JobRefusedError(_failure_of_job(part, outcome.failure))
-        gone = gone or (outcome is not None and part.name not in context.store.bundle_names(f"{PARTS}/{note.prepared}"))
-    if not gone:
-        return note
-    if note.rounds == _MAX_ROUNDS:
-        raise LookupError(f"parts of {note.prepared} were lost from the store {_MAX_ROUNDS} times: check the store")
-    return msgspec.structs.replace(note, rounds=note.rounds + 1)
+        is_lost = is_lost or (
+            outcome is not None and part.name not in context.store.bundle_names(f"{PARTS}/{state.prepared}")
+        )
+    if not is_lost:
+        return state
+    if state.rounds == _MAX_ROUNDS:
+        raise LookupError(f"parts of {state.prepared} were lost from the store {_MAX_ROUNDS} times: check the store")
+    return msgspec.structs.replace(state, rounds=state.rounds + 1)
 
 
-def _submitted(context: JobContext, note: FanOutState, missing: Sequence[AnyPart]) -> list[str]:
+def _submitted(context: JobContext, state: FanOutState, missing: Sequence[AnyPart]) -> list[str]:
     # A part names its job, so its content is its key; a part whose result was lost gets a new key.
-    keys = [_key(part, note.rounds) if note.rounds else None for part in missing]
+    keys = [_key(part, state.rounds) if state.rounds else None for part in missing]
     receipts = context.ledger.submission.submit_parts(missing, keys=keys, correlation_id=context.claim.correlation_id)
     return [receipt.job_id for receipt in receipts]
 
@@ -282,9 +283,9 @@ def _key(part: AnyPart, rounds: int) -> str:
     return hashlib.sha256(f"{part.of}/{part.name}/{rounds}".encode()).hexdigest()
 
 
-def _end(context: JobContext, note: FanOutState, missing: Sequence[AnyPart]) -> None:
+def _end(context: JobContext, state: FanOutState, missing: Sequence[AnyPart]) -> None:
     with suppress(JobRefusedError):  # the server is full: submitted parts end themselves
-        for job_id in _submitted(context, note, missing):
+        for job_id in _submitted(context, state, missing):
             context.ledger.cancel(job_id)
 
 

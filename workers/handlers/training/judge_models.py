@@ -66,36 +66,36 @@ def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
     recipes = {role: _recipe(ensemble) for role, ensemble in models.items()}
     check_data_digest(job)
     context.progress("reading", 0, 1)
-    season = _season(job)
+    fight_set = _read_fight_set(job)
     first_day = job.first_day or first_unseen_day(*models.values())
     try:
-        check_enough_fights(season, first_day)
+        check_enough_fights(fight_set, first_day)
     except ValidationError as error:
-        raise ValidationError(f"{error}; {_way_on(job)}") from error
+        raise ValidationError(f"{error}; {_remedy(job)}") from error
     if job.first_day is None:
-        _check_past(season, job, first_day)
-        said = {
-            role: _named(role, forecast_unseen, ensemble, _as_served(ensemble, season, job), first_day)
+        _check_earlier_fights(fight_set, job, first_day)
+        tables = {
+            role: _forecast(role, forecast_unseen, ensemble, _served_rows(ensemble, fight_set, job), first_day)
             for role, ensemble in models.items()
         }
-        forecasts = Forecasts(said, trained=0)
+        forecasts = Forecasts(tables, trained=0)
     else:
-        forecasts = _walked(season, job, recipes, context)
+        forecasts = _walk_forward(fight_set, job, recipes, context)
     incumbents = {role: table for role, table in forecasts.tables.items() if role != "challenger"}
-    found = evaluate_challenger(forecasts.tables["challenger"], incumbents, error_for_try(job.tries))
-    return _report(job, found, matrix_digest(season.fights), forecasts.trained, recipes)
+    evaluation = evaluate_challenger(forecasts.tables["challenger"], incumbents, error_for_try(job.tries))
+    return _report(job, evaluation, matrix_digest(fight_set.fights), forecasts.trained, recipes)
 
 
-def _check_past(season: FightSet, job: JudgeModels, first_day: date) -> None:
+def _check_earlier_fights(fight_set: FightSet, job: JudgeModels, first_day: date) -> None:
     """Raise ValidationError for a fight log without earlier fights, on which the features depend."""
-    if job.matrix is None and not len(season.fights.before(first_day)):
+    if job.matrix is None and not len(fight_set.fights.before(first_day)):
         raise ValidationError(
-            f"the fight log begins on {season.fights.date[0]}, after the models' training data: the features of its "
+            f"the fight log begins on {fight_set.fights.date[0]}, after the models' training data: the features of its "
             "fights depend on earlier fights, so use the whole log; only a feature matrix may begin there"
         )
 
 
-def _way_on(job: JudgeModels) -> str:
+def _remedy(job: JudgeModels) -> str:
     if job.first_day is not None:
         return "begin on an earlier day"
     return (
@@ -104,7 +104,7 @@ def _way_on(job: JudgeModels) -> str:
     )
 
 
-def _season(job: JudgeModels) -> FightSet:
+def _read_fight_set(job: JudgeModels) -> FightSet:
     if job.matrix is not None:
         return backtest_data_from_matrix(read_job_matrix(Path(job.data), job.matrix))
     return backtest_data_from_log(read_fight_log(Path(job.data)))
@@ -119,7 +119,7 @@ def _recipe(ensemble: Ensemble) -> Recipe:
     return Recipe(ensemble.columns, settings)
 
 
-def _named(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
+def _forecast(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
     """Return a forecast, and add the role of the model to a ValidationError."""
     try:
         return forecast(*arguments)
@@ -127,32 +127,34 @@ def _named(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any) ->
         raise ValidationError(f"the {role} cannot be evaluated: {error}") from error
 
 
-def _as_served(ensemble: Ensemble, season: FightSet, job: JudgeModels) -> FightSet:
+def _served_rows(ensemble: Ensemble, fight_set: FightSet, job: JudgeModels) -> FightSet:
     """Return the fights with feature rows as in production: with gaps for a model that was imported with a log."""
     if job.matrix is not None or ensemble.snapshot is None or not ensemble.snapshot.keep_gaps:
-        return season
+        return fight_set
     return backtest_data_from_log(read_fight_log(Path(job.data)), keep_gaps=True)
 
 
-def _walked(season: FightSet, job: JudgeModels, recipes: Mapping[str, Recipe], context: JobContext) -> Forecasts:
+def _walk_forward(
+    fight_set: FightSet, job: JudgeModels, recipes: Mapping[str, Recipe], context: JobContext
+) -> Forecasts:
     """Run a walk-forward test of each recipe; equal recipes share one."""
     ends_at = time.monotonic() + min(
         job.max_training_time_seconds, context.remaining_seconds() - TIME_LIMIT_MARGIN_SECONDS
     )
-    said: dict[str, pd.DataFrame] = {}
+    tables: dict[str, pd.DataFrame] = {}
     trained = 0
     for role, recipe in recipes.items():
-        same = next((other for other in said if recipes[other] == recipe), None)
+        same = next((other for other in tables if recipes[other] == recipe), None)
         if same is None:
-            said[role] = _named(role, _walk, role, season, job, recipe, context, ends_at)
-            trained += said[role]["trained_before"].nunique()
+            tables[role] = _forecast(role, _walk_recipe_forward, role, fight_set, job, recipe, context, ends_at)
+            trained += tables[role]["trained_before"].nunique()
         else:
-            said[role] = said[same]
-    return Forecasts(said, trained)
+            tables[role] = tables[same]
+    return Forecasts(tables, trained)
 
 
-def _walk(
-    name: str, season: FightSet, job: JudgeModels, recipe: Recipe, context: JobContext, ends_at: float
+def _walk_recipe_forward(
+    name: str, fight_set: FightSet, job: JudgeModels, recipe: Recipe, context: JobContext, ends_at: float
 ) -> pd.DataFrame:
     if recipe.settings is None:
         raise ValidationError(
@@ -165,7 +167,7 @@ def _walk(
         max_memory_mb=job.max_memory_mb,
         n_jobs=limit_threads(context.claim.controls, context.settings.training_threads),
     )
-    fights = FightSet(select_columns(season.fights, recipe.columns), season.early_odds)
+    fights = FightSet(select_columns(fight_set.fights, recipe.columns), fight_set.early_odds)
 
     def progress(stage: str, done: int, total: int) -> None:
         context.progress(f"{name}, {stage}", done, total)
@@ -174,13 +176,13 @@ def _walk(
 
 
 def _report(
-    job: JudgeModels, found: ChallengerEvaluation, data_digest: str, trained: int, recipes: Mapping[str, Recipe]
+    job: JudgeModels, evaluation: ChallengerEvaluation, data_digest: str, trained: int, recipes: Mapping[str, Recipe]
 ) -> JudgementReport:
     forecasts, corner_known = (
         msgspec.convert(each, tuple[EvaluatedForecast, ...], from_attributes=True)
-        for each in (found.forecasts, found.corner_known)
+        for each in (evaluation.forecasts, evaluation.corner_known)
     )
-    paired = msgspec.convert(found.paired, tuple[PairedDifference, ...], from_attributes=True)
+    paired = msgspec.convert(evaluation.paired, tuple[PairedDifference, ...], from_attributes=True)
     challenger, champion = recipes["challenger"], recipes.get("champion")
     return JudgementReport(
         challenger=job.challenger,
@@ -192,14 +194,14 @@ def _report(
         method="held_out" if job.first_day is None else "walk_forward",
         same_recipe=champion == challenger and challenger.settings is not None,
         trained=trained,
-        first_day=found.first_day,
-        last_day=found.last_day,
-        fights=found.fights,
-        priced_fights=found.priced_fights,
-        events=found.events,
+        first_day=evaluation.first_day,
+        last_day=evaluation.last_day,
+        fights=evaluation.fights,
+        priced_fights=evaluation.priced_fights,
+        events=evaluation.events,
         forecasts=forecasts,
         paired=paired,
         corner_known=corner_known,
-        recalibrated=found.recalibrated,
+        recalibrated=evaluation.recalibrated,
         verdict=decide_promotion(forecasts, paired, corner_known),
     )

@@ -43,19 +43,19 @@ from workers.models.model_store import PREPARED
 TIME_LIMIT_MARGIN_SECONDS = 5.0  # before the hard limit of the job: training stops with an error of its own
 
 
-def train(job: TrainEnsemble, context: JobContext) -> TrainingReport:
+def train_ensemble(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     """Train a model, register it and assign its alias. Raises EngineError, and as `fan_out.gather` does."""
-    with resume_state(context, job.max_training_time_seconds) as note:
-        return _train(job, context, note)
+    with resume_state(context, job.max_training_time_seconds) as state:
+        return _train(job, context, state)
 
 
-def _train(job: TrainEnsemble, context: JobContext, note: FanOutState) -> TrainingReport:
-    note, prepared = prepare(context, note, lambda: _prepare(job, context))
+def _train(job: TrainEnsemble, context: JobContext, state: FanOutState) -> TrainingReport:
+    state, prepared = prepare(context, state, lambda: _prepare(job, context))
     matrix, snapshot, config = _unpack(prepared)
     parts = refit_batches(config, job.part_refits)
     results = gather(
         context,
-        note,
+        state,
         [_part_job(job, context, prepared.digest, part, matrix) for part in parts],
         [part.stop - part.start for part in parts],
         job.max_training_time_seconds,
