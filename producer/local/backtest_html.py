@@ -21,7 +21,7 @@ from ledger.contracts.backtest_report import BacktestReport, Estimate
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import Failure, FailureCode, JobFailedError
 from ledger.contracts.reports import Report
-from producer.cli.output.backtest_tables import FORECASTS, backtest_tables
+from producer.cli.output.backtest_tables import FORECAST_NAMES, backtest_tables
 from producer.local.subprocess_runner import LOCAL_JOB_ID
 
 ALT_TEXTS = {
@@ -128,7 +128,7 @@ by the margin paid.</p>
 
 def _figures(report: BacktestReport) -> str:
     entries = [
-        (f"{FORECASTS[score.forecast]}, log loss minus the market's", _written(score.minus_market, "{:+.4f}"))
+        (f"{FORECAST_NAMES[score.forecast]}, log loss minus the market's", _written(score.minus_market, "{:+.4f}"))
         for score in report.scores
         if score.forecast in ("statistics_only", "market_aware") and score.minus_market
     ]

@@ -13,7 +13,8 @@ from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import Backtest
 from ledger.contracts.local_protocol import BacktestLocally
 from ledger.contracts.reports import Report
-from producer.cli.options.training import training_fields, training_options
+from producer.cli.options.idempotency import receipt_text
+from producer.cli.options.training import data_path, training_fields, training_options
 from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.progress import wait_with_progress
 from producer.cli.output.report_tables import report_tables
@@ -88,15 +89,13 @@ def backtest(
 
     Runs on the training pool, or with --local on this machine. It takes minutes for each year.
     """
-    if (folder is None) == (matrix is None):
-        raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
+    path = data_path(folder, matrix)
     if records is not None and not local:
         raise click.UsageError("--records is written on this machine: add --local.")
     if local and timeout is not None:
         raise click.UsageError("With --local there is no job: leave out --timeout.")
     if plots is not None or html is not None:
         require_modules("engine", "matplotlib", "engine")
-    path = (folder or matrix or Path()).absolute()
     job = Backtest(**training_fields(path, matrix is not None, options))
     answer: Outcome | Report
     report: Report
@@ -107,7 +106,7 @@ def backtest(
         with Client.from_env() as client:
             receipt = client.enqueue(job)
             if not wait and plots is None and html is None:
-                console.output(receipt, f"Enqueued: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
+                console.output(receipt, receipt_text(receipt))
                 return
             answer = wait_with_progress(client, console, receipt.job_id, timeout)
         report = require_report(answer)

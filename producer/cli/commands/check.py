@@ -10,7 +10,7 @@ import msgspec
 from rich.table import Table
 
 from ledger.contracts.local_protocol import CheckData, DataReport
-from producer.cli.options.training import data_options, pop_matrix_columns
+from producer.cli.options.training import data_options, data_path, pop_matrix_columns
 from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.exit_codes import ExitCode
 from producer.cli.output.report_tables import records_table
@@ -28,10 +28,8 @@ def check(console: Console, /, folder: Path | None, matrix: Path | None, **optio
     Reads FOLDER, or --matrix FILE, on this machine, as `cornerman train` does, and shows every fault with its file,
     line, number of rows and remedy. The exit code is 1 if there are faults.
     """
-    if (folder is None) == (matrix is None):
-        raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
+    path = data_path(folder, matrix)
     columns = pop_matrix_columns(options)
-    path = (folder or matrix or Path()).absolute()
     report = check_data(CheckData(data=str(path), matrix=None if matrix is None else columns), console)
     console.output(report, _table(report))
     if report.faults:

@@ -12,8 +12,14 @@ from ledger.contracts.job_state import Outcome, Receipt
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.contracts.local_protocol import TrainLocally
 from ledger.contracts.reports import Report
-from producer.cli.options.idempotency import describe_existing, idempotency_options, stored_outcome, submission_key
-from producer.cli.options.training import training_fields, training_options
+from producer.cli.options.idempotency import (
+    describe_existing,
+    idempotency_options,
+    receipt_text,
+    stored_outcome,
+    submission_key,
+)
+from producer.cli.options.training import data_path, training_fields, training_options
 from producer.cli.output.console import Console, json_option, pass_console
 from producer.cli.output.progress import submit_with_retry, wait_with_progress
 from producer.cli.output.report_tables import report_tables
@@ -61,12 +67,11 @@ def train(
     With --out this machine trains, without a server, and writes the model to the folder MODEL, where it replaces an
     earlier model. To predict with it: cornerman predict --model MODEL --matrix FILE
     """
-    if (folder is None) == (matrix is None):
-        raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
+    path = data_path(folder, matrix)
     if out is not None and (force or any(value is not None for value in (options["alias"], timeout, key))):
         raise click.UsageError("With --out there is no job: leave out --alias, --key, --force and --timeout.")
     name = submission_key(key, force)
-    job = _training_job((folder or matrix or Path()).absolute(), matrix is not None, options)
+    job = _training_job(path, matrix is not None, options)
     if out is not None:
         _train_locally(console, job, out.absolute())
         return
@@ -74,8 +79,7 @@ def train(
         receipt = submit_with_retry(client, console, lambda: client.enqueue(job, key=name), name, timeout)
         stored = _stored(client, console, job, receipt)
         if not wait:
-            done = "Enqueued" if receipt.created else "Exists already"
-            console.output(receipt, f"{done}: {receipt.job_id}. Show it: cornerman result {receipt.job_id}")
+            console.output(receipt, receipt_text(receipt))
             return
         if stored is not None and stored.failure is not None:
             raise StoredFailureError(receipt, stored)

@@ -45,3 +45,9 @@ def describe_existing(receipt: Receipt[Report], stored: Outcome | None, option: 
         return f"job {receipt.job_id} already exists and has not ended yet"
     ended = f"{stored.settled_at:%Y-%m-%d %H:%M:%S} UTC"
     return f"job {receipt.job_id} already exists: ended as {stored.state} at {ended}; {option} submits a new job"
+
+
+def receipt_text(receipt: Receipt[Report]) -> str:
+    """Describe a submission in one line, with the command that shows its outcome."""
+    done = "Enqueued" if receipt.created else "Exists already"
+    return f"{done}: {receipt.job_id}. Show it: cornerman result {receipt.job_id}"

@@ -133,6 +133,14 @@ def training_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
     return decorate
 
 
+def data_path(folder: Path | None, matrix: Path | None) -> Path:
+    """Return the absolute path of the fight log or matrix. Raises click.UsageError unless exactly one is given."""
+    given = [path for path in (folder, matrix) if path is not None]
+    if len(given) != 1:
+        raise click.UsageError("Name either FOLDER with a fight log, or --matrix FILE.")
+    return given[0].absolute()
+
+
 def pop_matrix_columns(options: dict[str, Any]) -> MatrixColumns:
     """Remove the values of `matrix_options` from `options` and return them as `MatrixColumns`."""
     return MatrixColumns(**{name: options.pop(name) for name in MatrixColumns.__struct_fields__})
@@ -141,8 +149,7 @@ def pop_matrix_columns(options: dict[str, Any]) -> MatrixColumns:
 def training_fields(path: Path, is_matrix: bool, options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a training job from the given options; options not given keep the job's defaults.
 
-    Raises:
-        JobRefusedError: the data cannot be read.
+    Raises JobRefusedError if the data cannot be read.
     """
     columns = pop_matrix_columns(options)
     given = {name: value for name, value in options.items() if value is not None}

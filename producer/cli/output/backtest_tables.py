@@ -7,15 +7,16 @@ from rich.table import Table
 from ledger.contracts.backtest_report import BacktestReport, BacktestRuleResult, Estimate, EvaluationSlice
 from producer.cli.output.numbers import estimate_text, number_table, share_text
 
-FORECASTS = {
+FORECAST_NAMES = {
     "market": "market",
     "market_aware": "market-aware",
     "early_market_aware": "market-aware",
     "statistics_only": "statistics only",
     "cornerless": "statistics only, corner unknown",
-    "ridge": "ridge regression (yardstick)",
+    "ridge": "ridge regression (baseline)",
     None: "none: both sides",
 }
+"""Display names; `engine.evaluation.plots` has the same ones, since the engine imports nothing of the producer."""
 DIMENSION_NAMES = {
     "all": "all fights",
     "corner": "corner",
@@ -40,7 +41,7 @@ def _scores(report: BacktestReport) -> Table:
     for score in report.scores:
         line = score.calibration
         table.add_row(
-            FORECASTS[score.forecast],
+            FORECAST_NAMES[score.forecast],
             f"{score.fights:,}",
             f"{score.log_loss:.4f}",
             _difference(score.minus_market),
@@ -87,7 +88,7 @@ def _rules(report: BacktestReport) -> Table:
         table.add_row(
             result.prices,
             result.name.replace("_", " "),
-            FORECASTS[result.forecast],
+            FORECAST_NAMES[result.forecast],
             _bets(result),
             *map(share_text, (result.return_on_stake, result.closing_line_value, result.price_gain)),
         )

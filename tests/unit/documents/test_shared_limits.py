@@ -8,15 +8,21 @@ import pytest
 
 from engine.bootstrap import MIN_REPLICAS
 from engine.errors import ValidationError
+from engine.evaluation import plots
 from engine.market import consensus
 from engine.market.odds import american_to_decimal
 from ledger.contracts import jobs
 from ledger.contracts.controls import find_control
+from producer.cli.output.backtest_tables import FORECAST_NAMES
 from producer.feed.parsing import ParseError, PriceFormat, parse_price
 
 
 def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
     assert (consensus.MIN_OVERROUND, consensus.MAX_OVERROUND) == (jobs.MIN_OVERROUND, jobs.MAX_OVERROUND)
+
+
+def test_plots_and_tables_name_the_forecasts_alike() -> None:
+    assert {name: text for name, text in FORECAST_NAMES.items() if name is not None} == plots.FORECAST_NAMES
 
 
 def test_no_control_leaves_fewer_replicas_than_the_engine_takes() -> None:

@@ -35,7 +35,7 @@ def test_nothing_is_cut_off(shown: str) -> None:
         "return of betting both sides of everything: -5.00%",
         "24 were tried",
         "default corner known",
-        "ridge regression (yardstick)",
+        "ridge regression (baseline)",
         "taken as unknown",
         "240 on 120 fights",
     ],
