@@ -27,7 +27,7 @@ This page is written by `python -m workers.settings_reference docs/reference/con
 SECTIONS = {
     "Ledger and callers": (
         LedgerSettings,
-        "Read by callers and workers. Both sides should agree; nothing breaks if they differ during a roll-out.",
+        "Read by callers and workers. Both sides should agree, but may differ during a roll-out.",
     ),
     "Pools": (WorkerSettings, "Read by workers. `CORNERMAN_DATA` is read by the command line, too."),
 }

@@ -70,9 +70,9 @@ def reference_page(examples: Path) -> str:
     lines = [
         "# The tables of a fight log",
         "",
-        "What `cornerman train FOLDER`, `backtest` and `check` read: three tables in one folder, each as `.csv`, "
-        "`.csv.gz` or `.parquet`. Further columns are left out. `cornerman check FOLDER` names every fault with its "
-        "file and line.",
+        "`cornerman train FOLDER`, `backtest` and `check` read three tables in one folder, each as `.csv`,",
+        "`.csv.gz` or `.parquet`. Other columns are ignored. `cornerman check FOLDER` names every fault with",
+        "its file and line.",
         "",
     ]
     for name, (rows, columns) in TABLES.items():
