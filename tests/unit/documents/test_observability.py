@@ -66,7 +66,7 @@ def test_no_line_speaks_of_what_is_not_there() -> None:
 
 
 def test_checks_parts_and_fields_are_named() -> None:
-    everything = PoolSnapshot(predicts=True, tested_seconds=0.0, self_test=SelfTestResult([]))
+    everything = PoolSnapshot(predicts=True, self_test_age_seconds=0.0, self_test=SelfTestResult([]))
     names = {check.name for check in readiness(everything)} | {"model_loaded", "prediction"}
     assert set(re.findall(r"^\| `(\w+)` \| [^|]* \|$", DOCUMENT, re.MULTILINE)) >= names
     assert all(f"`{component}`" in DOCUMENT for component in COMPONENTS)
