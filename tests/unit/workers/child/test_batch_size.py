@@ -25,14 +25,16 @@ from workers.child.batch_size import BATCH_SECONDS, BatchTiming, next_batch_size
     ],
 )
 def test_how_many_jobs_are_claimed(last: BatchTiming | None, size: int) -> None:
-    assert next_batch_size(last, most=64) == size
+    assert next_batch_size(last, max_size=64) == size
 
 
 @given(
     jobs=st.integers(0, 1000),
     seconds=st.floats(0, 1e6),
     waiting=st.integers(0, 10**9),
-    most=st.integers(1, 1000),
+    max_size=st.integers(1, 1000),
 )
-def test_a_claim_is_never_empty_and_never_above_the_limit(jobs: int, seconds: float, waiting: int, most: int) -> None:
-    assert 1 <= next_batch_size(BatchTiming(jobs, seconds, waiting), most) <= most
+def test_a_claim_is_never_empty_and_never_above_the_limit(
+    jobs: int, seconds: float, waiting: int, max_size: int
+) -> None:
+    assert 1 <= next_batch_size(BatchTiming(jobs, seconds, waiting), max_size) <= max_size

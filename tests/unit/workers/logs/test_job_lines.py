@@ -79,7 +79,7 @@ def test_own_and_foreign_lines_are_json_on_the_error_stream_and_in_the_file(
 
 def test_the_file_is_rotated_once_for_all_who_write_it(tmp_path: Path) -> None:
     path = tmp_path / "worker.log"
-    writers = [SharedRotatingFile(path, limit_bytes=10, kept=2) for _ in range(2)]
+    writers = [SharedRotatingFile(path, limit_bytes=10, max_rotated=2) for _ in range(2)]
     for number in range(8):
         record = logging.LogRecord("n", logging.INFO, "p", 1, f"line {number} ", None, None)
         writers[number % 2].emit(record)
@@ -95,7 +95,7 @@ def test_the_file_is_rotated_once_for_all_who_write_it(tmp_path: Path) -> None:
 
 def test_without_old_files_the_full_one_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "worker.log"
-    writer = SharedRotatingFile(path, limit_bytes=1, kept=0)
+    writer = SharedRotatingFile(path, limit_bytes=1, max_rotated=0)
     for number in range(2):
         writer.emit(logging.LogRecord("n", logging.INFO, "p", 1, f"line {number}", None, None))
     writer.close()

@@ -35,7 +35,7 @@ QUIET = PoolLoad(
 )
 
 
-def look(**changes: float) -> PoolLoad:
+def load(**changes: float) -> PoolLoad:
     return structs.replace(QUIET, **changes)
 
 
@@ -45,35 +45,35 @@ PRESSED = {"busy": 2, "busy_mb": 400.0, "backlog": 50, "oldest_seconds": 3.0}
 @pytest.mark.parametrize(
     ("seen", "past", "expected"),
     [
-        pytest.param(look(), CALM, 2, id="nothing to do: nothing changes at once"),
-        pytest.param(look(**PRESSED), CALM, 4, id="a backlog that lasts: twice as many"),
-        pytest.param(look(**PRESSED, max_children=3), CALM, 3, id="no more than are allowed"),
-        pytest.param(look(**{**PRESSED, "backlog": 1}), CALM, 3, id="no more than there are jobs"),
-        pytest.param(look(**{**PRESSED, "oldest_seconds": 0.1}), CALM, 2, id="a backlog of a moment"),
-        pytest.param(look(**{**PRESSED, "limit_mb": 800.0}), CALM, 3, id="no more than memory allows"),
-        pytest.param(look(**{**PRESSED, "limit_mb": 770.0}), CALM, 2, id="not into the last tenth of the limit"),
-        pytest.param(look(**PRESSED, starting=1), CALM, 2, id="not before the last ones work"),
+        pytest.param(load(), CALM, 2, id="nothing to do: nothing changes at once"),
+        pytest.param(load(**PRESSED), CALM, 4, id="a backlog that lasts: twice as many"),
+        pytest.param(load(**PRESSED, max_children=3), CALM, 3, id="no more than are allowed"),
+        pytest.param(load(**{**PRESSED, "backlog": 1}), CALM, 3, id="no more than there are jobs"),
+        pytest.param(load(**{**PRESSED, "oldest_seconds": 0.1}), CALM, 2, id="a backlog of a moment"),
+        pytest.param(load(**{**PRESSED, "limit_mb": 800.0}), CALM, 3, id="no more than memory allows"),
+        pytest.param(load(**{**PRESSED, "limit_mb": 770.0}), CALM, 2, id="not into the last tenth of the limit"),
+        pytest.param(load(**PRESSED, starting=1), CALM, 2, id="not before the last ones work"),
         pytest.param(
-            look(**PRESSED), History(grown_seconds=NOW - STEP_SECONDS / 2, occupied_seconds=NOW), 2, id="too soon"
+            load(**PRESSED), History(grown_seconds=NOW - STEP_SECONDS / 2, occupied_seconds=NOW), 2, id="too soon"
         ),
         pytest.param(
-            look(**PRESSED), History(short_seconds=NOW - RECOVER_SECONDS / 2, occupied_seconds=NOW), 2, id="no room yet"
+            load(**PRESSED), History(short_seconds=NOW - RECOVER_SECONDS / 2, occupied_seconds=NOW), 2, id="no room yet"
         ),
-        pytest.param(look(min_children=4), CALM, 4, id="what is asked for comes at once"),
-        pytest.param(look(min_children=9, limit_mb=560.0), CALM, 2, id="but never beyond memory"),
-        pytest.param(look(limit_mb=450.0), CALM, 1, id="short of memory: idle children go"),
-        pytest.param(look(limit_mb=450.0, min_children=2), CALM, 1, id="also below the fewest that were asked for"),
-        pytest.param(look(limit_mb=10.0), CALM, 1, id="but never the last"),
-        pytest.param(look(children=5, busy=5, busy_mb=900.0, limit_mb=300.0), CALM, 1, id="a budget that was cut"),
-        pytest.param(look(children=5, busy=5, busy_mb=900.0, max_children=2), CALM, 2, id="an operator wants fewer"),
-        pytest.param(look(children=4, busy=2, busy_mb=800.0), CALM, 2, id="two who will need twice as much"),
-        pytest.param(look(), History(occupied_seconds=NOW - SHRINK_AFTER_SECONDS), 1, id="a surplus that lasts"),
-        pytest.param(look(), History(occupied_seconds=NOW - SHRINK_AFTER_SECONDS / 2), 2, id="a surplus of a moment"),
-        pytest.param(look(min_children=2), History(occupied_seconds=NOW - 9 * SHRINK_AFTER_SECONDS), 2, id="minimum"),
+        pytest.param(load(min_children=4), CALM, 4, id="what is asked for comes at once"),
+        pytest.param(load(min_children=9, limit_mb=560.0), CALM, 2, id="but never beyond memory"),
+        pytest.param(load(limit_mb=450.0), CALM, 1, id="short of memory: idle children go"),
+        pytest.param(load(limit_mb=450.0, min_children=2), CALM, 1, id="also below the fewest that were asked for"),
+        pytest.param(load(limit_mb=10.0), CALM, 1, id="but never the last"),
+        pytest.param(load(children=5, busy=5, busy_mb=900.0, limit_mb=300.0), CALM, 1, id="a budget that was cut"),
+        pytest.param(load(children=5, busy=5, busy_mb=900.0, max_children=2), CALM, 2, id="an operator wants fewer"),
+        pytest.param(load(children=4, busy=2, busy_mb=800.0), CALM, 2, id="two who will need twice as much"),
+        pytest.param(load(), History(occupied_seconds=NOW - SHRINK_AFTER_SECONDS), 1, id="a surplus that lasts"),
+        pytest.param(load(), History(occupied_seconds=NOW - SHRINK_AFTER_SECONDS / 2), 2, id="a surplus of a moment"),
+        pytest.param(load(min_children=2), History(occupied_seconds=NOW - 9 * SHRINK_AFTER_SECONDS), 2, id="minimum"),
         pytest.param(
-            look(), History(occupied_seconds=0.0, shrunk_seconds=NOW - STEP_SECONDS / 2), 2, id="one by one"
+            load(), History(occupied_seconds=0.0, shrunk_seconds=NOW - STEP_SECONDS / 2), 2, id="one by one"
         ),
-        pytest.param(look(), History(), 2, id="a pool that has just begun"),
+        pytest.param(load(), History(), 2, id="a pool that has just begun"),
     ],
 )  # fmt: skip
 def test_how_many_children_a_pool_should_have(seen: PoolLoad, past: History, expected: int) -> None:
@@ -83,11 +83,11 @@ def test_how_many_children_a_pool_should_have(seen: PoolLoad, past: History, exp
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
-        (look(), 4),
-        (look(busy=1, busy_mb=600.0), 2),
-        (look(busy=3, busy_mb=1000.0), 2),
-        (look(busy=3, busy_mb=3000.0), 1),
-        (look(limit_mb=0.0), 1),
+        (load(), 4),
+        (load(busy=1, busy_mb=600.0), 2),
+        (load(busy=3, busy_mb=1000.0), 2),
+        (load(busy=3, busy_mb=3000.0), 1),
+        (load(limit_mb=0.0), 1),
     ],
 )
 def test_how_many_could_be_at_work_at_once(seen: PoolLoad, expected: int) -> None:
@@ -103,7 +103,7 @@ class League:
     """A pool as it would be: children that take a second to start, jobs that fill their memory as they go."""
 
     limit_mb: float
-    most: int
+    max_children: int
     start_seconds: float = 1.0
     now: float = 0.0
     jobs: list[tuple[float, float]] = field(default_factory=list)  # when it came, how long it runs
@@ -143,7 +143,7 @@ class League:
             busy_mb=busy_mb,
             child_mb=IDLE_MB + self.price_mb,
             min_children=1,
-            max_children=self.most,
+            max_children=self.max_children,
         )
         self.target, self.past = desired_children(seen, self.past)
         if self.target != self.targets[-1]:
