@@ -40,7 +40,7 @@ from engine.statistics.complements import logit_to_probability, margin_to_logit
 from engine.training.refits import LOGIT, RefitBatch, RefitPurpose, Trainer, merge_fold_logits, refit_batches
 from engine.training.refits import TrainingConfig as TrainingConfig
 from engine.training.soft_labels import market_logit
-from engine.training.training_notes import DataDiagnostics, diagnose_training_data
+from engine.training.data_diagnostics import DataDiagnostics, diagnose_training_data
 
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
