@@ -140,9 +140,9 @@ class ProductionEnsembleManager:
         MemoryLimitError
             If the memory limit leaves no room for one replica.
         """
-        summaries = self.predict_unpriced(X, corners=corners, experience=experience, levels=levels)
-        market = [None] * len(summaries) if market_probability is None else market_probability
-        return self.add_market(summaries, fighter_pairs, market)
+        predictions = self.predict_unpriced(X, corners=corners, experience=experience, levels=levels)
+        market = [None] * len(predictions) if market_probability is None else market_probability
+        return self.add_market(predictions, fighter_pairs, market)
 
     def predict_unpriced(
         self,
@@ -184,20 +184,20 @@ class ProductionEnsembleManager:
 
     def add_market(
         self,
-        summaries: Sequence[UnpricedPrediction],
+        predictions: Sequence[UnpricedPrediction],
         fighter_pairs: Sequence[tuple[str, str]],
         market_probability: Sequence[float | None],
     ) -> list[FightPrediction]:
         """Complete predictions of this model with odds; the result equals that of `predict_fights`, to the bit."""
-        _check_pairs(fighter_pairs, len(summaries))
+        _check_pairs(fighter_pairs, len(predictions))
         market = _market(market_probability)
-        if len(market) != len(summaries):
+        if len(market) != len(predictions):
             raise ValidationError(
-                f"there are {len(summaries)} rows, but {len(market)} in market_probability: give one for each row"
+                f"there are {len(predictions)} rows, but {len(market)} in market_probability: give one for each row"
             )
-        if len({tuple(summary.intervals) for summary in summaries}) > 1:
-            raise ValidationError("summaries that are priced together must have intervals at the same levels")
-        return list(add_market(self.ensemble, summaries, fighter_pairs, market))
+        if len({tuple(prediction.intervals) for prediction in predictions}) > 1:
+            raise ValidationError("predictions that are completed together must have intervals at the same levels")
+        return list(add_market(self.ensemble, predictions, fighter_pairs, market))
 
     def check_reference_predictions(self) -> float:
         """Predict the reference rows of the bundle with all replicas, by the same code as any card.

@@ -73,13 +73,13 @@ def backtest_data_from_matrix(matrix: TrainingMatrix) -> FightSet:
     return FightSet(matrix, np.full((len(matrix), 2), np.nan))
 
 
-def evaluation_periods(season: FightSet, config: BacktestConfig) -> tuple[Period, ...]:
+def evaluation_periods(fight_set: FightSet, config: BacktestConfig) -> tuple[Period, ...]:
     """Return the periods that contain fights. Raises ValidationError if there are none."""
-    date = season.fights.date
+    date = fight_set.fights.date
     first = config.first_day or datetime.date(date[len(date) // 2].astype(datetime.date).year, 1, 1)
     last = config.last_day or date[-1].astype(datetime.date)
     days = refit_periods(first, last + datetime.timedelta(days=1), config.refit_months)
-    periods = tuple(period for period in days if len(season.during(period).fights))
+    periods = tuple(period for period in days if len(fight_set.during(period).fights))
     if not periods:
         raise ValidationError(NO_FIGHTS_MESSAGE)
     return periods
@@ -93,13 +93,13 @@ def train_forecaster(
 
 
 def forecast_fights(
-    season: FightSet, config: BacktestConfig, on_progress: ProgressCallback = lambda stage, done, total: None
+    fight_set: FightSet, config: BacktestConfig, on_progress: ProgressCallback = lambda stage, done, total: None
 ) -> pd.DataFrame:
     """Return the walk-forward forecasts of the fights; `engine.evaluation.walk_forward` describes the columns.
 
     Parameters
     ----------
-    season
+    fight_set
         The fights.
     config
         Days and training settings.
@@ -111,7 +111,7 @@ def forecast_fights(
     ValidationError
         If no fight falls into the days. Errors of the training are passed on.
     """
-    periods = evaluation_periods(season, config)
+    periods = evaluation_periods(fight_set, config)
     ends_at = time.monotonic() + config.training.max_training_time_s
     number = itertools.count()
 
@@ -129,11 +129,11 @@ def forecast_fights(
             training, lambda _, done, total: on_progress(stage, index * total + done, len(periods) * total)
         )(past, later)
 
-    return walk_forward(season, periods, forecast)
+    return walk_forward(fight_set, periods, forecast)
 
 
 def run_backtest(
-    season: FightSet, config: BacktestConfig, on_progress: ProgressCallback = lambda stage, done, total: None
+    fight_set: FightSet, config: BacktestConfig, on_progress: ProgressCallback = lambda stage, done, total: None
 ) -> BacktestEvaluation:
     """Forecast past fights and evaluate the forecasts. Raises as `forecast_fights` and `evaluate_forecasts` do."""
-    return evaluate_forecasts(forecast_fights(season, config, on_progress))
+    return evaluate_forecasts(forecast_fights(fight_set, config, on_progress))

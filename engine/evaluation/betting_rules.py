@@ -74,10 +74,10 @@ class BacktestRule:
         if self.level is not None:
             low, high = (forecasts[bound_column(self.forecast, side, self.level)] for side in ("lower", "upper"))
             sure = _sides(low, high)
-        pays = sure * prices > 1.0  # false if either is NaN
-        pays &= ~pays.all(axis=1, keepdims=True)
+        positive = sure * prices > 1.0  # false if either is NaN
+        positive &= ~positive.all(axis=1, keepdims=True)
         narrow = 1.0 - sure.sum(axis=1, keepdims=True) <= self.max_width
-        return np.asarray(pays & narrow & (probability >= self.min_probability))
+        return np.asarray(positive & narrow & (probability >= self.min_probability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ def backtest_rules(prices: Prices) -> Iterator[BacktestRule]:
             yield BacktestRule(f"lower_bound_{level:.0%}".rstrip("%"), forecast, prices, level)
 
 
-def settle_bets(picks: NDArray[np.bool_], prices: Floats, won: NDArray[np.int8]) -> Floats:
+def settle_bets(selected: NDArray[np.bool_], prices: Floats, won: NDArray[np.int8]) -> Floats:
     """Return the profit of one unit on each selected side, (n, 2), 0 without a bet.
 
     Parameters
     ----------
-    picks
+    selected
         The selected sides, bool (n, 2).
     prices
         Decimal prices, (n, 2), NaN if unknown.
@@ -147,20 +147,20 @@ def settle_bets(picks: NDArray[np.bool_], prices: Floats, won: NDArray[np.int8])
         1 if the first-listed fighter won, 0 if the other did, (n,).
     """
     winner = np.column_stack([won == 1, won == 0])
-    return np.where(picks, np.where(winner, prices, 0.0) - 1.0, 0.0)
+    return np.where(selected, np.where(winner, prices, 0.0) - 1.0, 0.0)
 
 
 def evaluate_rule(rule: BacktestRule, forecasts: pd.DataFrame, months: pd.PeriodIndex) -> BacktestRuleResult:
     """Apply a rule to forecasts, one row a fight, and settle its bets; the bankroll is by `months`, in order."""
     prices, closing = decimal_prices(forecasts, rule.prices), decimal_prices(forecasts, "closing")
-    picks = rule.selected_sides(forecasts)
-    profit = settle_bets(picks, prices, forecasts["won"].to_numpy())
+    selected = rule.selected_sides(forecasts)
+    profit = settle_bets(selected, prices, forecasts["won"].to_numpy())
     fair = np.full(closing.shape, np.nan)
     closed = np.isfinite(closing).all(axis=1)
     if closed.any():
         fair[closed] = devig(closing[closed])
     event = np.column_stack([forecasts["event"].to_numpy(dtype=np.str_)] * 2)
-    known = picks & np.isfinite(fair)
+    known = selected & np.isfinite(fair)
 
     def mean(values: Floats, bets: NDArray[np.bool_]) -> Estimate | None:
         return clustered_mean(values[bets], event[bets]) if bets.any() else None
@@ -171,8 +171,8 @@ def evaluate_rule(rule: BacktestRule, forecasts: pd.DataFrame, months: pd.Period
         forecast=rule.forecast,
         prices=rule.prices,
         fights=int(np.isfinite(prices).all(axis=1).sum()),
-        bets=int(picks.sum()),
-        return_on_stake=mean(profit, picks),
+        bets=int(selected.sum()),
+        return_on_stake=mean(profit, selected),
         closing_line_value=mean(closing_line_value(prices, fair).edge, known),
         price_gain=mean(prices / closing - 1.0, known) if rule.prices == "early" else None,
         bankroll=tuple(by_month.reindex(months, fill_value=0.0).cumsum().tolist()),

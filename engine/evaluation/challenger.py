@@ -150,7 +150,7 @@ def first_unseen_day(*ensembles: Ensemble) -> date:
     return max(ensemble.data_cutoff for ensemble in ensembles) + timedelta(days=1)
 
 
-def forecast_unseen(ensemble: Ensemble, season: FightSet, first_day: date) -> pd.DataFrame:
+def forecast_unseen(ensemble: Ensemble, fight_set: FightSet, first_day: date) -> pd.DataFrame:
     """Return a model's forecasts of the fights from `first_day` on.
 
     The columns are those of `engine.evaluation.walk_forward` except for the baseline and `trained_before`.
@@ -164,11 +164,11 @@ def forecast_unseen(ensemble: Ensemble, season: FightSet, first_day: date) -> pd
         raise ValidationError(
             f"a model trained on fights up to {ensemble.data_cutoff} cannot be evaluated from {first_day} on"
         )
-    last = season.fights.date[-1].astype(date)
-    later = season.during(Period(first_day, last + timedelta(days=1)))
+    last = fight_set.fights.date[-1].astype(date)
+    later = fight_set.during(Period(first_day, last + timedelta(days=1)))
     asked = FightSet(select_columns(later.fights, ensemble.columns), later.early_odds)
     return pd.concat(
-        [fight_columns(season.fights.before(first_day), later), ensemble_forecasts(ensemble, asked)], axis=1
+        [fight_columns(fight_set.fights.before(first_day), later), ensemble_forecasts(ensemble, asked)], axis=1
     )
 
 
@@ -182,9 +182,9 @@ def select_columns(fights: TrainingMatrix, columns: tuple[str, ...]) -> Training
     return fights.select(columns)
 
 
-def check_enough_fights(season: FightSet, first_day: date) -> None:
+def check_enough_fights(fight_set: FightSet, first_day: date) -> None:
     """Raise ValidationError for fewer than MIN_FIGHTS fights or MIN_EVENTS events; if any have odds, these count."""
-    later = season.fights.take(season.fights.date >= np.datetime64(first_day))
+    later = fight_set.fights.take(fight_set.fights.date >= np.datetime64(first_day))
     priced = np.isfinite(later.red_odds) & np.isfinite(later.blue_odds)
     scored = later.take(priced) if priced.any() else later
     fights, events = len(scored), len(np.unique(scored.event))

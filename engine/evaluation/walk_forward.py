@@ -100,7 +100,7 @@ def refit_periods(start: datetime.date, end: datetime.date, refit_months: int) -
         start = following
 
 
-def walk_forward(season: FightSet, periods: Iterable[Period], forecast: Forecaster) -> pd.DataFrame:
+def walk_forward(fight_set: FightSet, periods: Iterable[Period], forecast: Forecaster) -> pd.DataFrame:
     """Return the forecasts of every fight in `periods`, each made from fights before its period.
 
     Raises
@@ -108,13 +108,15 @@ def walk_forward(season: FightSet, periods: Iterable[Period], forecast: Forecast
     ValidationError
         If no fight falls into the periods. Errors of `forecast` are passed on.
     """
-    tables = [forecast_period(season, period, forecast) for period in periods if len(season.during(period).fights)]
+    tables = [
+        forecast_period(fight_set, period, forecast) for period in periods if len(fight_set.during(period).fights)
+    ]
     if not tables:
         raise ValidationError(NO_FIGHTS_MESSAGE)
     return pd.concat(tables, ignore_index=True)
 
 
-def forecast_period(season: FightSet, period: Period, forecast: Forecaster) -> pd.DataFrame:
+def forecast_period(fight_set: FightSet, period: Period, forecast: Forecaster) -> pd.DataFrame:
     """Return the forecasts of one period with fights.
 
     Raises
@@ -122,7 +124,7 @@ def forecast_period(season: FightSet, period: Period, forecast: Forecaster) -> p
     ValidationError
         If there is no fight before the period. Errors of `forecast` are passed on.
     """
-    past, later = season.fights.before(period.start), season.during(period)
+    past, later = fight_set.fights.before(period.start), fight_set.during(period)
     if not len(past):
         raise ValidationError(f"no decided fight before {period.start} to train on: start on a later day")
     baseline = pd.DataFrame({"ridge": ridge_forecast(past, later.fights)})
@@ -149,8 +151,10 @@ def ensemble_forecasts(ensemble: Ensemble, later: FightSet) -> pd.DataFrame:
     official = predict(corners, _market(np.column_stack([fights.red_odds, fights.blue_odds])))
     cornerless = predict(["unknown"] * len(fights), _market(later.early_odds))
     columns: dict[str, list[float]] = {}
-    for name, answers in zip(ENSEMBLE_FORECASTS, (official, cornerless) * 2, strict=True):
-        predicted = [_probability_and_bounds(answer, aware=name.endswith("market_aware")) for answer in answers]
+    for name, predictions in zip(ENSEMBLE_FORECASTS, (official, cornerless) * 2, strict=True):
+        predicted = [
+            _probability_and_bounds(prediction, aware=name.endswith("market_aware")) for prediction in predictions
+        ]
         columns[name] = [probability for probability, _ in predicted]
         for level in LEVELS:
             columns[bound_column(name, "lower", level)] = [bounds[level][0] for _, bounds in predicted]
@@ -158,12 +162,14 @@ def ensemble_forecasts(ensemble: Ensemble, later: FightSet) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _probability_and_bounds(answer: FightPrediction, *, aware: bool) -> tuple[float, dict[float, tuple[float, float]]]:
+def _probability_and_bounds(
+    prediction: FightPrediction, *, aware: bool
+) -> tuple[float, dict[float, tuple[float, float]]]:
     if not aware:
-        return answer.probability, {level: answer.intervals.get(level, (np.nan, np.nan)) for level in LEVELS}
-    if answer.market_aware is None:
+        return prediction.probability, {level: prediction.intervals.get(level, (np.nan, np.nan)) for level in LEVELS}
+    if prediction.market_aware is None:
         return np.nan, dict.fromkeys(LEVELS, (np.nan, np.nan))
-    return answer.market_aware.probability, answer.market_aware.band
+    return prediction.market_aware.probability, prediction.market_aware.band
 
 
 def fight_columns(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:

@@ -159,12 +159,12 @@ def _unwrap(member: str, estimator: Any, saved_by: Mapping[str, str]) -> Externa
     return ExternalEstimator(member, estimator, classifier, prepared, saved_by)
 
 
-def common_columns(parts: Sequence[ExternalEstimator], given: Sequence[str] | None) -> tuple[str, ...]:
+def common_columns(estimators: Sequence[ExternalEstimator], given: Sequence[str] | None) -> tuple[str, ...]:
     """Return the names, in order, of the columns that all estimators were fitted on.
 
     Parameters
     ----------
-    parts
+    estimators
         The estimators.
     given
         Names from the user; `their_name=our_name` renames a column.
@@ -174,7 +174,7 @@ def common_columns(parts: Sequence[ExternalEstimator], given: Sequence[str] | No
     ValidationError
         If the names differ, or neither an estimator nor the user gives them.
     """
-    named = {part.member: part.feature_names for part in parts if part.feature_names is not None}
+    named = {part.member: part.feature_names for part in estimators if part.feature_names is not None}
     pairs = None if given is None else [entry.partition("=") for entry in given]
     columns = next(iter(named.values()), None) if pairs is None else tuple(theirs.strip() for theirs, *_ in pairs)
     if columns is None:
@@ -192,15 +192,15 @@ def common_columns(parts: Sequence[ExternalEstimator], given: Sequence[str] | No
                 f"{member} was fitted on {len(names)} columns that are not the {len(columns)} expected ones in their "
                 f"order; the first that differs is number {position + 1}"
             )
-    for part in parts:
+    for part in estimators:
         if part.n_features != len(columns):
             raise ValidationError(f"{part.member} was fitted on {part.n_features} columns, not on {len(columns)}")
     return columns if pairs is None else tuple((ours or theirs).strip() for theirs, _, ours in pairs)
 
 
-def convert_members(parts: Mapping[str, ExternalEstimator]) -> MemberStacks:
+def convert_members(estimators: Mapping[str, ExternalEstimator]) -> MemberStacks:
     """Convert the estimators into members with common feature bins. Raises ValidationError if that is impossible."""
-    boosted, forest, network = (parts[name] for name in ("xgboost", "random_forest", "neural_network"))
+    boosted, forest, network = (estimators[name] for name in ("xgboost", "random_forest", "neural_network"))
     with explain_errors("xgboost", boosted.saved_by):
         booster = _booster(boosted.classifier)
         splits = FlatBoosters.from_booster(booster).trees.cuts
@@ -214,12 +214,12 @@ def convert_members(parts: Mapping[str, ExternalEstimator]) -> MemberStacks:
         xgboost=FlatBoosters.from_booster(booster, cuts),
         neural_network=networks,
         preparations={
-            name: Preprocessing(part.preprocessing.steps, part.accepts_missing) for name, part in parts.items()
+            name: Preprocessing(part.preprocessing.steps, part.accepts_missing) for name, part in estimators.items()
         },
     )
 
 
-def check_parity(parts: Mapping[str, ExternalEstimator], members: MemberStacks, seed: int = 0) -> float:
+def check_parity(estimators: Mapping[str, ExternalEstimator], members: MemberStacks, seed: int = 0) -> float:
     """Return the largest difference between the originals and the members on probe rows.
 
     Raises
@@ -228,7 +228,7 @@ def check_parity(parts: Mapping[str, ExternalEstimator], members: MemberStacks, 
         If the difference exceeds PARITY_TOLERANCE: the model is not imported.
     """
     largest = 0.0
-    for name, part in parts.items():
+    for name, part in estimators.items():
         with explain_errors(name, part.saved_by):
             member = members.by_name()[name]
             X = probe_rows(members, part, with_missing=_takes_missing(member), seed=seed)

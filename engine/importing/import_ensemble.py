@@ -43,7 +43,7 @@ class ImportedModel:
 
 
 def import_ensemble(
-    parts: Mapping[str, ExternalEstimator],
+    estimators: Mapping[str, ExternalEstimator],
     columns: Sequence[str],
     weights: Mapping[str, float],
     *,
@@ -56,7 +56,7 @@ def import_ensemble(
 
     Parameters
     ----------
-    parts
+    estimators
         Estimators by member name.
     columns
         Columns of their rows, in order.
@@ -78,20 +78,20 @@ def import_ensemble(
     TrainingError
         If the market separates the results of `unseen` perfectly.
     """
-    check_weights(weights, dict.fromkeys(parts))
+    check_weights(weights, dict.fromkeys(estimators))
     plan = MirrorPlan.from_columns(columns)
     if np.array_equal(plan.source, np.arange(len(columns))) and (plan.sign > 0).all():
         raise ValidationError(
             f"no column of {format_names(columns)} is named red_, blue_ or diff_, so a swap of the fighters is "
             "undefined: name them so with --columns FILE, one a line, their_name=red_name"
         )
-    members = convert_members(parts)
-    difference = check_parity(parts, members)
+    members = convert_members(estimators)
+    difference = check_parity(estimators, members)
     half_widths = HalfWidths.unmeasured()
     metrics: dict[str, float] = {}
     if unseen is not None:
         half_widths, metrics = _measure(unseen, members, plan, columns, weights, trained_until)
-    rows = _canary_rows(parts, members)
+    rows = _canary_rows(estimators, members)
     return ImportedModel(
         Ensemble(
             columns=tuple(columns),
@@ -156,8 +156,8 @@ def _logit(members: MemberStacks, weights: Mapping[str, float], plan: MirrorPlan
     return margin_to_logit(point_margins(members.by_name(), weights, plan, values, sides)[0])
 
 
-def _canary_rows(parts: Mapping[str, ExternalEstimator], members: MemberStacks) -> Floats:
-    rows = probe_rows(members, parts["random_forest"], with_missing=False, seed=1)
+def _canary_rows(estimators: Mapping[str, ExternalEstimator], members: MemberStacks) -> Floats:
+    rows = probe_rows(members, estimators["random_forest"], with_missing=False, seed=1)
     return np.ascontiguousarray(rows[:_CANARY_ROWS])
 
 

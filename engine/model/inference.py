@@ -54,8 +54,8 @@ class InferenceRows:
     def batches(self) -> Iterator[InferenceRows]:
         """Yield consecutive batches of rows that bound the memory."""
         for start in range(0, len(self.values), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            yield InferenceRows(self.values[part], self.sides[part], self.experience[part])
+            batch = slice(start, start + _ROWS_AT_ONCE)
+            yield InferenceRows(self.values[batch], self.sides[batch], self.experience[batch])
 
 
 def predict_unpriced(
@@ -70,12 +70,12 @@ def predict_unpriced(
     MemoryLimitError
         If the memory limit leaves no room for one replica.
     """
-    for part in rows.batches():
-        yield from _predict_batch(ensemble, config, part, levels)
+    for batch in rows.batches():
+        yield from _predict_batch(ensemble, config, batch, levels)
 
 
 def add_market(
-    ensemble: Ensemble, summaries: Sequence[UnpricedPrediction], pairs: Sequence[tuple[str, str]], market: Floats
+    ensemble: Ensemble, predictions: Sequence[UnpricedPrediction], pairs: Sequence[tuple[str, str]], market: Floats
 ) -> Iterator[FightPrediction]:
     """Yield complete predictions.
 
@@ -83,7 +83,7 @@ def add_market(
     ----------
     ensemble
         The model that made the predictions.
-    summaries
+    predictions
         Predictions without odds, n.
     pairs
         The names of each row's two fighters.
@@ -91,8 +91,8 @@ def add_market(
         The market's probability of the first fighter, float64 (n,), NaN if unknown.
     """
     reason: market_adjustment.AbsenceReason = "no_market" if ensemble.market_model else "model_without_odds"
-    for summary, pair, aware in zip(summaries, pairs, _market_aware(summaries, market), strict=True):
-        yield FightPrediction.from_unpriced(summary, pair, aware, reason)
+    for prediction, pair, market_aware in zip(predictions, pairs, _market_aware(predictions, market), strict=True):
+        yield FightPrediction.from_unpriced(prediction, pair, market_aware, reason)
 
 
 def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) -> tuple[Floats, dict[str, Floats]]:
@@ -172,12 +172,14 @@ def _corrections(ensemble: Ensemble, rows: InferenceRows) -> Floats | None:
     return model.correction_for(market_adjustment.side_differences(rows.values, ensemble.columns))
 
 
-def _market_aware(summaries: Sequence[UnpricedPrediction], market: Floats) -> list[MarketAwareProbability | None]:
-    if not summaries:
+def _market_aware(predictions: Sequence[UnpricedPrediction], market: Floats) -> list[MarketAwareProbability | None]:
+    if not predictions:
         return []
-    correction = np.array([np.nan if summary.correction is None else summary.correction for summary in summaries])
+    correction = np.array(
+        [np.nan if prediction.correction is None else prediction.correction for prediction in predictions]
+    )
     logit = market_adjustment.market_logit_from_probability(market) + correction  # NaN if either is unknown
-    levels = tuple(summaries[0].intervals)
+    levels = tuple(predictions[0].intervals)
     steps = [0.0, *(sign * market_adjustment.band_half_width(level) for level in levels for sign in (-1.0, 1.0))]
     answers = logit_to_probability(logit + np.array(steps)[:, None]).T.tolist()  # in one call, which is faster
     return [

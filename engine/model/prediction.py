@@ -92,14 +92,14 @@ class FightPrediction(UnpricedPrediction):
     @classmethod
     def from_unpriced(
         cls,
-        summary: UnpricedPrediction,
+        prediction: UnpricedPrediction,
         pair: tuple[str, str],
         market_aware: MarketAwareProbability | None,
         reason: market_adjustment.AbsenceReason,
     ) -> FightPrediction:
         """Complete a prediction; `reason` is given if there is no market-aware probability."""
         return cls(
-            **dict(zip(_SUMMARY, _values_of(summary), strict=True)),
+            **dict(zip(_UNPRICED_FIELDS, _unpriced_values(prediction), strict=True)),
             fighter_a=pair[0],
             fighter_b=pair[1],
             market_aware=market_aware,
@@ -107,5 +107,5 @@ class FightPrediction(UnpricedPrediction):
         )
 
 
-_SUMMARY = tuple(field.name for field in fields(UnpricedPrediction))
-_values_of = attrgetter(*_SUMMARY)
+_UNPRICED_FIELDS = tuple(field.name for field in fields(UnpricedPrediction))
+_unpriced_values = attrgetter(*_UNPRICED_FIELDS)

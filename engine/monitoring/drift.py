@@ -99,40 +99,40 @@ class FeatureBins:
         return ["".join(map(str, row)) for row in both.tolist()]
 
 
-def decode_bins(written: list[str], columns: int) -> NDArray[np.uint8]:
+def decode_bins(encoded: list[str], columns: int) -> NDArray[np.uint8]:
     """Decode the bins of fights, (n, 2, columns): each from both sides."""
-    digits = np.array([[int(digit) for digit in text] for text in written], dtype=np.uint8)
-    return digits.reshape(len(written), 2, columns)
+    digits = np.array([[int(digit) for digit in text] for text in encoded], dtype=np.uint8)
+    return digits.reshape(len(encoded), 2, columns)
 
 
-def bin_shares(numbers: NDArray[np.uint8]) -> Floats:
+def bin_shares(indices: NDArray[np.uint8]) -> Floats:
     """Return the share of each bin, (columns, BINS + 1), from the bins of rows, (n, columns)."""
-    return np.asarray((numbers[:, :, None] == np.arange(BINS + 1)).mean(axis=0))
+    return np.asarray((indices[:, :, None] == np.arange(BINS + 1)).mean(axis=0))
 
 
-def drift_e_process(numbers: NDArray[np.uint8], event: NDArray[np.int64], allowed: Floats) -> Floats:
+def drift_e_process(indices: NDArray[np.uint8], event: NDArray[np.int64], allowed: Floats) -> Floats:
     """Return the e-process against the absence of drift after each event, (events,).
 
     Parameters
     ----------
-    numbers
+    indices
         Bins of the fights, (n, 2, columns).
     event
         Event of each fight, (n,).
     allowed
         The largest share of each bin that is no drift, (columns, BINS + 1), as `FeatureBins.max_shares`.
     """
-    now = np.stack([bin_shares(numbers[event == one].reshape(-1, numbers.shape[2])) for one in np.unique(event)])
+    now = np.stack([bin_shares(indices[event == one].reshape(-1, indices.shape[2])) for one in np.unique(event)])
     factors = bet_factors(now - allowed, np.broadcast_to(-allowed, now.shape), BET_SIZES)
     return e_process(factors.reshape(len(now), -1))
 
 
-def stability_index(numbers: NDArray[np.uint8], bins: FeatureBins) -> Floats:
+def stability_index(indices: NDArray[np.uint8], bins: FeatureBins) -> Floats:
     """Return the population stability index of each feature, (columns,); an empty bin counts as half a row.
 
     For columns that a request may omit, only present values are compared; the index is 0 if there are none.
     """
-    rows = numbers.reshape(-1, numbers.shape[2])
+    rows = indices.reshape(-1, indices.shape[2])
     least = 0.5 / len(rows)
     now, then = bin_shares(rows), bins.shares.copy()
     for shares in (now, then):

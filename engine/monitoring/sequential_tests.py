@@ -94,24 +94,24 @@ class SequentialTestResult:
     events: int
 
 
-def run_tests(season: ScoredFights, usual_excess: float | None) -> list[SequentialTestResult]:
+def run_tests(fights: ScoredFights, usual_excess: float | None) -> list[SequentialTestResult]:
     """Run all tests; a test without any fights is left out.
 
     Parameters
     ----------
-    season
+    fights
         The fights.
     usual_excess
         By how much the model's log loss exceeded the market's out of fold; None if unknown.
     """
     tests: dict[str, Callable[[], Floats | None]] = {
-        "calibration": lambda: calibration_e_process(season),
+        "calibration": lambda: calibration_e_process(fights),
         "market": lambda: (
-            None if usual_excess is None else market_e_process(season, max(usual_excess, 0.0) + LOSS_ALLOWANCE)
+            None if usual_excess is None else market_e_process(fights, max(usual_excess, 0.0) + LOSS_ALLOWANCE)
         ),
-        "coverage": lambda: coverage_e_process(season),
+        "coverage": lambda: coverage_e_process(fights),
     }
-    found = {name: test() if len(season) else None for name, test in tests.items()}
+    found = {name: test() if len(fights) else None for name, test in tests.items()}
     return [summarise_e_process(name, process, ALPHA[name]) for name, process in found.items() if process is not None]
 
 
@@ -121,58 +121,58 @@ def summarise_e_process(test: str, process: Floats, alpha: float) -> SequentialT
     return SequentialTestResult(test, float(process[-1]), highest, 1.0 / alpha, highest >= 1.0 / alpha, len(process))
 
 
-def calibration_e_process(season: ScoredFights) -> Floats:
+def calibration_e_process(fights: ScoredFights) -> Floats:
     """Return the e-process against calibration after each event, (events,)."""
-    p = season.probability
+    p = fights.probability
     logit = np.clip(np.log(p) - np.log1p(-p), -MAX_LOGIT, MAX_LOGIT)
-    weights = [sign * weight for weight in (logit, season.corner.astype(np.float64)) for sign in (1.0, -1.0)]
-    return e_process(np.concatenate([_residual_bets(season, weight) for weight in weights], axis=-1))
+    weights = [sign * weight for weight in (logit, fights.corner.astype(np.float64)) for sign in (1.0, -1.0)]
+    return e_process(np.concatenate([_residual_bets(fights, weight) for weight in weights], axis=-1))
 
 
-def market_e_process(season: ScoredFights, allowed: float) -> Floats | None:
+def market_e_process(fights: ScoredFights, allowed: float) -> Floats | None:
     """Return the e-process against an excess log loss of at most `allowed`; None without priced fights."""
-    priced = np.isfinite(season.market)
+    priced = np.isfinite(fights.market)
     if not priced.any():
         return None
-    p, m, event = season.probability[priced], season.market[priced], season.event[priced]
-    excess = log_losses(p, season.won[priced]) - log_losses(m, season.won[priced])
+    p, m, event = fights.probability[priced], fights.market[priced], fights.event[priced]
+    excess = log_losses(p, fights.won[priced]) - log_losses(m, fights.won[priced])
     least = np.minimum(np.log(m / p), np.log((1.0 - m) / (1.0 - p)))
     score, lowest = (aggregate_by_event(values, event, mean=True) - allowed for values in (excess, least))
     return e_process(bet_factors(score, np.minimum(lowest, 0.0), LOSS_SIZES))
 
 
-def coverage_e_process(season: ScoredFights) -> Floats | None:
+def coverage_e_process(fights: ScoredFights) -> Floats | None:
     """Return the e-process against the promised coverage of the market's probability; None without such fights."""
     factors = []
     for level, allowance in MISS_ALLOWANCE.items():
-        if level not in season.intervals:
+        if level not in fights.intervals:
             continue
-        lower, upper = season.intervals[level]
-        known = np.isfinite(season.market) & np.isfinite(lower)
+        lower, upper = fights.intervals[level]
+        known = np.isfinite(fights.market) & np.isfinite(lower)
         if not known.any():
             continue
-        outside = ((season.market < lower) | (season.market > upper)).astype(np.float64)
-        score = np.zeros(season.event[-1] + 1)
-        present = np.unique(season.event[known])
-        score[present] = aggregate_by_event(outside[known], season.event[known], mean=True) - (1.0 - level + allowance)
+        outside = ((fights.market < lower) | (fights.market > upper)).astype(np.float64)
+        score = np.zeros(fights.event[-1] + 1)
+        present = np.unique(fights.event[known])
+        score[present] = aggregate_by_event(outside[known], fights.event[known], mean=True) - (1.0 - level + allowance)
         factors.append(bet_factors(score, np.full(len(score), -(1.0 - level + allowance)), SHARE_SIZES))
     return e_process(np.concatenate(factors, axis=-1)) if factors else None
 
 
-def calibration_gap_bound(season: ScoredFights) -> float:
+def calibration_gap_bound(fights: ScoredFights) -> float:
     """Return a lower bound of the difference between the win rate of favourites and their predicted probability, or 0.
 
     The bound holds with probability 1 - GAP_ALPHA over all time, in either direction.
     """
-    if not len(season):
+    if not len(fights):
         return 0.0
-    p = season.probability
+    p = fights.probability
     side = np.where(p >= 0.5, 1.0, -1.0)
     gaps = []
     for sign in (1.0, -1.0):
         weight = sign * side
-        score = aggregate_by_event(weight * (season.won - p), season.event, mean=True)
-        lowest = aggregate_by_event(-np.where(weight > 0, p, 1.0 - p), season.event, mean=True)
+        score = aggregate_by_event(weight * (fights.won - p), fights.event, mean=True)
+        lowest = aggregate_by_event(-np.where(weight > 0, p, 1.0 - p), fights.event, mean=True)
         gaps.append(float(mean_lower_bound(score, lowest, SHARE_SIZES, GAP_ALPHA / 2, GAPS)))
     return max(gaps)
 
@@ -184,9 +184,9 @@ def aggregate_by_event(values: Floats, event: NDArray[np.int64], *, mean: bool =
     return np.asarray(sums / count if mean else sums)
 
 
-def _residual_bets(season: ScoredFights, weight: Floats) -> Floats:
+def _residual_bets(fights: ScoredFights, weight: Floats) -> Floats:
     """Return bets on the weighted residuals, scaled by their known minimum: (events, sizes)."""
-    p = season.probability
-    score = aggregate_by_event(weight * (season.won - p), season.event)
-    lowest = aggregate_by_event(np.where(weight > 0, -weight * p, weight * (1.0 - p)), season.event)
+    p = fights.probability
+    score = aggregate_by_event(weight * (fights.won - p), fights.event)
+    lowest = aggregate_by_event(np.where(weight > 0, -weight * p, weight * (1.0 - p)), fights.event)
     return bet_factors(score, lowest, SLOPE_SIZES)

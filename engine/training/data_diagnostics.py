@@ -2,7 +2,9 @@
 
 Half-widths are measured on fights with closing odds, and hold for fights like these. So these fights are compared with
 the fights of the same years that have none, and the latest of them with all of them: if the market has moved further
-ahead of the model, the pooled half-widths are too narrow for it. No figure here changes a model.
+ahead of the model, the pooled half-widths are too narrow for it. No figure here changes a prediction.
+
+Metrics and warnings are part of a bundle's manifest, so a change of their wording changes the digest of a model.
 """
 
 from __future__ import annotations
@@ -56,9 +58,9 @@ def diagnose_training_data(
         Factor on the quantiles of the distance between the two logits.
     """
     priced = np.isfinite(market)
-    parts = [_folds(blocks)]
+    diagnostics = [_folds(blocks)]
     if priced.sum() < MIN_PRICED_FIGHTS:
-        parts.append(
+        diagnostics.append(
             DataDiagnostics(
                 {},
                 (
@@ -70,9 +72,9 @@ def diagnose_training_data(
     else:
         slope = fit_logistic(market[priced, None], matrix.won[priced])[0]
         distance = np.abs(slope * market - logit)
-        parts += [_selection(matrix, logit, priced), _latest(matrix, distance, priced, scale)]
-    figures = {name: value for part in parts for name, value in part.figures.items()}
-    return DataDiagnostics(figures, tuple(warning for part in parts for warning in part.warnings))
+        diagnostics += [_selection(matrix, logit, priced), _latest(matrix, distance, priced, scale)]
+    figures = {name: value for one in diagnostics for name, value in one.figures.items()}
+    return DataDiagnostics(figures, tuple(warning for one in diagnostics for warning in one.warnings))
 
 
 def _folds(blocks: NDArray[np.int64]) -> DataDiagnostics:

@@ -157,13 +157,13 @@ class Trainer:
         self._blocks = event_blocks(matrix, config.folds)
 
     def run(
-        self, part: RefitBatch, limits: TrainingLimits, n_jobs: int = 1, on_progress: Callable[[], None] = lambda: None
+        self, batch: RefitBatch, limits: TrainingLimits, n_jobs: int = 1, on_progress: Callable[[], None] = lambda: None
     ) -> dict[str, Array]:
         """Run the refits of a batch on `n_jobs` threads.
 
         Parameters
         ----------
-        part
+        batch
             The batch.
         limits
             Limits of time and memory.
@@ -188,15 +188,15 @@ class Trainer:
         logits: list[Floats] = []
         with one_blas_thread():
             for stack, logit in Parallel(n_jobs=threads, prefer="threads", return_as="generator", pre_dispatch=threads)(
-                delayed(self._fit)(part.purpose, index, limits) for index in range(part.start, part.stop)
+                delayed(self._fit)(batch.purpose, index, limits) for index in range(batch.start, batch.stop)
             ):
-                if part.purpose is not RefitPurpose.FOLD:
+                if batch.purpose is not RefitPurpose.FOLD:
                     stacks.append(stack)
                 if logit is not None:
                     logits.append(logit)
                 trim_malloc()
                 on_progress()
-        match part.purpose:
+        match batch.purpose:
             case RefitPurpose.FIT:
                 return stack_to_arrays(stack_members(stacks))
             case RefitPurpose.REPLICA:

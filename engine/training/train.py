@@ -37,10 +37,10 @@ from engine.resources.blas_threads import one_blas_thread
 from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 from engine.statistics.calibration import Calibration, brier_score, log_loss
 from engine.statistics.complements import logit_to_probability, margin_to_logit
+from engine.training.data_diagnostics import DataDiagnostics, diagnose_training_data
 from engine.training.refits import LOGIT, RefitBatch, RefitPurpose, Trainer, merge_fold_logits, refit_batches
 from engine.training.refits import TrainingConfig as TrainingConfig
 from engine.training.soft_labels import market_logit
-from engine.training.data_diagnostics import DataDiagnostics, diagnose_training_data
 
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
@@ -79,12 +79,12 @@ def train_ensemble(
     """
     check_training_inputs(matrix, config)
     trainer = Trainer(matrix, config)
-    parts = refit_batches(config, max(config.fits, config.folds, config.bootstrap_samples))
-    results = dict(_run(trainer, parts, config, on_progress))
+    batches = refit_batches(config, max(config.fits, config.folds, config.bootstrap_samples))
+    results = dict(_run(trainer, batches, config, on_progress))
     ensemble, replicas = assemble_ensemble(matrix, config, snapshot, results)
     if replicas is None:
         return ensemble
-    whole = {name: pieces.to_array() for name, pieces in replicas.items()}
+    whole = {name: chunks.to_array() for name, chunks in replicas.items()}
     return replace(ensemble, replicas=stack_from_arrays(trainer.rows.cuts, whole))
 
 
@@ -113,8 +113,8 @@ def train_bundle(
     parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=WRITING_PREFIX, dir=parent) as folder:
         results = {
-            part: write_bundle(Path(folder), arrays, {}, part.name).arrays
-            for part, arrays in _run(
+            batch: write_bundle(Path(folder), arrays, {}, batch.name).arrays
+            for batch, arrays in _run(
                 Trainer(matrix, config), refit_batches(config, REFITS_PER_BATCH), config, on_progress
             )
         }
@@ -196,12 +196,12 @@ def assemble_ensemble(
             experience=matrix.experience,
             spread=_spread([arrays[LOGIT] for arrays in _results_of(RefitPurpose.REPLICA, results)], calibration),
         )
-        notes = diagnose_training_data(
+        diagnostics = diagnose_training_data(
             matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths.scale[0]
         )
         point = stack_from_arrays(
             cuts,
-            {name: pieces.to_array() for name, pieces in join_stacks(_results_of(RefitPurpose.FIT, results)).items()},
+            {name: chunks.to_array() for name, chunks in join_stacks(_results_of(RefitPurpose.FIT, results)).items()},
         )
         rows = values[np.linspace(0, len(values) - 1, _CANARY_ROWS).astype(np.intp)]
         margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
@@ -219,28 +219,28 @@ def assemble_ensemble(
                 rows,
                 logit_to_probability(calibration(margin_to_logit(margin), np.zeros(len(rows), dtype=np.int8))),
             ),
-            manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths, notes),
+            manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths, diagnostics),
         )
     return ensemble, join_stacks(_results_of(RefitPurpose.REPLICA, results)) if config.bootstrap_samples else None
 
 
 def _run(
-    trainer: Trainer, parts: Sequence[RefitBatch], config: TrainingConfig, on_progress: ProgressCallback
+    trainer: Trainer, batches: Sequence[RefitBatch], config: TrainingConfig, on_progress: ProgressCallback
 ) -> Iterator[tuple[RefitBatch, NamedArrays]]:
     """Run batches one after the other, each on all threads."""
     limits = TrainingLimits(config.max_training_time_s, config.max_memory_mb)
     total = config.fits + config.folds + config.bootstrap_samples
     done = itertools.count(1)
-    for part in parts:
+    for batch in batches:
 
-        def count(stage: str = STAGES[part.purpose]) -> None:
+        def count(stage: str = STAGES[batch.purpose]) -> None:
             on_progress(stage, next(done), total)
 
-        yield part, trainer.run(part, limits, config.n_jobs, count)
+        yield batch, trainer.run(batch, limits, config.n_jobs, count)
 
 
 def _results_of(role: RefitPurpose, results: Mapping[RefitBatch, NamedArrays]) -> list[NamedArrays]:
-    return [results[part] for part in sorted(results) if part.purpose is role]
+    return [results[batch] for batch in sorted(results) if batch.purpose is role]
 
 
 def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
@@ -313,7 +313,7 @@ def _manifest(
     config: TrainingConfig,
     metrics: dict[str, float],
     half_widths: HalfWidths,
-    notes: DataDiagnostics,
+    diagnostics: DataDiagnostics,
 ) -> dict[str, Any]:
     settings = asdict(config)
     for limit in ("n_jobs", "max_training_time_s", "max_memory_mb"):
@@ -328,8 +328,8 @@ def _manifest(
         },
         "config": settings,
         "interval_method": half_widths.method,
-        "metrics": metrics | notes.figures,
-        "warnings": list(notes.warnings),
+        "metrics": metrics | diagnostics.figures,
+        "warnings": list(diagnostics.warnings),
         "drift": FeatureBins.from_matrix(matrix).to_manifest(),
         "versions": library_versions(),
     }

@@ -14,8 +14,8 @@ from engine.data.feature_matrix_files import read_matrix
 from engine.data.features import build_matrix
 from engine.data.fight_log import FightLog
 from engine.simulation.league import League
-from engine.training.train import TrainingConfig, train_ensemble
 from engine.training.data_diagnostics import DataDiagnostics, diagnose_training_data
+from engine.training.train import TrainingConfig, train_ensemble
 
 FIGHTS, A_CARD = 3000, 10
 
