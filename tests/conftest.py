@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
+from tests.support.shared_files import FOLDER
+
+if TYPE_CHECKING:
+    from engine.simulation.league import League
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("cornerman", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("cornerman")
 
 
-def pytest_configure() -> None:
-    """Heed Ctrl-C also in the background of a shell, which ignores it, and so would the commands that tests stop."""
+def pytest_configure(config: pytest.Config) -> None:
+    # In the background of a shell Ctrl-C is ignored, and would be by the commands that tests stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="cornerman-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -45,6 +59,13 @@ def ledger(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
     opened = Ledger.connect(ledger_settings)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def league() -> League:
+    from tests.support.small_models import small_league  # the engine, which not all tests need
+
+    return small_league()
 
 
 @pytest.fixture(scope="session")

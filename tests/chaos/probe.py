@@ -62,7 +62,8 @@ def probe(job: CheckHealth, context: JobContext) -> HealthReport:
 
 
 def _go_down(how: Behaviour, job_id: str) -> None:
-    """Take this process down, after a note of it."""
+    """End this process, after a note of it, which would be one too many if a SIGTERM in between released the job."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     _note(f"{DOWN}{job_id}")
     if how is Behaviour.SYSTEM_EXIT:
         sys.exit(3)

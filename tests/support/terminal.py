@@ -28,9 +28,12 @@ class Terminal:
 
 @contextmanager
 def on_terminal(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Terminal]:
-    """Start a command on a terminal of its own, which is closed at the end of the block."""
+    """Start a command on a terminal of its own. At the end of the block, kill it if it still runs."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
-        yield Terminal(process, ours)
-    os.close(ours)
+        try:
+            yield Terminal(process, ours)
+        finally:
+            process.kill()
+            os.close(ours)

@@ -34,7 +34,7 @@ def test_a_program_finds_the_server_of_this_machine_and_gets_its_answers(
     snippet: Path, ledger: Ledger, valkey: EmbeddedServer, start_pool: Callable[..., Any], tmp_path: Path
 ) -> None:
     league = small_league()
-    bundle = trained(league, tmp_path / "models", seed=1)
+    bundle = trained(tmp_path / "models", seed=1)
     ledger.models.register(bundle.digest, {})
     ledger.aliases.set("champion", bundle.digest)
     start_pool(concurrency=1, real=True)

@@ -13,7 +13,7 @@ from ledger.contracts.failures import FailureCode, JobRefusedError
 from ledger.contracts.jobs import TrainEnsemble
 from ledger.ledger import Ledger
 from ledger.models.aliases import CHALLENGER, CHAMPION
-from tests.support.small_models import small_league, spoil, trained, wrong
+from tests.support.small_models import spoil, trained, wrong
 from workers.handlers.training.model_publication import assign_alias, register_model
 from workers.jobs.context import JobContext
 from workers.models.model_cache import ModelCache, load_manager
@@ -23,7 +23,7 @@ from workers.settings import WorkerSettings
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return trained(small_league(), tmp_path_factory.mktemp("models"), seed=1)
+    return trained(tmp_path_factory.mktemp("models"), seed=1)
 
 
 def context_of(ledger: Ledger, folder: Path) -> JobContext:
@@ -66,7 +66,7 @@ def test_of_two_first_trainings_the_slower_makes_a_challenger(
 
 
 def test_a_model_that_the_worker_cannot_prove_gets_no_name(bundle: Bundle, ledger: Ledger, tmp_path: Path) -> None:
-    other = wrong(trained(small_league(), tmp_path, seed=2))
+    other = wrong(trained(tmp_path, seed=2))
     context = context_of(ledger, tmp_path)
     register_model(context, other.digest, other.manifest)
     for said in ("differ by at most", "was changed"):

@@ -25,7 +25,7 @@ from ledger.contracts.reports import CardReport, TrainingReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
-from tests.support.small_models import first_card, small_league, spoil, trained, wrong
+from tests.support.small_models import first_card, spoil, trained, wrong
 
 WAIT_SECONDS = 60
 WHY = ("--reason", "a test")
@@ -36,14 +36,9 @@ pytestmark = pytest.mark.usefixtures("command_environment")
 
 
 @pytest.fixture(scope="module")
-def league() -> League:
-    return small_league()
-
-
-@pytest.fixture(scope="module")
-def bundles(league: League, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
     folder = tmp_path_factory.mktemp("trained")
-    return tuple(trained(league, folder, seed) for seed in (1, 2))
+    return tuple(trained(folder, seed) for seed in (1, 2))
 
 
 @pytest.fixture

@@ -23,22 +23,17 @@ from ledger.ledger import Ledger
 from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from producer.feed.odds_api import read_cards
-from tests.support.small_models import small_league, trained
+from tests.support.small_models import trained
 
 WAIT_SECONDS = 60
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def league() -> League:
-    return small_league()
-
-
-@pytest.fixture(scope="module")
-def models(league: League, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     """Two models of the same fights in one folder."""
     folder = tmp_path_factory.mktemp("models")
-    return [trained(league, folder, seed, replicas=20) for seed in (3, 4)]
+    return [trained(folder, seed, replicas=20) for seed in (3, 4)]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from ledger.ledger import Ledger, Settlement
 from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from producer.feed.odds_api import read_cards
-from tests.support.small_models import small_league, trained
+from tests.support.small_models import trained
 
 WAIT_SECONDS = 60
 NEVER = datetime(2099, 1, 1, tzinfo=UTC)
@@ -33,15 +33,10 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
-def league() -> League:
-    return small_league()
-
-
-@pytest.fixture(scope="module")
-def bundles(league: League, tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
     """Two models of the same league."""
     folder = tmp_path_factory.mktemp("models")
-    return [trained(league, folder, seed, replicas=10) for seed in (3, 4)]
+    return [trained(folder, seed, replicas=10) for seed in (3, 4)]
 
 
 @pytest.fixture

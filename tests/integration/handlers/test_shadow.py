@@ -22,20 +22,15 @@ from ledger.contracts.prediction_record import PredictionRecord
 from ledger.contracts.reports import CardReport
 from ledger.ledger import Ledger
 from producer.feed.odds_api import read_cards
-from tests.support.small_models import small_league, trained
+from tests.support.small_models import trained
 
 WAIT_SECONDS = 60
 NEVER = datetime(2099, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def league() -> League:
-    return small_league()
-
-
-@pytest.fixture(scope="module")
-def champion(league: League, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return trained(league, tmp_path_factory.mktemp("models"), seed=3, replicas=10)
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return trained(tmp_path_factory.mktemp("models"), seed=3, replicas=10)
 
 
 @pytest.fixture(scope="module")

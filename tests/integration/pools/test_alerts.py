@@ -31,7 +31,7 @@ from ledger.ledger import Ledger
 from ledger.models.drift_figures import DriftFigures
 from tests.support.alert_receiver import SEEN_BY_PROMETHEUS, STATUS, TOKEN, Alarm, Receiver, at_once
 from tests.support.endpoints import HASTY, checks
-from tests.support.small_models import first_card, small_league, trained, wrong
+from tests.support.small_models import first_card, trained, wrong
 from workers.alerts.rules import RULES
 
 WAIT_SECONDS = 60
@@ -79,6 +79,7 @@ def start_alarmed(start_pool: StartPool, receiver: Receiver, until: Until) -> Ca
     return start
 
 
+@pytest.mark.new_interpreter  # for its memory
 def test_alerts_about_jobs_queues_memory_and_connections(
     ledger: Ledger, start_alarmed: Callable[..., tuple[Any, Alarm]], receiver: Receiver, until: Until
 ) -> None:
@@ -142,13 +143,8 @@ def test_alerts_about_jobs_queues_memory_and_connections(
 
 
 @pytest.fixture(scope="module")
-def league() -> League:
-    return small_league()
-
-
-@pytest.fixture(scope="module")
-def bundle(league: League, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return trained(league, tmp_path_factory.mktemp("models"), seed=3)
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return trained(tmp_path_factory.mktemp("models"), seed=3)
 
 
 def named(card: PredictCard, card_id: str, **changes: Any) -> PredictCard:

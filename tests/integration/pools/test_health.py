@@ -21,7 +21,7 @@ from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from producer.feed.odds_api import read_cards
 from tests.support.endpoints import HASTY, checks, scrape, value
-from tests.support.small_models import small_league, trained, wrong
+from tests.support.small_models import trained, wrong
 
 WAIT_SECONDS = 60
 
@@ -29,13 +29,8 @@ Until = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
-def league() -> League:
-    return small_league()
-
-
-@pytest.fixture(scope="module")
-def bundle(league: League, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return trained(league, tmp_path_factory.mktemp("models"), seed=3, replicas=10)
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return trained(tmp_path_factory.mktemp("models"), seed=3, replicas=10)
 
 
 def cornerman(*arguments: str) -> Result:

@@ -32,7 +32,7 @@ from engine.model.trained_ensemble import Ensemble
 from engine.simulation.league import LeagueConfig, simulate_league
 from engine.training.train import TrainingConfig, train_ensemble
 from tests.support.foreign_estimators import SHORT, fights, plain_system
-from tests.unit.conftest import SMALL
+from tests.support.small_models import SMALL
 
 PLAN = TrainingConfig(bootstrap_samples=0, fits=1, folds=3, members=SMALL)
 
