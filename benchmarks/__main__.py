@@ -91,8 +91,8 @@ def _heading(about: Mapping[str, str]) -> str:
     versions = ", ".join(f"{name} {about[name]}" for name in ("python", *VERSIONS))
     return (
         f"# Benchmarks\n\n`make bench`, {about['day']}, {about['processor']}, shared with other work: read ratios and "
-        f"not times. {versions}.\n\nMedian (least to greatest) of repeats, the naive way and ours in turns in the same "
-        "run. *ratio* says how many times better ours is, *wanted* what was asked for."
+        f"not times. {versions}.\n\nMedian (minimum to maximum) of repeats; the naive way and ours alternate in "
+        "one run. *ratio* is the factor by which ours is better, *wanted* the required ratio."
     )
 
 

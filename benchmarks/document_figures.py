@@ -147,8 +147,8 @@ def log_figures(log: FightLog) -> Iterator[Figure]:
         f"(s is {min(slopes):.2f} to {max(slopes):.2f} on fights before each of 2016 to 2024)",
     )
     ranges = {level: _ranges(season, level) for level in promotion_gate.MAX_WIDTH}
-    said = " and ".join(f"{min(each):.2f} to {max(each):.2f}" for each in ranges.values())
-    yield Figure("docs/decisions.md", f"closing odds is {said} wide, by year, 2012 to 2024")
+    widths = " and ".join(f"{min(each):.2f} to {max(each):.2f}" for each in ranges.values())
+    yield Figure("docs/decisions.md", f"closing odds is {widths} wide, by year, 2012 to 2024")
     overturned = log.fights["method"] == "Overturned"
     yield Figure("docs/decisions.md", f"{overturned.sum()} of {len(overturned):,} UFC fights")
 

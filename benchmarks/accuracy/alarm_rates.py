@@ -46,16 +46,16 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario("nothing is wrong"),
-    Scenario("nothing is wrong, results of a night hang together (0.3)", together=0.3),
-    Scenario("favourites win far less often than said (true slope 0.5)", slope=0.5),
-    Scenario("favourites win less often than said (true slope 0.7)", slope=0.7),
-    Scenario("favourites win a little less often (true slope 0.85)", slope=0.85),
-    Scenario("favourites win more often than said (true slope 1.4)", slope=1.4),
-    Scenario("the red corner wins more often than said (0.2 in logit)", corner=0.2),
-    Scenario("the red corner wins more often than said (0.4 in logit)", corner=0.4),
+    Scenario("no fault"),
+    Scenario("no fault, correlated results of a night (0.3)", together=0.3),
+    Scenario("favourites win far less often than forecast (true slope 0.5)", slope=0.5),
+    Scenario("favourites win less often than forecast (true slope 0.7)", slope=0.7),
+    Scenario("favourites win slightly less often than forecast (true slope 0.85)", slope=0.85),
+    Scenario("favourites win more often than forecast (true slope 1.4)", slope=1.4),
+    Scenario("the red corner wins more often than forecast (0.2 in logit)", corner=0.2),
+    Scenario("the red corner wins more often than forecast (0.4 in logit)", corner=0.4),
     Scenario("true slope 0.5, from week 100 on", slope=0.5, start=100),
-    Scenario("the model knows nothing any more, from week 100 on", ignorant=True, start=100),
+    Scenario("the model has no information, from week 100 on", ignorant=True, start=100),
 )
 
 
@@ -64,10 +64,10 @@ def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> ScoredFi
     n = weeks * FIGHTS
     week = np.repeat(np.arange(weeks), FIGHTS)
     known, hidden = rng.normal(0.0, KNOWN, n), rng.normal(0.0, HIDDEN, n)
-    said = _given(known)
+    forecast = _given(known)
     corner = rng.choice(np.array([-1, 1], dtype=np.int8), n)
     wrong = week >= scenario.start
-    fact = expit(scenario.slope * np.log(said / (1.0 - said)) + scenario.corner * corner)
+    fact = expit(scenario.slope * np.log(forecast / (1.0 - forecast)) + scenario.corner * corner)
     # The market knows the part that the model lacks, independently of the model's fault.
     truth = np.where(wrong, np.interp(fact, _given(GRID), GRID), known) + hidden
     true = expit(truth)
@@ -75,8 +75,8 @@ def season(scenario: Scenario, weeks: int, rng: np.random.Generator) -> ScoredFi
     luck = np.sqrt(scenario.together) * shared + np.sqrt(1.0 - scenario.together) * rng.normal(size=n)
     won = (luck < ndtri(true)).astype(np.int8)
     if scenario.ignorant:
-        said = np.where(wrong, rng.permutation(said), said)
-    return ScoredFights(said, won, corner, week, true, {})
+        forecast = np.where(wrong, rng.permutation(forecast), forecast)
+    return ScoredFights(forecast, won, corner, week, true, {})
 
 
 def _given(known: Floats) -> Floats:
@@ -137,8 +137,9 @@ def main() -> None:
     if options.json:
         print(json.dumps({"usual_excess": excess, "paths": options.paths, "weeks": weeks, "rows": rows}))
         return
-    print(f"{options.paths} shops, {weeks} events of {FIGHTS} fights; a right model loses {excess:.4f} to the market\n")
-    print("| what is wrong | calibration alarms | market alarms | either | weeks until it does (10%, median, 90%) |")
+    above = f"a faultless model's log loss is {excess:.4f} above the market's"
+    print(f"{options.paths} shops, {weeks} events of {FIGHTS} fights; {above}\n")
+    print("| fault | calibration alarms | market alarms | either | weeks until the alarm (10%, median, 90%) |")
     print("|---|---|---|---|---|")
     for row in rows:
         shares = " | ".join(f"{row[name]:.1%}" for name in ("calibration", "market", "either"))

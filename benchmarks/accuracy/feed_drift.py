@@ -32,13 +32,13 @@ YEARS = range(2014, 2024)
 
 def drop_corners(rows: Floats, rng: np.random.Generator) -> Floats:
     """Return rows, (n, columns), without the values that the feed lacks; a tenth also without the weight class."""
-    told = rows.copy()
+    kept = rows.copy()
     unsure = rng.random(len(rows)) < 0.1
     for name in ("title_bout", "scheduled_rounds"):
-        told[:, MODEL_COLUMNS.index(name)] = np.nan
+        kept[:, MODEL_COLUMNS.index(name)] = np.nan
     for name in ("women", "weight_limit_lbs"):
-        told[unsure, MODEL_COLUMNS.index(name)] = np.nan
-    return told
+        kept[unsure, MODEL_COLUMNS.index(name)] = np.nan
+    return kept
 
 
 def highest(bins: FeatureBins, numbers: NDArray[np.uint8], event: NDArray[np.int64], *, strict: bool) -> float:

@@ -45,7 +45,7 @@ LOSS_DIFFERENCES = (0.0, 0.0025, 0.005, 0.01)
 TRIES = (1, 4, 12)
 DRAWS = 500
 SHARPER = 1.45
-TIMID_FIGHTS = 800
+UNDERCONFIDENT_FIGHTS = 800
 SMALL = MemberParams(forest=ForestParams(trees=50))
 PLAN = TrainingConfig(bootstrap_samples=0, fits=2, folds=5, members=SMALL)
 
@@ -116,11 +116,11 @@ def stretched(table: pd.DataFrame, by: float) -> pd.DataFrame:
     return table.assign(**{PRODUCTION_FORECAST: 1.0 / (1.0 + np.exp(-by * (np.log(p) - np.log1p(-p))))})
 
 
-def timid(base: pd.DataFrame, challenger: pd.DataFrame, event: NDArray[np.str_]) -> tuple[float, float]:
+def refused_for_slope(base: pd.DataFrame, challenger: pd.DataFrame, event: NDArray[np.str_]) -> tuple[float, float]:
     """Return the shares of draws refused for their slope: compared with the champion, and by the slope alone."""
     rng = np.random.default_rng(1)
-    beside = alone = 0
-    for rows, label in draws(event, TIMID_FIGHTS):
+    compared = alone = 0
+    for rows, label in draws(event, UNDERCONFIDENT_FIGHTS):
         drawn = {"event": label, "won": sharper(base.iloc[rows], rng)}
         champion, other = (table.iloc[rows].reset_index(drop=True).assign(**drawn) for table in (base, challenger))
         found = evaluate_challenger(other, {"champion": champion}, error_for_try(1))
@@ -129,12 +129,12 @@ def timid(base: pd.DataFrame, challenger: pd.DataFrame, event: NDArray[np.str_])
         verdict = decide_promotion(forecasts, paired)
         slope = [reason.code == "uncalibrated_slope" for reason in (*verdict.reasons, *verdict.remarks)]
         alone += any(slope)
-        beside += any(slope[: len(verdict.reasons)])
-    return beside / DRAWS, alone / DRAWS
+        compared += any(slope[: len(verdict.reasons)])
+    return compared / DRAWS, alone / DRAWS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.gate_power", description=__doc__.split("\n")[0]
     )
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "a forest alone": forecasts(season, replace(PLAN, model_weights=alone)),
     }
     event = base["event"].to_numpy(dtype=np.str_)
-    print(f"{len(base):,} fights with odds, {len(np.unique(event))} events; let through, of {DRAWS} draws")
+    print(f"{len(base):,} fights with odds, {len(np.unique(event))} events; share that passes, of {DRAWS} draws")
     for name, table in others.items():
         difference = losses(table) - losses(base)
         found = clustered_mean(difference, event)
@@ -167,20 +167,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"  {fights:>5} fights: " + (", ".join(f"{code} {n / DRAWS:.1%}" for code, n in counted.items()) or "none")
         )
     print(
-        f"\nresults as sharp as the champion's logits times {SHARPER:g}: refused for its slope, of {DRAWS} draws of "
-        f"{TIMID_FIGHTS} fights"
+        f"\nresults as sharp as the champion's logits times {SHARPER:g}: refused for the slope, of {DRAWS} draws of "
+        f"{UNDERCONFIDENT_FIGHTS} fights"
     )
     challengers = {
         "another seed": others["another seed"],
         "up to a year older": others["up to a year older"],
-        "more timid: logits times 0.9": stretched(base, 0.9),
-        "more timid: logits times 0.8": stretched(base, 0.8),
+        "less confident: logits times 0.9": stretched(base, 0.9),
+        "less confident: logits times 0.8": stretched(base, 0.8),
         "calibrated: logits times 1.45": stretched(base, SHARPER),
-        "too sure: logits times 2.2": stretched(base, 2.2),
+        "overconfident: logits times 2.2": stretched(base, 2.2),
     }
     for name, table in challengers.items():
-        beside, by_itself = timid(base, table, event)
-        print(f"  {name:32} {beside:>6.1%} beside the champion, {by_itself:>6.1%} by its slope alone")
+        compared, alone_share = refused_for_slope(base, table, event)
+        print(f"  {name:32} {compared:>6.1%} compared with the champion, {alone_share:>6.1%} by the slope alone")
     return 0
 
 

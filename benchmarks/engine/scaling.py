@@ -90,9 +90,9 @@ def predictions(folder: Path) -> tuple[list[Prediction], list[Prediction]]:
 def _predict(bundle: Path, rows: int, replicas: int) -> Prediction:
     started = time.monotonic()
     command = [sys.executable, "-c", _PREDICTION, str(bundle), str(rows), str(replicas)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     print(f"{rows} rows, {replicas} replicas: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
-    return Prediction(rows, replicas, float(said[0]), float(said[1]))
+    return Prediction(rows, replicas, float(printed[0]), float(printed[1]))
 
 
 def table(by_rows: Sequence[Prediction], by_replicas: Sequence[Prediction], queue: Sequence[Backlog]) -> str:

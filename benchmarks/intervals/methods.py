@@ -73,18 +73,18 @@ def answer(world: World, config: TrainingConfig) -> AnsweredWorld:
     return AnsweredWorld(world, ensemble, _predict(ensemble, world.test), _replica_logits(ensemble, world.test), held)
 
 
-def anchored(of: AnsweredWorld, level: float) -> Bounds:
+def anchored(answered: AnsweredWorld, level: float) -> Bounds:
     """Return our intervals, with half-widths calibrated on closing odds of past fights."""
-    low, high = np.array([answer.intervals[level] for answer in of.answers]).T
+    low, high = np.array([answer.intervals[level] for answer in answered.answers]).T
     return low, high
 
 
-def model_based(of: AnsweredWorld, level: float) -> Bounds:
+def model_based(answered: AnsweredWorld, level: float) -> Bounds:
     """Return our intervals for data without odds: a multiple of the bootstrap's pooled spread."""
-    none = tuple(np.empty(0) for _ in of.ensemble.half_widths.distances[0])
-    floor = replace(of.ensemble.half_widths, distances=(none, none))
-    test = of.world.test
-    return _around(of.probability, floor.at_level(level, test.corner_known, test.experience))
+    none = tuple(np.empty(0) for _ in answered.ensemble.half_widths.distances[0])
+    floor = replace(answered.ensemble.half_widths, distances=(none, none))
+    test = answered.world.test
+    return _around(answered.probability, floor.at_level(level, test.corner_known, test.experience))
 
 
 def anchored_to(share: float) -> Method:
@@ -93,9 +93,9 @@ def anchored_to(share: float) -> Method:
     The market is simulated around the truth of the test fights, three times for each, and so are the results.
     """
 
-    def method(of: AnsweredWorld, level: float) -> Bounds:
+    def method(answered: AnsweredWorld, level: float) -> Bounds:
         rng = np.random.default_rng(0)
-        truth, own = (np.tile(logit(p), 3) for p in (of.world.truth, of.probability))
+        truth, own = (np.tile(logit(p), 3) for p in (answered.world.truth, answered.probability))
         unknown = np.full(len(own), -1)
         half_widths = fit_half_widths(
             unknown_logit=own,
@@ -104,54 +104,57 @@ def anchored_to(share: float) -> Method:
             won=(rng.random(len(own)) < expit(truth)).astype(np.int8),
             corner_known=unknown > 0,
             experience=unknown,
-            spread=of.ensemble.half_widths.spread,
+            spread=answered.ensemble.half_widths.spread,
         )
-        count = len(of.world.truth)
-        return _around(of.probability, half_widths.at_level(level, unknown[:count] > 0, unknown[:count]))
+        count = len(answered.world.truth)
+        return _around(answered.probability, half_widths.at_level(level, unknown[:count] > 0, unknown[:count]))
 
     return method
 
 
-def percentile_bootstrap(of: AnsweredWorld, level: float) -> Bounds:
+def percentile_bootstrap(answered: AnsweredWorld, level: float) -> Bounds:
     """Return percentiles over the replicas, as the reported `sampling_interval`."""
-    low, high = percentile_interval(of.replica_logits, level)
+    low, high = percentile_interval(answered.replica_logits, level)
     return expit(low), expit(high)
 
 
-def platt_normal(of: AnsweredWorld, level: float) -> Bounds:
+def platt_normal(answered: AnsweredWorld, level: float) -> Bounds:
     """Return the calibrated logit plus and minus the normal quantile times the replicas' standard deviation."""
-    return _around(of.probability, float(ndtri(0.5 + level / 2.0)) * of.replica_logits.std(axis=0, ddof=1))
+    return _around(answered.probability, float(ndtri(0.5 + level / 2.0)) * answered.replica_logits.std(axis=0, ddof=1))
 
 
-def venn_abers(of: AnsweredWorld, level: float) -> Bounds:
+def venn_abers(answered: AnsweredWorld, level: float) -> Bounds:
     """Return p0 and p1 of inductive Venn-Abers prediction, which has no level."""
     from venn_abers import VennAbers
 
     fitted = VennAbers()
-    fitted.fit(np.column_stack([1.0 - of.held.calibration, of.held.calibration]), of.held.fights.won.astype(np.int64))
-    _, pair = fitted.predict_proba(np.column_stack([1.0 - of.held.test, of.held.test]))
+    fitted.fit(
+        np.column_stack([1.0 - answered.held.calibration, answered.held.calibration]),
+        answered.held.fights.won.astype(np.int64),
+    )
+    _, pair = fitted.predict_proba(np.column_stack([1.0 - answered.held.test, answered.held.test]))
     return pair.min(axis=1), pair.max(axis=1)
 
 
-def mapie_result(of: AnsweredWorld, level: float) -> Bounds:
+def mapie_result(answered: AnsweredWorld, level: float) -> Bounds:
     """Return MAPIE's split conformal intervals of the result: they are to contain the 0 or 1."""
     from mapie.regression import SplitConformalRegressor
 
     fitted = SplitConformalRegressor(_Given(), confidence_level=level, prefit=True)
-    fitted.conformalize(of.held.calibration[:, None], of.held.fights.won.astype(np.float64))
-    _, bounds = fitted.predict_interval(of.held.test[:, None])
+    fitted.conformalize(answered.held.calibration[:, None], answered.held.fights.won.astype(np.float64))
+    _, bounds = fitted.predict_interval(answered.held.test[:, None])
     return np.clip(bounds[:, 0, 0], 0.0, 1.0), np.clip(bounds[:, 1, 0], 0.0, 1.0)
 
 
-def crepes_market(of: AnsweredWorld, level: float) -> Bounds:
+def crepes_market(answered: AnsweredWorld, level: float) -> Bounds:
     """Return crepes' split conformal intervals of the closing logit."""
     from crepes import ConformalRegressor
 
-    market = market_logit(of.held.fights)
+    market = market_logit(answered.held.fights)
     priced = np.isfinite(market)
     fitted = ConformalRegressor()
-    fitted.fit(market[priced] - logit(of.held.calibration[priced]))
-    bounds = fitted.predict_int(logit(of.held.test), confidence=level)
+    fitted.fit(market[priced] - logit(answered.held.calibration[priced]))
+    bounds = fitted.predict_int(logit(answered.held.test), confidence=level)
     return expit(bounds[:, 0]), expit(bounds[:, 1])
 
 
@@ -187,13 +190,13 @@ NEEDS: Mapping[str, str] = {
 }
 
 NOTES: Mapping[str, str] = {
-    "model_based (ours, no odds)": "by the spread of a model that learns from odds; without any it is wider",
-    "anchored, market sees 1/2": "had the market seen half of what the model misses",
-    "anchored, market sees 1/4": "had the market seen a quarter of it",
-    "percentile bootstrap": "answers what refitting would change, not where the truth is",
-    "Venn-Abers p0 to p1": "one of the two is calibrated; knows no level and promises no coverage",
-    "MAPIE, of the result": "promises to hold the result, 0 or 1; says nothing about the probability",
-    "crepes, of the closing odds": "promises to hold the closing odds; trained on four fifths of the fights",
+    "model_based (ours, no odds)": "with the spread of a model trained on odds; without odds it is wider",
+    "anchored, market sees 1/2": "if the market knew half of what the model misses",
+    "anchored, market sees 1/4": "if the market knew a quarter of it",
+    "percentile bootstrap": "describes the effect of refitting, not the true probability",
+    "Venn-Abers p0 to p1": "one of the two is calibrated; has no level and no coverage guarantee",
+    "MAPIE, of the result": "guarantees to contain the result, 0 or 1, not the probability",
+    "crepes, of the closing odds": "guarantees to contain the closing odds; trained on four fifths of the fights",
 }
 """Notes on methods whose intervals are not intervals of the true probability."""
 

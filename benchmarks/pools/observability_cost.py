@@ -34,8 +34,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def main() -> None:
     """Measure and print."""
     rows = [
-        Row("tell of and count a job without a card", "us", _naive_job(), _ours_job(None), 1.0, False),
-        Row(f"the same of a card of {FIGHTS} fights", "us", _naive_job(), _ours_job(_figures()), None, False,
+        Row("send and count a job without a card", "us", _naive_job(), _ours_job(None), 1.0, False),
+        Row(f"the same for a card of {FIGHTS} fights", "us", _naive_job(), _ours_job(_figures()), None, False,
             "naive counts none of the card's figures"),
         Row(f"read /metrics after {CHILDREN} children", "ms", *_reads(), 1.0, False),
     ]  # fmt: skip

@@ -27,15 +27,15 @@ AT_ONCE = 500  # jobs a call
 def measure(*, repeats: int = 5, jobs: int = 5_000, naive_jobs: int = 500) -> list[Row]:
     """Measure both ways alternately, for small jobs and for cards of 12 fights, after a warm-up turn."""
     rates: dict[str, list[float]] = {"job": [], "card": [], "naive job": [], "naive card": []}
-    with queue_environment() as place, place.ours.paused(), place.celery.paused():
-        client = Client(place.ledger)
+    with queue_environment() as environment, environment.ours.paused(), environment.celery.paused():
+        client = Client(environment.ledger)
         for turn in range(repeats + 1):
             found = {
                 "naive job": _delays(
-                    place.tasks["check_health"].delay, [("champion", str(n)) for n in range(naive_jobs)]
+                    environment.tasks["check_health"].delay, [("champion", str(n)) for n in range(naive_jobs)]
                 ),
                 "job": _enqueues(client, [CheckHealth(nonce=f"{turn}-{number}") for number in range(jobs)]),
-                "naive card": _delays(place.tasks["count_fights"].delay, _naive_cards(turn, naive_jobs // 2)),
+                "naive card": _delays(environment.tasks["count_fights"].delay, _naive_cards(turn, naive_jobs // 2)),
                 "card": _enqueues(client, [card(f"card {turn}-{number}") for number in range(jobs // 5)]),
             }
             if turn:

@@ -44,10 +44,10 @@ class Backlog:
 def measure(*, repeats: int = 5, jobs: int = 10_000, naive_jobs: int = 1_000) -> list[Row]:
     """Measure both ways alternately, after a warm-up turn."""
     naive, ours, naive_cpu, our_cpu = [], [], [], []
-    with queue_environment() as place:
+    with queue_environment() as environment:
         for turn in range(repeats + 1):
-            rate, cpu_us = celery_backlog(place, naive_jobs)
-            found = our_backlog(place, jobs, children=2)
+            rate, cpu_us = celery_backlog(environment, naive_jobs)
+            found = our_backlog(environment, jobs, children=2)
             if turn:
                 naive.append(rate)
                 naive_cpu.append(cpu_us)
@@ -61,33 +61,35 @@ def measure(*, repeats: int = 5, jobs: int = 10_000, naive_jobs: int = 1_000) ->
 
 def throughput_by_length(lengths: Sequence[int] = LENGTHS) -> list[Backlog]:
     """Return the throughput of two children for backlogs of these lengths."""
-    with queue_environment() as place:
-        our_backlog(place, 1_000, children=2)
-        return [our_backlog(place, length, children=2) for length in lengths]
+    with queue_environment() as environment:
+        our_backlog(environment, 1_000, children=2)
+        return [our_backlog(environment, length, children=2) for length in lengths]
 
 
 def throughput_by_children(children: Sequence[int] = CHILDREN, jobs: int = 10_000) -> list[Backlog]:
     """Return the throughput for each number of children."""
     found = []
     for count in children:
-        with queue_environment(children=count) as place:
-            our_backlog(place, 1_000, children=count)
-            found.append(our_backlog(place, jobs, children=count))
+        with queue_environment(children=count) as environment:
+            our_backlog(environment, 1_000, children=count)
+            found.append(our_backlog(environment, jobs, children=count))
     return found
 
 
-def our_backlog(place: QueueEnvironment, jobs: int, *, children: int) -> Backlog:
+def our_backlog(environment: QueueEnvironment, jobs: int, *, children: int) -> Backlog:
     """Submit new jobs to our pool and measure their processing."""
     batch = secrets.token_hex(4)
-    before_mb = place.server_mb()
-    with place.ours.paused():
-        submit(place.ledger, jobs, batch)
-        server_mb = place.server_mb() - before_mb
-        answered = int(place.server.xinfo_stream("cornerman:outcomes")["entries-added"]) if _begun(place) else 0
-        worker_cpu, server_cpu, start = place.ours.cpu_seconds(), place.cpu_seconds(), time.perf_counter()
-    wait_until(lambda: _begun(place) and _answered(place) - answered >= jobs, "our backlog")
+    before_mb = environment.server_mb()
+    with environment.ours.paused():
+        submit(environment.ledger, jobs, batch)
+        server_mb = environment.server_mb() - before_mb
+        answered = (
+            int(environment.server.xinfo_stream("cornerman:outcomes")["entries-added"]) if _begun(environment) else 0
+        )
+        worker_cpu, server_cpu, start = environment.ours.cpu_seconds(), environment.cpu_seconds(), time.perf_counter()
+    wait_until(lambda: _begun(environment) and _answered(environment) - answered >= jobs, "our backlog")
     seconds = time.perf_counter() - start
-    worker_cpu, server_cpu = place.ours.cpu_seconds() - worker_cpu, place.cpu_seconds() - server_cpu
+    worker_cpu, server_cpu = environment.ours.cpu_seconds() - worker_cpu, environment.cpu_seconds() - server_cpu
     return Backlog(jobs, children, jobs / seconds, worker_cpu / jobs * 1e6, server_cpu / jobs * 1e6, server_mb)
 
 
@@ -98,26 +100,26 @@ def submit(ledger: Ledger, jobs: int, batch: str) -> None:
         ledger.submit_many([CheckHealth(nonce=f"{batch}-{number}") for number in numbers])
 
 
-def celery_backlog(place: QueueEnvironment, jobs: int) -> tuple[float, float]:
+def celery_backlog(environment: QueueEnvironment, jobs: int) -> tuple[float, float]:
     """Return the throughput of plain Celery in jobs a second, and its workers' microseconds a job."""
-    with closing(connection(place.url, 1)) as results:
+    with closing(connection(environment.url, 1)) as results:
         results.flushdb()
-        with place.celery.paused():
+        with environment.celery.paused():
             for number in range(jobs):
-                place.tasks["check_health"].delay("champion", str(number)).forget()
-            worker_cpu, start = place.celery.cpu_seconds(), time.perf_counter()
+                environment.tasks["check_health"].delay("champion", str(number)).forget()
+            worker_cpu, start = environment.celery.cpu_seconds(), time.perf_counter()
         wait_until(lambda: len(results.keys("celery-task-meta-*")) >= jobs, "the backlog of plain Celery")
         seconds = time.perf_counter() - start
-        worker_cpu = place.celery.cpu_seconds() - worker_cpu
+        worker_cpu = environment.celery.cpu_seconds() - worker_cpu
     return jobs / seconds, worker_cpu / jobs * 1e6
 
 
-def _begun(place: QueueEnvironment) -> bool:
-    return bool(place.server.exists("cornerman:outcomes"))
+def _begun(environment: QueueEnvironment) -> bool:
+    return bool(environment.server.exists("cornerman:outcomes"))
 
 
-def _answered(place: QueueEnvironment) -> int:
-    return int(place.server.xinfo_stream("cornerman:outcomes")["entries-added"])
+def _answered(environment: QueueEnvironment) -> int:
+    return int(environment.server.xinfo_stream("cornerman:outcomes")["entries-added"])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -48,16 +48,16 @@ def measure(*, repeats: int = 5, questions: int = 100) -> list[Row]:
     policies: tuple[Fsync, ...] = ("everysec", "always")
     rows = []
     for appendfsync in policies:
-        with _contest(appendfsync) as (place, raw):
-            for what, asks in (("no-op", _noops(place, raw)), ("card of 12 fights", _cards(place, raw))):
+        with _contest(appendfsync) as (environment, raw):
+            for what, asks in (("no-op", _noops(environment, raw)), ("card of 12 fights", _cards(environment, raw))):
                 turns = _turns(asks, repeats, questions)
                 rows += [
                     _row(f"{what}, appendfsync {appendfsync}", against, percent, wanted, turns)
                     for against, percent, wanted in COMPARED
                     if against in asks
                 ]
-    with _contest("everysec") as (place, raw):
-        turns = _turns(_noops(place, raw), repeats, questions // 20, SILENCE_SECONDS)
+    with _contest("everysec") as (environment, raw):
+        turns = _turns(_noops(environment, raw), repeats, questions // 20, SILENCE_SECONDS)
         what = f"no-op after {SILENCE_SECONDS:g} s of silence"
         rows += [_row(what, RAW, 50, 1 / 2.5, turns), _row(what, CELERY, 50, 2.0, turns)]
     return rows
@@ -76,28 +76,28 @@ def percentile(values: Sequence[float], percent: int) -> float:
 @contextmanager
 def _contest(appendfsync: Fsync) -> Iterator[tuple[QueueEnvironment, Any]]:
     with ExitStack() as stack:
-        place = stack.enter_context(queue_environment(appendfsync=appendfsync))
-        stack.enter_context(competitors.raw_list(place.url, Path(stack.enter_context(TemporaryDirectory()))))
-        yield place, stack.enter_context(closing(competitors.connection(place.url, 2)))
+        environment = stack.enter_context(queue_environment(appendfsync=appendfsync))
+        stack.enter_context(competitors.raw_list(environment.url, Path(stack.enter_context(TemporaryDirectory()))))
+        yield environment, stack.enter_context(closing(competitors.connection(environment.url, 2)))
 
 
-def _noops(place: QueueEnvironment, raw: Any) -> Asks:
-    task = place.tasks["check_health"]
+def _noops(environment: QueueEnvironment, raw: Any) -> Asks:
+    task = environment.tasks["check_health"]
     return {
         RAW: lambda: raw_list.ask(raw, raw_list.NOOPS, {"model": "champion"}),
         CELERY: lambda: task.delay("champion", secrets.token_hex(8)).get(timeout=TIMEOUT_SECONDS),
-        OURS: lambda: _ask_us(place, CheckHealth(nonce=secrets.token_hex(8))),
+        OURS: lambda: _ask_us(environment, CheckHealth(nonce=secrets.token_hex(8))),
     }
 
 
-def _cards(place: QueueEnvironment, raw: Any) -> Asks:
-    task, asked = place.tasks["answer_card"], card("asked")
+def _cards(environment: QueueEnvironment, raw: Any) -> Asks:
+    task, asked = environment.tasks["answer_card"], card("asked")
     payload, values = msgspec.json.encode(asked), msgspec.to_builtins(asked)
     return {
         RAW: lambda: raw_list.ask(raw, raw_list.CARDS, values),
         BYTES: lambda: raw_list.ask_bytes(raw, raw_list.BYTES, payload),
         CELERY: lambda: task.delay(values).get(timeout=TIMEOUT_SECONDS),
-        OURS: lambda: _ask_us(place, msgspec.structs.replace(asked, card_id=secrets.token_hex(8))),
+        OURS: lambda: _ask_us(environment, msgspec.structs.replace(asked, card_id=secrets.token_hex(8))),
     }
 
 
@@ -118,8 +118,8 @@ def _turn(asks: Asks, questions: int, order: np.random.Generator, silence_second
     return waits
 
 
-def _ask_us(place: QueueEnvironment, job: Job) -> None:
-    client = Client(place.ledger)
+def _ask_us(environment: QueueEnvironment, job: Job) -> None:
+    client = Client(environment.ledger)
     client.result(client.enqueue(job).job_id, TIMEOUT_SECONDS)
 
 
