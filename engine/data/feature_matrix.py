@@ -216,7 +216,7 @@ def matrix_digest(matrix: TrainingMatrix) -> str:
     return digest.hexdigest()
 
 
-def format_names(names: Sequence[object], most: int = 8) -> str:
-    """Return names for a message, at most `most` of them."""
-    shown = ", ".join(repr(str(name)) for name in names[:most])
-    return f"[{shown}{', …' if len(names) > most else ''}]"
+def format_names(names: Sequence[object], max_shown: int = 8) -> str:
+    """Return names for a message, at most `max_shown` of them."""
+    shown = ", ".join(repr(str(name)) for name in names[:max_shown])
+    return f"[{shown}{', …' if len(names) > max_shown else ''}]"

@@ -44,7 +44,7 @@ _OUTCOME = re.compile(
 )
 
 
-def rename_pairs(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.DataFrame:
+def rename_pairs(X: pd.DataFrame, pairs: Pairs, *, required: bool = True) -> pd.DataFrame:
     """Return `X` with the columns of `pairs` named `red_...` and `blue_...`.
 
     Parameters
@@ -53,7 +53,7 @@ def rename_pairs(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.Da
         Features by name.
     pairs
         The marks.
-    needed
+    required
         True to require that every mark occurs in a name.
 
     Raises
@@ -67,7 +67,7 @@ def rename_pairs(X: pd.DataFrame, pairs: Pairs, *, needed: bool = True) -> pd.Da
             raise ValidationError(f"pairs {list(marks)} are not two different marks like r_,b_ or _red,_blue")
         for mark, side in zip(marks, ("red_", "blue_"), strict=True):
             found = {name: side + rest for name in X.columns if (rest := _without(name, mark))}
-            if needed and not found:
+            if required and not found:
                 where = "ends with" if mark.startswith(("_", ".")) else "begins with"
                 raise ValidationError(
                     f"no column {where} {mark!r}, which pairs names: there are {format_names(list(X.columns))}"
@@ -97,20 +97,20 @@ def check_columns(X: pd.DataFrame, won: NDArray[np.float64], as_is: Sequence[str
             f"the columns of --as-is, {format_names(unknown)}, are not among the features: leave them out"
         )
     open_names = [name for name in X.columns if name not in set(as_is)]
-    said = [*_unread_pairs(open_names), *_outcomes(open_names), *_separating(X, open_names, won)]
+    messages = [*_undeclared_pairs(open_names), *_outcome_columns(open_names), *_separating_columns(X, open_names, won)]
     if not any(name.startswith(_SIDES) for name in X.columns):
-        said.append(
+        messages.append(
             f"no column of {format_names(list(X.columns))} is named red_, blue_ or diff_, "
             "so nothing distinguishes the two "
             "fighters: rename them, or give the marks of their names with --pairs"
         )
-    if said:
-        raise ValidationError("; ".join(said))
+    if messages:
+        raise ValidationError("; ".join(messages))
 
 
-def _unread_pairs(names: Sequence[str]) -> list[str]:
+def _undeclared_pairs(names: Sequence[str]) -> list[str]:
     others = {name.casefold(): name for name in names if not name.startswith(_SIDES)}
-    said = []
+    messages = []
     for first, second in (*_BEGINNINGS, *_ENDINGS):
         found = []
         for name in others:
@@ -127,17 +127,17 @@ def _unread_pairs(names: Sequence[str]) -> list[str]:
                 else (red[: length[0]], blue[: length[1]])
             )
             more = f" and {len(found) - 1} more pairs" if len(found) > 1 else ""
-            said.append(
+            messages.append(
                 f"columns {red!r} and {blue!r}{more} look like the two fighters', but are not read so: use "
                 f"--pairs {','.join(marks)}, or --as-is {red} --as-is {blue} if a swap of the fighters changes neither"
             )
             for pair in found:
                 for name in pair:
                     others.pop(name.casefold(), None)
-    return said
+    return messages
 
 
-def _outcomes(names: Sequence[str]) -> list[str]:
+def _outcome_columns(names: Sequence[str]) -> list[str]:
     found = [name for name in names if _OUTCOME.fullmatch(_bare(name))]
     if not found:
         return []
@@ -148,7 +148,7 @@ def _outcomes(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _separating(X: pd.DataFrame, names: Sequence[str], won: NDArray[np.float64]) -> list[str]:
+def _separating_columns(X: pd.DataFrame, names: Sequence[str], won: NDArray[np.float64]) -> list[str]:
     """Return messages about columns, or differences of sides, that separate wins from losses almost perfectly."""
     found = []
     for name in names:
@@ -160,7 +160,7 @@ def _separating(X: pd.DataFrame, names: Sequence[str], won: NDArray[np.float64])
         if other in X.columns:
             second = X[other].to_numpy(np.float64)
             variants += [values - second, second, np.isnan(second).astype(np.float64)]
-        area = max(_area(variant, won) for variant in variants)
+        area = max(_auc(variant, won) for variant in variants)
         if area >= MAX_PLAUSIBLE_AUC:
             found.append((name, area))
     if not found:
@@ -172,7 +172,7 @@ def _separating(X: pd.DataFrame, names: Sequence[str], won: NDArray[np.float64])
     ]
 
 
-def _area(values: NDArray[np.float64], won: NDArray[np.float64]) -> float:
+def _auc(values: NDArray[np.float64], won: NDArray[np.float64]) -> float:
     """Return the area under the ROC curve of the known values, in the better direction; 0.5 if they are too few."""
     known = np.isfinite(values) & np.isfinite(won)
     values, positive = values[known], won[known] == 1.0

@@ -137,7 +137,7 @@ def read_prediction_rows(
     """
     read = _read(path)
     odds_columns = [name for name in (red_odds, blue_odds) if name in read.columns]
-    features = rename_pairs(read.drop(columns=odds_columns), pairs, needed=False)
+    features = rename_pairs(read.drop(columns=odds_columns), pairs, required=False)
     frame = features.join(read[odds_columns]) if odds_columns else features
     missing = [name for name in columns if name not in frame.columns]
     if missing:

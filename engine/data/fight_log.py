@@ -76,9 +76,9 @@ class FightLog:
             faults,
         )
         faults.raise_if_any()
-        self._keep(clean)
+        self._set_tables(clean)
 
-    def _keep(self, clean: dict[str, pd.DataFrame]) -> None:
+    def _set_tables(self, clean: dict[str, pd.DataFrame]) -> None:
         for name, columns in TABLE_COLUMNS.items():
             frame = with_boolean_flags(clean[name], columns).sort_values(_SORTED_BY[name], ignore_index=True)
             object.__setattr__(self, name, frame)
@@ -158,7 +158,7 @@ def read_fight_log(folder: Path, today: date | None = None) -> FightLog:
         check_plausibility(clean["fights"], clean.get("fighters"), sources, latest, faults)
     faults.raise_if_any()
     log = object.__new__(FightLog)  # the constructor would clean and check the tables again
-    log._keep(clean)
+    log._set_tables(clean)
     return log
 
 

@@ -51,12 +51,12 @@ def check_plausibility(
     faults.add_cells(
         source, day, day > pd.Timestamp(latest), "this day is in the future, so the result cannot be known"
     )
-    _add_repeated(fights, source, faults)
-    _add_crowded_days(fights, source, faults)
-    _add_contradictions(fights, source, faults)
-    _add_odd_prices(fights, source, faults)
+    _check_repeated(fights, source, faults)
+    _check_crowded_days(fights, source, faults)
+    _check_contradictions(fights, source, faults)
+    _check_prices(fights, source, faults)
     if fighters is not None:
-        _add_odd_ages(fights, fighters, sources, faults)
+        _check_ages(fights, fighters, sources, faults)
     decided = fights["winner"].isin(["red", "blue"])
     official = decided & (fights["corner_reliable"] == 1.0)
     if (fights["winner"] != "").all() and fights.loc[decided, "winner"].nunique() < 2:
@@ -73,7 +73,7 @@ def check_plausibility(
         )
 
 
-def _add_repeated(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
+def _check_repeated(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     """Report fights of the same two fighters within a week, except after a no contest on the same night."""
     red, blue = fights["red_id"], fights["blue_id"]
     winner = fights["winner"]
@@ -97,7 +97,7 @@ def _add_repeated(fights: pd.DataFrame, source: TableSource, faults: FaultCollec
     faults.add_cells(source, fights["fight_id"], repeated, remedy)
 
 
-def _add_crowded_days(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
+def _check_crowded_days(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     """Report several fights of one fighter on one day, except in a tournament, in which others have several too."""
     sides = [
         fights[["date", "event"]].assign(fighter=fights[side], fight=fights.index) for side in ("red_id", "blue_id")
@@ -115,7 +115,7 @@ def _add_crowded_days(fights: pd.DataFrame, source: TableSource, faults: FaultCo
     faults.add_cells(source, names, crowded, remedy)
 
 
-def _add_contradictions(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
+def _check_contradictions(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     winner, method = fights["winner"], fights["method"]
     decided = winner.isin(["red", "blue"])
     stopped = method.isin(_STOPPAGES) & (winner == "draw")
@@ -130,7 +130,7 @@ def _add_contradictions(fights: pd.DataFrame, source: TableSource, faults: Fault
     faults.add_cells(source, fights["end_time_seconds"], long, remedy)
 
 
-def _add_odd_prices(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
+def _check_prices(fights: pd.DataFrame, source: TableSource, faults: FaultCollector) -> None:
     for early in ("", "early_"):
         red, blue = fights[f"red_{early}decimal_odds"], fights[f"blue_{early}decimal_odds"]
         total = 1.0 / red + 1.0 / blue
@@ -142,7 +142,7 @@ def _add_odd_prices(fights: pd.DataFrame, source: TableSource, faults: FaultColl
         faults.add_cells(source, red, odd, remedy)
 
 
-def _add_odd_ages(
+def _check_ages(
     fights: pd.DataFrame, fighters: pd.DataFrame, sources: Mapping[str, TableSource], faults: FaultCollector
 ) -> None:
     born = fighters.drop_duplicates("fighter_id").set_index("fighter_id")["date_of_birth"]

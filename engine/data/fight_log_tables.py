@@ -202,7 +202,7 @@ def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultC
     if present and column.required and not column.blank:
         faults.add_cells(source, cells, blank, "fill in the empty cell or leave the row out")
     if column.kind == "text":
-        return _chosen(cells, text, column, source, faults) if column.choices else text
+        return _match_choices(cells, text, column, source, faults) if column.choices else text
     if column.kind == "date":
         days = as_days(text)
         faults.add_cells(source, cells, days.isna() & ~blank, "write dates as YYYY-MM-DD")
@@ -216,7 +216,7 @@ def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultC
     return values.mask(wrong)
 
 
-def _chosen(
+def _match_choices(
     cells: pd.Series, text: pd.Series, column: Column, source: TableSource, faults: FaultCollector
 ) -> pd.Series:
     """Return the choice that each cell means, "" for none."""

@@ -215,11 +215,11 @@ class FighterSnapshot:
                 positions.append(position)
             except ValidationError as error:
                 errors[position] = error
-        asked = [requests[position] for position in positions]
-        day = np.array([_day(request.date) for request in asked], dtype=np.int64)
+        predicted = [requests[position] for position in positions]
+        day = np.array([_day(request.date) for request in predicted], dtype=np.int64)
         red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
-        context = np.array([_context(*pair) for pair in zip(asked, sides, strict=True)])
-        X = feature_rows(red, blue, context.reshape(len(asked), len(CONTEXT_FEATURES)), keep_gaps=self.keep_gaps)
+        context = np.array([_context(*pair) for pair in zip(predicted, sides, strict=True)])
+        X = feature_rows(red, blue, context.reshape(len(predicted), len(CONTEXT_FEATURES)), keep_gaps=self.keep_gaps)
         experience = np.array(
             [min(side.state[FIELD_INDEX["fights"]] for side in pair) for pair in sides], dtype=np.int64
         )
@@ -228,7 +228,7 @@ class FighterSnapshot:
             X=X.set_axis(pd.Index(positions, dtype=np.int64), axis="index"),
             flags=tuple(
                 self._flags(request, pair, imputed)
-                for request, pair, imputed in zip(asked, sides, lacking, strict=True)
+                for request, pair, imputed in zip(predicted, sides, lacking, strict=True)
             ),
             fighter_ids=tuple((pair[0].fighter_id, pair[1].fighter_id) for pair in sides),
             experience=experience,

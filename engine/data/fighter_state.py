@@ -86,7 +86,7 @@ _FIGHTS = FIELD_INDEX["fights"]
 # The positions of OTHERS, in their order; of the latest three scores and strike rates, the first.
 _ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES = range(len(COUNTER_FIELDS), len(FIELD_INDEX) - 5)
 _RATES = _SCORES + 3
-_UNKNOWN_AT_FIRST = [_DAY, _WOMEN, _LIMIT, *range(_SCORES, _SCORES + 3), *range(_RATES, _RATES + 3)]
+_INITIALLY_UNKNOWN = [_DAY, _WOMEN, _LIMIT, *range(_SCORES, _SCORES + 3), *range(_RATES, _RATES + 3)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +127,7 @@ class FightArrays:
         winner = log.announced_winners.to_numpy()
         red_score = np.select([winner == "red", winner == "blue"], [1.0, 0.0], 0.5)
         score = np.column_stack([red_score, 1.0 - red_score])
-        sums = np.stack([_sums(log, side, score[:, side]) for side in (0, 1)], axis=1)
+        sums = np.stack([_counter_increments(log, side, score[:, side]) for side in (0, 1)], axis=1)
         seconds, strikes, absorbed = (
             sums[:, :, FIELD_INDEX[name]] for name in ("stat_seconds", "strikes", "strikes_absorbed")
         )
@@ -150,7 +150,7 @@ def initial_states(fighters: int) -> NDArray[np.float64]:
     """Return the states of fighters before their first fight, float64 (fighters, fields)."""
     state = np.zeros((fighters, len(FIELD_INDEX)))
     state[:, _ELO] = INITIAL_ELO
-    state[:, _UNKNOWN_AT_FIRST] = np.nan
+    state[:, _INITIALLY_UNKNOWN] = np.nan
     return state
 
 
@@ -162,11 +162,11 @@ def accumulate_states(bouts: FightArrays, fighters: int) -> tuple[NDArray[np.flo
     for first, end in pairwise([0, *new_days.tolist(), len(bouts.day)]):
         before[first:end] = state[bouts.fighters[first:end]]
         for bout in range(first, end):
-            _settle(state, bouts, bout)
+            _update(state, bouts, bout)
     return before, state
 
 
-def _settle(state: NDArray[np.float64], bouts: FightArrays, bout: int) -> None:
+def _update(state: NDArray[np.float64], bouts: FightArrays, bout: int) -> None:
     """Update the states of a fight's two fighters. Symmetric in the sides, to the bit."""
     pair = bouts.fighters[bout]
     elo = state[pair, _ELO].tolist()
@@ -192,7 +192,7 @@ def _settle(state: NDArray[np.float64], bouts: FightArrays, bout: int) -> None:
             row[_RATES] = rate
 
 
-def _sums(log: FightLog, side: int, score: NDArray[np.float64]) -> NDArray[np.float64]:
+def _counter_increments(log: FightLog, side: int, score: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what every fight adds to the fighter of `side`, float64 (n, counters); 0 for unknown statistics."""
     fights = log.fights
     method = fights["method"]

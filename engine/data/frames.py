@@ -13,7 +13,7 @@ from engine.errors import ValidationError
 # A day, or a time in any ISO 8601 spelling. The offset does not move the day: an event in Las Vegas is on its local
 # day, whatever the day in London.
 _OFFSET = r"\s*(?:Z|z|UTC|[+-]\d{2}(?::?\d{2}(?::?\d{2})?)?)"
-_MOMENT = rf"\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]\d{{2}}(?::?\d{{2}}(?::?\d{{2}}(?:[.,]\d+)?)?)?(?:{_OFFSET})?)?"
+_TIME = rf"\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]\d{{2}}(?::?\d{{2}}(?::?\d{{2}}(?:[.,]\d+)?)?)?(?:{_OFFSET})?)?"
 
 
 def read_frame(path: Path, **csv_options: Any) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def read_frame(path: Path, **csv_options: Any) -> pd.DataFrame:
 def as_text(values: pd.Series) -> pd.Series:
     """Return cells of any type as text without surrounding blanks; "" for missing ones."""
     known = values.notna().tolist()
-    cells = [_spelt(cell) if there else "" for cell, there in zip(values.astype(object), known, strict=True)]
+    cells = [_to_text(cell) if there else "" for cell, there in zip(values.astype(object), known, strict=True)]
     return pd.Series(cells, index=values.index, name=values.name, dtype=str)
 
 
@@ -49,7 +49,7 @@ def as_numbers(values: pd.Series) -> pd.Series:
     return pd.to_numeric(text.where(text != "", None), errors="coerce").astype(np.float64)
 
 
-def _spelt(cell: object) -> str:
+def _to_text(cell: object) -> str:
     text = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
     return text.encode("utf-8", "replace").decode().strip()  # replaces unpaired surrogates
 
@@ -60,6 +60,6 @@ def as_days(values: pd.Series) -> pd.Series:
     The day of a time is the written one, in its own offset from UTC.
     """
     text = as_text(values)
-    text = text.where(text.str.fullmatch(_MOMENT), "")
+    text = text.where(text.str.fullmatch(_TIME), "")
     days = pd.to_datetime(text.str.slice(0, 10).where(text != "", None), format="%Y-%m-%d", errors="coerce")
     return days.astype("datetime64[s]").where(days.dt.year >= 1, np.datetime64("NaT", "s"))

@@ -179,9 +179,9 @@ def decide_bet(
     sides: tuple[BetSide, BetSide],
     rules: BettingRules,
     *,
-    absence: NoMarketReason | None = None,
+    no_market_reason: NoMarketReason | None = None,
     arbitrage: bool = False,
-    barred: Sequence[BetReason] = (),
+    other_reasons: Sequence[BetReason] = (),
 ) -> BetDecision:
     """Return the decision about one fight.
 
@@ -196,12 +196,12 @@ def decide_bet(
         The two fighters in any order; their probabilities add up to 1.
     rules
         Thresholds and stake limits.
-    absence
+    no_market_reason
         Reason for which there are no prices; None if there are prices.
     arbitrage
         True if the best prices of both fighters together win whatever the result. One of the two is late or wrong,
         and it is probably the one that looks attractive.
-    barred
+    other_reasons
         Reasons from other fights, `SAME_BOUT` or `CONFLICTING_BOUTS`, in their order.
 
     Raises
@@ -212,11 +212,11 @@ def decide_bet(
     if abs(sides[0].probability + sides[1].probability - 1.0) > 1e-9:
         raise ValidationError(f"probabilities must add up to 1, got {[side.probability for side in sides]}")
     paying = [position for position, side in enumerate(sides) if side.pays_at_lower_bound]
-    reasons = (*_objections(sides, paying, rules, absence, arbitrage=arbitrage), *barred)
+    reasons = (*_objections(sides, paying, rules, no_market_reason, arbitrage=arbitrage), *other_reasons)
     if reasons:
         return BetDecision(BetAction.ABSTAIN, reasons)
     chosen = sides[paying[0]]
-    assert chosen.best_price is not None and chosen.lower is not None  # noqa: S101, PT018 - `pays` implies both
+    assert chosen.best_price is not None and chosen.lower is not None  # noqa: S101, PT018 - `pays_at_lower_bound` implies both
     staked = fractional_kelly_stake(chosen.lower, chosen.best_price.net, rules)
     if staked == 0.0:
         return BetDecision(BetAction.ABSTAIN, (BetReason.NO_STAKE,))
@@ -233,7 +233,7 @@ def _objections(
     sides: tuple[BetSide, BetSide],
     paying: Sequence[int],
     rules: BettingRules,
-    absence: NoMarketReason | None,
+    no_market_reason: NoMarketReason | None,
     *,
     arbitrage: bool,
 ) -> tuple[BetReason, ...]:
@@ -242,7 +242,7 @@ def _objections(
     width = _interval_width(sides)
     found = []
     if not quoted:
-        found.append(BetReason(absence or NoMarketReason.NO_QUOTES))
+        found.append(BetReason(no_market_reason or NoMarketReason.NO_QUOTES))
     if width is None:
         found.append(BetReason.NO_INTERVAL)
     if quoted and width is not None and not paying:

@@ -52,14 +52,14 @@ class FlatBoosters:
         kind = (learner["objective"]["name"], learner["gradient_booster"]["name"])
         if kind != (_OBJECTIVE, "gbtree"):
             raise ValidationError(f"only gbtree models with {_OBJECTIVE} can be converted, this one is {kind}")
-        trees = [_Parsed.of(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+        trees = [_ParsedTree.of(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
         if cuts is None:
             columns = np.concatenate([tree.column[tree.inner] for tree in trees])
             thresholds = np.concatenate([tree.condition[tree.inner] for tree in trees])
             cuts = BinEdges.from_thresholds(columns, thresholds, booster.num_features())
         base = float(learner["learner_model_param"]["base_score"].strip("[]"))
         return cls(
-            FlatTrees.pack(cuts, join_trees([tree.laid_out(cuts) for tree in trees])),
+            FlatTrees.pack(cuts, join_trees([tree.to_nodes(cuts) for tree in trees])),
             np.array([logit(np.float64(base))]),
         )
 
@@ -104,7 +104,7 @@ class FlatBoosters:
 
 
 @dataclass(frozen=True)
-class _Parsed:
+class _ParsedTree:
     """One tree as XGBoost writes it; at a leaf, `condition` is its value."""
 
     left: NDArray[np.int64]
@@ -114,7 +114,7 @@ class _Parsed:
     missing_left: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any]) -> _Parsed:
+    def of(cls, tree: Mapping[str, Any]) -> _ParsedTree:
         return cls(
             np.array(tree["left_children"], dtype=np.int64),
             np.array(tree["right_children"], dtype=np.int64),
@@ -127,7 +127,7 @@ class _Parsed:
     def inner(self) -> NDArray[np.bool_]:
         return self.left >= 0
 
-    def laid_out(self, cuts: BinEdges) -> TreeNodes:
+    def to_nodes(self, cuts: BinEdges) -> TreeNodes:
         """Return the nodes, siblings next to each other, level by level; nodes that XGBoost has pruned are left out."""
         levels = level_order(self.left, self.right)
         old = np.concatenate(levels)

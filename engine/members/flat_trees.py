@@ -29,8 +29,8 @@ from engine.members import kernels
 from engine.members.feature_bins import BinEdges, common_edges
 from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 
-_ROWS_AT_ONCE = 512  # encoded rows that stay in the second-level cache while a replica's trees are walked
-_MOST_LEVELS_SWEPT = 6  # one more has twice the nodes and takes as long as the step that it saves
+_BLOCK_ROWS = 512  # encoded rows that stay in the second-level cache while a replica's trees are walked
+_MAX_LEVELS_SWEPT = 6  # one more has twice the nodes and takes as long as the step that it saves
 
 
 class NodeLayout(NamedTuple):
@@ -118,7 +118,7 @@ class FlatTrees:
             )
         word = grown.cut.astype(dtype) << 1 | column.astype(dtype) << (1 + layout.cut_bits)
         word |= offset.astype(dtype) << layout.offset_shift
-        bits = _flagged(grown.value).astype(dtype)
+        bits = _leaf_bits(grown.value).astype(dtype)
         upper = 8 * dtype.itemsize - 32
         nodes = np.where(leaf, (bits << upper) | dtype.type(1), word).astype(dtype)
         return cls(cuts, nodes, grown.starts, grown.depths.astype(np.uint8), np.array([0, len(grown.starts)]))
@@ -153,8 +153,8 @@ class FlatTrees:
         first = np.ascontiguousarray(self.first[replicas.start : replicas.stop + 1])
         values = self.nodes.view(np.float32)[self.nodes.itemsize // 4 - 1 :: self.nodes.itemsize // 4]
         layout = NODE_LAYOUTS[self.nodes.dtype].masks_and_shifts()
-        for i in range(0, len(codes), _ROWS_AT_ONCE):
-            some = codes[i : i + _ROWS_AT_ONCE]
+        for i in range(0, len(codes), _BLOCK_ROWS):
+            some = codes[i : i + _BLOCK_ROWS]
             kernels.walk_trees(
                 self.nodes,
                 values,
@@ -164,7 +164,7 @@ class FlatTrees:
                 layout,
                 some.ravel(),
                 np.ascontiguousarray(some.T),
-                _swept(len(some)),
+                _nodes_to_sweep(len(some)),
                 total[:, i : i + len(some)],
             )
         return total[:, : len(X)]
@@ -181,9 +181,9 @@ class FlatTrees:
         )
 
 
-def _swept(rows: int) -> int:
+def _nodes_to_sweep(rows: int) -> int:
     """Return the number of nodes to sweep: whole levels, and more of them if more rows share the work of each node."""
-    return (1 << min((rows // 4).bit_length(), _MOST_LEVELS_SWEPT)) - 1
+    return (1 << min((rows // 4).bit_length(), _MAX_LEVELS_SWEPT)) - 1
 
 
 def join_replicas(sequence: Sequence[NamedArrays]) -> dict[str, ChunkedArray]:
@@ -241,7 +241,7 @@ def join_trees(trees: Sequence[TreeNodes]) -> TreeNodes:
     )
 
 
-def _flagged(value: Floats) -> NDArray[np.uint32]:
+def _leaf_bits(value: Floats) -> NDArray[np.uint32]:
     """Return the bits of float32 values with the last bit set: rounded towards 0; for 0 the smallest number."""
     bits = value.astype(np.float32).view(np.uint32)
     return np.where((bits & 1 == 1) | (bits << np.uint32(1) == 0), bits | np.uint32(1), bits - np.uint32(1))

@@ -22,8 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NETWORK_ROWS = 64  # rows whose layer fits into the first-level cache
-_CODED_TOGETHER = 128  # rows whose values of a column are compared together
-_FEW_CUTS = 256  # up to here, counting (32 rows an instruction) is faster than a search row by row
+_ENCODED_ROWS = 128  # rows whose values of a column are compared together
+_MAX_COUNTED_CUTS = 256  # up to here, counting (32 rows an instruction) is faster than a search row by row
 ROWS_PER_WALK = 8
 """Rows that walk through a tree at the same time, so that their memory loads overlap."""
 MAX_SWEPT_NODES = 127
@@ -79,14 +79,14 @@ def encode_rows(X: Array, cuts: Array, starts: Array, missing: int, out: Array) 
         Receives the codes, (>= n, 2f).
     """
     features = X.shape[1]
-    values, codes = np.empty(_CODED_TOGETHER, np.float32), np.empty(_CODED_TOGETHER, out.dtype)
-    for start in range(0, X.shape[0], _CODED_TOGETHER):
-        rows = min(_CODED_TOGETHER, X.shape[0] - start)
+    values, codes = np.empty(_ENCODED_ROWS, np.float32), np.empty(_ENCODED_ROWS, out.dtype)
+    for start in range(0, X.shape[0], _ENCODED_ROWS):
+        rows = min(_ENCODED_ROWS, X.shape[0] - start)
         for column in range(features):
             for row in range(rows):
                 values[row] = X[start + row, column]
             mine = cuts[starts[column] : starts[column + 1]]
-            if len(mine) <= _FEW_CUTS:
+            if len(mine) <= _MAX_COUNTED_CUTS:
                 codes[:] = 0
                 for cut in mine:
                     for row in range(rows):

@@ -177,9 +177,9 @@ def stack_to_arrays(stack: MemberStacks) -> dict[str, Array]:
 def stack_from_arrays(cuts: BinEdges, arrays: NamedArrays) -> MemberStacks:
     """Return the stack of arrays named as in `stack_to_arrays`, without a copy; they may be memory maps."""
     return MemberStacks(
-        random_forest=FlatForests.from_arrays(cuts, _Member(arrays, "random_forest")),
-        xgboost=FlatBoosters.from_arrays(cuts, _Member(arrays, "xgboost")),
-        neural_network=StackedNetworks.from_arrays(_Member(arrays, "neural_network")),
+        random_forest=FlatForests.from_arrays(cuts, _MemberArrays(arrays, "random_forest")),
+        xgboost=FlatBoosters.from_arrays(cuts, _MemberArrays(arrays, "xgboost")),
+        neural_network=StackedNetworks.from_arrays(_MemberArrays(arrays, "neural_network")),
     )
 
 
@@ -187,7 +187,7 @@ def join_stacks(stacks: Sequence[NamedArrays]) -> dict[str, ChunkedArray]:
     """Join stacks over one table of cuts, in order; each has arrays named as in `stack_to_arrays`."""
     joined: dict[str, ChunkedArray] = {}
     for name in ("random_forest", "xgboost"):
-        trees = join_replicas([_Member(arrays, name) for arrays in stacks])
+        trees = join_replicas([_MemberArrays(arrays, name) for arrays in stacks])
         joined |= {f"{name}/{array}": pieces for array, pieces in trees.items()}
     for array in stacks[0]:
         if array not in joined and array.partition("/")[0] in MEMBER_NAMES:
@@ -195,7 +195,7 @@ def join_stacks(stacks: Sequence[NamedArrays]) -> dict[str, ChunkedArray]:
     return joined
 
 
-class _Member(Mapping[str, Array]):
+class _MemberArrays(Mapping[str, Array]):
     """The arrays of one member of a stack."""
 
     def __init__(self, arrays: NamedArrays, name: str) -> None:

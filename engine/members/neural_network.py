@@ -35,7 +35,7 @@ class NetworkParams:
     learning_rate: float = 1e-3
 
 
-class _SharedLabels(MLPClassifier):  # type: ignore[misc] # its types are not followed
+class _SoftLabelClassifier(MLPClassifier):  # type: ignore[misc] # its types are not followed
     """A network that learns from labels between 0 and 1.
 
     scikit-learn's loss and gradient accept such labels, its check of labels does not. Two rows for each label, weighted
@@ -79,7 +79,7 @@ def fit_network(X: Floats, won: Array, sample_weight: Floats | None, params: Net
     imputer = _median_imputer(X)
     np.copyto(X, imputer.statistics_, where=np.isnan(X))
     scaler = StandardScaler(copy=False)  # `X` is a copy already, and several threads do this at the same time
-    network = _SharedLabels(
+    network = _SoftLabelClassifier(
         hidden_layer_sizes=params.hidden,
         alpha=params.alpha,
         batch_size=min(params.batch_size, len(won)),

@@ -23,7 +23,7 @@ from engine.members.feature_bins import BinEdges
 from engine.members.flat_trees import FlatTrees, TreeNodes, join_trees, level_order
 from engine.members.tree_growth import grow_tree
 
-_DEEPEST = 30  # a full tree of this depth has more leaves than any fight log has rows
+_MAX_DEPTH = 30  # a full tree of this depth has more leaves than any fight log has rows
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class ForestParams:
 
     def __post_init__(self) -> None:
         """Raise ValidationError naming the invalid values."""
-        if self.trees < 1 or self.min_samples_leaf < 1 or not 1 <= self.max_depth <= _DEEPEST:
-            raise ValidationError(f"a forest needs trees and leaves, and a depth of 1 to {_DEEPEST}: {self}")
+        if self.trees < 1 or self.min_samples_leaf < 1 or not 1 <= self.max_depth <= _MAX_DEPTH:
+            raise ValidationError(f"a forest needs trees and leaves, and a depth of 1 to {_MAX_DEPTH}: {self}")
         if self.max_features != "sqrt" and not (
             isinstance(self.max_features, float) and 0.0 < self.max_features <= 1.0
         ):
@@ -142,9 +142,11 @@ class FlatForests:
         inner = [tree.children_left >= 0 for tree in trees]
         if cuts is None:
             columns = np.concatenate([tree.feature[some] for tree, some in zip(trees, inner, strict=True)])
-            thresholds = np.concatenate([_below(tree.threshold[some]) for tree, some in zip(trees, inner, strict=True)])
+            thresholds = np.concatenate(
+                [_exclusive_threshold(tree.threshold[some]) for tree, some in zip(trees, inner, strict=True)]
+            )
             cuts = BinEdges.from_thresholds(columns, thresholds, model.n_features_in_)
-        return cls(FlatTrees.pack(cuts, join_trees([_laid_out(tree, cuts) for tree in trees])))
+        return cls(FlatTrees.pack(cuts, join_trees([_convert_tree(tree, cuts) for tree in trees])))
 
     @classmethod
     def concatenate(cls, sequence: Sequence[FlatForests]) -> FlatForests:
@@ -187,7 +189,7 @@ def _first(nodes: int, space: Array) -> Array:
     return space[:nodes].copy()
 
 
-def _laid_out(tree: Tree, cuts: BinEdges) -> TreeNodes:
+def _convert_tree(tree: Tree, cuts: BinEdges) -> TreeNodes:
     """Return one scikit-learn tree with siblings next to each other, level by level."""
     levels = level_order(tree.children_left, tree.children_right)
     old = np.concatenate(levels)
@@ -195,7 +197,7 @@ def _laid_out(tree: Tree, cuts: BinEdges) -> TreeNodes:
     new[old] = np.arange(old.size)
     leaf = tree.children_left[old] < 0
     position = np.zeros(old.size, dtype=np.int64)
-    position[~leaf] = cuts.cut_indices(tree.feature[old][~leaf], _below(tree.threshold[old][~leaf]))
+    position[~leaf] = cuts.cut_indices(tree.feature[old][~leaf], _exclusive_threshold(tree.threshold[old][~leaf]))
     return TreeNodes(
         column=np.where(leaf, 0, tree.feature[old]),
         cut=position,
@@ -207,7 +209,7 @@ def _laid_out(tree: Tree, cuts: BinEdges) -> TreeNodes:
     )
 
 
-def _below(threshold: Floats) -> NDArray[np.float32]:
+def _exclusive_threshold(threshold: Floats) -> NDArray[np.float32]:
     """Return the float32 t for which x < t is equivalent to x <= threshold, for every finite float32 x."""
     nearest = threshold.astype(np.float32)
     return np.where(nearest > threshold, nearest, np.nextafter(nearest, np.float32(np.inf)))

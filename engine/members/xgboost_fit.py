@@ -203,7 +203,7 @@ class BoostingResult:
         return int(self.booster.num_boosted_rounds()) - 1
 
 
-class _Rounds(xgb.callback.TrainingCallback):  # type: ignore[misc] # its types are not followed
+class _RoundCallback(xgb.callback.TrainingCallback):  # type: ignore[misc] # its types are not followed
     """The callback after every round: checks the limits, computes the validation log loss, decides when to stop.
 
     The loss is computed here with full precision: a metric of `xgboost.train` is rounded to six digits, which moves the
@@ -260,7 +260,7 @@ def boost(
     """
     if not len(held_out.won):
         raise ValidationError("no rows are held out, so early stopping is impossible: hold some out")
-    rounds = _Rounds(held_out, config, limits)
+    rounds = _RoundCallback(held_out, config, limits)
     try:
         booster = xgb.train(
             config.booster_params(),

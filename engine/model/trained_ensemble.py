@@ -158,8 +158,8 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
     parent
         Folder for the bundle.
     replicas
-        Arrays of the replicas, named as `engine.members.member_stack.arrays_of` names them, if the ensemble does not
-        hold them in memory. They must be grown on the ensemble's own feature bins.
+        Arrays of the replicas, named as `engine.members.member_stack.stack_to_arrays` names them, if the ensemble does
+        not hold them in memory. They must be grown on the ensemble's own feature bins.
     """
     arrays: dict[str, NDArray[Any] | ChunkedArray] = {
         "canary/rows": ensemble.reference_predictions[0],

@@ -6,7 +6,7 @@ hypothesis that is tested, event by event (`engine.statistics.e_processes`), is 
 training share by more than TOLERANCE: features move with the sport, and a small shift is no fault. The population
 stability index, the sum of (now - then) log(now / then) over bins, is reported as well; it has no false-alarm rate.
 
-Columns that a request may omit (`engine.data.features.CONTEXT`) are missing from the rows of feeds that never carry
+Columns that a request may omit (`engine.data.features.CONTEXT_FEATURES`) are missing in rows of feeds that never carry
 them, without any drift: The Odds API has no title bouts, scheduled rounds or weight classes, while nearly all training
 rows do. So missing values of these columns never count as drift. Their present values do, as shares of all rows, so
 that a context unlike that of the training is found.

@@ -25,14 +25,14 @@ class _Limit:
         self._holders = 0
         self._limiter: Any = None
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         with self._lock:
             self._holders += 1
             if self._holders == 1:
                 self._limiter = self._libraries.limit(limits=1, user_api="blas")
                 self._limiter.__enter__()  # marks this thread as the one that may restore the setting
 
-    def leave(self) -> None:
+    def release(self) -> None:
         with self._lock:
             self._holders -= 1
             if self._holders == 0:
@@ -49,8 +49,8 @@ def _limit() -> _Limit:
 def one_blas_thread() -> Iterator[None]:
     """Limit linear algebra to one thread in this process; safe to use from several threads at once."""
     limit = _limit()
-    limit.take()
+    limit.acquire()
     try:
         yield
     finally:
-        limit.leave()
+        limit.release()

@@ -124,7 +124,7 @@ def simulate_league(config: LeagueConfig) -> League:
     # Promoters usually give the favourite the red corner.
     turn = (view < 0) ^ (corners.random(len(past.day)) < 0.23)
     past, view = past.swap_sides(turn), np.where(turn, -view, view)
-    ids = np.array([_digest("past", config.seed, number)[:16] for number in range(len(past.day))])
+    ids = np.array([_identifier("past", config.seed, number)[:16] for number in range(len(past.day))])
     first_day = np.datetime64(config.start.astimezone(UTC).date(), "D") - (past.day[-1] + 7)
     ending = draw_endings(past, fighters, endings)
     fights = _fight_table(past, fighters, ending, ids, first_day).assign(**draw_odds(view, closing))
@@ -181,8 +181,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--fights", type=int, default=1500, help="fights in the log (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--start", type=_moment, help="start of the first coming card, ISO (default: next full day)")
-    parser.add_argument("--now", type=_moment, default=datetime.now(UTC), help="moment of the prices (default: now)")
+    parser.add_argument(
+        "--start", type=_parse_time, help="start of the first coming card, ISO (default: next full day)"
+    )
+    parser.add_argument(
+        "--now", type=_parse_time, default=datetime.now(UTC), help="moment of the prices (default: now)"
+    )
     options = parser.parse_args(arguments)
     midnight = (options.now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     start = options.start or midnight + timedelta(days=1)
@@ -269,7 +273,7 @@ def _upcoming(
     start = config.start + timedelta(days=int(card.day[0] - first_day))
     return tuple(
         UpcomingFight(
-            fight_id=_digest("coming", config.seed, int(card.event[row]), row)[:32],
+            fight_id=_identifier("coming", config.seed, int(card.event[row]), row)[:32],
             start=start,
             fighters=(str(fighters.name[card.first[row]]), str(fighters.name[card.second[row]])),
             probability=float(card.probability[row]),
@@ -310,12 +314,12 @@ def _zulu(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _digest(*parts: object) -> str:
+def _identifier(*parts: object) -> str:
     return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()
 
 

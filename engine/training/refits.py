@@ -175,7 +175,7 @@ class Trainer:
         Returns
         -------
         dict of str to array
-            FIT: the members, named as `engine.members.member_stack.arrays_of` names them. REPLICA: the same, and
+            FIT: the members, named as `engine.members.member_stack.stack_to_arrays` names them. REPLICA: the same, and
             `logit`, (refits, latest fights), NaN for the fights that the replica was trained on. FOLD: `logit` alone,
             (n,), NaN outside the folds of the batch. Logits are the ensemble's, uncalibrated.
 

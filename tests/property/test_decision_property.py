@@ -43,8 +43,8 @@ def fights(draw: st.DrawFn) -> tuple[BetSide, BetSide]:
 def test_swapping_the_fighters_swaps_the_decision(
     sides: tuple[BetSide, BetSide], rules: BettingRules, absence: NoMarketReason
 ) -> None:
-    here = decide_bet(sides, rules, absence=absence)
-    there = decide_bet((sides[1], sides[0]), rules, absence=absence)
+    here = decide_bet(sides, rules, no_market_reason=absence)
+    there = decide_bet((sides[1], sides[0]), rules, no_market_reason=absence)
     assert (here.action, here.reasons, here.best_price, here.stake_fraction) == (
         there.action,
         there.reasons,

@@ -74,9 +74,9 @@ def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
             kelly_fraction=rules.kelly_fraction,
             max_stake_fraction=rules.max_stake_fraction,
         ),
-        absence=absence,
+        no_market_reason=absence,
         arbitrage=market is not None and market.arbitrage,
-        barred=priced.conflicts.reasons,
+        other_reasons=priced.conflicts.reasons,
     )
     return FightReport(
         id=priced.fight.id,

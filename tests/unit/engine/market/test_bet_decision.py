@@ -88,7 +88,7 @@ def test_decisions(
     reasons: tuple[BetReason, ...],
 ) -> None:
     for sides, chosen in (((side(*first), side(*second)), 0), ((side(*second), side(*first)), 1)):
-        decision = decide_bet(sides, RULES, absence=absence)
+        decision = decide_bet(sides, RULES, no_market_reason=absence)
         assert decision.reasons == reasons
         if reasons == (BetReason.LOWER_BOUND_PAYS,):
             assert (decision.action, decision.side, decision.best_price) == (
@@ -135,7 +135,7 @@ def test_a_commission_is_in_the_decision_and_in_the_stake() -> None:
 
 def test_a_fight_that_others_bar_is_not_bet_on() -> None:
     sides = (side(0.70, 0.60, 1.80), side(0.30, 0.20, 2.1))
-    decision = decide_bet(sides, RULES, barred=(BetReason.SAME_BOUT,))
+    decision = decide_bet(sides, RULES, other_reasons=(BetReason.SAME_BOUT,))
     assert decision == BetDecision(BetAction.ABSTAIN, (BetReason.SAME_BOUT,))
 
 

@@ -95,7 +95,7 @@ def test_sweeping_the_first_nodes_of_trees_changes_no_bit(
 
 
 def _sums(monkeypatch: pytest.MonkeyPatch, trees: FlatTrees, X: np.ndarray, swept: int) -> np.ndarray:
-    monkeypatch.setattr("engine.members.flat_trees._swept", lambda rows: swept)
+    monkeypatch.setattr("engine.members.flat_trees._nodes_to_sweep", lambda rows: swept)
     return trees.leaf_sums(X, 0, None)
 
 
