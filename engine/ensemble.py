@@ -259,7 +259,7 @@ def missing_values_message(values: Floats, ensemble: Ensemble) -> str:
     """Return a message about the columns of `values`, (n, columns), that lack values an imported member requires."""
     null = [ensemble.columns[column] for column in np.flatnonzero(np.isnan(values).any(axis=0))]
     members = sorted(
-        name for name, preprocessing in ensemble.point.preparations.items() if not preprocessing.accepts_missing
+        name for name, preprocessing in ensemble.point.preprocessing.items() if not preprocessing.accepts_missing
     )
     return (
         f"values are missing in {format_names(null)}, and the imported {', '.join(members)} accepts none: fill them in"

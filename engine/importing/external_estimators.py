@@ -213,7 +213,7 @@ def convert_members(estimators: Mapping[str, ExternalEstimator]) -> MemberStacks
         random_forest=forests,
         xgboost=FlatBoosters.from_booster(booster, cuts),
         neural_network=networks,
-        preparations={
+        preprocessing={
             name: Preprocessing(part.preprocessing.steps, part.accepts_missing) for name, part in estimators.items()
         },
     )

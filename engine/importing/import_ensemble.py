@@ -131,7 +131,7 @@ def _measure(
             f"the fights for measuring intervals begin on {first}, but the model was trained on fights up to "
             f"{trained_until}: give later ones only; on training fights every interval is too narrow"
         )
-    missing = all(preprocessing.accepts_missing for preprocessing in members.preparations.values())
+    missing = all(preprocessing.accepts_missing for preprocessing in members.preprocessing.values())
     values = check_features(unseen.X, columns, allow_missing=missing)
     unknown, known = (_logit(members, weights, plan, values, side) for side in (0, 1))
     market = market_logit(unseen)

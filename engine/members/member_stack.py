@@ -49,14 +49,14 @@ class MemberStacks:
 
     Attributes
     ----------
-    preparations
+    preprocessing
         Preprocessing by member name, for members of an imported model.
     """
 
     random_forest: FlatForests
     xgboost: FlatBoosters
     neural_network: StackedNetworks
-    preparations: Mapping[str, Preprocessing] = field(default_factory=dict)
+    preprocessing: Mapping[str, Preprocessing] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, ReplicatedMember]:
         """Return the members by name."""
@@ -65,7 +65,7 @@ class MemberStacks:
             "xgboost": self.xgboost,
             "neural_network": self.neural_network,
         }
-        return members | {name: PreprocessedMember(members[name], how) for name, how in self.preparations.items()}
+        return members | {name: PreprocessedMember(members[name], how) for name, how in self.preprocessing.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -97,7 +97,7 @@ class Ensemble:
     @cached_property
     def accepts_missing(self) -> bool:
         """Whether rows with missing values can be predicted; some imported estimators refuse such rows."""
-        return all(preprocessing.accepts_missing for preprocessing in self.point.preparations.values())
+        return all(preprocessing.accepts_missing for preprocessing in self.point.preprocessing.values())
 
     @property
     def data_cutoff(self) -> date:
@@ -182,7 +182,7 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
     if market is not None:
         arrays |= _prefixed("market/cuts", market.correction.trees.cuts.to_arrays())
         arrays |= _prefixed("market/trees", market.correction.to_arrays())
-    for name, preprocessing in ensemble.point.preparations.items():
+    for name, preprocessing in ensemble.point.preprocessing.items():
         arrays |= _prefixed(f"{name}/preparation", preprocessing.to_arrays())
     for state, groups in enumerate(ensemble.half_widths.distances):
         for index, group in enumerate(groups):
@@ -200,9 +200,9 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
     }
     if ensemble.corner_aware:
         manifest["sided"] = True
-    if ensemble.point.preparations:
+    if ensemble.point.preprocessing:
         manifest["preparations"] = {
-            name: preprocessing.metadata for name, preprocessing in ensemble.point.preparations.items()
+            name: preprocessing.metadata for name, preprocessing in ensemble.point.preprocessing.items()
         }
     return write_bundle(parent, arrays, manifest)
 
@@ -246,7 +246,7 @@ def _cuts(stack: MemberStacks) -> BinEdges:
 
 
 def _load_stack(bundle: Bundle, role: str, cuts: BinEdges) -> MemberStacks:
-    preparations = {
+    preprocessing = {
         name: Preprocessing.from_arrays(described, _in_folder(bundle, f"{name}/preparation"))
         for name, described in bundle.manifest.get("preparations", {}).items()
     }
@@ -255,7 +255,7 @@ def _load_stack(bundle: Bundle, role: str, cuts: BinEdges) -> MemberStacks:
         for member in MEMBER_NAMES
         for name, array in _in_folder(bundle, f"{member}/{role}").items()
     }
-    return replace(stack_from_arrays(cuts, arrays), preparations=preparations)
+    return replace(stack_from_arrays(cuts, arrays), preprocessing=preprocessing)
 
 
 def _load_half_widths(bundle: Bundle) -> HalfWidths:
