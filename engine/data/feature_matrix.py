@@ -78,7 +78,7 @@ class TrainingMatrix:
 
 @dataclass(frozen=True, slots=True)
 class MirrorPlan:
-    """Where each column goes, and with which sign, when the two sides of a row are swapped.
+    """The source and the sign of each column when the two sides of a row are swapped.
 
     Attributes
     ----------

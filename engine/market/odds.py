@@ -26,7 +26,7 @@ def american_to_decimal(american: ArrayLike) -> Floats:
     Raises
     ------
     ValidationError
-        If a value is not finite, or between -100 and 100, where no American odds exist.
+        If a value is not finite, or between -100 and 100, a range without American odds.
     """
     values = np.asarray(american, dtype=np.float64)
     if not np.all(np.isfinite(values) & (np.abs(values) >= 100)):

@@ -6,10 +6,10 @@ A node is one unsigned word, of 32 bits if they are enough and of 64 otherwise:
     0       0: inner, 1: leaf     the same
     1-      8: index of cut       16: index of cut         go right if the code of the column is above it
     -       10: column            15: column               doubled: see `engine.members.feature_bins.BinEdges.encode`
-    -       13: steps to left     32: steps to left        the right child stands next to the left one
+    -       13: steps to left     32: steps to left        the right child follows the left one
     leaf    float32 value, whose last bit is used as the flag; in a 64-bit word, all of its upper half
 
-Siblings stand next to each other, level by level, and a leaf is its own child, so that a walk needs no branch that a
+Siblings are next to each other, level by level, and a leaf is its own child, so that a walk needs no branch that a
 processor could mispredict. The lost bit moves a leaf value by at most 1.2e-7 of itself, towards 0.
 """
 

@@ -114,7 +114,7 @@ def _step(nodes: Array, codes: Array, row: Any, node: Any, layout: Any) -> Any:
 def _sweep(nodes: Array, root: Any, count: int, layout: tuple[Any, Any, Any, Any], columns: Array, place: Array) -> int:
     """Take all rows through the first nodes of a tree, node by node; return the number of levels that these nodes fill.
 
-    A child stands behind its parent, so one pass is enough. Many rows are compared in one instruction.
+    A child follows its parent in the array, so one pass is enough. Many rows are compared in one instruction.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ Days = NDArray[np.int64]
 
 _NEVER = -100_000
 _REST_DAYS = (63, 28, 7)
-"""Rest between two fights, and shorter alternatives for leagues in which nobody else is free."""
+"""Rest between two fights, and shorter alternatives for leagues in which no other fighter is free."""
 _DAYS_A_YEAR = 365.25
 
 
@@ -182,7 +182,7 @@ class Matchmaker:
             weight = np.array([len(who) if len(who) > 1 else 0 for who in free], dtype=np.float64)
             if weight.any():
                 return free[self._rng.choice(len(free), p=weight / weight.sum())]
-        raise ValidationError("no two fighters are free: simulate more fights, fewer coming cards or a larger roster")
+        raise ValidationError("no two fighters are free: simulate more fights, fewer upcoming cards or a larger roster")
 
     def _free(self, signed: list[np.intp], rested_since: int, *, veterans_only: bool) -> Indices:
         who = np.array(signed, dtype=np.intp)

@@ -182,10 +182,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--fights", type=int, default=1500, help="fights in the log (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument(
-        "--start", type=_parse_time, help="start of the first coming card, ISO (default: next full day)"
+        "--start", type=_parse_time, help="start of the first upcoming card, ISO 8601 (default: next full day)"
     )
     parser.add_argument(
-        "--now", type=_parse_time, default=datetime.now(UTC), help="moment of the prices (default: now)"
+        "--now", type=_parse_time, default=datetime.now(UTC), help="time of the prices, ISO 8601 (default: now)"
     )
     options = parser.parse_args(arguments)
     midnight = (options.now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)

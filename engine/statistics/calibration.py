@@ -1,8 +1,8 @@
 """Platt calibration of out-of-fold logits, with a term for the official corner.
 
 Fitted by maximum likelihood with Newton's method, without Platt's intercept: the mirror-averaged logit of a fight is
-odd, so an intercept would break the symmetry. Red corners are favourites; where the official corner is known it is
-information and enters as a term of its own. Where it is unknown, a slope fitted without that term is used.
+odd, so an intercept would break the symmetry. Red corners are favourites; if the official corner is known, it is
+information and enters as a term of its own. If it is unknown, a slope fitted without that term is used.
 
 References
 ----------

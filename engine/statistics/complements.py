@@ -32,7 +32,7 @@ def mirror_averaged_margin(forward: Floats, mirrored: Floats) -> Floats:
 def corner_margin(forward: Floats, mirrored: Floats, sides: NDArray[np.int8]) -> Floats:
     """Return the margin of a model that was trained with the red corner first, (n,).
 
-    Where the corner is known, only the orientation with red first counts; elsewhere both count. The margin is odd under
+    If the corner is known, only the orientation with red first counts, otherwise both. The margin is odd under
     a swap of the fighters together with the corner.
 
     Parameters
