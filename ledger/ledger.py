@@ -235,7 +235,7 @@ class Ledger:
         JobRefusedError
             `after` is not a place.
         OutcomesMissedError
-            Outcomes were dropped from the stream before they were read (`outcomes_cap`, `retention_seconds`).
+            Outcomes were dropped from the stream before they were read (`max_outcomes`, `retention_seconds`).
         UnreadableOutcomeError
             A newer version wrote the next outcome; continue after its `place`.
         LedgerUnavailableError

@@ -24,27 +24,33 @@ class LedgerSettings:
     """Settings of a ledger. Each field's meaning is in its metadata; `environment_variable(field)` is its variable."""
 
     redis_url: str | None = _setting(
-        None, "server: redis://, rediss:// (TLS) or unix://, with user and password if it asks for them", secret=True
+        None, "server: redis://, rediss:// (TLS) or unix://, with user and password if it requires them", secret=True
     )
     namespace: str = _setting("cornerman", "prefix of every key, so that several ledgers can share a server")
-    lease_seconds: float = _setting(10.0, "how long a claim holds without a sign of life from its worker")
-    max_attempts: int = _setting(3, "how often a job may take its worker down before it ends as worker_lost")
+    lease_seconds: float = _setting(10.0, "how long a claim holds without a renewal by its worker")
+    max_attempts: int = _setting(3, "number of worker crashes before a job fails as worker_lost")
     retention_seconds: float = _setting(7 * DAY_SECONDS, "how long an outcome can be read")
-    tombstone_seconds: float = _setting(30 * DAY_SECONDS, "how long after that the answer is `forgotten`")
-    journal_seconds: float = _setting(
-        3 * 365 * DAY_SECONDS, "how long after its event the journal keeps what models said of a fight"
+    tombstone_seconds: float = _setting(
+        30 * DAY_SECONDS, "how long after the retention the state of a job is `forgotten`"
     )
-    ring_seconds: float = _setting(1.0, "how often the doorbell rings again for jobs that nobody claims")
-    max_queue_length: int = _setting(100_000, "most jobs that may wait in a queue; beyond it new ones are refused")
+    prediction_log_retention_seconds: float = _setting(
+        3 * 365 * DAY_SECONDS, "how long after its event the prediction log keeps a prediction"
+    )
+    notify_retry_seconds: float = _setting(
+        1.0, "interval at which the doorbell is rung again for jobs that no worker claims"
+    )
+    max_queue_length: int = _setting(100_000, "maximum of waiting jobs in a queue; new jobs beyond it are refused")
     max_memory_fraction: float = _setting(
-        0.8, "share of the server's maxmemory (where it has one) beyond which new jobs are refused"
+        0.8, "share of the server's maxmemory, if it has one, beyond which new jobs are refused"
     )
-    doorbell_cap: int = _setting(256, "most doorbells in a queue; at least the number of children in the fleet")
-    outcomes_cap: int = _setting(100_000, "about how many outcomes a follower can look back on")
-    quarantine_cap: int = _setting(1_000, "most odd queue items that are kept for a look")
-    reread_seconds: float = _setting(5.0, "how often a waiter reads again in case the hint that woke it was lost")
+    max_doorbells: int = _setting(256, "maximum of doorbells in a queue; at least the number of children in the fleet")
+    max_outcomes: int = _setting(100_000, "approximate number of outcomes that a follower can read back")
+    max_quarantined: int = _setting(1_000, "maximum of quarantined items of a queue")
+    poll_fallback_seconds: float = _setting(
+        5.0, "interval at which a waiter reads again, in case a notification was lost"
+    )
     reply_timeout_seconds: float = _setting(
-        5.0, "how long a reply of the server may take; a call ends after twice as long"
+        5.0, "time limit of a reply of the server; a call ends after twice this time"
     )
     fsync_timeout_seconds: float = _setting(5.0, "how long a durable submit waits for the append-only file")
 

@@ -205,7 +205,7 @@ class Claims:
         """Implement `Ledger.settle_batch`."""
         arguments: list[str | int | bytes] = []
         for entry in settlements:
-            page = encode_page(entry.prediction_page, self._server.settings.journal_seconds)
+            page = encode_page(entry.prediction_page, self._server.settings.prediction_log_retention_seconds)
             arguments += (entry.job_id, entry.fence, entry.state, entry.field, entry.body, page, entry.provenance)
         return (
             [SettleResult(stored) for stored in self._server.run_script("settle", MAX_DAY_ENTRIES, *arguments)]
@@ -262,7 +262,9 @@ class Claims:
     def reap(self, *, leases: bool = True) -> ReapCounts:
         """Implement `Ledger.reap`."""
         return ReapCounts(
-            *self._server.run_script("reap", round(self._server.settings.ring_seconds * 1000), int(leases), *QUEUES)
+            *self._server.run_script(
+                "reap", round(self._server.settings.notify_retry_seconds * 1000), int(leases), *QUEUES
+            )
         )
 
 

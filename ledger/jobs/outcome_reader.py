@@ -53,7 +53,7 @@ class OutcomesMissedError(LedgerError):
         many = "outcomes may be gone" if count is None else f"{count:,} outcome{'s are' if count > 1 else ' is'} gone"
         super().__init__(
             f"{many} that came after {after}: the stream no longer has what was not read in time "
-            f"(CORNERMAN_OUTCOMES_CAP, CORNERMAN_RETENTION_SECONDS); follow on after {place}"
+            f"(CORNERMAN_MAX_OUTCOMES, CORNERMAN_RETENTION_SECONDS); follow on after {place}"
         )
         self.count = count
         self.after = after
@@ -100,8 +100,8 @@ class OutcomeReader:
         """Implement `Ledger.wait`.
 
         Sleeps on the job's channel, on which the outcome itself is published. It subscribes before it reads the record,
-        so that no outcome is missed in between, and reads it again every `reread_seconds`, because a published message
-        can be lost.
+        so that no outcome is missed in between, and reads it again every `poll_fallback_seconds`, because a published
+        message can be lost.
         """
         started_seconds = time.monotonic()
         deadline = started_seconds + timeout_seconds
@@ -112,7 +112,7 @@ class OutcomeReader:
                 outcome = self._read_record(job_id, subscription.initial_reply)
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
                 with with_deadline(deadline + FINAL_READ_SECONDS):
-                    message = subscription.next_message(min(remaining, self._server.settings.reread_seconds))
+                    message = subscription.next_message(min(remaining, self._server.settings.poll_fallback_seconds))
                     if message is None or message == _SETTLED:
                         outcome = self._read_record(job_id, self._server.execute(*query))
                         continue

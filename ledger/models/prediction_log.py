@@ -4,7 +4,8 @@ One entry a fight, model and role. A `live` entry is written in the step that se
 exists if and only if bet placers could read the answer; a `shadow` entry in the step that settles a shadow card. A
 later answer before the start replaces the entry: the last one used the latest prices and was valid when the fight
 began, so that each fight counts once and is compared with the market at the same time. Answers after the start are not
-stored. Entries live for `journal_seconds` after their event, and there are at most MAX_DAY_ENTRIES of a day.
+stored. Entries live for `prediction_log_retention_seconds` after their event, and there are at most MAX_DAY_ENTRIES
+of a day.
 
 Names are the caller's; the review job matches them to results with the engine's fighter names.
 """

@@ -15,7 +15,9 @@ class Quarantine:
 
     def add(self, queue: str, item: bytes) -> None:
         """Quarantine a malformed item, cut to a readable length; the oldest items are dropped beyond the limit."""
-        self._server.run_script("quarantine", queue, item[:MAX_QUARANTINED_BYTES], self._server.settings.quarantine_cap)
+        self._server.run_script(
+            "quarantine", queue, item[:MAX_QUARANTINED_BYTES], self._server.settings.max_quarantined
+        )
 
     def items(self, queue: str, limit: int = 100) -> list[bytes]:
         """Return the quarantined items of a queue, newest first."""

@@ -105,7 +105,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Course:
             namespace=NAMESPACE,
             lease_seconds=plan.lease_seconds,
             reply_timeout_seconds=plan.reply_timeout_seconds,
-            outcomes_cap=10 * plan.jobs,
+            max_outcomes=10 * plan.jobs,
         )
         watcher, caller = (
             Ledger.connect(replace(settings, redis_url=server.url(user))) for user in ("admin", "producer")
@@ -126,7 +126,7 @@ def _pools(plan: Plan, folder: Path, settings: LedgerSettings, disk: Disk, store
         "CORNERMAN_NAMESPACE": settings.namespace,
         "CORNERMAN_LEASE_SECONDS": str(settings.lease_seconds),
         "CORNERMAN_REPLY_TIMEOUT_SECONDS": str(settings.reply_timeout_seconds),
-        "CORNERMAN_OUTCOMES_CAP": str(settings.outcomes_cap),
+        "CORNERMAN_MAX_OUTCOMES": str(settings.max_outcomes),
         "CORNERMAN_CHILD_MAX_MEMORY_MB": "1024",
         "CORNERMAN_DATA": str(folder),
         "CORNERMAN_LOG_FILE": str(folder / LOGS / "pools.jsonl"),

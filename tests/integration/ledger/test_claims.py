@@ -219,7 +219,7 @@ def test_reap_rings_again_where_a_bell_was_lost(
     ledger.server.execute("DEL", bell)
     assert ledger.reap().rung == 3
     ledger.server.execute("DEL", bell)
-    assert ledger.reap().rung == 0, "not before ring_seconds are over"
+    assert ledger.reap().rung == 0, "not before notify_retry_seconds are over"
     until(lambda: ledger.reap().rung == 3)
     assert ledger.server.execute("LLEN", bell) == 3
 

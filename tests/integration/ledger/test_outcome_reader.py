@@ -86,7 +86,7 @@ def settled_while(waiter: Ledger, settler: Ledger, until: Callable[..., None]) -
 
 
 def test_wait_wakes_on_the_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
-    ledger = opened(reread_seconds=3600.0)  # a read on the slow interval cannot be what wakes it
+    ledger = opened(poll_fallback_seconds=3600.0)  # a read on the slow interval cannot be what wakes it
     assert settled_while(ledger, ledger, until).report == REPORT
 
 
@@ -103,7 +103,7 @@ def test_the_next_wait_ends_what_the_last_one_subscribed_to(ledger: Ledger) -> N
 
 
 def test_wait_is_told_the_outcome_itself(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
-    ledger = opened(reread_seconds=3600.0)
+    ledger = opened(poll_fallback_seconds=3600.0)
     record = f"{ledger.settings.namespace}:job:job"
     # Gone before anybody could read it: only what was published can be what comes back.
     settle_otherwise(ledger, "return answer", f"redis.call('DEL', '{record}')\nreturn answer")
@@ -115,7 +115,7 @@ def test_wait_reads_where_it_is_told_only_that_there_is_an_outcome(
     opened: Callable[..., Ledger], until: Callable[..., None]
 ) -> None:
     """As at a replica, whose subscribers the primary does not count."""
-    ledger = opened(reread_seconds=3600.0)
+    ledger = opened(poll_fallback_seconds=3600.0)
     settle_otherwise(ledger, "subscribers[2] > 0", "subscribers[2] > 9")
     assert settled_while(ledger, ledger, until).report == REPORT
 
@@ -157,7 +157,7 @@ def test_wait_after_a_fork_reads_its_own_job(ledger: Ledger) -> None:
 
 
 def test_wait_survives_a_lost_hint(opened: Callable[..., Ledger], until: Callable[..., None]) -> None:
-    waiter, settler = opened(reread_seconds=0.05), opened()
+    waiter, settler = opened(poll_fallback_seconds=0.05), opened()
     settle_otherwise(settler, "redis.call('PUBLISH', channel, message)", "")
     assert settled_while(waiter, settler, until).report == REPORT
 
@@ -334,7 +334,7 @@ def test_follow_says_when_it_came_back_too_late(opened: Callable[..., Ledger], u
 
 
 def test_the_stream_of_outcomes_is_capped(opened: Callable[..., Ledger]) -> None:
-    ledger = opened(outcomes_cap=100)
+    ledger = opened(max_outcomes=100)
     for number in range(500):
         ledger.cancel(submit(ledger, str(number)))
     assert 100 <= ledger.server.execute("XLEN", f"{ledger.settings.namespace}:outcomes") < 400
@@ -376,7 +376,7 @@ def test_a_follower_who_is_too_slow_is_told_how_many_it_has_missed(ledger: Ledge
 
 
 def test_a_follower_who_asks_to_be_told_goes_on_after_what_it_has_missed(opened: Callable[..., Ledger]) -> None:
-    ledger = opened(outcomes_cap=100)
+    ledger = opened(max_outcomes=100)
     missed: list[OutcomesMissedError] = []
     news = ledger.follow("$", idle_seconds=0.5, on_missed=missed.append)
     finish(ledger, "first")

@@ -99,7 +99,7 @@ def test_entries_outlive_outcomes_and_not_their_own_time(
     until(lambda: ledger.status("a").state.value == "unknown")
     assert len(ledger.prediction_log.entries()) == 1
     start = datetime.fromtimestamp(ledger.server.time() + 0.3, UTC)
-    short = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "journal_seconds": 0.001}))
+    short = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "prediction_log_retention_seconds": 0.001}))
     settle(short, claimed(ledger, "b"), entry(0.5, day=start.date()), start=start)
     until(lambda: [noted.day for noted in ledger.prediction_log.entries()] == [DAY])
 

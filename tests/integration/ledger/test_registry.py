@@ -56,7 +56,7 @@ def test_the_clock_is_the_servers(ledger: Ledger) -> None:
 
 
 def test_odd_items_are_put_aside_cut_and_capped(ledger_settings: LedgerSettings) -> None:
-    ledger = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "quarantine_cap": 3}))
+    ledger = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_quarantined": 3}))
     for number in range(5):
         ledger.quarantine.add("predict", b"\xff%d" % number)
     ledger.quarantine.add("predict", b"x" * 1_000_000)

@@ -226,9 +226,9 @@ def test_a_durable_submit_does_not_claim_what_the_disk_has_not_confirmed(ledger_
 
 
 def test_doorbells_are_capped(ledger_settings: LedgerSettings, ledger: Ledger) -> None:
-    ledger.submit_many([CheckHealth(nonce=str(number)) for number in range(ledger_settings.doorbell_cap + 50)])
+    ledger.submit_many([CheckHealth(nonce=str(number)) for number in range(ledger_settings.max_doorbells + 50)])
     assert (
-        ledger.server.execute("LLEN", f"{ledger_settings.namespace}:doorbell:predict") == ledger_settings.doorbell_cap
+        ledger.server.execute("LLEN", f"{ledger_settings.namespace}:doorbell:predict") == ledger_settings.max_doorbells
     )
 
 

@@ -108,7 +108,7 @@ def test_a_server_that_dies_under_a_waiter_and_comes_back_with_the_job(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
     with EmbeddedServer(tmp_path) as server:
-        ledger = Ledger.connect(LedgerSettings(redis_url=server.url, reread_seconds=0.1))
+        ledger = Ledger.connect(LedgerSettings(redis_url=server.url, poll_fallback_seconds=0.1))
         job_id = ledger.submit(CheckHealth(), durable=True).job_id
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(ledger.wait, job_id, 60)
