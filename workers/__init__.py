@@ -1,1 +1,1 @@
-"""Celery pools: doorbell, limits, guard, model cache and the handlers that join the ledger to the engine."""
+"""Celery pools: supervisor, consumers, limits, model cache, and the handlers that connect the ledger to the engine."""

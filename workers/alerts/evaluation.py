@@ -31,7 +31,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 class MetricHistory:
     """The metrics that the rules need: the last snapshot, and older ones of the metrics whose increase is used.
 
-    Older snapshots are kept for a day, one each half-minute of the last hour and one each ten minutes before; 1-2 MB.
+    Older snapshots are stored for a day, one each half-minute of the last hour and one each ten minutes before; 1-2 MB.
     """
 
     _FINE_SECONDS, _FINE_STEP_SECONDS = HOUR, 30.0
@@ -50,8 +50,8 @@ class MetricHistory:
         self.last, self._last_seconds = reading, at_seconds
         if self._fine and at_seconds < self._fine[-1][0] + self._FINE_STEP_SECONDS:
             return
-        kept = {name: self._compact(reading[name]) for name in self._stored if name in reading}
-        self._fine.append((at_seconds, kept))
+        stored = {name: self._compact(reading[name]) for name in self._stored if name in reading}
+        self._fine.append((at_seconds, stored))
         while self._fine[0][0] < at_seconds - self._FINE_SECONDS:
             old = self._fine.popleft()
             if not self._coarse or old[0] >= self._coarse[-1][0] + self._COARSE_STEP_SECONDS:
@@ -60,7 +60,7 @@ class MetricHistory:
             self._coarse.popleft()
 
     def oldest_within(self, seconds: float) -> MetricsSnapshot:
-        """Return the oldest snapshot of the last `seconds`; it contains only the metrics that are kept."""
+        """Return the oldest snapshot of the last `seconds`; it contains only the stored metrics."""
         since = self._last_seconds - seconds
         olds = (reading for readings in (self._coarse, self._fine) for at, reading in readings if at >= since)
         return next(olds, self.last)
@@ -284,10 +284,10 @@ def promql_duration(seconds: float) -> str:
 
 
 def _grouped(series: Mapping[Labels, float], by: Sequence[str]) -> dict[Labels, list[float]]:
-    kept = set(by) - _ADDED_BY_PROMETHEUS
+    own_labels = set(by) - _ADDED_BY_PROMETHEUS
     groups: dict[Labels, list[float]] = {}
     for labels, value in series.items():
-        groups.setdefault(tuple(pair for pair in labels if pair[0] in kept), []).append(value)
+        groups.setdefault(tuple(pair for pair in labels if pair[0] in own_labels), []).append(value)
     return groups
 
 

@@ -2,8 +2,8 @@
 
 The overrides of CORNERMAN_ALERTS (`workers.alerts.overrides`) apply to the rule file too.
 
-The thresholds of memory, error rate, uncertainty and processing time are the migration guide's. Rules that need a least
-number of jobs state it, because one failure among two jobs is no rate.
+The thresholds of memory, error rate, uncertainty and processing time are the migration guide's. Rules that need a
+minimum number of jobs state it, because one failure among two jobs is no rate.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ RULES: tuple[AlertRule, ...] = (
         threshold=0.5,
         for_seconds=0,
         severity=WARNING,
-        summary="most fights of answered cards have no answer",
+        summary="more than half of the fights of answered cards have no answer",
         action="cornerman_fight_failures_total has the reasons: unknown_fighter means that the names of the feed and "
         "of the fight log differ, or that the log is old",
     ),

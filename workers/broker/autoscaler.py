@@ -50,5 +50,5 @@ class Autoscaler(autoscale.Autoscaler):  # type: ignore[misc]  # celery ships no
         workers = self.pool._pool._pool
         if any(getattr(child, "_controlled_termination", False) for child in workers):
             return 0
-        idle = {activity.pid for activity in self._board.slots() if not activity.token}
+        idle = {slot.pid for slot in self._board.slots() if not slot.token}
         return sum(child.pid in idle and not self.pool._pool._worker_active(child) for child in workers)

@@ -82,7 +82,7 @@ class ChildConsumer:
     def _release(self, claims: list[Claim], reason: str) -> None:
         if claims:
             self._ledger.release_many(claims, ring=True)
-            structlog.get_logger("cornerman").info("claims given back", jobs=len(claims), reason=reason)
+            structlog.get_logger("cornerman").info("claims released", jobs=len(claims), reason=reason)
 
     def _process_backlog(self, queue: str, claims: list[Claim], until_seconds: float) -> None:
         """Run claims, and further claims of their queue, until the queue is empty or the time is over.
@@ -105,11 +105,11 @@ class ChildConsumer:
 
         Nothing is reserved meanwhile: another child may need the memory for a larger job.
         """
-        board = self._pool.scoreboard
-        while board.can_start_job and not self._admission.should_stop_claiming and not board.stopped:
+        scoreboard = self._pool.scoreboard
+        while scoreboard.can_start_job and not self._admission.should_stop_claiming and not scoreboard.stopped:
             timeout_seconds = min(until_seconds - time.monotonic(), _POLL_SECONDS)
             if timeout_seconds <= 0:
-                if self._only_queue is None or board.take_request():
+                if self._only_queue is None or scoreboard.take_request():
                     break
                 timeout_seconds = self._pool.settings.supervisor_interval_seconds  # the supervisor makes the request
             item, claims = self._ledger.claim_when_notified(queue, self._owner, timeout_seconds)

@@ -110,8 +110,8 @@ class Executor:
     def _run(self, claim: Claim) -> None:
         started_seconds = time.monotonic()
         self._levels.apply(claim.controls)
-        standing_mb = self._admission.memory_before_job_mb()
-        self._pool.scoreboard.start_job(claim.job_id, claim.fence, max_run_seconds(claim), job_start_mb=standing_mb)
+        job_start_mb = self._admission.memory_before_job_mb()
+        self._pool.scoreboard.start_job(claim.job_id, claim.fence, max_run_seconds(claim), job_start_mb=job_start_mb)
         with job_log_context(claim), self._models.overriding_aliases(claim.alias_digests):
             ending = self._attempt(claim, started_seconds)
         run_seconds = time.monotonic() - started_seconds
@@ -134,14 +134,14 @@ class Executor:
                 report, page = self._handle(job, claim, started_seconds)
             finally:
                 self._pool.scoreboard.mark_handler_ended()
-            settlement = Settlement.from_result(claim, report, page, self._origin(claim))
+            settlement = Settlement.from_result(claim, report, page, self._provenance(claim))
             measure = partial(measure_card, job, report, claim.claimed_at)
             answered_by = getattr(report, "model", None) or model
             return AttemptResult("succeeded", answered_by, measure=measure, settlement=settlement)
         except ClaimLostError:
             return AttemptResult("refused", model)
-        except (LedgerUnavailableError, InsufficientMemoryError) as away:
-            return self._release(claim, str(away))
+        except (LedgerUnavailableError, InsufficientMemoryError) as unavailable:
+            return self._release(claim, str(unavailable))
         except JobSnoozedError as later:
             return self._snooze(claim, later, model)
         except ShutdownRequested as leaving:
@@ -165,10 +165,10 @@ class Executor:
         context = JobContext(claim, self._pool.settings, self._ledger, self._models, started_seconds)
         self._admission.admit(job, context)
         answer = find_handler(claim.kind, self._pool.handlers)(job, context)
-        noted = answer if isinstance(answer, HandlerResult) else HandlerResult(answer, None)
-        if not isinstance(noted.report, Report):
+        result = answer if isinstance(answer, HandlerResult) else HandlerResult(answer, None)
+        if not isinstance(result.report, Report):
             raise TypeError(f"the handler of {claim.kind} returned {type(answer).__name__}, not a report")
-        return noted
+        return result
 
     def _failed(self, claim: Claim, error: BaseException, model: str | None) -> AttemptResult:
         failure = to_failure(error)
@@ -177,7 +177,7 @@ class Executor:
         elif failure.code is FailureCode.INTERNAL:
             self._log.error("internal error", kind=claim.kind, **traceback_locations(error))
         try:
-            settlement = Settlement.from_result(claim, failure, origin=self._origin(claim))
+            settlement = Settlement.from_result(claim, failure, origin=self._provenance(claim))
         except (TypeError, ValueError):  # without an outcome the job would run for ever
             self._log.error("failure not encodable", **traceback_locations(error))
             message = f"{type(error).__name__}, whose message is not encodable"
@@ -185,7 +185,7 @@ class Executor:
             settlement = Settlement.from_result(claim, failure)
         return AttemptResult(failure.code.value, model, settlement=settlement)
 
-    def _origin(self, claim: Claim) -> Provenance:
+    def _provenance(self, claim: Claim) -> Provenance:
         return collect_provenance(claim, self._models.resolved_names)
 
     def _report_lost(self, claim: Claim, model: str | None, leaving: BaseException) -> AttemptResult:
@@ -197,8 +197,8 @@ class Executor:
             self._log.warning("store unavailable", error=str(later))
         note = claim.snooze_note if later.note is None else later.note
         progress = later.progress or Progress(stage=f"waiting: {later}"[:500], done=0, total=0)
-        parked = retry_until_available(lambda: self._ledger.snooze(claim, later.delay_seconds, note, progress))
-        return AttemptResult("parked" if parked else "refused", model, str(later))
+        snoozed = retry_until_available(lambda: self._ledger.snooze(claim, later.delay_seconds, note, progress))
+        return AttemptResult("parked" if snoozed else "refused", model, str(later))
 
     def _release(self, claim: Claim, reason: str, leaving: BaseException | None = None) -> AttemptResult:
         released = retry_until_available(lambda: self._ledger.release(claim))

@@ -15,7 +15,7 @@ from ledger.contracts.jobs import CHALLENGER, ShadowCard
 from ledger.ledger import Claim, Ledger, Settlement
 
 MIN_LEAD_SECONDS = 1.0
-"""Least time until the start of a card for a shadow: later ones would miss the prediction log."""
+"""Minimum time until the start of a card for a shadow: later ones would miss the prediction log."""
 
 
 def submit_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) -> None:

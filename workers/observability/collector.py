@@ -65,10 +65,10 @@ def snapshot_children(pool: WorkerPool) -> ChildrenSnapshot:
         with suppress(psutil.NoSuchProcess):  # it has just exited
             if is_alive(child.pid):
                 living[child.pid] = child.memory_info().rss
-    activities = [activity for activity in pool.scoreboard.slots() if activity.pid in living]
-    busy = sum(bool(activity.token) for activity in activities)
+    slots = [slot for slot in pool.scoreboard.slots() if slot.pid in living]
+    busy = sum(bool(slot.token) for slot in slots)
     return ChildrenSnapshot(
-        idle=len(activities) - busy,
+        idle=len(slots) - busy,
         busy=busy,
         largest_bytes=max(living.values(), default=0),
     )

@@ -14,7 +14,7 @@ MAX_PROBES_MISSED = 3
 """Consecutive liveness probes that may go unanswered before a pool counts as not consuming."""
 
 MIN_SILENCE_SECONDS = 2.0
-"""Least allowed silence, for probes in quick succession."""
+"""Minimum of the allowed silence, for probes in quick succession."""
 
 
 class PoolSnapshot(Struct, frozen=True, kw_only=True):

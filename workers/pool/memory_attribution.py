@@ -1,4 +1,4 @@
-"""Attribution of memory: to the current job, or to what its child kept of earlier jobs."""
+"""Attribution of memory: to the current job, or to memory left over from earlier jobs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ _RESPONSIBLE_FRACTION = 0.9
 """A job that takes this fraction of the memory above a fresh child's baseline has caused the excess itself."""
 
 
-def job_caused_excess(activity: ChildSlot, used_mb: float) -> bool:
-    """Return True if the current job, not memory kept from earlier jobs, took its child above its ceiling.
+def job_caused_excess(slot: ChildSlot, used_mb: float) -> bool:
+    """Return True if the current job, not memory left over from earlier jobs, took its child above its ceiling.
 
     A fresh child would exceed the ceiling with this job too, or nearly. If even a fresh child's baseline is above the
     ceiling, no job is responsible.
     """
-    return used_mb - activity.job_start_mb > _RESPONSIBLE_FRACTION * (activity.ceiling_mb - activity.baseline_mb) > 0
+    return used_mb - slot.job_start_mb > _RESPONSIBLE_FRACTION * (slot.ceiling_mb - slot.baseline_mb) > 0
 
 
-def started_near_baseline(activity: ChildSlot) -> bool:
+def started_near_baseline(slot: ChildSlot) -> bool:
     """Return True if the child started this job near its baseline memory, so the job itself needs too much."""
-    leftover_mb = activity.job_start_mb - activity.baseline_mb
-    growth_mb = activity.ceiling_mb - activity.baseline_mb
-    return leftover_mb <= (1 - _RESPONSIBLE_FRACTION) * growth_mb or not activity.ceiling_mb
+    leftover_mb = slot.job_start_mb - slot.baseline_mb
+    growth_mb = slot.ceiling_mb - slot.baseline_mb
+    return leftover_mb <= (1 - _RESPONSIBLE_FRACTION) * growth_mb or not slot.ceiling_mb

@@ -284,7 +284,7 @@ class Scoreboard:
     def slots(self) -> list[ChildSlot]:
         """Return the slots of all children, including dead ones whose slots are not freed yet."""
         found = (self._read(offset) for offset in self._offsets())
-        return [activity for activity in found if activity.pid]
+        return [slot for slot in found if slot.pid]
 
     def free_slot(self, pid: int) -> None:
         """Free the slot of a dead child."""

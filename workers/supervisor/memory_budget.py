@@ -1,7 +1,7 @@
 """The memory budget of a pool: memory in use and reserved, free memory, and the number of children that it allows.
 
 limit     the tightest of the pool's own budget (a setting, or the operator's control), the container, the machine
-used      the proportional shares (PSS) of the main process and its children, which add up to the pool's memory
+used      the proportional set sizes (PSS) of the main process and its children, which add up to the pool's memory
 promised  memory that running jobs have reserved and not yet taken
 free      limit - used - promised, from which a child reserves before it claims a job
 job       memory of a typical job: the largest growth observed recently, and at least `MIN_JOB_MB`
@@ -24,7 +24,7 @@ from workers.supervisor.scaling_policy import PoolLoad, ScalingHistory, desired_
 _STARVED_AFTER_SECONDS, _REPEAT_SECONDS = 5.0, 30.0
 
 MIN_JOB_MB = 32.0
-"""The least memory assumed for a job, and for an idle child before one was measured."""
+"""Minimum memory assumed for a job, and for an idle child before one was measured."""
 
 
 class MemoryBudget:
@@ -42,35 +42,33 @@ class MemoryBudget:
 
     def update(self, children: Iterable[ChildSnapshot], backlog: QueueBacklog, now_seconds: float) -> None:
         """Measure the pool, and publish its free memory and its target size on the scoreboard."""
-        living = [child.activity.pid for child in children if child.alive]
+        living = [child.slot.pid for child in children if child.alive]
         fixed_mb = pss_mb(os.getpid())
-        shares = {pid: pss_mb(pid) for pid in living}
-        used_mb = fixed_mb + sum(shares.values())
-        limited_by, limit_mb, ever_mb = self._limit(used_mb)
+        pss = {pid: pss_mb(pid) for pid in living}
+        used_mb = fixed_mb + sum(pss.values())
+        limited_by, limit_mb, max_limit_mb = self._limit(used_mb)
         anon_rss = {pid: anon_rss_mb(pid) for pid in living}
         with self._pool.scoreboard.accounting() as write:
-            activities = [activity for activity in self._pool.scoreboard.slots() if activity.pid in shares]
-            promised = {
-                activity.pid: _unused_reservation_mb(activity, anon_rss[activity.pid]) for activity in activities
-            }
-            self._update_idle_mb([shares[activity.pid] for activity in activities if _idle(activity)])
-            least_mb = limit_mb - fixed_mb - self._idle_mb  # for one job that runs alone
-            price_mb = max(MIN_JOB_MB, min(self._memory_monitor.max_growth_mb(), least_mb))
-            room_mb = limit_mb - used_mb - sum(promised.values())
-            write(room_mb, price_mb, ever_mb - fixed_mb)
-        busy = [activity.pid for activity in activities if activity.reserved_mb or activity.token]
+            slots = [slot for slot in self._pool.scoreboard.slots() if slot.pid in pss]
+            unused = {slot.pid: _unused_reservation_mb(slot, anon_rss[slot.pid]) for slot in slots}
+            self._update_idle_mb([pss[slot.pid] for slot in slots if _idle(slot)])
+            alone_mb = limit_mb - fixed_mb - self._idle_mb  # for one job that runs alone
+            typical_job_mb = max(MIN_JOB_MB, min(self._memory_monitor.max_growth_mb(), alone_mb))
+            free_mb = limit_mb - used_mb - sum(unused.values())
+            write(free_mb, typical_job_mb, max_limit_mb - fixed_mb)
+        busy = [slot.pid for slot in slots if slot.reserved_mb or slot.token]
         min_children, max_children = self._child_bounds()
         load = PoolLoad(
             now_seconds=now_seconds,
             children=self._target,
             busy=len(busy),
-            starting=max(0, self._target - sum(bool(activity.baseline_mb) for activity in activities)),
+            starting=max(0, self._target - sum(bool(slot.baseline_mb) for slot in slots)),
             backlog=backlog.waiting,
             oldest_seconds=backlog.oldest_seconds,
             limit_mb=limit_mb,
             fixed_mb=fixed_mb,
-            busy_mb=sum(shares[pid] + promised[pid] for pid in busy),
-            child_mb=self._idle_mb + price_mb,
+            busy_mb=sum(pss[pid] + unused[pid] for pid in busy),
+            child_mb=self._idle_mb + typical_job_mb,
             min_children=min_children,
             max_children=max_children,
         )
@@ -80,8 +78,8 @@ class MemoryBudget:
             used_mb=round(used_mb, 1),
             limit_mb=round(limit_mb, 1),
             limited_by=limited_by,
-            room_mb=round(room_mb, 1),
-            job_mb=round(price_mb, 1),
+            room_mb=round(free_mb, 1),
+            job_mb=round(typical_job_mb, 1),
             wanted=self._target,
         )
 
@@ -90,7 +88,7 @@ class MemoryBudget:
 
         Either the limit is too low for any work, or other processes of the machine have taken its memory.
         """
-        idle = all(_idle(child.activity) for child in children if child.alive)
+        idle = all(_idle(child.slot) for child in children if child.alive)
         if not (backlog.waiting and idle and self._pool.memory.room_mb < self._pool.memory.job_mb):
             self._report_seconds = None
             return False
@@ -106,7 +104,7 @@ class MemoryBudget:
 
         Replacing such a child is the only way to give that memory back.
         """
-        living = [child.activity for child in children if child.alive]
+        living = [child.slot for child in children if child.alive]
         if self._pool.scoreboard.can_start_job or not living or not all(map(_idle, living)):
             return []
         return [each.pid for each in living if anon_rss_mb(each.pid) - each.baseline_mb >= MIN_JOB_MB]
@@ -115,8 +113,8 @@ class MemoryBudget:
         """Return the limiting factor, the limit now, and the limit if no other process used any memory."""
         spare_mb, around, own = self._pool.settings.spare_memory_mb, memory_limits(), self._own_budget()
         now = [(bound.name, min(bound.limit_mb, used_mb + bound.free_mb) - spare_mb) for bound in around]
-        ever_mb = min([*(limit_mb for _, limit_mb in own), *(bound.limit_mb - spare_mb for bound in around)])
-        return (*min([*own, *now], key=lambda named: named[1]), ever_mb)
+        max_limit_mb = min([*(limit_mb for _, limit_mb in own), *(bound.limit_mb - spare_mb for bound in around)])
+        return (*min([*own, *now], key=lambda named: named[1]), max_limit_mb)
 
     def _own_budget(self) -> list[tuple[str, float]]:
         """Return the budgets that were set; an operator's control of a queue overrides the pool's setting."""
@@ -135,17 +133,17 @@ class MemoryBudget:
     def _names(self, control: str) -> list[str]:
         return [f"{control}.{queue}" for queue in self._queues]
 
-    def _update_idle_mb(self, shares: Sequence[float]) -> None:
-        if shares:
-            self._idle_mb = max(MIN_JOB_MB, sum(shares) / len(shares))
+    def _update_idle_mb(self, pss: Sequence[float]) -> None:
+        if pss:
+            self._idle_mb = max(MIN_JOB_MB, sum(pss) / len(pss))
 
 
-def _idle(activity: ChildSlot) -> bool:
-    return bool(activity.baseline_mb) and not activity.token and not activity.reserved_mb
+def _idle(slot: ChildSlot) -> bool:
+    return bool(slot.baseline_mb) and not slot.token and not slot.reserved_mb
 
 
-def _unused_reservation_mb(activity: ChildSlot, owned_mb: float) -> float:
+def _unused_reservation_mb(slot: ChildSlot, owned_mb: float) -> float:
     """Return how much of its reservation a child may still take."""
-    if not activity.reserved_mb:
+    if not slot.reserved_mb:
         return 0.0
-    return max(0.0, activity.reserved_mb - max(0.0, owned_mb - activity.reserved_from_mb))
+    return max(0.0, slot.reserved_mb - max(0.0, owned_mb - slot.reserved_from_mb))

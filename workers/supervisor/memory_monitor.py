@@ -69,13 +69,13 @@ class MemoryMonitor:
     def tick(self) -> None:
         """Measure every child at work once."""
         growths = {}
-        for activity in self._pool.scoreboard.slots():
-            if not activity.token:
+        for slot in self._pool.scoreboard.slots():
+            if not slot.token:
                 continue
-            used_mb = anon_rss_mb(activity.pid)
-            growths[activity.token] = max(self._growths.get(activity.token, 0.0), used_mb - activity.reserved_from_mb)
-            if activity.ceiling_mb and used_mb > activity.ceiling_mb and not activity.handler_ended:
-                self._kill(activity, used_mb)
+            used_mb = anon_rss_mb(slot.pid)
+            growths[slot.token] = max(self._growths.get(slot.token, 0.0), used_mb - slot.reserved_from_mb)
+            if slot.ceiling_mb and used_mb > slot.ceiling_mb and not slot.handler_ended:
+                self._kill(slot, used_mb)
         for token in self._growths.keys() - growths.keys():
             self._ended_jobs.append((time.monotonic(), self._growths[token]))
         self._growths = growths
@@ -88,13 +88,13 @@ class MemoryMonitor:
                 self.tick()
             pause.wait(self._pool.settings.memory_check_interval_seconds)
 
-    def _kill(self, activity: ChildSlot, used_mb: float) -> None:
-        if not is_alive(activity.pid) or activity not in self._pool.scoreboard.slots():
+    def _kill(self, slot: ChildSlot, used_mb: float) -> None:
+        if not is_alive(slot.pid) or slot not in self._pool.scoreboard.slots():
             return  # it has just ended, or its slot was read during a write
         with suppress(ProcessLookupError):
-            excess = MemoryExcess(round(used_mb, 1), activity.ceiling_mb, job_caused_excess(activity, used_mb))
-            self.excesses.setdefault(activity.token, excess)
-            self.killed_for[activity.pid] = activity.token
-            os.kill(activity.pid, signal.SIGKILL)
-            self._log.warning("child killed", child=activity.pid, reason=KILL_REASON, **msgspec.structs.asdict(excess))
+            excess = MemoryExcess(round(used_mb, 1), slot.ceiling_mb, job_caused_excess(slot, used_mb))
+            self.excesses.setdefault(slot.token, excess)
+            self.killed_for[slot.pid] = slot.token
+            os.kill(slot.pid, signal.SIGKILL)
+            self._log.warning("child killed", child=slot.pid, reason=KILL_REASON, **msgspec.structs.asdict(excess))
             self._pool.event_pipe.send(ChildKilled(KILL_REASON))

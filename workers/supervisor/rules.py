@@ -36,14 +36,14 @@ class ChildSnapshot(Struct, frozen=True):
     (empty: for no claim); None if the pool did not kill it.
     """
 
-    activity: ChildSlot
+    slot: ChildSlot
     alive: bool = True
     idle_seconds: float = 0.0
     killed_for: bytes | None = None
 
     def died_running(self, token: bytes) -> bool:
         """Return True if the dead child was running this claim and was not killed for another reason."""
-        return self.activity.token == token and self.killed_for in (None, token)
+        return self.slot.token == token and self.killed_for in (None, token)
 
     @property
     def crashed(self) -> bool:
@@ -51,9 +51,9 @@ class ChildSnapshot(Struct, frozen=True):
         return not self.alive and self.killed_for is None
 
 
-def exceeds_time_limit(activity: ChildSlot, now_seconds: float) -> bool:
+def exceeds_time_limit(slot: ChildSlot, now_seconds: float) -> bool:
     """Return True if a job has run longer than its limit."""
-    return bool(activity.token) and now_seconds - activity.started_seconds > activity.limit_seconds
+    return bool(slot.token) and now_seconds - slot.started_seconds > slot.limit_seconds
 
 
 def orphaned_children(children: Iterable[ChildSnapshot], held: Set[bytes]) -> set[tuple[int, bytes]]:
@@ -62,8 +62,8 @@ def orphaned_children(children: Iterable[ChildSnapshot], held: Set[bytes]) -> se
     Such a job was cancelled, its lease expired, or the child has settled it a moment ago: act only on pairs found by
     two ticks in a row. A child whose handler has ended is left alone: its settlement is refused.
     """
-    running = (child.activity for child in children if child.alive and not child.activity.handler_ended)
-    return {(activity.pid, activity.token) for activity in running if activity.token and activity.token not in held}
+    running = (child.slot for child in children if child.alive and not child.slot.handler_ended)
+    return {(slot.pid, slot.token) for slot in running if slot.token and slot.token not in held}
 
 
 def decide_disposition(

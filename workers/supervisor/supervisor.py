@@ -97,12 +97,12 @@ class Supervisor:
     def tick(self) -> None:
         """Inspect every child and every job of the pool once. Raises LedgerUnavailableError."""
         now_seconds = time.monotonic()
-        children = {child.activity.pid: child for child in self._children(now_seconds)}
+        children = {child.slot.pid: child for child in self._children(now_seconds)}
         closing = self._shutdown_grace_is_over(now_seconds)
         self._kill_over_time_limit(children, now_seconds)
         self._memory_budget.update(children.values(), self._backlog, now_seconds)
         for pid in self._memory_budget.oversized_children(children.values()):
-            self._kill_if_unchanged(children[pid].activity, "it keeps memory that the next job needs")
+            self._kill_if_unchanged(children[pid].slot, "it keeps memory that the next job needs")
         if self._memory_budget.is_starved(children.values(), self._backlog, now_seconds):
             self._log.warning("not enough memory for any job", **msgspec.structs.asdict(self._pool.memory))
         try:
@@ -153,34 +153,30 @@ class Supervisor:
             self._pool.event_pipe.send(ReapEvent(reaped.requeued, reaped.lost, reaped.expired))
 
     def _children(self, now_seconds: float) -> list[ChildSnapshot]:
-        activities = self._pool.scoreboard.slots()
-        self._idle_since = {
-            activity.pid: self._idle_since.get(activity.pid, now_seconds)
-            for activity in activities
-            if not activity.token
-        }
+        slots = self._pool.scoreboard.slots()
+        self._idle_since = {slot.pid: self._idle_since.get(slot.pid, now_seconds) for slot in slots if not slot.token}
         return [
             ChildSnapshot(
-                activity,
-                is_alive(activity.pid),
-                now_seconds - self._idle_since.get(activity.pid, now_seconds),
-                self._memory_monitor.killed_for.get(activity.pid),
+                slot,
+                is_alive(slot.pid),
+                now_seconds - self._idle_since.get(slot.pid, now_seconds),
+                self._memory_monitor.killed_for.get(slot.pid),
             )
-            for activity in activities
+            for slot in slots
         ]
 
     def _kill_over_time_limit(self, children: dict[int, ChildSnapshot], now_seconds: float) -> None:
         """Kill children over their time limit. This needs no ledger, and works inside a long C call too."""
         for child in children.values():
-            over = child.alive and exceeds_time_limit(child.activity, now_seconds)
-            if over and self._kill_if_unchanged(child.activity, "time limit"):
-                self._timed_out.add(child.activity.token)
+            over = child.alive and exceeds_time_limit(child.slot, now_seconds)
+            if over and self._kill_if_unchanged(child.slot, "time limit"):
+                self._timed_out.add(child.slot.token)
 
     def _kill_unfinished(self, children: dict[int, ChildSnapshot]) -> None:
         """Kill the remaining children, which run a job or wait for Celery (up to half a minute)."""
         for child in children.values():
             if child.alive:
-                self._kill(child.activity.pid, "the pool is closing")
+                self._kill(child.slot.pid, "the pool is closing")
 
     def _settle_or_renew(
         self,
@@ -209,7 +205,7 @@ class Supervisor:
                     renewed.append((job.job_id, job.fence))
                     continue
                 case Disposition.TIME_LIMIT_EXCEEDED:
-                    overdue = child is not None and child.activity.limit_seconds < job.time_limit_seconds
+                    overdue = child is not None and child.slot.limit_seconds < job.time_limit_seconds
                     failure = deadline_failure() if overdue else time_limit_failure(job.time_limit_seconds)
                     outcome = failure.code.value if ledger.settle(job, failure) else "refused"
                 case Disposition.MEMORY_LIMIT_EXCEEDED if excess is not None:
@@ -222,7 +218,7 @@ class Supervisor:
                     solo = child is not None and child.crashed
                     outcome = "released" if ledger.release(job, solo=solo) else "refused"
                     reason = _release_reason(child, closing=closing)
-            ran = child.activity if child is not None and child.activity.token == token else None
+            ran = child.slot if child is not None and child.slot.token == token else None
             run_seconds = None if ran is None else now_seconds - ran.started_seconds
             line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None, reason=reason)
             self._log.info("job", **line)
@@ -237,7 +233,7 @@ class Supervisor:
     def _kill_orphans(self, held: Set[bytes], children: dict[int, ChildSnapshot]) -> None:
         found = orphaned_children(children.values(), held)
         for pid, _ in found & self._orphans:
-            self._kill_if_unchanged(children[pid].activity, "its job was cancelled or its lease ran out")
+            self._kill_if_unchanged(children[pid].slot, "its job was cancelled or its lease ran out")
         self._orphans = found
 
     def _kill_unsettled(self, children: Iterable[ChildSnapshot]) -> None:
@@ -248,9 +244,7 @@ class Supervisor:
         passed_seconds = min(
             time.monotonic() - self._reaped_seconds, 2 * self._pool.settings.supervisor_interval_seconds
         )
-        waiting = {
-            child.activity.token: child.activity for child in children if child.alive and child.activity.handler_ended
-        }
+        waiting = {child.slot.token: child.slot for child in children if child.alive and child.slot.handler_ended}
         self._unsettled_seconds = {token: self._unsettled_seconds.get(token, 0.0) + passed_seconds for token in waiting}
         for token, seconds in self._unsettled_seconds.items():
             if seconds > MAX_UNSETTLED_SECONDS:
@@ -286,7 +280,7 @@ class Supervisor:
             "queues": self._queues,
             "children": len(living),
             "wanted": memory.wanted,
-            "busy": sum(bool(children[pid].activity.token) for pid in living),
+            "busy": sum(bool(children[pid].slot.token) for pid in living),
             "closing": self._pool.scoreboard.closing,
             "healthy": not self._watchdog.expired,
             "http": self._monitor.address,
@@ -307,7 +301,7 @@ class Supervisor:
 
     def _kill_if_unchanged(self, seen: ChildSlot, reason: str) -> bool:
         """Kill a child for the observed claim, unless it has moved on to another since."""
-        now = next((activity for activity in self._pool.scoreboard.slots() if activity.pid == seen.pid), None)
+        now = next((slot for slot in self._pool.scoreboard.slots() if slot.pid == seen.pid), None)
         if now is None or (now.token, now.handler_ended) != (seen.token, seen.handler_ended):
             return False
         self._kill(seen.pid, reason, seen.token)

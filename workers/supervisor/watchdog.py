@@ -70,4 +70,4 @@ class Watchdog:
 
 def _all_busy(children: Iterable[ChildSnapshot]) -> bool:
     living = [child for child in children if child.alive]
-    return bool(living) and all(child.activity.token for child in living)
+    return bool(living) and all(child.slot.token for child in living)

@@ -44,7 +44,7 @@ def pool() -> Iterator[WorkerPool]:
 
 
 def children(pool: WorkerPool) -> list[ChildSnapshot]:
-    return [ChildSnapshot(activity) for activity in pool.scoreboard.slots()]
+    return [ChildSnapshot(slot) for slot in pool.scoreboard.slots()]
 
 
 def limited(pool: WorkerPool, megabytes: float) -> None:
@@ -86,11 +86,11 @@ def test_a_booking_is_promised_until_it_is_taken(pool: WorkerPool) -> None:
     limited(pool, 10_000)
     budget.update(children(pool), NOTHING, 0.0)
     before_mb = pool.memory.room_mb
-    (activity,) = pool.scoreboard.slots()
+    (slot,) = pool.scoreboard.slots()
     pool.scoreboard._offset = next(iter(pool.scoreboard._offsets()))  # speak for the child
     pool.scoreboard.start_job("job", 1, 60.0)
     pool.scoreboard._write("reserved_mb", KEPT_MB + 40.0)
-    pool.scoreboard._write("reserved_from_mb", activity.baseline_mb)
+    pool.scoreboard._write("reserved_from_mb", slot.baseline_mb)
     budget.update(children(pool), NOTHING, 1.0)
     assert before_mb - pool.memory.room_mb == pytest.approx(40.0, abs=3.0)
 
@@ -115,5 +115,5 @@ def test_an_idle_child_that_keeps_the_room_of_a_job_is_to_be_replaced(pool: Work
     assert budget.oversized_children(children(pool)) == []
     limited(pool, pool.memory.used_mb + MIN_JOB_MB / 2)
     budget.update(children(pool), NOTHING, 1.0)
-    (activity,) = pool.scoreboard.slots()
-    assert budget.oversized_children(children(pool)) == [activity.pid]
+    (slot,) = pool.scoreboard.slots()
+    assert budget.oversized_children(children(pool)) == [slot.pid]

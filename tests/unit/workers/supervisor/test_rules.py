@@ -68,11 +68,11 @@ def test_a_limit_goes_before_all_and_the_end_of_the_pool_next(child: ChildSnapsh
 
 
 @pytest.mark.parametrize(
-    ("activity", "now_seconds", "expected"),
+    ("slot", "now_seconds", "expected"),
     [(RUNS_MINE, 160.0, False), (RUNS_MINE, 160.1, True), (IDLE, 1e9, False), (HANDLED, 1e9, False)],
 )
-def test_a_limit_counts_from_the_start_of_its_own_job(activity: ChildSlot, now_seconds: float, expected: bool) -> None:
-    assert exceeds_time_limit(activity, now_seconds) is expected
+def test_a_limit_counts_from_the_start_of_its_own_job(slot: ChildSlot, now_seconds: float, expected: bool) -> None:
+    assert exceeds_time_limit(slot, now_seconds) is expected
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_a_limit_counts_from_the_start_of_its_own_job(activity: ChildSlot, now_s
     ],
 )
 def test_a_job_is_blamed_for_what_it_has_added(job_start_mb: float, used_mb: float, expected: bool) -> None:
-    activity = ChildSlot(7, MINE, ceiling_mb=300.0, baseline_mb=50.0, job_start_mb=job_start_mb)
-    assert job_caused_excess(activity, used_mb) is expected
+    slot = ChildSlot(7, MINE, ceiling_mb=300.0, baseline_mb=50.0, job_start_mb=job_start_mb)
+    assert job_caused_excess(slot, used_mb) is expected
 
 
 def test_no_job_is_blamed_where_none_could_fit() -> None:

@@ -42,8 +42,8 @@ class Worker:
         before = self._pool.scoreboard.slots()
         self._pipe.send(word)
         until(lambda: self._pool.scoreboard.slots() not in (before, []))
-        (activity,) = self._pool.scoreboard.slots()
-        return activity
+        (slot,) = self._pool.scoreboard.slots()
+        return slot
 
     def end(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
