@@ -50,7 +50,7 @@ def check_model(
 
 
 def local_verifier(models: ModelCache[ProductionEnsembleManager]) -> ModelVerifier:
-    """Return a verifier that checks a model in this process, as `Ledger.verify_model` does through a job."""
+    """Return a verifier that checks a model in this process, as `ledger.models.verification` does through a job."""
 
     def verify(digest: str) -> None:
         _, checks = check_model(digest, models)

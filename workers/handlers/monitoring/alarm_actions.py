@@ -49,13 +49,17 @@ def choose_action(
     if setting == "none":
         return AlarmAction("none", "on_alarm is none: nothing was changed")
     if setting == "rollback" and champion != model:
-        return AlarmAction("abstain", "the model is not the champion, so there is nothing to roll back: it abstains")
+        return AlarmAction(
+            "abstain", "the model is not the champion, so there is nothing to roll back: the model abstains"
+        )
     if setting == "rollback":
         for candidate in earlier:
             if candidate != model and candidate not in alarmed:
                 return AlarmAction("rollback", f"the champion is {candidate[:12]} again", candidate)
-        return AlarmAction("abstain", "there is no earlier champion without an alarm to go back to: it abstains")
-    return AlarmAction("abstain", "all its decisions are to abstain until the alarm is cleared")
+        return AlarmAction(
+            "abstain", "there is no earlier champion without an alarm to roll back to: the model abstains"
+        )
+    return AlarmAction("abstain", "all decisions of the model are to abstain until the alarm is cleared")
 
 
 def apply_action(alarm: DriftAlarm, context: JobContext) -> DriftAlarm:
@@ -86,8 +90,8 @@ def apply_action(alarm: DriftAlarm, context: JobContext) -> DriftAlarm:
 def _earlier_rollback(alarm: DriftAlarm, changes: Sequence[ControlChange]) -> AlarmAction | None:
     """Return the rollback of an earlier attempt of this review that ended before it was recorded."""
     for change in changes:
-        of = (change.evidence or {}).get("alarm", {})
-        if change.rollback and (of.get("model"), of.get("job_id")) == (alarm.model, alarm.job_id):
+        cause = (change.evidence or {}).get("alarm", {})
+        if change.rollback and (cause.get("model"), cause.get("job_id")) == (alarm.model, alarm.job_id):
             return AlarmAction("rollback", f"the champion is {str(change.after)[:12]} again", change.after)
     return None
 
@@ -102,12 +106,12 @@ def _roll_back(alarm: DriftAlarm, action: AlarmAction, context: JobContext) -> A
             **_audit_fields(alarm),
         )
     except (JobRefusedError, ControlConflictError) as error:
-        return AlarmAction("abstain", f"it could not be rolled back ({error}): it abstains"[:1000])
+        return AlarmAction("abstain", f"the rollback failed ({error}): the model abstains"[:1000])
     return action
 
 
 def _audit_fields(alarm: DriftAlarm) -> dict[str, Any]:
     tests = ", ".join(f"{found.test} {found.highest:.3g} of {found.threshold:g}" for found in alarm.findings)
-    why = f"alarm about model {alarm.model[:12]} after {alarm.fights} fights: {tests}"
+    why = f"drift alarm of model {alarm.model[:12]} after {alarm.fights} fights: {tests}"
     evidence = {"alarm": msgspec.to_builtins(alarm)}
     return {"user": f"job {alarm.job_id}", "reason": why[:500], "evidence": evidence, "alarm": alarm.model}

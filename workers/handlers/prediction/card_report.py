@@ -58,12 +58,12 @@ def _failed(fight: Fight, error: EngineError) -> FightFailure:
 
 
 def _abstaining(fight: FightReport) -> FightReport:
-    """Return the same answer of a model that must not bet."""
+    """Return the report with the decision to abstain, for a model that must not bet."""
     return msgspec.structs.replace(fight, decision=Decision(action="abstain", reasons=(MODEL_ALARM,)))
 
 
 def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
-    prediction, market, absence = priced.prediction, priced.market, priced.market_absence
+    prediction, market, absence = priced.prediction, priced.market, priced.no_market_reason
     names = (prediction.fighter_a, prediction.fighter_b)
     sides = _sides(prediction, market, rules.level)
     choice = bet_decision.decide_bet(
@@ -193,7 +193,7 @@ def _bet(own: bet_decision.BetSide) -> Bet | None:
 
 
 def _scale_stakes(fights: Sequence[FightReport | FightFailure], cap: float) -> tuple[FightReport | FightFailure, ...]:
-    """Keep the stakes of the whole card under its cap; a bet of which nothing is left is none."""
+    """Scale the stakes to the cap of the whole card; a bet whose stake becomes zero becomes an abstention."""
     stakes = [(fight.decision.stake_fraction or 0.0) if isinstance(fight, FightReport) else 0.0 for fight in fights]
     scaled = bet_decision.scale_stakes(stakes, cap)
     return tuple(

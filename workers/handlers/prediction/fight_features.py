@@ -63,7 +63,7 @@ def _other_sport(fight: Fight, manager: ProductionEnsembleManager) -> EngineErro
         return None
     return ValidationError(
         f"the sport of fight {fight.id!r} is {fight.sport!r}, and the model was trained on a log of MMA fights: "
-        "take the fight off the card, or ask a model of that sport",
+        "remove the fight from the card, or use a model of that sport",
         details={"sport": fight.sport, "trained_for": MMA},
     )
 
@@ -91,7 +91,7 @@ def _from_log(card: ResolvedCard, fights: Sequence[Fight]) -> dict[str, FeatureR
     if ensemble.snapshot is None:
         return {
             fight.id: ValidationError(
-                f"fight {fight.id!r} has no features and the model was trained on a ready matrix, without a fight log: "
+                f"fight {fight.id!r} has no features, and the model was trained on a matrix, without a fight log: "
                 "send `features`, or use a model trained on a fight log"
             )
             for fight in fights

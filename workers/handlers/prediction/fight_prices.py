@@ -32,11 +32,12 @@ class PricedFight:
     ----------
     fight : Fight
     answer : ModelAnswer
+        The prediction without odds.
     prediction : FightPrediction
         The prediction with the market added.
-    screening : Screening
+    screening : ScreenedQuotes
         The quotes of the fight, divided into usable and rejected ones.
-    market : Market or None
+    market : MarketConsensus or None
         The consensus of the usable quotes; None if there are none.
     conflicts : BoutConflicts
         The other fights that forbid a bet on this one.
@@ -50,12 +51,12 @@ class PricedFight:
     conflicts: BoutConflicts
 
     @property
-    def market_absence(self) -> NoMarketReason | None:
+    def no_market_reason(self) -> NoMarketReason | None:
         """The reason why there is no market; quotes that the odds service rejected count as invalid quotes."""
-        absence = self.screening.no_market_reason
-        if absence is NoMarketReason.NO_QUOTES and self.fight.invalid_quotes:
+        reason = self.screening.no_market_reason
+        if reason is NoMarketReason.NO_QUOTES and self.fight.invalid_quotes:
             return NoMarketReason.INVALID_QUOTES
-        return absence
+        return reason
 
 
 def price_fights(
@@ -64,10 +65,10 @@ def price_fights(
     """Add the market to each prediction; errors are passed on. By fight id, in the order of the card."""
     answered = {fight: found for fight, found in answers.items() if isinstance(found, ModelAnswer)}
     fights = {fight.id: fight for fight in card.job.fights if fight.id in answered}
-    screenings = {fight.id: _screen(fight, card.quotes_from) for fight in fights.values()}
+    screenings = {fight.id: _screen(fight, card.quote_window) for fight in fights.values()}
     markets = {fight: consensus(found.valid) if found.valid else None for fight, found in screenings.items()}
     with_market = card.manager.add_market(
-        [answer.summary for answer in answered.values()],
+        [answer.unpriced for answer in answered.values()],
         [(fight.fighters[0].name, fight.fighters[1].name) for fight in fights.values()],
         [None if found is None else found.probabilities[0] for found in markets.values()],
     )

@@ -1,4 +1,4 @@
-"""Step "predict": predictions of fights without odds, cached with the open model.
+"""Step "predict": the answers of a model to fights without odds, cached with the open model.
 
 Odds change many times before a fight; nothing else about the fight does. So the prediction is cached under all that it
 was computed from, and a card that comes again with other prices costs no inference.
@@ -21,29 +21,30 @@ from workers.handlers.prediction.resolved_card import ResolvedCard
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """The prediction of a fight without odds.
+    """The answer of a model to one fight, without odds.
 
     Attributes
     ----------
-    summary : UnpricedPrediction
+    unpriced : UnpricedPrediction
+        The prediction of the ensemble.
     flags : tuple of str
-        Of the feature row, as in `FightReport.flags`.
+        The flags of the feature row, as in `FightReport.flags`.
     fighter_ids : pair of str or None
         The fight log's ids of the fighters.
     bins : str
         The bins of the features, for the prediction log; empty for a model without bins.
     """
 
-    summary: UnpricedPrediction
+    unpriced: UnpricedPrediction
     flags: tuple[str, ...]
     fighter_ids: tuple[str | None, str | None]
     bins: str = ""
 
 
 def cached_answers(card: ResolvedCard) -> dict[str, ModelAnswer]:
-    """Return by fight id the predictions that are in the cache of the model."""
+    """Return by fight id the answers that are in the cache of the model."""
     cached = {fight: card.opened.predictions.get(key) for fight, key in card.cache_keys.items()}
-    return {fight: prediction for fight, prediction in cached.items() if prediction is not None}
+    return {fight: answer for fight, answer in cached.items() if answer is not None}
 
 
 def answer_fights(
@@ -51,12 +52,21 @@ def answer_fights(
     features: Mapping[str, FeatureRow | EngineError],
     cached: Mapping[str, ModelAnswer],
 ) -> dict[str, ModelAnswer | EngineError]:
-    """Predict the fights that have features, cache these predictions, and add the cached ones and the errors.
+    """Predict the fights that have a feature row, and cache these answers.
+
+    Parameters
+    ----------
+    card : ResolvedCard
+        The card.
+    features : mapping
+        By fight id: the feature row or the error of each fight that is not cached.
+    cached : mapping
+        By fight id: the answers of the cached fights.
 
     Returns
     -------
     dict
-        By fight id, in the order of the card.
+        By fight id, in the order of the card: the answer or the error of each fight.
 
     Raises
     ------
@@ -65,18 +75,18 @@ def answer_fights(
     """
     rows = {fight: row for fight, row in features.items() if isinstance(row, FeatureRow)}
     errors = {fight: error for fight, error in features.items() if isinstance(error, EngineError)}
-    summaries, bins = _summaries(card, rows), _bins(card.manager, list(rows.values()))
-    predicted = {
-        fight: ModelAnswer(summary, row.flags, row.fighter_ids, row_bins)
-        for (fight, row), summary, row_bins in zip(rows.items(), summaries, bins, strict=True)
+    predictions, bins = _predict(card, rows), _bins(card.manager, list(rows.values()))
+    answers = {
+        fight: ModelAnswer(unpriced, row.flags, row.fighter_ids, row_bins)
+        for (fight, row), unpriced, row_bins in zip(rows.items(), predictions, bins, strict=True)
     }
-    for fight, prediction in predicted.items():
-        card.opened.predictions.put(card.cache_keys[fight], prediction)
-    by_fight: dict[str, ModelAnswer | EngineError] = {**cached, **predicted, **errors}
+    for fight, answer in answers.items():
+        card.opened.predictions.put(card.cache_keys[fight], answer)
+    by_fight: dict[str, ModelAnswer | EngineError] = {**cached, **answers, **errors}
     return {fight.id: by_fight[fight.id] for fight in card.job.fights}
 
 
-def _summaries(card: ResolvedCard, rows: Mapping[str, FeatureRow]) -> list[UnpricedPrediction]:
+def _predict(card: ResolvedCard, rows: Mapping[str, FeatureRow]) -> list[UnpricedPrediction]:
     if not rows:
         return []
     fights = {fight.id: fight for fight in card.job.fights}

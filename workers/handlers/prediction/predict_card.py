@@ -38,7 +38,7 @@ def predict_card(job: PredictCard, context: JobContext) -> CardReport:
     BundleError
         The model cannot be opened.
     EngineError
-        The whole card cannot be answered, for example for want of memory. An error of one fight becomes its
+        The whole card cannot be answered, for example because of its memory limit. An error of one fight becomes its
         `FightFailure` in the report.
     """
     return answer_card(job, context).report

@@ -34,11 +34,11 @@ class ResolvedCard:
         The model, its digest, and its cached predictions.
     config : ProductionEnsembleConfig
         The engine's configuration for this card.
-    replicas : Sampling
+    replicas : ReplicaSelection
         How many bootstrap replicas answer, and the operator's overrides of that number.
     levels : sequence of float
         Levels of all intervals that the report or its decisions need, ascending.
-    quotes_from : QuoteWindow
+    quote_window : QuoteWindow
         The time window of usable quotes.
     may_bet : bool
         False while a drift alarm makes the model abstain.
@@ -51,7 +51,7 @@ class ResolvedCard:
     config: ProductionEnsembleConfig
     replicas: ReplicaSelection
     levels: Sequence[float]
-    quotes_from: QuoteWindow
+    quote_window: QuoteWindow
     may_bet: bool
     cache_keys: Mapping[str, bytes]
 
@@ -73,7 +73,7 @@ def resolve_card(job: PredictCard, context: JobContext) -> ResolvedCard:
         config=config,
         replicas=replicas,
         levels=levels,
-        quotes_from=quote_window(job),
+        quote_window=quote_window(job),
         may_bet=not controls.flag(f"abstain.{opened.digest}"),
         cache_keys={fight.id: _cache_key(fight, job, config, levels) for fight in job.fights},
     )

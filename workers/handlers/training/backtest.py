@@ -1,4 +1,4 @@
-"""From a `Backtest` to a `BacktestReport`, by as many workers as there are: a period is a part (`fan_out`)."""
+"""Handler of `Backtest`: a walk-forward backtest on several workers; each period is a part (`fan_out`)."""
 
 from __future__ import annotations
 

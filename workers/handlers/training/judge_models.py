@@ -99,7 +99,7 @@ def _remedy(job: JudgeModels) -> str:
     if job.first_day is not None:
         return "begin on an earlier day"
     return (
-        "train both with an earlier --cutoff, so that fights are held out, or judge their recipes: "
+        "train both with an earlier --cutoff, so that fights are held out, or evaluate their recipes: "
         "--walk-forward FIRST_DAY"
     )
 
