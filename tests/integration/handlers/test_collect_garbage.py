@@ -60,8 +60,8 @@ def test_what_nothing_refers_to_is_removed_and_all_else_stays(
     garbage = sorted((digests["nobody's"], digests["unregistered"]))
 
     start_pool(queue="train", real=True, concurrency=1)
-    told = collect("--dry-run")
-    assert (told["models"], told["trainings"], told["dry_run"]) == (garbage, [old], True)
+    reported = collect("--dry-run")
+    assert (reported["models"], reported["trainings"], reported["dry_run"]) == (garbage, [old], True)
     assert len(store.bundle_names("")) == 6
     done = collect()
     assert (done["models"], done["trainings"]) == (garbage, [old])

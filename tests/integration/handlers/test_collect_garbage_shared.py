@@ -242,7 +242,7 @@ def test_a_collection_that_is_cancelled_leaves_everything_as_it_was(shop: Shop) 
     assert len(left) == 2
     assert shop.known().keys() == left
     for digest in digests:
-        shop.store.touch(digest)  # nothing is said to be removed any more
+        shop.store.touch(digest)  # no removal is announced any more
 
 
 def test_the_next_collection_makes_good_what_one_that_died_has_left(shop: Shop) -> None:
@@ -295,9 +295,9 @@ def test_all_claims_are_looked_at_a_few_times_however_much_goes(
     theirs = other.model(3)
     age(shop.store)
     monkeypatch.setattr("workers.handlers.collect_garbage.REMOVE_BATCH_SIZE", 3)
-    looks = []
+    reads = []
     claims = shop.store.owners.claims
-    monkeypatch.setattr(shop.store.owners, "claims", lambda: looks.append(1) or claims())
+    monkeypatch.setattr(shop.store.owners, "claims", lambda: reads.append(1) or claims())
     assert set(shop.collect().models) == digests - {theirs}
-    assert len(looks) == 1 + 2  # once to choose six models, and once for each three of them
+    assert len(reads) == 1 + 2  # once to choose six models, and once for each three of them
     assert shop.store.bundle_names("") == {theirs}

@@ -111,8 +111,8 @@ def test_an_imported_model_is_served_by_its_digest(
             assert (fight.interval_reason, fight.sampling_reason) == ("not_measured", "bootstrap_off")
             assert (fight.decision.action, fight.decision.reasons) == ("abstain", ("no_interval",))
         if corner == "red":
-            said = np.array([fight.fighters[0].probability for fight in answered])
-            assert np.abs(said - expected).max() < 1e-6
+            answers = np.array([fight.fighters[0].probability for fight in answered])
+            assert np.abs(answers - expected).max() < 1e-6
 
     wants = PredictCard(
         card_id="replicas",
@@ -189,7 +189,7 @@ def test_later_fights_give_it_intervals(files: list[str], system: dict[str, Any]
 
 @pytest.mark.usefixtures("command_environment")
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["rf=a", "xgb=b"], "Name each of"),
         (["rf=a", "xgb=b", "knn=c"], "is not one of rf=FILE"),
@@ -198,6 +198,6 @@ def test_later_fights_give_it_intervals(files: list[str], system: dict[str, Any]
         (["rf=a", "xgb=b", "nn=c", "--out", "x", "--alias", "y"], "leave out --alias"),
     ],
 )
-def test_what_is_wrong_with_the_call_is_said(arguments: list[str], said: str) -> None:
+def test_what_is_wrong_with_the_call_is_reported(arguments: list[str], expected: str) -> None:
     ran = imports(*arguments)
-    assert (ran.exit_code, said in ran.stderr) == (ExitCode.REFUSED, True), ran.output
+    assert (ran.exit_code, expected in ran.stderr) == (ExitCode.REFUSED, True), ran.output

@@ -69,8 +69,8 @@ def test_a_model_that_the_worker_cannot_prove_gets_no_name(bundle: Bundle, ledge
     other = wrong(trained(tmp_path, seed=2))
     context = context_of(ledger, tmp_path)
     register_model(context, other.digest, other.manifest)
-    for said in ("differ by at most", "was changed"):
-        with pytest.raises(JobRefusedError, match=said) as refused:
+    for message in ("differ by at most", "was changed"):
+        with pytest.raises(JobRefusedError, match=message) as refused:
             assign_alias(context, CHAMPION, other.digest)
         assert refused.value.failure.code is FailureCode.MODEL_CORRUPT
         spoil(other.folder)

@@ -155,7 +155,7 @@ def test_a_pool_that_meets_a_corrupt_model_answers_with_a_failure_and_goes_on(
     pool = start_pool(real=True, concurrency=1)
     children = pool.children()
     spoil(shelf / spoilt)
-    ledger.aliases.set("champion", spoilt)  # whoever did that proved nothing
+    ledger.aliases.set("champion", spoilt)  # this alias was moved without a verification
     for number in range(3):
         failure = ledger.wait(ledger.submit(card, key=f"spoilt-{number}").job_id, WAIT_SECONDS).failure
         assert failure is not None

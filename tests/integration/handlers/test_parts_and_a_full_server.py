@@ -38,15 +38,15 @@ def fill(ledger: Ledger, fraction: float) -> None:
     ledger.server.execute("CONFIG", "SET", "maxmemory", int(used / fraction))
 
 
-def look(ledger: Ledger, folder: Path, note: FanOutState) -> JobSnoozedError:
-    """Look once at a training of two parts, none of which is done."""
+def check_once(ledger: Ledger, folder: Path, state: FanOutState) -> JobSnoozedError:
+    """Check a training of two unfinished parts once."""
     (folder / "models").mkdir(exist_ok=True)
-    ledger_claim = SimpleNamespace(correlation_id="order", claimed_at=note.looked_at)
+    ledger_claim = SimpleNamespace(correlation_id="order", claimed_at=state.looked_at)
     context: Any = SimpleNamespace(ledger=ledger, store=Store(folder / "models"), claim=ledger_claim)
     parts = [
         TrainPart(
             of="whole",
-            prepared=note.prepared,
+            prepared=state.prepared,
             name=f"fold-{number}-{number + 1}",
             fights=1,
             columns=1,
@@ -56,7 +56,7 @@ def look(ledger: Ledger, folder: Path, note: FanOutState) -> JobSnoozedError:
         for number in range(2)
     ]
     with pytest.raises(JobSnoozedError) as later:
-        gather(context, note, parts, [3, 4], LIMIT_SECONDS)
+        gather(context, state, parts, [3, 4], LIMIT_SECONDS)
     return later.value
 
 
@@ -66,7 +66,7 @@ def test_parts_are_submitted_above_the_mark_for_new_jobs(ledger: Ledger, tmp_pat
     with pytest.raises(JobRefusedError) as refused:
         ledger.submit(TrainEnsemble(data="another"))
     assert refused.value.failure.code is FailureCode.MEMORY_LIMIT_EXCEEDED
-    later = look(ledger, tmp_path, FanOutState("0" * 64, datetime.now(UTC)))
+    later = check_once(ledger, tmp_path, FanOutState("0" * 64, datetime.now(UTC)))
     assert str(later) == "2 parts are missing"
     assert ledger.queue_stats.depths()["train"] == 2
 
@@ -74,18 +74,18 @@ def test_parts_are_submitted_above_the_mark_for_new_jobs(ledger: Ledger, tmp_pat
 def test_a_wait_for_a_full_server_says_so_until_it_is_over(ledger: Ledger, tmp_path: Path) -> None:
     fill(ledger, 1.2)
     began = datetime.now(UTC)
-    later = look(ledger, tmp_path, FanOutState("0" * 64, began))
+    later = check_once(ledger, tmp_path, FanOutState("0" * 64, began))
     assert "out of memory" in str(later)
     assert later.progress is not None
     assert later.progress.stage == "waiting: the server is out of memory (its maxmemory is reached)"
     assert (later.progress.done, later.progress.total) == (0, 7)
     assert later.note is not None
-    note = msgspec.json.decode(later.note, type=FanOutState)
-    over = msgspec.structs.replace(note, at_work_seconds=LIMIT_SECONDS + 1)
+    state = msgspec.json.decode(later.note, type=FanOutState)
+    over = msgspec.structs.replace(state, at_work_seconds=LIMIT_SECONDS + 1)
     with pytest.raises(TrainingTimeoutError, match=r"2 of 2 parts are missing because the server is out of memory"):
-        look(ledger, tmp_path, over)
+        check_once(ledger, tmp_path, over)
     fill(ledger, 0.5)
-    later = look(ledger, tmp_path, note.advanced_to(began + timedelta(seconds=2)))
+    later = check_once(ledger, tmp_path, state.advanced_to(began + timedelta(seconds=2)))
     assert str(later) == "2 parts are missing"
     assert later.note is not None
     assert msgspec.json.decode(later.note, type=FanOutState).waits_for == ""

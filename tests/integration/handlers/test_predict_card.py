@@ -70,10 +70,10 @@ def test_a_message_on_the_list_raises_no_limit_and_calls_nothing(
     """What Celery itself would obey: a real message of its own protocol, for our task and for a stranger's."""
     start_pool(concurrency=1)
     monkeypatch.setitem(ROUTES, "check_health", Route("predict", 0.5))
-    canary = tmp_path / "called"
-    for task, arguments in ((DOORBELL_TASK, ["predict"]), ("os.system", [f"touch {canary}"])):
+    created = tmp_path / "called"
+    for task, arguments in ((DOORBELL_TASK, ["predict"]), ("os.system", [f"touch {created}"])):
         message = doorbell_message("predict")
-        errback = {"task": "os.system", "args": [f"touch {canary}"], "subtask_type": None, "immutable": True}
+        errback = {"task": "os.system", "args": [f"touch {created}"], "subtask_type": None, "immutable": True}
         message["headers"] |= {"task": task, "timelimit": [1e9, 1e9], "argsrepr": "()", "retries": -1}
         message["body"] = json.dumps([arguments, {}, {"callbacks": [errback], "errbacks": [errback]}])
         with redis.Redis.from_url(str(ledger_settings.redis_url)) as server:
@@ -83,7 +83,7 @@ def test_a_message_on_the_list_raises_no_limit_and_calls_nothing(
     assert late.failure.code is FailureCode.TIME_LIMIT_EXCEEDED
     assert late.failure.details == {"limit_seconds": 0.5}
     until(lambda: len(ledger.quarantine.items("predict")) == 2)
-    assert not canary.exists()
+    assert not created.exists()
 
 
 @pytest.mark.parametrize("nonce", ["block", "hold_interpreter"])

@@ -1,4 +1,4 @@
-"""The promotion gate end to end: real models, a training pool that judges and a predicting pool that proves."""
+"""The promotion gate end to end: real models, a training pool that evaluates and a predicting pool that verifies."""
 
 from __future__ import annotations
 
@@ -182,8 +182,8 @@ def test_unseen_fights_alone_can_be_judged_on_as_a_matrix_and_not_as_a_log(
 
 
 def test_a_judgement_can_be_made_again(stage: Stage, book: Ledger) -> None:
-    judged = promote(stage.usual, "--force", "--alias", "nightly", "--data", str(stage.log))["judgement"]
-    command = ["replay", judged["job_id"], "--retrain", "--json"]
+    evaluated = promote(stage.usual, "--force", "--alias", "nightly", "--data", str(stage.log))["judgement"]
+    command = ["replay", evaluated["job_id"], "--retrain", "--json"]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == ExitCode.OK, result.output
     assert json.loads(result.stdout)["report"]["verdict"] == "same"

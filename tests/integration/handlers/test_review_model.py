@@ -64,7 +64,7 @@ def day_of(number: int) -> date:
 
 
 def past(ledger: Ledger, model: str, probability: float, role: PredictionRole = "live", bins: str = "") -> None:
-    """Put events of the past into the journal, through the script that settles cards."""
+    """Put events of the past into the prediction log, through the script that settles cards."""
     for number in range(EVENTS):
         entries = [
             (
@@ -151,14 +151,14 @@ def test_a_model_whose_favourites_lose_abstains_until_the_alarm_is_cleared(
     assert again.exit_code == ExitCode.FAILED
     assert len([change for change in ledger.controls.changes() if change.name.startswith("abstain.")]) == 1
 
-    assert run("models", "clear-alarm", champion[:12], "--reason", "looked at").exit_code == ExitCode.OK
+    assert run("models", "clear-alarm", champion[:12], "--reason", "checked").exit_code == ExitCode.OK
     assert ledger.drift_alarms.active() == []
     cleared = ledger.wait(ledger.submit(card(league, card_id="again")).job_id, WAIT_SECONDS).report
     assert isinstance(cleared, CardReport)
     assert cleared.switches == ()
     calm = run("models", "review", "--json")
     assert calm.exit_code == ExitCode.OK
-    assert json.loads(calm.stdout)["findings"] == []  # the tests begin anew
+    assert json.loads(calm.stdout)["findings"] == []  # the tests begin again
     assert json.loads(calm.stdout)["fights"] == 120
 
 

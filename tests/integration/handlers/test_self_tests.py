@@ -1,4 +1,4 @@
-"""The engine's self-tests, as whoever integrates it runs them."""
+"""The engine's self-tests, run as a caller of the engine runs them."""
 
 from __future__ import annotations
 

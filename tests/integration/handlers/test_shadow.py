@@ -80,10 +80,10 @@ def test_the_challenger_answers_for_the_journal_and_for_nobody_else(
     champion, challenger = (ledger.aliases.resolve(name) for name in ("champion", "challenger"))
     assert {entry.model for entry in live} == {champion} == {report.model}
     assert {entry.model for entry in shadow} == {challenger}
-    said = {answer.name: answer.probability for fight in report.fights for answer in fight.fighters}  # type: ignore[union-attr]
+    probabilities = {answer.name: answer.probability for fight in report.fights for answer in fight.fighters}  # type: ignore[union-attr]
     for one, other in zip(live, shadow, strict=True):
         assert (one.fighters, one.market, one.job_id) == (other.fighters, other.market, job_id)
-        assert one.probability == said[one.fighters[0]]
+        assert one.probability == probabilities[one.fighters[0]]
         assert abs(other.probability - 0.5) > abs(one.probability - 0.5)  # it is the bolder one
     until(lambda: '"kind": "shadow_card"' in pool.log.read_text())
     assert followed(ledger) == [job_id]

@@ -1,4 +1,4 @@
-"""A training that is shared out: the same bits whoever does it, and nothing lost when workers or all pools die."""
+"""A training in parts: the same bits on any workers, and nothing lost when workers or all pools die."""
 
 from __future__ import annotations
 

@@ -136,10 +136,10 @@ def test_without_quotes_the_market_aware_answer_is_absent_with_a_reason(
     ask: Callable[..., Answered], upcoming: list[UpcomingFight]
 ) -> None:
     bare = msgspec.structs.replace(_fight(upcoming[0]), quotes=())
-    told = ask([bare, _fight(upcoming[1])])
-    assert (told[bare.id].market_aware_reason, told[bare.id].market_reason) == ("no_market", "no_quotes")
-    assert [side.market_aware for side in told[bare.id].fighters] == [None, None]
-    assert told[upcoming[1].fight_id].fighters[0].market_aware is not None
+    answer = ask([bare, _fight(upcoming[1])])
+    assert (answer[bare.id].market_aware_reason, answer[bare.id].market_reason) == ("no_market", "no_quotes")
+    assert [side.market_aware for side in answer[bare.id].fighters] == [None, None]
+    assert answer[upcoming[1].fight_id].fighters[0].market_aware is not None
 
 
 def test_an_unknown_fighter_fails_in_place(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
@@ -178,8 +178,8 @@ def test_inline_features_replace_the_log(
 ) -> None:
     fight = _fight(upcoming[0])
     features = dict.fromkeys(bundle.manifest["columns"], 0.0) | {"diff_reach_cm": None}
-    told = ask([msgspec.structs.replace(fight, features=features)])[fight.id]
-    assert "features_imputed" in told.flags
+    answer = ask([msgspec.structs.replace(fight, features=features)])[fight.id]
+    assert "features_imputed" in answer.flags
     del features["diff_elo"]
     failed = ask([msgspec.structs.replace(fight, features=features)]).report.fights[0]
     assert isinstance(failed, FightFailure)
@@ -244,10 +244,10 @@ def test_the_stakes_of_a_card_stay_under_their_cap(ask: Callable[..., Answered],
 def test_invalid_quotes_are_told_and_left_out(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
     fight = _fight(upcoming[0])
     cheap = Quote(bookmaker="Broken", prices=dict.fromkeys(upcoming[0].fighters, 1.1))
-    told = ask([msgspec.structs.replace(fight, quotes=(*fight.quotes, cheap), invalid_quotes=("Other: no price",))])
-    assert "invalid_quotes" in told[fight.id].flags
-    assert [note.split(":")[0] for note in told[fight.id].notes] == ["Other", "Broken"]
-    assert told[fight.id].market == ask([fight])[fight.id].market
+    answer = ask([msgspec.structs.replace(fight, quotes=(*fight.quotes, cheap), invalid_quotes=("Other: no price",))])
+    assert "invalid_quotes" in answer[fight.id].flags
+    assert [note.split(":")[0] for note in answer[fight.id].notes] == ["Other", "Broken"]
+    assert answer[fight.id].market == ask([fight])[fight.id].market
 
 
 def test_prices_that_contradict_each_other_are_for_a_person(
@@ -333,9 +333,9 @@ def test_a_bout_of_another_sport_is_a_failure_that_names_it(
     boxing = msgspec.structs.replace(_fight(upcoming[0]), sport="boxing_boxing")
     ours = msgspec.structs.replace(_fight(upcoming[1]), sport="mma_mixed_martial_arts")
     inline = msgspec.structs.replace(boxing, id="x", features=dict.fromkeys(bundle.manifest["columns"], 0.0))
-    failed, answered, told = ask([boxing, ours, inline]).report.fights
+    failed, answered, answer = ask([boxing, ours, inline]).report.fights
     assert isinstance(answered, FightReport)
-    for failure in (failed, told):
+    for failure in (failed, answer):
         assert isinstance(failure, FightFailure)
         assert failure.failure.code is FailureCode.INVALID_INPUT
         assert failure.failure.details == {"sport": "boxing_boxing", "trained_for": "mma"}

@@ -27,7 +27,7 @@ BINS = "012345"
 Action = Literal["bet", "abstain"]
 
 
-def answer(name: str, p: float, market: float | None) -> FighterAnswer:
+def fighter_answer(name: str, p: float, market: float | None) -> FighterAnswer:
     return FighterAnswer(
         name=name,
         fighter_id=None,
@@ -45,13 +45,16 @@ def card(
 ) -> PredictionPage | None:
     fight = Fight(id="1", fighters=(Fighter(name=names[0], corner=corner), Fighter(name=names[1])))
     lost = Fight(id="2", fighters=(Fighter(name="C"), Fighter(name="D")))
-    said = FightReport(
+    reported = FightReport(
         id="1",
-        fighters=(answer(names[0], 0.25, market), answer(names[1], 0.75, None if market is None else 1 - market)),
+        fighters=(
+            fighter_answer(names[0], 0.25, market),
+            fighter_answer(names[1], 0.75, None if market is None else 1 - market),
+        ),
         decision=decision or Decision(action="abstain", reasons=("price_too_low",)),
     )
     failed = FightFailure(id="2", names=("C", "D"), failure=Failure(code=FailureCode.UNKNOWN_FIGHTER, message="who?"))
-    report = CardReport(card_id="c", model=MODEL, data_cutoff=date(2098, 1, 1), fights=(said, failed))
+    report = CardReport(card_id="c", model=MODEL, data_cutoff=date(2098, 1, 1), fights=(reported, failed))
     return build_page(
         PredictCard(card_id="c", event_start=START, fights=(fight, lost)),
         CardAnswer(report, {"1": BINS}),

@@ -34,7 +34,7 @@ def result(first: str, second: str, winner: Literal[0, 1] | None, day: date = DA
 
 
 @pytest.mark.parametrize(
-    ("said", "known", "won"),
+    ("logged", "known", "won"),
     [
         (("José Aldo", "Bea"), ("Jose Aldo", "Bea"), 0),
         (("José Aldo", "Bea"), ("bea", "JOSE ALDO"), 1),
@@ -43,9 +43,11 @@ def result(first: str, second: str, winner: Literal[0, 1] | None, day: date = DA
         (("Ana Lee", "Bea Lim Jr."), ("Ana Lee", "Bea Lim"), 0),
     ],
 )
-def test_names_are_matched_as_the_engine_matches_them(said: tuple[str, str], known: tuple[str, str], won: int) -> None:
-    (judged,) = match_results([entry(*said)], [result(*known, 0)]).scored
-    assert judged.won == won
+def test_names_are_matched_as_the_engine_matches_them(
+    logged: tuple[str, str], known: tuple[str, str], won: int
+) -> None:
+    (scored,) = match_results([entry(*logged)], [result(*known, 0)]).scored
+    assert scored.won == won
 
 
 @pytest.mark.parametrize(("off", "matches"), [(-2, 0), (-1, 1), (0, 1), (1, 1), (2, 0)])
@@ -104,5 +106,5 @@ def test_tests_keep_the_result_that_came_first_whatever_comes_later() -> None:
 def test_the_order_is_that_in_which_results_came() -> None:
     entries = [entry("A", "B", day=DAY), entry("C", "D", day=DAY + timedelta(days=7)), entry("E", "F")]
     results = [result("C", "D", 0, DAY + timedelta(days=7), 1), result("A", "B", 0), result("E", "F", 1, DAY, 2)]
-    judged = match_results(entries, results).scored
-    assert [one.record.fighters[0] for one in judged] == ["A", "C", "E"]
+    scored = match_results(entries, results).scored
+    assert [one.record.fighters[0] for one in scored] == ["A", "C", "E"]

@@ -15,14 +15,14 @@ CLAIM = claim_of(kind="train_ensemble", job_id="j1")
 
 
 class Book:
-    """A ledger that answers a progress as it is told to."""
+    """A ledger that answers to progress as configured."""
 
     def __init__(self, answer: bool | Exception) -> None:
         self.answer = answer
-        self.told: list[Progress] = []
+        self.published: list[Progress] = []
 
     def set_progress(self, claim: Claim, progress: Progress) -> bool:
-        self.told.append(progress)
+        self.published.append(progress)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -36,7 +36,7 @@ def context(book: Any, started_seconds: float = 0.0) -> JobContext:
 def test_progress_is_told_and_an_unavailable_ledger_stops_no_job(answer: bool | Exception) -> None:
     book = Book(answer)
     context(book).progress("folds", 2, 10)
-    assert book.told == [Progress(stage="folds", done=2, total=10)]
+    assert book.published == [Progress(stage="folds", done=2, total=10)]
 
 
 def test_a_job_that_is_no_longer_ours_is_stopped() -> None:

@@ -36,13 +36,13 @@ def test_how_a_card_is_sampled(
 
 
 @pytest.mark.parametrize(
-    ("most", "n_jobs", "expected"),
+    ("maximum", "n_jobs", "expected"),
     [(None, -1, -1), (None, 3, 3), (1, -1, 1), (1, 4, 1), (8, 4, 4), (1024, -1, len(os.sched_getaffinity(0)))],
 )
-def test_threads_are_only_ever_made_fewer(most: int | None, n_jobs: int, expected: int) -> None:
-    assert limit_threads(Controls({} if most is None else {"max_threads": most}), n_jobs) == expected
+def test_threads_are_only_ever_made_fewer(maximum: int | None, n_jobs: int, expected: int) -> None:
+    assert limit_threads(Controls({} if maximum is None else {"max_threads": maximum}), n_jobs) == expected
 
 
-@pytest.mark.parametrize(("most", "expected"), [(None, 25), (5, 5), (50, 25)])
-def test_batches_are_only_ever_made_smaller(most: int | None, expected: int) -> None:
-    assert limit_batch_size(Controls({} if most is None else {"max_batch_size": most}), 25) == expected
+@pytest.mark.parametrize(("maximum", "expected"), [(None, 25), (5, 5), (50, 25)])
+def test_batches_are_only_ever_made_smaller(maximum: int | None, expected: int) -> None:
+    assert limit_batch_size(Controls({} if maximum is None else {"max_batch_size": maximum}), 25) == expected

@@ -66,11 +66,11 @@ def test_a_model_trained_here_answers_here(table: pd.DataFrame, tmp_path: Path) 
 def test_rows_are_the_same_in_any_company(bundle: Bundle, table: pd.DataFrame, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "all.csv", index=False)
     table.tail(3).to_csv(tmp_path / "few.csv", index=False)
-    said = [
+    messages = [
         [row for line in ask(PredictMatrix(model=str(bundle.folder), matrix=str(tmp_path / name))) for row in line.rows]
         for name in ("all.csv", "few.csv")
     ]
-    assert said[0][-3:] == said[1]
+    assert messages[0][-3:] == messages[1]
 
 
 def test_a_model_is_replaced_and_nothing_else_is(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -99,11 +99,11 @@ BAD_TRAINING: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize("name", BAD_TRAINING)
 def test_bad_training_data_are_refused(table: pd.DataFrame, tmp_path: Path, name: str) -> None:
-    change, said = BAD_TRAINING[name]
+    change, expected = BAD_TRAINING[name]
     change(table).to_csv(tmp_path / "train.csv", index=False)
     failure = failure_of(training(tmp_path / "train.csv", tmp_path / "model"))
     assert failure.code is FailureCode.INVALID_INPUT
-    assert said in failure.message
+    assert expected in failure.message
     assert not (tmp_path / "model").exists()
 
 
@@ -117,11 +117,11 @@ BAD_QUESTIONS: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize("name", BAD_QUESTIONS)
 def test_bad_questions_are_refused(bundle: Bundle, table: pd.DataFrame, tmp_path: Path, name: str) -> None:
-    change, said = BAD_QUESTIONS[name]
+    change, expected = BAD_QUESTIONS[name]
     change(table).to_csv(tmp_path / "test.csv", index=False)
     failure = failure_of(PredictMatrix(model=str(bundle.folder), matrix=str(tmp_path / "test.csv")))
     assert failure.code is FailureCode.INVALID_INPUT
-    assert said in failure.message
+    assert expected in failure.message
 
 
 def test_files_and_models_that_cannot_be_used(bundle: Bundle, tmp_path: Path) -> None:

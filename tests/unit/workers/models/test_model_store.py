@@ -240,9 +240,9 @@ def test_a_signature_does_not_vouch_for_another_bundle(tmp_path: Path) -> None:
 
 def test_a_store_that_cannot_be_reached_is_told_by_its_place_without_password(tmp_path: Path) -> None:
     store = Store(tmp_path, "ftp://user:secret@127.0.0.1:1/models")
-    with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1/models") as told:
+    with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1/models") as raised:
         store.fetch("0" * 64)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_store_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
