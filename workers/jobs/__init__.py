@@ -1,1 +1,1 @@
-"""What all handlers share: context, registry, retries, overrides, provenance."""
+"""Code that all handlers share: context, registry, retries, overrides, provenance."""

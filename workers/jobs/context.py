@@ -1,4 +1,4 @@
-"""The context of a job: what a handler gets in addition to the job itself."""
+"""The context of a job, which its handler gets as its second argument."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ClaimLostError(Exception):
 
 @dataclass(frozen=True)
 class JobContext:
-    """What a handler gets in addition to its job.
+    """The claim of a job, with the settings, the ledger and the open models that its handler uses.
 
     Attributes
     ----------

@@ -6,8 +6,8 @@ never visible, and every byte is verified when the bundle is opened. Bundles of 
 folder of this machine and memory-mapped from there.
 
 A store that is opened for a ledger records which bundles this ledger uses; only the ledger itself removes those
-(`workers.models.bundle_owners`). `write`, `publish`, `touch`, `open` and `names` may run concurrently with each other
-and with one `remove` of a garbage collection; a call that comes too late for a bundle under removal raises
+(`workers.models.bundle_owners`). `write`, `publish`, `touch`, `open` and `bundle_names` may run concurrently with each
+other and with one `remove` of a garbage collection; a call that comes too late for a bundle under removal raises
 StoreUnavailableError, and succeeds later.
 
 With a key, bundles are signed: the file `signature` next to the manifest is its HMAC-SHA256, and a bundle without a

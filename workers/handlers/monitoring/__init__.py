@@ -1,1 +1,1 @@
-"""Handlers that compare served models with results."""
+"""Handlers that compare models in production with fight results."""

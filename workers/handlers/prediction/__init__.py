@@ -1,1 +1,1 @@
-"""The handler of fight cards."""
+"""Handlers of fight cards, in five steps: resolve, features, predict, price, report."""

@@ -57,7 +57,7 @@ def find_conflicts(
 
 
 def _fighters(fight: Fight, prediction: ModelAnswer | EngineError) -> Iterator[str]:
-    """Yield what identifies each fighter: the id in the fight log, or else the name."""
+    """Yield an identifier of each fighter: the id in the fight log, or else the name."""
     ids = prediction.fighter_ids if isinstance(prediction, ModelAnswer) else (None, None)
     for fighter, known in zip(fight.fighters, ids, strict=True):
         yield f"name {fighter_key(fighter.name)}" if known is None else f"id {known}"

@@ -25,7 +25,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 @dataclass(frozen=True)
 class ResolvedCard:
-    """What all fights of a card have in common.
+    """The properties that all fights of a card share.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ def _config(
 
 
 def _cache_key(fight: Fight, job: PredictCard, config: ProductionEnsembleConfig, levels: Sequence[float]) -> bytes:
-    """Encode all that a prediction without odds depends on, except the model: no prices and no other fights."""
+    """Encode the inputs of a prediction without odds, except the model: neither prices nor other fights."""
     unpriced = msgspec.structs.replace(fight, id="", quotes=(), invalid_quotes=(), same_bout_as=None, conflicts_with=())
     settings = (
         config.bootstrap_samples,

@@ -1,1 +1,1 @@
-"""The handler that recomputes stored outcomes."""
+"""Handlers that recompute stored outcomes."""

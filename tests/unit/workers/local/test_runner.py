@@ -66,11 +66,11 @@ def test_a_model_trained_here_answers_here(table: pd.DataFrame, tmp_path: Path) 
 def test_rows_are_the_same_in_any_company(bundle: Bundle, table: pd.DataFrame, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "all.csv", index=False)
     table.tail(3).to_csv(tmp_path / "few.csv", index=False)
-    messages = [
+    answers = [
         [row for line in ask(PredictMatrix(model=str(bundle.folder), matrix=str(tmp_path / name))) for row in line.rows]
         for name in ("all.csv", "few.csv")
     ]
-    assert messages[0][-3:] == messages[1]
+    assert answers[0][-3:] == answers[1]
 
 
 def test_a_model_is_replaced_and_nothing_else_is(table: pd.DataFrame, tmp_path: Path) -> None:
