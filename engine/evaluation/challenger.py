@@ -166,9 +166,9 @@ def forecast_unseen(ensemble: Ensemble, fight_set: FightSet, first_day: date) ->
         )
     last = fight_set.fights.date[-1].astype(date)
     later = fight_set.during(Period(first_day, last + timedelta(days=1)))
-    asked = FightSet(select_columns(later.fights, ensemble.columns), later.early_odds)
+    served = FightSet(select_columns(later.fights, ensemble.columns), later.early_odds)
     return pd.concat(
-        [fight_columns(fight_set.fights.before(first_day), later), ensemble_forecasts(ensemble, asked)], axis=1
+        [fight_columns(fight_set.fights.before(first_day), later), ensemble_forecasts(ensemble, served)], axis=1
     )
 
 

@@ -71,9 +71,9 @@ class ExternalEstimator:
         with explain_errors(self.member, self.saved_by):
             p = self._predict(X)
         if not ((p >= 0.0) & (p <= 1.0)).all():
-            odd = p[~((p >= 0.0) & (p <= 1.0))][0]
+            invalid = p[~((p >= 0.0) & (p <= 1.0))][0]
             raise ValidationError(
-                f"{self.member} predicts {odd:g}, which is no probability; {version_advice(self.saved_by)}"
+                f"{self.member} predicts {invalid:g}, which is no probability; {version_advice(self.saved_by)}"
             )
         return p
 

@@ -31,7 +31,7 @@ from engine.training.train import library_versions
 
 IDENTITY_CALIBRATION = Calibration(slope=1.0, corner_slope=1.0, corner_term=0.0)
 MAX_LOG_LOSS_GAIN = 0.02  # in log loss; no forecast from past fights has beaten closing odds by more
-_CANARY_ROWS = 4
+_N_REFERENCE_ROWS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def import_ensemble(
     metrics: dict[str, float] = {}
     if unseen is not None:
         half_widths, metrics = _measure(unseen, members, plan, columns, weights, trained_until)
-    rows = _canary_rows(estimators, members)
+    rows = _reference_rows(estimators, members)
     return ImportedModel(
         Ensemble(
             columns=tuple(columns),
@@ -156,9 +156,9 @@ def _logit(members: MemberStacks, weights: Mapping[str, float], plan: MirrorPlan
     return margin_to_logit(point_margins(members.by_name(), weights, plan, values, sides)[0])
 
 
-def _canary_rows(estimators: Mapping[str, ExternalEstimator], members: MemberStacks) -> Floats:
+def _reference_rows(estimators: Mapping[str, ExternalEstimator], members: MemberStacks) -> Floats:
     rows = probe_rows(members, estimators["random_forest"], with_missing=False, seed=1)
-    return np.ascontiguousarray(rows[:_CANARY_ROWS])
+    return np.ascontiguousarray(rows[:_N_REFERENCE_ROWS])
 
 
 def _digest(sources: Mapping[str, Any]) -> str:

@@ -116,9 +116,9 @@ class JoblibFile:
         ValidationError
             If the file needs other names than those of estimators, or this version cannot read it.
         """
-        if strange := self.unexpected_names:
+        if names := self.unexpected_names:
             raise ValidationError(
-                f"{self.path.name} would load {', '.join(strange[:5])}, which no estimator of scikit-learn or XGBoost "
+                f"{self.path.name} would load {', '.join(names[:5])}, which no estimator of scikit-learn or XGBoost "
                 "is made of: it is not unpickled; save the fitted estimator alone, or a Pipeline of known steps"
             )
         with warnings.catch_warnings():

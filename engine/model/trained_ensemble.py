@@ -52,7 +52,7 @@ class Ensemble:
         Half-widths of the intervals on the logit scale.
     market_model : MarketModel or None
         The correction of closing odds; None if too few fights had odds.
-    snapshot : Snapshot or None
+    snapshot : FighterSnapshot or None
         The fighters' state after the last fight; None for a model of a ready feature matrix.
     reference_predictions : tuple of float64 arrays (4, columns) and (4,)
         Rows, and the probabilities that this model must give for them after every load.

@@ -45,7 +45,7 @@ from engine.training.soft_labels import market_logit
 MIN_EVENTS = 20
 MIN_FIGHTS = 200
 REFITS_PER_BATCH = 16  # replicas held in memory until they are written
-_CANARY_ROWS = 4
+_N_REFERENCE_ROWS = 4
 
 ProgressCallback = Callable[[str, int, int], None]
 
@@ -84,8 +84,8 @@ def train_ensemble(
     ensemble, replicas = assemble_ensemble(matrix, config, snapshot, results)
     if replicas is None:
         return ensemble
-    whole = {name: chunks.to_array() for name, chunks in replicas.items()}
-    return replace(ensemble, replicas=stack_from_arrays(trainer.rows.cuts, whole))
+    arrays = {name: chunks.to_array() for name, chunks in replicas.items()}
+    return replace(ensemble, replicas=stack_from_arrays(trainer.rows.cuts, arrays))
 
 
 def train_bundle(
@@ -203,7 +203,7 @@ def assemble_ensemble(
             cuts,
             {name: chunks.to_array() for name, chunks in join_stacks(_results_of(RefitPurpose.FIT, results)).items()},
         )
-        rows = values[np.linspace(0, len(values) - 1, _CANARY_ROWS).astype(np.intp)]
+        rows = values[np.linspace(0, len(values) - 1, _N_REFERENCE_ROWS).astype(np.intp)]
         margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
         ensemble = Ensemble(
             columns=tuple(matrix.X.columns),
