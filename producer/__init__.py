@@ -1,1 +1,1 @@
-"""What a caller installs: the client, the odds feed and the command line. Needs no numpy, no Celery."""
+"""The caller's side: Python client, odds feeds and command line; needs neither numpy nor Celery."""

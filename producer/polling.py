@@ -24,8 +24,8 @@ from ledger.jobs.submission import deadline_of
 from producer.client import Client
 from producer.feed.bout_matching import listed_fights, match_fights
 
-_STANDING = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED})
-_GONE = frozenset({JobState.UNKNOWN, JobState.FORGOTTEN})
+_VALID_STATES = frozenset({JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED})
+_DELETED_STATES = frozenset({JobState.UNKNOWN, JobState.FORGOTTEN})
 
 
 @dataclass
@@ -121,9 +121,14 @@ def submit_card(
         return CardSubmission(card.card_id, receipt)
     except JobRefusedError as refusal:
         stored = None if key is None else _stored(client, key)
-        if key is not None and stored is not None and _Asked.of(stored).moved == _Asked.of(card).moved:
+        if key is not None and stored is not None and _equivalent(stored, card):
             return _unchanged(client, stored, key, durable=durable)
         return CardSubmission(card.card_id, refused=refusal.failure)
+
+
+def _equivalent(one: PredictCard, other: PredictCard) -> bool:
+    """Return True if two cards differ in nothing that affects the prediction."""
+    return _CardDigests.from_card(one).moved == _CardDigests.from_card(other).moved
 
 
 def _read_now(card: PredictCard) -> bool:
@@ -135,20 +140,20 @@ def enqueue_if_changed(
     client: Client, card: PredictCard, *, correlation_id: str | None = None, durable: bool = False
 ) -> CardSubmission:
     """Enqueue one card of `prepare_cards` if it has changed. Raises as `enqueue_feed`."""
-    asked, name = _Asked.of(card), _name(card)
+    digests, name = _CardDigests.from_card(card), _name(card)
     last = client.ledger.feeds.last_request(name)
     if last is not None:
-        before, job_id = _Asked(*last[0].split("-")), last[1]
+        before, job_id = _CardDigests(*last[0].split("-")), last[1]
         state = client.status(job_id).state
         # A job without a report counts for its own reading only; the next reading makes a new job.
-        if asked.moved == before.moved and (state in _STANDING or asked.read == before.read):
-            stored = None if state in _GONE else _stored(client, job_id)
+        if digests.moved == before.moved and (state in _VALID_STATES or digests.read == before.read):
+            stored = None if state in _DELETED_STATES else _stored(client, job_id)
             if stored is not None:
                 return _unchanged(client, stored, job_id, durable=durable)
-    entry = submit_card(client, card, key=_key(card, asked, last), correlation_id=correlation_id, durable=durable)
+    entry = submit_card(client, card, key=_key(card, digests, last), correlation_id=correlation_id, durable=durable)
     if entry.receipt is not None:
         until = deadline_of(card) or card.event_start
-        client.ledger.feeds.remember_request(name, "-".join(asked), entry.receipt.job_id, until=until)
+        client.ledger.feeds.remember_request(name, "-".join(digests), entry.receipt.job_id, until=until)
     return entry
 
 
@@ -157,14 +162,14 @@ def _name(card: PredictCard) -> str:
     return codec.encode(msgspec.structs.replace(card, fights=(), priced_at=None, stake_share=1.0)).decode()
 
 
-def _key(card: PredictCard, asked: _Asked, last: tuple[str, str] | None) -> str | None:
+def _key(card: PredictCard, digests: _CardDigests, last: tuple[str, str] | None) -> str | None:
     """Return the id of the next job of a card, which is the same for every poller of this reading.
 
     Therefore a retry after an outage, or another poller at the same time, makes no second job.
     """
     if last is None and card.priced_at is None:
         return None
-    following = f"{_name(card)} {asked.moved} {'' if last is None else last[1]}"
+    following = f"{_name(card)} {digests.moved} {'' if last is None else last[1]}"
     return codec.content_digest(following.encode())
 
 
@@ -183,14 +188,14 @@ def _unchanged(client: Client, stored: PredictCard, job_id: str, *, durable: boo
     return CardSubmission(stored.card_id, receipt, unchanged=True)
 
 
-class _Asked(NamedTuple):
+class _CardDigests(NamedTuple):
     """Digests of a card: `moved` of the parts that affect the prediction, `read` of all parts."""
 
     moved: str
     read: str
 
     @classmethod
-    def of(cls, card: PredictCard) -> _Asked:
+    def from_card(cls, card: PredictCard) -> _CardDigests:
         window = quote_window(card)
         undated = card.max_quote_age_seconds is None
         fights = tuple(_deciding(fight, window, undated=undated) for fight in card.fights)

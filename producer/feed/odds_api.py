@@ -75,7 +75,7 @@ class _Reader:
     """Parser of events, with the caller's options."""
 
     price_format: PriceFormat
-    novices: Collection[str]
+    debutants: Collection[str]
     commissions: Mapping[str, float] = field(default_factory=dict)
 
     def event(self, item: Any, place: int) -> _Event:
@@ -92,7 +92,7 @@ class _Reader:
         if not isinstance(bookmakers, list):
             raise FeedError(f"expected a list, found {quoted(bookmakers)}", event=event, field="bookmakers")
         quotes, invalid_quotes = read_quotes(bookmakers, (home, away), self.price_format, self.commissions)
-        first, second = (Fighter(name=name, debut=name_key(name) in self.novices) for name in (home, away))
+        first, second = (Fighter(name=name, debut=name_key(name) in self.debutants) for name in (home, away))
         fight = Fight(id=event, fighters=(first, second), quotes=quotes, invalid_quotes=invalid_quotes)
         return _Event(sport, start, fight)
 
@@ -140,12 +140,12 @@ def read_feed(
         `price_format` is unknown.
     """
     price_format = PriceFormat(price_format)
-    novices = {name_key(name) for name in debutants}
+    debutant_keys = {name_key(name) for name in debutants}
     try:
         wrapped = unwrap(feed)
     except ParseError as error:
         raise FeedError(str(error)) from error
-    events, refused = _read_events(wrapped.events, _Reader(price_format, novices, commissions or {}))
+    events, refused = _read_events(wrapped.events, _Reader(price_format, debutant_keys, commissions or {}))
     _check_notation(wrapped.events, events, price_format)
     _check_debutants(wrapped.events, debutants)
     groups: dict[tuple[datetime, str], list[Fight]] = {}

@@ -1,1 +1,1 @@
-"""Checks of an installation before it serves."""
+"""Checks of an installation before production use."""

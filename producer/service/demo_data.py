@@ -110,10 +110,10 @@ def _bodies(events: list[dict[str, Any]], debutants: frozenset[str]) -> tuple[Fe
     cards: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         cards[event["commence_time"]].append(event)
-    good, cut, strange = (cards[start] for start in sorted(cards)[:CARDS])
+    good, cut, unknown = (cards[start] for start in sorted(cards)[:CARDS])
     whole = json.dumps(cut).encode()
-    strange = json.loads(json.dumps(strange).replace(json.dumps(strange[0]["home_team"]), json.dumps(UNKNOWN_NAME)))
-    return _body(good, debutants), FeedBody(whole[: len(whole) // 2]), _body(strange, debutants)
+    unknown = json.loads(json.dumps(unknown).replace(json.dumps(unknown[0]["home_team"]), json.dumps(UNKNOWN_NAME)))
+    return _body(good, debutants), FeedBody(whole[: len(whole) // 2]), _body(unknown, debutants)
 
 
 def _body(events: list[dict[str, Any]], debutants: frozenset[str]) -> FeedBody:

@@ -21,7 +21,7 @@ from ledger.contracts.codec import job_refused
 from producer.errors import NotInstalledError
 
 POOLS = ("predict", "train", "monitor")
-STOP_SECONDS = 10.0  # and CORNERMAN_SHUTDOWN_GRACE_SECONDS where it is set
+STOP_SECONDS = 10.0  # in addition to CORNERMAN_SHUTDOWN_GRACE_SECONDS
 GRACE_VARIABLE = "CORNERMAN_SHUTDOWN_GRACE_SECONDS"
 RESTART_SECONDS = 0.5
 RESTART_SECONDS_MAX = 30.0

@@ -77,12 +77,14 @@ def demo(console: Console, data: Path | None, seed: int) -> None:
         console.note("Starting an embedded Valkey and the worker pools ...")
         with temporary_service(folder / "service") as service:
             training = _train(service, console, demo_data, seed)
-            asked: dict[str, PredictCard] = {}
+            cards_by_job: dict[str, PredictCard] = {}
             entries = [
-                entry for body in demo_data.bodies for entry in _predict(service, console, demo_data, body, asked)
+                entry
+                for body in demo_data.bodies
+                for entry in _predict(service, console, demo_data, body, cards_by_job)
             ]
             console.note("Stopping everything ...")
-        _show(console, demo_data, training, entries, asked)
+        _show(console, demo_data, training, entries, cards_by_job)
         _print_next_steps(console, demo_data, None if data is not None else _keep(demo_data.log))
 
 
@@ -104,11 +106,15 @@ def _train(service: TemporaryService, console: Console, demo_data: DemoData, see
 
 
 def _predict(
-    service: TemporaryService, console: Console, demo_data: DemoData, body: FeedBody, asked: dict[str, PredictCard]
+    service: TemporaryService,
+    console: Console,
+    demo_data: DemoData,
+    body: FeedBody,
+    cards_by_job: dict[str, PredictCard],
 ) -> list[CardSubmission]:
     """Read a feed body as a caller would, enqueue its cards and wait for the outcomes.
 
-    Adds the cards to `asked`, by job id.
+    Adds the cards to `cards_by_job`, by job id.
     """
     try:
         cards = read_cards(
@@ -120,7 +126,7 @@ def _predict(
     for card in cards:
         console.note(f"Predicting {card.card_id}, {len(card.fights)} fights ...")
         receipt = service.client.enqueue(card)
-        asked[receipt.job_id] = card
+        cards_by_job[receipt.job_id] = card
         with show_progress(console) as on_progress:
             entries.append(CardSubmission(card.card_id, receipt, outcome=service.wait(receipt.job_id, on_progress)))
     return entries
@@ -131,14 +137,14 @@ def _show(
     demo_data: DemoData,
     training: TrainingReport,
     entries: Sequence[CardSubmission],
-    asked: Mapping[str, PredictCard],
+    cards_by_job: Mapping[str, PredictCard],
 ) -> None:
     tables: list[RenderableType] = [training_table(training)]
     outcomes = [entry.outcome for entry in entries if entry.outcome]
     cards = {outcome.job_id: outcome.report for outcome in outcomes if isinstance(outcome.report, CardReport)}
     title = "truth" if demo_data.cutoff is None else "result"
     for job_id, card in cards.items():
-        tables += card_tables(card, asked[job_id], truth=demo_data.truth, truth_title=title)
+        tables += card_tables(card, cards_by_job[job_id], truth=demo_data.truth, truth_title=title)
     if failed := [(entry.card_id, entry.failure) for entry in entries if entry.failure]:
         tables.append(failures_table(failed, title="Cards without a prediction"))
     inside = [

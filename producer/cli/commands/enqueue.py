@@ -144,17 +144,19 @@ def enqueue(
     if key is not None and len(cards) > 1:
         raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
     with Client.from_env() as client:
-        asked = (
+        prepared = (
             cards
             if card is not None
             else submit_with_retry(client, console, lambda: prepare_cards(client, cards), key, timeout)
         )
         named = card is not None or key is not None or force
-        keys = [submission_key(key, force) for _ in asked]
+        keys = [submission_key(key, force) for _ in prepared]
         entries: list[CardSubmission] = []
-        for job, name in zip(asked, keys, strict=True):
-            ask = partial(submit_card, key=name) if named else enqueue_if_changed
-            entries.append(_enqueue(client, console, partial(ask, client, job, **submission), name, entries, timeout))
+        for job, name in zip(prepared, keys, strict=True):
+            submit = partial(submit_card, key=name) if named else enqueue_if_changed
+            entries.append(
+                _enqueue(client, console, partial(submit, client, job, **submission), name, entries, timeout)
+            )
         for entry in entries:
             if entry.receipt and (note := describe_existing(entry.receipt, stored_outcome(client, entry.receipt))):
                 console.note(f"{entry.card_id}: {note}")
@@ -173,7 +175,7 @@ def enqueue(
     for hint in filter(None, dict.fromkeys(hints)):
         console.note(hint)
     if not cards:
-        console.note("The feed holds no events; nothing was enqueued.")
+        console.note("The feed contains no events; nothing was enqueued.")
     unused = _unused_commissions(options["commissions"], cards)
     for note in filter(None, (_refused_events(refused), _invalid_quotes(cards), unused, _unknown_fighters(entries))):
         console.note(note)
@@ -183,14 +185,14 @@ def enqueue(
 def _enqueue(
     client: Client,
     console: Console,
-    ask: Callable[[], CardSubmission],
+    submit: Callable[[], CardSubmission],
     key: str | None,
     before: Sequence[CardSubmission],
     timeout: float,
 ) -> CardSubmission:
     """Enqueue one of the cards; on an error, print the ids of the jobs that were enqueued before it."""
     try:
-        return submit_with_retry(client, console, ask, key, timeout)
+        return submit_with_retry(client, console, submit, key, timeout)
     except (LedgerError, KeyboardInterrupt):
         if jobs := [entry.receipt.job_id for entry in before if entry.receipt is not None]:
             console.note(f"Enqueued before that: {', '.join(jobs)}")

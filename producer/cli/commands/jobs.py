@@ -48,9 +48,9 @@ def follow(console: Console, after: str, kinds: tuple[str, ...], limit: int | No
     them. If the server stops answering, the command waits and continues after the last outcome shown. If the stream
     drops outcomes because this command reads too slowly, a note counts them (with --json: `missed`).
     """
-    wanted = set(kinds) or set(ROUTES) - {"check_health"}
+    shown_kinds = set(kinds) or set(ROUTES) - {"check_health"}
     with Client.from_env() as client:
-        outcomes = (found for found in _outcomes(client, console, after) if found[1].kind in wanted)
+        outcomes = (found for found in _outcomes(client, console, after) if found[1].kind in shown_kinds)
         for place, outcome in islice(outcomes, limit):
             console.output({"place": place, "outcome": outcome}, outcome_line(place, outcome))
             sys.stdout.flush()

@@ -9,9 +9,9 @@ from producer.client import Client
 
 
 def resolve_model(client: Client, text: str) -> dict[str, Any]:
-    """Return the one registered model that `text` names; an alias goes before a digest.
+    """Return the registered model that `text` names; an alias takes precedence over a digest.
 
-    Raises JobRefusedError where it names none, or several.
+    Raises JobRefusedError if `text` names no model, or several.
     """
     models = client.ledger.models.all()
     named = [model for model in models if text in model["aliases"]]
@@ -19,6 +19,4 @@ def resolve_model(client: Client, text: str) -> dict[str, Any]:
     if len(found) == 1:
         return found[0]
     known = ", ".join(model["digest"][:12] for model in models) or "none"
-    raise job_refused(
-        f"{text[:80]!r} is no alias and the beginning of {len(found)} models' digests; the models are {known}"
-    )
+    raise job_refused(f"{text[:80]!r} matches no alias and {len(found)} models' digests; the models are {known}")

@@ -40,10 +40,10 @@ def reason_texts(fight: FightReport, card: PredictCard | None) -> list[str]:
 def _paying_price(fight: FightReport, card: PredictCard | None) -> str | None:
     """Describe the side whose offer is best relative to the price that pays at the lower bound: both prices."""
     offers = [(answer, answer.best, _lower(answer.best)) for answer in fight.fighters if answer.best is not None]
-    asked = [(1 + (1 / low - 1) / (1 - best.commission), answer, best) for answer, best, low in offers if low > 0]
-    if not asked:
+    candidates = [(1 + (1 / low - 1) / (1 - best.commission), answer, best) for answer, best, low in offers if low > 0]
+    if not candidates:
         return None
-    needed, answer, best = min(asked, key=lambda each: each[0] / each[2].price)
+    needed, answer, best = min(candidates, key=lambda each: each[0] / each[2].price)
     shown = math.ceil(round(100 * needed, 6)) / 100  # rounded down it could equal a price that does not pay
     return f"{answer.name} pays from {shown:.2f}, offered {_offer(best.price, best.bookmaker, fight.id, card)}"
 

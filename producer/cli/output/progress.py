@@ -57,9 +57,9 @@ def _check_workers(client: Client, console: Console, job_id: str) -> None:
 
 
 def retry_until_available(
-    client: Client, console: Console, ask: Callable[[], Answer], end_seconds: float = math.inf
+    client: Client, console: Console, call: Callable[[], Answer], end_seconds: float = math.inf
 ) -> Answer:
-    """Call `ask` until the server answers; print each new error once.
+    """Call `call` until the server answers; print each new error once.
 
     Raises LedgerUnavailableError if the server does not answer by `end_seconds` of the monotonic clock.
     """
@@ -67,7 +67,7 @@ def retry_until_available(
     while True:
         try:
             with with_deadline(max(end_seconds, time.monotonic()) + FINAL_READ_SECONDS):
-                return ask()
+                return call()
         except LedgerUnavailableError as error:
             if shown != str(error):
                 shown = str(error)
@@ -78,7 +78,7 @@ def retry_until_available(
 
 
 def submit_with_retry(
-    client: Client, console: Console, ask: Callable[[], Answer], key: str | None, timeout_seconds: float | None = None
+    client: Client, console: Console, call: Callable[[], Answer], key: str | None, timeout_seconds: float | None = None
 ) -> Answer:
     """Submit a job; retry while the server is unavailable, for up to `timeout_seconds` (default: a minute).
 
@@ -86,7 +86,7 @@ def submit_with_retry(
     """
     end = time.monotonic() + (SUBMIT_SECONDS if timeout_seconds is None else timeout_seconds)
     try:
-        return retry_until_available(client, console, ask, end)
+        return retry_until_available(client, console, call, end)
     except (LedgerUnavailableError, KeyboardInterrupt):
         remedy = "repeat the command, which submits the same job" if key is None else f"see cornerman status {key}"
         console.note(f"The job may have been accepted: {remedy}.")

@@ -97,7 +97,7 @@ def test_the_history_is_of_one_alias_or_of_all(book: Ledger) -> None:
     assert len(document("history", "--limit", "1")["history"]) == 1
     assert document("history", "challenger")["history"][0]["evidence"] == {"training": "7"}
     assert all(text in run("history").stdout for text in ("by its training", "set by hand", "job 7"))
-    assert "has never stood for a model" in run("history", "nobody").stderr
+    assert "has never named a model" in run("history", "nobody").stderr
 
 
 @pytest.mark.usefixtures("prover")

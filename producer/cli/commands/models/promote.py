@@ -117,9 +117,7 @@ def promote(
     console.output(
         {"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved")
     )
-    console.note(
-        f"Back again: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --reason TEXT"
-    )
+    console.note(f"To undo: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --reason TEXT")
 
 
 def _evaluate_try(

@@ -95,7 +95,7 @@ def history(console: Console, alias: str | None, limit: int) -> None:
             changes = client.ledger.aliases.all_histories(limit)
     console.output({"history": changes}, *([history_table(changes)] if changes else []))
     if not changes:
-        never = "No alias was ever moved" if alias is None else f"{alias} has never stood for a model"
+        never = "No alias was ever moved" if alias is None else f"{alias} has never named a model"
         console.note(f"{never}. List the models: cornerman models")
 
 
