@@ -199,12 +199,12 @@ def _check_fighters(
 ) -> None:
     ids = fighters["fighter_id"]
     faults.add_cells(sources["fighters"], ids, ids.duplicated() & (ids != ""), "ids must be unique")
-    strangers = sorted({*fights["red_id"], *fights["blue_id"]} - {*ids, ""})
-    if strangers:
+    missing = sorted({*fights["red_id"], *fights["blue_id"]} - {*ids, ""})
+    if missing:
         faults.add(
             sources["fights"],
-            f"columns 'red_id' and 'blue_id' hold {len(strangers)} ids without a row in {sources['fighters'].name}, "
-            f"first {strangers[:3]}: add those fighters, their biography may be blank",
+            f"columns 'red_id' and 'blue_id' hold {len(missing)} ids without a row in {sources['fighters'].name}, "
+            f"first {missing[:3]}: add those fighters, their biography may be blank",
         )
 
 

@@ -223,12 +223,12 @@ class FighterSnapshot:
         experience = np.array(
             [min(side.state[FIELD_INDEX["fights"]] for side in pair) for pair in sides], dtype=np.int64
         )
-        lacking: list[bool] = (np.isnan(np.hstack([red, blue])).sum(axis=1) > 0).tolist()
+        has_gaps: list[bool] = (np.isnan(np.hstack([red, blue])).sum(axis=1) > 0).tolist()
         return FeatureRows(
             X=X.set_axis(pd.Index(positions, dtype=np.int64), axis="index"),
             flags=tuple(
                 self._flags(request, pair, imputed)
-                for request, pair, imputed in zip(predicted, sides, lacking, strict=True)
+                for request, pair, imputed in zip(predicted, sides, has_gaps, strict=True)
             ),
             fighter_ids=tuple((pair[0].fighter_id, pair[1].fighter_id) for pair in sides),
             experience=experience,

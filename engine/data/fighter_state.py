@@ -201,7 +201,7 @@ def _counter_increments(log: FightLog, side: int, score: NDArray[np.float64]) ->
     corner, other = ("red_id", "blue_id") if side == 0 else ("blue_id", "red_id")
     by_fight = log.stat_lines.set_index(["fight_id", "fighter_id"])
     own, opposing = (
-        by_fight.reindex(pd.MultiIndex.from_arrays([fights["fight_id"], fights[who]])) for who in (corner, other)
+        by_fight.reindex(pd.MultiIndex.from_arrays([fights["fight_id"], fights[column]])) for column in (corner, other)
     )
     control, controlled = (lines["control_seconds"].to_numpy(np.float64) for lines in (own, opposing))
     control_known = ~np.isnan(control + controlled)

@@ -268,8 +268,8 @@ def reject_contradicting(screening: ScreenedQuotes) -> ScreenedQuotes:
         if 2 * (len(kept) - 1) <= len(screening.valid):
             return screening
         market = consensus(kept)
-        makers = {one.bookmaker for one in best}
-        suspects = [quote for quote in kept if quote.bookmaker in makers]
+        best_bookmakers = {one.bookmaker for one in best}
+        suspects = [quote for quote in kept if quote.bookmaker in best_bookmakers]
         distances = [(_distance(quote, market.probabilities), quote.bookmaker) for quote in suspects]
         worst = suspects[distances.index(max(distances))]
         switched = BookmakerQuote(worst.bookmaker, worst.prices[::-1])

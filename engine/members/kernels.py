@@ -85,15 +85,15 @@ def encode_rows(X: Array, cuts: Array, starts: Array, missing: int, out: Array) 
         for column in range(features):
             for row in range(rows):
                 values[row] = X[start + row, column]
-            mine = cuts[starts[column] : starts[column + 1]]
-            if len(mine) <= _MAX_COUNTED_CUTS:
+            column_cuts = cuts[starts[column] : starts[column + 1]]
+            if len(column_cuts) <= _MAX_COUNTED_CUTS:
                 codes[:] = 0
-                for cut in mine:
+                for cut in column_cuts:
                     for row in range(rows):
                         codes[row] += cut <= values[row]
             else:
                 for row in range(rows):
-                    codes[row] = _search(mine, values[row])
+                    codes[row] = _search(column_cuts, values[row])
             for row in range(rows):
                 out[start + row, column] = missing if np.isnan(values[row]) else codes[row]
                 out[start + row, features + column] = codes[row]

@@ -65,7 +65,9 @@ class MemberStacks:
             "xgboost": self.xgboost,
             "neural_network": self.neural_network,
         }
-        return members | {name: PreprocessedMember(members[name], how) for name, how in self.preprocessing.items()}
+        return members | {
+            name: PreprocessedMember(members[name], preprocessing) for name, preprocessing in self.preprocessing.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -156,20 +156,20 @@ def grow_tree(
     while node < nodes:
         if node == level_end:
             depth, level_end = depth + 1, nodes
-        mine = rows[begin[node] : end[node]]
+        node_rows = rows[begin[node] : end[node]]
         w, y = 0, 0.0
-        for row in mine:
+        for row in node_rows:
             w += drawn[row]
             y += wins[row]
         value[node], left[node], column[node], cut[node], missing_left[node] = y / w, node, 0, 0, False
-        if depth < max_depth and len(mine) >= 2 * min_rows and 0 < y < w:
+        if depth < max_depth and len(node_rows) >= 2 * min_rows and 0 < y < w:
             best, tried = _CONSTANT, 0
             while tried < len(features) and (tried < tries or best == _CONSTANT):
                 state, pick = _draw(state, len(features) - tried)
                 pick += tried
                 features[tried], features[pick] = features[pick], features[tried]
                 purity, at, goes_left = _best_cut(
-                    codes, mine, drawn, wins, features[tried], missing, min_rows, counts, won_by_code
+                    codes, node_rows, drawn, wins, features[tried], missing, min_rows, counts, won_by_code
                 )
                 if purity > best:
                     best = purity
@@ -177,15 +177,15 @@ def grow_tree(
                 tried += 1
             if best >= 0:
                 kept = moved = 0
-                for row in mine:
+                for row in node_rows:
                     code = codes[row, column[node]]
                     if missing_left[node] if code == missing else code <= cut[node]:
-                        mine[kept] = row
+                        node_rows[kept] = row
                         kept += 1
                     else:
                         beyond[moved] = row
                         moved += 1
-                mine[kept:] = beyond[:moved]
+                node_rows[kept:] = beyond[:moved]
                 left[node] = nodes
                 begin[nodes], end[nodes] = begin[node], begin[node] + kept
                 begin[nodes + 1], end[nodes + 1] = begin[node] + kept, end[node]

@@ -33,18 +33,18 @@ class ChunkedArray:
     loaders: Sequence[Callable[[], Array]]
 
     @classmethod
-    def from_loaders(cls, makers: Sequence[Callable[[], Array]]) -> ChunkedArray:
+    def from_loaders(cls, loaders: Sequence[Callable[[], Array]]) -> ChunkedArray:
         """Concatenate the arrays that `loaders` return, at least one, all of one dtype.
 
         Each loader is called now for its shape, and again when its chunk is read.
         """
-        heads = [(piece.dtype, piece.shape) for piece in (make() for make in makers)]
+        heads = [(chunk.dtype, chunk.shape) for chunk in (load() for load in loaders)]
         dtype, (_, *rest) = heads[0]
-        return cls(dtype, (sum(shape[0] for _, shape in heads), *rest), makers)
+        return cls(dtype, (sum(shape[0] for _, shape in heads), *rest), loaders)
 
     def __iter__(self) -> Iterator[Array]:
         """Load the chunks in order, one at a time."""
-        return (make() for make in self.loaders)
+        return (load() for load in self.loaders)
 
     def to_array(self) -> Array:
         """Return the whole array, in memory."""

@@ -108,11 +108,11 @@ def draw_fighters(count: int, rng: np.random.Generator) -> SimulatedFighters:
     )
 
 
-def skills_at_age(fighters: SimulatedFighters, who: Indices, age_years: Floats) -> Floats:
-    """Return the skills of the fighters `who` at their ages, (m, 7): rising slowly to the peak, then falling faster."""
-    past = age_years - fighters.peak_age[who]
+def skills_at_age(fighters: SimulatedFighters, indices: Indices, age_years: Floats) -> Floats:
+    """Return the skills of fighters at their ages, (m, 7): rising slowly to the peak, then falling faster."""
+    past = age_years - fighters.peak_age[indices]
     loss = np.where(past > 0, 0.030, 0.010) * past**2
-    aged: Floats = fighters.skill[who] - loss[:, None] * _AGEING
+    aged: Floats = fighters.skill[indices] - loss[:, None] * _AGEING
     return aged
 
 
@@ -120,7 +120,7 @@ def true_logit(
     fighters: SimulatedFighters, pair: tuple[Indices, Indices], ages: tuple[Floats, Floats], rounds: Floats
 ) -> Floats:
     """Return the log-odds that the first of each pair beats the second, (m,); swapping them changes the sign."""
-    first, second = (skills_at_age(fighters, who, age) for who, age in zip(pair, ages, strict=True))
+    first, second = (skills_at_age(fighters, indices, age) for indices, age in zip(pair, ages, strict=True))
     reach = fighters.reach_cm[pair[0]] - fighters.reach_cm[pair[1]]
     southpaw = (fighters.stance == "Southpaw").astype(np.float64)
     logit: Floats = (

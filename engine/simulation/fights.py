@@ -104,7 +104,7 @@ class Matchmaker:
         self._rng = rng
         self._last_day = np.full(len(fighters.name), _NEVER, dtype=np.int64)
         self._standing = np.zeros(len(fighters.name))
-        self._bouts = np.zeros(len(fighters.name), dtype=np.int64)
+        self._fight_counts = np.zeros(len(fighters.name), dtype=np.int64)
         self._waiting = [list(np.flatnonzero(fighters.weight_class == k)) for k in range(len(WEIGHT_CLASSES))]
         self._signed: list[list[np.intp]] = [[] for _ in WEIGHT_CLASSES]
         self._places = [max(12, round(division.share * roster_size)) for division in WEIGHT_CLASSES]
@@ -151,10 +151,10 @@ class Matchmaker:
         surprise = 1.0 - expit(self._standing[winner] - self._standing[loser])
         self._standing[winner] += 0.45 * surprise
         self._standing[loser] -= 0.45 * surprise
-        for who, risk in ((winner, 0.02), (loser, 0.12)):
-            self._bouts[who] += 1
-            age = (card.day - self.birth_day[who]) / _DAYS_A_YEAR
-            for gone in who[self._rng.random(len(who)) < risk + 0.15 * (age > 35)]:
+        for group, risk in ((winner, 0.02), (loser, 0.12)):
+            self._fight_counts[group] += 1
+            age = (card.day - self.birth_day[group]) / _DAYS_A_YEAR
+            for gone in group[self._rng.random(len(group)) < risk + 0.15 * (age > 35)]:
                 self._signed[self.fighters.weight_class[gone]].remove(gone)
 
     def _sign(self, day: int) -> None:
@@ -165,11 +165,11 @@ class Matchmaker:
                 self.birth_day[debutant] = np.round(day - self.fighters.debut_age[debutant] * _DAYS_A_YEAR)
 
     def _match(self, day: int, *, veterans_only: bool) -> tuple[np.intp, np.intp]:
-        who = self._division(day, veterans_only=veterans_only)
-        first = self._rng.choice(who)
-        others = who[who != first]
+        candidates = self._division(day, veterans_only=veterans_only)
+        first = self._rng.choice(candidates)
+        others = candidates[candidates != first]
         gap = np.abs(self._standing[others] - self._standing[first])
-        distance = gap + 0.10 * np.abs(self._bouts[others] - self._bouts[first])
+        distance = gap + 0.10 * np.abs(self._fight_counts[others] - self._fight_counts[first])
         closeness = np.exp(-1.5 * (distance - distance.min()))
         second = self._rng.choice(others, p=closeness / closeness.sum())
         self._last_day[[first, second]] = day
@@ -179,14 +179,17 @@ class Matchmaker:
         """Return the free fighters of a weight class, drawn in proportion to their number."""
         for rest_days in _REST_DAYS:
             free = [self._free(signed, day - rest_days, veterans_only=veterans_only) for signed in self._signed]
-            weight = np.array([len(who) if len(who) > 1 else 0 for who in free], dtype=np.float64)
+            weight = np.array([len(candidates) if len(candidates) > 1 else 0 for candidates in free], dtype=np.float64)
             if weight.any():
                 return free[self._rng.choice(len(free), p=weight / weight.sum())]
         raise ValidationError("no two fighters are free: simulate more fights, fewer upcoming cards or a larger roster")
 
     def _free(self, signed: list[np.intp], rested_since: int, *, veterans_only: bool) -> Indices:
-        who = np.array(signed, dtype=np.intp)
-        return who[(self._last_day[who] <= rested_since) & (self._bouts[who] >= (1 if veterans_only else 0))]
+        candidates = np.array(signed, dtype=np.intp)
+        return candidates[
+            (self._last_day[candidates] <= rested_since)
+            & (self._fight_counts[candidates] >= (1 if veterans_only else 0))
+        ]
 
 
 def draw_endings(bouts: SimulatedFights, fighters: SimulatedFighters, rng: np.random.Generator) -> pd.DataFrame:
@@ -225,9 +228,9 @@ def draw_stat_lines(
     """Return two stat lines a fight, without its id: all of the first fighters, then all of the second."""
     skills = _skills(bouts, fighters)
     lines = []
-    for side, (who, won) in enumerate(((bouts.first, bouts.first_won), (bouts.second, ~bouts.first_won))):
+    for side, (fought, won) in enumerate(((bouts.first, bouts.first_won), (bouts.second, ~bouts.first_won))):
         counts = _performance(skills[side], skills[1 - side], won, endings, rng)
-        lines.append(pd.DataFrame({"fighter_id": fighters.fighter_id[who], **counts}))
+        lines.append(pd.DataFrame({"fighter_id": fighters.fighter_id[fought], **counts}))
     return pd.concat(lines, ignore_index=True)
 
 

@@ -115,8 +115,8 @@ class League:
 def simulate_league(config: LeagueConfig) -> League:
     """Return the league of `config`: the same bits for the same configuration. Raises ValidationError."""
     streams = np.random.SeedSequence(config.seed).spawn(7)
-    people, circuit_rng, corners, endings, statistics, closing, coming = map(np.random.default_rng, streams)
-    fighters = draw_fighters(2 * config.roster_size + config.fights // 3, people)
+    fighter_rng, circuit_rng, corners, endings, statistics, closing, coming = map(np.random.default_rng, streams)
+    fighters = draw_fighters(2 * config.roster_size + config.fights // 3, fighter_rng)
     circuit = Matchmaker(fighters, config.roster_size, circuit_rng)
     past, cards = _run(circuit, config, circuit_rng)
 
@@ -130,7 +130,7 @@ def simulate_league(config: LeagueConfig) -> League:
     fights = _fight_table(past, fighters, ending, ids, first_day).assign(**draw_odds(view, closing))
     lines = draw_stat_lines(past, fighters, ending, statistics).assign(fight_id=np.tile(ids, 2))
     return League(
-        log=FightLog(fights, lines, _fighter_table(past, circuit, first_day, people)),
+        log=FightLog(fights, lines, _fighter_table(past, circuit, first_day, fighter_rng)),
         truth=dict(zip(ids.tolist(), past.probability.tolist(), strict=True)),
         upcoming=tuple(_upcoming(card, fighters, config, past.day[-1] + 7, coming) for card in cards),
     )
