@@ -35,8 +35,8 @@ from ledger.jobs.outcome_reader import OutcomeReader, OutcomesMissedError
 from ledger.jobs.outcome_stats import OutcomeStats
 from ledger.jobs.queue_stats import QueueStats
 from ledger.jobs.submission import Submission
-from ledger.models.alarms import DriftAlarms
 from ledger.models.aliases import Aliases
+from ledger.models.drift_alarms import DriftAlarms
 from ledger.models.drift_figures import DriftStore
 from ledger.models.fight_results import FightResults
 from ledger.models.model_references import ModelReferences
@@ -173,9 +173,9 @@ class Ledger:
     ) -> list[Receipt[Report]]:
         """Accept jobs and return their receipts in the same order. Raises as `submit` does, for the first refused job.
 
-        Up to `submission.MAX_AT_ONCE` jobs (and `MAX_BYTES_PER_STEP`) are accepted in one atomic step, all or none.
-        More go in several steps, between which the server answers other clients. All jobs are checked before the first
-        step, and nothing is written if one would be refused. Only events from outside can still stop them halfway:
+        Up to `submission.MAX_JOBS_PER_STEP` jobs (and `MAX_BYTES_PER_STEP`) are accepted in one atomic step, all or
+        none. More go in several steps, between which the server answers other clients. All jobs are checked before the
+        first step, and nothing is written if one would be refused. Only events from outside can stop them halfway:
         others fill the queue, a deadline passes, the server goes away. Then the jobs of the earlier steps are accepted,
         and submitting all of them again is safe; `accepted` in the details of the refusal is their number.
         """
@@ -291,17 +291,17 @@ class Ledger:
         """Store encoded results in one step; each is accepted or refused by itself, as in `settle`."""
         return self._claims.settle_batch(settlements)
 
-    def release(self, claim: Claim | RunningJob, *, solo: bool = False) -> bool:
+    def release(self, claim: Claim | RunningJob, *, exclusive: bool = False) -> bool:
         """Return a job to its queue without using an attempt; `reap` rings its doorbell.
 
-        Returns True also if the call repeats one whose reply was lost; False if the job was no longer held. With `solo`
-        the job is claimed alone from then on.
+        Returns True also if the call repeats one whose reply was lost; False if the job was no longer held. With
+        `exclusive` the job is claimed alone from then on.
         """
-        return self._claims.release_many([claim], ring=False, solo=solo)[0]
+        return self._claims.release_many([claim], ring=False, exclusive=exclusive)[0]
 
-    def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, solo: bool = False) -> list[bool]:
+    def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, exclusive: bool = False) -> list[bool]:
         """Return jobs to their queues in one step, each as `release` does; `ring` wakes other workers at once."""
-        return self._claims.release_many(claims, ring=ring, solo=solo)
+        return self._claims.release_many(claims, ring=ring, exclusive=exclusive)
 
     def snooze(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
         """Set a job aside until it is due or resumed, without using an attempt.

@@ -213,11 +213,11 @@ class Claims:
             else []
         )
 
-    def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, solo: bool = False) -> list[bool]:
+    def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, exclusive: bool = False) -> list[bool]:
         """Implement `Ledger.release_many`."""
         pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
         claimed_by_caller = all(isinstance(claim, Claim) for claim in claims)  # the supervisor passes running jobs
-        flags = int(ring), int(solo), int(claimed_by_caller)
+        flags = int(ring), int(exclusive), int(claimed_by_caller)
         return [bool(released) for released in self._server.run_script("release", *flags, *pairs)] if pairs else []
 
     def snooze(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:

@@ -33,7 +33,7 @@ _REPLIES_KEPT = 12
 class Server:
     """A connection to one Redis or Valkey server, shared by all parts of a ledger.
 
-    Up to `connections.MOST_THREADS` threads may share it.
+    Up to `connection_pool.MAX_THREADS` threads may share it.
 
     Attributes
     ----------

@@ -30,7 +30,7 @@ def subscribe(connections: ConnectionPool, channel: str, query: Command) -> Iter
 
 
 class Subscription:
-    """A subscribed channel. `seen` is the reply of the reading command at the time of subscribing."""
+    """A subscribed channel. `initial_reply` is the reply of the reading command at the time of subscribing."""
 
     def __init__(self, connections: ConnectionPool, connection: Any, channel: str, query: Command) -> None:
         self._connections = connections

@@ -215,8 +215,8 @@ class Supervisor:
                     outcome = loss_outcome(ledger.report_worker_lost(job.job_id, job.fence))
                 case _:
                     # A job that was not running may still have caused the crash: next time it runs in its own batch.
-                    solo = child is not None and child.crashed
-                    outcome = "released" if ledger.release(job, solo=solo) else "refused"
+                    exclusive = child is not None and child.crashed
+                    outcome = "released" if ledger.release(job, exclusive=exclusive) else "refused"
                     reason = _release_reason(child, closing=closing)
             ran = child.slot if child is not None and child.slot.token == token else None
             run_seconds = None if ran is None else now_seconds - ran.started_seconds

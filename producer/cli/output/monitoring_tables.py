@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ledger.contracts.backtest_report import Estimate
 from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport, SequentialTestResult
-from ledger.models.alarms import DriftAlarm
+from ledger.models.drift_alarms import DriftAlarm
 
 NOTHING = "-"
 

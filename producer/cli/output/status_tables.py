@@ -11,7 +11,7 @@ from rich.text import Text
 from ledger.contracts.monitoring_reports import SequentialTestResult
 from ledger.jobs.outcome_stats import RecentOutcomes
 from ledger.jobs.queue_stats import QueueBacklog
-from ledger.models.alarms import DriftAlarm
+from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.drift_figures import DriftFigures
 from ledger.operations.control_store import ControlChange
 from ledger.server.server_memory import ServerMemory

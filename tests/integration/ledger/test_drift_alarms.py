@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ledger.contracts.failures import JobRefusedError
 from ledger.ledger import Ledger
-from ledger.models.alarms import DriftAlarm
+from ledger.models.drift_alarms import DriftAlarm
 from workers.handlers.monitoring.alarm_actions import apply_action
 
 A, B = "a" * 64, "b" * 64

@@ -217,7 +217,7 @@ def test_a_loss_in_company_charges_who_was_at_work_and_parts_the_company(ledger:
         submit(ledger, name)
     finished, at_work, waiting = ledger.claim("predict", OWNER, 3)
     assert ledger.report_worker_lost(at_work.job_id, at_work.fence) is JobState.QUEUED
-    assert [ledger.release(claim, solo=True) for claim in (finished, waiting)] == [True, True]
+    assert [ledger.release(claim, exclusive=True) for claim in (finished, waiting)] == [True, True]
     submit(ledger, "d")
     alone = [ledger.claim("predict", f"{OWNER}{number}", 3) for number in range(4)]
     assert [[claim.job_id for claim in claims] for claims in alone] == [["a"], ["b"], ["c"], ["d"]]

@@ -18,7 +18,7 @@ import pytest
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import CheckHealth, ShadowCard
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
-from ledger.models.alarms import DriftAlarm
+from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.fight_results import FightResult
 from ledger.operations.control_store import ControlConflictError
 from ledger.server.embedded_server import EmbeddedServer

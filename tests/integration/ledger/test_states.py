@@ -175,7 +175,7 @@ class Life(RuleBasedStateMachine):
         if claim := self.pick(data):
             entry = self.holder(claim)
             accepted = entry is not None or self.jobs[claim.job_id].left == ("release", claim.fence)
-            assert self.ledger.release(claim, solo=solo) == accepted
+            assert self.ledger.release(claim, exclusive=solo) == accepted
             if answer_lost:
                 assert self.ledger.release(claim) == accepted
             if entry:

@@ -22,7 +22,7 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import ROUTES, CheckHealth, CollectGarbage
 from ledger.ledger import Ledger, LedgerSettings
-from ledger.models.alarms import DriftAlarm
+from ledger.models.drift_alarms import DriftAlarm
 from producer.cli.main import main
 from producer.cli.output.exit_codes import ExitCode
 from tests.support.acl_server import denied, guarded_server, url_of, users_text

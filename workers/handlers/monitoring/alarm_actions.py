@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.monitoring_reports import ActionTaken
-from ledger.models.alarms import DriftAlarm
 from ledger.models.aliases import CHAMPION, MAX_MOVES, alias_stack
+from ledger.models.drift_alarms import DriftAlarm
 from ledger.operations.control_store import ControlChange, ControlConflictError
 from workers.jobs.context import JobContext
 from workers.models.verification import local_verifier

@@ -44,7 +44,7 @@ from ledger.contracts.monitoring_reports import (
     SequentialTestResult,
 )
 from ledger.contracts.prediction_record import PredictionRecord
-from ledger.models.alarms import DriftAlarm
+from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.drift_figures import DriftFigures
 from workers.handlers.monitoring.alarm_actions import apply_action
 from workers.handlers.monitoring.result_matching import MAX_DAYS_APART, ScoredPrediction, TrackRecord, match_results
