@@ -96,7 +96,7 @@ def test_a_job_that_comes_before_the_guard_has_looked_is_not_judged_by_a_limit_t
 def test_a_job_is_not_blamed_for_what_others_have_left_in_its_child(
     how: str, attempts: str, expected: tuple[JobState, int], ledger: Ledger, start_pool: Callable[..., Any]
 ) -> None:
-    """It ends there, by the watcher or by a MemoryError, and is tried again in a fresh child."""
+    """It ends there, by the memory monitor or by a MemoryError, and is tried again in a fresh child."""
     pool = start_pool(concurrency=1, CORNERMAN_CHILD_MAX_MEMORY_MB="400", CORNERMAN_MAX_ATTEMPTS=attempts)
     (child,) = pool.children()
     allowed_mb = 400 - anon_rss_mb(child.pid)
@@ -139,7 +139,7 @@ def memory_group() -> Iterator[Path]:
 def test_what_the_kernel_kills_for_memory_is_tried_again_and_ends_as_worker_lost(
     ledger: Ledger, start_pool: Callable[..., Any], memory_group: Path
 ) -> None:
-    """The last line, which only counts where all others are too slow: so the watcher is made to sleep.
+    """The last line, which only counts where all others are too slow: so the memory monitor is made to sleep.
 
     Only the child is in the group: a kernel that has killed a process may kill a second one before the memory of the
     first is given back.

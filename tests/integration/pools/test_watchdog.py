@@ -21,7 +21,7 @@ HASTY = {
 }
 
 
-def canary_of(ledger: Ledger) -> str:
+def liveness_queue_of(ledger: Ledger) -> str:
     (announced,) = ledger.pools.alive()
     return f"canary-{announced['name']}"
 
@@ -30,15 +30,15 @@ def test_a_pool_that_consumes_proves_it_and_leaves_no_trace(
     ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     pool = start_pool(concurrency=1, **HASTY)
-    canary = canary_of(ledger)
+    queue = liveness_queue_of(ledger)
     answers: set[bytes] = set()
-    until(lambda: (answers.add(ledger.liveness_probes.answer(canary) or b""), len(answers - {b""}) >= 3)[1])
+    until(lambda: (answers.add(ledger.liveness_probes.answer(queue) or b""), len(answers - {b""}) >= 3)[1])
     assert ledger.pools.alive()[0]["healthy"] is True
     assert [*ledger.follow("0", idle_seconds=0.01)] == []
     assert ledger.dead_letters.newest() == []
     assert ledger.queue_stats.depths() == {"monitor": 0, "predict": 0, "train": 0}
     assert pool.stop() == 0
-    until(lambda: not ledger.server.execute("EXISTS", f"{ledger.settings.namespace}:canary:{canary}"))
+    until(lambda: not ledger.server.execute("EXISTS", f"{ledger.settings.namespace}:canary:{queue}"))
     assert '"event": "job"' not in pool.log.read_text()
 
 
@@ -47,8 +47,8 @@ def test_a_pool_that_consumes_nothing_says_so_and_ends(
     wedge: str, ledger: Ledger, start_pool: Callable[..., Any], until: Callable[..., None]
 ) -> None:
     pool = start_pool(concurrency=2, **HASTY)
-    canary, children = canary_of(ledger), pool.children()
-    until(lambda: ledger.liveness_probes.answer(canary))
+    queue, children = liveness_queue_of(ledger), pool.children()
+    until(lambda: ledger.liveness_probes.answer(queue))
     if wedge == "children stopped":
         for child in children:
             child.suspend()

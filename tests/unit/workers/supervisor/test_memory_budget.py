@@ -51,7 +51,7 @@ def limited(pool: WorkerPool, megabytes: float) -> None:
     pool.controls = Controls({"max_memory_mb.predict": int(megabytes)})
 
 
-def test_the_room_is_what_the_limit_leaves_and_a_job_has_its_least_price(pool: WorkerPool) -> None:
+def test_free_memory_is_what_the_limit_leaves_and_a_job_takes_the_minimum(pool: WorkerPool) -> None:
     budget = MemoryBudget(pool, ["predict"], MemoryMonitor(pool))
     limited(pool, 10_000)
     budget.update(children(pool), NOTHING, 0.0)
@@ -81,7 +81,7 @@ def test_the_operators_budget_goes_before_the_settings_and_the_machine_bounds_bo
     assert pool.scoreboard.max_child_mb > pool.memory.room_mb
 
 
-def test_a_booking_is_promised_until_it_is_taken(pool: WorkerPool) -> None:
+def test_a_reservation_counts_until_it_is_used(pool: WorkerPool) -> None:
     budget = MemoryBudget(pool, ["predict"], MemoryMonitor(pool))
     limited(pool, 10_000)
     budget.update(children(pool), NOTHING, 0.0)
@@ -108,7 +108,7 @@ def test_a_limit_that_no_job_fits_into_is_said_now_and_then(pool: WorkerPool) ->
     assert not budget.is_starved(children(pool), NOTHING, 100.0)
 
 
-def test_an_idle_child_that_keeps_the_room_of_a_job_is_to_be_replaced(pool: WorkerPool) -> None:
+def test_an_idle_child_that_keeps_the_memory_of_a_job_is_to_be_replaced(pool: WorkerPool) -> None:
     budget = MemoryBudget(pool, ["predict"], MemoryMonitor(pool))
     limited(pool, 10_000)
     budget.update(children(pool), NOTHING, 0.0)

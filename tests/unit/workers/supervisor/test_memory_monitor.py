@@ -80,11 +80,11 @@ def test_a_child_above_its_ceiling_is_stopped_and_its_job_blamed_for_what_it_too
     ceiling_mb: float, left_mb: int, blamed: bool, pool: WorkerPool, start: Start
 ) -> None:
     process, _ = start(ceiling_mb, left_mb)
-    watcher = MemoryMonitor(pool)
-    watcher.tick()
+    monitor = MemoryMonitor(pool)
+    monitor.tick()
     process.join(10)
     assert process.exitcode == -signal.SIGKILL
-    excess = watcher.excesses[claim_token("job", 1)]
+    excess = monitor.excesses[claim_token("job", 1)]
     assert excess.used_mb == pytest.approx(excess.ceiling_mb + 20.0, abs=3.0)
     assert excess.blamed is blamed
 
@@ -94,15 +94,15 @@ def test_a_child_below_its_ceiling_is_left_alone_and_what_its_job_took_is_rememb
     ceiling_mb: float, pool: WorkerPool, start: Start
 ) -> None:
     process, line = start(ceiling_mb)
-    watcher = MemoryMonitor(pool)
-    watcher.tick()
+    monitor = MemoryMonitor(pool)
+    monitor.tick()
     assert process.is_alive()
-    assert watcher.excesses == {}
-    assert watcher.max_growth_mb() == pytest.approx(40.0, abs=3.0)
+    assert monitor.excesses == {}
+    assert monitor.max_growth_mb() == pytest.approx(40.0, abs=3.0)
     line.send("end")
     assert line.recv() == "ended"
-    watcher.tick()
-    assert watcher.max_growth_mb() == pytest.approx(40.0, abs=3.0)
+    monitor.tick()
+    assert monitor.max_growth_mb() == pytest.approx(40.0, abs=3.0)
 
 
 def test_own_memory_counts_shared_mappings_and_the_shares_of_a_family_add_up() -> None:

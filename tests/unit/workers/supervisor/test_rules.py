@@ -129,25 +129,25 @@ def test_a_token_names_the_claim_and_not_only_the_job() -> None:
 
 
 def test_the_board_shows_what_a_child_is_at_until_it_is_forgotten() -> None:
-    board = Scoreboard()
-    assert board.slots() == []
-    board.register_child()
-    (idle,) = board.slots()
+    scoreboard = Scoreboard()
+    assert scoreboard.slots() == []
+    scoreboard.register_child()
+    (idle,) = scoreboard.slots()
     assert idle.token == b""
-    board.start_job("job", 3, 60.0)
-    (busy,) = board.slots()
+    scoreboard.start_job("job", 3, 60.0)
+    (busy,) = scoreboard.slots()
     assert (busy.pid, busy.token, busy.limit_seconds) == (idle.pid, claim_token("job", 3), 60.0)
     assert busy.started_seconds > 0
     assert not busy.handler_ended
-    board.mark_handler_ended()
-    (waits,) = board.slots()
+    scoreboard.mark_handler_ended()
+    (waits,) = scoreboard.slots()
     assert (waits.token, waits.handler_ended) == (busy.token, True)
-    board.start_job("next", 1, 60.0)
-    assert not board.own_slot.handler_ended
-    board.register_child()  # a process has one slot
-    assert len(board.slots()) == 1
-    board.free_slot(idle.pid)
-    assert board.slots() == []
+    scoreboard.start_job("next", 1, 60.0)
+    assert not scoreboard.own_slot.handler_ended
+    scoreboard.register_child()  # a process has one slot
+    assert len(scoreboard.slots()) == 1
+    scoreboard.free_slot(idle.pid)
+    assert scoreboard.slots() == []
 
 
 def test_only_a_registered_child_can_write_to_the_scoreboard() -> None:
@@ -156,11 +156,11 @@ def test_only_a_registered_child_can_write_to_the_scoreboard() -> None:
 
 
 def test_the_flags_of_a_board_are_apart_from_each_other_and_from_its_slots() -> None:
-    board = Scoreboard()
-    board.register_child()
-    assert (board.closing, board.start_failed) == (False, False)
-    board.report_start_failure()
-    assert (board.closing, board.start_failed) == (False, True)
-    board.start_closing()
-    assert (board.closing, board.start_failed) == (True, True)
-    assert len(board.slots()) == 1
+    scoreboard = Scoreboard()
+    scoreboard.register_child()
+    assert (scoreboard.closing, scoreboard.start_failed) == (False, False)
+    scoreboard.report_start_failure()
+    assert (scoreboard.closing, scoreboard.start_failed) == (False, True)
+    scoreboard.start_closing()
+    assert (scoreboard.closing, scoreboard.start_failed) == (True, True)
+    assert len(scoreboard.slots()) == 1

@@ -1,4 +1,4 @@
-"""Whom the guard kills, with real children: forked processes that write on a real board."""
+"""Which children the supervisor kills, with real children: forked processes that write to a real scoreboard."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def pool() -> WorkerPool:
 
 
 @pytest.fixture
-def guard(pool: WorkerPool) -> Supervisor:
+def supervisor(pool: WorkerPool) -> Supervisor:
     return Supervisor(pool, ["predict"], PoolMonitor(pool, ["predict"]))
 
 
@@ -70,28 +70,28 @@ def worker(pool: WorkerPool, until: Until) -> Iterator[Worker]:
 
 @pytest.mark.parametrize("word", ["the next job", "handled"])
 def test_a_child_that_has_gone_on_is_not_killed_for_what_it_was_at(
-    guard: Supervisor, worker: Worker, until: Until, word: str
+    supervisor: Supervisor, worker: Worker, until: Until, word: str
 ) -> None:
     seen = worker.goes_on("job", until)
     worker.goes_on(word, until)
-    assert not guard._kill_if_unchanged(seen, "time limit")
+    assert not supervisor._kill_if_unchanged(seen, "time limit")
     assert is_alive(worker.pid)
 
 
-def test_a_child_that_is_still_at_it_is_killed(guard: Supervisor, worker: Worker, until: Until) -> None:
+def test_a_child_that_is_still_at_it_is_killed(supervisor: Supervisor, worker: Worker, until: Until) -> None:
     seen = worker.goes_on("job", until)
-    assert guard._kill_if_unchanged(seen, "time limit")
+    assert supervisor._kill_if_unchanged(seen, "time limit")
     until(lambda: not is_alive(worker.pid))
-    (child,) = guard._children(0.0)
+    (child,) = supervisor._children(0.0)
     assert (child.alive, child.killed_for, child.died_running(seen.token)) == (False, seen.token, True)
 
 
 def test_what_a_child_begins_while_it_is_killed_for_another_job_is_not_lost(
-    guard: Supervisor, worker: Worker, until: Until
+    supervisor: Supervisor, worker: Worker, until: Until
 ) -> None:
     seen = worker.goes_on("job", until)
     now = worker.goes_on("the next job", until)
-    guard._kill(worker.pid, "time limit", seen.token)
+    supervisor._kill(worker.pid, "time limit", seen.token)
     until(lambda: not is_alive(worker.pid))
-    (child,) = guard._children(0.0)
+    (child,) = supervisor._children(0.0)
     assert not child.died_running(now.token)
