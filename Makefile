@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SERVICE := $(VENV)/.service
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test chaos fuzz bench figures check fix docs clean
+.PHONY: help demo test quick coverage chaos fuzz bench figures check fix docs clean
 
 help: ## what can be made here
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,12 @@ demo: $(SERVICE) ## a simulated league end to end; DATA=folder runs it on a real
 
 test: $(STAMP) ## all tests, side by side; ARGS="-n0 -k name" to choose
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+quick: $(STAMP) ## unit tests without those of the engine, in less than a minute
+	$(BIN)/python -m pytest -n auto tests/unit --ignore=tests/unit/engine --ignore=tests/unit/documents $(ARGS)
+
+coverage: $(STAMP) ## the unit tests, with the share of lines that they run
+	$(BIN)/python -m pytest -n auto tests/unit --cov --cov-report=term:skip-covered $(ARGS)
 
 chaos: $(STAMP) ## jobs under faults, counted; SEED=7 JOBS=20000, JSON=1 for figures to read by machine
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),7) --jobs $(or $(JOBS),20000) $(if $(JSON),--json)
@@ -55,4 +61,4 @@ docs: $(STAMP) ## the documentation site, into build/site; fails on a broken lin
 	$(BIN)/mkdocs build --strict
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build .coverage *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

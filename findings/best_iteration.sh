@@ -23,11 +23,11 @@ model.fit(X[:200], y[:200], eval_set=[(X[200:], y[200:])], verbose=False)
 model.set_params(early_stopping_rounds=None)
 booster = model.get_booster()
 rows = xgb.DMatrix(X[:50])
-said = model.predict_proba(X[:50])[:, 1]
+answers = model.predict_proba(X[:50])[:, 1]
 every, best = booster.num_boosted_rounds(), booster.best_iteration + 1
 print(f"early_stopping_rounds={model.early_stopping_rounds}, {every} rounds in the booster, best_iteration {best - 1}")
-as_best = np.abs(said - booster.predict(rows, iteration_range=(0, best))).max()
-as_every = np.abs(said - booster.predict(rows, iteration_range=(0, every))).max()
+as_best = np.abs(answers - booster.predict(rows, iteration_range=(0, best))).max()
+as_every = np.abs(answers - booster.predict(rows, iteration_range=(0, every))).max()
 print(f"predict_proba differs from the first {best} rounds by {as_best:.2g}, from all {every} by {as_every:.2g}")
 sys.exit(0 if best < every and as_best < 1e-6 < as_every else "no longer so")
 PYTHON

@@ -285,6 +285,7 @@ def rule_file(rules: Sequence[AlertRule]) -> str:
             "        annotations:",
             f"          summary: {json.dumps(rule.summary)}",
             f"          action: {json.dumps(rule.action)}",
+            f"          runbook: docs/guides/operators.md#{rule.name.lower()}",
         ]
     return "\n".join(lines) + "\n"
 
