@@ -1,4 +1,4 @@
-"""What was asked before: the commands say so, show what is stored, and ask anew when told to."""
+"""Jobs that exist already: commands report them, show the stored outcome, and submit a new job on request."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_card_that_failed_is_asked_again_when_told_to(enqueue: Run, ledger: Le
     assert stored.exit_code == ExitCode.FAILED
     assert receipt_in(stored) == first | {"created": False}
     assert "already exists: ended as failed at " in stored.stderr
-    assert stored.stderr.count("--force") == 2  # where it says so, and in what to do about the failure
+    assert stored.stderr.count("--force") == 2  # in the note about the existing job and in the hint
     assert ledger.queue_stats.depths()["predict"] == 0
     anew = enqueue("--force")
     assert receipt_in(anew)["created"]

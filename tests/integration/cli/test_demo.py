@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path, data: Path) -> dict[str, str]:
-    """An environment by which every process of this test, down to the last child, can be told from others."""
+    """An environment that identifies every process of this test, down to the last child."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
     return {**clean, "PYTHONPATH": str(ROOT), "CORNERMAN_DATA": str(data), MARK: str(tmp_path)}
 

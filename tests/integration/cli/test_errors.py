@@ -1,4 +1,4 @@
-"""Every bad input, as whoever types the command meets it: an exit code, a typed failure, and nothing enqueued."""
+"""Every bad input on the command line: an exit code, a typed failure, and nothing enqueued."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_of_a_live_feed_the_cards_to_come_are_enqueued(run: Run, ledger: Ledger)
     started, coming = json.loads(result.stdout)["cards"]
     assert started["refused"]["code"] == FailureCode.EXPIRED
     assert ledger.status(coming["receipt"]["job_id"]).state == "queued"
-    events[1]["commence_time"] = None  # a fault, beside the one that has begun
+    events[1]["commence_time"] = None  # a fault, in addition to the event that has begun
     assert run("enqueue", "-", "--format", "american", input=json.dumps(events)).exit_code == ExitCode.REFUSED
 
 
@@ -272,7 +272,7 @@ def test_patience_that_ends_leaves_the_job_alone(run: Run, ledger: Ledger) -> No
     assert result.exit_code == ExitCode.TIMEOUT
     job_id = json.loads(result.stdout)["cards"][0]["receipt"]["job_id"]
     assert run("result", job_id, "--timeout", "0.1").exit_code == ExitCode.TIMEOUT
-    assert "cornerman up" in result.stderr  # nobody works here
+    assert "cornerman up" in result.stderr  # no worker runs here
     assert ledger.status(job_id).state == "queued"
     assert run("cancel", job_id).exit_code == ExitCode.OK
     assert failure_in(run("result", job_id))["code"] == FailureCode.CANCELLED

@@ -1,4 +1,4 @@
-"""Text of a caller on a terminal: letters that its encoding lacks, rich's markup, and characters that control it."""
+"""Text of a caller on a terminal: letters outside its encoding, rich's markup, and control characters."""
 
 from __future__ import annotations
 

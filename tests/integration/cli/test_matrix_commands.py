@@ -1,4 +1,4 @@
-"""A ready feature matrix through the real command line: train it here, ask it, and be told what is wrong."""
+"""A feature matrix through the real command line: train on this machine, predict, and report errors."""
 
 from __future__ import annotations
 

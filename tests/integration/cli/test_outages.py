@@ -1,4 +1,4 @@
-"""What commands that wait in front of people do while the server is silent."""
+"""Waiting commands while the server does not answer."""
 
 from __future__ import annotations
 

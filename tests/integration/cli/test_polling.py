@@ -1,4 +1,4 @@
-"""A feed that is read again and again: what has not moved makes no job, and no bout is asked for as two."""
+"""Repeated readings of a feed: unchanged cards make no job, and no bout is enqueued as two."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_five_newcomers_take_one_round(run: Callable[..., Result], ledger: Ledge
     (options,) = [line for line in result.stderr.splitlines() if "--debutant" in line]
     declared = shlex.split(options[options.index("--debutant") :])
     assert declared[1::2] == ["Bea Brown", "Cat Cole", "Dee O'Dorn"]
-    assert run(*feed, options=(*declared, "--wait", "--timeout", "0")).exit_code == ExitCode.TIMEOUT  # asked anew
+    assert run(*feed, options=(*declared, "--wait", "--timeout", "0")).exit_code == ExitCode.TIMEOUT  # a new job
 
 
 def test_a_key_stands_for_a_card_whenever_it_was_read(run: Callable[..., Result]) -> None:

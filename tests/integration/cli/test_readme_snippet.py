@@ -1,4 +1,4 @@
-"""The Python of the README, run as it stands beside a server and a pool of this machine, and read by a type checker."""
+"""The Python of the README, run unchanged with a server and a pool on this machine, and checked by a type checker."""
 
 from __future__ import annotations
 

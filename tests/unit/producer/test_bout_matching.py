@@ -1,4 +1,4 @@
-"""Which fights of feeds are one bout or exclude each other, and what the cards of a night share."""
+"""Duplicates and contradictions among the fights of feeds, and the shared stakes of a night."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which folder the demo leaves its league in, and what it says to do with it."""
+"""The folder of the demo's league, and the next steps that the demo prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the preflight that judge: each must be able to fail."""
+"""The checks of the preflight: each must be able to fail."""
 
 from __future__ import annotations
 
