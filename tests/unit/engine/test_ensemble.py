@@ -161,7 +161,7 @@ def test_a_model_without_a_market_is_saved_and_loaded_without(
     assert load_ensemble(blind).market_model is None
 
 
-def test_uncertainty_is_the_width_at_80_percent_whatever_is_asked_for(
+def test_uncertainty_is_the_width_at_80_percent_whatever_is_requested(
     bundle_folder: Path, manager: ProductionEnsembleManager, X: pd.DataFrame
 ) -> None:
     low, high = manager.predict_fights(X, _pairs(len(X)), levels=[0.8])[0].intervals[0.8]
@@ -281,5 +281,5 @@ def test_a_fight_priced_again_has_the_bits_of_one_predicted_again(
     assert again != manager.add_market(summaries, _pairs(len(X)), [None] * len(X))
 
 
-def test_the_canary_gives_the_bits_that_were_kept(manager: ProductionEnsembleManager) -> None:
+def test_the_reference_predictions_have_the_bits_that_were_stored(manager: ProductionEnsembleManager) -> None:
     assert manager.check_reference_predictions() == 0.0

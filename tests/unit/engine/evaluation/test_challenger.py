@@ -1,4 +1,4 @@
-"""The figures of a judgement: on which fights, against hand-made values, and never of a fight that was seen."""
+"""The metrics of a challenger: on which fights, against hand-made values, and never of a fight that was seen."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ PLAN = TrainingConfig(bootstrap_samples=0, fits=1, folds=3, members=SMALL)
 
 
 @pytest.fixture(scope="module")
-def season() -> FightSet:
+def fight_set() -> FightSet:
     return backtest_data_from_log(simulate_league(LeagueConfig(fights=900, seed=11)).log)
 
 
 @pytest.fixture(scope="module")
-def cutoff(season: FightSet) -> date:
+def cutoff(fight_set: FightSet) -> date:
     """The first day that the model has not seen."""
-    day: date = season.fights.date[500].astype(date)
+    day: date = fight_set.fights.date[500].astype(date)
     return day
 
 
 @pytest.fixture(scope="module")
-def ensemble(season: FightSet, cutoff: date) -> Ensemble:
-    return train_ensemble(season.fights.before(cutoff), PLAN)
+def ensemble(fight_set: FightSet, cutoff: date) -> Ensemble:
+    return train_ensemble(fight_set.fights.before(cutoff), PLAN)
 
 
 def forecasts(p: list[float], won: list[int], **columns: Any) -> pd.DataFrame:
@@ -123,7 +123,7 @@ def test_fights_without_odds_count_only_where_none_has_any() -> None:
     assert all(each.inside is None for each in none.forecasts[0].coverage)
 
 
-def test_a_model_without_intervals_is_judged_without_them() -> None:
+def test_a_model_without_intervals_is_evaluated_without_them() -> None:
     p, won = [0.3, 0.7, 0.4, 0.6] * 10, [0, 1, 1, 0, 1, 1, 0, 0] * 5
     bare = forecasts(p, won)
     bare[[name for name in bare.columns if "_lower_" in name or "_upper_" in name]] = np.nan
@@ -131,7 +131,7 @@ def test_a_model_without_intervals_is_judged_without_them() -> None:
     assert [len(each.coverage) for each in found.forecasts[:2]] == [0, 2]
 
 
-def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
+def test_an_imported_model_is_evaluated_on_fights_after_its_last_day() -> None:
     parts = {SHORT[name]: unwrap(SHORT[name], estimator) for name, estimator in plain_system().items()}
     names = common_columns(list(parts.values()), None)
     weights = dict.fromkeys(SHORT.values(), 1 / 3)
@@ -139,7 +139,7 @@ def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
     imported = import_ensemble(parts, names, weights, trained_until=until, sources={}).ensemble
     X, won = fights(300, seed=7)
     days = np.arange(300) // 10 * 7 + np.datetime64("2023-11-01")
-    season = backtest_data_from_matrix(
+    fight_set = backtest_data_from_matrix(
         TrainingMatrix(
             X=X,
             won=won.astype(np.int8),
@@ -151,14 +151,14 @@ def test_an_imported_model_is_judged_on_fights_after_its_last_day() -> None:
             experience=np.full(300, -1),
         )
     )
-    table = forecast_unseen(imported, season, first_unseen_day(imported))
+    table = forecast_unseen(imported, fight_set, first_unseen_day(imported))
     found = evaluate_challenger(table, {}, 0.025)
     assert found.first_day > until
     assert (found.fights, found.forecasts[0].coverage) == (int((days > np.datetime64(until)).sum()), ())
     assert found.paired[-1].log_loss.value < 0.0
 
 
-def test_two_who_were_asked_about_other_fights_are_not_compared() -> None:
+def test_forecasts_of_other_fights_are_not_compared() -> None:
     p, won = [0.3, 0.7] * 20, [0, 1] * 20
     with pytest.raises(ValidationError, match="the anchor are not of the same fights"):
         evaluate_challenger(
@@ -166,7 +166,7 @@ def test_two_who_were_asked_about_other_fights_are_not_compared() -> None:
         )
 
 
-def test_judged_is_what_production_answers_and_the_official_corner_stands_beside_it() -> None:
+def test_evaluated_is_what_production_predicts_and_the_official_corner_stands_beside_it() -> None:
     rng = np.random.default_rng(2)
     without = rng.uniform(0.2, 0.8, 400)
     with_corner = without + 0.1  # red, who is listed first, wins more often than a forecast without corners says
@@ -191,10 +191,12 @@ def test_judged_is_what_production_answers_and_the_official_corner_stands_beside
     assert evaluate_challenger(swapped, {}, 0.025).forecasts[0].slope == challenger.slope
 
 
-def test_unseen_fights_alone_are_enough(season: FightSet, ensemble: Ensemble, cutoff: date) -> None:
+def test_unseen_fights_alone_are_enough(fight_set: FightSet, ensemble: Ensemble, cutoff: date) -> None:
     first = first_unseen_day(ensemble)
-    alone = backtest_data_from_matrix(season.fights.take(season.fights.date >= np.datetime64(cutoff)))
-    found, whole = (evaluate_challenger(forecast_unseen(ensemble, each, first), {}, 0.025) for each in (alone, season))
+    alone = backtest_data_from_matrix(fight_set.fights.take(fight_set.fights.date >= np.datetime64(cutoff)))
+    found, whole = (
+        evaluate_challenger(forecast_unseen(ensemble, each, first), {}, 0.025) for each in (alone, fight_set)
+    )
     assert found.forecasts[0].log_loss == whole.forecasts[0].log_loss
     # There is nothing to recalibrate the closing odds on, so they stand as they are, and the report says so.
     assert (found.recalibrated, whole.recalibrated) == (False, True)
@@ -202,53 +204,55 @@ def test_unseen_fights_alone_are_enough(season: FightSet, ensemble: Ensemble, cu
         assert each.inside is not None
 
 
-def test_a_period_without_any_past_says_so(season: FightSet) -> None:
-    config = BacktestConfig(first_day=season.fights.date[0].astype(date), training=PLAN)
+def test_a_period_without_any_past_says_so(fight_set: FightSet) -> None:
+    config = BacktestConfig(first_day=fight_set.fights.date[0].astype(date), training=PLAN)
     with pytest.raises(ValidationError, match=r"no decided fight before .* to train on"):
-        forecast_fights(season, config)
+        forecast_fights(fight_set, config)
 
 
 def test_a_model_answers_every_fight_after_the_last_that_it_has_seen(
-    season: FightSet, ensemble: Ensemble, cutoff: date
+    fight_set: FightSet, ensemble: Ensemble, cutoff: date
 ) -> None:
     first = first_unseen_day(ensemble)
     assert ensemble.data_cutoff < first <= cutoff
-    table = forecast_unseen(ensemble, season, first)
+    table = forecast_unseen(ensemble, fight_set, first)
     assert (table["date"] >= pd.Timestamp(cutoff)).all()
-    assert len(table) == (season.fights.date >= np.datetime64(cutoff)).sum()
+    assert len(table) == (fight_set.fights.date >= np.datetime64(cutoff)).sum()
     with pytest.raises(ValidationError, match="trained on fights up to"):
-        forecast_unseen(ensemble, season, ensemble.data_cutoff)
-    younger = train_ensemble(season.fights.before(cutoff + timedelta(days=60)), PLAN)
+        forecast_unseen(ensemble, fight_set, ensemble.data_cutoff)
+    younger = train_ensemble(fight_set.fights.before(cutoff + timedelta(days=60)), PLAN)
     assert first_unseen_day(ensemble, younger) == first_unseen_day(younger) > first
 
 
-def test_the_results_of_the_judged_fights_change_no_forecast(season: FightSet, ensemble: Ensemble) -> None:
+def test_the_results_of_the_evaluated_fights_change_no_forecast(fight_set: FightSet, ensemble: Ensemble) -> None:
     first = first_unseen_day(ensemble)
-    later = season.fights.date >= np.datetime64(first)
-    turned = replace(season.fights, won=np.where(later, 1 - season.fights.won, season.fights.won).astype(np.int8))
-    columns = [name for name in forecast_unseen(ensemble, season, first).columns if name != "won"]
-    before = forecast_unseen(ensemble, season, first)[columns]
+    later = fight_set.fights.date >= np.datetime64(first)
+    turned = replace(
+        fight_set.fights, won=np.where(later, 1 - fight_set.fights.won, fight_set.fights.won).astype(np.int8)
+    )
+    columns = [name for name in forecast_unseen(ensemble, fight_set, first).columns if name != "won"]
+    before = forecast_unseen(ensemble, fight_set, first)[columns]
     pd.testing.assert_frame_equal(
-        before, forecast_unseen(ensemble, FightSet(turned, season.early_odds), first)[columns], check_exact=True
+        before, forecast_unseen(ensemble, FightSet(turned, fight_set.early_odds), first)[columns], check_exact=True
     )
 
 
-def test_a_model_is_asked_with_its_own_columns(season: FightSet, ensemble: Ensemble) -> None:
+def test_a_model_predicts_with_its_own_columns(fight_set: FightSet, ensemble: Ensemble) -> None:
     first = first_unseen_day(ensemble)
-    more = replace(season.fights, X=season.fights.X.assign(novel=1.0))
-    said = forecast_unseen(ensemble, FightSet(more, season.early_odds), first)["statistics_only"]
-    assert said.equals(forecast_unseen(ensemble, season, first)["statistics_only"])
-    fewer = replace(season.fights, X=season.fights.X.drop(columns="diff_age"))
+    more = replace(fight_set.fights, X=fight_set.fights.X.assign(novel=1.0))
+    said = forecast_unseen(ensemble, FightSet(more, fight_set.early_odds), first)["statistics_only"]
+    assert said.equals(forecast_unseen(ensemble, fight_set, first)["statistics_only"])
+    fewer = replace(fight_set.fights, X=fight_set.fights.X.drop(columns="diff_age"))
     with pytest.raises(ValidationError, match="diff_age"):
-        forecast_unseen(ensemble, FightSet(fewer, season.early_odds), first)
+        forecast_unseen(ensemble, FightSet(fewer, fight_set.early_odds), first)
 
 
-def test_too_few_fights_or_events_are_refused(season: FightSet) -> None:
-    check_enough_fights(season, date(1900, 1, 1))
-    dates = season.fights.date
+def test_too_few_fights_or_events_are_refused(fight_set: FightSet) -> None:
+    check_enough_fights(fight_set, date(1900, 1, 1))
+    dates = fight_set.fights.date
     late = dates[-MIN_FIGHTS // 2].astype(date)
     with pytest.raises(ValidationError, match=f"at least {MIN_FIGHTS}"):
-        check_enough_fights(season, late)
-    one_night = replace(season.fights, event=np.full(len(season.fights), "night"))
+        check_enough_fights(fight_set, late)
+    one_night = replace(fight_set.fights, event=np.full(len(fight_set.fights), "night"))
     with pytest.raises(ValidationError, match="of 1 events"):
-        check_enough_fights(FightSet(one_night, season.early_odds), date(1900, 1, 1))
+        check_enough_fights(FightSet(one_night, fight_set.early_odds), date(1900, 1, 1))

@@ -42,7 +42,7 @@ def test_scores_by_hand() -> None:
     assert difference.value == pytest.approx(entropy - np.log(2), abs=1e-4)
 
 
-def test_an_interval_is_judged_by_the_recalibrated_close() -> None:
+def test_an_interval_is_compared_with_the_recalibrated_close() -> None:
     table = forecasts_of(100)
     table["recalibrated_market"] = table["statistics_only"] + np.where(np.arange(100) < 30, 0.33, 0.0)
     whole = evaluate_forecasts(table).slices[0]
@@ -80,7 +80,7 @@ def test_rules_are_counted_without_the_one_that_bets_everything() -> None:
     assert closing.both_sides_return == pytest.approx(-0.05)
 
 
-def test_too_few_fights_are_not_judged_and_a_perfect_forecast_is_not_believed() -> None:
+def test_too_few_fights_are_not_evaluated_and_a_perfect_forecast_is_not_believed() -> None:
     with pytest.raises(ValidationError, match="49 fights are too few"):
         evaluate_forecasts(forecasts_of(49))
     table = forecasts_of(60)

@@ -18,7 +18,7 @@ START = date(2025, 9, 1)
 
 
 @pytest.fixture(scope="module")
-def season(league: League) -> FightSet:
+def fight_set(league: League) -> FightSet:
     return backtest_data_from_log(league.log)
 
 
@@ -28,8 +28,8 @@ def config(small_training: TrainingConfig) -> BacktestConfig:
 
 
 @pytest.fixture(scope="module")
-def forecasts(season: FightSet, config: BacktestConfig) -> pd.DataFrame:
-    return forecast_fights(season, config)
+def forecasts(fight_set: FightSet, config: BacktestConfig) -> pd.DataFrame:
+    return forecast_fights(fight_set, config)
 
 
 @pytest.mark.parametrize(
@@ -60,37 +60,37 @@ def test_a_schedule_that_makes_no_sense_is_refused(start: date, end: date, month
         list(refit_periods(start, end, months))
 
 
-def test_a_model_never_sees_a_day_that_it_is_scored_on(season: FightSet) -> None:
+def test_a_model_never_sees_a_day_that_it_is_scored_on(fight_set: FightSet) -> None:
     seen: list[tuple[TrainingMatrix, TrainingMatrix]] = []
 
     def spy(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
         seen.append((past, later.fights))
         return pd.DataFrame({"spied": np.zeros(len(later.fights))})
 
-    first, last = date(2025, 4, 1), season.fights.date[-1].astype(date)
-    table = walk_forward(season, refit_periods(first, date(2026, 1, 1), 2), spy)
+    first, last = date(2025, 4, 1), fight_set.fights.date[-1].astype(date)
+    table = walk_forward(fight_set, refit_periods(first, date(2026, 1, 1), 2), spy)
     assert len(seen) == 5
     for past, later in seen:
         assert past.date.max() < later.date.min()
         assert not set(past.event) & set(later.event)
-    scored = season.during(Period(first, date(2026, 1, 1))).fights
+    scored = fight_set.during(Period(first, date(2026, 1, 1))).fights
     assert np.array_equal(table["date"].to_numpy().astype("datetime64[D]"), scored.date)
     assert np.array_equal(table["won"], scored.won)
     assert table["date"].max() == pd.Timestamp(last)
     assert (table["trained_before"] <= table["date"]).all()
 
 
-def test_no_fights_in_the_days_is_said(season: FightSet) -> None:
+def test_no_fights_in_the_days_is_said(fight_set: FightSet) -> None:
     with pytest.raises(ValidationError, match="no decided fight"):
-        walk_forward(season, [Period(date(1990, 1, 1), date(1991, 1, 1))], lambda past, later: pd.DataFrame())
+        walk_forward(fight_set, [Period(date(1990, 1, 1), date(1991, 1, 1))], lambda past, later: pd.DataFrame())
 
 
 def test_results_of_the_scored_fights_change_no_forecast(
-    season: FightSet, config: BacktestConfig, forecasts: pd.DataFrame
+    fight_set: FightSet, config: BacktestConfig, forecasts: pd.DataFrame
 ) -> None:
-    late = season.fights.date >= np.datetime64(START)
-    won = np.where(late, 1 - season.fights.won, season.fights.won).astype(np.int8)
-    again = forecast_fights(replace(season, fights=replace(season.fights, won=won)), config)
+    late = fight_set.fights.date >= np.datetime64(START)
+    won = np.where(late, 1 - fight_set.fights.won, fight_set.fights.won).astype(np.int8)
+    again = forecast_fights(replace(fight_set, fights=replace(fight_set.fights, won=won)), config)
     pd.testing.assert_frame_equal(again.drop(columns="won"), forecasts.drop(columns="won"), check_exact=True)
     assert (again["won"] != forecasts["won"]).all()
 
@@ -104,12 +104,12 @@ def test_later_fights_change_no_forecast(league: League, config: BacktestConfig,
 
 
 def test_closing_odds_move_the_market_aware_forecast_alone(
-    season: FightSet, config: BacktestConfig, forecasts: pd.DataFrame
+    fight_set: FightSet, config: BacktestConfig, forecasts: pd.DataFrame
 ) -> None:
-    late = season.fights.date >= np.datetime64(START)
-    red = np.where(late, season.fights.blue_odds, season.fights.red_odds)
-    blue = np.where(late, season.fights.red_odds, season.fights.blue_odds)
-    again = forecast_fights(replace(season, fights=replace(season.fights, red_odds=red, blue_odds=blue)), config)
+    late = fight_set.fights.date >= np.datetime64(START)
+    red = np.where(late, fight_set.fights.blue_odds, fight_set.fights.red_odds)
+    blue = np.where(late, fight_set.fights.red_odds, fight_set.fights.blue_odds)
+    again = forecast_fights(replace(fight_set, fights=replace(fight_set.fights, red_odds=red, blue_odds=blue)), config)
     moved = [name for name in forecasts if not again[name].equals(forecasts[name])]
     expected = {"red_odds", "blue_odds", "market", "recalibrated_market", "market_aware"}
     expected |= {
@@ -129,17 +129,17 @@ def test_every_forecast_is_a_probability_inside_its_bounds(forecasts: pd.DataFra
     assert forecasts["ridge"].between(0, 1).all()
 
 
-def test_the_default_days_start_with_the_median_fight_s_year(season: FightSet, config: BacktestConfig) -> None:
-    before = len(season.fights.before(date(2025, 1, 1)))
+def test_the_default_days_start_with_the_median_fight_s_year(fight_set: FightSet, config: BacktestConfig) -> None:
+    before = len(fight_set.fights.before(date(2025, 1, 1)))
     with pytest.raises(ValidationError, match=f"^{before} decided fights are too few"):
-        forecast_fights(season, replace(config, first_day=None))
+        forecast_fights(fight_set, replace(config, first_day=None))
 
 
-def test_progress_counts_the_refits_of_all_models_and_time_is_kept(season: FightSet, config: BacktestConfig) -> None:
+def test_progress_counts_the_refits_of_all_models_and_time_is_kept(fight_set: FightSet, config: BacktestConfig) -> None:
     seen: list[tuple[str, int, int]] = []
-    forecast_fights(season, replace(config, refit_months=2), lambda *step: seen.append(step))
+    forecast_fights(fight_set, replace(config, refit_months=2), lambda *step: seen.append(step))
     assert [done for _, done, _ in seen] == list(range(1, 11))
     assert {total for _, _, total in seen} == {10}
     assert seen[0][0] == "model 1 of 2, on fights before 2025-09-01"
     with pytest.raises(TrainingTimeoutError):
-        forecast_fights(season, replace(config, training=replace(config.training, max_training_time_s=0.0)))
+        forecast_fights(fight_set, replace(config, training=replace(config.training, max_training_time_s=0.0)))

@@ -154,7 +154,7 @@ def test_intervals_are_not_measured_on_fights_that_it_has_seen(systems: dict[str
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore")
-def test_what_cannot_be_laid_out_exactly_is_refused(
+def test_what_cannot_be_converted_exactly_is_refused(
     member: str, make: Any, said: str, systems: dict[str, dict[str, Any]]
 ) -> None:
     short = {name: key for key, name in SHORT.items()}[member]

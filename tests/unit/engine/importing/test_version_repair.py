@@ -143,7 +143,7 @@ def changed_tree(model: RandomForestClassifier, column: str, value: int) -> None
     ("column", "value"),
     [("left_child", 0), ("right_child", 10**6), ("left_child", -9), ("feature", 99), ("feature", -2)],
 )
-def test_a_tree_that_would_lead_astray_is_refused_before_it_is_asked(column: str, value: int) -> None:
+def test_a_tree_that_would_lead_astray_is_refused_before_it_predicts(column: str, value: int) -> None:
     X, won = fights(missing=False)
     model = forest().fit(X, won)
     changed_tree(model, column, value)

@@ -28,7 +28,9 @@ from engine.statistics.e_processes import (
 PROBABILITIES = st.floats(0.02, 0.98)
 
 
-def season(p: list[float], won: tuple[int, ...], event: list[int], market: list[float] | None = None) -> ScoredFights:
+def scored_fights(
+    p: list[float], won: tuple[int, ...], event: list[int], market: list[float] | None = None
+) -> ScoredFights:
     n = len(p)
     nothing = np.full(n, np.nan)
     return ScoredFights(
@@ -51,7 +53,7 @@ def tree(p: list[float]) -> list[tuple[tuple[int, ...], float]]:
 def test_evidence_against_calibration_is_a_martingale_under_it(p: list[float], event: list[int]) -> None:
     """By enumeration: at each event the expectation over what follows is what one has, from 1 at the beginning."""
     outcomes = tree(p)
-    paths = {end: np.concatenate([[1.0], calibration_e_process(season(p, end, event))]) for end, _ in outcomes}
+    paths = {end: np.concatenate([[1.0], calibration_e_process(scored_fights(p, end, event))]) for end, _ in outcomes}
     assert min(path.min() for path in paths.values()) >= 0.0
     sizes = np.bincount(event)
     for step in range(len(sizes)):
@@ -69,14 +71,16 @@ def test_results_of_one_night_may_hang_together_as_they_like(p: float, q: float,
     low, high = max(0.0, p + q - 1.0), min(p, q)
     both = low + together * (high - low)
     joint = {(1, 1): both, (1, 0): p - both, (0, 1): q - both, (0, 0): 1.0 - p - q + both}
-    expected = sum(chance * calibration_e_process(season([p, q], end, [0, 0]))[-1] for end, chance in joint.items())
+    expected = sum(
+        chance * calibration_e_process(scored_fights([p, q], end, [0, 0]))[-1] for end, chance in joint.items()
+    )
     assert expected == pytest.approx(1.0)
 
 
 @given(st.lists(PROBABILITIES, min_size=4, max_size=4), st.lists(PROBABILITIES, min_size=4, max_size=4))
 def test_evidence_that_the_market_is_better_never_grows_where_it_is_not(p: list[float], m: list[float]) -> None:
     """The model is right, so its expected log loss is the lower one: a supermartingale."""
-    processes = [(market_e_process(season(p, end, [0, 0, 1, 1], m), 0.0), chance) for end, chance in tree(p)]
+    processes = [(market_e_process(scored_fights(p, end, [0, 0, 1, 1], m), 0.0), chance) for end, chance in tree(p)]
     assert all(process is not None and process.min() >= 0.0 for process, _ in processes)
     assert sum(chance * process[-1] for process, chance in processes if process is not None) <= 1.0 + 1e-9
 
@@ -123,7 +127,7 @@ def test_what_is_calibrated_is_left_in_peace_and_what_is_not_is_found() -> None:
     assert all(calibration_e_process(nights(0.3, 60, rng)).max() >= threshold for _ in range(20))
 
 
-def test_the_gap_is_proven_where_there_is_one_and_never_beyond_it() -> None:
+def test_the_gap_is_bounded_where_there_is_one_and_never_beyond_it() -> None:
     rng = np.random.default_rng(6)
     wrong = nights(0.0, 120, rng)  # favourites win half of their fights
     said = float(np.maximum(wrong.probability, 1.0 - wrong.probability).mean())
@@ -144,9 +148,9 @@ def test_a_mean_is_proven_from_below() -> None:
     assert 0.15 < float(proven) < 0.25
 
 
-def test_no_fights_no_findings() -> None:
-    empty = season([], (), [])
+def test_no_fights_no_test_results() -> None:
+    empty = scored_fights([], (), [])
     assert run_tests(empty, 0.0) == []
     assert calibration_gap_bound(empty) == 0.0
-    assert coverage_e_process(season([0.5], (1,), [0])) is None
-    assert market_e_process(season([0.5], (1,), [0]), 0.0) is None
+    assert coverage_e_process(scored_fights([0.5], (1,), [0])) is None
+    assert market_e_process(scored_fights([0.5], (1,), [0]), 0.0) is None

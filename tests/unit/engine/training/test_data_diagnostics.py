@@ -35,10 +35,10 @@ def _matrix(rng: np.random.Generator, priced: np.ndarray) -> TrainingMatrix:
     )
 
 
-def _notes(
+def _diagnose(
     priced: np.ndarray, *, growth: float = 0.0, seed: int = 3, blocks: np.ndarray | None = None
 ) -> tuple[DataDiagnostics, TrainingMatrix]:
-    """Return the notes on fights whose market misses a model's logit by more and more, by `growth` in all."""
+    """Return the diagnostics of fights whose market misses a model's logit by more and more, by `growth` in all."""
     rng = np.random.default_rng(seed)
     matrix = _matrix(rng, priced)
     logit = rng.normal(0.0, 0.6, FIGHTS)
@@ -51,14 +51,14 @@ def _notes(
     ), matrix
 
 
-def test_nothing_is_said_of_fights_that_are_alike() -> None:
+def test_there_is_no_warning_about_fights_that_are_alike() -> None:
     rng = np.random.default_rng(1)
     for priced in (np.ones(FIGHTS, dtype=np.bool_), rng.random(FIGHTS) < 0.5):
-        notes, _ = _notes(priced)
-        assert notes.warnings == ()
-        assert notes.figures["priced_share"] == pytest.approx(priced.mean(), abs=0.02)
-        assert notes.figures["latest_inside_80"] == pytest.approx(0.8, abs=0.04)
-        assert notes.figures["latest_distance"] == pytest.approx(1.0, abs=0.1)
+        diagnostics, _ = _diagnose(priced)
+        assert diagnostics.warnings == ()
+        assert diagnostics.figures["priced_share"] == pytest.approx(priced.mean(), abs=0.02)
+        assert diagnostics.figures["latest_inside_80"] == pytest.approx(0.8, abs=0.04)
+        assert diagnostics.figures["latest_distance"] == pytest.approx(1.0, abs=0.1)
 
 
 def test_priced_fights_that_are_close_and_late_are_called_a_selection() -> None:
@@ -68,40 +68,40 @@ def test_priced_fights_that_are_close_and_late_are_called_a_selection() -> None:
     late = np.linspace(0.0, 1.0, FIGHTS)
     priced = (np.abs(logit) < 0.3) & (np.random.default_rng(0).random(FIGHTS) < late)
     assert 0.1 < priced.mean() < 0.25
-    notes, _ = _notes(priced)
-    (warning,) = notes.warnings
+    diagnostics, _ = _diagnose(priced)
+    (warning,) = diagnostics.warnings
     assert "they are a selection" in warning
     assert "the likelier fighter's probability is 0.5" in warning
     assert "the mean date is" in warning
-    assert notes.figures["priced_favourite"] < 0.56 < 0.6 < notes.figures["unpriced_favourite"]
+    assert diagnostics.figures["priced_favourite"] < 0.56 < 0.6 < diagnostics.figures["unpriced_favourite"]
     assert len(matrix) == FIGHTS
 
 
 def test_fights_before_there_were_any_odds_make_no_selection() -> None:
-    notes, _ = _notes(np.arange(FIGHTS) > 1000)
-    assert notes.warnings == ()
-    assert notes.figures["priced_share"] == 1.0
+    diagnostics, _ = _diagnose(np.arange(FIGHTS) > 1000)
+    assert diagnostics.warnings == ()
+    assert diagnostics.figures["priced_share"] == 1.0
 
 
-def test_a_market_that_moves_away_from_the_model_is_told_of() -> None:
-    notes, _ = _notes(np.ones(FIGHTS, dtype=np.bool_), growth=1.5)
-    (warning,) = notes.warnings
+def test_a_market_that_moves_away_from_the_model_is_warned_about() -> None:
+    diagnostics, _ = _diagnose(np.ones(FIGHTS, dtype=np.bool_), growth=1.5)
+    (warning,) = diagnostics.warnings
     assert warning.startswith("over the last two years (1050 fights) the market was further from the model")
-    assert notes.figures["latest_distance"] > 1.15
-    assert notes.figures["latest_inside_95"] < 0.93
+    assert diagnostics.figures["latest_distance"] > 1.15
+    assert diagnostics.figures["latest_inside_95"] < 0.93
 
 
-def test_too_few_fights_with_odds_are_said_with_the_number_needed() -> None:
-    notes, _ = _notes(np.arange(FIGHTS) < 199)
-    (warning,) = notes.warnings
+def test_too_few_fights_with_odds_are_reported_with_the_number_needed() -> None:
+    diagnostics, _ = _diagnose(np.arange(FIGHTS) < 199)
+    (warning,) = diagnostics.warnings
     assert "199 fights have closing odds, and 200 are needed" in warning
     assert "model_based" in warning
 
 
-def test_uneven_folds_are_told_of() -> None:
+def test_uneven_folds_are_warned_about() -> None:
     blocks = np.repeat(np.arange(4), [1137, 111, 123, FIGHTS - 1371])
-    notes, _ = _notes(np.ones(FIGHTS, dtype=np.bool_), blocks=blocks)
-    (warning,) = notes.warnings
+    diagnostics, _ = _diagnose(np.ones(FIGHTS, dtype=np.bool_), blocks=blocks)
+    (warning,) = diagnostics.warnings
     assert "the folds are uneven, of 1137, 111, 123, 1629 fights" in warning
 
 
@@ -130,7 +130,9 @@ def test_a_matrix_of_one_name_has_an_event_a_day(tmp_path: Path) -> None:
     assert event_blocks(matrix, 3).tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_a_model_keeps_the_notes_on_its_training(league_matrix: TrainingMatrix, small_training: TrainingConfig) -> None:
+def test_a_model_keeps_the_diagnostics_of_its_training(
+    league_matrix: TrainingMatrix, small_training: TrainingConfig
+) -> None:
     few = np.arange(len(league_matrix)) >= 150
     without_odds = replace(league_matrix, red_odds=np.where(few, np.nan, league_matrix.red_odds))
     plan = replace(small_training, fits=1)
