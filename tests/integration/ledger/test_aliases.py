@@ -26,22 +26,22 @@ def book(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def proven(digest: str) -> None:
-    """A proof that every model passes."""
+def verified(digest: str) -> None:
+    """A verifier that every model passes."""
 
 
 def move(ledger: Ledger, digest: str, expected: str | None = ANY_DIGEST) -> ControlChange:
-    return ledger.aliases.move("champion", digest, verify=proven, expected=expected, **BY)
+    return ledger.aliases.move("champion", digest, verify=verified, expected=expected, **BY)
 
 
 def back(ledger: Ledger, to: str | None = None) -> ControlChange:
-    return ledger.aliases.roll_back("champion", verify=proven, to=to, **BY)
+    return ledger.aliases.roll_back("champion", verify=verified, to=to, **BY)
 
 
 def test_a_move_stands_in_the_history_with_its_evidence(book: Ledger) -> None:
     first = move(book, A, expected=None)
     evidence = {"job": "j1", "log_loss": {"champion": 0.6431, "challenger": 0.6402}, "forced": False}
-    second = book.aliases.move("champion", B, verify=proven, evidence=evidence, **BY)
+    second = book.aliases.move("champion", B, verify=verified, evidence=evidence, **BY)
     assert (first.before, first.after, first.evidence, first.rollback) == (None, A, None, False)
     assert (second.before, second.after, second.evidence) == (A, B, evidence)
     assert (second.who, second.why) == ("ann@desk", "a test")
@@ -113,16 +113,16 @@ def test_moves_that_do_not_name_the_one_before_are_found_as_well(book: Ledger) -
 
 
 def test_all_names_are_looked_back_on_together(book: Ledger) -> None:
-    moves = [book.aliases.move(name, A, verify=proven, **BY) for name in ("champion", "nightly", "challenger")]
+    moves = [book.aliases.move(name, A, verify=verified, **BY) for name in ("champion", "nightly", "challenger")]
     book.controls.set({"max_threads": 2}, **BY)
     assert book.aliases.all_histories() == moves[::-1]
     assert book.aliases.all_histories(2) == moves[:0:-1]
 
 
-def test_a_model_that_is_forgotten_while_it_is_proven_gets_no_name(book: Ledger) -> None:
+def test_a_model_that_is_forgotten_while_it_is_verified_gets_no_name(book: Ledger) -> None:
     move(book, A)
 
-    def forgotten(digest: str) -> None:  # while it is proven, it is collected
+    def forgotten(digest: str) -> None:  # while it is verified, it is collected
         book.references.unregister([digest])
 
     with pytest.raises(JobRefusedError, match="no model b"):
@@ -167,11 +167,11 @@ def test_a_rollback_that_another_has_overtaken_changes_nothing(book: Ledger) -> 
     with pytest.raises(ControlConflictError):
         book.aliases.roll_back("champion", verify=lambda _: move(book, C) and None, **BY)
     with pytest.raises(ControlConflictError):
-        book.aliases.roll_back("champion", verify=proven, expected=B, **BY)
+        book.aliases.roll_back("champion", verify=verified, expected=B, **BY)
     assert book.aliases.resolve("champion") == C
 
 
-def test_what_is_unknown_unproven_or_too_long_moves_nothing(book: Ledger) -> None:
+def test_what_is_unknown_unverified_or_too_long_moves_nothing(book: Ledger) -> None:
     def refuse(digest: str) -> None:
         raise JobRefusedError(Failure(code=FailureCode.MODEL_CORRUPT, message="its bytes were changed"))
 
@@ -180,7 +180,7 @@ def test_what_is_unknown_unproven_or_too_long_moves_nothing(book: Ledger) -> Non
     with pytest.raises(JobRefusedError, match="bytes were changed"):
         book.aliases.move("champion", A, verify=refuse, **BY)
     with pytest.raises(JobRefusedError, match="evidence"):
-        book.aliases.move("champion", A, verify=proven, evidence={"x": "y" * MAX_EVIDENCE_CHARACTERS}, **BY)
+        book.aliases.move("champion", A, verify=verified, evidence={"x": "y" * MAX_EVIDENCE_CHARACTERS}, **BY)
     assert (book.aliases.resolve("champion"), book.aliases.history("champion")) == (None, [])
 
 
@@ -200,7 +200,7 @@ GONE = HealthCheck(name="model_loaded", passed=False, detail="not here", code=Fa
         ((GONE,), FailureCode.MODEL_NOT_FOUND),
     ],
 )
-def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], code: FailureCode | None) -> None:
+def test_a_worker_verifies_a_model(book: Ledger, checks: tuple[HealthCheck, ...], code: FailureCode | None) -> None:
     report = HealthReport(status="healthy" if code is None else "unhealthy", checks=checks, memory_mb=1.0)
 
     def answer() -> CheckHealth:
@@ -224,7 +224,7 @@ def test_a_worker_proves_a_model(book: Ledger, checks: tuple[HealthCheck, ...], 
     assert job.deadline is not None  # so that it comes before cards that may wait for longer
 
 
-def test_a_proof_that_nobody_gives_is_none(book: Ledger) -> None:
+def test_a_verification_without_a_worker_times_out(book: Ledger) -> None:
     with pytest.raises(WaitTimeoutError, match="no worker has verified"):
         book.verification.verify_model(A, timeout_seconds=0.2)
     book.controls.set({"pause.predict": True}, **BY)

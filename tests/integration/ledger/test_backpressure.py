@@ -102,8 +102,8 @@ def test_a_server_at_the_mark_refuses_what_is_new_before_it_is_full(small: Ledge
     assert small.submit(health(1)).created
 
 
-def proven_by_a_worker(ledger: Ledger, other: Ledger, digest: str) -> bool:
-    """Have a model proven while a worker answers whatever it is given first."""
+def verified_by_a_worker(ledger: Ledger, other: Ledger, digest: str) -> bool:
+    """Verify a model while a worker answers whatever it is given first."""
 
     waiting = ledger.queue_stats.depths()["predict"]
 
@@ -159,12 +159,12 @@ def test_a_rollback_goes_through_while_the_queue_is_full(narrow: Ledger, ledger:
     assert refusal(narrow, health(9)).details["waiting"] == 3
     change = narrow.aliases.roll_back(
         "champion",
-        verify=lambda digest: proven_by_a_worker(narrow, ledger, digest) and None,
+        verify=lambda digest: verified_by_a_worker(narrow, ledger, digest) and None,
         user="ann",
         reason="wrong",
     )
     assert change.after == narrow.aliases.resolve("champion") == first
-    assert narrow.queue_stats.depths()["predict"] == 3, "the proof went before all that waited"
+    assert narrow.queue_stats.depths()["predict"] == 3, "the verification went before all that waited"
 
 
 @pytest.mark.parametrize("fraction", [0.9, 1.2])
@@ -178,13 +178,16 @@ def test_a_rollback_goes_through_on_a_server_above_its_mark_and_on_a_full_one(sm
     assert refusal(small, health(1)).code is FailureCode.MEMORY_LIMIT_EXCEEDED
     other = Ledger.connect(small.settings)
     change = small.aliases.roll_back(
-        "champion", verify=lambda digest: proven_by_a_worker(small, other, digest) and None, user="ann", reason="wrong"
+        "champion",
+        verify=lambda digest: verified_by_a_worker(small, other, digest) and None,
+        user="ann",
+        reason="wrong",
     )
     assert change.after == first
     other.close()
 
 
-def test_proofs_fill_no_queue_without_a_bound(narrow: Ledger) -> None:
+def test_verifications_fill_no_queue_without_a_bound(narrow: Ledger) -> None:
     deadline = datetime(2099, 1, 1, tzinfo=UTC)
     for number in range(3 + MAX_URGENT_CHECKS):
         narrow.submission.submit_urgent(CheckHealth(nonce=str(number), deadline=deadline))
@@ -250,42 +253,42 @@ def test_of_many_jobs_nothing_is_written_where_one_would_be_refused(
     ledger: Ledger, ledger_settings: LedgerSettings
 ) -> None:
     most = MAX_JOBS_PER_STEP + 5
-    room = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
-    room.submit(health(0), key="last")
+    bounded = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
+    bounded.submit(health(0), key="last")
     jobs = [health(number) for number in range(most)]
     with pytest.raises(JobRefusedError, match="names a job with other content"):
-        room.submit_many(jobs, keys=[None] * (most - 1) + ["last"])
+        bounded.submit_many(jobs, keys=[None] * (most - 1) + ["last"])
     late = CheckHealth(deadline=datetime(2000, 1, 1, tzinfo=UTC))
     with pytest.raises(JobRefusedError, match="deadline"):
-        room.submit_many([*jobs[:-1], late])
+        bounded.submit_many([*jobs[:-1], late])
     with pytest.raises(JobRefusedError, match="1 jobs wait already"):
-        room.submit_many(jobs)
-    assert room.queue_stats.depths()["predict"] == 1
-    assert "accepted" not in refusal(room, *jobs).details
-    assert all(receipt.created for receipt in room.submit_many(jobs[1:]))
-    room.close()
+        bounded.submit_many(jobs)
+    assert bounded.queue_stats.depths()["predict"] == 1
+    assert "accepted" not in refusal(bounded, *jobs).details
+    assert all(receipt.created for receipt in bounded.submit_many(jobs[1:]))
+    bounded.close()
 
 
 def test_a_refusal_halfway_says_how_many_were_accepted(
     ledger: Ledger, ledger_settings: LedgerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = MAX_JOBS_PER_STEP + 5
-    room = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
-    look = room.submission._check_all
+    bounded = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
+    check_all = bounded.submission._check_all
 
-    def overtaken(*said: Any) -> None:  # between the look and the first step, another caller takes some of the room
-        look(*said)
+    def overtaken(*arguments: Any) -> None:  # between check and first step, another caller fills some of the queue
+        check_all(*arguments)
         ledger.submit_many([CheckHealth(nonce=f"other {number}") for number in range(3)])
 
-    monkeypatch.setattr(room.submission, "_check_all", overtaken)
-    failure = refusal(room, *map(health, range(most)))
+    monkeypatch.setattr(bounded.submission, "_check_all", overtaken)
+    failure = refusal(bounded, *map(health, range(most)))
     assert failure.message.startswith("1,000 of 1,005 jobs were accepted before one was refused: 1,003 jobs wait")
     assert (failure.details["accepted"], failure.retryable) == (MAX_JOBS_PER_STEP, True)
     monkeypatch.undo()
     ledger.claim("predict", "n#1/1", 5)
-    again = room.submit_many([health(number) for number in range(most)])
+    again = bounded.submit_many([health(number) for number in range(most)])
     assert [receipt.created for receipt in again] == [False] * MAX_JOBS_PER_STEP + [True] * 5
-    room.close()
+    bounded.close()
 
 
 def test_a_full_server_refuses_new_jobs_and_lets_accepted_ones_end(small: Ledger, until: Callable[..., None]) -> None:

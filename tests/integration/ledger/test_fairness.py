@@ -69,23 +69,23 @@ def test_who_waits_alone_or_among_his_like_waits_by_age(ledger: Ledger) -> None:
     assert ledger.server.execute("EXISTS", ledger.server.key("turns")) == 0
 
 
-def test_a_proof_goes_before_all_others_and_comes_back_there(ledger: Ledger) -> None:
+def test_an_urgent_check_goes_before_all_others_and_comes_back_there(ledger: Ledger) -> None:
     submit(ledger, "urgent", datetime.fromtimestamp(ledger.server.time() + 30, UTC))
     submit(ledger, "patient")
-    proof = ledger.submission.submit_urgent(CheckHealth(nonce="proof", deadline=SOON)).job_id
+    check = ledger.submission.submit_urgent(CheckHealth(nonce="check", deadline=SOON)).job_id
     for _ in range(SHARE + 1):
         claim = claim_one(ledger)
-        assert claim.job_id == proof
+        assert claim.job_id == check
         assert ledger.release(claim)
 
 
-def test_a_proof_that_nobody_claims_expires(ledger: Ledger) -> None:
+def test_an_urgent_check_that_nobody_claims_expires(ledger: Ledger) -> None:
     deadline = datetime.fromtimestamp(ledger.server.time() + 0.1, UTC)
-    proof = ledger.submission.submit_urgent(CheckHealth(deadline=deadline)).job_id
+    check = ledger.submission.submit_urgent(CheckHealth(deadline=deadline)).job_id
     while ledger.server.time() <= deadline.timestamp() + 0.002:
-        assert ledger.outcome(proof) is None
+        assert ledger.outcome(check) is None
     assert ledger.claim("predict", OWNER) == []
-    outcome = ledger.outcome(proof)
+    outcome = ledger.outcome(check)
     assert outcome is not None
     assert outcome.state == "expired"
 
@@ -97,8 +97,8 @@ def test_what_goes_before_all_others_has_a_deadline(ledger: Ledger) -> None:
 
 
 def test_a_record_that_has_lost_its_deadline_does_not_block_its_queue(ledger: Ledger) -> None:
-    proof = ledger.submission.submit_urgent(CheckHealth(deadline=SOON)).job_id
+    check = ledger.submission.submit_urgent(CheckHealth(deadline=SOON)).job_id
     submit(ledger, "behind")
-    ledger.server.execute("HSET", ledger.server.key("job", proof), "deadline", "")
+    ledger.server.execute("HSET", ledger.server.key("job", check), "deadline", "")
     assert ledger.reap().expired == 0
-    assert [claim.job_id for claim in ledger.claim("predict", OWNER, 2)] == [proof, "behind"]
+    assert [claim.job_id for claim in ledger.claim("predict", OWNER, 2)] == [check, "behind"]

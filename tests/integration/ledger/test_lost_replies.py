@@ -43,7 +43,7 @@ def claimed(ledger: Ledger) -> Claim:
     return claim_one(ledger)
 
 
-def parked(ledger: Ledger) -> Claim:
+def snoozed(ledger: Ledger) -> Claim:
     claim = claimed(ledger)
     assert ledger.snooze(claim, 3600)
     return claim
@@ -113,11 +113,15 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
         lambda ledger, _: ledger.submission.submit_shadows([ShadowCard(card="a"), ShadowCard(card="b")]),
     ),
     "cancel": ("cancel", submit, lambda ledger, job_id: ledger.cancel(job_id).state),
-    "wake": ("unsnooze", parked, lambda ledger, claim: ledger.resume_now(claim.job_id)),
+    "resume": ("unsnooze", snoozed, lambda ledger, claim: ledger.resume_now(claim.job_id)),
     "claim": ("claim", submit, lambda ledger, _: [each.attempt for each in ledger.claim("predict", OWNER)]),
     "release": ("release", claimed, lambda ledger, claim: ledger.release(claim)),
-    "park": ("snooze", claimed, lambda ledger, claim: ledger.snooze(claim, 3600)),
-    "lose": ("worker_lost", claimed, lambda ledger, claim: ledger.report_worker_lost(claim.job_id, claim.fence)),
+    "snooze": ("snooze", claimed, lambda ledger, claim: ledger.snooze(claim, 3600)),
+    "report a lost worker": (
+        "worker_lost",
+        claimed,
+        lambda ledger, claim: ledger.report_worker_lost(claim.job_id, claim.fence),
+    ),
     "progress": (
         "progress",
         claimed,
@@ -130,8 +134,8 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
     "requeue a dead job": ("submit", dead, lambda ledger, _: ledger.dead_letters.requeue("one")),
     "purge a dead job": ("purge", dead, lambda ledger, _: ledger.dead_letters.purge("one", "never")),
     "purge all dead jobs": ("purge", dead, lambda ledger, _: ledger.dead_letters.purge_all()),
-    "put aside": ("quarantine", lambda _: None, lambda ledger, _: ledger.quarantine.add("predict", b"odd")),
-    "purge what was put aside": (
+    "quarantine": ("quarantine", lambda _: None, lambda ledger, _: ledger.quarantine.add("predict", b"odd")),
+    "purge the quarantine": (
         "purge",
         lambda ledger: ledger.quarantine.add("predict", b"odd"),
         lambda ledger, _: ledger.quarantine.purge("predict"),
@@ -185,7 +189,7 @@ def left_behind(ledger: Ledger) -> dict[str, Any]:
         "changes": plain(ledger.controls.changes()),
         "results": [(change.before, change.after) for change in ledger.fight_results.changes()],
         "dead": [letter.job_id for letter in ledger.dead_letters.newest()],
-        "aside": ledger.quarantine.items("predict"),
+        "quarantine": ledger.quarantine.items("predict"),
         "waiting": ledger.queue_stats.depths(),
         "jobs": [(ledger.status(job).state, ledger.status(job).attempt) for job in jobs],
         "outcomes": [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.01)],

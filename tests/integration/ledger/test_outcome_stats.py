@@ -54,7 +54,7 @@ def test_an_outcome_whose_record_is_gone_counts_as_an_outcome(ledger: Ledger) ->
     assert (ledger.outcome_stats.recent().outcomes, ledger.outcome_stats.recent().ends) == (2, {"succeeded": 1})
 
 
-def test_room_knows_a_limit_only_where_there_is_one(ledger: Ledger) -> None:
-    room = ledger.server.memory()
-    assert room.used_bytes > 100_000
-    assert room.limit_bytes is None
+def test_memory_knows_a_limit_only_where_there_is_one(ledger: Ledger) -> None:
+    memory = ledger.server.memory()
+    assert memory.used_bytes > 100_000
+    assert memory.limit_bytes is None

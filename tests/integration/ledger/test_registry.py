@@ -60,9 +60,9 @@ def test_odd_items_are_put_aside_cut_and_capped(ledger_settings: LedgerSettings)
     for number in range(5):
         ledger.quarantine.add("predict", b"\xff%d" % number)
     ledger.quarantine.add("predict", b"x" * 1_000_000)
-    kept = ledger.quarantine.items("predict")
-    assert kept[1:] == [b"\xff4", b"\xff3"]
-    assert len(kept[0]) == 10_000
+    items = ledger.quarantine.items("predict")
+    assert items[1:] == [b"\xff4", b"\xff3"]
+    assert len(items[0]) == 10_000
     ledger.close()
 
 

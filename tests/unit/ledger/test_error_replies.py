@@ -61,10 +61,10 @@ def as_redis_py_raises(reply: str) -> Exception:
 @pytest.mark.parametrize(("reply", "kind"), REPLIES)
 def test_each_code_of_the_server_has_a_sentence_and_a_type(reply: str, kind: type[LedgerError]) -> None:
     for error in (as_redis_py_raises(reply), redis.ResponseError(reply)):
-        refusal = error_meaning(error)
-        assert refusal is not None
-        assert refusal.exception_type is kind
-        assert len(refusal.advice) > 20
+        meaning = error_meaning(error)
+        assert meaning is not None
+        assert meaning.exception_type is kind
+        assert len(meaning.advice) > 20
 
 
 def test_a_new_connection_is_asked_for_where_another_server_may_stand_at_the_address() -> None:
