@@ -1,4 +1,4 @@
-# The workers' image: built in one stage with pip, run in another without it, as a user who owns nothing but /data.
+# The workers' image: built in one stage with pip, run in another without it, as a user that owns only /data.
 FROM python:3.11-slim AS build
 WORKDIR /src
 RUN python -m venv /venv
@@ -8,7 +8,7 @@ COPY engine engine
 COPY ledger ledger
 COPY producer producer
 COPY workers workers
-# Compiled here, because the runtime user cannot write beside the sources and each start would compile them again.
+# Compiled here, because the runtime user cannot write next to the sources and would compile them at each start.
 RUN /venv/bin/pip install --no-cache-dir --constraint constraints.txt '.[workers]' \
     && /venv/bin/python -m compileall -q /venv/lib \
     && NUMBA_CACHE_DIR=/kernels /venv/bin/python -m engine.selftest ensemble \
@@ -24,7 +24,7 @@ EXPOSE 5555
 FROM python:3.11-slim
 COPY --from=build /venv /venv
 RUN useradd --uid 10001 --create-home cornerman && install -d -o cornerman /data
-# The engine's kernels for the processor of the build; on another one they are compiled again, into the same folder.
+# The engine's kernels for the processor of the build; on another processor they are compiled again, into the same folder.
 COPY --from=build --chown=cornerman /kernels /kernels
 ENV PATH=/venv/bin:$PATH CORNERMAN_DATA=/data NUMBA_CACHE_DIR=/kernels PYTHONUNBUFFERED=1
 USER cornerman
