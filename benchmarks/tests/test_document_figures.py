@@ -1,4 +1,4 @@
-"""The documents' figures that are cheap to compute are what they say: `benchmarks.document_figures`."""
+"""Tests of the check of the documents' figures: `benchmarks.document_figures`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The source of the real fights fills in the reach of fighters who stay; no model may gain from that."""
+"""Leakage through the reach, which the source of the real fights fills in for fighters who stay."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_known_reach_or_stance_tells_who_will_win_and_a_history_does_not(
     assert reach[0] > 300
     assert reach[1] > 0.9
     assert stance[1] > 0.75
-    # A debutant has no history: that could be known, and is worth what it is worth.
+    # A debutant has no history: this was known before the fight, so its effect is no leak.
     assert 0.5 < won_by_known(known_sides(log, "slpm"), matrix, (2010, 2015))[1] < 0.65
 
 

@@ -30,7 +30,7 @@ const boxes = [...document.querySelectorAll("svg, table, dd, h2")].map(each => {
   return [each.tagName, box.width, box.height, each.getAttribute("aria-label")];
 });
 const used = [...document.querySelectorAll("use")].filter(each => !each.getBBox().width).length;
-document.body.dataset.told = JSON.stringify({
+document.body.dataset.found = JSON.stringify({
   boxes, emptyGlyphs: used, wide: document.documentElement.scrollWidth, seen: innerWidth,
   paragraphs: [...document.querySelectorAll("p")].map(each => each.getBoundingClientRect().right),
   colours: ["--blue", "--back"].map(name => getComputedStyle(document.documentElement).getPropertyValue(name)),
@@ -64,9 +64,9 @@ def asked(page: Path, folder: Path, *arguments: str) -> dict[str, Any]:
     copy = folder / "asked.html"
     copy.write_text(page.read_text().replace("</body>", f"{ASK}</body>"))
     dom = chromium(folder, *arguments, "--dump-dom", copy.as_uri())
-    told = re.search(r'data-told="([^"]*)"', dom)
-    assert told is not None, dom[-2000:]
-    return dict(json.loads(unescape(told[1])))
+    found = re.search(r'data-found="([^"]*)"', dom)
+    assert found is not None, dom[-2000:]
+    return dict(json.loads(unescape(found[1])))
 
 
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium here: apt-get install chromium")
@@ -89,13 +89,13 @@ def test_it_is_one_file_without_anything_from_outside(page: Path) -> None:
 
 def test_figures_tables_and_method_stand_in_it(page: Path) -> None:
     text = unescape(re.sub(r"<svg.*?</svg>|<style.*?</style>|<[^>]+>", " ", page.read_text(), flags=re.DOTALL))
-    for said in (
+    for message in (
         "600 scored of 600 fights",
         "closing odds inside the 80% interval",
         "24 rules were tried",
         "Walk forward",
     ):
-        assert said in " ".join(text.split())
+        assert message in " ".join(text.split())
     assert text.count("early") > 5
     assert "nan" not in text.lower().replace("finance", "")
 
@@ -118,15 +118,15 @@ def test_without_odds_what_needs_them_is_absent(tmp_path: Path) -> None:
 @needs_browser
 @pytest.mark.parametrize("width", [1200, 500])
 def test_a_browser_shows_all_of_it(page: Path, width: int, tmp_path: Path) -> None:
-    told = asked(page, tmp_path, f"--window-size={width},3000")
-    drawn = [box for box in told["boxes"] if box[0] == "svg"]
+    found = asked(page, tmp_path, f"--window-size={width},3000")
+    drawn = [box for box in found["boxes"] if box[0] == "svg"]
     assert {label for *_, label in drawn} == set(ALT_TEXTS.values())
     assert all(box[1] > 300 and box[2] > 150 for box in drawn)
-    assert all(box[1] > 0 and box[2] > 0 for box in told["boxes"])
-    assert sum(box[0] == "TABLE" for box in told["boxes"]) == 4
-    assert told["loaded"] == 0
-    assert told["wide"] <= told["seen"]  # tables scroll by themselves
-    assert max(told["paragraphs"]) <= told["seen"]  # and what is said of them does not
+    assert all(box[1] > 0 and box[2] > 0 for box in found["boxes"])
+    assert sum(box[0] == "TABLE" for box in found["boxes"]) == 4
+    assert found["loaded"] == 0
+    assert found["wide"] <= found["seen"]  # tables scroll by themselves
+    assert max(found["paragraphs"]) <= found["seen"]  # and their captions do not
 
 
 def luminance(colour: str) -> float:
@@ -141,8 +141,8 @@ def luminance(colour: str) -> float:
 def test_the_blue_of_plots_stands_out_from_either_page(page: Path, scheme: int, tmp_path: Path) -> None:
     assert "stroke: var(--blue)" in page.read_text()
     assert page.read_text().count("#0072b2") == 1  # where the variable is set
-    told = asked(page, tmp_path, f"--blink-settings=preferredColorScheme={scheme}")
-    darker, lighter = sorted(map(luminance, told["colours"]))
+    found = asked(page, tmp_path, f"--blink-settings=preferredColorScheme={scheme}")
+    darker, lighter = sorted(map(luminance, found["colours"]))
     assert (lighter + 0.05) / (darker + 0.05) >= 4.5
 
 

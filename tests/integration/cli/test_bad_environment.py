@@ -47,8 +47,8 @@ def assert_said(result: Result, code: ExitCode, *words: str) -> None:
 @pytest.mark.parametrize("command", [("status",), ("up",), ("worker", "--pool", "train")], ids=" ".join)
 def test_an_address_that_makes_no_sense(run: Run, command: tuple[str, ...], address: str) -> None:
     result = run(*command, CORNERMAN_REDIS_URL=address)
-    said = {"ssl_cert_reqs": "must be one of none, optional, required", "socket_timeout": "remove it"}
-    reason = next((words for option, words in said.items() if option in address), "cannot be read")
+    messages = {"ssl_cert_reqs": "must be one of none, optional, required", "socket_timeout": "remove it"}
+    reason = next((words for option, words in messages.items() if option in address), "cannot be read")
     assert_said(result, ExitCode.UNAVAILABLE, "CORNERMAN_REDIS_URL", reason)
     assert "s3cret" not in result.output
 
@@ -101,11 +101,11 @@ def test_a_demo_on_a_table_that_cannot_be_read(run: Run, tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
-    ("day", "price", "said"),
+    ("day", "price", "message"),
     [("2024-01-0{day}", "evens", "'evens', which is not a number"), ("2024-02-3{day}", "2.0", "dates like 2024-12-14")],
 )
-def test_a_demo_on_values_that_are_none(run: Run, tmp_path: Path, day: str, price: str, said: str) -> None:
+def test_a_demo_on_values_that_are_none(run: Run, tmp_path: Path, day: str, price: str, message: str) -> None:
     rows = [f"{number},{day.format(day=number)},a,b,red,{price},2.0" for number in (1, 2, 3)]
     (tmp_path / "fights.csv").write_text("\n".join([HEADER, *rows, "4"]))
     (tmp_path / "fighters.csv").write_text("fighter_id,name\na,Ann\nb,Bea\n")
-    assert_said(run("demo", "--data", str(tmp_path)), ExitCode.REFUSED, said)
+    assert_said(run("demo", "--data", str(tmp_path)), ExitCode.REFUSED, message)

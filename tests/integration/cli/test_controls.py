@@ -47,7 +47,7 @@ def test_a_control_is_set_listed_told_of_and_unset(run: Run, ledger: Ledger) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["set", "speed=1", *WHY], "pause.QUEUE"),
         (["set", "max_threads", *WHY], "NAME=VALUE"),
@@ -62,11 +62,11 @@ def test_a_control_is_set_listed_told_of_and_unset(run: Run, ledger: Ledger) -> 
     ],
 )
 def test_what_makes_no_sense_is_refused_and_changes_nothing(
-    run: Run, ledger: Ledger, arguments: list[str], said: str
+    run: Run, ledger: Ledger, arguments: list[str], message: str
 ) -> None:
     failure = document(run(*arguments, "--json"), ExitCode.REFUSED)["failure"]
     assert failure["code"] == "invalid_input"
-    assert said in failure["message"]
+    assert message in failure["message"]
     assert (ledger.controls.current(), ledger.controls.changes()) == (Controls(), [])
 
 

@@ -94,14 +94,14 @@ BAD_CARDS: dict[str, tuple[bytes, FailureCode, str]] = {
 
 @pytest.mark.parametrize("name", BAD_CARDS)
 def test_a_bad_card_is_refused(run: Run, ledger: Ledger, tmp_path: Path, name: str) -> None:
-    content, code, said = BAD_CARDS[name]
+    content, code, message = BAD_CARDS[name]
     path = tmp_path / "card.json"
     path.write_bytes(content)
     result = run("enqueue", "--card", str(path))
     assert result.exit_code == ExitCode.REFUSED
     failure = failure_in(result)
     assert failure["code"] == code
-    assert said in failure["message"]
+    assert message in failure["message"]
     assert_nothing_enqueued(ledger)
 
 
@@ -128,12 +128,12 @@ BAD_FEEDS: dict[str, tuple[bytes, FailureCode, str]] = {
 
 @pytest.mark.parametrize("name", BAD_FEEDS)
 def test_a_bad_feed_is_refused(run: Run, ledger: Ledger, name: str) -> None:
-    content, code, said = BAD_FEEDS[name]
+    content, code, message = BAD_FEEDS[name]
     result = run("enqueue", "-", "--format", "american", input=content)
     assert result.exit_code == ExitCode.REFUSED
     failure = failure_in(result)
     assert failure["code"] == code
-    assert said in failure["message"]
+    assert message in failure["message"]
     assert_nothing_enqueued(ledger)
 
 
@@ -145,7 +145,7 @@ def test_one_bad_event_is_refused_and_the_others_are_enqueued(run: Run, ledger: 
     assert strict.exit_code == ExitCode.REFUSED
     failure = failure_in(strict)
     assert failure["details"]["event"] == "e1"
-    assert [("boxing" in said) for said in failure["details"]["refused"]] == [False, True]
+    assert [("boxing" in message) for message in failure["details"]["refused"]] == [False, True]
     assert_nothing_enqueued(ledger)
     result = run("enqueue", "-", "--format", "american", input=json.dumps(events))
     assert result.exit_code == ExitCode.PARTLY_REFUSED
@@ -165,7 +165,7 @@ def test_of_a_feed_of_bad_events_all_are_named(run: Run, ledger: Ledger) -> None
     assert result.exit_code == ExitCode.REFUSED
     failure = failure_in(result)
     assert "(and 1 more)" in failure["message"]
-    assert ["'e1'" in said for said in failure["details"]["refused"]] == [False, True]
+    assert ["'e1'" in message for message in failure["details"]["refused"]] == [False, True]
     assert_nothing_enqueued(ledger)
 
 
@@ -190,9 +190,9 @@ def test_the_wrong_notation_is_refused(run: Run, ledger: Ledger) -> None:
     assert_nothing_enqueued(ledger)
 
 
-@pytest.mark.parametrize("told", ["betfair_ex_uk", "betfair_ex_uk=2%", "=0.02", "betfair_ex_uk=1", "b=nan"])
-def test_a_commission_that_is_none_is_refused(run: Run, told: str) -> None:
-    result = run("enqueue", "-", "--format", "decimal", "--commission", told, input=feed())
+@pytest.mark.parametrize("option", ["betfair_ex_uk", "betfair_ex_uk=2%", "=0.02", "betfair_ex_uk=1", "b=nan"])
+def test_a_commission_that_is_none_is_refused(run: Run, option: str) -> None:
+    result = run("enqueue", "-", "--format", "decimal", "--commission", option, input=feed())
     assert result.exit_code == ExitCode.REFUSED
     assert "betfair_ex_uk=0.02" in result.stderr
 
@@ -238,14 +238,14 @@ def test_weights_that_are_no_shares_are_refused(run: Run, ledger: Ledger, tmp_pa
 
 
 def test_a_log_without_its_tables_is_refused(run: Run, ledger: Ledger, tmp_path: Path) -> None:
-    for arguments, said in (
+    for arguments, message in (
         ([str(tmp_path)], "holds no fights table"),
         ([str(tmp_path / "none")], "is not a folder"),
         (["--matrix", str(tmp_path / "none.csv")], "none.csv"),
     ):
         result = run("train", *arguments)
         assert result.exit_code == ExitCode.REFUSED
-        assert said in failure_in(result)["message"]
+        assert message in failure_in(result)["message"]
     assert_nothing_enqueued(ledger)
 
 

@@ -36,8 +36,8 @@ def book(ledger: Ledger) -> Ledger:
         ledger.models.register(digest, known)
     for digest in (A, B):
         ledger.aliases.set("champion", digest, user="ann@desk", reason=f"to {digest[:2]}")
-    said = {"user": "job 7", "reason": "trained", "evidence": {"training": "7"}}
-    ledger.aliases.move("challenger", A, verify=lambda _: None, **said)
+    audit = {"user": "job 7", "reason": "trained", "evidence": {"training": "7"}}
+    ledger.aliases.move("challenger", A, verify=lambda _: None, **audit)
     return ledger
 
 

@@ -29,7 +29,7 @@ def test_nothing_is_cut_off(shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "120 scored of 120 fights, 12 events, 1 model",
         "return of betting both sides of everything: -5.00%",
@@ -40,8 +40,8 @@ def test_nothing_is_cut_off(shown: str) -> None:
         "240 on 120 fights",
     ],
 )
-def test_what_must_be_said_is_said(shown: str, said: str) -> None:
-    assert said in shown
+def test_what_must_be_said_is_said(shown: str, message: str) -> None:
+    assert message in shown
 
 
 def test_what_does_not_exist_is_a_dash() -> None:

@@ -80,7 +80,7 @@ def test_what_is_no_decimal_price(price: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "said"),
+    ("outcomes", "message"),
     [
         ((*FAIR, outcome("Draw", 50.0)), "prices a draw"),
         ((FAIR[0], outcome("Cat Cole", 2.8)), "'Cat Cole', which is neither Ann Archer nor Bea Brown"),
@@ -94,26 +94,26 @@ def test_what_is_no_decimal_price(price: object) -> None:
         (("Ann Archer", 1.5), "expected a list of objects"),
     ],
 )
-def test_a_fault_in_a_quote_turns_the_quote_away_and_nothing_else(outcomes: tuple[Any, ...], said: str) -> None:
+def test_a_fault_in_a_quote_turns_the_quote_away_and_nothing_else(outcomes: tuple[Any, ...], message: str) -> None:
     found = fight(bookmaker(*outcomes, key="bad"), bookmaker(*FAIR, key="good"))
     assert [quote.bookmaker for quote in found.quotes] == ["good"]
     [sentence] = found.invalid_quotes
     assert sentence.startswith("bad: ")
-    assert said in sentence
+    assert message in sentence
 
 
 AMERICAN = (outcome("Ann Archer", -200), outcome("Bea Brown", 170))
 
 
 @pytest.mark.parametrize(
-    ("told", "prices", "other"), [("american", FAIR, "decimal"), ("decimal", AMERICAN, "american")]
+    ("notation", "prices", "other"), [("american", FAIR, "decimal"), ("decimal", AMERICAN, "american")]
 )
-def test_a_notation_that_cannot_be_right_is_refused(told: str, prices: tuple[Any, ...], other: str) -> None:
-    with pytest.raises(FeedError, match=f"none of the 2 quotes is valid as {told}.*--format {other}") as caught:
-        read_cards([event(bookmaker(*prices)), event(bookmaker(*prices), id="e2")], price_format=told)
+def test_a_notation_that_cannot_be_right_is_refused(notation: str, prices: tuple[Any, ...], other: str) -> None:
+    with pytest.raises(FeedError, match=f"none of the 2 quotes is valid as {notation}.*--format {other}") as caught:
+        read_cards([event(bookmaker(*prices)), event(bookmaker(*prices), id="e2")], price_format=notation)
     assert caught.value.field == "price_format"
     nonsense = bookmaker(outcome("Ann Archer", 0.5), outcome("Bea Brown", 0.5))
-    assert "0.5 is no" in fight(nonsense, price_format=told).invalid_quotes[0]  # in either notation
+    assert "0.5 is no" in fight(nonsense, price_format=notation).invalid_quotes[0]  # in either notation
 
 
 def test_one_book_in_another_notation_is_turned_away() -> None:
@@ -186,8 +186,8 @@ def test_usual_wrappers_are_read(wrapped: dict[str, Any]) -> None:
 
 
 def test_the_sport_of_a_wrapper_is_that_of_its_events() -> None:
-    untold = {name: value for name, value in event(id="e2").items() if name != "sport_key"}
-    reading = read_feed({"mma": [event()], "boxing_boxing": [untold]}, price_format="decimal")
+    without_sport = {name: value for name, value in event(id="e2").items() if name != "sport_key"}
+    reading = read_feed({"mma": [event()], "boxing_boxing": [without_sport]}, price_format="decimal")
     assert [error.event for error in reading.refused] == ["e2"]
 
 
@@ -199,12 +199,12 @@ def test_the_sport_of_a_wrapper_is_that_of_its_events() -> None:
         lambda events: {"sport_key": "boxing_boxing", "response": {"events": events}},
     ],
 )
-@pytest.mark.parametrize("said", [{}, {"sport_key": None}])
+@pytest.mark.parametrize("sport", [{}, {"sport_key": None}])
 def test_another_sport_that_only_the_wrapper_tells_is_refused(
-    wrap: Callable[[list[Any]], dict[str, Any]], said: dict[str, Any]
+    wrap: Callable[[list[Any]], dict[str, Any]], sport: dict[str, Any]
 ) -> None:
-    untold = {name: value for name, value in event(id="e2").items() if name != "sport_key"} | said
-    reading = read_feed(wrap([event(), untold]), price_format="decimal")
+    without_sport = {name: value for name, value in event(id="e2").items() if name != "sport_key"} | sport
+    reading = read_feed(wrap([event(), without_sport]), price_format="decimal")
     assert [fight.id for card in reading.cards for fight in card.fights] == ["e1"]
     [error] = reading.refused
     assert error.failure.details == {
@@ -288,7 +288,7 @@ def test_debutants_are_declared_by_the_caller() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field", "said"),
+    ("changes", "field", "message"),
     [
         ({"id": None}, "id", "number 1"),
         ({"commence_time": None}, "commence_time", "'e1', commence_time: expected a time"),
@@ -303,16 +303,16 @@ def test_debutants_are_declared_by_the_caller() -> None:
         ({"bookmakers": "none"}, "bookmakers", "expected a list"),
     ],
 )
-def test_a_fault_in_an_event_names_the_event_and_the_field(changes: Any, field: str, said: str) -> None:
+def test_a_fault_in_an_event_names_the_event_and_the_field(changes: Any, field: str, message: str) -> None:
     with pytest.raises(FeedError) as caught:
         read_cards([event(**changes)], price_format="decimal")
     assert caught.value.field == field
     assert caught.value.failure.code is FailureCode.INVALID_INPUT
-    assert said in caught.value.failure.message
+    assert message in caught.value.failure.message
 
 
 @pytest.mark.parametrize(
-    ("feed", "said"),
+    ("feed", "message"),
     [
         (b'[{"id": "e1"', "not valid JSON"),
         (b"\xff\xfe\xfa", "not valid JSON"),
@@ -330,10 +330,10 @@ def test_a_fault_in_an_event_names_the_event_and_the_field(changes: Any, field: 
         ([event(id=f"e{number}") for number in range(65)], "Expected `array` of length <= 64"),
     ],
 )
-def test_a_feed_that_is_none(feed: Any, said: str) -> None:
+def test_a_feed_that_is_none(feed: Any, message: str) -> None:
     with pytest.raises(FeedError) as caught:
         read_cards(feed, price_format="decimal")
-    assert said in caught.value.failure.message
+    assert message in caught.value.failure.message
 
 
 def test_the_format_is_told_not_guessed() -> None:

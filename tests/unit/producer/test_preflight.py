@@ -70,15 +70,15 @@ def test_a_load_that_is_carried_alike_passes_with_its_figures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("differs", "said"),
+    ("differs", "message"),
     [
         (lambda request: request.threads == 4, "4 threads give other bits"),
         (lambda request: request.callers > 1, "concurrent callers get other bits"),
     ],
 )
-def test_other_bits_fail(differs: Callable[[LoadTest], bool], said: str) -> None:
+def test_other_bits_fail(differs: Callable[[LoadTest], bool], message: str) -> None:
     unsound = loads(lambda request: report(request, "other" if differs(request) else "same"))
-    with pytest.raises(CheckFailedError, match=said):
+    with pytest.raises(CheckFailedError, match=message):
         unsound.check_threads()
 
 

@@ -82,15 +82,15 @@ def test_what_is_not_there_takes_no_room() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "state"),
+    ("fields", "state"),
     [
         ({"healthy": False}, "UNHEALTHY"),
         ({"closing": True}, "closing"),
         ({"stopped": ["predict"]}, "stopped: predict"),
     ],
 )
-def test_the_state_of_a_pool(said: dict[str, Any], state: str) -> None:
-    assert state in drawn(view(POOL | said))
+def test_the_state_of_a_pool(fields: dict[str, Any], state: str) -> None:
+    assert state in drawn(view(POOL | fields))
 
 
 def test_an_older_pool_that_says_less_is_shown_all_the_same() -> None:
