@@ -124,7 +124,7 @@ def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book
     assert book.aliases.resolve("champion") == stage.poor
     assert book.promotions.anchor("champion", stage.poor) == stage.poor  # what was forced begins a new sequence
     shown = CliRunner().invoke(main, ["models", "history", "champion"]).stdout
-    assert "FORCED past the gate" in shown
+    assert "FORCED against the gate" in shown
     assert "evaluated and promoted" in shown
     assert "is " in promote(stage.poor, *data, code=ExitCode.REFUSED)["failure"]["message"]
 
