@@ -25,7 +25,7 @@ from engine.market.consensus import devig
 from engine.model.bundle import MANIFEST, WRITING_PREFIX, open_bundle
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import load_ensemble
-from engine.training.train import ProgressCallback as OnProgress
+from engine.training.train import ProgressCallback
 from ledger.contracts.job_state import Progress
 from ledger.contracts.local_protocol import (
     BacktestLocally,
@@ -99,7 +99,7 @@ def _backtest(request: BacktestLocally, send: Send) -> None:
     send(LocalMessage(backtested=backtest_in_process(request.job, _progress(send), math.inf, records)))
 
 
-def _progress(send: Send) -> OnProgress:
+def _progress(send: Send) -> ProgressCallback:
     return lambda stage, done, total: send(LocalMessage(progress=Progress(stage=stage, done=done, total=total)))
 
 

@@ -97,15 +97,15 @@ def backtest_part(job: BacktestPart, context: JobContext) -> PartReport:
 
 
 def backtest_in_process(
-    job: Backtest, progress: ProgressCallback, within_seconds: float, records: Path | None = None, n_jobs: int = -1
+    job: Backtest, on_progress: ProgressCallback, within_seconds: float, records: Path | None = None, n_jobs: int = -1
 ) -> BacktestReport:
     """Run a backtest in this process; write the forecasts as CSV to `records`, if given. Raises EngineError."""
     check_data_digest(job)
-    progress("reading", 0, 1)
+    on_progress("reading", 0, 1)
     fight_set = _read_fight_set(job)
     plan = training_config(job, within_seconds, n_jobs)
     config = BacktestConfig(job.first_day, job.last_day, job.refit_months, plan)
-    forecasts = forecast_fights(fight_set, config, progress)
+    forecasts = forecast_fights(fight_set, config, on_progress)
     if records is not None:
         forecasts.to_csv(records, index=False)
     return backtest_report(evaluate_forecasts(forecasts), matrix_digest(fight_set.fights))

@@ -91,13 +91,15 @@ def train_part(job: TrainPart, context: JobContext) -> PartReport:
 
 
 def train_in_process(
-    job: TrainEnsemble, parent: Path, progress: ProgressCallback, within_seconds: float, n_jobs: int = -1
+    job: TrainEnsemble, parent: Path, on_progress: ProgressCallback, within_seconds: float, n_jobs: int = -1
 ) -> Bundle:
     """Train a bundle below `parent` in this process, on `n_jobs` threads. Raises EngineError."""
     check_data_digest(job)
-    progress("reading", 0, 1)
+    on_progress("reading", 0, 1)
     matrix, snapshot = _read(job)
-    return train_bundle(parent, matrix, training_config(job, within_seconds, n_jobs), snapshot, progress, _about(job))
+    return train_bundle(
+        parent, matrix, training_config(job, within_seconds, n_jobs), snapshot, on_progress, _about(job)
+    )
 
 
 def training_report(bundle: Bundle, alias: str | None) -> TrainingReport:
