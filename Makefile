@@ -29,8 +29,8 @@ demo: $(SERVICE) ## a simulated league end to end; DATA=folder runs it on a real
 test: $(STAMP) ## all tests, side by side; ARGS="-n0 -k name" to choose
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-quick: $(STAMP) ## unit tests without those of the engine, in less than a minute
-	$(BIN)/python -m pytest -n auto tests/unit --ignore=tests/unit/engine --ignore=tests/unit/documents $(ARGS)
+quick: $(STAMP) ## the unit tests that are not marked as slow, in less than a minute
+	$(BIN)/python -m pytest -n auto tests/unit -m "not slow" $(ARGS)
 
 coverage: $(STAMP) ## the unit tests, with the share of lines that they run
 	$(BIN)/python -m pytest -n auto tests/unit --cov --cov-report=term:skip-covered $(ARGS)

@@ -24,6 +24,8 @@ from engine.training.train import TrainingConfig, train_ensemble
 from producer.cli.main import main
 from workers.alerts.rules import RULES
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[3] / "docs" / "guides" / "migration.md").read_text()
 BLOCKS = re.findall(r"^```python (before|after)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 TINY = MemberParams(

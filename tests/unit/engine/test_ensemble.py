@@ -40,6 +40,7 @@ def _market(n: int) -> list[float | None]:
     return [None if row % 5 == 4 else float(p) for row, p in enumerate(np.random.default_rng(0).random(n))]
 
 
+@pytest.mark.slow
 def test_the_guide_s_usage_works_as_written(bundle_folder: Path, X: pd.DataFrame) -> None:
     config = create_production_ensemble_config(
         model_weights={"random_forest": 0.4, "xgboost": 0.35, "neural_network": 0.25},

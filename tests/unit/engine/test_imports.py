@@ -6,6 +6,7 @@ import sys
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["engine.ensemble", "engine.bootstrap"])
 def test_prediction_loads_neither_simulation_nor_training(module: str) -> None:
     code = f"import sys, {module}; print(*sorted(sys.modules))"

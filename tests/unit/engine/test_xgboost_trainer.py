@@ -212,6 +212,7 @@ def test_a_refusal_of_xgboost_is_a_training_error() -> None:
         boost(dtrain, held_out, replace(config, n_estimators=3), TrainingLimits(100, 1e6))
 
 
+@pytest.mark.slow
 def test_the_module_tests_itself() -> None:
     run = subprocess.run([sys.executable, "-m", "engine.xgboost_trainer"], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr

@@ -169,6 +169,7 @@ def open_at(server: EmbeddedServer) -> int:
         return len(admin.client_list(_type="normal")) + len(admin.client_list(_type="pubsub"))
 
 
+@pytest.mark.slow
 def test_as_many_threads_as_promised_share_a_client_and_its_idle_connections_are_given_back(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
@@ -236,6 +237,7 @@ def seconds_until_unavailable(call: Any) -> float:
     return time.monotonic() - started_seconds
 
 
+@pytest.mark.slow
 def test_a_call_of_a_silent_server_ends_after_twice_the_time_of_a_reply(silent: Ledger) -> None:
     assert 2.0 <= seconds_until_unavailable(lambda: silent.status("job")) < 3.5
     assert 2.0 <= seconds_until_unavailable(lambda: silent.submit(CheckHealth(nonce="other"))) < 3.5

@@ -94,6 +94,7 @@ def poisoned() -> FightLog:
     return _filled_in_for_winners(simulate_league(LeagueConfig(fights=1500, seed=5)).log)
 
 
+@pytest.mark.slow
 def test_a_model_gains_nothing_from_a_source_that_fills_in_biographies_of_winners(poisoned: FightLog) -> None:
     decided = poisoned.fights[poisoned.fights["winner"].isin(["red", "blue"])]
     knows = poisoned.fighters.set_index("fighter_id")["height_cm"].notna()

@@ -392,6 +392,7 @@ def test_usual_spellings_of_methods_are_known(spelling: str, method: str | None)
     assert canonical_method(spelling) == method
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.exists(), reason="real fights are not here")
 def test_real_fights_have_no_faults() -> None:

@@ -20,6 +20,8 @@ from engine.errors import TrainingError
 from engine.simulation.league import League, UpcomingFight
 from engine.training.train import TrainingConfig, train_ensemble
 
+pytestmark = pytest.mark.slow
+
 Build = Callable[[FightLog], TrainingMatrix]
 
 

@@ -191,6 +191,7 @@ def test_evaluated_is_what_production_predicts_and_the_official_corner_stands_be
     assert evaluate_challenger(swapped, {}, 0.025).forecasts[0].slope == challenger.slope
 
 
+@pytest.mark.slow
 def test_unseen_fights_alone_are_enough(fight_set: FightSet, ensemble: Ensemble, cutoff: date) -> None:
     first = first_unseen_day(ensemble)
     alone = backtest_data_from_matrix(fight_set.fights.take(fight_set.fights.date >= np.datetime64(cutoff)))
@@ -210,6 +211,7 @@ def test_a_period_without_any_past_says_so(fight_set: FightSet) -> None:
         forecast_fights(fight_set, config)
 
 
+@pytest.mark.slow
 def test_a_model_answers_every_fight_after_the_last_that_it_has_seen(
     fight_set: FightSet, ensemble: Ensemble, cutoff: date
 ) -> None:

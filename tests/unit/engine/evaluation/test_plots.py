@@ -12,6 +12,8 @@ from engine.evaluation.metrics import evaluate_forecasts
 from engine.evaluation.plots import PLOTS, save_plots
 from tests.support.past_fights import forecasts_of
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG\r\n"
 
 

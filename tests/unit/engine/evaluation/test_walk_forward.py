@@ -85,6 +85,7 @@ def test_no_fights_in_the_days_is_said(fight_set: FightSet) -> None:
         walk_forward(fight_set, [Period(date(1990, 1, 1), date(1991, 1, 1))], lambda past, later: pd.DataFrame())
 
 
+@pytest.mark.slow
 def test_results_of_the_scored_fights_change_no_forecast(
     fight_set: FightSet, config: BacktestConfig, forecasts: pd.DataFrame
 ) -> None:
@@ -95,6 +96,7 @@ def test_results_of_the_scored_fights_change_no_forecast(
     assert (again["won"] != forecasts["won"]).all()
 
 
+@pytest.mark.slow
 def test_later_fights_change_no_forecast(league: League, config: BacktestConfig, forecasts: pd.DataFrame) -> None:
     last = date(2025, 11, 1)
     earlier = forecast_fights(backtest_data_from_log(league.log.before(last)), config)
@@ -103,6 +105,7 @@ def test_later_fights_change_no_forecast(league: League, config: BacktestConfig,
     pd.testing.assert_frame_equal(earlier, same, check_exact=True)
 
 
+@pytest.mark.slow
 def test_closing_odds_move_the_market_aware_forecast_alone(
     fight_set: FightSet, config: BacktestConfig, forecasts: pd.DataFrame
 ) -> None:
@@ -135,6 +138,7 @@ def test_the_default_days_start_with_the_median_fight_s_year(fight_set: FightSet
         forecast_fights(fight_set, replace(config, first_day=None))
 
 
+@pytest.mark.slow
 def test_progress_counts_the_refits_of_all_models_and_time_is_kept(fight_set: FightSet, config: BacktestConfig) -> None:
     seen: list[tuple[str, int, int]] = []
     forecast_fights(fight_set, replace(config, refit_months=2), lambda *step: seen.append(step))

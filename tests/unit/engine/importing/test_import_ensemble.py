@@ -37,7 +37,7 @@ from tests.support.foreign_estimators import (
     plain_system,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"), pytest.mark.slow]
 
 UNTIL = datetime.date(2024, 1, 1)
 SOURCES = {name: {"sha256": name} for name in WEIGHTS}

@@ -18,7 +18,7 @@ from engine.importing.joblib_files import JoblibFile
 from tests.support.foreign_estimators import COLUMNS, SHORT, boosted, fights, forest, plain_system
 from tests.unit.engine.importing.test_import_ensemble import imported
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"), pytest.mark.slow]
 
 # Written by scikit-learn 1.3.2 and XGBoost 1.7.6 with `benchmarks/importing/write_estimators.py`, their answers beside
 # them.

@@ -142,6 +142,7 @@ def test_results_never_narrow_an_interval() -> None:
     assert widths.scale == (1.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_with_many_fights_the_scale_is_that_of_the_truth(noise: float) -> None:
     rng = np.random.default_rng(10)
@@ -180,6 +181,7 @@ def test_percentiles_agree_with_numpy_and_are_exactly_odd() -> None:
     assert np.array_equal(mirrored_high, -low)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [20, 100, 1000])
 def test_the_monte_carlo_error_is_that_of_drawing_the_replicas_again(replicas: int) -> None:
     values = np.random.default_rng(8).normal(size=(replicas, 1500))  # 1500 draws of as many replicas

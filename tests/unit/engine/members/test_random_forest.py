@@ -78,6 +78,7 @@ def test_large_trees_of_scikit_learn_take_wide_nodes_and_say_the_same() -> None:
     np.testing.assert_allclose(flat.predict_replicas(X)[0], model.predict_proba(X)[:, 1], rtol=2e-7, atol=1e-40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaves", [2, 40, None])
 @pytest.mark.parametrize("kind", [np.uint32, np.uint64])
 def test_sweeping_the_first_nodes_of_trees_changes_no_bit(
@@ -99,6 +100,7 @@ def _sums(monkeypatch: pytest.MonkeyPatch, trees: FlatTrees, X: np.ndarray, swep
     return trees.leaf_sums(X, 0, None)
 
 
+@pytest.mark.slow
 def test_narrow_nodes_say_the_same_after_joining_wide_ones() -> None:
     few = _grown()
     wide = replace(few.trees, nodes=np.empty(0, np.uint64), starts=few.trees.starts[:0], first=np.array([0]))
@@ -108,6 +110,7 @@ def test_narrow_nodes_say_the_same_after_joining_wide_ones() -> None:
     np.testing.assert_array_equal(FlatForests(joined).predict_replicas(X), few.predict_replicas(X))
 
 
+@pytest.mark.slow
 def test_forests_are_as_good_as_those_of_scikit_learn() -> None:
     """On coded rows, mean log loss of ten forests each; a forest's own varies by about 0.003 over seeds."""
     X = _rows(3000, missing=0.05)

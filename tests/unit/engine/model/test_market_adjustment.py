@@ -90,6 +90,7 @@ def test_one_row_or_many_have_the_same_bits(trained: MarketModel) -> None:
     assert trained.correction_for(rest).tolist() == alone
 
 
+@pytest.mark.slow
 def test_context_and_priceless_fights_have_no_say() -> None:
     matrix, market = _fights(np.full(600, 0.7))
     market[::3] = np.nan
@@ -138,6 +139,7 @@ def test_the_band_is_as_wide_as_is_assumed() -> None:
     assert 2.0 * (even - 0.5) == pytest.approx(0.174, abs=0.001)
 
 
+@pytest.mark.slow
 def test_a_league_with_odds_has_a_model(league_matrix: TrainingMatrix) -> None:
     market = market_logit(league_matrix)
     model = fit_market_model(league_matrix, market)

@@ -93,6 +93,7 @@ def _as_a_feed_tells(values: np.ndarray) -> np.ndarray:
     return rows
 
 
+@pytest.mark.slow
 def test_what_a_feed_never_carries_is_no_drift_however_long_it_goes_on(
     bins: FeatureBins, league_matrix: TrainingMatrix
 ) -> None:

@@ -25,6 +25,7 @@ def league() -> League:
     return simulate_league(CONFIG)
 
 
+@pytest.mark.slow
 def test_the_same_configuration_is_the_same_league_to_the_bit(league: League) -> None:
     again = simulate_league(CONFIG)
     assert again.log.digest() == league.log.digest()

@@ -49,6 +49,7 @@ def tree(p: list[float]) -> list[tuple[tuple[int, ...], float]]:
     return [(end, float(np.prod([q if won else 1 - q for q, won in zip(p, end, strict=True)]))) for end in ends]
 
 
+@pytest.mark.slow
 @given(st.lists(PROBABILITIES, min_size=6, max_size=6), st.sampled_from([[0, 0, 1, 1, 2, 2], [0, 1, 1, 1, 2, 2]]))
 def test_evidence_against_calibration_is_a_martingale_under_it(p: list[float], event: list[int]) -> None:
     """By enumeration: at each event the expectation over what follows is what one has, from 1 at the beginning."""

@@ -17,6 +17,8 @@ from engine.training.refits import Trainer, refit_batches
 from engine.training.soft_labels import market_logit
 from engine.training.train import TrainingConfig, assemble_bundle, train_bundle, train_ensemble
 
+pytestmark = pytest.mark.slow
+
 
 def test_one_thread_or_two_train_the_same_bundle(
     league: League, league_matrix: TrainingMatrix, small_training: TrainingConfig, bundle: Bundle, tmp_path: Path

@@ -73,6 +73,7 @@ def test_the_rule_file_is_the_table() -> None:
     assert printed.stdout == rule_file(RULES)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PROMTOOL, reason="needs promtool (Debian: prometheus)")
 def test_prometheus_accepts_the_rules_and_judges_as_the_pool_does(tmp_path: Path) -> None:
     subprocess.run([PROMTOOL, "check", "rules", str(RULE_FILE)], check=True, capture_output=True, timeout=60)

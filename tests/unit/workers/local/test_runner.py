@@ -73,6 +73,7 @@ def test_rows_are_the_same_in_any_company(bundle: Bundle, table: pd.DataFrame, t
     assert answers[0][-3:] == answers[1]
 
 
+@pytest.mark.slow
 def test_a_model_is_replaced_and_nothing_else_is(table: pd.DataFrame, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "train.csv", index=False)
     first, second = (ask(training(tmp_path / "train.csv", tmp_path / "model"))[-1].trained for _ in range(2))

@@ -95,6 +95,7 @@ def test_a_reservation_counts_until_it_is_used(pool: WorkerPool) -> None:
     assert before_mb - pool.memory.room_mb == pytest.approx(40.0, abs=3.0)
 
 
+@pytest.mark.slow
 def test_a_limit_that_no_job_fits_into_is_said_now_and_then(pool: WorkerPool) -> None:
     budget = MemoryBudget(pool, ["predict"], MemoryMonitor(pool))
     limited(pool, 64)
