@@ -1,21 +1,4 @@
-"""The ledger: jobs, models and controls of one namespace on one server, for callers and workers.
-
-A job is one record on the server and changes only by the scripts in `lua/`, each of them atomic:
-
-    submit ──> queued ──claim──> running ──settle──> succeeded | failed
-                 ^  │               │  │
-                 │  │               │  └─cancel────> cancelled
-                 │  ├─cancel────────┼──────────────> cancelled
-                 │  └─deadline──────┼──────────────> expired
-                 └─release, snooze, ┘
-                   report_worker_lost (on the last attempt: failed as worker_lost, a dead letter; requeued, it is a
-                                       new job)
-
-A claim is a lease on the server's clock, identified by its fence. A call with an old fence is refused, and an outcome
-is never replaced. An outcome lives for the retention; a tombstone distinguishes `forgotten` from `unknown` for some
-time after that. Not covered: a server that loses data it has confirmed (see `durable`), and several servers (shard by
-whole ledgers).
-"""
+"""The ledger: jobs, models and controls of one namespace on one server, for callers and workers."""
 
 from __future__ import annotations
 
@@ -54,10 +37,25 @@ __all__ = ["Claim", "DeadLetter", "JobRecord", "Ledger", "LedgerSettings", "Reap
 
 
 class Ledger:
-    """The life of jobs, and parts for everything else. Threads may share it; `Ledger.connect(settings)` opens one.
+    """The job state machine of one namespace on one server, and a part for everything else.
+
+    A job is one record on the server and changes only by the scripts in `lua/`, each of them atomic:
+
+        submit ──> queued ──claim──> running ──settle──> succeeded | failed
+                     ^  │               │  │
+                     │  │               │  └─cancel────> cancelled
+                     │  ├─cancel────────┼──────────────> cancelled
+                     │  └─deadline──────┼──────────────> expired
+                     └─release, snooze, ┘
+                       report_worker_lost (after the last attempt: failed as worker_lost, a dead letter)
 
     Callers submit, wait, follow and cancel; workers claim, renew, and end a claim by settle, release or snooze;
-    supervisors report lost workers and reap (see the diagram of this module).
+    supervisors report lost workers and reap. Threads may share a ledger; `Ledger.connect(settings)` opens one.
+
+    A claim is a lease on the server's clock, identified by its fence. A call with an old fence is refused, and an
+    outcome is never replaced. An outcome lives for the retention; a tombstone distinguishes `forgotten` from `unknown`
+    for some time after that. Not covered: a server that loses data it has confirmed (see `durable`), and several
+    servers (shard by whole ledgers).
 
     Attributes
     ----------

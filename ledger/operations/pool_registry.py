@@ -26,9 +26,8 @@ class PoolRegistry:
             *(("EXISTS", self._server.key("pool", other.decode())) for other in sorted(names))
         )
         if gone := [other for other, lives in zip(sorted(names), alive, strict=True) if not lives]:
-            self._server.execute(
-                "SREM", self._server.key("pools"), *gone
-            )  # a pool that still lives announces itself again
+            # A pool that still lives announces itself again.
+            self._server.execute("SREM", self._server.key("pools"), *gone)
 
     def alive(self) -> list[dict[str, Any]]:
         """Return the living pools by name, each its `name` and what it announced."""

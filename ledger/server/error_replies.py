@@ -23,7 +23,7 @@ class ServerFullError(LedgerUnavailableError):
 
 
 class ErrorMeaning(NamedTuple):
-    """Meaning of an error reply. `elsewhere`: a new connection may lead to a server that does not reply so."""
+    """Meaning of an error reply, and whether a new connection may lead to another server that answers."""
 
     advice: str
     exception_type: type[LedgerError] = LedgerUnavailableError
@@ -71,10 +71,8 @@ _BY_CODE = {
 
 # Replies under the general code ERR, by their text.
 _BY_TEXT = (
-    (
-        r"ACL failure|The user executing the script can't",
-        _BY_CODE["NOPERM"],
-    ),  # within a script; the second is Redis 6.2's
+    # Both within a script; the second is Redis 6.2's.
+    (r"ACL failure|The user executing the script can't", _BY_CODE["NOPERM"]),
     (r"max number of clients", ErrorMeaning("its maximum of clients is reached: raise its maxclients, or close some")),
     (r"non local key in a cluster|not allowed in cluster mode|do not hash to the same slot", _CLUSTER),
     (
