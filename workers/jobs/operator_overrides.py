@@ -32,8 +32,19 @@ class ReplicaSelection(Struct, frozen=True):
 
 
 def select_replicas(controls: Controls, wanted: int | None, n_replicas: int) -> ReplicaSelection:
-    """Select how many of a model's `n_replicas` replicas answer a card that asks for `wanted` (None: all).
+    """Select the number of bootstrap replicas that answer a card.
 
+    Parameters
+    ----------
+    controls : Controls
+        The operator's controls at the time of the claim.
+    wanted : int or None
+        The number that the card asks for; None for all.
+    n_replicas : int
+        The number of replicas of the model.
+
+    Notes
+    -----
     A request for more replicas than the model has passes unchanged, so that the engine refuses it as usual.
     """
     asked = n_replicas if wanted is None else wanted

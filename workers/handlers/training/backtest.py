@@ -99,7 +99,25 @@ def backtest_part(job: BacktestPart, context: JobContext) -> PartReport:
 def backtest_in_process(
     job: Backtest, on_progress: ProgressCallback, within_seconds: float, records: Path | None = None, n_jobs: int = -1
 ) -> BacktestReport:
-    """Run a backtest in this process; write the forecasts as CSV to `records`, if given. Raises EngineError."""
+    """Run a backtest in this process, without parts.
+
+    Parameters
+    ----------
+    job : Backtest
+        The data and the settings of the backtest.
+    on_progress : callable
+        Receives the stage, the finished steps and the total number of steps.
+    within_seconds : float
+        Time limit in addition to that of the job.
+    records : Path, optional
+        CSV file for the forecasts.
+    n_jobs : int
+        Number of threads; -1 for one per core.
+
+    Raises
+    ------
+    EngineError
+    """
     check_data_digest(job)
     on_progress("reading", 0, 1)
     fight_set = _read_fight_set(job)

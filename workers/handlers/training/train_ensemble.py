@@ -93,7 +93,25 @@ def train_part(job: TrainPart, context: JobContext) -> PartReport:
 def train_in_process(
     job: TrainEnsemble, parent: Path, on_progress: ProgressCallback, within_seconds: float, n_jobs: int = -1
 ) -> Bundle:
-    """Train a bundle below `parent` in this process, on `n_jobs` threads. Raises EngineError."""
+    """Train a bundle in this process, without parts.
+
+    Parameters
+    ----------
+    job : TrainEnsemble
+        The data and the settings of the training.
+    parent : Path
+        The folder in which the bundle is written.
+    on_progress : callable
+        Receives the stage, the finished steps and the total number of steps.
+    within_seconds : float
+        Time limit in addition to that of the job.
+    n_jobs : int
+        Number of threads; -1 for one per core.
+
+    Raises
+    ------
+    EngineError
+    """
     check_data_digest(job)
     on_progress("reading", 0, 1)
     matrix, snapshot = _read(job)
