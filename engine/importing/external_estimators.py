@@ -79,7 +79,7 @@ class ExternalEstimator:
 
     @property
     def accepts_missing(self) -> bool:
-        """Whether the original predicts a row in which every value is missing."""
+        """True if the original predicts a row in which every value is missing."""
         with explain_errors(self.member, self.saved_by):
             try:
                 self._predict(np.full((1, self.n_features), np.nan))

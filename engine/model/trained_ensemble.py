@@ -96,7 +96,7 @@ class Ensemble:
 
     @cached_property
     def accepts_missing(self) -> bool:
-        """Whether rows with missing values can be predicted; some imported estimators refuse such rows."""
+        """True if rows with missing values can be predicted; some imported estimators refuse such rows."""
         return all(preprocessing.accepts_missing for preprocessing in self.point.preprocessing.values())
 
     @property

@@ -83,7 +83,7 @@ class FeatureBins:
 
     @property
     def optional(self) -> NDArray[np.bool_]:
-        """Whether a request may omit the column, (columns,)."""
+        """True for each column that a request may omit, bool (columns,)."""
         return np.array([name in CONTEXT_FEATURES for name in self.columns], dtype=np.bool_)
 
     def bin_indices(self, rows: Floats) -> NDArray[np.uint8]:
