@@ -58,6 +58,7 @@ fix: $(STAMP) ## let ruff repair and format what it can
 	$(BIN)/ruff format .
 
 docs: $(STAMP) ## the documentation site, into build/site; fails on a broken link or an undocumented public name
+	$(BIN)/ruff check --select D100,D101,D102,D103,D104 cornerman engine ledger producer workers
 	$(BIN)/mkdocs build --strict
 
 clean: ## remove the virtual environment and caches
