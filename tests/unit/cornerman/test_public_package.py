@@ -51,6 +51,7 @@ def test_every_import_is_public() -> None:
     assert {name for name in public if not name.startswith("_")} - own <= set(cornerman.__all__)
 
 
+@pytest.mark.slow
 def test_a_name_of_the_engine_says_what_to_install() -> None:
     assert "pip install 'cornerman[engine]'" in run(WITHOUT_NUMPY)
 

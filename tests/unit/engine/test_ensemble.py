@@ -59,6 +59,7 @@ def test_the_guide_s_usage_works_as_written(bundle_folder: Path, X: pd.DataFrame
         assert result.interval_method == "anchored"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2, 4])
 def test_threads_never_change_a_bit(
     bundle_folder: Path, manager: ProductionEnsembleManager, X: pd.DataFrame, jobs: int

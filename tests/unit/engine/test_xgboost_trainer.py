@@ -76,6 +76,7 @@ def test_the_model_is_that_of_xgboost_itself() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"subsample": 0.7, "colsample_bytree": 0.5}])
 def test_the_same_input_and_seed_give_the_same_bytes_for_any_number_of_threads(settings: dict[str, Any]) -> None:
     assert _bytes(_train(**settings)) == _bytes(_train(**settings)) == _bytes(_train(n_jobs=2, **settings))

@@ -251,6 +251,7 @@ def test_a_waiter_of_a_silent_server_is_no_more_patient_than_it_said(silent: Led
         assert seconds_until_unavailable(lambda: silent.status("job")) < 0.5
 
 
+@pytest.mark.slow
 def test_a_command_that_makes_the_server_wait_is_given_that_time_on_top(client: Any) -> None:
     connections = ConnectionPool(client, reply_seconds=0.2)
     assert connections.execute(("BRPOP", "nothing", 0.6), blocks_seconds=0.6) == [None]

@@ -70,6 +70,7 @@ def test_only_some_numbers_may_be_zero() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_parent_of_a_pool_loads_no_numerics_and_makes_no_app_at_import() -> None:
     code = (
         "import sys, workers.app, workers.__main__\n"

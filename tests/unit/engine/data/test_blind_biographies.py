@@ -120,6 +120,7 @@ def upcoming(poisoned: FightLog) -> list[FightRequest]:
     ]
 
 
+@pytest.mark.slow
 def test_rows_say_that_a_biography_was_filled(poisoned: FightLog, upcoming: list[FightRequest]) -> None:
     rows = FighterSnapshot.from_log(poisoned).features(upcoming)
     assert (rows.X[["diff_age", "diff_height_cm", "diff_reach_cm", "diff_southpaw"]] == 0.0).all(axis=None)

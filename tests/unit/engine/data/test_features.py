@@ -117,6 +117,7 @@ def test_a_history_worked_out_by_hand(log: FightLog) -> None:
     assert matrix.experience.tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_result_that_is_overturned_later_counts_as_it_was_announced(log: FightLog) -> None:
     on_the_day = log.fights.assign(winner=log.fights["winner"].replace({"nc": "blue"}))
     rewritten = log.fights.assign(announced_winner=["", "", "blue", "", ""])

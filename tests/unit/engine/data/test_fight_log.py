@@ -75,6 +75,7 @@ def test_cells_become_canonical(tmp_path: Path) -> None:
     assert log.data_cutoff == date(2020, 2, 8)
 
 
+@pytest.mark.slow
 def test_a_log_without_announced_winners_keeps_the_digest_that_it_had_before_there_were_any() -> None:
     digest = FightLog(FIGHTS, STAT_LINES, FIGHTERS).digest()
     assert digest == "eba5515adf81ee4948459a9dde5079ed1e450af03ff69e6491fafc2bd03e9092"
@@ -84,6 +85,7 @@ def test_a_log_without_announced_winners_keeps_the_digest_that_it_had_before_the
     assert announced.announced_winners.tolist() == ["red", "blue", "blue"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 def test_a_log_survives_writing_and_keeps_its_digest(tmp_path: Path, suffix: str) -> None:
     log = FightLog(FIGHTS, STAT_LINES, FIGHTERS)

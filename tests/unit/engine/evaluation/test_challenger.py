@@ -131,6 +131,7 @@ def test_a_model_without_intervals_is_evaluated_without_them() -> None:
     assert [len(each.coverage) for each in found.forecasts[:2]] == [0, 2]
 
 
+@pytest.mark.slow
 def test_an_imported_model_is_evaluated_on_fights_after_its_last_day() -> None:
     parts = {SHORT[name]: unwrap(SHORT[name], estimator) for name, estimator in plain_system().items()}
     names = common_columns(list(parts.values()), None)
@@ -226,6 +227,7 @@ def test_a_model_answers_every_fight_after_the_last_that_it_has_seen(
     assert first_unseen_day(ensemble, younger) == first_unseen_day(younger) > first
 
 
+@pytest.mark.slow
 def test_the_results_of_the_evaluated_fights_change_no_forecast(fight_set: FightSet, ensemble: Ensemble) -> None:
     first = first_unseen_day(ensemble)
     later = fight_set.fights.date >= np.datetime64(first)

@@ -60,6 +60,7 @@ def test_a_schedule_that_makes_no_sense_is_refused(start: date, end: date, month
         list(refit_periods(start, end, months))
 
 
+@pytest.mark.slow
 def test_a_model_never_sees_a_day_that_it_is_scored_on(fight_set: FightSet) -> None:
     seen: list[tuple[TrainingMatrix, TrainingMatrix]] = []
 
@@ -121,6 +122,7 @@ def test_closing_odds_move_the_market_aware_forecast_alone(
     assert set(moved) == expected
 
 
+@pytest.mark.slow
 def test_every_forecast_is_a_probability_inside_its_bounds(forecasts: pd.DataFrame) -> None:
     for name in ("statistics_only", "cornerless", "market_aware", "early_market_aware"):
         p = forecasts[name].dropna()

@@ -35,6 +35,7 @@ def system() -> dict[str, Any]:
     return plain_system()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)], ids=str)
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 def test_every_format_is_listed_and_read(system: dict[str, Any], compress: Any, protocol: int, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_the_same_configuration_is_the_same_league_to_the_bit(league: League) ->
     assert again.upcoming == league.upcoming
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_league(league: League) -> None:
     other = simulate_league(replace(CONFIG, seed=8))
     assert other.log.digest() != league.log.digest()
@@ -87,6 +88,7 @@ def test_names_and_ids_are_unique_and_classes_are_kept_apart(league: League) -> 
     assert len({tuple(row) for row in both.tolist()}) == len(fighters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [7, 8, 9])
 def test_the_league_is_as_hard_as_a_real_one(seed: int) -> None:
     score = score_league(simulate_league(LeagueConfig(fights=3000, seed=seed)))
@@ -106,6 +108,7 @@ def test_results_follow_the_truth(league: League) -> None:
         assert won[inside].mean() == pytest.approx(truth[inside].mean(), abs=4 * error)
 
 
+@pytest.mark.slow
 def test_features_find_part_of_the_signal_but_not_all_of_it() -> None:
     league = simulate_league(LeagueConfig(fights=4000, seed=7))
     matrix = build_matrix(league.log)
@@ -165,6 +168,7 @@ def test_the_feed_says_what_the_quotes_say(league: League) -> None:
             assert market["key"] == "h2h"
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_log_a_feed_and_the_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--fights", "100", "--seed", "7", "--now", "2026-05-01T15:30:00"]
     assert main(["--out", str(tmp_path), *options]) == 0

@@ -130,6 +130,7 @@ def test_a_matrix_of_one_name_has_an_event_a_day(tmp_path: Path) -> None:
     assert event_blocks(matrix, 3).tolist() == [0, 0, 1, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_a_model_keeps_the_diagnostics_of_its_training(
     league_matrix: TrainingMatrix, small_training: TrainingConfig
 ) -> None:

@@ -50,6 +50,7 @@ def popped(channel: Any) -> Any:
     return channel.client.parse_response(connection, "BRPOP")
 
 
+@pytest.mark.slow
 def test_no_reply_is_waited_for_longer_than_the_pop_takes_and_a_reply_may(channel: Any) -> None:
     connection = channel.client.connection
     assert connection.socket_timeout == channel.brpop_timeout + 0.7
@@ -57,6 +58,7 @@ def test_no_reply_is_waited_for_longer_than_the_pop_takes_and_a_reply_may(channe
     assert popped(channel) is None
 
 
+@pytest.mark.slow
 def test_a_pop_that_the_server_refuses_is_silence_and_not_the_end_of_the_pool(channel: Any) -> None:
     channel.client.config_set("min-replicas-to-write", 1)
     started_seconds = time.monotonic()
@@ -64,6 +66,7 @@ def test_a_pop_that_the_server_refuses_is_silence_and_not_the_end_of_the_pool(ch
     assert time.monotonic() - started_seconds >= RETRY_SECONDS, "the next is sent at once"
 
 
+@pytest.mark.slow
 def test_a_pop_that_a_replica_refuses_makes_celery_connect_again(channel: Any) -> None:
     channel.client.replicaof("127.0.0.1", 1)
     with pytest.raises(redis.ConnectionError, match="the primary") as refused:

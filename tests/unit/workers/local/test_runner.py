@@ -46,6 +46,7 @@ def training(path: Path, out: Path, columns: MatrixColumns = COLUMNS) -> TrainLo
     return TrainLocally(job=job, out=str(out))
 
 
+@pytest.mark.slow
 def test_a_model_trained_here_answers_here(table: pd.DataFrame, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "train.csv", index=False)
     lines = ask(training(tmp_path / "train.csv", tmp_path / "a" / "model"))

@@ -257,6 +257,7 @@ def server(tmp_path: Path) -> Iterator[StoreServer]:
         yield server
 
 
+@pytest.mark.slow
 def test_owners_are_noted_at_a_server_too(tmp_path: Path, server: StoreServer) -> None:
     mine, other = (Store(tmp_path / name, server.url, ledger=name) for name in ("mine", "other"))
     assert mine.age_seconds("prepared/a") is None

@@ -111,6 +111,7 @@ def test_a_pool_with_too_many_children_or_too_little_memory_takes_no_further_job
     assert scoreboard.should_stop_claiming
 
 
+@pytest.mark.slow
 def test_two_children_never_reserve_the_same_memory(scoreboard: Scoreboard) -> None:
     """Twenty children at once, with memory for two."""
     context = multiprocessing.get_context("fork")
