@@ -32,9 +32,9 @@ from producer.cli.commands.replay import replay
 from producer.cli.commands.status import status
 from producer.cli.commands.train import train
 from producer.cli.commands.up import up, worker
-from producer.cli.output.console import Console
-from producer.cli.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, error_document, exit_code_for, hint_for
 from producer.local.subprocess_runner import LOCAL_JOB_ID
+from producer.output.console import Console
+from producer.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, error_document, exit_code_for, hint_for
 
 # The backspace keeps click from filling the lines that follow it.
 HELP = """Predict fight cards: win probabilities with calibrated intervals.

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from producer.cli.main import main
-from producer.cli.output.exit_codes import MEANINGS
+from producer.output.exit_codes import MEANINGS
 
 WIDTH = 96
 HEADER = """# Command line

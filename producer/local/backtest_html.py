@@ -21,8 +21,8 @@ from ledger.contracts.backtest_report import BacktestReport, Estimate
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import Failure, FailureCode, JobFailedError
 from ledger.contracts.reports import Report
-from producer.cli.output.backtest_tables import FORECAST_NAMES, backtest_tables
 from producer.local.subprocess_runner import LOCAL_JOB_ID
+from producer.output.backtest_tables import FORECAST_NAMES, backtest_tables
 
 ALT_TEXTS = {
     "against_the_market": "Log loss of every forecast minus the market's, with 95% intervals",

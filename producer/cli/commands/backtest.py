@@ -15,12 +15,12 @@ from ledger.contracts.local_protocol import BacktestLocally
 from ledger.contracts.reports import Report
 from producer.cli.options.idempotency import receipt_text
 from producer.cli.options.training import data_path, training_fields, training_options
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.progress import wait_with_progress
-from producer.cli.output.report_tables import report_tables
 from producer.client import Client, require_report
 from producer.local.backtest_html import draw_plots, write_page
 from producer.local.subprocess_runner import backtest_locally
+from producer.output.console import Console, json_option, pass_console
+from producer.output.progress import wait_with_progress
+from producer.output.report_tables import report_tables
 from producer.service.pool_process import require_modules
 
 

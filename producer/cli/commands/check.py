@@ -11,10 +11,10 @@ from rich.table import Table
 
 from ledger.contracts.local_protocol import CheckData, DataReport
 from producer.cli.options.training import data_options, data_path, pop_matrix_columns
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.report_tables import records_table
 from producer.local.subprocess_runner import check_data
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
+from producer.output.report_tables import records_table
 
 
 @click.command()

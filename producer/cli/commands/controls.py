@@ -18,9 +18,9 @@ from ledger.contracts.jobs import QUEUES
 from ledger.operations.control_store import ControlChange
 from producer.cli.options.audit import NO_REASON, audit_options
 from producer.cli.options.model_lookup import resolve_model
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.report_tables import records_table
 from producer.client import Client
+from producer.output.console import Console, json_option, pass_console
+from producer.output.report_tables import records_table
 
 POLL_SECONDS = 0.5
 

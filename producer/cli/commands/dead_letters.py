@@ -8,11 +8,11 @@ from rich.table import Table
 
 from ledger.contracts.failures import JobRefusedError
 from ledger.ledger import DeadLetter
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.report_tables import records_table
-from producer.cli.output.table_parts import failures_table
 from producer.client import Client
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
+from producer.output.report_tables import records_table
+from producer.output.table_parts import failures_table
 
 _ALL = 1_000_000  # above any number of dead letters
 

@@ -19,14 +19,14 @@ from ledger.contracts.failures import JobRefusedError
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
 from ledger.contracts.reports import CardReport, FightReport, TrainingReport
 from ledger.dataset_files import folder_digest
-from producer.cli.output.card_tables import INTERVAL_LEVEL, card_tables
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import REPLAY_DEADLINE
-from producer.cli.output.progress import show_progress
-from producer.cli.output.report_tables import training_table
-from producer.cli.output.table_parts import failures_table
 from producer.client import require_report
 from producer.feed.odds_api import read_cards
+from producer.output.card_tables import INTERVAL_LEVEL, card_tables
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import REPLAY_DEADLINE
+from producer.output.progress import show_progress
+from producer.output.report_tables import training_table
+from producer.output.table_parts import failures_table
 from producer.polling import CardSubmission
 from producer.service.demo_data import DemoData, FeedBody, held_back_data, simulated_data
 from producer.service.pool_process import pool_command, require_modules

@@ -21,14 +21,14 @@ from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
 from ledger.contracts.reports import CardReport, FightFailure
 from producer.cli.options.idempotency import describe_existing, idempotency_options, stored_outcome, submission_key
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import ExitCode, hint_for
-from producer.cli.output.progress import fetch_card, submit_with_retry, wait_with_progress
-from producer.cli.output.report_tables import records_table, report_tables
-from producer.cli.output.table_parts import failures_table
 from producer.client import Client
 from producer.feed.odds_api import MAX_FEED_BYTES, FeedError, FeedReading, read_feed
 from producer.feed.parsing import PriceFormat
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode, hint_for
+from producer.output.progress import fetch_card, submit_with_retry, wait_with_progress
+from producer.output.report_tables import records_table, report_tables
+from producer.output.table_parts import failures_table
 from producer.polling import CardSubmission, enqueue_if_changed, prepare_cards, submit_card
 
 SECONDS = click.FloatRange(min=1, max=MAX_QUOTE_AGE_SECONDS)

@@ -13,10 +13,10 @@ from ledger.contracts.jobs import ReviewModel
 from ledger.models.aliases import CHAMPION
 from ledger.models.fight_results import FightResult, FightResultChange, changed_at
 from producer.cli.options.audit import user_option
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.report_tables import records_table
 from producer.client import Client
 from producer.feed.fight_results_file import MAX_FILE_BYTES, read_results
+from producer.output.console import Console, json_option, pass_console
+from producer.output.report_tables import records_table
 
 _YEAR = timedelta(days=366)
 

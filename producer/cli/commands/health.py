@@ -8,11 +8,11 @@ import click
 
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport, Report
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.progress import wait_with_progress
-from producer.cli.output.report_tables import checks_table, report_tables
 from producer.client import Client, require_report
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
+from producer.output.progress import wait_with_progress
+from producer.output.report_tables import checks_table, report_tables
 from producer.service.http_health import fetch_pool_health
 
 

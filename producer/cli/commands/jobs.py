@@ -12,10 +12,10 @@ from ledger.contracts.failures import LedgerError, UnknownJobError
 from ledger.contracts.job_state import JobState, JobStatus, Outcome
 from ledger.contracts.jobs import ROUTES
 from ledger.jobs.outcome_reader import OutcomesMissedError
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.progress import fetch_card, retry_until_available, wait_with_progress
-from producer.cli.output.report_tables import outcome_line, report_tables, status_table
 from producer.client import Client, require_report
+from producer.output.console import Console, json_option, pass_console
+from producer.output.progress import fetch_card, retry_until_available, wait_with_progress
+from producer.output.report_tables import outcome_line, report_tables, status_table
 
 
 @click.command()

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.report_tables import rows_table
 from producer.local.subprocess_runner import predict_matrix
+from producer.output.console import Console, json_option, pass_console
+from producer.output.report_tables import rows_table
 
 
 @click.command()

@@ -13,11 +13,11 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.progress import show_progress
-from producer.cli.output.table_parts import STYLES
 from producer.local.subprocess_runner import run_load_test
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
+from producer.output.progress import show_progress
+from producer.output.table_parts import STYLES
 from producer.preflight import input_checks, rollback_checks
 from producer.preflight.alert_checks import WebhookPosts, check_alert_fires, webhook_listener
 from producer.preflight.check import CheckResult, CheckStep, run_checks

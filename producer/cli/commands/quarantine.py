@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from ledger.jobs.claims import QUEUES
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.report_tables import records_table
 from producer.client import Client
+from producer.output.console import Console, json_option, pass_console
+from producer.output.report_tables import records_table
 
 SHOWN_CHARACTERS = 200
 

@@ -10,11 +10,11 @@ from ledger.contracts.failures import LedgerError
 from ledger.contracts.jobs import ROUTES, Replay, ReproduceTraining
 from ledger.contracts.replay_report import ReplayReport
 from producer.cli.commands.jobs import existing_status
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.progress import wait_with_progress
-from producer.cli.output.report_tables import report_tables
 from producer.client import Client, require_report
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
+from producer.output.progress import wait_with_progress
+from producer.output.report_tables import report_tables
 
 
 @click.command()

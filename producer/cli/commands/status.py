@@ -12,10 +12,10 @@ from rich.text import Text
 
 from ledger.contracts.failures import LedgerUnavailableError
 from producer.cli.commands.jobs import existing_status
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.report_tables import status_table
-from producer.cli.output.status_tables import Overview, overview_group, overview_tables
 from producer.client import Client
+from producer.output.console import Console, json_option, pass_console
+from producer.output.report_tables import status_table
+from producer.output.status_tables import Overview, overview_group, overview_tables
 
 
 @click.command()

@@ -20,12 +20,12 @@ from producer.cli.options.idempotency import (
     submission_key,
 )
 from producer.cli.options.training import data_path, training_fields, training_options
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.progress import submit_with_retry, wait_with_progress
-from producer.cli.output.report_tables import report_tables
 from producer.client import Client, require_report
 from producer.errors import StoredFailureError
 from producer.local.subprocess_runner import train_locally
+from producer.output.console import Console, json_option, pass_console
+from producer.output.progress import submit_with_retry, wait_with_progress
+from producer.output.report_tables import report_tables
 
 
 @click.command()

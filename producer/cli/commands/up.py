@@ -17,8 +17,8 @@ import click
 from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server.embedded_server import EmbeddedServer, find_running
-from producer.cli.output.console import Console, json_option, pass_console
 from producer.client import Client
+from producer.output.console import Console, json_option, pass_console
 from producer.service.pool_process import POOLS, PoolProcess, pool_command, require_modules, stop_all
 from producer.settings import (
     DATA_VARIABLE,

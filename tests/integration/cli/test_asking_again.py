@@ -15,7 +15,7 @@ from ledger.contracts.failures import Failure, FailureCode
 from ledger.contracts.reports import HealthReport, TrainingReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 

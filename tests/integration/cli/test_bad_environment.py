@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from ledger.settings import LedgerSettings
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from producer.service.demo_data import FIGHT_COLUMNS
 
 Run = Callable[..., Result]

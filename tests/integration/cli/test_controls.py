@@ -13,7 +13,7 @@ from ledger.contracts.controls import CONTROLS, Controls
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 WHY = ("--reason", "a test")

@@ -16,7 +16,7 @@ from ledger.contracts.failures import Failure, FailureCode
 from ledger.ledger import Ledger
 from ledger.server.embedded_server import EmbeddedServer
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 

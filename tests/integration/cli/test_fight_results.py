@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 LINES = "date,red,blue,winner\n2026-11-21,Ana,Bea,red\n2026-11-21,Cleo,Dora,nc\n"

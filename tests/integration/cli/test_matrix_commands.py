@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from tests.unit.engine.data.test_fight_log import FIGHTERS, FIGHTS, STAT_LINES
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 
 A, B = "a" * 64, "ab" * 32
 BY = {"user": "ann@desk", "reason": "a test"}

@@ -18,7 +18,7 @@ from ledger.contracts.jobs import CheckHealth, Job, Replay
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from tests.support.terminal import on_terminal
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)

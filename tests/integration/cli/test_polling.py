@@ -17,9 +17,9 @@ from ledger.contracts.reports import CardReport, FightFailure
 from ledger.jobs.listed_fights import ListedFight
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
 from producer.client import Client
 from producer.feed.odds_api import read_feed
+from producer.output.exit_codes import ExitCode
 from producer.polling import CardSubmission, enqueue_feed
 
 NOW = datetime.now(UTC).replace(microsecond=0)

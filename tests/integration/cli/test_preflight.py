@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 
 ROOT = Path(__file__).parents[3]
 

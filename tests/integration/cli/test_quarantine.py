@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 
 Run = Callable[..., Result]
 

@@ -15,7 +15,7 @@ from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from tests.support.terminal import on_terminal
 
 Run = Callable[..., Result]

@@ -20,7 +20,7 @@ from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, PredictCard, 
 from ledger.contracts.reports import CardReport, FightFailure, FightReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from tests.support.foreign_estimators import SHORT, fights, later_fights, other_systems, plain_system, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -24,7 +24,7 @@ from ledger.contracts.jobs import PredictCard, TrainEnsemble
 from ledger.contracts.reports import CardReport, TrainingReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from tests.support.small_models import first_card, spoil, trained, wrong
 
 WAIT_SECONDS = 60

@@ -27,7 +27,7 @@ from ledger.contracts.failures import FailureCode
 from ledger.contracts.jobs import JudgeModels
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from tests.support.small_models import spoil
 
 WHY = ("--reason", "a test")

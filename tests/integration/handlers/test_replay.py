@@ -21,8 +21,8 @@ from ledger.contracts.jobs import CheckHealth, Fight, Fighter, IntervalOptions, 
 from ledger.contracts.reports import CardReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
 from producer.feed.odds_api import read_cards
+from producer.output.exit_codes import ExitCode
 from tests.support.small_models import trained
 
 WAIT_SECONDS = 60

@@ -22,8 +22,8 @@ from ledger.contracts.prediction_record import PredictionInterval, PredictionPag
 from ledger.contracts.reports import CardReport, FightReport, HealthReport
 from ledger.ledger import Ledger, Settlement
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
 from producer.feed.odds_api import read_cards
+from producer.output.exit_codes import ExitCode
 from tests.support.small_models import trained
 
 WAIT_SECONDS = 60

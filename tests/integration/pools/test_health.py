@@ -18,8 +18,8 @@ from ledger.contracts.jobs import CheckHealth, Fight, Fighter
 from ledger.contracts.reports import CardReport, FightReport, HealthReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
 from producer.feed.odds_api import read_cards
+from producer.output.exit_codes import ExitCode
 from tests.support.endpoints import HASTY, checks, scrape, value
 from tests.support.small_models import trained, wrong
 

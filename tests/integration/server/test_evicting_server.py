@@ -19,7 +19,7 @@ from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.server_memory import EvictionWarning
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from producer.preflight.check import CheckFailedError
 from producer.preflight.server_check import check_eviction_policy
 

@@ -29,7 +29,7 @@ from ledger.models.fight_results import FightResult
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.lua_scripts import script_texts
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from tests.support.acl_server import ROLES, USERS, guarded_server, url_of, users_text
 from workers.app import create_app
 from workers.settings import WorkerSettings

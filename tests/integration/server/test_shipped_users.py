@@ -24,7 +24,7 @@ from ledger.contracts.jobs import ROUTES, CheckHealth, CollectGarbage
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.models.drift_alarms import DriftAlarm
 from producer.cli.main import main
-from producer.cli.output.exit_codes import ExitCode
+from producer.output.exit_codes import ExitCode
 from tests.support.acl_server import denied, guarded_server, url_of, users_text
 from tests.support.foreign_estimators import plain_system, save
 from tests.support.small_models import LATER, first_card, small_league

@@ -13,8 +13,8 @@ from engine.market import consensus
 from engine.market.odds import american_to_decimal
 from ledger.contracts import jobs
 from ledger.contracts.controls import find_control
-from producer.cli.output.backtest_tables import FORECAST_NAMES
 from producer.feed.parsing import ParseError, PriceFormat, parse_price
+from producer.output.backtest_tables import FORECAST_NAMES
 
 
 def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:

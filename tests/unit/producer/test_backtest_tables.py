@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from engine.evaluation.metrics import evaluate_forecasts
-from producer.cli.output.report_tables import report_tables
+from producer.output.report_tables import report_tables
 from tests.support.past_fights import forecasts_of
 from workers.handlers.training.backtest import backtest_report
 

@@ -18,7 +18,7 @@ from ledger.contracts.reports import (
     IntervalMethod,
     MarketAware,
 )
-from producer.cli.output.card_tables import SHOWN_NOTES, card_tables
+from producer.output.card_tables import SHOWN_NOTES, card_tables
 
 START = datetime(2030, 1, 5, 22, tzinfo=UTC)
 PRICED = START - timedelta(hours=4)

@@ -17,8 +17,8 @@ from ledger.contracts.failures import (
     WaitTimeoutError,
 )
 from producer.cli.main import main
-from producer.cli.output.exit_codes import MEANINGS, ExitCode, error_document, exit_code_for
 from producer.errors import NotInstalledError
+from producer.output.exit_codes import MEANINGS, ExitCode, error_document, exit_code_for
 from producer.service.pool_process import (
     RESTART_SECONDS,
     RESTART_SECONDS_MAX,

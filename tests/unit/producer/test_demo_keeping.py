@@ -9,8 +9,8 @@ import pytest
 
 from producer.cli.commands.demo import _keep, _print_next_steps
 from producer.cli.commands.enqueue import MomentParam
-from producer.cli.output.console import Console
 from producer.feed.parsing import PriceFormat
+from producer.output.console import Console
 from producer.service.demo_data import DemoData
 
 

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from producer.cli.output.model_tables import models_table
+from producer.output.model_tables import models_table
 
 METRICS = ("brier", "latest_distance", "latest_inside_80", "log_loss", "log_loss_priced", "priced_fights")
 

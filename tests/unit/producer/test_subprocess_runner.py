@@ -7,8 +7,8 @@ import pytest
 
 from ledger.contracts.failures import FailureCode, JobFailedError
 from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
-from producer.cli.output.console import Console
 from producer.local.subprocess_runner import predict_matrix
+from producer.output.console import Console
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import click
 
 from ledger.contracts.jobs import CollectGarbage
 from ledger.contracts.reports import GarbageReport
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.progress import wait_with_progress
-from producer.cli.output.report_tables import report_tables
 from producer.client import Client, require_report
+from producer.output.console import Console, json_option, pass_console
+from producer.output.progress import wait_with_progress
+from producer.output.report_tables import report_tables
 
 
 @click.command()

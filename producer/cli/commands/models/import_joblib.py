@@ -17,10 +17,10 @@ from ledger.models.aliases import CHAMPION
 from ledger.models.verification import VERIFICATION_TIMEOUT_SECONDS
 from producer.cli.options.audit import audit_options
 from producer.cli.options.training import WeightsParam, matrix_options, pop_matrix_columns
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.import_tables import import_table, listing_table
 from producer.client import Client
 from producer.local.subprocess_runner import import_joblib as import_here
+from producer.output.console import Console, json_option, pass_console
+from producer.output.import_tables import import_table, listing_table
 
 MEMBERS = {"rf": "random_forest", "xgb": "xgboost", "nn": "neural_network"}
 

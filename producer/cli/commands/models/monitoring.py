@@ -11,12 +11,12 @@ from ledger.contracts.monitoring_reports import ReviewReport
 from ledger.models.aliases import CHALLENGER, CHAMPION
 from producer.cli.options.audit import audit_options
 from producer.cli.options.model_lookup import resolve_model
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.monitoring_tables import alarms_table
-from producer.cli.output.progress import wait_with_progress
-from producer.cli.output.report_tables import report_tables
 from producer.client import Client, require_report
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
+from producer.output.monitoring_tables import alarms_table
+from producer.output.progress import wait_with_progress
+from producer.output.report_tables import report_tables
 
 _patience = click.option("--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS")
 

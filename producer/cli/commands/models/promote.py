@@ -19,12 +19,12 @@ from producer.cli.options.audit import audit_options
 from producer.cli.options.idempotency import describe_existing, stored_outcome, submission_key
 from producer.cli.options.model_lookup import resolve_model
 from producer.cli.options.training import data_options, training_fields
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.exit_codes import ExitCode
-from producer.cli.output.model_tables import history_table
-from producer.cli.output.progress import wait_with_progress
-from producer.cli.output.report_tables import report_tables
 from producer.client import Client, require_report
+from producer.output.console import Console, json_option, pass_console
+from producer.output.exit_codes import ExitCode
+from producer.output.model_tables import history_table
+from producer.output.progress import wait_with_progress
+from producer.output.report_tables import report_tables
 
 
 @click.command()

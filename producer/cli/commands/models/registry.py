@@ -8,9 +8,9 @@ from ledger.models.aliases import CHAMPION, MAX_MOVES
 from ledger.models.verification import VERIFICATION_TIMEOUT_SECONDS
 from producer.cli.options.audit import audit_options
 from producer.cli.options.model_lookup import resolve_model
-from producer.cli.output.console import Console, json_option, pass_console
-from producer.cli.output.model_tables import diff_table, history_table, model_tables, models_table, summary_differences
 from producer.client import Client
+from producer.output.console import Console, json_option, pass_console
+from producer.output.model_tables import diff_table, history_table, model_tables, models_table, summary_differences
 
 
 @click.group(invoke_without_command=True)

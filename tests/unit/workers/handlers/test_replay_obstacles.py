@@ -12,7 +12,7 @@ from ledger.contracts.jobs import ROUTES
 from ledger.contracts.provenance import Provenance, RuntimeEnvironment
 from ledger.contracts.replay_report import NotReplayableReason
 from ledger.ledger import JobRecord
-from producer.cli.output.replay_tables import OBSTACLES
+from producer.output.replay_tables import OBSTACLES
 from workers.handlers.replay.replay import ANSWER_HANDLERS, not_replayable_reason
 from workers.handlers.replay.reproduce import TRAINING_HANDLERS
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from ledger.contracts.jobs import PredictCard, Quote
 from ledger.contracts.reports import Bet, FighterAnswer, FightReport
 from ledger.jobs.quote_age import quote_window
-from producer.cli.output.table_parts import duration_text
+from producer.output.table_parts import duration_text
 
 
 def decision_text(fight: FightReport, card: PredictCard | None) -> str:

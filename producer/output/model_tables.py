@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from ledger.operations.control_store import ControlChange
-from producer.cli.output.report_tables import records_table
+from producer.output.report_tables import records_table
 
 SHOWN_IN_LIST = ("data.cutoff", "data.fights", "metrics.log_loss", "interval_method")
 CONTROL_PREFIX = "model."

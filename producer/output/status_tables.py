@@ -15,9 +15,9 @@ from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.drift_figures import DriftFigures
 from ledger.operations.control_store import ControlChange
 from ledger.server.server_memory import ServerMemory
-from producer.cli.output.monitoring_tables import alarms_table
-from producer.cli.output.report_tables import records_table
-from producer.cli.output.table_parts import NOTHING, duration_text
+from producer.output.monitoring_tables import alarms_table
+from producer.output.report_tables import records_table
+from producer.output.table_parts import NOTHING, duration_text
 
 
 class Overview(Struct, frozen=True, kw_only=True):

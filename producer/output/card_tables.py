@@ -13,8 +13,8 @@ from rich.text import Text
 from ledger.contracts.failures import Failure
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport, FighterAnswer, FightFailure, FightReport, Interval
-from producer.cli.output.decision_text import decision_text, reason_texts
-from producer.cli.output.table_parts import NOTHING, STYLES, failures_table, percent
+from producer.output.decision_text import decision_text, reason_texts
+from producer.output.table_parts import NOTHING, STYLES, failures_table, percent
 
 INTERVAL_LEVEL = 0.95
 SHOWN_NOTES = 3  # per fight; --json has all

@@ -32,14 +32,14 @@ from ledger.contracts.reports import (
     TrainingReport,
 )
 from ledger.models.aliases import CHALLENGER
-from producer.cli.output.backtest_tables import backtest_tables
-from producer.cli.output.card_tables import card_tables
-from producer.cli.output.decision_text import decision_text
-from producer.cli.output.judgement_tables import judgement_tables
-from producer.cli.output.monitoring_tables import comparison_tables, review_tables
-from producer.cli.output.numbers import progress_text
-from producer.cli.output.replay_tables import replay_tables
-from producer.cli.output.table_parts import NOTHING, STYLES, percent, wrapping_table
+from producer.output.backtest_tables import backtest_tables
+from producer.output.card_tables import card_tables
+from producer.output.decision_text import decision_text
+from producer.output.judgement_tables import judgement_tables
+from producer.output.monitoring_tables import comparison_tables, review_tables
+from producer.output.numbers import progress_text
+from producer.output.replay_tables import replay_tables
+from producer.output.table_parts import NOTHING, STYLES, percent, wrapping_table
 
 
 def report_tables(report: Report, card: PredictCard | None = None) -> list[Table]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from ledger.contracts.backtest_report import BacktestReport, BacktestRuleResult, Estimate, EvaluationSlice
-from producer.cli.output.numbers import estimate_text, number_table, share_text
+from producer.output.numbers import estimate_text, number_table, share_text
 
 FORECAST_NAMES = {
     "market": "market",

@@ -16,9 +16,9 @@ from ledger.contracts.jobs import ROUTES, PredictCard
 from ledger.contracts.reports import CardReport
 from ledger.jobs.outcome_reader import FINAL_READ_SECONDS
 from ledger.server.connection_pool import with_deadline
-from producer.cli.output.console import Console
-from producer.cli.output.numbers import progress_text
 from producer.client import Client
+from producer.output.console import Console
+from producer.output.numbers import progress_text
 from producer.service.served_queues import served_queues
 
 RETRY_SECONDS = 1.0

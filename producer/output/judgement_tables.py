@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ledger.contracts.backtest_report import Estimate
 from ledger.contracts.judgement_report import EvaluatedForecast, JudgementReport
-from producer.cli.output.numbers import estimate_text, number_table, share_text
+from producer.output.numbers import estimate_text, number_table, share_text
 
 METHODS = {
     "held_out": "predicted by the models themselves, which were not trained on them",
