@@ -17,7 +17,7 @@ from workers.alerts.overrides import apply_overrides
 from workers.alerts.rules import RULES
 
 MIN_KEY_CHARACTERS = 16
-MAX_PORT = 65_534  # the next one is used too
+MAX_PORT = 65_533  # the next two are used too: one for each pool of a machine
 
 
 def _setting(default: Any, meaning: str, *, zero: bool = False, secret: bool = False) -> Any:

@@ -24,7 +24,7 @@ from ledger.ledger import Ledger, Settlement
 from producer.cli.main import main
 from producer.feed.odds_api import read_cards
 from producer.output.exit_codes import ExitCode
-from tests.support.small_models import trained
+from tests.support.small_models import set_alias, trained
 
 WAIT_SECONDS = 60
 NEVER = datetime(2099, 1, 1, tzinfo=UTC)
@@ -43,8 +43,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
 def models(ledger: Ledger, bundles: list[Bundle]) -> list[str]:
     """The digests of the champion before and of the champion."""
     for bundle in bundles:
-        ledger.models.register(bundle.digest, {})
-        ledger.aliases.set("champion", bundle.digest, user="test", reason="to begin")
+        set_alias(ledger, "champion", bundle.digest)
     return [bundle.digest for bundle in bundles]
 
 

@@ -22,7 +22,7 @@ from ledger.contracts.prediction_record import PredictionRecord
 from ledger.contracts.reports import CardReport
 from ledger.ledger import Ledger
 from producer.feed.odds_api import read_cards
-from tests.support.small_models import trained
+from tests.support.small_models import set_alias, trained
 
 WAIT_SECONDS = 60
 NEVER = datetime(2099, 1, 1, tzinfo=UTC)
@@ -45,8 +45,7 @@ def challenger(champion: Bundle) -> Bundle:
 @pytest.fixture
 def models(ledger: Ledger, champion: Bundle, challenger: Bundle) -> dict[str, str]:
     for name, bundle in {"champion": champion, "challenger": challenger}.items():
-        ledger.models.register(bundle.digest, {})
-        ledger.aliases.set(name, bundle.digest, user="test", reason="to begin")
+        set_alias(ledger, name, bundle.digest)
     return {"CORNERMAN_MODELS": str(champion.folder.parent)}
 
 
