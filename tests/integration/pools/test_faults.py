@@ -45,7 +45,7 @@ def test_a_terminated_child_hands_its_job_back(
     pool = start_pool(concurrency=1)
     job_id = ask(ledger, where)
     os.kill(running_child(ledger, job_id, until), signal.SIGTERM)
-    until(lambda: '"outcome": "released", "reason": "the child was told to stop"' in pool.log.read_text())
+    until(lambda: '"outcome": "released", "reason": "the child must stop"' in pool.log.read_text())
     until(lambda: ledger.status(job_id).state is JobState.RUNNING)  # by the child that took its place
     assert ledger.status(job_id).attempt == 1
 
