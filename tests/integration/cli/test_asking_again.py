@@ -83,10 +83,10 @@ def test_a_card_that_failed_is_asked_again_when_told_to(enqueue: Run, ledger: Le
     assert "already exists: ended as failed at " in stored.stderr
     assert stored.stderr.count("--force") == 2  # in the note about the existing job and in the hint
     assert ledger.queue_stats.depths()["predict"] == 0
-    anew = enqueue("--force")
-    assert receipt_in(anew)["created"]
-    assert receipt_in(anew)["job_id"] != first["job_id"]
-    assert "already exists" not in anew.stderr
+    forced = enqueue("--force")
+    assert receipt_in(forced)["created"]
+    assert receipt_in(forced)["job_id"] != first["job_id"]
+    assert "already exists" not in forced.stderr
     assert ledger.queue_stats.depths()["predict"] == 1
 
 
