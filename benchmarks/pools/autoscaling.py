@@ -24,11 +24,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.memory.gauge import MemoryGauge
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.ledger import Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
+from tests.support.memory_gauge import MemoryGauge
 
 JOBS, JOB_MB, JOB_SECONDS = 12, 150, 1.0
 BUDGET_MB, FIRST_MB, CUT_MB, CUT_WITHIN_SECONDS = 700, 900, 300, 5.0

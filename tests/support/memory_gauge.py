@@ -1,4 +1,4 @@
-"""The memory of a pool as the machine sees it, measured again and again."""
+"""Sampling of a pool's memory: the sum of the proportional set sizes (PSS) of all its processes."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ import psutil
 
 from workers.pool.process_memory import pss_mb
 
-READ_SECONDS = 0.05
+SAMPLE_SECONDS = 0.05
 
 
 class MemoryGauge:
-    """Sums the proportional shares (PSS) of a process and its children; `seen` are (monotonic seconds, MB)."""
+    """Memory sampler of a process and its children; `samples` holds monotonic times with MB."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
-        self.seen: list[tuple[float, float]] = []
-        self.most_children = 0
-
-    @property
-    def peak_mb(self) -> float:
-        return max(used_mb for _, used_mb in self.seen)
+        self.peak_mb = 0.0
+        self.max_children = 0
+        self.samples: list[tuple[float, float]] = []
 
     def read_mb(self) -> float:
+        """Measure the current memory in MB, store it as a sample and return it."""
         children = self._process.children()
         used_mb = sum(pss_mb(process.pid) for process in [self._process, *children])
-        self.most_children = max(self.most_children, len(children))
-        self.seen.append((time.monotonic(), used_mb))
+        self.peak_mb = max(self.peak_mb, used_mb)
+        self.max_children = max(self.max_children, len(children))
+        self.samples.append((time.monotonic(), used_mb))
         return used_mb
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Read all the time, in a thread."""
+        """Sample in a thread for the duration of a block."""
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(READ_SECONDS):
+            while not over.wait(SAMPLE_SECONDS):
                 self.read_mb()
 
         thread = threading.Thread(target=watch)

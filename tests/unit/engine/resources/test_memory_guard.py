@@ -7,6 +7,7 @@ import pytest
 
 from engine.errors import MemoryLimitError
 from engine.resources.memory_guard import MemoryGuard, resident_bytes, trim_malloc
+from tests.support.mapped_memory import mapped_memory
 
 _MB = 2**20
 
@@ -17,9 +18,9 @@ def _guard(limit_mb: float, used_mb: float) -> MemoryGuard:
 
 def test_the_sensor_sees_this_process() -> None:
     before = resident_bytes()
-    ballast = b"x" * (64 * _MB)
+    ballast = mapped_memory(64)
     assert resident_bytes() - before > 32 * _MB
-    del ballast
+    ballast.close()
 
 
 def test_a_check_returns_what_is_in_use() -> None:

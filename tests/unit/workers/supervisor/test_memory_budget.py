@@ -8,6 +8,7 @@ import pytest
 
 from ledger.contracts.controls import Controls
 from ledger.jobs.queue_stats import QueueBacklog
+from tests.support.mapped_memory import mapped_memory
 from workers.pool.pool import WorkerPool
 from workers.pool.process_memory import anon_rss_mb
 from workers.settings import WorkerSettings
@@ -24,7 +25,7 @@ def idle_child(pool: WorkerPool, line: Connection) -> None:
     """Be ready, and keep memory of a job that is over."""
     pool.scoreboard.register_child()
     pool.scoreboard.mark_ready(anon_rss_mb())
-    kept = bytearray(b"x") * (KEPT_MB * 2**20)
+    kept = mapped_memory(KEPT_MB)
     line.send(len(kept))
     line.recv()
 

@@ -11,24 +11,16 @@ from multiprocessing.process import BaseProcess
 import psutil
 import pytest
 
+from tests.support.mapped_memory import MIB, mapped_memory
 from workers.pool.pool import WorkerPool
 from workers.pool.process_memory import anon_rss_mb, pss_mb
 from workers.pool.scoreboard import claim_token
 from workers.settings import WorkerSettings
 from workers.supervisor.memory_monitor import MemoryMonitor
 
-MIB = 2**20
 CONTEXT = multiprocessing.get_context("fork")
 
 Start = Callable[..., tuple[BaseProcess, Connection]]
-
-
-def filled(megabytes: int, flags: int) -> mmap.mmap:
-    """So much memory that no earlier test has left in the heap, every page of it in use."""
-    taken = mmap.mmap(-1, max(1, megabytes * MIB), flags=flags | mmap.MAP_ANONYMOUS)
-    for page in range(0, megabytes * MIB, mmap.PAGESIZE):
-        taken[page] = 1
-    return taken
 
 
 def child(pool: WorkerPool, ceiling_mb: float, left_mb: int, line: Connection) -> None:
@@ -36,14 +28,14 @@ def child(pool: WorkerPool, ceiling_mb: float, left_mb: int, line: Connection) -
     pool.scoreboard.register_child()
     baseline_mb = anon_rss_mb()
     pool.scoreboard.mark_ready(baseline_mb)
-    left = filled(left_mb, mmap.MAP_PRIVATE)
+    left = mapped_memory(left_mb, mmap.MAP_PRIVATE)
     with pool.scoreboard.accounting() as write:
         write(1000.0, 32.0, 1000.0)
     pool.scoreboard.reserve(anon_rss_mb())
     pool.scoreboard.start_job(
         "job", 1, 60.0, job_start_mb=anon_rss_mb(), ceiling_mb=ceiling_mb and baseline_mb + ceiling_mb
     )
-    taken = filled(20, mmap.MAP_PRIVATE), filled(20, mmap.MAP_SHARED)
+    taken = mapped_memory(20, mmap.MAP_PRIVATE), mapped_memory(20, mmap.MAP_SHARED)
     line.send("filled")
     line.recv()
     pool.scoreboard.end_job()
@@ -107,7 +99,7 @@ def test_a_child_below_its_ceiling_is_left_alone_and_what_its_job_took_is_rememb
 
 def test_own_memory_counts_shared_mappings_and_the_shares_of_a_family_add_up() -> None:
     before_mb = anon_rss_mb()
-    ballast, shared = filled(64, mmap.MAP_PRIVATE), filled(16, mmap.MAP_SHARED)
+    ballast, shared = mapped_memory(64, mmap.MAP_PRIVATE), mapped_memory(16, mmap.MAP_SHARED)
     assert anon_rss_mb() - before_mb == pytest.approx(80.0, abs=3.0)
     alone_mb = pss_mb(os.getpid())
     here, there = CONTEXT.Pipe()
