@@ -35,7 +35,7 @@ WITHOUT_REACH = tuple(name for name in MODEL_COLUMNS if name != "diff_reach_cm")
 def known_sides(log: FightLog, name: str) -> NDArray[np.bool_]:
     """Return a mask of the sides with a known value in each decided fight, (n, 2): red, blue."""
     if name == "southpaw":  # 0 in a row with gaps
-        decided = log.fights[log.announced_winners.isin(["red", "blue"])]
+        decided = log.fights[log.is_label]
         stance = log.fighters.set_index("fighter_id")["stance"] != ""
         return np.column_stack([decided[side].map(stance).to_numpy(np.bool_) for side in ("red_id", "blue_id")])
     X = build_matrix(log, keep_gaps=True).X

@@ -49,7 +49,7 @@ def highest(bins: FeatureBins, numbers: NDArray[np.uint8], event: NDArray[np.int
 
 def answered(log: FightLog, first_day: datetime.date, last_day: datetime.date) -> tuple[Floats, NDArray[np.int64]]:
     """Return the feature rows of fights from `first_day` on, as a model of the earlier log sees them, and the days."""
-    fights = log.fights[(log.fights["date"] >= str(first_day)) & (log.fights["date"] <= str(last_day))]
+    fights = log.fights[log.fights["date"].between(str(first_day), str(last_day)) & ~log.fights["history_only"]]
     names = log.fighters.set_index("fighter_id")["name"]
     days = fights["date"].dt.date.tolist()
     found = FighterSnapshot.from_log(log.before(first_day)).features(

@@ -29,8 +29,7 @@ DAYS = 180
 
 def losses(log: FightLog, scored: pd.Series) -> pd.DataFrame:
     """Return the log loss and event of each fight of YEARS that is decided in every variant."""
-    decided = log.announced_winners.isin(["red", "blue"])
-    matrix = build_matrix(log).select(MODEL_COLUMNS).take(scored[decided].to_numpy())
+    matrix = build_matrix(log).select(MODEL_COLUMNS).take(scored[log.is_label].to_numpy())
     found = []
     for year in YEARS:
         first, end = date(year, 1, 1), date(year + 1, 1, 1)

@@ -220,7 +220,7 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool =
     log
         The fight log.
     decisive_only
-        Leave out draws and no contests; otherwise they have `won` = -1.
+        Leave out draws, no contests and fights that are `history_only`; otherwise they have `won` = -1.
     keep_gaps
         As in `feature_rows`.
     """
@@ -234,7 +234,7 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool =
     day = fights["date"].to_numpy().astype("datetime64[D]")
     matrix = TrainingMatrix(
         X=feature_rows(red, blue, context, keep_gaps=keep_gaps),
-        won=log.announced_winners.map({"red": 1, "blue": 0, "draw": -1, "nc": -1}).to_numpy().astype(np.int8),
+        won=np.where(log.is_label, log.announced_winners == "red", -1).astype(np.int8),
         event=event_labels(fights["event"].to_numpy(dtype=np.str_), day),
         date=day,
         red_odds=fights["red_decimal_odds"].to_numpy(np.float64),

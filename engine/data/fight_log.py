@@ -37,6 +37,7 @@ TABLE_COLUMNS: dict[str, tuple[Column, ...]] = {
     "stat_lines": STAT_LINES_TABLE,
     "fighters": FIGHTERS_TABLE,
 }
+_ADDED_COLUMNS = ("announced_winner", "history_only")
 _SORTED_BY = {
     "fights": ["date", "fight_id"],
     "stat_lines": ["fight_id", "fighter_id"],
@@ -94,6 +95,11 @@ class FightLog:
         return announced.where(announced != "", self.fights["winner"])
 
     @property
+    def is_label(self) -> pd.Series:
+        """True for fights that models learn from and are scored on, bool (n,): decided, and not `history_only`."""
+        return self.announced_winners.isin(["red", "blue"]) & ~self.fights["history_only"]
+
+    @property
     def data_cutoff(self) -> date:
         """Day of the last fight."""
         day: date = self.fights["date"].iloc[-1].date()
@@ -117,7 +123,7 @@ class FightLog:
         for table, columns in TABLE_COLUMNS.items():
             frame = getattr(self, table)
             for column in columns:
-                if column.name == "announced_winner" and (frame[column.name] == "").all():
+                if column.name in _ADDED_COLUMNS and frame[column.name].isin(["", False]).all():
                     continue  # keeps the digests of logs from before this column existed
                 content.update(f"{table}.{column.name}[{len(frame)}]".encode())
                 content.update(_bytes(frame[column.name], column))

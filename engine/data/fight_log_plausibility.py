@@ -59,9 +59,13 @@ def check_plausibility(
         _check_ages(fights, fighters, sources, faults)
     decided = fights["winner"].isin(["red", "blue"])
     official = decided & (fights["corner_reliable"] == 1.0)
-    if (fights["winner"] != "").all() and fights.loc[decided, "winner"].nunique() < 2:
-        seen = sorted(set(fights["winner"]) - {""})
-        faults.add(source, f"column 'winner' holds only {seen}: wins of both 'red' and 'blue' are needed")
+    labelled = fights["history_only"] != 1.0
+    if (fights["winner"] != "").all() and fights.loc[decided & labelled, "winner"].nunique() < 2:
+        seen = sorted(set(fights.loc[labelled, "winner"]))
+        faults.add(
+            source,
+            f"column 'winner' holds only {seen} in fights to learn from: wins of both 'red' and 'blue' are needed",
+        )
     elif (
         official.sum() >= MIN_OFFICIAL_CORNERS
         and (share := (fights["winner"] == "red")[official].mean()) > MAX_RED_SHARE

@@ -94,12 +94,14 @@ FIGHTS_TABLE = (
     Column("red_early_decimal_odds", "price", required=False, blank=True),
     Column("blue_early_decimal_odds", "price", required=False, blank=True),
     Column("announced_winner", "text", required=False, blank=True, choices=("red", "blue", "draw", "nc")),
+    Column("history_only", "flag", required=False, blank=True),
 )
 """Columns of the fights table, one row for each fight.
 
 `end_time_seconds` counts from the first bell. `corner_reliable` is 1 if `red` is the official red corner and 0 if the
 source only lists this fighter first. `announced_winner` is the winner announced on the day, for results that were
-changed later; blank means `winner`.
+changed later; blank means `winner`. `history_only` is 1 for bouts, such as those of other promotions, that move the
+states and ratings of fighters but that no model learns from and none is scored on; blank means 0.
 """
 
 STAT_LINES_TABLE = (
@@ -192,8 +194,9 @@ def clean_table(
 
 
 def with_boolean_flags(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Return a table of `clean_table`, which has no faults, with bool flags."""
-    return frame.astype({column.name: bool for column in columns if column.kind == "flag"})
+    """Return a table of `clean_table`, which has no faults, with bool flags; a blank one is False."""
+    flags = [column.name for column in columns if column.kind == "flag"]
+    return frame.assign(**{name: frame[name].fillna(0.0).astype(bool) for name in flags})
 
 
 def _clean(cells: pd.Series, column: Column, source: TableSource, faults: FaultCollector, present: bool) -> pd.Series:

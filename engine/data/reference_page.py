@@ -40,6 +40,7 @@ MEANINGS = {
     "red_early_decimal_odds": "price of red days before the event",
     "blue_early_decimal_odds": "price of blue days before the event",
     "announced_winner": "the result that was announced on the day, if it was changed later; blank: as `winner`",
+    "history_only": "1 for a bout, as of another promotion, that moves records and ratings but is no label; blank: 0",
     "fighter_id": "names the fighter in all tables",
     "knockdowns": "scored by this fighter, as all that follow",
     "submission_attempts": "",

@@ -63,8 +63,7 @@ def backtest_data_from_log(log: FightLog, *, keep_gaps: bool = False) -> FightSe
     keep_gaps
         As in `engine.data.features.feature_rows`.
     """
-    fights = log.fights[log.announced_winners.isin(["red", "blue"])]
-    early = fights[["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
+    early = log.fights.loc[log.is_label, ["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
     return FightSet(build_matrix(log, keep_gaps=keep_gaps).select(MODEL_COLUMNS), early)
 
 

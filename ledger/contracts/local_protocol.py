@@ -114,6 +114,7 @@ class DataReport(Struct, frozen=True, kw_only=True):
     first_day: date | None = None
     last_day: date | None = None
     priced_fights: int | None = None
+    history_only_fights: int | None = None
     faults: tuple[DataFault, ...] = ()
 
 

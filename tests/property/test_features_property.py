@@ -109,6 +109,20 @@ def test_corners_mirror_and_the_order_of_rows_says_nothing(bouts: list[dict[str,
 
 
 @settings(max_examples=20)
+@given(bouts=FIGHTS, marks=st.lists(st.booleans(), min_size=13, max_size=13))
+def test_history_only_fights_move_the_others_rows_as_any_and_are_never_labels(
+    bouts: list[dict[str, object]], marks: list[bool]
+) -> None:
+    log = make_log(bouts)
+    marked = FightLog(log.fights.assign(history_only=marks[: len(log.fights)]), log.stat_lines, log.fighters)
+    every, some = build_matrix(log, decisive_only=False), build_matrix(marked, decisive_only=False)
+    pd.testing.assert_frame_equal(some.X, every.X, check_exact=True)
+    kept = ~marked.fights["history_only"].to_numpy()
+    np.testing.assert_array_equal(some.won, np.where(kept, every.won, -1))
+    assert len(build_matrix(marked)) == int((kept & (every.won >= 0)).sum())
+
+
+@settings(max_examples=20)
 @given(bouts=FIGHTS, day=st.integers(1, 9))
 def test_serving_gives_the_rows_that_training_sees(bouts: list[dict[str, object]], day: int) -> None:
     first = min(int(str(bout["day"])) for bout in bouts)

@@ -39,6 +39,7 @@ def _of_log(data: str, log: FightLog) -> DataReport:
         first_day=fights["date"].iloc[0].date(),
         last_day=log.data_cutoff,
         priced_fights=int(priced.sum()),
+        history_only_fights=int(fights["history_only"].sum()) or None,
     )
 
 

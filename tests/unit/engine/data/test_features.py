@@ -117,6 +117,18 @@ def test_a_history_worked_out_by_hand(log: FightLog) -> None:
     assert matrix.experience.tolist() == [0, 1, 2]
 
 
+def test_a_history_only_fight_moves_states_and_is_no_label(log: FightLog) -> None:
+    marked = FightLog(log.fights.assign(history_only=[1, 0, 0, 0, 0]), log.stat_lines, log.fighters)
+    whole, later = build_matrix(log), build_matrix(marked)
+    pd.testing.assert_frame_equal(later.X, whole.X.iloc[1:].reset_index(drop=True), check_exact=True)
+    assert (later.won.tolist(), later.experience.tolist()) == (whole.won[1:].tolist(), whole.experience[1:].tolist())
+    assert len(backtest_data_from_log(marked).early_odds) == len(later)
+    assert build_matrix(marked, decisive_only=False).won.tolist() == [-1, -1, -1, 0, 1]
+    known, same = FighterSnapshot.from_log(log), FighterSnapshot.from_log(marked)
+    np.testing.assert_array_equal(same.state, known.state)
+    assert same.data_cutoff == known.data_cutoff
+
+
 @pytest.mark.slow
 def test_a_result_that_is_overturned_later_counts_as_it_was_announced(log: FightLog) -> None:
     on_the_day = log.fights.assign(winner=log.fights["winner"].replace({"nc": "blue"}))

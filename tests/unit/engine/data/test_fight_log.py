@@ -85,10 +85,31 @@ def test_a_log_without_announced_winners_keeps_the_digest_that_it_had_before_the
     assert announced.announced_winners.tolist() == ["red", "blue", "blue"]
 
 
+def test_a_log_without_history_only_fights_keeps_the_digest_that_it_had_before_there_were_any() -> None:
+    digest = FightLog(FIGHTS, STAT_LINES, FIGHTERS).digest()
+    assert FightLog(FIGHTS.assign(history_only=[None, "", 0]), STAT_LINES, FIGHTERS).digest() == digest
+    foreign = FightLog(FIGHTS.assign(history_only=["", 1, 0]), STAT_LINES, FIGHTERS)
+    assert foreign.digest() != digest
+    assert foreign.fights["history_only"].tolist() == [False, True, False]
+    assert foreign.is_label.tolist() == [True, False, False]
+
+
+def test_history_only_fights_are_checked_but_teach_no_winner(tmp_path: Path) -> None:
+    log = read_fight_log(write(tmp_path, fights=more_fights(red_id=["a"], blue_id=["d"], history_only=[1])))
+    assert log.is_label.tolist() == [True, True, False, False]
+    error = fault_of(tmp_path, fights=FIGHTS.assign(history_only=[0, 1, 0]))
+    assert "column 'winner' holds only ['nc', 'red'] in fights to learn from" in str(error)
+    error = fault_of(
+        tmp_path, fights=FIGHTS.assign(history_only=[2, 1, 0], date=["2020-01-04", "2020-01-04", "2999-01-01"])
+    )
+    assert "write 0 or 1" in str(error)
+    assert "this day is in the future" in str(error)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 def test_a_log_survives_writing_and_keeps_its_digest(tmp_path: Path, suffix: str) -> None:
-    log = FightLog(FIGHTS, STAT_LINES, FIGHTERS)
+    log = FightLog(FIGHTS.assign(history_only=[0, 0, 1]), STAT_LINES, FIGHTERS)
     write_fight_log(log, tmp_path / "log", suffix)
     again = read_fight_log(tmp_path / "log")
     pd.testing.assert_frame_equal(again.fights, log.fights)
