@@ -217,23 +217,73 @@ class FighterSnapshot:
                 errors[position] = error
         predicted = [requests[position] for position in positions]
         day = np.array([_day(request.date) for request in predicted], dtype=np.int64)
-        red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
         context = np.array([_context(*pair) for pair in zip(predicted, sides, strict=True)])
-        X = feature_rows(red, blue, context.reshape(len(predicted), len(CONTEXT_FEATURES)), keep_gaps=self.keep_gaps)
-        experience = np.array(
-            [min(side.state[FIELD_INDEX["fights"]] for side in pair) for pair in sides], dtype=np.int64
-        )
-        has_gaps: list[bool] = (np.isnan(np.hstack([red, blue])).sum(axis=1) > 0).tolist()
+        X, experience, has_gaps = self._rows(sides, day, context.reshape(len(predicted), len(CONTEXT_FEATURES)))
         return FeatureRows(
             X=X.set_axis(pd.Index(positions, dtype=np.int64), axis="index"),
             flags=tuple(
                 self._flags(request, pair, imputed)
-                for request, pair, imputed in zip(predicted, sides, has_gaps, strict=True)
+                for request, pair, imputed in zip(predicted, sides, has_gaps.tolist(), strict=True)
             ),
             fighter_ids=tuple((pair[0].fighter_id, pair[1].fighter_id) for pair in sides),
             experience=experience,
             errors=tuple(errors),
         )
+
+    def fight_rows(
+        self, fighter_ids: NDArray[np.str_], day: NDArray[np.datetime64], context: NDArray[np.float64]
+    ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+        """Return the feature rows of later fights between fighters by id, as a request with all values would get them.
+
+        A fighter whom the snapshot does not know is a debutant of whom nothing is declared.
+
+        Parameters
+        ----------
+        fighter_ids
+            Ids of both fighters, str (n, 2).
+        day
+            Days of the fights, datetime64 (n,).
+        context
+            Values of `CONTEXT_FEATURES`, float64 (n, 4).
+
+        Returns
+        -------
+        DataFrame
+            Features, float64 (n, columns).
+        int64 array
+            Earlier fights of the less experienced fighter, (n,).
+
+        Raises
+        ------
+        ValidationError
+            If a fight is not after the last day of the snapshot.
+        """
+        day = day.astype("datetime64[D]")
+        if len(day) and day.min() <= np.datetime64(self.data_cutoff):
+            raise ValidationError(
+                f"a fight is on {day.min()}, but the snapshot already reaches {self.data_cutoff}: use an earlier one"
+            )
+        places = {fighter: place for place, fighter in enumerate(self.fighter_ids.tolist())}
+        unknown = _Side(None, initial_states(1)[0], np.full(len(BIOGRAPHY_FIELDS), np.nan))
+
+        def side(fighter: str) -> _Side:
+            place = places.get(fighter)
+            return unknown if place is None else _Side(fighter, self.state[place], self.biography[place])
+
+        sides = [(side(first), side(second)) for first, second in fighter_ids.tolist()]
+        X, experience, _ = self._rows(sides, day.astype(np.int64), context)
+        return X, experience
+
+    def _rows(
+        self, sides: Sequence[tuple[_Side, _Side]], day: NDArray[np.int64], context: NDArray[np.float64]
+    ) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the features, the earlier fights of the less experienced fighter, and whether a value is unknown."""
+        red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
+        experience = np.array(
+            [min(side.state[FIELD_INDEX["fights"]] for side in pair) for pair in sides], dtype=np.int64
+        )
+        has_gaps = np.asarray(np.isnan(np.hstack([red, blue])).any(axis=1))
+        return feature_rows(red, blue, context, keep_gaps=self.keep_gaps), experience, has_gaps
 
     def _check(self, request: FightRequest) -> None:
         if request.date <= self.data_cutoff:

@@ -19,6 +19,7 @@ from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
 from engine.errors import TrainingTimeoutError, ValidationError
 from engine.evaluation.metrics import BacktestEvaluation, evaluate_forecasts
+from engine.evaluation.served_rows import with_lagging_rows
 from engine.evaluation.walk_forward import (
     NO_FIGHTS_MESSAGE,
     FightSet,
@@ -65,6 +66,12 @@ def backtest_data_from_log(log: FightLog, *, keep_gaps: bool = False) -> FightSe
     """
     early = log.fights.loc[log.is_label, ["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
     return FightSet(build_matrix(log, keep_gaps=keep_gaps).select(MODEL_COLUMNS), early)
+
+
+def backtest_data_with_lagging_rows(log: FightLog, config: BacktestConfig) -> FightSet:
+    """Return the fights as `backtest_data_from_log` does, and their rows from the states of the last refit."""
+    fight_set = backtest_data_from_log(log)
+    return with_lagging_rows(fight_set, log, evaluation_periods(fight_set, config))
 
 
 def backtest_data_from_matrix(matrix: TrainingMatrix) -> FightSet:

@@ -14,27 +14,23 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from engine.arrays import Floats
 from engine.errors import ValidationError
 from engine.evaluation.betting_rules import BacktestRuleResult, backtest_rules, decimal_prices, evaluate_rule
-from engine.evaluation.walk_forward import bound_column
+from engine.evaluation.score_parts import IntervalCoverage, column, events, interval_coverage, minus_market
+from engine.evaluation.served_scores import LaggingCost, ServedScore, lagging_costs, served_scores
 from engine.intervals.half_widths import CLASS_EDGES, experience_class
 from engine.statistics.scores import (
     CalibrationLine,
     Estimate,
     ReliabilityBin,
     calibration_line,
-    clustered_mean,
-    clustered_share,
     log_losses,
     reliability_bins,
 )
 
 SCORED_FORECASTS = ("market", "market_aware", "statistics_only", "cornerless", "ridge")
 """Forecasts that are scored, in the order of the report."""
-SCORED_LEVELS = (0.8, 0.95)
 LOGIT_EDGES = (0.4, 0.8, 1.2)
 """Edges of the classes of |logit|; as probabilities of the likelier fighter 60%, 69% and 77%."""
 MIN_SCORED_FIGHTS = 50
@@ -59,25 +55,6 @@ class ForecastScore:
     calibration: CalibrationLine
     minus_market: Estimate | None
     reliability: tuple[ReliabilityBin, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class IntervalCoverage:
-    """Coverage of the intervals at one level.
-
-    Attributes
-    ----------
-    level : float
-        The level.
-    inside : Estimate or None
-        Share of recalibrated closing logits inside.
-    width : float
-        Mean width, as a probability.
-    """
-
-    level: float
-    inside: Estimate | None
-    width: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +98,10 @@ class BacktestEvaluation:
         Returns by rule.
     months : tuple of str
         Months of the bankrolls, as 2016-01.
+    served : tuple of ServedScore
+        The ensemble's answers by how they are served. `scores`, `slices` and `rules` are those of fresh states.
+    lagging_costs : tuple of LaggingCost
+        What states that are not updated cost.
     """
 
     models: int
@@ -135,6 +116,8 @@ class BacktestEvaluation:
     rules_tried: int
     rules: tuple[BacktestRuleResult, ...]
     months: tuple[str, ...]
+    served: tuple[ServedScore, ...]
+    lagging_costs: tuple[LaggingCost, ...]
 
 
 def evaluate_forecasts(forecasts: pd.DataFrame) -> BacktestEvaluation:
@@ -172,6 +155,8 @@ def evaluate_forecasts(forecasts: pd.DataFrame) -> BacktestEvaluation:
         rules_tried=sum(result.forecast is not None for result in results),
         rules=results,
         months=tuple(map(str, months)),
+        served=served_scores(scored),
+        lagging_costs=tuple(lagging_costs(scored)),
     )
 
 
@@ -184,14 +169,14 @@ def _both_sides(results: tuple[BacktestRuleResult, ...]) -> float | None:
 
 def _score(name: str, scored: pd.DataFrame) -> ForecastScore:
     rows = scored[scored[name].notna()]
-    p, won, event = _column(rows, name), rows["won"].to_numpy(), _events(rows)
+    p, won, event = column(rows, name), rows["won"].to_numpy(), events(rows)
     return ForecastScore(
         forecast=name,
         fights=len(rows),
         log_loss=float(log_losses(p, won).mean()),
         brier=float(np.mean((p - won) ** 2)),
         calibration=calibration_line(p, won, event),
-        minus_market=None if name == "market" else _minus_market(name, rows),
+        minus_market=None if name == "market" else minus_market(name, rows),
         reliability=reliability_bins(p, won),
     )
 
@@ -202,7 +187,7 @@ def _slices(scored: pd.DataFrame) -> Iterator[EvaluationSlice]:
     year = scored["date"].dt.year.to_numpy()
     for value in np.unique(year):
         yield _slice("year", str(value), scored[year == value])
-    p = _column(scored, "statistics_only")
+    p = column(scored, "statistics_only")
     band = np.digitize(np.abs(np.log(p) - np.log1p(-p)), LOGIT_EDGES)
     edges = (0.0, *LOGIT_EDGES)
     for value in np.unique(band):
@@ -223,37 +208,7 @@ def _slice(
         dimension=dimension,
         name=name,
         fights=len(rows),
-        log_loss=float(log_losses(_column(rows, forecast), rows["won"].to_numpy()).mean()),
-        minus_market=_minus_market(forecast, rows),
-        coverage=tuple(_coverage(forecast, rows, level) for level in SCORED_LEVELS),
+        log_loss=float(log_losses(column(rows, forecast), rows["won"].to_numpy()).mean()),
+        minus_market=minus_market(forecast, rows),
+        coverage=interval_coverage(forecast, rows),
     )
-
-
-def _coverage(forecast: str, rows: pd.DataFrame, level: float) -> IntervalCoverage:
-    lower, upper = (_column(rows, bound_column(forecast, side, level)) for side in ("lower", "upper"))
-    close = _column(rows, "recalibrated_market")
-    known = np.isfinite(close)
-    inside = (lower <= close) & (close <= upper)
-    return IntervalCoverage(
-        level=level,
-        inside=clustered_share(inside[known], _events(rows)[known]) if known.any() else None,
-        width=float(np.mean(upper - lower)),
-    )
-
-
-def _minus_market(forecast: str, rows: pd.DataFrame) -> Estimate | None:
-    """Return the difference of the log losses on the fights with odds; None if there are none."""
-    rows = rows[rows["market"].notna()]
-    if rows.empty:
-        return None
-    won = rows["won"].to_numpy()
-    difference = log_losses(_column(rows, forecast), won) - log_losses(_column(rows, "market"), won)
-    return clustered_mean(difference, _events(rows))
-
-
-def _column(rows: pd.DataFrame, name: str) -> Floats:
-    return rows[name].to_numpy(np.float64)
-
-
-def _events(rows: pd.DataFrame) -> NDArray[np.str_]:
-    return rows["event"].to_numpy(dtype=np.str_)

@@ -6,7 +6,7 @@ module makes the forecasts; `engine.evaluation.metrics` scores them.
 
 Forecasts are a table with one row a fight, in order of date. All columns are float64, NaN if there is no value, except:
 date and trained_before (datetime64; the model used no data of that day or later), event (str), won (int8, 1 if the
-first-listed fighter won), experience (int64) and corner_known (bool). The others:
+first-listed fighter won), experience and lagging_experience (int64) and corner_known (bool). The others:
 
     red_odds, blue_odds, red_early_odds, blue_early_odds    decimal prices of the first- and second-listed fighter
     market                  de-vigged closing probability of the first-listed
@@ -15,19 +15,24 @@ first-listed fighter won), experience (int64) and corner_known (bool). The other
     cornerless              the ensemble's without any corner, as for the fights of an odds feed
     market_aware            the ensemble's with closing odds
     early_market_aware      the ensemble's with early odds
+    lagging                 as statistics_only, from the states of the last refit (`engine.evaluation.served_rows`)
+    lagging_cornerless      as cornerless, from these states
+    state_days              days from the last fight that these states know
     ridge                   the baseline's
 
-and, for each of the ensemble's four, bounds `{name}_lower_{percent}` and `{name}_upper_{percent}` at every level.
+The three of lagging states and lagging_experience are absent for a ready feature matrix. For each of the ensemble's
+forecasts there are bounds `{name}_lower_{percent}` and `{name}_upper_{percent}` at every level.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix
@@ -46,6 +51,8 @@ LEVELS = (0.68, 0.8, 0.95)
 """Confidence levels of the bounds."""
 NO_FIGHTS_MESSAGE = "no decided fight falls into the days of the backtest: check its first day and its end"
 ENSEMBLE_FORECASTS = ("statistics_only", "cornerless", "market_aware", "early_market_aware")
+LAGGING_FORECASTS = ("lagging", "lagging_cornerless")
+"""Forecasts of `statistics_only` and `cornerless` from states that were not updated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +64,63 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LaggingRows:
+    """What `engine.evaluation.served_rows` calls lagging rows; n of them.
+
+    Attributes
+    ----------
+    X
+        Features by name, float64.
+    experience
+        Earlier fights of the less experienced fighter that the state knows, int64 (n,).
+    state_days
+        Days from the state's last fight to the fight, float64 (n,).
+    """
+
+    X: pd.DataFrame
+    experience: NDArray[np.int64]
+    state_days: Floats
+
+    def take(self, rows: NDArray[np.bool_]) -> LaggingRows:
+        """Return the rows of a mask."""
+        return LaggingRows(self.X.loc[rows].reset_index(drop=True), self.experience[rows], self.state_days[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FightSet:
-    """Fights for a walk-forward evaluation, and their early decimal odds, float64 (n, 2), NaN if unknown."""
+    """Fights for a walk-forward evaluation.
+
+    Attributes
+    ----------
+    fights
+        The fights, n, with features of the day before each.
+    early_odds
+        Early decimal odds, float64 (n, 2), NaN if unknown.
+    lagging
+        Their rows from states that were not updated; None for a ready feature matrix.
+    """
 
     fights: TrainingMatrix
     early_odds: Floats
+    lagging: LaggingRows | None = None
+
+    def rows_during(self, period: Period) -> NDArray[np.bool_]:
+        """Return the mask of the fights of a period, (n,)."""
+        date = self.fights.date
+        return np.asarray((date >= np.datetime64(period.start)) & (date < np.datetime64(period.end)))
 
     def during(self, period: Period) -> FightSet:
         """Return the fights of a period."""
-        date = self.fights.date
-        rows = (date >= np.datetime64(period.start)) & (date < np.datetime64(period.end))
-        return FightSet(self.fights.take(rows), self.early_odds[rows])
+        rows = self.rows_during(period)
+        lagging = None if self.lagging is None else self.lagging.take(rows)
+        return FightSet(self.fights.take(rows), self.early_odds[rows], lagging)
+
+    def select(self, columns: Sequence[str]) -> FightSet:
+        """Return the same fights with these features only."""
+        lagging = self.lagging
+        if lagging is not None:
+            lagging = replace(lagging, X=lagging.X[list(columns)])
+        return replace(self, fights=self.fights.select(columns), lagging=lagging)
 
 
 Forecaster = Callable[[TrainingMatrix, FightSet], pd.DataFrame]
@@ -138,20 +191,30 @@ def ensemble_forecasts(ensemble: Ensemble, later: FightSet) -> pd.DataFrame:
     fights = later.fights
     corners: list[Corner] = ["red" if known else "unknown" for known in fights.corner_known]
 
-    def predict(corner: list[Corner], market: Floats) -> list[FightPrediction]:
+    unknown: list[Corner] = ["unknown"] * len(fights)
+
+    def predict(
+        corner: list[Corner], market: Floats | None, rows: TrainingMatrix | LaggingRows
+    ) -> list[FightPrediction]:
         return manager.predict_fights(
-            fights.X,
+            rows.X,
             [("first", "second")] * len(fights),
             corners=corner,
-            experience=fights.experience.tolist(),
-            market_probability=market.tolist(),
+            experience=rows.experience.tolist(),
+            market_probability=None if market is None else market.tolist(),
             levels=LEVELS,
         )
 
-    official = predict(corners, _market(np.column_stack([fights.red_odds, fights.blue_odds])))
-    cornerless = predict(["unknown"] * len(fights), _market(later.early_odds))
+    official = predict(corners, _market(np.column_stack([fights.red_odds, fights.blue_odds])), fights)
+    cornerless = predict(unknown, _market(later.early_odds), fights)
+    forecasts = dict(zip(ENSEMBLE_FORECASTS, (official, cornerless) * 2, strict=True))
+    if later.lagging is not None:
+        forecasts |= {
+            name: predict(corner, None, later.lagging)
+            for name, corner in zip(LAGGING_FORECASTS, (corners, unknown), strict=True)
+        }
     columns: dict[str, list[float]] = {}
-    for name, predictions in zip(ENSEMBLE_FORECASTS, (official, cornerless) * 2, strict=True):
+    for name, predictions in forecasts.items():
         predicted = [
             _probability_and_bounds(prediction, aware=name.endswith("market_aware")) for prediction in predictions
         ]
@@ -176,6 +239,8 @@ def fight_columns(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
     """Return the columns that need no model, with the market as recalibrated on `past`."""
     fights = later.fights
     logit = market_logit(fights)
+    lagging = later.lagging
+    served = {} if lagging is None else {"state_days": lagging.state_days, "lagging_experience": lagging.experience}
     return pd.DataFrame(
         {
             "date": fights.date.astype("datetime64[s]"),
@@ -189,6 +254,7 @@ def fight_columns(past: TrainingMatrix, later: FightSet) -> pd.DataFrame:
             "blue_early_odds": later.early_odds[:, 1],
             "market": logit_to_probability(logit),
             "recalibrated_market": logit_to_probability(market_slope(past) * logit),
+            **served,
         }
     )
 

@@ -101,12 +101,47 @@ class BacktestRuleResult(Struct, frozen=True, kw_only=True):
     bankroll: Annotated[tuple[float, ...], Meta(max_length=1200)]
 
 
+class ServedScore(Struct, frozen=True, kw_only=True):
+    """Scores of the ensemble's answers by how they are served.
+
+    `state` is `fresh` if fighters' states are updated after each event, up to the day before each fight, and `lagging`
+    if they are those of the last refit, where fighters whom they do not know are answered as debutants. `corner` is
+    whether the caller names the official corner.
+    """
+
+    state: Literal["fresh", "lagging"]
+    corner: Literal["known", "unknown"]
+    fights: int
+    log_loss: float
+    brier: float
+    minus_market: Estimate | None
+    coverage: Annotated[tuple[IntervalCoverage, ...], Meta(max_length=8)]
+
+
+class LaggingCost(Struct, frozen=True, kw_only=True):
+    """What states that are not updated cost. `minus_fresh`: log loss of the lagging minus the fresh answer.
+
+    `of` names the fights: all, those up to 180 days after the last fight of the state, later ones, and those with a
+    fighter of whom the state knows no fight, but a fresh state does.
+    """
+
+    corner: Literal["known", "unknown"]
+    of: Literal["all", "first_180_days", "later", "unknown_fighter"]
+    fights: int
+    fresh: float
+    lagging: float
+    minus_fresh: Estimate
+
+
 class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_report"):
     """The report of a `Backtest`.
 
     Scored are the fights with closing odds, or all if none have. `both_sides_return` is the return of one unit on both
     sides of every fight at the close: the bookmakers' margin, which no forecast changes. `rules_tried` is the number of
     rules from which the best of `rules` would be picked.
+
+    `scores`, `slices` and `rules` are of answers from fresh states. `served` has the answers from lagging ones too, and
+    `lagging_costs` the difference, unless the data are a feature matrix, which has no states.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -123,3 +158,5 @@ class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="b
     rules_tried: int
     rules: Annotated[tuple[BacktestRuleResult, ...], Meta(max_length=64)]
     months: Annotated[tuple[str, ...], Meta(max_length=1200)]
+    served: Annotated[tuple[ServedScore, ...], Meta(max_length=8)] = ()
+    lagging_costs: Annotated[tuple[LaggingCost, ...], Meta(max_length=16)] = ()

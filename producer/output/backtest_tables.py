@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
-from ledger.contracts.backtest_report import BacktestReport, BacktestRuleResult, Estimate, EvaluationSlice
+from ledger.contracts.backtest_report import (
+    BacktestReport,
+    BacktestRuleResult,
+    Estimate,
+    EvaluationSlice,
+    IntervalCoverage,
+)
 from producer.output.numbers import estimate_text, number_table, share_text
 
 FORECAST_NAMES = {
@@ -24,11 +32,24 @@ DIMENSION_NAMES = {
     "logit": "|logit|",
     "experience": "earlier fights",
 }
+LAGGING_FIGHTS = {
+    "all": "all",
+    "first_180_days": "up to 180 days after the last fight of the state",
+    "later": "later",
+    "unknown_fighter": "with a fighter whom only fresh states know",
+}
 
 
 def backtest_tables(report: BacktestReport) -> list[Table]:
     """Return the tables of forecasts, intervals, betting rules, and the reliability of the statistics-only forecast."""
-    return [_scores(report), _intervals(report), _rules(report), *_reliability(report)]
+    return [
+        _scores(report),
+        *_served(report),
+        *_lagging_costs(report),
+        _intervals(report),
+        _rules(report),
+        *_reliability(report),
+    ]
 
 
 def _scores(report: BacktestReport) -> Table:
@@ -53,6 +74,39 @@ def _scores(report: BacktestReport) -> Table:
     return table
 
 
+def _served(report: BacktestReport) -> list[Table]:
+    """Return the table of answers by how they are served; none for a report without them."""
+    if not report.served:
+        return []
+    levels = [coverage.level for coverage in report.served[0].coverage]
+    table = number_table(
+        "Served answers of the ensemble",
+        *("states", "corner", "log loss", "minus market", "Brier"),
+        *(title for level in levels for title in (f"inside {level:.0%}", "width")),
+    )
+    for score in report.served:
+        cells = [score.state, score.corner, f"{score.log_loss:.4f}", _difference(score.minus_market)]
+        table.add_row(*cells, f"{score.brier:.4f}", *_coverage_cells(score.coverage))
+    table.caption = (
+        "fresh: fighters' states are updated after each event; lagging: they are those of the last refit; "
+        "all other tables are of fresh states"
+    )
+    return [table]
+
+
+def _lagging_costs(report: BacktestReport) -> list[Table]:
+    """Return the table of what states that are not updated cost; none for a feature matrix, which has no states."""
+    if not report.lagging_costs:
+        return []
+    table = number_table(
+        "Cost of lagging states: log loss", "corner", "fights", "", "fresh", "lagging", "lagging minus fresh"
+    )
+    for cost in report.lagging_costs:
+        losses = [f"{cost.fresh:.4f}", f"{cost.lagging:.4f}", _difference(cost.minus_fresh)]
+        table.add_row(cost.corner, LAGGING_FIGHTS[cost.of], f"{cost.fights:,}", *losses)
+    return [table]
+
+
 def _intervals(report: BacktestReport) -> Table:
     levels = [coverage.level for coverage in report.slices[0].coverage]
     table = number_table(
@@ -74,9 +128,11 @@ def _intervals(report: BacktestReport) -> Table:
 def _interval_cells(part: EvaluationSlice) -> list[str]:
     cells = ["" if part.dimension == "all" else part.name, f"{part.fights:,}", f"{part.log_loss:.4f}"]
     cells.append(_difference(part.minus_market))
-    for coverage in part.coverage:
-        cells += [share_text(coverage.inside), f"{coverage.width:.3f}"]
-    return cells
+    return cells + _coverage_cells(part.coverage)
+
+
+def _coverage_cells(coverage: Sequence[IntervalCoverage]) -> list[str]:
+    return [cell for each in coverage for cell in (share_text(each.inside), f"{each.width:.3f}")]
 
 
 def _rules(report: BacktestReport) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LEVELS, bound_column
+from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LAGGING_FORECASTS, LEVELS, bound_column
 
 
 def forecasts_of(rows: int, **columns: object) -> pd.DataFrame:
@@ -26,9 +26,11 @@ def forecasts_of(rows: int, **columns: object) -> pd.DataFrame:
             "market": 0.5,
             "recalibrated_market": 0.5,
             "ridge": 0.5,
+            "lagging_experience": np.arange(rows) % 8,
+            "state_days": np.arange(rows, dtype=np.float64),
         }
     )
-    for name in ENSEMBLE_FORECASTS:
+    for name in (*ENSEMBLE_FORECASTS, *LAGGING_FORECASTS):
         # Not all alike, for a line through one point has no slope.
         table[name] = 0.5 + 0.1 * np.cos(np.arange(rows))
         for level in LEVELS:

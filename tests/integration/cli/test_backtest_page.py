@@ -123,7 +123,7 @@ def test_a_browser_shows_all_of_it(page: Path, width: int, tmp_path: Path) -> No
     assert {label for *_, label in drawn} == set(ALT_TEXTS.values())
     assert all(box[1] > 300 and box[2] > 150 for box in drawn)
     assert all(box[1] > 0 and box[2] > 0 for box in found["boxes"])
-    assert sum(box[0] == "TABLE" for box in found["boxes"]) == 4
+    assert sum(box[0] == "TABLE" for box in found["boxes"]) == 6
     assert found["loaded"] == 0
     assert found["wide"] <= found["seen"]  # tables scroll by themselves
     assert max(found["paragraphs"]) <= found["seen"]  # and their captions do not

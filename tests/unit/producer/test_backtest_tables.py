@@ -38,6 +38,8 @@ def test_nothing_is_cut_off(shown: str) -> None:
         "ridge regression (baseline)",
         "taken as unknown",
         "240 on 120 fights",
+        "fresh: fighters' states are updated after each event",
+        "up to 180 days after the last fight of the state",
     ],
 )
 def test_what_must_be_said_is_said(shown: str, message: str) -> None:

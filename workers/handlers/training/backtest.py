@@ -16,14 +16,14 @@ from engine.data.feature_matrix import matrix_digest
 from engine.data.fight_log import read_fight_log
 from engine.evaluation.backtest import (
     BacktestConfig,
-    backtest_data_from_log,
     backtest_data_from_matrix,
+    backtest_data_with_lagging_rows,
     evaluation_periods,
     forecast_fights,
     train_forecaster,
 )
 from engine.evaluation.metrics import BacktestEvaluation, evaluate_forecasts
-from engine.evaluation.walk_forward import FightSet, forecast_period
+from engine.evaluation.walk_forward import FightSet, LaggingRows, forecast_period
 from engine.model.bundle import Bundle
 from engine.resources.chunked_arrays import NamedArrays
 from engine.training.matrix_arrays import matrix_from_arrays, matrix_to_arrays
@@ -145,13 +145,26 @@ def _prepare(job: Backtest, context: JobContext) -> Bundle:
     days = {name: msgspec.to_builtins(getattr(job, name)) for name in _DAYS}
     evaluation_periods(fight_set, BacktestConfig(job.first_day, job.last_day, job.refit_months))
     arrays = matrix_to_arrays(fight_set.fights) | {"early_odds": fight_set.early_odds}
+    if (lagging := fight_set.lagging) is not None:
+        arrays |= {
+            "lagging/X": lagging.X.to_numpy(np.float64),
+            "lagging/experience": lagging.experience,
+            "lagging/state_days": lagging.state_days,
+        }
     manifest = {"columns": list(fight_set.fights.X.columns), "recipe": recipe_from_plan(job), "days": days}
     return context.store.write(arrays, manifest, PREPARED)
 
 
 def _unpack(prepared: Bundle) -> tuple[FightSet, BacktestConfig]:
     arrays, about = prepared.arrays, prepared.manifest
-    fight_set = FightSet(matrix_from_arrays(arrays, about["columns"]), np.asarray(arrays["early_odds"]))
+    lagging = None
+    if "lagging/X" in arrays:
+        lagging = LaggingRows(
+            X=pd.DataFrame(np.asarray(arrays["lagging/X"]), columns=about["columns"]),
+            experience=np.asarray(arrays["lagging/experience"]),
+            state_days=np.asarray(arrays["lagging/state_days"]),
+        )
+    fight_set = FightSet(matrix_from_arrays(arrays, about["columns"]), np.asarray(arrays["early_odds"]), lagging)
     plan = msgspec.convert({"data": "prepared", **about["days"]}, Backtest)
     config = BacktestConfig(plan.first_day, plan.last_day, plan.refit_months, config_from_recipe(about["recipe"]))
     return fight_set, config
@@ -175,4 +188,5 @@ def _read_fight_set(job: Backtest) -> FightSet:
         matrix = read_job_matrix(Path(job.data), job.matrix)
         return backtest_data_from_matrix(matrix if end is None else matrix.before(end))
     log = read_fight_log(Path(job.data))
-    return backtest_data_from_log(log if end is None else log.before(end))
+    config = BacktestConfig(job.first_day, job.last_day, job.refit_months)
+    return backtest_data_with_lagging_rows(log if end is None else log.before(end), config)

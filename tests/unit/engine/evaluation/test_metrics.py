@@ -118,3 +118,31 @@ def test_two_orders_of_listing_give_the_same_scores() -> None:
         assert first.calibration.intercept == pytest.approx(-second.calibration.intercept)
     for mine, theirs in zip(one.rules, other.rules, strict=True):
         assert mine.bankroll == pytest.approx(theirs.bankroll)
+
+
+def test_the_four_ways_of_serving_are_scored_and_what_lagging_costs() -> None:
+    table = forecasts_of(200)
+    table["won"] = (np.arange(200) % 4 > 0).astype(np.int8)
+    table["lagging"] = table["statistics_only"] * 0.9
+    table.loc[table.index % 8 == 1, "lagging_experience"] = 0  # of those, only the fresh state knows a fight
+    found = evaluate_forecasts(table)
+    loss = np.log(np.where(table["won"] == 1, table["lagging"], 1.0 - table["lagging"]))
+    fresh = np.log(np.where(table["won"] == 1, table["statistics_only"], 1.0 - table["statistics_only"]))
+    scores = {(each.state, each.corner): each for each in found.served}
+    assert list(scores) == [("fresh", "known"), ("fresh", "unknown"), ("lagging", "known"), ("lagging", "unknown")]
+    assert scores["lagging", "known"].log_loss == pytest.approx(-loss.mean())
+    assert scores["fresh", "known"].log_loss == found.slices[0].log_loss
+    assert scores["fresh", "unknown"].coverage == found.slices[1].coverage
+    costs = {(each.corner, each.of): each for each in found.lagging_costs}
+    known = {of: each.fights for (corner, of), each in costs.items() if corner == "known"}
+    assert known == {"all": 200, "first_180_days": 181, "later": 19, "unknown_fighter": 25}
+    assert costs["known", "all"].minus_fresh.value == pytest.approx(fresh.mean() - loss.mean())
+    assert costs["known", "later"].lagging == pytest.approx(-loss[181:].mean())
+    assert costs["unknown", "all"].minus_fresh.value == 0.0
+
+
+def test_without_lagging_answers_there_is_no_cost_of_them() -> None:
+    table = forecasts_of(100)
+    found = evaluate_forecasts(table.drop(columns=[name for name in table if name.startswith(("lagging", "state"))]))
+    assert [each.state for each in found.served] == ["fresh", "fresh"]
+    assert found.lagging_costs == ()
