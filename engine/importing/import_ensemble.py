@@ -20,7 +20,7 @@ from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_feature
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import ValidationError
 from engine.importing.external_estimators import ExternalEstimator, check_parity, convert_members, probe_rows
-from engine.intervals.half_widths import HalfWidths, fit_half_widths
+from engine.intervals.half_widths import HalfWidths, fit_half_widths, years_before_end
 from engine.members.member_stack import MemberStacks
 from engine.members.weights import check_weights
 from engine.model.trained_ensemble import Ensemble, point_margins
@@ -148,7 +148,8 @@ def _measure(
                 f"{metrics['market_log_loss']:.3f}: it was trained on them, or on data that became known later"
             )
     corners = np.ones(len(unseen), dtype=np.bool_)
-    return fit_half_widths(unknown, known, market, unseen.won, corners, unseen.experience, None), metrics
+    age = years_before_end(unseen.date)
+    return fit_half_widths(unknown, known, market, unseen.won, corners, unseen.experience, None, age), metrics
 
 
 def _logit(members: MemberStacks, weights: Mapping[str, float], plan: MirrorPlan, values: Floats, side: int) -> Floats:

@@ -14,8 +14,17 @@ that E[d^2] / E[v^2] can be. The scale is never below 1, because a model that ha
 bootstrap's spread covers errors that model and market have in common. Half-widths are taken by experience class,
 because less is known about debutants.
 
-The method assumes that future fights are like past ones. It gives no guarantee for a single fight: no narrow
-distribution-free interval for a probability exists (Barber 2020).
+Strong favourites of the market lie further out than a model expects, so an interval reaches further away from 0 than
+towards it: away from 0 the half-width is `outward_factor` times that towards 0, and a distance is measured in the same
+unit (`interval_distance`).
+
+A fight counts less the older it is (`RECENCY_HALF_LIFE_YEARS`), because model and market change; the quantile is the
+conservative one of weighted split conformal prediction (Barber, Candes, Ramdas and Tibshirani 2023), which for equal
+weights is the finite-sample quantile. `engine.intervals.reanchor` follows newer closes without a new training.
+
+The labels are distributions, closing odds, instead of results: conformalized credal sets (Javanmardi, Stutz and
+Huellermeier 2024). The method assumes that future fights are like past ones. It gives no guarantee for a single fight:
+no narrow distribution-free interval for a probability exists (Barber 2020).
 """
 
 from __future__ import annotations
@@ -38,6 +47,12 @@ CLASS_EDGES = (1, 3, 6)  # classes 0, 1-2, 3-5, 6 and more earlier fights of the
 MIN_PRICED_FIGHTS = 200  # fewest closing odds for a 95% quantile
 MIN_CLASS_FIGHTS = 100  # a class with fewer uses the pooled half-width
 MAX_CACHED_LEVELS = 64  # a caller may ask for any level
+TRACKED_LEVELS = (0.8, 0.95)  # levels whose coverage `engine.intervals.reanchor` follows
+OUTWARD = 0.5  # chosen on fights before July 2023: see docs/decisions.md
+OUTWARD_MAX_LOGIT = 1.5  # from here on the factor is constant
+RECENCY_HALF_LIFE_YEARS = 6.0
+_DAYS_A_YEAR = 365.25
+_ROUNDING = 1e-9  # of a product of a level and a sum of weights
 
 HalfWidthMethod = Literal["anchored", "model_based"]
 
@@ -51,17 +66,30 @@ class HalfWidths:
     Attributes
     ----------
     distances
-        Sorted |v| of the training fights with odds: for each corner state (unknown, known) one array for each
-        experience class and the pooled one last. Empty arrays if the method is `model_based`.
+        Sorted distances (`interval_distance`) of the training fights with odds: for each corner state (unknown, known)
+        one array for each experience class and the pooled one last. Empty arrays if the method is `model_based`.
     scale
         Factor of the quantiles of the distances, for each corner state.
     spread
         Pooled standard deviation of the replicas' calibrated logits; None without replicas.
+    weights
+        Weight of each of the distances, in (0, 1], in the same order; None if all are 1.
+    outward
+        Growth of the outer half-width with the size of the logit, see `outward_factor`.
+    market_slope
+        Slope that recalibrated the market's logit when the distances were measured; None if none were.
+    moved_levels
+        For each corner state, the level at which the quantile is taken for each of TRACKED_LEVELS; equal to these
+        until closes newer than the training have moved them (`engine.intervals.reanchor`).
     """
 
     distances: tuple[tuple[Floats, ...], tuple[Floats, ...]]
     scale: tuple[float, float]
     spread: float | None
+    weights: tuple[tuple[Floats, ...], tuple[Floats, ...]] | None = None
+    outward: float = 0.0
+    market_slope: float | None = None
+    moved_levels: tuple[tuple[float, ...], tuple[float, ...]] = (TRACKED_LEVELS, TRACKED_LEVELS)
     _tables: dict[float, Floats] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -81,7 +109,7 @@ class HalfWidths:
         return "anchored" if len(self.distances[0][-1]) else "model_based"
 
     def at_level(self, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]) -> Floats:
-        """Return the half-width of each fight on the logit scale, (n,).
+        """Return the half-width of each fight on the logit scale, towards 0, (n,).
 
         Parameters
         ----------
@@ -98,6 +126,27 @@ class HalfWidths:
             If the level needs more past fights than the model was measured on.
         """
         return np.asarray(self._table(level)[corner_known.astype(np.intp), experience_class(experience)])
+
+    def bounds(
+        self, logit: Floats, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        """Return both ends of the interval on the logit scale, (n,) each; swapping the fighters negates and swaps them.
+
+        Parameters
+        ----------
+        logit
+            Calibrated logits, float64 (n,).
+        level, corner_known, experience
+            As in `at_level`.
+
+        Raises
+        ------
+        ValidationError
+            As `at_level`.
+        """
+        inner = self.at_level(level, corner_known, experience)
+        outer = inner * outward_factor(logit, self.outward)
+        return logit - np.where(logit < 0.0, outer, inner), logit + np.where(logit > 0.0, outer, inner)
 
     def _table(self, level: float) -> Floats:
         """Return the half-widths at a level, (2 corner states, experience classes).
@@ -116,50 +165,98 @@ class HalfWidths:
         normal = 0.0 if self.spread is None else float(ndtri(0.5 + level / 2.0)) * self.spread
         if self.method == "model_based":
             return np.full((2, len(CLASS_EDGES) + 2), FLOOR_FACTOR * normal)
-        _check_level(level, min(len(group) for state in (0, 1) for group in self.class_distances(state)))
+        _check_level(level, min(group.worth for state in (0, 1) for group in self.class_distances(state)))
         least = GUARD_FACTOR * normal
-        return np.array(
-            [
-                [max(least, self.scale[state] * _quantile(group, level)) for group in self.class_distances(state)]
-                for state in (0, 1)
-            ]
-        )
+        table = np.empty((2, len(CLASS_EDGES) + 2))
+        for state in (0, 1):
+            moved = _moved(level, self.moved_levels[state])
+            for index, group in enumerate(self.class_distances(state)):
+                table[state, index] = max(least, self.scale[state] * group.quantile(moved))
+        return table
 
-    def class_distances(self, state: int) -> list[Floats]:
-        """Return the distances of each experience class, or of all fights if it has fewer than MIN_CLASS_FIGHTS."""
-        pooled = self.distances[state][-1]
-        return [group if len(group) >= MIN_CLASS_FIGHTS else pooled for group in self.distances[state]]
-
-
-def _quantile(ascending: Floats, level: float) -> float:
-    """Return the value that one more exchangeable value exceeds with a probability of at most 1 - level.
-
-    Of n exchangeable values that is the ceil((n + 1) level)-th, as in split conformal prediction (Vovk, Gammerman and
-    Shafer 2005). There is no interpolation: it would void the guarantee.
-    """
-    return float(ascending[_rank(len(ascending), level) - 1])
+    def class_distances(self, state: int) -> list[WeightedDistances]:
+        """Return the distances of each experience class, or of all fights if it is worth less than MIN_CLASS_FIGHTS."""
+        groups = [
+            WeightedDistances(
+                distances, np.ones(len(distances)) if self.weights is None else self.weights[state][index]
+            )
+            for index, distances in enumerate(self.distances[state])
+        ]
+        return [group if group.worth >= MIN_CLASS_FIGHTS else groups[-1] for group in groups]
 
 
-def _rank(n: int, level: float) -> int:
-    return ceil((n + 1) * level - 1e-9)  # minus the rounding error of the product
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightedDistances:
+    """Ascending distances, float64 (n,), and their weights, float64 (n,)."""
+
+    distances: Floats
+    weights: Floats
+
+    @property
+    def worth(self) -> float:
+        """The sum of the weights: the number of fights of today that the sample is worth."""
+        return float(self.weights.sum())
+
+    def quantile(self, level: float) -> float:
+        """Return the value that one more exchangeable value exceeds with a probability of at most 1 - level.
+
+        The new value has weight 1 and counts as infinite (Barber et al. 2023). Of n equal weights it is the ceil((n +
+        1) level)-th distance, as in split conformal prediction (Vovk, Gammerman and Shafer 2005). There is no
+        interpolation: it would void the guarantee. A level that the sample cannot reach gives the largest distance.
+        """
+        cumulated = np.cumsum(self.weights)
+        index = int(np.searchsorted(cumulated, level * (cumulated[-1] + 1.0) - _ROUNDING))
+        return float(self.distances[min(index, len(self.distances) - 1)])
 
 
-def _check_level(level: float, fights: int) -> None:
-    """Raise ValidationError if the number of past fights is too small for a quantile at this level."""
-    if _rank(fights, level) > fights:
+def _moved(level: float, moved: tuple[float, ...]) -> float:
+    """Return the level at which the quantile is taken; rises with the level."""
+    return float(np.interp(level, (0.0, *TRACKED_LEVELS, 1.0), (0.0, *moved, 1.0)))
+
+
+def _check_level(level: float, worth: float) -> None:
+    """Raise ValidationError if past fights worth this number of new ones are too few for a quantile at this level."""
+    if level * (worth + 1.0) - _ROUNDING > worth:
         needed = ceil(level / (1.0 - level) * (1.0 - 1e-9))
-        reached = floor(fights / (fights + 1) * 10_000) / 10_000
+        reached = floor(worth / (worth + 1.0) * 10_000) / 10_000
         raise ValidationError(
             f"an interval at level {level:g} needs {needed:,} past fights with closing odds in each experience class; "
-            f"the smallest that this model was measured on has {fights:,}, which reach level {reached:g}: request "
-            "at most that level, for intervals and for the rules, or train on more fights with odds"
+            f"the smallest that this model was measured on has {floor(worth):,}, which reach level {reached:g}: "
+            "request at most that level, for intervals and for the rules, or train on more fights with odds"
         )
+
+
+def outward_factor(logit: Floats, outward: float) -> Floats:
+    """Return the half-width away from 0 in units of that towards 0: 1 + outward min(|logit|, OUTWARD_MAX_LOGIT)."""
+    return np.asarray(1.0 + outward * np.minimum(np.abs(logit), OUTWARD_MAX_LOGIT))
+
+
+def interval_distance(logit: Floats, market: Floats, outward: float) -> Floats:
+    """Return the least half-width towards 0 of an interval around each logit that contains the market's, (n,).
+
+    Parameters
+    ----------
+    logit
+        Calibrated logits, float64 (n,).
+    market
+        The market's recalibrated logits, float64 (n,).
+    outward
+        Growth of the outer half-width, as in `outward_factor`.
+    """
+    v = market - logit
+    return np.asarray(np.where(v * logit > 0.0, np.abs(v) / outward_factor(logit, outward), np.abs(v)))
 
 
 def experience_class(experience: NDArray[np.int64]) -> NDArray[np.intp]:
     """Return the class of each fight, (n,): 0 to 3 by earlier fights, 4 (pooled) if the experience is unknown (-1)."""
     classes = np.digitize(experience, CLASS_EDGES)
     return np.asarray(np.where(experience < 0, len(CLASS_EDGES) + 1, classes), dtype=np.intp)
+
+
+def years_before_end(date: NDArray[np.datetime64]) -> Floats:
+    """Return the years from each day to the last one, float64 (n,)."""
+    days = date.astype("datetime64[D]").astype(np.int64)
+    return np.asarray((days.max() - days) / _DAYS_A_YEAR)
 
 
 def fit_half_widths(
@@ -170,6 +267,7 @@ def fit_half_widths(
     corner_known: NDArray[np.bool_],
     experience: NDArray[np.int64],
     spread: float | None,
+    age_years: Floats | None = None,
 ) -> HalfWidths:
     """Measure the half-widths on training fights; all arrays have length n.
 
@@ -187,6 +285,8 @@ def fit_half_widths(
         Earlier fights of the less experienced fighter, -1 if unknown.
     spread
         Pooled standard deviation of the replicas' calibrated logits; None without replicas.
+    age_years
+        Years from each fight to the end of the data, float64, not negative; None to give all fights the same weight.
 
     Raises
     ------
@@ -208,26 +308,43 @@ def fit_half_widths(
             "swapped? Correct them, or leave them out"
         )
     market = slope * market_logit
-    unknown = _distances(market, slope, unknown_logit, won, experience, priced)
+    weights = np.ones(len(won)) if age_years is None else 0.5 ** (age_years / RECENCY_HALF_LIFE_YEARS)
+    classes = experience_class(experience)
+
+    def measure(logit: Floats, rows: NDArray[np.bool_]) -> tuple[list[WeightedDistances], float]:
+        v = market[rows] - logit[rows]
+        scale = _scale(v, market[rows], slope, won[rows], logit[rows])
+        distance = interval_distance(logit[rows], market[rows], OUTWARD)
+        return _by_class(distance, weights[rows], classes[rows]), scale
+
+    unknown = measure(unknown_logit, priced)
     usable = priced & corner_known
-    known = unknown
-    if usable.sum() >= MIN_PRICED_FIGHTS:
-        known = _distances(market, slope, known_logit, won, experience, usable)
-    return HalfWidths((unknown[0], known[0]), (unknown[1], known[1]), spread)
+    known = measure(known_logit, usable) if usable.sum() >= MIN_PRICED_FIGHTS else unknown
+    both = (unknown[0], known[0])
+    return HalfWidths(
+        distances=_pair([[group.distances for group in groups] for groups in both]),
+        scale=(unknown[1], known[1]),
+        spread=spread,
+        weights=None if age_years is None else _pair([[group.weights for group in groups] for groups in both]),
+        outward=OUTWARD,
+        market_slope=slope,
+    )
 
 
-def _distances(
-    market: Floats,
-    slope: float,
-    logit: Floats,
-    won: NDArray[np.int8],
-    experience: NDArray[np.int64],
-    rows: NDArray[np.bool_],
-) -> tuple[tuple[Floats, ...], float]:
-    v = market[rows] - logit[rows]
-    beta = float(fit_logistic(v[:, None], won[rows], logit[rows])[0])
-    hidden = max(0.0, 1.0 / slope - 1.0) * float(np.mean(market[rows] ** 2) / np.mean(v**2))
-    classes = experience_class(experience[rows])
-    groups = [np.sort(np.abs(v[classes == group])) for group in range(len(CLASS_EDGES) + 1)]
+def _pair(states: list[list[Floats]]) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    return tuple(states[0]), tuple(states[1])
+
+
+def _by_class(distance: Floats, weights: Floats, classes: NDArray[np.intp]) -> list[WeightedDistances]:
+    """Return the distances of each experience class and of all fights, in ascending order."""
+    order = np.argsort(distance, kind="stable")
+    chosen = [order[classes[order] == group] for group in range(len(CLASS_EDGES) + 1)]
+    return [WeightedDistances(distance[rows], weights[rows]) for rows in (*chosen, order)]
+
+
+def _scale(v: Floats, market: Floats, slope: float, won: NDArray[np.int8], logit: Floats) -> float:
+    """Return the factor from the distance to the market to the distance to the truth, at least 1."""
+    beta = float(fit_logistic(v[:, None], won, logit)[0])
+    hidden = max(0.0, 1.0 / slope - 1.0) * float(np.mean(market**2) / np.mean(v**2))
     shown = 2.0 * beta - 1.0 + hidden  # E[d^2] / E[v^2]
-    return (*groups, np.sort(np.abs(v))), float(np.sqrt(max(1.0, beta**2, shown)))
+    return float(np.sqrt(max(1.0, beta**2, shown)))

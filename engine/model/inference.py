@@ -111,7 +111,7 @@ def _predict_batch(
     probability = logit_to_probability(logit)
     bounds = (
         {
-            level: _interval(logit, half_widths.at_level(level, rows.sides != 0, rows.experience))
+            level: _interval(half_widths.bounds(logit, level, rows.sides != 0, rows.experience))
             for level in {*levels, UNCERTAINTY_LEVEL}
         }
         if half_widths.is_measured
@@ -198,8 +198,8 @@ def _warnings(config: ProductionEnsembleConfig, probability: float, uncertainty:
     return tuple(warning for warning, up in raised.items() if up)
 
 
-def _interval(logit: Floats, half_width: Floats | float) -> tuple[Floats, Floats]:
-    return logit_to_probability(logit - half_width), logit_to_probability(logit + half_width)
+def _interval(ends: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    return logit_to_probability(ends[0]), logit_to_probability(ends[1])
 
 
 def _bounds_at(ends: tuple[Floats, Floats], row: int) -> Bounds:

@@ -19,7 +19,7 @@ from engine.arrays import Floats, ReplicaSet, ReplicatedMember
 from engine.data.feature_matrix import MirrorPlan
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import BootstrapError, BundleCorruptError, ValidationError
-from engine.intervals.half_widths import CLASS_EDGES, HalfWidths
+from engine.intervals.half_widths import CLASS_EDGES, TRACKED_LEVELS, HalfWidths
 from engine.members.boosted_trees import FlatBoosters
 from engine.members.feature_bins import BinEdges, common_edges
 from engine.members.member_stack import MEMBER_NAMES, MemberStacks, stack_from_arrays, stack_to_arrays
@@ -184,16 +184,14 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
         arrays |= _prefixed("market/trees", market.correction.to_arrays())
     for name, preprocessing in ensemble.point.preprocessing.items():
         arrays |= _prefixed(f"{name}/preparation", preprocessing.to_arrays())
-    for state, groups in enumerate(ensemble.half_widths.distances):
-        for index, group in enumerate(groups):
-            arrays[f"intervals/distances_{state}_{index}"] = group
+    arrays |= _prefixed("intervals", _interval_arrays(ensemble.half_widths))
     if ensemble.snapshot is not None:
         arrays |= _prefixed("snapshot", ensemble.snapshot.to_arrays())
     manifest = ensemble.manifest | {
         "columns": list(ensemble.columns),
         "weights": ensemble.weights,
         "calibration": asdict(ensemble.calibration),
-        "intervals": {"scale": list(ensemble.half_widths.scale), "spread": ensemble.half_widths.spread},
+        "intervals": _described(ensemble.half_widths),
         "market_aware": None if market is None else {"weight": market.weight, "fights": market.fights},
         "fits": ensemble.point.xgboost.n_replicas,
         "bootstrap_samples": n_replicas,
@@ -258,13 +256,47 @@ def _load_stack(bundle: Bundle, role: str, cuts: BinEdges) -> MemberStacks:
     return replace(stack_from_arrays(cuts, arrays), preprocessing=preprocessing)
 
 
+def _interval_arrays(half_widths: HalfWidths) -> dict[str, Floats]:
+    measured = {"distances": half_widths.distances, "weights": half_widths.weights or ()}
+    return {
+        f"{name}_{state}_{index}": group
+        for name, states in measured.items()
+        for state, groups in enumerate(states)
+        for index, group in enumerate(groups)
+    }
+
+
+def _described(half_widths: HalfWidths) -> dict[str, Any]:
+    """Return the values of the manifest that `_load_half_widths` reads."""
+    return {
+        "scale": list(half_widths.scale),
+        "spread": half_widths.spread,
+        "outward": half_widths.outward,
+        "market_slope": half_widths.market_slope,
+        "moved_levels": [list(levels) for levels in half_widths.moved_levels],
+    }
+
+
 def _load_half_widths(bundle: Bundle) -> HalfWidths:
     about = bundle.manifest["intervals"]
-    unknown, known = (
-        tuple(np.asarray(bundle.array(f"intervals/distances_{state}_{index}")) for index in range(len(CLASS_EDGES) + 2))
-        for state in (0, 1)
+
+    def by_class(name: str, state: int) -> tuple[Floats, ...]:
+        return tuple(
+            np.asarray(bundle.array(f"intervals/{name}_{state}_{index}")) for index in range(len(CLASS_EDGES) + 2)
+        )
+
+    weighted = "intervals/weights_0_0" in bundle.array_names
+    unknown, known = about.get("moved_levels", (TRACKED_LEVELS, TRACKED_LEVELS))
+    return HalfWidths(
+        distances=(by_class("distances", 0), by_class("distances", 1)),
+        scale=(about["scale"][0], about["scale"][1]),
+        spread=about["spread"],
+        weights=(by_class("weights", 0), by_class("weights", 1)) if weighted else None,
+        # Absent in bundles of models from before re-anchoring.
+        outward=about.get("outward", 0.0),
+        market_slope=about.get("market_slope"),
+        moved_levels=(tuple(unknown), tuple(known)),
     )
-    return HalfWidths((unknown, known), (about["scale"][0], about["scale"][1]), about["spread"])
 
 
 def _load_market(bundle: Bundle) -> MarketModel:

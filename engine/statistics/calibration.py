@@ -11,7 +11,7 @@ Platt (1999), "Probabilistic outputs for support vector machines and comparisons
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,6 +146,10 @@ class Calibration:
         """
         known = np.where(corner == 0, self.slope * logit, self.corner_slope * logit)
         return np.asarray(known + self.corner_term * corner)
+
+    def scaled(self, factor: float) -> Calibration:
+        """Return the map whose calibrated logits are `factor` times those of this one."""
+        return Calibration(**{name: factor * value for name, value in asdict(self).items()})
 
 
 def _check_slope(slope: float) -> None:

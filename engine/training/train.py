@@ -25,7 +25,7 @@ from engine.bootstrap import MIN_REPLICAS
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks, matrix_digest
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import TrainingError, ValidationError
-from engine.intervals.half_widths import HalfWidths, fit_half_widths
+from engine.intervals.half_widths import HalfWidths, fit_half_widths, years_before_end
 from engine.members.member_stack import MEMBER_NAMES, TrainingRows, join_stacks, stack_from_arrays
 from engine.members.weights import check_weights
 from engine.members.xgboost_fit import TrainingLimits
@@ -195,6 +195,7 @@ def assemble_ensemble(
             corner_known=matrix.corner_known,
             experience=matrix.experience,
             spread=_spread([arrays[LOGIT] for arrays in _results_of(RefitPurpose.REPLICA, results)], calibration),
+            age_years=years_before_end(matrix.date),
         )
         diagnostics = diagnose_training_data(
             matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths.scale[0]

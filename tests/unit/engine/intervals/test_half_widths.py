@@ -2,17 +2,23 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from engine.arrays import Floats
 from engine.errors import TrainingError, ValidationError
 from engine.intervals.half_widths import (
     MAX_CACHED_LEVELS,
     MIN_CLASS_FIGHTS,
     HalfWidths,
+    WeightedDistances,
     experience_class,
     fit_half_widths,
+    interval_distance,
+    outward_factor,
+    years_before_end,
 )
 from engine.intervals.percentile import percentile_error, percentile_interval
 from engine.statistics.calibration import fit_logistic
@@ -152,7 +158,8 @@ def test_with_many_fights_the_scale_is_that_of_the_truth(noise: float) -> None:
     won = (rng.random(n) < 1 / (1 + np.exp(-truth))).astype(np.int8)
     market = truth + noise * rng.normal(size=n)
     widths = fit_half_widths(own, own, market, won, np.zeros(n, dtype=np.bool_), np.full(n, -1), None)
-    spread = np.sqrt(np.mean(widths.distances[0][-1] ** 2))
+    assert widths.market_slope is not None
+    spread = np.sqrt(np.mean((widths.market_slope * market - own) ** 2))
     assert widths.scale[0] * spread == pytest.approx(0.8, rel=0.03)
 
 
@@ -165,6 +172,95 @@ def test_a_noisy_market_widens_where_fights_are_few() -> None:
     assert fit_half_widths(own, own, truth + 0.5 * rng.normal(size=2000), *fights).scale[0] > 1.05
     with pytest.raises(TrainingError, match="point the wrong way"):
         fit_half_widths(own, own, -truth, *fights)
+
+
+def _interval(widths: HalfWidths, logit: Floats) -> tuple[Floats, Floats]:
+    return widths.bounds(logit, 0.8, np.ones(len(logit), dtype=np.bool_), np.full(len(logit), 4))
+
+
+def test_swapping_the_fighters_swaps_and_negates_the_ends_to_the_bit() -> None:
+    logit = np.random.default_rng(1).normal(size=200)
+    low, high = _interval(_fit(), logit)
+    mirrored_low, mirrored_high = _interval(_fit(), -logit)
+    assert np.array_equal(mirrored_low, -high)
+    assert np.array_equal(mirrored_high, -low)
+
+
+def test_an_interval_reaches_further_away_from_even_odds_than_towards_them() -> None:
+    logit = np.array([-3.0, -0.5, 0.0, 0.5, 1.5, 3.0])
+    low, high = _interval(_fit(), logit)
+    inner, outer = np.where(logit < 0, high - logit, logit - low), np.where(logit < 0, logit - low, high - logit)
+    np.testing.assert_allclose(outer / inner, [1.75, 1.25, 1.0, 1.25, 1.75, 1.75])
+
+
+def test_a_distance_is_the_least_half_width_that_contains_the_market() -> None:
+    rng = np.random.default_rng(2)
+    logit, market = rng.normal(size=(2, 500))
+    distance = interval_distance(logit, market, 0.5)
+    for factor, inside in ((1.0 + 1e-9, True), (1.0 - 1e-9, False)):
+        inner = factor * distance
+        outer = inner * outward_factor(logit, 0.5)
+        low, high = logit - np.where(logit < 0, outer, inner), logit + np.where(logit > 0, outer, inner)
+        assert np.all(((low <= market) & (market <= high)) == inside)
+
+
+def _aged(age_years: Floats | None) -> HalfWidths:
+    """Return the half-widths of fights of which the first half are closer to the market."""
+    n = 4000
+    rng = np.random.default_rng(3)
+    market = rng.normal(size=n)
+    own = market + np.where(np.arange(n) < n // 2, 0.2, 0.8) * rng.normal(size=n)
+    won = (rng.random(n) < 1 / (1 + np.exp(-market))).astype(np.int8)
+    return fit_half_widths(own, own, market, won, np.zeros(n, dtype=np.bool_), np.full(n, -1), None, age_years)
+
+
+def test_later_fights_count_more() -> None:
+    fight = (np.array([False]), np.array([-1]))
+    even = _aged(None).at_level(0.8, *fight)[0]
+    recent = _aged(np.linspace(20.0, 0.0, 4000)).at_level(0.8, *fight)[0]
+    reverse = _aged(np.linspace(0.0, 20.0, 4000)).at_level(0.8, *fight)[0]
+    assert reverse < 0.9 * even < even < 0.95 * recent
+
+
+def test_fights_of_one_day_give_the_quantile_of_equal_weights() -> None:
+    fight = (np.array([False]), np.array([-1]))
+    for level in (0.5, 0.8, 0.95, 0.99):
+        assert _aged(np.zeros(4000)).at_level(level, *fight) == _aged(None).at_level(level, *fight)
+
+
+def test_a_new_fight_lies_inside_as_often_as_the_level_says_whatever_the_weights() -> None:
+    rng = np.random.default_rng(4)
+    weights = 0.5 ** np.linspace(0.0, 3.0, 150)
+    inside = 0
+    for _ in range(4000):
+        *past, new = np.abs(rng.standard_t(3, size=151))
+        order = np.argsort(past)
+        inside += new <= WeightedDistances(np.array(past)[order], weights[order]).quantile(0.95)
+    assert 0.945 < inside / 4000 < 0.975
+
+
+def test_a_level_is_refused_by_what_the_weighted_fights_are_worth() -> None:
+    fight = (np.array([False]), np.array([-1]))
+    assert _aged(np.zeros(4000)).at_level(0.999, *fight)[0] > 0.0
+    with pytest.raises(ValidationError, match=r"has 857, which reach level 0\.9988"):
+        _aged(np.linspace(0.0, 40.0, 4000)).at_level(0.9995, *fight)
+
+
+def test_moved_levels_move_the_quantile_and_keep_the_order_of_levels() -> None:
+    fight = (np.array([True]), np.array([4]))
+    widths = _fit()
+    moved = replace(widths, moved_levels=((0.8, 0.95), (0.7, 0.97)))
+    assert moved.at_level(0.8, *fight) == widths.at_level(0.7, *fight)
+    assert moved.at_level(0.95, *fight) == widths.at_level(0.97, *fight)
+    h = [float(moved.at_level(level, *fight)[0]) for level in np.linspace(0.1, 0.99, 90)]
+    assert h == sorted(h)
+    unknown = (np.array([False]), np.array([4]))
+    assert moved.at_level(0.8, *unknown) == widths.at_level(0.8, *unknown)
+
+
+def test_years_before_the_end() -> None:
+    days = np.array(["2020-01-01", "2022-01-01", "2021-01-01"], dtype="datetime64[D]")
+    assert years_before_end(days).tolist() == pytest.approx([731 / 365.25, 0.0, 365 / 365.25])
 
 
 def test_experience_classes() -> None:
