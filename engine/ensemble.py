@@ -27,8 +27,8 @@ from engine.errors import BootstrapError, ValidationError
 from engine.members.member_stack import MEMBER_NAMES
 from engine.model.bundle import open_bundle
 from engine.model.config import ProductionEnsembleConfig, create_production_ensemble_config
-from engine.model.inference import InferenceRows, add_market, predict_unpriced
-from engine.model.prediction import FightPrediction, UnpricedPrediction
+from engine.model.inference import InferenceRows, add_market, market_aware_probabilities, predict_unpriced
+from engine.model.prediction import FightPrediction, MarketAwareProbability, UnpricedPrediction
 from engine.model.trained_ensemble import Ensemble, load_ensemble
 from engine.resources.memory_guard import MemoryGuard
 
@@ -198,6 +198,12 @@ class ProductionEnsembleManager:
         if len({tuple(prediction.intervals) for prediction in predictions}) > 1:
             raise ValidationError("predictions that are completed together must have intervals at the same levels")
         return list(add_market(self.ensemble, predictions, fighter_pairs, market))
+
+    def market_aware(
+        self, predictions: Sequence[UnpricedPrediction], market_probability: Sequence[float | None]
+    ) -> list[MarketAwareProbability | None]:
+        """Return the market-aware probabilities of predictions of this model for other probabilities of the market."""
+        return market_aware_probabilities(predictions, _market(market_probability))
 
     def check_reference_predictions(self) -> float:
         """Predict the reference rows of the bundle with all replicas, by the same code as any card.

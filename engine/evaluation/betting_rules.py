@@ -6,6 +6,9 @@ of an odds feed, which has no corners; `default_corner_known` is the same rule o
 for feeds that have it. Only `everything` bets on both sides, which measures the bookmakers' margin. Bets on draws and
 no contests are returned in such markets, so only decided fights count.
 
+A log has one price of a fight, so the market of a market-aware rule contains the price that is bet at. A live bet is
+judged by the other bookmakers: see `engine.market.consensus`.
+
 The report lists every rule that was tried: the best of several is better by luck, and the reader needs their number.
 """
 

@@ -19,7 +19,7 @@ from enum import StrEnum
 from statistics import median
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from engine.arrays import Floats
 from engine.errors import ValidationError
@@ -29,6 +29,8 @@ MIN_OVERROUND = 0.98
 """Quotes with a smaller overround are rejected: the bookmaker would lose to an arbitrage, so a price was misread."""
 MAX_OVERROUND = 1.20
 """Quotes with a larger overround are rejected: the market is suspended, or a price was misread."""
+MIN_OTHER_BOOKMAKERS = 3
+"""Fewest other bookmakers whose consensus judges a bet without the price of the bookmaker that is bet at."""
 
 
 class DevigMethod(StrEnum):
@@ -136,6 +138,23 @@ class BestPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class BetConsensus:
+    """The consensus by which a bet at the best price of one fighter is judged.
+
+    Attributes
+    ----------
+    probabilities
+        Fair probabilities of the two fighters, which add up to exactly 1.
+    without_own_quote
+        True if the bookmaker that is bet at is left out, as it is if MIN_OTHER_BOOKMAKERS others quote. False if the
+        probabilities are those of all bookmakers.
+    """
+
+    probabilities: tuple[float, float]
+    without_own_quote: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MarketConsensus:
     """The consensus of several bookmakers.
 
@@ -151,6 +170,9 @@ class MarketConsensus:
         Overround of the median bookmaker.
     best_prices
         Best price of each fighter.
+    for_bets
+        For each fighter, the consensus by which a bet at the best price is judged. The two differ if the best prices
+        are of two bookmakers, so the fighters' probabilities in them need not add up to 1.
     arbitrage
         True if backing both fighters at their best prices wins whatever the result: one of the two bookmakers is
         late or wrong.
@@ -161,6 +183,7 @@ class MarketConsensus:
     probabilities: tuple[float, float]
     overround: float
     best_prices: tuple[BestPrice, BestPrice]
+    for_bets: tuple[BetConsensus, BetConsensus]
     arbitrage: bool
 
 
@@ -254,26 +277,33 @@ def screen_quotes(
     )
 
 
-def reject_contradicting(screening: ScreenedQuotes) -> ScreenedQuotes:
+def reject_contradicting(screening: ScreenedQuotes, method: DevigMethod = DevigMethod.POWER) -> ScreenedQuotes:
     """Reject usable quotes that make an arbitrage with the others, if a majority remains that makes none.
 
     A bookmaker that is late, or has switched the fighters, offers the price that looks best. As long as the best prices
     of both fighters make an arbitrage, that of the two bookmakers is rejected whose probability is farther from the
     median of all. More than half of the bookmakers must remain and agree. Otherwise the wrong ones cannot be
     identified, nothing is rejected, and the arbitrage stands.
+
+    Parameters
+    ----------
+    screening
+        The quotes of one fight, screened one by one.
+    method
+        How the margins are removed before probabilities are compared.
     """
     kept = list(screening.valid)
     left_out: list[RejectedQuote] = []
     while kept and _arbitrage(best := (_best(kept, 0), _best(kept, 1))):
         if 2 * (len(kept) - 1) <= len(screening.valid):
             return screening
-        market = consensus(kept)
+        market = consensus(kept, method)
         best_bookmakers = {one.bookmaker for one in best}
         suspects = [quote for quote in kept if quote.bookmaker in best_bookmakers]
-        distances = [(_distance(quote, market.probabilities), quote.bookmaker) for quote in suspects]
+        distances = [(_distance(quote, market), quote.bookmaker) for quote in suspects]
         worst = suspects[distances.index(max(distances))]
         switched = BookmakerQuote(worst.bookmaker, worst.prices[::-1])
-        nearer = _distance(switched, market.probabilities) < _distance(worst, market.probabilities)
+        nearer = _distance(switched, market) < _distance(worst, market)
         fault = QuoteFault.SWITCHED_FIGHTERS if nearer else QuoteFault.CONTRADICTS_OTHERS
         left_out.append(RejectedQuote(worst, fault))
         kept.remove(worst)
@@ -284,7 +314,9 @@ def consensus(quotes: Sequence[BookmakerQuote], method: DevigMethod = DevigMetho
     """Return the consensus of usable quotes of one fight, in any order.
 
     Each bookmaker is de-vigged on its own and the median is taken, so that one late bookmaker does not move it. Best
-    prices are those that pay most after commission; of equal ones, that of the bookmaker first in the alphabet.
+    prices are those that pay most after commission; of equal ones, that of the bookmaker first in the alphabet. The
+    consensus that judges a bet at such a price is the median of the others (leave-one-out), if there are enough: in a
+    consensus of all, the price would be compared with itself in part.
 
     Parameters
     ----------
@@ -304,15 +336,17 @@ def consensus(quotes: Sequence[BookmakerQuote], method: DevigMethod = DevigMetho
     if repeated:
         raise ValidationError(f"bookmakers must be distinct, repeated: {repeated}")
     prices = np.array([quote.prices for quote in quotes], dtype=np.float64)
-    first, second = devig(prices, method).T.tolist()
-    fair = _complementary(np.array([median(first), median(second)]))
+    fair = devig(prices, method)
     best = (_best(quotes, 0), _best(quotes, 1))
+    names = np.array([quote.bookmaker for quote in quotes])
+    whole = _median(fair)
     return MarketConsensus(
         method=method,
         bookmakers=tuple(sorted(quote.bookmaker for quote in quotes)),
-        probabilities=(float(fair[0]), float(fair[1])),
+        probabilities=whole,
         overround=median(overround(prices).tolist()),
         best_prices=best,
+        for_bets=(_for_bet(fair, names, best[0], whole), _for_bet(fair, names, best[1], whole)),
         arbitrage=_arbitrage(best),
     )
 
@@ -343,14 +377,27 @@ def _best(quotes: Sequence[BookmakerQuote], side: int) -> BestPrice:
     return BestPrice(quote.bookmaker, float(quote.prices[side]), quote.commission)
 
 
+def _median(fair: Floats) -> tuple[float, float]:
+    """Return the median of de-vigged pairs, (n, 2), as a pair that adds up to exactly 1."""
+    first, second = fair.T.tolist()
+    pair = _complementary(np.array([median(first), median(second)]))
+    return float(pair[0]), float(pair[1])
+
+
+def _for_bet(fair: Floats, names: NDArray[np.str_], best: BestPrice, whole: tuple[float, float]) -> BetConsensus:
+    if len(names) - 1 < MIN_OTHER_BOOKMAKERS:
+        return BetConsensus(whole, without_own_quote=False)
+    return BetConsensus(_median(fair[names != best.bookmaker]), without_own_quote=True)
+
+
 def _arbitrage(best: tuple[BestPrice, BestPrice]) -> bool:
     return bool(1.0 / best[0].net + 1.0 / best[1].net < 1.0)
 
 
-def _distance(quote: BookmakerQuote, probabilities: tuple[float, float]) -> float:
-    """Return the distance of a quote's probability from another one, the same for either fighter."""
-    fair: list[float] = devig(quote.prices).tolist()
-    return max(abs(own - other) for own, other in zip(fair, probabilities, strict=True))
+def _distance(quote: BookmakerQuote, market: MarketConsensus) -> float:
+    """Return the distance of a quote's probability from that of the market, the same for either fighter."""
+    fair: list[float] = devig(quote.prices, market.method).tolist()
+    return max(abs(own - other) for own, other in zip(fair, market.probabilities, strict=True))
 
 
 def _complementary(pairs: Floats) -> Floats:

@@ -91,7 +91,9 @@ def add_market(
         The market's probability of the first fighter, float64 (n,), NaN if unknown.
     """
     reason: market_adjustment.AbsenceReason = "no_market" if ensemble.market_model else "model_without_odds"
-    for prediction, pair, market_aware in zip(predictions, pairs, _market_aware(predictions, market), strict=True):
+    for prediction, pair, market_aware in zip(
+        predictions, pairs, market_aware_probabilities(predictions, market), strict=True
+    ):
         yield FightPrediction.from_unpriced(prediction, pair, market_aware, reason)
 
 
@@ -172,7 +174,10 @@ def _corrections(ensemble: Ensemble, rows: InferenceRows) -> Floats | None:
     return model.correction_for(market_adjustment.side_differences(rows.values, ensemble.columns))
 
 
-def _market_aware(predictions: Sequence[UnpricedPrediction], market: Floats) -> list[MarketAwareProbability | None]:
+def market_aware_probabilities(
+    predictions: Sequence[UnpricedPrediction], market: Floats
+) -> list[MarketAwareProbability | None]:
+    """Return market-aware probabilities for the market's of the first fighter, (n,); None if either part is unknown."""
     if not predictions:
         return []
     correction = np.array(

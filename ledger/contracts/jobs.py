@@ -33,6 +33,7 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Commission = Annotated[float, Meta(ge=0.0, lt=1.0)]
 Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Corner = Literal["red", "blue", "unknown"]
+DevigMethod = Literal["power", "proportional", "shin", "odds_ratio", "logarithmic"]
 
 
 def current_schema_version() -> int:
@@ -138,6 +139,7 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     quote_age_limit_seconds: Annotated[float, Meta(gt=0, le=MAX_QUOTE_AGE_SECONDS)] | None = None
     priced_at: Moment | None = None
     stake_share: Share = 1.0
+    devig_method: DevigMethod = "power"
     intervals: IntervalOptions = IntervalOptions()
     rules: DecisionRules = DecisionRules()
 

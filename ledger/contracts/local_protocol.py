@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import Progress
-from ledger.contracts.jobs import Backtest, Level, MatrixColumns, MemberWeights, Name, TrainEnsemble
+from ledger.contracts.jobs import Backtest, DevigMethod, Level, MatrixColumns, MemberWeights, Name, TrainEnsemble
 from ledger.contracts.reports import IntervalMethod, TrainingReport
 
 
@@ -29,7 +29,7 @@ class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pr
     """Predict every row of a feature matrix with the bundle in the folder `model`.
 
     `red_odds` and `blue_odds` name the columns with decimal closing odds; by default those that the model was trained
-    with. The file need not have them.
+    with. The file need not have them. `devig_method`: how the bookmaker's margin is removed.
     """
 
     model: str
@@ -37,6 +37,7 @@ class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pr
     red_odds: Name | None = None
     blue_odds: Name | None = None
     levels: tuple[Level, ...] = (0.8, 0.95)
+    devig_method: DevigMethod = "power"
 
 
 class BacktestLocally(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_here"):

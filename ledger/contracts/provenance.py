@@ -11,6 +11,8 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
+from ledger.contracts.jobs import DevigMethod
+
 
 class RuntimeEnvironment(Struct, frozen=True, kw_only=True):
     """Hardware and software of a worker. In equal environments the same job and model give the same bits.
@@ -27,7 +29,7 @@ class RuntimeEnvironment(Struct, frozen=True, kw_only=True):
     libraries: dict[str, str]
 
 
-class Provenance(Struct, frozen=True, kw_only=True):
+class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Inputs that decided an outcome, besides the job's payload.
 
     Attributes
@@ -40,12 +42,16 @@ class Provenance(Struct, frozen=True, kw_only=True):
         Operator controls at the time of the claim that can change an answer.
     surroundings
         Environment of the worker.
+    devig_method
+        Of a card: the method that removed the bookmakers' margins. A job that leaves it to the default does not name
+        it, and the default of a later version may be another.
     """
 
     claimed_at: datetime
     models: dict[str, str]
     controls: dict[str, bool | int | str]
     surroundings: RuntimeEnvironment
+    devig_method: DevigMethod | None = None
 
 
 _decoder = msgspec.json.Decoder(Provenance)

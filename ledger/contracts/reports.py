@@ -48,8 +48,11 @@ class MarketAware(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The best price for a fighter and its value: money per unit staked, and shares of the bankroll.
 
-    `_lower` takes the interval's lower bound at the rules' level for the probability. `price` is what the bookmaker
-    shows; all values are net of `commission`, the share of the winnings that an exchange keeps.
+    `_lower` takes the interval's lower bound at the rules' level for the probability; it decides about the bet. `price`
+    is what the bookmaker shows; all values are net of `commission`, the share of the winnings that an exchange keeps.
+    `market_probability` is the fair probability by which the market judges this bet: with `without_own_quote` the
+    consensus of the other bookmakers, if there are three or more, else that of all. `market_edge` is the expected value
+    if it is true, and `market_aware_edge` if `market_aware_probability` is, which is computed from it.
     """
 
     bookmaker: str
@@ -59,6 +62,11 @@ class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kelly_fraction: float
     kelly_fraction_lower: float
     commission: float = 0.0
+    market_probability: float | None = None
+    market_edge: float | None = None
+    without_own_quote: bool = False
+    market_aware_probability: float | None = None
+    market_aware_edge: float | None = None
 
 
 class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,7 +88,7 @@ class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Market(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the market's probability was computed: the median over the bookmakers' de-vigged quotes.
+    """How the market's probability was computed: the median over the bookmakers' quotes, de-vigged by `method`.
 
     `arbitrage` warns that the best prices of both fighters together would win in any case: one of them is wrong.
     """

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from ledger.contracts.bouts import MMA, bout_key, is_mma
 from ledger.contracts.codec import decode_job, encode
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
-from ledger.contracts.jobs import Fight, Fighter, PredictCard
+from ledger.contracts.jobs import DevigMethod, Fight, Fighter, PredictCard
 from producer.feed.bout_matching import match_fights
 from producer.feed.envelopes import MAX_FEED_BYTES, Feed, unwrap
 from producer.feed.parsing import ParseError, PriceFormat, name_key, parse_datetime, parse_name, quoted
@@ -106,6 +106,7 @@ def read_feed(
     debutants: Collection[str] = (),
     commissions: Mapping[str, float] | None = None,
     priced_at: datetime | None = None,
+    devig_method: DevigMethod = "power",
 ) -> FeedReading:
     """Convert a feed into cards, one for each commence time; refuse single events that cannot be read.
 
@@ -126,6 +127,8 @@ def read_feed(
         Commission of exchanges on net winnings, in [0, 1), by bookmaker key.
     priced_at
         Time at which the prices were read; by default the `timestamp` of a historical response.
+    devig_method
+        How the bookmakers' margins are removed.
 
     Returns
     -------
@@ -159,6 +162,7 @@ def read_feed(
             model=model,
             deadline=deadline,
             priced_at=priced_at or wrapped.read_at,
+            devig_method=devig_method,
         )
         for (start, sport), fights in sorted(groups.items(), key=lambda group: group[0])
     ]

@@ -13,7 +13,7 @@ from rich.text import Text
 from ledger.contracts.failures import Failure
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport, FighterAnswer, FightFailure, FightReport, Interval
-from producer.output.decision_text import decision_text, reason_texts
+from producer.output.decision_text import decision_text, edge_texts, reason_texts
 from producer.output.table_parts import NOTHING, STYLES, failures_table, percent
 
 INTERVAL_LEVEL = 0.95
@@ -67,7 +67,7 @@ def _cells(answer: FighterAnswer, known: Mapping[str, float | str] | None) -> li
 
 
 def _decisions(fights: Sequence[FightReport], card: PredictCard | None) -> Table:
-    table = Table(title="Decisions", title_justify="left")
+    table = Table(title="Decisions, by the interval of statistics only", title_justify="left")
     table.add_column("fight", ratio=3, overflow="fold")
     table.add_column("decision", ratio=3, overflow="fold")
     table.add_column("reasons", ratio=5, overflow="fold")
@@ -85,7 +85,7 @@ def _why(fight: FightReport, card: PredictCard | None) -> list[str]:
     left = len(fight.notes) - len(shown)
     more = [f"and {left} more notes: --json"] if left else []
     flags = [f"flags: {', '.join(fight.flags)}"] if fight.flags else []
-    return [*reason_texts(fight, card), *flags, *shown, *more]
+    return [*reason_texts(fight, card), *edge_texts(fight), *flags, *shown, *more]
 
 
 def _caption(report: CardReport) -> str:

@@ -37,6 +37,22 @@ def reason_texts(fight: FightReport, card: PredictCard | None) -> list[str]:
     return lines
 
 
+def edge_texts(fight: FightReport) -> list[str]:
+    """Return for each fighter the edge of a bet at the best price, by the market and by the market-aware probability.
+
+    It names the bookmaker whose own quote is not in that market.
+    """
+    lines = []
+    for answer in fight.fighters:
+        best = answer.best
+        if best is None or best.market_edge is None:
+            continue
+        market = f"the market without {best.bookmaker}" if best.without_own_quote else "the whole market"
+        aware = "" if best.market_aware_edge is None else f", market-aware {best.market_aware_edge:+.1%}"
+        lines.append(f"edge on {answer.name} by {market}: {best.market_edge:+.1%}{aware}")
+    return lines
+
+
 def _paying_price(fight: FightReport, card: PredictCard | None) -> str | None:
     """Describe the side whose offer is best relative to the price that pays at the lower bound: both prices."""
     offers = [(answer, answer.best, _lower(answer.best)) for answer in fight.fighters if answer.best is not None]

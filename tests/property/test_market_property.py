@@ -105,6 +105,8 @@ def test_consensus_ignores_the_order_of_books_and_fighters(
     swapped = consensus([BookmakerQuote(quote.bookmaker, quote.prices[::-1]) for quote in quotes], method)
     assert swapped.probabilities == market.probabilities[::-1]
     assert swapped.best_prices == market.best_prices[::-1]
+    for own, other in zip(swapped.for_bets, market.for_bets[::-1], strict=True):
+        assert (own.probabilities, own.without_own_quote) == (other.probabilities[::-1], other.without_own_quote)
     assert (swapped.overround, swapped.arbitrage) == (market.overround, market.arbitrage)
     assert sum(market.probabilities) == 1.0
 

@@ -134,7 +134,7 @@ class Executor:
                 report, page = self._handle(job, claim, started_seconds)
             finally:
                 self._pool.scoreboard.mark_handler_ended()
-            settlement = Settlement.from_result(claim, report, page, self._provenance(claim))
+            settlement = Settlement.from_result(claim, report, page, self._provenance(claim, job))
             measure = partial(measure_card, job, report, claim.claimed_at)
             answered_by = getattr(report, "model", None) or model
             return AttemptResult("succeeded", answered_by, measure=measure, settlement=settlement)
@@ -185,8 +185,8 @@ class Executor:
             settlement = Settlement.from_result(claim, failure)
         return AttemptResult(failure.code.value, model, settlement=settlement)
 
-    def _provenance(self, claim: Claim) -> Provenance:
-        return collect_provenance(claim, self._models.resolved_names)
+    def _provenance(self, claim: Claim, job: Job | None = None) -> Provenance:
+        return collect_provenance(claim, self._models.resolved_names, job)
 
     def _report_lost(self, claim: Claim, model: str | None, leaving: BaseException) -> AttemptResult:
         state = retry_until_available(lambda: self._ledger.report_worker_lost(claim.job_id, claim.fence))

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ledger.contracts.jobs import Job, PredictCard
 from ledger.contracts.provenance import Provenance, RuntimeEnvironment
 from ledger.ledger import Claim
 from workers.jobs.operator_overrides import affects_answers
@@ -15,13 +16,17 @@ from workers.jobs.operator_overrides import affects_answers
 LIBRARIES = ("cornerman", "numpy", "scipy", "pandas", "scikit-learn", "xgboost", "xgboost-cpu", "numba", "llvmlite")
 
 
-def collect_provenance(claim: Claim, models: dict[str, str]) -> Provenance:
-    """Return the provenance of a claimed job; `models` are the digests that the job resolved, by name."""
+def collect_provenance(claim: Claim, models: dict[str, str], job: Job | None = None) -> Provenance:
+    """Return the provenance of a claimed job; `models` are the digests that the job resolved, by name.
+
+    `job` is the decoded job, None if it failed: a failure does not depend on prices.
+    """
     return Provenance(
         claimed_at=claim.claimed_at,
         models=dict(models),
         controls={name: value for name, value in claim.controls.values.items() if affects_answers(name)},
         surroundings=runtime_environment(),
+        devig_method=job.devig_method if isinstance(job, PredictCard) else None,
     )
 
 

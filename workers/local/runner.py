@@ -21,7 +21,7 @@ from engine.arrays import Floats
 from engine.data.feature_matrix_files import read_prediction_rows
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
-from engine.market.consensus import devig
+from engine.market.consensus import DevigMethod, devig
 from engine.model.bundle import MANIFEST, WRITING_PREFIX, open_bundle
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import load_ensemble
@@ -125,7 +125,7 @@ def _predict(request: PredictMatrix, send: Send) -> None:
         blue_odds=request.blue_odds or named.get("blue_odds"),
         pairs=named.get("pairs", ()),
     )
-    market = _market(rows.odds)
+    market = _market(rows.odds, DevigMethod(request.devig_method))
     total = len(rows.X)
     for start in range(0, total, ROWS_PER_MESSAGE):
         part = slice(start, start + ROWS_PER_MESSAGE)
@@ -139,12 +139,12 @@ def _predict(request: PredictMatrix, send: Send) -> None:
     send(LocalMessage(answered=MatrixReport(model=bundle.digest, rows=total, unused=unused)))
 
 
-def _market(odds: Floats) -> Floats:
+def _market(odds: Floats, method: DevigMethod) -> Floats:
     """Return the de-vigged probability of red, (n,), NaN unless both prices are known, from decimal odds, (n, 2)."""
     probability = np.full(len(odds), np.nan)
     priced = np.isfinite(odds).all(axis=1)
     if priced.any():
-        probability[priced] = devig(odds[priced])[:, 0]
+        probability[priced] = devig(odds[priced], method)[:, 0]
     return probability
 
 

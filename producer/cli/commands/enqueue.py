@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import click
 import msgspec
@@ -18,7 +18,7 @@ from rich.table import Table
 from ledger.contracts.codec import decode_job, job_refused
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, WaitTimeoutError
 from ledger.contracts.job_state import Outcome
-from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, PredictCard, kind_of
+from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, DevigMethod, PredictCard, kind_of
 from ledger.contracts.reports import CardReport, FightFailure
 from producer.cli.options.idempotency import describe_existing, idempotency_options, stored_outcome, submission_key
 from producer.client import Client
@@ -32,6 +32,7 @@ from producer.output.table_parts import failures_table
 from producer.polling import CardSubmission, enqueue_if_changed, prepare_cards, submit_card
 
 SECONDS = click.FloatRange(min=1, max=MAX_QUOTE_AGE_SECONDS)
+DEVIG_METHODS = list(get_args(DevigMethod))
 PRICE_FORMATS = [name.value for name in PriceFormat]
 
 
@@ -93,6 +94,12 @@ class CommissionParam(click.ParamType[tuple[str, float]]):
     multiple=True,
     metavar="BOOK=SHARE",
     help="Commission of an exchange on net winnings. Default: 0.05 for known exchanges. Repeatable.",
+)
+@click.option(
+    "--devig",
+    "devig_method",
+    type=click.Choice(DEVIG_METHODS),
+    help="Method that removes the bookmakers' margins. Default: power.",
 )
 @click.option("--strict", is_flag=True, help="Refuse the whole feed if any of its events is refused.")
 @click.option(

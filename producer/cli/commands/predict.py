@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
+from ledger.contracts.jobs import DevigMethod
 from ledger.contracts.local_protocol import PredictMatrix, RowAnswer
 from producer.local.subprocess_runner import predict_matrix
 from producer.output.console import Console, json_option, pass_console
@@ -23,9 +25,24 @@ from producer.output.report_tables import rows_table
 )
 @click.option("--red-odds", metavar="COLUMN", help="Red's decimal price; default: as in training.")
 @click.option("--blue-odds", metavar="COLUMN", help="Blue's decimal price; default: as in training.")
+@click.option(
+    "--devig",
+    "devig_method",
+    type=click.Choice(get_args(DevigMethod)),
+    default="power",
+    show_default=True,
+    help="Method that removes the bookmaker's margin.",
+)
 @json_option
 @pass_console
-def predict(console: Console, model: Path, matrix: Path, red_odds: str | None, blue_odds: str | None) -> None:
+def predict(
+    console: Console,
+    model: Path,
+    matrix: Path,
+    red_odds: str | None,
+    blue_odds: str | None,
+    devig_method: DevigMethod,
+) -> None:
     """Predict the rows of a feature matrix on this machine.
 
     MODEL is the folder that `cornerman train --out MODEL` wrote, or any model's folder. FILE has a row for each fight
@@ -34,7 +51,11 @@ def predict(console: Console, model: Path, matrix: Path, red_odds: str | None, b
     """
     answers: list[RowAnswer] = []
     request = PredictMatrix(
-        model=str(model.absolute()), matrix=str(matrix.absolute()), red_odds=red_odds, blue_odds=blue_odds
+        model=str(model.absolute()),
+        matrix=str(matrix.absolute()),
+        red_odds=red_odds,
+        blue_odds=blue_odds,
+        devig_method=devig_method,
     )
     report = predict_matrix(request, console, console.output if console.as_json else answers.append)
     if not console.as_json:

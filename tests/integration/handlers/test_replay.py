@@ -66,6 +66,24 @@ def answered(ledger: Ledger, job: Job) -> Outcome:
     return ledger.wait(ledger.submit(job).job_id, WAIT_SECONDS)
 
 
+def test_a_card_is_made_again_with_its_devig_method(pool: Any, card: PredictCard, ledger: Ledger) -> None:
+    for job, method in ((card, "power"), (msgspec.structs.replace(card, devig_method="shin"), "shin")):
+        outcome = answered(ledger, job)
+        assert outcome.origin is not None
+        assert outcome.origin.devig_method == method
+        code, report = replayed(outcome.job_id)
+        assert (code, report["verdict"]) == (ExitCode.OK, "same")
+
+
+def test_the_method_of_the_provenance_decides_a_replay(pool: Any, card: PredictCard, ledger: Ledger) -> None:
+    outcome = answered(ledger, card)
+    record = ledger.server.key("job", outcome.job_id)
+    origin = json.loads(ledger.server.execute("HGET", record, "origin"))
+    ledger.server.execute("HSET", record, "origin", json.dumps({**origin, "devig_method": "proportional"}))
+    code, report = replayed(outcome.job_id)
+    assert (code, report["verdict"]) == (ExitCode.FAILED, "differs")
+
+
 def test_an_outcome_is_made_again_under_what_held_then(
     pool: Any, models: list[Bundle], card: PredictCard, ledger: Ledger
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 
@@ -19,6 +20,10 @@ from producer.output.backtest_tables import FORECAST_NAMES
 
 def test_the_engine_turns_the_same_overrounds_away_as_the_producer() -> None:
     assert (consensus.MIN_OVERROUND, consensus.MAX_OVERROUND) == (jobs.MIN_OVERROUND, jobs.MAX_OVERROUND)
+
+
+def test_a_job_can_name_every_devig_method_of_the_engine() -> None:
+    assert set(get_args(jobs.DevigMethod)) == {method.value for method in consensus.DevigMethod}
 
 
 def test_plots_and_tables_name_the_forecasts_alike() -> None:

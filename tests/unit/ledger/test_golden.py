@@ -209,6 +209,9 @@ JOBS: dict[str, Job] = {
         priced_at=NIGHT,
         stake_share=0.25,
     ),
+    "job_predict_card_devigged": PredictCard(
+        card_id="c4", event_start=NIGHT, fights=(PLAIN_FIGHT,), devig_method="odds_ratio"
+    ),
     "job_check_health_plain": CheckHealth(),
     "job_check_health_full": CheckHealth(model="challenger", nonce="n", deadline=NIGHT),
     "job_check_health_anew": CheckHealth(model="challenger", anew=True),
@@ -230,6 +233,9 @@ ORIGINS: dict[str, Provenance] = {
         models={"champion": DIGEST},
         controls={"bootstrap": False, "max_replicas": 20},
         surroundings=SURROUNDINGS,
+    ),
+    "origin_card": Provenance(
+        claimed_at=NIGHT, models={"champion": DIGEST}, controls={}, surroundings=SURROUNDINGS, devig_method="power"
     ),
 }
 REPORTS: dict[str, Report] = {
@@ -331,6 +337,43 @@ REPORTS: dict[str, Report] = {
                 decision=Decision(action="abstain", reasons=("no_interval", "same_bout", "conflicting_bouts")),
                 flags=("quotes_left_out",),
                 notes=("Old: stale (prices 1.5 and 2.75 of 2098-12-24 00:00:00 UTC)",),
+            ),
+        ),
+    ),
+    "report_card_judged": CardReport(
+        card_id="c",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(
+            FightReport(
+                id="1",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name,
+                        fighter_id=None,
+                        probability=0.5,
+                        intervals=(Interval(level=0.8, lower=0.25, upper=0.75, method="anchored"),),
+                        sampling_interval=None,
+                        members={},
+                        market_probability=0.5,
+                        best=Bet(
+                            bookmaker="Acme",
+                            price=2.0,
+                            expected_value=0.0,
+                            expected_value_lower=-0.5,
+                            kelly_fraction=0.0,
+                            kelly_fraction_lower=0.0,
+                            market_probability=0.53125,
+                            market_edge=0.0625,
+                            without_own_quote=True,
+                            market_aware_probability=0.515625,
+                            market_aware_edge=0.03125,
+                        ),
+                    )
+                    for name in ("Eve", "Flo")
+                ),
+                decision=Decision(action="abstain", reasons=("price_too_low",)),
+                market=Market(method="shin", bookmakers=("Acme", "Best", "Case", "Dime"), overround=1.04),
             ),
         ),
     ),

@@ -117,6 +117,22 @@ def test_reasons_come_with_their_figures() -> None:
     assert f"stale_quotes: {stale}" in words
 
 
+def test_each_edge_says_which_market_it_is_measured_against() -> None:
+    sides = _report().fights[0].fighters  # type: ignore[union-attr]
+    edges = ({"market_edge": 0.02, "market_aware_edge": -0.013, "without_own_quote": True}, {"market_edge": -0.08})
+    priced = tuple(
+        msgspec.structs.replace(side, best=msgspec.structs.replace(side.best, **edge))  # type: ignore[type-var]
+        for side, edge in zip(sides, edges, strict=True)
+    )
+    words = _words(_shown(_report(fighters=priced)))
+    assert "edge on Ann Archer by the market without Corner Books: +2.0%, market-aware -1.3%" in words
+    assert "edge on Bea Brown by the whole market: -8.0%" in words
+
+
+def test_the_table_says_which_probability_decides() -> None:
+    assert "Decisions, by the interval of statistics only" in " ".join(_shown(_report()))
+
+
 def test_without_the_job_no_limit_is_made_up() -> None:
     words = _words(_shown(_report()))
     assert "price_too_low: Ann Archer pays from 2.09, offered 1.94 by Corner Books" in words

@@ -274,6 +274,14 @@ def test_every_american_exchange_of_the_odds_api_counts_as_one(key: str) -> None
     assert quote.commission == 0.05
 
 
+def test_the_caller_chooses_how_margins_are_removed() -> None:
+    [card] = read_cards([event()], price_format="decimal", devig_method="shin")
+    assert card.devig_method == "shin"
+    assert read_cards([event()], price_format="decimal")[0].devig_method == "power"
+    with pytest.raises(FeedError, match="devig_method"):
+        read_cards([event()], price_format="decimal", devig_method="guess")  # type: ignore[arg-type]
+
+
 def test_the_deadline_can_be_moved() -> None:
     moment = datetime(2031, 1, 1, tzinfo=UTC)
     [card] = read_cards([event()], price_format="decimal", deadline=moment, model="m")

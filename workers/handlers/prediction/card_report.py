@@ -81,8 +81,8 @@ def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
     return FightReport(
         id=priced.fight.id,
         fighters=(
-            _answer(prediction, 0, priced.answer.fighter_ids[0], sides[0], market),
-            _answer(prediction, 1, priced.answer.fighter_ids[1], sides[1], market),
+            _answer(priced, 0, sides[0]),
+            _answer(priced, 1, sides[1]),
         ),
         decision=Decision(
             action=choice.action.value,
@@ -132,17 +132,12 @@ def _sides(
     )
 
 
-def _answer(
-    prediction: FightPrediction,
-    side: int,
-    fighter_id: str | None,
-    own: bet_decision.BetSide,
-    market: Consensus | None,
-) -> FighterAnswer:
+def _answer(priced: PricedFight, side: int, own: bet_decision.BetSide) -> FighterAnswer:
+    prediction, market = priced.prediction, priced.market
     sampling = prediction.sampling_interval
     return FighterAnswer(
         name=(prediction.fighter_a, prediction.fighter_b)[side],
-        fighter_id=fighter_id,
+        fighter_id=priced.answer.fighter_ids[side],
         probability=own.probability,
         intervals=tuple(
             _interval(level, bounds, prediction.interval_method, side)
@@ -158,7 +153,7 @@ def _answer(
         members={name: p if side == 0 else complement(p) for name, p in prediction.members.items()},
         market_probability=None if market is None else market.probabilities[side],
         market_aware=_market_aware(prediction, side),
-        best=_bet(own),
+        best=_bet(priced, side, own),
     )
 
 
@@ -177,10 +172,12 @@ def _interval(level: float, bounds: tuple[float, float], method: IntervalMethod,
     return Interval(level=level, lower=lower, upper=upper, method=method)
 
 
-def _bet(own: bet_decision.BetSide) -> Bet | None:
-    if own.best_price is None or own.lower is None:
+def _bet(priced: PricedFight, side: int, own: bet_decision.BetSide) -> Bet | None:
+    if priced.market is None or own.best_price is None or own.lower is None:
         return None
-    price = own.best_price.net
+    price, aware = own.best_price.net, priced.aware_for_bets[side]
+    judged_by = priced.market.for_bets[side]
+    fair = judged_by.probabilities[side]
     return Bet(
         bookmaker=own.best_price.bookmaker,
         price=own.best_price.price,
@@ -189,6 +186,11 @@ def _bet(own: bet_decision.BetSide) -> Bet | None:
         expected_value_lower=bet_decision.expected_value(own.lower, price),
         kelly_fraction=bet_decision.kelly_stake(own.probability, price),
         kelly_fraction_lower=bet_decision.kelly_stake(own.lower, price),
+        market_probability=fair,
+        market_edge=bet_decision.expected_value(fair, price),
+        without_own_quote=judged_by.without_own_quote,
+        market_aware_probability=aware,
+        market_aware_edge=None if aware is None else bet_decision.expected_value(aware, price),
     )
 
 

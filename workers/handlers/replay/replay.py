@@ -17,7 +17,7 @@ import msgspec
 from ledger.contracts import codec
 from ledger.contracts.controls import Controls
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
-from ledger.contracts.jobs import Replay
+from ledger.contracts.jobs import PredictCard, Replay
 from ledger.contracts.provenance import Provenance
 from ledger.contracts.replay_report import NotReplayableReason, ReplayReport
 from ledger.contracts.reports import Report
@@ -73,7 +73,10 @@ def reproduce(job_id: str, context: JobContext, handlers: HandlerNames) -> Repla
             f"job {job_id} is a {original.kind}, which only the other kind of replay recomputes (--retrain)"
         )
     recomputed = _recompute(
-        original, _original_context(original, original.provenance, context), handlers[original.kind]
+        original,
+        original.provenance,
+        _original_context(original, original.provenance, context),
+        handlers[original.kind],
     )
     diff = compare_outcomes(
         _comparable(original.kind, original.report or original.failure or b""), _comparable(original.kind, recomputed)
@@ -118,14 +121,17 @@ def _original_context(original: JobRecord, provenance: Provenance, context: JobC
     return replace(context, claim=claim, models=context.models.with_aliases(provenance.models))
 
 
-def _recompute(original: JobRecord, original_context: JobContext, handler: str) -> bytes:
+def _recompute(original: JobRecord, provenance: Provenance, original_context: JobContext, handler: str) -> bytes:
     """Return the recomputed outcome as JSON, a report or a failure.
 
     If the original outcome is a report, an error of this run is raised: it proves nothing about the report.
     """
     try:
         handle = cast("Callable[[Any, JobContext], Report]", pkgutil.resolve_name(handler))
-        return codec.encode(handle(decode_claim(original_context.claim), original_context))
+        job = decode_claim(original_context.claim)
+        if isinstance(job, PredictCard) and provenance.devig_method is not None:
+            job = msgspec.structs.replace(job, devig_method=provenance.devig_method)
+        return codec.encode(handle(job, original_context))
     except (ClaimLostError, LedgerUnavailableError, PermissionDeniedError):
         raise
     except Exception as error:

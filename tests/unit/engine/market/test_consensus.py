@@ -194,6 +194,38 @@ def test_consensus_is_the_median_book_with_the_best_prices() -> None:
     assert not market.arbitrage
 
 
+BOOKS = [
+    BookmakerQuote("a", (1.90, 1.95)),
+    BookmakerQuote("b", (1.85, 2.00)),
+    BookmakerQuote("c", (1.88, 1.97)),
+    BookmakerQuote("d", (1.95, 1.85)),
+]
+
+
+@pytest.mark.parametrize("method", DevigMethod)
+def test_a_bet_is_judged_by_the_other_bookmakers_if_there_are_three(method: DevigMethod) -> None:
+    market = consensus(BOOKS, method)
+    on_first, on_second = market.for_bets
+    assert [best.bookmaker for best in market.best_prices] == ["d", "b"]
+    assert on_first.probabilities == consensus(BOOKS[:3], method).probabilities
+    assert on_second.probabilities == consensus([BOOKS[0], *BOOKS[2:]], method).probabilities
+    assert on_first.without_own_quote
+    assert on_second.without_own_quote
+    assert on_first.probabilities[0] > market.probabilities[0], "the best price for the first lowered the consensus"
+
+
+def test_a_bet_is_judged_by_all_bookmakers_if_too_few_others_quote() -> None:
+    market = consensus(BOOKS[1:])
+    for judged_by in market.for_bets:
+        assert judged_by.probabilities == market.probabilities
+        assert not judged_by.without_own_quote
+
+
+def test_no_price_of_the_bookmaker_that_is_bet_at_moves_the_edge() -> None:
+    longer = [*BOOKS[:3], BookmakerQuote("d", (1.98, 1.80))]
+    assert consensus(longer).for_bets[0] == consensus(BOOKS).for_bets[0]
+
+
 def test_one_wild_book_does_not_move_the_consensus_far() -> None:
     books = [BookmakerQuote(name, (1.50, 2.70)) for name in "abcd"]
     assert consensus([*books, BookmakerQuote("wild", (2.70, 1.50))]).probabilities == consensus(books).probabilities

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError, ValidationError
+from engine.market.consensus import DevigMethod, devig
 from engine.model.bundle import Bundle
 from engine.simulation.league import League, UpcomingFight
 from ledger.contracts import codec
@@ -123,6 +124,58 @@ def test_the_order_of_listing_never_changes_an_answer(
         assert other.fighters == (one.fighters[1], one.fighters[0])
         assert other.decision == one.decision
         assert other.market == one.market
+
+
+def _quoted(fight: UpcomingFight, *prices: tuple[float, float], swap: bool = False) -> Fight:
+    """The fight with a quote of these prices from each of so many bookmakers."""
+    quotes = tuple(
+        Quote(bookmaker=f"book {number}", prices=dict(zip(fight.fighters, pair, strict=True)))
+        for number, pair in enumerate(prices)
+    )
+    return msgspec.structs.replace(_fight(fight, swap=swap), quotes=quotes)
+
+
+PRICES = ((1.90, 1.95), (1.85, 2.00), (1.88, 1.97), (1.95, 1.85))
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_bet_is_judged_without_the_quote_of_its_bookmaker(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight], swap: bool
+) -> None:
+    fight = upcoming[0]
+    name = fight.fighters[0]
+    whole = ask([_quoted(fight, *PRICES, swap=swap)])[fight.fight_id]
+    without = ask([_quoted(fight, *PRICES[:3], swap=swap)])[fight.fight_id]
+    judged, others = (next(one for one in found.fighters if one.name == name) for found in (whole, without))
+    assert judged.best is not None
+    assert others.market_aware is not None
+    assert (judged.best.bookmaker, judged.best.without_own_quote) == ("book 3", True)
+    assert judged.best.market_probability == others.market_probability
+    assert judged.best.market_aware_probability == others.market_aware.probability
+    assert judged.best.market_edge == others.market_probability * 1.95 - 1.0
+    assert judged.best.market_aware_edge == others.market_aware.probability * 1.95 - 1.0
+    assert judged.best.market_probability != judged.market_probability
+
+
+def test_with_two_other_bookmakers_a_bet_is_judged_by_all(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight]
+) -> None:
+    for side in ask([_quoted(upcoming[0], *PRICES[:3])])[upcoming[0].fight_id].fighters:
+        assert side.best is not None
+        assert side.market_aware is not None
+        assert not side.best.without_own_quote
+        assert side.best.market_probability == side.market_probability
+        assert side.best.market_aware_probability == side.market_aware.probability
+
+
+def test_a_job_chooses_how_margins_are_removed(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    fight = _quoted(upcoming[0], (1.25, 4.10))
+    reports = {method.value: ask([fight], devig_method=method.value)[fight.id] for method in DevigMethod}
+    for method, report in reports.items():
+        assert report.market is not None
+        assert report.market.method == method
+        assert report.fighters[0].market_probability == devig((1.25, 4.10), DevigMethod(method))[0]
+    assert ask([fight])[fight.id] == reports["power"]
 
 
 def test_the_same_card_is_the_same_bytes(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
