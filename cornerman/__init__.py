@@ -44,6 +44,7 @@ from ledger.contracts.jobs import (
     ReproduceTraining,
     ReviewModel,
     TrainEnsemble,
+    UpdateModel,
 )
 from ledger.contracts.judgement_report import JudgementReport
 from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
@@ -62,8 +63,10 @@ from ledger.contracts.reports import (
     Market,
     MarketAware,
     Report,
+    ServedState,
     TrainingReport,
 )
+from ledger.contracts.update_report import FighterState, UpdateReport
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Ledger
 from ledger.server.error_replies import ServerFullError
@@ -131,6 +134,7 @@ __all__ = [
     "FightReport",
     "Fighter",
     "FighterAnswer",
+    "FighterState",
     "GarbageReport",
     "HealthCheck",
     "HealthReport",
@@ -170,6 +174,7 @@ __all__ = [
     "ReproduceTraining",
     "ReviewModel",
     "ReviewReport",
+    "ServedState",
     "ServerFullError",
     "ThreadSafeBootstrapSampler",
     "TrainEnsemble",
@@ -178,6 +183,8 @@ __all__ = [
     "TrainingTimeoutError",
     "UnknownFighterError",
     "UnknownJobError",
+    "UpdateModel",
+    "UpdateReport",
     "ValidationError",
     "WaitTimeoutError",
     "XGBoostTrainingResult",

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import check_features, check_finite, format_names
+from engine.data.snapshot_digest import StateIdentity
 from engine.errors import BootstrapError, ValidationError
 from engine.members.member_stack import MEMBER_NAMES
 from engine.model.bundle import open_bundle
@@ -71,6 +72,11 @@ class ProductionEnsembleManager:
         if self._ensemble is None:
             raise ValidationError("no models are loaded: call load_models(model_paths) first")
         return self._ensemble
+
+    @property
+    def state(self) -> StateIdentity | None:
+        """The identity of the fighters' state of the loaded model; None for a model without one."""
+        return self.ensemble.state
 
     def load_models(self, model_paths: str | Path | Mapping[str, str | Path]) -> None:
         """Load a bundle.

@@ -39,11 +39,13 @@ from ledger.contracts.jobs import (
     ReproduceTraining,
     ReviewModel,
     TrainEnsemble,
+    UpdateModel,
 )
 from ledger.contracts.judgement_report import JudgementReport
 from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
+from ledger.contracts.update_report import UpdateReport
 from ledger.jobs.outcome_reader import OutcomesMissedError
 from ledger.ledger import Ledger
 from producer.settings import ledger_settings
@@ -125,6 +127,8 @@ class Client:
     def enqueue(self, job: Backtest, **submission: Unpack[SubmitOptions]) -> Receipt[BacktestReport]: ...
     @overload
     def enqueue(self, job: JudgeModels, **submission: Unpack[SubmitOptions]) -> Receipt[JudgementReport]: ...
+    @overload
+    def enqueue(self, job: UpdateModel, **submission: Unpack[SubmitOptions]) -> Receipt[UpdateReport]: ...
     @overload
     def enqueue(self, job: CheckHealth, **submission: Unpack[SubmitOptions]) -> Receipt[HealthReport]: ...
     @overload

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.arrays import Floats, ReplicaSet, ReplicatedMember
 from engine.data.feature_matrix import MirrorPlan
 from engine.data.fighter_snapshot import FighterSnapshot
+from engine.data.snapshot_digest import StateIdentity, identify_snapshot
 from engine.errors import BootstrapError, BundleCorruptError, ValidationError
 from engine.intervals.half_widths import CLASS_EDGES, TRACKED_LEVELS, HalfWidths
 from engine.members.boosted_trees import FlatBoosters
@@ -104,6 +105,11 @@ class Ensemble:
         """The last day of the training data."""
         return date.fromisoformat(self.manifest["data"]["cutoff"])
 
+    @cached_property
+    def state(self) -> StateIdentity | None:
+        """The identity of the fighters' state; None for a model without a snapshot."""
+        return None if self.snapshot is None else identify_snapshot(self.snapshot)
+
 
 def point_margins(
     members: Mapping[str, ReplicatedMember],
@@ -161,10 +167,7 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
         Arrays of the replicas, named as `engine.members.member_stack.stack_to_arrays` names them, if the ensemble does
         not hold them in memory. They must be grown on the ensemble's own feature bins.
     """
-    arrays: dict[str, NDArray[Any] | ChunkedArray] = {
-        "canary/rows": ensemble.reference_predictions[0],
-        "canary/probability": ensemble.reference_predictions[1],
-    }
+    arrays: dict[str, NDArray[Any] | ChunkedArray] = {**renewable_arrays(ensemble)}
     stacks: dict[str, Mapping[str, NDArray[Any] | ChunkedArray]] = {"point": stack_to_arrays(ensemble.point)}
     n_replicas = ensemble.n_replicas
     if ensemble.replicas is not None:
@@ -184,14 +187,10 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
         arrays |= _prefixed("market/trees", market.correction.to_arrays())
     for name, preprocessing in ensemble.point.preprocessing.items():
         arrays |= _prefixed(f"{name}/preparation", preprocessing.to_arrays())
-    arrays |= _prefixed("intervals", _interval_arrays(ensemble.half_widths))
-    if ensemble.snapshot is not None:
-        arrays |= _prefixed("snapshot", ensemble.snapshot.to_arrays())
     manifest = ensemble.manifest | {
+        **renewable_entries(ensemble),
         "columns": list(ensemble.columns),
         "weights": ensemble.weights,
-        "calibration": asdict(ensemble.calibration),
-        "intervals": _described(ensemble.half_widths),
         "market_aware": None if market is None else {"weight": market.weight, "fights": market.fights},
         "fits": ensemble.point.xgboost.n_replicas,
         "bootstrap_samples": n_replicas,
@@ -203,6 +202,34 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
             name: preprocessing.metadata for name, preprocessing in ensemble.point.preprocessing.items()
         }
     return write_bundle(parent, arrays, manifest)
+
+
+RENEWABLE_FOLDERS = ("canary", "intervals", "snapshot")
+"""Folders of a bundle whose arrays may be renewed without a training; all others are what a training learnt."""
+
+
+def renewable_arrays(ensemble: Ensemble) -> dict[str, NDArray[Any]]:
+    """Return the arrays in RENEWABLE_FOLDERS, by their names in a bundle."""
+    arrays: dict[str, NDArray[Any]] = {
+        "canary/rows": ensemble.reference_predictions[0],
+        "canary/probability": ensemble.reference_predictions[1],
+        **_prefixed("intervals", _interval_arrays(ensemble.half_widths)),
+    }
+    if ensemble.snapshot is not None:
+        arrays |= _prefixed("snapshot", ensemble.snapshot.to_arrays())
+    return arrays
+
+
+def renewable_entries(ensemble: Ensemble) -> dict[str, Any]:
+    """Return the entries of a manifest that belong to `renewable_arrays`."""
+    entries: dict[str, Any] = {
+        "calibration": asdict(ensemble.calibration),
+        "intervals": _described(ensemble.half_widths),
+    }
+    if ensemble.snapshot is not None:
+        state = identify_snapshot(ensemble.snapshot)
+        entries["state"] = {"digest": state.digest, "cutoff": str(state.cutoff)}
+    return entries
 
 
 def load_ensemble(bundle: Bundle) -> Ensemble:

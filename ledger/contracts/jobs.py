@@ -249,6 +249,18 @@ class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_f
     max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
 
 
+class UpdateModel(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="update_model"):
+    """Make a model of the same members with the fighters' state after the last fight of a newer fight log.
+
+    `base` is the model that is renewed, an alias or a digest; the log continues the one that its state comes from.
+    Fights on or after `cutoff` are not used. No alias is moved.
+    """
+
+    base: Identifier = CHAMPION
+    cutoff: date | None = None
+    max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
+
+
 class JobPart(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A part of a job that was divided. Workers submit parts for each other; callers need not.
 
@@ -370,6 +382,7 @@ Job = (
     | CollectGarbage
     | ReviewModel
     | CompareModels
+    | UpdateModel
 )
 """Every job that can be submitted."""
 
@@ -390,6 +403,7 @@ ROUTES: dict[str, Route] = {
     "train_ensemble": Route("train", 3600.0),
     "backtest": Route("train", 14_400.0),
     "judge_models": Route("train", 14_400.0),
+    "update_model": Route("train", 600.0),
     "replay": Route("predict", 60.0),
     "retrain": Route("train", 14_400.0),
     "train_part": Route("train", 3600.0),

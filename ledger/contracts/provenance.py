@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.contracts.jobs import DevigMethod
+from ledger.contracts.update_report import FighterState
 
 
 class RuntimeEnvironment(Struct, frozen=True, kw_only=True):
@@ -45,6 +46,8 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     devig_method
         Of a card: the method that removed the bookmakers' margins. A job that leaves it to the default does not name
         it, and the default of a later version may be another.
+    states
+        The fighters' state of each of these models that has one, by the model's digest.
     """
 
     claimed_at: datetime
@@ -52,6 +55,7 @@ class Provenance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     controls: dict[str, bool | int | str]
     surroundings: RuntimeEnvironment
     devig_method: DevigMethod | None = None
+    states: dict[str, FighterState] = {}
 
 
 _decoder = msgspec.json.Decoder(Provenance)

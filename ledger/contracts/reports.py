@@ -17,6 +17,7 @@ from ledger.contracts.jobs import current_schema_version
 from ledger.contracts.judgement_report import JudgementReport
 from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
+from ledger.contracts.update_report import UpdateReport
 
 IntervalMethod = Literal["anchored", "model_based", "bootstrap_percentile", "market_assumption"]
 
@@ -146,12 +147,24 @@ class FightFailure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     failure: Failure
 
 
+class ServedState(Struct, frozen=True, kw_only=True):
+    """The fighters' state that answered: SHA-256 over its arrays, the day of its last fight, and its age on the day.
+
+    `age_days` counts from `cutoff` to the day of the event in UTC.
+    """
+
+    digest: str
+    cutoff: date
+    age_days: int
+
+
 class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="card_report"):
     """The report of a `PredictCard`: the model's digest, the last day of its data, and every fight in order.
 
     `switches` are operator controls that changed the answer, such as `bootstrap=off` or `max_replicas=20` (the sampling
     intervals rest on that many replicas), or a drift alarm's: with `abstain=on` the model may not bet, and all reasons
-    are `model_alarm`. Absent if there are none.
+    are `model_alarm`. Absent if there are none. `data_cutoff` is the last day of the fights that the members learnt
+    from; `state` is what the features of fighters were built from, absent for a model that has no fighters' state.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -160,6 +173,7 @@ class CardReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     data_cutoff: date
     fights: tuple[FightReport | FightFailure, ...]
     switches: tuple[str, ...] = ()
+    state: ServedState | None = None
 
 
 class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="training_report"):
@@ -254,5 +268,6 @@ Report = (
     | GarbageReport
     | ComparisonReport
     | ReviewReport
+    | UpdateReport
 )
 """Every report that a job can end with."""

@@ -33,6 +33,12 @@ class ModelRegistry:
             for digest, summary in sorted(summaries.items())
         ]
 
+    def origin(self, digest: str) -> str:
+        """Return the model that was trained or re-anchored last: `digest` itself unless its state alone was renewed."""
+        summary = self._server.execute("HGET", self._server.key("models"), digest)
+        derived = {} if summary is None else msgspec.json.decode(summary).get("derived", {})
+        return str(derived.get("origin", digest))
+
     def is_registered(self, digest: str) -> bool:
         """Return True if a model is registered."""
         return self._server.execute("HGET", self._server.key("models"), digest) is not None

@@ -90,7 +90,9 @@ def _why(fight: FightReport, card: PredictCard | None) -> list[str]:
 
 def _caption(report: CardReport) -> str:
     switches = f"; switched: {', '.join(report.switches)}" if report.switches else ""
-    return f"model {report.model[:12]}, trained on fights up to {report.data_cutoff}{switches}"
+    state = report.state
+    age = "" if state is None else f", state of {state.cutoff} ({state.digest[:12]}, {state.age_days:,} days old)"
+    return f"model {report.model[:12]}, trained on fights up to {report.data_cutoff}{age}{switches}"
 
 
 def _bounded(probability: float, intervals: Sequence[Interval]) -> str:

@@ -10,7 +10,16 @@ from rich.table import Table
 from ledger.operations.control_store import ControlChange
 from producer.output.report_tables import records_table
 
-SHOWN_IN_LIST = ("data.cutoff", "data.fights", "metrics.log_loss", "interval_method")
+SHOWN_IN_LIST = {
+    "data.cutoff": "cutoff",
+    "state.cutoff": "state",
+    "derived.base": "base",
+    "data.fights": "fights",
+    "metrics.log_loss": "log_loss",
+    "interval_method": "interval_method",
+}
+"""Facts of a summary in the list of models, with the titles of their columns."""
+_DIGEST_CHARACTERS = 12
 CONTROL_PREFIX = "model."
 
 
@@ -19,7 +28,9 @@ def models_table(models: Iterable[Mapping[str, Any]]) -> Table:
     rows = []
     for model in models:
         facts = flatten(model["summary"])
-        figures = {name.rpartition(".")[2]: facts[name] for name in SHOWN_IN_LIST if name in facts}
+        figures = {title: facts[name] for name, title in SHOWN_IN_LIST.items() if name in facts}
+        if "base" in figures:
+            figures["base"] = figures["base"][:_DIGEST_CHARACTERS]
         rows.append({"digest": model["digest"][:12], "aliases": model["aliases"], **figures})
     columns = list(dict.fromkeys(column for row in rows for column in row))
     table = records_table("Models", columns, rows)
@@ -66,6 +77,8 @@ def _how(change: ControlChange) -> str:
         return "rolled back"
     if "training" in evidence:
         return "by its training"
+    if "update" in evidence:
+        return "updated"
     if evidence.get("forced"):
         return "FORCED against the gate"
     return "evaluated and promoted" if "judgement" in evidence else "set by hand"

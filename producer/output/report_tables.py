@@ -31,6 +31,7 @@ from ledger.contracts.reports import (
     ShadowReport,
     TrainingReport,
 )
+from ledger.contracts.update_report import UpdateReport
 from ledger.models.aliases import CHALLENGER
 from producer.output.backtest_tables import backtest_tables
 from producer.output.card_tables import card_tables
@@ -40,6 +41,7 @@ from producer.output.monitoring_tables import comparison_tables, review_tables
 from producer.output.numbers import progress_text
 from producer.output.replay_tables import replay_tables
 from producer.output.table_parts import NOTHING, STYLES, percent, wrapping_table
+from producer.output.update_tables import update_tables
 
 
 def report_tables(report: Report, card: PredictCard | None = None) -> list[Table]:
@@ -61,17 +63,21 @@ def report_tables(report: Report, card: PredictCard | None = None) -> list[Table
             return comparison_tables(report)
         case ReviewReport():
             return review_tables(report)
-        case ShadowReport():
-            return [records_table("Shadow", list(report.__struct_fields__), [msgspec.structs.asdict(report)])]
+        case ShadowReport() | PartReport():
+            title = "Shadow" if isinstance(report, ShadowReport) else "Part"
+            columns = [name for name in report.__struct_fields__ if name != "schema_version"]
+            return [records_table(title, columns, [msgspec.structs.asdict(report)])]
         case GarbageReport():
-            removed = [("model", digest) for digest in report.models] + [
-                ("training", name) for name in report.trainings
-            ]
-            rows = [{"what": what, "digest": digest} for what, digest in removed]
-            title = "Would be removed" if report.dry_run else "Removed"
-            return [records_table(title, ["what", "digest"], rows)] if rows else []
-        case PartReport():
-            return [records_table("Part", ["name", "digest", "bytes_written"], [msgspec.structs.asdict(report)])]
+            return _garbage_tables(report)
+        case UpdateReport():
+            return update_tables(report)
+
+
+def _garbage_tables(report: GarbageReport) -> list[Table]:
+    removed = [("model", digest) for digest in report.models] + [("training", name) for name in report.trainings]
+    rows = [{"what": what, "digest": digest} for what, digest in removed]
+    title = "Would be removed" if report.dry_run else "Removed"
+    return [records_table(title, ["what", "digest"], rows)] if rows else []
 
 
 def _bounds(bounds: Bounds | None) -> str:

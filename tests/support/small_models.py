@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import msgspec
 
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
@@ -51,6 +52,29 @@ def trained(folder: Path, seed: int, replicas: int = 0, fits: int = 1) -> Bundle
     config = small_config(seed, replicas, fits)
     (made,) = made_once(f"model-{seed}-{replicas}-{fits}", lambda place: _train(config, place)).glob("[0-9a-f]*")
     return open_bundle(Path(shutil.copytree(made, folder / made.name, dirs_exist_ok=True)))
+
+
+NEWER = date(2025, 11, 1)
+"""The model of the past knows no fight of the small league from this day on, and no fighter who began then."""
+
+
+def past_log() -> FightLog:
+    """Return the small league's log as it was before NEWER, without fighters who had no fight yet."""
+    log = small_league().log.before(NEWER)
+    fought = {*log.fights["red_id"], *log.fights["blue_id"]}
+    return FightLog(log.fights, log.stat_lines, log.fighters[log.fighters["fighter_id"].isin(fought)])
+
+
+def trained_on_the_past(folder: Path) -> Bundle:
+    """Return a model of `past_log` in a folder."""
+    (made,) = made_once("model-of-the-past", _train_on_the_past).glob("[0-9a-f]*")
+    return open_bundle(Path(shutil.copytree(made, folder / made.name, dirs_exist_ok=True)))
+
+
+def _train_on_the_past(folder: Path) -> None:
+    log = past_log()
+    matrix = build_matrix(log).select(MODEL_COLUMNS)
+    save_ensemble(train_ensemble(matrix, small_config(1, replicas=10), FighterSnapshot.from_log(log)), folder)
 
 
 def _train(config: TrainingConfig, folder: Path) -> Bundle:

@@ -186,7 +186,7 @@ class Executor:
         return AttemptResult(failure.code.value, model, settlement=settlement)
 
     def _provenance(self, claim: Claim, job: Job | None = None) -> Provenance:
-        return collect_provenance(claim, self._models.resolved_names, job)
+        return collect_provenance(claim, self._models.resolved_names, self._models.resolved_models(), job)
 
     def _report_lost(self, claim: Claim, model: str | None, leaving: BaseException) -> AttemptResult:
         state = retry_until_available(lambda: self._ledger.report_worker_lost(claim.job_id, claim.fence))

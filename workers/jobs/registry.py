@@ -38,6 +38,7 @@ HANDLERS: HandlerRegistry = {
     "train_ensemble": "workers.handlers.training.train_ensemble:train_ensemble",
     "backtest": "workers.handlers.training.backtest:backtest",
     "judge_models": "workers.handlers.training.judge_models:judge_models",
+    "update_model": "workers.handlers.training.update_model:update_model",
     "collect_garbage": "workers.handlers.collect_garbage:collect_garbage",
     "train_part": "workers.handlers.training.train_ensemble:train_part",
     "backtest_part": "workers.handlers.training.backtest:backtest_part",

@@ -112,6 +112,11 @@ class ModelCache(Generic[Model]):
         self._opened.move_to_end(digest)
         return self._opened[digest]
 
+    def resolved_models(self) -> dict[str, Model]:
+        """Return the open models among those that the current job has resolved, by digest."""
+        digests = set(self.resolved_names.values())
+        return {digest: opened.model for digest, opened in self._opened.items() if digest in digests}
+
     def with_aliases(self, names: Mapping[str, str]) -> ModelCache[Model]:
         """Return an empty cache of the same models with other aliases; each model is read and verified again."""
         return ModelCache(self._fetch, names.get, self._load, self._capacity, discard_copy=self._discard_copy)

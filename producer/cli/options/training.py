@@ -154,14 +154,18 @@ def training_fields(path: Path, is_matrix: bool, options: dict[str, Any]) -> dic
     columns = pop_matrix_columns(options)
     given = {name: value for name, value in options.items() if value is not None}
     weights = {"model_weights": given.pop("weights")} if "weights" in given else {}
-    try:
-        digest = folder_digest(path)
-    except OSError as error:
-        raise job_refused(str(error)) from error
     return {
         "data": str(path),
-        "data_digest": digest,
+        "data_digest": data_digest(path),
         "matrix": columns if is_matrix else None,
         **weights,
         **given,
     }
+
+
+def data_digest(path: Path) -> str:
+    """Return the digest of a fight log or matrix. Raises JobRefusedError if it cannot be read."""
+    try:
+        return folder_digest(path)
+    except OSError as error:
+        raise job_refused(str(error)) from error

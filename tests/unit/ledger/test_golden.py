@@ -36,6 +36,7 @@ from ledger.contracts.jobs import (
     ShadowCard,
     TrainEnsemble,
     TrainPart,
+    UpdateModel,
 )
 from ledger.contracts.judgement_report import (
     EvaluatedCoverage,
@@ -71,8 +72,16 @@ from ledger.contracts.reports import (
     Market,
     PartReport,
     Report,
+    ServedState,
     ShadowReport,
     TrainingReport,
+)
+from ledger.contracts.update_report import (
+    FighterState,
+    StateDifference,
+    UpdateReason,
+    UpdateReport,
+    UpdateVerdict,
 )
 
 FOLDER = Path(__file__).parents[2] / "golden"
@@ -224,9 +233,23 @@ JOBS: dict[str, Job] = {
     "job_compare_models_plain": CompareModels(),
     "job_compare_models_full": CompareModels(champion=DIGEST, challenger="next", nonce="n", deadline=NIGHT),
     "job_shadow_card": ShadowCard(card="c1", deadline=NIGHT),
+    "job_update_model_plain": UpdateModel(data="/fights"),
+    "job_update_model_full": UpdateModel(
+        data="/fights",
+        data_digest=DIGEST,
+        base=DIGEST[::-1],
+        cutoff=date(2024, 2, 29),
+        max_training_time_seconds=60.0,
+        max_memory_mb=1e3,
+        deadline=NIGHT,
+    ),
 }
 SURROUNDINGS = RuntimeEnvironment(processor="x86_64 Model", libraries={"numpy": "2.3.5", "python": "3.11.2"})
+STATE = FighterState(digest=DIGEST, cutoff=date(2098, 12, 27))
 ORIGINS: dict[str, Provenance] = {
+    "origin_stated": Provenance(
+        claimed_at=NIGHT, models={"champion": DIGEST}, controls={}, surroundings=SURROUNDINGS, states={DIGEST: STATE}
+    ),
     "origin_plain": Provenance(claimed_at=NIGHT, models={}, controls={}, surroundings=SURROUNDINGS),
     "origin_full": Provenance(
         claimed_at=NIGHT,
@@ -394,6 +417,45 @@ REPORTS: dict[str, Report] = {
                 interval_reason="not_measured",
             ),
         ),
+    ),
+    "report_card_stated": CardReport(
+        card_id="c",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(),
+        state=ServedState(digest=DIGEST, cutoff=date(2098, 12, 27), age_days=7),
+    ),
+    "report_update_plain": UpdateReport(
+        model=DIGEST,
+        base=DIGEST,
+        changed=False,
+        data_digest=DIGEST,
+        state=STATE,
+        base_state=STATE,
+        new_fights=0,
+        new_fighters=0,
+        corrected_fighters=0,
+        past=StateDifference(pairs=198, mean=0.0, largest=0.0),
+        change=StateDifference(pairs=198, mean=0.0, largest=0.0),
+        verdict=UpdateVerdict(promote=True),
+        bundle_bytes=1_000_000,
+    ),
+    "report_update_refused": UpdateReport(
+        model=DIGEST,
+        base=DIGEST[::-1],
+        changed=True,
+        data_digest=DIGEST,
+        state=STATE,
+        base_state=FighterState(digest=DIGEST[::-1], cutoff=date(2098, 12, 20)),
+        new_fights=13,
+        new_fighters=2,
+        corrected_fighters=1,
+        past=StateDifference(pairs=198, mean=0.001, largest=0.0625),
+        change=StateDifference(pairs=198, mean=0.003, largest=0.125),
+        verdict=UpdateVerdict(
+            promote=False, reasons=(UpdateReason(code="past_answers_differ", message="the log gives another past"),)
+        ),
+        bundle_bytes=1_000_000,
     ),
     "report_part": PartReport(name="replica-5-10", digest=DIGEST, bytes_written=1_000_000),
     "report_garbage": GarbageReport(models=(DIGEST,), trainings=(), dry_run=True),

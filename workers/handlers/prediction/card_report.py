@@ -6,6 +6,7 @@ The engine gives a probability and its intervals for the first fighter of a pair
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC
 
 import msgspec
 
@@ -27,6 +28,7 @@ from ledger.contracts.reports import (
     IntervalMethod,
     Market,
     MarketAware,
+    ServedState,
 )
 from workers.failures import to_failure
 from workers.handlers.prediction.fight_prices import PricedFight
@@ -49,7 +51,17 @@ def build_report(card: ResolvedCard, priced: Mapping[str, PricedFight | EngineEr
         data_cutoff=card.manager.ensemble.data_cutoff,
         fights=_scale_stakes(fights, rules.max_card_stake_fraction * job.stake_share),
         switches=card.replicas.switches if card.may_bet else (*card.replicas.switches, "abstain=on"),
+        state=_served_state(card),
     )
+
+
+def _served_state(card: ResolvedCard) -> ServedState | None:
+    """Return the fighters' state of the model, with its age on the day of the event."""
+    state = card.manager.state
+    if state is None:
+        return None
+    day = card.job.event_start.astimezone(UTC).date()
+    return ServedState(digest=state.digest, cutoff=state.cutoff, age_days=(day - state.cutoff).days)
 
 
 def _failed(fight: Fight, error: EngineError) -> FightFailure:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from engine.model.bundle import WRITING_PREFIX
 from ledger.contracts.backtest_report import BacktestReport
-from ledger.contracts.jobs import Backtest, ReproduceTraining, TrainEnsemble
+from ledger.contracts.jobs import Backtest, ReproduceTraining, TrainEnsemble, UpdateModel
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import TrainingReport
+from ledger.contracts.update_report import UpdateReport
 from workers.handlers.replay.replay import HandlerNames, reproduce
 from workers.handlers.training.backtest import backtest_in_process
 from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS, train_in_process, training_report
 from workers.handlers.training.training_data import with_memory_limit
+from workers.handlers.training.update_model import derive_model
 from workers.jobs.context import JobContext
 from workers.jobs.operator_overrides import limit_threads
 
@@ -21,11 +23,12 @@ TRAINING_HANDLERS: HandlerNames = {
     "train_ensemble": "workers.handlers.replay.reproduce:rerun_training",
     "backtest": "workers.handlers.replay.reproduce:rerun_backtest",
     "judge_models": "workers.handlers.training.judge_models:judge_models",
+    "update_model": "workers.handlers.replay.reproduce:rerun_update",
 }
 
 
 def reproduce_training(job: ReproduceTraining, context: JobContext) -> ReplayReport:
-    """Replay a training, backtest or model comparison. Raises JobRefusedError, EngineError."""
+    """Replay a training, update, backtest or model comparison. Raises JobRefusedError, EngineError."""
     return reproduce(job.job_id, context, TRAINING_HANDLERS)
 
 
@@ -36,6 +39,12 @@ def rerun_training(job: TrainEnsemble, context: JobContext) -> TrainingReport:
     with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=context.settings.models_folder) as folder:
         bundle = train_in_process(plan, Path(folder), context.progress, _within_seconds(context), _threads(context))
         return training_report(bundle, job.alias)
+
+
+def rerun_update(job: UpdateModel, context: JobContext) -> UpdateReport:
+    """Update again, and write the bundle to a temporary folder for its digest."""
+    with tempfile.TemporaryDirectory(prefix=WRITING_PREFIX, dir=context.settings.models_folder) as folder:
+        return derive_model(job, context, Path(folder))[1]
 
 
 def rerun_backtest(job: Backtest, context: JobContext) -> BacktestReport:

@@ -16,7 +16,17 @@ from workers.jobs.context import JobContext
 from workers.jobs.retry import retry_until_available
 from workers.models.verification import local_verifier
 
-SUMMARY_FIELDS = ("data", "matrix", "config", "metrics", "versions", "bootstrap_samples", "interval_method")
+SUMMARY_FIELDS = (
+    "data",
+    "matrix",
+    "config",
+    "metrics",
+    "versions",
+    "bootstrap_samples",
+    "interval_method",
+    "state",
+    "derived",
+)
 """Fields of a manifest that the ledger stores, so that models can be compared without opening them."""
 
 

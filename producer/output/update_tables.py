@@ -1,0 +1,39 @@
+"""Tables of the report of a state update: what was renewed, and the verdict. Layout only."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from ledger.contracts.update_report import FighterState, StateDifference, UpdateReport
+from producer.output.table_parts import wrapping_table
+
+
+def update_tables(report: UpdateReport) -> list[Table]:
+    """Return the tables of an update and of its verdict."""
+    title = "Updated" if report.changed else "Nothing new: the model stays as it is"
+    about = wrapping_table(title, "what", "before", "after")
+    about.add_row("model", report.base[:12], report.model[:12])
+    about.add_row("fights up to", str(report.base_state.cutoff), str(report.state.cutoff))
+    about.add_row("state", _digest(report.base_state), _digest(report.state))
+    about.caption = (
+        f"{report.new_fights:,} new fights, {report.new_fighters:,} new fighters; "
+        f"{report.corrected_fighters:,} known fighters have another past in this log"
+    )
+    verdict = wrapping_table(
+        "The update may be promoted" if report.verdict.promote else "The update is not promoted", "what", "figures"
+    )
+    for reason in report.verdict.reasons:
+        verdict.add_row(reason.code.replace("_", " "), reason.message)
+    verdict.add_row("corrections of the past", _difference(report.past))
+    verdict.add_row("new fights", _difference(report.change))
+    return [about, verdict]
+
+
+def _digest(state: FighterState) -> str:
+    return state.digest[:12]
+
+
+def _difference(found: StateDifference) -> str:
+    return (
+        f"move the answers to {found.pairs:,} known pairs by {found.mean:.4f} on average, {found.largest:.4f} at most"
+    )
