@@ -117,6 +117,7 @@ class ProductionEnsembleManager:
         experience: Sequence[int] | None = None,
         market_probability: Sequence[float | None] | None = None,
         levels: Sequence[float] | None = None,
+        contributions: bool = False,
     ) -> list[FightPrediction]:
         """Predict the fight of each pair from its row of features.
 
@@ -136,6 +137,8 @@ class ProductionEnsembleManager:
             The market's de-vigged probability of the first of each pair, None or NaN if unknown.
         levels
             Levels of the intervals; default: the configured one.
+        contributions
+            True to add what each group of features contributes (`engine.model.contributions`).
 
         Raises
         ------
@@ -146,7 +149,9 @@ class ProductionEnsembleManager:
         MemoryLimitError
             If the memory limit leaves no room for one replica.
         """
-        predictions = self.predict_unpriced(X, corners=corners, experience=experience, levels=levels)
+        predictions = self.predict_unpriced(
+            X, corners=corners, experience=experience, levels=levels, contributions=contributions
+        )
         market = [None] * len(predictions) if market_probability is None else market_probability
         return self.add_market(predictions, fighter_pairs, market)
 
@@ -157,10 +162,13 @@ class ProductionEnsembleManager:
         corners: Sequence[Corner] | None = None,
         experience: Sequence[int] | None = None,
         levels: Sequence[float] | None = None,
+        contributions: bool = False,
     ) -> list[UnpricedPrediction]:
         """Predict without odds: the expensive part of `predict_fights`."""
         values = check_features(X, self.ensemble.columns)
-        return self.predict_unpriced_rows(values, corners=corners, experience=experience, levels=levels)
+        return self.predict_unpriced_rows(
+            values, corners=corners, experience=experience, levels=levels, contributions=contributions
+        )
 
     def predict_unpriced_rows(
         self,
@@ -169,6 +177,7 @@ class ProductionEnsembleManager:
         corners: Sequence[Corner] | None = None,
         experience: Sequence[int] | None = None,
         levels: Sequence[float] | None = None,
+        contributions: bool = False,
     ) -> list[UnpricedPrediction]:
         """Predict without odds from rows in the model's order of columns, float64 (n, columns), NaN if missing."""
         check_finite(values, self.ensemble.columns)
@@ -186,7 +195,7 @@ class ProductionEnsembleManager:
         wanted = tuple(levels or (self.config.confidence_level,))
         if not all(0.0 < level < 1.0 for level in wanted):
             raise ValidationError(f"levels must lie between 0 and 1, not {', '.join(map(str, wanted))}")
-        return list(predict_unpriced(self.ensemble, self.config, rows, wanted))
+        return list(predict_unpriced(self.ensemble, self.config, rows, wanted, contributions=contributions))
 
     def add_market(
         self,
@@ -212,8 +221,9 @@ class ProductionEnsembleManager:
         return market_aware_probabilities(predictions, _market(market_probability))
 
     def check_reference_predictions(self) -> float:
-        """Predict the reference rows of the bundle with all replicas, by the same code as any card.
+        """Predict the reference rows of the bundle with all replicas and contributions, by the same code as any card.
 
+        After that every kernel is compiled.
         Returns the largest difference from the stored probabilities. Raises as `predict_fights` does.
         """
         rows, expected = self.ensemble.reference_predictions
@@ -221,6 +231,7 @@ class ProductionEnsembleManager:
         answers = manager.predict_fights(
             pd.DataFrame(rows, columns=list(self.ensemble.columns)),
             [(f"first {row}", f"second {row}") for row in range(len(rows))],
+            contributions=True,
         )
         return float(np.max(np.abs(np.array([answer.probability for answer in answers]) - expected)))
 

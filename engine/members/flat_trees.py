@@ -135,6 +135,16 @@ class FlatTrees:
         """Number of replicas, B."""
         return len(self.first) - 1
 
+    @property
+    def leaf_values(self) -> NDArray[np.float32]:
+        """The nodes read as values, (N,), valid at leaves."""
+        return self.nodes.view(np.float32)[self.nodes.itemsize // 4 - 1 :: self.nodes.itemsize // 4]
+
+    @property
+    def layout(self) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+        """Masks and shifts of the nodes, as kernels take them."""
+        return NODE_LAYOUTS[self.nodes.dtype].masks_and_shifts()
+
     def leaf_sums(self, X: Floats, start: int, stop: int | None) -> Floats:
         """Return the sum of the leaf values over the trees of replicas start..stop-1, float64 (stop-start, n).
 
@@ -151,8 +161,7 @@ class FlatTrees:
         codes = self.cuts.encode(X)
         total = np.zeros((len(replicas), len(codes)))
         first = np.ascontiguousarray(self.first[replicas.start : replicas.stop + 1])
-        values = self.nodes.view(np.float32)[self.nodes.itemsize // 4 - 1 :: self.nodes.itemsize // 4]
-        layout = NODE_LAYOUTS[self.nodes.dtype].masks_and_shifts()
+        values, layout = self.leaf_values, self.layout
         for i in range(0, len(codes), _BLOCK_ROWS):
             some = codes[i : i + _BLOCK_ROWS]
             kernels.walk_trees(

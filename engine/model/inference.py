@@ -20,6 +20,7 @@ from engine.bootstrap import ThreadSafeBootstrapSampler, create_bootstrap_config
 from engine.intervals.percentile import percentile_error, percentile_interval
 from engine.model import market_adjustment
 from engine.model.config import ProductionEnsembleConfig
+from engine.model.contributions import explain_rows
 from engine.model.prediction import (
     UNCERTAINTY_LEVEL,
     Bounds,
@@ -59,9 +60,14 @@ class InferenceRows:
 
 
 def predict_unpriced(
-    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: InferenceRows, levels: Sequence[float]
+    ensemble: Ensemble,
+    config: ProductionEnsembleConfig,
+    rows: InferenceRows,
+    levels: Sequence[float],
+    *,
+    contributions: bool = False,
 ) -> Iterator[UnpricedPrediction]:
-    """Yield the prediction without odds for each row, with intervals at these levels.
+    """Yield the prediction without odds for each row, with intervals at these levels, and contributions if wanted.
 
     Raises
     ------
@@ -71,7 +77,7 @@ def predict_unpriced(
         If the memory limit leaves no room for one replica.
     """
     for batch in rows.batches():
-        yield from _predict_batch(ensemble, config, batch, levels)
+        yield from _predict_batch(ensemble, config, batch, levels, contributions)
 
 
 def add_market(
@@ -106,7 +112,11 @@ def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) ->
 
 
 def _predict_batch(
-    ensemble: Ensemble, config: ProductionEnsembleConfig, rows: InferenceRows, levels: Sequence[float]
+    ensemble: Ensemble,
+    config: ProductionEnsembleConfig,
+    rows: InferenceRows,
+    levels: Sequence[float],
+    contributions: bool,
 ) -> Iterator[UnpricedPrediction]:
     half_widths = ensemble.half_widths
     logit, members = point_logits(ensemble, rows.values, rows.sides)
@@ -121,6 +131,7 @@ def _predict_batch(
     )
     sampling = _sampling(ensemble, config, rows)
     corrections = _corrections(ensemble, rows)
+    explained = explain_rows(ensemble, rows.values, rows.sides, logit) if contributions else None
     for row in range(len(rows.values)):
         intervals = {level: _bounds_at(ends, row) for level, ends in bounds.items()}
         lower, upper = intervals.get(UNCERTAINTY_LEVEL, (None, None))
@@ -137,6 +148,7 @@ def _predict_batch(
             members={name: float(p[row]) for name, p in members.items()},
             correction=None if corrections is None else float(corrections[row]),
             warnings=_warnings(config, float(probability[row]), uncertainty),
+            contributions=None if explained is None else explained[row],
         )
 
 

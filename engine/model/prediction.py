@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from engine.intervals.half_widths import HalfWidthMethod
 from engine.model import market_adjustment
+from engine.model.contributions import Contributions
 
 UNCERTAINTY_LEVEL = 0.8
 """Level of the interval whose width is called uncertainty: its lower bound decides about a bet."""
@@ -57,6 +58,8 @@ class UnpricedPrediction:
         What the market-aware model adds to the market's logit; None without such a model.
     warnings : tuple of str
         `low_confidence`, `high_uncertainty`.
+    contributions : Contributions or None
+        What each group of features adds to the logit of `probability`; None if they were not asked for.
     """
 
     probability: float
@@ -70,6 +73,7 @@ class UnpricedPrediction:
     members: dict[str, float]
     correction: float | None
     warnings: tuple[str, ...]
+    contributions: Contributions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

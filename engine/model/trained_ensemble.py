@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import Floats, ReplicaSet, ReplicatedMember
+from engine.data.feature_groups import GroupedColumns
 from engine.data.feature_matrix import MirrorPlan
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.data.snapshot_digest import StateIdentity, identify_snapshot
@@ -80,6 +81,11 @@ class Ensemble:
     def plan(self) -> MirrorPlan:
         """The column permutation and signs that swap the two sides of a row."""
         return MirrorPlan.from_columns(self.columns)
+
+    @cached_property
+    def groups(self) -> GroupedColumns:
+        """The columns by group of features."""
+        return GroupedColumns.from_columns(self.columns)
 
     @property
     def n_replicas(self) -> int:

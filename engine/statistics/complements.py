@@ -54,7 +54,23 @@ def margin_to_logit(margin: Floats) -> Floats:
 def logit_to_probability(logit: Floats) -> Floats:
     """Return the probability of a logit, rounded to the grid; that of -logit is exactly its complement."""
     margin = np.copysign(np.tanh(np.abs(logit) / 2.0), logit) / 2.0
-    return np.asarray(0.5 + np.rint(margin * _GRID) / _GRID)
+    return np.asarray(0.5 + round_to_grid(margin))
+
+
+def logit_on_grid(logit: Floats) -> Floats:
+    """Return the multiple of the grid's step next to a logit, (n,), that has the same probability, to the bit.
+
+    Odd. Both multiples around a logit are tried, and one of them has the probability: a step of probability takes at
+    least four steps of logit.
+    """
+    nearest = round_to_grid(logit)
+    other = nearest + np.copysign(1.0 / _GRID, logit - nearest)
+    return np.where(logit_to_probability(nearest) == logit_to_probability(logit), nearest, other)
+
+
+def round_to_grid(values: Floats) -> Floats:
+    """Return the nearest multiples of the grid's step. Sums and differences of such numbers up to 2**12 are exact."""
+    return np.asarray(np.rint(values * _GRID) / _GRID)
 
 
 def complement(probability: float) -> float:
