@@ -58,7 +58,7 @@ def _section(name: str, schema: Schema, examples: Path) -> Iterator[str]:
         return
     yield from ("| field | value | default |", "|---|---|---|")
     for field, value in schema["properties"].items():
-        default = "required" if field in schema.get("required", ()) else _default(value)
+        default = "required" if field in schema.get("required", ()) else _default(field, value)
         yield f"| `{field}` | {describe_schema(value)} | {default} |"
     yield ""
     kind = schema["properties"].get("kind", {}).get("enum", [""])[0]
@@ -119,8 +119,10 @@ def _choices(values: Sequence[Any]) -> str:
     return ", ".join(f"`{json.dumps(value)}`" for value in values)
 
 
-def _default(schema: Schema) -> str:
-    return f"`{json.dumps(schema['default'])}`" if "default" in schema else "`1`"
+def _default(field: str, schema: Schema) -> str:
+    if "default" in schema:
+        return f"`{json.dumps(schema['default'])}`"
+    return "`1`" if field == "schema_version" else "absent"
 
 
 def _span(schema: Schema, least: str, most: str, unit: str = "") -> str:

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from engine.arrays import Floats
 from engine.data.fight_log import read_fight_log
 from engine.evaluation.backtest import BacktestConfig, backtest_data_from_log, forecast_fights
-from engine.evaluation.challenger import PRODUCTION_FORECAST, evaluate_challenger
+from engine.evaluation.challenger import evaluate_challenger
+from engine.evaluation.served_scores import SERVED_FORECASTS
 from engine.evaluation.walk_forward import FightSet
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
@@ -38,6 +39,8 @@ from engine.training.train import TrainingConfig
 from ledger.contracts.backtest_report import Estimate
 from ledger.contracts.judgement_report import EvaluatedForecast, PairedDifference
 from ledger.models.promotion_gate import decide_promotion, error_for_try
+
+PRODUCTION_FORECAST = SERVED_FORECASTS["fresh", "unknown"]
 
 FIRST_DAY, LAST_DAY = date(2016, 1, 1), date(2024, 12, 31)
 FIGHTS = (200, 400, 800, 1600)

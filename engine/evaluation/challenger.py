@@ -2,10 +2,11 @@
 
 Covers the metrics; `ledger.models.promotion_gate` decides from them. If any fights have closing odds, only these are
 scored, so that every forecast is compared on the same fights. Intervals are event-clustered
-(`engine.statistics.scores`). Scored is the forecast of production for a fight of an odds feed, which has no corners:
-statistics only, corner unknown. Its calibration slope goes through the origin, because the order of fighters in a feed
-is arbitrary. The forecasts with the official corner are reported for the fights whose corners the log has, with slope
-and intercept.
+(`engine.statistics.scores`). Scored is the answer that production serves for a fight of an odds feed, which has no
+corners, from fresh states of the fighters or from those of each model's own snapshot, as production serves it
+(`engine.evaluation.served_rows`). Its calibration slope goes through the origin, because the order of fighters in a
+feed is arbitrary. The answers with the official corner are reported for the fights whose corners the log has, with
+slope and intercept. A model without a snapshot is scored on the rows of the data in either case.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
-from engine.data.feature_matrix import TrainingMatrix, format_names
+from engine.data.feature_matrix import format_names
 from engine.errors import ValidationError
+from engine.evaluation.score_parts import column, events, minus_market
+from engine.evaluation.served_scores import SERVED_FORECASTS, Corner, State
 from engine.evaluation.walk_forward import FightSet, Period, bound_column, ensemble_forecasts, fight_columns
 from engine.model.trained_ensemble import Ensemble
 from engine.statistics.scores import (
@@ -35,8 +38,6 @@ from engine.statistics.scores import (
     t_interval,
 )
 
-PRODUCTION_FORECAST = "cornerless"
-CORNER_KNOWN_FORECAST = "statistics_only"
 BASE_RATE = 0.5
 """The forecast without any information about a fight, if no corner is given."""
 COVERAGE_LEVELS = (0.8, 0.95)
@@ -111,6 +112,29 @@ class PairedDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedForecast:
+    """Log loss of a model's answers by how they are served.
+
+    Attributes
+    ----------
+    forecast : str
+        Role of the model.
+    state, corner : str
+        As in `engine.evaluation.served_scores.ServedScore`.
+    log_loss : Estimate
+        Log loss; lower is better.
+    minus_market : Estimate or None
+        Its difference from the market's.
+    """
+
+    forecast: str
+    state: State
+    corner: Corner
+    log_loss: Estimate
+    minus_market: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChallengerEvaluation:
     """All metrics of the comparison.
 
@@ -130,6 +154,8 @@ class ChallengerEvaluation:
         Differences between the challenger and the others.
     corner_known : tuple of EvaluatedForecast
         The models' forecasts with the official corner, on the fights whose corners are known, if there are MIN_FIGHTS.
+    served : tuple of ServedForecast
+        The models' log losses by how their answers are served.
     recalibrated : bool
         Whether all closing odds used for coverage were recalibrated on earlier fights; the others are used as they are.
     """
@@ -142,6 +168,7 @@ class ChallengerEvaluation:
     forecasts: tuple[EvaluatedForecast, ...]
     paired: tuple[PairedDifference, ...]
     corner_known: tuple[EvaluatedForecast, ...] = ()
+    served: tuple[ServedForecast, ...] = ()
     recalibrated: bool = True
 
 
@@ -166,20 +193,20 @@ def forecast_unseen(ensemble: Ensemble, fight_set: FightSet, first_day: date) ->
         )
     last = fight_set.fights.date[-1].astype(date)
     later = fight_set.during(Period(first_day, last + timedelta(days=1)))
-    served = FightSet(select_columns(later.fights, ensemble.columns), later.early_odds)
+    own = select_columns(later, ensemble.columns)
     return pd.concat(
-        [fight_columns(fight_set.fights.before(first_day), later), ensemble_forecasts(ensemble, served)], axis=1
+        [fight_columns(fight_set.fights.before(first_day), later), ensemble_forecasts(ensemble, own)], axis=1
     )
 
 
-def select_columns(fights: TrainingMatrix, columns: tuple[str, ...]) -> TrainingMatrix:
+def select_columns(fight_set: FightSet, columns: tuple[str, ...]) -> FightSet:
     """Return the fights with these features only. Raises ValidationError naming those that are missing."""
-    missing = [name for name in columns if name not in fights.X.columns]
+    missing = [name for name in columns if name not in fight_set.fights.X.columns]
     if missing:
         raise ValidationError(
             f"the fights lack features of the model, {format_names(missing)}: evaluate it on data that has them"
         )
-    return fights.select(columns)
+    return fight_set.select(columns)
 
 
 def check_enough_fights(fight_set: FightSet, first_day: date) -> None:
@@ -197,7 +224,7 @@ def check_enough_fights(fight_set: FightSet, first_day: date) -> None:
 
 
 def evaluate_challenger(
-    challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], error: float
+    challenger: pd.DataFrame, incumbents: Mapping[str, pd.DataFrame], error: float, state: State = "fresh"
 ) -> ChallengerEvaluation:
     """Return the metrics of the models' forecasts of the same fights.
 
@@ -209,6 +236,8 @@ def evaluate_challenger(
         Tables of the same fights, row by row, by role: `champion`, `anchor`, or none.
     error
         Error probability of the bounds `PairedDifference.most`.
+    state
+        The states from which production serves the answers. Those of a model without lagging ones are fresh.
 
     Raises
     ------
@@ -223,10 +252,12 @@ def evaluate_challenger(
     rows = priced if priced.any() else np.ones(len(challenger), dtype=np.bool_)
     tables = {"challenger": challenger[rows], **{name: table[rows] for name, table in incumbents.items()}}
     scored = tables["challenger"]
-    won, event = scored["won"].to_numpy(), scored["event"].to_numpy(dtype=np.str_)
-    predicted = {name: _column(table, PRODUCTION_FORECAST) for name, table in tables.items()}
+    won, event = scored["won"].to_numpy(), events(scored)
+    production = {name: _served_column(table, state, "unknown") for name, table in tables.items()}
+    predicted = {name: column(table, production[name]) for name, table in tables.items()}
+    coverage = {name: tuple(_coverage(table, event, production[name])) for name, table in tables.items()}
     if priced.any():
-        predicted["market"] = _column(scored, "market")
+        predicted["market"] = column(scored, "market")
     predicted["base_rate"] = np.full(len(scored), BASE_RATE)
     known = scored["corner_known"].to_numpy(np.bool_)
     enough = known.sum() >= MIN_FIGHTS
@@ -236,43 +267,61 @@ def evaluate_challenger(
         fights=len(scored),
         priced_fights=int(priced.sum()),
         events=len(np.unique(event)),
-        forecasts=tuple(_forecast(name, p, won, event, tables.get(name)) for name, p in predicted.items()),
+        forecasts=tuple(_forecast(name, p, won, event, coverage.get(name, ())) for name, p in predicted.items()),
         paired=tuple(
             _paired(name, predicted["challenger"], p, won, event, error)
             for name, p in predicted.items()
             if name != "challenger"
         ),
-        corner_known=tuple(_corner_known(name, table[known]) for name, table in tables.items() if enough),
+        corner_known=tuple(
+            _corner_known(name, table[known], _served_column(table, state, "known"))
+            for name, table in tables.items()
+            if enough
+        ),
+        served=tuple(
+            ServedForecast(
+                forecast=name,
+                state=each,
+                corner=corner,
+                log_loss=clustered_mean(log_losses(column(table, served), won), event),
+                minus_market=minus_market(served, table),
+            )
+            for name, table in tables.items()
+            for (each, corner), served in SERVED_FORECASTS.items()
+            if served in table
+        ),
         recalibrated=bool(scored["recalibrated_market"].notna().all() or not priced.any()),
     )
 
 
 def _forecast(
-    name: str, p: Floats, won: NDArray[np.int8], event: NDArray[np.str_], table: pd.DataFrame | None
+    name: str, p: Floats, won: NDArray[np.int8], event: NDArray[np.str_], coverage: tuple[EvaluatedCoverage, ...]
 ) -> EvaluatedForecast:
     return EvaluatedForecast(
         forecast=name,
         log_loss=clustered_mean(log_losses(p, won), event),
         brier=clustered_mean((p - won) ** 2, event),
         slope=calibration_slope(p, won, event) if np.any(p != BASE_RATE) else None,
-        coverage=() if table is None else tuple(_coverage(table, event, PRODUCTION_FORECAST)),
+        coverage=coverage,
     )
 
 
-def _corner_known(name: str, table: pd.DataFrame) -> EvaluatedForecast:
-    p, won, event = (
-        _column(table, CORNER_KNOWN_FORECAST),
-        table["won"].to_numpy(),
-        table["event"].to_numpy(dtype=np.str_),
-    )
-    line, events = calibration_line(p, won, event), len(np.unique(event))
+def _served_column(table: pd.DataFrame, state: State, corner: Corner) -> str:
+    """Return the column of a model's answers; those of a model without lagging ones are fresh."""
+    name = SERVED_FORECASTS[state, corner]
+    return name if name in table else SERVED_FORECASTS["fresh", corner]
+
+
+def _corner_known(name: str, table: pd.DataFrame, served: str) -> EvaluatedForecast:
+    p, won, event = column(table, served), table["won"].to_numpy(), events(table)
+    line, n_events = calibration_line(p, won, event), len(np.unique(event))
     return EvaluatedForecast(
         forecast=name,
         log_loss=clustered_mean(log_losses(p, won), event),
         brier=clustered_mean((p - won) ** 2, event),
-        slope=t_interval(line.slope, line.slope_error, events),
-        intercept=t_interval(line.intercept, line.intercept_error, events),
-        coverage=tuple(_coverage(table, event, CORNER_KNOWN_FORECAST)),
+        slope=t_interval(line.slope, line.slope_error, n_events),
+        intercept=t_interval(line.intercept, line.intercept_error, n_events),
+        coverage=tuple(_coverage(table, event, served)),
     )
 
 
@@ -293,7 +342,7 @@ def _coverage(table: pd.DataFrame, event: NDArray[np.str_], forecast: str) -> It
     close = table["recalibrated_market"].fillna(table["market"]).to_numpy(np.float64)
     known = np.isfinite(close)
     for level in COVERAGE_LEVELS:
-        lower, upper = (_column(table, bound_column(forecast, side, level)) for side in ("lower", "upper"))
+        lower, upper = (column(table, bound_column(forecast, side, level)) for side in ("lower", "upper"))
         if np.isfinite(lower).all():
             inside = (lower <= close) & (close <= upper)
             yield EvaluatedCoverage(
@@ -301,7 +350,3 @@ def _coverage(table: pd.DataFrame, event: NDArray[np.str_], forecast: str) -> It
                 inside=clustered_share(inside[known], event[known]) if known.any() else None,
                 width=clustered_mean(upper - lower, event),
             )
-
-
-def _column(rows: pd.DataFrame, name: str) -> Floats:
-    return rows[name].to_numpy(np.float64)

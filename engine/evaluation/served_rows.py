@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,10 @@ from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import ValidationError
 from engine.evaluation.walk_forward import FightSet, LaggingRows, Period
+from engine.model.trained_ensemble import Ensemble
 
 
-def snapshot_before(log: FightLog, day: date) -> FighterSnapshot:
+def snapshot_before(log: FightLog, day: date, *, keep_gaps: bool = False) -> FighterSnapshot:
     """Return the snapshot that a training on `day` stored: the states of those who had fought before.
 
     The fighters table of a log may name fighters of later fights, of whom a log of that day held nothing.
@@ -42,7 +43,8 @@ def snapshot_before(log: FightLog, day: date) -> FighterSnapshot:
         raise ValidationError(f"no fight before {day} to train on: start on a later day")
     lines = log.stat_lines[log.stat_lines["fight_id"].isin(fights["fight_id"])]
     known = {*fights["red_id"], *fights["blue_id"]}
-    return FighterSnapshot.from_log(FightLog(fights, lines, log.fighters[log.fighters["fighter_id"].isin(known)]))
+    then = FightLog(fights, lines, log.fighters[log.fighters["fighter_id"].isin(known)])
+    return FighterSnapshot.from_log(then, keep_gaps=keep_gaps)
 
 
 def with_lagging_rows(fight_set: FightSet, log: FightLog, periods: Iterable[Period]) -> FightSet:
@@ -63,10 +65,30 @@ def with_lagging_rows(fight_set: FightSet, log: FightLog, periods: Iterable[Peri
     return replace(fight_set, lagging=lagging)
 
 
-def with_rows_of_snapshot(fight_set: FightSet, log: FightLog, snapshot: FighterSnapshot) -> FightSet:
-    """Add the rows of the fights after a snapshot as a model serves them that holds it; parameters as above."""
+def with_rows_of_model(fight_set: FightSet, log: FightLog, ensemble: Ensemble, first_day: date) -> FightSet:
+    """Add the rows of the fights from a day on as a model serves them that holds the state of its training.
+
+    That is its own snapshot, unless that was updated by fights from `first_day` on: then the state is made again from
+    the log.
+
+    Parameters
+    ----------
+    fight_set
+        The decided fights of `log`, with the context features.
+    log
+        The log.
+    ensemble
+        The model. One without a snapshot has no such rows.
+    first_day
+        First day of the fights, after the model's training data.
+    """
+    snapshot = ensemble.snapshot
+    if snapshot is None:
+        return fight_set
+    if snapshot.data_cutoff >= first_day:
+        snapshot = snapshot_before(log, ensemble.data_cutoff + timedelta(days=1), keep_gaps=snapshot.keep_gaps)
     lagging = _no_rows(fight_set)
-    _fill(lagging, fight_set, log, snapshot, fight_set.fights.date > np.datetime64(snapshot.data_cutoff))
+    _fill(lagging, fight_set, log, snapshot, fight_set.fights.date >= np.datetime64(first_day))
     return replace(fight_set, lagging=lagging)
 
 
@@ -80,7 +102,7 @@ def _fill(
     lagging: LaggingRows, fight_set: FightSet, log: FightLog, snapshot: FighterSnapshot, rows: NDArray[np.bool_]
 ) -> None:
     fights = fight_set.fights.take(rows)
-    decided = log.fights[log.announced_winners.isin(["red", "blue"])]
+    decided = log.fights[log.is_label]
     ids = decided[["red_id", "blue_id"]].to_numpy(dtype=np.str_)[rows]
     X, experience = snapshot.fight_rows(ids, fights.date, fights.X[list(CONTEXT_FEATURES)].to_numpy(np.float64))
     lagging.X.loc[rows] = X[lagging.X.columns].to_numpy()

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from ledger.contracts.jobs import Share, current_schema_version
+from ledger.contracts.jobs import Share, StateKind, current_schema_version
 
 Forecast = Literal["market", "market_aware", "early_market_aware", "statistics_only", "cornerless", "ridge"]
 """`cornerless` is statistics-only as if no official corner were known; `ridge` is the baseline."""
@@ -109,7 +109,7 @@ class ServedScore(Struct, frozen=True, kw_only=True):
     whether the caller names the official corner.
     """
 
-    state: Literal["fresh", "lagging"]
+    state: StateKind
     corner: Literal["known", "unknown"]
     fights: int
     log_loss: float

@@ -34,6 +34,7 @@ Commission = Annotated[float, Meta(ge=0.0, lt=1.0)]
 Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Corner = Literal["red", "blue", "unknown"]
 DevigMethod = Literal["power", "proportional", "shin", "odds_ratio", "logarithmic"]
+StateKind = Literal["fresh", "lagging"]
 
 
 def current_schema_version() -> int:
@@ -236,6 +237,8 @@ class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_f
     Compared are the fights after the last day that any of the models has seen, predicted by these very models. With
     `first_day` their recipes are compared instead: models of the same settings are trained on everything before each
     period of `refit_months` from that day on, and predict it; `max_training_time_seconds` is for all of them together.
+    `state` names the answers that are compared: from `fresh` states of the fighters, updated after each event, or from
+    `lagging` ones, those of each model's own snapshot. Choose the one that production serves.
     `anchor` is one more model that the challenger may not be worse than, and `tries` is how many challengers have been
     compared for the champion's place, this one included: see `ledger.models.promotions`.
     """
@@ -246,6 +249,7 @@ class JudgeModels(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_f
     tries: Annotated[int, Meta(ge=1, le=10_000)] = 1
     first_day: date | None = None
     refit_months: Annotated[int, Meta(ge=1, le=600)] = 12
+    state: StateKind = "fresh"
     max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 14_400.0
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.jobs import current_schema_version
+from ledger.contracts.jobs import StateKind, current_schema_version
 
 ForecastRole = Literal["challenger", "champion", "anchor", "market", "base_rate"]
 
@@ -65,6 +65,31 @@ class PairedDifference(Struct, frozen=True, kw_only=True):
     most: float | None = None
 
 
+class ServedForecast(Struct, frozen=True, kw_only=True):
+    """Log loss of a model's answers by how they are served.
+
+    `state` is `fresh` if fighters' states are updated after each event, and `lagging` if they are those of the model's
+    own snapshot (in a walk-forward, of the last refit). `corner` is whether the caller names the official corner.
+    """
+
+    forecast: ForecastRole
+    state: StateKind
+    corner: Literal["known", "unknown"]
+    log_loss: Estimate
+    minus_market: Estimate | None
+
+
+class ServedComparison(Struct, frozen=True, kw_only=True):
+    """How the compared answers are served: `state` names the fighters' states that they come from.
+
+    Answers of a model without a snapshot, and on a feature matrix, come from the rows of the data. `forecasts` has the
+    log losses from both states.
+    """
+
+    state: StateKind
+    forecasts: Annotated[tuple[ServedForecast, ...], Meta(max_length=16)]
+
+
 class GateReason(Struct, frozen=True, kw_only=True):
     """Why a challenger is refused: a code to switch on, and a sentence with the figures."""
 
@@ -95,6 +120,7 @@ class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     this try. `forecasts` are what production answers to the fights of an odds feed, which names no corner;
     `corner_known` those with the official corner, of the fights whose corners the data contain. `recalibrated` is true
     if all closing odds that intervals were compared with were recalibrated on earlier fights.
+    Reports of earlier versions lack `served`; their answers came from fresh states.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -117,3 +143,4 @@ class JudgementReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     error: float | None = None
     corner_known: Annotated[tuple[EvaluatedForecast, ...], Meta(max_length=8)] = ()
     recalibrated: bool = True
+    served: ServedComparison | UnsetType = UNSET

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import UNSET
 from rich.table import Table
 
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.judgement_report import EvaluatedForecast, JudgementReport
+from ledger.contracts.judgement_report import EvaluatedForecast, JudgementReport, ServedComparison
 from producer.output.numbers import estimate_text, number_table, share_text
 
 METHODS = {
@@ -22,6 +23,7 @@ def judgement_tables(report: JudgementReport) -> list[Table]:
         _verdict(report),
         _forecasts(report, report.forecasts, "as in production: corner unknown"),
         *([_forecasts(report, report.corner_known, "with the official corner")] if report.corner_known else []),
+        *([] if report.served is UNSET else [_served(report.served)]),
         _intervals(report),
         _paired(report),
     ]
@@ -59,6 +61,18 @@ def _forecasts(report: JudgementReport, forecasts: Sequence[EvaluatedForecast], 
         figures = (_plain(each.log_loss), _plain(each.brier), _plain(each.slope, 3), _plain(each.intercept, 3))
         table.add_row(each.forecast.replace("_", " "), *figures)
     table.caption = f"{METHODS[report.method].format(trained=report.trained)}; [95% interval], by event"
+    return table
+
+
+def _served(served: ServedComparison) -> Table:
+    table = number_table("Log loss of served answers", "model", "states", "corner", "log loss", "minus market")
+    for each in served.forecasts:
+        difference = estimate_text(each.minus_market, lambda number: f"{number:+.4f}")
+        table.add_row(each.forecast, each.state, each.corner, _plain(each.log_loss), difference)
+    table.caption = (
+        f"compared are the answers from {served.state} states; fresh: fighters' states are updated after each event; "
+        "lagging: they are those of the model's training"
+    )
     return table
 
 

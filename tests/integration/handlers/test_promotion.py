@@ -129,6 +129,24 @@ def test_the_better_one_passes_and_the_poor_one_only_by_force(stage: Stage, book
     assert "is " in promote(stage.poor, *data, code=ExitCode.REFUSED)["failure"]["message"]
 
 
+def test_answers_are_compared_from_the_states_that_production_serves(stage: Stage, book: Ledger) -> None:
+    book.aliases.set("champion", stage.usual)
+    data = ("--data", str(stage.log), "--force")
+    reports = []
+    for state in ("fresh", "lagging"):
+        book.aliases.set("champion", stage.usual)
+        reports.append(promote(stage.poor, *data, "--state", state)["judgement"]["report"])
+    assert [report["served"]["state"] for report in reports] == ["fresh", "lagging"]
+    both = [report["served"]["forecasts"] for report in reports]
+    assert both[0] == both[1]
+    served = {(each["forecast"], each["state"], each["corner"]): each["log_loss"] for each in both[0]}
+    assert len(served) == 8
+    for report in reports:
+        for each in report["forecasts"][:2]:
+            assert each["log_loss"] == served[each["forecast"], report["served"]["state"], "unknown"]
+    assert served["champion", "fresh", "unknown"] != served["champion", "lagging", "unknown"]
+
+
 def test_a_challenger_is_held_against_the_anchor_and_tries_are_counted(stage: Stage, book: Ledger) -> None:
     data = ("--data", str(stage.log))
     book.aliases.move("champion", stage.usual, verify=lambda digest: None, user="a test", reason="the first")

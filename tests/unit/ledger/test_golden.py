@@ -45,6 +45,8 @@ from ledger.contracts.judgement_report import (
     JudgementReport,
     PairedDifference,
     PromotionVerdict,
+    ServedComparison,
+    ServedForecast,
 )
 from ledger.contracts.monitoring_reports import (
     ComparisonReport,
@@ -198,6 +200,7 @@ JOBS: dict[str, Job] = {
         max_memory_mb=1e3,
         deadline=NIGHT,
     ),
+    "job_judge_models_lagging": JudgeModels(data="/fights", challenger=DIGEST, state="lagging"),
     "job_judge_models_anchored": JudgeModels(
         data="/fights", challenger=DIGEST, champion=DIGEST[::-1], anchor=DIGEST[::-2] * 2, tries=3
     ),
@@ -527,6 +530,30 @@ REPORTS: dict[str, Report] = {
         recalibrated=False,
         verdict=PromotionVerdict(
             promote=True, remarks=(GateReason(code="uncalibrated_slope", message="it is too timid"),)
+        ),
+    ),
+    "report_judgement_served": JudgementReport(
+        challenger=DIGEST,
+        champion=None,
+        data_digest=DIGEST,
+        method="held_out",
+        same_recipe=False,
+        trained=0,
+        first_day=date(2023, 7, 8),
+        last_day=date(2024, 12, 14),
+        fights=768,
+        priced_fights=768,
+        events=64,
+        forecasts=(EvaluatedForecast(forecast="challenger", log_loss=ESTIMATE, brier=ESTIMATE, slope=ESTIMATE),),
+        paired=(),
+        verdict=PromotionVerdict(promote=True),
+        served=ServedComparison(
+            state="lagging",
+            forecasts=(
+                ServedForecast(
+                    forecast="challenger", state="lagging", corner="unknown", log_loss=ESTIMATE, minus_market=ESTIMATE
+                ),
+            ),
         ),
     ),
     "report_health": HealthReport(

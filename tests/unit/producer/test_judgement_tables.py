@@ -26,3 +26,13 @@ def test_every_figure_of_a_judgement_is_shown() -> None:
         "+0.6250 [+0.5000, +0.7500]",
     ):
         assert text in shown
+
+
+def test_the_states_of_the_compared_answers_are_named() -> None:
+    report = REPORTS["report_judgement_served"]
+    console = Console(width=160, record=True)
+    for table in report_tables(report):
+        console.print(table)
+    shown = " ".join(console.export_text().split())
+    assert "compared are the answers from lagging states" in shown
+    assert "challenger │ lagging │ unknown │ 0.6250 [0.5000, 0.7500] │ +0.6250 [+0.5000, +0.7500]" in shown

@@ -13,12 +13,13 @@ import msgspec
 import pandas as pd
 
 from engine.data.feature_matrix import matrix_digest
-from engine.data.fight_log import read_fight_log
+from engine.data.fight_log import FightLog, read_fight_log
 from engine.errors import ValidationError
 from engine.evaluation.backtest import (
     BacktestConfig,
     backtest_data_from_log,
     backtest_data_from_matrix,
+    evaluation_periods,
     forecast_fights,
 )
 from engine.evaluation.challenger import (
@@ -29,11 +30,18 @@ from engine.evaluation.challenger import (
     forecast_unseen,
     select_columns,
 )
+from engine.evaluation.served_rows import with_lagging_rows, with_rows_of_model
 from engine.evaluation.walk_forward import FightSet
 from engine.model.trained_ensemble import Ensemble
 from engine.training.train import TrainingConfig
 from ledger.contracts.jobs import JudgeModels
-from ledger.contracts.judgement_report import EvaluatedForecast, JudgementReport, PairedDifference
+from ledger.contracts.judgement_report import (
+    EvaluatedForecast,
+    JudgementReport,
+    PairedDifference,
+    ServedComparison,
+    ServedForecast,
+)
 from ledger.models.promotion_gate import decide_promotion, error_for_try
 from workers.handlers.training.train_ensemble import TIME_LIMIT_MARGIN_SECONDS
 from workers.handlers.training.training_data import check_data_digest, read_job_matrix, with_memory_limit
@@ -66,7 +74,7 @@ def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
     recipes = {role: _recipe(ensemble) for role, ensemble in models.items()}
     check_data_digest(job)
     context.progress("reading", 0, 1)
-    fight_set = _read_fight_set(job)
+    fight_set, log = _read_fights(job)
     first_day = job.first_day or first_unseen_day(*models.values())
     try:
         check_enough_fights(fight_set, first_day)
@@ -75,14 +83,18 @@ def judge_models(job: JudgeModels, context: JobContext) -> JudgementReport:
     if job.first_day is None:
         _check_earlier_fights(fight_set, job, first_day)
         tables = {
-            role: _forecast(role, forecast_unseen, ensemble, _served_rows(ensemble, fight_set, job), first_day)
+            role: _forecast(
+                role, forecast_unseen, ensemble, _served_rows(ensemble, fight_set, log, first_day), first_day
+            )
             for role, ensemble in models.items()
         }
         forecasts = Forecasts(tables, trained=0)
     else:
+        if log is not None:
+            fight_set = with_lagging_rows(fight_set, log, evaluation_periods(fight_set, _walk_forward_days(job)))
         forecasts = _walk_forward(fight_set, job, recipes, context)
     incumbents = {role: table for role, table in forecasts.tables.items() if role != "challenger"}
-    evaluation = evaluate_challenger(forecasts.tables["challenger"], incumbents, error_for_try(job.tries))
+    evaluation = evaluate_challenger(forecasts.tables["challenger"], incumbents, error_for_try(job.tries), job.state)
     return _report(job, evaluation, matrix_digest(fight_set.fights), forecasts.trained, recipes)
 
 
@@ -104,10 +116,12 @@ def _remedy(job: JudgeModels) -> str:
     )
 
 
-def _read_fight_set(job: JudgeModels) -> FightSet:
+def _read_fights(job: JudgeModels) -> tuple[FightSet, FightLog | None]:
+    """Return the fights, and the log that they come from unless that is a feature matrix."""
     if job.matrix is not None:
-        return backtest_data_from_matrix(read_job_matrix(Path(job.data), job.matrix))
-    return backtest_data_from_log(read_fight_log(Path(job.data)))
+        return backtest_data_from_matrix(read_job_matrix(Path(job.data), job.matrix)), None
+    log = read_fight_log(Path(job.data))
+    return backtest_data_from_log(log), log
 
 
 def _recipe(ensemble: Ensemble) -> Recipe:
@@ -127,11 +141,17 @@ def _forecast(role: str, forecast: Callable[..., pd.DataFrame], *arguments: Any)
         raise ValidationError(f"the {role} cannot be evaluated: {error}") from error
 
 
-def _served_rows(ensemble: Ensemble, fight_set: FightSet, job: JudgeModels) -> FightSet:
+def _served_rows(ensemble: Ensemble, fight_set: FightSet, log: FightLog | None, first_day: date) -> FightSet:
     """Return the fights with feature rows as in production: with gaps for a model that was imported with a log."""
-    if job.matrix is not None or ensemble.snapshot is None or not ensemble.snapshot.keep_gaps:
+    if log is None:
         return fight_set
-    return backtest_data_from_log(read_fight_log(Path(job.data)), keep_gaps=True)
+    if ensemble.snapshot is not None and ensemble.snapshot.keep_gaps:
+        fight_set = backtest_data_from_log(log, keep_gaps=True)
+    return with_rows_of_model(fight_set, log, ensemble, first_day)
+
+
+def _walk_forward_days(job: JudgeModels) -> BacktestConfig:
+    return BacktestConfig(job.first_day, None, job.refit_months)
 
 
 def _walk_forward(
@@ -167,12 +187,12 @@ def _walk_recipe_forward(
         max_memory_mb=job.max_memory_mb,
         n_jobs=limit_threads(context.claim.controls, context.settings.training_threads),
     )
-    fights = FightSet(select_columns(fight_set.fights, recipe.columns), fight_set.early_odds)
+    fights = select_columns(fight_set, recipe.columns)
 
     def progress(stage: str, done: int, total: int) -> None:
         context.progress(f"{name}, {stage}", done, total)
 
-    return forecast_fights(fights, BacktestConfig(job.first_day, None, job.refit_months, settings), progress)
+    return forecast_fights(fights, replace(_walk_forward_days(job), training=settings), progress)
 
 
 def _report(
@@ -203,5 +223,9 @@ def _report(
         paired=paired,
         corner_known=corner_known,
         recalibrated=evaluation.recalibrated,
+        served=ServedComparison(
+            state=job.state,
+            forecasts=msgspec.convert(evaluation.served, tuple[ServedForecast, ...], from_attributes=True),
+        ),
         verdict=decide_promotion(forecasts, paired, corner_known),
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import msgspec
+from msgspec import UNSET
 
 from ledger.contracts.codec import job_refused
 from ledger.contracts.job_state import Outcome
-from ledger.contracts.jobs import JudgeModels
+from ledger.contracts.jobs import JudgeModels, StateKind
 from ledger.contracts.judgement_report import JudgementReport
 from ledger.models.aliases import CHAMPION
 from ledger.models.promotions import ANCHOR_KEY, next_anchor
@@ -40,6 +41,12 @@ from producer.output.report_tables import report_tables
     help="Or a day: evaluate models of the same settings, each trained on earlier fights only, from this day on.",
 )
 @click.option("--refit-months", type=click.IntRange(min=1), help="Months that such a model predicts; default: 12.")
+@click.option(
+    "--state",
+    type=click.Choice(get_args(StateKind)),
+    help="Fighters' states from which the compared answers come: fresh (default), as if updated after each event, or "
+    "lagging, those of each model's own snapshot.",
+)
 @click.option("--max-training-time", "max_training_time_seconds", type=float, metavar="SECONDS")
 @click.option("--max-memory-mb", type=float)
 @click.option("--force", is_flag=True, help="Promote without or against the evaluation; the history records it.")
@@ -129,11 +136,15 @@ def _evaluate_try(
     report = outcome.report
     if not isinstance(report, JudgementReport):
         client.ledger.promotions.uncount_try(alias, job)
-    elif (report.anchor, report.tries) != (counted.anchor, counted.tries):
+    elif (report.anchor, report.tries, _state(report)) != (counted.anchor, counted.tries, counted.state):
         raise job_refused(
-            "the pool that evaluated the models ignored the anchor or the tries: upgrade the training pools"
+            "the pool that evaluated the models ignored the anchor, the tries or the state: upgrade the training pools"
         )
     return outcome
+
+
+def _state(report: JudgementReport) -> StateKind:
+    return "fresh" if report.served is UNSET else report.served.state
 
 
 def _evaluate(client: Client, console: Console, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:

@@ -241,6 +241,26 @@ def test_the_results_of_the_evaluated_fights_change_no_forecast(fight_set: Fight
     )
 
 
+def test_the_answers_of_the_served_states_are_compared() -> None:
+    rng = np.random.default_rng(4)
+    fresh, lagging, other = rng.uniform(0.2, 0.8, (3, 400))
+    won = (rng.uniform(size=400) < fresh).astype(int).tolist()
+    levels = ("lower_80", "upper_80", "lower_95", "upper_95")
+    bounds = {f"lagging_cornerless_{level}": 0.1 if level.startswith("lower") else 0.9 for level in levels}
+    own = forecasts(fresh.tolist(), won, lagging=lagging, lagging_cornerless=lagging, **bounds)
+    without = forecasts(other.tolist(), won)  # a model without a snapshot
+    found = evaluate_challenger(own, {"champion": without}, 0.025, "lagging")
+    p = {"challenger": lagging, "champion": other}
+    losses = {name: -np.mean(np.log(np.where(np.array(won) == 1, q, 1 - q))) for name, q in p.items()}
+    assert {each.forecast: each.log_loss.value for each in found.forecasts[:2]} == pytest.approx(losses)
+    assert [each.coverage[0].width.value for each in found.forecasts[:2]] == pytest.approx([0.8, 0.3])
+    assert found.paired[0].log_loss.value == pytest.approx(losses["challenger"] - losses["champion"])
+    served = {(each.forecast, each.state, each.corner): each.log_loss.value for each in found.served}
+    assert len(served) == 6
+    assert served["challenger", "lagging", "known"] == pytest.approx(losses["challenger"])
+    assert served["challenger", "fresh", "unknown"] == evaluate_challenger(own, {}, 0.025).forecasts[0].log_loss.value
+
+
 def test_a_model_predicts_with_its_own_columns(fight_set: FightSet, ensemble: Ensemble) -> None:
     first = first_unseen_day(ensemble)
     more = replace(fight_set.fights, X=fight_set.fights.X.assign(novel=1.0))

@@ -15,7 +15,7 @@ from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightR
 from engine.ensemble import Corner, ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
 from engine.evaluation.backtest import BacktestConfig, backtest_data_with_lagging_rows
-from engine.evaluation.served_rows import snapshot_before, with_rows_of_snapshot
+from engine.evaluation.served_rows import snapshot_before, with_rows_of_model
 from engine.evaluation.walk_forward import FightSet, Period, ensemble_forecasts
 from engine.model.trained_ensemble import Ensemble
 from engine.simulation.league import League
@@ -151,16 +151,21 @@ def test_a_fight_that_a_snapshot_covers_is_refused(league: League) -> None:
         snapshot.fight_rows(np.array([["a", "b"]]), day, np.zeros((1, len(CONTEXT_FEATURES))))
 
 
-def test_rows_of_a_model_s_own_snapshot_are_those_of_its_last_day(league: League, fight_set: FightSet) -> None:
-    snapshot = snapshot_before(league.log, START)
-    own = with_rows_of_snapshot(replace(fight_set, lagging=None), league.log, snapshot)
-    later = own.during(Period(START, END)).lagging
+@pytest.mark.slow
+def test_rows_of_a_model_are_of_its_training_even_if_its_snapshot_was_updated(
+    league: League, fight_set: FightSet, ensemble: Ensemble
+) -> None:
+    bare = replace(fight_set, lagging=None)
+    assert with_rows_of_model(bare, league.log, ensemble, START).lagging is None  # it has no snapshot
     expected = fight_set.during(Period(START, END)).lagging
-    assert later is not None
     assert expected is not None
-    pd.testing.assert_frame_equal(later.X, expected.X, check_exact=True)
-    assert own.lagging is not None
-    assert own.lagging.X[: len(fight_set.fights.before(START))].isna().all(axis=None)
+    for snapshot in (snapshot_before(league.log, START), FighterSnapshot.from_log(league.log)):
+        own = with_rows_of_model(bare, league.log, replace(ensemble, snapshot=snapshot), START)
+        later = own.during(Period(START, END)).lagging
+        assert later is not None
+        pd.testing.assert_frame_equal(later.X, expected.X, check_exact=True)
+        assert own.lagging is not None
+        assert own.lagging.X[: len(fight_set.fights.before(START))].isna().all(axis=None)
 
 
 def test_the_same_fights_with_fewer_features(fight_set: FightSet) -> None:
