@@ -173,8 +173,8 @@ class ChallengerEvaluation:
 
 
 def first_unseen_day(*ensembles: Ensemble) -> date:
-    """Return the day after the last training day of all these models."""
-    return max(ensemble.data_cutoff for ensemble in ensembles) + timedelta(days=1)
+    """Return the day after the last day that any of these models has seen."""
+    return max(ensemble.last_seen_day for ensemble in ensembles) + timedelta(days=1)
 
 
 def forecast_unseen(ensemble: Ensemble, fight_set: FightSet, first_day: date) -> pd.DataFrame:
@@ -187,9 +187,10 @@ def forecast_unseen(ensemble: Ensemble, fight_set: FightSet, first_day: date) ->
     ValidationError
         If the fights lack features of the model, or the model was trained on one of them.
     """
-    if first_day <= ensemble.data_cutoff:
+    if first_day <= ensemble.last_seen_day:
         raise ValidationError(
-            f"a model trained on fights up to {ensemble.data_cutoff} cannot be evaluated from {first_day} on"
+            f"a model trained on fights up to {ensemble.data_cutoff} (re-anchored up to {ensemble.last_seen_day}) "
+            f"cannot be evaluated from {first_day} on"
         )
     last = fight_set.fights.date[-1].astype(date)
     later = fight_set.during(Period(first_day, last + timedelta(days=1)))

@@ -111,6 +111,12 @@ class Ensemble:
         """The last day of the training data."""
         return date.fromisoformat(self.manifest["data"]["cutoff"])
 
+    @property
+    def last_seen_day(self) -> date:
+        """The last day of the fights that any part of the model was measured on: members, calibration, half-widths."""
+        anchoring = self.manifest.get("anchoring")
+        return max(self.data_cutoff, date.fromisoformat(anchoring["until"]) if anchoring else self.data_cutoff)
+
     @cached_property
     def state(self) -> StateIdentity | None:
         """The identity of the fighters' state; None for a model without a snapshot."""

@@ -257,11 +257,13 @@ class UpdateModel(DataPlan, frozen=True, kw_only=True, omit_defaults=True, tag_f
     """Make a model of the same members with the fighters' state after the last fight of a newer fight log.
 
     `base` is the model that is renewed, an alias or a digest; the log continues the one that its state comes from.
-    Fights on or after `cutoff` are not used. No alias is moved.
+    Fights on or after `cutoff` are not used. With `reanchor` half-widths and slope are moved by the closing odds of the
+    fights after the members' training, too. No alias is moved.
     """
 
     base: Identifier = CHAMPION
     cutoff: date | None = None
+    reanchor: bool = False
     max_training_time_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
 
 

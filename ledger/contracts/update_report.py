@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 
 from ledger.contracts.jobs import current_schema_version
 
-UpdateReasonCode = Literal["too_few_known_pairs", "past_answers_differ", "answers_moved_far"]
+UpdateReasonCode = Literal["too_few_known_pairs", "past_answers_differ", "answers_moved_far", "intervals_renewed"]
 
 
 class FighterState(Struct, frozen=True, kw_only=True):
@@ -25,6 +25,28 @@ class StateDifference(Struct, frozen=True, kw_only=True):
     pairs: int
     mean: float
     largest: float
+
+
+class MovedLevel(Struct, frozen=True, kw_only=True):
+    """What a re-anchoring did to the intervals of one level.
+
+    `inside` is the share of the newer closing odds that lay inside the intervals of before their event. The widths are
+    means over these fights, as trained and re-anchored.
+    """
+
+    level: float
+    inside: float
+    width_before: float
+    width_after: float
+
+
+class Anchoring(Struct, frozen=True, kw_only=True):
+    """A re-anchoring by `fights` with closing odds, up to `until`; logits are `slope_factor` times those as trained."""
+
+    fights: int
+    until: date
+    slope_factor: float
+    levels: Annotated[tuple[MovedLevel, ...], Meta(max_length=8)]
 
 
 class UpdateReason(Struct, frozen=True, kw_only=True):
@@ -48,7 +70,7 @@ class UpdateReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     `changed` is false and `model` is the base itself. `data_digest` is that of the log. `corrected_fighters` are known
     fighters of whom the log gives another past. `past` compares the base's answers with those from the log's state on
     the base's last day, so it is the effect of these corrections; `change` compares them with the answers from the new
-    state.
+    state. `anchoring` is present if the model was re-anchored; it is then promoted like any challenger.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -65,3 +87,4 @@ class UpdateReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
     change: StateDifference
     verdict: UpdateVerdict
     bundle_bytes: int
+    anchoring: Anchoring | None = None

@@ -25,7 +25,7 @@ from producer.cli.commands.models.import_joblib import import_joblib
 from producer.cli.commands.models.monitoring import clear_alarm, compare, review
 from producer.cli.commands.models.promote import promote
 from producer.cli.commands.models.registry import models
-from producer.cli.commands.models.update import update
+from producer.cli.commands.models.update import reanchor, update
 from producer.cli.commands.predict import predict
 from producer.cli.commands.preflight import preflight
 from producer.cli.commands.quarantine import quarantine
@@ -135,7 +135,7 @@ for command in (
     drain,
 ):
     main.add_command(command)
-for command in (update, promote, import_joblib, collect, compare, review, clear_alarm):
+for command in (update, reanchor, promote, import_joblib, collect, compare, review, clear_alarm):
     models.add_command(command)
 
 

@@ -79,6 +79,8 @@ def _how(change: ControlChange) -> str:
         return "by its training"
     if "update" in evidence:
         return "updated"
+    if "reanchoring" in evidence:
+        return "re-anchored"
     if evidence.get("forced"):
         return "FORCED against the gate"
     return "evaluated and promoted" if "judgement" in evidence else "set by hand"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from ledger.contracts.update_report import FighterState, StateDifference, UpdateReport
+from ledger.contracts.update_report import Anchoring, FighterState, StateDifference, UpdateReport
+from producer.output.numbers import number_table
 from producer.output.table_parts import wrapping_table
 
 
@@ -26,7 +27,15 @@ def update_tables(report: UpdateReport) -> list[Table]:
         verdict.add_row(reason.code.replace("_", " "), reason.message)
     verdict.add_row("corrections of the past", _difference(report.past))
     verdict.add_row("new fights", _difference(report.change))
-    return [about, verdict]
+    return [about, *([] if report.anchoring is None else [_anchoring(report.anchoring)]), verdict]
+
+
+def _anchoring(found: Anchoring) -> Table:
+    table = number_table("Intervals moved by newer closes", "level", "closes inside", "width before", "width after")
+    for each in found.levels:
+        table.add_row(f"{each.level:.0%}", f"{each.inside:.1%}", f"{each.width_before:.3f}", f"{each.width_after:.3f}")
+    table.caption = f"{found.fights:,} fights with closing odds up to {found.until}; slope x {found.slope_factor:.3f}"
+    return table
 
 
 def _digest(state: FighterState) -> str:

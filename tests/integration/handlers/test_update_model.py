@@ -163,6 +163,34 @@ def test_an_update_inherits_the_tries_and_the_anchor_of_its_base(
     assert ledger.models.origin(first.report.model) == base.digest
 
 
+def test_a_reanchored_model_becomes_challenger_and_its_answers_are_replayed(
+    base: Bundle, logs: dict[str, Path], card: PredictCard, ledger: Ledger
+) -> None:
+    done = cornerman("models", "reanchor", str(logs["half"]), "--cutoff", "2025-11-20")
+    report = done["outcome"]["report"]
+    assert report["anchoring"]["fights"] > 10
+    assert [reason["code"] for reason in report["verdict"]["reasons"]] == ["intervals_renewed"]
+    assert ledger.aliases.resolve("challenger") == report["model"]
+    assert ledger.aliases.resolve("champion") == base.digest
+    assert ledger.models.origin(report["model"]) == report["model"]
+    known = past_log().fighters["name"].iloc[:2]
+    fight = Fight(id="1", fighters=(Fighter(name=known.iloc[0]), Fighter(name=known.iloc[1])))
+    answers = []
+    for model in ("champion", "challenger"):
+        outcome, answer = answered(ledger, msgspec.structs.replace(card, card_id=model, fights=(fight,), model=model))
+        assert isinstance(answer.fights[0], FightReport)
+        answers.append(answer.fights[0].fighters[0])
+        assert cornerman("replay", outcome.job_id)["report"]["verdict"] == "same"
+    assert answers[0].members != {}
+    assert answers[0].intervals != answers[1].intervals
+    refused = cornerman("models", "reanchor", str(logs["half"]), "--alias", "champion", code=ExitCode.REFUSED)
+    assert "judged first" in refused["failure"]["message"]
+    too_few = cornerman(
+        "models", "promote", "challenger", "--data", str(logs["whole"]), "--reason", "x", code=ExitCode.FAILED
+    )
+    assert "are too few to compare" in json.dumps(too_few)
+
+
 def test_what_is_no_log_is_a_typed_failure(base: Bundle, ledger: Ledger, tmp_path: Path) -> None:
     matrix = MatrixColumns(label="won", event="event", date="date")
     for job in (UpdateModel(data=str(tmp_path / "nowhere")), UpdateModel(data="matrix.csv", matrix=matrix)):

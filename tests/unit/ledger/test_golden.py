@@ -79,7 +79,9 @@ from ledger.contracts.reports import (
     TrainingReport,
 )
 from ledger.contracts.update_report import (
+    Anchoring,
     FighterState,
+    MovedLevel,
     StateDifference,
     UpdateReason,
     UpdateReport,
@@ -237,6 +239,7 @@ JOBS: dict[str, Job] = {
     "job_compare_models_full": CompareModels(champion=DIGEST, challenger="next", nonce="n", deadline=NIGHT),
     "job_shadow_card": ShadowCard(card="c1", deadline=NIGHT),
     "job_update_model_plain": UpdateModel(data="/fights"),
+    "job_update_model_reanchoring": UpdateModel(data="/fights", reanchor=True),
     "job_update_model_full": UpdateModel(
         data="/fights",
         data_digest=DIGEST,
@@ -459,6 +462,29 @@ REPORTS: dict[str, Report] = {
             promote=False, reasons=(UpdateReason(code="past_answers_differ", message="the log gives another past"),)
         ),
         bundle_bytes=1_000_000,
+    ),
+    "report_update_reanchored": UpdateReport(
+        model=DIGEST,
+        base=DIGEST[::-1],
+        changed=True,
+        data_digest=DIGEST,
+        state=STATE,
+        base_state=STATE,
+        new_fights=0,
+        new_fighters=0,
+        corrected_fighters=0,
+        past=StateDifference(pairs=198, mean=0.0, largest=0.0),
+        change=StateDifference(pairs=198, mean=0.0, largest=0.0),
+        verdict=UpdateVerdict(
+            promote=False, reasons=(UpdateReason(code="intervals_renewed", message="its intervals are new"),)
+        ),
+        bundle_bytes=1_000_000,
+        anchoring=Anchoring(
+            fights=500,
+            until=date(2098, 12, 27),
+            slope_factor=1.0625,
+            levels=(MovedLevel(level=0.8, inside=0.8125, width_before=0.375, width_after=0.3125),),
+        ),
     ),
     "report_part": PartReport(name="replica-5-10", digest=DIGEST, bytes_written=1_000_000),
     "report_garbage": GarbageReport(models=(DIGEST,), trainings=(), dry_run=True),

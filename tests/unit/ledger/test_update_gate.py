@@ -30,6 +30,10 @@ def test_each_reason_alone_refuses(past: StateDifference, change: StateDifferenc
     assert [reason.code for reason in verdict.reasons] == [code]
 
 
+def test_a_reanchored_model_goes_through_the_gate_of_challengers() -> None:
+    assert [reason.code for reason in decide_update(SAME, USUAL, reanchored=True).reasons] == ["intervals_renewed"]
+
+
 def test_every_reason_is_listed() -> None:
     bad = StateDifference(pairs=1, mean=0.5, largest=0.5)
     assert len(decide_update(bad, bad).reasons) == 3

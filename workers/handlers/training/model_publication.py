@@ -26,6 +26,7 @@ SUMMARY_FIELDS = (
     "interval_method",
     "state",
     "derived",
+    "anchoring",
 )
 """Fields of a manifest that the ledger stores, so that models can be compared without opening them."""
 

@@ -1,7 +1,9 @@
 """Handler of `UpdateModel`: a model of the same members with the fighters' state after a newer fight log.
 
-The bundle is written, registered and verified in this worker, like a trained one. No alias is moved: the caller
-promotes the model, if the report's verdict allows it, by compare-and-set from its base (`ledger.models.promotions`).
+If the job asks for it, the closing odds of the newer fights move half-widths and slope too. The bundle is written,
+registered and verified in this worker, like a trained one. No alias is moved: the caller promotes the model by
+compare-and-set from its base, if the report's verdict allows it (`ledger.models.promotions`), and a re-anchored one
+like any challenger.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from engine.model.bundle import Bundle
 from engine.model.derived_bundle import derive_bundle
 from engine.model.state_update import renew_state
 from engine.model.trained_ensemble import load_ensemble
+from engine.training.reanchored_model import ReanchoredModel, reanchor_model
 from ledger.contracts.jobs import UpdateModel
-from ledger.contracts.update_report import StateDifference, UpdateReport
+from ledger.contracts.update_report import Anchoring, MovedLevel, StateDifference, UpdateReport
 from ledger.models.update_gate import decide_update
 from workers.handlers.training.model_publication import register_model
 from workers.handlers.training.training_data import check_data_digest
@@ -27,7 +30,7 @@ from workers.jobs.provenance import wire_state
 from workers.jobs.retry import retry_until_available
 from workers.models.verification import local_verifier
 
-STEPS = 3
+STEPS = 4
 
 
 def update_model(job: UpdateModel, context: JobContext) -> UpdateReport:
@@ -55,9 +58,15 @@ def derive_model(job: UpdateModel, context: JobContext, parent: Path) -> tuple[B
     context.progress("replaying fights", 1, STEPS)
     ensemble = load_ensemble(base)
     update = renew_state(ensemble, log)
-    context.progress("writing", 2, STEPS)
-    log_digest, changed = log.digest(), update.state != update.base_state
-    bundle = derive_bundle(parent, base, replace(ensemble, snapshot=update.snapshot), log_digest) if changed else base
+    renewed, changed = replace(ensemble, snapshot=update.snapshot), update.state != update.base_state
+    found: ReanchoredModel | None = None
+    context.progress("re-anchoring" if job.reanchor else "comparing", 2, STEPS)
+    if job.reanchor:
+        found = reanchor_model(renewed, log)
+        renewed, changed = found.ensemble, True
+    context.progress("writing", 3, STEPS)
+    log_digest = log.digest()
+    bundle = derive_bundle(parent, base, renewed, log_digest, reanchored=found is not None) if changed else base
     past, change = (
         msgspec.convert(difference, StateDifference, from_attributes=True)
         for difference in (update.past, update.change)
@@ -74,8 +83,18 @@ def derive_model(job: UpdateModel, context: JobContext, parent: Path) -> tuple[B
         corrected_fighters=update.corrected_fighters,
         past=past,
         change=change,
-        verdict=decide_update(past, change),
+        verdict=decide_update(past, change, reanchored=found is not None),
         bundle_bytes=bundle.size_bytes,
+        anchoring=None if found is None else _anchoring(found),
+    )
+
+
+def _anchoring(found: ReanchoredModel) -> Anchoring:
+    return Anchoring(
+        fights=found.fights,
+        until=found.ensemble.last_seen_day,
+        slope_factor=found.slope_factor,
+        levels=msgspec.convert(found.levels, tuple[MovedLevel, ...], from_attributes=True),
     )
 
 
