@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.feature_matrix import TrainingMatrix
-from engine.data.features import BASE_FEATURES, CONTEXT_FEATURES, MODEL_COLUMNS, build_matrix
+from engine.data.features import CONTEXT_FEATURES, MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import read_fight_log
+from engine.data.side_features import BASE_FEATURES
 from engine.ensemble import ProductionEnsembleManager, create_production_ensemble_config
 from engine.statistics.calibration import log_loss
 from engine.training.train import TrainingConfig, train_ensemble

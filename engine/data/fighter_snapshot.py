@@ -20,24 +20,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from engine.data.features import (
-    BASE_FEATURES,
-    BIOGRAPHY_FIELDS,
-    CONTEXT_FEATURES,
-    base_features,
-    biographies,
-    feature_rows,
-)
+from engine.data.features import CONTEXT_FEATURES, feature_rows
 from engine.data.fight_log import FightLog
 from engine.data.fight_log_tables import WEIGHT_LIMITS_LBS
 from engine.data.fighter_names import FighterIndex
-from engine.data.fighter_state import FIELD_INDEX, FightArrays, accumulate_states, initial_states
+from engine.data.fighter_state import FIELD_INDEX, initial_states
+from engine.data.rated_log import RATING_COLUMNS, rate_log
+from engine.data.side_features import (
+    BASE_FEATURES,
+    BIOGRAPHY_FIELDS,
+    base_features,
+    biographies,
+    fill_biographies,
+    scaled_differences,
+)
 from engine.errors import AmbiguousFighterError, ValidationError
+from engine.ratings.rating_filter import Ratings, forecast_logits
 
 STALE_DAYS = 180
 FEW_FIGHTS = 2
 _EPOCH = date(1970, 1, 1)
 _OF_BOTH_SEXES = ("Catch Weight", "Open Weight", "Other")
+_RATING_ARRAYS = ("coefficients", "corner", "strength", "strength_variance", "last_day")
 _BIOGRAPHY, _BIOGRAPHY_TO_FILL = "biography", "biography_to_fill"  # two names of the biography array
 
 
@@ -100,6 +104,7 @@ class FeatureRows:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
+    position: int  # among the fighters of the log, -1 for a debutant
     fighter_id: str | None
     state: NDArray[np.float64]
     biography: NDArray[np.float64]
@@ -119,6 +124,8 @@ class FighterSnapshot:
         States, float64 (n, fields of `engine.data.fighter_state`).
     biography
         Biographies, float64 (n, 4); see `engine.data.features.BIOGRAPHY_FIELDS`.
+    ratings
+        What the rating filters have learnt, one for each of `engine.data.rated_log.RATING_COLUMNS`.
     data_cutoff
         Day of the last fight.
     keep_gaps
@@ -131,6 +138,7 @@ class FighterSnapshot:
     ambiguous: NDArray[np.bool_]
     state: NDArray[np.float64]
     biography: NDArray[np.float64]
+    ratings: tuple[Ratings, ...]
     data_cutoff: date
     keep_gaps: bool = False
     _index: FighterIndex = field(init=False, repr=False)
@@ -157,13 +165,14 @@ class FighterSnapshot:
     def from_log(cls, log: FightLog, *, keep_gaps: bool = False) -> FighterSnapshot:
         """Return the state after the last fight of `log`; `keep_gaps` as in the class."""
         fighters = log.fighters
-        _, state = accumulate_states(FightArrays.from_log(log), len(fighters))
+        rated = rate_log(log)
         return cls(
             fighter_ids=fighters["fighter_id"].to_numpy(dtype=np.str_),
             names=fighters["name"].to_numpy(dtype=np.str_),
             ambiguous=fighters["ambiguous_name"].to_numpy(dtype=np.bool_),
-            state=state,
+            state=rated.after,
             biography=biographies(fighters),
+            ratings=rated.ratings,
             data_cutoff=log.data_cutoff,
             keep_gaps=keep_gaps,
         )
@@ -180,6 +189,11 @@ class FighterSnapshot:
             "ambiguous": self.ambiguous,
             "state": self.state,
             _BIOGRAPHY if self.keep_gaps else _BIOGRAPHY_TO_FILL: self.biography,
+            **{
+                f"{name}_{array}": values
+                for name, ratings in zip(RATING_COLUMNS, self.ratings, strict=True)
+                for array, values in _rating_arrays(ratings).items()
+            },
             "data_cutoff_day": np.array([_day(self.data_cutoff)], dtype=np.int64),
         }
 
@@ -189,12 +203,14 @@ class FighterSnapshot:
         names = ("fighter_ids", "names", "ambiguous", "state")
         keep_gaps = _BIOGRAPHY_TO_FILL not in arrays
         biography = _BIOGRAPHY if keep_gaps else _BIOGRAPHY_TO_FILL
-        missing = [name for name in (*names, biography, "data_cutoff_day") if name not in arrays]
+        rated = [f"{name}_{array}" for name in RATING_COLUMNS for array in _RATING_ARRAYS]
+        missing = [name for name in (*names, biography, *rated, "data_cutoff_day") if name not in arrays]
         if missing:
             raise ValidationError(f"the snapshot lacks the arrays {missing}: make it again with this version")
         return cls(
             **{name: arrays[name] for name in names},  # type: ignore[arg-type]
             biography=arrays[biography],  # type: ignore[arg-type]
+            ratings=tuple(_ratings(arrays, name) for name in RATING_COLUMNS),
             data_cutoff=date.fromordinal(_EPOCH.toordinal() + int(arrays["data_cutoff_day"][0])),
             keep_gaps=keep_gaps,
         )
@@ -264,11 +280,11 @@ class FighterSnapshot:
                 f"a fight is on {day.min()}, but the snapshot already reaches {self.data_cutoff}: use an earlier one"
             )
         places = {fighter: place for place, fighter in enumerate(self.fighter_ids.tolist())}
-        unknown = _Side(None, initial_states(1)[0], np.full(len(BIOGRAPHY_FIELDS), np.nan))
+        unknown = _Side(-1, None, initial_states(1)[0], np.full(len(BIOGRAPHY_FIELDS), np.nan))
 
         def side(fighter: str) -> _Side:
             place = places.get(fighter)
-            return unknown if place is None else _Side(fighter, self.state[place], self.biography[place])
+            return unknown if place is None else _Side(place, fighter, self.state[place], self.biography[place])
 
         sides = [(side(first), side(second)) for first, second in fighter_ids.tolist()]
         X, experience, _ = self._rows(sides, day.astype(np.int64), context)
@@ -283,7 +299,10 @@ class FighterSnapshot:
             [min(side.state[FIELD_INDEX["fights"]] for side in pair) for pair in sides], dtype=np.int64
         )
         has_gaps = np.asarray(np.isnan(np.hstack([red, blue])).any(axis=1))
-        return feature_rows(red, blue, context, keep_gaps=self.keep_gaps), experience, has_gaps
+        fighters = np.array([[side.position for side in pair] for pair in sides], dtype=np.intp).reshape(-1, 2)
+        x = scaled_differences(*fill_biographies(red, blue))
+        logits = np.column_stack([forecast_logits(ratings, fighters, day, x) for ratings in self.ratings])
+        return feature_rows(red, blue, logits, context, keep_gaps=self.keep_gaps), experience, has_gaps
 
     def _check(self, request: FightRequest) -> None:
         if request.date <= self.data_cutoff:
@@ -331,7 +350,7 @@ class FighterSnapshot:
         """Return the fighter's state and biography; the initial state for a declared debutant without a match."""
         given = _biography(request)
         if position is None:
-            return _Side(None, initial_states(1)[0], given)
+            return _Side(-1, None, initial_states(1)[0], given)
         state, known = self.state[position], self.biography[position]
         if request.debut and state[FIELD_INDEX["fights"]] > 0:
             raise AmbiguousFighterError(
@@ -339,7 +358,7 @@ class FighterSnapshot:
                 f"but the fight log holds {state[FIELD_INDEX['fights']]:.0f} fights "
                 f"of {self.names[position]!r}: drop the declaration, or send this fight's features if it is a namesake"
             )
-        return _Side(str(self.fighter_ids[position]), state, np.where(np.isnan(known), given, known))
+        return _Side(position, str(self.fighter_ids[position]), state, np.where(np.isnan(known), given, known))
 
     def _flags(self, request: FightRequest, sides: tuple[_Side, _Side], imputed: bool) -> tuple[str, ...]:
         fewest = min(side.state[FIELD_INDEX["fights"]] for side in sides)
@@ -350,6 +369,21 @@ class FighterSnapshot:
             "stale_fight_log": (request.date - self.data_cutoff).days > STALE_DAYS,
         }
         return tuple(flag for flag, up in raised.items() if up)
+
+
+def _rating_arrays(ratings: Ratings) -> dict[str, NDArray[np.generic]]:
+    return {
+        "coefficients": ratings.coefficients,
+        "corner": np.array([ratings.corner]),
+        "strength": ratings.strength,
+        "strength_variance": ratings.strength_variance,
+        "last_day": ratings.last_day,
+    }
+
+
+def _ratings(arrays: Mapping[str, NDArray[np.generic]], name: str) -> Ratings:
+    coefficients, corner, strength, variance, last_day = (arrays[f"{name}_{array}"] for array in _RATING_ARRAYS)
+    return Ratings(coefficients, float(corner[0]), strength, variance, last_day)  # type: ignore[arg-type]
 
 
 def _day(day: date) -> int:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from engine.data.fight_log import FightLog
 from engine.data.fight_log_tables import WEIGHT_LIMITS_LBS
+from engine.ratings.skill_ratings import MAX_WEIGHT, SKILLS, SkillObservations, run_skill_ratings
 
 COUNTER_FIELDS = (
     "fights",
@@ -73,19 +74,38 @@ OTHER_FIELDS = (
 landed minus absorbed a minute in the latest fight with stat lines.
 """
 
-FIELD_INDEX = {name: position for position, name in enumerate(COUNTER_FIELDS + OTHER_FIELDS)}
+SKILL_FIELDS = (
+    *(f"{name}_offence" for name in SKILLS),
+    *(f"{name}_vulnerability" for name in SKILLS),
+)
+"""Ratings of single skills, in units of `engine.ratings.skill_ratings.SKILLS`; 0 is the mean of the weight class."""
+
+FIELD_INDEX = {name: position for position, name in enumerate(COUNTER_FIELDS + OTHER_FIELDS + SKILL_FIELDS)}
 """Position of every field in a fighter's state; all are float64."""
 
 INITIAL_ELO = 1500.0
 PROVISIONAL_FIGHTS = 3
 KNOCK_OUTS = ("KO/TKO", "TKO - Doctor's Stoppage")
 FINISHES = (*KNOCK_OUTS, "Submission")
+_SHORTEST_SECONDS = 15.0  # a rate over less time says little
+_SKILL_COLUMNS = {
+    "strikes": "significant_strikes_landed",
+    "strikes_attempted": "significant_strikes_attempted",
+    "takedowns": "takedowns_landed",
+    "takedowns_attempted": "takedowns_attempted",
+    "knockdowns": "knockdowns",
+    "submissions": "submission_attempts",
+    "control": "control_seconds",
+}
 
 
 _FIGHTS = FIELD_INDEX["fights"]
 # The positions of OTHERS, in their order; of the latest three scores and strike rates, the first.
-_ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES = range(len(COUNTER_FIELDS), len(FIELD_INDEX) - 5)
+_ELO, _OPPONENTS, _WINS, _LOSSES, _DAY, _WOMEN, _LIMIT, _SCORES = range(
+    len(COUNTER_FIELDS), len(COUNTER_FIELDS + OTHER_FIELDS) - 5
+)
 _RATES = _SCORES + 3
+_SKILLS = len(COUNTER_FIELDS + OTHER_FIELDS)
 _INITIALLY_UNKNOWN = [_DAY, _WOMEN, _LIMIT, *range(_SCORES, _SCORES + 3), *range(_RATES, _RATES + 3)]
 
 
@@ -109,6 +129,8 @@ class FightArrays:
         Women (0 or 1) and weight limit in pounds, float64 (n, 2).
     strike_rate
         Strikes landed minus absorbed a minute, float64 (n, 2); NaN without stat lines.
+    skills
+        Observations of the skill ratings.
     """
 
     fighters: NDArray[np.intp]
@@ -118,6 +140,7 @@ class FightArrays:
     sums: NDArray[np.float64]
     context: NDArray[np.float64]
     strike_rate: NDArray[np.float64]
+    skills: SkillObservations
 
     @classmethod
     def from_log(cls, log: FightLog) -> FightArrays:
@@ -135,14 +158,17 @@ class FightArrays:
         limits = fights["weight_class"].map(WEIGHT_LIMITS_LBS).to_numpy(np.float64)
         with np.errstate(invalid="ignore"):  # 0 / 0 = NaN without stat lines, as wanted
             strike_rate = (strikes - absorbed) / (seconds / 60.0)
+        fighters = np.column_stack([ids.get_indexer(fights["red_id"]), ids.get_indexer(fights["blue_id"])])
+        day = fights["date"].to_numpy().astype("datetime64[D]").astype(np.int64)
         return cls(
-            fighters=np.column_stack([ids.get_indexer(fights["red_id"]), ids.get_indexer(fights["blue_id"])]),
-            day=fights["date"].to_numpy().astype("datetime64[D]").astype(np.int64),
+            fighters=fighters,
+            day=day,
             score=score,
             k_factor=np.where(winner == "nc", 0.0, finish),
             sums=sums,
             context=np.column_stack([fights["women"].to_numpy(np.float64), limits]),
             strike_rate=strike_rate,
+            skills=_observe_skills(log, fighters, day),
         )
 
 
@@ -163,6 +189,7 @@ def accumulate_states(bouts: FightArrays, fighters: int) -> tuple[NDArray[np.flo
         before[first:end] = state[bouts.fighters[first:end]]
         for bout in range(first, end):
             _update(state, bouts, bout)
+    before[:, :, _SKILLS:], state[:, _SKILLS:] = run_skill_ratings(bouts.skills, fighters)
     return before, state
 
 
@@ -190,6 +217,33 @@ def _update(state: NDArray[np.float64], bouts: FightArrays, bout: int) -> None:
         if not isnan(rate):
             row[_RATES + 1 : _RATES + 3] = row[_RATES : _RATES + 2].copy()
             row[_RATES] = rate
+
+
+def _observe_skills(log: FightLog, fighters: NDArray[np.intp], day: NDArray[np.int64]) -> SkillObservations:
+    """Return what both fighters of each fight did, as the skill ratings count it."""
+    fights = log.fights
+    by_fight = log.stat_lines.set_index(["fight_id", "fighter_id"])
+    minutes = np.maximum(fights["end_time_seconds"].to_numpy(np.float64), _SHORTEST_SECONDS) / 60.0
+    units = np.array([skill.unit for skill in SKILLS.values()])
+    caps = np.array([skill.cap for skill in SKILLS.values()])
+    values, weights = [], []
+    for corner in ("red_id", "blue_id"):
+        line = by_fight.reindex(pd.MultiIndex.from_arrays([fights["fight_id"], fights[corner]]))
+        done = {name: line[column].to_numpy(np.float64) for name, column in _SKILL_COLUMNS.items()}
+        with np.errstate(divide="ignore", invalid="ignore"):  # NaN if nothing was attempted, as wanted
+            rates = {name: done[name] / minutes for name in _SKILL_COLUMNS} | {
+                "control": done["control"] / (60.0 * minutes),
+                "strike_accuracy": done["strikes"] / done["strikes_attempted"],
+                "takedown_accuracy": done["takedowns"] / done["takedowns_attempted"],
+            }
+        weight = dict.fromkeys(SKILLS, minutes / 10.0) | {
+            "strike_accuracy": done["strikes_attempted"] / 50.0,
+            "takedown_accuracy": done["takedowns_attempted"] / 4.0,
+        }
+        values.append(np.minimum(np.column_stack([rates[name] for name in SKILLS]) / units, caps))
+        weights.append(np.clip(np.nan_to_num(np.column_stack([weight[name] for name in SKILLS])), 0.0, MAX_WEIGHT))
+    group = pd.factorize(fights["weight_class"] + fights["women"].astype(str))[0].astype(np.int64)
+    return SkillObservations(fighters, day, group, np.stack(values, axis=1), np.stack(weights, axis=1))
 
 
 def _counter_increments(log: FightLog, side: int, score: NDArray[np.float64]) -> NDArray[np.float64]:

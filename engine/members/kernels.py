@@ -10,16 +10,12 @@ Arguments are not checked here. Indices are unsigned because numba checks signed
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
 from engine.arrays import Array
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from engine.compilation import inline_kernel, kernel
 
 _NETWORK_ROWS = 64  # rows whose layer fits into the first-level cache
 _ENCODED_ROWS = 128  # rows whose values of a column are compared together
@@ -30,21 +26,6 @@ MAX_SWEPT_NODES = 127
 """Most nodes of a tree that may be swept over all rows: the position of the last node's children fits into a byte."""
 
 _1 = np.uint64(1)
-
-
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function on its first call, and cache the machine code if a folder is writable."""
-    try:
-        compiled: Callable[P, R] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # a read-only installation without a home folder: each process compiles
-        compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    return compiled
-
-
-def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function into each kernel that calls it."""
-    compiled: Callable[P, R] = numba.njit(nogil=True, inline="always", error_model="numpy")(function)
-    return compiled
 
 
 @inline_kernel

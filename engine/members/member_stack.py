@@ -30,7 +30,7 @@ DEFAULT_WEIGHTS = {"random_forest": 0.40, "xgboost": 0.35, "neural_network": 0.2
 
 def _xgboost_params() -> ProductionXGBoostConfig:
     return ProductionXGBoostConfig(
-        n_estimators=300, max_depth=4, subsample=0.8, colsample_bytree=0.5, min_child_weight=10.0, max_bin=64
+        n_estimators=300, max_depth=3, subsample=0.8, colsample_bytree=0.5, min_child_weight=10.0, max_bin=64
     )
 
 
@@ -38,7 +38,7 @@ def _xgboost_params() -> ProductionXGBoostConfig:
 class MemberParams:
     """Hyperparameters of the members, with defaults chosen on fights before mid-2023 alone (docs/decisions.md)."""
 
-    forest: ForestParams = field(default_factory=lambda: ForestParams(trees=200))
+    forest: ForestParams = field(default_factory=lambda: ForestParams(trees=200, min_samples_leaf=40))
     xgboost: ProductionXGBoostConfig = field(default_factory=_xgboost_params)
     network: NetworkParams = field(default_factory=lambda: NetworkParams(epochs=8, alpha=1.0, learning_rate=3e-3))
 

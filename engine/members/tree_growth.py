@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array
-from engine.members.kernels import inline_kernel, kernel
+from engine.compilation import inline_kernel, kernel
 
 _CONSTANT, _UNSPLIT = -2.0, -1.0
 

@@ -29,7 +29,7 @@ from engine.model.prediction import (
     UnpricedPrediction,
 )
 from engine.model.trained_ensemble import Ensemble, point_margins
-from engine.statistics.complements import logit_to_probability, margin_to_logit, mirror_averaged_margin
+from engine.statistics.complements import logit_to_probability, mirror_averaged_margin
 
 _ROWS_AT_ONCE = 4096  # bounds the memory of a large X: replicas x rows x 16 bytes
 
@@ -107,8 +107,11 @@ def point_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) ->
     """Return calibrated logits, (n,), and the uncalibrated probability of each member, (n,) by name."""
     known = sides if ensemble.corner_aware else None
     margin, members = point_margins(ensemble.point.by_name(), ensemble.weights, ensemble.plan, values, known)
-    logit = ensemble.calibration(margin_to_logit(margin), sides)
-    return logit, {name: logit_to_probability(margin_to_logit(part)) for name, part in members.items()}
+    rating = ensemble.offset.rating_logit(values)
+    logit = ensemble.calibration(ensemble.offset.add_members(rating, margin), sides)
+    return logit, {
+        name: logit_to_probability(ensemble.offset.add_members(rating, part)) for name, part in members.items()
+    }
 
 
 def _predict_batch(
@@ -170,8 +173,10 @@ def _sampling(
     replicas = sampler.sample_rows(ensemble.replica_set, both, ensemble.weights)
     margins = mirror_averaged_margin(replicas[:, : len(rows.values)], replicas[:, len(rows.values) :])
 
+    rating = ensemble.offset.rating_logit(rows.values)
+
     def calibrated(margin: Floats) -> Floats:
-        return logit_to_probability(ensemble.calibration(margin_to_logit(margin), rows.sides))
+        return logit_to_probability(ensemble.calibration(ensemble.offset.add_members(rating, margin), rows.sides))
 
     # Calibration is monotone, so percentiles may be taken before it. Their error is one of probabilities: after it.
     low, high = percentile_interval(margins, config.confidence_level)

@@ -29,6 +29,7 @@ from engine.members.preprocessing import Preprocessing
 from engine.members.weights import weighted_sum
 from engine.model.bundle import Bundle, write_bundle
 from engine.model.market_adjustment import MarketModel
+from engine.model.rating_offset import NO_OFFSET, RatingOffset, rating_position
 from engine.resources.chunked_arrays import ChunkedArray
 from engine.statistics.calibration import Calibration
 from engine.statistics.complements import corner_margin, mirror_averaged_margin
@@ -63,6 +64,8 @@ class Ensemble:
     corner_aware : bool
         Whether the members were fitted with the red corner first, as imported estimators are. If so, their predictions
         are not mirror-averaged for fights whose corner is known.
+    offset : RatingOffset
+        The rating that the members correct; none for a model without a rating among its columns.
     """
 
     columns: tuple[str, ...]
@@ -76,6 +79,7 @@ class Ensemble:
     reference_predictions: tuple[Floats, Floats]
     manifest: dict[str, Any]
     corner_aware: bool = False
+    offset: RatingOffset = NO_OFFSET
 
     @cached_property
     def plan(self) -> MirrorPlan:
@@ -207,13 +211,21 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
         "fits": ensemble.point.xgboost.n_replicas,
         "bootstrap_samples": n_replicas,
     }
+    return write_bundle(parent, arrays, manifest | _optional_entries(ensemble))
+
+
+def _optional_entries(ensemble: Ensemble) -> dict[str, Any]:
+    """Return the entries of the manifest that only some models have."""
+    entries: dict[str, Any] = {}
     if ensemble.corner_aware:
-        manifest["sided"] = True
+        entries["sided"] = True
+    if ensemble.offset.position is not None:
+        entries["rating_offset"] = {"slope": ensemble.offset.slope}
     if ensemble.point.preprocessing:
-        manifest["preparations"] = {
+        entries["preparations"] = {
             name: preprocessing.metadata for name, preprocessing in ensemble.point.preprocessing.items()
         }
-    return write_bundle(parent, arrays, manifest)
+    return entries
 
 
 RENEWABLE_FOLDERS = ("canary", "intervals", "snapshot")
@@ -271,11 +283,17 @@ def load_ensemble(bundle: Bundle) -> Ensemble:
             ),
             manifest=manifest,
             corner_aware=manifest.get("sided", False),
+            offset=_load_offset(manifest),
         )
     except (KeyError, IndexError, TypeError, ValidationError) as error:
         raise BundleCorruptError(
             f"bundle {bundle.digest} is intact but holds no ensemble of this version ({error!r}): train the model again"
         ) from error
+
+
+def _load_offset(manifest: Mapping[str, Any]) -> RatingOffset:
+    about = manifest.get("rating_offset")
+    return NO_OFFSET if about is None else RatingOffset(rating_position(manifest["columns"]), **about)
 
 
 def _cuts(stack: MemberStacks) -> BinEdges:

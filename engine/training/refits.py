@@ -30,10 +30,11 @@ from engine.members.member_stack import (
 )
 from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import TrainingLimits
+from engine.model.rating_offset import RatingOffset
 from engine.model.trained_ensemble import point_margins
 from engine.resources.blas_threads import one_blas_thread
 from engine.resources.memory_guard import trim_malloc, use_single_malloc_arena
-from engine.statistics.complements import margin_to_logit, mirror_averaged_margin
+from engine.statistics.complements import mirror_averaged_margin
 from engine.training.soft_labels import market_logit, soft_labels
 
 _SPREAD_FIGHTS = 1000  # the latest fights are enough for one pooled standard deviation
@@ -82,7 +83,9 @@ class TrainingConfig:
     folds: int = 10
     model_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     members: MemberParams = field(default_factory=MemberParams)
-    replica_members: MemberParams = field(default_factory=lambda: MemberParams(forest=ForestParams(trees=50)))
+    replica_members: MemberParams = field(
+        default_factory=lambda: MemberParams(forest=ForestParams(trees=50, min_samples_leaf=40))
+    )
     teaching: float = 0.25
     max_training_time_s: float = 3600.0
     max_memory_mb: float = 4096.0
@@ -153,6 +156,7 @@ class Trainer:
         self.weights = dict(config.model_weights)
         self.values = check_features(matrix.X)
         self.rows = TrainingRows.from_fights(self.values, self.plan, config.members.xgboost)
+        self.offset = RatingOffset.fit(list(matrix.X.columns), self.values, matrix.won)
         self._market = market_logit(matrix)
         self._blocks = event_blocks(matrix, config.folds)
 
@@ -208,6 +212,7 @@ class Trainer:
         limits.check(f"{role.name.lower()} {index}")
         refit = self._refit(role, index)
         labels = soft_labels(self._matrix.won, self._market, refit.weight, self._config.teaching)
+        labels = self.offset.residual_labels(labels, self.values)
         stack = fit_members(self.rows, labels, refit.weight, refit.stop, refit.members, refit.stream, limits)
         match role:
             case RefitPurpose.FIT:
@@ -239,8 +244,9 @@ class Trainer:
     def _fold_logit(self, stack: MemberStacks, fold: NDArray[np.bool_]) -> Floats:
         """Return the ensemble's logit for the fights of a fold, NaN for all others, (n,)."""
         logit = np.full(len(self._matrix), np.nan)
-        margin, _ = point_margins(stack.by_name(), self.weights, self.plan, self.values[fold])
-        logit[fold] = margin_to_logit(margin)
+        values = self.values[fold]
+        margin, _ = point_margins(stack.by_name(), self.weights, self.plan, values)
+        logit[fold] = self.offset.add_members(self.offset.rating_logit(values), margin)
         return logit
 
     def _latest_logit(self, stack: MemberStacks, weight: NDArray[np.int64]) -> Floats:
@@ -252,7 +258,8 @@ class Trainer:
             share * stack.by_name()[name].predict_replicas(both, 0, 1)[0]
             for name, share in sorted(self.weights.items())
         )
-        logit = np.asarray(margin_to_logit(mirror_averaged_margin(total[:half], total[half:])))
+        rating = self.offset.rating_logit(self.values[latest])
+        logit = self.offset.add_members(rating, mirror_averaged_margin(total[:half], total[half:]))
         logit[weight[latest] > 0] = np.nan
         return logit
 

@@ -19,19 +19,14 @@ from scipy.special import expit
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix
+from engine.data.rated_log import closing_logits
 from engine.intervals.half_widths import MIN_PRICED_FIGHTS
-from engine.market.consensus import devig
 from engine.statistics.calibration import fit_logistic
 
 
 def market_logit(matrix: TrainingMatrix) -> Floats:
     """Return the de-vigged (power method) closing logit of the first fighter, float64 (n,), NaN without odds."""
-    logit = np.full(len(matrix), np.nan)
-    priced = np.isfinite(matrix.red_odds) & np.isfinite(matrix.blue_odds)
-    if priced.any():
-        red = devig(np.column_stack([matrix.red_odds[priced], matrix.blue_odds[priced]]))[:, 0]
-        logit[priced] = np.log(red / (1.0 - red))
-    return logit
+    return closing_logits(np.column_stack([matrix.red_odds, matrix.blue_odds]))
 
 
 def soft_labels(won: NDArray[np.int8], market: Floats, weight: NDArray[np.int64], share: float) -> Floats:

@@ -31,12 +31,13 @@ from engine.members.weights import check_weights
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.bundle import WRITING_PREFIX, Bundle, write_bundle
 from engine.model.market_adjustment import fit_market_model
+from engine.model.rating_offset import RatingOffset
 from engine.model.trained_ensemble import Ensemble, point_margins, save_ensemble
 from engine.monitoring.drift import FeatureBins
 from engine.resources.blas_threads import one_blas_thread
 from engine.resources.chunked_arrays import ChunkedArray, NamedArrays
 from engine.statistics.calibration import Calibration, brier_score, log_loss
-from engine.statistics.complements import logit_to_probability, margin_to_logit
+from engine.statistics.complements import logit_to_probability
 from engine.training.data_diagnostics import DataDiagnostics, diagnose_training_data
 from engine.training.refits import LOGIT, RefitBatch, RefitPurpose, Trainer, merge_fold_logits, refit_batches
 from engine.training.refits import TrainingConfig as TrainingConfig
@@ -206,6 +207,8 @@ def assemble_ensemble(
         )
         rows = values[np.linspace(0, len(values) - 1, _N_REFERENCE_ROWS).astype(np.intp)]
         margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
+        offset = RatingOffset.fit(list(matrix.X.columns), values, matrix.won)
+        reference_logit = offset.add_members(offset.rating_logit(rows), margin)
         ensemble = Ensemble(
             columns=tuple(matrix.X.columns),
             weights=dict(config.model_weights),
@@ -215,10 +218,11 @@ def assemble_ensemble(
             half_widths=half_widths,
             market_model=fit_market_model(matrix, market),
             snapshot=snapshot,
+            offset=offset,
             # Every later load must predict the same for these rows.
             reference_predictions=(
                 rows,
-                logit_to_probability(calibration(margin_to_logit(margin), np.zeros(len(rows), dtype=np.int8))),
+                logit_to_probability(calibration(reference_logit, np.zeros(len(rows), dtype=np.int8))),
             ),
             manifest=_manifest(matrix, config, _metrics(matrix, logit, calibration), half_widths, diagnostics),
         )

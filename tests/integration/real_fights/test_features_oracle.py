@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.data.features import BASE_FEATURES, build_matrix
+from engine.data.features import build_matrix
 from engine.data.fight_log import FightLog, read_fight_log
 from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
+from engine.data.side_features import BASE_FEATURES
 
 DATA = Path(os.environ.get("CORNERMAN_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 ROUNDING = 6e-5  # the table is rounded to four decimals

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from engine.data.feature_matrix import TrainingMatrix, mirror
-from engine.data.features import BASE_FEATURES, CONTEXT_FEATURES, MODEL_COLUMNS, build_matrix, feature_rows
+from engine.data.features import CONTEXT_FEATURES, MODEL_COLUMNS, build_matrix, feature_rows
 from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
+from engine.data.side_features import BASE_FEATURES
 from engine.members.member_stack import MemberParams
 from engine.members.random_forest import ForestParams
 from engine.members.xgboost_fit import TrainingLimits

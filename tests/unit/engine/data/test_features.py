@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from engine.data.feature_matrix import mirror
-from engine.data.features import BASE_FEATURES, FEATURE_COLUMNS, build_matrix
+from engine.data.features import FEATURE_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
+from engine.data.side_features import BASE_FEATURES
 from engine.errors import AmbiguousFighterError, UnknownFighterError, ValidationError
 from engine.evaluation.backtest import backtest_data_from_log
 
