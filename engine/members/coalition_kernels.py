@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine.arrays import Array
-from engine.members.kernels import kernel
+from engine.compilation import kernel
 
 _0, _1 = np.uint64(0), np.uint64(1)
 _OUTSIDE, _ROW = np.uint64(16), np.uint64(32)

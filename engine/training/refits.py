@@ -156,7 +156,7 @@ class Trainer:
         self.weights = dict(config.model_weights)
         self.values = check_features(matrix.X)
         self.rows = TrainingRows.from_fights(self.values, self.plan, config.members.xgboost)
-        self.offset = RatingOffset.fit(list(matrix.X.columns), self.values, matrix.won)
+        self.offset = self._offset_of(np.ones(len(matrix), dtype=np.int64))
         self._market = market_logit(matrix)
         self._blocks = event_blocks(matrix, config.folds)
 
@@ -212,7 +212,9 @@ class Trainer:
         limits.check(f"{role.name.lower()} {index}")
         refit = self._refit(role, index)
         labels = soft_labels(self._matrix.won, self._market, refit.weight, self._config.teaching)
-        labels = self.offset.residual_labels(labels, self.values)
+        # Results of a fold that is held out must not move the offset of its forecasts.
+        offset = self._offset_of(refit.weight) if role is RefitPurpose.FOLD else self.offset
+        labels = offset.residual_labels(labels, self.values)
         stack = fit_members(self.rows, labels, refit.weight, refit.stop, refit.members, refit.stream, limits)
         match role:
             case RefitPurpose.FIT:
@@ -220,7 +222,7 @@ class Trainer:
             case RefitPurpose.REPLICA:
                 return stack, self._latest_logit(stack, refit.weight)
             case RefitPurpose.FOLD:
-                return stack, self._fold_logit(stack, self._blocks == index)
+                return stack, self._fold_logit(stack, offset, self._blocks == index)
 
     def _refit(self, role: RefitPurpose, index: int) -> _Refit:
         """Return the refit of a purpose with this number.
@@ -241,12 +243,17 @@ class Trainer:
                 weight = resample_events(self._matrix.event, first)
                 return _Refit(stream, weight, weight == 0, self._config.replica_members)
 
-    def _fold_logit(self, stack: MemberStacks, fold: NDArray[np.bool_]) -> Floats:
+    def _offset_of(self, weight: NDArray[np.int64]) -> RatingOffset:
+        """Return the offset fitted on the fights that a refit uses."""
+        used = weight > 0
+        return RatingOffset.fit(list(self._matrix.X.columns), self.values[used], self._matrix.won[used])
+
+    def _fold_logit(self, stack: MemberStacks, offset: RatingOffset, fold: NDArray[np.bool_]) -> Floats:
         """Return the ensemble's logit for the fights of a fold, NaN for all others, (n,)."""
         logit = np.full(len(self._matrix), np.nan)
         values = self.values[fold]
         margin, _ = point_margins(stack.by_name(), self.weights, self.plan, values)
-        logit[fold] = self.offset.add_members(self.offset.rating_logit(values), margin)
+        logit[fold] = offset.add_members(offset.rating_logit(values), margin)
         return logit
 
     def _latest_logit(self, stack: MemberStacks, weight: NDArray[np.int64]) -> Floats:
