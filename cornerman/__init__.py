@@ -52,6 +52,7 @@ from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import (
     Bet,
     CardReport,
+    Contributions,
     Decision,
     FighterAnswer,
     FightFailure,
@@ -121,6 +122,7 @@ __all__ = [
     "CollectGarbage",
     "CompareModels",
     "ComparisonReport",
+    "Contributions",
     "Decision",
     "DecisionRules",
     "EngineError",

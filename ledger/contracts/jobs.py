@@ -127,7 +127,7 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     left out: older than `quote_age_limit_seconds`, by default a quarter of the time to the event, at least 15 minutes
     and at most a day. The age is taken at `priced_at`, when the prices were read; without it, at the newest quote's
     `as_of`. `stake_share`: this card's share of `max_card_stake_fraction`, if the fights of one night come as
-    several cards.
+    several cards. `contributions`: true for answers with `Contributions` of the groups of features.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -143,6 +143,7 @@ class PredictCard(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     devig_method: DevigMethod = "power"
     intervals: IntervalOptions = IntervalOptions()
     rules: DecisionRules = DecisionRules()
+    contributions: bool = False
 
 
 class MatrixColumns(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,13 +9,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import Backtest, DevigMethod, Level, MatrixColumns, MemberWeights, Name, TrainEnsemble
-from ledger.contracts.reports import IntervalMethod, TrainingReport
+from ledger.contracts.reports import Contributions, IntervalMethod, TrainingReport
 
 
 class TrainLocally(Struct, frozen=True, kw_only=True, tag_field="kind", tag="train_here"):
@@ -29,7 +29,8 @@ class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pr
     """Predict every row of a feature matrix with the bundle in the folder `model`.
 
     `red_odds` and `blue_odds` name the columns with decimal closing odds; by default those that the model was trained
-    with. The file need not have them. `devig_method`: how the bookmaker's margin is removed.
+    with. The file need not have them. `devig_method`: how the bookmaker's margin is removed. `contributions`: true for
+    answers with the contributions of the groups of features.
     """
 
     model: str
@@ -38,6 +39,7 @@ class PredictMatrix(Struct, frozen=True, kw_only=True, tag_field="kind", tag="pr
     blue_odds: Name | None = None
     levels: tuple[Level, ...] = (0.8, 0.95)
     devig_method: DevigMethod = "power"
+    contributions: bool = False
 
 
 class BacktestLocally(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_here"):
@@ -185,7 +187,7 @@ class MarketAwareAnswer(Struct, frozen=True, kw_only=True):
 class RowAnswer(Struct, frozen=True, kw_only=True):
     """The answer for one row, for its red side; bounds by level, as in `{"0.95": [0.31, 0.68]}`.
 
-    A null value has its reason next to it.
+    A null value has its reason next to it. `contributions` are absent unless the request asked for them.
     """
 
     probability: float
@@ -196,6 +198,7 @@ class RowAnswer(Struct, frozen=True, kw_only=True):
     sampling_reason: str | None
     market_aware: MarketAwareAnswer | None
     market_aware_reason: str | None
+    contributions: Contributions | UnsetType = UNSET
 
 
 class MatrixReport(Struct, frozen=True, kw_only=True):

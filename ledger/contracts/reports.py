@@ -70,11 +70,24 @@ class Bet(Struct, frozen=True, kw_only=True, omit_defaults=True):
     market_aware_edge: float | None = None
 
 
+class Contributions(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What each group of features adds to the logit of a fighter's `probability`: exact Shapley values.
+
+    `logit` is log(p / (1 - p)), and exactly `corner` (the official corner, 0 if it is unknown) plus all `groups`, added
+    in any order. The other fighter's values are exactly the negatives. They describe the model and are no causes.
+    """
+
+    logit: float
+    corner: float
+    groups: dict[str, float]
+
+
 class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One fighter's side of the answer. The other side is exactly its complement.
 
     `probability` is from statistics only and has not seen the odds; `market_aware` starts from them, and is absent
-    without them. `name` is the caller's spelling, `fighter_id` the log's. `best` is absent without a valid quote.
+    without them. `name` is the caller's spelling, `fighter_id` the log's. `best` is absent without a valid quote,
+    `contributions` unless the job asked for them.
     """
 
     name: str
@@ -86,6 +99,7 @@ class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     market_probability: float | None = None
     market_aware: MarketAware | None = None
     best: Bet | None = None
+    contributions: Contributions | None = None
 
 
 class Market(Struct, frozen=True, kw_only=True, omit_defaults=True):

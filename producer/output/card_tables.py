@@ -13,6 +13,7 @@ from rich.text import Text
 from ledger.contracts.failures import Failure
 from ledger.contracts.jobs import PredictCard
 from ledger.contracts.reports import CardReport, FighterAnswer, FightFailure, FightReport, Interval
+from producer.output.contribution_tables import contributions_table
 from producer.output.decision_text import decision_text, edge_texts, reason_texts
 from producer.output.table_parts import NOTHING, STYLES, failures_table, percent
 
@@ -25,7 +26,7 @@ Truth = Mapping[str, Mapping[str, float | str]]
 def card_tables(
     report: CardReport, card: PredictCard | None = None, *, truth: Truth | None = None, truth_title: str = "truth"
 ) -> list[Table]:
-    """Return the tables of a card's numbers, decisions and failed fights, without empty tables.
+    """Return the tables of a card's numbers, decisions, contributions and failed fights, without empty tables.
 
     `card` is the job, whose rules and prices explain the reasons. `truth` adds a column with the true probability or
     result, by fight id and fighter's name. The band of the market-aware probability has the title "assumed", because
@@ -34,6 +35,8 @@ def card_tables(
     fights = [fight for fight in report.fights if isinstance(fight, FightReport)]
     failed = [fight for fight in report.fights if isinstance(fight, FightFailure)]
     tables = [_numbers(report, fights, truth, truth_title), _decisions(fights, card)] if fights else []
+    if any(answer.contributions for fight in fights for answer in fight.fighters):
+        tables.append(contributions_table(fights))
     if failed:
         failures: list[tuple[str, Failure]] = [(" v ".join(fight.names), fight.failure) for fight in failed]
         tables.append(failures_table(failures, title="Fights without a prediction"))

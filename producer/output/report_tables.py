@@ -22,6 +22,7 @@ from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport
 from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import (
     CardReport,
+    Contributions,
     FightReport,
     GarbageReport,
     HealthCheck,
@@ -35,6 +36,7 @@ from ledger.contracts.update_report import UpdateReport
 from ledger.models.aliases import CHALLENGER
 from producer.output.backtest_tables import backtest_tables
 from producer.output.card_tables import card_tables
+from producer.output.contribution_tables import contributions_text
 from producer.output.decision_text import decision_text
 from producer.output.judgement_tables import judgement_tables
 from producer.output.monitoring_tables import comparison_tables, review_tables
@@ -111,12 +113,16 @@ def rows_table(rows: Sequence[RowAnswer], report: MatrixReport) -> Table:
     """Return the predictions of a feature matrix, a line for each row, for the red side."""
     levels = list(rows[0].intervals) if rows else []
     titles = [f"{float(level):.0%} interval" for level in levels]
-    table = wrapping_table(f"{report.rows:,} rows", "row", "red wins", *titles, "sampling interval", "market-aware")
+    explained = any(row.contributions for row in rows)
+    last = ["contributions to red's logit"] if explained else []
+    columns = ("row", "red wins", *titles, "sampling interval", "market-aware", *last)
+    table = wrapping_table(f"{report.rows:,} rows", *columns)
     for number, row in enumerate(rows, start=1):
         intervals = [_bounds(row.intervals[level]) for level in levels]
         aware = None if row.market_aware is None else row.market_aware.probability
         sampling = _bounds(row.sampling_interval)
-        table.add_row(str(number), percent(row.probability), *intervals, sampling, percent(aware))
+        terms = [contributions_text(row.contributions)] if isinstance(row.contributions, Contributions) else []
+        table.add_row(str(number), percent(row.probability), *intervals, sampling, percent(aware), *terms)
     table.caption = f"model {report.model[:12]}"
     return table
 

@@ -43,6 +43,7 @@ from ledger.contracts.local_protocol import (
 )
 from workers.failures import to_failure
 from workers.handlers.import_joblib import import_files
+from workers.handlers.prediction.card_report import contributions_of
 from workers.handlers.training.backtest import backtest_in_process
 from workers.handlers.training.train_ensemble import train_in_process, training_report
 from workers.local.check_data import check_data_files
@@ -131,7 +132,11 @@ def _predict(request: PredictMatrix, send: Send) -> None:
         part = slice(start, start + ROWS_PER_MESSAGE)
         X = rows.X.iloc[part]
         answers = manager.predict_fights(
-            X, [("red", "blue")] * len(X), market_probability=market[part].tolist(), levels=request.levels
+            X,
+            [("red", "blue")] * len(X),
+            market_probability=market[part].tolist(),
+            levels=request.levels,
+            contributions=request.contributions,
         )
         send(LocalMessage(rows=tuple(map(_row, answers))))
         send(LocalMessage(progress=Progress(stage="answering", done=start + len(X), total=total)))
@@ -161,6 +166,7 @@ def _row(answer: FightPrediction) -> RowAnswer:
         if aware is None
         else MarketAwareAnswer(probability=aware.probability, band=_by_level(aware.band), method=aware.method),
         market_aware_reason=answer.market_aware_reason,
+        contributions=msgspec.UNSET if (found := contributions_of(answer, 0)) is None else found,
     )
 
 

@@ -101,6 +101,7 @@ class CommissionParam(click.ParamType[tuple[str, float]]):
     type=click.Choice(DEVIG_METHODS),
     help="Method that removes the bookmakers' margins. Default: power.",
 )
+@click.option("--contributions", is_flag=True, help="Show what each group of features adds to a probability's logit.")
 @click.option("--strict", is_flag=True, help="Refuse the whole feed if any of its events is refused.")
 @click.option(
     "--card",
@@ -124,6 +125,7 @@ def enqueue(
     force: bool,
     max_quote_age: float | None,
     quote_age_limit: float | None,
+    contributions: bool,
     strict: bool,
     wait: bool,
     timeout: float,
@@ -146,8 +148,10 @@ def enqueue(
     given = {name: value for name, value in options.items() if value}
     reading = _card(card, feed, given, strict=strict) if card is not None else _feed(feed, given, strict=strict)
     ages = {"max_quote_age_seconds": max_quote_age, "quote_age_limit_seconds": quote_age_limit}
-    limits = {name: seconds for name, seconds in ages.items() if seconds is not None}
-    cards = [msgspec.structs.replace(job, **limits) for job in reading.cards]
+    changes: dict[str, Any] = {name: seconds for name, seconds in ages.items() if seconds is not None}
+    if contributions:
+        changes["contributions"] = True
+    cards = [msgspec.structs.replace(job, **changes) for job in reading.cards]
     if key is not None and len(cards) > 1:
         raise click.UsageError(f"--key names one job, but the feed has {len(cards)} cards.")
     with Client.from_env() as client:

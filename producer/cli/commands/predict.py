@@ -33,6 +33,7 @@ from producer.output.report_tables import rows_table
     show_default=True,
     help="Method that removes the bookmaker's margin.",
 )
+@click.option("--contributions", is_flag=True, help="Show what each group of features adds to a probability's logit.")
 @json_option
 @pass_console
 def predict(
@@ -42,6 +43,7 @@ def predict(
     red_odds: str | None,
     blue_odds: str | None,
     devig_method: DevigMethod,
+    contributions: bool,
 ) -> None:
     """Predict the rows of a feature matrix on this machine.
 
@@ -56,6 +58,7 @@ def predict(
         red_odds=red_odds,
         blue_odds=blue_odds,
         devig_method=devig_method,
+        contributions=contributions,
     )
     report = predict_matrix(request, console, console.output if console.as_json else answers.append)
     if not console.as_json:

@@ -96,6 +96,18 @@ def test_every_row_is_answered(folder: Path, rows: list[dict[str, Any]]) -> None
         assert row["market_aware_reason"] == (None if has_odds else "no_market")
 
 
+def test_contributions_of_other_columns_add_up(folder: Path, rows: list[dict[str, Any]]) -> None:
+    options = ["--model", folder / "model", "--matrix", folder / "test.csv", "--contributions"]
+    shown = run("predict", *options, "--json")
+    for line, row in zip(shown.stdout.splitlines(), rows, strict=True):
+        document = json.loads(line)
+        found = document.pop("contributions")
+        assert document == row
+        assert list(found["groups"]) == ["other"]  # the altitude is context without a neutral value
+        assert found["groups"]["other"] + found["corner"] == found["logit"]
+    assert "contributions to red's logit" in " ".join(run("predict", *options).stdout.replace("│", " ").split())
+
+
 def test_what_is_no_feature_changes_nothing_but_the_market(folder: Path, rows: list[dict[str, Any]]) -> None:
     bare = pd.read_csv(folder / "test.csv").drop(columns=["event", "date", "won", *ODDS])
     bare.assign(note="a column of the caller's own").to_csv(folder / "bare.csv", index=False)

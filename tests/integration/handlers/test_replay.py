@@ -18,7 +18,7 @@ from engine.simulation.league import League, odds_feed
 from ledger.contracts.failures import FailureCode
 from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, IntervalOptions, Job, PredictCard, Quote, Replay
-from ledger.contracts.reports import CardReport
+from ledger.contracts.reports import CardReport, FightReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
 from producer.feed.odds_api import read_cards
@@ -73,6 +73,18 @@ def test_a_card_is_made_again_with_its_devig_method(pool: Any, card: PredictCard
         assert outcome.origin.devig_method == method
         code, report = replayed(outcome.job_id)
         assert (code, report["verdict"]) == (ExitCode.OK, "same")
+
+
+def test_contributions_are_made_again(pool: Any, card: PredictCard, ledger: Ledger) -> None:
+    outcome = answered(ledger, msgspec.structs.replace(card, contributions=True))
+    assert isinstance(outcome.report, CardReport)
+    explained = [fight.fighters[0].contributions for fight in outcome.report.fights if isinstance(fight, FightReport)]
+    assert explained
+    assert None not in explained
+    code, report = replayed(outcome.job_id)
+    assert (code, report["verdict"]) == (ExitCode.OK, "same")
+    shown = cornerman("result", outcome.job_id).stdout
+    assert "Contributions to the logit" in shown
 
 
 def test_the_method_of_the_provenance_decides_a_replay(pool: Any, card: PredictCard, ledger: Ledger) -> None:

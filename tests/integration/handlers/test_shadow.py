@@ -69,7 +69,7 @@ def test_the_challenger_answers_for_the_journal_and_for_nobody_else(
 ) -> None:
     start_pool(real=True, concurrency=1, **models)
     pool = start_pool(real=True, queue="monitor", concurrency=1, **models)
-    job = card(league)
+    job = card(league, contributions=True)
     job_id = ledger.submit(job).job_id
     report = ledger.wait(job_id, WAIT_SECONDS).report
     assert isinstance(report, CardReport)

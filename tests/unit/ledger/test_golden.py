@@ -63,6 +63,7 @@ from ledger.contracts.replay_report import FieldDifference, ReplayReport
 from ledger.contracts.reports import (
     Bet,
     CardReport,
+    Contributions,
     Decision,
     FighterAnswer,
     FightFailure,
@@ -226,6 +227,9 @@ JOBS: dict[str, Job] = {
     "job_predict_card_devigged": PredictCard(
         card_id="c4", event_start=NIGHT, fights=(PLAIN_FIGHT,), devig_method="odds_ratio"
     ),
+    "job_predict_card_explained": PredictCard(
+        card_id="c5", event_start=NIGHT, fights=(PLAIN_FIGHT,), contributions=True
+    ),
     "job_check_health_plain": CheckHealth(),
     "job_check_health_full": CheckHealth(model="challenger", nonce="n", deadline=NIGHT),
     "job_check_health_anew": CheckHealth(model="challenger", anew=True),
@@ -366,6 +370,34 @@ REPORTS: dict[str, Report] = {
                 decision=Decision(action="abstain", reasons=("no_interval", "same_bout", "conflicting_bouts")),
                 flags=("quotes_left_out",),
                 notes=("Old: stale (prices 1.5 and 2.75 of 2098-12-24 00:00:00 UTC)",),
+            ),
+        ),
+    ),
+    "report_card_explained": CardReport(
+        card_id="c",
+        model=DIGEST,
+        data_cutoff=date(2098, 12, 6),
+        fights=(
+            FightReport(
+                id="1",
+                fighters=tuple(  # type: ignore[arg-type]  # two of them
+                    FighterAnswer(
+                        name=name,
+                        fighter_id=None,
+                        probability=0.5 + sign * 0.25,
+                        intervals=(),
+                        sampling_interval=None,
+                        members={},
+                        contributions=Contributions(
+                            logit=sign * 1.125,
+                            corner=sign * 0.25,
+                            groups={"striking": sign * 1.0, "context": -sign / 8},
+                        ),
+                    )
+                    for name, sign in (("Eve", 1.0), ("Flo", -1.0))
+                ),
+                decision=Decision(action="abstain", reasons=("no_interval",)),
+                interval_reason="not_measured",
             ),
         ),
     ),

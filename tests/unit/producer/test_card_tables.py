@@ -11,6 +11,7 @@ from ledger.contracts.jobs import Fight, Fighter, PredictCard, Quote
 from ledger.contracts.reports import (
     Bet,
     CardReport,
+    Contributions,
     Decision,
     FighterAnswer,
     FightReport,
@@ -163,6 +164,29 @@ def test_the_note_that_names_another_bout_is_always_shown() -> None:
     twin = Decision(action="abstain", reasons=("same_bout",))
     lines = _shown(_report(decision=twin, notes=(*(f"note {n}" for n in range(5)), "the same bout as 'd1'")))
     assert "the same bout as 'd1'" in " ".join(lines)
+
+
+def _explained() -> CardReport:
+    terms = {"striking": 0.375, "age_and_size": -0.5, "context": 0.001}
+    sides = [
+        msgspec.structs.replace(
+            side,
+            contributions=Contributions(
+                logit=sign * 0.376, corner=sign * 0.5, groups={name: sign * value for name, value in terms.items()}
+            ),
+        )
+        for sign, side in zip((1.0, -1.0), _report().fights[0].fighters, strict=True)  # type: ignore[union-attr]
+    ]
+    return _report(fighters=tuple(sides))
+
+
+def test_contributions_are_those_of_the_likelier_fighter_in_order_of_size() -> None:
+    words = _words(_shown(_explained()))
+    assert "corner +0.50, age and size -0.50, striking +0.38" in words
+    assert "context" not in words
+    assert any("Ann Archer, 61.0%" in line and "+0.38" in line for line in _shown(_explained()))
+    assert not any("Contributions" in line for line in _shown(_report()))
+    assert max(map(len, _shown(_explained(), width=80))) <= 80
 
 
 def test_at_80_columns_nothing_is_cut_off() -> None:

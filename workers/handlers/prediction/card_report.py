@@ -16,10 +16,11 @@ from engine.market import bet_decision
 from engine.market.consensus import UNUSED_QUOTE_FAULTS
 from engine.market.consensus import MarketConsensus as Consensus
 from engine.statistics.complements import complement
-from ledger.contracts.jobs import DecisionRules, Fight
+from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.reports import (
     Bet,
     CardReport,
+    Contributions,
     Decision,
     FighterAnswer,
     FightFailure,
@@ -38,18 +39,18 @@ from workers.jobs.operator_overrides import MODEL_ALARM
 
 def build_report(card: ResolvedCard, priced: Mapping[str, PricedFight | EngineError]) -> CardReport:
     """Return the report of a card: its fights with their decisions, and the stakes of the whole card under its cap."""
-    job, rules = card.job, card.job.rules
+    job = card.job
     fights: list[FightReport | FightFailure] = []
     for fight in job.fights:
         found = priced[fight.id]
-        fights.append(_failed(fight, found) if isinstance(found, EngineError) else _fight_report(found, rules))
+        fights.append(_failed(fight, found) if isinstance(found, EngineError) else _fight_report(found, job))
     if not card.may_bet:
         fights = [_abstaining(fight) if isinstance(fight, FightReport) else fight for fight in fights]
     return CardReport(
         card_id=job.card_id,
         model=card.opened.digest,
         data_cutoff=card.manager.ensemble.data_cutoff,
-        fights=_scale_stakes(fights, rules.max_card_stake_fraction * job.stake_share),
+        fights=_scale_stakes(fights, job.rules.max_card_stake_fraction * job.stake_share),
         switches=card.replicas.switches if card.may_bet else (*card.replicas.switches, "abstain=on"),
         state=_served_state(card),
     )
@@ -74,7 +75,8 @@ def _abstaining(fight: FightReport) -> FightReport:
     return msgspec.structs.replace(fight, decision=Decision(action="abstain", reasons=(MODEL_ALARM,)))
 
 
-def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
+def _fight_report(priced: PricedFight, job: PredictCard) -> FightReport:
+    rules = job.rules
     prediction, market, absence = priced.prediction, priced.market, priced.no_market_reason
     names = (prediction.fighter_a, prediction.fighter_b)
     sides = _sides(prediction, market, rules.level)
@@ -93,8 +95,8 @@ def _fight_report(priced: PricedFight, rules: DecisionRules) -> FightReport:
     return FightReport(
         id=priced.fight.id,
         fighters=(
-            _answer(priced, 0, sides[0]),
-            _answer(priced, 1, sides[1]),
+            _answer(priced, 0, sides[0], wants_contributions=job.contributions),
+            _answer(priced, 1, sides[1], wants_contributions=job.contributions),
         ),
         decision=Decision(
             action=choice.action.value,
@@ -144,7 +146,7 @@ def _sides(
     )
 
 
-def _answer(priced: PricedFight, side: int, own: bet_decision.BetSide) -> FighterAnswer:
+def _answer(priced: PricedFight, side: int, own: bet_decision.BetSide, *, wants_contributions: bool) -> FighterAnswer:
     prediction, market = priced.prediction, priced.market
     sampling = prediction.sampling_interval
     return FighterAnswer(
@@ -166,6 +168,20 @@ def _answer(priced: PricedFight, side: int, own: bet_decision.BetSide) -> Fighte
         market_probability=None if market is None else market.probabilities[side],
         market_aware=_market_aware(prediction, side),
         best=_bet(priced, side, own),
+        contributions=contributions_of(prediction, side) if wants_contributions else None,
+    )
+
+
+def contributions_of(prediction: FightPrediction, side: int) -> Contributions | None:
+    """Return the contributions to one side's logit; None if the prediction has none."""
+    found = prediction.contributions
+    if found is None:
+        return None
+    sign = 1.0 if side == 0 else -1.0
+    return Contributions(
+        logit=sign * found.logit + 0.0,  # + 0.0: no negative zeros
+        corner=sign * found.corner + 0.0,
+        groups={group: sign * value + 0.0 for group, value in found.groups.items()},
     )
 
 

@@ -42,9 +42,9 @@ class ModelAnswer:
 
 
 def cached_answers(card: ResolvedCard) -> dict[str, ModelAnswer]:
-    """Return by fight id the answers that are in the cache of the model."""
+    """Return by fight id the answers that are in the cache of the model, with contributions if the card wants them."""
     cached = {fight: card.opened.predictions.get(key) for fight, key in card.cache_keys.items()}
-    return {fight: answer for fight, answer in cached.items() if answer is not None}
+    return {fight: answer for fight, answer in cached.items() if answer is not None and _suffices(answer, card)}
 
 
 def answer_fights(
@@ -86,6 +86,10 @@ def answer_fights(
     return {fight.id: by_fight[fight.id] for fight in card.job.fights}
 
 
+def _suffices(answer: ModelAnswer, card: ResolvedCard) -> bool:
+    return answer.unpriced.contributions is not None or not card.job.contributions
+
+
 def _predict(card: ResolvedCard, rows: Mapping[str, FeatureRow]) -> list[UnpricedPrediction]:
     if not rows:
         return []
@@ -95,6 +99,7 @@ def _predict(card: ResolvedCard, rows: Mapping[str, FeatureRow]) -> list[Unprice
         corners=[first_corner(fights[fight]) for fight in rows],
         experience=[row.experience for row in rows.values()],
         levels=card.levels,
+        contributions=card.job.contributions,
     )
 
 

@@ -23,7 +23,8 @@ def predict_shadow_card(job: ShadowCard, context: JobContext) -> HandlerResult:
     digest = context.models.resolve(job.model)
     if digest == live.model:
         return HandlerResult(ShadowReport(model=digest, noted=0, failed=0), None)
-    answer = answer_card(msgspec.structs.replace(card, model=digest), context)
+    # The prediction log has no contributions, so none are computed.
+    answer = answer_card(msgspec.structs.replace(card, model=digest, contributions=False), context)
     page = build_page(card, answer, job.card, "shadow")
     failed = sum(not isinstance(fight, FightReport) for fight in answer.report.fights)
     return HandlerResult(

@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from engine.data.feature_groups import FEATURE_GROUPS
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError, ValidationError
 from engine.market.consensus import DevigMethod, devig
+from engine.model import inference
 from engine.model.bundle import Bundle
+from engine.model.contributions import explain_rows
 from engine.simulation.league import League, UpcomingFight
+from engine.statistics.complements import logit_to_probability
 from ledger.contracts import codec
 from ledger.contracts.controls import Controls
 from ledger.contracts.failures import FailureCode
@@ -564,6 +568,57 @@ def test_a_card_with_moved_odds_is_not_predicted_again(
     for fights, options in others:
         ask(fights, **options)
     assert predicted == [len(card), len(card)]
+
+
+def test_contributions_come_on_demand_and_add_up(ask: Callable[..., Answered], upcoming: list[UpcomingFight]) -> None:
+    corners = ["red", "blue", "unknown"]
+    card = [_fight(fight, corner=corner) for fight, corner in zip(upcoming, corners, strict=False)]
+    explained, plain = ask(card, contributions=True).report, ask(card).report
+    for fight, corner in zip(explained.fights, corners, strict=False):
+        assert isinstance(fight, FightReport)
+        first, second = (answer.contributions for answer in fight.fighters)
+        assert first is not None
+        assert second is not None
+        assert sum(first.groups.values(), first.corner) == first.logit
+        assert float(logit_to_probability(np.array(first.logit))) == fight.fighters[0].probability
+        assert (second.logit, second.corner) == (-first.logit, -first.corner)
+        assert second.groups == {group: -value for group, value in first.groups.items()}
+        assert list(first.groups) == [group for group in FEATURE_GROUPS if group in first.groups]
+        assert (first.corner > 0, first.corner < 0) == (corner == "red", corner == "blue")
+    bare = [
+        msgspec.structs.replace(
+            fight,
+            fighters=tuple(msgspec.structs.replace(answer, contributions=None) for answer in fight.fighters),
+        )
+        for fight in explained.fights
+        if isinstance(fight, FightReport)
+    ]
+    assert tuple(bare) == plain.fights
+    assert b"contributions" not in codec.encode(plain)
+
+
+def test_contributions_are_computed_once(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[int] = []
+
+    def counted(ensemble: Any, values: np.ndarray, *rest: Any) -> Any:
+        computed.append(len(values))
+        return explain_rows(ensemble, values, *rest)
+
+    monkeypatch.setattr(inference, "explain_rows", counted)
+    card = [_fight(fight) for fight in upcoming]
+    moved = [msgspec.structs.replace(fight, id=f"again-{fight.id}", quotes=()) for fight in card]
+    ask(card)
+    assert computed == []
+    with_them = ask(card, contributions=True)
+    assert computed == [len(card)]
+    again = ask(moved, contributions=True)
+    for fight in card:
+        found = [answer.contributions for answer in with_them[fight.id].fighters]
+        assert [answer.contributions for answer in again[f"again-{fight.id}"].fighters] == found
+    ask(moved)
+    assert computed == [len(card)]
 
 
 @pytest.mark.parametrize("change", [{"weight_class": "Heavyweight"}, {"scheduled_rounds": 5}, {"swap": True}])

@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from engine.evaluation import betting_rules, challenger, metrics
+from engine.model import contributions
 from engine.monitoring import sequential_tests
 from engine.statistics import scores
-from ledger.contracts import backtest_report, judgement_report, monitoring_reports
+from ledger.contracts import backtest_report, judgement_report, monitoring_reports, reports
 
 TWINS: list[tuple[type, type[msgspec.Struct]]] = [
+    (contributions.Contributions, reports.Contributions),
     (scores.Estimate, backtest_report.Estimate),
     (scores.CalibrationLine, backtest_report.CalibrationLine),
     (scores.ReliabilityBin, backtest_report.ReliabilityBin),
