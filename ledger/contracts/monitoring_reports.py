@@ -10,10 +10,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ledger.contracts.backtest_report import CalibrationLine, Estimate, IntervalCoverage, ReliabilityBin
-from ledger.contracts.jobs import current_schema_version
+from ledger.contracts.jobs import StateKind, current_schema_version
 
 MonitoringTest = Literal["calibration", "market", "coverage", "features"]
 ActionTaken = Literal["none", "abstain", "rollback"]
@@ -36,10 +36,33 @@ class ScoreDifference(Struct, frozen=True, kw_only=True):
     brier: Estimate
 
 
+class AnswerStates(Struct, frozen=True, kw_only=True):
+    """How many answers of a model came from fresh and from lagging states of the fighters.
+
+    A state lags if a result was known when the answer was given that is later than the state. Answers from no state, or
+    from one that was not recorded, count as neither.
+    """
+
+    forecast: Literal["champion", "challenger"]
+    fresh: int
+    lagging: int
+
+
+class ServedWindow(Struct, frozen=True, kw_only=True):
+    """Scores of a model's answers by the state that they came from, as in `AnswerStates`, and by the corner."""
+
+    state: StateKind
+    corner: Literal["known", "unknown"]
+    fights: int
+    log_loss: float
+    minus_market: Estimate | None
+
+
 class ComparisonReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="comparison_report"):
     """The report of a `CompareModels`, on fights that both models predicted, with a market and a result.
 
-    `waiting` is the number of fights that both predicted and whose results are unknown.
+    `waiting` is the number of fights that both predicted and whose results are unknown. `states` is absent if no answer
+    has a recorded state.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -51,6 +74,7 @@ class ComparisonReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     void: int
     scores: tuple[Score, ...]
     differences: tuple[ScoreDifference, ...]
+    states: tuple[AnswerStates, ...] | UnsetType = UNSET
 
 
 class ScoreWindow(Struct, frozen=True, kw_only=True):
@@ -100,7 +124,8 @@ class ReviewReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="rev
     differ. `proven_gap` is by how much likelier fighters are proven to win more, or less, often than
     predicted. `coverage` counts the market's probabilities inside the intervals. `shifts` are the features that are
     furthest from the training's, over the last fights; a finding of the test `features` warns and raises no alarm.
-    `alarm` names the tests whose alarm stands, `action` is what was done about it and `said` describes it.
+    `alarm` names the tests whose alarm stands, `action` is what was done about it and `said` describes it. `served` has
+    the scores by the states that the answers came from; absent if none is recorded.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -121,3 +146,4 @@ class ReviewReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="rev
     alarm: tuple[MonitoringTest, ...] = ()
     action: ActionTaken = "none"
     said: str = ""
+    served: Annotated[tuple[ServedWindow, ...], Meta(max_length=4)] | UnsetType = UNSET

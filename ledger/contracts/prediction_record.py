@@ -41,6 +41,8 @@ class PredictionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bins
         Bins of the training values in which the features lie, from both sides (`engine.monitoring.drift`); empty if the
         model has none.
+    state_cutoff
+        Last day of the fighters' state that the answer came from, None if it came from none.
     at
         When the answer was settled; set by the server.
     """
@@ -59,6 +61,7 @@ class PredictionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: tuple[str, ...] = ()
     bet_on: Literal[0, 1] | None = None
     bins: str = ""
+    state_cutoff: date | None = None
     at: datetime | None = None
 
 

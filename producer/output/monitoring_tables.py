@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import UNSET
 from rich.table import Table
 from rich.text import Text
 
 from ledger.contracts.backtest_report import Estimate
-from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport, SequentialTestResult
+from ledger.contracts.monitoring_reports import ComparisonReport, ReviewReport, SequentialTestResult, ServedWindow
 from ledger.models.drift_alarms import DriftAlarm
 
 NOTHING = "-"
@@ -33,6 +34,11 @@ def comparison_tables(report: ComparisonReport) -> list[Table]:
     for one in report.differences:
         _row(differences, f"{one.one} - {one.other}", _difference(one.log_loss), _difference(one.brier))
     differences.caption = "[95% interval], by event"
+    if report.states is not UNSET:
+        scores.caption = "; ".join(
+            f"{each.forecast}: {each.fresh:,} answers from fresh states, {each.lagging:,} from lagging ones"
+            for each in report.states
+        )
     return [scores, differences] if report.fights else [scores]
 
 
@@ -41,6 +47,8 @@ def review_tables(report: ReviewReport) -> list[Table]:
     tables = [_tests(report)]
     if report.windows:
         tables += [_windows(report), _intervals(report), _reliability(report)]
+    if report.served is not UNSET:
+        tables.append(_served(report.served))
     if report.shifts:
         tables.append(_shifts(report))
     return tables
@@ -104,6 +112,15 @@ def _windows(report: ReviewReport) -> Table:
             NOTHING if shown is None else f"{shown.intercept:+.2f} ± {shown.intercept_error:.2f}",
         )
     table.caption = "[95% interval], by event, valid for a single review; the tests above stay valid for any number"
+    return table
+
+
+def _served(windows: Iterable[ServedWindow]) -> Table:
+    table = _table("Log loss by the states of the answers", "states", "corner", "fights", "log loss", "minus market")
+    for each in windows:
+        cells = (f"{each.fights:,}", f"{each.log_loss:.4f}", _difference(each.minus_market))
+        _row(table, each.state, each.corner, *cells)
+    table.caption = "lagging: a known result was later than the fighters' states; fresh: none was"
     return table
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
+from msgspec import UNSET
 
 from engine.data.features import MODEL_COLUMNS
 from engine.model.bundle import Bundle
@@ -62,8 +63,18 @@ def day_of(number: int) -> date:
     return date(2026, 1, 3) + timedelta(days=7 * number)
 
 
-def past(ledger: Ledger, model: str, probability: float, role: PredictionRole = "live", bins: str = "") -> None:
-    """Put events of the past into the prediction log, through the script that settles cards."""
+def past(
+    ledger: Ledger,
+    model: str,
+    probability: float,
+    role: PredictionRole = "live",
+    bins: str = "",
+    state_days: int | None = None,
+) -> None:
+    """Put events of the past into the prediction log, through the script that settles cards.
+
+    The answers came from states of `state_days` days before each event.
+    """
     for number in range(EVENTS):
         entries = [
             (
@@ -79,6 +90,7 @@ def past(ledger: Ledger, model: str, probability: float, role: PredictionRole = 
                     market=0.6,
                     action="abstain",
                     bins=bins,
+                    state_cutoff=None if state_days is None else day_of(number) - timedelta(days=state_days),
                 ),
             )
             for fight in range(FIGHTS)
@@ -179,13 +191,16 @@ def test_the_champion_before_comes_back(ledger: Ledger, models: list[str], run: 
 
 @pytest.mark.usefixtures("pools")
 def test_a_model_that_is_right_is_left_in_peace(ledger: Ledger, models: list[str], run: Run, tmp_path: Path) -> None:
-    past(ledger, models[1], 0.8)
+    past(ledger, models[1], 0.8, state_days=14)
     ledger.controls.set({"on_alarm": "rollback"}, user="ann", reason="a test")
     report = reviewed(ledger, run, results_file(tmp_path, lambda number, fight: fight < 8))
     assert (report.alarm, report.action) == ((), "none")
+    assert report.served is not UNSET
+    assert [(each.state, each.fights) for each in report.served] == [("fresh", 10), ("lagging", 110)]
     assert ledger.aliases.resolve("champion") == models[1]
     shown = run("models", "review")
     assert "quiet" in shown.stdout
+    assert "lagging: a known result was later" in shown.stdout
     assert "ALARM" not in shown.stdout
 
 
@@ -206,8 +221,8 @@ def test_challenger_champion_and_market_on_the_same_fights(
     ledger: Ledger, models: list[str], run: Run, tmp_path: Path
 ) -> None:
     challenger, champion = models
-    past(ledger, champion, 0.5)
-    past(ledger, challenger, 0.8, "shadow")
+    past(ledger, champion, 0.5, state_days=7)  # the day of the event before
+    past(ledger, challenger, 0.8, "shadow", state_days=14)
     ledger.aliases.set("challenger", challenger, user="test", reason="to compare")
     before = json.loads(run("models", "compare", "--json").stdout)
     assert (before["fights"], before["waiting"], before["scores"]) == (0, 120, [])
@@ -219,4 +234,8 @@ def test_challenger_champion_and_market_on_the_same_fights(
     assert losses["challenger"] < losses["market"] < losses["champion"]
     first = next(one for one in report["differences"] if (one["one"], one["other"]) == ("challenger", "champion"))
     assert first["log_loss"]["upper"] < 0
+    assert report["states"] == [
+        {"forecast": "champion", "fresh": 120, "lagging": 0},
+        {"forecast": "challenger", "fresh": 10, "lagging": 110},
+    ]
     assert "challenger - champion" in run("models", "compare").stdout

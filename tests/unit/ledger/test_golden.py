@@ -49,6 +49,7 @@ from ledger.contracts.judgement_report import (
     ServedForecast,
 )
 from ledger.contracts.monitoring_reports import (
+    AnswerStates,
     ComparisonReport,
     FavouriteBin,
     FeatureShift,
@@ -57,6 +58,7 @@ from ledger.contracts.monitoring_reports import (
     ScoreDifference,
     ScoreWindow,
     SequentialTestResult,
+    ServedWindow,
 )
 from ledger.contracts.provenance import Provenance, RuntimeEnvironment, decode_provenance, encode_provenance
 from ledger.contracts.replay_report import FieldDifference, ReplayReport
@@ -636,6 +638,29 @@ REPORTS: dict[str, Report] = {
                 brier=Estimate(value=0.5, lower=None, upper=None),
             ),
         ),
+    ),
+    "report_comparison_stated": ComparisonReport(
+        champion=DIGEST,
+        challenger=DIGEST[::-1],
+        fights=12,
+        events=1,
+        waiting=3,
+        void=1,
+        scores=(),
+        differences=(),
+        states=(
+            AnswerStates(forecast="champion", fresh=12, lagging=0),
+            AnswerStates(forecast="challenger", fresh=2, lagging=9),
+        ),
+    ),
+    "report_review_stated": ReviewReport(
+        model=DIGEST,
+        fights=12,
+        events=1,
+        waiting=0,
+        void=0,
+        contradicted=0,
+        served=(ServedWindow(state="fresh", corner="unknown", fights=12, log_loss=0.625, minus_market=ESTIMATE),),
     ),
     "report_review_plain": ReviewReport(model=DIGEST, fights=0, events=0, waiting=3, void=0, contradicted=0),
     "report_review_full": ReviewReport(

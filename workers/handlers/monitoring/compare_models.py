@@ -6,6 +6,7 @@ from itertools import combinations
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
@@ -14,6 +15,7 @@ from ledger.contracts.backtest_report import Estimate
 from ledger.contracts.jobs import CompareModels
 from ledger.contracts.monitoring_reports import ComparisonReport, Score, ScoreDifference
 from workers.handlers.monitoring.result_matching import match_results
+from workers.handlers.monitoring.served_states import answer_states, known_days
 from workers.handlers.prediction.prediction_log import fight_key
 from workers.jobs.context import JobContext
 
@@ -46,6 +48,11 @@ def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
     losses: dict[str, dict[str, Floats]] = {
         name: {"log_loss": log_losses(p, won), "brier": np.square(p - won)} for name, p in forecasts.items()
     }
+    days = known_days([entry for each in answered for entry in each], context)
+    states = (
+        answer_states("champion", [champion[fight] for fight in fights], days),
+        answer_states("challenger", [challenger[fight] for fight in fights], days),
+    )
     return ComparisonReport(
         champion=models[0],
         challenger=models[1],
@@ -65,6 +72,7 @@ def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
         )
         if fights
         else (),
+        states=states if any(each.fresh or each.lagging for each in states) else UNSET,
     )
 
 

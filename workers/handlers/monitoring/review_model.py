@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import structlog
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from engine.errors import TrainingError
@@ -48,6 +49,7 @@ from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.drift_figures import DriftFigures
 from workers.handlers.monitoring.alarm_actions import apply_action
 from workers.handlers.monitoring.result_matching import MAX_DAYS_APART, ScoredPrediction, TrackRecord, match_results
+from workers.handlers.monitoring.served_states import known_days, served_windows
 from workers.jobs.context import JobContext
 
 WINDOW_SIZES = (100, 300)
@@ -86,6 +88,7 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
     found = None if drift is None else drift.finding
     ledger.drift_figures.set(DriftFigures(model=model, drift=gap, fights=len(tested), features=found))
     fights = to_scored_fights(matched.decided)
+    served = served_windows(matched.decided, known_days(records, context))
     return ReviewReport(
         model=model,
         fights=len(fights),
@@ -101,6 +104,7 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
         alarm=() if alarm is None else tuple(found.test for found in alarm.findings),
         action="none" if alarm is None else alarm.action,
         said="" if alarm is None else alarm.said,
+        served=served or UNSET,
     )
 
 

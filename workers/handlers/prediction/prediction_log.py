@@ -8,9 +8,9 @@ from typing import Literal
 import structlog
 
 from engine.data.fighter_names import fighter_name_key
-from ledger.contracts.jobs import PredictCard
+from ledger.contracts.jobs import Fight, PredictCard
 from ledger.contracts.prediction_record import PredictionInterval, PredictionPage, PredictionRecord, PredictionRole
-from ledger.contracts.reports import FightReport
+from ledger.contracts.reports import CardReport, FightReport
 from workers.handlers.prediction.fight_features import first_corner
 from workers.handlers.prediction.predict_card import CardAnswer, answer_card
 from workers.jobs.context import JobContext
@@ -29,11 +29,10 @@ def build_page(job: PredictCard, answer: CardAnswer, job_id: str, role: Predicti
     report = answer.report
     try:
         reported = zip(job.fights, report.fights, strict=True)
-        corners = {fight.id: first_corner(fight) for fight, entry in reported if isinstance(entry, FightReport)}
         entries = [
-            _entry(fight, corners[fight.id], report.model, job_id, role, job, answer.feature_bins.get(fight.id, ""))
-            for fight in report.fights
-            if isinstance(fight, FightReport)
+            _entry(entry, fight, report, job_id, role, job, answer.feature_bins.get(fight.id, ""))
+            for fight, entry in reported
+            if isinstance(entry, FightReport)
         ]
         return PredictionPage.from_records(job.event_start, entries)
     except Exception as error:  # noqa: BLE001 - no error of the log may cost the answer
@@ -47,7 +46,13 @@ def fight_key(fighters: tuple[str, str]) -> str:
 
 
 def _entry(
-    fight: FightReport, corner: str, model: str, job_id: str, role: PredictionRole, job: PredictCard, bins: str
+    fight: FightReport,
+    asked: Fight,
+    report: CardReport,
+    job_id: str,
+    role: PredictionRole,
+    job: PredictCard,
+    bins: str,
 ) -> tuple[str, PredictionRecord]:
     listed = (fight.fighters[0].name, fight.fighters[1].name)
     swap = fighter_name_key(listed[1]) < fighter_name_key(listed[0])
@@ -56,17 +61,18 @@ def _entry(
     entry = PredictionRecord(
         day=job.event_start.astimezone(UTC).date(),
         fighters=fighters,
-        model=model,
+        model=report.model,
         role=role,
         job_id=job_id,
         probability=first.probability,
         intervals=tuple(PredictionInterval(one.level, one.lower, one.upper) for one in first.intervals),
         market=first.market_probability,
         market_aware=None if first.market_aware is None else first.market_aware.probability,
-        red=_red(corner, swap),
+        red=_red(first_corner(asked), swap),
         action=fight.decision.action,
         reasons=fight.decision.reasons,
         bins=bins,
+        state_cutoff=None if report.state is None or asked.features is not None else report.state.cutoff,
         bet_on=_position(fight.decision.fighter, fighters) if fight.decision.action == "bet" else None,
     )
     return fight_key(listed), entry

@@ -17,6 +17,7 @@ from ledger.contracts.reports import (
     FightReport,
     Interval,
     MarketAware,
+    ServedState,
 )
 from workers.handlers.prediction.predict_card import CardAnswer
 from workers.handlers.prediction.prediction_log import build_page, fight_key
@@ -54,7 +55,8 @@ def card(
         decision=decision or Decision(action="abstain", reasons=("price_too_low",)),
     )
     failed = FightFailure(id="2", names=("C", "D"), failure=Failure(code=FailureCode.UNKNOWN_FIGHTER, message="who?"))
-    report = CardReport(card_id="c", model=MODEL, data_cutoff=date(2098, 1, 1), fights=(reported, failed))
+    state = ServedState(digest=MODEL, cutoff=date(2098, 12, 27), age_days=7)
+    report = CardReport(card_id="c", model=MODEL, data_cutoff=date(2098, 1, 1), state=state, fights=(reported, failed))
     return build_page(
         PredictCard(card_id="c", event_start=START, fights=(fight, lost)),
         CardAnswer(report, {"1": BINS}),
@@ -77,6 +79,7 @@ def test_a_fight_is_said_of_the_first_by_name_however_it_is_listed() -> None:
     assert turned.intervals == (PredictionInterval(0.8, 0.625, 0.875),)
     assert turned.market_aware == 0.625
     assert entry.bins == BINS
+    assert entry.state_cutoff == date(2098, 12, 27)
     assert (entry.day, entry.job_id, entry.role, entry.model) == (START.date(), "job", "live", MODEL)
 
 
