@@ -188,7 +188,7 @@ def _corrections(ensemble: Ensemble, rows: InferenceRows) -> Floats | None:
     model = ensemble.market_model
     if model is None:
         return None
-    return model.correction_for(market_adjustment.side_differences(rows.values, ensemble.columns))
+    return model.correction_for(market_adjustment.side_differences(rows.values, ensemble.columns), rows.sides)
 
 
 def market_aware_probabilities(

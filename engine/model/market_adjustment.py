@@ -1,12 +1,16 @@
 """The market-aware probability: closing odds plus a learned correction from the fighters' differences.
 
-The predicted logit is m + weight * g. m is the market's de-vigged logit. g is the correction: boosted trees that start
-from m (XGBoost's `base_margin`) and see only differences between the fighters, so that they can learn only what the
-market has missed; given as a plain feature, odds make a worse model. g is averaged with its mirror image and is
-therefore an odd function, to the bit. The weight between market (0) and correction (1) is learned walk-forward: each of
-the later blocks of events is corrected by trees grown on the blocks before it, and the weight is the posterior mode
-given the results of these fights. Its prior is normal around 1/2 and decides if there are few results. A third weight
-for the statistics-only probability was tried and left out: see docs/decisions.md.
+The predicted logit is m + weight * g. m is the market's de-vigged logit. g is the correction: a linear function of
+differences between the fighters, the ratings among them, and of the official corner, so that it can learn only what the
+market has missed; given as a plain feature, odds make a worse model. Its coefficients are the posterior mode of a
+logistic regression on the offset m, with a normal prior whose width the training fights determine
+(`engine.statistics.shrunk_logistic`). g is an odd function, to the bit. The weight between market (0) and correction
+(1) is learned walk-forward: each of the later blocks of events is corrected by coefficients fitted on the blocks before
+it, and the weight is the posterior mode given the results of these fights. Its prior is normal around 1/2 and decides
+if there are few results. What else was tried, boosted trees and the rating's own distance from the market among it, is
+in docs/decisions.md.
+
+g does not depend on the odds: a fight whose odds have changed is priced again without any other computation.
 
 **The band rests on an assumption that results cannot test**: the error of the closing price is normal on the logit
 scale, independent of all recorded data, and as large (standard deviation 0.18) as the change of prices between the
@@ -25,7 +29,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtri
@@ -34,9 +37,9 @@ from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix, event_blocks
 from engine.intervals.half_widths import MIN_PRICED_FIGHTS
 from engine.members.boosted_trees import FlatBoosters
-from engine.members.feature_bins import BinEdges
-from engine.members.xgboost_fit import ProductionXGBoostConfig
+from engine.resources.blas_threads import one_blas_thread
 from engine.statistics.complements import margin_to_logit, mirror_averaged_margin
+from engine.statistics.shrunk_logistic import fit_shrunk_logistic
 
 MARKET_ERROR = 0.18
 """Assumed standard deviation of the closing logit's error: that of closing minus early logits, 224 fights."""
@@ -45,11 +48,45 @@ BandMethod = Literal["market_assumption"]
 AbsenceReason = Literal["model_without_odds", "no_market"]
 
 _BLOCKS = 10
-_FIRST_SCORED = 5  # trees grown on less than half of the fights differ too much from the final ones to fit the weight
+_FIRST_SCORED = 5  # coefficients of less than half of the fights differ too much from the final ones to fit the weight
 _PRIOR_MEAN, _PRIOR_SD = 0.5, 0.5
-_TREES = ProductionXGBoostConfig(
-    n_estimators=60, max_depth=2, learning_rate=0.03, max_bin=64, early_stopping_rounds=None
-)
+_MAX_SCALED = 3.0  # a larger difference, in units of its root mean square, counts as this
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearCorrection:
+    """A linear correction of the market's logit.
+
+    Attributes
+    ----------
+    scales : float64 (k,)
+        Root mean square of each difference among the training fights, 1 for one that is always 0.
+    coefficients : float64 (k + 1,)
+        Of the scaled differences, and of the corner.
+    """
+
+    scales: Floats
+    coefficients: Floats
+
+    @classmethod
+    def fit(
+        cls, differences: Floats, sides: NDArray[np.int8], market: Floats, won: NDArray[np.int8]
+    ) -> LinearCorrection:
+        """Fit on fights whose market logit is known; the arguments are as in `MarketModel.correction_for`."""
+        known = np.isfinite(differences)
+        squares = np.where(known, differences, 0.0) ** 2
+        scales = np.sqrt(squares.sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+        scales = np.where(scales > 0.0, scales, 1.0)
+        columns = np.column_stack([_scaled(differences, scales), sides])
+        coefficients, _ = fit_shrunk_logistic(columns, won, market)
+        return cls(scales, coefficients)
+
+    def __call__(self, differences: Floats, sides: NDArray[np.int8]) -> Floats:
+        """Return the correction, (n,), summed in one order for any number of rows."""
+        total = self.coefficients[-1] * sides.astype(np.float64)
+        for column, coefficient in zip(_scaled(differences, self.scales).T, self.coefficients[:-1], strict=True):
+            total = total + coefficient * column
+        return np.asarray(total)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,24 +95,33 @@ class MarketModel:
 
     Attributes
     ----------
-    correction : FlatBoosters
-        The boosted trees of the correction.
+    correction : LinearCorrection or FlatBoosters
+        The correction; boosted trees in models that were trained before it became linear.
     weight : float
         Weight of the correction, in [0, 1].
     fights : int
         Number of priced training fights.
     """
 
-    correction: FlatBoosters
+    correction: LinearCorrection | FlatBoosters
     weight: float
     fights: int
 
-    def correction_for(self, differences: Floats) -> Floats:
-        """Return the terms to add to the market's logit, (n,), for differences (n, k; NaN = missing).
+    def correction_for(self, differences: Floats, sides: NDArray[np.int8]) -> Floats:
+        """Return the terms to add to the market's logit, (n,).
 
-        Reversing the sign of the differences reverses the sign of the terms exactly.
+        Reversing the sign of both arguments reverses the sign of the terms exactly.
+
+        Parameters
+        ----------
+        differences
+            Those of `side_differences`, (n, k), NaN if missing.
+        sides
+            Corner of the first fighter, (n,): +1 red, -1 blue, 0 unknown.
         """
-        return np.asarray(self.weight * _correction(self.correction, differences))
+        if isinstance(self.correction, LinearCorrection):
+            return np.asarray(self.weight * self.correction(differences, sides))
+        return np.asarray(self.weight * _trees_correction(self.correction, differences))
 
 
 def side_differences(values: Floats, columns: Sequence[str]) -> Floats:
@@ -127,32 +173,30 @@ def fit_market_model(matrix: TrainingMatrix, market: Floats) -> MarketModel | No
     differences = side_differences(priced.X.to_numpy(np.float64), list(matrix.X.columns))
     if len(rows) < MIN_PRICED_FIGHTS or not differences.shape[1]:
         return None
+    sides = priced.corner_known.astype(np.int8)
+
+    def fitted(past: NDArray[np.bool_]) -> LinearCorrection:
+        return LinearCorrection.fit(differences[past], sides[past], base[past], priced.won[past])
+
     blocks = event_blocks(priced, _BLOCKS)
     scored = blocks >= _FIRST_SCORED
     corrections = np.zeros(len(rows))
-    for block in np.unique(blocks[scored]):
-        past, now = blocks < block, blocks == block
-        corrections[now] = _correction(_fit_trees(differences[past], base[past], priced.won[past]), differences[now])
+    with one_blas_thread():  # the last bits depend on the number of threads
+        for block in np.unique(blocks[scored]):
+            now = blocks == block
+            corrections[now] = fitted(blocks < block)(differences[now], sides[now])
+        final = fitted(np.ones(len(rows), dtype=np.bool_))
     weight = _fit_weight(corrections[scored], base[scored], priced.won[scored])
-    return MarketModel(_fit_trees(differences, base, priced.won), weight, len(rows))
+    return MarketModel(final, weight, len(rows))
 
 
-def _fit_trees(differences: Floats, base: Floats, won: NDArray[np.int8]) -> FlatBoosters:
-    """Boost from the market's logit, with every fight from both sides."""
-    rows = xgb.QuantileDMatrix(
-        np.concatenate([differences, -differences]),
-        np.concatenate([won, 1 - won]),
-        base_margin=np.concatenate([base, -base]),
-        max_bin=_TREES.max_bin,
-        nthread=_TREES.n_jobs,
-    )
-    # The base score is stored with the trees; with 1/2 the trees alone, without a margin, predict the correction.
-    params = _TREES.booster_params() | {"base_score": 0.5}
-    booster = xgb.train(params, rows, num_boost_round=_TREES.n_estimators)
-    return FlatBoosters.from_booster(booster, BinEdges.from_matrix(rows))
+def _scaled(differences: Floats, scales: Floats) -> Floats:
+    """Return differences in units of their scale, limited; a missing one counts as none."""
+    return np.asarray(np.clip(np.nan_to_num(differences / scales), -_MAX_SCALED, _MAX_SCALED))
 
 
-def _correction(trees: FlatBoosters, differences: Floats) -> Floats:
+def _trees_correction(trees: FlatBoosters, differences: Floats) -> Floats:
+    """Return the correction of boosted trees, averaged with its mirror image, (n,)."""
     forward, mirrored = trees.predict_replicas(np.concatenate([differences, -differences]))[0].reshape(
         2, len(differences)
     )

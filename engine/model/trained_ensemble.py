@@ -28,7 +28,7 @@ from engine.members.member_stack import MEMBER_NAMES, MemberStacks, stack_from_a
 from engine.members.preprocessing import Preprocessing
 from engine.members.weights import weighted_sum
 from engine.model.bundle import Bundle, write_bundle
-from engine.model.market_adjustment import MarketModel
+from engine.model.market_adjustment import LinearCorrection, MarketModel
 from engine.model.rating_offset import NO_OFFSET, RatingOffset, rating_position
 from engine.resources.chunked_arrays import ChunkedArray
 from engine.statistics.calibration import Calibration
@@ -199,8 +199,7 @@ def save_ensemble(ensemble: Ensemble, parent: Path, replicas: Mapping[str, Chunk
             arrays[f"{member}/{role}/{rest}"] = array
     market = ensemble.market_model
     if market is not None:
-        arrays |= _prefixed("market/cuts", market.correction.trees.cuts.to_arrays())
-        arrays |= _prefixed("market/trees", market.correction.to_arrays())
+        arrays |= _prefixed("market", _market_arrays(market))
     for name, preprocessing in ensemble.point.preprocessing.items():
         arrays |= _prefixed(f"{name}/preparation", preprocessing.to_arrays())
     manifest = ensemble.manifest | {
@@ -356,10 +355,20 @@ def _load_half_widths(bundle: Bundle) -> HalfWidths:
     )
 
 
+def _market_arrays(market: MarketModel) -> dict[str, NDArray[Any]]:
+    correction = market.correction
+    if isinstance(correction, LinearCorrection):
+        return {"scales": correction.scales, "coefficients": correction.coefficients}
+    return _prefixed("cuts", correction.trees.cuts.to_arrays()) | _prefixed("trees", correction.to_arrays())
+
+
 def _load_market(bundle: Bundle) -> MarketModel:
+    about = bundle.manifest["market_aware"]
+    if "market/coefficients" in bundle.array_names:
+        scales, coefficients = (np.asarray(bundle.array(f"market/{name}")) for name in ("scales", "coefficients"))
+        return MarketModel(LinearCorrection(scales, coefficients), **about)
     cuts = BinEdges.from_arrays(_in_folder(bundle, "market/cuts"))
-    trees = FlatBoosters.from_arrays(cuts, _in_folder(bundle, "market/trees"))
-    return MarketModel(trees, **bundle.manifest["market_aware"])
+    return MarketModel(FlatBoosters.from_arrays(cuts, _in_folder(bundle, "market/trees")), **about)
 
 
 def _prefixed(folder: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
