@@ -69,8 +69,8 @@ def answer(world: World, config: TrainingConfig) -> AnsweredWorld:
     seen = _events_before(world.train, 1.0 - CALIBRATION_FRACTION)
     fights = world.train.take(~seen)
     second = train_ensemble(world.train.take(seen), replace(config, bootstrap_samples=0, fits=1, folds=3))
-    held = CalibrationSet(fights, *(_probabilities(_predict(second, matrix)) for matrix in (fights, world.test)))
-    return AnsweredWorld(world, ensemble, _predict(ensemble, world.test), _replica_logits(ensemble, world.test), held)
+    held = CalibrationSet(fights, *(_probabilities(predict(second, matrix)) for matrix in (fights, world.test)))
+    return AnsweredWorld(world, ensemble, predict(ensemble, world.test), _replica_logits(ensemble, world.test), held)
 
 
 def anchored(answered: AnsweredWorld, level: float) -> Bounds:
@@ -82,7 +82,7 @@ def anchored(answered: AnsweredWorld, level: float) -> Bounds:
 def model_based(answered: AnsweredWorld, level: float) -> Bounds:
     """Return our intervals for data without odds: a multiple of the bootstrap's pooled spread."""
     none = tuple(np.empty(0) for _ in answered.ensemble.half_widths.distances[0])
-    floor = replace(answered.ensemble.half_widths, distances=(none, none))
+    floor = replace(answered.ensemble.half_widths, distances=(none, none), weights=None)
     test = answered.world.test
     return _around(answered.probability, floor.at_level(level, test.corner_known, test.experience))
 
@@ -215,7 +215,8 @@ def _events_before(matrix: TrainingMatrix, fraction: float) -> NDArray[np.bool_]
     return np.asarray(matrix.date < np.sort(matrix.date)[int(fraction * len(matrix))])
 
 
-def _predict(ensemble: Ensemble, matrix: TrainingMatrix) -> list[FightPrediction]:
+def predict(ensemble: Ensemble, matrix: TrainingMatrix) -> list[FightPrediction]:
+    """Return the ensemble's predictions as in production, with the corner where it is known."""
     manager = ProductionEnsembleManager.from_ensemble(ensemble, create_production_ensemble_config(bootstrap_samples=0))
     return manager.predict_fights(
         matrix.X,

@@ -59,13 +59,17 @@ class World:
         return float(-np.mean(self.truth * np.log(self.truth) + (1 - self.truth) * np.log1p(-self.truth)))
 
 
-def draw_world(seed: int, index: int, fights: int) -> World:
-    """Return world number `index` of a seed; the families take turns, everything else is random."""
+def draw_world(seed: int, index: int, fights: int, blindness: float | None = None) -> World:
+    """Return world number `index` of a seed; the families take turns, everything else is random.
+
+    `blindness` is the share of the true logit's variance that the market never sees; random up to 0.15 by default.
+    """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     family = list(FAMILIES)[index % len(FAMILIES)]
     own, other, context, X = _draw_features(fights + TEST_FIGHTS, rng)
     seen, unseen = (_antisymmetric(FAMILIES[family](rng), own, other, context) for _ in range(2))
-    blindness = rng.uniform(0.0, 0.15)  # the market's part, as a share of the logit's variance
+    drawn = rng.uniform(0.0, 0.15)
+    blindness = drawn if blindness is None else blindness  # drawn in any case, so that all other draws stay
     signal = rng.uniform(0.7, 0.95)  # standard deviation of the true logit: a best log loss of 0.60 to 0.64
     priced_part = signal * np.sqrt(1.0 - blindness) * seen
     truth: Floats = expit(priced_part + signal * np.sqrt(blindness) * unseen).astype(np.float64)
@@ -77,10 +81,15 @@ def draw_world(seed: int, index: int, fights: int) -> World:
     return World(family, matrix.take(train), matrix.take(~train), truth[~train])
 
 
-def league_world(seed: int, index: int, fights: int) -> World:
-    """Return a simulated league; the last fights of its log are the test fights."""
+def league_world(seed: int, index: int, fights: int, blindness: float = 0.0) -> World:
+    """Return a simulated league; the last fights of its log are the test fights.
+
+    `blindness` is the share of the true logit's variance that belongs to strengths of which the market knows nothing.
+    """
     state = np.random.SeedSequence(seed, spawn_key=(1, index)).generate_state(1)[0]
-    league = simulate_league(LeagueConfig(fights=fights + LEAGUE_TEST_FIGHTS, seed=int(state)))
+    league = simulate_league(
+        LeagueConfig(fights=fights + LEAGUE_TEST_FIGHTS, seed=int(state), market_blindness=blindness)
+    )
     table = league.log.fights
     decided = table[table["winner"].isin(["red", "blue"])]
     truth = np.array([league.truth[fight_id] for fight_id in decided["fight_id"]], dtype=np.float64)

@@ -41,3 +41,33 @@ class WorldResult:
     log_loss: float
     scale: float
     coverage: tuple[MethodCoverage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlindCoverage:
+    """Our intervals at one level over several worlds.
+
+    Attributes
+    ----------
+    covered, lowest
+        Share of true probabilities inside, over all worlds and in the lowest.
+    closes
+        Share of recalibrated closing probabilities inside.
+    width
+        Mean width.
+    """
+
+    level: float
+    covered: float
+    lowest: float
+    closes: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlindResult:
+    """Our intervals where the market never sees a share of the true logit's variance."""
+
+    blindness: float
+    worlds: int
+    coverage: tuple[BlindCoverage, ...]

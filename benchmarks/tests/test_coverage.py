@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.intervals.coverage import measure, summary, table
+from benchmarks.intervals.coverage import blind_table, measure, measure_blind, summary, table
 from benchmarks.intervals.methods import LEVELS, available
 from benchmarks.intervals.simulated_worlds import FAMILIES, World, draw_world, league_world, write_world
 from engine.data.feature_matrix import MirrorPlan
@@ -52,6 +52,27 @@ def test_a_league_is_a_world_too() -> None:
     assert len(league.train) == 300
     assert len(league.test) == len(league.truth)
     assert log_loss(league.truth, league.test.won) == pytest.approx(league.best_log_loss, abs=0.06)
+
+
+def test_a_blind_market_knows_less_of_the_same_world() -> None:
+    worlds = [draw_world(3, 1, 360, blindness) for blindness in (0.0, 0.5)]
+    pd.testing.assert_frame_equal(worlds[0].test.X, worlds[1].test.X)
+    truth = [np.log(world.truth / (1.0 - world.truth)) for world in worlds]
+    market = [market_logit(world.test) for world in worlds]
+    seeing, blind = (
+        np.corrcoef(each[np.isfinite(price)], price[np.isfinite(price)])[0, 1]
+        for each, price in zip(truth, market, strict=True)
+    )
+    assert seeing > 0.9 > 0.8 > blind
+
+
+def test_intervals_hold_less_of_the_truth_where_the_market_is_blind() -> None:
+    config = TrainingConfig(bootstrap_samples=10, fits=1, folds=3, members=FEW, replica_members=FEW)
+    results = [measure_blind([draw_world(3, 1, 400, share)], share, config) for share in (0.0, 0.5)]
+    seeing, blind = (result.coverage[0] for result in results)
+    assert blind.covered < seeing.covered - 0.1
+    assert blind.closes > blind.covered
+    assert "| 50% | 1 |" in "\n".join(blind_table("worlds", results))
 
 
 def test_every_method_is_measured(world: World) -> None:

@@ -24,9 +24,9 @@ BOOKMAKER_OVERROUNDS = {
 """Overround of each bookmaker of the league, by name."""
 
 
-def draw_market_logit(probability: Floats, rng: np.random.Generator) -> Floats:
-    """Return the logits of the market as a whole, (m,); the noise costs 0.007 of log loss."""
-    view: Floats = logit(probability) + rng.normal(0.0, 0.25, len(probability))
+def draw_market_logit(probability: Floats, unseen: Floats, rng: np.random.Generator) -> Floats:
+    """Return the logits of the market as a whole, (m,), without the unseen part; the noise costs 0.007 of log loss."""
+    view: Floats = logit(probability) - unseen + rng.normal(0.0, 0.25, len(probability))
     return view
 
 
@@ -42,9 +42,11 @@ def draw_odds(view: Floats, rng: np.random.Generator) -> dict[str, Floats]:
     return columns
 
 
-def draw_quotes(probability: Floats, quoted_at: datetime, rng: np.random.Generator) -> list[tuple[BookmakerQuote, ...]]:
+def draw_quotes(
+    probability: Floats, unseen: Floats, quoted_at: datetime, rng: np.random.Generator
+) -> list[tuple[BookmakerQuote, ...]]:
     """Return every bookmaker's quote of each fight, first fighter first; bookmakers differ slightly."""
-    view = draw_market_logit(probability, rng)
+    view = draw_market_logit(probability, unseen, rng)
     views = view[:, None] + rng.normal(0.0, 0.05, (len(view), len(BOOKMAKER_OVERROUNDS)))
     prices = american_to_decimal(_whole_american(views, np.array(list(BOOKMAKER_OVERROUNDS.values()))))
     return [

@@ -68,6 +68,9 @@ class SimulatedFighters:
         Lengths in centimetres.
     stance, name
         str.
+    unpriced
+        Strength of which bookmakers know nothing, float64 (n,), of standard deviation 1. It counts in results as far as
+        a league's market is blind.
     """
 
     skill: Floats
@@ -78,6 +81,7 @@ class SimulatedFighters:
     reach_cm: Floats
     stance: NDArray[np.str_]
     name: NDArray[np.str_]
+    unpriced: Floats
 
     @property
     def fighter_id(self) -> NDArray[np.str_]:
@@ -105,6 +109,7 @@ def draw_fighters(count: int, rng: np.random.Generator) -> SimulatedFighters:
         reach_cm=np.round(height * 1.025 + rng.normal(0.0, 3.5, count)),
         stance=rng.choice(["Orthodox", "Southpaw", "Switch"], size=count, p=[0.77, 0.17, 0.06]),
         name=_draw_names(women, rng),
+        unpriced=rng.spawn(1)[0].normal(size=count),  # a stream of its own, so that all other draws stay
     )
 
 

@@ -35,6 +35,8 @@ _NEVER = -100_000
 _REST_DAYS = (63, 28, 7)
 """Rest between two fights, and shorter alternatives for leagues in which no other fighter is free."""
 _DAYS_A_YEAR = 365.25
+_LOGIT_SD = 0.94
+"""Standard deviation of the true logit in a league whose market sees everything."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,8 @@ class SimulatedFights:
         True for a title.
     probability
         True probability that the first fighter wins, given that one of them does.
+    unseen
+        The part of its logit of which the market knows nothing.
     first_won
         The drawn result.
     """
@@ -70,6 +74,7 @@ class SimulatedFights:
     rounds: Floats
     title_bout: NDArray[np.bool_]
     probability: Floats
+    unseen: Floats
     first_won: NDArray[np.bool_]
 
     def swap_sides(self, turn: NDArray[np.bool_]) -> SimulatedFights:
@@ -84,6 +89,7 @@ class SimulatedFights:
             rounds=self.rounds,
             title_bout=self.title_bout,
             probability=np.where(turn, 1.0 - self.probability, self.probability),
+            unseen=np.where(turn, -self.unseen, self.unseen),
             first_won=self.first_won ^ turn,
         )
 
@@ -98,8 +104,15 @@ def join_cards(cards: list[SimulatedFights]) -> SimulatedFights:
 class Matchmaker:
     """The promoter of a league: signs debutants, matches fighters of similar standing, releases losers."""
 
-    def __init__(self, fighters: SimulatedFighters, roster_size: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        fighters: SimulatedFighters,
+        roster_size: int,
+        rng: np.random.Generator,
+        market_blindness: float = 0.0,
+    ) -> None:
         self.fighters = fighters
+        self._market_blindness = market_blindness
         self.birth_day = np.zeros(len(fighters.name))
         self._rng = rng
         self._last_day = np.full(len(fighters.name), _NEVER, dtype=np.int64)
@@ -130,7 +143,10 @@ class Matchmaker:
         ages = (day - self.birth_day[first]) / _DAYS_A_YEAR, (day - self.birth_day[second]) / _DAYS_A_YEAR
         # Form on the night: part of the true probability, partly known to bookmakers, never in the statistics.
         form = self._rng.normal(0.0, 0.20, size)
-        probability: Floats = expit(true_logit(self.fighters, (first, second), ages, rounds) + form)
+        seen = np.sqrt(1.0 - self._market_blindness) * (true_logit(self.fighters, (first, second), ages, rounds) + form)
+        difference = (self.fighters.unpriced[first] - self.fighters.unpriced[second]) / np.sqrt(2.0)
+        unseen: Floats = np.sqrt(self._market_blindness) * _LOGIT_SD * difference
+        probability: Floats = expit(seen + unseen)
         return SimulatedFights(
             event=np.full(size, event, dtype=np.intp),
             day=np.full(size, day, dtype=np.int64),
@@ -141,6 +157,7 @@ class Matchmaker:
             rounds=rounds,
             title_bout=(np.arange(size) == 0) & (event % 3 == 0),
             probability=probability,
+            unseen=unseen,
             first_won=self._rng.random(size) < probability,
         )
 

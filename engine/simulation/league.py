@@ -58,6 +58,8 @@ class LeagueConfig:
         Number of upcoming cards.
     roster_size
         Fighters under contract at a time.
+    market_blindness
+        Share of the true logit's variance that belongs to strengths of fighters of which the market knows nothing.
     """
 
     fights: int = 1500
@@ -66,6 +68,7 @@ class LeagueConfig:
     quoted_at: datetime | None = None
     upcoming_cards: int = 3
     roster_size: int = 260
+    market_blindness: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise ValidationError if a value is out of range."""
@@ -75,6 +78,8 @@ class LeagueConfig:
             raise ValidationError(f"upcoming_cards must be in [0, 8], got {self.upcoming_cards}")
         if not 200 <= self.roster_size <= 2000:
             raise ValidationError(f"roster_size must be in [200, 2000], got {self.roster_size}")
+        if not 0.0 <= self.market_blindness < 1.0:
+            raise ValidationError(f"market_blindness must be in [0, 1), got {self.market_blindness}")
         if self.start.tzinfo is None or (self.quoted_at is not None and self.quoted_at.tzinfo is None):
             raise ValidationError("start and quoted_at need a time zone, for example +00:00")
 
@@ -117,10 +122,10 @@ def simulate_league(config: LeagueConfig) -> League:
     streams = np.random.SeedSequence(config.seed).spawn(7)
     fighter_rng, circuit_rng, corners, endings, statistics, closing, coming = map(np.random.default_rng, streams)
     fighters = draw_fighters(2 * config.roster_size + config.fights // 3, fighter_rng)
-    circuit = Matchmaker(fighters, config.roster_size, circuit_rng)
+    circuit = Matchmaker(fighters, config.roster_size, circuit_rng, config.market_blindness)
     past, cards = _run(circuit, config, circuit_rng)
 
-    view = draw_market_logit(past.probability, closing)
+    view = draw_market_logit(past.probability, past.unseen, closing)
     # Promoters usually give the favourite the red corner.
     turn = (view < 0) ^ (corners.random(len(past.day)) < 0.23)
     past, view = past.swap_sides(turn), np.where(turn, -view, view)
@@ -269,7 +274,7 @@ def _fighter_table(
 def _upcoming(
     card: SimulatedFights, fighters: SimulatedFighters, config: LeagueConfig, first_day: int, rng: np.random.Generator
 ) -> tuple[UpcomingFight, ...]:
-    quotes = draw_quotes(card.probability, config.quoted_at or config.start - timedelta(days=1), rng)
+    quotes = draw_quotes(card.probability, card.unseen, config.quoted_at or config.start - timedelta(days=1), rng)
     start = config.start + timedelta(days=int(card.day[0] - first_day))
     return tuple(
         UpcomingFight(

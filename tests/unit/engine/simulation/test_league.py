@@ -57,6 +57,14 @@ def test_the_log_has_the_fights_asked_for_and_ends_a_week_before_the_next_card(l
     assert set(gaps.tolist()) == {7, 14}
 
 
+def test_a_blind_market_costs_log_loss_and_the_truth_stays_as_sharp(league: League) -> None:
+    seeing, blind = score_league(league), score_league(simulate_league(replace(CONFIG, market_blindness=0.3)))
+    assert blind["market_excess"] > seeing["market_excess"] + 0.015
+    assert blind["truth_entropy"] == pytest.approx(seeing["truth_entropy"], abs=0.015)
+    with pytest.raises(ValidationError, match="market_blindness must be in"):
+        LeagueConfig(market_blindness=1.0)
+
+
 def test_nobody_fights_twice_within_two_months(league: League) -> None:
     fights = league.log.fights
     days = [fights[[f"{corner}_id", "date"]].set_axis(["who", "date"], axis=1) for corner in ("red", "blue")]
