@@ -19,6 +19,7 @@ from engine.errors import ValidationError
 from engine.evaluation.betting_rules import BacktestRuleResult, backtest_rules, decimal_prices, evaluate_rule
 from engine.evaluation.score_parts import IntervalCoverage, column, events, interval_coverage, minus_market
 from engine.evaluation.served_scores import LaggingCost, ServedScore, lagging_costs, served_scores
+from engine.evaluation.walk_forward import OUT_OF_FOLD
 from engine.intervals.half_widths import CLASS_EDGES, experience_class
 from engine.statistics.scores import (
     CalibrationLine,
@@ -28,6 +29,7 @@ from engine.statistics.scores import (
     log_losses,
     reliability_bins,
 )
+from engine.training.data_diagnostics import INTERVAL_FIGURES, market_band, market_band_name
 
 SCORED_FORECASTS = ("market", "market_aware", "statistics_only", "cornerless", "ridge")
 """Forecasts that are scored, in the order of the report."""
@@ -57,11 +59,39 @@ class ForecastScore:
     reliability: tuple[ReliabilityBin, ...]
 
 
+SliceDimension = Literal[
+    "all", "corner", "year", "logit", "experience", "market", "reanchored", "reanchored_year", "reanchored_market"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class WidthComparison:
+    """Intervals at one level on the training fights, out of fold, and on the fights forecast, corner unknown.
+
+    Attributes
+    ----------
+    level : float
+        The level.
+    out_of_fold_inside, out_of_fold_width : float
+        Share of recalibrated closes inside and mean width, the mean over the models.
+    forward_inside : Estimate or None
+        Share of recalibrated closes of the fights forecast inside.
+    forward_width : float
+        Mean width on these.
+    """
+
+    level: float
+    out_of_fold_inside: float
+    out_of_fold_width: float
+    forward_inside: Estimate | None
+    forward_width: float
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationSlice:
     """Metrics on a subset of fights: the statistics-only log loss, its difference from the market, coverage."""
 
-    dimension: Literal["all", "corner", "year", "logit", "experience"]
+    dimension: SliceDimension
     name: str
     fights: int
     log_loss: float
@@ -102,6 +132,8 @@ class BacktestEvaluation:
         The ensemble's answers by how they are served. `scores`, `slices` and `rules` are those of fresh states.
     lagging_costs : tuple of LaggingCost
         What states that are not updated cost.
+    widths : tuple of WidthComparison
+        Intervals out of fold compared with forward ones, by level; empty if the models have no such figures.
     """
 
     models: int
@@ -118,6 +150,7 @@ class BacktestEvaluation:
     months: tuple[str, ...]
     served: tuple[ServedScore, ...]
     lagging_costs: tuple[LaggingCost, ...]
+    widths: tuple[WidthComparison, ...]
 
 
 def evaluate_forecasts(forecasts: pd.DataFrame) -> BacktestEvaluation:
@@ -157,6 +190,7 @@ def evaluate_forecasts(forecasts: pd.DataFrame) -> BacktestEvaluation:
         months=tuple(map(str, months)),
         served=served_scores(scored),
         lagging_costs=tuple(lagging_costs(scored)),
+        widths=_widths(scored),
     )
 
 
@@ -196,10 +230,45 @@ def _slices(scored: pd.DataFrame) -> Iterator[EvaluationSlice]:
     group = experience_class(scored["experience"].to_numpy(np.int64))
     for value in np.unique(group):
         yield _slice("experience", _CLASS_NAMES[value], scored[group == value])
+    bands = list(_market_bands(scored))
+    for name, rows in bands:
+        yield _slice("market", name, rows)
+    if "reanchored" not in scored or scored["reanchored"].isna().any():
+        return
+    yield _slice("reanchored", "corner as it is known", scored, "reanchored")
+    yield _slice("reanchored", "corner taken as unknown", scored, "reanchored_cornerless")
+    for value in np.unique(year):
+        yield _slice("reanchored_year", str(value), scored[year == value], "reanchored")
+    for name, rows in bands:
+        yield _slice("reanchored_market", name, rows, "reanchored")
+
+
+def _market_bands(scored: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the name and the fights of each band of the market's favourite."""
+    priced = scored[scored["market"].notna()]
+    band = market_band(column(priced, "market"))
+    for value in np.unique(band):
+        yield market_band_name(int(value)), priced[band == value]
+
+
+def _widths(scored: pd.DataFrame) -> tuple[WidthComparison, ...]:
+    if not all(f"{OUT_OF_FOLD}{name}" in scored for name in INTERVAL_FIGURES):
+        return ()
+    models = scored.groupby("trained_before")[[f"{OUT_OF_FOLD}{name}" for name in INTERVAL_FIGURES]].first().mean()
+    return tuple(
+        WidthComparison(
+            level=forward.level,
+            out_of_fold_inside=float(models[f"{OUT_OF_FOLD}inside_{forward.level * 100:.0f}"]),
+            out_of_fold_width=float(models[f"{OUT_OF_FOLD}width_{forward.level * 100:.0f}"]),
+            forward_inside=forward.inside,
+            forward_width=forward.width,
+        )
+        for forward in interval_coverage("cornerless", scored)
+    )
 
 
 def _slice(
-    dimension: Literal["all", "corner", "year", "logit", "experience"],
+    dimension: SliceDimension,
     name: str,
     rows: pd.DataFrame,
     forecast: str = "statistics_only",

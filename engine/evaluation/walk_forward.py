@@ -18,6 +18,8 @@ first-listed fighter won), experience and lagging_experience (int64) and corner_
     lagging                 as statistics_only, from the states of the last refit (`engine.evaluation.served_rows`)
     lagging_cornerless      as cornerless, from these states
     state_days              days from the last fight that these states know
+    reanchored, reanchored_cornerless
+                            as statistics_only and cornerless, of a model that is re-anchored after each event
     ridge                   the baseline's
 
 The three of lagging states and lagging_experience are absent for a ready feature matrix. For each of the ensemble's
@@ -39,12 +41,14 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.ensemble import Corner, ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
 from engine.evaluation.baseline import ridge_forecast
+from engine.evaluation.reanchored_forecasts import reanchored_forecasts
 from engine.intervals.half_widths import MIN_PRICED_FIGHTS
 from engine.market.consensus import devig
 from engine.model.prediction import FightPrediction
 from engine.model.trained_ensemble import Ensemble
 from engine.statistics.calibration import fit_logistic
 from engine.statistics.complements import logit_to_probability
+from engine.training.data_diagnostics import INTERVAL_FIGURES
 from engine.training.soft_labels import market_logit
 
 LEVELS = (0.68, 0.8, 0.95)
@@ -122,6 +126,10 @@ class FightSet:
             lagging = replace(lagging, X=lagging.X[list(columns)])
         return replace(self, fights=self.fights.select(columns), lagging=lagging)
 
+
+REANCHORED_FORECASTS = ("reanchored", "reanchored_cornerless")
+OUT_OF_FOLD = "out_of_fold_"
+"""Prefix of the columns with the training's own figures."""
 
 Forecaster = Callable[[TrainingMatrix, FightSet], pd.DataFrame]
 """Trains on fights and returns the forecast columns of later ones."""
@@ -222,7 +230,28 @@ def ensemble_forecasts(ensemble: Ensemble, later: FightSet) -> pd.DataFrame:
         for level in LEVELS:
             columns[bound_column(name, "lower", level)] = [bounds[level][0] for _, bounds in predicted]
             columns[bound_column(name, "upper", level)] = [bounds[level][1] for _, bounds in predicted]
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns | _reanchored_columns(ensemble, fights, columns) | _out_of_fold_columns(ensemble))
+
+
+def _reanchored_columns(
+    ensemble: Ensemble, fights: TrainingMatrix, columns: dict[str, list[float]]
+) -> dict[str, list[float]]:
+    """Return the columns of the re-anchored forecasts; none for a model whose closes were not measured."""
+    known, unknown = (np.array(columns[name]) for name in ("statistics_only", "cornerless"))
+    found = reanchored_forecasts(ensemble.half_widths, fights, known, unknown, LEVELS)
+    made: dict[str, list[float]] = {}
+    for name, (probability, intervals) in zip(REANCHORED_FORECASTS, found or (), strict=False):
+        made[name] = probability.tolist()
+        for level, (lower, upper) in intervals.items():
+            made[bound_column(name, "lower", level)] = lower.tolist()
+            made[bound_column(name, "upper", level)] = upper.tolist()
+    return made
+
+
+def _out_of_fold_columns(ensemble: Ensemble) -> dict[str, float]:
+    """Return the training's out-of-fold coverage and width of intervals, as constant columns."""
+    metrics = ensemble.manifest.get("metrics", {})
+    return {f"{OUT_OF_FOLD}{name}": metrics[name] for name in INTERVAL_FIGURES if name in metrics}
 
 
 def _probability_and_bounds(

@@ -40,9 +40,10 @@ from scipy.special import ndtri
 from engine.arrays import Floats
 from engine.errors import TrainingError, ValidationError
 from engine.statistics.calibration import fit_logistic
+from engine.statistics.complements import logit_to_probability
 
 FLOOR_FACTOR = 2.0  # without an anchor; measured on simulated leagues, with mirror averaging
-GUARD_FACTOR = 1.5  # with an anchor; chosen on simulated worlds: see docs/concepts/intervals.md
+GUARD_FACTOR = 1.0  # with an anchor: never narrower than the bootstrap's own normal interval
 CLASS_EDGES = (1, 3, 6)  # classes 0, 1-2, 3-5, 6 and more earlier fights of the less experienced fighter
 MIN_PRICED_FIGHTS = 200  # fewest closing odds for a 95% quantile
 MIN_CLASS_FIGHTS = 100  # a class with fewer uses the pooled half-width
@@ -50,7 +51,7 @@ MAX_CACHED_LEVELS = 64  # a caller may ask for any level
 TRACKED_LEVELS = (0.8, 0.95)  # levels whose coverage `engine.intervals.reanchor` follows
 OUTWARD = 0.5  # chosen on fights before July 2023: see docs/decisions.md
 OUTWARD_MAX_LOGIT = 1.5  # from here on the factor is constant
-RECENCY_HALF_LIFE_YEARS = 6.0
+RECENCY_HALF_LIFE_YEARS = 3.0
 _DAYS_A_YEAR = 365.25
 _ROUNDING = 1e-9  # of a product of a level and a sum of weights
 
@@ -343,8 +344,21 @@ def _by_class(distance: Floats, weights: Floats, classes: NDArray[np.intp]) -> l
 
 
 def _scale(v: Floats, market: Floats, slope: float, won: NDArray[np.int8], logit: Floats) -> float:
-    """Return the factor from the distance to the market to the distance to the truth, at least 1."""
+    """Return the factor from the distance to the market to the distance to the truth, at least 1.
+
+    It is what the results prove: the estimate of E[d^2] / E[v^2] less its standard error, by the delta method.
+    """
     beta = float(fit_logistic(v[:, None], won, logit)[0])
-    hidden = max(0.0, 1.0 / slope - 1.0) * float(np.mean(market**2) / np.mean(v**2))
-    shown = 2.0 * beta - 1.0 + hidden  # E[d^2] / E[v^2]
-    return float(np.sqrt(max(1.0, beta**2, shown)))
+    ratio = float(np.mean(market**2) / np.mean(v**2)) if slope < 1.0 else 0.0
+    shown = 2.0 * beta - 1.0 + (1.0 / slope - 1.0) * ratio
+    beta_error = _standard_error(v, logit + beta * v)
+    slope_error = _standard_error(market / slope, market)
+    shown_error = float(np.hypot(2.0 * beta_error, ratio * slope_error / slope**2))
+    proven_beta = max(0.0, beta - beta_error)
+    return float(np.sqrt(max(1.0, proven_beta**2, shown - shown_error)))
+
+
+def _standard_error(column: Floats, logit: Floats) -> float:
+    """Return the standard error of the coefficient of a logistic regression whose fitted logits are given."""
+    p = logit_to_probability(logit)
+    return float(np.sum(column**2 * p * (1.0 - p)) ** -0.5)

@@ -21,6 +21,7 @@ Gibbs and Candes (2021), "Adaptive conformal inference under distribution shift"
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -122,38 +123,75 @@ def reanchor(half_widths: HalfWidths, calibration: Calibration, newer: NewerFigh
         If the model's half-widths were not measured on closing odds, if a fight's event is not consecutive, or if no
         fight has closing odds.
     """
-    if half_widths.method != "anchored" or half_widths.market_slope is None:
-        raise ValidationError(
-            "the model's half-widths were not measured on closing odds, or by an earlier version: train a model on "
-            "fights with odds before re-anchoring it"
-        )
     priced = np.isfinite(newer.market_logit)
     if not priced.any():
         raise ValidationError("no newer fight has closing odds: append them to the fight log before re-anchoring")
-    market = half_widths.market_slope * newer.market_logit
-    own = np.where(newer.corner_known, newer.known_logit, newer.unknown_logit)
-    trackers = [_LevelTracker(half_widths, state) for state in (0, 1)]
-    states = ((newer.unknown_logit, priced), (newer.known_logit, priced & newer.corner_known))
-    missed = np.zeros((len(priced), len(TRACKED_LEVELS)), dtype=np.bool_)
-    factor = 1.0
-    for start, end in _event_ranges(newer.event):
-        now = np.arange(start, end)
-        for state, (logit, usable) in enumerate(states):
-            rows = now[usable[now]]
-            distance = interval_distance(factor * logit[rows], market[rows], half_widths.outward)
-            misses = trackers[state].observe(distance, newer.experience[rows])
-            shown = newer.corner_known[rows] == bool(state)
-            missed[rows[shown]] = misses[shown]
-        seen = np.flatnonzero(priced[:end])
-        factor = _slope_factor(own[seen], market[seen], factor)
-    moved = tuple(trackers[0].levels), tuple(trackers[1].levels)
+    anchor = _MovingAnchor(half_widths, newer)
+    missed = np.concatenate([anchor.observe(rows) for rows in _event_rows(newer.event)])
     return Reanchored(
-        half_widths=replace(half_widths, moved_levels=moved),
-        calibration=calibration.scaled(factor),
-        slope_factor=factor,
+        half_widths=anchor.half_widths,
+        calibration=calibration.scaled(anchor.factor),
+        slope_factor=anchor.factor,
         fights=int(priced.sum()),
         inside=tuple(float(share) for share in 1.0 - missed[priced].mean(axis=0)),
     )
+
+
+def reanchored_before_each_event(
+    half_widths: HalfWidths, newer: NewerFights
+) -> Iterator[tuple[slice, HalfWidths, float]]:
+    """Yield the rows of each event, and the half-widths and the slope's factor that earlier events give.
+
+    So a walk-forward evaluation scores a model that is re-anchored after each event.
+
+    Parameters
+    ----------
+    half_widths, newer
+        As for `reanchor`; it does not matter whether any fight has closing odds.
+    """
+    anchor = _MovingAnchor(half_widths, newer)
+    for rows in _event_rows(newer.event):
+        yield rows, anchor.half_widths, anchor.factor
+        anchor.observe(rows)
+
+
+class _MovingAnchor:
+    """Half-widths and the factor of the slope after the events observed so far."""
+
+    def __init__(self, half_widths: HalfWidths, newer: NewerFights) -> None:
+        if half_widths.method != "anchored" or half_widths.market_slope is None:
+            raise ValidationError(
+                "the model's half-widths were not measured on closing odds, or by an earlier version: train a model on "
+                "fights with odds before re-anchoring it"
+            )
+        self.factor = 1.0
+        self._start = half_widths
+        self._newer = newer
+        self._market = half_widths.market_slope * newer.market_logit
+        self._own = np.where(newer.corner_known, newer.known_logit, newer.unknown_logit)
+        self._trackers = [_LevelTracker(half_widths, state) for state in (0, 1)]
+
+    @property
+    def half_widths(self) -> HalfWidths:
+        moved = tuple(tuple(tracker.levels) for tracker in self._trackers)
+        return replace(self._start, moved_levels=(moved[0], moved[1]))
+
+    def observe(self, rows: slice) -> NDArray[np.bool_]:
+        """Move by the closes of an event, and return which were outside before, (m, levels); False without odds."""
+        newer, market = self._newer, self._market
+        missed = np.zeros((rows.stop - rows.start, len(TRACKED_LEVELS)), dtype=np.bool_)
+        for state, logit in enumerate((newer.unknown_logit, newer.known_logit)):
+            usable = np.isfinite(market[rows])
+            if state:
+                usable &= newer.corner_known[rows]
+            seen = np.arange(rows.start, rows.stop)[usable]
+            distance = interval_distance(self.factor * logit[seen], market[seen], self._start.outward)
+            outside = self._trackers[state].observe(distance, newer.experience[seen])
+            shown = newer.corner_known[seen] == bool(state)
+            missed[seen[shown] - rows.start] = outside[shown]
+        past = np.flatnonzero(np.isfinite(market[: rows.stop]))
+        self.factor = _slope_factor(self._own[past], market[past], self.factor)
+        return missed
 
 
 class _LevelTracker:
@@ -176,12 +214,12 @@ class _LevelTracker:
         return outside
 
 
-def _event_ranges(event: NDArray[np.str_]) -> list[tuple[int, int]]:
-    """Return the first row and the row after the last of each event. Raises ValidationError if one is torn apart."""
+def _event_rows(event: NDArray[np.str_]) -> list[slice]:
+    """Return the rows of each event. Raises ValidationError if one is torn apart."""
     starts = np.flatnonzero(np.append(True, event[1:] != event[:-1]))
     if len(starts) > len(np.unique(event)):
         raise ValidationError("the newer fights of an event are not consecutive: sort them by date and event")
-    return list(zip(starts.tolist(), [*starts[1:].tolist(), len(event)], strict=True))
+    return [slice(*ends) for ends in zip(starts.tolist(), [*starts[1:].tolist(), len(event)], strict=True)]
 
 
 def _slope_factor(logit: Floats, market: Floats, factor: float) -> float:

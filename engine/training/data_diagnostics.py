@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix
-from engine.intervals.half_widths import MIN_PRICED_FIGHTS
-from engine.statistics.calibration import fit_logistic
+from engine.intervals.half_widths import MIN_PRICED_FIGHTS, HalfWidths, interval_distance
+from engine.statistics.complements import logit_to_probability
 from engine.statistics.scores import clustered_share
 
 LATEST_DAYS = 730
@@ -28,6 +28,12 @@ MIN_UNPRICED_SHARE = 0.05
 MAX_STANDARDISED_DIFFERENCE = 0.25
 """Standardised difference of means above which two groups count as different (Imbens and Rubin 2015)."""
 LEVELS = (0.8, 0.95)
+INTERVAL_FIGURES = tuple(f"{name}_{level * 100:.0f}" for name in ("inside", "width") for level in LEVELS)
+"""Names of the share of recalibrated closes inside the intervals, out of fold, and of the intervals' mean width."""
+MARKET_BAND_EDGES = (0.6, 0.7, 0.8, 0.85)
+"""Edges of the bands of the market's probability of its favourite."""
+MIN_BAND_INSIDE = 0.7
+"""Share of closes inside the 80% interval below which a band of the market is named in a warning."""
 MAX_FOLD_SIZE_RATIO = 2.0
 """Largest ratio of the largest fold to the mean fold, and of the mean fold to the smallest, without a warning."""
 
@@ -40,7 +46,7 @@ class DataDiagnostics(NamedTuple):
 
 
 def diagnose_training_data(
-    matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, market: Floats, scale: float
+    matrix: TrainingMatrix, blocks: NDArray[np.int64], logit: Floats, market: Floats, half_widths: HalfWidths
 ) -> DataDiagnostics:
     """Return metrics of n training fights, and warnings about them.
 
@@ -54,8 +60,8 @@ def diagnose_training_data(
         Calibrated out-of-fold logit with the corner unknown, float64 (n,).
     market
         The market's logit, float64 (n,), NaN without odds.
-    scale
-        Factor on the quantiles of the distance between the two logits.
+    half_widths
+        The half-widths measured on the fights.
     """
     priced = np.isfinite(market)
     diagnostics = [_folds(blocks)]
@@ -70,9 +76,13 @@ def diagnose_training_data(
             )
         )
     else:
-        slope = fit_logistic(market[priced, None], matrix.won[priced])[0]
-        distance = np.abs(slope * market - logit)
-        diagnostics += [_selection(matrix, logit, priced), _latest(matrix, distance, priced, scale)]
+        recalibrated = (half_widths.market_slope or 1.0) * market
+        distance = interval_distance(logit, recalibrated, half_widths.outward)
+        diagnostics += [
+            _selection(matrix, logit, priced),
+            _latest(matrix, distance, priced, half_widths.scale[0]),
+            _intervals(matrix, logit, market, half_widths),
+        ]
     figures = {name: value for one in diagnostics for name, value in one.figures.items()}
     return DataDiagnostics(figures, tuple(warning for one in diagnostics for warning in one.warnings))
 
@@ -154,5 +164,54 @@ def _latest(matrix: TrainingMatrix, distance: Floats, priced: NDArray[np.bool_],
         (
             f"over the last two years ({int(rows.sum())} fights) the market was further from the model than before: "
             f"the half-widths of all years hold {' and '.join(short)}, so coming intervals are likely too narrow",
+        ),
+    )
+
+
+def market_band(probability: Floats) -> NDArray[np.intp]:
+    """Return the number of the band of the market's favourite, (n,), for the market's probabilities, (n,)."""
+    return np.asarray(np.digitize(np.maximum(probability, 1.0 - probability), MARKET_BAND_EDGES))
+
+
+def market_band_name(band: int) -> str:
+    """Return the name of a band, such as `60% to 70%`."""
+    edges = (0.5, *MARKET_BAND_EDGES)
+    upper = f" to {edges[band + 1]:.0%}" if band + 1 < len(edges) else " or more"
+    return f"{edges[band]:.0%}{upper}"
+
+
+def _intervals(matrix: TrainingMatrix, logit: Floats, market: Floats, half_widths: HalfWidths) -> DataDiagnostics:
+    """Measure the intervals with the corner unknown on the fights with odds, out of fold, and by band of the market."""
+    rows = np.isfinite(market)
+    own, price, close = (
+        logit[rows],
+        logit_to_probability(market[rows]),
+        (half_widths.market_slope or 1.0) * market[rows],
+    )
+    unknown = np.zeros(len(own), dtype=np.bool_)
+    inside, width = {}, {}
+    for level in LEVELS:
+        low, high = half_widths.bounds(own, level, unknown, matrix.experience[rows])
+        inside[level] = (low <= close) & (close <= high)
+        width[level] = float(np.mean(logit_to_probability(high) - logit_to_probability(low)))
+    measured = [float(inside[level].mean()) for level in LEVELS] + [width[level] for level in LEVELS]
+    figures = dict(zip(INTERVAL_FIGURES, measured, strict=True))
+    band = market_band(price)
+    low_bands = []
+    for number, lower in enumerate((0.5, *MARKET_BAND_EDGES)):
+        here = band == number
+        if here.sum() < MIN_COMPARED_FIGHTS:
+            continue
+        share = float(inside[LEVELS[0]][here].mean())
+        figures |= {f"market_{lower * 100:.0f}_fights": float(here.sum()), f"market_{lower * 100:.0f}_inside_80": share}
+        if share < MIN_BAND_INSIDE:
+            low_bands.append(f"{share:.0%} of {int(here.sum()):,} closes where it is {market_band_name(number)}")
+    if not low_bands:
+        return DataDiagnostics(figures, ())
+    return DataDiagnostics(
+        figures,
+        (
+            "the 80% intervals hold few closes of some strengths of the market's favourite, out of fold: "
+            f"{'; '.join(low_bands)}. Bets against such favourites deserve the least trust",
         ),
     )

@@ -199,7 +199,7 @@ def assemble_ensemble(
             age_years=years_before_end(matrix.date),
         )
         diagnostics = diagnose_training_data(
-            matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths.scale[0]
+            matrix, event_blocks(matrix, config.folds), unknown_logit, market, half_widths
         )
         point = stack_from_arrays(
             cuts,

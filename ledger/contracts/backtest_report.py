@@ -71,15 +71,32 @@ class EvaluationSlice(Struct, frozen=True, kw_only=True):
     """A subset of the fights: the statistics-only log loss, its difference from the market, and its intervals.
 
     `dimension` is what the subset was chosen by: `corner` is all fights predicted as if no corner were known, `logit`
-    the size of the forecast's logit, `experience` the earlier fights of the less experienced fighter.
+    the size of the forecast's logit, `experience` the earlier fights of the less experienced fighter, `market` the
+    market's probability of its favourite. `reanchored`, `reanchored_year` and `reanchored_market` are of a model whose
+    half-widths and slope follow the closing odds after each event.
     """
 
-    dimension: Literal["all", "corner", "year", "logit", "experience"]
+    dimension: Literal[
+        "all", "corner", "year", "logit", "experience", "market", "reanchored", "reanchored_year", "reanchored_market"
+    ]
     name: str
     fights: int
     log_loss: float
     minus_market: Estimate | None
     coverage: Annotated[tuple[IntervalCoverage, ...], Meta(max_length=8)]
+
+
+class WidthComparison(Struct, frozen=True, kw_only=True):
+    """Intervals at one level on the models' training fights, out of fold, and on the fights forecast, corner unknown.
+
+    `out_of_fold_inside` and `forward_inside` are shares of recalibrated closing odds inside.
+    """
+
+    level: float
+    out_of_fold_inside: float
+    out_of_fold_width: float
+    forward_inside: Estimate | None
+    forward_width: float
 
 
 class BacktestRuleResult(Struct, frozen=True, kw_only=True):
@@ -160,3 +177,4 @@ class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="b
     months: Annotated[tuple[str, ...], Meta(max_length=1200)]
     served: Annotated[tuple[ServedScore, ...], Meta(max_length=8)] = ()
     lagging_costs: Annotated[tuple[LaggingCost, ...], Meta(max_length=16)] = ()
+    widths: Annotated[tuple[WidthComparison, ...], Meta(max_length=8)] = ()

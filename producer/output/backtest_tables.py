@@ -31,6 +31,10 @@ DIMENSION_NAMES = {
     "year": "year",
     "logit": "|logit|",
     "experience": "earlier fights",
+    "market": "market's favourite",
+    "reanchored": "re-anchored after each event",
+    "reanchored_year": "re-anchored, year",
+    "reanchored_market": "re-anchored, market's favourite",
 }
 LAGGING_FIGHTS = {
     "all": "all",
@@ -47,6 +51,7 @@ def backtest_tables(report: BacktestReport) -> list[Table]:
         *_served(report),
         *_lagging_costs(report),
         _intervals(report),
+        *_widths(report),
         _rules(report),
         *_reliability(report),
     ]
@@ -123,6 +128,20 @@ def _intervals(report: BacktestReport) -> Table:
         "earlier fights are those of the less experienced fighter"
     )
     return table
+
+
+def _widths(report: BacktestReport) -> list[Table]:
+    """Return the comparison of out-of-fold with forward intervals; none for a report without it."""
+    if not report.widths:
+        return []
+    table = number_table(
+        "Intervals on the models' training fights, out of fold, and on the fights forecast; corner unknown",
+        *("level", "inside, out of fold", "width", "inside, forecast", "width"),
+    )
+    for each in report.widths:
+        forward = [share_text(each.forward_inside), f"{each.forward_width:.3f}"]
+        table.add_row(f"{each.level:.0%}", f"{each.out_of_fold_inside:.1%}", f"{each.out_of_fold_width:.3f}", *forward)
+    return [table]
 
 
 def _interval_cells(part: EvaluationSlice) -> list[str]:

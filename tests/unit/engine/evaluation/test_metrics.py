@@ -63,6 +63,36 @@ def test_fights_are_counted_by_year_size_and_experience() -> None:
     assert _slices(evaluate_forecasts(forecasts_of(60, experience=-1)), "experience") == {"unknown": 60}
 
 
+def test_intervals_are_counted_by_the_market_and_after_re_anchoring() -> None:
+    table = forecasts_of(200)
+    table["market"] = np.where(np.arange(200) < 150, 0.45, 0.9)
+    for name in ("reanchored", "reanchored_cornerless"):
+        table[name] = table["statistics_only"]
+        for level in (0.8, 0.95):
+            table[bound_column(name, "lower", level)], table[bound_column(name, "upper", level)] = 0.0, 1.0
+    found = evaluate_forecasts(table)
+    assert _slices(found, "market") == {"50% to 60%": 150, "85% or more": 50}
+    assert _slices(found, "reanchored_market") == _slices(found, "market")
+    assert _slices(found, "reanchored_year") == _slices(found, "year")
+    assert _slices(found, "reanchored") == {"corner as it is known": 200, "corner taken as unknown": 200}
+    moved = next(part for part in found.slices if part.dimension == "reanchored")
+    assert [coverage.width for coverage in moved.coverage] == [1.0, 1.0]
+    assert not _slices(evaluate_forecasts(forecasts_of(60)), "reanchored")
+
+
+def test_out_of_fold_intervals_are_compared_with_forward_ones_one_model_one_voice() -> None:
+    table = forecasts_of(100)
+    assert evaluate_forecasts(table).widths == ()
+    table["trained_before"] = np.where(np.arange(100) < 90, table["trained_before"], pd.Timestamp("2030-01-01"))
+    for name, values in {"inside": (0.7, 0.9), "width": (0.2, 0.4)}.items():
+        for level in (80, 95):
+            table[f"out_of_fold_{name}_{level}"] = np.where(np.arange(100) < 90, *values)
+    narrow, _ = evaluate_forecasts(table).widths
+    assert (narrow.level, narrow.out_of_fold_inside) == (0.8, pytest.approx(0.8))
+    assert narrow.out_of_fold_width == pytest.approx(0.3)
+    assert narrow.forward_width == pytest.approx(0.64, abs=0.05)
+
+
 def test_without_odds_there_is_no_market_and_no_bet() -> None:
     none = dict.fromkeys(("market", "recalibrated_market", "red_odds", "blue_odds", "market_aware"), np.nan)
     found = evaluate_forecasts(forecasts_of(60, **none))

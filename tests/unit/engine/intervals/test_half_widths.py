@@ -67,7 +67,7 @@ def test_nothing_of_a_model_is_kept_when_it_is_gone() -> None:
 def test_the_bootstrap_is_a_floor() -> None:
     calm, wild = _fit(spread=0.01), _fit(spread=3.0)
     fight = (np.array([False]), np.array([4]))
-    assert wild.at_level(0.95, *fight)[0] == pytest.approx(1.5 * 1.959964 * 3.0)
+    assert wild.at_level(0.95, *fight)[0] == pytest.approx(1.959964 * 3.0)
     assert calm.at_level(0.95, *fight)[0] < wild.at_level(0.95, *fight)[0]
 
 
@@ -138,6 +138,18 @@ def test_beta_widens_where_the_market_falls_short() -> None:
     assert widths.scale[0] == pytest.approx(beta, rel=0.2)
 
 
+def test_a_scale_is_what_results_prove_and_grows_with_the_number_of_fights() -> None:
+    rng = np.random.default_rng(13)
+    scales = []
+    for n in (1000, 100_000):
+        own = 0.5 * rng.normal(size=n)
+        v = 0.5 * rng.normal(size=n)
+        won = (rng.random(n) < 1 / (1 + np.exp(-(own + 1.4 * v)))).astype(np.int8)
+        none = np.zeros(n, dtype=np.bool_)
+        scales.append(fit_half_widths(own, own, own + v, won, none, np.full(n, -1), None).scale[0])
+    assert scales[0] < scales[1] - 0.02
+
+
 def test_results_never_narrow_an_interval() -> None:
     rng = np.random.default_rng(11)
     n = 20_000
@@ -169,7 +181,7 @@ def test_a_noisy_market_widens_where_fights_are_few() -> None:
     truth = own + 0.8 * rng.normal(size=2000)
     won = (rng.random(2000) < 1 / (1 + np.exp(-truth))).astype(np.int8)
     fights = (won, np.zeros(2000, dtype=np.bool_), np.full(2000, -1), None)
-    assert fit_half_widths(own, own, truth + 0.5 * rng.normal(size=2000), *fights).scale[0] > 1.05
+    assert fit_half_widths(own, own, truth + 0.8 * rng.normal(size=2000), *fights).scale[0] > 1.05
     with pytest.raises(TrainingError, match="point the wrong way"):
         fit_half_widths(own, own, -truth, *fights)
 
@@ -242,7 +254,7 @@ def test_a_new_fight_lies_inside_as_often_as_the_level_says_whatever_the_weights
 def test_a_level_is_refused_by_what_the_weighted_fights_are_worth() -> None:
     fight = (np.array([False]), np.array([-1]))
     assert _aged(np.zeros(4000)).at_level(0.999, *fight)[0] > 0.0
-    with pytest.raises(ValidationError, match=r"has 857, which reach level 0\.9988"):
+    with pytest.raises(ValidationError, match=r"has 433, which reach level 0\.9976"):
         _aged(np.linspace(0.0, 40.0, 4000)).at_level(0.9995, *fight)
 
 

@@ -13,6 +13,7 @@ from engine.data.feature_matrix import TrainingMatrix, event_blocks, event_label
 from engine.data.feature_matrix_files import read_matrix
 from engine.data.features import build_matrix
 from engine.data.fight_log import FightLog
+from engine.intervals.half_widths import fit_half_widths
 from engine.simulation.league import League
 from engine.training.data_diagnostics import DataDiagnostics, diagnose_training_data
 from engine.training.train import TrainingConfig, train_ensemble
@@ -46,8 +47,9 @@ def _diagnose(
     truth = logit + miss
     matrix = replace(matrix, won=(rng.random(FIGHTS) < 1.0 / (1.0 + np.exp(-truth))).astype(np.int8))
     market = np.where(priced, truth, np.nan)
+    half_widths = fit_half_widths(logit, logit, market, matrix.won, matrix.corner_known, matrix.experience, 0.1)
     return diagnose_training_data(
-        matrix, event_blocks(matrix, 10) if blocks is None else blocks, logit, market, 1.0
+        matrix, event_blocks(matrix, 10) if blocks is None else blocks, logit, market, half_widths
     ), matrix
 
 
@@ -59,6 +61,31 @@ def test_there_is_no_warning_about_fights_that_are_alike() -> None:
         assert diagnostics.figures["priced_share"] == pytest.approx(priced.mean(), abs=0.02)
         assert diagnostics.figures["latest_inside_80"] == pytest.approx(0.8, abs=0.04)
         assert diagnostics.figures["latest_distance"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_intervals_are_measured_out_of_fold_and_by_band_of_the_market() -> None:
+    figures = _diagnose(np.ones(FIGHTS, dtype=np.bool_))[0].figures
+    assert figures["inside_80"] == pytest.approx(0.8, abs=0.03)
+    assert figures["inside_95"] == pytest.approx(0.95, abs=0.02)
+    assert 0.1 < figures["width_80"] < figures["width_95"] < 0.7
+    bands = [band for band in (50, 60, 70, 80, 85) if f"market_{band}_fights" in figures]
+    counts = np.array([figures[f"market_{band}_fights"] for band in bands])
+    assert FIGHTS - 100 < counts.sum() <= FIGHTS  # bands with fewer than 100 fights are left out
+    shares = np.array([figures[f"market_{band}_inside_80"] for band in bands])
+    assert np.average(shares, weights=counts) == pytest.approx(figures["inside_80"], abs=0.02)
+
+
+def test_a_band_of_the_market_with_few_closes_inside_is_named() -> None:
+    rng = np.random.default_rng(6)
+    matrix = _matrix(rng, np.ones(FIGHTS, dtype=np.bool_))
+    logit = 0.1 * rng.normal(size=FIGHTS)
+    market = logit + 0.3 * rng.normal(size=FIGHTS) + np.where(np.arange(FIGHTS) % 20 == 0, 2.5, 0.0)
+    won = (rng.random(FIGHTS) < 1.0 / (1.0 + np.exp(-market))).astype(np.int8)
+    half_widths = fit_half_widths(logit, logit, market, won, matrix.corner_known, matrix.experience, None)
+    found = diagnose_training_data(replace(matrix, won=won), event_blocks(matrix, 10), logit, market, half_widths)
+    assert any(
+        "hold few closes of some strengths" in warning and "85% or more" in warning for warning in found.warnings
+    )
 
 
 def test_priced_fights_that_are_close_and_late_are_called_a_selection() -> None:
@@ -85,7 +112,7 @@ def test_fights_before_there_were_any_odds_make_no_selection() -> None:
 
 def test_a_market_that_moves_away_from_the_model_is_warned_about() -> None:
     diagnostics, _ = _diagnose(np.ones(FIGHTS, dtype=np.bool_), growth=1.5)
-    (warning,) = diagnostics.warnings
+    warning = diagnostics.warnings[0]
     assert warning.startswith("over the last two years (1050 fights) the market was further from the model")
     assert diagnostics.figures["latest_distance"] > 1.15
     assert diagnostics.figures["latest_inside_95"] < 0.93

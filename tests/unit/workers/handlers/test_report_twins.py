@@ -21,6 +21,7 @@ TWINS: list[tuple[type, type[msgspec.Struct]]] = [
     (metrics.ForecastScore, backtest_report.ForecastScore),
     (metrics.IntervalCoverage, backtest_report.IntervalCoverage),
     (metrics.EvaluationSlice, backtest_report.EvaluationSlice),
+    (metrics.WidthComparison, backtest_report.WidthComparison),
     (betting_rules.BacktestRuleResult, backtest_report.BacktestRuleResult),
     (challenger.EvaluatedCoverage, judgement_report.EvaluatedCoverage),
     (challenger.EvaluatedForecast, judgement_report.EvaluatedForecast),
