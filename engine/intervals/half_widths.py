@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import ceil, floor
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,9 @@ class HalfWidths:
         Growth of the outer half-width with the size of the logit, see `outward_factor`.
     market_slope
         Slope that recalibrated the market's logit when the distances were measured; None if none were.
+    learnable
+        Share of the squared distance between model and market that results confirm, in [0, 1], for each corner state:
+        the slope of results on it. The rest is the noise of closes. None if no distances were measured.
     moved_levels
         For each corner state, the level at which the quantile is taken for each of TRACKED_LEVELS; equal to these
         until closes newer than the training have moved them (`engine.intervals.reanchor`).
@@ -90,8 +93,9 @@ class HalfWidths:
     weights: tuple[tuple[Floats, ...], tuple[Floats, ...]] | None = None
     outward: float = 0.0
     market_slope: float | None = None
+    learnable: tuple[float, float] | None = None
     moved_levels: tuple[tuple[float, ...], tuple[float, ...]] = (TRACKED_LEVELS, TRACKED_LEVELS)
-    _tables: dict[float, Floats] = field(default_factory=dict, init=False, repr=False)
+    _tables: dict[float, tuple[Floats, Floats]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def unmeasured(cls) -> HalfWidths:
@@ -126,7 +130,28 @@ class HalfWidths:
         ValidationError
             If the level needs more past fights than the model was measured on.
         """
-        return np.asarray(self._table(level)[corner_known.astype(np.intp), experience_class(experience)])
+        return np.asarray(self._table(level)[0][corner_known.astype(np.intp), experience_class(experience)])
+
+    def width_shares(
+        self, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]
+    ) -> WidthShares | None:
+        """Return what the half-widths of fights are made of; None if they were not measured on closing odds.
+
+        With h the half-width, q the quantile of distances in it and b the `learnable` share, the shares of h^2 are (1 -
+        b) q^2 / h^2, b q^2 / h^2 and 1 - q^2 / h^2.
+
+        Parameters
+        ----------
+        level, corner_known, experience
+            As in `at_level`.
+        """
+        if self.learnable is None or self.method == "model_based":
+            return None
+        state, group = corner_known.astype(np.intp), experience_class(experience)
+        half_width, quantile = self._table(level)
+        measured = np.square(quantile[state, group] / half_width[state, group])
+        learnable = np.array(self.learnable)[state]
+        return WidthShares((1.0 - learnable) * measured, learnable * measured, 1.0 - measured)
 
     def bounds(
         self, logit: Floats, level: float, corner_known: NDArray[np.bool_], experience: NDArray[np.int64]
@@ -149,8 +174,8 @@ class HalfWidths:
         outer = inner * outward_factor(logit, self.outward)
         return logit - np.where(logit < 0.0, outer, inner), logit + np.where(logit > 0.0, outer, inner)
 
-    def _table(self, level: float) -> Floats:
-        """Return the half-widths at a level, (2 corner states, experience classes).
+    def _table(self, level: float) -> tuple[Floats, Floats]:
+        """Return the half-widths at a level and the quantiles in them, (2 corner states, experience classes) each.
 
         Cached: a quantile costs more than a prediction.
         """
@@ -162,18 +187,20 @@ class HalfWidths:
             self._tables[level] = table
         return table
 
-    def _measure(self, level: float) -> Floats:
+    def _measure(self, level: float) -> tuple[Floats, Floats]:
         normal = 0.0 if self.spread is None else float(ndtri(0.5 + level / 2.0)) * self.spread
         if self.method == "model_based":
-            return np.full((2, len(CLASS_EDGES) + 2), FLOOR_FACTOR * normal)
+            table = np.full((2, len(CLASS_EDGES) + 2), FLOOR_FACTOR * normal)
+            return table, np.zeros_like(table)
         _check_level(level, min(group.worth for state in (0, 1) for group in self.class_distances(state)))
-        least = GUARD_FACTOR * normal
-        table = np.empty((2, len(CLASS_EDGES) + 2))
-        for state in (0, 1):
-            moved = _moved(level, self.moved_levels[state])
-            for index, group in enumerate(self.class_distances(state)):
-                table[state, index] = max(least, self.scale[state] * group.quantile(moved))
-        return table
+        quantile = np.array(
+            [
+                [group.quantile(_moved(level, self.moved_levels[state])) for group in self.class_distances(state)]
+                for state in (0, 1)
+            ]
+        )
+        scaled = np.array(self.scale)[:, None] * quantile
+        return np.maximum(GUARD_FACTOR * normal, scaled), quantile
 
     def class_distances(self, state: int) -> list[WeightedDistances]:
         """Return the distances of each experience class, or of all fights if it is worth less than MIN_CLASS_FIGHTS."""
@@ -184,6 +211,24 @@ class HalfWidths:
             for index, distances in enumerate(self.distances[state])
         ]
         return [group if group.worth >= MIN_CLASS_FIGHTS else groups[-1] for group in groups]
+
+
+class WidthShares(NamedTuple):
+    """What the half-widths of fights are made of, as shares of their squares, which sum to 1; float64 (n,) each.
+
+    Attributes
+    ----------
+    market_noise
+        Noise of closing odds, from which the half-width was measured.
+    not_learnt
+        What the market knows and the model has not learnt.
+    allowance
+        Allowance for what model and market miss alike: the part that the scale and the bootstrap's spread add.
+    """
+
+    market_noise: Floats
+    not_learnt: Floats
+    allowance: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -312,11 +357,12 @@ def fit_half_widths(
     weights = np.ones(len(won)) if age_years is None else 0.5 ** (age_years / RECENCY_HALF_LIFE_YEARS)
     classes = experience_class(experience)
 
-    def measure(logit: Floats, rows: NDArray[np.bool_]) -> tuple[list[WeightedDistances], float]:
+    def measure(logit: Floats, rows: NDArray[np.bool_]) -> tuple[list[WeightedDistances], float, float]:
         v = market[rows] - logit[rows]
-        scale = _scale(v, market[rows], slope, won[rows], logit[rows])
+        beta = float(fit_logistic(v[:, None], won[rows], logit[rows])[0])
         distance = interval_distance(logit[rows], market[rows], OUTWARD)
-        return _by_class(distance, weights[rows], classes[rows]), scale
+        scale = _scale(v, market[rows], slope, logit[rows], beta)
+        return _by_class(distance, weights[rows], classes[rows]), scale, min(max(beta, 0.0), 1.0)
 
     unknown = measure(unknown_logit, priced)
     usable = priced & corner_known
@@ -329,6 +375,7 @@ def fit_half_widths(
         weights=None if age_years is None else _pair([[group.weights for group in groups] for groups in both]),
         outward=OUTWARD,
         market_slope=slope,
+        learnable=(unknown[2], known[2]),
     )
 
 
@@ -343,12 +390,11 @@ def _by_class(distance: Floats, weights: Floats, classes: NDArray[np.intp]) -> l
     return [WeightedDistances(distance[rows], weights[rows]) for rows in (*chosen, order)]
 
 
-def _scale(v: Floats, market: Floats, slope: float, won: NDArray[np.int8], logit: Floats) -> float:
+def _scale(v: Floats, market: Floats, slope: float, logit: Floats, beta: float) -> float:
     """Return the factor from the distance to the market to the distance to the truth, at least 1.
 
     It is what the results prove: the estimate of E[d^2] / E[v^2] less its standard error, by the delta method.
     """
-    beta = float(fit_logistic(v[:, None], won, logit)[0])
     ratio = float(np.mean(market**2) / np.mean(v**2)) if slope < 1.0 else 0.0
     shown = 2.0 * beta - 1.0 + (1.0 / slope - 1.0) * ratio
     beta_error = _standard_error(v, logit + beta * v)

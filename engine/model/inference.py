@@ -132,6 +132,7 @@ def _predict_batch(
         if half_widths.is_measured
         else {}
     )
+    shares = half_widths.width_shares(UNCERTAINTY_LEVEL, rows.sides != 0, rows.experience) if bounds else None
     sampling = _sampling(ensemble, config, rows)
     corrections = _corrections(ensemble, rows)
     explained = explain_rows(ensemble, rows.values, rows.sides, logit) if contributions else None
@@ -144,6 +145,9 @@ def _predict_batch(
             intervals={level: intervals[level] for level in levels if level in intervals},
             interval_method=half_widths.method if half_widths.is_measured else None,
             uncertainty=uncertainty,
+            width_shares=None
+            if shares is None
+            else (float(shares.market_noise[row]), float(shares.not_learnt[row]), float(shares.allowance[row])),
             sampling_interval=None if sampling is None else _bounds_at(sampling[:2], row),
             sampling_level=config.confidence_level,
             sampling_error=None if sampling is None else float(sampling[2][row]),

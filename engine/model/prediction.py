@@ -48,6 +48,9 @@ class UnpricedPrediction:
         Method of `intervals`; None if there are none.
     uncertainty : float or None
         Width of the interval at UNCERTAINTY_LEVEL.
+    width_shares : (float, float, float) or None
+        What the half-width at UNCERTAINTY_LEVEL is made of, as in `engine.intervals.half_widths.WidthShares`; None if
+        it was not measured on closing odds.
     sampling_interval : (float, float) or None
         Percentile interval over the replicas at `sampling_level`; if None, `sampling_reason` gives the reason.
     sampling_error : float or None
@@ -66,6 +69,7 @@ class UnpricedPrediction:
     intervals: dict[float, Bounds]
     interval_method: HalfWidthMethod | None
     uncertainty: float | None
+    width_shares: tuple[float, float, float] | None = None
     sampling_interval: Bounds | None
     sampling_level: float
     sampling_error: float | None

@@ -329,6 +329,7 @@ def _described(half_widths: HalfWidths) -> dict[str, Any]:
         "spread": half_widths.spread,
         "outward": half_widths.outward,
         "market_slope": half_widths.market_slope,
+        "learnable": None if half_widths.learnable is None else list(half_widths.learnable),
         "moved_levels": [list(levels) for levels in half_widths.moved_levels],
     }
 
@@ -351,6 +352,7 @@ def _load_half_widths(bundle: Bundle) -> HalfWidths:
         # Absent in bundles of models from before re-anchoring.
         outward=about.get("outward", 0.0),
         market_slope=about.get("market_slope"),
+        learnable=None if about.get("learnable") is None else (about["learnable"][0], about["learnable"][1]),
         moved_levels=(tuple(unknown), tuple(known)),
     )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix
-from engine.intervals.half_widths import MIN_PRICED_FIGHTS, HalfWidths, interval_distance
+from engine.intervals.half_widths import CLASS_EDGES, MIN_PRICED_FIGHTS, HalfWidths, interval_distance
 from engine.statistics.complements import logit_to_probability
 from engine.statistics.scores import clustered_share
 
@@ -195,7 +195,7 @@ def _intervals(matrix: TrainingMatrix, logit: Floats, market: Floats, half_width
         inside[level] = (low <= close) & (close <= high)
         width[level] = float(np.mean(logit_to_probability(high) - logit_to_probability(low)))
     measured = [float(inside[level].mean()) for level in LEVELS] + [width[level] for level in LEVELS]
-    figures = dict(zip(INTERVAL_FIGURES, measured, strict=True))
+    figures = dict(zip(INTERVAL_FIGURES, measured, strict=True)) | _width_shares(half_widths)
     band = market_band(price)
     low_bands = []
     for number, lower in enumerate((0.5, *MARKET_BAND_EDGES)):
@@ -215,3 +215,14 @@ def _intervals(matrix: TrainingMatrix, logit: Floats, market: Floats, half_width
             f"{'; '.join(low_bands)}. Bets against such favourites deserve the least trust",
         ),
     )
+
+
+def _width_shares(half_widths: HalfWidths) -> dict[str, float]:
+    """Return what the 80% half-width is made of, by the class of the least earlier fights, with the corner unknown."""
+    experience = np.array([0, *CLASS_EDGES])
+    shares = half_widths.width_shares(LEVELS[0], np.zeros(len(experience), dtype=np.bool_), experience)
+    return {
+        f"width_{name}_{fights}": float(share)
+        for name, values in ({} if shares is None else shares._asdict()).items()
+        for fights, share in zip(experience.tolist(), values, strict=True)
+    }

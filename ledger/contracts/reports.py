@@ -129,6 +129,18 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stake_fraction: float | None = None
 
 
+class WidthShares(Struct, frozen=True, kw_only=True):
+    """What the half-width of the 80% interval on the logit scale is made of, as shares of its square; their sum is 1.
+
+    `market_noise` is the noise of the closing odds on which it was measured, `not_learnt` what the market knows and the
+    model has not learnt, and `allowance` what is added for errors that model and market share.
+    """
+
+    market_noise: float
+    not_learnt: float
+    allowance: float
+
+
 class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="predicted"):
     """A predicted fight.
 
@@ -138,7 +150,7 @@ class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     and `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags`
     warn: `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`,
     `quotes_left_out` (too old, dated ahead, or contradicting the other bookmakers). `notes` name the quotes and the
-    reasons.
+    reasons. `width_shares` is absent if the interval was not measured on closing odds.
     """
 
     id: str
@@ -151,6 +163,7 @@ class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     interval_reason: str | None = None
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    width_shares: WidthShares | None = None
 
 
 class FightFailure(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="status", tag="failed"):
@@ -197,7 +210,11 @@ class TrainingReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     the fights with odds and of those without (`priced_favourite` and `unpriced_favourite`, the likelier fighter's
     probability; `..._experience`, log(1 + earlier fights); `..._year`), if there are enough without; of the last two
     years, `latest_priced_fights`, the mean distance from the market relative to that of all years (`latest_distance`),
-    and the shares inside the half-widths of all years (`latest_inside_80`, `latest_inside_95`). `alias` is the name
+    and the shares inside the half-widths of all years (`latest_inside_80`, `latest_inside_95`). Of all fights with
+    odds, corner unknown: the share of closes inside the intervals and their mean width (`inside_80`, `width_80`; at 95
+    too), the share inside where the market's favourite is above 50, 60, 70, 80 and 85% (`market_60_inside_80` of
+    `market_60_fights`), and what the 80% half-widths of fighters with 0, 1, 3 and 6 earlier fights are made of
+    (`width_market_noise_0`, `width_not_learnt_0`, `width_allowance_0`, ...; see `WidthShares`). `alias` is the name
     that the model got. `warnings` are sentences about what the intervals may not be relied on for.
     """
 

@@ -30,6 +30,7 @@ from ledger.contracts.reports import (
     Market,
     MarketAware,
     ServedState,
+    WidthShares,
 )
 from workers.failures import to_failure
 from workers.handlers.prediction.fight_prices import PricedFight
@@ -124,6 +125,9 @@ def _fight_report(priced: PricedFight, job: PredictCard) -> FightReport:
             *(str(item) for item in priced.screening.rejected),
             *priced.conflicts.notes,
         ),
+        width_shares=None
+        if prediction.width_shares is None
+        else WidthShares(**dict(zip(WidthShares.__struct_fields__, prediction.width_shares, strict=True))),
     )
 
 

@@ -270,6 +270,35 @@ def test_moved_levels_move_the_quantile_and_keep_the_order_of_levels() -> None:
     assert moved.at_level(0.8, *unknown) == widths.at_level(0.8, *unknown)
 
 
+def _shares(widths: HalfWidths) -> tuple[float, float, float]:
+    shares = widths.width_shares(0.8, np.array([True]), np.array([4]))
+    assert shares is not None
+    assert sum(part[0] for part in shares) == pytest.approx(1.0)
+    return float(shares.market_noise[0]), float(shares.not_learnt[0]), float(shares.allowance[0])
+
+
+def test_a_width_is_made_of_noise_of_what_is_not_learnt_and_of_an_allowance() -> None:
+    rng = np.random.default_rng(14)
+    n = 40_000
+    own, signal, noise = 0.5 * rng.normal(size=n), 0.4 * rng.normal(size=n), 0.3 * rng.normal(size=n)
+    won = (rng.random(n) < 1 / (1 + np.exp(-(own + signal)))).astype(np.int8)
+    none = np.zeros(n, dtype=np.bool_)
+    for added in (0.0, 1.0):
+        widths = fit_half_widths(own, own, own + signal + added * noise, won, none, np.full(n, -1), None)
+        expected = added * 0.3**2 / (0.4**2 + added * 0.3**2)
+        market_noise, not_learnt, _ = _shares(replace(widths, scale=(1.0, 1.0), market_slope=1.0))
+        assert market_noise == pytest.approx(expected, abs=0.12)
+        assert not_learnt == pytest.approx(1.0 - market_noise)
+
+
+def test_what_scale_and_bootstrap_add_is_the_allowance() -> None:
+    widths = _fit(spread=None)
+    assert _shares(replace(widths, scale=(1.0, 1.0)))[2] == 0.0
+    assert _shares(replace(widths, scale=(1.0, 2.0)))[2] == pytest.approx(0.75)
+    assert _shares(_fit(spread=3.0))[2] > 0.9
+    assert _fit(priced=0.0).width_shares(0.8, np.array([True]), np.array([4])) is None
+
+
 def test_years_before_the_end() -> None:
     days = np.array(["2020-01-01", "2022-01-01", "2021-01-01"], dtype="datetime64[D]")
     assert years_before_end(days).tolist() == pytest.approx([731 / 365.25, 0.0, 365 / 365.25])

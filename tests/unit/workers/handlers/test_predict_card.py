@@ -104,6 +104,9 @@ def test_a_card_is_answered_whole_and_travels(
         assert first.probability + second.probability == 1.0
         assert first.market_probability + second.market_probability == pytest.approx(1.0)
         assert [interval.level for interval in first.intervals] == [0.8, 0.95]
+        made_of = fight.width_shares
+        assert made_of is not None
+        assert made_of.market_noise + made_of.not_learnt + made_of.allowance == pytest.approx(1.0)
         assert first.sampling_interval is not None
         assert first.sampling_interval.monte_carlo_error == second.sampling_interval.monte_carlo_error
         assert first.market_aware is not None
