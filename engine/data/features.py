@@ -46,6 +46,11 @@ STATISTICS_COLUMNS = (*_DIFFERENCES, "diff_results_rating", *CONTEXT_FEATURES)
 """The same without anything learnt from past odds."""
 
 
+def model_columns(*, past_odds: bool) -> tuple[str, ...]:
+    """Return the columns of a model that learns from past closing odds, or of one that does not."""
+    return MODEL_COLUMNS if past_odds else STATISTICS_COLUMNS
+
+
 def feature_rows(
     red: NDArray[np.float64],
     blue: NDArray[np.float64],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -54,23 +55,29 @@ class BacktestConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def backtest_data_from_log(log: FightLog, *, keep_gaps: bool = False) -> FightSet:
+def backtest_data_from_log(
+    log: FightLog, columns: Sequence[str] = MODEL_COLUMNS, *, keep_gaps: bool = False
+) -> FightSet:
     """Return the decided fights of a log with the features of a model, and their early odds.
 
     Parameters
     ----------
     log
         The fight log.
+    columns
+        The features.
     keep_gaps
         As in `engine.data.features.feature_rows`.
     """
     early = log.fights.loc[log.is_label, ["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
-    return FightSet(build_matrix(log, keep_gaps=keep_gaps).select(MODEL_COLUMNS), early)
+    return FightSet(build_matrix(log, keep_gaps=keep_gaps).select(columns), early)
 
 
-def backtest_data_with_lagging_rows(log: FightLog, config: BacktestConfig) -> FightSet:
+def backtest_data_with_lagging_rows(
+    log: FightLog, config: BacktestConfig, columns: Sequence[str] = MODEL_COLUMNS
+) -> FightSet:
     """Return the fights as `backtest_data_from_log` does, and their rows from the states of the last refit."""
-    fight_set = backtest_data_from_log(log)
+    fight_set = backtest_data_from_log(log, columns)
     return with_lagging_rows(fight_set, log, evaluation_periods(fight_set, config))
 
 

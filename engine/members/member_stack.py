@@ -38,7 +38,7 @@ def _xgboost_params() -> ProductionXGBoostConfig:
 class MemberParams:
     """Hyperparameters of the members, with defaults chosen on fights before mid-2023 alone (docs/decisions.md)."""
 
-    forest: ForestParams = field(default_factory=lambda: ForestParams(trees=200, min_samples_leaf=40))
+    forest: ForestParams = field(default_factory=lambda: ForestParams(trees=200))
     xgboost: ProductionXGBoostConfig = field(default_factory=_xgboost_params)
     network: NetworkParams = field(default_factory=lambda: NetworkParams(epochs=8, alpha=1.0, learning_rate=3e-3))
 

@@ -44,7 +44,7 @@ class ForestParams:
 
     trees: int = 50
     max_depth: int = 10
-    min_samples_leaf: int = 10
+    min_samples_leaf: int = 40
     max_features: float | str = "sqrt"
 
     def __post_init__(self) -> None:

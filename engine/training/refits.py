@@ -83,9 +83,7 @@ class TrainingConfig:
     folds: int = 10
     model_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     members: MemberParams = field(default_factory=MemberParams)
-    replica_members: MemberParams = field(
-        default_factory=lambda: MemberParams(forest=ForestParams(trees=50, min_samples_leaf=40))
-    )
+    replica_members: MemberParams = field(default_factory=lambda: MemberParams(forest=ForestParams(trees=50)))
     teaching: float = 0.25
     max_training_time_s: float = 3600.0
     max_memory_mb: float = 4096.0

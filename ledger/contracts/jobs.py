@@ -191,6 +191,8 @@ class TrainingPlan(DataPlan, frozen=True, kw_only=True, omit_defaults=True):
     """Fields of every job that trains with settings of its own.
 
     `part_refits` is how many refits a worker runs as one part, and repeats if it dies; it never changes the result.
+    With `past_odds` a model of a fight log learns from the closing odds of past fights, too: from the rating that they
+    move, and in its labels. Without it the model learns from statistics and results alone.
     """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
@@ -201,6 +203,7 @@ class TrainingPlan(DataPlan, frozen=True, kw_only=True, omit_defaults=True):
     replica_forest_trees: Annotated[int, Meta(ge=1, le=5000)] = 50
     part_refits: Annotated[int, Meta(ge=1, le=1000)] = 5
     model_weights: MemberWeights = MemberWeights()
+    past_odds: bool = True
 
 
 class TrainEnsemble(

@@ -88,6 +88,14 @@ _LIMITED = {
 }
 
 
+_PAST_ODDS = click.option(
+    "--past-odds/--no-past-odds",
+    default=True,
+    show_default=True,
+    help="Fight log: learn from past closing odds, too, or from statistics and results alone.",
+)
+
+
 def _limited_options(job: type[TrainingPlan]) -> Iterator[Callable[[Any], Any]]:
     """Yield an option for each field in `_LIMITED`, with the range and default of the job type."""
     for field in cast(StructType, type_info(job)).fields:
@@ -126,7 +134,7 @@ def training_options(job: type[TrainingPlan]) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a training job to a command."""
 
     def decorate(command: Command) -> Command:
-        for option in reversed([*_limited_options(job), _WEIGHTS]):
+        for option in reversed([*_limited_options(job), _WEIGHTS, _PAST_ODDS]):
             command = option(command)
         return data_options(command)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from engine.data.feature_matrix import matrix_digest
+from engine.data.features import model_columns
 from engine.data.fight_log import read_fight_log
 from engine.evaluation.backtest import (
     BacktestConfig,
@@ -189,4 +190,6 @@ def _read_fight_set(job: Backtest) -> FightSet:
         return backtest_data_from_matrix(matrix if end is None else matrix.before(end))
     log = read_fight_log(Path(job.data))
     config = BacktestConfig(job.first_day, job.last_day, job.refit_months)
-    return backtest_data_with_lagging_rows(log if end is None else log.before(end), config)
+    return backtest_data_with_lagging_rows(
+        log if end is None else log.before(end), config, model_columns(past_odds=job.past_odds)
+    )

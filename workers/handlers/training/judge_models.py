@@ -13,6 +13,7 @@ import msgspec
 import pandas as pd
 
 from engine.data.feature_matrix import matrix_digest
+from engine.data.features import FEATURE_COLUMNS
 from engine.data.fight_log import FightLog, read_fight_log
 from engine.errors import ValidationError
 from engine.evaluation.backtest import (
@@ -121,7 +122,7 @@ def _read_fights(job: JudgeModels) -> tuple[FightSet, FightLog | None]:
     if job.matrix is not None:
         return backtest_data_from_matrix(read_job_matrix(Path(job.data), job.matrix)), None
     log = read_fight_log(Path(job.data))
-    return backtest_data_from_log(log), log
+    return backtest_data_from_log(log, FEATURE_COLUMNS), log
 
 
 def _recipe(ensemble: Ensemble) -> Recipe:
@@ -146,7 +147,7 @@ def _served_rows(ensemble: Ensemble, fight_set: FightSet, log: FightLog | None, 
     if log is None:
         return fight_set
     if ensemble.snapshot is not None and ensemble.snapshot.keep_gaps:
-        fight_set = backtest_data_from_log(log, keep_gaps=True)
+        fight_set = backtest_data_from_log(log, FEATURE_COLUMNS, keep_gaps=True)
     return with_rows_of_model(fight_set, log, ensemble, first_day)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from engine.data.feature_matrix import TrainingMatrix
-from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.features import build_matrix, model_columns
 from engine.data.fight_log import read_fight_log
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.members.xgboost_fit import TrainingLimits
@@ -147,7 +147,7 @@ def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, FighterSnapshot | None]:
     log = read_fight_log(path)
     if job.cutoff is not None:
         log = log.before(job.cutoff)
-    return build_matrix(log).select(MODEL_COLUMNS), FighterSnapshot.from_log(log)
+    return build_matrix(log).select(model_columns(past_odds=job.past_odds)), FighterSnapshot.from_log(log)
 
 
 def _about(job: TrainEnsemble) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def check_data_digest(plan: DataPlan) -> None:
 
 def training_config(plan: TrainingPlan, within_seconds: float, n_jobs: int = -1) -> TrainingConfig:
     """Return the engine's settings of a plan, limited to `within_seconds`, on `n_jobs` threads."""
-    return TrainingConfig(
+    config = TrainingConfig(
         seed=plan.seed,
         bootstrap_samples=plan.bootstrap_samples,
         fits=plan.fits,
@@ -48,9 +48,13 @@ def training_config(plan: TrainingPlan, within_seconds: float, n_jobs: int = -1)
         max_memory_mb=plan.max_memory_mb,
         n_jobs=n_jobs,
     )
+    return config if plan.past_odds else replace(config, teaching=0.0)
 
 
-RECIPE_FIELDS = ("seed", "bootstrap_samples", "fits", "folds", "forest_trees", "replica_forest_trees", "model_weights")
+RECIPE_FIELDS = (
+    *("seed", "bootstrap_samples", "fits", "folds", "forest_trees", "replica_forest_trees", "model_weights"),
+    "past_odds",
+)
 """The settings of a plan that determine the model that is trained on given data."""
 
 

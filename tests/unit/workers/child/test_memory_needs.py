@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from engine.data.features import MODEL_COLUMNS
 from engine.resources.memory_estimate import PredictionSize, TrainingSize, prediction_mb, training_mb
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, Fighter, IntervalOptions, MatrixColumns, PredictCard, TrainEnsemble
@@ -39,7 +40,7 @@ def test_the_fights_of_a_log_are_counted_and_its_matrix_has_the_models_columns(t
         lines.write("x\n")
     (tmp_path / "fighters.csv").write_text("x\n")
     size = training_size(TrainEnsemble(data=str(tmp_path)), 1)
-    assert (size.fights, size.columns) == (2, 36)
+    assert (size.fights, size.columns) == (2, len(MODEL_COLUMNS))
 
 
 def test_data_that_are_not_there_are_no_estimate(tmp_path: Path) -> None:
