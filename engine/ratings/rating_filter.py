@@ -261,7 +261,8 @@ def _replay(
         m = end - start
         sides = np.empty((m, 2), np.int64)
         for t in range(m):
-            for side in range(2):
+            lower = 0 if fighters[start + t, 0] < fighters[start + t, 1] else 1
+            for side in (lower, 1 - lower):  # so that no state depends on who is listed first
                 f = fighters[start + t, side]
                 if slots[f] < 0:
                     _enter(f, P, mean, slots, owners, strength, base)
