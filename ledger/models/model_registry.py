@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -36,9 +37,16 @@ class ModelRegistry:
     def origin(self, digest: str) -> str:
         """Return the model that was trained or re-anchored last: `digest` itself unless its state alone was renewed."""
         summary = self._server.execute("HGET", self._server.key("models"), digest)
-        derived = {} if summary is None else msgspec.json.decode(summary).get("derived", {})
-        return str(derived.get("origin", digest))
+        return digest if summary is None else _origin(digest, msgspec.json.decode(summary))
+
+    def origins(self) -> dict[str, str]:
+        """Return the `origin` of every registered model."""
+        return {model["digest"]: _origin(model["digest"], model["summary"]) for model in self.all()}
 
     def is_registered(self, digest: str) -> bool:
         """Return True if a model is registered."""
         return self._server.execute("HGET", self._server.key("models"), digest) is not None
+
+
+def _origin(digest: str, summary: Mapping[str, Any]) -> str:
+    return str(summary.get("derived", {}).get("origin", digest))

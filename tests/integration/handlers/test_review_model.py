@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from msgspec import UNSET
 
 from engine.data.features import MODEL_COLUMNS
 from engine.model.bundle import Bundle
+from engine.model.derived_bundle import derive_bundle
+from engine.model.trained_ensemble import load_ensemble
 from engine.monitoring.drift import MISSING
 from engine.simulation.league import League, odds_feed
 from ledger.contracts.jobs import PredictCard, TrainEnsemble
@@ -101,6 +104,14 @@ def past(
         ledger.settle_batch(
             [Settlement.from_result(claim, HealthReport(status="healthy", checks=(), memory_mb=1.0), page)]
         )
+
+
+def updated(bundle: Bundle) -> Bundle:
+    """The same model with a state of the fighters that reaches a week further."""
+    ensemble = load_ensemble(bundle)
+    assert ensemble.snapshot is not None
+    snapshot = replace(ensemble.snapshot, data_cutoff=ensemble.snapshot.data_cutoff + timedelta(days=7))
+    return derive_bundle(bundle.folder.parent, bundle, replace(ensemble, snapshot=snapshot), "0" * 64)
 
 
 def results_file(folder: Path, favourite_wins: Callable[[int, int], bool]) -> str:
@@ -239,3 +250,28 @@ def test_challenger_champion_and_market_on_the_same_fights(
         {"forecast": "challenger", "fresh": 10, "lagging": 110},
     ]
     assert "challenger - champion" in run("models", "compare").stdout
+
+
+@pytest.mark.usefixtures("pools")
+@pytest.mark.parametrize("action", ["abstain", "rollback"])
+def test_an_update_continues_the_record_of_its_base_and_shares_its_alarm(
+    ledger: Ledger, league: League, bundles: list[Bundle], run: Run, tmp_path: Path, action: str
+) -> None:
+    other, base = bundles
+    update = updated(base)
+    ledger.models.register(update.digest, {"derived": update.manifest["derived"]})
+    ledger.aliases.set("champion", update.digest, user="test", reason="weekly")
+    past(ledger, base.digest, 0.8)
+    ledger.controls.set({"on_alarm": action}, user="ann", reason="a test")
+    report = reviewed(ledger, run, results_file(tmp_path, lambda number, fight: fight < 4))
+    assert (report.model, report.fights, report.action) == (update.digest, 120, action)
+    assert [alarm.model for alarm in ledger.drift_alarms.active()] == [base.digest]
+    if action == "rollback":  # not to the same members with an older state
+        assert ledger.aliases.resolve("champion") == other.digest
+        return
+    answered = ledger.wait(ledger.submit(card(league)).job_id, WAIT_SECONDS).report
+    assert isinstance(answered, CardReport)
+    assert (answered.model, answered.switches) == (update.digest, ("abstain=on",))
+    assert run("models", "clear-alarm", "champion", "--reason", "checked").exit_code == ExitCode.OK
+    assert ledger.drift_alarms.active() == []
+    assert not ledger.controls.current().flag(f"abstain.{base.digest}")

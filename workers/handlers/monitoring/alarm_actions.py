@@ -66,17 +66,23 @@ def apply_action(alarm: DriftAlarm, context: JobContext) -> DriftAlarm:
     """Apply the action on a drift alarm, and record it in the alarm."""
     ledger = context.ledger
     changes = ledger.aliases.history(CHAMPION, MAX_MOVES)
+    origins = ledger.models.origins()
+    champion = ledger.aliases.resolve(CHAMPION)
+    alarmed = {other.model for other in ledger.drift_alarms.active()}
+    before = alias_stack(reversed(changes))[-2::-1]
+    # An update has the members of the model that the alarm is about.
+    earlier = [digest for digest in before if origins.get(digest, digest) not in alarmed]
     action = choose_action(
         context.claim.controls.choice("on_alarm") or "none",
         alarm.model,
-        ledger.aliases.resolve(CHAMPION),
-        alias_stack(reversed(changes))[-2::-1],
-        {other.model for other in ledger.drift_alarms.active()},
+        None if champion is None else origins.get(champion, champion),
+        earlier,
+        alarmed,
     )
     if (earlier_rollback := _earlier_rollback(alarm, changes)) is not None:
         action = earlier_rollback
     elif action.action == "rollback":
-        action = _roll_back(alarm, action, context)
+        action = _roll_back(alarm, action, champion, context)
     if action.action == "abstain" and not ledger.controls.current().flag(f"abstain.{alarm.model}"):
         try:
             ledger.controls.set({f"abstain.{alarm.model}": True}, **_audit_fields(alarm))
@@ -96,13 +102,13 @@ def _earlier_rollback(alarm: DriftAlarm, changes: Sequence[ControlChange]) -> Al
     return None
 
 
-def _roll_back(alarm: DriftAlarm, action: AlarmAction, context: JobContext) -> AlarmAction:
+def _roll_back(alarm: DriftAlarm, action: AlarmAction, champion: str | None, context: JobContext) -> AlarmAction:
     try:
         context.ledger.aliases.roll_back(
             CHAMPION,
             verify=local_verifier(context.models),
             to=action.to_model,
-            expected=alarm.model,
+            expected=champion,
             **_audit_fields(alarm),
         )
     except (JobRefusedError, ControlConflictError) as error:

@@ -28,7 +28,15 @@ def compare_models(job: CompareModels, context: JobContext) -> ComparisonReport:
     models = [context.models.resolve(name) for name in (job.champion, job.challenger)]
     entries = context.ledger.prediction_log.entries()
     results = context.ledger.fight_results.all()
-    answered = [[entry for entry in entries if entry.model == model and entry.market is not None] for model in models]
+    origins = context.ledger.models.origins()
+    # All updates of a model count as that model, unless the two that are compared differ in nothing else.
+    names = [origins.get(model, model) for model in models]
+    if names[0] == names[1]:
+        origins, names = {}, models
+    answered = [
+        [entry for entry in entries if origins.get(entry.model, entry.model) == name and entry.market is not None]
+        for name in names
+    ]
     common = set.intersection(*({(entry.day, fight_key(entry.fighters)) for entry in each} for each in answered))
     matched = [
         match_results([entry for entry in each if (entry.day, fight_key(entry.fighters)) in common], results)

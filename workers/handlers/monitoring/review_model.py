@@ -3,6 +3,9 @@
 The sequential tests run over all fights whose results were added since the last drift alarm of the model was cleared,
 in the order of the results and with their first known version, so that a later review continues the same sequence. The
 scores are of all fights of the model, by the present results.
+
+Models that differ in the fighters' state alone are one model here: a weekly update continues the sequence of its base.
+An alarm is about the model that was trained or re-anchored last, and stands for all of its updates.
 """
 
 from __future__ import annotations
@@ -71,9 +74,15 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
     """
     ledger = context.ledger
     model = context.models.resolve(job.model)
-    records = [record for record in ledger.prediction_log.entries() if record.model == model and record.role == "live"]
+    origins = ledger.models.origins()
+    origin = origins.get(model, model)
+    records = [
+        record
+        for record in ledger.prediction_log.entries()
+        if record.role == "live" and origins.get(record.model, record.model) == origin
+    ]
     matched = track_record(records, context)
-    since_us = ledger.drift_alarms.cleared_at(model)
+    since_us = ledger.drift_alarms.cleared_at(origin)
     tested = to_scored_fights([one for one in matched.tested if one.batch > since_us])
     findings = tuple(
         msgspec.convert(found, SequentialTestResult, from_attributes=True)
@@ -84,7 +93,7 @@ def review_model(job: ReviewModel, context: JobContext) -> ReviewReport:
         log = structlog.get_logger("cornerman.alerts")
         log.warning("features have drifted", model=model, evidence=drift.finding.highest)
     gap = calibration_gap_bound(tested)
-    alarm = _alarm(model, findings, len(tested), context)
+    alarm = _alarm(origin, findings, len(tested), context)
     found = None if drift is None else drift.finding
     ledger.drift_figures.set(DriftFigures(model=model, drift=gap, fights=len(tested), features=found))
     fights = to_scored_fights(matched.decided)

@@ -13,6 +13,7 @@ from engine.ensemble import (
     ProductionEnsembleManager,
     create_production_ensemble_config,
 )
+from engine.model.derived_bundle import origin_of
 from ledger.contracts.controls import Controls
 from ledger.contracts.jobs import Fight, PredictCard
 from ledger.jobs.quote_age import QuoteWindow, quote_window
@@ -74,9 +75,14 @@ def resolve_card(job: PredictCard, context: JobContext) -> ResolvedCard:
         replicas=replicas,
         levels=levels,
         quote_window=quote_window(job),
-        may_bet=not controls.flag(f"abstain.{opened.digest}"),
+        may_bet=not any(controls.flag(f"abstain.{model}") for model in {opened.digest, _origin(opened)}),
         cache_keys={fight.id: _cache_key(fight, job, config, levels) for fight in job.fights},
     )
+
+
+def _origin(opened: OpenModel[ProductionEnsembleManager]) -> str:
+    """Return the model that a drift alarm of this model is about."""
+    return origin_of(opened.digest, opened.model.ensemble.manifest)
 
 
 def _config(

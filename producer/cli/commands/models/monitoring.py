@@ -73,6 +73,7 @@ def clear_alarm(console: Console, model: str, user: str, reason: str) -> None:
     not moved.
     """
     with Client.from_env() as client:
-        alarm = client.ledger.drift_alarms.clear(resolve_model(client, model)["digest"], user=user, reason=reason)
+        digest = client.ledger.models.origin(resolve_model(client, model)["digest"])
+        alarm = client.ledger.drift_alarms.clear(digest, user=user, reason=reason)
     console.output({"cleared": alarm}, alarms_table([alarm]))
     console.note("Cleared.")
