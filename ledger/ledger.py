@@ -26,6 +26,7 @@ from ledger.models.model_references import ModelReferences
 from ledger.models.model_registry import ModelRegistry
 from ledger.models.prediction_log import PredictionLog
 from ledger.models.promotions import Promotions
+from ledger.models.state_lag import StateLags
 from ledger.models.verification import Verification
 from ledger.operations.control_store import ControlStore
 from ledger.operations.pool_registry import PoolRegistry
@@ -72,8 +73,9 @@ class Ledger:
     models, aliases, verification, promotions, references
         Registered models, the aliases that point to them, their verification, the promotion gate's history, and which
         models are still referenced.
-    drift_alarms, drift_figures, prediction_log, fight_results
-        Monitoring of models: alarms, latest figures, recorded predictions and the results of fights.
+    drift_alarms, drift_figures, prediction_log, fight_results, state_lags
+        Monitoring of models: alarms, latest figures, recorded predictions, the results of fights, and how far the
+        fighters' states lag behind them.
     controls, pools, quarantine, feeds
         Operations: live controls, living pools, malformed queue items, and what was read from odds feeds.
     """
@@ -101,6 +103,7 @@ class Ledger:
         self.drift_figures = DriftStore(server)
         self.prediction_log = PredictionLog(server)
         self.fight_results = FightResults(server)
+        self.state_lags = StateLags(server, self.models, self.prediction_log, self.fight_results)
 
     @classmethod
     def connect(cls, settings: LedgerSettings) -> Self:

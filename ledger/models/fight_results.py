@@ -92,6 +92,11 @@ class FightResults:
         chosen = [result for result in found if since is None or result.date >= since]
         return sorted(chosen, key=lambda result: (result.batch, result.date, result.key))
 
+    def days(self) -> set[date]:
+        """Return the days that have results."""
+        names = self._server.execute("HGETALL", self._server.key("results"))
+        return {date.fromisoformat(name.partition(b"|")[0].decode()) for name in names}
+
     def changes(self, limit: int = 100) -> list[FightResultChange]:
         """Return the last changes, newest first."""
         entries = self._server.execute("XREVRANGE", self._server.key("results", "changes"), "+", "-", "COUNT", limit)

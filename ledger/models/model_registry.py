@@ -34,10 +34,14 @@ class ModelRegistry:
             for digest, summary in sorted(summaries.items())
         ]
 
+    def summary(self, digest: str) -> dict[str, Any]:
+        """Return the summary of a model, empty if it is not registered."""
+        summary = self._server.execute("HGET", self._server.key("models"), digest)
+        return {} if summary is None else msgspec.json.decode(summary)
+
     def origin(self, digest: str) -> str:
         """Return the model that was trained or re-anchored last: `digest` itself unless its state alone was renewed."""
-        summary = self._server.execute("HGET", self._server.key("models"), digest)
-        return digest if summary is None else _origin(digest, msgspec.json.decode(summary))
+        return _origin(digest, self.summary(digest))
 
     def origins(self) -> dict[str, str]:
         """Return the `origin` of every registered model."""

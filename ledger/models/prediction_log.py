@@ -28,6 +28,11 @@ class PredictionLog:
     def __init__(self, server: Server) -> None:
         self._server = server
 
+    def days(self) -> set[date]:
+        """Return the days that have entries."""
+        days = self._server.execute("ZRANGEBYSCORE", self._server.key("journal"), "-inf", "+inf")
+        return {date.fromisoformat(day.decode()) for day in days}
+
     def entries(self, since: date | None = None) -> list[PredictionRecord]:
         """Return the entries of all days from `since` on, sorted by day, fighters, model and role."""
         days = self._server.execute(

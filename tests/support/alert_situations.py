@@ -135,5 +135,6 @@ SITUATIONS = [
     *coverage("IntervalsMissMarket95", "0.95", low=0.85, high=0.94),
     *coverage("IntervalsMissMarket80", "0.8", low=0.65, high=0.78),
     *gauge("CalibrationDrift", 'cornerman_calibration_drift{model="abc"}', beyond=0.06, within=0.04, for_minutes=0),
+    *gauge("StateLags", 'cornerman_state_lag_days{model="abc"}', beyond=15, within=14, for_minutes=10),
     *gauge("PoolDown", "up", beyond=0, within=1, for_minutes=1),
 ]

@@ -254,6 +254,15 @@ RULES: tuple[AlertRule, ...] = (
         action="backtest the model on recent fights; train a new model, or move the alias to another one",
     ),
     AlertRule(
+        name="StateLags",
+        expression=Gauge(Series("cornerman_state_lag_days"), (*FLEET_LABELS, "model")),
+        threshold=14,
+        for_seconds=10 * MINUTE,
+        severity=WARNING,
+        summary="the champion's fighters' state does not contain an event of more than two weeks ago",
+        action="append the events to the fight log, then: cornerman models update FOLDER --promote",
+    ),
+    AlertRule(
         name="PoolDown",
         expression=Gauge(
             Series("up", (("job", "cornerman"),)), POOL_LABELS, minimum=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -9,17 +10,22 @@ from typing import Any
 
 import psutil
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.contracts.failures import PermissionDeniedError
 from ledger.contracts.reports import HealthCheck
 from ledger.jobs.claims import QUEUES
 from ledger.jobs.queue_stats import Backlog
 from ledger.ledger import Ledger
+from ledger.models.aliases import CHAMPION
 from ledger.models.drift_figures import DriftFigures
+from ledger.models.state_lag import StateLag
 from workers.observability.metrics import GaugeValues
 from workers.pool.pool import WorkerPool
 from workers.pool.processes import is_alive
 
+STATE_LAG_SECONDS = 60.0
+"""How long a measured lag of the champion's state is kept: it grows by days, and reads all fight results."""
 MAX_ALIASES = 20  # callers who may train can create any number of aliases
 _MB = 2**20
 
@@ -32,6 +38,7 @@ class LedgerSnapshot(Struct, frozen=True):
     aliases: Mapping[str, str]
     drift: DriftFigures | None
     evicts: bool = False
+    state_lag: StateLag | None = None
 
 
 class ChildrenSnapshot(Struct, frozen=True):
@@ -42,8 +49,26 @@ class ChildrenSnapshot(Struct, frozen=True):
     largest_bytes: int = 0
 
 
+class LedgerObserver:
+    """Takes snapshots of the ledger; what is expensive to read is kept for a while."""
+
+    def __init__(self) -> None:
+        self._lag: StateLag | None = None
+        self._lag_of: str | None = None
+        self._lag_until_seconds = 0.0
+
+    def snapshot(self, ledger: Ledger) -> LedgerSnapshot:
+        """Return the state of the ledger. Raises LedgerUnavailableError."""
+        seen = snapshot_ledger(ledger)
+        champion, now_seconds = seen.aliases.get(CHAMPION), time.monotonic()
+        if champion != self._lag_of or now_seconds >= self._lag_until_seconds:
+            self._lag = None if champion is None else ledger.state_lags.measure(champion)
+            self._lag_of, self._lag_until_seconds = champion, now_seconds + STATE_LAG_SECONDS
+        return replace(seen, state_lag=self._lag)
+
+
 def snapshot_ledger(ledger: Ledger) -> LedgerSnapshot:
-    """Return the state of the ledger. Raises LedgerUnavailableError."""
+    """Return the state of the ledger, without the lag of states. Raises LedgerUnavailableError."""
     aliases = {name: model["digest"] for model in ledger.models.all() for name in model["aliases"]}
     named = dict(sorted(aliases.items())[:MAX_ALIASES])
     return LedgerSnapshot(
@@ -123,4 +148,6 @@ def _ledger_gauges(ledger: LedgerSnapshot) -> dict[str, GaugeValues]:
     }
     if ledger.drift is not None:
         values["cornerman_calibration_drift"] = {(ledger.drift.model,): ledger.drift.drift}
+    if ledger.state_lag is not None:
+        values["cornerman_state_lag_days"] = {(ledger.state_lag.model,): ledger.state_lag.days}
     return values

@@ -72,6 +72,9 @@ GAUGES: dict[str, GaugeDefinition] = {
     "cornerman_calibration_drift": GaugeDefinition(
         "Mean distance of probabilities from fight results, if measured (fleet)", ("model",)
     ),
+    "cornerman_state_lag_days": GaugeDefinition(
+        "Days since the oldest event that the champion's fighters' state does not contain (fleet)", ("model",)
+    ),
 }
 
 

@@ -22,10 +22,10 @@ from workers.alerts.rules import RULES
 from workers.alerts.webhook import Webhook
 from workers.observability.collector import (
     ChildrenSnapshot,
+    LedgerObserver,
     LedgerSnapshot,
     gauge_values,
     snapshot_children,
-    snapshot_ledger,
 )
 from workers.observability.http_server import ObservabilityServer
 from workers.observability.metrics import Metrics
@@ -50,6 +50,7 @@ class PoolMonitor:
         self._alerts = AlertEvaluator(apply_overrides(RULES, pool.settings.alerts))
         self._webhook = Webhook(pool.settings.webhook_url, pool.name)
         self._ledger: Ledger | None = None
+        self._observer = LedgerObserver()
         self._event_errors = LoopErrors(self._log, "event not counted")
         self._alert_errors = LoopErrors(self._log, "alerts not evaluated")
         self._last_tick: tuple[float, SupervisorTick] | None = None
@@ -117,7 +118,7 @@ class PoolMonitor:
         try:
             if self._ledger is None:
                 self._ledger = Ledger.connect(self._pool.settings.ledger)
-            return snapshot_ledger(self._ledger)
+            return self._observer.snapshot(self._ledger)
         except LedgerUnavailableError:
             return None  # the supervisor logs this; here `cornerman_ledger_up` becomes 0
         except PermissionDeniedError as denied:  # for a command that the supervisor does not use

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from ledger.contracts.jobs import (
 from ledger.contracts.reports import CardReport, FightReport
 from ledger.ledger import Ledger
 from ledger.models.drift_figures import DriftFigures
+from ledger.models.fight_results import FightResult
 from tests.support.alert_receiver import SEEN_BY_PROMETHEUS, STATUS, TOKEN, Alarm, Receiver, at_once
 from tests.support.endpoints import HASTY, checks
 from tests.support.small_models import first_card, trained, wrong
@@ -48,6 +50,7 @@ OF_MODELS = {"ModelNotLoaded", "ReferencePredictionsWrong"}
 OF_ANSWERS = {"FightsUnanswered", "HighUncertainty", "SlowPredictions"}
 OF_THE_MARKET = {"IntervalsMissMarket95", "IntervalsMissMarket80"}
 OF_OTHER_POOLS = {"LeasesLost"}
+OF_STATES = {"StateLags"}
 OF_THE_SERVER = {"ServerEvicts"}  # in test_evicting_server.py
 
 
@@ -61,6 +64,7 @@ def test_none_is_left_out() -> None:
         OF_ANSWERS,
         OF_THE_MARKET,
         OF_OTHER_POOLS,
+        OF_STATES,
         OF_THE_SERVER,
     ]
     told = [name for names in fired for name in names]
@@ -203,6 +207,20 @@ def test_alerts_about_models_answers_and_the_market(
     alarm.fires(*OF_THE_MARKET)  # a third of these 200 probabilities are outside
     answered(ledger, [named(card, f"agreed again {number}", fights=agreed, **calm) for number in range(55)])
     alarm.clears(*OF_THE_MARKET, *OF_ANSWERS)
+
+
+def test_a_champion_that_does_not_know_the_last_results_is_reported(
+    ledger: Ledger, start_alarmed: Callable[..., tuple[Any, Alarm]]
+) -> None:
+    event = datetime.now(UTC).date() - timedelta(days=20)
+    for model, cutoff in (("a" * 64, event - timedelta(days=7)), ("b" * 64, event)):
+        ledger.models.register(model, {"state": {"digest": "c" * 64, "cutoff": str(cutoff)}})
+    ledger.fight_results.add([FightResult(date=event, fighters=("Ana", "Bea"), winner=0)], user="test")
+    ledger.aliases.set("champion", "a" * 64, user="test", reason="the old one")
+    _, alarm = start_alarmed(concurrency=1)
+    alarm.fires("StateLags")
+    ledger.aliases.set("champion", "b" * 64, user="test", reason="updated")
+    alarm.clears("StateLags")
 
 
 def test_jobs_taken_over_from_a_dead_pool_are_told(

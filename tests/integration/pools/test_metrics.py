@@ -99,7 +99,7 @@ def test_what_waits_and_who_takes_it_is_measured(
     until(lambda: value(scrape(address), "cornerman_jobs_total", outcome="succeeded") == 3)
     text = get(address, "/metrics")[1]
     described = set(re.findall(r"^# HELP (\w+) ", text, re.MULTILINE))
-    assert set(GAUGES) - described == {"cornerman_calibration_drift"}  # which nobody has measured
+    assert set(GAUGES) - described == {"cornerman_calibration_drift", "cornerman_state_lag_days"}  # no model
     assert get(address, "/elsewhere")[0] == 404
 
 
