@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.engine import predict, train
+from benchmarks.engine import contributions, predict, train
 from benchmarks.memory import pool
 from benchmarks.pools import start_up
 from benchmarks.queue import enqueue, queue_throughput, round_trip
@@ -32,7 +32,7 @@ def engine_rows() -> list[Row]:
     """Train both ways, then predict with the trained models."""
     with TemporaryDirectory() as folder:
         rows, models = train.measure(Path(folder))
-        return [*rows, *predict.measure(models)]
+        return [*rows, *predict.measure(models), *contributions.measure(models)]
 
 
 SUBJECTS: Mapping[str, Callable[[], list[Row]]] = {

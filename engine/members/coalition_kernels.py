@@ -149,7 +149,7 @@ def run_network_coalitions(
     hidden, linear = np.empty((k + 1, units)), np.empty((k + 1, outputs))
     hidden_low, linear_low = np.empty((units, width)), np.empty((outputs, width))
     signal, result = np.empty((widest, width)), np.empty((widest, width))
-    used = np.empty((units, outputs))
+    used, active_weights = np.empty((units, outputs)), np.empty((units, outputs))
     for network in range(out.shape[0]):
         weights = layers[0][0][network]
         for row in range(out.shape[1]):
@@ -167,9 +167,12 @@ def run_network_coalitions(
             _sum_low_groups(hidden, mixed, low, hidden_low)
             _sum_low_groups(linear, outputs, low, linear_low)
             for start in range(0, out.shape[2], width):
-                _add_high_groups(hidden, mixed, k, start, hidden_low, signal)
-                _add_high_groups(linear, outputs, k, start, linear_low, result)
-                _add_active(signal, used, mixed, result, outputs)
+                active = _take_active_units(hidden, used, mixed, low, start, hidden_low, signal, active_weights)
+                for output in range(outputs):
+                    value = _with_high_groups(linear, output, low, start)
+                    for coalition in range(width):
+                        result[output, coalition] = value + linear_low[output, coalition]
+                _add_active(signal, active_weights, active, result, outputs)
                 for depth in range(2, len(layers)):
                     signal, result = result, signal
                     bias = layers[depth][1][network, 0]
@@ -224,15 +227,33 @@ def _sum_low_groups(changes: Array, count: int, low: int, out: Array) -> None:
 
 
 @kernel
-def _add_high_groups(changes: Array, count: int, k: int, start: int, sums: Array, out: Array) -> None:
-    """Add the neutral row's value and the changes by the higher groups, which are those of coalition `start`."""
+def _with_high_groups(changes: Array, unit: int, low: int, start: int) -> float:
+    """Return a unit's value for the neutral row plus its changes by the groups of coalition `start`, from `low` on."""
+    k = changes.shape[0] - 1
+    value = changes[k, unit]
+    for group in range(low, k):
+        if (start >> group) & 1:
+            value += changes[group, unit]
+    return float(value)
+
+
+@kernel
+def _take_active_units(
+    changes: Array, weights: Array, count: int, low: int, start: int, sums: Array, signal: Array, active_weights: Array
+) -> int:
+    """Copy the units that some coalition from `start` on activates, with their weights; return the number of units."""
+    active = 0
     for unit in range(count):
-        value = changes[k, unit]
-        for group in range(k):
-            if (start >> group) & 1:
-                value += changes[group, unit]
-        for coalition in range(sums.shape[1]):
-            out[unit, coalition] = value + sums[unit, coalition]
+        value = _with_high_groups(changes, unit, low, start)
+        most = value
+        for group in range(low):
+            most += max(changes[group, unit], 0.0)
+        if most > 0.0:
+            for coalition in range(sums.shape[1]):
+                signal[active, coalition] = value + sums[unit, coalition]
+            active_weights[active] = weights[unit]
+            active += 1
+    return active
 
 
 @kernel
