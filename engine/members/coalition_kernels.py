@@ -151,18 +151,11 @@ def run_network_coalitions(
     signal, result = np.empty((widest, width)), np.empty((widest, width))
     used, active_weights = np.empty((units, outputs)), np.empty((units, outputs))
     for network in range(out.shape[0]):
-        weights = layers[0][0][network]
         for row in range(out.shape[1]):
             hidden[:k], linear[:k] = 0.0, 0.0
             hidden[k], linear[k] = layers[0][1][network, 0], layers[1][1][network, 0]
-            for column in range(X.shape[1]):
-                median, mean, scale = medians[network, column], means[network, column], scales[network, column]
-                value, base = X[row, column], neutral[row, column]
-                value = ((median if np.isnan(value) else value) - mean) / scale
-                base = ((median if np.isnan(base) else base) - mean) / scale
-                _add_input(hidden, k, base, weights[column])
-                if value != base:
-                    _add_input(hidden, groups[column], value - base, weights[column])
+            prepared = medians[network], means[network], scales[network]
+            _add_inputs(X[row], neutral[row], prepared, groups, layers[0][0][network], hidden)
             mixed = _take_linear_units(hidden, layers[1][0][network], linear, used)
             _sum_low_groups(hidden, mixed, low, hidden_low)
             _sum_low_groups(linear, outputs, low, linear_low)
@@ -182,6 +175,18 @@ def run_network_coalitions(
                     _add_active(signal, later, later.shape[0], result, len(bias))
                 for coalition in range(width):
                     out[network, row, start + coalition] = result[0, coalition]
+
+
+@kernel
+def _add_inputs(row: Array, neutral: Array, prepared: Any, groups: Array, weights: Array, hidden: Array) -> None:
+    """Add the neutral row's inputs times their weights to the last vector, and each group's changes to its vector."""
+    medians, means, scales = prepared
+    for column in range(len(row)):
+        value = ((medians[column] if np.isnan(row[column]) else row[column]) - means[column]) / scales[column]
+        base = ((medians[column] if np.isnan(neutral[column]) else neutral[column]) - means[column]) / scales[column]
+        _add_input(hidden, hidden.shape[0] - 1, base, weights[column])
+        if value != base:
+            _add_input(hidden, groups[column], value - base, weights[column])
 
 
 @kernel

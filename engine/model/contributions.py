@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
+from engine.errors import EngineError
 from engine.members.coalition_kernels import shapley_values
 from engine.members.coalitions import CoalitionRows, predict_coalitions
 from engine.members.weights import weighted_sum
@@ -39,11 +40,11 @@ from engine.model.trained_ensemble import Ensemble
 from engine.statistics.complements import (
     corner_margin,
     logit_on_grid,
-    margin_to_logit,
     mirror_averaged_margin,
     round_to_grid,
 )
 
+_TOLERANCE = 1e-9  # rounding errors are about 1e-14
 _ROWS_AT_ONCE = 16  # bounds the memory: rows x fits x coalitions x 16 bytes, 1.3 MB with nine groups and five fits
 
 
@@ -79,6 +80,11 @@ def explain_rows(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8], lo
         Corner of the first fighter, int8 (n,): +1 red, -1 blue, 0 unknown.
     logit
         The calibrated logits of the answers, (n,).
+
+    Raises
+    ------
+    EngineError
+        If the logits are not those of the rows.
     """
     explained: list[Contributions] = []
     for start in range(0, len(values), _ROWS_AT_ONCE):
@@ -106,16 +112,36 @@ def coalition_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]
             if ensemble.corner_aware
             else mirror_averaged_margin(forward, mirrored)
         )
-    return ensemble.calibration(margin_to_logit(weighted_sum(margins, ensemble.weights)), sides[:, None])
+    margin = weighted_sum(margins, ensemble.weights)
+    logit = ensemble.offset.add_members(_coalition_ratings(ensemble, values, neutral), margin)
+    return ensemble.calibration(logit, sides[:, None])
+
+
+def _coalition_ratings(ensemble: Ensemble, values: Floats, neutral: Floats) -> Floats:
+    """Return the rating's part of the logit of every coalition, (n, 2^k): the row's with its group inside, or none."""
+    position, groups = ensemble.offset.position, ensemble.groups
+    inside = np.zeros(1 << len(groups.names), dtype=np.bool_)
+    if position is not None:
+        inside = np.arange(len(inside)) >> groups.group[position] & 1 == 1
+    own, even = (ensemble.offset.rating_logit(rows)[:, None] for rows in (values, neutral))
+    return np.where(inside, own, even)
 
 
 def _contributions(ensemble: Ensemble, values: Floats, logit: Floats) -> list[Contributions]:
-    """Return the contributions from the values of the coalitions, (n, 2^k), so that they add up to the logits, (n,)."""
+    """Return the contributions from the values of the coalitions, (n, 2^k), so that they add up to the logits, (n,).
+
+    Raises EngineError if the logits are not those of the coalition of all groups, except for rounding.
+    """
     names = ensemble.groups.names
     k = len(names)
     shapley = np.zeros((len(values), k))
     weights = np.array([factorial(size) * factorial(k - 1 - size) / factorial(k) for size in range(k)])
     shapley_values(np.ascontiguousarray(values), weights, shapley)
+    if np.any(np.abs(values[:, -1] - logit) > _TOLERANCE):
+        raise EngineError(
+            f"the coalition of all groups has the logits {values[:, -1].tolist()}, the answers have {logit.tolist()}: "
+            "leave contributions out, and report this fault of the engine"
+        )
     total, terms = logit_on_grid(logit), round_to_grid(np.column_stack([shapley, values[:, 0]]))
     largest = np.abs(terms[:, : max(k, 1)]).argmax(axis=1)  # the corner, the last term, only if there is no group
     terms[np.arange(len(terms)), largest] += total - terms.sum(axis=1)

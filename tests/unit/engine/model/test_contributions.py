@@ -12,6 +12,7 @@ import pytest
 
 from engine.data.feature_matrix import TrainingMatrix, mirror
 from engine.ensemble import Corner, ProductionEnsembleManager, create_production_ensemble_config
+from engine.errors import EngineError
 from engine.members.coalition_kernels import shapley_values
 from engine.model.contributions import Contributions, coalition_logits, explain_rows
 from engine.model.inference import point_logits
@@ -99,6 +100,27 @@ def test_contributions_are_means_over_all_orders_of_the_groups(
         expected[:, order[place]] += (value(order[: place + 1]) - value(order[:place])) / len(orders)
     found = [list(one.groups.values()) for one in explain_rows(small, values, sides, logit)]
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=10 * STEP)
+
+
+def test_logits_of_other_answers_are_refused(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
+    values, sides = X.head(2).to_numpy(np.float64), np.zeros(2, dtype=np.int8)
+    logit, _ = point_logits(manager.ensemble, values, sides)
+    with pytest.raises(EngineError, match="the coalition of all groups"):
+        explain_rows(manager.ensemble, values, sides, logit + 1e-6)
+
+
+def test_the_rating_belongs_to_its_group(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
+    """Offset and members alike: without the rating's group a coalition does not know the rating."""
+    ensemble = manager.ensemble
+    values, sides = X.head(4).to_numpy(np.float64), np.zeros(4, dtype=np.int8)
+    assert ensemble.offset.position is not None
+    assert ensemble.offset.slope > 0.0
+    others = values.copy()
+    others[:, ensemble.offset.position] *= -1.0
+    without = np.arange(1 << len(ensemble.groups.names)) >> ensemble.groups.names.index("price_ratings") & 1 == 0
+    one, other = (coalition_logits(ensemble, rows, sides) for rows in (values, others))
+    np.testing.assert_allclose(one[:, without], other[:, without], rtol=0.0, atol=1e-14)
+    assert np.abs(one - other)[:, ~without].min() > 1e-6
 
 
 def test_contributions_of_a_row_do_not_depend_on_others(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:
