@@ -71,8 +71,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def answers(folder: Path, matrix: Path) -> list[dict[str, Any]]:
-    shown = run("predict", "--model", folder / "model", "--matrix", matrix, "--json")
+def answers(folder: Path, matrix: Path, *options: str) -> list[dict[str, Any]]:
+    shown = run("predict", "--model", folder / "model", "--matrix", matrix, "--json", *options)
     assert shown.returncode == ExitCode.OK, shown.stderr
     return [json.loads(line) for line in shown.stdout.splitlines()]
 
@@ -115,6 +115,14 @@ def test_what_is_no_feature_changes_nothing_but_the_market(folder: Path, rows: l
     for full, plain in zip(rows, answers(folder, folder / "bare.csv"), strict=True):
         assert plain["market_aware"] is None
         assert {k: v for k, v in plain.items() if k not in market} == {k: v for k, v in full.items() if k not in market}
+
+
+def test_the_market_aware_probability_follows_the_devig_method(folder: Path, rows: list[dict[str, Any]]) -> None:
+    proportional = answers(folder, folder / "test.csv", "--devig", "proportional")
+    assert [row["probability"] for row in proportional] == [row["probability"] for row in rows]
+    for one, two in zip(proportional, rows, strict=True):
+        assert (one["market_aware"] is None) == (two["market_aware"] is None)
+    assert [row["market_aware"] for row in proportional] != [row["market_aware"] for row in rows]
 
 
 def test_swapped_sides_are_the_complement(folder: Path, rows: list[dict[str, Any]]) -> None:

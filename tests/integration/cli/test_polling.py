@@ -218,11 +218,11 @@ def test_a_key_stands_for_a_card_whenever_it_was_read(run: Callable[..., Result]
 
 
 def test_what_the_caller_says_of_prices_is_in_the_job(run: Callable[..., Result], ledger: Ledger) -> None:
-    options = ("--read-at", NOW.isoformat(), "--commission", "b=0.02", "--quote-age-limit", "600")
+    options = ("--read-at", NOW.isoformat(), "--commission", "b=0.02", "--quote-age-limit", "600", "--devig", "shin")
     document = json.loads(run(event(), options=options).stdout)
     job = ledger.job_records.job(document["cards"][0]["receipt"]["job_id"])
     assert isinstance(job, PredictCard)
-    assert (job.priced_at, job.quote_age_limit_seconds) == (NOW, 600.0)
+    assert (job.priced_at, job.quote_age_limit_seconds, job.devig_method) == (NOW, 600.0, "shin")
     assert [quote.commission for quote in job.fights[0].quotes] == [0.02]
 
 
