@@ -18,6 +18,7 @@ import pandas as pd
 from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
+from engine.data.rated_log import RATING_COLUMNS
 from engine.errors import TrainingTimeoutError, ValidationError
 from engine.evaluation.metrics import BacktestEvaluation, evaluate_forecasts
 from engine.evaluation.served_rows import with_lagging_rows
@@ -70,7 +71,9 @@ def backtest_data_from_log(
         As in `engine.data.features.feature_rows`.
     """
     early = log.fights.loc[log.is_label, ["red_early_decimal_odds", "blue_early_decimal_odds"]].to_numpy(np.float64)
-    return FightSet(build_matrix(log, keep_gaps=keep_gaps).select(columns), early)
+    matrix = build_matrix(log, keep_gaps=keep_gaps)
+    ratings = matrix.X[list(RATING_COLUMNS)].to_numpy(np.float64)
+    return FightSet(matrix.select(columns), early, ratings=ratings)
 
 
 def backtest_data_with_lagging_rows(

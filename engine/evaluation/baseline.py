@@ -1,7 +1,9 @@
-"""The baseline: a ridge logistic regression on the features of the ensemble.
+"""The baselines: a ridge logistic regression on the features of the ensemble, and the rating filters alone.
 
-It is trained on both sides of every fight, as the ensemble is, so that a swap of a row's sides negates its log-odds.
-The red corner is a term of its own, 0 if the corner is unknown. A missing value is replaced by the column's mean.
+The regression is trained on both sides of every fight, as the ensemble is, so that a swap of a row's sides negates its
+log-odds. The red corner is a term of its own, 0 if the corner is unknown. A missing value is replaced by the column's
+mean. A rating needs no training: each of its forecasts is made before its fight. Only its slope and the term of the
+corner are fitted, on its earlier forecasts.
 
 References
 ----------
@@ -15,7 +17,9 @@ from sklearn.linear_model import LogisticRegression
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features
+from engine.errors import TrainingError
 from engine.resources.blas_threads import one_blas_thread
+from engine.statistics.calibration import Calibration
 from engine.statistics.complements import logit_to_probability
 
 INVERSE_PENALTY = 0.005  # each fight stands there twice, so a coefficient's prior standard deviation is 0.1
@@ -50,3 +54,26 @@ def ridge_forecast(past: TrainingMatrix, later: TrainingMatrix) -> Floats:
         forward = model.decision_function(design(later_values, sides))
         mirrored = model.decision_function(design(plan(later_values), -sides))
     return logit_to_probability((forward - mirrored) / 2.0)
+
+
+def rating_forecast(past_logit: Floats, past: TrainingMatrix, logit: Floats, later: TrainingMatrix) -> Floats:
+    """Calibrate a rating on its earlier forecasts and return P(first-listed wins), float64 (n,), in (0, 1).
+
+    All NaN if the earlier forecasts cannot be calibrated: they are too few, or carry no information.
+
+    Parameters
+    ----------
+    past_logit
+        One-step forecasts of the fights of `past`, float64 (m,).
+    past
+        Earlier fights, m.
+    logit
+        Forecasts of the fights of `later`, float64 (n,).
+    later
+        The fights, n.
+    """
+    try:
+        calibration = Calibration.fit(past_logit, past.won, past.corner_known)
+    except TrainingError:
+        return np.full(len(later), np.nan)
+    return logit_to_probability(calibration(logit, later.corner_known.astype(np.int8)))

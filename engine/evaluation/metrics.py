@@ -19,7 +19,7 @@ from engine.errors import ValidationError
 from engine.evaluation.betting_rules import BacktestRuleResult, backtest_rules, decimal_prices, evaluate_rule
 from engine.evaluation.score_parts import IntervalCoverage, column, events, interval_coverage, minus_market
 from engine.evaluation.served_scores import LaggingCost, ServedScore, lagging_costs, served_scores
-from engine.evaluation.walk_forward import OUT_OF_FOLD
+from engine.evaluation.walk_forward import OUT_OF_FOLD, RATING_FORECASTS
 from engine.intervals.half_widths import CLASS_EDGES, experience_class
 from engine.statistics.scores import (
     CalibrationLine,
@@ -89,7 +89,7 @@ class WidthComparison:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSlice:
-    """Metrics on a subset of fights: the statistics-only log loss, its difference from the market, coverage."""
+    """Metrics on a subset of fights: the log loss of `statistics_only`, its difference from the market, coverage."""
 
     dimension: SliceDimension
     name: str
@@ -134,6 +134,8 @@ class BacktestEvaluation:
         What states that are not updated cost.
     widths : tuple of WidthComparison
         Intervals out of fold compared with forward ones, by level; empty if the models have no such figures.
+    baselines : tuple of ForecastScore
+        Metrics of the rating filters alone.
     """
 
     models: int
@@ -151,6 +153,7 @@ class BacktestEvaluation:
     served: tuple[ServedScore, ...]
     lagging_costs: tuple[LaggingCost, ...]
     widths: tuple[WidthComparison, ...]
+    baselines: tuple[ForecastScore, ...]
 
 
 def evaluate_forecasts(forecasts: pd.DataFrame) -> BacktestEvaluation:
@@ -191,6 +194,9 @@ def evaluate_forecasts(forecasts: pd.DataFrame) -> BacktestEvaluation:
         served=served_scores(scored),
         lagging_costs=tuple(lagging_costs(scored)),
         widths=_widths(scored),
+        baselines=tuple(
+            _score(name, scored) for name in RATING_FORECASTS if name in scored and scored[name].notna().any()
+        ),
     )
 
 

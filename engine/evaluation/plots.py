@@ -25,9 +25,11 @@ FORECAST_NAMES = {
     "market": "market",
     "market_aware": "market-aware",
     "early_market_aware": "market-aware",
-    "statistics_only": "statistics only",
-    "cornerless": "statistics only, corner unknown",
+    "statistics_only": "statistics and past fights' odds",
+    "cornerless": "the same, corner unknown",
     "ridge": "ridge regression (baseline)",
+    "rating": "rating alone (baseline)",
+    "results_rating": "statistics only (rating by results)",
 }
 # Okabe and Ito's palette, whose colours colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
@@ -95,12 +97,14 @@ def plot_coverage_by_year(axes: Axes, report: Report) -> bool:
 
 
 def plot_market_difference(axes: Axes, report: Report) -> bool:
-    """Plot the log loss minus the market's, of every forecast and, for statistics only, of every year."""
-    scores = [score for score in report["scores"] if score["minus_market"]]
+    """Plot the log loss minus the market's, of every forecast, of lagging answers and, by year, of the ensemble's."""
+    scores = [score for score in (*report["scores"], *report.get("baselines", ())) if score["minus_market"]]
+    served = [score for score in report.get("served", ()) if score["state"] == "lagging" and score["minus_market"]]
     years = [part for part in report["slices"] if part["dimension"] == "year" and part["minus_market"]]
     rows = [(FORECAST_NAMES[score["forecast"]], score["minus_market"]) for score in scores]
-    rows += [(f"statistics only, {year['name']}", year["minus_market"]) for year in years]
-    colours = [BLUE] * len(scores) + [GREY] * len(years)
+    rows += [(f"lagging states, corner {score['corner']}", score["minus_market"]) for score in served]
+    rows += [(year["name"], year["minus_market"]) for year in years]
+    colours = [BLUE] * len(scores) + [GREEN] * len(served) + [GREY] * len(years)
     for place, ((_, estimate), colour) in enumerate(zip(rows, colours, strict=True)):
         axes.errorbar(
             estimate["value"],

@@ -20,10 +20,14 @@ first-listed fighter won), experience and lagging_experience (int64) and corner_
     state_days              days from the last fight that these states know
     reanchored, reanchored_cornerless
                             as statistics_only and cornerless, of a model that is re-anchored after each event
-    ridge                   the baseline's
+    ridge                   the ridge regression's
+    rating                  the rating's alone, which has learnt from past closing odds and results
+    results_rating          the same from results alone: statistics only
 
-The three of lagging states and lagging_experience are absent for a ready feature matrix. For each of the ensemble's
-forecasts there are bounds `{name}_lower_{percent}` and `{name}_upper_{percent}` at every level.
+`statistics_only` is a name from before ratings: the ensemble of a fight log has learnt from past fights' odds, never
+from the fight's own. The three of lagging states, lagging_experience and the two ratings are absent for a ready feature
+matrix. For each of the ensemble's forecasts there are bounds `{name}_lower_{percent}` and `{name}_upper_{percent}` at
+every level.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix
 from engine.ensemble import Corner, ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import ValidationError
-from engine.evaluation.baseline import ridge_forecast
+from engine.evaluation.baseline import rating_forecast, ridge_forecast
 from engine.evaluation.reanchored_forecasts import reanchored_forecasts
 from engine.intervals.half_widths import MIN_PRICED_FIGHTS
 from engine.market.consensus import devig
@@ -53,6 +57,8 @@ from engine.training.soft_labels import market_logit
 
 LEVELS = (0.68, 0.8, 0.95)
 """Confidence levels of the bounds."""
+RATING_FORECASTS = ("rating", "results_rating")
+"""Forecasts of the rating filters alone, in the order of `engine.data.rated_log.RATING_COLUMNS`."""
 NO_FIGHTS_MESSAGE = "no decided fight falls into the days of the backtest: check its first day and its end"
 ENSEMBLE_FORECASTS = ("statistics_only", "cornerless", "market_aware", "early_market_aware")
 LAGGING_FORECASTS = ("lagging", "lagging_cornerless")
@@ -102,11 +108,15 @@ class FightSet:
         Early decimal odds, float64 (n, 2), NaN if unknown.
     lagging
         Their rows from states that were not updated; None for a ready feature matrix.
+    ratings
+        Log-odds of the rating filters before each fight, float64 (n, len(RATING_COLUMNS)); None for a ready feature
+        matrix.
     """
 
     fights: TrainingMatrix
     early_odds: Floats
     lagging: LaggingRows | None = None
+    ratings: Floats | None = None
 
     def rows_during(self, period: Period) -> NDArray[np.bool_]:
         """Return the mask of the fights of a period, (n,)."""
@@ -117,7 +127,8 @@ class FightSet:
         """Return the fights of a period."""
         rows = self.rows_during(period)
         lagging = None if self.lagging is None else self.lagging.take(rows)
-        return FightSet(self.fights.take(rows), self.early_odds[rows], lagging)
+        ratings = None if self.ratings is None else self.ratings[rows]
+        return FightSet(self.fights.take(rows), self.early_odds[rows], lagging, ratings)
 
     def select(self, columns: Sequence[str]) -> FightSet:
         """Return the same fights with these features only."""
@@ -188,8 +199,14 @@ def forecast_period(fight_set: FightSet, period: Period, forecast: Forecaster) -
     past, later = fight_set.fights.before(period.start), fight_set.during(period)
     if not len(past):
         raise ValidationError(f"no decided fight before {period.start} to train on: start on a later day")
-    baseline = pd.DataFrame({"ridge": ridge_forecast(past, later.fights)})
-    table = pd.concat([fight_columns(past, later), baseline, forecast(past, later)], axis=1)
+    baselines = {"ridge": ridge_forecast(past, later.fights)}
+    if fight_set.ratings is not None and later.ratings is not None:
+        earlier = fight_set.ratings[: len(past)]
+        baselines |= {
+            name: rating_forecast(earlier[:, column], past, later.ratings[:, column], later.fights)
+            for column, name in enumerate(RATING_FORECASTS)
+        }
+    table = pd.concat([fight_columns(past, later), pd.DataFrame(baselines), forecast(past, later)], axis=1)
     return table.assign(trained_before=pd.Timestamp(period.start))
 
 

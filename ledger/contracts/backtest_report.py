@@ -14,7 +14,9 @@ from msgspec import Meta, Struct, field
 from ledger.contracts.jobs import Share, StateKind, current_schema_version
 
 Forecast = Literal["market", "market_aware", "early_market_aware", "statistics_only", "cornerless", "ridge"]
-"""`cornerless` is statistics-only as if no official corner were known; `ridge` is the baseline."""
+"""`statistics_only` is the ensemble without the fight's own odds. A model of a fight log has learnt from past fights'
+odds, too; the name is from before that. `cornerless` is the same as if no official corner were known; `ridge` is a
+baseline."""
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -68,7 +70,7 @@ class IntervalCoverage(Struct, frozen=True, kw_only=True):
 
 
 class EvaluationSlice(Struct, frozen=True, kw_only=True):
-    """A subset of the fights: the statistics-only log loss, its difference from the market, and its intervals.
+    """A subset of the fights: the log loss of `statistics_only`, its difference from the market, and its intervals.
 
     `dimension` is what the subset was chosen by: `corner` is all fights predicted as if no corner were known, `logit`
     the size of the forecast's logit, `experience` the earlier fights of the less experienced fighter, `market` the
@@ -150,6 +152,20 @@ class LaggingCost(Struct, frozen=True, kw_only=True):
     minus_fresh: Estimate
 
 
+class BaselineScore(Struct, frozen=True, kw_only=True):
+    """Scores of a rating filter alone: `rating` has learnt from past odds and results, `results_rating` from results.
+
+    Both are calibrated on their earlier forecasts and know the official corner if the data contain it.
+    """
+
+    forecast: Literal["rating", "results_rating"]
+    fights: int
+    log_loss: float
+    brier: float
+    calibration: CalibrationLine
+    minus_market: Estimate | None
+
+
 class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="backtest_report"):
     """The report of a `Backtest`.
 
@@ -158,7 +174,7 @@ class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="b
     rules from which the best of `rules` would be picked.
 
     `scores`, `slices` and `rules` are of answers from fresh states. `served` has the answers from lagging ones too, and
-    `lagging_costs` the difference, unless the data are a feature matrix, which has no states.
+    `lagging_costs` the difference. `baselines` are ratings alone. A feature matrix has neither states nor ratings.
     """
 
     schema_version: int = field(default_factory=current_schema_version)
@@ -178,3 +194,4 @@ class BacktestReport(Struct, frozen=True, kw_only=True, tag_field="kind", tag="b
     served: Annotated[tuple[ServedScore, ...], Meta(max_length=8)] = ()
     lagging_costs: Annotated[tuple[LaggingCost, ...], Meta(max_length=16)] = ()
     widths: Annotated[tuple[WidthComparison, ...], Meta(max_length=8)] = ()
+    baselines: Annotated[tuple[BaselineScore, ...], Meta(max_length=8)] = ()

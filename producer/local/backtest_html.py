@@ -22,7 +22,7 @@ from ledger.contracts.codec import job_refused
 from ledger.contracts.failures import Failure, FailureCode, JobFailedError
 from ledger.contracts.reports import Report
 from producer.local.subprocess_runner import LOCAL_JOB_ID
-from producer.output.backtest_tables import FORECAST_NAMES, backtest_tables
+from producer.output.backtest_tables import FORECAST_NAMES, tables_by_subject
 
 ALT_TEXTS = {
     "against_the_market": "Log loss of every forecast minus the market's, with 95% intervals",
@@ -82,7 +82,10 @@ def draw_plots(report: Report, folder: Path) -> None:
 
 def render_page(report: BacktestReport, drawings: dict[str, str]) -> str:
     """Render the page; `drawings` are SVG documents by name."""
-    scores, intervals, rules, *reliability = map(_table, backtest_tables(report))
+    tables = tables_by_subject(report)
+    served, intervals, reliability = (
+        "".join(map(_table, each)) for each in (tables.served, tables.intervals, tables.reliability)
+    )
 
     def plots(*names: str) -> str:
         figures = "".join(_figure(name, drawings[name]) for name in names if name in drawings)
@@ -105,10 +108,12 @@ forecast by a model that had seen only earlier days. In brackets: 95% intervals,
 {_figures(report)}
 <h2>Forecasts against the market</h2>
 {plots("against_the_market", "reliability")}
-{scores}{"".join(reliability)}
+{_table(tables.scores)}{reliability}
+<h2>Served answers</h2>
+{served}
 <h2>Intervals</h2>
-<p>Share of the recalibrated closing odds inside the statistics-only interval. A fight's true probability is unknown;
-the closing odds are a proxy for it, with errors of their own.</p>
+<p>Share of the recalibrated closing odds inside the interval of statistics and past fights' odds. A fight's true
+probability is unknown; the closing odds are a proxy for it, with errors of their own.</p>
 {plots("coverage_by_year")}
 {intervals}
 <h2>Betting</h2>
@@ -116,7 +121,7 @@ the closing odds are a proxy for it, with errors of their own.</p>
 Closing-line value is the expected return of the bets if the closing odds are correct: at closing prices it is negative,
 by the margin paid.</p>
 {plots("bankroll", "closing_line")}
-{rules}
+{_table(tables.rules)}
 <h2>How it was made</h2>
 <p>{_made(report)}</p>
 <p class="soft">Data: SHA-256 <code>{report.data_digest}</code>. The same job on the same data gives the same page.</p>

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.table import Table
 
 from ledger.contracts.backtest_report import (
     BacktestReport,
     BacktestRuleResult,
+    BaselineScore,
     Estimate,
     EvaluationSlice,
+    ForecastScore,
     IntervalCoverage,
 )
 from producer.output.numbers import estimate_text, number_table, share_text
@@ -19,9 +22,11 @@ FORECAST_NAMES = {
     "market": "market",
     "market_aware": "market-aware",
     "early_market_aware": "market-aware",
-    "statistics_only": "statistics only",
-    "cornerless": "statistics only, corner unknown",
+    "statistics_only": "statistics and past fights' odds",
+    "cornerless": "the same, corner unknown",
     "ridge": "ridge regression (baseline)",
+    "rating": "rating alone (baseline)",
+    "results_rating": "statistics only (rating by results)",
     None: "none: both sides",
 }
 """Display names; `engine.evaluation.plots` has the same ones, since the engine imports nothing of the producer."""
@@ -44,17 +49,32 @@ LAGGING_FIGHTS = {
 }
 
 
+class BacktestTables(NamedTuple):
+    """The tables of a report, by subject; a subject of which it has no figures has none."""
+
+    scores: Table
+    served: tuple[Table, ...]
+    intervals: tuple[Table, ...]
+    rules: Table
+    reliability: tuple[Table, ...]
+
+
+def tables_by_subject(report: BacktestReport) -> BacktestTables:
+    """Return the tables of forecasts, served answers, intervals, betting rules, and the reliability."""
+    served = (*_served(report), *_lagging_costs(report))
+    return BacktestTables(
+        scores=_scores(report),
+        served=served,
+        intervals=(_intervals(report), *_widths(report)),
+        rules=_rules(report),
+        reliability=tuple(_reliability(report)),
+    )
+
+
 def backtest_tables(report: BacktestReport) -> list[Table]:
-    """Return the tables of forecasts, intervals, betting rules, and the reliability of the statistics-only forecast."""
-    return [
-        _scores(report),
-        *_served(report),
-        *_lagging_costs(report),
-        _intervals(report),
-        *_widths(report),
-        _rules(report),
-        *_reliability(report),
-    ]
+    """Return all tables in the order in which they are shown."""
+    tables = tables_by_subject(report)
+    return [tables.scores, *tables.served, *tables.intervals, tables.rules, *tables.reliability]
 
 
 def _scores(report: BacktestReport) -> Table:
@@ -64,7 +84,8 @@ def _scores(report: BacktestReport) -> Table:
         f"{report.models} model{'s' if report.models > 1 else ''}",
         *("forecast", "fights", "log loss", "minus market", "Brier", "slope", "intercept"),
     )
-    for score in report.scores:
+    scores: list[ForecastScore | BaselineScore] = [*report.scores, *report.baselines]
+    for score in scores:
         line = score.calibration
         table.add_row(
             FORECAST_NAMES[score.forecast],
@@ -75,7 +96,10 @@ def _scores(report: BacktestReport) -> Table:
             f"{line.slope:.3f} ± {line.slope_error:.3f}",
             f"{line.intercept:+.3f} ± {line.intercept_error:.3f}",
         )
-    table.caption = "[95% interval], by event; ± standard error, by event"
+    table.caption = (
+        "[95% interval], by event; ± standard error, by event; past fights' odds are those of a fight log, "
+        "never a fight's own"
+    )
     return table
 
 
@@ -115,7 +139,7 @@ def _lagging_costs(report: BacktestReport) -> list[Table]:
 def _intervals(report: BacktestReport) -> Table:
     levels = [coverage.level for coverage in report.slices[0].coverage]
     table = number_table(
-        "Intervals of the statistics-only forecast: share of recalibrated closing odds inside",
+        "Intervals of statistics and past fights' odds: share of recalibrated closing odds inside",
         *("fights by", "", "fights", "log loss", "minus market"),
         *(title for level in levels for title in (f"inside {level:.0%}", "width")),
     )
@@ -182,7 +206,9 @@ def _bets(result: BacktestRuleResult) -> str:
 def _reliability(report: BacktestReport) -> list[Table]:
     for score in report.scores:
         if score.forecast == "statistics_only":
-            table = number_table("Reliability of statistics only", "likelier fighter", "fights", "forecast", "won")
+            table = number_table(
+                "Reliability of statistics and past odds", "likelier fighter", "fights", "forecast", "won"
+            )
             for each in score.reliability:
                 span = f"{each.from_probability:.0%} to {each.to_probability:.0%}"
                 table.add_row(span, f"{each.fights:,}", f"{each.forecast:.1%}", share_text(each.won))

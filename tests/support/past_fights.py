@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LAGGING_FORECASTS, LEVELS, bound_column
+from engine.evaluation.walk_forward import ENSEMBLE_FORECASTS, LAGGING_FORECASTS, LEVELS, RATING_FORECASTS, bound_column
 
 
 def forecasts_of(rows: int, **columns: object) -> pd.DataFrame:
@@ -37,5 +37,6 @@ def forecasts_of(rows: int, **columns: object) -> pd.DataFrame:
             table[bound_column(name, "lower", level)] = table[name] - 0.4 * level
             table[bound_column(name, "upper", level)] = table[name] + 0.4 * level
     table["market"] = table["recalibrated_market"] = 0.5 + 0.1 * np.sin(np.arange(rows))
-    table["ridge"] = table["statistics_only"]
+    for name in ("ridge", *RATING_FORECASTS):
+        table[name] = table["statistics_only"]
     return table.assign(**columns)

@@ -146,6 +146,8 @@ def _prepare(job: Backtest, context: JobContext) -> Bundle:
     days = {name: msgspec.to_builtins(getattr(job, name)) for name in _DAYS}
     evaluation_periods(fight_set, BacktestConfig(job.first_day, job.last_day, job.refit_months))
     arrays = matrix_to_arrays(fight_set.fights) | {"early_odds": fight_set.early_odds}
+    if fight_set.ratings is not None:
+        arrays["ratings"] = fight_set.ratings
     if (lagging := fight_set.lagging) is not None:
         arrays |= {
             "lagging/X": lagging.X.to_numpy(np.float64),
@@ -165,7 +167,12 @@ def _unpack(prepared: Bundle) -> tuple[FightSet, BacktestConfig]:
             experience=np.asarray(arrays["lagging/experience"]),
             state_days=np.asarray(arrays["lagging/state_days"]),
         )
-    fight_set = FightSet(matrix_from_arrays(arrays, about["columns"]), np.asarray(arrays["early_odds"]), lagging)
+    fight_set = FightSet(
+        fights=matrix_from_arrays(arrays, about["columns"]),
+        early_odds=np.asarray(arrays["early_odds"]),
+        lagging=lagging,
+        ratings=np.asarray(arrays["ratings"]) if "ratings" in arrays else None,
+    )
     plan = msgspec.convert({"data": "prepared", **about["days"]}, Backtest)
     config = BacktestConfig(plan.first_day, plan.last_day, plan.refit_months, config_from_recipe(about["recipe"]))
     return fight_set, config
