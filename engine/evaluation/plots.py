@@ -190,19 +190,23 @@ PLOTS: Mapping[str, Callable[[Axes, Report], bool]] = {
 
 def save_plots(report: Report, folder: Path) -> list[Path]:
     """Write every plot for which the report has figures into `folder`, which is created if needed; return the files."""
+    return [path for name, plot in PLOTS.items() for path in save_plot(name, plot, report, folder)]
+
+
+def save_plot(name: str, plot: Callable[[Axes, Report], bool], content: Report, folder: Path) -> list[Path]:
+    """Write one plot of some content as PNG and as SVG, unless `plot` returns False; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, plot in PLOTS.items():
-        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        axes.spines[["top", "right"]].set_visible(False)
-        if plot(axes, report):
-            for path in (folder / f"{name}.png", folder / f"{name}.svg"):
-                with rc_context({"svg.hashsalt": name}):  # the same report gives the same bytes
-                    figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
-                written.append(path)
-    return written
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    if not plot(axes, content):
+        return []
+    paths = [folder / f"{name}.png", folder / f"{name}.svg"]
+    for path in paths:
+        with rc_context({"svg.hashsalt": name}):  # the same report gives the same bytes
+            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return paths
 
 
 def _error_bars(estimates: Sequence[Report]) -> list[list[float]]:
