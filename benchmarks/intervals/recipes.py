@@ -4,8 +4,8 @@
 
 The forecast of a fight is the rating of the day before (`diff_rating`), with the slope and the corner term of the
 fights of earlier years. For each year the half-widths are measured on all earlier ones since 2011, and each recipe is
-scored by the share of closing probabilities, recalibrated on earlier years, inside the intervals. The recipe in use was
-chosen on the fights before July 2023; those from then to the end of 2024 have rows of their own.
+scored by the share of closing probabilities, recalibrated on earlier years, inside the intervals. Fights from July 2023
+to the end of 2024 have rows of their own, for the recipe in use.
 """
 
 from __future__ import annotations

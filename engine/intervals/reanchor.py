@@ -11,7 +11,7 @@ event two things are moved, and the members stay what they are:
 - **Slope**: the calibrated logit is multiplied by the factor k that maximises the log likelihood of the recalibrated
   closing probabilities of all newer fights, with a normal prior of mean 1.
 
-Sizes of the steps and prior: chosen on fights before July 2023, see docs/decisions.md. Nothing here is random: the same
+Sizes of the steps and prior: `benchmarks.intervals.recipes`, see docs/decisions.md. Nothing here is random: the same
 model and the same fights give the same bits.
 
 References
