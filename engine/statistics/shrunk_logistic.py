@@ -28,6 +28,7 @@ PRIOR_SDS = (0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2, 0
 
 _MAX_STEPS = 50
 _SMALL_STEP = 1e-10
+_ROUNDING = 1e-12  # relative error of a log posterior; a smaller decrease is no overshoot
 
 
 def fit_shrunk_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats) -> tuple[Floats, float]:
@@ -53,12 +54,16 @@ def fit_shrunk_logistic(columns: Floats, won: NDArray[np.int8], offset: Floats) 
 
 
 def _posterior_mode(columns: Floats, won: NDArray[np.int8], offset: Floats, prior_sd: float) -> Floats:
-    """Maximise the log posterior, which is strictly concave, by Newton's method."""
+    """Maximise the log posterior, which is strictly concave, by Newton's method; a step that overshoots is halved."""
     coefficients = np.zeros(columns.shape[1])
+    value = _log_posterior(columns, won, offset, coefficients, prior_sd)
     for _ in range(_MAX_STEPS):
         p = _expit(offset + columns @ coefficients)
         gradient = columns.T @ (won - p) - coefficients / prior_sd**2
         step = np.linalg.solve(_hessian(columns, p, prior_sd), gradient)
+        least = value - _ROUNDING * abs(value)
+        while (value := _log_posterior(columns, won, offset, coefficients + step, prior_sd)) < least:
+            step = step / 2.0
         coefficients = coefficients + step
         if np.max(np.abs(step), initial=0.0) < _SMALL_STEP:
             return np.asarray(coefficients, dtype=np.float64)
@@ -68,11 +73,18 @@ def _posterior_mode(columns: Floats, won: NDArray[np.int8], offset: Floats, prio
 def _log_evidence(
     columns: Floats, won: NDArray[np.int8], offset: Floats, coefficients: Floats, prior_sd: float
 ) -> float:
+    p = _expit(offset + columns @ coefficients)
+    _, log_determinant = np.linalg.slogdet(_hessian(columns, p, prior_sd))
+    log_posterior = _log_posterior(columns, won, offset, coefficients, prior_sd)
+    return float(log_posterior - len(coefficients) * np.log(prior_sd) - 0.5 * log_determinant)
+
+
+def _log_posterior(
+    columns: Floats, won: NDArray[np.int8], offset: Floats, coefficients: Floats, prior_sd: float
+) -> float:
     logit = offset + columns @ coefficients
     log_likelihood = -np.logaddexp(0.0, np.where(won == 1, -logit, logit)).sum()
-    penalty = 0.5 * np.sum((coefficients / prior_sd) ** 2) + len(coefficients) * np.log(prior_sd)
-    _, log_determinant = np.linalg.slogdet(_hessian(columns, _expit(logit), prior_sd))
-    return float(log_likelihood - penalty - 0.5 * log_determinant)
+    return float(log_likelihood - 0.5 * np.sum((coefficients / prior_sd) ** 2))
 
 
 def _hessian(columns: Floats, p: Floats, prior_sd: float) -> Floats:

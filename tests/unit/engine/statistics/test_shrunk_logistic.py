@@ -24,6 +24,7 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_the_width_of_the_prior_follows_the_size_of_the_effects() -> None:
     rng = np.random.default_rng(1)
     found = [fit_shrunk_logistic(*_drawn(sd * rng.normal(size=40), 8000))[1] for sd in (0.0, 0.05, 0.3)]
@@ -44,6 +45,17 @@ def test_it_is_the_mode_of_the_posterior() -> None:
     p = 1.0 / (1.0 + np.exp(-(offset + columns @ coefficients)))
     assert columns.T @ (won - p) == pytest.approx(coefficients / prior_sd**2, abs=1e-6)
     assert prior_sd in PRIOR_SDS
+
+
+@pytest.mark.parametrize("size", [(40, 30), (200, 5)])
+def test_prices_that_were_all_wrong_still_have_a_fit(size: tuple[int, int]) -> None:
+    """Full steps of Newton's method do not converge here."""
+    rng = np.random.default_rng(0)
+    columns = np.clip(rng.normal(size=size), -3.0, 3.0)
+    won = (columns[:, 0] + rng.normal(size=size[0]) > 0).astype(np.int8)
+    coefficients, _ = fit_shrunk_logistic(columns, won, np.where(won == 1, -5.0, 5.0))
+    assert np.isfinite(coefficients).all()
+    assert coefficients[0] > 0.0
 
 
 def test_listing_fights_from_the_other_side_changes_nothing() -> None:
