@@ -93,8 +93,8 @@ class Promotions:
         Raises
         ------
         JobRefusedError
-            The outcome is no update, its verdict is against the promotion, a drift alarm stands for the base, or the
-            verification failed.
+            The outcome is no update, its verdict is against the promotion, a drift alarm stands for the base, the alias
+            was rolled back from this model before, or the verification failed.
         ControlConflictError
             The alias no longer points to the base; nothing was changed.
         """
@@ -111,6 +111,12 @@ class Promotions:
             raise codec.job_refused(
                 f"{name} keeps its model: a drift alarm stands for {origin[:12]}, and an update has the same members; "
                 "promote another model, or clear the alarm with `cornerman models clear-alarm`"
+            )
+        moves = self._aliases.history(name, _MOST_CHANGES)
+        if any(change.rollback and change.before == report.model for change in moves):
+            raise codec.job_refused(
+                f"{name} keeps its model: it was rolled back from {report.model[:12]}, and no timer undoes that; use a "
+                "log with later fights, or `cornerman models promote --force`"
             )
         return self._aliases.move(
             name,

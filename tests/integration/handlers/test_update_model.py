@@ -122,6 +122,8 @@ def test_an_update_serves_fighters_whom_the_training_did_not_know(
     again = cornerman("models", "update", str(logs["whole"]), "--promote")  # as a timer would, without news
     assert (again["outcome"]["report"]["changed"], again["change"]) == (False, None)
     cornerman("models", "rollback", "--reason", "a test")
+    refused = cornerman("models", "update", str(logs["whole"]), "--promote", code=ExitCode.REFUSED)
+    assert "it was rolled back from" in refused["failure"]["message"]
     assert ledger.aliases.resolve("champion") == base.digest
 
 

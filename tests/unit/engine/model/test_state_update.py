@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -79,6 +80,15 @@ def test_the_same_update_is_the_same_bundle_and_old_bundles_have_a_state_too(
     ensemble = load_ensemble(base)
     ensemble.manifest.pop("state")
     assert ensemble.state == identify_snapshot(FighterSnapshot.from_log(past_log()))
+
+
+def test_a_derived_bundle_needs_no_base(base: Bundle, log: FightLog, tmp_path: Path) -> None:
+    copy = open_bundle(Path(shutil.copytree(base.folder, tmp_path / base.digest)))
+    derived = derive(copy, log, tmp_path / "derived")
+    shutil.rmtree(copy.folder)  # as a garbage collection does once nothing names the base
+    manager = ProductionEnsembleManager(create_production_ensemble_config(bootstrap_samples=0))
+    manager.load_models(derived.folder)
+    assert manager.check_reference_predictions() == 0.0
 
 
 def test_a_state_that_was_changed_on_the_disk_is_found(base: Bundle, log: FightLog, tmp_path: Path) -> None:
