@@ -19,7 +19,9 @@ SHOWN_IN_LIST = {
     "interval_method": "interval_method",
 }
 """Facts of a summary in the list of models, with the titles of their columns."""
-_DIGEST_CHARACTERS = 12
+REPLACED = {"state": "fights", "base": "interval_method"}
+"""Columns that are left out of a list with the column before the colon, so that the dates stay whole."""
+_BASE_CHARACTERS = 8
 CONTROL_PREFIX = "model."
 
 
@@ -30,9 +32,11 @@ def models_table(models: Iterable[Mapping[str, Any]]) -> Table:
         facts = flatten(model["summary"])
         figures = {title: facts[name] for name, title in SHOWN_IN_LIST.items() if name in facts}
         if "base" in figures:
-            figures["base"] = figures["base"][:_DIGEST_CHARACTERS]
+            figures["base"] = figures["base"][:_BASE_CHARACTERS]
         rows.append({"digest": model["digest"][:12], "aliases": model["aliases"], **figures})
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    found = dict.fromkeys(column for row in rows for column in row)
+    left_out = {other for column, other in REPLACED.items() if column in found}
+    columns = [column for column in ("digest", "aliases", *SHOWN_IN_LIST.values()) if column in found.keys() - left_out]
     table = records_table("Models", columns, rows)
     for column in table.columns[:1]:  # the digest must stay whole to be copied
         column.no_wrap = True
