@@ -17,8 +17,10 @@ import numpy as np
 import pandas as pd
 
 from engine.data.data_faults import FaultCollector, TableSource
+from engine.data.declared_records import check_declared_records
 from engine.data.fight_log_plausibility import check_plausibility
 from engine.data.fight_log_tables import (
+    DECLARED_COUNTS,
     FIGHTERS_TABLE,
     FIGHTS_TABLE,
     STAT_LINES_TABLE,
@@ -37,7 +39,8 @@ TABLE_COLUMNS: dict[str, tuple[Column, ...]] = {
     "stat_lines": STAT_LINES_TABLE,
     "fighters": FIGHTERS_TABLE,
 }
-_ADDED_COLUMNS = ("announced_winner", "history_only")
+_ADDED_COLUMNS = ("announced_winner", "history_only", *DECLARED_COUNTS, "declared_last_bout")
+"""Optional columns that the digest leaves out while they are blank, so that older logs keep theirs."""
 _SORTED_BY = {
     "fights": ["date", "fight_id"],
     "stat_lines": ["fight_id", "fighter_id"],
@@ -123,8 +126,8 @@ class FightLog:
         for table, columns in TABLE_COLUMNS.items():
             frame = getattr(self, table)
             for column in columns:
-                if column.name in _ADDED_COLUMNS and frame[column.name].isin(["", False]).all():
-                    continue  # keeps the digests of logs from before this column existed
+                if column.name in _ADDED_COLUMNS and _is_blank(frame[column.name], column):
+                    continue
                 content.update(f"{table}.{column.name}[{len(frame)}]".encode())
                 content.update(_bytes(frame[column.name], column))
         return content.hexdigest()
@@ -175,6 +178,8 @@ def _clean(
     clean = {name: clean_table(table, TABLE_COLUMNS[name], sources[name], faults) for name, table in tables.items()}
     if "fights" in clean:
         _check_fights(clean["fights"], sources["fights"], faults)
+    if "fighters" in clean:
+        check_declared_records(clean["fighters"], clean.get("fights"), sources["fighters"], faults)
     if "fights" in clean and "fighters" in clean:
         _check_fighters(clean["fights"], clean["fighters"], sources, faults)
     if "fights" in clean and "stat_lines" in clean:
@@ -236,6 +241,12 @@ def _check_stat_lines(
         faults.add_cells(source, landed, landed > attempted, f"it cannot exceed {name}_attempted")
     longer = lines["control_seconds"] > bouts["end_time_seconds"]
     faults.add_cells(source, lines["control_seconds"], longer, "control cannot last longer than the fight")
+
+
+def _is_blank(values: pd.Series, column: Column) -> bool:
+    if column.kind == "flag":
+        return not values.any()
+    return bool((values == "").all() if column.kind == "text" else values.isna().all())
 
 
 def _bytes(values: pd.Series, column: Column) -> bytes:

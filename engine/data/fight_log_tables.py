@@ -117,6 +117,16 @@ STAT_LINES_TABLE = (
 )
 """Columns of the statistics table, one row for each fighter of a fight."""
 
+MAX_DECLARED_BOUTS = 200
+DECLARED_COUNTS = (
+    "declared_wins",
+    "declared_losses",
+    "declared_draws",
+    "declared_knock_out_wins",
+    "declared_submission_wins",
+    "declared_knock_out_losses",
+    "declared_submission_losses",
+)
 FIGHTERS_TABLE = (
     Column("fighter_id", "text"),
     Column("name", "text"),
@@ -125,10 +135,16 @@ FIGHTERS_TABLE = (
     Column("reach_cm", "number", blank=True, min_value=120, max_value=240, unit="centimetres"),
     Column("stance", "text", blank=True),
     Column("ambiguous_name", "flag"),
+    *(
+        Column(name, "count", required=False, blank=True, min_value=0, max_value=MAX_DECLARED_BOUTS)
+        for name in DECLARED_COUNTS
+    ),
+    Column("declared_last_bout", "date", required=False, blank=True),
 )
 """Columns of the fighters table, one row for each fighter.
 
-`ambiguous_name` is 1 if one id may stand for several people of the same name.
+`ambiguous_name` is 1 if one id may stand for several people of the same name. The columns `declared_...` are the record
+before the fighter's first fight of the log; wins and losses by method are parts of all wins and losses.
 """
 
 

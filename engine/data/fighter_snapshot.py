@@ -20,11 +20,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from engine.data.declared_records import RECORD_FIELDS, debut_strengths, declared_records
 from engine.data.features import CONTEXT_FEATURES, feature_rows
 from engine.data.fight_log import FightLog
 from engine.data.fight_log_tables import WEIGHT_LIMITS_LBS
 from engine.data.fighter_names import FighterIndex
 from engine.data.fighter_state import FIELD_INDEX, initial_states
+from engine.data.past_odds import PastOdds
 from engine.data.rated_log import RATING_COLUMNS, rate_log
 from engine.data.side_features import (
     BASE_FEATURES,
@@ -38,7 +40,10 @@ from engine.errors import AmbiguousFighterError, ValidationError
 from engine.ratings.rating_filter import Ratings, forecast_logits
 
 STALE_DAYS = 180
+PAST_ODDS_MISSING = "past_odds_missing"
+DECLARED_RECORD = "declared_record"
 FEW_FIGHTS = 2
+_FIGHTS = FIELD_INDEX["fights"]
 _EPOCH = date(1970, 1, 1)
 _OF_BOTH_SEXES = ("Catch Weight", "Open Weight", "Other")
 _RATING_ARRAYS = ("coefficients", "corner", "strength", "strength_variance", "last_day")
@@ -55,6 +60,8 @@ class FighterRequest:
     ----------
     debut
         True declares that the log has no record of this fighter; otherwise an unknown name is an error.
+    record
+        Wins, losses and draws of a debutant elsewhere, and the day of the last of these bouts, if known.
     """
 
     name: str
@@ -63,6 +70,7 @@ class FighterRequest:
     height_cm: float | None = None
     reach_cm: float | None = None
     stance: str | None = None
+    record: tuple[int, int, int, date | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +94,8 @@ class FeatureRows:
     X
         Features, float64 (k, columns); the index holds each row's position among the requests.
     flags
-        k tuples of `debutant`, `few_fights`, `features_imputed`, `stale_fight_log`.
+        k tuples of `debutant`, `few_fights`, `features_imputed`, `declared_record`, `past_odds_missing`,
+        `stale_fight_log`.
     fighter_ids
         k pairs; None for a fighter who is not in the log.
     experience
@@ -102,12 +111,27 @@ class FeatureRows:
     errors: tuple[ValidationError | None, ...]
 
 
+def drop_unused_flags(flags: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the flags that concern a model with these columns.
+
+    A declared record acts on ratings alone, and past odds on the rating that learns from them.
+    """
+    needed = {DECLARED_RECORD: set(RATING_COLUMNS), PAST_ODDS_MISSING: {RATING_COLUMNS[0]}}
+    return tuple(flag for flag in flags if flag not in needed or needed[flag] & set(columns))
+
+
 @dataclass(frozen=True, slots=True)
 class _Side:
     position: int  # among the fighters of the log, -1 for a debutant
     fighter_id: str | None
     state: NDArray[np.float64]
     biography: NDArray[np.float64]
+    record: NDArray[np.float64]
+
+    @property
+    def has_declared_record(self) -> bool:
+        """True if bouts before the log decide the strength of this fighter, who has none in it."""
+        return bool(self.state[_FIGHTS] == 0 and self.record[:3].sum() > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +152,10 @@ class FighterSnapshot:
         What the rating filters have learnt, one for each of `engine.data.rated_log.RATING_COLUMNS`.
     data_cutoff
         Day of the last fight.
+    past_odds
+        Where the log lacks recent closing odds.
+    records
+        Declared records, float64 (n, 4); see `engine.data.declared_records.RECORD_FIELDS`. None if there are none.
     keep_gaps
         True to leave unknown biographies NaN, for models that were not trained on rows of `fill_biographies`: those
         of earlier versions, and imported ones.
@@ -140,6 +168,8 @@ class FighterSnapshot:
     biography: NDArray[np.float64]
     ratings: tuple[Ratings, ...]
     data_cutoff: date
+    past_odds: PastOdds
+    records: NDArray[np.float64] | None = None
     keep_gaps: bool = False
     _index: FighterIndex = field(init=False, repr=False)
 
@@ -152,6 +182,8 @@ class FighterSnapshot:
             "state": (n, len(FIELD_INDEX)),
             "biography": (n, len(BIOGRAPHY_FIELDS)),
         }
+        if self.records is not None:
+            shapes["records"] = (n, len(RECORD_FIELDS))
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:
                 raise ValidationError(
@@ -165,7 +197,7 @@ class FighterSnapshot:
     def from_log(cls, log: FightLog, *, keep_gaps: bool = False) -> FighterSnapshot:
         """Return the state after the last fight of `log`; `keep_gaps` as in the class."""
         fighters = log.fighters
-        rated = rate_log(log)
+        rated, records = rate_log(log), declared_records(fighters)
         return cls(
             fighter_ids=fighters["fighter_id"].to_numpy(dtype=np.str_),
             names=fighters["name"].to_numpy(dtype=np.str_),
@@ -174,11 +206,13 @@ class FighterSnapshot:
             biography=biographies(fighters),
             ratings=rated.ratings,
             data_cutoff=log.data_cutoff,
+            past_odds=PastOdds.from_log(log),
+            records=None if np.isnan(records[:, 0]).all() else records,
             keep_gaps=keep_gaps,
         )
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Return the snapshot as named arrays of plain dtypes, without pickle.
+        """Return the snapshot as named arrays of plain dtypes, without pickle; those without a value are absent.
 
         Biographies whose gaps are filled have a name of their own, so that a version that would keep the gaps refuses
         them.
@@ -195,6 +229,9 @@ class FighterSnapshot:
                 for array, values in _rating_arrays(ratings).items()
             },
             "data_cutoff_day": np.array([_day(self.data_cutoff)], dtype=np.int64),
+            "recent_priced_share": np.array([self.past_odds.priced_share]),
+            "unpriced": self.past_odds.unpriced,
+            **({} if self.records is None else {"declared_records": self.records}),
         }
 
     @classmethod
@@ -204,7 +241,8 @@ class FighterSnapshot:
         keep_gaps = _BIOGRAPHY_TO_FILL not in arrays
         biography = _BIOGRAPHY if keep_gaps else _BIOGRAPHY_TO_FILL
         rated = [f"{name}_{array}" for name in RATING_COLUMNS for array in _RATING_ARRAYS]
-        missing = [name for name in (*names, biography, *rated, "data_cutoff_day") if name not in arrays]
+        odds = ("recent_priced_share", "unpriced")
+        missing = [name for name in (*names, biography, *rated, *odds, "data_cutoff_day") if name not in arrays]
         if missing:
             raise ValidationError(f"the snapshot lacks the arrays {missing}: make it again with this version")
         return cls(
@@ -212,6 +250,8 @@ class FighterSnapshot:
             biography=arrays[biography],  # type: ignore[arg-type]
             ratings=tuple(_ratings(arrays, name) for name in RATING_COLUMNS),
             data_cutoff=date.fromordinal(_EPOCH.toordinal() + int(arrays["data_cutoff_day"][0])),
+            past_odds=PastOdds(float(arrays["recent_priced_share"][0]), arrays["unpriced"]),  # type: ignore[arg-type]
+            records=arrays.get("declared_records"),  # type: ignore[arg-type]
             keep_gaps=keep_gaps,
         )
 
@@ -280,11 +320,13 @@ class FighterSnapshot:
                 f"a fight is on {day.min()}, but the snapshot already reaches {self.data_cutoff}: use an earlier one"
             )
         places = {fighter: place for place, fighter in enumerate(self.fighter_ids.tolist())}
-        unknown = _Side(-1, None, initial_states(1)[0], np.full(len(BIOGRAPHY_FIELDS), np.nan))
+        unknown = _Side(-1, None, initial_states(1)[0], np.full(len(BIOGRAPHY_FIELDS), np.nan), self._record(-1))
 
         def side(fighter: str) -> _Side:
             place = places.get(fighter)
-            return unknown if place is None else _Side(place, fighter, self.state[place], self.biography[place])
+            if place is None:
+                return unknown
+            return _Side(place, fighter, self.state[place], self.biography[place], self._record(place))
 
         sides = [(side(first), side(second)) for first, second in fighter_ids.tolist()]
         X, experience, _ = self._rows(sides, day.astype(np.int64), context)
@@ -295,13 +337,14 @@ class FighterSnapshot:
     ) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.bool_]]:
         """Return the features, the earlier fights of the less experienced fighter, and whether a value is unknown."""
         red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
-        experience = np.array(
-            [min(side.state[FIELD_INDEX["fights"]] for side in pair) for pair in sides], dtype=np.int64
-        )
+        experience = np.array([min(side.state[_FIGHTS] for side in pair) for pair in sides], dtype=np.int64)
         has_gaps = np.asarray(np.isnan(np.hstack([red, blue])).any(axis=1))
         fighters = np.array([[side.position for side in pair] for pair in sides], dtype=np.intp).reshape(-1, 2)
         x = scaled_differences(*fill_biographies(red, blue))
-        logits = np.column_stack([forecast_logits(ratings, fighters, day, x) for ratings in self.ratings])
+        debuts = np.column_stack([_debut_strengths([pair[side] for pair in sides], day) for side in (0, 1)])
+        logits = np.column_stack(
+            [forecast_logits(ratings, fighters, day, x, debut_strength=debuts) for ratings in self.ratings]
+        )
         return feature_rows(red, blue, logits, context, keep_gaps=self.keep_gaps), experience, has_gaps
 
     def _check(self, request: FightRequest) -> None:
@@ -348,24 +391,42 @@ class FighterSnapshot:
 
     def _side(self, request: FighterRequest, position: int | None) -> _Side:
         """Return the fighter's state and biography; the initial state for a declared debutant without a match."""
-        given = _biography(request)
+        given, declared = _biography(request), _declared_record(request)
         if position is None:
-            return _Side(-1, None, initial_states(1)[0], given)
+            return _Side(-1, None, initial_states(1)[0], given, declared)
         state, known = self.state[position], self.biography[position]
-        if request.debut and state[FIELD_INDEX["fights"]] > 0:
+        if request.debut and state[_FIGHTS] > 0:
             raise AmbiguousFighterError(
                 f"{request.name!r} is declared a debutant, "
                 f"but the fight log holds {state[FIELD_INDEX['fights']]:.0f} fights "
                 f"of {self.names[position]!r}: drop the declaration, or send this fight's features if it is a namesake"
             )
-        return _Side(position, str(self.fighter_ids[position]), state, np.where(np.isnan(known), given, known))
+        record = self._record(position)
+        return _Side(
+            position,
+            str(self.fighter_ids[position]),
+            state,
+            np.where(np.isnan(known), given, known),
+            declared if np.isnan(record[0]) else record,
+        )
+
+    def _unpriced(self, side: _Side) -> bool:
+        return side.position >= 0 and bool(self.past_odds.unpriced[side.position])
+
+    def _record(self, position: int) -> NDArray[np.float64]:
+        """Return the declared record of a fighter of the log, float64 (4,); NaN without one, and for position -1."""
+        if position < 0 or self.records is None:
+            return np.full(len(RECORD_FIELDS), np.nan)
+        return np.asarray(self.records[position])
 
     def _flags(self, request: FightRequest, sides: tuple[_Side, _Side], imputed: bool) -> tuple[str, ...]:
-        fewest = min(side.state[FIELD_INDEX["fights"]] for side in sides)
+        fewest = min(side.state[_FIGHTS] for side in sides)
         raised = {
             "debutant": fewest == 0,
             "few_fights": 0 < fewest <= FEW_FIGHTS,
             "features_imputed": imputed,
+            DECLARED_RECORD: any(side.has_declared_record for side in sides),
+            PAST_ODDS_MISSING: self.past_odds.is_missing or any(self._unpriced(side) for side in sides),
             "stale_fight_log": (request.date - self.data_cutoff).days > STALE_DAYS,
         }
         return tuple(flag for flag, up in raised.items() if up)
@@ -399,6 +460,20 @@ def _biography(request: FighterRequest) -> NDArray[np.float64]:
         None if stance is None else stance.lower() == "southpaw",
     )
     return np.array([np.nan if value is None else value for value in given], dtype=np.float64)
+
+
+def _declared_record(request: FighterRequest) -> NDArray[np.float64]:
+    if request.record is None:
+        return np.full(len(RECORD_FIELDS), np.nan)
+    *bouts, last_bout = request.record
+    return np.array([*bouts, np.nan if last_bout is None else _day(last_bout)], dtype=np.float64)
+
+
+def _debut_strengths(sides: Sequence[_Side], day: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean strengths of fighters without a fight, float64 (n,)."""
+    if not sides:
+        return np.empty(0)
+    return debut_strengths(np.stack([side.record for side in sides]), day.astype(np.float64))[0]
 
 
 def _describe(sides: Sequence[_Side], day: NDArray[np.int64]) -> NDArray[np.float64]:

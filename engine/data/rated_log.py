@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.data.declared_records import debut_strengths, declared_records
 from engine.data.fight_log import FightLog
 from engine.data.fighter_state import FightArrays, accumulate_states
 from engine.data.side_features import base_features, biographies, fill_biographies, scaled_differences
@@ -56,6 +57,7 @@ def rate_log(log: FightLog) -> RatedLog:
     before, after = accumulate_states(bouts, len(log.fighters))
     biography = biographies(log.fighters)
     red, blue = (base_features(before[:, side], biography[bouts.fighters[:, side]], bouts.day) for side in (0, 1))
+    prior = debut_strengths(declared_records(log.fighters), _first_days(bouts, len(log.fighters)))
     announced = log.announced_winners.to_numpy()
     with_odds = RatedFights(
         fighters=bouts.fighters,
@@ -67,11 +69,19 @@ def rate_log(log: FightLog) -> RatedLog:
     )
     results = replace(with_odds, market=np.full(len(bouts.day), np.nan))
     forecasts, ratings = zip(
-        *(run_rating_filter(fights, len(log.fighters)) for fights in (with_odds, results)), strict=True
+        *(run_rating_filter(fights, len(log.fighters), prior=prior) for fights in (with_odds, results)), strict=True
     )
     return RatedLog(
         bouts, before, after, (red, blue), np.column_stack([forecast[:, 0] for forecast in forecasts]), ratings
     )
+
+
+def _first_days(bouts: FightArrays, fighters: int) -> NDArray[np.float64]:
+    """Return the day of each fighter's first fight, float64 (f,), NaN without any."""
+    first = np.full(fighters, np.nan)
+    for side in (1, 0):
+        np.fmin.at(first, bouts.fighters[:, side], bouts.day.astype(np.float64))
+    return first
 
 
 def closing_logits(odds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -55,6 +55,14 @@ MEANINGS = {
     "reach_cm": "",
     "stance": "`Southpaw` is what counts, in any case; blank: unknown",
     "ambiguous_name": "1 if this id may stand for several people",
+    "declared_wins": "bouts won before the first fight of this log; at that time, not today",
+    "declared_losses": "bouts lost before it; given if `declared_wins` is",
+    "declared_draws": "blank: none",
+    "declared_knock_out_wins": "part of `declared_wins`",
+    "declared_submission_wins": "part of `declared_wins`",
+    "declared_knock_out_losses": "part of `declared_losses`",
+    "declared_submission_losses": "part of `declared_losses`",
+    "declared_last_bout": "day of the last of these bouts",
 }
 KINDS = {
     "text": "text",

@@ -139,7 +139,10 @@ class Ratings:
 
 
 def run_rating_filter(
-    fights: RatedFights, n_fighters: int, params: RatingParams | None = None
+    fights: RatedFights,
+    n_fighters: int,
+    params: RatingParams | None = None,
+    prior: tuple[Floats, Floats] | None = None,
 ) -> tuple[Floats, Ratings]:
     """Forecast every fight from strictly earlier days, and return what was learnt in the end.
 
@@ -151,6 +154,9 @@ def run_rating_filter(
         Number of fighters, f.
     params
         Parameters of the filter; the default ones if absent.
+    prior
+        Means and variances of theta before each fighter's first fight, float64 (f,) each; 0 and `strength_variance` if
+        absent.
 
     Returns
     -------
@@ -163,7 +169,7 @@ def run_rating_filter(
     k = fights.x.shape[1]
     edges = np.concatenate([[0], np.flatnonzero(np.diff(fights.day)) + 1, [len(fights.day)]]).astype(np.int64)
     strength = np.zeros((n_fighters, 2))
-    strength[:, 1] = p.strength_variance
+    strength[:, 0], strength[:, 1] = prior or (0.0, p.strength_variance)
     last = np.full(n_fighters, NEVER, dtype=np.int64)
     out = np.empty((len(fights.day), 2))
     sharpness = np.where(np.isnan(fights.market), p.unpriced_sharpness, p.priced_sharpness)
@@ -191,6 +197,7 @@ def forecast_logits(
     day: NDArray[np.int64],
     x: Floats,
     fade: float = FADE,
+    debut_strength: Floats | None = None,
 ) -> Floats:
     """Return the log-odds of n later fights with the corner unknown, float64 (n,); odd under a swap, to the bit.
 
@@ -206,11 +213,13 @@ def forecast_logits(
         Scaled differences, float64 (n, k).
     fade
         Of the parameters that the ratings were made with.
+    debut_strength
+        Means of theta of fighters without any fight, float64 (n, 2), not used for others; 0 if absent.
     """
     total = np.zeros(len(x))
     for column, coefficient in zip(x.T, ratings.coefficients.tolist(), strict=True):
         total += column * coefficient
-    strength = np.zeros(fighters.shape)
+    strength = np.zeros(fighters.shape) if debut_strength is None else debut_strength.copy()
     for row, side in zip(*np.nonzero(fighters >= 0), strict=True):
         fighter = fighters[row, side]
         last = ratings.last_day[fighter]

@@ -32,6 +32,7 @@ from engine.errors import ValidationError
 from engine.market.consensus import BookmakerQuote, devig
 from engine.market.odds import decimal_to_american
 from engine.simulation.bookmakers import draw_market_logit, draw_odds, draw_quotes
+from engine.simulation.debut_records import draw_records
 from engine.simulation.fighters import WEIGHT_CLASSES, SimulatedFighters, draw_fighters
 from engine.simulation.fights import Matchmaker, SimulatedFights, draw_endings, draw_stat_lines, join_cards
 
@@ -60,6 +61,8 @@ class LeagueConfig:
         Fighters under contract at a time.
     market_blindness
         Share of the true logit's variance that belongs to strengths of fighters of which the market knows nothing.
+    debut_win_share
+        If given, the log has records of the fighters before the league, of which a mean fighter has won this share.
     """
 
     fights: int = 1500
@@ -69,6 +72,7 @@ class LeagueConfig:
     upcoming_cards: int = 3
     roster_size: int = 260
     market_blindness: float = 0.0
+    debut_win_share: float | None = None
 
     def __post_init__(self) -> None:
         """Raise ValidationError if a value is out of range."""
@@ -80,6 +84,8 @@ class LeagueConfig:
             raise ValidationError(f"roster_size must be in [200, 2000], got {self.roster_size}")
         if not 0.0 <= self.market_blindness < 1.0:
             raise ValidationError(f"market_blindness must be in [0, 1), got {self.market_blindness}")
+        if self.debut_win_share is not None and not 0.0 < self.debut_win_share < 1.0:
+            raise ValidationError(f"debut_win_share must be in (0, 1), got {self.debut_win_share}")
         if self.start.tzinfo is None or (self.quoted_at is not None and self.quoted_at.tzinfo is None):
             raise ValidationError("start and quoted_at need a time zone, for example +00:00")
 
@@ -119,8 +125,10 @@ class League:
 
 def simulate_league(config: LeagueConfig) -> League:
     """Return the league of `config`: the same bits for the same configuration. Raises ValidationError."""
-    streams = np.random.SeedSequence(config.seed).spawn(7)
-    fighter_rng, circuit_rng, corners, endings, statistics, closing, coming = map(np.random.default_rng, streams)
+    streams = np.random.SeedSequence(config.seed).spawn(8)
+    fighter_rng, circuit_rng, corners, endings, statistics, closing, coming, elsewhere = map(
+        np.random.default_rng, streams
+    )
     fighters = draw_fighters(2 * config.roster_size + config.fights // 3, fighter_rng)
     circuit = Matchmaker(fighters, config.roster_size, circuit_rng, config.market_blindness)
     past, cards = _run(circuit, config, circuit_rng)
@@ -134,8 +142,14 @@ def simulate_league(config: LeagueConfig) -> League:
     ending = draw_endings(past, fighters, endings)
     fights = _fight_table(past, fighters, ending, ids, first_day).assign(**draw_odds(view, closing))
     lines = draw_stat_lines(past, fighters, ending, statistics).assign(fight_id=np.tile(ids, 2))
+    people = _fighter_table(past, circuit, first_day, fighter_rng)
+    if config.debut_win_share is not None:
+        records = draw_records(fighters, config.debut_win_share, elsewhere).assign(fighter_id=fighters.fighter_id)
+        first = pd.concat([fights.set_index(side)["date"] for side in ("red_id", "blue_id")]).groupby(level=0).min()
+        people = people.merge(records, on="fighter_id", validate="one_to_one")
+        people["declared_last_bout"] = people["fighter_id"].map(first) - people.pop("idle")
     return League(
-        log=FightLog(fights, lines, _fighter_table(past, circuit, first_day, fighter_rng)),
+        log=FightLog(fights, lines, people),
         truth=dict(zip(ids.tolist(), past.probability.tolist(), strict=True)),
         upcoming=tuple(_upcoming(card, fighters, config, past.day[-1] + 7, coming) for card in cards),
     )

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import TrainingMatrix
+from engine.data.past_odds import MIN_PRICED_SHARE, RECENT_DAYS, recent_priced_share
+from engine.data.rated_log import RATING_COLUMNS
 from engine.intervals.half_widths import CLASS_EDGES, MIN_PRICED_FIGHTS, HalfWidths, interval_distance
 from engine.statistics.complements import logit_to_probability
 from engine.statistics.scores import clustered_share
@@ -64,7 +66,7 @@ def diagnose_training_data(
         The half-widths measured on the fights.
     """
     priced = np.isfinite(market)
-    diagnostics = [_folds(blocks)]
+    diagnostics = [_folds(blocks), _recent_odds(matrix, priced)]
     if priced.sum() < MIN_PRICED_FIGHTS:
         diagnostics.append(
             DataDiagnostics(
@@ -97,6 +99,20 @@ def _folds(blocks: NDArray[np.int64]) -> DataDiagnostics:
         (
             f"the folds are uneven, of {', '.join(map(str, sizes.tolist()))} fights: some events hold very many. Each "
             "event, a name and a day, should be one card",
+        ),
+    )
+
+
+def _recent_odds(matrix: TrainingMatrix, priced: NDArray[np.bool_]) -> DataDiagnostics:
+    """Warn if the rating of a model learns from past odds, and the latest fights have none."""
+    share = recent_priced_share(matrix.date, priced, matrix.date.max())
+    if RATING_COLUMNS[0] not in matrix.X.columns or share >= MIN_PRICED_SHARE:
+        return DataDiagnostics({}, ())
+    return DataDiagnostics(
+        {},
+        (
+            f"{share:.0%} of the fights of the last {RECENT_DAYS} days have closing odds, and the rating learns from "
+            "them: add closing odds to the fight log",
         ),
     )
 

@@ -9,14 +9,18 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.jobs import (
+    MAX_DECLARED_BOUTS,
     MAX_PAYLOAD_BYTES,
     SCHEMA_VERSION,
+    DeclaredRecord,
+    Fighter,
     Job,
     MemberWeights,
     PredictCard,
@@ -167,6 +171,9 @@ def _check_card(card: PredictCard) -> None:
             raise job_refused(f"{where}: {first.name!r} cannot be both fighters")
         if first.corner == second.corner != "unknown":
             raise job_refused(f"{where}: both fighters have the {first.corner} corner")
+        for fighter in fight.fighters:
+            if fighter.record is not None:
+                _check_record(fighter.record, fighter, card.event_start, where)
         names = {first.name, second.name}
         for quote in fight.quotes:
             if quote.bookmaker.isspace():
@@ -177,6 +184,34 @@ def _check_card(card: PredictCard) -> None:
                 )
             if card.max_quote_age_seconds is not None and quote.as_of is None:
                 raise job_refused(f"{where}: max_quote_age_seconds is set, but {quote.bookmaker} has no as_of")
+
+
+def _check_record(record: DeclaredRecord, fighter: Fighter, event_start: datetime, where: str) -> None:
+    def refused(field: str, message: str) -> JobRefusedError:
+        return job_refused(f"{where}: `record.{field}` of {fighter.name!r} {message}", field=f"record.{field}")
+
+    if not fighter.debut:
+        raise job_refused(
+            f"{where}: `record` of {fighter.name!r} is for debutants, whose bouts the fight log lacks: set `debut`, or "
+            "leave the record out",
+            field="record",
+        )
+    bouts = record.wins + record.losses + record.draws
+    if bouts > MAX_DECLARED_BOUTS:
+        raise refused("wins", f"and its losses and draws are {bouts} bouts: at most {MAX_DECLARED_BOUTS} are believed")
+    for whole in ("wins", "losses"):
+        parts = [f"{method}_{whole}" for method in ("knock_out", "submission")]
+        known = [getattr(record, part) or 0 for part in parts]
+        if sum(known) > getattr(record, whole):
+            field = parts[0] if known[0] else parts[1]
+            raise refused(field, f"makes {sum(known)} finishes of {getattr(record, whole)} {whole}: correct the counts")
+    if record.last_bout is None:
+        return
+    today = datetime.now(UTC).date() + timedelta(days=1)  # somewhere on earth it is tomorrow
+    if record.last_bout >= event_start.date():
+        raise refused("last_bout", f"is {record.last_bout}, not before the fight on {event_start:%Y-%m-%d}")
+    if record.last_bout > today:
+        raise refused("last_bout", f"is {record.last_bout}, in the future: a result cannot be known yet")
 
 
 def normalise_name(name: str) -> str:

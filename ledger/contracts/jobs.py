@@ -17,6 +17,7 @@ MAX_FIGHTS = 64
 MAX_NAME_CHARACTERS = 120
 MAX_PRICE = 1001.0  # decimal; American +100000
 MAX_QUOTE_AGE_SECONDS = 2_678_400.0  # 31 days
+MAX_DECLARED_BOUTS = 200
 MIN_AMERICAN = 100  # smallest absolute value of an American price
 MIN_OVERROUND = 0.98  # a lower sum of inverse prices is a misread price: sure profit against its maker
 MAX_OVERROUND = 1.20  # a higher one is a suspended or misread market
@@ -31,6 +32,7 @@ Price = Annotated[float, Meta(gt=1.0, le=MAX_PRICE)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Commission = Annotated[float, Meta(ge=0.0, lt=1.0)]
+BoutCount = Annotated[int, Meta(ge=0, le=MAX_DECLARED_BOUTS)]
 Level = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Corner = Literal["red", "blue", "unknown"]
 DevigMethod = Literal["power", "proportional", "shin", "odds_ratio", "logarithmic"]
@@ -42,12 +44,28 @@ def current_schema_version() -> int:
     return SCHEMA_VERSION
 
 
+class DeclaredRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A debutant's professional record before the fight log, as the caller knows it.
+
+    Wins and losses by method are parts of `wins` and `losses`; null if unknown. `last_bout` is before the fight.
+    """
+
+    wins: BoutCount
+    losses: BoutCount
+    draws: BoutCount = 0
+    knock_out_wins: BoutCount | None = None
+    submission_wins: BoutCount | None = None
+    knock_out_losses: BoutCount | None = None
+    submission_losses: BoutCount | None = None
+    last_bout: date | None = None
+
+
 class Fighter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One side of a fight.
 
     `corner` is the official corner, if the source gives it; a feed's home and away are *not* corners. A fighter missing
     from the fight log is an `unknown_fighter` failure, unless `debut` declares that no record is expected; the
-    biography then replaces the log's.
+    biography then replaces the log's. `record` is that of a debutant elsewhere, and needs `debut`.
     """
 
     name: Name
@@ -57,6 +75,7 @@ class Fighter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     height_cm: Annotated[float, Meta(gt=100, lt=250)] | None = None
     reach_cm: Annotated[float, Meta(gt=100, lt=270)] | None = None
     stance: Literal["orthodox", "southpaw", "switch"] | None = None
+    record: DeclaredRecord | None = None
 
 
 class Quote(Struct, frozen=True, kw_only=True, omit_defaults=True):

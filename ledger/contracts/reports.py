@@ -148,7 +148,8 @@ class FightReport(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     measure its errors on). `sampling_reason` is why there is no sampling interval: `bootstrap_off` (the job asked for
     none, or the model has no replicas), or `switched_off` by an operator. `market_reason` is why there is no market,
     and `market_aware_reason` why there is no market-aware probability: `no_market`, or `model_without_odds`. `flags`
-    warn: `debutant`, `few_fights`, `features_imputed`, `corner_unknown`, `stale_fight_log`, `invalid_quotes`,
+    warn: `debutant`, `few_fights`, `features_imputed`, `declared_record` (a rating starts from one),
+    `past_odds_missing` (the rating lacks recent closing odds), `corner_unknown`, `stale_fight_log`, `invalid_quotes`,
     `quotes_left_out` (too old, dated ahead, or contradicting the other bookmakers). `notes` name the quotes and the
     reasons. `width_shares` is absent if the interval was not measured on closing odds.
     """

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from ledger.contracts.bouts import MMA, bout_key, is_mma
 from ledger.contracts.codec import decode_job, encode
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
-from ledger.contracts.jobs import DevigMethod, Fight, Fighter, PredictCard
+from ledger.contracts.jobs import DeclaredRecord, DevigMethod, Fight, Fighter, PredictCard
 from producer.feed.bout_matching import match_fights
 from producer.feed.envelopes import MAX_FEED_BYTES, Feed, unwrap
 from producer.feed.parsing import ParseError, PriceFormat, name_key, parse_datetime, parse_name, quoted
@@ -77,6 +77,7 @@ class _Reader:
     price_format: PriceFormat
     debutants: Collection[str]
     commissions: Mapping[str, float] = field(default_factory=dict)
+    records: Mapping[str, DeclaredRecord] = field(default_factory=dict)
 
     def event(self, item: Any, place: int) -> _Event:
         """Parse one event. Raises FeedError."""
@@ -92,9 +93,14 @@ class _Reader:
         if not isinstance(bookmakers, list):
             raise FeedError(f"expected a list, found {quoted(bookmakers)}", event=event, field="bookmakers")
         quotes, invalid_quotes = read_quotes(bookmakers, (home, away), self.price_format, self.commissions)
-        first, second = (Fighter(name=name, debut=name_key(name) in self.debutants) for name in (home, away))
-        fight = Fight(id=event, fighters=(first, second), quotes=quotes, invalid_quotes=invalid_quotes)
+        fight = Fight(
+            id=event, fighters=(self._fighter(home), self._fighter(away)), quotes=quotes, invalid_quotes=invalid_quotes
+        )
         return _Event(sport, start, fight)
+
+    def _fighter(self, name: str) -> Fighter:
+        key = name_key(name)
+        return Fighter(name=name, debut=key in self.debutants, record=self.records.get(key))
 
 
 def read_feed(
@@ -104,6 +110,7 @@ def read_feed(
     model: str = "champion",
     deadline: datetime | None = None,
     debutants: Collection[str] = (),
+    records: Mapping[str, DeclaredRecord] | None = None,
     commissions: Mapping[str, float] | None = None,
     priced_at: datetime | None = None,
     devig_method: DevigMethod = "power",
@@ -123,6 +130,8 @@ def read_feed(
         Time after which no prediction is needed, in place of the commence time; for replays of old feeds.
     debutants
         Names of fighters without earlier fights.
+    records
+        Records elsewhere of such fighters, by name; each of them is a debutant, too.
     commissions
         Commission of exchanges on net winnings, in [0, 1), by bookmaker key.
     priced_at
@@ -143,14 +152,15 @@ def read_feed(
         `price_format` is unknown.
     """
     price_format = PriceFormat(price_format)
-    debutant_keys = {name_key(name) for name in debutants}
+    declared = {name_key(name): record for name, record in (records or {}).items()}
+    debutant_keys = {name_key(name) for name in debutants} | declared.keys()
     try:
         wrapped = unwrap(feed)
     except ParseError as error:
         raise FeedError(str(error)) from error
-    events, refused = _read_events(wrapped.events, _Reader(price_format, debutant_keys, commissions or {}))
+    events, refused = _read_events(wrapped.events, _Reader(price_format, debutant_keys, commissions or {}, declared))
     _check_notation(wrapped.events, events, price_format)
-    _check_debutants(wrapped.events, debutants)
+    _check_debutants(wrapped.events, [*debutants, *(records or {})])
     groups: dict[tuple[datetime, str], list[Fight]] = {}
     for event in events:
         groups.setdefault((event.start, event.sport), []).append(event.fight)

@@ -24,6 +24,9 @@ FIGHTERS = pd.DataFrame(
         "reach_cm": [None, 182, 175, 165, 190],
         "stance": ["Orthodox", None, "Southpaw", "Switch", "Southpaw"],
         "ambiguous_name": 0,
+        "declared_wins": [14, None, 3, 0, None],
+        "declared_losses": [1, None, 3, 0, None],
+        "declared_last_bout": ["2019-06-01", None, None, None, None],
     }
 )
 COUNTS = ("knockdowns", "submission_attempts", "takedowns", "significant_strikes")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ledger.contracts import codec
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
-from ledger.contracts.jobs import CheckHealth, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble
+from ledger.contracts.jobs import CheckHealth, DeclaredRecord, Fight, Fighter, Job, PredictCard, Quote, TrainEnsemble
 
 REFUSALS = {FailureCode.INVALID_INPUT, FailureCode.UNSUPPORTED_SCHEMA}
 # Not blank, by the regular expression's idea of blank, which has fewer characters than Python's.
@@ -20,12 +20,30 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 optional_moments = st.none() | moments
 
 
+records = st.builds(
+    lambda wins, losses, **others: DeclaredRecord(
+        wins=wins, losses=losses, knock_out_wins=wins // 2, submission_wins=wins - wins // 2, **others
+    ),
+    st.integers(0, 60),
+    st.integers(0, 60),
+    draws=st.integers(0, 60),
+    submission_losses=st.sampled_from([None, 0]),
+    last_bout=st.none() | st.dates(date(1800, 1, 1), date(1899, 1, 1)),
+)
+
+
 @st.composite
 def fights(draw: st.DrawFn, number: int) -> Fight:
     names = draw(st.lists(words, min_size=2, max_size=2, unique_by=lambda name: tuple(name.casefold().split())))
     corners = draw(st.sampled_from([("red", "blue"), ("blue", "red"), ("unknown", "unknown"), ("red", "unknown")]))
     first, second = (
-        Fighter(name=name, corner=corner, debut=draw(st.booleans()), date_of_birth=draw(st.none() | st.dates(date.min)))
+        Fighter(
+            name=name,
+            corner=corner,
+            debut=(debut := draw(st.booleans())),
+            date_of_birth=draw(st.none() | st.dates(date.min)),
+            record=draw(st.none() | records) if debut else None,
+        )
         for name, corner in zip(names, corners, strict=True)
     )
     price = st.floats(1.0, 1001.0, exclude_min=True)

@@ -18,12 +18,20 @@ from rich.table import Table
 from ledger.contracts.codec import decode_job, job_refused
 from ledger.contracts.failures import Failure, FailureCode, JobRefusedError, LedgerError, WaitTimeoutError
 from ledger.contracts.job_state import Outcome
-from ledger.contracts.jobs import MAX_PAYLOAD_BYTES, MAX_QUOTE_AGE_SECONDS, DevigMethod, PredictCard, kind_of
+from ledger.contracts.jobs import (
+    MAX_PAYLOAD_BYTES,
+    MAX_QUOTE_AGE_SECONDS,
+    DeclaredRecord,
+    DevigMethod,
+    PredictCard,
+    kind_of,
+)
 from ledger.contracts.reports import CardReport, FightFailure
 from producer.cli.options.idempotency import describe_existing, idempotency_options, stored_outcome, submission_key
 from producer.client import Client
+from producer.feed.declared_records import parse_record
 from producer.feed.odds_api import MAX_FEED_BYTES, FeedError, FeedReading, read_feed
-from producer.feed.parsing import PriceFormat
+from producer.feed.parsing import ParseError, PriceFormat
 from producer.output.console import Console, json_option, pass_console
 from producer.output.exit_codes import ExitCode, hint_for
 from producer.output.progress import fetch_card, submit_with_retry, wait_with_progress
@@ -69,12 +77,39 @@ class CommissionParam(click.ParamType[tuple[str, float]]):
         return book, share
 
 
+class RecordParam(click.ParamType[tuple[str, DeclaredRecord]]):
+    """Command-line type for a debutant's record."""
+
+    name = "record"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, DeclaredRecord]:
+        """Parse NAME=RECORD."""
+        fighter, _, written = str(value).partition("=")
+        if not fighter.strip() or not written:
+            self.fail(f"{value!r} is not a name and a record, like 'Ann Archer=14-1'", param, ctx)
+        try:
+            return fighter.strip(), parse_record(written)
+        except ParseError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command()
 @click.argument("feed", required=False, type=click.File("rb"), metavar="[FEED.json]")
 @click.option("--format", "price_format", type=click.Choice(PRICE_FORMATS), help="Notation of the feed's prices.")
 @click.option("--deadline", type=MomentParam(), help="Deadline for the prediction. Default: the card's start.")
 @click.option(
     "--debutant", "debutants", multiple=True, metavar="NAME", help="Fighter without earlier fights. Repeatable."
+)
+@click.option(
+    "--record",
+    "records",
+    type=RecordParam(),
+    multiple=True,
+    metavar="NAME=W-L-D",
+    help="Debutant and his record elsewhere, like 'Ann Archer=14-1-0'; after it, each with a comma before, any of "
+    "knock_out_wins=5, submission_wins=, knock_out_losses=, submission_losses=, last_bout=2025-03-01. Repeatable.",
 )
 @click.option("--model", metavar="NAME", help="Alias or digest. Default: champion.")
 @click.option(
@@ -144,7 +179,7 @@ def enqueue(
     """
     submission_key(key, force)
     submission = {name: options.pop(name) for name in ("durable", "correlation_id")}
-    options["commissions"] = dict(options["commissions"])
+    options |= {name: dict(options[name]) for name in ("commissions", "records")}
     given = {name: value for name, value in options.items() if value}
     reading = _card(card, feed, given, strict=strict) if card is not None else _feed(feed, given, strict=strict)
     ages = {"max_quote_age_seconds": max_quote_age, "quote_age_limit_seconds": quote_age_limit}

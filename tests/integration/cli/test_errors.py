@@ -197,6 +197,20 @@ def test_a_commission_that_is_none_is_refused(run: Run, option: str) -> None:
     assert "betfair_ex_uk=0.02" in result.stderr
 
 
+@pytest.mark.parametrize("option", ["Bea Brown", "=14-1", "Bea Brown=14", "Bea Brown=14-1,knock_out_wins=many"])
+def test_a_record_that_is_none_is_refused(run: Run, option: str) -> None:
+    result = run("enqueue", "-", "--format", "decimal", "--record", option, input=feed())
+    assert result.exit_code == ExitCode.REFUSED
+    assert "14-1" in result.stderr
+
+
+def test_a_record_with_more_finishes_than_wins_enqueues_nothing(run: Run, ledger: Ledger) -> None:
+    result = run("enqueue", "-", "--format", "decimal", "--record", "Bea Brown=4-1,submission_wins=5", input=feed())
+    assert result.exit_code == ExitCode.REFUSED
+    assert "`record.submission_wins` of 'Bea Brown'" in failure_in(result)["message"]
+    assert_nothing_enqueued(ledger)
+
+
 def test_negative_odds_in_a_feed_leave_the_fight_without_that_quote(run: Run, ledger: Ledger) -> None:
     outcomes = [{"name": "Ann Archer", "price": -2.0}, {"name": "Bea Brown", "price": 2.0}]
     books = [{"key": "b", "markets": [{"key": "h2h", "outcomes": outcomes}]}]

@@ -21,6 +21,7 @@ from ledger.contracts.jobs import CheckHealth, Fight, Fighter, IntervalOptions, 
 from ledger.contracts.reports import CardReport, FightReport
 from ledger.ledger import Ledger
 from producer.cli.main import main
+from producer.feed.declared_records import parse_record
 from producer.feed.odds_api import read_cards
 from producer.output.exit_codes import ExitCode
 from tests.support.small_models import trained
@@ -73,6 +74,26 @@ def test_a_card_is_made_again_with_its_devig_method(pool: Any, card: PredictCard
         assert outcome.origin.devig_method == method
         code, report = replayed(outcome.job_id)
         assert (code, report["verdict"]) == (ExitCode.OK, "same")
+
+
+def test_a_feed_s_debutant_with_a_record_is_served_and_made_again(pool: Any, league: League, ledger: Ledger) -> None:
+    events = odds_feed(league)[:2]
+    name = str(events[0]["home_team"])
+    feed = json.dumps(events).replace(name, "Nobody Inparticular")
+    answers = {}
+    for wins in (12, 2):
+        records = {"Nobody Inparticular": parse_record(f"{wins}-3-0,last_bout=2020-03-01")}
+        [job] = read_cards(feed, price_format="american", records=records)
+        outcome = answered(ledger, msgspec.structs.replace(job, deadline=LATER))
+        assert isinstance(outcome.report, CardReport)
+        answers[wins], other = outcome.report.fights
+        assert isinstance(answers[wins], FightReport)
+        assert isinstance(other, FightReport)
+        assert {"debutant", "declared_record"} <= set(answers[wins].flags)
+        assert "declared_record" not in other.flags
+        code, report = replayed(outcome.job_id)
+        assert (code, report["verdict"]) == (ExitCode.OK, "same")
+    assert answers[12].fighters[0].probability > answers[2].fighters[0].probability
 
 
 def test_contributions_are_made_again(pool: Any, card: PredictCard, ledger: Ledger) -> None:

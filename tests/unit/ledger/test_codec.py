@@ -87,6 +87,36 @@ def test_what_cannot_be_a_job_is_refused_and_named(payload: bytes, named: str) -
     assert not failure.retryable
 
 
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [
+        ({"losses": 1}, "wins"),
+        ({"wins": -1, "losses": 1}, "record.wins"),
+        ({"wins": 1, "losses": 201}, "record.losses"),
+        ({"wins": 190, "losses": 8, "draws": 3}, "`record.wins` of 'Bea' and its losses and draws are 201 bouts"),
+        ({"wins": 4, "losses": 1, "knock_out_wins": 5}, "`record.knock_out_wins` of 'Bea' makes 5 finishes of 4 wins"),
+        ({"wins": 4, "losses": 1, "submission_wins": 5}, "`record.submission_wins`"),
+        ({"wins": 4, "losses": 1, "knock_out_losses": 1, "submission_losses": 1}, "`record.knock_out_losses`"),
+        ({"wins": 4, "losses": 1, "last_bout": "2099-01-01"}, "`record.last_bout` of 'Bea' is 2099-01-01, not before"),
+        ({"wins": 4, "losses": 1, "last_bout": "2098-12-31"}, "`record.last_bout` of 'Bea' is 2098-12-31, in the futu"),
+        ({"wins": 4, "losses": 1, "last_bout": "soon"}, "record.last_bout"),
+    ],
+)
+def test_a_record_that_cannot_be_is_refused_and_its_field_named(record: dict[str, object], field: str) -> None:
+    debutant = {"name": "Bea", "debut": True}
+    failure = refusal(card(fight(fighters=[{"name": "Ana"}, debutant | {"record": record}])))
+    assert failure.code is FailureCode.INVALID_INPUT
+    assert field in failure.message
+
+
+def test_a_record_is_for_debutants() -> None:
+    whole = {"wins": 100, "losses": 60, "draws": 40, "knock_out_wins": 50, "submission_wins": 50}
+    codec.decode_job(card(fight(fighters=[{"name": "Ana"}, {"name": "Bea", "debut": True, "record": whole}])))
+    failure = refusal(card(fight(fighters=[{"name": "Ana"}, {"name": "Bea", "record": whole}])))
+    assert "`record` of 'Bea' is for debutants" in failure.message
+    assert failure.details["field"] == "record"
+
+
 def test_weights_that_do_not_sum_to_one_are_refused_with_their_sum() -> None:
     weights = {"random_forest": 0.4, "xgboost": 0.3, "neural_network": 0.2}
     payload = json.dumps({"kind": "train_ensemble", "data": "d", "model_weights": weights}).encode()

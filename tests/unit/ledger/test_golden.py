@@ -21,6 +21,7 @@ from ledger.contracts.jobs import (
     CollectGarbage,
     CompareModels,
     DecisionRules,
+    DeclaredRecord,
     Fight,
     Fighter,
     IntervalOptions,
@@ -150,6 +151,32 @@ JOBS: dict[str, Job] = {
             ),
         ),
         max_quote_age_seconds=90.0,
+    ),
+    "job_predict_card_declared": PredictCard(
+        card_id="c4",
+        event_start=NIGHT,
+        fights=(
+            Fight(
+                id="1",
+                fighters=(
+                    Fighter(name="Ana", debut=True, record=DeclaredRecord(wins=3, losses=0)),
+                    Fighter(
+                        name="Bea",
+                        debut=True,
+                        record=DeclaredRecord(
+                            wins=14,
+                            losses=2,
+                            draws=1,
+                            knock_out_wins=5,
+                            submission_wins=4,
+                            knock_out_losses=0,
+                            submission_losses=1,
+                            last_bout=date(2020, 3, 1),
+                        ),
+                    ),
+                ),
+            ),
+        ),
     ),
     "job_train_ensemble_plain": TrainEnsemble(data="/fights"),
     "job_train_part": TrainPart(

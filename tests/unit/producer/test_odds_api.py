@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.jobs import Fight
+from ledger.contracts.jobs import DeclaredRecord, Fight
+from producer.feed.declared_records import parse_record
 from producer.feed.odds_api import MAX_FEED_BYTES, FeedError, read_cards, read_feed
 from producer.feed.parsing import ParseError, PriceFormat, parse_datetime, parse_price
 
@@ -293,6 +294,37 @@ def test_debutants_are_declared_by_the_caller() -> None:
     assert [fighter.debut for fighter in card.fights[0].fighters] == [False, True]
     with pytest.raises(FeedError, match="'Bea Braun' is declared a debutant"):
         read_cards([event()], price_format="decimal", debutants=["Bea Braun"])
+
+
+def test_a_declared_record_makes_a_debutant() -> None:
+    record = parse_record("14-1-0, knock_out_wins=5,last_bout=2020-03-01")
+    assert record == DeclaredRecord(wins=14, losses=1, knock_out_wins=5, last_bout=date(2020, 3, 1))
+    [card] = read_cards([event()], price_format="decimal", records={"bea brown": record})
+    assert [(fighter.debut, fighter.record) for fighter in card.fights[0].fighters] == [(False, None), (True, record)]
+    with pytest.raises(FeedError, match="'Bea Braun' is declared a debutant"):
+        read_cards([event()], price_format="decimal", records={"Bea Braun": record})
+    with pytest.raises(FeedError, match=r"record\.knock_out_wins"):
+        read_cards([event()], price_format="decimal", records={"Bea Brown": parse_record("1-1,knock_out_wins=2")})
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "is not a record like 14-1"),
+        ("14", "is not a record like 14-1"),
+        ("14-1-0-0", "is not a record like 14-1"),
+        ("-1-1", "is not a record like 14-1"),
+        ("201-1", "wins"),
+        ("14-1,ko=5", "knock_out_wins="),
+        ("14-1,wins=5", "knock_out_wins="),
+        ("14-1,knock_out_wins=5,knock_out_wins=6", "each once"),
+        ("14-1,knock_out_wins=five", "knock_out_wins"),
+        ("14-1,last_bout=yesterday", "last_bout"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_named(text: str, named: str) -> None:
+    with pytest.raises(ParseError, match=named):
+        parse_record(text)
 
 
 @pytest.mark.parametrize(

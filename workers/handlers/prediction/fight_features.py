@@ -9,7 +9,7 @@ from datetime import UTC
 import numpy as np
 
 from engine.arrays import Floats
-from engine.data.fighter_snapshot import FighterRequest, FightRequest
+from engine.data.fighter_snapshot import FighterRequest, FightRequest, drop_unused_flags
 from engine.ensemble import ProductionEnsembleManager, missing_values_message
 from engine.errors import EngineError, ValidationError
 from ledger.contracts.bouts import MMA, is_mma
@@ -124,7 +124,7 @@ def _from_log(card: ResolvedCard, fights: Sequence[Fight]) -> dict[str, FeatureR
         row, experience, flags, fighter_ids = next(values)
         if not ensemble.accepts_missing and np.isnan(row).any():
             return ValidationError(f"fight {fight.id!r}: {missing_values_message(row[None], ensemble)}")
-        return FeatureRow(row, experience, _flags(fight, flags), fighter_ids)
+        return FeatureRow(row, experience, _flags(fight, drop_unused_flags(flags, ensemble.columns)), fighter_ids)
 
     return {
         fight.id: next_row(fight) if error is None else error for fight, error in zip(fights, found.errors, strict=True)
@@ -136,6 +136,7 @@ def _flags(fight: Fight, flags: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _fighter_request(fighter: Fighter) -> FighterRequest:
+    record = fighter.record
     return FighterRequest(
         name=fighter.name,
         debut=fighter.debut,
@@ -143,4 +144,5 @@ def _fighter_request(fighter: Fighter) -> FighterRequest:
         height_cm=fighter.height_cm,
         reach_cm=fighter.reach_cm,
         stance=fighter.stance,
+        record=None if record is None else (record.wins, record.losses, record.draws, record.last_bout),
     )

@@ -43,6 +43,8 @@ def fight(fight_id: str, day: str, red: str, blue: str, winner: str, method: str
         "method": method,
         "end_time_seconds": seconds,
         "corner_reliable": 1,
+        "red_decimal_odds": 1.8,
+        "blue_decimal_odds": 2.1,
     }
 
 

@@ -106,10 +106,54 @@ def test_history_only_fights_are_checked_but_teach_no_winner(tmp_path: Path) -> 
     assert "this day is in the future" in str(error)
 
 
+DECLARED = FIGHTERS.assign(
+    declared_wins=[9, None, 0, 4],
+    declared_losses=[1, None, 0, 4],
+    declared_draws=[None, None, None, 1],
+    declared_knock_out_wins=[5, None, None, 4],
+    declared_submission_wins=[4, None, None, 0],
+    declared_last_bout=["2019-06-01", None, None, "2020-01-03"],
+)
+
+
+def test_a_log_without_declared_records_keeps_the_digest_that_it_had_before_there_were_any() -> None:
+    digest = FightLog(FIGHTS, STAT_LINES, FIGHTERS).digest()
+    assert FightLog(FIGHTS, STAT_LINES, FIGHTERS.assign(declared_wins=None, declared_last_bout="")).digest() == digest
+    nothing = FIGHTERS.assign(declared_wins=0, declared_losses=0)
+    assert len({digest, *(FightLog(FIGHTS, STAT_LINES, people).digest() for people in (nothing, DECLARED))}) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "message"),
+    [
+        ({"declared_losses": [None, None, 0, 4]}, 2, "a declared record needs both"),
+        ({"declared_last_bout": [None, "2019-06-01", None, None]}, 3, "a declared record needs both"),
+        ({"declared_knock_out_wins": [6, None, None, 4]}, 2, "declared_knock_out_wins and declared_submission_wins"),
+        ({"declared_submission_losses": [2, None, None, 4]}, 2, "declared_knock_out_losses and declared_submission_lo"),
+        ({"declared_losses": [1, None, 0, 201]}, 5, "it must be at most 200"),
+        ({"declared_losses": [1, None, 0, 196]}, 5, "that is more than 200 bouts"),
+        ({"declared_wins": [9.5, None, 0, 4]}, 2, "write a whole number"),
+        ({"declared_wins": [9, None, -1, 4]}, 4, "it must be at least 0"),
+        (
+            {"declared_last_bout": ["2020-01-04", None, None, None]},
+            2,
+            "not before the fighter's first fight of this log",
+        ),
+    ],
+)
+def test_declared_records_that_cannot_be_are_refused(
+    tmp_path: Path, changes: dict[str, list[object]], line: int, message: str
+) -> None:
+    error = fault_of(tmp_path, fighters=DECLARED.assign(**changes))
+    (fault,) = error.faults
+    assert (fault.file, fault.line) == ("fighters.csv", line)
+    assert message in str(error)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 def test_a_log_survives_writing_and_keeps_its_digest(tmp_path: Path, suffix: str) -> None:
-    log = FightLog(FIGHTS.assign(history_only=[0, 0, 1]), STAT_LINES, FIGHTERS)
+    log = FightLog(FIGHTS.assign(history_only=[0, 0, 1]), STAT_LINES, DECLARED)
     write_fight_log(log, tmp_path / "log", suffix)
     again = read_fight_log(tmp_path / "log")
     pd.testing.assert_frame_equal(again.fights, log.fights)

@@ -172,3 +172,14 @@ def test_the_same_fights_with_fewer_features(fight_set: FightSet) -> None:
     fewer = fight_set.select(MODEL_COLUMNS[:3])
     assert fewer.lagging is not None
     assert list(fewer.fights.X) == list(fewer.lagging.X) == list(MODEL_COLUMNS[:3])
+
+
+def test_history_only_fights_move_states_and_have_no_row(league: League, fight_set: FightSet) -> None:
+    marked = np.arange(len(league.log.fights)) % 5 == 0
+    log = FightLog(league.log.fights.assign(history_only=marked), league.log.stat_lines, league.log.fighters)
+    some = backtest_data_with_lagging_rows(log, BacktestConfig(first_day=START))
+    kept = ~marked[league.log.is_label.to_numpy()]
+    assert fight_set.lagging is not None
+    assert some.lagging is not None
+    for here, there in ((some.fights.X, fight_set.fights.X), (some.lagging.X, fight_set.lagging.X)):
+        pd.testing.assert_frame_equal(here, there[kept].reset_index(drop=True), check_exact=True)

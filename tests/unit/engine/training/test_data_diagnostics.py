@@ -37,11 +37,17 @@ def _matrix(rng: np.random.Generator, priced: np.ndarray) -> TrainingMatrix:
 
 
 def _diagnose(
-    priced: np.ndarray, *, growth: float = 0.0, seed: int = 3, blocks: np.ndarray | None = None
+    priced: np.ndarray,
+    *,
+    growth: float = 0.0,
+    seed: int = 3,
+    blocks: np.ndarray | None = None,
+    features: tuple[str, ...] = (),
 ) -> tuple[DataDiagnostics, TrainingMatrix]:
     """Return the diagnostics of fights whose market misses a model's logit by more and more, by `growth` in all."""
     rng = np.random.default_rng(seed)
     matrix = _matrix(rng, priced)
+    matrix = replace(matrix, X=matrix.X.assign(**dict.fromkeys(features, 0.0)))
     logit = rng.normal(0.0, 0.6, FIGHTS)
     miss = 0.5 * (1.0 + growth * np.linspace(0.0, 1.0, FIGHTS)) * rng.normal(size=FIGHTS)
     truth = logit + miss
@@ -164,5 +170,19 @@ def test_a_model_keeps_the_diagnostics_of_its_training(
     few = np.arange(len(league_matrix)) >= 150
     without_odds = replace(league_matrix, red_odds=np.where(few, np.nan, league_matrix.red_odds))
     plan = replace(small_training, fits=1)
-    (warning,) = train_ensemble(without_odds, plan).manifest["warnings"]
-    assert "200 are needed" in warning
+    recent, too_few = train_ensemble(without_odds, plan).manifest["warnings"]
+    assert "% of the fights of the last 365 days have closing odds" in recent
+    assert "200 are needed" in too_few
+    statistics = without_odds.select([name for name in without_odds.X.columns if name != "diff_rating"])
+    (warning,) = train_ensemble(statistics, plan).manifest["warnings"]
+    assert warning == too_few
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.0, True), (0.4, True), (0.6, False), (1.0, False)])
+def test_a_rating_by_past_odds_without_recent_ones_is_warned_about(share: float, warned: bool) -> None:
+    year = np.arange(FIGHTS) >= FIGHTS - 520
+    rng = np.random.default_rng(1)
+    priced = ~year | (rng.random(FIGHTS) < share)
+    for features, expected in (((), False), (("diff_results_rating",), False), (("diff_rating",), warned)):
+        diagnostics, _ = _diagnose(priced, features=features)
+        assert any("of the last 365 days have closing odds" in one for one in diagnostics.warnings) is expected

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,16 @@ from engine.statistics.complements import logit_to_probability
 from ledger.contracts import codec
 from ledger.contracts.controls import Controls
 from ledger.contracts.failures import FailureCode
-from ledger.contracts.jobs import CheckHealth, DecisionRules, Fight, Fighter, IntervalOptions, PredictCard, Quote
+from ledger.contracts.jobs import (
+    CheckHealth,
+    DecisionRules,
+    DeclaredRecord,
+    Fight,
+    Fighter,
+    IntervalOptions,
+    PredictCard,
+    Quote,
+)
 from ledger.contracts.reports import CardReport, FightFailure, FightReport
 from tests.support.handler_context import claim_of, context_of
 from workers.failures import to_failure
@@ -231,6 +240,34 @@ def test_a_declared_debutant_is_predicted_and_flagged(
     assert fight.fighters[0].fighter_id is None
     assert fight.market_reason == "no_quotes"
     assert (fight.decision.action, fight.decision.reasons) == ("abstain", ("no_quotes", "high_uncertainty"))
+
+
+def test_the_declared_record_of_a_debutant_moves_the_answer_and_is_flagged(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight]
+) -> None:
+    veteran = Fighter(name=upcoming[0].fighters[0])
+    records = {
+        "none": None,
+        "good": DeclaredRecord(wins=14, losses=0, last_bout=date(2020, 1, 1)),
+        "bad": DeclaredRecord(wins=3, losses=9),
+        "empty": DeclaredRecord(wins=0, losses=0),
+    }
+    fights = [
+        Fight(id=name, fighters=(Fighter(name="Nobody Inparticular", debut=True, record=record), veteran))
+        for name, record in records.items()
+    ]
+    answer = ask(fights)
+    probability = {name: answer[name].fighters[0].probability for name in records}
+    assert probability["good"] > probability["none"] > probability["bad"]
+    assert probability["empty"] == probability["none"]
+    assert [name for name in records if "declared_record" in answer[name].flags] == ["good", "bad"]
+    swapped = ask([msgspec.structs.replace(fight, fighters=fight.fighters[::-1]) for fight in fights])
+    assert all(swapped[name].fighters[1].probability == probability[name] for name in records)
+    known = msgspec.structs.replace(veteran, debut=True, record=records["good"])
+    failed = ask([Fight(id="known", fighters=(known, Fighter(name=upcoming[0].fighters[1])))]).report.fights[0]
+    assert isinstance(failed, FightFailure)
+    assert failed.failure.code is FailureCode.UNKNOWN_FIGHTER
+    assert "is declared a debutant" in failed.failure.message
 
 
 def test_inline_features_replace_the_log(
