@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -15,22 +15,31 @@ from engine.data.features import MODEL_COLUMNS, build_matrix
 from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterRequest, FighterSnapshot, FightRequest
 from engine.data.fighter_state import FIELD_INDEX
+from engine.data.side_features import BIOGRAPHY_FIELDS
 from engine.ensemble import FightPrediction, ProductionEnsembleManager, create_production_ensemble_config
 from engine.errors import TrainingError
+from engine.evaluation.backtest import BacktestConfig, backtest_data_with_lagging_rows
+from engine.evaluation.walk_forward import Period, ensemble_forecasts
+from engine.model.inference import point_logits
+from engine.model.trained_ensemble import Ensemble
 from engine.simulation.league import League, UpcomingFight
+from engine.training.soft_labels import market_logit
 from engine.training.train import TrainingConfig, train_ensemble
 
 pytestmark = pytest.mark.slow
 
+ODDS = ["red_decimal_odds", "blue_decimal_odds"]
+CONTEXT = np.array([[0.0, 0.0, 3.0, 170.0]])
 Build = Callable[[FightLog], TrainingMatrix]
 
 
 def _other_outcomes(log: FightLog, since: pd.Timestamp) -> FightLog:
-    """The same fights; whoever lost on that day or later has won, in another way and with other statistics."""
+    """The same fights; whoever lost on that day or later has won, in another way, with other statistics and odds."""
     fights, lines = log.fights.copy(), log.stat_lines.copy()
     late = fights["date"] >= since
     fights.loc[late, "winner"] = fights.loc[late, "winner"].replace({"red": "blue", "blue": "red"})
     fights.loc[late, "method"] = np.where(fights.loc[late, "method"] == "Submission", "KO/TKO", "Submission")
+    fights.loc[late, ODDS] = fights.loc[late, ODDS[::-1]].to_numpy()
     counts = lines.columns.difference(["fight_id", "fighter_id", "control_seconds"])
     changed = lines["fight_id"].isin(fights.loc[late, "fight_id"])
     lines.loc[changed, counts] += 7
@@ -155,3 +164,71 @@ def test_predictions_of_a_log_that_is_cut_do_not_change_when_later_fights_are_ad
     more = _other_outcomes(log, pd.Timestamp(cutoff))
     assert _answers(more.before(cutoff), build_matrix(more).before(cutoff), fights, _quick(small_training)) == then
     assert all(answer.market_aware is not None for answer in then)
+
+
+def test_results_and_odds_of_a_day_move_later_answers_alone(league: League, small_training: TrainingConfig) -> None:
+    log = league.log
+    days = log.fights["date"].drop_duplicates()
+    start, day = days.iloc[int(0.7 * len(days))], days.iloc[int(0.85 * len(days))]
+    config = BacktestConfig(first_day=start.date())
+    fight_set = backtest_data_with_lagging_rows(log, config)
+    turned = backtest_data_with_lagging_rows(_other_outcomes(log, day), config)
+    ensemble = train_ensemble(fight_set.fights.before(start.date()), _quick(small_training))
+    later = Period(start.date(), date(2100, 1, 1))
+    forecasts, others = (ensemble_forecasts(ensemble, fights.during(later)) for fights in (fight_set, turned))
+    dates = fight_set.during(later).fights.date
+    known = dates <= np.datetime64(day.date())
+    assert 0 < known.sum() < len(known)
+    for name in ("statistics_only", "cornerless"):
+        assert forecasts.loc[known, name].equals(others.loc[known, name])
+        assert (forecasts.loc[~known, name] != others.loc[~known, name]).mean() > 0.5
+    assert forecasts["lagging"].equals(others["lagging"])  # of a state from before the first day
+
+
+def test_a_rating_of_shuffled_results_and_odds_knows_nothing(league: League) -> None:
+    fights = league.log.fights.copy()
+    outcome = ["winner", "method", *ODDS]
+    fights[outcome] = fights[outcome].sample(frac=1.0, random_state=1).to_numpy()
+    matrix = build_matrix(FightLog(fights, league.log.stat_lines, league.log.fighters))
+    correlations = []
+    for found in (build_matrix(league.log), matrix):
+        market = market_logit(found)
+        counted = np.isfinite(market) & (np.arange(len(found)) > len(found) / 3)  # the first third has taught little
+        correlations.append(np.corrcoef(found.X["diff_rating"][counted], market[counted])[0, 1])
+    assert correlations[0] > 0.4
+    assert abs(correlations[1]) < 0.15
+
+
+@pytest.fixture(scope="module")
+def ensemble(league_matrix: TrainingMatrix, small_training: TrainingConfig) -> Ensemble:
+    return train_ensemble(league_matrix, _quick(small_training))
+
+
+@pytest.mark.parametrize("field", BIOGRAPHY_FIELDS)
+def test_a_hidden_biography_moves_an_answer_as_its_imputed_value_does(
+    league: League, ensemble: Ensemble, field: str
+) -> None:
+    snapshot = FighterSnapshot.from_log(league.log)
+    fights = league.log.fights.tail(40)
+    ids = fights[["red_id", "blue_id"]].to_numpy(dtype=np.str_)
+    places = [[snapshot.fighter_ids.tolist().index(fighter) for fighter in pair] for pair in ids.tolist()]
+    column, height = BIOGRAPHY_FIELDS.index(field), BIOGRAPHY_FIELDS.index("height_cm")
+
+    def logit(value: Callable[[np.ndarray, np.ndarray], float]) -> list[float]:
+        """Answer each fight with another value of its first fighter, given both biographies."""
+        answers = []
+        for pair, (own, other) in zip(ids, places, strict=True):
+            biography = snapshot.biography.copy()
+            biography[own, column] = value(biography[own], biography[other])
+            X, _ = replace(snapshot, biography=biography).fight_rows(
+                pair[None], np.array([snapshot.data_cutoff + timedelta(days=30)], dtype="datetime64[D]"), CONTEXT
+            )
+            values = X[list(ensemble.columns)].to_numpy(np.float64)
+            answers.append(float(point_logits(ensemble, values, np.zeros(1, dtype=np.int8))[0][0]))
+        return answers
+
+    def imputed(own: np.ndarray, other: np.ndarray) -> float:
+        excess = other[column] - other[height]
+        return float(own[height] + excess if field == "reach_cm" else other[column])
+
+    assert logit(lambda own, other: np.nan) == logit(imputed)
