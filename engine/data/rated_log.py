@@ -37,6 +37,8 @@ class RatedLog:
         States after the last fight, float64 (f, fields).
     sides
         Base features of the first and the second fighter before each fight, with gaps, float64 (n, features) each.
+    fights
+        What the filter with past odds observes.
     logits
         Logits of the filters before each fight, float64 (n, len(RATING_COLUMNS)).
     ratings
@@ -47,6 +49,7 @@ class RatedLog:
     before: NDArray[np.float64]
     after: NDArray[np.float64]
     sides: tuple[NDArray[np.float64], NDArray[np.float64]]
+    fights: RatedFights
     logits: NDArray[np.float64]
     ratings: tuple[Ratings, ...]
 
@@ -72,7 +75,13 @@ def rate_log(log: FightLog) -> RatedLog:
         *(run_rating_filter(fights, len(log.fighters), prior=prior) for fights in (with_odds, results)), strict=True
     )
     return RatedLog(
-        bouts, before, after, (red, blue), np.column_stack([forecast[:, 0] for forecast in forecasts]), ratings
+        bouts=bouts,
+        before=before,
+        after=after,
+        sides=(red, blue),
+        fights=with_odds,
+        logits=np.column_stack([forecast[:, 0] for forecast in forecasts]),
+        ratings=ratings,
     )
 
 
