@@ -100,14 +100,14 @@ def test_shuffled_results_give_the_base_rate_or_no_model(
     base_rate = league_matrix.won.mean()
     entropy = -(base_rate * np.log(base_rate) + (1.0 - base_rate) * np.log(1.0 - base_rate))
     trained: list[float] = []
-    for seed in range(5):
+    for seed in range(8):
         try:
             ensemble = train_ensemble(_shuffled(league_matrix, seed), _quick(small_training))
         except TrainingError as error:
-            assert "point the wrong way" in str(error)  # noqa: PT017 - half of all shuffles end here, rightly so
+            assert "point the wrong way" in str(error)  # noqa: PT017 - most shuffles end here, rightly so
         else:
             trained.append(ensemble.manifest["metrics"]["log_loss"])
-    assert 0 < len(trained) < 5
+    assert 0 < len(trained) < 8
     # Single shuffles of so few fights stray by 0.017: calibration may fit their chance.
     assert np.mean(trained) == pytest.approx(entropy, abs=0.01)
 
