@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -40,6 +40,7 @@ POOR = TrainingConfig(
     members=MemberParams(forest=ForestParams(trees=1)),
     model_weights={"random_forest": 1.0, "xgboost": 0.0, "neural_network": 0.0},
 )
+WITHOUT_RATING = tuple(name for name in MODEL_COLUMNS if name != "diff_rating")  # no members are poor beside a rating
 BETTER = TrainingConfig(bootstrap_samples=0, fits=4, folds=3, members=SMALL.members)
 
 pytestmark = pytest.mark.usefixtures("command_environment")
@@ -63,14 +64,17 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     league = simulate_league(LeagueConfig(fights=1500, seed=5))
     write_fight_log(league.log, folder / "log")
     models = folder / "models"
-    seen = [train(league, config, models, CUTOFF).digest for config in (SMALL, BETTER, POOR)]
+    seen = [train(league, config, models, CUTOFF).digest for config in (SMALL, BETTER)]
+    seen.append(train(league, POOR, models, CUTOFF, WITHOUT_RATING).digest)
     return Stage(folder / "log", models, *seen, train(league, SMALL, models, date(2100, 1, 1)).digest)
 
 
-def train(league: League, config: TrainingConfig, models: Path, cutoff: date) -> Bundle:
+def train(
+    league: League, config: TrainingConfig, models: Path, cutoff: date, columns: Sequence[str] = MODEL_COLUMNS
+) -> Bundle:
     log = league.log.before(cutoff)
     return save_ensemble(
-        train_ensemble(build_matrix(log).select(MODEL_COLUMNS), config, FighterSnapshot.from_log(log)), models
+        train_ensemble(build_matrix(log).select(columns), config, FighterSnapshot.from_log(log)), models
     )
 
 
@@ -228,7 +232,7 @@ def test_without_a_champion_the_market_and_the_base_rate_are_all_there_is(stage:
     report = refused["judgement"]["report"]
     assert report["champion"] is None
     assert [each["against"] for each in report["paired"]] == ["market", "base_rate"]
-    assert report["verdict"]["reasons"][0]["code"] == "no_better_than_base_rate"
+    assert "no_better_than_base_rate" in {reason["code"] for reason in report["verdict"]["reasons"]}
     assert book.aliases.resolve("nightly") is None
 
 
