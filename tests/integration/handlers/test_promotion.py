@@ -40,7 +40,7 @@ POOR = TrainingConfig(
     members=MemberParams(forest=ForestParams(trees=1)),
     model_weights={"random_forest": 1.0, "xgboost": 0.0, "neural_network": 0.0},
 )
-SIZE_ALONE = ("diff_height_cm", "diff_reach_cm")
+TWO_COLUMNS = ("diff_sub_wins", "diff_height_cm")
 BETTER = TrainingConfig(bootstrap_samples=0, fits=4, folds=3, members=SMALL.members)
 
 pytestmark = pytest.mark.usefixtures("command_environment")
@@ -65,7 +65,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     write_fight_log(league.log, folder / "log")
     models = folder / "models"
     seen = [train(league, config, models, CUTOFF).digest for config in (SMALL, BETTER)]
-    seen.append(train(league, POOR, models, CUTOFF, SIZE_ALONE).digest)
+    seen.append(train(league, POOR, models, CUTOFF, TWO_COLUMNS).digest)
     return Stage(folder / "log", models, *seen, train(league, SMALL, models, date(2100, 1, 1)).digest)
 
 
