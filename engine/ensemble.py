@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import Floats
 from engine.data.feature_matrix import check_features, check_finite, format_names
+from engine.data.rating_parts import PART_GROUPS
 from engine.data.snapshot_digest import StateIdentity
 from engine.errors import BootstrapError, ValidationError
 from engine.members.member_stack import MEMBER_NAMES
@@ -178,8 +179,13 @@ class ProductionEnsembleManager:
         experience: Sequence[int] | None = None,
         levels: Sequence[float] | None = None,
         contributions: bool = False,
+        rating_parts: Sequence[Floats | None] | None = None,
     ) -> list[UnpricedPrediction]:
-        """Predict without odds from rows in the model's order of columns, float64 (n, columns), NaN if missing."""
+        """Predict without odds from rows in the model's order of columns, float64 (n, columns), NaN if missing.
+
+        `rating_parts` are each row's rating in parts by group (`engine.data.rating_parts`), None for a row without
+        them; contributions then count the rating's offset in these groups.
+        """
         check_finite(values, self.ensemble.columns)
         if not self.ensemble.accepts_missing and np.isnan(values).any():
             raise ValidationError(missing_values_message(values, self.ensemble))
@@ -188,8 +194,13 @@ class ProductionEnsembleManager:
             values=values,
             sides=_signs(["unknown"] * n if corners is None else corners),
             experience=np.asarray([-1] * n if experience is None else experience, dtype=np.int64),
+            rating_parts=_stack_parts([None] * n if rating_parts is None else rating_parts),
         )
-        given = {"corners": len(rows.sides), "experience": len(rows.experience)}
+        given = {
+            "corners": len(rows.sides),
+            "experience": len(rows.experience),
+            "rating_parts": n if rating_parts is None else len(rating_parts),
+        }
         if set(given.values()) != {n}:
             raise ValidationError(f"X has {n} rows, but there are {given}: give one for each row")
         wanted = tuple(levels or (self.config.confidence_level,))
@@ -269,6 +280,13 @@ def _signs(corners: Sequence[Corner]) -> NDArray[np.int8]:
         if corner not in _SIGN:
             raise ValidationError(f"{corner!r} is not a corner: write red, blue or unknown")
     return np.array([_SIGN[corner] for corner in corners], dtype=np.int8)
+
+
+def _stack_parts(rating_parts: Sequence[Floats | None]) -> Floats | None:
+    if all(parts is None for parts in rating_parts):
+        return None
+    unknown = np.full(len(PART_GROUPS), np.nan)
+    return np.stack([unknown if parts is None else parts for parts in rating_parts])
 
 
 def _market(probabilities: Sequence[float | None]) -> Floats:

@@ -28,6 +28,7 @@ from engine.data.fighter_names import FighterIndex
 from engine.data.fighter_state import FIELD_INDEX, initial_states
 from engine.data.past_odds import PastOdds
 from engine.data.rated_log import RATING_COLUMNS, rate_log
+from engine.data.rating_parts import rating_parts
 from engine.data.side_features import (
     BASE_FEATURES,
     BIOGRAPHY_FIELDS,
@@ -102,6 +103,9 @@ class FeatureRows:
         Earlier fights of the less experienced fighter, int64 (k,).
     errors
         n entries: the error of a request, None if it has a row.
+    rating_parts
+        By rating column: the rating in parts by group of features, float64 (k, groups), as
+        `engine.data.rating_parts.rating_parts` returns them.
     """
 
     X: pd.DataFrame
@@ -109,6 +113,7 @@ class FeatureRows:
     fighter_ids: tuple[tuple[str | None, str | None], ...]
     experience: NDArray[np.int64]
     errors: tuple[ValidationError | None, ...]
+    rating_parts: Mapping[str, NDArray[np.float64]]
 
 
 def drop_unused_flags(flags: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
@@ -274,7 +279,7 @@ class FighterSnapshot:
         predicted = [requests[position] for position in positions]
         day = np.array([_day(request.date) for request in predicted], dtype=np.int64)
         context = np.array([_context(*pair) for pair in zip(predicted, sides, strict=True)])
-        X, experience, has_gaps = self._rows(sides, day, context.reshape(len(predicted), len(CONTEXT_FEATURES)))
+        X, experience, has_gaps, parts = self._rows(sides, day, context.reshape(len(predicted), len(CONTEXT_FEATURES)))
         return FeatureRows(
             X=X.set_axis(pd.Index(positions, dtype=np.int64), axis="index"),
             flags=tuple(
@@ -284,6 +289,7 @@ class FighterSnapshot:
             fighter_ids=tuple((pair[0].fighter_id, pair[1].fighter_id) for pair in sides),
             experience=experience,
             errors=tuple(errors),
+            rating_parts=parts,
         )
 
     def fight_rows(
@@ -329,13 +335,13 @@ class FighterSnapshot:
             return _Side(place, fighter, self.state[place], self.biography[place], self._record(place))
 
         sides = [(side(first), side(second)) for first, second in fighter_ids.tolist()]
-        X, experience, _ = self._rows(sides, day.astype(np.int64), context)
+        X, experience, _, _ = self._rows(sides, day.astype(np.int64), context)
         return X, experience
 
     def _rows(
         self, sides: Sequence[tuple[_Side, _Side]], day: NDArray[np.int64], context: NDArray[np.float64]
-    ) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.bool_]]:
-        """Return the features, the earlier fights of the less experienced fighter, and whether a value is unknown."""
+    ) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
+        """Return the features, the earlier fights of the less experienced fighter, if a value is unknown, the parts."""
         red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
         experience = np.array([min(side.state[_FIGHTS] for side in pair) for pair in sides], dtype=np.int64)
         has_gaps = np.asarray(np.isnan(np.hstack([red, blue])).any(axis=1))
@@ -345,7 +351,11 @@ class FighterSnapshot:
         logits = np.column_stack(
             [forecast_logits(ratings, fighters, day, x, debut_strength=debuts) for ratings in self.ratings]
         )
-        return feature_rows(red, blue, logits, context, keep_gaps=self.keep_gaps), experience, has_gaps
+        parts = {
+            column: rating_parts(ratings, column, x, logit)
+            for column, ratings, logit in zip(RATING_COLUMNS, self.ratings, logits.T, strict=True)
+        }
+        return feature_rows(red, blue, logits, context, keep_gaps=self.keep_gaps), experience, has_gaps, parts
 
     def _check(self, request: FightRequest) -> None:
         if request.date <= self.data_cutoff:

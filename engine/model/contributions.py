@@ -1,7 +1,9 @@
 """Contributions of feature groups to an answer: exact Shapley values on the calibrated logit.
 
 The value of a coalition of groups is the calibrated logit that the ensemble's point fits give a fight whose other
-groups are neutral (`engine.data.feature_groups`). A group's contribution is its Shapley value: the mean, over all
+groups are neutral (`engine.data.feature_groups`). In the offset a rating that comes in parts by group
+(`engine.data.rating_parts`) is then the sum of the parts of the groups inside. To the members, and everywhere without
+parts, it is one column and known with its own group. A group's contribution is its Shapley value: the mean, over all
 orders in which the groups can become known, of the change in the logit when the group follows. The value of the empty
 coalition is that of the corner alone, since a mirror-averaged ensemble gives a neutral fight the logit 0. So
 
@@ -32,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.arrays import Floats
+from engine.data.rating_parts import PART_GROUPS
 from engine.errors import EngineError
 from engine.members.coalition_kernels import shapley_values
 from engine.members.coalitions import CoalitionRows, predict_coalitions
@@ -67,7 +70,9 @@ class Contributions:
     groups: dict[str, float]
 
 
-def explain_rows(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8], logit: Floats) -> list[Contributions]:
+def explain_rows(
+    ensemble: Ensemble, values: Floats, sides: NDArray[np.int8], logit: Floats, rating_parts: Floats | None = None
+) -> list[Contributions]:
     """Return the contributions to each answer.
 
     Parameters
@@ -80,20 +85,25 @@ def explain_rows(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8], lo
         Corner of the first fighter, int8 (n,): +1 red, -1 blue, 0 unknown.
     logit
         The calibrated logits of the answers, (n,).
+    rating_parts
+        The rating of each row in parts by group, float64 (n, len(PART_GROUPS)), NaN for a row without parts.
 
     Raises
     ------
     EngineError
-        If the logits are not those of the rows.
+        If the logits are not those of the rows, or the parts do not add up to the ratings.
     """
     explained: list[Contributions] = []
     for start in range(0, len(values), _ROWS_AT_ONCE):
         some = slice(start, start + _ROWS_AT_ONCE)
-        explained += _contributions(ensemble, coalition_logits(ensemble, values[some], sides[some]), logit[some])
+        parts = None if rating_parts is None else rating_parts[some]
+        explained += _contributions(ensemble, coalition_logits(ensemble, values[some], sides[some], parts), logit[some])
     return explained
 
 
-def coalition_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]) -> Floats:
+def coalition_logits(
+    ensemble: Ensemble, values: Floats, sides: NDArray[np.int8], rating_parts: Floats | None = None
+) -> Floats:
     """Return the calibrated logit of every coalition of groups, float64 (n, 2^k); arguments as in `explain_rows`.
 
     Bit g of a coalition's number is set if group g of `ensemble.groups` is inside.
@@ -113,18 +123,35 @@ def coalition_logits(ensemble: Ensemble, values: Floats, sides: NDArray[np.int8]
             else mirror_averaged_margin(forward, mirrored)
         )
     margin = weighted_sum(margins, ensemble.weights)
-    logit = ensemble.offset.add_members(_coalition_ratings(ensemble, values, neutral), margin)
+    logit = ensemble.offset.add_members(_coalition_ratings(ensemble, values, rating_parts), margin)
     return ensemble.calibration(logit, sides[:, None])
 
 
-def _coalition_ratings(ensemble: Ensemble, values: Floats, neutral: Floats) -> Floats:
-    """Return the rating's part of the logit of every coalition, (n, 2^k): the row's with its group inside, or none."""
+def _coalition_ratings(ensemble: Ensemble, values: Floats, rating_parts: Floats | None) -> Floats:
+    """Return the rating's part of the logit of every coalition, float64 (n, 2^k)."""
+    k = len(ensemble.groups.names)
+    inside = np.arange(1 << k) >> np.arange(k)[:, None] & 1
+    # The sums are exact in any order: parts are multiples of 2**-30, and a rating without parts is the only term.
+    return ensemble.offset.slope * (_model_parts(ensemble, values, rating_parts) @ inside.astype(np.float64))
+
+
+def _model_parts(ensemble: Ensemble, values: Floats, rating_parts: Floats | None) -> Floats:
+    """Return the rating in parts by group of the model, float64 (n, k).
+
+    The group of the rating's column has the whole rating of a row without parts, and the parts of groups that the model
+    does not have.
+    """
     position, groups = ensemble.offset.position, ensemble.groups
-    inside = np.zeros(1 << len(groups.names), dtype=np.bool_)
-    if position is not None:
-        inside = np.arange(len(inside)) >> groups.group[position] & 1 == 1
-    own, even = (ensemble.offset.rating_logit(rows)[:, None] for rows in (values, neutral))
-    return np.where(inside, own, even)
+    whole = np.zeros((len(values), len(groups.names)))
+    if position is None or not groups.names:
+        return whole
+    own = groups.group[position]
+    whole[:, own] = np.nan_to_num(values[:, position])
+    if rating_parts is None:
+        return whole
+    parts = rating_parts[:, [PART_GROUPS.index(name) for name in groups.names]]
+    parts[:, own] += rating_parts.sum(axis=1) - parts.sum(axis=1)
+    return np.where(np.isnan(parts), whole, parts)
 
 
 def _contributions(ensemble: Ensemble, values: Floats, logit: Floats) -> list[Contributions]:

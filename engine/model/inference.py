@@ -46,17 +46,21 @@ class InferenceRows:
         Corner of the first fighter: +1 red, -1 blue, 0 unknown.
     experience : int64 (n,)
         Earlier fights of the less experienced fighter, -1 if unknown.
+    rating_parts : float64 (n, groups), or None
+        Ratings in parts as `engine.model.contributions.explain_rows` takes them; only contributions need them.
     """
 
     values: Floats
     sides: NDArray[np.int8]
     experience: NDArray[np.int64]
+    rating_parts: Floats | None = None
 
     def batches(self) -> Iterator[InferenceRows]:
         """Yield consecutive batches of rows that bound the memory."""
         for start in range(0, len(self.values), _ROWS_AT_ONCE):
             batch = slice(start, start + _ROWS_AT_ONCE)
-            yield InferenceRows(self.values[batch], self.sides[batch], self.experience[batch])
+            parts = None if self.rating_parts is None else self.rating_parts[batch]
+            yield InferenceRows(self.values[batch], self.sides[batch], self.experience[batch], parts)
 
 
 def predict_unpriced(
@@ -135,7 +139,7 @@ def _predict_batch(
     shares = half_widths.width_shares(UNCERTAINTY_LEVEL, rows.sides != 0, rows.experience) if bounds else None
     sampling = _sampling(ensemble, config, rows)
     corrections = _corrections(ensemble, rows)
-    explained = explain_rows(ensemble, rows.values, rows.sides, logit) if contributions else None
+    explained = explain_rows(ensemble, rows.values, rows.sides, logit, rows.rating_parts) if contributions else None
     for row in range(len(rows.values)):
         intervals = {level: _bounds_at(ends, row) for level, ends in bounds.items()}
         lower, upper = intervals.get(UNCERTAINTY_LEVEL, (None, None))

@@ -31,12 +31,15 @@ class FeatureRow:
         What a reader of the answer should know, as in `FightReport.flags`.
     fighter_ids : pair of str or None
         The fight log's ids of the fighters.
+    rating_parts : ndarray of float64, shape (groups,), or None
+        The model's rating in parts (`engine.data.rating_parts`); None if the card wants no contributions, or unknown.
     """
 
     values: Floats
     experience: int
     flags: tuple[str, ...]
     fighter_ids: tuple[str | None, str | None]
+    rating_parts: Floats | None = None
 
 
 def build_features(card: ResolvedCard, fights: Sequence[Fight]) -> dict[str, FeatureRow | EngineError]:
@@ -110,21 +113,25 @@ def _from_log(card: ResolvedCard, fights: Sequence[Fight]) -> dict[str, FeatureR
             for fight in fights
         ]
     )
+    rating = ensemble.offset.position if card.job.contributions else None
+    parts = [None] * len(found.X) if rating is None else found.rating_parts[ensemble.columns[rating]]
     values = iter(
         zip(
             found.X[list(ensemble.columns)].to_numpy(np.float64),
             found.experience.tolist(),
             found.flags,
             found.fighter_ids,
+            parts,
             strict=True,
         )
     )
 
     def next_row(fight: Fight) -> FeatureRow | EngineError:
-        row, experience, flags, fighter_ids = next(values)
+        row, experience, flags, fighter_ids, rating_parts = next(values)
         if not ensemble.accepts_missing and np.isnan(row).any():
             return ValidationError(f"fight {fight.id!r}: {missing_values_message(row[None], ensemble)}")
-        return FeatureRow(row, experience, _flags(fight, drop_unused_flags(flags, ensemble.columns)), fighter_ids)
+        used = drop_unused_flags(flags, ensemble.columns)
+        return FeatureRow(row, experience, _flags(fight, used), fighter_ids, rating_parts)
 
     return {
         fight.id: next_row(fight) if error is None else error for fight, error in zip(fights, found.errors, strict=True)

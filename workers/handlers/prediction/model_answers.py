@@ -100,6 +100,7 @@ def _predict(card: ResolvedCard, rows: Mapping[str, FeatureRow]) -> list[Unprice
         experience=[row.experience for row in rows.values()],
         levels=card.levels,
         contributions=card.job.contributions,
+        rating_parts=[row.rating_parts for row in rows.values()],
     )
 
 

@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 
 from engine.data.feature_matrix import TrainingMatrix, mirror
+from engine.data.fighter_snapshot import FighterRequest, FightRequest
+from engine.data.rating_parts import PART_GROUPS
 from engine.ensemble import Corner, ProductionEnsembleManager, create_production_ensemble_config
-from engine.errors import EngineError
+from engine.errors import EngineError, ValidationError
 from engine.members.coalition_kernels import shapley_values
 from engine.model.contributions import Contributions, coalition_logits, explain_rows
 from engine.model.inference import point_logits
-from engine.model.trained_ensemble import Ensemble
+from engine.model.trained_ensemble import Ensemble, point_margins
+from engine.simulation.league import League
 from engine.statistics.complements import logit_to_probability
 
 CORNERS: list[Corner] = ["red", "blue", "unknown"]
@@ -121,6 +124,100 @@ def test_the_rating_belongs_to_its_group(manager: ProductionEnsembleManager, X: 
     one, other = (coalition_logits(ensemble, rows, sides) for rows in (values, others))
     np.testing.assert_allclose(one[:, without], other[:, without], rtol=0.0, atol=1e-14)
     assert np.abs(one - other)[:, ~without].min() > 1e-6
+
+
+@pytest.fixture(scope="module")
+def split(manager: ProductionEnsembleManager, league: League) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of upcoming fights, and their rating in parts."""
+    ensemble = manager.ensemble
+    assert ensemble.snapshot is not None
+    assert ensemble.offset.position is not None
+    rows = ensemble.snapshot.features(
+        [
+            FightRequest(
+                first=FighterRequest(name=fight.fighters[0]),
+                second=FighterRequest(name=fight.fighters[1]),
+                date=fight.start.date(),
+                weight_class=fight.weight_class,
+            )
+            for fight in league.upcoming[0][:6]
+        ]
+    )
+    return rows.X[list(ensemble.columns)].to_numpy(np.float64), rows.rating_parts[
+        ensemble.columns[ensemble.offset.position]
+    ]
+
+
+@pytest.mark.parametrize("few", [False, True], ids=["all groups", "without striking and prices"])
+def test_parts_of_the_rating_act_in_their_groups(
+    manager: ProductionEnsembleManager, split: tuple[np.ndarray, np.ndarray], few: bool
+) -> None:
+    """Against every coalition's own row for the members, and sum of parts for the offset."""
+    ensemble = replace(manager.ensemble)
+    position = ensemble.offset.position
+    assert position is not None
+    if few:  # a group that the model does not have leaves its part to the group of the rating
+        ensemble.__dict__["groups"] = replace(
+            ensemble.groups, names=ensemble.groups.names[:4], group=np.minimum(ensemble.groups.group, 3)
+        )
+    (values, parts), grouped = split, ensemble.groups
+    sides, own = np.array([1, -1, 0] * 2, dtype=np.int8), grouped.names[grouped.group[position]]
+    home = [name if name in grouped.names else own for name in PART_GROUPS]
+    found = coalition_logits(ensemble, values, sides, parts)
+    for coalition in range(found.shape[1]):
+        inside = {name for place, name in enumerate(grouped.names) if coalition >> place & 1}
+        known = [group < 0 or grouped.names[group] in inside for group in grouped.group]
+        rows = np.where(known, values, grouped.neutral_rows(values))
+        margin, _ = point_margins(ensemble.point.by_name(), ensemble.weights, ensemble.plan, rows, None)
+        rating = parts[:, [name in inside for name in home]].sum(axis=1)
+        expected = ensemble.calibration(ensemble.offset.add_members(ensemble.offset.slope * rating, margin), sides)
+        np.testing.assert_allclose(found[:, coalition], expected, rtol=0.0, atol=1e-12)
+
+
+def test_parts_move_contributions_by_their_share_of_the_offset(
+    manager: ProductionEnsembleManager, split: tuple[np.ndarray, np.ndarray]
+) -> None:
+    (values, parts), ensemble = split, manager.ensemble
+    corners: list[Corner] = ["unknown"] * len(values)
+    given = [None, *parts[1:]]
+    whole = manager.predict_unpriced_rows(values, corners=corners, contributions=True)
+    shared = manager.predict_unpriced_rows(values, corners=corners, contributions=True, rating_parts=given)
+    assert shared[0] == whole[0]
+    assert [replace(one, contributions=None) for one in shared] == [replace(one, contributions=None) for one in whole]
+    for before, after, row, rating in zip(
+        whole[1:], shared[1:], parts[1:], values[1:, ensemble.offset.position], strict=True
+    ):
+        assert before.contributions is not None
+        assert after.contributions is not None
+        assert sum(after.contributions.groups.values(), after.contributions.corner) == after.contributions.logit
+        assert after.contributions.logit == before.contributions.logit
+        for name, value in after.contributions.groups.items():
+            part = row[PART_GROUPS.index(name)] - (rating if name == "price_ratings" else 0.0)
+            expected = ensemble.calibration.slope * ensemble.offset.slope * part
+            assert value - before.contributions.groups[name] == pytest.approx(expected, abs=20 * STEP)
+
+
+def test_a_swap_negates_every_term_of_a_rating_in_parts(
+    ensemble: Ensemble, split: tuple[np.ndarray, np.ndarray]
+) -> None:
+    (values, parts), sides = split, np.array([1, -1, 0] * 2, dtype=np.int8)
+    logit, _ = point_logits(ensemble, values, sides)
+    one = explain_rows(ensemble, values, sides, logit, parts)
+    other = explain_rows(ensemble, ensemble.plan(values), -sides, -logit, -parts)
+    assert [(found.logit, found.corner) for found in other] == [(-found.logit, -found.corner) for found in one]
+    assert [found.groups for found in other] == [
+        {name: -value for name, value in found.groups.items()} for found in one
+    ]
+
+
+def test_parts_of_another_rating_are_refused(
+    manager: ProductionEnsembleManager, split: tuple[np.ndarray, np.ndarray]
+) -> None:
+    values, parts = split
+    with pytest.raises(EngineError, match="the coalition of all groups"):
+        manager.predict_unpriced_rows(values, contributions=True, rating_parts=list(parts[::-1]))
+    with pytest.raises(ValidationError, match="'rating_parts': 5"):
+        manager.predict_unpriced_rows(values, contributions=True, rating_parts=list(parts[1:]))
 
 
 def test_contributions_of_a_row_do_not_depend_on_others(manager: ProductionEnsembleManager, X: pd.DataFrame) -> None:

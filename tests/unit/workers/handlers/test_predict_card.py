@@ -13,6 +13,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from engine.data.feature_groups import FEATURE_GROUPS
+from engine.data.fighter_snapshot import FighterRequest, FightRequest
+from engine.data.rating_parts import PART_GROUPS
 from engine.ensemble import ProductionEnsembleManager
 from engine.errors import BootstrapError, BundleNotFoundError, ValidationError
 from engine.market.consensus import DevigMethod, devig
@@ -635,6 +637,42 @@ def test_contributions_come_on_demand_and_add_up(ask: Callable[..., Answered], u
     ]
     assert tuple(bare) == plain.fights
     assert b"contributions" not in codec.encode(plain)
+
+
+def test_contributions_of_a_card_count_the_rating_in_its_parts(
+    ask: Callable[..., Answered], upcoming: list[UpcomingFight], bundle: Bundle
+) -> None:
+    manager = load_manager(bundle.folder, max_memory_mb=4096.0)
+    ensemble = manager.ensemble
+    assert ensemble.snapshot is not None
+    requests = [
+        FightRequest(
+            first=FighterRequest(name=fight.fighters[0]),
+            second=FighterRequest(name=fight.fighters[1]),
+            date=fight.start.date(),
+            weight_class=fight.weight_class,
+        )
+        for fight in upcoming
+    ]
+    rows = ensemble.snapshot.features(requests)
+    X, parts = rows.X[list(ensemble.columns)], rows.rating_parts["diff_rating"]
+    card = [_fight(fight) for fight in upcoming]
+    sent = {name: None if np.isnan(value) else value for name, value in X.iloc[0].items()}
+    card[0] = msgspec.structs.replace(card[0], features=sent)  # a row alone: its rating is one column
+    answered = ask(card, contributions=True)
+    whole = manager.predict_unpriced(X, contributions=True)
+    for place, (fight, without, row) in enumerate(zip(card, whole, parts, strict=True)):
+        found, expected = answered[fight.id].fighters[0].contributions, without.contributions
+        assert found is not None
+        assert expected is not None
+        if place == 0:
+            assert (found.logit, found.groups) == (expected.logit, expected.groups)
+            continue
+        for group in ("striking", "record"):
+            part = ensemble.calibration.slope * ensemble.offset.slope * row[PART_GROUPS.index(group)]
+            assert abs(part) > 1e-6
+            assert found.groups[group] != 0.0
+            assert found.groups[group] - expected.groups[group] == pytest.approx(part, abs=1e-10)
 
 
 def test_contributions_are_computed_once(
