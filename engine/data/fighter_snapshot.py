@@ -341,7 +341,7 @@ class FighterSnapshot:
     def _rows(
         self, sides: Sequence[tuple[_Side, _Side]], day: NDArray[np.int64], context: NDArray[np.float64]
     ) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
-        """Return the features, the earlier fights of the less experienced fighter, if a value is unknown, the parts."""
+        """Return features, earlier fights of the less experienced, whether a value is unknown, and ratings in parts."""
         red, blue = (_describe([pair[side] for pair in sides], day) for side in (0, 1))
         experience = np.array([min(side.state[_FIGHTS] for side in pair) for pair in sides], dtype=np.int64)
         has_gaps = np.asarray(np.isnan(np.hstack([red, blue])).any(axis=1))
