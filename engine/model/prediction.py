@@ -41,7 +41,7 @@ class UnpricedPrediction:
     Attributes
     ----------
     probability : float
-        Calibrated, statistics only.
+        Calibrated, without the odds of the fight.
     intervals : dict of float to (float, float)
         Lower and upper bound by level; empty for a model whose errors have not been measured.
     interval_method : str or None

@@ -85,7 +85,7 @@ class Contributions(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class FighterAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One fighter's side of the answer. The other side is exactly its complement.
 
-    `probability` is from statistics only and has not seen the odds; `market_aware` starts from them, and is absent
+    `probability` has not seen the odds of the fight; `market_aware` starts from them, and is absent
     without them. `name` is the caller's spelling, `fighter_id` the log's. `best` is absent without a valid quote,
     `contributions` unless the job asked for them.
     """

@@ -46,7 +46,7 @@ def card_tables(
 def _numbers(report: CardReport, fights: Sequence[FightReport], truth: Truth | None, truth_title: str) -> Table:
     table = Table(title=f"Card {report.card_id}", caption=_caption(report), title_justify="left")
     table.add_column("fighter", min_width=14, overflow="fold")
-    for title, band in (("statistics only", "interval"), ("market aware", "assumed")):
+    for title, band in (("statistics", "interval"), ("market aware", "assumed")):
         table.add_column(f"{title}\n{INTERVAL_LEVEL:.0%} {band}", justify="right", no_wrap=True)
     for title in ("market", "price", *([] if truth is None else [truth_title])):
         table.add_column(title, justify="right", no_wrap=True)
@@ -70,7 +70,7 @@ def _cells(answer: FighterAnswer, known: Mapping[str, float | str] | None) -> li
 
 
 def _decisions(fights: Sequence[FightReport], card: PredictCard | None) -> Table:
-    table = Table(title="Decisions, by the interval of statistics only", title_justify="left")
+    table = Table(title="Decisions, by the interval of statistics", title_justify="left")
     table.add_column("fight", ratio=3, overflow="fold")
     table.add_column("decision", ratio=3, overflow="fold")
     table.add_column("reasons", ratio=5, overflow="fold")

@@ -15,7 +15,7 @@ _SMALLEST = 0.005  # shown with two decimals
 
 def contributions_table(fights: Sequence[FightReport]) -> Table:
     """Return the table of the fights that have contributions."""
-    table = Table(title="Contributions to the logit, statistics only", title_justify="left", caption_justify="left")
+    table = Table(title="Contributions to the logit of statistics", title_justify="left", caption_justify="left")
     table.add_column("likelier fighter", ratio=2, overflow="fold")
     table.add_column("logit", justify="right", no_wrap=True)
     table.add_column("contributions, largest first", ratio=5, overflow="fold")

@@ -95,8 +95,8 @@ def _words(lines: list[str]) -> str:
 
 def test_a_card_shows_two_labelled_numbers_with_their_bounds_and_the_price() -> None:
     lines = _shown(_report())
-    heading = next(line for line in lines if "fighter" in line or "statistics only" in line)
-    assert heading.index("statistics only") < heading.index("market aware")
+    heading = next(line for line in lines if "fighter" in line or "statistics" in line)
+    assert heading.index("statistics") < heading.index("market aware")
     ann = next(line for line in lines if "Ann Archer" in line)
     assert ann.index("61.0% (41%-81%)") < ann.index("56.0% (49%-63%)") < ann.index("1.94")
 
@@ -131,7 +131,7 @@ def test_each_edge_says_which_market_it_is_measured_against() -> None:
 
 
 def test_the_table_says_which_probability_decides() -> None:
-    assert "Decisions, by the interval of statistics only" in " ".join(_shown(_report()))
+    assert "Decisions, by the interval of statistics" in " ".join(_shown(_report()))
 
 
 def test_without_the_job_no_limit_is_made_up() -> None:
@@ -193,5 +193,5 @@ def test_at_80_columns_nothing_is_cut_off() -> None:
     lines = _shown(_report(flags=("features_imputed", "corner_unknown")), _card(), width=80)
     assert max(map(len, lines)) <= 80
     assert "…" not in "".join(lines)
-    for word in ("statistics only", "market aware", "61.0% (41%-81%)", "features_imputed", "high_uncertainty"):
+    for word in ("statistics", "market aware", "61.0% (41%-81%)", "features_imputed", "high_uncertainty"):
         assert any(word in line for line in lines), word
