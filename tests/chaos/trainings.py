@@ -106,6 +106,6 @@ def emptier(*folders: Path) -> Callable[[], None]:
     def empty() -> None:
         for folder in folders:
             for path in folder.glob("*"):
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)  # a writer may be adding to it
 
     return empty

@@ -175,7 +175,8 @@ def test_alerts_about_models_answers_and_the_market(
     league: League, bundle: Bundle, ledger: Ledger, start_alarmed: Callable[..., tuple[Any, Alarm]]
 ) -> None:
     models = {"CORNERMAN_MODELS": str(bundle.folder.parent)}
-    _, alarm = start_alarmed(concurrency=1, script="slow_cards.py", **models)
+    narrow = {"HighUncertainty": 0.27}  # the width at 80% of a model of 450 fights is above it, that at 50% below
+    _, alarm = start_alarmed(narrow, concurrency=1, script="slow_cards.py", **models)
     ledger.models.register("ab" * 32, {})
     ledger.aliases.set("champion", "ab" * 32)
     alarm.fires("ModelNotLoaded")
@@ -190,7 +191,7 @@ def test_alerts_about_models_answers_and_the_market(
 
     card = first_card(league)
     slow = ledger.submit(named(card, "slow:5.1")).job_id
-    alarm.fires("SlowPredictions", "HighUncertainty")  # the intervals of a model of 450 fights are that wide
+    alarm.fires("SlowPredictions", "HighUncertainty")
     assert ledger.wait(slow, WAIT_SECONDS).state is JobState.SUCCEEDED
     answered(ledger, [named(card, "nobody", fights=tuple(map(unknown, range(30))))])
     alarm.fires("FightsUnanswered")
