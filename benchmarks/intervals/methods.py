@@ -190,7 +190,7 @@ NEEDS: Mapping[str, str] = {
 }
 
 NOTES: Mapping[str, str] = {
-    "model_based (ours, no odds)": "with the spread of a model trained on odds; without odds it is wider",
+    "model_based (ours, no odds)": "members' spread of a model with odds; without odds that of the rating is added",
     "anchored, market sees 1/2": "if the market knew half of what the model misses",
     "anchored, market sees 1/4": "if the market knew a quarter of it",
     "percentile bootstrap": "describes the effect of refitting, not the true probability",

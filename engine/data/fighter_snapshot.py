@@ -47,7 +47,7 @@ FEW_FIGHTS = 2
 _FIGHTS = FIELD_INDEX["fights"]
 _EPOCH = date(1970, 1, 1)
 _OF_BOTH_SEXES = ("Catch Weight", "Open Weight", "Other")
-_RATING_ARRAYS = ("coefficients", "corner", "strength", "strength_variance", "last_day")
+_RATING_ARRAYS = ("coefficients", "corner", "strength", "strength_variance", "last_day", "forecast_variance")
 _BIOGRAPHY, _BIOGRAPHY_TO_FILL = "biography", "biography_to_fill"  # two names of the biography array
 
 
@@ -449,12 +449,13 @@ def _rating_arrays(ratings: Ratings) -> dict[str, NDArray[np.generic]]:
         "strength": ratings.strength,
         "strength_variance": ratings.strength_variance,
         "last_day": ratings.last_day,
+        "forecast_variance": np.array([ratings.forecast_variance]),
     }
 
 
 def _ratings(arrays: Mapping[str, NDArray[np.generic]], name: str) -> Ratings:
-    coefficients, corner, strength, variance, last_day = (arrays[f"{name}_{array}"] for array in _RATING_ARRAYS)
-    return Ratings(coefficients, float(corner[0]), strength, variance, last_day)  # type: ignore[arg-type]
+    coefficients, corner, strength, variance, last_day, mean = (arrays[f"{name}_{array}"] for array in _RATING_ARRAYS)
+    return Ratings(coefficients, float(corner[0]), strength, variance, last_day, float(mean[0]))  # type: ignore[arg-type]
 
 
 def _day(day: date) -> int:

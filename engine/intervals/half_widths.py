@@ -30,7 +30,7 @@ no narrow distribution-free interval for a probability exists (Barber 2020).
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import ceil, floor
+from math import ceil, floor, hypot
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -314,6 +314,7 @@ def fit_half_widths(
     experience: NDArray[np.int64],
     spread: float | None,
     age_years: Floats | None = None,
+    rating_spread: float | None = 0.0,
 ) -> HalfWidths:
     """Measure the half-widths on training fights; all arrays have length n.
 
@@ -333,6 +334,9 @@ def fit_half_widths(
         Pooled standard deviation of the replicas' calibrated logits; None without replicas.
     age_years
         Years from each fight to the end of the data, float64, not negative; None to give all fights the same weight.
+    rating_spread
+        Standard deviation of the rating's part of the logit, which all replicas share; 0 for a model without a rating,
+        None if it is unknown. Only a model without closing odds needs it: on others it is part of the distances.
 
     Raises
     ------
@@ -346,7 +350,9 @@ def fit_half_widths(
                 f"no interval can be made: {int(priced.sum())} fights have closing odds (at least {MIN_PRICED_FIGHTS} "
                 "are needed) and there are no replicas; set bootstrap_samples to 100, or add odds"
             )
-        return replace(HalfWidths.unmeasured(), spread=spread)
+        if rating_spread is None:
+            return HalfWidths.unmeasured()
+        return replace(HalfWidths.unmeasured(), spread=hypot(spread, rating_spread / FLOOR_FACTOR))
     slope = float(fit_logistic(market_logit[priced, None], won[priced])[0])
     if slope <= 0.0:
         raise TrainingError(

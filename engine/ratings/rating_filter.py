@@ -44,6 +44,7 @@ from engine.compilation import kernel
 DAYS_A_YEAR = 365.25
 NEVER = np.iinfo(np.int64).min
 """Day of the last fight of a fighter without any."""
+LATEST_FORECASTS = 1000
 FADE = 0.1
 """Default rate a year at which strengths fall back to 0."""
 _GRID = 2.0**30
@@ -129,6 +130,8 @@ class Ratings:
         Variances of theta, float64 (f,).
     last_day
         Days of the last fights since 1970-01-01, int64 (f,); NEVER without any.
+    forecast_variance
+        Mean variance of the log-odds over the latest `LATEST_FORECASTS` forecasts.
     """
 
     coefficients: Floats
@@ -136,6 +139,7 @@ class Ratings:
     strength: Floats
     strength_variance: Floats
     last_day: NDArray[np.int64]
+    forecast_variance: float
 
 
 def run_rating_filter(
@@ -188,7 +192,14 @@ def run_rating_filter(
         out,
     )
     out[:, 0] = round_logits(out[:, 0])
-    return out, Ratings(coefficients[:k].copy(), float(coefficients[k]), strength[:, 0], strength[:, 1], last)
+    return out, Ratings(
+        coefficients[:k].copy(),
+        float(coefficients[k]),
+        strength[:, 0],
+        strength[:, 1],
+        last,
+        float(out[-LATEST_FORECASTS:, 1].mean()),
+    )
 
 
 def forecast_logits(

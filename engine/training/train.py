@@ -24,6 +24,7 @@ from engine.arrays import Floats
 from engine.bootstrap import MIN_REPLICAS
 from engine.data.feature_matrix import MirrorPlan, TrainingMatrix, check_features, event_blocks, matrix_digest
 from engine.data.fighter_snapshot import FighterSnapshot
+from engine.data.rated_log import RATING_COLUMNS
 from engine.errors import TrainingError, ValidationError
 from engine.intervals.half_widths import HalfWidths, fit_half_widths, years_before_end
 from engine.members.member_stack import MEMBER_NAMES, TrainingRows, join_stacks, stack_from_arrays
@@ -188,6 +189,7 @@ def assemble_ensemble(
         calibration = Calibration.fit(logit, matrix.won, matrix.corner_known)
         known = matrix.corner_known.astype(np.int8)
         unknown_logit = calibration(logit, np.zeros_like(known))
+        offset = RatingOffset.fit(list(matrix.X.columns), values, matrix.won)
         half_widths = fit_half_widths(
             unknown_logit=unknown_logit,
             known_logit=calibration(logit, known),
@@ -196,6 +198,7 @@ def assemble_ensemble(
             corner_known=matrix.corner_known,
             experience=matrix.experience,
             spread=_spread([arrays[LOGIT] for arrays in _results_of(RefitPurpose.REPLICA, results)], calibration),
+            rating_spread=_rating_spread(matrix, offset, snapshot, calibration),
             age_years=years_before_end(matrix.date),
         )
         diagnostics = diagnose_training_data(
@@ -207,7 +210,6 @@ def assemble_ensemble(
         )
         rows = values[np.linspace(0, len(values) - 1, _N_REFERENCE_ROWS).astype(np.intp)]
         margin, _ = point_margins(point.by_name(), config.model_weights, plan, rows)
-        offset = RatingOffset.fit(list(matrix.X.columns), values, matrix.won)
         reference_logit = offset.add_members(offset.rating_logit(rows), margin)
         ensemble = Ensemble(
             columns=tuple(matrix.X.columns),
@@ -257,6 +259,18 @@ def _spread(logits: Sequence[Floats], calibration: Calibration) -> float | None:
     if not counted.any():
         raise TrainingError("no fight was left out by two replicas: raise bootstrap_samples")
     return float(np.sqrt(np.mean(np.nanvar(logit[:, counted], axis=0, ddof=1))))
+
+
+def _rating_spread(
+    matrix: TrainingMatrix, offset: RatingOffset, snapshot: FighterSnapshot | None, calibration: Calibration
+) -> float | None:
+    """Return the standard deviation of the rating's part of the calibrated logit; None if the snapshot is not there."""
+    if offset.position is None:
+        return 0.0
+    if snapshot is None:
+        return None
+    ratings = snapshot.ratings[RATING_COLUMNS.index(matrix.X.columns[offset.position])]
+    return float(calibration.slope * offset.slope * np.sqrt(ratings.forecast_variance))
 
 
 def check_training_inputs(matrix: TrainingMatrix, config: TrainingConfig) -> None:

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from engine.data.feature_matrix import TrainingMatrix
+from engine.data.features import MODEL_COLUMNS, build_matrix
+from engine.data.fight_log import FightLog
 from engine.data.fighter_snapshot import FighterSnapshot
 from engine.errors import MemoryLimitError, TrainingTimeoutError, ValidationError
+from engine.intervals.half_widths import FLOOR_FACTOR
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.bundle import Bundle
 from engine.model.trained_ensemble import save_ensemble
@@ -118,3 +121,18 @@ def test_the_market_s_logit_is_missing_where_odds_are(league_matrix: TrainingMat
     assert np.isfinite(logit).sum() == np.isfinite(market_logit(league_matrix)).sum() - np.isfinite(
         league_matrix.red_odds[3]
     )
+
+
+def test_a_model_without_odds_allows_for_the_error_of_the_rating_that_its_replicas_share(
+    league: League, small_training: TrainingConfig
+) -> None:
+    odds = {f"{side}_{kind}decimal_odds": np.nan for side in ("red", "blue") for kind in ("", "early_")}
+    log = FightLog(league.log.fights.assign(**odds), league.log.stat_lines, league.log.fighters)
+    matrix, snapshot = build_matrix(log).select(MODEL_COLUMNS), FighterSnapshot.from_log(log)
+    trained = train_ensemble(matrix, small_training, snapshot)
+    assert trained.half_widths.method == "model_based"
+    shared = trained.calibration.slope * trained.offset.slope * np.sqrt(snapshot.ratings[0].forecast_variance)
+    assert trained.half_widths.spread is not None
+    assert trained.half_widths.spread * FLOOR_FACTOR > shared > 0.2
+    # Without a snapshot nobody knows the error of the rating, and no interval is better than a false one.
+    assert not train_ensemble(matrix, small_training).half_widths.is_measured
