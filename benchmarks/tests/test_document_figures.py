@@ -53,8 +53,8 @@ def test_a_figure_that_has_drifted_is_found(tmp_path: Path, monkeypatch: pytest.
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     page = tmp_path / "docs/concepts/evaluation.md"
     table = page.read_text()
-    [line] = [line for line in table.splitlines() if line.startswith("| lowest year")]
-    page.write_text(table.replace(line, line.replace("%", ".9%", 1)))
+    [line] = [line for line in table.splitlines() if line.startswith("| 2022 |")]
+    page.write_text(table.replace(line, line.replace("| 76.2%", "| 76.1%", 1)))
     monkeypatch.setattr("benchmarks.document_figures.ROOT", tmp_path)
     (found,) = document_figures()
     assert not found.is_present
