@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.data.data_faults import FaultCollector, TableSource
 from engine.data.fight_log_tables import DECLARED_COUNTS, MAX_DECLARED_BOUTS
 from engine.ratings.declared_record import declared_prior
-from engine.ratings.rating_filter import DAYS_A_YEAR
+from engine.ratings.filter_kernels import DAYS_A_YEAR
 
 RECORD_FIELDS = ("wins", "losses", "draws", "last_bout_day")
 """Fields of a declared record as float64, NaN if unknown. `last_bout_day` counts from 1970-01-01."""

@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.data.fighter_state import FIELD_INDEX, SKILL_FIELDS
+from engine.ratings.filter_kernels import DAYS_A_YEAR
 
-DAYS_A_YEAR = 365.25
 BIOGRAPHY_FIELDS = ("birth_day", "height_cm", "reach_cm", "southpaw")
 """Attributes that do not depend on fights; float64, NaN if unknown. `birth_day` counts from 1970-01-01."""
 

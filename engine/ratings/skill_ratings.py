@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from engine.arrays import Array, Floats
 from engine.compilation import kernel
-from engine.ratings.rating_filter import DAYS_A_YEAR, NEVER
+from engine.ratings.filter_kernels import DAYS_A_YEAR, NEVER
 
 
 @dataclass(frozen=True, slots=True)
