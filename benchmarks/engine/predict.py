@@ -38,7 +38,8 @@ from engine.ensemble import ProductionEnsembleManager, create_production_ensembl
 folder, replicas = sys.argv[1], int(sys.argv[2])
 manager = ProductionEnsembleManager(create_production_ensemble_config(bootstrap_samples=replicas, max_memory_mb=4096))
 manager.load_models(folder)
-rows = pd.DataFrame(manager.ensemble.canary[0][np.arange(12) % 4], columns=list(manager.ensemble.columns))
+known = manager.ensemble.reference_predictions[0]
+rows = pd.DataFrame(known[np.arange(12) % 4], columns=list(manager.ensemble.columns))
 manager.predict_fights(rows, [(f"a{row}", f"b{row}") for row in range(12)])
 print(psutil.Process().memory_info().rss / 2**20)
 """

@@ -41,7 +41,8 @@ manager = ProductionEnsembleManager(
 )
 manager.load_models(folder)
 def predict(n):
-    X = pd.DataFrame(manager.ensemble.canary[0][np.arange(n) % 4], columns=list(manager.ensemble.columns))
+    known = manager.ensemble.reference_predictions[0]
+    X = pd.DataFrame(known[np.arange(n) % 4], columns=list(manager.ensemble.columns))
     pairs = [("a", "b")] * n
     started = time.perf_counter()
     manager.predict_fights(X, pairs)
