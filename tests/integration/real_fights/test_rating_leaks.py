@@ -23,7 +23,7 @@ ODDS = ["red_decimal_odds", "blue_decimal_odds"]
 
 pytestmark = [
     pytest.mark.data,
-    pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason="needs the real fights"),
+    pytest.mark.skipif(not (DATA / "fights.csv.gz").is_file(), reason=f"no real fights in {DATA}"),
 ]
 
 

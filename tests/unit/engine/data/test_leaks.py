@@ -34,7 +34,7 @@ Build = Callable[[FightLog], TrainingMatrix]
 
 
 def _other_outcomes(log: FightLog, since: pd.Timestamp) -> FightLog:
-    """The same fights; whoever lost on that day or later has won, in another way, with other statistics and odds."""
+    """The same fights with winners and odds exchanged, and other methods and statistics, from that day on."""
     fights, lines = log.fights.copy(), log.stat_lines.copy()
     late = fights["date"] >= since
     fights.loc[late, "winner"] = fights.loc[late, "winner"].replace({"red": "blue", "blue": "red"})
