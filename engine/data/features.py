@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.data.feature_matrix import TrainingMatrix, event_labels
 from engine.data.fight_log import FightLog
 from engine.data.fighter_state import FIELD_INDEX
-from engine.data.rated_log import RATING_COLUMNS, rate_log
+from engine.data.rated_log import RATING_COLUMNS, RatedLog, rate_log
 from engine.data.side_features import BASE_FEATURES, fill_biographies
 
 CONTEXT_FEATURES = ("women", "title_bout", "scheduled_rounds", "weight_limit_lbs")
@@ -82,7 +82,9 @@ def feature_rows(
     return pd.DataFrame(np.column_stack([red, blue, red - blue, ratings, context]), columns=list(FEATURE_COLUMNS))
 
 
-def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool = False) -> TrainingMatrix:
+def build_matrix(
+    log: FightLog, *, decisive_only: bool = True, keep_gaps: bool = False, rated: RatedLog | None = None
+) -> TrainingMatrix:
     """Return the fights of `log` with their features as they were known before the day of each fight.
 
     Rows are in order of (date, fight id).
@@ -95,8 +97,10 @@ def build_matrix(log: FightLog, *, decisive_only: bool = True, keep_gaps: bool =
         Leave out draws, no contests and fights that are `history_only`; otherwise they have `won` = -1.
     keep_gaps
         As in `feature_rows`.
+    rated
+        The replay of `log`, if the caller has made it, which takes seconds.
     """
-    fights, rated = log.fights, rate_log(log)
+    fights, rated = log.fights, rated or rate_log(log)
     women, limit = rated.bouts.context.T
     context = np.column_stack([women, fights["title_bout"], fights["scheduled_rounds"], limit]).astype(np.float64)
     day = fights["date"].to_numpy().astype("datetime64[D]")

@@ -27,7 +27,7 @@ from engine.data.fight_log_tables import WEIGHT_LIMITS_LBS
 from engine.data.fighter_names import FighterIndex
 from engine.data.fighter_state import FIELD_INDEX, initial_states
 from engine.data.past_odds import PastOdds
-from engine.data.rated_log import RATING_COLUMNS, rate_log
+from engine.data.rated_log import RATING_COLUMNS, RatedLog, rate_log
 from engine.data.rating_parts import rating_parts
 from engine.data.side_features import (
     BASE_FEATURES,
@@ -199,10 +199,10 @@ class FighterSnapshot:
         object.__setattr__(self, "_index", index)
 
     @classmethod
-    def from_log(cls, log: FightLog, *, keep_gaps: bool = False) -> FighterSnapshot:
-        """Return the state after the last fight of `log`; `keep_gaps` as in the class."""
+    def from_log(cls, log: FightLog, *, keep_gaps: bool = False, rated: RatedLog | None = None) -> FighterSnapshot:
+        """Return the state after the last fight of `log`; `keep_gaps` as in the class, `rated` as in `build_matrix`."""
         fighters = log.fighters
-        rated, records = rate_log(log), declared_records(fighters)
+        rated, records = rated or rate_log(log), declared_records(fighters)
         return cls(
             fighter_ids=fighters["fighter_id"].to_numpy(dtype=np.str_),
             names=fighters["name"].to_numpy(dtype=np.str_),

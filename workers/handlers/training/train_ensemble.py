@@ -19,6 +19,7 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.data.features import build_matrix, model_columns
 from engine.data.fight_log import read_fight_log
 from engine.data.fighter_snapshot import FighterSnapshot
+from engine.data.rated_log import rate_log
 from engine.members.xgboost_fit import TrainingLimits
 from engine.model.bundle import Bundle, open_bundle
 from engine.resources.chunked_arrays import NamedArrays
@@ -114,7 +115,7 @@ def train_in_process(
     """
     check_data_digest(job)
     on_progress("reading", 0, 1)
-    matrix, snapshot = _read(job)
+    matrix, snapshot = read_training_data(job)
     return train_bundle(
         parent, matrix, training_config(job, within_seconds, n_jobs), snapshot, on_progress, _about(job)
     )
@@ -139,7 +140,8 @@ def training_report(bundle: Bundle, alias: str | None) -> TrainingReport:
     )
 
 
-def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, FighterSnapshot | None]:
+def read_training_data(job: TrainEnsemble) -> tuple[TrainingMatrix, FighterSnapshot | None]:
+    """Return the rows that a training learns from, and the fighters' state after the last fight; None of a matrix."""
     path = Path(job.data)
     if job.matrix is not None:
         matrix = read_job_matrix(path, job.matrix)
@@ -147,7 +149,9 @@ def _read(job: TrainEnsemble) -> tuple[TrainingMatrix, FighterSnapshot | None]:
     log = read_fight_log(path)
     if job.cutoff is not None:
         log = log.before(job.cutoff)
-    return build_matrix(log).select(model_columns(past_odds=job.past_odds)), FighterSnapshot.from_log(log)
+    rated = rate_log(log)
+    matrix = build_matrix(log, rated=rated).select(model_columns(past_odds=job.past_odds))
+    return matrix, FighterSnapshot.from_log(log, rated=rated)
 
 
 def _about(job: TrainEnsemble) -> dict[str, Any]:
@@ -163,7 +167,7 @@ def _prepare(job: TrainEnsemble, context: JobContext) -> Bundle:
     """Read and check the data, and write the arrays that all parts need to the store."""
     check_data_digest(job)
     context.progress("reading", 0, 1)
-    matrix, snapshot = _read(job)
+    matrix, snapshot = read_training_data(job)
     recipe = recipe_from_plan(job)
     check_training_inputs(matrix, config_from_recipe(recipe))
     arrays = matrix_to_arrays(matrix)
