@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.contracts.codec import job_refused
 from ledger.server.server import Server
 
 
@@ -33,6 +34,19 @@ class ModelRegistry:
             }
             for digest, summary in sorted(summaries.items())
         ]
+
+    def find(self, text: str) -> dict[str, Any]:
+        """Return the model that `text` names: an alias, a digest or the beginning of a digest, in this order.
+
+        Raises JobRefusedError if `text` names no model, or several.
+        """
+        models = self.all()
+        named = [model for model in models if text in model["aliases"]]
+        found = named or [model for model in models if text and model["digest"].startswith(text)]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(model["digest"][:12] for model in models) or "none"
+        raise job_refused(f"{text[:80]!r} matches no alias and {len(found)} models' digests; the models are {known}")
 
     def summary(self, digest: str) -> dict[str, Any]:
         """Return the summary of a model, empty if it is not registered."""

@@ -18,13 +18,16 @@ tries, which are counted for the model that both come from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from ledger.contracts import codec
+from ledger.contracts.failures import Failure, FailureCode, JobRefusedError
 from ledger.contracts.job_state import Outcome
-from ledger.contracts.jobs import JudgeModels
+from ledger.contracts.jobs import JudgeModels, StateKind
 from ledger.contracts.judgement_report import JudgementReport
 from ledger.contracts.update_report import UpdateReport
 from ledger.models.aliases import Aliases
@@ -32,7 +35,7 @@ from ledger.models.drift_alarms import DriftAlarms
 from ledger.models.model_registry import ModelRegistry
 from ledger.models.promotion_gate import INCUMBENTS
 from ledger.models.verification import ModelVerifier
-from ledger.operations.control_store import ControlChange
+from ledger.operations.control_store import ControlChange, control_conflict
 from ledger.server.server import Server
 
 ANCHOR_KEY = "anchor"
@@ -55,6 +58,113 @@ class Promotions:
             if change.after == standing and not change.rollback:
                 return str((change.evidence or {}).get(ANCHOR_KEY, standing))
         return standing
+
+    def plan_comparison(self, name: str, challenger: str, plan: Mapping[str, Any]) -> JudgeModels:
+        """Return the job that compares a challenger with the model of an alias and with its anchor, counted as a try.
+
+        `plan` has the other fields of the job: data, limits, method. Raises JobRefusedError if the alias points to the
+        challenger already.
+        """
+        standing = self._aliases.resolve(name)
+        if standing == challenger:
+            raise codec.job_refused(f"{name} is already {challenger[:12]}")
+        anchor = self._compared_anchor(name, standing, challenger)
+        return self.count_try(name, JudgeModels(challenger=challenger, champion=standing, anchor=anchor, **plan))
+
+    def check_comparison(self, name: str, job: JudgeModels, outcome: Outcome) -> None:
+        """Refuse a report that ignored what the job asked for; a comparison that failed is no try any more.
+
+        Raises JobRefusedError: the pool that compared the models is older than the anchor, the tries or the state.
+        """
+        if isinstance(outcome.report, JudgementReport):
+            _check_report(job, outcome.report)
+        else:
+            self.uncount_try(name, job)
+
+    def promote(
+        self,
+        name: str,
+        challenger: str,
+        comparison: tuple[JudgeModels, Outcome] | None,
+        *,
+        force: bool = False,
+        expected: str | None,
+        verify: ModelVerifier,
+        user: str,
+        reason: str,
+    ) -> ControlChange:
+        """Point an alias to a challenger if a comparison allows it, and return the change.
+
+        Parameters
+        ----------
+        name, challenger
+            The alias, and the digest of the model.
+        comparison
+            The job of `plan_comparison` and its outcome; None without one, which needs `force`.
+        force
+            Move the alias without or against the comparison; the challenger then begins a new sequence of promotions.
+        expected
+            The model that the alias must point to at that time, None for no model.
+        verify
+            As in `Aliases.move`.
+        user, reason
+            For the history.
+
+        Raises
+        ------
+        JobRefusedError
+            The comparison failed or its verdict is against the promotion, with the reasons in the details; it compares
+            other models; it is not counted as a try; or the verification failed.
+        ControlConflictError
+            The alias points to another model by now; nothing was changed.
+        """
+        standing = self._aliases.resolve(name)
+        if standing == challenger:
+            raise codec.job_refused(f"{name} is already {challenger[:12]}")
+        if expected != standing:
+            raise control_conflict(f"model.{name}", standing)
+        if comparison is None and not force:
+            raise codec.job_refused(f"{name} keeps its model: no comparison with it is named")
+        outcome = None if comparison is None else comparison[1]
+        if comparison is not None and not force:
+            self._check_models(name, challenger, standing, comparison[0])
+            if isinstance(comparison[1].report, JudgementReport):
+                _check_report(comparison[0], comparison[1].report)
+        passed = outcome is not None and passes(outcome)
+        if not passed and not force and outcome is not None:
+            raise JobRefusedError(_refusal(name, outcome))
+        return self._aliases.move(
+            name,
+            challenger,
+            verify=verify,
+            user=user,
+            reason=reason,
+            expected=expected,
+            evidence=_evidence(outcome, forced=not passed),
+        )
+
+    def _check_models(self, name: str, challenger: str, standing: str | None, job: JudgeModels) -> None:
+        """Refuse a comparison of other models, and one that counts fewer tries than were made."""
+        if (job.challenger, job.champion) != (challenger, standing):
+            compared = f"{job.challenger[:12]} with {(job.champion or 'no model')[:12]}"
+            raise codec.job_refused(
+                f"the comparison is of {compared}, not of {challenger[:12]} with {(standing or 'no model')[:12]}: "
+                "compare these models"
+            )
+        if job.anchor != (anchor := self._compared_anchor(name, standing, challenger)):
+            raise codec.job_refused(f"the comparison lacks the anchor {(anchor or 'none')[:12]}: make it again")
+        key, member = self._tries(name, job)
+        members = self._server.execute("ZREVRANGE", key, 0, -1)
+        if member.encode() not in members or job.tries < len(members) - members.index(member.encode()):
+            raise codec.job_refused(
+                "the comparison is not counted as a try for this alias: make it with `cornerman models promote`, or "
+                "POST /v1/models/ALIAS/evaluate"
+            )
+
+    def _compared_anchor(self, name: str, standing: str | None, challenger: str) -> str | None:
+        """Return the anchor if it is a third model."""
+        anchor = self.anchor(name, standing)
+        return None if anchor in (standing, challenger) else anchor
 
     def count_try(self, name: str, job: JudgeModels) -> JudgeModels:
         """Count a comparison for the place of `job.champion`, and return the job with its number."""
@@ -139,6 +249,51 @@ class Promotions:
         challenger = self._models.origin(job.challenger)
         content = codec.encode(msgspec.structs.replace(job, tries=1, champion=champion, challenger=challenger))
         return self._server.key("tries", name, champion or ""), codec.content_digest(content)
+
+
+def passes(outcome: Outcome) -> bool:
+    """Return True if the outcome of a comparison allows the promotion of its challenger."""
+    return isinstance(outcome.report, JudgementReport) and outcome.report.verdict.promote
+
+
+def _check_report(job: JudgeModels, report: JudgementReport) -> None:
+    """Refuse a report that ignored what the job asked for."""
+    state: StateKind = "fresh" if report.served is UNSET else report.served.state
+    if (report.anchor, report.tries, state) != (job.anchor, job.tries, job.state):
+        raise codec.job_refused(
+            "the pool that evaluated the models ignored the anchor, the tries or the state: upgrade the training pools"
+        )
+
+
+def _refusal(name: str, outcome: Outcome) -> Failure:
+    """Return the refusal of a promotion by a comparison."""
+    if outcome.failure is not None:
+        message = f"{name} keeps its model: the comparison failed: {outcome.failure.message}"
+        return msgspec.structs.replace(outcome.failure, message=message)
+    if not isinstance(outcome.report, JudgementReport):
+        return Failure(
+            code=FailureCode.INVALID_INPUT, message=f"job {outcome.job_id} compares no models: name a judge_models job"
+        )
+    reasons = outcome.report.verdict.reasons
+    return Failure(
+        code=FailureCode.INVALID_INPUT,
+        message=f"{name} keeps its model: {'; '.join(reason.message for reason in reasons)}",
+        details={"judgement": outcome.job_id, "reasons": [*msgspec.to_builtins(reasons)]},
+    )
+
+
+def _evidence(outcome: Outcome | None, *, forced: bool) -> dict[str, Any]:
+    """Return the evidence of a promotion for the history: the comparison's job and its report or failure.
+
+    Includes the anchor for the next promotion, unless the promotion is forced: then the model itself is the anchor.
+    """
+    if outcome is None:
+        return {"forced": forced}
+    found = {"report": outcome.report} if outcome.report is not None else {"failure": outcome.failure}
+    anchor = (
+        {} if forced or not isinstance(outcome.report, JudgementReport) else {ANCHOR_KEY: next_anchor(outcome.report)}
+    )
+    return {"forced": forced, "judgement": outcome.job_id, **anchor, **msgspec.to_builtins(found)}
 
 
 def next_anchor(report: JudgementReport) -> str:

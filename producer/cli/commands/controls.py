@@ -17,7 +17,6 @@ from ledger.contracts.failures import WaitTimeoutError
 from ledger.contracts.jobs import QUEUES
 from ledger.operations.control_store import ControlChange
 from producer.cli.options.audit import NO_REASON, audit_options
-from producer.cli.options.model_lookup import resolve_model
 from producer.client import Client
 from producer.output.console import Console, json_option, pass_console
 from producer.output.report_tables import records_table
@@ -165,7 +164,7 @@ def _read(client: Client, assignment: str) -> tuple[str, ControlValue | None]:
     if not text:
         find_control(name)
         return name, None
-    return name, parse_value(name, resolve_model(client, text)["digest"] if name.startswith("model.") else text)
+    return name, parse_value(name, client.ledger.models.find(text)["digest"] if name.startswith("model.") else text)
 
 
 def _pools_at(client: Client, where: str) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from ledger.contracts.jobs import CompareModels, ReviewModel
 from ledger.contracts.monitoring_reports import ReviewReport
 from ledger.models.aliases import CHALLENGER, CHAMPION
 from producer.cli.options.audit import audit_options
-from producer.cli.options.model_lookup import resolve_model
 from producer.client import Client, require_report
 from producer.output.console import Console, json_option, pass_console
 from producer.output.exit_codes import ExitCode
@@ -34,7 +33,7 @@ def compare(console: Console, champion: str, challenger: str, timeout: float) ->
     add).
     """
     with Client.from_env() as client:
-        names = [str(resolve_model(client, name)["digest"]) for name in (champion, challenger)]
+        names = [str(client.ledger.models.find(name)["digest"]) for name in (champion, challenger)]
         job = CompareModels(champion=names[0], challenger=names[1], nonce=uuid.uuid4().hex)
         report = require_report(wait_with_progress(client, console, client.enqueue(job).job_id, timeout))
     console.output(report, *report_tables(report))
@@ -53,7 +52,7 @@ def review(console: Console, model: str, timeout: float) -> None:
     the features is in alarm, which triggers no action.
     """
     with Client.from_env() as client:
-        digest = resolve_model(client, model)["digest"]
+        digest = client.ledger.models.find(model)["digest"]
         receipt = client.enqueue(ReviewModel(model=digest, nonce=uuid.uuid4().hex))
         report = require_report(wait_with_progress(client, console, receipt.job_id, timeout))
     console.output(report, *report_tables(report))
@@ -73,7 +72,7 @@ def clear_alarm(console: Console, model: str, user: str, reason: str) -> None:
     not moved.
     """
     with Client.from_env() as client:
-        digest = client.ledger.models.origin(resolve_model(client, model)["digest"])
+        digest = client.ledger.models.origin(client.ledger.models.find(model)["digest"])
         alarm = client.ledger.drift_alarms.clear(digest, user=user, reason=reason)
     console.output({"cleared": alarm}, alarms_table([alarm]))
     console.note("Cleared.")

@@ -6,19 +6,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
-import msgspec
-from msgspec import UNSET
 
-from ledger.contracts.codec import job_refused
 from ledger.contracts.job_state import Outcome
 from ledger.contracts.jobs import JudgeModels, StateKind
-from ledger.contracts.judgement_report import JudgementReport
 from ledger.models.aliases import CHAMPION
-from ledger.models.promotions import ANCHOR_KEY, next_anchor
+from ledger.models.promotions import passes
 from producer.cli.commands.backtest import DayParam
 from producer.cli.options.audit import audit_options
 from producer.cli.options.idempotency import describe_existing, stored_outcome, submission_key
-from producer.cli.options.model_lookup import resolve_model
 from producer.cli.options.training import data_options, training_fields
 from producer.client import Client, require_report
 from producer.output.console import Console, json_option, pass_console
@@ -86,65 +81,41 @@ def promote(
     if path is None and not force:
         raise click.UsageError("Name the fights to evaluate on: --data FOLDER or --matrix FILE.")
     with Client.from_env() as client:
-        challenger = resolve_model(client, model)["digest"]
+        promotions = client.ledger.promotions
+        challenger = client.ledger.models.find(model)["digest"]
         standing = client.ledger.aliases.resolve(alias)
-        if standing == challenger:
-            raise job_refused(f"{alias} is already {challenger[:12]}")
-        outcome = None
+        comparison = None
         if path is not None:
-            fields = training_fields(path.absolute(), matrix is not None, options)
-            anchor = client.ledger.promotions.anchor(alias, standing)
-            job = JudgeModels(
-                challenger=challenger,
-                champion=standing,
-                anchor=None if anchor in (standing, challenger) else anchor,
-                **fields,
+            job = promotions.plan_comparison(
+                alias, challenger, training_fields(path.absolute(), matrix is not None, options)
             )
-            outcome = _evaluate_try(client, console, alias, job, rerun, timeout)
+            comparison = job, _evaluate(client, console, job, submission_key(None, rerun), timeout)
+            promotions.check_comparison(alias, *comparison)
             if not force:
-                require_report(outcome)  # raises if the evaluation failed: then there is no promotion
-        report = outcome.report if outcome is not None else None
-        passed = isinstance(report, JudgementReport) and report.verdict.promote
+                require_report(comparison[1])  # raises if the evaluation failed: then there is no promotion
+        outcome = None if comparison is None else comparison[1]
+        report = None if outcome is None else outcome.report
         tables = report_tables(report) if report is not None else []
-        if not passed and not force:
+        if outcome is not None and not passes(outcome) and not force:
             console.output({"promoted": False, "judgement": outcome, "change": None}, *tables)
             console.note(
                 f"{alias} stays {standing[:12] if standing else 'without a model'}; --force overrides the verdict"
             )
             click.get_current_context().exit(ExitCode.FAILED)
-        change = client.ledger.aliases.move(
+        change = promotions.promote(
             alias,
             challenger,
+            comparison,
+            force=force,
+            expected=standing,
             verify=client.ledger.verification.verify_model,
             user=user,
             reason=reason,
-            expected=standing,
-            evidence=_evidence(outcome, forced=not passed),
         )
     console.output(
         {"promoted": True, "judgement": outcome, "change": change}, *tables, history_table([change], "Moved")
     )
     console.note(f"To undo: cornerman models rollback{'' if alias == CHAMPION else f' --alias {alias}'} --reason TEXT")
-
-
-def _evaluate_try(
-    client: Client, console: Console, alias: str, job: JudgeModels, rerun: bool, timeout: float | None
-) -> Outcome:
-    """Evaluate a challenger through a job, and count the try against the champion."""
-    counted = client.ledger.promotions.count_try(alias, job)
-    outcome = _evaluate(client, console, counted, submission_key(None, rerun), timeout)
-    report = outcome.report
-    if not isinstance(report, JudgementReport):
-        client.ledger.promotions.uncount_try(alias, job)
-    elif (report.anchor, report.tries, _state(report)) != (counted.anchor, counted.tries, counted.state):
-        raise job_refused(
-            "the pool that evaluated the models ignored the anchor, the tries or the state: upgrade the training pools"
-        )
-    return outcome
-
-
-def _state(report: JudgementReport) -> StateKind:
-    return "fresh" if report.served is UNSET else report.served.state
 
 
 def _evaluate(client: Client, console: Console, job: JudgeModels, key: str | None, timeout: float | None) -> Outcome:
@@ -153,17 +124,3 @@ def _evaluate(client: Client, console: Console, job: JudgeModels, key: str | Non
     if note := describe_existing(receipt, stored, "--rerun"):
         console.note(note)
     return stored or wait_with_progress(client, console, receipt.job_id, timeout)
-
-
-def _evidence(outcome: Outcome | None, *, forced: bool) -> dict[str, Any]:
-    """Return the evidence of a promotion for the history: the evaluation's job and its report or failure.
-
-    Includes the anchor for the next promotion, unless the promotion is forced: then the model itself is the anchor.
-    """
-    if outcome is None:
-        return {"forced": forced}
-    found = {"report": outcome.report} if outcome.report is not None else {"failure": outcome.failure}
-    anchor = (
-        {} if forced or not isinstance(outcome.report, JudgementReport) else {ANCHOR_KEY: next_anchor(outcome.report)}
-    )
-    return {"forced": forced, "judgement": outcome.job_id, **anchor, **msgspec.to_builtins(found)}

@@ -7,7 +7,6 @@ import click
 from ledger.models.aliases import CHAMPION, MAX_MOVES
 from ledger.models.verification import VERIFICATION_TIMEOUT_SECONDS
 from producer.cli.options.audit import audit_options
-from producer.cli.options.model_lookup import resolve_model
 from producer.client import Client
 from producer.output.console import Console, json_option, pass_console
 from producer.output.model_tables import diff_table, history_table, model_tables, models_table, summary_differences
@@ -48,7 +47,7 @@ def show(console: Console, model: str) -> None:
     Shows its data and their last day, settings, metrics, versions, aliases, and when each alias moved to or from it.
     """
     with Client.from_env() as client:
-        known = resolve_model(client, model)
+        known = client.ledger.models.find(model)
         changes = [
             change
             for change in client.ledger.aliases.all_histories(MAX_MOVES)
@@ -69,7 +68,7 @@ def diff(console: Console, one: str, other: str) -> None:
     which model is better, use `cornerman models promote`.
     """
     with Client.from_env() as client:
-        first, second = resolve_model(client, one), resolve_model(client, other)
+        first, second = client.ledger.models.find(one), client.ledger.models.find(other)
     found = summary_differences(first["summary"], second["summary"])
     document = {"one": first["digest"], "other": second["digest"], "differences": found}
     console.output(document, *([diff_table(first, second, found)] if found else []))
@@ -122,7 +121,7 @@ def rollback(console: Console, alias: str, to: str | None, timeout: float, user:
         change = client.ledger.aliases.roll_back(
             alias,
             verify=lambda digest: client.ledger.verification.verify_model(digest, timeout),
-            to=None if to is None else resolve_model(client, to)["digest"],
+            to=None if to is None else client.ledger.models.find(to)["digest"],
             user=user,
             reason=reason,
         )

@@ -17,7 +17,6 @@ from ledger.models.aliases import CHALLENGER, CHAMPION
 from ledger.operations.control_store import ControlChange
 from producer.cli.options.audit import audit_options
 from producer.cli.options.idempotency import describe_existing, stored_outcome, submission_key
-from producer.cli.options.model_lookup import resolve_model
 from producer.cli.options.training import data_digest
 from producer.client import Client, require_report
 from producer.output.console import Console, json_option, pass_console
@@ -128,7 +127,7 @@ def _run(
 ) -> Outcome:
     """Submit the job and wait for its outcome; return the stored one if the same job has ended already."""
     job = UpdateModel(
-        base=resolve_model(client, base)["digest"],
+        base=client.ledger.models.find(base)["digest"],
         data=str(folder.absolute()),
         data_digest=data_digest(folder),
         cutoff=cutoff.date() if cutoff else None,
