@@ -71,7 +71,7 @@ class LedgerSettings:
         for entry in fields(cls):
             text = source.get(environment_variable(entry), "").strip()
             if text:
-                given[entry.name] = _convert(entry, text)
+                given[entry.name] = read_setting(entry, text)
         return cls(**given)
 
 
@@ -80,7 +80,8 @@ def environment_variable(entry: Field[Any]) -> str:
     return PREFIX + entry.name.upper()
 
 
-def _convert(entry: Field[Any], text: str) -> Any:
+def read_setting(entry: Field[Any], text: str) -> Any:
+    """Convert the text of a variable to the type of its field. Raises ValueError naming the variable."""
     kind = type(entry.default)
     if kind not in (int, float):
         return text

@@ -25,8 +25,8 @@ from typing import TypedDict, TypeVar, Unpack, overload
 
 from ledger.contracts.backtest_report import BacktestReport
 from ledger.contracts.codec import decode_job
-from ledger.contracts.failures import JobFailedError
-from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
+from ledger.contracts.failures import JobFailedError, UnknownJobError
+from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
     Backtest,
     CheckHealth,
@@ -317,3 +317,12 @@ def require_report(outcome: Outcome) -> Report:
     if outcome.failure is None:
         raise ValueError(f"the outcome of job {outcome.job_id} has neither a report nor a failure")
     raise JobFailedError(outcome.job_id, outcome.failure)
+
+
+def existing_status(job: JobStatus) -> JobStatus:
+    """Return the status if the ledger holds the job. Raises UnknownJobError if not."""
+    if job.state is JobState.UNKNOWN:
+        raise UnknownJobError(f"job {job.job_id} is unknown: it was never submitted here")
+    if job.state is JobState.FORGOTTEN:
+        raise UnknownJobError(f"job {job.job_id} is forgotten: it ended, and its retention has ended too")
+    return job

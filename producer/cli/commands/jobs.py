@@ -8,11 +8,11 @@ from itertools import islice
 
 import click
 
-from ledger.contracts.failures import LedgerError, UnknownJobError
-from ledger.contracts.job_state import JobState, JobStatus, Outcome
+from ledger.contracts.failures import LedgerError
+from ledger.contracts.job_state import JobState, Outcome
 from ledger.contracts.jobs import ROUTES
 from ledger.jobs.outcome_reader import OutcomesMissedError
-from producer.client import Client, require_report
+from producer.client import Client, existing_status, require_report
 from producer.output.console import Console, json_option, pass_console
 from producer.output.progress import fetch_card, retry_until_available, wait_with_progress
 from producer.output.report_tables import outcome_line, report_tables, status_table
@@ -97,12 +97,3 @@ def cancel(console: Console, job_id: str) -> None:
     if job.state is not JobState.CANCELLED:
         raise LedgerError(f"job {job_id} had already ended as {job.state}; its outcome stays")
     console.output(job, status_table(job))
-
-
-def existing_status(job: JobStatus) -> JobStatus:
-    """Return the status if the ledger holds the job. Raises UnknownJobError if not."""
-    if job.state is JobState.UNKNOWN:
-        raise UnknownJobError(f"job {job.job_id} is unknown: it was never submitted here")
-    if job.state is JobState.FORGOTTEN:
-        raise UnknownJobError(f"job {job.job_id} is forgotten: it ended, and its retention has ended too")
-    return job

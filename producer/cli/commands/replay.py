@@ -6,15 +6,14 @@ import uuid
 
 import click
 
-from ledger.contracts.failures import LedgerError
-from ledger.contracts.jobs import ROUTES, Replay, ReproduceTraining
+from ledger.contracts.jobs import ReproduceTraining
 from ledger.contracts.replay_report import ReplayReport
-from producer.cli.commands.jobs import existing_status
 from producer.client import Client, require_report
 from producer.output.console import Console, json_option, pass_console
 from producer.output.exit_codes import ExitCode
 from producer.output.progress import wait_with_progress
 from producer.output.report_tables import report_tables
+from producer.replays import replay_job
 
 
 @click.command()
@@ -35,17 +34,9 @@ def replay(console: Console, job_id: str, retrain: bool, timeout: float | None) 
     and leaves the outcome as it is.
     """
     with Client.from_env() as client:
-        status = existing_status(client.status(job_id))
-        if not status.state.final:
-            raise LedgerError(f"job {job_id} is {status.state}: wait for its outcome (cornerman result {job_id})")
-        long = ROUTES[status.kind or ""].queue == "train"
-        if long and not retrain:
-            raise click.UsageError(f"Job {job_id} is a {status.kind}, which takes long to recompute: add --retrain.")
-        # The nonce makes each replay a new job, so that no stored comparison is shown.
-        nonce = uuid.uuid4().hex
-        receipt = client.enqueue(
-            ReproduceTraining(job_id=job_id, nonce=nonce) if long else Replay(job_id=job_id, nonce=nonce)
-        )
+        job = replay_job(client.status(job_id), retrain=retrain, nonce=uuid.uuid4().hex)
+        long = isinstance(job, ReproduceTraining)
+        receipt = client.enqueue(job)
         outcome = wait_with_progress(
             client, console, receipt.job_id, timeout if timeout is not None else None if long else 60.0
         )

@@ -11,8 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ledger.contracts.failures import LedgerUnavailableError
-from producer.cli.commands.jobs import existing_status
-from producer.client import Client
+from producer.client import Client, existing_status
 from producer.output.console import Console, json_option, pass_console
 from producer.output.report_tables import status_table
 from producer.output.status_tables import Overview, overview_group, overview_tables

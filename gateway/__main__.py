@@ -1,0 +1,94 @@
+"""`python -m gateway`: one gateway in this process.
+
+Exit codes: 0 after SIGTERM; 69 if the ledger's server cannot be reached; 71 if the address is taken; 78 for a setting
+that cannot work.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+from gateway.app import create_app
+from gateway.logs import configure_logging
+from gateway.server.address import check_address
+from gateway.server.http_server import GatewayServer
+from gateway.server.protocol import limited_protocol
+from gateway.settings import GatewaySettings
+from ledger.contracts.failures import JobRefusedError, LedgerUnavailableError, PermissionDeniedError
+from ledger.ledger import Ledger
+from producer.settings import ledger_settings
+
+CANNOT_REACH_SERVER = 69  # as in sysexits.h: EX_UNAVAILABLE
+CANNOT_LISTEN = 71  # EX_OSERR
+BAD_SETTING = 78  # EX_CONFIG
+SHUTDOWN_SECONDS = 5
+
+
+def main() -> int:
+    """Run a gateway until SIGTERM or Ctrl-C; return its exit code."""
+    try:
+        settings = GatewaySettings.from_env()
+        ledger = Ledger.connect(ledger_settings())
+        check_address(settings, has_tokens=False)
+    except (ValueError, JobRefusedError) as error:
+        return _failed(error, BAD_SETTING)
+    except (LedgerUnavailableError, PermissionDeniedError) as error:
+        return _failed(error, CANNOT_REACH_SERVER)
+    try:
+        listener = _listener(settings)
+    except OSError as error:
+        return _failed(
+            f"{settings.gateway_host}:{settings.gateway_port} cannot be used: {error.strerror}", CANNOT_LISTEN
+        )
+    configure_logging(settings.gateway_log_level)
+    server = GatewayServer(_config(settings, create_app(settings, ledger)))
+    scheme = "https" if settings.gateway_certificate else "http"
+    host, port = listener.getsockname()[:2]
+    print(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}", flush=True)  # noqa: T201 - for the caller
+    try:
+        server.run(sockets=[listener])
+    finally:
+        ledger.close()
+    return 0
+
+
+def _listener(settings: GatewaySettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.gateway_host else socket.AF_INET
+    listener = socket.create_server(
+        (settings.gateway_host.strip("[]"), settings.gateway_port), family=family, backlog=2048
+    )
+    listener.set_inheritable(False)
+    return listener
+
+
+def _config(settings: GatewaySettings, app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=limited_protocol(settings.gateway_header_seconds),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=settings.proxies or None,
+        timeout_keep_alive=round(settings.gateway_idle_seconds),
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        limit_concurrency=settings.gateway_max_connections,
+        ssl_certfile=settings.gateway_certificate or None,
+        ssl_keyfile=settings.gateway_certificate_key or None,
+    )
+
+
+def _failed(reason: object, code: int) -> int:
+    print(reason, file=sys.stderr)  # noqa: T201 - for the caller
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

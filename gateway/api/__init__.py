@@ -1,0 +1,1 @@
+"""JSON routes, a file for each subject."""

@@ -1,0 +1,114 @@
+"""Routes of jobs: submit, status, outcome, cancel, replay."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from litestar import Request, get, post
+from litestar.params import Parameter
+from litestar.response import Response
+
+from gateway.api.responses import (
+    CorrelationId,
+    Durable,
+    IdempotencyKey,
+    JobId,
+    correlation,
+    created,
+    header_text,
+    json_response,
+    require_json,
+)
+from gateway.problems import ProblemError
+from gateway.security.caller import Caller, Role
+from gateway.threaded_client import AsyncClient
+from ledger.contracts import codec
+from ledger.contracts.failures import WaitTimeoutError
+from ledger.contracts.jobs import (
+    MAX_PAYLOAD_BYTES,
+    CheckHealth,
+    Job,
+    JobPart,
+    PredictCard,
+    Replay,
+    ShadowCard,
+    kind_of,
+)
+from producer.client import existing_status
+from producer.replays import replay_job
+
+PRODUCER_KINDS = (PredictCard, CheckHealth, Replay)
+"""Jobs that a producer may submit; others need an operator."""
+
+
+@post("/v1/jobs", opt={"role": Role.PRODUCER}, request_max_body_size=MAX_PAYLOAD_BYTES + 1, status_code=201)
+async def submit_job(
+    request: Request[Caller, Any, Any],
+    client: AsyncClient,
+    idempotency_key: IdempotencyKey = None,
+    correlation_id: CorrelationId = None,
+    durable: Durable = False,
+) -> Response[bytes]:
+    """Submit a job: 201 if it is new, 200 if the same job is known."""
+    require_json(request)
+    job = codec.decode_job(await request.body())
+    _check_kind(job, request.user)
+    receipt = await client.enqueue(
+        job, key=header_text(idempotency_key), correlation_id=correlation(request, correlation_id), durable=durable
+    )
+    return created(receipt)
+
+
+@get("/v1/jobs/{job_id:str}", opt={"role": Role.READER})
+async def get_job(client: AsyncClient, job_id: JobId) -> Response[bytes]:
+    """Return the state of a job."""
+    return json_response(existing_status(await client.status(job_id)))
+
+
+@get("/v1/jobs/{job_id:str}/outcome", opt={"role": Role.READER})
+async def get_outcome(
+    client: AsyncClient,
+    max_wait_seconds: float,
+    job_id: JobId,
+    wait: Annotated[float, Parameter(ge=0, le=3600, description="Seconds to wait for the outcome.")] = 0.0,
+) -> Response[bytes]:
+    """Return the outcome of a job; 202 and its state if it has none after `wait` seconds."""
+    try:
+        limit = min(wait, max_wait_seconds)
+        outcome = await client.wait(job_id, limit) if limit > 0 else await client.outcome(job_id)
+    except WaitTimeoutError:
+        outcome = None
+    if outcome is None:
+        status = existing_status(await client.status(job_id))
+        outcome = await client.outcome(job_id) if status.state.final else None  # settled in between
+        if outcome is None:
+            return json_response(status, 202)
+    return json_response(outcome)
+
+
+@post("/v1/jobs/{job_id:str}/cancel", opt={"role": Role.PRODUCER}, status_code=200)
+async def cancel_job(client: AsyncClient, job_id: JobId) -> Response[bytes]:
+    """End a job that has no outcome yet, and return its state."""
+    return json_response(existing_status(await client.cancel(job_id)))
+
+
+@post("/v1/jobs/{job_id:str}/replay", opt={"role": Role.PRODUCER}, status_code=201)
+async def submit_replay(
+    request: Request[Caller, Any, Any],
+    client: AsyncClient,
+    job_id: JobId,
+    retrain: Annotated[bool, Parameter(description="Recompute a training or a backtest in full.")] = False,
+) -> Response[bytes]:
+    """Submit a job that computes an outcome again and compares it with the stored one."""
+    job = replay_job(await client.status(job_id), retrain=retrain, nonce=uuid.uuid4().hex)
+    _check_kind(job, request.user)
+    return created(await client.enqueue(job, correlation_id=correlation(request, None)))
+
+
+def _check_kind(job: Job, caller: Caller) -> None:
+    """Refuse jobs that only workers submit, and those that need a higher role. Raises ProblemError."""
+    if isinstance(job, JobPart | ShadowCard):
+        raise ProblemError(422, f"a {kind_of(job)} job is submitted by workers alone")
+    if not isinstance(job, PRODUCER_KINDS) and caller.role < Role.OPERATOR:
+        raise ProblemError(403, f"a {kind_of(job)} job needs the role operator, {caller.name!r} is a producer")

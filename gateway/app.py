@@ -1,0 +1,103 @@
+"""The ASGI application of the gateway: its routes, what their handlers get, and the frame around each request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import unquote
+
+from litestar import Litestar, Request
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from prometheus_client import CollectorRegistry
+
+from gateway.api import feeds, health, jobs
+from gateway.problems import ProblemError, problem_response
+from gateway.security.access import LOOPBACK_NAMES, check_role
+from gateway.security.authentication import Authenticator
+from gateway.security.request_context import RequestContext
+from gateway.server.address import is_loopback
+from gateway.settings import GatewaySettings
+from gateway.threaded_client import AsyncClient
+from ledger.ledger import Ledger
+from producer.client import Client
+
+ROUTES: Sequence[Any] = (
+    jobs.submit_job,
+    jobs.get_job,
+    jobs.get_outcome,
+    jobs.cancel_job,
+    jobs.submit_replay,
+    feeds.submit_feed,
+    health.get_liveness,
+    health.get_readiness,
+    health.get_metrics,
+)
+
+
+def create_app(settings: GatewaySettings, ledger: Ledger) -> RequestContext:
+    """Return the application. It uses the blocking `ledger` in threads, and opens a client of its own on its loop."""
+    registry = CollectorRegistry()
+    client = AsyncClient(ledger.settings)
+    values = {
+        "ledger": ledger,
+        "blocking_client": Client(ledger),
+        "client": client,
+        "registry": registry,
+        "max_wait_seconds": settings.gateway_max_wait_seconds,
+    }
+
+    @asynccontextmanager
+    async def open_client(_app: Litestar) -> AsyncIterator[None]:
+        async with client:
+            yield
+
+    app = Litestar(
+        route_handlers=ROUTES,
+        dependencies={name: Provide(_constant(value), sync_to_thread=False) for name, value in values.items()},
+        guards=[check_role],
+        before_request=_decode_parameters,
+        exception_handlers={Exception: problem_response, HTTPException: problem_response},
+        lifespan=[open_client],
+        openapi_config=None,
+        logging_config=None,
+        signature_types=[AsyncClient, Client, Ledger, CollectorRegistry],
+    )
+    return RequestContext(
+        app,
+        Authenticator(ledger).caller_of,
+        allowed_hosts=_allowed_hosts(settings),
+        body_seconds=settings.gateway_body_seconds,
+    )
+
+
+def _constant(value: Any) -> Any:
+    def provide() -> Any:
+        return value
+
+    return provide
+
+
+def _allowed_hosts(settings: GatewaySettings) -> tuple[str, ...]:
+    names = tuple(name.lower() for name in settings.allowed_hosts)
+    return names or (LOOPBACK_NAMES if is_loopback(settings.gateway_host) else ())
+
+
+async def _decode_parameters(request: Request[Any, Any, Any]) -> None:
+    """Decode the parameters of the path, each once. Raises ProblemError."""
+    # A new dictionary: Litestar keeps this one for the next request of the same path.
+    request.scope["path_params"] = {
+        name: _decoded(value) if isinstance(value, str) else value
+        for name, value in request.scope["path_params"].items()
+    }
+
+
+def _decoded(text: str) -> str:
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ProblemError(400, "the path is not UTF-8") from None
+    if not decoded.isprintable():
+        raise ProblemError(400, "the path has characters that cannot be printed")
+    return decoded

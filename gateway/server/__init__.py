@@ -1,0 +1,1 @@
+"""The HTTP server: address, TLS, limits of a connection."""

@@ -1,0 +1,39 @@
+"""The address on which a gateway may listen."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from gateway.settings import GatewaySettings
+
+
+class UnsafeAddressError(ValueError):
+    """The gateway would listen to the network without TLS or without tokens."""
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(settings: GatewaySettings, *, has_tokens: bool) -> None:
+    """Refuse a public address without tokens, or without TLS. Raises UnsafeAddressError."""
+    host = settings.gateway_host
+    if is_loopback(host):
+        return
+    if not has_tokens:
+        raise UnsafeAddressError(
+            f"{host} is reached from other machines, and no token has been made: everybody could do anything. "
+            "Make a token first: cornerman tokens create NAME --role operator"
+        )
+    if not settings.gateway_certificate and not settings.proxies:
+        raise UnsafeAddressError(
+            f"{host} is reached from other machines, and tokens would be sent without TLS: set "
+            "CORNERMAN_GATEWAY_CERTIFICATE and CORNERMAN_GATEWAY_CERTIFICATE_KEY, or if a proxy does TLS, "
+            "CORNERMAN_GATEWAY_BEHIND_PROXY to its address"
+        )

@@ -1,0 +1,78 @@
+"""The HTTP protocol of a connection, with limits on the head of a request that uvicorn leaves out."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 32_768
+_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which ends connections whose request head comes too slowly or is too long.
+
+    uvicorn limits only the time between two requests. A client that connects and says nothing, or sends half a head,
+    would keep its connection for ever.
+    """
+
+    def __init__(self, *args: Any, header_seconds: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._header_seconds = header_seconds
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the time of the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Count the bytes of a head until it is complete."""
+        in_head = self._head_timer is not None
+        if not in_head and self.cycle is not None and self.cycle.response_complete:
+            self._await_head()  # a further request over the same connection
+            in_head = True
+        super().data_received(data)
+        if in_head and self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(_LONG)
+
+    def on_headers_complete(self) -> None:
+        """End the time of the head; refuse one that is too long although it came at once."""
+        self._stop_timer()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD_BYTES:
+            self._refuse(_LONG)
+        else:
+            super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._stop_timer()
+        self._head_bytes = 0
+        self._head_timer = asyncio.get_running_loop().call_later(self._header_seconds, self._refuse, _SLOW)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, response: bytes) -> None:
+        self._stop_timer()
+        if not self.transport.is_closing():
+            self.transport.write(response)
+            self.transport.close()
+
+
+def limited_protocol(header_seconds: float) -> Any:
+    """Return the protocol factory for `uvicorn.Config(http=...)`."""
+    return partial(LimitedProtocol, header_seconds=header_seconds)

@@ -1,0 +1,115 @@
+"""The gateway as a process: address, host names, origins, slow clients, signals."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ledger.settings import LedgerSettings
+from tests.support.gateways import GatewayProcess, gateway_environment, running_gateway
+
+
+def refused_start(ledger: LedgerSettings, **settings: object) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway"],
+        env=gateway_environment(ledger, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_it_answers_until_a_signal_ends_it(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        with running_gateway(ledger_settings, tmp_path) as gateway:
+            assert httpx.get(f"{gateway.url}/healthz").json() == {"status": "passed"}
+            assert httpx.get(f"{gateway.url}/readyz").status_code == 200
+            assert gateway.stop(signum) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "words"),
+    [
+        ({"gateway_host": "0.0.0.0"}, 78, "token"),  # noqa: S104 - it is refused
+        ({"gateway_port": "many"}, 78, "CORNERMAN_GATEWAY_PORT"),
+        ({"gateway_port": 99_999}, 78, "CORNERMAN_GATEWAY_PORT"),
+        ({"gateway_certificate": "only.pem"}, 78, "CORNERMAN_GATEWAY_CERTIFICATE_KEY"),
+        ({"redis_url": "redis://127.0.0.1:1/0"}, 69, "127.0.0.1:1"),
+    ],
+)
+def test_a_setting_that_cannot_work_ends_it_with_the_reason(
+    ledger_settings: LedgerSettings, settings: dict[str, object], code: int, words: str
+) -> None:
+    ended, text = refused_start(ledger_settings, **settings)
+    assert ended == code
+    assert words in text
+    assert "Traceback" not in text
+
+
+def test_a_taken_address_is_named(ledger_settings: LedgerSettings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended, text = refused_start(ledger_settings, gateway_port=port)
+    assert ended == 71
+    assert str(port) in text
+
+
+def test_it_answers_only_for_its_own_names(gateway: GatewayProcess) -> None:
+    for host, status in (("localhost", 200), ("127.0.0.1:1", 200), ("shop.example", 421), ("", 421)):
+        assert httpx.get(f"{gateway.url}/healthz", headers={"Host": host}).status_code == status, host
+
+
+def test_a_page_elsewhere_changes_nothing(http: httpx.Client, gateway: GatewayProcess) -> None:
+    for origin, status in (("https://elsewhere.example", 403), ("null", 403), (gateway.url, 415)):
+        assert http.post("/v1/jobs", content=b"{}", headers={"Origin": origin}).status_code == status, origin
+
+
+def test_every_response_has_the_headers_of_security(http: httpx.Client) -> None:
+    for path in ("/healthz", "/nothing", "/v1/jobs/x"):
+        headers = http.get(path).headers
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-request-id"]
+
+
+def talk(gateway: GatewayProcess, *parts: bytes, seconds: float = 20) -> bytes:
+    """Send parts and read until the gateway closes the connection."""
+    address = httpx.URL(gateway.url)
+    with socket.create_connection((address.host, address.port or 0), timeout=seconds) as connection:
+        received = b""
+        for part in parts:
+            connection.sendall(part)
+            if part is not parts[-1] and part.endswith(b"\r\n\r\n") and part.startswith(b"GET"):
+                received += connection.recv(65536)  # the next part belongs to the next request
+        while piece := connection.recv(65536):
+            received += piece
+        return received
+
+
+def test_slow_and_long_requests_end(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
+    limits = {"gateway_header_seconds": 0.5, "gateway_body_seconds": 0.5, "gateway_idle_seconds": 1}
+    with running_gateway(ledger_settings, tmp_path, **limits) as gateway:
+        assert talk(gateway).startswith(b"HTTP/1.1 408")
+        assert talk(gateway, b"GET /healthz HTTP/1.1\r\nHost: local").startswith(b"HTTP/1.1 408")
+        head = (
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        )
+        assert talk(gateway, head, b"{").startswith(b"HTTP/1.1 408")
+        whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        assert talk(gateway, whole).startswith(b"HTTP/1.1 200")  # and then the idle connection is closed
+        half = whole[:20]
+        twice = talk(gateway, whole, half)
+        assert twice.startswith(b"HTTP/1.1 200")
+        assert b"408" in twice
+        long = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Filler: " + b"x" * 40_000
+        assert talk(gateway, long + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
+        assert talk(gateway, long).startswith(b"HTTP/1.1 431")
