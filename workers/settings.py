@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from ledger.operations.alert_overrides import apply_overrides
 from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings, environment_variable
-from workers.alerts.overrides import apply_overrides
 from workers.alerts.rules import RULES
 
 MIN_KEY_CHARACTERS = 16

@@ -58,6 +58,13 @@ class DeadLetters:
             if None not in record  # its retention may have ended since
         ]
 
+    def oldest_at(self) -> datetime | None:
+        """Return when the oldest dead letter died, None if there is none."""
+        found = self._server.execute(
+            "ZRANGEBYSCORE", self._server.key("dead"), "-inf", "+inf", "WITHSCORES", "LIMIT", 0, 1
+        )
+        return to_datetime(found[1]) if found else None
+
     def get(self, job_id: str) -> DeadLetter:
         """Return one dead letter. Raises UnknownJobError if there is none of this id."""
         died, record = self._server.transaction(

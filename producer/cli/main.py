@@ -11,6 +11,7 @@ import click
 
 from ledger.contracts.failures import JobFailedError, JobRefusedError
 from ledger.server.server_memory import EvictionWarning
+from producer.cli.commands.alerts import alerts
 from producer.cli.commands.backtest import backtest
 from producer.cli.commands.check import check
 from producer.cli.commands.controls import drain, pause, resume, scale, set_controls, unset
@@ -121,6 +122,7 @@ for command in (
     cancel,
     replay,
     status,
+    alerts,
     health,
     models,
     fight_results,

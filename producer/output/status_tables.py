@@ -4,46 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ledger.contracts.monitoring_reports import SequentialTestResult
-from ledger.jobs.outcome_stats import RecentOutcomes
-from ledger.jobs.queue_stats import QueueBacklog
-from ledger.models.drift_alarms import DriftAlarm
-from ledger.models.drift_figures import DriftFigures
 from ledger.operations.control_store import ControlChange
-from ledger.server.server_memory import ServerMemory
+from producer.operations.overview import Overview
 from producer.output.monitoring_tables import alarms_table
 from producer.output.report_tables import records_table
 from producer.output.table_parts import NOTHING, duration_text
-
-
-class Overview(Struct, frozen=True, kw_only=True):
-    """The state of the service, as `cornerman status` shows it.
-
-    Attributes
-    ----------
-    aliases
-        Digest of the model of each alias.
-    switches
-        The last change of each control that differs from its default.
-    alarms
-        Active alarms about models.
-    drift
-        Findings of the last review.
-    """
-
-    queues: dict[str, QueueBacklog]
-    pools: list[dict[str, Any]]
-    lately: RecentOutcomes
-    dead_letters: int
-    aliases: dict[str, str]
-    switches: list[ControlChange]
-    server: ServerMemory
-    alarms: list[DriftAlarm] = []
-    drift: DriftFigures | None = None
 
 
 def overview_tables(view: Overview) -> list[RenderableType]:

@@ -1,6 +1,6 @@
-"""Alerts for operators: one table of rules, evaluated from a pool's own metrics.
+"""Alerts for operators: rules that are evaluated from a pool's own metrics.
 
-`workers.alerts.rules` writes the same table for Prometheus. A rule is an expression on metrics that can be evaluated
+`workers.alerts.rules` writes the same rules for Prometheus. A rule is an expression on metrics that can be evaluated
 here and written as PromQL, so both use the same numbers. Rules about counters use a window of time; here the window
 starts with the pool at the earliest, and the pool's counters start at 0.
 """
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
+
+from ledger.operations.alert_table import DAY, HOUR, MINUTE, AlertKind, ReportedAlert
 
 Labels = tuple[tuple[str, str], ...]
 """Names and values of labels, sorted."""
@@ -24,8 +27,6 @@ FLEET_LABELS = ("job",)
 POOL_LABELS = ("job", "instance")
 """Labels that distinguish pools in Prometheus."""
 _ADDED_BY_PROMETHEUS = frozenset(POOL_LABELS)
-
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 
 class MetricHistory:
@@ -173,25 +174,10 @@ class IncreaseRatio(Struct, frozen=True, tag=True):
 Expression = Gauge | Ratio | Increase | IncreaseRatio
 
 
-class AlertRule(Struct, frozen=True, kw_only=True):
-    """One row of the table: the alert fires when its value has breached `threshold` for `for_seconds`.
+class AlertRule(AlertKind, frozen=True, kw_only=True):
+    """An alert of the table that needs metrics, and the expression whose value is compared with its threshold."""
 
-    A value above the threshold breaches it, or with `below` a value underneath. `summary` describes the problem,
-    `action` the remedy.
-    """
-
-    name: str
     expression: Expression
-    threshold: float
-    below: bool = False
-    for_seconds: float
-    severity: str
-    summary: str
-    action: str
-
-    def is_breached(self, value: float) -> bool:
-        """Return True if a value breaches the threshold."""
-        return value < self.threshold if self.below else value > self.threshold
 
     def promql(self) -> str:
         """Return the whole condition in PromQL."""
@@ -268,6 +254,20 @@ class AlertEvaluator:
         self._history.add(now_seconds, reading)
         self._actives, changes = evaluate_rules(self._rules, self._history, self._actives, now_seconds)
         return changes
+
+    def firing_alerts(self, now_seconds: float) -> list[ReportedAlert]:
+        """Return the alerts that fire. `now_seconds` is on the monotonic clock. Safe to call from another thread."""
+        now = datetime.now(UTC)
+        return [
+            ReportedAlert(
+                name=name,
+                labels=dict(labels),
+                value=active.value,
+                since=now - timedelta(seconds=now_seconds - active.since_seconds),
+            )
+            for (name, labels), active in sorted(self._actives.items())
+            if active.firing
+        ]
 
     @property
     def firing(self) -> list[str]:

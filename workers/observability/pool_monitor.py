@@ -16,8 +16,9 @@ import structlog
 from ledger.contracts.failures import LedgerUnavailableError, PermissionDeniedError
 from ledger.contracts.reports import HealthCheck
 from ledger.ledger import Ledger
+from ledger.operations.alert_overrides import apply_overrides
+from ledger.operations.alert_table import ReportedAlert
 from workers.alerts.evaluation import AlertEvaluator, AlertTransition
-from workers.alerts.overrides import apply_overrides
 from workers.alerts.rules import RULES
 from workers.alerts.webhook import Webhook
 from workers.observability.collector import (
@@ -69,6 +70,10 @@ class PoolMonitor:
     def address(self) -> str:
         """Host and port of the HTTP server; empty if it is not running."""
         return self._server.address
+
+    def firing_alerts(self) -> list[ReportedAlert]:
+        """Return the alerts that fire in this pool, for its heartbeat."""
+        return self._alerts.firing_alerts(time.monotonic())
 
     def start(self) -> None:
         """Start the threads; they run until the process ends."""

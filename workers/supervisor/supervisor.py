@@ -292,6 +292,7 @@ class Supervisor:
             "stopped": [queue for queue in self._queues if not self._may_claim(queue)],
             "uptime_seconds": round(time.monotonic() - self._started_seconds, 1),
             "version": version("cornerman"),
+            "alerts": msgspec.to_builtins(self._monitor.firing_alerts()),
         }
         ttl_seconds = _MAX_MISSED_HEARTBEATS * self._pool.settings.heartbeat_seconds
         ledger.pools.announce(self._pool.name, info, ttl_seconds)

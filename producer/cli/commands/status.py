@@ -12,9 +12,10 @@ from rich.text import Text
 
 from ledger.contracts.failures import LedgerUnavailableError
 from producer.client import Client, existing_status
+from producer.operations.overview import overview
 from producer.output.console import Console, json_option, pass_console
 from producer.output.report_tables import status_table
-from producer.output.status_tables import Overview, overview_group, overview_tables
+from producer.output.status_tables import overview_group, overview_tables
 
 
 @click.command()
@@ -38,7 +39,7 @@ def status(console: Console, job_id: str | None, watch: bool, interval: float) -
         elif watch and console.out.is_terminal and not console.as_json:
             _watch(client, console, interval)
         else:
-            view = overview(client)
+            view = overview(client.ledger)
             console.output(view, *overview_tables(view))
             if not view.pools:
                 console.note("No worker is alive. Start some: cornerman up, or cornerman worker --pool predict")
@@ -46,29 +47,12 @@ def status(console: Console, job_id: str | None, watch: bool, interval: float) -
 
 def _watch(client: Client, console: Console, interval_seconds: float) -> NoReturn:
     """Refresh the overview until Ctrl-C; while the server does not answer, show the error above the last one."""
-    picture = overview_group(overview(client))
+    picture = overview_group(overview(client.ledger))
     with Live(picture, console=console.out, auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(interval_seconds)
             try:
-                picture = overview_group(overview(client))
+                picture = overview_group(overview(client.ledger))
                 live.update(picture, refresh=True)
             except LedgerUnavailableError as error:
                 live.update(Group(Text(f"{error}. Last overview:", style="bold red"), picture), refresh=True)
-
-
-def overview(client: Client) -> Overview:
-    """Query the state of the service. Raises LedgerUnavailableError."""
-    ledger = client.ledger
-    backlog = ledger.queue_stats.backlog()
-    return Overview(
-        queues=backlog.queues,
-        pools=ledger.pools.alive(),
-        lately=ledger.outcome_stats.recent(),
-        dead_letters=backlog.dead_letters,
-        aliases={alias: model["digest"] for model in ledger.models.all() for alias in model["aliases"]},
-        switches=ledger.controls.last_changes(),
-        server=ledger.server.memory(),
-        alarms=ledger.drift_alarms.active(),
-        drift=ledger.drift_figures.latest(),
-    )

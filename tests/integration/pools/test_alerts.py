@@ -98,6 +98,7 @@ def test_alerts_about_jobs_queues_memory_and_connections(
     ledger.server.execute("LPUSH", f"{ledger.settings.namespace}:doorbell:predict", "cos\nsystem\n")
     ledger.drift_figures.set(DriftFigures(model="a" * 64, drift=0.2, fights=300))
     alarm.fires("NoConsumer", "TrainingWaits", *OF_JOBS)
+    until(lambda: {alert["name"] for found in ledger.pools.alive() for alert in found["alerts"]} >= OF_JOBS)
     ledger.cancel(training)
     ledger.dead_letters.purge_all()
     ledger.drift_figures.set(DriftFigures(model="a" * 64, drift=0.01, fights=600))

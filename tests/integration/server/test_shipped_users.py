@@ -183,6 +183,8 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "unset", "max_threads", *WHY)
     shop("operator", "scale", "1", "--pool", "predict", *WHY)
     shop("operator", "pause", "predict", *WHY)
+    for role in ("reader", "operator"):
+        shop(role, "alerts", ends=ExitCode.FAILED)
     for role in ("producer", "operator"):
         shop(role, *enqueue, f"late card of {role}", "--durable")
         shop(role, "cancel", f"late card of {role}")

@@ -10,6 +10,8 @@ import pytest
 from prometheus_client import Counter, Histogram
 
 from ledger.contracts.controls import COMPONENTS
+from ledger.operations.alert_table import ALERT_KINDS, AlertKind
+from producer.operations.alerts import COMPUTED
 from workers.alerts.evaluation import AlertRule, promql_duration
 from workers.alerts.rules import RULES
 from workers.logs.schema import LogLine
@@ -55,6 +57,20 @@ def test_every_metric_has_its_line(row: str) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_every_alert_has_its_line(rule: AlertRule) -> None:
     assert alert_row(rule) in LINES
+
+
+COMPUTED_ONLY = [kind for kind in ALERT_KINDS if kind.name not in {rule.name for rule in RULES}]
+
+
+@pytest.mark.parametrize("kind", COMPUTED_ONLY, ids=lambda kind: kind.name)
+def test_every_alert_of_the_ledger_alone_has_its_line(kind: AlertKind) -> None:
+    (line,) = [
+        line
+        for line in LINES
+        if line.startswith(f"| {kind.severity} | [`{kind.name}`](../guides/operators.md#{kind.name.lower()}) |")
+    ]
+    assert line.endswith(f"| {kind.action} |")
+    assert kind.name in COMPUTED
 
 
 def test_no_line_speaks_of_what_is_not_there() -> None:

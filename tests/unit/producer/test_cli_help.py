@@ -40,6 +40,7 @@ COMMANDS = {
     "follow",
     "cancel",
     "status",
+    "alerts",
     "health",
     "models",
     "fight-results",

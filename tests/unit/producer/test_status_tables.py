@@ -11,7 +11,8 @@ from ledger.jobs.outcome_stats import RecentOutcomes
 from ledger.jobs.queue_stats import QueueBacklog
 from ledger.operations.control_store import ControlChange
 from ledger.server.server_memory import ServerMemory
-from producer.output.status_tables import Overview, overview_group
+from producer.operations.overview import Overview
+from producer.output.status_tables import overview_group
 from producer.output.table_parts import duration_text
 
 DIGEST = "ab" * 32

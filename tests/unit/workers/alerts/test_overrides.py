@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.alerts.overrides import apply_overrides
+from ledger.operations.alert_overrides import apply_overrides
 from workers.alerts.rules import RULES, rule_file
 from workers.settings import WorkerSettings
 
