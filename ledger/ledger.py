@@ -11,6 +11,7 @@ from ledger.contracts.jobs import Job
 from ledger.contracts.reports import Report
 from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
+from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
 from ledger.jobs.job_records import JobRecord, JobRecords
 from ledger.jobs.listed_fights import FeedState
 from ledger.jobs.liveness_probes import LivenessProbes
@@ -34,7 +35,19 @@ from ledger.operations.quarantine import Quarantine
 from ledger.server.server import Server
 from ledger.settings import LedgerSettings
 
-__all__ = ["Claim", "DeadLetter", "JobRecord", "Ledger", "LedgerSettings", "ReapCounts", "RunningJob", "Settlement"]
+__all__ = [
+    "Claim",
+    "DeadLetter",
+    "JobPage",
+    "JobQuery",
+    "JobRecord",
+    "JobSummary",
+    "Ledger",
+    "LedgerSettings",
+    "ReapCounts",
+    "RunningJob",
+    "Settlement",
+]
 
 
 class Ledger:
@@ -64,8 +77,8 @@ class Ledger:
         The server that all parts share: commands, scripts, clock, memory.
     submission
         Submission of jobs, with what only workers submit: parts, shadow cards, urgent health checks.
-    job_records, dead_letters
-        Stored jobs, and those that failed as `worker_lost`.
+    job_index, job_records, dead_letters
+        Lists of jobs by state, kind, caller, card and time; stored jobs; and those that failed as `worker_lost`.
     queue_stats, outcome_stats
         Lengths and waiting times of the queues; statistics of recent outcomes.
     liveness_probes
@@ -85,6 +98,7 @@ class Ledger:
         self.submission = Submission(server)
         self._claims = Claims(server)
         self._outcomes = OutcomeReader(server)
+        self.job_index = JobIndex(server)
         self.job_records = JobRecords(server, self._outcomes)
         self.dead_letters = DeadLetters(server, self.submission, self._outcomes, self.job_records)
         self.queue_stats = QueueStats(server)

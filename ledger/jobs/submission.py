@@ -171,7 +171,7 @@ class Submission:
         """
         min_ms = round(min_seconds * 1000)
         entries = [_enter(shadow, None) for shadow in shadows]
-        arguments = [part for entry in entries for part in entry.arguments()[:-1]]
+        arguments = [part for entry in entries for part in entry.arguments()[:-2]]
         return (
             int(self._server.run_script("shadow", self._server.settings.max_queue_length, min_ms, *arguments))
             if entries
@@ -255,6 +255,7 @@ class _Entry(msgspec.Struct, frozen=True):
     limit_seconds: float
     deadline: datetime | None
     fresh_until: datetime | None
+    card_id: str
 
     @property
     def queue(self) -> str:
@@ -277,6 +278,7 @@ class _Entry(msgspec.Struct, frozen=True):
             _milliseconds(self.deadline),
             self.limit_seconds,
             _milliseconds(self.fresh_until),
+            self.card_id,
         )
 
 
@@ -331,6 +333,7 @@ def _enter(job: Job, key: str | None) -> _Entry:
         limit_seconds=time_limit_seconds(checked),
         deadline=deadline,
         fresh_until=fresh,
+        card_id=checked.card_id if isinstance(checked, PredictCard) else "",
     )
 
 

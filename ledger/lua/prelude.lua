@@ -17,6 +17,7 @@
 --     woken              '1' if it was resumed while it still ran
 --     settled (ms), and report or failure (JSON)                                                  once final
 --     origin             provenance (JSON), if a worker produced the outcome
+--     card               card_id, if it is a card
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms; +inf: none; 0: before all others)
 -- <ns>:parked            zset    ids of snoozed jobs by when they are due (ms)
@@ -29,6 +30,10 @@
 --                                that a reader sees if some are missing
 -- <ns>:counts            hash    `outcomes`: the number of the last entry of that stream
 -- <ns>:dead              zset    ids of jobs that ended as worker_lost, by time (ms)
+-- <ns>:index:kind:<kind>:<phase>  zset  ids of the jobs of a kind by when they were submitted (ms). The phase of a job
+--                                is `open` while it is queued or running, then its final state
+-- <ns>:index:card:<card>, <ns>:index:caller:<caller>  zset  the same of one card, of one caller, in any phase
+-- <ns>:index:due         zset    'card:<card>', 'caller:<caller>' by when they may have an expired job: sweep_index.lua
 -- <ns>:controls          hash    values set by operators: see control.lua
 -- <ns>:sequence          string  counter of arrivals
 -- <ns>:reply:<token>     string  reply of a call (MessagePack), for as long as the call may be repeated
@@ -126,8 +131,25 @@ local function enqueue(id)
   return job[1]
 end
 
+local function kind_index(kind, state)
+  return ns .. 'index:kind:' .. kind .. ':' .. ((state == 'queued' or state == 'running') and 'open' or state)
+end
+
+-- Index a job by card and caller, '' for none, for as long as it has a record.
+local function index_by_field(id, submitted, card, caller)
+  local due = digits(tonumber(submitted) + retention)
+  if card ~= '' then
+    redis.call('ZADD', ns .. 'index:card:' .. card, submitted, id)
+    redis.call('ZADD', ns .. 'index:due', 'NX', due, 'card:' .. card)
+  end
+  if caller ~= '' then
+    redis.call('ZADD', ns .. 'index:caller:' .. caller, submitted, id)
+    redis.call('ZADD', ns .. 'index:due', 'NX', due, 'caller:' .. caller)
+  end
+end
+
 -- Write the record of a new job and queue it. `arrival` orders jobs of the same deadline.
-local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first)
+local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card)
   local place = string.format('%016d', arrival) .. ':' .. id
   redis.call('HSET', record_key(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload,
     'deadline', deadline, 'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place,
@@ -135,6 +157,11 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   if first == '1' then
     redis.call('HSET', record_key(id), 'first', first)
   end
+  if card ~= '' then
+    redis.call('HSET', record_key(id), 'card', card)
+  end
+  redis.call('ZADD', kind_index(kind, 'queued'), now_text, id)
+  index_by_field(id, now_text, card, '')
   add_to_queue(queue, place, deadline, first)
   ring_doorbell(queue)
 end
@@ -222,6 +249,11 @@ local function write_outcome(id, digest, kind, state, field, body, origin)
     redis.call('HSET', key, 'state', state, 'settled', now_text, field, body, 'origin', origin)
   else
     redis.call('HSET', key, 'state', state, 'settled', now_text, field, body)
+  end
+  local submitted = redis.call('HGET', key, 'submitted')
+  if kind and submitted then -- what another program has written may lack them, and must end nevertheless
+    redis.call('ZREM', kind_index(kind, 'queued'), id)
+    redis.call('ZADD', kind_index(kind, state), submitted, id)
   end
   redis.call('PEXPIRE', key, retention)
   redis.call('SET', ns .. 'forgotten:' .. id, digest, 'PX', retention + tombstone)

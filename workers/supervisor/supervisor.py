@@ -151,6 +151,7 @@ class Supervisor:
         if reaped.requeued or reaped.lost or reaped.expired:
             self._log.info("reaped", **msgspec.structs.asdict(reaped))
             self._pool.event_pipe.send(ReapEvent(reaped.requeued, reaped.lost, reaped.expired))
+        ledger.job_index.sweep()
 
     def _children(self, now_seconds: float) -> list[ChildSnapshot]:
         slots = self._pool.scoreboard.slots()

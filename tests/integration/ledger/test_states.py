@@ -23,6 +23,7 @@ from ledger.contracts.reports import HealthReport
 from ledger.jobs.dead_letters import requeued_job_id
 from ledger.ledger import Claim, Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
+from tests.support.job_index import check_index
 
 MAX_ATTEMPTS = 2
 MAX_QUEUE_LENGTH = 4
@@ -91,6 +92,7 @@ class Life(RuleBasedStateMachine):
         self.turns = 0
 
     def teardown(self) -> None:
+        check_index(self.ledger)
         self.ledger.close()
 
     def holder(self, claim: Claim) -> Entry | None:
@@ -244,6 +246,9 @@ class Life(RuleBasedStateMachine):
         for name, entry in self.jobs.items():
             status = self.ledger.status(name)
             assert (status.state, status.attempt) == (entry.state, entry.attempt)
+        assert {job.job_id: job.state for job in self.ledger.job_index.jobs()} == {
+            name: entry.state for name, entry in self.jobs.items()
+        }
         final = {name for name, entry in self.jobs.items() if entry.state.final}
         stream = self.ledger.server.execute("XRANGE", f"{self.ledger.settings.namespace}:outcomes", "-", "+")
         settled = Counter(fields[b"job"].decode() for _, fields in stream)

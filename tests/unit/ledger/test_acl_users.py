@@ -22,6 +22,7 @@ CALLERS = {
     "drift_alarm": ("worker",),
     "fight_results": ("operator",),
     "list_fights": ("producer", "operator"),
+    "list_jobs": ("producer", "reader", "operator"),
     "list_running": ("worker",),
     "progress": ("worker",),
     "purge": ("operator",),
@@ -33,6 +34,7 @@ CALLERS = {
     "shadow": ("worker",),
     "snooze": ("worker",),
     "submit": ("producer", "worker", "operator"),
+    "sweep_index": ("worker",),
     "unsnooze": ("worker",),
     "worker_lost": ("worker",),
 }
