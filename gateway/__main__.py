@@ -6,6 +6,8 @@ that cannot work.
 
 from __future__ import annotations
 
+import argparse
+import json
 import socket
 import sys
 from typing import Any
@@ -30,6 +32,9 @@ SHUTDOWN_SECONDS = 5
 
 def main() -> int:
     """Run a gateway until SIGTERM or Ctrl-C; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m gateway", description="Run one gateway.")
+    parser.add_argument("--json", action="store_true", help="print the address as JSON")
+    as_json = parser.parse_args().json
     try:
         settings = GatewaySettings.from_env()
         ledger = Ledger.connect(ledger_settings())
@@ -46,9 +51,8 @@ def main() -> int:
         )
     configure_logging(settings.gateway_log_level)
     server = GatewayServer(_config(settings, create_app(settings, ledger)))
-    scheme = "https" if settings.gateway_certificate else "http"
-    host, port = listener.getsockname()[:2]
-    print(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}", flush=True)  # noqa: T201 - for the caller
+    url = _url(settings, listener)
+    print(json.dumps({"url": url}) if as_json else url, flush=True)  # noqa: T201 - for the caller
     try:
         server.run(sockets=[listener])
     finally:
@@ -63,6 +67,11 @@ def _listener(settings: GatewaySettings) -> socket.socket:
     )
     listener.set_inheritable(False)
     return listener
+
+
+def _url(settings: GatewaySettings, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if settings.gateway_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _config(settings: GatewaySettings, app: Any) -> uvicorn.Config:

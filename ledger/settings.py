@@ -89,3 +89,17 @@ def read_setting(entry: Field[Any], text: str) -> Any:
         return kind(text)
     except ValueError:
         raise ValueError(f"{environment_variable(entry)} must be a number, not {text!r}") from None
+
+
+def settings_table(kind: Any) -> list[str]:
+    """Return a Markdown table of the settings of a class, written from their metadata."""
+    rows = [
+        f"| `{environment_variable(entry)}` | {_shown_default(entry)} | {entry.metadata['help']} |"
+        for entry in fields(kind)
+        if "help" in entry.metadata
+    ]
+    return ["| variable | default | meaning |", "|---|---|---|", *rows]
+
+
+def _shown_default(entry: Field[Any]) -> str:
+    return "" if entry.default in (None, "") else f"`{entry.default}`"

@@ -8,11 +8,9 @@ A test compares the page with the output of this module.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
-from ledger.settings import LedgerSettings, environment_variable
+from ledger.settings import LedgerSettings, settings_table
 from workers.settings import WorkerSettings
 
 HEADER = """# Configuration
@@ -37,16 +35,8 @@ def page() -> str:
     """Return the page as Markdown."""
     lines = HEADER.splitlines()
     for title, (kind, about) in SECTIONS.items():
-        lines += ["", f"## {title}", "", about, "", "| variable | default | meaning |", "|---|---|---|", *_rows(kind)]
+        lines += ["", f"## {title}", "", about, "", *settings_table(kind)]
     return "\n".join([*lines, ""])
-
-
-def _rows(kind: type[LedgerSettings | WorkerSettings]) -> Iterator[str]:
-    for entry in fields(kind):
-        if entry.name == "ledger":
-            continue
-        default = "" if entry.default in (None, "") else f"`{entry.default}`"
-        yield f"| `{environment_variable(entry)}` | {default} | {entry.metadata['help']} |"
 
 
 if __name__ == "__main__":

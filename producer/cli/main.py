@@ -33,7 +33,7 @@ from producer.cli.commands.quarantine import quarantine
 from producer.cli.commands.replay import replay
 from producer.cli.commands.status import status
 from producer.cli.commands.train import train
-from producer.cli.commands.up import up, worker
+from producer.cli.commands.up import serve, up, worker
 from producer.local.subprocess_runner import LOCAL_JOB_ID
 from producer.output.console import Console
 from producer.output.exit_codes import EXPECTED_ERRORS, MEANINGS, ExitCode, error_document, exit_code_for, hint_for
@@ -112,6 +112,7 @@ for command in (
     demo,
     up,
     worker,
+    serve,
     check,
     train,
     backtest,

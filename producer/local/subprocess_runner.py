@@ -35,7 +35,7 @@ from ledger.contracts.local_protocol import (
 from ledger.contracts.reports import TrainingReport
 from producer.output.console import Console
 from producer.output.progress import show_progress
-from producer.service.pool_process import STOP_SECONDS, die_with_parent, require_modules
+from producer.service.service_process import STOP_SECONDS, die_with_parent, require_modules
 
 LOCAL_JOB_ID = "on this machine"  # in place of a job's id
 

@@ -28,7 +28,7 @@ from producer.client import require_report
 from producer.feed.odds_api import read_cards
 from producer.preflight.check import CheckFailedError
 from producer.service.demo_data import DemoData
-from producer.service.pool_process import PoolProcess, pool_command, stop_all
+from producer.service.service_process import ServiceProcess, pool_command, stop_all
 from producer.service.temporary_service import START_TIMEOUT_SECONDS, TemporaryService, clean_environment
 from producer.settings import DATA_VARIABLE, URL_VARIABLE
 
@@ -109,7 +109,7 @@ class PreflightEnvironment:
             "CORNERMAN_NODE": SECOND_NODE,
         }
         with Path(self.folder, f"{SECOND_NODE}.log").open("wb") as log:
-            pool = PoolProcess("predict", pool_command("predict", 1), environment, output=log)
+            pool = ServiceProcess("predict", pool_command("predict", 1), environment, output=log)
             pool.start()
             try:
                 end = time.monotonic() + START_TIMEOUT_SECONDS

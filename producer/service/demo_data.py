@@ -23,7 +23,7 @@ from ledger.contracts.codec import job_refused
 from ledger.dataset_files import table_file
 from producer.errors import NotInstalledError
 from producer.feed.parsing import PriceFormat
-from producer.service.pool_process import require_modules
+from producer.service.service_process import require_modules
 
 LEAGUE_FIGHTS = 1_500
 CARDS = 3

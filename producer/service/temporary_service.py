@@ -21,8 +21,8 @@ from ledger.ledger import Ledger
 from ledger.server.embedded_server import find_running
 from ledger.settings import LedgerSettings
 from producer.client import Client
-from producer.service.pool_process import POOLS, stop_timeout_seconds
 from producer.service.served_queues import served_queues
+from producer.service.service_process import POOLS, stop_timeout_seconds
 from producer.settings import DATA_VARIABLE
 
 START_TIMEOUT_SECONDS = 120.0

@@ -21,7 +21,7 @@ from producer.local.subprocess_runner import backtest_locally
 from producer.output.console import Console, json_option, pass_console
 from producer.output.progress import wait_with_progress
 from producer.output.report_tables import report_tables
-from producer.service.pool_process import require_modules
+from producer.service.service_process import require_modules
 
 
 class DayParam(click.ParamType[date]):

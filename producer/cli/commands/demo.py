@@ -29,7 +29,7 @@ from producer.output.report_tables import training_table
 from producer.output.table_parts import failures_table
 from producer.polling import CardSubmission
 from producer.service.demo_data import DemoData, FeedBody, held_back_data, simulated_data
-from producer.service.pool_process import pool_command, require_modules
+from producer.service.service_process import pool_command, require_modules
 from producer.service.temporary_service import TemporaryService, temporary_service
 from producer.settings import make_data_folder
 

@@ -25,7 +25,7 @@ from producer.preflight.environment import PreflightEnvironment
 from producer.preflight.load_checks import LoadChecks
 from producer.preflight.server_check import check_eviction_policy
 from producer.service.demo_data import DemoData, held_back_data, simulated_data
-from producer.service.pool_process import pool_command, require_modules
+from producer.service.service_process import pool_command, require_modules
 from producer.service.temporary_service import temporary_service
 
 SEED = 7

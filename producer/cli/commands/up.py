@@ -1,4 +1,4 @@
-"""Commands that run the service on this machine: `up` with server and pools, `worker` with one pool."""
+"""Commands that run the service on this machine: `up` (all of it), `worker` (one pool), `serve` (a gateway)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from ledger.contracts.failures import LedgerUnavailableError
 from ledger.server.embedded_server import EmbeddedServer, find_running
 from producer.client import Client
 from producer.output.console import Console, json_option, pass_console
-from producer.service.pool_process import POOLS, PoolProcess, pool_command, require_modules, stop_all
+from producer.service.service_process import (
+    POOLS,
+    ServiceProcess,
+    gateway_command,
+    pool_command,
+    require_modules,
+    stop_all,
+)
 from producer.settings import (
     DATA_VARIABLE,
     URL_VARIABLE,
@@ -30,6 +37,8 @@ from producer.settings import (
 )
 
 POLL_SECONDS = 0.2
+HOST_VARIABLE = "CORNERMAN_GATEWAY_HOST"
+PORT_VARIABLE = "CORNERMAN_GATEWAY_PORT"
 
 
 class StopSignal:
@@ -54,23 +63,34 @@ class StopSignal:
 @click.option("--predict", type=click.IntRange(min=1), help="Number of processes that predict.", metavar="N")
 @click.option("--train", type=click.IntRange(min=1), help="Number of processes that train.", metavar="N")
 @click.option("--monitor", type=click.IntRange(min=1), help="Number of processes that monitor models.", metavar="N")
+@click.option("--http", is_flag=True, help="Run a gateway, too, for HTTP and the pages: see `cornerman serve`.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 @json_option
 @pass_console
-def up(console: Console, predict: int | None, train: int | None, monitor: int | None, until_stdin_closes: bool) -> None:
+def up(
+    console: Console,
+    predict: int | None,
+    train: int | None,
+    monitor: int | None,
+    http: bool,
+    until_stdin_closes: bool,
+) -> None:
     """Run a server and the worker pools until Ctrl-C.
 
     The server stores its data in the folder of CORNERMAN_DATA. If CORNERMAN_REDIS_URL is set, only the pools are
     started. A pool that exits is restarted.
     """
     commands = {name: pool_command(name, count) for name, count in zip(POOLS, (predict, train, monitor), strict=True)}
+    gateway = gateway_command() if http else []
     folder = make_data_folder()
     with StopSignal() as stop, _server(console, folder) as url:
         environment = child_environment(url, folder)
-        pools = [PoolProcess(name, command, environment) for name, command in commands.items()]
+        processes = [ServiceProcess(f"{name} pool", command, environment) for name, command in commands.items()]
+        if http:  # what it prints is no part of this command's output
+            processes.append(ServiceProcess("gateway", gateway, environment, output=sys.stderr.buffer))
         try:
-            for pool in pools:
-                pool.start()
+            for process in processes:
+                process.start()
             console.output({"data": str(folder), "embedded_server": url, "pools": list(POOLS)})
             console.note(f"cornerman is up, data in {folder}. Ctrl-C stops it.")
             if url is not None:
@@ -78,10 +98,10 @@ def up(console: Console, predict: int | None, train: int | None, monitor: int | 
                     f"Callers with the same {DATA_VARIABLE} (default ./.cornerman) find its server. For others:\n"
                     f"  export {URL_VARIABLE}={url}"
                 )
-            _tend(console, stop, pools, url, sys.stdin.fileno() if until_stdin_closes else None)
+            _tend(console, stop, processes, url, sys.stdin.fileno() if until_stdin_closes else None)
         finally:
             console.note("Stopping; unfinished jobs return to the queue and run after the next start.")
-            stop_all(pools)
+            stop_all(processes)
 
 
 @contextmanager
@@ -102,12 +122,12 @@ def _server(console: Console, folder: Path) -> Iterator[str | None]:
 
 
 def _tend(
-    console: Console, stop: StopSignal, pools: Sequence[PoolProcess], url: str | None, lifeline: int | None
+    console: Console, stop: StopSignal, processes: Sequence[ServiceProcess], url: str | None, lifeline: int | None
 ) -> None:
-    """Restart pools that exit, until a signal arrives or the file `lifeline` closes."""
+    """Restart processes that exit, until a signal arrives or the file `lifeline` closes."""
     while not stop.received:
-        for pool in pools:
-            if happened := pool.restart_if_exited():
+        for process in processes:
+            if happened := process.restart_if_exited():
                 console.note(happened)
         if url is not None and find_running(data_folder()) != url:
             raise LedgerUnavailableError("the embedded server has exited; its data are safe. Start again: cornerman up")
@@ -133,4 +153,25 @@ def worker(console: Console, pool: str, concurrency: int | None) -> None:
     console.output({"pool": pool, "command": command[1:]})
     sys.stdout.flush()
     environment = child_environment(settings.redis_url, data_folder())
+    os.execve(command[0], command, environment)  # noqa: S606 - a shell is not wanted
+
+
+@click.command()
+@click.option("--host", help="Address to listen on. Default: CORNERMAN_GATEWAY_HOST, or 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0: any. Default: CORNERMAN_GATEWAY_PORT, or 8080.")
+@json_option
+@pass_console
+def serve(console: Console, host: str | None, port: int | None) -> None:
+    """Run a gateway: HTTP, event streams and pages.
+
+    The gateway replaces this process and prints its address once it listens. Its log lines are JSON, on stderr. On an
+    address that other machines reach it needs tokens (cornerman tokens) and TLS, by itself or by a proxy.
+    """
+    command = gateway_command() + ["--json"] * console.as_json
+    settings = ledger_settings()
+    Client.from_env().close()
+    environment = child_environment(settings.redis_url, data_folder())
+    given = {HOST_VARIABLE: host, PORT_VARIABLE: port}
+    environment |= {name: str(value) for name, value in given.items() if value is not None}
+    console.note("The gateway starts. Ctrl-C stops it.")
     os.execve(command[0], command, environment)  # noqa: S606 - a shell is not wanted

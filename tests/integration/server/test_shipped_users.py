@@ -34,8 +34,8 @@ pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore::skle
 
 WITHOUT_THE_SERVER = {("demo",), ("up",), ("predict",), ("preflight",), ("check",)}
 """Commands that start a server of their own, or need none."""
-A_POOL = {("worker",)}
-"""The command that becomes a pool: the pools of the test are this."""
+A_PROCESS = {("worker",), ("serve",)}
+"""The commands that become another process: a pool, which the test has, or a gateway."""
 NODE = "node"
 WAIT_SECONDS = 30
 WHY = ("--reason", "a test")
@@ -192,7 +192,7 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
     shop("operator", "drain", NODE, "--wait", *WHY)
     shop("operator", "resume", NODE, *WHY)
 
-    assert shop.ran == commands() - WITHOUT_THE_SERVER - A_POOL
+    assert shop.ran == commands() - WITHOUT_THE_SERVER - A_PROCESS
     ended = endings(shop.address)
     assert ended.keys() == ROUTES.keys()
     assert not {"internal", "queued", "running"} & set().union(*ended.values()), ended

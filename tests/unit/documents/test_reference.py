@@ -14,6 +14,7 @@ import cornerman
 from engine.data import reference_page
 from engine.data.fight_log import read_fight_log
 from engine.market.bet_decision import BetReason
+from gateway.settings_reference import page as gateway_page
 from ledger import reference_pages
 from ledger.contracts import failures
 from ledger.contracts.codec import decode_job, decode_report
@@ -43,6 +44,12 @@ def test_the_page_of_a_fight_log_is_what_its_columns_say() -> None:
     written = (FOLDER / "fight-log.md").read_text(encoding="utf-8")
     again = "write it again: python -m engine.data.reference_page docs/reference/fight-log.md"
     assert written == reference_page.reference_page(EXAMPLES / "fight-log"), again
+
+
+def test_the_gateways_configuration_page_is_what_its_settings_say() -> None:
+    written = (FOLDER / "gateway-configuration.md").read_text(encoding="utf-8")
+    again = "write it again: python -m gateway.settings_reference docs/reference/gateway-configuration.md"
+    assert written == gateway_page(), again
 
 
 def test_the_configuration_page_is_what_the_settings_say() -> None:

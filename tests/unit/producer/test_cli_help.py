@@ -19,7 +19,7 @@ from ledger.contracts.failures import (
 from producer.cli.main import main
 from producer.errors import NotInstalledError
 from producer.output.exit_codes import MEANINGS, ExitCode, error_document, exit_code_for
-from producer.service.pool_process import (
+from producer.service.service_process import (
     RESTART_SECONDS,
     RESTART_SECONDS_MAX,
     STOP_SECONDS,
@@ -31,6 +31,7 @@ COMMANDS = {
     "demo",
     "up",
     "worker",
+    "serve",
     "check",
     "train",
     "predict",

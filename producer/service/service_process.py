@@ -1,6 +1,6 @@
-"""Worker pools as child processes: start, restart after an exit, stop.
+"""Worker pools and the gateway as child processes: start, restart after an exit, stop.
 
-Contains the process management only; the work inside a pool is in `workers`.
+Contains the process management only; what runs inside is in `workers` and `gateway`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ STOP_SECONDS = 10.0  # in addition to CORNERMAN_SHUTDOWN_GRACE_SECONDS
 GRACE_VARIABLE = "CORNERMAN_SHUTDOWN_GRACE_SECONDS"
 RESTART_SECONDS = 0.5
 RESTART_SECONDS_MAX = 30.0
-# A pool that ran this long restarts without a delay.
+# A process that ran this long restarts without a delay.
 STABLE_SECONDS = 60.0
-# Exit code of `python -m workers` for an invalid setting.
+# Exit code of `python -m workers` and `python -m gateway` for an invalid setting.
 BAD_SETTING = 78
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
@@ -46,14 +46,20 @@ def pool_command(pool: str, concurrency: int | None) -> list[str]:
     return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
 
 
+def gateway_command() -> list[str]:
+    """Return the command line of a gateway. Raises NotInstalledError."""
+    require_modules("http", "litestar", "uvicorn", "gateway")
+    return [sys.executable, "-m", "gateway"]
+
+
 def restart_delay_seconds(quick_exits: int) -> float:
     """Return the delay before a restart, which doubles with each quick exit in a row."""
     return min(RESTART_SECONDS_MAX, RESTART_SECONDS * 2.0 ** min(quick_exits, 16)) if quick_exits else 0.0
 
 
 @dataclass
-class PoolProcess:
-    """The process of one pool, with its restarts; writes to `output`, by default to this process's output."""
+class ServiceProcess:
+    """One process of the service, with its restarts; writes to `output`, by default to this process's output."""
 
     name: str
     command: Sequence[str]
@@ -80,7 +86,7 @@ class PoolProcess:
     def restart_if_exited(self) -> str | None:
         """Restart the process if it has exited and the delay is over; return a note about a new exit, or None.
 
-        Raises JobRefusedError if the pool exited because of an invalid setting: a restart would fail too.
+        Raises JobRefusedError if the process exited because of an invalid setting: a restart would fail too.
         """
         now = time.monotonic()
         if self.process is None:
@@ -93,14 +99,14 @@ class PoolProcess:
         self._sweep()
         self.process = None
         if code == BAD_SETTING:
-            raise job_refused(f"the {self.name} pool rejects a setting; its message above names it")
+            raise job_refused(f"the {self.name} rejects a setting; its message above names it")
         self.quick_exits = 0 if now - self.started_at > STABLE_SECONDS else self.quick_exits + 1
         delay_seconds = restart_delay_seconds(self.quick_exits)
         self.restart_at = now + delay_seconds
-        return f"the {self.name} pool exited with {code}; restarting in {delay_seconds:g} s"
+        return f"the {self.name} exited with {code}; restarting in {delay_seconds:g} s"
 
     def request_stop(self) -> None:
-        """Send SIGTERM: the pool claims no more jobs and returns unfinished ones to the queue."""
+        """Send SIGTERM: a pool claims no more jobs and returns unfinished ones to the queue."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
 
@@ -114,7 +120,7 @@ class PoolProcess:
             self.process = None
 
     def _sweep(self) -> None:
-        """Kill the remaining processes of the pool's process group."""
+        """Kill the remaining processes of its process group."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -127,13 +133,13 @@ def stop_timeout_seconds() -> float:
     return STOP_SECONDS
 
 
-def stop_all(pools: Sequence[PoolProcess]) -> None:
-    """Stop pools concurrently."""
-    for pool in pools:
-        pool.request_stop()
+def stop_all(processes: Sequence[ServiceProcess]) -> None:
+    """Stop processes concurrently."""
+    for process in processes:
+        process.request_stop()
     end = time.monotonic() + stop_timeout_seconds()
-    for pool in pools:
-        pool.stop(end - time.monotonic())
+    for process in processes:
+        process.stop(end - time.monotonic())
 
 
 def die_with_parent() -> None:

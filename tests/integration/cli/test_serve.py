@@ -1,0 +1,76 @@
+"""`cornerman serve` and `cornerman up --http`: a gateway by the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ledger.settings import LedgerSettings
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_serve_becomes_a_gateway(ledger_settings: LedgerSettings, tmp_path: Path, options: list[str]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "producer.cli.main", "serve", "--port", "0", *options],
+        env={
+            **os.environ,
+            "CORNERMAN_REDIS_URL": str(ledger_settings.redis_url),
+            "CORNERMAN_NAMESPACE": ledger_settings.namespace,
+            "CORNERMAN_DATA": str(tmp_path),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline().strip()
+        url = json.loads(line)["url"] if options else line
+        assert httpx.get(f"{url}/readyz").status_code == 200
+    finally:
+        process.terminate()
+    assert process.wait(20) == 0
+
+
+def test_up_runs_a_gateway_beside_the_pools(tmp_path: Path, until: Callable[..., None]) -> None:
+    port = free_port()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CORNERMAN_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "producer.cli.main", "up", "--http", "--json"],
+        env={**clean, "CORNERMAN_DATA": str(tmp_path), "CORNERMAN_GATEWAY_PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        until(answers, 120)
+    finally:
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=60)
+    assert json.loads(rest)["pools"] == ["predict", "train", "monitor"]  # one document, and no address after it
+    assert process.returncode == 0
