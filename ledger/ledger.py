@@ -147,14 +147,14 @@ class Ledger:
         return self.server.address
 
     def submit(
-        self, job: Job, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+        self, job: Job | bytes, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
     ) -> Receipt[Report]:
         """Accept a job, once.
 
         Parameters
         ----------
         job
-            The job; it is checked as if it had been read from JSON.
+            The job, or its JSON; a job is checked as if it had been read from JSON.
         key
             Becomes the job's id; by default the id is a digest of the content. Submitting the same job again returns
             the same id, whatever the job's state, with `created=False`. Once its retention is over, the same job is
@@ -180,7 +180,7 @@ class Ledger:
 
     def submit_many(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[Job | bytes],
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,

@@ -24,7 +24,6 @@ from types import TracebackType
 from typing import TypedDict, TypeVar, Unpack, overload
 
 from ledger.contracts.backtest_report import BacktestReport
-from ledger.contracts.codec import decode_job
 from ledger.contracts.failures import JobFailedError, UnknownJobError
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import (
@@ -181,8 +180,7 @@ class Client:
         LedgerError
             The server cannot confirm the write that `durable` requires.
         """
-        value = decode_job(job) if isinstance(job, bytes) else job
-        return self._ledger.submit(value, key=key, correlation_id=correlation_id, durable=durable)
+        return self._ledger.submit(job, key=key, correlation_id=correlation_id, durable=durable)
 
     @overload
     def enqueue_many(

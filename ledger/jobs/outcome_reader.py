@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,9 +13,10 @@ from ledger.contracts import codec
 from ledger.contracts.failures import LedgerError, UnknownJobError, WaitTimeoutError
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress
 from ledger.contracts.provenance import decode_provenance
-from ledger.server.connection_pool import with_deadline
-from ledger.server.server import Server, to_datetime
-from ledger.server.subscriptions import subscribe
+from ledger.server.base_server import BaseServer, to_datetime
+from ledger.server.connection_pool import Command, with_deadline
+from ledger.server.exchanges import Exchange, Item, Iteration, NextMessage, Subscribe, SubscribedExchange
+from ledger.server.server import Server
 
 _STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
 _OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
@@ -60,15 +61,15 @@ class OutcomesMissedError(LedgerError):
         self.place = place
 
 
-class OutcomeReader:
-    """Status and outcomes of jobs."""
+class OutcomeExchanges:
+    """Status and outcomes of jobs, as exchanges with a server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: BaseServer) -> None:
         self._server = server
 
-    def status(self, job_id: str) -> JobStatus:
+    def status(self, job_id: str) -> Exchange[JobStatus]:
         """Implement `Ledger.status`."""
-        record, remembered = self._server.transaction(
+        record, remembered = yield from self._server.multi(
             ("HMGET", self._server.key("job", job_id), *_STATUS), ("EXISTS", self._server.key("forgotten", job_id))
         )
         state, kind, queue, attempt, submitted, deadline, progress = record
@@ -85,18 +86,18 @@ class OutcomeReader:
             progress=_progress_decoder.decode(progress) if progress else None,
         )
 
-    def outcome(self, job_id: str) -> Outcome | None:
+    def outcome(self, job_id: str) -> Exchange[Outcome | None]:
         """Implement `Ledger.outcome`."""
-        return _outcome_of(job_id, self._server.execute("HMGET", self._server.key("job", job_id), *_OUTCOME))
+        return _outcome_of(job_id, (yield from self._server.command(*self._query(job_id))))
 
-    def cancel(self, job_id: str) -> JobStatus:
+    def cancel(self, job_id: str) -> Exchange[JobStatus]:
         """Implement `Ledger.cancel`."""
-        self._server.run_script("cancel", job_id)
-        return self.status(job_id)
+        yield from self._server.script("cancel", job_id)
+        return (yield from self.status(job_id))
 
     def wait(
-        self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
-    ) -> Outcome:
+        self, job_id: str, timeout_seconds: float, on_progress: Callable[[Progress], None] | None
+    ) -> SubscribedExchange[Outcome]:
         """Implement `Ledger.wait`.
 
         Sleeps on the job's channel, on which the outcome itself is published. It subscribes before it reads the record,
@@ -105,16 +106,15 @@ class OutcomeReader:
         """
         started_seconds = time.monotonic()
         deadline = started_seconds + timeout_seconds
-        query = ("HMGET", self._server.key("job", job_id), *_OUTCOME)
-        with self._server.translate_errors(), ExitStack() as waiting:
+        query = self._query(job_id)
+        with self._server.translate_errors():
             with with_deadline(max(deadline, started_seconds + FINAL_READ_SECONDS)):
-                subscription = waiting.enter_context(subscribe(self._server.subscribers, self._channel(job_id), query))
-                outcome = self._read_record(job_id, subscription.initial_reply)
+                outcome = yield from self._read_record(job_id, (yield Subscribe(self._channel(job_id), query)))
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
                 with with_deadline(deadline + FINAL_READ_SECONDS):
-                    message = subscription.next_message(min(remaining, self._server.settings.poll_fallback_seconds))
+                    message = yield NextMessage(min(remaining, self._server.settings.poll_fallback_seconds))
                     if message is None or message == _SETTLED:
-                        outcome = self._read_record(job_id, self._server.execute(*query))
+                        outcome = yield from self._read_record(job_id, (yield from self._server.command(*query)))
                         continue
                 if not message.startswith(b"{"):
                     outcome = _outcome_of(job_id, _fields_of(message))
@@ -124,38 +124,28 @@ class OutcomeReader:
             raise WaitTimeoutError(f"job {job_id} has no outcome after {timeout_seconds:g} s; it goes on, wait again")
         return outcome
 
-    def follow(
-        self,
-        after: str = "$",
-        *,
-        idle_seconds: float | None = None,
-        on_missed: Callable[[OutcomesMissedError], None] | None = None,
-    ) -> Iterator[tuple[str, Outcome]]:
-        """Implement `Ledger.follow`."""
-        stream = self._server.key("outcomes")
-        number = None
+    def start_following(self, after: str) -> Exchange[_Start]:
+        """Return where `follow` begins. Raises JobRefusedError and OutcomesMissedError."""
         if after == "$":
-            latest, count = self._server.transaction(
-                ("XREVRANGE", stream, "+", "-", "COUNT", 1), ("HGET", self._server.key("counts"), "outcomes")
+            latest, count = yield from self._server.multi(
+                ("XREVRANGE", self._stream, "+", "-", "COUNT", 1), ("HGET", self._server.key("counts"), "outcomes")
             )
-            after, number = latest[0][0].decode() if latest else "0", int(count or 0)
-        elif not _PLACE.fullmatch(after):
+            return _Start(latest[0][0].decode() if latest else "0", int(count or 0))
+        if not _PLACE.fullmatch(after):
             raise codec.job_refused(
                 f"{after[:60]!r} is no place in the stream of outcomes: give 0, $, or one like 1700000-0"
             )
-        elif after != "0":
-            number = self._number_at(stream, after)
-        return self._follow(stream, after, number, idle_seconds, on_missed)
+        return _Start(after, None if after == "0" else (yield from self._number_at(after)))
 
-    def latest_place(self) -> str:
+    def latest_place(self) -> Exchange[str]:
         """Implement `Ledger.latest_place`."""
-        latest = self._server.execute("XREVRANGE", self._server.key("outcomes"), "+", "-", "COUNT", 1)
+        latest = yield from self._server.command("XREVRANGE", self._stream, "+", "-", "COUNT", 1)
         return latest[0][0].decode() if latest else "0"
 
-    def _number_at(self, stream: str, place: str) -> int | None:
+    def _number_at(self, place: str) -> Exchange[int | None]:
         """Return the number of the last outcome up to a place, None if it has none. Raises OutcomesMissedError."""
-        here, oldest = self._server.transaction(
-            ("XRANGE", stream, place, place), ("XRANGE", stream, "-", "+", "COUNT", 1)
+        here, oldest = yield from self._server.multi(
+            ("XRANGE", self._stream, place, place), ("XRANGE", self._stream, "-", "+", "COUNT", 1)
         )
         if here:
             return _number_of(here[0][1])
@@ -165,15 +155,14 @@ class OutcomeReader:
         number = _number_of(oldest[0][1])
         return None if number is None else number - 1
 
-    def _follow(
+    def follow(
         self,
-        stream: str,
-        after: str,
-        number: int | None,
+        start: _Start,
         idle_seconds: float | None,
         on_missed: Callable[[OutcomesMissedError], None] | None,
-    ) -> Iterator[tuple[str, Outcome]]:
-        """Yield outcomes after a place; `number` is that of the last outcome up to it, None if unknown."""
+    ) -> Iteration[tuple[str, Outcome]]:
+        """Implement `Ledger.follow` from its start on."""
+        after, number = start
 
         def missed(count: int, place: str) -> None:
             gone = OutcomesMissedError(count, after, place)
@@ -185,32 +174,89 @@ class OutcomeReader:
         idle_since = time.monotonic()
         while idle_seconds is None or (remaining := idle_seconds - (time.monotonic() - idle_since)) > 0:
             block = patience if idle_seconds is None else min(patience, remaining)
-            command = ("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", stream, after)
-            answer = self._server.execute(*command, blocks_seconds=block)
+            command = ("XREAD", "COUNT", 100, "BLOCK", max(1, round(block * 1000)), "STREAMS", self._stream, after)
+            answer = yield from self._server.command(*command, blocks_seconds=block)
             for place, fields in answer[0][1] if answer else ():
                 last, number = number, _number_of(fields)
                 if last is not None and number is not None and number > last + 1:
                     missed(number - last - 1, _before(place))
                 job_id = fields[b"job"].decode()
                 try:
-                    outcome = self.outcome(job_id)
+                    outcome = yield from self.outcome(job_id)
                 except UnreadableOutcomeError as error:
                     raise UnreadableOutcomeError(job_id, error.reason, place.decode()) from error
                 if outcome is None:  # its retention ended since the entry was read
                     missed(1, place.decode())
                 after = place.decode()
                 if outcome is not None:
-                    yield after, outcome
+                    yield Item((after, outcome))
                 idle_since = time.monotonic()
+
+    @property
+    def _stream(self) -> str:
+        return self._server.key("outcomes")
+
+    def _query(self, job_id: str) -> Command:
+        return ("HMGET", self._server.key("job", job_id), *_OUTCOME)
 
     def _channel(self, job_id: str) -> str:
         """Return the channel of a job. All databases share the channels, and two of them may have the same job."""
         return self._server.key("news", str(self._server.database), job_id)
 
-    def _read_record(self, job_id: str, record: list[bytes | None]) -> Outcome | None:
-        if record[0] is None and (state := self.status(job_id).state) in (JobState.UNKNOWN, JobState.FORGOTTEN):
-            raise UnknownJobError(f"job {job_id} is {state}")
+    def _read_record(self, job_id: str, record: list[bytes | None]) -> Exchange[Outcome | None]:
+        if record[0] is None:
+            state = (yield from self.status(job_id)).state
+            if state in (JobState.UNKNOWN, JobState.FORGOTTEN):
+                raise UnknownJobError(f"job {job_id} is {state}")
         return _outcome_of(job_id, record)
+
+
+class OutcomeReader:
+    """Status and outcomes of jobs."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._exchanges = OutcomeExchanges(server)
+
+    def status(self, job_id: str) -> JobStatus:
+        """Implement `Ledger.status`."""
+        return self._server.run(self._exchanges.status(job_id))
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """Implement `Ledger.outcome`."""
+        return self._server.run(self._exchanges.outcome(job_id))
+
+    def cancel(self, job_id: str) -> JobStatus:
+        """Implement `Ledger.cancel`."""
+        return self._server.run(self._exchanges.cancel(job_id))
+
+    def wait(
+        self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
+    ) -> Outcome:
+        """Implement `Ledger.wait`."""
+        return self._server.run_subscribed(self._exchanges.wait(job_id, timeout_seconds, on_progress))
+
+    def follow(
+        self,
+        after: str = "$",
+        *,
+        idle_seconds: float | None = None,
+        on_missed: Callable[[OutcomesMissedError], None] | None = None,
+    ) -> Iterator[tuple[str, Outcome]]:
+        """Implement `Ledger.follow`."""
+        start = self._server.run(self._exchanges.start_following(after))
+        return self._server.iterate(self._exchanges.follow(start, idle_seconds, on_missed))
+
+    def latest_place(self) -> str:
+        """Implement `Ledger.latest_place`."""
+        return self._server.run(self._exchanges.latest_place())
+
+
+class _Start(NamedTuple):
+    """A place in the stream, and the number of the last outcome up to it, None if unknown."""
+
+    place: str
+    number: int | None
 
 
 def _number_of(fields: Mapping[bytes, bytes]) -> int | None:

@@ -27,8 +27,10 @@ from ledger.contracts.jobs import (
 from ledger.contracts.reports import Report
 from ledger.jobs import backpressure
 from ledger.jobs.quote_age import fresh_until, stale_odds_failure
+from ledger.server.base_server import BaseServer, to_datetime
 from ledger.server.error_replies import ServerFullError, error_meaning
-from ledger.server.server import Server, to_datetime
+from ledger.server.exchanges import Commands, Exchange
+from ledger.server.server import Server
 
 if TYPE_CHECKING:
     import redis
@@ -44,65 +46,42 @@ MAX_URGENT_CHECKS = 100
 """How many urgent health checks may wait beyond the length of a full queue."""
 
 
-class Submission:
-    """Submission of jobs."""
+class SubmissionExchanges:
+    """Submission of jobs, as exchanges with a server."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: BaseServer) -> None:
         self._server = server
 
     def submit(
-        self, job: Job, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
-    ) -> Receipt[Report]:
+        self, job: Job | bytes, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+    ) -> Exchange[Receipt[Report]]:
         """Implement `Ledger.submit`."""
-        return self.submit_many([job], keys=[key], correlation_id=correlation_id, durable=durable)[0]
+        receipts = yield from self.submit_many([job], keys=[key], correlation_id=correlation_id, durable=durable)
+        return receipts[0]
 
     def submit_many(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[Job | bytes],
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
-    ) -> list[Receipt[Report]]:
+    ) -> Exchange[list[Receipt[Report]]]:
         """Implement `Ledger.submit_many`."""
-        return self._submit_all(jobs, keys, self._gate(), correlation_id=correlation_id, durable=durable)
+        settings = self._server.settings
+        gate = _Gate(settings.max_queue_length, settings.max_memory_fraction)
+        return (yield from self.submit_all(jobs, keys, gate, correlation_id=correlation_id, durable=durable))
 
-    def submit_parts(
+    def submit_all(
         self,
-        parts: Sequence[TrainPart | BacktestPart],
-        *,
-        keys: Sequence[str | None] | None = None,
-        correlation_id: str | None = None,
-    ) -> list[Receipt[Report]]:
-        """Accept parts of an accepted job, also beyond the queue length and memory mark for new jobs.
-
-        Raises as `submit_many` does; JobRefusedError for a full server only at its maxmemory.
-        """
-        return self._submit_all(parts, keys, _Gate(), correlation_id=correlation_id)
-
-    def submit_urgent(self, job: CheckHealth) -> Receipt[Report]:
-        """Accept a health check that goes before all other jobs, also if the queue or the server is full.
-
-        It verifies a model before an alias moves, and so must be small, rare, and have a deadline. Raises as `submit`
-        does, and JobRefusedError without a deadline.
-        """
-        if job.deadline is None:
-            raise codec.job_refused("a health check that goes before all other jobs needs a deadline")
-        most = self._server.settings.max_queue_length + MAX_URGENT_CHECKS
-        return self._submit_all([job], None, _Gate(most, first=True))[0]
-
-    def _gate(self) -> _Gate:
-        return _Gate(self._server.settings.max_queue_length, self._server.settings.max_memory_fraction)
-
-    def _submit_all(
-        self,
-        jobs: Sequence[Job],
+        jobs: Sequence[Job | bytes],
         keys: Sequence[str | None] | None,
         gate: _Gate,
         *,
         correlation_id: str | None = None,
         durable: bool = False,
-    ) -> list[Receipt[Report]]:
+    ) -> Exchange[list[Receipt[Report]]]:
+        """Accept jobs within the limits of `gate`."""
         entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
         once: dict[str, _Entry] = {}
         for entry in entries:
@@ -110,13 +89,13 @@ class Submission:
                 raise _conflict(entry)
         steps = list(_steps(once.values()))
         if len(steps) > 1:
-            self._check_all(steps, gate)
+            yield from self._check_all(steps, gate)
         accepted: dict[str, bool] = {}
         for step in steps:
             # A confirmed last step confirms all steps before it.
             confirmed = durable and step in (steps[0], steps[-1])
             try:
-                accepted |= self._step(step, gate, correlation_id or "", durable=confirmed)
+                accepted |= yield from self._step(step, gate, correlation_id or "", durable=confirmed)
             except JobRefusedError as refused:
                 if not accepted:
                     raise
@@ -133,11 +112,11 @@ class Submission:
             for entry in entries
         ]
 
-    def _check_all(self, steps: Sequence[Sequence[_Entry]], gate: _Gate) -> None:
+    def _check_all(self, steps: Sequence[Sequence[_Entry]], gate: _Gate) -> Exchange[None]:
         """Check the jobs of all steps together. Raises JobRefusedError as the steps themselves would."""
         new: Counter[str] = Counter()
         for step in steps:
-            marks = self._step(step, gate, "", check_only=True, others=new)
+            marks = yield from self._step(step, gate, "", check_only=True, others=new)
             new.update(entry.queue for entry in step if marks[entry.job_id])
 
     def _step(
@@ -149,34 +128,22 @@ class Submission:
         durable: bool = False,
         check_only: bool = False,
         others: Mapping[str, int] | None = None,
-    ) -> dict[str, bool]:
+    ) -> Exchange[dict[str, bool]]:
         """Run submit.lua for the jobs of one step; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
         arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before]
         for entry in entries:
             arguments += (*entry.arguments(bare=check_only), correlation_id)
         try:
-            verdict, *marks = (self._submit_durably if durable else self._submit)(arguments)
+            if durable:
+                verdict, *marks = yield from self._submit_durably(arguments)
+            else:
+                verdict, *marks = yield from self._server.script("submit", *arguments)
         except ServerFullError as error:
             raise JobRefusedError(backpressure.out_of_memory()) from error
         if verdict != b"accepted":
             raise self._refusal(entries, verdict.decode(), marks)
         return {entry.job_id: bool(created) for entry, created in zip(entries, marks, strict=True)}
-
-    def submit_shadows(self, shadows: Sequence[ShadowCard], *, min_seconds: float = 0.0) -> int:
-        """Queue shadow cards of answered cards, with the rights of a worker, and return how many were queued.
-
-        Skips those that exist already, those beyond the queue length, and those with less than `min_seconds` to their
-        deadline. Raises LedgerUnavailableError.
-        """
-        min_ms = round(min_seconds * 1000)
-        entries = [_enter(shadow, None) for shadow in shadows]
-        arguments = [part for entry in entries for part in entry.arguments()[:-2]]
-        return (
-            int(self._server.run_script("shadow", self._server.settings.max_queue_length, min_ms, *arguments))
-            if entries
-            else 0
-        )
 
     def _refusal(self, entries: Sequence[_Entry], verdict: str, figures: list[Any]) -> JobRefusedError:
         """Return the exception for a refusal of submit.lua."""
@@ -193,16 +160,13 @@ class Submission:
             return JobRefusedError(stale_odds_failure(job, now))
         return _expired(entry) if verdict == "expired" else _conflict(entry)
 
-    def _submit(self, arguments: list[Any]) -> list[Any]:
-        return list(self._server.run_script("submit", *arguments))
-
-    def _submit_durably(self, arguments: list[Any]) -> list[Any]:
+    def _submit_durably(self, arguments: list[Any]) -> Exchange[list[Any]]:
         """Submit and wait for the disk on one connection: WAITAOF covers only its own connection's writes."""
         patience_seconds = self._server.settings.fsync_timeout_seconds
         wait = ("WAITAOF", 1, 0, round(patience_seconds * 1000))
-        self._check_that_waitaof_works()  # before anything is written, so that a refusal leaves no job
+        yield from self._check_that_waitaof_works()  # before anything is written, so that a refusal leaves no job
         try:
-            answer, (fsynced, _) = self._server.run_script_then(
+            answer, (fsynced, _) = yield from self._server.script_then(
                 "submit", arguments, wait, blocks_seconds=patience_seconds
             )
         except redis.ResponseError as error:
@@ -217,9 +181,9 @@ class Submission:
             )
         return list(answer)
 
-    def _check_that_waitaof_works(self) -> None:
+    def _check_that_waitaof_works(self) -> Exchange[None]:
         with self._server.translate_errors():
-            [reply] = self._server.connections.execute(("WAITAOF", 1, 0, 1))
+            [reply] = yield Commands((("WAITAOF", 1, 0, 1),))
             if isinstance(reply, redis.ResponseError):
                 if error_meaning(reply) is not None and "unknown command" not in str(reply):
                     raise reply
@@ -227,6 +191,72 @@ class Submission:
                     f"the server at {self._server.address} cannot confirm a durable submit, nothing was written "
                     f"({reply}): use Valkey or Redis >= 7.2 with `appendonly yes`, or submit without `durable`"
                 )
+
+
+class Submission:
+    """Submission of jobs."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._exchanges = SubmissionExchanges(server)
+
+    def submit(
+        self, job: Job | bytes, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+    ) -> Receipt[Report]:
+        """Implement `Ledger.submit`."""
+        return self._server.run(self._exchanges.submit(job, key=key, correlation_id=correlation_id, durable=durable))
+
+    def submit_many(
+        self,
+        jobs: Sequence[Job | bytes],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> list[Receipt[Report]]:
+        """Implement `Ledger.submit_many`."""
+        return self._server.run(
+            self._exchanges.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+        )
+
+    def submit_parts(
+        self,
+        parts: Sequence[TrainPart | BacktestPart],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+    ) -> list[Receipt[Report]]:
+        """Accept parts of an accepted job, also beyond the queue length and memory mark for new jobs.
+
+        Raises as `submit_many` does; JobRefusedError for a full server only at its maxmemory.
+        """
+        return self._server.run(self._exchanges.submit_all(parts, keys, _Gate(), correlation_id=correlation_id))
+
+    def submit_urgent(self, job: CheckHealth) -> Receipt[Report]:
+        """Accept a health check that goes before all other jobs, also if the queue or the server is full.
+
+        It verifies a model before an alias moves, and so must be small, rare, and have a deadline. Raises as `submit`
+        does, and JobRefusedError without a deadline.
+        """
+        if job.deadline is None:
+            raise codec.job_refused("a health check that goes before all other jobs needs a deadline")
+        most = self._server.settings.max_queue_length + MAX_URGENT_CHECKS
+        return self._server.run(self._exchanges.submit_all([job], None, _Gate(most, first=True)))[0]
+
+    def submit_shadows(self, shadows: Sequence[ShadowCard], *, min_seconds: float = 0.0) -> int:
+        """Queue shadow cards of answered cards, with the rights of a worker, and return how many were queued.
+
+        Skips those that exist already, those beyond the queue length, and those with less than `min_seconds` to their
+        deadline. Raises LedgerUnavailableError.
+        """
+        min_ms = round(min_seconds * 1000)
+        entries = [_enter(shadow, None) for shadow in shadows]
+        arguments = [part for entry in entries for part in entry.arguments()[:-2]]
+        return (
+            int(self._server.run_script("shadow", self._server.settings.max_queue_length, min_ms, *arguments))
+            if entries
+            else 0
+        )
 
 
 class _Gate(msgspec.Struct, frozen=True):
@@ -314,12 +344,12 @@ def time_limit_seconds(job: Job) -> float:
     return ROUTES[kind_of(job)].time_limit_seconds
 
 
-def _enter(job: Job, key: str | None) -> _Entry:
-    """Check a job by decoding its encoding: constructing a value in Python checks no type and no limit."""
+def _enter(job: Job | bytes, key: str | None) -> _Entry:
+    """Check a job by decoding it, or its encoding: constructing a value in Python checks no type and no limit."""
     if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
         raise codec.job_refused(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
     try:
-        checked = codec.decode_job(codec.encode(job))
+        checked = codec.decode_job(job if isinstance(job, bytes) else codec.encode(job))
         deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise codec.job_refused(f"the job cannot be written: {error}") from error

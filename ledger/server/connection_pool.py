@@ -30,7 +30,8 @@ MAX_THREADS = 250
 MAX_IDLE = 32
 """How many idle connections of a kind are kept open."""
 
-_PAUSES_SECONDS = (0.05, 0.1, 0.2)  # between the attempts of a call, if the connection was cut or refused
+PAUSES_SECONDS = (0.05, 0.1, 0.2)
+"""Pauses between the attempts of a call, if the connection was cut or refused."""
 
 Command = tuple[str | int | float | bytes, ...]
 _Result = TypeVar("_Result")
@@ -45,6 +46,11 @@ def with_deadline(moment_seconds: float) -> Iterator[None]:
         yield
     finally:
         _latest.reset(token)
+
+
+def latest_end() -> float:
+    """Return by when a call must end (`with_deadline`), a time of the monotonic clock; infinity without a deadline."""
+    return _latest.get()
 
 
 class ConnectionPool:
@@ -99,11 +105,11 @@ class ConnectionPool:
         left_seconds = min(2 * one_reply, _latest.get() - now_seconds)
         latest_seconds = now_seconds + left_seconds
         _allow(connection, min(one_reply, left_seconds / 2))
-        for pause_seconds in _PAUSES_SECONDS:
+        for pause_seconds in PAUSES_SECONDS:
             try:
                 return do()
             except redis.RedisError as error:
-                if not _may_pass(error):
+                if not may_pass(error):
                     raise
                 self._forget(connection)
                 left_seconds = latest_seconds - time.monotonic() - pause_seconds
@@ -190,7 +196,7 @@ def _reply(connection: Any) -> Any:
         return error
 
 
-def _may_pass(error: redis.RedisError) -> bool:
+def may_pass(error: redis.RedisError) -> bool:
     """Return True if a new connection may succeed."""
     lost = isinstance(error, redis.ConnectionError | redis.TimeoutError)
     return other_server_may_answer(error) or (lost and not isinstance(error, redis.AuthenticationError))

@@ -274,13 +274,14 @@ def test_a_refusal_halfway_says_how_many_were_accepted(
 ) -> None:
     most = MAX_JOBS_PER_STEP + 5
     bounded = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "max_queue_length": most}))
-    check_all = bounded.submission._check_all
+    exchanges = bounded.submission._exchanges
+    check_all = exchanges._check_all
 
-    def overtaken(*arguments: Any) -> None:  # between check and first step, another caller fills some of the queue
-        check_all(*arguments)
+    def overtaken(*arguments: Any) -> Any:  # between check and first step, another caller fills some of the queue
+        yield from check_all(*arguments)
         ledger.submit_many([CheckHealth(nonce=f"other {number}") for number in range(3)])
 
-    monkeypatch.setattr(bounded.submission, "_check_all", overtaken)
+    monkeypatch.setattr(exchanges, "_check_all", overtaken)
     failure = refusal(bounded, *map(health, range(most)))
     assert failure.message.startswith("1,000 of 1,005 jobs were accepted before one was refused: 1,003 jobs wait")
     assert (failure.details["accepted"], failure.retryable) == (MAX_JOBS_PER_STEP, True)

@@ -1,0 +1,183 @@
+"""What a blocking and an asyncio server have in common: names, scripts, exchanges, and the meaning of errors."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ledger.contracts.failures import LedgerUnavailableError
+from ledger.server import lua_scripts
+from ledger.server.address import INVALID_URL_MESSAGE, validated_url
+from ledger.server.connection_pool import Command
+from ledger.server.error_replies import error_meaning
+from ledger.server.exchanges import Commands, Exchange
+from ledger.server.server_memory import ServerMemory
+from ledger.settings import LedgerSettings
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger.server import lazy_redis as redis
+
+_REPLIES_KEPT = 12
+"""How long a script's reply is kept for a repeated call, in multiples of the reply timeout."""
+
+
+class BaseServer:
+    """A Redis or Valkey server without its connections: requests are made as exchanges.
+
+    Attributes
+    ----------
+    settings
+        Settings of the ledger.
+    client
+        redis-py client that returns bytes (no `decode_responses`) and speaks RESP 2.
+    scripts
+        The Lua scripts by name, bound to `client`.
+    """
+
+    def __init__(self, client: Any, settings: LedgerSettings) -> None:
+        self.settings = settings
+        self.client: Any = client  # redis-py's signatures mix in those of its asynchronous client
+        self.scripts = lua_scripts.register_scripts(client)
+        self._header = (
+            settings.namespace,
+            _milliseconds(settings.retention_seconds),
+            _milliseconds(settings.tombstone_seconds),
+            settings.max_outcomes,
+            settings.max_doorbells,
+            settings.max_attempts,
+            _milliseconds(settings.lease_seconds),
+            self.database,
+            _milliseconds(_REPLIES_KEPT * settings.reply_timeout_seconds + settings.fsync_timeout_seconds),
+        )
+
+    @property
+    def address(self) -> str:
+        """Address of the server, without user or password."""
+        where = self.client.connection_pool.connection_kwargs
+        return str(where.get("path") or f"{where.get('host', 'localhost')}:{where.get('port', 6379)}")
+
+    @property
+    def database(self) -> int:
+        """Number of the database."""
+        return int(self.client.connection_pool.connection_kwargs.get("db") or 0)
+
+    def key(self, *parts: str) -> str:
+        """Return the name of a key in this ledger's namespace."""
+        return ":".join((self.settings.namespace, *parts))
+
+    def script_call(self, name: str, *args: Any) -> Command:
+        """Return the command that calls a script; its token lets the server recognise a repeated call."""
+        return ("EVALSHA", self.scripts[name].sha, 0, *self._header, secrets.token_hex(8), *args)
+
+    def script(self, name: str, *args: Any) -> Exchange[Any]:
+        """Run a Lua script and return its reply."""
+        return (yield from self.script_then(name, args))[0]
+
+    def script_then(
+        self, name: str, args: Sequence[Any], *commands: Command, blocks_seconds: float = 0.0
+    ) -> Exchange[list[Any]]:
+        """Run a Lua script, and commands after it on the same connection; return all replies."""
+        request = Commands((self.script_call(name, *args), *commands), blocks_seconds)
+        with self.translate_errors():
+            replies = yield request
+            if isinstance(replies[0], redis.exceptions.NoScriptError):  # the server was restarted: load the script
+                yield Commands((("SCRIPT", "LOAD", self.scripts[name].script),))
+                replies = yield request
+            return checked_replies(replies)
+
+    def command(self, *command: Any, blocks_seconds: float = 0.0) -> Exchange[Any]:
+        """Run one command and return its reply as redis-py parses it.
+
+        `blocks_seconds` is how long the command itself may block on the server.
+        """
+        with self.translate_errors():
+            [reply] = checked_replies((yield Commands((command,), blocks_seconds)))
+            return self._parse(command, reply)
+
+    def multi(self, *commands: tuple[Any, ...]) -> Exchange[list[Any]]:
+        """Run commands in one MULTI/EXEC transaction and return their replies."""
+        with self.translate_errors():
+            *_, replies = checked_replies((yield Commands((("MULTI",), *commands, ("EXEC",)))))
+            return [self._parse(*pair) for pair in zip(commands, checked_replies(replies), strict=True)]
+
+    def greet(self) -> Exchange[ServerMemory | None]:
+        """Check that the server answers and accepts this user; return its memory if the user may read it."""
+        info = ("INFO", "memory")
+        try:
+            with self.translate_errors():
+                pong, memory = yield Commands((("PING",), info))
+                checked_replies([pong])
+        except redis.ResponseError as error:  # it may be a proxy whose text quotes its input
+            password = self.client.connection_pool.connection_kwargs.get("password")
+            reply = "it quotes the password" if password and password in str(error) else str(error)
+            raise LedgerUnavailableError(f"the server of CORNERMAN_REDIS_URL refuses: {reply}") from None
+        return ServerMemory.from_info(self._parse(info, memory)) if isinstance(memory, bytes) else None
+
+    def _parse(self, command: tuple[Any, ...], reply: Any) -> Any:
+        read = self.client.response_callbacks.get(command[0])
+        return reply if read is None else read(reply)
+
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Raise redis-py's errors of a block as LedgerUnavailableError or another LedgerError.
+
+        An error that the ledger itself caused by a wrong request stays as redis-py raises it.
+        """
+        try:
+            yield
+        except redis.RedisError as error:
+            refusal = error_meaning(error)
+            if refusal is None:
+                raise
+            raise refusal.exception_type(f"the server at {self.address} cannot be used: {refusal.advice}") from error
+
+
+def open_client(make: Any, settings: LedgerSettings, retry: Any) -> Any:
+    """Return a redis-py client for the server of `settings.redis_url`, without connecting it.
+
+    `make` is the constructor from a URL. Raises LedgerUnavailableError if no server is named, or if the URL cannot be
+    read; the message quotes no part of it.
+    """
+    if settings.redis_url is None:
+        raise LedgerUnavailableError(
+            "no server is configured: set CORNERMAN_REDIS_URL, for example redis://127.0.0.1:6379/0"
+        )
+    try:
+        url = validated_url(settings.redis_url)
+    except ValueError as error:
+        raise LedgerUnavailableError(str(error)) from None
+    try:
+        client = make(
+            url,
+            protocol=2,
+            socket_timeout=settings.reply_timeout_seconds,
+            socket_connect_timeout=settings.reply_timeout_seconds,
+            retry=retry,
+        )
+        # An unopened connection: redis-py checks the options of the URL.
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (ValueError, TypeError, redis.RedisError):  # their text may quote a part of the password
+        raise LedgerUnavailableError(INVALID_URL_MESSAGE) from None
+    return client
+
+
+def checked_replies(replies: list[Any]) -> list[Any]:
+    """Return replies without errors. Raises the first error among them."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def to_datetime(milliseconds: bytes | float) -> datetime:
+    """Convert a time of the server, in milliseconds, to a datetime."""
+    return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)
