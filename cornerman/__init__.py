@@ -3,7 +3,8 @@
     from cornerman import Client, read_feed
 
 Nothing here is defined; every name is re-exported from the room that owns it. What a caller needs comes with the plain
-package. The engine's names are loaded when they are first used, and need `pip install 'cornerman[engine]'`.
+package. The names of asyncio's client and of the engine are loaded when they are first used; the engine's need
+`pip install 'cornerman[engine]'`.
 """
 
 from __future__ import annotations
@@ -105,9 +106,13 @@ if TYPE_CHECKING:
         XGBoostTrainingResult,
         create_production_xgboost_config,
     )
+    from ledger.async_ledger import AsyncLedger
+    from producer.async_client import AsyncClient
 
 __all__ = [
     "AmbiguousFighterError",
+    "AsyncClient",
+    "AsyncLedger",
     "Backtest",
     "BacktestReport",
     "Bet",
@@ -229,11 +234,12 @@ _ENGINE = {
         "create_production_xgboost_config",
     ),
 }
-_MODULE_OF = {name: module for module, names in _ENGINE.items() for name in names}
+_ASYNCIO = {"ledger.async_ledger": ("AsyncLedger",), "producer.async_client": ("AsyncClient",)}
+_MODULE_OF = {name: module for module, names in (*_ENGINE.items(), *_ASYNCIO.items()) for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """Load one of the engine's names, or the version, when it is first used."""
+    """Load one of the engine's or asyncio's names, or the version, when it is first used."""
     if name == "__version__":
         return version("cornerman")
     module = _MODULE_OF.get(name)

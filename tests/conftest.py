@@ -55,8 +55,14 @@ def ledger_settings(valkey: EmbeddedServer) -> LedgerSettings:
 
 
 @pytest.fixture
-def ledger(ledger_settings: LedgerSettings) -> Iterator[Ledger]:
-    opened = Ledger.connect(ledger_settings)
+def ledger_type() -> type[Ledger]:
+    """The kind of ledger; files whose tests are also for the asyncio ledger give both."""
+    return Ledger
+
+
+@pytest.fixture
+def ledger(ledger_settings: LedgerSettings, ledger_type: type[Ledger]) -> Iterator[Ledger]:
+    opened = ledger_type.connect(ledger_settings)
     yield opened
     opened.close()
 

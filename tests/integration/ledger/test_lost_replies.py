@@ -24,6 +24,7 @@ from ledger.operations.control_store import ControlConflictError
 from ledger.server.embedded_server import EmbeddedServer
 from tests.support.claims import OWNER, REPORT, claim_one, submit
 from tests.support.cutting_proxy import CuttingProxy
+from tests.support.loop_ledger import LoopLedger
 
 A, B = "a" * 64, "b" * 64
 BY = {"user": "ann", "reason": "a test"}
@@ -157,15 +158,20 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
 }
 
 
+@pytest.fixture(params=[Ledger, LoopLedger])
+def ledger_type(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 @pytest.fixture
-def pair(valkey: EmbeddedServer) -> Iterator[tuple[Ledger, Ledger, CuttingProxy]]:
+def pair(valkey: EmbeddedServer, ledger_type: type[Ledger]) -> Iterator[tuple[Ledger, Ledger, CuttingProxy]]:
     """Two empty ledgers on one server: straight to it, and over what may lose a reply."""
     where = urlsplit(valkey.url)
     proxy = CuttingProxy(str(where.hostname), int(where.port or 6379))
     user = f"{where.netloc.rpartition('@')[0]}@" if "@" in where.netloc else ""
     around = urlunsplit(where._replace(netloc=f"{user}127.0.0.1:{proxy.port}"))
     ledgers = [
-        Ledger.connect(LedgerSettings(redis_url=url, namespace=f"lost-{uuid.uuid4().hex}"))
+        ledger_type.connect(LedgerSettings(redis_url=url, namespace=f"lost-{uuid.uuid4().hex}"))
         for url in (valkey.url, around)
     ]
     yield ledgers[0], ledgers[1], proxy

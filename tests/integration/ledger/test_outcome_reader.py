@@ -25,17 +25,23 @@ from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeErr
 from ledger.ledger import Claim, Ledger, LedgerSettings
 from producer.cli.main import main
 from producer.client import Client
+from tests.support.loop_ledger import LoopLedger
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.5)
 
 
+@pytest.fixture(params=[Ledger, LoopLedger])
+def ledger_type(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 @pytest.fixture
-def opened(ledger_settings: LedgerSettings) -> Iterator[Callable[..., Ledger]]:
+def opened(ledger_settings: LedgerSettings, ledger_type: type[Ledger]) -> Iterator[Callable[..., Ledger]]:
     """Open the test's ledger with other settings."""
     ledgers: list[Ledger] = []
 
     def connect(**fields: Any) -> Ledger:
-        ledgers.append(Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, **fields})))
+        ledgers.append(ledger_type.connect(LedgerSettings(**{**ledger_settings.__dict__, **fields})))
         return ledgers[-1]
 
     yield connect
@@ -90,6 +96,7 @@ def test_wait_wakes_on_the_hint(opened: Callable[..., Ledger], until: Callable[.
     assert settled_while(ledger, ledger, until).report == REPORT
 
 
+@pytest.mark.parametrize("ledger_type", [Ledger], indirect=True)  # the asyncio ledger ends it at once
 def test_the_next_wait_ends_what_the_last_one_subscribed_to(ledger: Ledger) -> None:
     for name in ("one", "two"):
         submit(ledger, name)
@@ -136,6 +143,7 @@ def test_wait_is_not_told_of_the_same_job_in_another_database(
     other.server.execute("FLUSHDB")
 
 
+@pytest.mark.parametrize("ledger_type", [Ledger], indirect=True)  # an event loop does not survive a fork
 def test_wait_after_a_fork_reads_its_own_job(ledger: Ledger) -> None:
     for number in range(3):
         submit(ledger, str(number))

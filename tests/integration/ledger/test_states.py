@@ -24,6 +24,7 @@ from ledger.jobs.dead_letters import requeued_job_id
 from ledger.ledger import Claim, Ledger, LedgerSettings
 from ledger.server.embedded_server import EmbeddedServer
 from tests.support.job_index import check_index
+from tests.support.loop_ledger import LoopLedger
 
 MAX_ATTEMPTS = 2
 MAX_QUEUE_LENGTH = 4
@@ -73,11 +74,12 @@ class Entry:
 
 class Life(RuleBasedStateMachine):
     url: str
+    ledger_type: type[Ledger]
 
     def __init__(self) -> None:
         super().__init__()
         namespace = f"life-{uuid.uuid4().hex}"
-        self.ledger = Ledger.connect(
+        self.ledger = self.ledger_type.connect(
             LedgerSettings(
                 redis_url=self.url,
                 namespace=namespace,
@@ -257,12 +259,13 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(120)
-def test_the_ledger_lives_as_its_model(valkey: EmbeddedServer) -> None:
-    Life.url = valkey.url
+@pytest.mark.parametrize(("ledger_type", "examples"), [(Ledger, 100), (LoopLedger, 25)])
+def test_the_ledger_lives_as_its_model(valkey: EmbeddedServer, ledger_type: type[Ledger], examples: int) -> None:
+    Life.url, Life.ledger_type = valkey.url, ledger_type
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=100,
+            max_examples=examples,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,8 +18,14 @@ from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth, Fight, Fighter, PredictCard, Quote, TrainEnsemble
 from ledger.ledger import Ledger, LedgerSettings
+from tests.support.loop_ledger import LoopLedger
 
 SOON = datetime(2099, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=[Ledger, LoopLedger])
+def ledger_type(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 def card(**fields: object) -> PredictCard:
@@ -209,8 +216,10 @@ def test_a_durable_submit_needs_the_file(ledger: Ledger) -> None:
         ledger.server.execute("CONFIG", "SET", "appendonly", "yes")
 
 
-def test_a_durable_submit_does_not_claim_what_the_disk_has_not_confirmed(ledger_settings: LedgerSettings) -> None:
-    ledger = Ledger.connect(LedgerSettings(**{**ledger_settings.__dict__, "fsync_timeout_seconds": 0.05}))
+def test_a_durable_submit_does_not_claim_what_the_disk_has_not_confirmed(
+    ledger_settings: LedgerSettings, ledger_type: type[Ledger]
+) -> None:
+    ledger = ledger_type.connect(LedgerSettings(**{**ledger_settings.__dict__, "fsync_timeout_seconds": 0.05}))
     ledger.server.execute("CONFIG", "SET", "appendfsync", "no")
     try:
         ledger.submit(card())
@@ -220,7 +229,7 @@ def test_a_durable_submit_does_not_claim_what_the_disk_has_not_confirmed(ledger_
     finally:
         ledger.server.execute("CONFIG", "SET", "appendfsync", "everysec")
         ledger.close()
-    patient = Ledger.connect(ledger_settings)  # a disk that others keep busy takes more than that
+    patient = ledger_type.connect(ledger_settings)  # a disk that others keep busy takes more than that
     assert patient.submit(card(card_id="new"), durable=True).durable is True
     patient.close()
 

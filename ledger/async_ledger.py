@@ -1,0 +1,133 @@
+"""The ledger for callers on an asyncio event loop: submit, read, wait, follow and cancel."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
+from ledger.contracts.jobs import Job
+from ledger.contracts.reports import Report
+from ledger.jobs.outcome_reader import OutcomeExchanges, OutcomesMissedError
+from ledger.jobs.submission import SubmissionExchanges
+from ledger.server.async_server import AsyncServer
+from ledger.settings import LedgerSettings
+
+
+class AsyncLedger:
+    """What callers need of a `Ledger`, for one event loop.
+
+    The methods do as those of the same names of `Ledger`, with the same errors and time limits: both run the same
+    rules. Operators and workers use `Ledger`.
+
+    It connects when it is first used; `connect`, or `async with`, checks that the server answers.
+
+    Parameters
+    ----------
+    settings
+        Settings of the ledger. Raises LedgerUnavailableError if they name no server.
+
+    Attributes
+    ----------
+    server
+        The server: exchanges, connections, address.
+    """
+
+    def __init__(self, settings: LedgerSettings) -> None:
+        self.server = AsyncServer(settings)
+        self._submission = SubmissionExchanges(self.server)
+        self._outcomes = OutcomeExchanges(self.server)
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def connect(self) -> None:
+        """Check that the server answers.
+
+        Warns with EvictionWarning if the server may evict keys of the ledger.
+
+        Raises
+        ------
+        LedgerUnavailableError
+            The server does not answer or refuses the user.
+        """
+        await self.server.connect()
+
+    async def close(self) -> None:
+        """Close all connections; calls that still run fail."""
+        await self.server.close()
+
+    @property
+    def settings(self) -> LedgerSettings:
+        """Settings of the ledger."""
+        return self.server.settings
+
+    @property
+    def address(self) -> str:
+        """Address of the server, without user or password."""
+        return self.server.address
+
+    async def submit(
+        self, job: Job | bytes, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+    ) -> Receipt[Report]:
+        """Accept a job, once, as `Ledger.submit` does."""
+        return await self.server.run(
+            self._submission.submit(job, key=key, correlation_id=correlation_id, durable=durable)
+        )
+
+    async def submit_many(
+        self,
+        jobs: Sequence[Job | bytes],
+        *,
+        keys: Sequence[str | None] | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+    ) -> list[Receipt[Report]]:
+        """Accept jobs and return their receipts in the same order, as `Ledger.submit_many` does."""
+        return await self.server.run(
+            self._submission.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+        )
+
+    async def status(self, job_id: str) -> JobStatus:
+        """Return the current state of a job; `unknown` and `forgotten` are states of their own."""
+        return await self.server.run(self._outcomes.status(job_id))
+
+    async def outcome(self, job_id: str) -> Outcome | None:
+        """Return the outcome of a job, or None if there is none, as `Ledger.outcome` does."""
+        return await self.server.run(self._outcomes.outcome(job_id))
+
+    async def wait(
+        self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
+    ) -> Outcome:
+        """Wait for a job's outcome and return it, as `Ledger.wait` does. A cancelled wait leaves nothing behind."""
+        return await self.server.run_subscribed(self._outcomes.wait(job_id, timeout_seconds, on_progress))
+
+    async def follow(
+        self,
+        after: str = "$",
+        *,
+        idle_seconds: float | None = None,
+        on_missed: Callable[[OutcomesMissedError], None] | None = None,
+    ) -> AsyncIterator[tuple[str, Outcome]]:
+        """Yield outcomes in the order of settling, each with its place in the stream, as `Ledger.follow` does.
+
+        "$" begins with what is settled after the first item was asked for.
+        """
+        start = await self.server.run(self._outcomes.start_following(after))
+        async for item in self.server.iterate(self._outcomes.follow(start, idle_seconds, on_missed)):
+            yield item
+
+    async def latest_place(self) -> str:
+        """Return the place of the latest outcome in the stream, "0" if it is empty."""
+        return await self.server.run(self._outcomes.latest_place())
+
+    async def cancel(self, job_id: str) -> JobStatus:
+        """End a job that has no outcome yet, and return its state."""
+        return await self.server.run(self._outcomes.cancel(job_id))

@@ -1,0 +1,177 @@
+"""The connections of one asyncio client: one that all calls share, and others for commands that block.
+
+A call has the time limits and retries of `ledger.server.connection_pool`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ledger.contracts.failures import LedgerUnavailableError
+from ledger.server.connection_pool import MAX_IDLE, MAX_THREADS, PAUSES_SECONDS, Command, latest_end, may_pass
+from ledger.server.pipelined_connection import OnMessage, PipelinedConnection
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger.server import lazy_redis as redis
+
+MAX_BLOCKING = MAX_THREADS
+"""How many blocking commands (follow, durable) may run at once. Each has a connection of its own."""
+
+_Result = TypeVar("_Result")
+
+
+class AsyncConnections:
+    """Connections of one client on one event loop, opened when they are first used.
+
+    `reply_seconds` is the time limit of one reply; a call ends after twice that time.
+    """
+
+    def __init__(self, client: Any, reply_seconds: float) -> None:
+        self._pool = client.connection_pool
+        self.reply_seconds = reply_seconds
+        self._shared = SharedConnection(self)
+        self._idle: list[PipelinedConnection] = []
+        self._blocking: set[PipelinedConnection] = set()
+
+    async def execute(self, *commands: Command, blocks_seconds: float = 0.0) -> list[Any]:
+        """Run commands on one connection and return their replies; an error reply is returned, not raised.
+
+        `blocks_seconds` is how long the commands themselves may block on the server.
+        """
+        if blocks_seconds:
+            reply_seconds = self.reply_seconds + blocks_seconds
+            return await with_retry(lambda: self._execute_alone(commands, reply_seconds), reply_seconds)
+
+        async def attempt() -> list[Any]:
+            connection = self._shared.current or await self._shared.connected()
+            return await connection.call(commands, self.reply_seconds)
+
+        return await with_retry(attempt, self.reply_seconds)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._shared.close()
+        for connection in [*self._idle, *self._blocking]:
+            await connection.close()
+        self._idle.clear()
+
+    async def opened(
+        self, on_message: OnMessage | None = None, on_end: Callable[[], None] | None = None
+    ) -> PipelinedConnection:
+        """Return a new connection, connected. Raises redis.RedisError."""
+        raw = self._pool.connection_class(**self._pool.connection_kwargs)
+        connection = PipelinedConnection(raw, on_message=on_message, on_end=on_end)
+        await connection.open()
+        return connection
+
+    async def _execute_alone(self, commands: tuple[Command, ...], reply_seconds: float) -> list[Any]:
+        """Run commands on a connection that no other call uses meanwhile."""
+        if len(self._blocking) >= MAX_BLOCKING:
+            raise LedgerUnavailableError(
+                f"more than {MAX_BLOCKING} calls of this client follow outcomes or wait for the disk: open another"
+            )
+        connection = self._take_idle() or await self.opened()
+        self._blocking.add(connection)
+        try:
+            replies = await connection.call(commands, reply_seconds)
+        except BaseException:  # a cancelled call may still block the connection
+            connection.drop()
+            raise
+        finally:
+            self._blocking.discard(connection)
+        if len(self._idle) < MAX_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.drop()
+        return replies
+
+    def _take_idle(self) -> PipelinedConnection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+
+class SharedConnection:
+    """A connection that is opened by whoever needs it first, and opened again after it was cut."""
+
+    def __init__(
+        self,
+        connections: AsyncConnections,
+        on_message: OnMessage | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        self._connections = connections
+        self._handlers = (on_message, on_end)
+        self._connection: PipelinedConnection | None = None
+        self._opening: asyncio.Task[PipelinedConnection] | None = None
+
+    @property
+    def current(self) -> PipelinedConnection | None:
+        """The open connection, if there is one."""
+        return None if self._connection is None or self._connection.closed else self._connection
+
+    async def connected(self) -> PipelinedConnection:
+        """Return the connection, opened if needed. Raises redis.RedisError."""
+        if self.current is not None:
+            return self.current
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+            self._opening.add_done_callback(_retrieve)
+        return await asyncio.shield(self._opening)  # one of its callers may be cancelled, the others not
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _open(self) -> PipelinedConnection:
+        try:
+            self._connection = await self._connections.opened(*self._handlers)
+            return self._connection
+        finally:
+            self._opening = None
+
+
+async def with_retry(attempt: Callable[[], Awaitable[_Result]], reply_seconds: float) -> _Result:
+    """Run a function. If its connection was cut or is silent, run it again over a new one.
+
+    The same applies if the server replies that it is no primary, or not ready: the address may lead to another server
+    by now. Raises redis.RedisError after twice the time of a reply, or if the retries fail.
+    """
+    now_seconds = time.monotonic()
+    latest_seconds = min(now_seconds + 2 * reply_seconds, latest_end())
+    for pause_seconds in PAUSES_SECONDS:
+        try:
+            return await _by(latest_seconds, attempt)
+        except redis.RedisError as error:
+            if not may_pass(error) or latest_seconds - time.monotonic() - pause_seconds <= 0:
+                raise
+        await asyncio.sleep(pause_seconds)
+    return await _by(latest_seconds, attempt)
+
+
+async def _by(latest_seconds: float, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+    left_seconds = latest_seconds - time.monotonic()
+    if left_seconds <= 0:
+        raise redis.TimeoutError("no time is left for an answer")
+    try:
+        async with asyncio.timeout(left_seconds):
+            return await attempt()
+    except TimeoutError:
+        raise redis.TimeoutError("no reply in time") from None
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Take note of a task's error, so that asyncio does not report it: all its callers may have been cancelled."""
+    if not task.cancelled():
+        task.exception()

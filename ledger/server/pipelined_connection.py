@@ -1,0 +1,151 @@
+"""One asyncio connection that many calls share: commands are sent at once, and replies are matched in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ledger.server.connection_pool import Command
+from ledger.server.error_replies import other_server_may_answer
+
+if TYPE_CHECKING:
+    import redis
+else:
+    from ledger.server import lazy_redis as redis
+
+OnMessage = Callable[[bytes, bytes], None]
+
+
+class _Call:
+    """A call whose replies have not all arrived."""
+
+    __slots__ = ("future", "latest_seconds", "missing", "replies")
+
+    def __init__(self, future: asyncio.Future[list[Any]], replies: int, latest_seconds: float) -> None:
+        self.future = future
+        self.missing = replies
+        self.latest_seconds = latest_seconds
+        self.replies: list[Any] = []
+
+
+class PipelinedConnection:
+    """A redis-py connection with a task that reads it.
+
+    Commands of one call are sent together, so no other call comes between them. A call that is cancelled leaves its
+    replies to be read and dropped. A connection that is silent for longer than the oldest call allows is closed, and
+    all its calls fail: they may be repeated over another one. `on_message` gets the channel and the content of each
+    published message, and `on_end` is called once when the connection is closed.
+    """
+
+    def __init__(
+        self, connection: Any, *, on_message: OnMessage | None = None, on_end: Callable[[], None] | None = None
+    ) -> None:
+        self._connection = connection
+        self._on_message = on_message
+        self._on_end = on_end
+        self._calls: deque[_Call] = deque()
+        self._unsent: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self.closed = False
+
+    async def open(self) -> None:
+        """Connect. Raises redis.RedisError."""
+        await self._connection.connect()
+        self._loop = asyncio.get_running_loop()
+        self._connection.socket_timeout = None  # the timer of the oldest call replaces it
+        self._reader = self._loop.create_task(self._read())
+
+    def call(self, commands: tuple[Command, ...], reply_seconds: float) -> asyncio.Future[list[Any]]:
+        """Send commands and return the future of their replies; an error reply is returned, not raised.
+
+        The future raises redis.RedisError if the connection is cut or silent for `reply_seconds`, or if another server
+        behind the same address may answer.
+        """
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        if self.closed:
+            future.set_exception(redis.ConnectionError("the connection is closed"))
+            return future
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent += self._connection.pack_commands(commands)
+        self._calls.append(_Call(future, len(commands), time.monotonic() + reply_seconds))
+        if self._timer is None:
+            self._timer = self._loop.call_later(reply_seconds, self._check_silence)
+        return future
+
+    async def close(self) -> None:
+        """Close the connection; its calls fail."""
+        self._end(redis.ConnectionError("the connection was closed"))
+        if self._reader is not None:
+            with suppress(asyncio.CancelledError):
+                await self._reader
+
+    def drop(self) -> None:
+        """Close the connection without waiting for it; its calls fail."""
+        self._end(redis.ConnectionError("the connection was closed"))
+
+    def _flush(self) -> None:
+        """Send what the calls of this turn of the event loop have to say, in one piece."""
+        unsent, self._unsent = self._unsent, []
+        if not self.closed:
+            self._connection._writer.writelines(unsent)
+
+    def _check_silence(self) -> None:
+        self._timer = None
+        if not self._calls:
+            return
+        left_seconds = self._calls[0].latest_seconds - time.monotonic()
+        if left_seconds <= 0:
+            self._end(redis.TimeoutError("no reply in time"))
+        else:
+            self._timer = self._loop.call_later(left_seconds, self._check_silence)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._match(await self._next_reply())
+        except (redis.RedisError, OSError) as error:
+            self._end(error)
+        finally:
+            await self._connection.disconnect(nowait=True)
+
+    async def _next_reply(self) -> Any:
+        try:
+            return await self._connection.read_response()
+        except redis.ResponseError as error:
+            if other_server_may_answer(error):
+                raise
+            return error
+
+    def _match(self, reply: Any) -> None:
+        if self._on_message is not None and isinstance(reply, list) and reply[0] == b"message":
+            self._on_message(reply[1], reply[2])
+            return
+        call = self._calls[0]
+        call.replies.append(reply)
+        call.missing -= 1
+        if not call.missing:
+            self._calls.popleft()
+            if not call.future.done():
+                call.future.set_result(call.replies)
+
+    def _end(self, error: Exception) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._calls:
+            future = self._calls.popleft().future
+            if not future.done():
+                future.set_exception(type(error)(*error.args))
+                future.exception()  # a call that nobody waits for any more is no mistake
+        if self._reader is not None and self._reader is not asyncio.current_task():
+            self._reader.cancel()
+        if self._on_end is not None:
+            self._on_end()

@@ -1,0 +1,247 @@
+"""The asyncio client: many waits at once, cancelled waits, lost connections, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Any, TypeVar
+
+import pytest
+
+from ledger.async_ledger import AsyncLedger
+from ledger.contracts.failures import JobFailedError, JobRefusedError, LedgerUnavailableError, WaitTimeoutError
+from ledger.contracts.job_state import JobState, Progress
+from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.reports import HealthReport
+from ledger.ledger import Ledger, LedgerSettings
+from producer.async_client import AsyncClient
+from tests.support.claims import REPORT, claim_one
+
+T = TypeVar("T")
+WAITS = 1_000
+
+
+def run(settings: LedgerSettings, use: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """Run a function with a client, and find no task and no complaint of asyncio afterwards."""
+
+    async def main() -> T:
+        loop, complaints = asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        async with AsyncClient(AsyncLedger(settings)) as client:
+            result = await use(client)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert complaints == []
+        return result
+
+    return asyncio.run(main())
+
+
+def channels(ledger: Ledger) -> list[bytes]:
+    return list(ledger.server.execute("PUBSUB", "CHANNELS", ledger.server.key("news", "*")))
+
+
+async def until(condition: Callable[[], object], timeout_seconds: float = 20.0) -> None:
+    async with asyncio.timeout(timeout_seconds):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def connections(ledger: Ledger) -> int:
+    return len(ledger.server.execute("CLIENT", "LIST").splitlines())
+
+
+def test_a_job_from_submit_to_result(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        receipt = await client.enqueue(CheckHealth(nonce="a"), key="job", correlation_id="mine")
+        assert (receipt.job_id, receipt.created) == ("job", True)
+        assert (await client.status("job")).state is JobState.QUEUED
+        assert await client.outcome("job") is None
+        result = asyncio.create_task(client.result(receipt, timeout_seconds=20))
+        await until(lambda: channels(ledger))
+        assert ledger.settle(claim_one(ledger), REPORT)
+        report: HealthReport = await result
+        assert report == REPORT
+        outcome = await client.outcome("job")
+        assert outcome is not None
+        assert outcome.correlation_id == "mine"
+        others = await client.enqueue_many([CheckHealth(nonce="b"), CheckHealth(nonce="c")])
+        assert (await client.cancel(others[0].job_id)).state is JobState.CANCELLED
+        with pytest.raises(JobFailedError):
+            await client.result(others[0])
+
+    run(ledger.settings, use)
+
+
+def test_json_is_the_same_job(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        receipt = await client.enqueue(CheckHealth(nonce="a"))
+        again = await client.enqueue(b'{"nonce": "a", "kind": "check_health"}')
+        assert (again.job_id, again.created) == (receipt.job_id, False)
+        with pytest.raises(JobRefusedError, match="cannot be read"):
+            await client.enqueue(b'{"kind": "check_health", "nonce": 1}')
+
+    run(ledger.settings, use)
+
+
+def test_a_thousand_waits_at_once_use_one_connection(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        receipts = await client.enqueue_many([CheckHealth(nonce=str(number)) for number in range(WAITS)])
+        waits = [asyncio.create_task(client.wait(receipt.job_id, 60)) for receipt in receipts]
+        await until(lambda: len(channels(ledger)) == WAITS)
+        assert connections(ledger) <= before + 1  # those of earlier tests may still be closing
+        assert len(asyncio.all_tasks()) <= WAITS + 3  # and what reads the two connections
+        while claims := ledger.claim("predict", "n#1/1", 100):
+            ledger.settle_many([(claim, REPORT) for claim in claims])
+        outcomes = await asyncio.gather(*waits)
+        assert [outcome.job_id for outcome in outcomes] == [receipt.job_id for receipt in receipts]
+        await until(lambda: not channels(ledger))
+
+    async def counted(client: AsyncClient) -> None:
+        nonlocal before
+        before = connections(ledger)
+        await use(client)
+
+    before = 0
+    run(ledger.settings, counted)
+
+
+def test_a_cancelled_wait_leaves_no_task_and_no_subscription(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        await client.enqueue(CheckHealth(), key="job")
+        stays = asyncio.create_task(client.wait("job", 60))
+        await until(lambda: channels(ledger))
+        tasks, open_before = len(asyncio.all_tasks()), connections(ledger)
+        for turns in [*range(12), 100]:  # cancelled at each of its steps
+            waits = [asyncio.create_task(client.wait(name, 60)) for name in ("job", "job", "never")]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        assert len(asyncio.all_tasks()) == tasks
+        assert connections(ledger) <= open_before
+        await until(lambda: len(channels(ledger)) == 1)
+        ledger.settle(claim_one(ledger), REPORT)
+        assert (await stays).report == REPORT
+        await until(lambda: not channels(ledger))
+        assert await client.outcome("job") is not None
+
+    run(ledger.settings, use)
+
+
+def test_calls_that_are_cancelled_leave_the_replies_of_others_in_order(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        names = [str(number) for number in range(50)]
+        await client.enqueue_many([CheckHealth(nonce=name) for name in names], keys=names)
+        for turns in range(8):
+            calls = [asyncio.create_task(client.status(name)) for name in names]
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for call in calls[::2]:
+                call.cancel()
+            statuses = await asyncio.gather(*calls, return_exceptions=True)
+            found = [status.job_id for status in statuses if not isinstance(status, BaseException)]
+            assert set(names[1::2]) <= set(found)
+            assert all(name == status.job_id for name, status in zip(names[1::2], statuses[1::2], strict=True))
+
+    run(ledger.settings, use)
+
+
+def test_waits_survive_the_loss_of_every_connection(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        receipts = await client.enqueue_many([CheckHealth(nonce=str(number)) for number in range(20)])
+        waits = [asyncio.create_task(client.wait(receipt.job_id, 60)) for receipt in receipts]
+        await until(lambda: len(channels(ledger)) == len(receipts))
+        for _ in range(3):
+            for kind in ("pubsub", "normal"):
+                ledger.server.execute("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+            assert (await client.status(receipts[0].job_id)).state is JobState.QUEUED
+            await until(lambda: len(channels(ledger)) == len(receipts))
+        ledger.settle_many([(claim, REPORT) for claim in ledger.claim("predict", "n#1/1", 20)])
+        assert all(outcome.report == REPORT for outcome in await asyncio.gather(*waits))
+
+    run(LedgerSettings(**{**ledger.settings.__dict__, "poll_fallback_seconds": 3600.0}), use)
+
+
+def test_progress_is_passed_on(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        await client.enqueue(CheckHealth(), key="job")
+        seen: list[Progress] = []
+        wait = asyncio.create_task(client.wait("job", 60, on_progress=seen.append))
+        await until(lambda: channels(ledger))
+        claim, step = claim_one(ledger), Progress(stage="replicas", done=3, total=100)
+        assert ledger.set_progress(claim, step)
+        await until(lambda: seen)
+        ledger.settle(claim, REPORT)
+        await wait
+        assert seen == [step]
+
+    run(ledger.settings, use)
+
+
+def test_a_wait_ends_in_time(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        await client.enqueue(CheckHealth(), key="job")
+        with pytest.raises(WaitTimeoutError, match="goes on"):
+            await client.wait("job", 0.05)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.wait("job"), 0.05)
+
+    run(ledger.settings, use)
+
+
+def test_following_yields_each_outcome_and_can_be_ended_anywhere(ledger: Ledger) -> None:
+    async def use(client: AsyncClient) -> None:
+        names = ["a", "b", "c"]
+        await client.enqueue_many([CheckHealth(nonce=name) for name in names], keys=names)
+        for name in names:
+            await client.cancel(name)
+        found = []
+        async with aclosing(typed(client.follow("0"))) as news:
+            async for _, outcome in news:
+                found.append(outcome.job_id)
+                if len(found) == len(names):
+                    break
+        assert found == names
+        waiting = asyncio.create_task(anext(client.follow()))
+        await until(lambda: ledger.server.execute("INFO", "clients")["blocked_clients"])
+        await client.enqueue(CheckHealth(nonce="d"), key="d")
+        await client.cancel("d")
+        assert (await waiting)[1].job_id == "d"
+        idle = asyncio.create_task(anext(client.follow()))
+        await until(lambda: ledger.server.execute("INFO", "clients")["blocked_clients"])
+        idle.cancel()
+        with suppress(asyncio.CancelledError):
+            await idle
+        await until(lambda: not ledger.server.execute("INFO", "clients")["blocked_clients"])
+        with pytest.raises(JobRefusedError, match="no place"):
+            await anext(client.follow("nonsense"))
+
+    run(ledger.settings, use)
+
+
+def typed(news: AsyncIterator[T]) -> Any:
+    """An async generator as such: its caller may close it."""
+    return news
+
+
+def test_a_server_that_does_not_answer_is_unavailable(ledger_settings: LedgerSettings) -> None:
+    async def main() -> None:
+        nowhere = LedgerSettings(**{**ledger_settings.__dict__, "redis_url": "redis://127.0.0.1:1/0"})
+        with pytest.raises(LedgerUnavailableError, match=r"127\.0\.0\.1:1"):
+            async with AsyncClient(AsyncLedger(nowhere)):
+                pass
+
+    asyncio.run(main())
+    with pytest.raises(LedgerUnavailableError, match="no server is configured"):
+        AsyncLedger(LedgerSettings())
+
+
+@pytest.mark.usefixtures("command_environment")
+def test_the_environment_names_the_server() -> None:
+    async def main() -> None:
+        async with AsyncClient.from_env() as client:
+            assert (await client.status("never")).state is JobState.UNKNOWN
+
+    asyncio.run(main())
