@@ -10,10 +10,14 @@ from urllib.parse import unquote
 from litestar import Litestar, Request
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.response import Response
 from prometheus_client import CollectorRegistry
 
 from gateway.api import feeds, health, jobs
-from gateway.problems import ProblemError, problem_response
+from gateway.pages import record, static_files, theme
+from gateway.pages.error_pages import error_page, wants_page
+from gateway.pages.forms import check_form
+from gateway.problems import ProblemError, describe_problem, problem_response
 from gateway.security.access import LOOPBACK_NAMES, check_role
 from gateway.security.authentication import Authenticator
 from gateway.security.request_context import RequestContext
@@ -33,6 +37,11 @@ ROUTES: Sequence[Any] = (
     health.get_liveness,
     health.get_readiness,
     health.get_metrics,
+    record.get_start,
+    record.get_record,
+    theme.post_theme,
+    static_files.get_static_file,
+    static_files.get_icon,
 )
 
 
@@ -57,8 +66,8 @@ def create_app(settings: GatewaySettings, ledger: Ledger) -> RequestContext:
         route_handlers=ROUTES,
         dependencies={name: Provide(_constant(value), sync_to_thread=False) for name, value in values.items()},
         guards=[check_role],
-        before_request=_decode_parameters,
-        exception_handlers={Exception: problem_response, HTTPException: problem_response},
+        before_request=_prepare,
+        exception_handlers={Exception: _error_response, HTTPException: _error_response},
         lifespan=[open_client],
         openapi_config=None,
         logging_config=None,
@@ -84,13 +93,23 @@ def _allowed_hosts(settings: GatewaySettings) -> tuple[str, ...]:
     return names or (LOOPBACK_NAMES if is_loopback(settings.gateway_host) else ())
 
 
-async def _decode_parameters(request: Request[Any, Any, Any]) -> None:
-    """Decode the parameters of the path, each once. Raises ProblemError."""
+async def _prepare(request: Request[Any, Any, Any]) -> None:
+    """Decode the parameters of the path, each once, and check the token of a form. Raises ProblemError."""
     # A new dictionary: Litestar keeps this one for the next request of the same path.
     request.scope["path_params"] = {
         name: _decoded(value) if isinstance(value, str) else value
         for name, value in request.scope["path_params"].items()
     }
+    if request.route_handler.opt.get("form"):
+        await check_form(request)
+
+
+def _error_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Return the response to an error: a page for a person, a problem document for a program."""
+    if not wants_page(request):
+        return problem_response(request, error)
+    problem, headers = describe_problem(error, request.scope["state"].get("request_id"))
+    return error_page(request, problem, headers)
 
 
 def _decoded(text: str) -> str:

@@ -88,8 +88,8 @@ class ProblemReply(NamedTuple):
     body: bytes
 
 
-def problem_reply(error: Exception, request_id: str | None) -> ProblemReply:
-    """Return the response to any error of a request; log the ones that are faults of this program."""
+def describe_problem(error: Exception, request_id: str | None) -> tuple[Problem, dict[str, str]]:
+    """Return what any error of a request means, and headers of its response; log faults of this program."""
     known = _problem_of(error)
     if known.status == 500:
         structlog.get_logger("gateway").error("request failed", exc_info=error)
@@ -106,7 +106,13 @@ def problem_reply(error: Exception, request_id: str | None) -> ProblemReply:
     headers = dict(getattr(error, "headers", None) or {})
     if known.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, math.ceil(known.retry_after_seconds)))
-    return ProblemReply(known.status, headers, msgspec.json.encode(problem))
+    return problem, headers
+
+
+def problem_reply(error: Exception, request_id: str | None) -> ProblemReply:
+    """Return the response to any error of a request."""
+    problem, headers = describe_problem(error, request_id)
+    return ProblemReply(problem.status, headers, msgspec.json.encode(problem))
 
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

@@ -4,11 +4,51 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from typing import NamedTuple
 
 from ledger.contracts.jobs import PredictCard, Quote
 from ledger.contracts.reports import Bet, FighterAnswer, FightReport
 from ledger.jobs.quote_age import quote_window
 from producer.output.table_parts import duration_text
+
+REASON_MEANINGS = {
+    "lower_bound_pays": "the price pays even if only the lower end of the interval is true",
+    "price_too_low": "no price pays at the lower end of the interval",
+    "no_quotes": "there is no price",
+    "stale_quotes": "the prices are too old",
+    "invalid_quotes": "no price can be used",
+    "no_interval": "the errors of this model were never measured",
+    "both_sides_pay": "both fighters seem to pay: a price is wrong",
+    "arbitrage": "the best prices together win in any case: a price is late or wrong",
+    "low_confidence": "the fighter whose price pays is less likely than the rules demand",
+    "high_uncertainty": "the interval is wider than the rules allow",
+    "no_stake": "the rules leave nothing to stake",
+    "same_bout": "another entry is the same bout",
+    "conflicting_bouts": "another entry excludes this bout",
+    "model_alarm": "operators let this model abstain after an alarm",
+}
+"""What each reason of a decision means."""
+
+FLAG_MEANINGS = {
+    "debutant": "a fighter has no fight in the log",
+    "few_fights": "a fighter has few fights in the log",
+    "features_imputed": "values were missing and were filled in",
+    "declared_record": "a rating starts from a record that the caller declared",
+    "past_odds_missing": "the rating lacks recent closing odds",
+    "corner_unknown": "the official corner is not known",
+    "stale_fight_log": "the fight log ends long before this fight",
+    "invalid_quotes": "a price was refused",
+    "quotes_left_out": "a price was left out: too old, dated ahead, or against all other bookmakers",
+}
+"""What each flag of a fight warns of."""
+
+
+class Reason(NamedTuple):
+    """A reason of a decision: its code, its meaning, and the numbers behind it, None if they are not known."""
+
+    code: str
+    meaning: str
+    figures: str | None
 
 
 def decision_text(fight: FightReport, card: PredictCard | None) -> str:
@@ -22,6 +62,14 @@ def decision_text(fight: FightReport, card: PredictCard | None) -> str:
 
 def reason_texts(fight: FightReport, card: PredictCard | None) -> list[str]:
     """Return every reason of a fight's decision, with the numbers behind it if they are known."""
+    return [
+        reason.code if reason.figures is None else f"{reason.code}: {reason.figures}"
+        for reason in explained_reasons(fight, card)
+    ]
+
+
+def explained_reasons(fight: FightReport, card: PredictCard | None) -> list[Reason]:
+    """Return every reason of a fight's decision, with its meaning and the numbers behind it."""
     figures = {
         "lower_bound_pays": _paying_price,
         "price_too_low": _paying_price,
@@ -30,11 +78,25 @@ def reason_texts(fight: FightReport, card: PredictCard | None) -> list[str]:
         "arbitrage": _arbitrage,
         "stale_quotes": _stale,
     }
-    lines = []
-    for reason in fight.decision.reasons:
-        words = figures[reason](fight, card) if reason in figures else None
-        lines.append(reason if words is None else f"{reason}: {words}")
-    return lines
+    return [
+        Reason(code, REASON_MEANINGS.get(code, code), figures[code](fight, card) if code in figures else None)
+        for code in fight.decision.reasons
+    ]
+
+
+def paying_price(best: Bet) -> float | None:
+    """Return the price from which a bet pays at the lower bound of its probability, rounded up to 0.01.
+
+    None if the lower bound is 0, so that no price pays.
+    """
+    needed = _needed_price(best)
+    # Rounded down it could equal a price that does not pay.
+    return None if needed is None else math.ceil(round(100 * needed, 6)) / 100
+
+
+def break_even(best: Bet) -> float:
+    """Return the probability at which a bet at the best price, net of commission, neither wins nor loses money."""
+    return 1 / _payout(best)
 
 
 def edge_texts(fight: FightReport) -> list[str]:
@@ -55,18 +117,24 @@ def edge_texts(fight: FightReport) -> list[str]:
 
 def _paying_price(fight: FightReport, card: PredictCard | None) -> str | None:
     """Describe the side whose offer is best relative to the price that pays at the lower bound: both prices."""
-    offers = [(answer, answer.best, _lower(answer.best)) for answer in fight.fighters if answer.best is not None]
-    candidates = [(1 + (1 / low - 1) / (1 - best.commission), answer, best) for answer, best, low in offers if low > 0]
+    offers = [(answer, answer.best, _needed_price(answer.best)) for answer in fight.fighters if answer.best is not None]
+    candidates = [(needed, answer, best) for answer, best, needed in offers if needed is not None]
     if not candidates:
         return None
-    needed, answer, best = min(candidates, key=lambda each: each[0] / each[2].price)
-    shown = math.ceil(round(100 * needed, 6)) / 100  # rounded down it could equal a price that does not pay
-    return f"{answer.name} pays from {shown:.2f}, offered {_offer(best.price, best.bookmaker, fight.id, card)}"
+    _, answer, best = min(candidates, key=lambda each: each[0] / each[2].price)
+    offered = _offer(best.price, best.bookmaker, fight.id, card)
+    return f"{answer.name} pays from {paying_price(best):.2f}, offered {offered}"
 
 
-def _lower(best: Bet) -> float:
-    """Return the lower bound of the probability that a bet's value was computed with."""
-    return (1 + best.expected_value_lower) / (1 + (best.price - 1) * (1 - best.commission))
+def _needed_price(best: Bet) -> float | None:
+    """Return the price that makes the value at the lower bound 0; None if the lower bound is 0."""
+    lower = (1 + best.expected_value_lower) / _payout(best)
+    return 1 + (1 / lower - 1) / (1 - best.commission) if lower > 0 else None
+
+
+def _payout(best: Bet) -> float:
+    """Return what a stake of 1 returns if the bet wins, net of commission."""
+    return 1 + (best.price - 1) * (1 - best.commission)
 
 
 def _confidence(fight: FightReport, card: PredictCard | None) -> str | None:

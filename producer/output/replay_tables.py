@@ -35,7 +35,7 @@ def replay_tables(report: ReplayReport) -> list[Table]:
         Text(report.verdict.replace("_", " "), style="green" if report.agrees else "red"),
         *(Text(NOTHING if cell is None else cell) for cell in _difference(report)),
     )
-    table.caption = _said(report)
+    table.caption = replay_text(report)
     before, now = report.made_in, report.replayed_in
     if before is None or now is None or before == now:
         return [table]
@@ -47,7 +47,8 @@ def _difference(report: ReplayReport) -> tuple[str | None, ...]:
     return (None, None, None) if first is None else (first.field, first.kept, first.again)
 
 
-def _said(report: ReplayReport) -> str:
+def replay_text(report: ReplayReport) -> str:
+    """Describe the verdict of a replay."""
     match report.verdict:
         case "same":
             return "every bit is the same"
