@@ -34,6 +34,8 @@ from ledger.operations.pool_registry import PoolRegistry
 from ledger.operations.quarantine import Quarantine
 from ledger.server.server import Server
 from ledger.settings import LedgerSettings
+from ledger.webhooks.delivery_queue import DeliveryQueue
+from ledger.webhooks.webhook_store import Webhooks
 
 __all__ = [
     "Claim",
@@ -91,6 +93,8 @@ class Ledger:
         fighters' states lag behind them.
     controls, pools, quarantine, feeds
         Operations: live controls, living pools, malformed queue items, and what was read from odds feeds.
+    webhooks, webhook_queue
+        Webhooks that receive outcomes, and their deliveries as a relay needs them.
     """
 
     def __init__(self, server: Server) -> None:
@@ -108,6 +112,8 @@ class Ledger:
         self.pools = PoolRegistry(server)
         self.quarantine = Quarantine(server)
         self.feeds = FeedState(server)
+        self.webhooks = Webhooks(server)
+        self.webhook_queue = DeliveryQueue(server)
         self.models = ModelRegistry(server)
         self.aliases = Aliases(server, self.models, self.controls)
         self.verification = Verification(server, self.submission, self._outcomes, self.controls)

@@ -53,6 +53,9 @@ class LedgerSettings:
         5.0, "time limit of a reply of the server; a call ends after twice this time"
     )
     fsync_timeout_seconds: float = _setting(5.0, "how long a durable submit waits for the append-only file")
+    webhook_allowed_hosts: str = _setting(
+        "", "hosts, separated by commas, to which webhooks may post without TLS and at private addresses"
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that could only fail later. Raises ValueError naming the variable."""

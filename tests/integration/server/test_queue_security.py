@@ -23,11 +23,13 @@ from ledger.contracts.job_state import JobState, Progress
 from ledger.contracts.jobs import CheckHealth, ShadowCard, TrainEnsemble
 from ledger.contracts.prediction_record import PredictionPage, PredictionRecord
 from ledger.contracts.reports import HealthReport
+from ledger.contracts.webhooks import WebhookChange, WebhookDefinition
 from ledger.jobs.listed_fights import ListedFight
 from ledger.ledger import Ledger, LedgerSettings, Settlement
 from ledger.models.fight_results import FightResult
 from ledger.server.embedded_server import EmbeddedServer
 from ledger.server.lua_scripts import script_texts
+from ledger.webhooks.delivery_queue import DeliveryResult, HeldWebhook
 from producer.cli.main import main
 from producer.output.exit_codes import ExitCode
 from tests.support.acl_server import ROLES, USERS, guarded_server, url_of, users_text
@@ -76,7 +78,7 @@ def users(guarded: str) -> Iterator[Users]:
 
 
 def test_each_can_do_its_own_work(users: Users) -> None:
-    producer, worker, reader, operator = (users[role] for role in ROLES)
+    producer, worker, reader, operator, gateway = (users[role] for role in ROLES)
     job_id = producer.submit(CheckHealth(nonce="own"), durable=True).job_id
     cancelled = producer.submit(CheckHealth(nonce="cancelled")).job_id
     assert producer.cancel(cancelled).state is JobState.CANCELLED
@@ -112,7 +114,7 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     worker.liveness_probes.send("canary-n#1", b"q", 60.0)
     worker.liveness_probes.set_answer("canary-n#1", b"a", 60.0)
     assert (worker.liveness_probes.question("canary-n#1"), worker.liveness_probes.answer("canary-n#1")) == (b"q", b"a")
-    for side in (producer, reader, operator):
+    for side in (producer, reader, operator, gateway):
         assert side.wait(job_id, 5).report == REPORT
         assert side.status("never").state is JobState.UNKNOWN
         assert [outcome.job_id for _, outcome in side.follow("0", idle_seconds=0.01)][-1] == job_id
@@ -138,6 +140,32 @@ def test_each_can_do_its_own_work(users: Users) -> None:
     assert operator.outcome_stats.recent().ends["cancelled"] > 0
     assert operator.server.memory().used_bytes > 0
     assert worker.controls.current() == operator.controls.current()
+    created = operator.webhooks.create(WebhookDefinition(url="https://example.com"), user="ann", after="0")
+    held = deliver_all(gateway)
+    for side in (worker, reader, operator, gateway):
+        assert side.webhooks.get(created.webhook.id).delivered == side.webhooks.figures().delivered > 0
+    for side in (operator, gateway):
+        assert side.webhooks.rotate_secret(created.webhook.id, user="ann").secret != created.secret
+        side.webhooks.test(created.webhook.id)
+        side.webhooks.replay(created.webhook.id)
+        assert not side.webhooks.change(created.webhook.id, WebhookChange(enabled=False), user="ann").enabled
+    gateway.webhook_queue.release("relay", held, ends=True)
+    operator.webhooks.delete(created.webhook.id)
+
+
+def deliver_all(gateway: Ledger) -> list[HeldWebhook]:
+    """Let a relay deliver everything that is settled, without posting it."""
+    queue = gateway.webhook_queue
+    _, (held,) = queue.hold("relay", [])
+    plan = queue.load(held.id)
+    assert plan is not None
+    batch = queue.read(plan.cursor, plan.seen)
+    assert queue.enqueue(held, batch, batch.outcomes)
+    due = queue.exchange(held, [], 100)
+    assert due is not None
+    assert all(queue.message(held.id, each) for each in due.deliveries)
+    assert queue.exchange(held, [DeliveryResult(due=each, verdict="delivered") for each in due.deliveries], 0)
+    return [held]
 
 
 @pytest.mark.parametrize("role", ["reader", "operator"])
@@ -154,8 +182,11 @@ def test_who_reads_sees_how_everything_stands(
     assert json.loads(done.stdout)["queues"]["train"]["waiting"] > 0
 
 
+SECRETS = ("HGETALL", "cornerman/webhooks:secrets")
 FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
     "producer": [
+        lambda ledger: ledger.server.execute(*SECRETS),
+        lambda ledger: ledger.webhooks.create(WebhookDefinition(url="https://example.com"), user="ann"),
         lambda ledger: ledger.claim("predict", "n#1/1"),
         lambda ledger: ledger.running_jobs(),
         lambda ledger: ledger.reap(),
@@ -165,12 +196,16 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
         lambda ledger: ledger.server.execute("BRPOP", "cornerman:doorbell:predict", 1),
     ],
     "worker": [
+        lambda ledger: ledger.server.execute(*SECRETS),
+        lambda ledger: ledger.webhooks.create(WebhookDefinition(url="https://example.com"), user="ann"),
         lambda ledger: ledger.dead_letters.newest(),
         lambda ledger: ledger.dead_letters.purge_all(),
         lambda ledger: next(ledger.follow("0", idle_seconds=0.01)),
         lambda ledger: ledger.quarantine.items("predict"),
     ],
     "reader": [
+        lambda ledger: ledger.server.execute(*SECRETS),
+        lambda ledger: ledger.webhooks.create(WebhookDefinition(url="https://example.com"), user="ann"),
         lambda ledger: ledger.submit(CheckHealth(nonce="from a reader")),
         lambda ledger: ledger.cancel("own"),
         lambda ledger: ledger.claim("predict", "n#1/1"),
@@ -186,6 +221,10 @@ FORBIDDEN: dict[str, list[Callable[[Ledger], Any]]] = {
     ],
     "operator": [
         lambda ledger: ledger.claim("predict", "n#1/1"),
+        lambda ledger: ledger.reap(),
+        lambda ledger: ledger.server.execute("BRPOP", "cornerman:doorbell:predict", 1),
+    ],
+    "gateway": [
         lambda ledger: ledger.reap(),
         lambda ledger: ledger.server.execute("BRPOP", "cornerman:doorbell:predict", 1),
     ],

@@ -36,6 +36,15 @@ CALLERS = {
     "submit": ("producer", "worker", "operator"),
     "sweep_index": ("worker",),
     "unsnooze": ("worker",),
+    "webhook_change": ("operator", "gateway"),
+    "webhook_create": ("operator", "gateway"),
+    "webhook_delete": ("operator", "gateway"),
+    "webhook_deliver": ("gateway",),
+    "webhook_enqueue": ("operator", "gateway"),
+    "webhook_hold": ("gateway",),
+    "webhook_letters": ("operator", "gateway"),
+    "webhook_release": ("gateway",),
+    "webhook_rotate": ("operator", "gateway"),
     "worker_lost": ("worker",),
 }
 """Who runs each script."""
@@ -79,6 +88,10 @@ def test_somebody_runs_every_script() -> None:
 @pytest.mark.parametrize(("script", "role"), [(script, role) for script, roles in CALLERS.items() for role in roles])
 def test_who_runs_a_script_may_run_what_it_calls(script: str, role: str) -> None:
     assert called(script) - TRIED - allowed(role) == set()
+
+
+def test_the_gateway_may_do_for_others_what_they_may_do() -> None:
+    assert allowed("producer") | allowed("reader") | allowed("operator") <= allowed("gateway")
 
 
 def spoken(path: Path) -> set[str]:

@@ -1,0 +1,1 @@
+"""Webhooks: their definitions and dead letters, and what a relay needs to deliver outcomes to them."""

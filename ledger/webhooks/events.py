@@ -1,0 +1,244 @@
+"""The events of webhooks: which outcomes match a webhook, and the body that is posted.
+
+A body is made of the stored bytes of an outcome. So it is the same at every attempt, and an outcome of a newer version
+is delivered by a relay that cannot read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from ledger.contracts.webhooks import (
+    MissedEvent,
+    MissedOutcomes,
+    TestEvent,
+    WebhookDefinition,
+)
+from ledger.server.server import Server, to_datetime
+
+HIDDEN_KINDS = frozenset({"check_health"})
+"""Kinds that a webhook receives only if its filter names them."""
+CARD_KIND = "predict_card"
+
+_FIELDS = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
+_JOB, _MISSED, _TEST = "j", "m", "t"
+
+
+class StoredOutcome(Struct, frozen=True, kw_only=True):
+    """What filters look at. `decision` is `bet` if a card has at least one bet, None if it has no answer."""
+
+    job_id: str
+    kind: str
+    state: str
+    settled_ms: int
+    card_id: str | None
+    decision: Literal["bet", "abstain"] | None
+
+    @property
+    def key(self) -> str:
+        """The ordering key: deliveries of one card come one after the other; other jobs stand for themselves."""
+        return ordering_key(f"card {self.card_id}" if self.card_id is not None else f"job {self.job_id}")
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One event as it is posted. `message_id` is the header `webhook-id`."""
+
+    message_id: str
+    type: str
+    body: bytes
+    job_id: str | None = None
+    card_id: str | None = None
+
+
+class _Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`Outcome` with the stored JSON of its parts, in the same order."""
+
+    job_id: str
+    kind: str
+    state: str
+    attempt: int
+    submitted_at: datetime
+    settled_at: datetime
+    report: Raw | None = None
+    failure: Raw | None = None
+    correlation_id: str | None = None
+    origin: Raw | None = None
+
+
+class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    type: str
+    timestamp: datetime
+    data: _Outcome
+    card_id: str | None = None
+
+
+class _Card(Struct):
+    card_id: str | None = None
+
+
+class _Decision(Struct):
+    action: str = ""
+
+
+class _Fight(Struct):
+    decision: _Decision | None = None
+
+
+class _CardReport(_Card):
+    fights: list[_Fight] = []
+
+
+_card_decoder = msgspec.json.Decoder(_Card)
+_report_decoder = msgspec.json.Decoder(_CardReport)
+
+
+def ordering_key(text: str) -> str:
+    """Return the ordering key of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def matches(webhook: WebhookDefinition, outcome: StoredOutcome) -> bool:
+    """Return True if an outcome passes every filter of a webhook."""
+    if outcome.kind not in webhook.kinds if webhook.kinds else outcome.kind in HIDDEN_KINDS:
+        return False
+    if webhook.states and outcome.state not in webhook.states:
+        return False
+    if webhook.decision is not None and outcome.decision != webhook.decision:
+        return False
+    card = outcome.card_id
+    return not webhook.cards or (card is not None and any(matches_pattern(pattern, card) for pattern in webhook.cards))
+
+
+def matches_pattern(pattern: str, text: str) -> bool:
+    """Return True if a text matches a pattern, in which `*` stands for any characters, also none."""
+    first, *others = pattern.split("*")
+    if not others:
+        return text == pattern
+    *middle, last = others
+    if not text.startswith(first) or not text.endswith(last) or len(text) < len(first) + len(last):
+        return False
+    place, end = len(first), len(text) - len(last)
+    for part in middle:
+        place = text.find(part, place, end)
+        if place < 0:
+            return False
+        place += len(part)
+    return True
+
+
+def stored_outcomes(server: Server, job_ids: Sequence[str]) -> list[StoredOutcome | None]:
+    """Return what filters look at, for each job; None if its record is gone."""
+    records = server.transaction(*(("HMGET", server.key("job", job_id), *_FIELDS) for job_id in job_ids))
+    return [_stored(server, job_id, _decoded(record)) for job_id, record in zip(job_ids, records, strict=True)]
+
+
+def event_of_job(job_id: str) -> str:
+    """Return how a delivery names the outcome of a job."""
+    return f"{_JOB}{job_id}"
+
+
+def event_of_gap(gap: MissedOutcomes, settled_ms: int) -> str:
+    """Return how a delivery names a gap in the stream."""
+    return f"{_MISSED}{settled_ms} {msgspec.json.encode(gap).decode()}"
+
+
+def event_of_test(nonce: str, settled_ms: int) -> str:
+    """Return how a delivery names a test."""
+    return f"{_TEST}{settled_ms} {nonce}"
+
+
+def message_of(server: Server, webhook_id: str, event: str) -> Message | None:
+    """Return what is posted for an event of a delivery, None if the outcome of the job is no longer stored."""
+    kind, rest = event[:1], event[1:]
+    if kind == _JOB:
+        return _outcome_message(server, rest)
+    moment, _, text = rest.partition(" ")
+    if kind == _TEST:
+        test = TestEvent(type="webhook.test", timestamp=to_datetime(float(moment)), data={"webhook_id": webhook_id})
+        return Message(message_id=test_message_id(text), type=test.type, body=msgspec.json.encode(test))
+    gap = msgspec.json.decode(text, type=MissedOutcomes)
+    missed = MissedEvent(type="outcomes.missed", timestamp=to_datetime(float(moment)), data=gap)
+    message_id = _message_id(server.settings.namespace, webhook_id, gap.after, gap.place)
+    return Message(message_id=message_id, type=missed.type, body=msgspec.json.encode(missed))
+
+
+def test_message_id(nonce: str) -> str:
+    """Return the `webhook-id` of a test."""
+    return f"msg_{nonce}"
+
+
+def _outcome_message(server: Server, job_id: str) -> Message | None:
+    record = _decoded(server.execute("HMGET", server.key("job", job_id), *_FIELDS))
+    stored = _stored(server, job_id, record)
+    if stored is None:
+        return None
+    state = record["state"].decode()
+    settled = record["settled"]
+    outcome = _Outcome(
+        job_id=job_id,
+        kind=stored.kind,
+        state=state,
+        attempt=int(record["attempt"]),
+        submitted_at=to_datetime(record["submitted"]),
+        settled_at=to_datetime(settled),
+        report=_raw(record.get("report")),
+        failure=_raw(record.get("failure")),
+        correlation_id=record["correlation"].decode() if record.get("correlation") else None,
+        origin=_raw(record.get("origin")),
+    )
+    event = _Event(type=f"outcome.{state}", timestamp=outcome.settled_at, data=outcome, card_id=stored.card_id)
+    return Message(
+        message_id=_message_id(server.settings.namespace, job_id, settled.decode()),
+        type=event.type,
+        body=msgspec.json.encode(event),
+        job_id=job_id,
+        card_id=stored.card_id,
+    )
+
+
+def _decoded(record: Sequence[bytes | None]) -> dict[str, bytes]:
+    return {name: value for name, value in zip(_FIELDS, record, strict=True) if value is not None}
+
+
+def _stored(server: Server, job_id: str, record: Mapping[str, bytes]) -> StoredOutcome | None:
+    if not {"state", "kind", "settled"} <= record.keys():
+        return None
+    kind = record["kind"].decode()
+    card_id: str | None = None
+    decision: Literal["bet", "abstain"] | None = None
+    if kind == CARD_KIND:
+        with suppress(msgspec.DecodeError):  # a newer version may write what this one cannot read
+            card_id, decision = _card(server, job_id, record.get("report"))
+    return StoredOutcome(
+        job_id=job_id,
+        kind=kind,
+        state=record["state"].decode(),
+        settled_ms=int(float(record["settled"])),
+        card_id=card_id,
+        decision=decision,
+    )
+
+
+def _card(server: Server, job_id: str, report: bytes | None) -> tuple[str | None, Literal["bet", "abstain"] | None]:
+    """Return the card of a job and its decision. A failure does not name the card, so its job is read."""
+    if report is None:
+        payload: Any = server.execute("HGET", server.key("job", job_id), "payload")
+        return (None if payload is None else _card_decoder.decode(payload).card_id), None
+    card = _report_decoder.decode(report)
+    bets = any(fight.decision is not None and fight.decision.action == "bet" for fight in card.fights)
+    return card.card_id, "bet" if bets else "abstain"
+
+
+def _raw(text: bytes | None) -> Raw | None:
+    return Raw(text) if text else None
+
+
+def _message_id(*parts: str) -> str:
+    return f"msg_{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
