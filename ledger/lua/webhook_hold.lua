@@ -37,7 +37,7 @@ end
 local function follow_clock(ids)
   local back = tonumber(redis.call('GET', relays .. ':looked') or now) - now
   if back > 1000 then
-    redis.call('DEL', relays)
+    redis.call('ZREMRANGEBYSCORE', relays, '-inf', '+inf')
     for _, id in ipairs(ids) do
       local due = hook_key(id) .. ':due'
       local later = redis.call('ZRANGEBYSCORE', due, '1000000000000', '(+inf', 'WITHSCORES')
