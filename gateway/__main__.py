@@ -14,7 +14,7 @@ from typing import Any
 
 import uvicorn
 
-from gateway.app import create_app
+from gateway.app import create_gateway
 from gateway.logs import configure_logging
 from gateway.server.address import check_address
 from gateway.server.http_server import GatewayServer
@@ -50,7 +50,8 @@ def main() -> int:
             f"{settings.gateway_host}:{settings.gateway_port} cannot be used: {error.strerror}", CANNOT_LISTEN
         )
     configure_logging(settings.gateway_log_level)
-    server = GatewayServer(_config(settings, create_app(settings, ledger)))
+    gateway = create_gateway(settings, ledger)
+    server = GatewayServer(_config(settings, gateway.app), on_exit=gateway.outcomes.close)
     url = _url(settings, listener)
     print(json.dumps({"url": url}) if as_json else url, flush=True)  # noqa: T201 - for the caller
     try:
@@ -78,7 +79,7 @@ def _config(settings: GatewaySettings, app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=limited_protocol(settings.gateway_header_seconds),
+        http=limited_protocol(settings.gateway_header_seconds, settings.gateway_stall_seconds),
         ws="none",
         lifespan="on",
         log_config=None,

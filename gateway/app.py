@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from litestar import Litestar, Request
@@ -13,7 +13,8 @@ from litestar.exceptions import HTTPException
 from litestar.response import Response
 from prometheus_client import CollectorRegistry
 
-from gateway.api import feeds, health, jobs
+from gateway.api import events, feeds, health, jobs
+from gateway.events.outcome_feed import OutcomeFeed
 from gateway.pages import record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
 from gateway.pages.forms import check_form
@@ -23,36 +24,32 @@ from gateway.security.authentication import Authenticator
 from gateway.security.request_context import RequestContext
 from gateway.server.address import is_loopback
 from gateway.settings import GatewaySettings
-from gateway.threaded_client import AsyncClient
+from ledger.async_ledger import AsyncLedger
 from ledger.ledger import Ledger
+from producer.async_client import AsyncClient
 from producer.client import Client
 
-ROUTES: Sequence[Any] = (
-    jobs.submit_job,
-    jobs.get_job,
-    jobs.get_outcome,
-    jobs.cancel_job,
-    jobs.submit_replay,
-    feeds.submit_feed,
-    health.get_liveness,
-    health.get_readiness,
-    health.get_metrics,
-    record.get_start,
-    record.get_record,
-    theme.post_theme,
-    static_files.get_static_file,
-    static_files.get_icon,
-)
+SUBJECTS = (jobs, events, feeds, health, record, theme, static_files)
+"""Modules with routes, each in its `ROUTES`."""
 
 
-def create_app(settings: GatewaySettings, ledger: Ledger) -> RequestContext:
-    """Return the application. It uses the blocking `ledger` in threads, and opens a client of its own on its loop."""
+class Gateway(NamedTuple):
+    """The application of a gateway, and the outcomes that its followers are sent."""
+
+    app: RequestContext
+    outcomes: OutcomeFeed
+
+
+def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
+    """Return a gateway. It uses the blocking `ledger` in threads, and opens a client of its own on its loop."""
     registry = CollectorRegistry()
-    client = AsyncClient(ledger.settings)
+    client = AsyncClient(AsyncLedger(ledger.settings))
+    outcomes = OutcomeFeed(client, settings.gateway_stream_buffer_mb * 2**20)
     values = {
         "ledger": ledger,
         "blocking_client": Client(ledger),
         "client": client,
+        "feed": outcomes,
         "registry": registry,
         "max_wait_seconds": settings.gateway_max_wait_seconds,
     }
@@ -60,10 +57,14 @@ def create_app(settings: GatewaySettings, ledger: Ledger) -> RequestContext:
     @asynccontextmanager
     async def open_client(_app: Litestar) -> AsyncIterator[None]:
         async with client:
-            yield
+            await outcomes.start()
+            try:
+                yield
+            finally:
+                await outcomes.stop()
 
     app = Litestar(
-        route_handlers=ROUTES,
+        route_handlers=[route for subject in SUBJECTS for route in subject.ROUTES],
         dependencies={name: Provide(_constant(value), sync_to_thread=False) for name, value in values.items()},
         guards=[check_role],
         before_request=_prepare,
@@ -71,14 +72,15 @@ def create_app(settings: GatewaySettings, ledger: Ledger) -> RequestContext:
         lifespan=[open_client],
         openapi_config=None,
         logging_config=None,
-        signature_types=[AsyncClient, Client, Ledger, CollectorRegistry],
+        signature_types=[AsyncClient, Client, CollectorRegistry, Ledger, OutcomeFeed],
     )
-    return RequestContext(
+    framed = RequestContext(
         app,
         Authenticator(ledger).caller_of,
         allowed_hosts=_allowed_hosts(settings),
         body_seconds=settings.gateway_body_seconds,
     )
+    return Gateway(framed, outcomes)
 
 
 def _constant(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Self
 from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import Job
 from ledger.contracts.reports import Report
-from ledger.jobs.outcome_reader import OutcomeExchanges, OutcomesMissedError
+from ledger.jobs.outcome_reader import OutcomeExchanges, OutcomePage, OutcomesMissedError
 from ledger.jobs.submission import SubmissionExchanges
 from ledger.server.async_server import AsyncServer
 from ledger.settings import LedgerSettings
@@ -123,6 +123,10 @@ class AsyncLedger:
         start = await self.server.run(self._outcomes.start_following(after))
         async for item in self.server.iterate(self._outcomes.follow(start, idle_seconds, on_missed)):
             yield item
+
+    async def outcomes_page(self, after: str, limit: int, *, block_seconds: float = 0.0) -> OutcomePage:
+        """Return outcomes after a place, in the order of settling, as `Ledger.outcomes_page` does."""
+        return await self.server.run(self._outcomes.page(after, limit, block_seconds))
 
     async def latest_place(self) -> str:
         """Return the place of the latest outcome in the stream, "0" if it is empty."""

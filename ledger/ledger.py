@@ -15,7 +15,7 @@ from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
 from ledger.jobs.job_records import JobRecord, JobRecords
 from ledger.jobs.listed_fights import FeedState
 from ledger.jobs.liveness_probes import LivenessProbes
-from ledger.jobs.outcome_reader import OutcomeReader, OutcomesMissedError
+from ledger.jobs.outcome_reader import OutcomePage, OutcomeReader, OutcomesMissedError
 from ledger.jobs.outcome_stats import OutcomeStats
 from ledger.jobs.queue_stats import QueueStats
 from ledger.jobs.submission import Submission
@@ -263,6 +263,29 @@ class Ledger:
             The server does not answer; continue after the last place.
         """
         return self._outcomes.follow(after, idle_seconds=idle_seconds, on_missed=on_missed)
+
+    def outcomes_page(self, after: str, limit: int, *, block_seconds: float = 0.0) -> OutcomePage:
+        """Return outcomes after a place, in the order of settling.
+
+        Parameters
+        ----------
+        after
+            A place, "0" or "$" as in `follow`.
+        limit
+            At most how many.
+        block_seconds
+            How long to wait for the first one if there is none.
+
+        Raises
+        ------
+        JobRefusedError
+            `after` is not a place.
+        UnreadableOutcomeError
+            A newer version wrote one of the outcomes; continue after its `place`.
+        LedgerUnavailableError
+            The server does not answer.
+        """
+        return self._outcomes.page(after, limit, block_seconds)
 
     def latest_place(self) -> str:
         """Return the place of the latest outcome in the stream, "0" if it is empty."""

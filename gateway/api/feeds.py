@@ -116,3 +116,6 @@ def _submit(client: Client, card: PredictCard, key: str | None, options: dict[st
     if key is not None:
         return submit_card(client, card, key=key, **options)
     return enqueue_if_changed(client, card, **options)
+
+
+ROUTES = (submit_feed,)

@@ -37,3 +37,6 @@ def get_readiness(ledger: Ledger) -> Response[bytes]:
 def get_metrics(registry: CollectorRegistry) -> Response[Any]:
     """Return the metrics of this gateway in the text format of Prometheus."""
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+ROUTES = (get_liveness, get_readiness, get_metrics)

@@ -22,7 +22,6 @@ from gateway.api.responses import (
 )
 from gateway.problems import ProblemError
 from gateway.security.caller import Caller, Role
-from gateway.threaded_client import AsyncClient
 from ledger.contracts import codec
 from ledger.contracts.failures import WaitTimeoutError
 from ledger.contracts.jobs import (
@@ -35,6 +34,7 @@ from ledger.contracts.jobs import (
     ShadowCard,
     kind_of,
 )
+from producer.async_client import AsyncClient
 from producer.client import existing_status
 from producer.replays import replay_job
 
@@ -112,3 +112,6 @@ def _check_kind(job: Job, caller: Caller) -> None:
         raise ProblemError(422, f"a {kind_of(job)} job is submitted by workers alone")
     if not isinstance(job, PRODUCER_KINDS) and caller.role < Role.OPERATOR:
         raise ProblemError(403, f"a {kind_of(job)} job needs the role operator, {caller.name!r} is a producer")
+
+
+ROUTES = (submit_job, get_job, get_outcome, cancel_job, submit_replay)

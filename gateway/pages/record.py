@@ -100,3 +100,6 @@ def _result(fight: PredictedFight) -> Markup:
         )
     words = {"draw": "draw", "no_contest": "no contest", "contradicted": "results contradict each other"}
     return Markup('<span class="soft">{}</span>').format(words.get(fight.ending, "no result yet"))
+
+
+ROUTES = (get_start, get_record)

@@ -80,3 +80,6 @@ def accepts_gzip(request: Request[Any, Any, Any]) -> bool:
 
 
 _REFUSED = {f"gzip;q={zero}" for zero in ("0", "0.0", "0.00", "0.000")}
+
+
+ROUTES = (get_static_file, get_icon)

@@ -31,3 +31,6 @@ async def post_theme(request: Request[Any, Any, Any], data: FormData) -> Redirec
         secure=request.url.scheme == "https",
     )
     return redirect(own_path(data.get("next", "/")), cookies=[cookie])
+
+
+ROUTES = (post_theme,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -59,6 +59,17 @@ class OutcomesMissedError(LedgerError):
         self.count = count
         self.after = after
         self.place = place
+
+
+class OutcomePage(NamedTuple):
+    """Outcomes in the order of settling, each with its place, and the place after which the next page begins.
+
+    `missed`: some of the outcomes after the given place are no longer stored.
+    """
+
+    outcomes: Sequence[tuple[str, Outcome]]
+    place: str
+    missed: OutcomesMissedError | None
 
 
 class OutcomeExchanges:
@@ -192,6 +203,42 @@ class OutcomeExchanges:
                     yield Item((after, outcome))
                 idle_since = time.monotonic()
 
+    def page(self, after: str, limit: int, block_seconds: float) -> Exchange[OutcomePage]:
+        """Implement `Ledger.outcomes_page`."""
+        missed = None
+        try:
+            start = yield from self.start_following(after)
+        except OutcomesMissedError as gone:
+            missed, start = gone, _Start(gone.place, None)
+        place, number = start
+        block = ("BLOCK", max(1, round(block_seconds * 1000))) if block_seconds else ()
+        command = ("XREAD", "COUNT", limit, *block, "STREAMS", self._stream, place)
+        answer = yield from self._server.command(*command, blocks_seconds=block_seconds)
+        entries = answer[0][1] if answer else []
+        if not entries:
+            return OutcomePage((), place, missed)
+        ids = [fields[b"job"].decode() for _, fields in entries]
+        records = yield from self._server.multi(*(self._query(job_id) for job_id in ids))
+        outcomes = []
+        count = 0  # of the outcomes that are gone
+        for (at, fields), job_id, record in zip(entries, ids, records, strict=True):
+            before, number = number, _number_of(fields)
+            if before is not None and number is not None:
+                count += number - before - 1
+            place = at.decode()
+            try:
+                outcome = _outcome_of(job_id, record)
+            except UnreadableOutcomeError as error:
+                raise UnreadableOutcomeError(job_id, error.reason, place) from error
+            if outcome is None:  # its retention ended since the entry was read
+                count += 1
+            else:
+                outcomes.append((place, outcome))
+        if count and missed is None:
+            first = _before(outcomes[0][0].encode()) if outcomes else place
+            missed = OutcomesMissedError(count, after, first)
+        return OutcomePage(tuple(outcomes), place, missed)
+
     @property
     def _stream(self) -> str:
         return self._server.key("outcomes")
@@ -246,6 +293,10 @@ class OutcomeReader:
         """Implement `Ledger.follow`."""
         start = self._server.run(self._exchanges.start_following(after))
         return self._server.iterate(self._exchanges.follow(start, idle_seconds, on_missed))
+
+    def page(self, after: str, limit: int, block_seconds: float) -> OutcomePage:
+        """Implement `Ledger.outcomes_page`."""
+        return self._server.run(self._exchanges.page(after, limit, block_seconds))
 
     def latest_place(self) -> str:
         """Implement `Ledger.latest_place`."""
