@@ -75,11 +75,17 @@ class AsyncLedger:
         return self.server.address
 
     async def submit(
-        self, job: Job | bytes, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+        self,
+        job: Job | bytes,
+        *,
+        key: str | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+        caller: str | None = None,
     ) -> Receipt[Report]:
         """Accept a job, once, as `Ledger.submit` does."""
         return await self.server.run(
-            self._submission.submit(job, key=key, correlation_id=correlation_id, durable=durable)
+            self._submission.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
         )
 
     async def submit_many(
@@ -89,10 +95,11 @@ class AsyncLedger:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str | None = None,
     ) -> list[Receipt[Report]]:
         """Accept jobs and return their receipts in the same order, as `Ledger.submit_many` does."""
         return await self.server.run(
-            self._submission.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+            self._submission.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller)
         )
 
     async def status(self, job_id: str) -> JobStatus:

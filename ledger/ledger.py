@@ -153,7 +153,13 @@ class Ledger:
         return self.server.address
 
     def submit(
-        self, job: Job | bytes, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+        self,
+        job: Job | bytes,
+        *,
+        key: str | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+        caller: str | None = None,
     ) -> Receipt[Report]:
         """Accept a job, once.
 
@@ -169,6 +175,9 @@ class Ledger:
             Stored with the job and returned in its outcome.
         durable
             Wait until the server has the job in its append-only file on disk (Valkey, or Redis >= 7.2).
+        caller
+            Who submits: stored with the job and returned in its outcome. By default that of the settings
+            (CORNERMAN_CALLER). A job that exists keeps its first caller.
 
         Raises
         ------
@@ -182,7 +191,7 @@ class Ledger:
         LedgerUnavailableError
             The server does not answer; submitting again is safe.
         """
-        return self.submission.submit(job, key=key, correlation_id=correlation_id, durable=durable)
+        return self.submission.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
 
     def submit_many(
         self,
@@ -191,6 +200,7 @@ class Ledger:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str | None = None,
     ) -> list[Receipt[Report]]:
         """Accept jobs and return their receipts in the same order. Raises as `submit` does, for the first refused job.
 
@@ -200,7 +210,9 @@ class Ledger:
         others fill the queue, a deadline passes, the server goes away. Then the jobs of the earlier steps are accepted,
         and submitting all of them again is safe; `accepted` in the details of the refusal is their number.
         """
-        return self.submission.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+        return self.submission.submit_many(
+            jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller
+        )
 
     def status(self, job_id: str) -> JobStatus:
         """Return the current state of a job; `unknown` and `forgotten` are states of their own."""

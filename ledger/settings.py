@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from ledger.contracts.caller_names import CALLER_RULE, is_caller
+
 PREFIX = "CORNERMAN_"
 DAY_SECONDS = 86_400.0
 
@@ -27,6 +29,7 @@ class LedgerSettings:
         None, "server: redis://, rediss:// (TLS) or unix://, with user and password if it requires them", secret=True
     )
     namespace: str = _setting("cornerman", "prefix of every key, so that several ledgers can share a server")
+    caller: str | None = _setting(None, "name of the caller on the jobs that this process submits")
     lease_seconds: float = _setting(10.0, "how long a claim holds without a renewal by its worker")
     max_attempts: int = _setting(3, "number of worker crashes before a job fails as worker_lost")
     retention_seconds: float = _setting(7 * DAY_SECONDS, "how long an outcome can be read")
@@ -61,6 +64,8 @@ class LedgerSettings:
         """Refuse values that could only fail later. Raises ValueError naming the variable."""
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", self.namespace):
             raise ValueError(f"{PREFIX}NAMESPACE must be 1 to 64 letters, digits, `_`, `.` or `-`")
+        if self.caller is not None and not is_caller(self.caller):
+            raise ValueError(f"{PREFIX}CALLER must be {CALLER_RULE}")
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, int | float) and not 0 < value < float("inf"):

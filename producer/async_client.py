@@ -129,6 +129,7 @@ class AsyncClient:
         key: str | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str | None = None,
     ) -> Receipt[Report]:
         """Submit a job and return its receipt.
 
@@ -144,6 +145,8 @@ class AsyncClient:
             Text to return with the outcome.
         durable
             Return only after the server has written the job to disk.
+        caller
+            Name of who submits the job; default: `CORNERMAN_CALLER`. A job that exists keeps its first caller.
 
         Returns
         -------
@@ -160,7 +163,7 @@ class AsyncClient:
         LedgerError
             The server cannot confirm the write that `durable` requires.
         """
-        return await self._ledger.submit(job, key=key, correlation_id=correlation_id, durable=durable)
+        return await self._ledger.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
 
     @overload
     async def enqueue_many(
@@ -177,6 +180,7 @@ class AsyncClient:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str | None = None,
     ) -> Sequence[Receipt[Report]]:
         """Submit jobs and return their receipts in the same order.
 
@@ -191,7 +195,7 @@ class AsyncClient:
             The jobs.
         keys
             Id of each job, or None for a digest of its content.
-        correlation_id, durable
+        correlation_id, durable, caller
             As in `enqueue`.
 
         Raises
@@ -201,7 +205,9 @@ class AsyncClient:
         LedgerUnavailableError, LedgerError
             As in `enqueue`.
         """
-        return await self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+        return await self._ledger.submit_many(
+            jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller
+        )
 
     async def status(self, job_id: str) -> JobStatus:
         """Return the job's state; `unknown` and `forgotten` are states, not errors."""

@@ -58,6 +58,7 @@ class SubmitOptions(TypedDict, total=False):
     key: str | None
     correlation_id: str | None
     durable: bool
+    caller: str | None
 
 
 class SubmitManyOptions(TypedDict, total=False):
@@ -66,6 +67,7 @@ class SubmitManyOptions(TypedDict, total=False):
     keys: Sequence[str | None] | None
     correlation_id: str | None
     durable: bool
+    caller: str | None
 
 
 class Client:
@@ -149,6 +151,7 @@ class Client:
         key: str | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str | None = None,
     ) -> Receipt[Report]:
         """Submit a job and return its receipt.
 
@@ -164,6 +167,8 @@ class Client:
             Text to return with the outcome.
         durable
             Return only after the server has written the job to disk.
+        caller
+            Name of who submits the job; default: `CORNERMAN_CALLER`. A job that exists keeps its first caller.
 
         Returns
         -------
@@ -180,7 +185,7 @@ class Client:
         LedgerError
             The server cannot confirm the write that `durable` requires.
         """
-        return self._ledger.submit(job, key=key, correlation_id=correlation_id, durable=durable)
+        return self._ledger.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
 
     @overload
     def enqueue_many(
@@ -197,6 +202,7 @@ class Client:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str | None = None,
     ) -> Sequence[Receipt[Report]]:
         """Submit jobs and return their receipts in the same order.
 
@@ -211,7 +217,7 @@ class Client:
             The jobs.
         keys
             Id of each job, or None for a digest of its content.
-        correlation_id, durable
+        correlation_id, durable, caller
             As in `enqueue`.
 
         Raises
@@ -221,7 +227,7 @@ class Client:
         LedgerUnavailableError, LedgerError
             As in `enqueue`.
         """
-        return self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+        return self._ledger.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller)
 
     def status(self, job_id: str) -> JobStatus:
         """Return the job's state; `unknown` and `forgotten` are states, not errors."""

@@ -59,7 +59,12 @@ class CardSubmission:
 
 
 def enqueue_feed(
-    client: Client, cards: Sequence[PredictCard], *, correlation_id: str | None = None, durable: bool = False
+    client: Client,
+    cards: Sequence[PredictCard],
+    *,
+    correlation_id: str | None = None,
+    durable: bool = False,
+    caller: str | None = None,
 ) -> list[CardSubmission]:
     """Enqueue the cards of one reading of a feed, without jobs for unchanged cards.
 
@@ -72,7 +77,7 @@ def enqueue_feed(
         The client to submit with.
     cards
         The cards of one reading, as `read_feed` returns them.
-    correlation_id, durable
+    correlation_id, durable, caller
         As in `Client.enqueue`.
 
     Returns
@@ -90,7 +95,7 @@ def enqueue_feed(
         The server cannot confirm the write that `durable` requires.
     """
     return [
-        enqueue_if_changed(client, card, correlation_id=correlation_id, durable=durable)
+        enqueue_if_changed(client, card, correlation_id=correlation_id, durable=durable, caller=caller)
         for card in prepare_cards(client, cards)
     ]
 
@@ -111,13 +116,14 @@ def submit_card(
     key: str | None = None,
     correlation_id: str | None = None,
     durable: bool = False,
+    caller: str | None = None,
 ) -> CardSubmission:
     """Submit one card; a refusal becomes part of the result. Raises LedgerUnavailableError and LedgerError.
 
     A key that belongs to the same card, read at another time, is not a conflict.
     """
     try:
-        receipt = client.enqueue(card, key=key, correlation_id=correlation_id, durable=durable)
+        receipt = client.enqueue(card, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
         return CardSubmission(card.card_id, receipt)
     except JobRefusedError as refusal:
         stored = None if key is None else _stored(client, key)
@@ -137,7 +143,12 @@ def _read_now(card: PredictCard) -> bool:
 
 
 def enqueue_if_changed(
-    client: Client, card: PredictCard, *, correlation_id: str | None = None, durable: bool = False
+    client: Client,
+    card: PredictCard,
+    *,
+    correlation_id: str | None = None,
+    durable: bool = False,
+    caller: str | None = None,
 ) -> CardSubmission:
     """Enqueue one card of `prepare_cards` if it has changed. Raises as `enqueue_feed`."""
     digests, name = _CardDigests.from_card(card), _name(card)
@@ -150,7 +161,9 @@ def enqueue_if_changed(
             stored = None if state in _DELETED_STATES else _stored(client, job_id)
             if stored is not None:
                 return _unchanged(client, stored, job_id, durable=durable)
-    entry = submit_card(client, card, key=_key(card, digests, last), correlation_id=correlation_id, durable=durable)
+    entry = submit_card(
+        client, card, key=_key(card, digests, last), correlation_id=correlation_id, durable=durable, caller=caller
+    )
     if entry.receipt is not None:
         until = deadline_of(card) or card.event_start
         client.ledger.feeds.remember_request(name, "-".join(digests), entry.receipt.job_id, until=until)

@@ -61,7 +61,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 
 class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Current state of a job. `attempt` is 0 before the first claim."""
+    """Current state of a job. `attempt` is 0 before the first claim; `caller` is who submitted the job first."""
 
     job_id: str
     state: JobState
@@ -71,12 +71,13 @@ class JobStatus(Struct, frozen=True, kw_only=True, omit_defaults=True):
     submitted_at: datetime | None = None
     deadline: datetime | None = None
     progress: Progress | None = None
+    caller: str | None = None
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Final outcome of a job: a report or a failure. Times are the server's.
 
-    `origin` is the provenance of the outcome; absent if no worker produced it.
+    `origin` is the provenance of the outcome; absent if no worker produced it. `caller` is who submitted the job first.
     """
 
     job_id: str
@@ -89,3 +90,4 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure: Failure | None = None
     correlation_id: str | None = None
     origin: Provenance | None = None
+    caller: str | None = None

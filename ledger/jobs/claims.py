@@ -41,6 +41,8 @@ class Claim(Struct, frozen=True, kw_only=True):
         Operator controls at the time of the claim; they apply to this job until it ends.
     alias_digests
         Models of the aliases `champion` and `challenger` at that time, None for no model.
+    caller
+        Who submitted the job first, None if not stated.
     snooze_note
         Note of the worker that snoozed the job.
     queue_length
@@ -58,6 +60,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     claimed_at: datetime
     deadline: datetime | None
     correlation_id: str | None
+    caller: str | None = None
     snooze_note: bytes = b""
     queue_length: int = 0
     controls: Controls = Controls()
@@ -85,6 +88,7 @@ class RunningJob(Struct, frozen=True, kw_only=True):
     lease_until: datetime
     time_limit_seconds: float
     correlation_id: str | None = None
+    caller: str | None = None
 
 
 class Settlement(Struct, frozen=True):
@@ -183,12 +187,25 @@ class Claims:
                 claimed_at=claimed_at,
                 deadline=to_datetime(deadline) if deadline else None,
                 correlation_id=correlation.decode() or None,
+                caller=caller.decode() if caller else None,
                 snooze_note=note or b"",
                 controls=controls,
                 alias_digests=names,
                 queue_length=waiting,
             )
-            for job_id, kind, payload, attempt, fence, time_limit, deadline, submitted, correlation, note in jobs
+            for (
+                job_id,
+                kind,
+                payload,
+                attempt,
+                fence,
+                time_limit,
+                deadline,
+                submitted,
+                correlation,
+                note,
+                caller,
+            ) in jobs
         ]
 
     def renew(self, claims: Iterable[tuple[str, int]]) -> set[str]:
@@ -255,8 +272,21 @@ class Claims:
                 lease_until=to_datetime(lease_until),
                 time_limit_seconds=float(time_limit),
                 correlation_id=correlation.decode() or None,
+                caller=caller.decode() if caller else None,
             )
-            for job_id, fence, owner, attempt, kind, queue, claimed, time_limit, correlation, lease_until in records
+            for (
+                job_id,
+                fence,
+                owner,
+                attempt,
+                kind,
+                queue,
+                claimed,
+                time_limit,
+                correlation,
+                lease_until,
+                caller,
+            ) in records
         ]
 
     def reap(self, *, leases: bool = True) -> ReapCounts:

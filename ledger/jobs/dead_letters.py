@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -20,6 +21,7 @@ from ledger.jobs.submission import MAX_KEY_CHARACTERS, Submission
 from ledger.server.server import Server, to_datetime
 
 _FIELDS = ("kind", "queue", "attempt", "submitted", "failure", "correlation")
+_RECORD = (*_FIELDS, "caller")
 _LIFE = re.compile(r"(?P<origin>.*)~(?P<life>[1-9][0-9]{0,8})", re.DOTALL)
 
 
@@ -34,6 +36,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     died_at: datetime
     failure: Failure
     correlation_id: str | None = None
+    caller: str | None = None
 
 
 class DeadLetters:
@@ -51,11 +54,11 @@ class DeadLetters:
         if not entries:
             return []
         ids, times = [job_id.decode() for job_id in entries[::2]], entries[1::2]
-        records = self._server.transaction(*(("HMGET", self._server.key("job", job_id), *_FIELDS) for job_id in ids))
+        records = self._server.transaction(*(("HMGET", self._server.key("job", job_id), *_RECORD) for job_id in ids))
         return [
             _letter(job_id, died, record)
             for job_id, died, record in zip(ids, times, records, strict=True)
-            if None not in record  # its retention may have ended since
+            if None not in record[: len(_FIELDS)]  # its retention may have ended since
         ]
 
     def oldest_at(self) -> datetime | None:
@@ -68,9 +71,9 @@ class DeadLetters:
     def get(self, job_id: str) -> DeadLetter:
         """Return one dead letter. Raises UnknownJobError if there is none of this id."""
         died, record = self._server.transaction(
-            ("ZSCORE", self._server.key("dead"), job_id), ("HMGET", self._server.key("job", job_id), *_FIELDS)
+            ("ZSCORE", self._server.key("dead"), job_id), ("HMGET", self._server.key("job", job_id), *_RECORD)
         )
-        if died is None or None in record:
+        if died is None or None in record[: len(_FIELDS)]:
             raise UnknownJobError(f"job {job_id} is not in the dead-letter list")
         return _letter(job_id, died, record)
 
@@ -97,7 +100,10 @@ class DeadLetters:
         if outcome.failure is None or outcome.failure.code is not FailureCode.WORKER_LOST:
             raise LedgerError(f"job {job_id} ended as {outcome.state}: only a dead letter can be queued again")
         receipt = self._submission.submit(
-            self._records.job(job_id), key=requeued_job_id(job_id), correlation_id=outcome.correlation_id
+            self._records.job(job_id),
+            key=requeued_job_id(job_id),
+            correlation_id=outcome.correlation_id,
+            caller=outcome.caller,
         )
         self.purge(job_id)
         return receipt
@@ -122,8 +128,8 @@ def requeued_job_id(job_id: str) -> str:
     return name
 
 
-def _letter(job_id: str, died: bytes, record: list[bytes]) -> DeadLetter:
-    kind, queue, attempt, submitted, failure, correlation = record
+def _letter(job_id: str, died: bytes, record: list[Any]) -> DeadLetter:
+    kind, queue, attempt, submitted, failure, correlation, caller = record
     return DeadLetter(
         job_id=job_id,
         kind=kind.decode(),
@@ -133,4 +139,5 @@ def _letter(job_id: str, died: bytes, record: list[bytes]) -> DeadLetter:
         died_at=to_datetime(died),
         failure=codec.decode_failure(failure),
         correlation_id=correlation.decode() or None,
+        caller=caller.decode() if caller else None,
     )

@@ -12,7 +12,7 @@ from ledger.contracts.provenance import Provenance, decode_provenance
 from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.server.server import Server
 
-_FIELDS = ("state", "kind", "payload", "report", "failure", "origin")
+_FIELDS = ("state", "kind", "payload", "report", "failure", "origin", "caller")
 
 
 class JobRecord(Struct, frozen=True, kw_only=True):
@@ -25,6 +25,7 @@ class JobRecord(Struct, frozen=True, kw_only=True):
     report: bytes | None
     failure: bytes | None
     provenance: Provenance | None
+    caller: str | None = None
 
 
 class JobRecords:
@@ -36,7 +37,7 @@ class JobRecords:
 
     def get(self, job_id: str) -> JobRecord:
         """Return the record of a job. Raises UnknownJobError if the job is unknown or forgotten."""
-        state, kind, payload, report, failure, origin = self._server.execute(
+        state, kind, payload, report, failure, origin, caller = self._server.execute(
             "HMGET", self._server.key("job", job_id), *_FIELDS
         )
         if state is None:
@@ -49,6 +50,7 @@ class JobRecords:
             report=report,
             failure=failure,
             provenance=decode_provenance(origin) if origin else None,
+            caller=caller.decode() if caller else None,
         )
 
     def job(self, job_id: str) -> Job:

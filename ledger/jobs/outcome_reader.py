@@ -18,8 +18,8 @@ from ledger.server.connection_pool import Command, with_deadline
 from ledger.server.exchanges import Exchange, Item, Iteration, NextMessage, Subscribe, SubscribedExchange
 from ledger.server.server import Server
 
-_STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress")
-_OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
+_STATUS = ("state", "kind", "queue", "attempt", "submitted", "deadline", "progress", "caller")
+_OUTCOME = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin", "caller")
 _SETTLED = b"settled"
 FINAL_READ_SECONDS = 0.5
 """Minimum time that a waiter's read of the record may take, even after the waiter's timeout."""
@@ -83,7 +83,7 @@ class OutcomeExchanges:
         record, remembered = yield from self._server.multi(
             ("HMGET", self._server.key("job", job_id), *_STATUS), ("EXISTS", self._server.key("forgotten", job_id))
         )
-        state, kind, queue, attempt, submitted, deadline, progress = record
+        state, kind, queue, attempt, submitted, deadline, progress, caller = record
         if state is None:
             return JobStatus(job_id=job_id, state=JobState.FORGOTTEN if remembered else JobState.UNKNOWN)
         return JobStatus(
@@ -95,6 +95,7 @@ class OutcomeExchanges:
             submitted_at=to_datetime(submitted),
             deadline=to_datetime(deadline) if deadline else None,
             progress=_progress_decoder.decode(progress) if progress else None,
+            caller=caller.decode() if caller else None,
         )
 
     def outcome(self, job_id: str) -> Exchange[Outcome | None]:
@@ -325,12 +326,13 @@ def _before(place: bytes) -> str:
 
 def _fields_of(news: bytes) -> list[bytes | None]:
     """Decode the published fields `_OUTCOME` of a record."""
-    return [field.encode() if isinstance(field, str) else None for field in _news_decoder.decode(news)]
+    fields = [field.encode() if isinstance(field, str) else None for field in _news_decoder.decode(news)]
+    return fields + [None] * (len(_OUTCOME) - len(fields))  # the last one is published only if there is a caller
 
 
 def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
     """Decode the fields `_OUTCOME` of a record, None if there is no outcome. Raises UnreadableOutcomeError."""
-    state, kind, attempt, submitted, settled, report, failure, correlation, origin = record
+    state, kind, attempt, submitted, settled, report, failure, correlation, origin, caller = record
     if state is None or kind is None or attempt is None or submitted is None or settled is None:
         return None
     try:
@@ -345,6 +347,7 @@ def _outcome_of(job_id: str, record: list[bytes | None]) -> Outcome | None:
             failure=codec.decode_failure(failure) if failure else None,
             correlation_id=correlation.decode() if correlation else None,
             origin=decode_provenance(origin) if origin else None,
+            caller=caller.decode() if caller else None,
         )
     except (ValueError, msgspec.DecodeError) as error:  # a newer writer may use new states, codes and reports
         raise UnreadableOutcomeError(job_id, str(error)) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.contracts import codec
+from ledger.contracts.caller_names import CALLER_RULE, is_caller
 from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError
 from ledger.contracts.job_state import Receipt
 from ledger.contracts.jobs import (
@@ -53,10 +54,18 @@ class SubmissionExchanges:
         self._server = server
 
     def submit(
-        self, job: Job | bytes, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+        self,
+        job: Job | bytes,
+        *,
+        key: str | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+        caller: str | None = None,
     ) -> Exchange[Receipt[Report]]:
         """Implement `Ledger.submit`."""
-        receipts = yield from self.submit_many([job], keys=[key], correlation_id=correlation_id, durable=durable)
+        receipts = yield from self.submit_many(
+            [job], keys=[key], correlation_id=correlation_id, durable=durable, caller=caller
+        )
         return receipts[0]
 
     def submit_many(
@@ -66,11 +75,23 @@ class SubmissionExchanges:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str | None = None,
     ) -> Exchange[list[Receipt[Report]]]:
         """Implement `Ledger.submit_many`."""
         settings = self._server.settings
         gate = _Gate(settings.max_queue_length, settings.max_memory_fraction)
-        return (yield from self.submit_all(jobs, keys, gate, correlation_id=correlation_id, durable=durable))
+        return (
+            yield from self.submit_all(
+                jobs, keys, gate, correlation_id=correlation_id, durable=durable, caller=self.checked_caller(caller)
+            )
+        )
+
+    def checked_caller(self, given: str | None = None) -> str:
+        """Return the caller of a submission, by default that of the settings; '' for none. Raises JobRefusedError."""
+        name = self._server.settings.caller if given is None else given
+        if name is not None and not is_caller(name):
+            raise codec.job_refused(f"the name of a caller is {CALLER_RULE}: {name[:80]!r} is not one")
+        return name or ""
 
     def submit_all(
         self,
@@ -80,6 +101,7 @@ class SubmissionExchanges:
         *,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str = "",
     ) -> Exchange[list[Receipt[Report]]]:
         """Accept jobs within the limits of `gate`."""
         entries = [_enter(job, key) for job, key in zip(jobs, keys or [None] * len(jobs), strict=True)]
@@ -95,7 +117,7 @@ class SubmissionExchanges:
             # A confirmed last step confirms all steps before it.
             confirmed = durable and step in (steps[0], steps[-1])
             try:
-                accepted |= yield from self._step(step, gate, correlation_id or "", durable=confirmed)
+                accepted |= yield from self._step(step, gate, correlation_id or "", caller=caller, durable=confirmed)
             except JobRefusedError as refused:
                 if not accepted:
                     raise
@@ -125,13 +147,14 @@ class SubmissionExchanges:
         gate: _Gate,
         correlation_id: str,
         *,
+        caller: str = "",
         durable: bool = False,
         check_only: bool = False,
         others: Mapping[str, int] | None = None,
     ) -> Exchange[dict[str, bool]]:
         """Run submit.lua for the jobs of one step; return by id whether each is new."""
         before = msgspec.json.encode(others or {})
-        arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before]
+        arguments: list[Any] = [int(durable), *gate.arguments(), int(check_only), before, caller]
         for entry in entries:
             arguments += (*entry.arguments(bare=check_only), correlation_id)
         try:
@@ -201,10 +224,18 @@ class Submission:
         self._exchanges = SubmissionExchanges(server)
 
     def submit(
-        self, job: Job | bytes, *, key: str | None = None, correlation_id: str | None = None, durable: bool = False
+        self,
+        job: Job | bytes,
+        *,
+        key: str | None = None,
+        correlation_id: str | None = None,
+        durable: bool = False,
+        caller: str | None = None,
     ) -> Receipt[Report]:
         """Implement `Ledger.submit`."""
-        return self._server.run(self._exchanges.submit(job, key=key, correlation_id=correlation_id, durable=durable))
+        return self._server.run(
+            self._exchanges.submit(job, key=key, correlation_id=correlation_id, durable=durable, caller=caller)
+        )
 
     def submit_many(
         self,
@@ -213,10 +244,11 @@ class Submission:
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
         durable: bool = False,
+        caller: str | None = None,
     ) -> list[Receipt[Report]]:
         """Implement `Ledger.submit_many`."""
         return self._server.run(
-            self._exchanges.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable)
+            self._exchanges.submit_many(jobs, keys=keys, correlation_id=correlation_id, durable=durable, caller=caller)
         )
 
     def submit_parts(
@@ -225,12 +257,16 @@ class Submission:
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
+        caller: str | None = None,
     ) -> list[Receipt[Report]]:
         """Accept parts of an accepted job, also beyond the queue length and memory mark for new jobs.
 
-        Raises as `submit_many` does; JobRefusedError for a full server only at its maxmemory.
+        `caller` is that of the job. Raises as `submit_many` does; JobRefusedError for a full server only at its
+        maxmemory.
         """
-        return self._server.run(self._exchanges.submit_all(parts, keys, _Gate(), correlation_id=correlation_id))
+        return self._server.run(
+            self._exchanges.submit_all(parts, keys, _Gate(), correlation_id=correlation_id, caller=caller or "")
+        )
 
     def submit_urgent(self, job: CheckHealth) -> Receipt[Report]:
         """Accept a health check that goes before all other jobs, also if the queue or the server is full.
@@ -241,20 +277,30 @@ class Submission:
         if job.deadline is None:
             raise codec.job_refused("a health check that goes before all other jobs needs a deadline")
         most = self._server.settings.max_queue_length + MAX_URGENT_CHECKS
-        return self._server.run(self._exchanges.submit_all([job], None, _Gate(most, first=True)))[0]
+        gate, caller = _Gate(most, first=True), self._exchanges.checked_caller()
+        return self._server.run(self._exchanges.submit_all([job], None, gate, caller=caller))[0]
 
-    def submit_shadows(self, shadows: Sequence[ShadowCard], *, min_seconds: float = 0.0) -> int:
+    def submit_shadows(
+        self,
+        shadows: Sequence[ShadowCard],
+        *,
+        min_seconds: float = 0.0,
+        callers: Sequence[str | None] | None = None,
+    ) -> int:
         """Queue shadow cards of answered cards, with the rights of a worker, and return how many were queued.
 
-        Skips those that exist already, those beyond the queue length, and those with less than `min_seconds` to their
-        deadline. Raises LedgerUnavailableError.
+        Each belongs to the caller of its card, given in `callers`. Skips those that exist already, those beyond the
+        queue length, and those with less than `min_seconds` to their deadline. Raises LedgerUnavailableError.
         """
         min_ms = round(min_seconds * 1000)
-        entries = [_enter(shadow, None) for shadow in shadows]
-        arguments = [part for entry in entries for part in entry.arguments()[:-2]]
+        arguments = [
+            part
+            for shadow, caller in zip(shadows, callers or [None] * len(shadows), strict=True)
+            for part in (*_enter(shadow, None).arguments()[:-2], caller or "")
+        ]
         return (
             int(self._server.run_script("shadow", self._server.settings.max_queue_length, min_ms, *arguments))
-            if entries
+            if arguments
             else 0
         )
 

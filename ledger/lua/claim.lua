@@ -8,7 +8,7 @@
 -- arg(1) queue   arg(2) owner   arg(3) maximum of jobs, at most 1,000   arg(4) maximum of bytes of a payload
 -- arg(5..) names of models
 -- Reply: {now (ms), jobs left in the queue, {control, value, ...}, {digest of each name, or nil},
---        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note}, ...}
+--        {id, kind, payload, attempt, fence, limit (s), deadline, submitted, correlation, note, caller}, ...}
 
 allow_writes_when_full()
 shift_leases()
@@ -88,8 +88,8 @@ local ids, sizes = choose_jobs(tonumber(arg(3)))
 for index, id in ipairs(ids) do
   if not settle_oversized(id, sizes[index]) then
     local job = redis.call('HMGET', record_key(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline',
-      'submitted', 'correlation', 'note', 'solo', 'place')
-    local exclusive = table.remove(job, 10) == '1'
+      'submitted', 'correlation', 'note', 'caller', 'solo', 'place')
+    local exclusive = table.remove(job, 11) == '1'
     if exclusive and #claimed > 0 then
       break
     end

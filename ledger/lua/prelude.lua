@@ -4,6 +4,7 @@
 --
 -- <ns>:job:<id>          hash    the record of a job
 --     kind, queue, payload, digest, correlation, submitted (ms), deadline (ms or ''), limit (s)   set by submit
+--     caller             who submitted it first; absent if not stated
 --     place              its member in the queue: 16 digits of arrival, ':', id
 --     first              '1' if it goes before all others
 --     state              queued | running | succeeded | failed | expired | cancelled
@@ -149,7 +150,8 @@ local function index_by_field(id, submitted, card, caller)
 end
 
 -- Write the record of a new job and queue it. `arrival` orders jobs of the same deadline.
-local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card)
+local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card,
+  caller)
   local place = string.format('%016d', arrival) .. ':' .. id
   redis.call('HSET', record_key(id), 'digest', digest, 'kind', kind, 'queue', queue, 'payload', payload,
     'deadline', deadline, 'limit', limit, 'correlation', correlation, 'submitted', now_text, 'place', place,
@@ -160,8 +162,11 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   if card ~= '' then
     redis.call('HSET', record_key(id), 'card', card)
   end
+  if caller ~= '' then
+    redis.call('HSET', record_key(id), 'caller', caller)
+  end
   redis.call('ZADD', kind_index(kind, 'queued'), now_text, id)
-  index_by_field(id, now_text, card, '')
+  index_by_field(id, now_text, card, caller)
   add_to_queue(queue, place, deadline, first)
   ring_doorbell(queue)
 end
@@ -233,9 +238,10 @@ local function publish_outcome(id, state, field, body, origin)
   local message, channel = 'settled', news_channel(id)
   local subscribers = redis.pcall('PUBSUB', 'NUMSUB', channel) -- a user of an older users.acl lacks this right
   if not subscribers.err and subscribers[2] > 0 then
-    local job = redis.call('HMGET', record_key(id), 'kind', 'attempt', 'submitted', 'correlation')
+    local job = redis.call('HMGET', record_key(id), 'kind', 'attempt', 'submitted', 'correlation', 'caller')
+    -- Without a caller the last field is absent: versions without callers read nine fields.
     message = cmsgpack.pack({ state, job[1], job[2], job[3], now_text, field == 'report' and body,
-      field == 'failure' and body, job[4], origin })
+      field == 'failure' and body, job[4], origin, job[5] or nil })
   end
   redis.call('PUBLISH', channel, message)
 end

@@ -8,7 +8,8 @@
 -- arg(4)    '1' if they go before all others, and are accepted by a full server: few and small, and with a deadline
 -- arg(5)    '1' to check only whether they would be accepted
 -- arg(6)    new jobs that the same caller has checked before these, by queue (JSON)
--- arg(7..)  for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
+-- arg(7)    caller, '' if not stated; a known job keeps its first one
+-- arg(8..)  for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
 --           fresh until (ms or ''), card ('' if it is none), correlation
 -- Reply:    {'accepted', 1 or 0 for each job: created or known}
 --        or nothing was written:
@@ -17,7 +18,7 @@
 --           {'memory', used (bytes), mark (bytes)}
 --           {'evicts', maxmemory-policy}
 
-local HEAD, FIELDS = 6, 10
+local HEAD, FIELDS = 7, 10
 local count = (#ARGV - HEADER - HEAD) / FIELDS
 
 local function job_arg(index, field)
@@ -99,7 +100,7 @@ for index = 0, count - 1 do
   elseif created[index] then
     accept_job(id, redis.call('INCR', ns .. 'sequence'), job_arg(index, 2), job_arg(index, 3), job_arg(index, 4),
       job_arg(index, 5), job_arg(index, 6), job_arg(index, 7), job_arg(index, 10), arg(4),
-      job_arg(index, 9))
+      job_arg(index, 9), arg(7))
   elseif arg(1) == '1' then
     -- WAITAOF covers only what came before the connection's own last write, so there must be one.
     redis.call('HSET', record_key(id), 'digest', job_arg(index, 2))

@@ -21,7 +21,12 @@ MIN_LEAD_SECONDS = 1.0
 def submit_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]]) -> None:
     """Submit the challenger's shadows of cards that were just answered. Raises nothing."""
     shadows = [
-        ShadowCard(card=claim.job_id, deadline=datetime.fromtimestamp(settlement.prediction_page.start_ms / 1000, UTC))
+        (
+            ShadowCard(
+                card=claim.job_id, deadline=datetime.fromtimestamp(settlement.prediction_page.start_ms / 1000, UTC)
+            ),
+            claim.caller,
+        )
         for claim, settlement in answered
         if claim.kind == "predict_card"
         and claim.alias_digests.get(CHALLENGER) is not None
@@ -30,7 +35,11 @@ def submit_shadows(ledger: Ledger, answered: Sequence[tuple[Claim, Settlement]])
     ]
     try:
         if shadows:
-            ledger.submission.submit_shadows(shadows, min_seconds=MIN_LEAD_SECONDS)
+            ledger.submission.submit_shadows(
+                [shadow for shadow, _ in shadows],
+                min_seconds=MIN_LEAD_SECONDS,
+                callers=[caller for _, caller in shadows],
+            )
     except Exception as error:  # noqa: BLE001 - the live answers stand, whatever happens to their shadows
-        jobs = [shadow.card for shadow in shadows]
+        jobs = [shadow.card for shadow, _ in shadows]
         structlog.get_logger("cornerman").warning("shadow submission failed", jobs=jobs, error=str(error))

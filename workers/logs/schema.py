@@ -40,6 +40,7 @@ class JobLine(LogLine, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: str | None = None
     model: str | None = None
     correlation_id: str | None = None
+    caller: str | None = None
     queue_wait_seconds: float | None = None
     run_seconds: float | None = None
     peak_memory_mb: float | None = None

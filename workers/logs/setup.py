@@ -108,7 +108,7 @@ class LogLevels:
 
 @contextmanager
 def job_log_context(claim: Claim) -> Iterator[None]:
-    """Add the job's id and correlation id to every line that this thread logs in the block."""
+    """Add the job's id, correlation id and caller to every line that this thread logs in the block."""
     before = _CLAIM.set(claim)
     try:
         yield
@@ -152,6 +152,7 @@ def canonical_line(
         "reason": reason,
         "model": model,
         "correlation_id": claim.correlation_id,
+        "caller": claim.caller,
         "queue_wait_seconds": None if queue_wait is None else round(queue_wait.total_seconds(), 4),
         "run_seconds": None if run_seconds is None else round(run_seconds, 4),
     }
@@ -176,6 +177,8 @@ def _add_job(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
         event.setdefault("job_id", claim.job_id)
         if claim.correlation_id is not None:
             event.setdefault("correlation_id", claim.correlation_id)
+        if claim.caller is not None:
+            event.setdefault("caller", claim.caller)
     return event
 
 

@@ -275,7 +275,10 @@ def _submit(context: JobContext, state: FanOutState, missing: Sequence[AnyPart])
 def _submitted(context: JobContext, state: FanOutState, missing: Sequence[AnyPart]) -> list[str]:
     # A part names its job, so its content is its key; a part whose result was lost gets a new key.
     keys = [_key(part, state.rounds) if state.rounds else None for part in missing]
-    receipts = context.ledger.submission.submit_parts(missing, keys=keys, correlation_id=context.claim.correlation_id)
+    claim = context.claim
+    receipts = context.ledger.submission.submit_parts(
+        missing, keys=keys, correlation_id=claim.correlation_id, caller=claim.caller
+    )
     return [receipt.job_id for receipt in receipts]
 
 
