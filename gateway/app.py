@@ -19,6 +19,7 @@ from gateway.pages import record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
 from gateway.pages.forms import check_form
 from gateway.problems import ProblemError, describe_problem, problem_response
+from gateway.query import check_query
 from gateway.security.access import LOOPBACK_NAMES, check_role
 from gateway.security.authentication import Authenticator
 from gateway.security.request_context import RequestContext
@@ -96,12 +97,16 @@ def _allowed_hosts(settings: GatewaySettings) -> tuple[str, ...]:
 
 
 async def _prepare(request: Request[Any, Any, Any]) -> None:
-    """Decode the parameters of the path, each once, and check the token of a form. Raises ProblemError."""
+    """Decode the parameters of the path, each once, and check the query and the token of a form.
+
+    Raises ProblemError.
+    """
     # A new dictionary: Litestar keeps this one for the next request of the same path.
     request.scope["path_params"] = {
         name: _decoded(value) if isinstance(value, str) else value
         for name, value in request.scope["path_params"].items()
     }
+    check_query(request)
     if request.route_handler.opt.get("form"):
         await check_form(request)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Request, get, post
@@ -24,6 +25,7 @@ from gateway.problems import ProblemError
 from gateway.security.caller import Caller, Role
 from ledger.contracts import codec
 from ledger.contracts.failures import WaitTimeoutError
+from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import (
     MAX_PAYLOAD_BYTES,
     CheckHealth,
@@ -34,6 +36,8 @@ from ledger.contracts.jobs import (
     ShadowCard,
     kind_of,
 )
+from ledger.jobs.job_index import MAX_PAGE_JOBS, JobQuery
+from ledger.ledger import Ledger
 from producer.async_client import AsyncClient
 from producer.client import existing_status
 from producer.replays import replay_job
@@ -58,6 +62,32 @@ async def submit_job(
         job, key=header_text(idempotency_key), correlation_id=correlation(request, correlation_id), durable=durable
     )
     return created(receipt)
+
+
+@get("/v1/jobs", opt={"role": Role.READER}, sync_to_thread=True)
+def list_jobs(
+    ledger: Ledger,
+    job_state: Annotated[list[JobState] | None, Parameter(query="state", description="Only in these states.")] = None,
+    kind: Annotated[list[str] | None, Parameter(description="Only of these kinds.")] = None,
+    caller: Annotated[str | None, Parameter(max_length=200, description="Only those of this caller.")] = None,
+    card: Annotated[str | None, Parameter(max_length=200, description="Only those of this card.")] = None,
+    since: Annotated[datetime | None, Parameter(description="Submitted at this time or later.")] = None,
+    until: Annotated[datetime | None, Parameter(description="Submitted before this time.")] = None,
+    internal: Annotated[bool, Parameter(description="Also those that workers submit for each other.")] = False,
+    limit: Annotated[int, Parameter(ge=1, le=MAX_PAGE_JOBS)] = 50,
+    cursor: Annotated[str | None, Parameter(max_length=300, description="`cursor` of the page before.")] = None,
+) -> Response[bytes]:
+    """Return a page of jobs, newest first."""
+    query = JobQuery(
+        states=tuple(job_state or ()),
+        kinds=tuple(kind or ()),
+        caller=caller,
+        card_id=card,
+        since=since,
+        until=until,
+        internal=internal,
+    )
+    return json_response(ledger.job_index.page(query, limit=limit, cursor=cursor))
 
 
 @get("/v1/jobs/{job_id:str}", opt={"role": Role.READER})
@@ -114,4 +144,4 @@ def _check_kind(job: Job, caller: Caller) -> None:
         raise ProblemError(403, f"a {kind_of(job)} job needs the role operator, {caller.name!r} is a producer")
 
 
-ROUTES = (submit_job, get_job, get_outcome, cancel_job, submit_replay)
+ROUTES = (submit_job, list_jobs, get_job, get_outcome, cancel_job, submit_replay)

@@ -162,3 +162,37 @@ def test_a_failure_is_an_outcome_with_200(http: httpx.Client, gateway_ledger: Le
     reply = http.get(f"/v1/jobs/{job_id}/outcome")
     assert reply.status_code == 200
     assert reply.json()["failure"] == {"code": "model_not_found", "message": "no such model"}
+
+
+def test_jobs_are_listed_a_page_at_a_time(http: httpx.Client, gateway_ledger: Ledger) -> None:
+    caller_mark = datetime.now(UTC).isoformat()
+    made = [submit(http, health_check()).json()["job_id"] for _ in range(5)]
+    http.post(f"/v1/jobs/{made[2]}/cancel")
+    found: list[str] = []
+    cursor = None
+    while True:
+        query = {"since": caller_mark, "limit": 2, "kind": "check_health"} | ({"cursor": cursor} if cursor else {})
+        page = http.get("/v1/jobs", params=query).json()
+        found += [job["job_id"] for job in page["jobs"]]
+        if (cursor := page.get("cursor")) is None:
+            break
+    assert found == made[::-1]
+    states = {"since": caller_mark, "state": ["cancelled", "failed"]}
+    assert [job["job_id"] for job in http.get("/v1/jobs", params=states).json()["jobs"]] == [made[2]]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("state=unknown", 422),
+        ("state=x", 400),
+        ("kind=x", 422),
+        ("limit=0", 400),
+        ("cursor=x", 422),
+        ("stat=queued", 400),
+    ],
+)
+def test_a_query_that_cannot_be_meant_is_refused(http: httpx.Client, query: str, status: int) -> None:
+    reply = http.get(f"/v1/jobs?{query}")
+    assert reply.status_code == status
+    assert reply.json()["status"] == status
