@@ -22,6 +22,7 @@ from gateway.server.protocol import limited_protocol
 from gateway.settings import GatewaySettings
 from ledger.contracts.failures import JobRefusedError, LedgerUnavailableError, PermissionDeniedError
 from ledger.ledger import Ledger
+from producer.operations.alerts import alert_kinds
 from producer.settings import ledger_settings
 
 CANNOT_REACH_SERVER = 69  # as in sysexits.h: EX_UNAVAILABLE
@@ -39,6 +40,7 @@ def main() -> int:
         settings = GatewaySettings.from_env()
         ledger = Ledger.connect(ledger_settings())
         check_address(settings, has_tokens=False)
+        alert_kinds()  # an invalid override is refused here
     except (ValueError, JobRefusedError) as error:
         return _failed(error, BAD_SETTING)
     except (LedgerUnavailableError, PermissionDeniedError) as error:

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.response import Response
 from prometheus_client import CollectorRegistry
 
-from gateway.api import events, feeds, health, jobs
+from gateway.api import alerts, controls, events, feeds, health, jobs, models, pools, queues, status
 from gateway.events.outcome_feed import OutcomeFeed
 from gateway.pages import record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
@@ -29,8 +29,23 @@ from ledger.async_ledger import AsyncLedger
 from ledger.ledger import Ledger
 from producer.async_client import AsyncClient
 from producer.client import Client
+from producer.operations.alerts import alert_kinds
 
-SUBJECTS = (jobs, events, feeds, health, record, theme, static_files)
+SUBJECTS = (
+    jobs,
+    events,
+    feeds,
+    status,
+    alerts,
+    pools,
+    queues,
+    controls,
+    models,
+    health,
+    record,
+    theme,
+    static_files,
+)
 """Modules with routes, each in its `ROUTES`."""
 
 
@@ -53,6 +68,7 @@ def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
         "feed": outcomes,
         "registry": registry,
         "max_wait_seconds": settings.gateway_max_wait_seconds,
+        "alert_kinds": alert_kinds(),
     }
 
     @asynccontextmanager
@@ -65,7 +81,8 @@ def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
                 await outcomes.stop()
 
     app = Litestar(
-        route_handlers=[route for subject in SUBJECTS for route in subject.ROUTES],
+        # In a router of their own, because two handlers of one path in threads fail if the application registers them.
+        route_handlers=[Router("/", route_handlers=[route for subject in SUBJECTS for route in subject.ROUTES])],
         dependencies={name: Provide(_constant(value), sync_to_thread=False) for name, value in values.items()},
         guards=[check_role],
         before_request=_prepare,

@@ -19,6 +19,7 @@ from ledger.contracts.failures import (
     LedgerUnavailableError,
     PermissionDeniedError,
     UnknownJobError,
+    WaitTimeoutError,
 )
 from ledger.jobs.outcome_reader import OutcomesMissedError, UnreadableOutcomeError
 from ledger.operations.control_store import ControlConflictError
@@ -135,7 +136,7 @@ def _problem_of(error: Exception) -> ProblemError:
             return ProblemError(410, str(error), details={"missed": error.count, "place": error.place})
         case UnreadableOutcomeError():
             return ProblemError(502, str(error), details={"job_id": error.job_id})
-        case LedgerUnavailableError() | PermissionDeniedError():
+        case LedgerUnavailableError() | PermissionDeniedError() | WaitTimeoutError():
             return ProblemError(503, str(error), retry_after_seconds=RETRY_SECONDS)
         case LedgerError():
             return ProblemError(409, str(error))

@@ -40,8 +40,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if not in_head and self.cycle is not None and self.cycle.response_complete:
             self._await_head()  # a further request over the same connection
             in_head = True
+        rest_of_body = self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
         super().data_received(data)
-        if in_head and self._head_timer is not None:
+        if in_head and self._head_timer is not None and not rest_of_body:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(_LONG)

@@ -119,6 +119,7 @@ class DataReport(Struct, frozen=True, kw_only=True):
     priced_fights: int | None = None
     history_only_fights: int | None = None
     faults: tuple[DataFault, ...] = ()
+    data_digest: str | None = None
 
 
 class FileListing(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from engine.data.feature_matrix import TrainingMatrix
 from engine.data.fight_log import FightLog, read_fight_log
 from engine.errors import ValidationError
 from ledger.contracts.local_protocol import CheckData, DataFault, DataReport
+from ledger.dataset_files import folder_digest
 from workers.handlers.training.training_data import read_job_matrix
 
 
@@ -34,6 +35,7 @@ def _of_log(data: str, log: FightLog) -> DataReport:
     priced = fights["red_decimal_odds"].notna() & fights["blue_decimal_odds"].notna()
     return DataReport(
         data=data,
+        data_digest=folder_digest(data),
         fights=len(fights),
         events=len(fights[["event", "date"]].drop_duplicates()),
         first_day=fights["date"].iloc[0].date(),
@@ -47,6 +49,7 @@ def _of_matrix(data: str, matrix: TrainingMatrix) -> DataReport:
     priced = np.isfinite(matrix.red_odds) & np.isfinite(matrix.blue_odds)
     return DataReport(
         data=data,
+        data_digest=folder_digest(data),
         fights=len(matrix),
         events=len(np.unique(matrix.event)),
         features=len(matrix.X.columns),

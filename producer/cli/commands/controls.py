@@ -10,14 +10,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+import msgspec
 
 from ledger.contracts.codec import job_refused
-from ledger.contracts.controls import CONTROLS, ControlValue, find_control, format_value, parse_value
+from ledger.contracts.controls import ControlValue, find_control
 from ledger.contracts.failures import WaitTimeoutError
 from ledger.contracts.jobs import QUEUES
 from ledger.operations.control_store import ControlChange
 from producer.cli.options.audit import NO_REASON, audit_options
 from producer.client import Client
+from producer.operations.controls import change_controls, list_controls, read_value
 from producer.output.console import Console, json_option, pass_console
 from producer.output.report_tables import records_table
 
@@ -69,10 +71,7 @@ def set_controls(
         else:
             values = dict(_read(client, text) for text in assignments)
             expected = dict(_read(client, text) for text in expect)
-            for name, value in values.items():
-                if name.startswith("model."):
-                    client.ledger.verification.verify_model(str(value))
-            _show(console, client.ledger.controls.set(values, user=user, reason=reason, expected=expected))
+            _show(console, change_controls(client.ledger, values, user=user, reason=reason, expected=expected))
 
 
 @click.command()
@@ -157,14 +156,11 @@ def resume(console: Console, where: str, user: str, reason: str) -> None:
 
 
 def _read(client: Client, assignment: str) -> tuple[str, ControlValue | None]:
-    """Parse NAME=VALUE; a model may be named by an alias or the beginning of its digest. Raises JobRefusedError."""
+    """Parse NAME=VALUE. Raises JobRefusedError."""
     name, equals, text = assignment.partition("=")
     if not equals:
         raise job_refused(f"{assignment!r} is not NAME=VALUE (cornerman set --list shows the names)")
-    if not text:
-        find_control(name)
-        return name, None
-    return name, parse_value(name, client.ledger.models.find(text)["digest"] if name.startswith("model.") else text)
+    return name, read_value(client.ledger, name, text)
 
 
 def _pools_at(client: Client, where: str) -> list[dict[str, Any]]:
@@ -215,26 +211,7 @@ def _short(name: str, text: str | None) -> str | None:
 
 def _list(console: Console, client: Client) -> None:
     """Show every control: those that are set by full name, the others by pattern."""
-    given = client.ledger.controls.current().values
-    last = {change.name: change for change in client.ledger.controls.last_changes()}
-    aliases = {f"model.{alias}": model["digest"] for model in client.ledger.models.all() for alias in model["aliases"]}
-    rows = []
-    for control in CONTROLS:
-        values = {
-            name: format_value(value) for name, value in (given | aliases).items() if find_control(name) == control
-        }
-        for name, text in values.items() or [(control.pattern, None)]:
-            change = last.get(name)
-            rows.append(
-                {
-                    "name": name,
-                    "value": text,
-                    "default": None if control.default is None else format_value(control.default),
-                    "unit": control.unit,
-                    "set_by": None if change is None else change.who,
-                    "meaning": control.description,
-                }
-            )
+    listed = list_controls(client.ledger)
     columns = ["name", "value", "default", "unit", "set_by", "meaning"]
-    shown = [row | {"value": _short(str(row["name"]), row["value"])} for row in rows]
-    console.output({"controls": rows}, records_table("Controls", columns, shown))
+    shown = [msgspec.to_builtins(row) | {"value": _short(row.name, row.value)} for row in listed]
+    console.output({"controls": listed}, records_table("Controls", columns, shown))

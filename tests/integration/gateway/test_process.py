@@ -95,6 +95,13 @@ def talk(gateway: GatewayProcess, *parts: bytes, seconds: float = 20) -> bytes:
         return received
 
 
+def test_the_rest_of_a_refused_body_is_no_head_of_a_request(http: httpx.Client) -> None:
+    for _ in range(5):
+        refused = http.post("/v1/jobs", content=b"x" * 2_000_000, headers={"Content-Type": "application/json"})
+        assert refused.status_code == 413
+        assert http.get("/healthz").status_code == 200
+
+
 def test_slow_and_long_requests_end(ledger_settings: LedgerSettings, tmp_path: Path) -> None:
     limits = {"gateway_header_seconds": 0.5, "gateway_body_seconds": 0.5, "gateway_idle_seconds": 1}
     with running_gateway(ledger_settings, tmp_path, **limits) as gateway:
