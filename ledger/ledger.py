@@ -9,6 +9,7 @@ from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
 from ledger.contracts.jobs import Job
 from ledger.contracts.reports import Report
+from ledger.jobs.card_answers import CardAnswers
 from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
 from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
@@ -79,8 +80,9 @@ class Ledger:
         The server that all parts share: commands, scripts, clock, memory.
     submission
         Submission of jobs, with what only workers submit: parts, shadow cards, urgent health checks.
-    job_index, job_records, dead_letters
-        Lists of jobs by state, kind, caller, card and time; stored jobs; and those that failed as `worker_lost`.
+    job_index, job_records, card_answers, dead_letters
+        Lists of jobs by state, kind, caller, card and time; stored jobs; cards by date with all answers to each; and
+        the jobs that failed as `worker_lost`.
     queue_stats, outcome_stats
         Lengths and waiting times of the queues; statistics of recent outcomes.
     liveness_probes
@@ -104,6 +106,7 @@ class Ledger:
         self._outcomes = OutcomeReader(server)
         self.job_index = JobIndex(server)
         self.job_records = JobRecords(server, self._outcomes)
+        self.card_answers = CardAnswers(server, self._outcomes)
         self.dead_letters = DeadLetters(server, self.submission, self._outcomes, self.job_records)
         self.queue_stats = QueueStats(server)
         self.outcome_stats = OutcomeStats(server)

@@ -102,6 +102,17 @@ class OutcomeExchanges:
         """Implement `Ledger.outcome`."""
         return _outcome_of(job_id, (yield from self._server.command(*self._query(job_id))))
 
+    def outcomes(self, job_ids: Sequence[str]) -> Exchange[list[Outcome | UnreadableOutcomeError | None]]:
+        """Return the outcomes of jobs, read in one step; an error takes the place of one that cannot be read."""
+        records = (yield from self._server.multi(*map(self._query, job_ids))) if job_ids else []
+        found: list[Outcome | UnreadableOutcomeError | None] = []
+        for job_id, record in zip(job_ids, records, strict=True):
+            try:
+                found.append(_outcome_of(job_id, record))
+            except UnreadableOutcomeError as error:
+                found.append(error)
+        return found
+
     def cancel(self, job_id: str) -> Exchange[JobStatus]:
         """Implement `Ledger.cancel`."""
         yield from self._server.script("cancel", job_id)
@@ -273,6 +284,10 @@ class OutcomeReader:
     def outcome(self, job_id: str) -> Outcome | None:
         """Implement `Ledger.outcome`."""
         return self._server.run(self._exchanges.outcome(job_id))
+
+    def outcomes(self, job_ids: Sequence[str]) -> list[Outcome | UnreadableOutcomeError | None]:
+        """Return the outcomes of jobs, read in one step; an error takes the place of one that cannot be read."""
+        return self._server.run(self._exchanges.outcomes(job_ids))
 
     def cancel(self, job_id: str) -> JobStatus:
         """Implement `Ledger.cancel`."""

@@ -331,7 +331,7 @@ class _Entry(msgspec.Struct, frozen=True):
     limit_seconds: float
     deadline: datetime | None
     fresh_until: datetime | None
-    card_id: str
+    card: str
 
     @property
     def queue(self) -> str:
@@ -354,7 +354,7 @@ class _Entry(msgspec.Struct, frozen=True):
             _milliseconds(self.deadline),
             self.limit_seconds,
             _milliseconds(self.fresh_until),
-            self.card_id,
+            self.card,
         )
 
 
@@ -409,7 +409,7 @@ def _enter(job: Job | bytes, key: str | None) -> _Entry:
         limit_seconds=time_limit_seconds(checked),
         deadline=deadline,
         fresh_until=fresh,
-        card_id=checked.card_id if isinstance(checked, PredictCard) else "",
+        card=f"{_milliseconds(checked.event_start)} {checked.card_id}" if isinstance(checked, PredictCard) else "",
     )
 
 

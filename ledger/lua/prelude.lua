@@ -34,6 +34,7 @@
 -- <ns>:index:kind:<kind>:<phase>  zset  ids of the jobs of a kind by when they were submitted (ms). The phase of a job
 --                                is `open` while it is queued or running, then its final state
 -- <ns>:index:card:<card>, <ns>:index:caller:<caller>  zset  the same of one card, of one caller, in any phase
+-- <ns>:index:cards       zset    card_ids by the start of the event (ms), as the newest job has it
 -- <ns>:index:due         zset    'card:<card>', 'caller:<caller>' by when they may have an expired job: sweep_index.lua
 -- <ns>:controls          hash    values set by operators: see control.lua
 -- <ns>:sequence          string  counter of arrivals
@@ -149,7 +150,8 @@ local function index_by_field(id, submitted, card, caller)
   end
 end
 
--- Write the record of a new job and queue it. `arrival` orders jobs of the same deadline.
+-- Write the record of a new job and queue it. `arrival` orders jobs of the same deadline. `card` is '' for none, else the
+-- start of its event (ms), ' ', card_id.
 local function accept_job(id, arrival, digest, kind, queue, payload, deadline, limit, correlation, first, card,
   caller)
   local place = string.format('%016d', arrival) .. ':' .. id
@@ -159,14 +161,16 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   if first == '1' then
     redis.call('HSET', record_key(id), 'first', first)
   end
-  if card ~= '' then
-    redis.call('HSET', record_key(id), 'card', card)
+  local start, card_id = string.match(card, '^(%-?%d+) (.+)$')
+  if card_id then
+    redis.call('HSET', record_key(id), 'card', card_id)
+    redis.call('ZADD', ns .. 'index:cards', start, card_id)
   end
   if caller ~= '' then
     redis.call('HSET', record_key(id), 'caller', caller)
   end
   redis.call('ZADD', kind_index(kind, 'queued'), now_text, id)
-  index_by_field(id, now_text, card, caller)
+  index_by_field(id, now_text, card_id or '', caller)
   add_to_queue(queue, place, deadline, first)
   ring_doorbell(queue)
 end

@@ -10,7 +10,7 @@
 -- arg(6)    new jobs that the same caller has checked before these, by queue (JSON)
 -- arg(7)    caller, '' if not stated; a known job keeps its first one
 -- arg(8..)  for each job, each id once: id, digest, kind, queue, payload, deadline (ms or ''), limit (s),
---           fresh until (ms or ''), card ('' if it is none), correlation
+--           fresh until (ms or ''), card (start of its event (ms), ' ', card_id; '' if it is none), correlation
 -- Reply:    {'accepted', 1 or 0 for each job: created or known}
 --        or nothing was written:
 --           {'conflict' | 'expired' | 'stale', index from 0, now (ms)}

@@ -91,6 +91,9 @@ local function sweep_by_field()
     local head = redis.call('ZRANGEBYSCORE', ns .. 'index:' .. name, '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     if #head == 0 then
       redis.call('ZREM', ns .. 'index:due', name)
+      if field == 'card' then
+        redis.call('ZREM', ns .. 'index:cards', value)
+      end
     else
       local due = math.max(tonumber(head[2]) + retention, now + tonumber(arg(2)))
       redis.call('ZADD', ns .. 'index:due', digits(due), name)
