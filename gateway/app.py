@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.api import alerts, controls, events, feeds, health, jobs, models, pools, queues, status
 from gateway.events.outcome_feed import OutcomeFeed
+from gateway.metrics import RequestMetrics
 from gateway.pages import record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
 from gateway.pages.forms import check_form
@@ -58,15 +59,16 @@ class Gateway(NamedTuple):
 
 def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
     """Return a gateway. It uses the blocking `ledger` in threads, and opens a client of its own on its loop."""
-    registry = CollectorRegistry()
+    metrics = RequestMetrics()
     client = AsyncClient(AsyncLedger(ledger.settings))
     outcomes = OutcomeFeed(client, settings.gateway_stream_buffer_mb * 2**20)
+    metrics.count_followers(lambda: outcomes.followers)
     values = {
         "ledger": ledger,
         "blocking_client": Client(ledger),
         "client": client,
         "feed": outcomes,
-        "registry": registry,
+        "registry": metrics.registry,
         "max_wait_seconds": settings.gateway_max_wait_seconds,
         "alert_kinds": alert_kinds(),
     }
@@ -95,6 +97,7 @@ def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
     framed = RequestContext(
         app,
         Authenticator(ledger).caller_of,
+        metrics,
         allowed_hosts=_allowed_hosts(settings),
         body_seconds=settings.gateway_body_seconds,
     )

@@ -99,7 +99,11 @@ def submit_feed(
         "contributions": contributions,
     }
     cards = prepare_cards(blocking_client, [msgspec.structs.replace(card, **changes) for card in reading.cards])
-    options: dict[str, Any] = {"correlation_id": correlation(request, correlation_id), "durable": durable}
+    options: dict[str, Any] = {
+        "correlation_id": correlation(request, correlation_id),
+        "durable": durable,
+        "caller": request.user.name,
+    }
     entries = [_submit(blocking_client, card, header_text(idempotency_key), options) for card in cards]
     new = any(entry.receipt is not None and entry.receipt.created for entry in entries)
     reply = FeedReply(

@@ -59,7 +59,11 @@ async def submit_job(
     job = codec.decode_job(await request.body())
     _check_kind(job, request.user)
     receipt = await client.enqueue(
-        job, key=header_text(idempotency_key), correlation_id=correlation(request, correlation_id), durable=durable
+        job,
+        key=header_text(idempotency_key),
+        correlation_id=correlation(request, correlation_id),
+        durable=durable,
+        caller=request.user.name,
     )
     return created(receipt)
 
@@ -133,7 +137,7 @@ async def submit_replay(
     """Submit a job that computes an outcome again and compares it with the stored one."""
     job = replay_job(await client.status(job_id), retrain=retrain, nonce=uuid.uuid4().hex)
     _check_kind(job, request.user)
-    return created(await client.enqueue(job, correlation_id=correlation(request, None)))
+    return created(await client.enqueue(job, correlation_id=correlation(request, None), caller=request.user.name))
 
 
 def _check_kind(job: Job, caller: Caller) -> None:

@@ -1,4 +1,4 @@
-"""The frame around each request: its id, the checks before any route, its caller, security headers and log line."""
+"""The frame around each request: its id, checks before any route, its caller, security headers, metrics and log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from gateway.metrics import RequestMetrics
 from gateway.problems import PROBLEM_TYPE, ProblemError, problem_reply
 from gateway.security.access import check_host, check_origin
 from gateway.security.caller import Caller
@@ -46,10 +47,17 @@ class RequestContext:
     """
 
     def __init__(
-        self, app: Application, authenticate: Authenticate, *, allowed_hosts: tuple[str, ...], body_seconds: float
+        self,
+        app: Application,
+        authenticate: Authenticate,
+        metrics: RequestMetrics,
+        *,
+        allowed_hosts: tuple[str, ...],
+        body_seconds: float,
     ) -> None:
         self._app = app
         self._authenticate = authenticate
+        self._metrics = metrics
         self._allowed_hosts = allowed_hosts
         self._body_seconds = body_seconds
 
@@ -72,15 +80,20 @@ class RequestContext:
             else:
                 await self._app(scope, _within(receive, self._body_seconds), reply.send)
             finally:
-                caller = scope.get("user")
-                structlog.get_logger("gateway").info(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=reply.status,
-                    caller=caller.name if caller else None,
-                    seconds=round(time.perf_counter() - started, 6),
-                )
+                self._observe(scope, reply.status, time.perf_counter() - started)
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count and log a request."""
+        caller = scope["user"].name if scope.get("user") else None
+        self._metrics.observe(scope["method"], scope.get("path_template"), status, caller, seconds)
+        structlog.get_logger("gateway").info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            caller=caller,
+            seconds=round(seconds, 6),
+        )
 
     async def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         """Check what holds for every route, and find the caller."""

@@ -120,3 +120,14 @@ def test_slow_and_long_requests_end(ledger_settings: LedgerSettings, tmp_path: P
         long = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Filler: " + b"x" * 40_000
         assert talk(gateway, long + b"\r\n\r\n").startswith(b"HTTP/1.1 431")
         assert talk(gateway, long).startswith(b"HTTP/1.1 431")
+
+
+def test_requests_are_counted_by_route_and_caller(http: httpx.Client) -> None:
+    http.get("/v1/jobs/nobody")
+    http.get("/no/such/route")
+    text = http.get("/metrics").text
+    counted = 'cornerman_gateway_requests_total{caller="local",method="GET",route="/v1/jobs/{job_id}",status="404"}'
+    assert counted in text
+    assert 'route="other",status="404"' in text
+    assert "no/such" not in text
+    assert "cornerman_gateway_followers 0.0" in text
