@@ -12,6 +12,7 @@ from ledger.contracts.reports import Report
 from ledger.jobs.card_answers import CardAnswers
 from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
 from ledger.jobs.dead_letters import DeadLetter, DeadLetters
+from ledger.jobs.job_history import JobHistories, JobHistory
 from ledger.jobs.job_index import JobIndex, JobPage, JobQuery, JobSummary
 from ledger.jobs.job_records import JobRecord, JobRecords
 from ledger.jobs.listed_fights import FeedState
@@ -41,6 +42,7 @@ from ledger.webhooks.webhook_store import Webhooks
 __all__ = [
     "Claim",
     "DeadLetter",
+    "JobHistory",
     "JobPage",
     "JobQuery",
     "JobRecord",
@@ -80,9 +82,9 @@ class Ledger:
         The server that all parts share: commands, scripts, clock, memory.
     submission
         Submission of jobs, with what only workers submit: parts, shadow cards, urgent health checks.
-    job_index, job_records, card_answers, dead_letters
-        Lists of jobs by state, kind, caller, card and time; stored jobs; cards by date with all answers to each; and
-        the jobs that failed as `worker_lost`.
+    job_index, job_histories, job_records, card_answers, dead_letters
+        Lists of jobs by state, kind, caller, card and time; the history of a job; stored jobs; cards by date with all
+        answers to each; and the jobs that failed as `worker_lost`.
     queue_stats, outcome_stats
         Lengths and waiting times of the queues; statistics of recent outcomes.
     liveness_probes
@@ -105,6 +107,7 @@ class Ledger:
         self._claims = Claims(server)
         self._outcomes = OutcomeReader(server)
         self.job_index = JobIndex(server)
+        self.job_histories = JobHistories(server, self._outcomes)
         self.job_records = JobRecords(server, self._outcomes)
         self.card_answers = CardAnswers(server, self._outcomes)
         self.dead_letters = DeadLetters(server, self.submission, self._outcomes, self.job_records)
@@ -350,39 +353,43 @@ class Ledger:
         """Store encoded results in one step; each is accepted or refused by itself, as in `settle`."""
         return self._claims.settle_batch(settlements)
 
-    def release(self, claim: Claim | RunningJob, *, exclusive: bool = False) -> bool:
+    def release(self, claim: Claim | RunningJob, *, exclusive: bool = False, reason: str = "") -> bool:
         """Return a job to its queue without using an attempt; `reap` rings its doorbell.
 
         Returns True also if the call repeats one whose reply was lost; False if the job was no longer held. With
-        `exclusive` the job is claimed alone from then on.
+        `exclusive` the job is claimed alone from then on. `reason` goes into the job's history.
         """
-        return self._claims.release_many([claim], ring=False, exclusive=exclusive)[0]
+        return self._claims.release_many([claim], ring=False, exclusive=exclusive, reason=reason)[0]
 
-    def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, exclusive: bool = False) -> list[bool]:
+    def release_many(
+        self, claims: Sequence[Claim | RunningJob], *, ring: bool, exclusive: bool = False, reason: str = ""
+    ) -> list[bool]:
         """Return jobs to their queues in one step, each as `release` does; `ring` wakes other workers at once."""
-        return self._claims.release_many(claims, ring=ring, exclusive=exclusive)
+        return self._claims.release_many(claims, ring=ring, exclusive=exclusive, reason=reason)
 
-    def snooze(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
+    def snooze(
+        self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None, reason: str = ""
+    ) -> bool:
         """Set a job aside until it is due or resumed, without using an attempt.
 
         It waits outside its queue and does not count as backlog; cancelling and its deadline still apply. Its next
-        claim carries `note`. Returns True also if the call repeats one whose reply was lost; False if the job was no
-        longer held.
+        claim carries `note`; `reason` goes into its history. Returns True also if the call repeats one whose reply was
+        lost; False if the job was no longer held.
         """
-        return self._claims.snooze(claim, due_seconds, note, progress)
+        return self._claims.snooze(claim, due_seconds, note, progress, reason)
 
     def resume_now(self, job_id: str) -> bool:
         """Return a snoozed job to its queue at once. False if there is no such job, or it has an outcome."""
         return self._claims.resume_now(job_id)
 
-    def report_worker_lost(self, job_id: str, fence: int) -> JobState | None:
+    def report_worker_lost(self, job_id: str, fence: int, reason: str = "") -> JobState | None:
         """Report that the worker of a job is gone; return the job's new state, None if the claim was not current.
 
         QUEUED: another attempt follows. FAILED: it was the last of `max_attempts`; the job failed as `worker_lost` and
         is a dead letter. A job that was claimed with others is claimed alone from then on. A call that repeats one
-        whose reply was lost returns the same state.
+        whose reply was lost returns the same state. `reason` goes into the job's history.
         """
-        return self._claims.report_worker_lost(job_id, fence)
+        return self._claims.report_worker_lost(job_id, fence, reason)
 
     def set_progress(self, claim: Claim | RunningJob, progress: Progress) -> bool:
         """Store and publish a job's progress. False if the claim is no longer held: stop working."""

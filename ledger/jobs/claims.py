@@ -164,7 +164,7 @@ class Claims:
 
     @staticmethod
     def _claim_arguments(queue: str, owner: str, limit: int) -> tuple[str | int, ...]:
-        if not owner or " " in owner:
+        if owner.split() != [owner]:
             raise ValueError(f"an owner is a name without spaces, not {owner!r}")
         return queue, owner, min(limit, MAX_CLAIM_SIZE), MAX_PAYLOAD_BYTES, *_NAMES
 
@@ -230,27 +230,32 @@ class Claims:
             else []
         )
 
-    def release_many(self, claims: Sequence[Claim | RunningJob], *, ring: bool, exclusive: bool = False) -> list[bool]:
+    def release_many(
+        self, claims: Sequence[Claim | RunningJob], *, ring: bool, exclusive: bool = False, reason: str = ""
+    ) -> list[bool]:
         """Implement `Ledger.release_many`."""
         pairs = [value for claim in claims for value in (claim.job_id, claim.fence)]
         claimed_by_caller = all(isinstance(claim, Claim) for claim in claims)  # the supervisor passes running jobs
         flags = int(ring), int(exclusive), int(claimed_by_caller)
-        return [bool(released) for released in self._server.run_script("release", *flags, *pairs)] if pairs else []
+        return (
+            [bool(released) for released in self._server.run_script("release", *flags, reason, *pairs)] if pairs else []
+        )
 
-    def snooze(self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None) -> bool:
+    def snooze(
+        self, claim: Claim, due_seconds: float, note: bytes = b"", progress: Progress | None = None, reason: str = ""
+    ) -> bool:
         """Implement `Ledger.snooze`."""
         encoded = b"" if progress is None else msgspec.json.encode(progress)
-        return bool(
-            self._server.run_script("snooze", claim.job_id, claim.fence, round(due_seconds * 1000), note, encoded)
-        )
+        due_ms = round(due_seconds * 1000)
+        return bool(self._server.run_script("snooze", claim.job_id, claim.fence, due_ms, note, encoded, reason))
 
     def resume_now(self, job_id: str) -> bool:
         """Implement `Ledger.resume_now`."""
         return bool(self._server.run_script("unsnooze", job_id))
 
-    def report_worker_lost(self, job_id: str, fence: int) -> JobState | None:
+    def report_worker_lost(self, job_id: str, fence: int, reason: str = "") -> JobState | None:
         """Implement `Ledger.report_worker_lost`."""
-        state = self._server.run_script("worker_lost", job_id, fence)
+        state = self._server.run_script("worker_lost", job_id, fence, reason)
         return None if state is None else JobState(state.decode())
 
     def set_progress(self, claim: Claim | RunningJob, progress: Progress) -> bool:

@@ -105,7 +105,7 @@ class DeadLetters:
             correlation_id=outcome.correlation_id,
             caller=outcome.caller,
         )
-        self.purge(job_id)
+        self._server.run_script("requeued", job_id, receipt.job_id)
         return receipt
 
     def purge(self, *job_ids: str) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -24,6 +23,19 @@ _MAX_PAGE_ENTRIES = 1_000  # how many entries one call reads: about 5 ms of the 
 _MAX_SWEPT_ENTRIES = 1_000  # in one call, which takes the server about as long
 _SWEEP_SECONDS = 60.0
 _SWEEP_FRACTION = 0.05  # of the retention, if that is less
+SUMMARY_FIELDS = (
+    "kind",
+    "state",
+    "queue",
+    "attempt",
+    "submitted",
+    "deadline",
+    "settled",
+    "card",
+    "caller",
+    "correlation",
+)
+"""The fields of a record that a summary needs."""
 _CURSOR = re.compile(r"(?P<submitted>[0-9]{1,15})-(?P<job_id>.+)", re.DOTALL)
 
 
@@ -140,7 +152,7 @@ class JobIndex:
             msgspec.json.encode(kinds),
         )
         onwards = f"{place.decode()}-{last_id.decode()}" if place else None
-        return JobPage(jobs=[_summary(row) for row in rows], cursor=onwards)
+        return JobPage(jobs=[summary_of(row[0].decode(), row[1:]) for row in rows], cursor=onwards)
 
     def jobs(self, query: JobQuery | None = None) -> Iterator[JobSummary]:
         """Yield all jobs of a query, newest first, page by page. Raises as `page` does."""
@@ -193,12 +205,13 @@ def _milliseconds(moment: datetime | None) -> int | str:
     return max(0, int(moment.timestamp() * 1000))
 
 
-def _summary(row: list[Any]) -> JobSummary:
-    job_id, kind, state, queue, attempt, submitted, deadline, settled, card, caller, correlation, code = (
-        value.decode() if value else None for value in row
+def summary_of(job_id: str, values: Sequence[bytes | None]) -> JobSummary:
+    """Return a summary from the values of `SUMMARY_FIELDS` in a record, and the code of its failure."""
+    kind, state, queue, attempt, submitted, deadline, settled, card, caller, correlation, code = (
+        value.decode() if value else None for value in values
     )
     return JobSummary(
-        job_id=job_id or "",
+        job_id=job_id,
         kind=kind or "",
         state=JobState(state or ""),
         queue=queue or "",

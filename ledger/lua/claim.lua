@@ -16,12 +16,13 @@ local queue, owner = arg(1), arg(2)
 
 -- The reply to the owner's last claim was lost, so no worker ran these jobs: the attempt does not count. This applies
 -- at most `max_attempts` times to a job, so that it cannot repeat for ever.
+local UNDELIVERED = 'the reply to the claim was lost'
 local function requeue_undelivered(id)
   local claims = redis.call('HINCRBY', record_key(id), 'unheard', 1)
   if claims > max_attempts then
-    worker_lost(id)
+    worker_lost(id, 'undelivered', UNDELIVERED)
   else
-    ring_doorbell(requeue(id, true))
+    ring_doorbell(requeue(id, true, 'undelivered', UNDELIVERED))
   end
 end
 
@@ -83,17 +84,18 @@ local function choose_jobs(limit)
   return ids, sizes
 end
 
-local claimed, places = {}, {}
+local claimed, places, histories = {}, {}, {}
 local ids, sizes = choose_jobs(tonumber(arg(3)))
 for index, id in ipairs(ids) do
   if not settle_oversized(id, sizes[index]) then
     local job = redis.call('HMGET', record_key(id), 'kind', 'payload', 'attempt', 'fence', 'limit', 'deadline',
-      'submitted', 'correlation', 'note', 'caller', 'solo', 'place')
+      'submitted', 'correlation', 'note', 'caller', 'solo', 'place', 'history')
+    local history = table.remove(job)
     local exclusive = table.remove(job, 11) == '1'
     if exclusive and #claimed > 0 then
       break
     end
-    places[#places + 1] = table.remove(job)
+    places[#places + 1], histories[#histories + 1] = table.remove(job), history
     table.insert(job, 1, id)
     claimed[#claimed + 1] = job
     if exclusive then
@@ -108,12 +110,13 @@ end
 local digests = redis.call('HMGET', ns .. 'aliases', unpack(ARGV, HEADER + 5))
 local answer = { now_text, redis.call('ZCARD', ns .. 'queue:' .. queue), controls, digests }
 local leases, held, lease_until = {}, {}, digits(now + lease)
-for _, job in ipairs(claimed) do
+for index, job in ipairs(claimed) do
   local id = job[1]
   -- Microseconds and not a counter: a server restored without its last second must not issue a fence twice.
   job[4], job[5] = tonumber(job[4]) + 1, digits(math.max(now_us, tonumber(job[5]) + 1))
   redis.call('HSET', record_key(id), 'state', 'running', 'owner', owner, 'attempt', job[4], 'fence', job[5],
-    'claimed', now_text, 'company', #claimed)
+    'claimed', now_text, 'company', #claimed, 'history',
+    with_event(histories[index], 'claimed', job[4], job[5], owner, ''))
   leases[#leases + 1] = lease_until
   leases[#leases + 1] = id
   held[#held + 1] = 0

@@ -19,6 +19,9 @@
 --     settled (ms), and report or failure (JSON)                                                  once final
 --     origin             provenance (JSON), if a worker produced the outcome
 --     card               card_id, if it is a card
+--     history            its claims and how each ended, one a line: see add_event; absent before the first
+--     requeued_as, requeued_from   id of the job that repeats this dead letter, and of the dead letter it repeats
+--     log                log lines about it (JSON, one a line), if there are any: see log_lines.lua
 -- <ns>:forgotten:<id>    string  digest of a settled job; outlives its record
 -- <ns>:queue:<queue>     zset    places of queued jobs by deadline (ms; +inf: none; 0: before all others)
 -- <ns>:parked            zset    ids of snoozed jobs by when they are due (ms)
@@ -175,6 +178,40 @@ local function accept_job(id, arrival, digest, kind, queue, payload, deadline, l
   ring_doorbell(queue)
 end
 
+-- Text on one line, of at most `limit` bytes.
+local function one_line(text, limit)
+  return string.sub(string.gsub(text, '%c', ' '), 1, limit)
+end
+
+-- Append a line to a text of lines; beyond the limits the oldest are dropped, and the first line says how many. `text`
+-- may be false.
+local function append_line(text, line, max_lines, max_bytes)
+  if not text then
+    return line
+  end
+  local dropped, kept = string.match(text, '^dropped (%d+)\n(.*)$')
+  dropped, kept = tonumber(dropped or 0), (kept or text) .. '\n' .. line
+  local _, breaks = string.gsub(kept, '\n', '')
+  while breaks >= max_lines or (#kept > max_bytes and breaks > 0) do
+    kept, breaks, dropped = string.match(kept, '\n(.*)$'), breaks - 1, dropped + 1
+  end
+  return dropped > 0 and 'dropped ' .. dropped .. '\n' .. kept or kept
+end
+
+-- An event of a job's history is a line of its name, time (ms), attempt, fence, worker and reason, by tabs.
+local MAX_EVENTS, MAX_HISTORY_BYTES = 50, 8192
+local function with_event(history, event, attempt, fence, owner, reason)
+  local line = table.concat({ event, now_text, attempt, fence, owner, one_line(reason, 300) }, '\t')
+  return append_line(history, line, MAX_EVENTS, MAX_HISTORY_BYTES)
+end
+
+-- Add to a job's history how its current claim ends without an outcome.
+local function add_event(id, event, reason)
+  local job = redis.call('HMGET', record_key(id), 'history', 'attempt', 'fence', 'owner')
+  redis.call('HSET', record_key(id), 'history',
+    with_event(job[1], event, job[2] or '', job[3] or '', job[4] or '', reason))
+end
+
 -- Release a running job from its owner. A job with an outcome and a lease would run again, so the lease is released
 -- before the outcome is written.
 local function release_lease(id, owner, company)
@@ -224,7 +261,9 @@ local function resume(id)
 end
 
 -- Return a job to its old place in the queue; `uncharged`: the attempt does not count. Its state voids its fence.
-local function requeue(id, uncharged)
+-- `event` and `reason` go into its history.
+local function requeue(id, uncharged, event, reason)
+  add_event(id, event, reason)
   detach(id)
   redis.call('HSET', record_key(id), 'state', 'queued')
   if uncharged then
@@ -321,8 +360,8 @@ end
 
 -- The worker of a running job is gone, and the job was or may have been at work: the attempt counts, and the last
 -- allowed one ends the job. A job lost together with others is claimed alone next, so that they do not pay for it
--- again. Return the new state; nil if the record is gone.
-local function worker_lost(id)
+-- again. `event` and `reason` go into its history. Return the new state; nil if the record is gone.
+local function worker_lost(id, event, reason)
   local job = redis.call('HMGET', record_key(id), 'attempt', 'company')
   local attempts = tonumber(job[1])
   if not attempts then
@@ -332,9 +371,10 @@ local function worker_lost(id)
     if job[2] ~= '1' then
       redis.call('HSET', record_key(id), 'solo', '1')
     end
-    ring_doorbell(requeue(id))
+    ring_doorbell(requeue(id, false, event, reason))
     return 'queued'
   end
+  add_event(id, event, reason)
   fail_job(id, 'failed', 'worker_lost',
     'the job took its worker down ' .. attempts .. ' times: it will not be tried again', { attempts = attempts })
   redis.call('ZADD', ns .. 'dead', now_text, id)

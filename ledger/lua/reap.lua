@@ -17,7 +17,7 @@ local requeued, lost, expired, rung = 0, 0, 0, 0
 
 local max_leases = arg(2) == '1' and 1000 or 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', ns .. 'leases', '-inf', now_text, 'LIMIT', 0, max_leases)) do
-  local state = worker_lost(id)
+  local state = worker_lost(id, 'lease_expired', 'no worker renewed the lease')
   if state == 'queued' then
     requeued = requeued + 1
   elseif state == 'failed' then

@@ -3,6 +3,7 @@
 -- Keys: job (hash), queue (zset), leases (zset), looked (string), held (zset), parked (zset), news (channel): see the
 -- prelude.
 -- arg(1) id   arg(2) fence   arg(3) due in (ms)   arg(4) note for its next claim   arg(5) progress (JSON), or ''
+-- arg(6) reason, for its history
 -- Reply: 1, also for a repeated call, or 0 if it was no longer held
 
 allow_writes_when_full()
@@ -11,7 +12,7 @@ local id = arg(1)
 if not is_current_claim(id, arg(2)) then
   return tonumber(earlier_result(id, arg(2), 'park') or 0)
 end
-local queue = requeue(id, true)
+local queue = requeue(id, true, 'snoozed', arg(6))
 record_result(id, arg(2), 'park', 1)
 redis.call('HSET', record_key(id), 'note', arg(4))
 redis.call('HDEL', record_key(id), 'unheard')

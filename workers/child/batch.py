@@ -136,7 +136,7 @@ class Batch:
         if untouched:
             # On an error the supervisor releases what an idle or dead child holds.
             with suppress(LedgerUnavailableError, PermissionDeniedError):
-                self._ledger.release_many(untouched, ring=ring)
+                self._ledger.release_many(untouched, ring=ring, reason=reason)
                 structlog.get_logger("cornerman").info("claims released", jobs=len(untouched), reason=reason)
 
     def _maintain(self) -> None:

@@ -81,7 +81,7 @@ class ChildConsumer:
 
     def _release(self, claims: list[Claim], reason: str) -> None:
         if claims:
-            self._ledger.release_many(claims, ring=True)
+            self._ledger.release_many(claims, ring=True, reason=reason)
             structlog.get_logger("cornerman").info("claims released", jobs=len(claims), reason=reason)
 
     def _process_backlog(self, queue: str, claims: list[Claim], until_seconds: float) -> None:

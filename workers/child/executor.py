@@ -147,7 +147,7 @@ class Executor:
         except ShutdownRequested as leaving:
             return self._release(claim, _SHUTDOWN, leaving)
         except (SystemExit, KeyboardInterrupt) as leaving:
-            return self._report_lost(claim, model, leaving)
+            return self._report_lost(claim, model, leaving, "the job ended the process")
         except BaseException as error:  # noqa: BLE001 - any error of a handler must become an outcome
             if ShutdownRequested.raised:
                 return self._release(claim, _SHUTDOWN, ShutdownRequested(0))
@@ -157,8 +157,9 @@ class Executor:
                     not started_near_baseline(self._pool.scoreboard.own_slot)
                     and claim.attempt < self._ledger.settings.max_attempts
                 ):
-                    self._log.warning("child exits", reason="it holds memory that its jobs need")
-                    return self._report_lost(claim, model, SystemExit(1))
+                    reason = "it holds memory that its jobs need"
+                    self._log.warning("child exits", reason=reason)
+                    return self._report_lost(claim, model, SystemExit(1), f"the child ended: {reason}")
             return self._failed(claim, error, model)
 
     def _handle(self, job: Job, claim: Claim, started_seconds: float) -> HandlerResult:
@@ -188,8 +189,8 @@ class Executor:
     def _provenance(self, claim: Claim, job: Job | None = None) -> Provenance:
         return collect_provenance(claim, self._models.resolved_names, self._models.resolved_models(), job)
 
-    def _report_lost(self, claim: Claim, model: str | None, leaving: BaseException) -> AttemptResult:
-        state = retry_until_available(lambda: self._ledger.report_worker_lost(claim.job_id, claim.fence))
+    def _report_lost(self, claim: Claim, model: str | None, leaving: BaseException, reason: str) -> AttemptResult:
+        state = retry_until_available(lambda: self._ledger.report_worker_lost(claim.job_id, claim.fence, reason))
         return AttemptResult(loss_outcome(state), model, leaving=leaving)
 
     def _snooze(self, claim: Claim, later: JobSnoozedError, model: str | None) -> AttemptResult:
@@ -197,11 +198,13 @@ class Executor:
             self._log.warning("store unavailable", error=str(later))
         note = claim.snooze_note if later.note is None else later.note
         progress = later.progress or Progress(stage=f"waiting: {later}"[:500], done=0, total=0)
-        snoozed = retry_until_available(lambda: self._ledger.snooze(claim, later.delay_seconds, note, progress))
+        snoozed = retry_until_available(
+            lambda: self._ledger.snooze(claim, later.delay_seconds, note, progress, str(later))
+        )
         return AttemptResult("parked" if snoozed else "refused", model, str(later))
 
     def _release(self, claim: Claim, reason: str, leaving: BaseException | None = None) -> AttemptResult:
-        released = retry_until_available(lambda: self._ledger.release(claim))
+        released = retry_until_available(lambda: self._ledger.release(claim, reason=reason))
         return AttemptResult("released" if released else "refused", reason=reason, leaving=leaving)
 
 

@@ -72,6 +72,7 @@ class Supervisor:
         self._memory_budget = MemoryBudget(pool, self._queues, self._memory_monitor)
         self._backlog = QueueBacklog(0, 0.0, 0)
         self._levels = LogLevels(pool.settings.log_level)
+        self._kill_reasons: dict[int, str] = {}
 
     def start(self) -> None:
         """Start the threads; they run until the process ends and release the jobs of unfinished children last."""
@@ -213,18 +214,27 @@ class Supervisor:
                     failure = memory_limit_failure(excess.used_mb, excess.ceiling_mb)
                     outcome = failure.code.value if ledger.settle(job, failure) else "refused"
                 case Disposition.WORKER_LOST:
-                    outcome = loss_outcome(ledger.report_worker_lost(job.job_id, job.fence))
+                    lost = self._loss_reason(_owner_pid(job))
+                    outcome = loss_outcome(ledger.report_worker_lost(job.job_id, job.fence, lost))
                 case _:
                     # A job that was not running may still have caused the crash: next time it runs in its own batch.
                     exclusive = child is not None and child.crashed
-                    outcome = "released" if ledger.release(job, exclusive=exclusive) else "refused"
                     reason = _release_reason(child, closing=closing)
+                    outcome = "released" if ledger.release(job, exclusive=exclusive, reason=reason) else "refused"
             ran = child.slot if child is not None and child.slot.token == token else None
             run_seconds = None if ran is None else now_seconds - ran.started_seconds
             line = canonical_line(job, outcome, queue_wait=None, run_seconds=run_seconds, model=None, reason=reason)
             self._log.info("job", **line)
             self._pool.event_pipe.send(AttemptEnded(job.kind, outcome, job.attempt, run_seconds=run_seconds))
         ledger.renew(renewed)
+
+    def _loss_reason(self, pid: int) -> str:
+        """Return why a child is gone, as far as the pool knows."""
+        if (reason := self._kill_reasons.get(pid)) is not None:
+            return f"the pool killed process {pid}: {reason}"
+        if pid in self._memory_monitor.killed_for:
+            return f"the pool killed process {pid} for its memory"
+        return f"process {pid} ended in the middle of the job: it crashed, or something outside of the pool killed it"
 
     def _job_is_responsible(self, excess: MemoryExcess | None, job: RunningJob) -> bool:
         """Return True if the job fails for its memory: it caused the excess, or has no attempt left."""
@@ -257,6 +267,7 @@ class Supervisor:
             if not child.alive and pid not in holding:
                 self._pool.scoreboard.free_slot(pid)
                 self._memory_monitor.killed_for.pop(pid, None)
+                self._kill_reasons.pop(pid, None)
 
     def _total_backlog(self, ledger: Ledger) -> QueueBacklog:
         """Return the total backlog of the queues that this pool may claim from."""
@@ -311,6 +322,7 @@ class Supervisor:
 
     def _kill(self, pid: int, reason: str, token: bytes = b"") -> None:
         self._memory_monitor.killed_for[pid] = token
+        self._kill_reasons[pid] = reason
         with suppress(ProcessLookupError):  # it has just exited
             os.kill(pid, signal.SIGKILL)
         self._log.warning("child killed", child=pid, reason=reason)

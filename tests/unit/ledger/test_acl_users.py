@@ -29,6 +29,7 @@ CALLERS = {
     "quarantine": ("worker",),
     "reap": ("worker",),
     "release": ("worker",),
+    "requeued": ("operator",),
     "renew": ("worker",),
     "settle": ("worker",),
     "shadow": ("worker",),
