@@ -6,20 +6,31 @@ A dead letter is an entry in a list next to the outcome, and lives no longer tha
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
 from ledger.contracts import codec
-from ledger.contracts.failures import Failure, FailureCode, LedgerError, UnknownJobError
+from ledger.contracts.failures import (
+    Failure,
+    FailureCode,
+    JobRefusedError,
+    LedgerError,
+    LedgerUnavailableError,
+    PermissionDeniedError,
+    UnknownJobError,
+)
 from ledger.contracts.job_state import Receipt
+from ledger.contracts.jobs import ROUTES
 from ledger.contracts.reports import Report
 from ledger.jobs.job_records import JobRecords
 from ledger.jobs.outcome_reader import OutcomeReader
 from ledger.jobs.submission import MAX_KEY_CHARACTERS, Submission
 from ledger.server.server import Server, to_datetime
 
+_LETTERS_AT_ONCE = 500
 _FIELDS = ("kind", "queue", "attempt", "submitted", "failure", "correlation")
 _RECORD = (*_FIELDS, "caller")
 _LIFE = re.compile(r"(?P<origin>.*)~(?P<life>[1-9][0-9]{0,8})", re.DOTALL)
@@ -39,6 +50,29 @@ class DeadLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     caller: str | None = None
 
 
+class DeadLetterQuery(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The dead letters to select: of these kinds, that died before this time; by default all."""
+
+    kinds: tuple[str, ...] = ()
+    died_before: datetime | None = None
+
+
+class RequeuedLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of requeueing one dead letter: `new_job_id`, or the failure why there is none."""
+
+    job_id: str
+    new_job_id: str | None = None
+    created: bool = False
+    failure: Failure | None = None
+
+
+class PurgedLetter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of purging one dead letter; False if there was none of this id."""
+
+    job_id: str
+    purged: bool
+
+
 class DeadLetters:
     """Dead letters of the ledger."""
 
@@ -51,6 +85,10 @@ class DeadLetters:
     def newest(self, limit: int = 100) -> list[DeadLetter]:
         """Return dead letters, newest first."""
         entries = self._server.execute("ZREVRANGE", self._server.key("dead"), 0, limit - 1, "WITHSCORES")
+        return self._read(entries)
+
+    def _read(self, entries: list[bytes]) -> list[DeadLetter]:
+        """Return the letters of ids and times, without those whose record is gone."""
         if not entries:
             return []
         ids, times = [job_id.decode() for job_id in entries[::2]], entries[1::2]
@@ -67,6 +105,26 @@ class DeadLetters:
             "ZRANGEBYSCORE", self._server.key("dead"), "-inf", "+inf", "WITHSCORES", "LIMIT", 0, 1
         )
         return to_datetime(found[1]) if found else None
+
+    def select(self, query: DeadLetterQuery | None = None) -> Iterator[DeadLetter]:
+        """Yield the dead letters of a query, newest first.
+
+        Raises
+        ------
+        JobRefusedError
+            `invalid_input`: a kind is none, or the time has no time zone.
+        """
+        query = query or DeadLetterQuery()
+        if unknown := [kind for kind in query.kinds if kind not in ROUTES]:
+            raise codec.job_refused(f"{unknown[0]!r} is no kind of job: choose of {', '.join(sorted(ROUTES))}")
+        if query.died_before is not None and query.died_before.tzinfo is None:
+            raise codec.job_refused(f"the time {query.died_before.isoformat()} has no time zone")
+        newest = "+inf" if query.died_before is None else f"({int(query.died_before.timestamp() * 1000)}"
+        found = self._server.execute("ZREVRANGEBYSCORE", self._server.key("dead"), newest, "-inf", "WITHSCORES")
+        for first in range(0, len(found), 2 * _LETTERS_AT_ONCE):
+            for letter in self._read(found[first : first + 2 * _LETTERS_AT_ONCE]):
+                if not query.kinds or letter.kind in query.kinds:
+                    yield letter
 
     def get(self, job_id: str) -> DeadLetter:
         """Return one dead letter. Raises UnknownJobError if there is none of this id."""
@@ -107,6 +165,34 @@ class DeadLetters:
         )
         self._server.run_script("requeued", job_id, receipt.job_id)
         return receipt
+
+    def requeue_many(self, job_ids: Iterable[str]) -> list[RequeuedLetter]:
+        """Requeue dead letters one after the other, and return what became of each.
+
+        A letter that cannot be requeued stays, and does not stop the others. Repeating the call is safe. Raises
+        LedgerUnavailableError.
+        """
+        return [self._requeue_or_explain(job_id) for job_id in dict.fromkeys(job_ids)]
+
+    def _requeue_or_explain(self, job_id: str) -> RequeuedLetter:
+        try:
+            receipt = self.requeue(job_id)
+        except JobRefusedError as refused:
+            return RequeuedLetter(job_id=job_id, failure=refused.failure)
+        except (LedgerUnavailableError, PermissionDeniedError):
+            raise
+        except LedgerError as error:  # it is unknown, or no dead letter
+            failure = Failure(code=FailureCode.INVALID_INPUT, message=str(error))
+            return RequeuedLetter(job_id=job_id, failure=failure)
+        return RequeuedLetter(job_id=job_id, new_job_id=receipt.job_id, created=receipt.created)
+
+    def purge_many(self, job_ids: Iterable[str]) -> list[PurgedLetter]:
+        """Remove dead letters in steps, and return for each id whether there was one."""
+        once = list(dict.fromkeys(job_ids))
+        marks: list[int] = []
+        for first in range(0, len(once), _LETTERS_AT_ONCE):
+            marks += self._server.run_script("purge", "listed", *once[first : first + _LETTERS_AT_ONCE])
+        return [PurgedLetter(job_id=job_id, purged=bool(mark)) for job_id, mark in zip(once, marks, strict=True)]
 
     def purge(self, *job_ids: str) -> int:
         """Remove dead letters and return how many there were. Outcomes stay readable until their retention ends."""

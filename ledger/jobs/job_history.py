@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 
@@ -103,7 +104,7 @@ class JobHistories:
             job=job,
             events=[submitted, *claims, *_ending(job, reason)],
             dropped_events=dropped,
-            provenance=decode_provenance(origin) if origin else None,
+            provenance=_provenance_in(origin),
             requeued_as=requeued_as.decode() if requeued_as else None,
             requeued_from=requeued_from.decode() if requeued_from else None,
         )
@@ -120,10 +121,17 @@ def _code_and_reason(body: bytes | None) -> tuple[bytes | None, str | None]:
     return failure.code.encode(), f"{failure.code}: {failure.message}"
 
 
+def _provenance_in(text: bytes | None) -> Provenance | None:
+    """Return a provenance; None if there is none, or only a newer version can read it."""
+    with suppress(msgspec.DecodeError):
+        return decode_provenance(text) if text else None
+    return None
+
+
 def _claims_in(history: str) -> tuple[int, list[JobEvent]]:
     """Return the stored events, and how many before them were dropped."""
     dropped = 0
-    events = []
+    events: list[JobEvent] = []
     for line in filter(None, history.split("\n")):
         if line.startswith("dropped "):
             dropped = int(line.removeprefix("dropped "))

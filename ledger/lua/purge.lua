@@ -2,7 +2,8 @@
 --
 -- Keys: dead (zset), quarantine (list): see the prelude and quarantine.lua.
 -- arg(1) 'dead' or 'quarantine'   arg(2..) ids of dead letters, none for all; or the queue
--- Reply: how many there were
+--        'listed': arg(2..) ids of dead letters
+-- Reply: how many there were; of 'listed': for each id 1, or 0 if there was none
 
 allow_writes_when_full()
 local reply = earlier_reply()
@@ -15,6 +16,12 @@ local function purge()
     local count = redis.call('LLEN', kept)
     redis.call('LTRIM', kept, 1, 0)
     return count
+  elseif arg(1) == 'listed' then
+    local removed = {}
+    for index = 2, #ARGV - HEADER do
+      removed[index - 1] = redis.call('ZREM', ns .. 'dead', arg(index))
+    end
+    return removed
   elseif arg(2) then
     return redis.call('ZREM', ns .. 'dead', unpack(ARGV, HEADER + 2))
   end

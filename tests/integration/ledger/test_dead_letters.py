@@ -8,7 +8,7 @@ from ledger.contracts.failures import FailureCode, JobRefusedError, LedgerError,
 from ledger.contracts.job_state import JobState
 from ledger.contracts.jobs import CheckHealth
 from ledger.contracts.reports import HealthReport
-from ledger.jobs.dead_letters import requeued_job_id
+from ledger.jobs.dead_letters import DeadLetterQuery, requeued_job_id
 from ledger.ledger import Ledger
 
 REPORT = HealthReport(status="healthy", checks=(), memory_mb=1.0)
@@ -128,3 +128,41 @@ def test_a_letter_whose_outcome_is_forgotten_is_not_listed(ledger: Ledger) -> No
     assert ledger.dead_letters.newest() == []
     with pytest.raises(UnknownJobError):
         ledger.dead_letters.get("old")
+
+
+def test_many_are_queued_again_each_by_itself(ledger: Ledger) -> None:
+    for name in ("a", "b"):
+        dead(ledger, name)
+    dead(ledger, "x" * 200)
+    ledger.submit(CheckHealth(nonce="waits"), key="waits")
+    results = ledger.dead_letters.requeue_many(["a", "never", "waits", "x" * 200, "b", "a"])
+    assert [result.new_job_id for result in results] == ["a~2", None, None, None, "b~2"]
+    assert [result.failure is None for result in results] == [True, False, False, False, True]
+    assert "never is unknown" in str(results[1].failure)
+    assert [letter.job_id for letter in ledger.dead_letters.newest()] == ["x" * 200]
+    again = ledger.dead_letters.requeue_many(["a", "b"])
+    assert [(result.new_job_id, result.created) for result in again] == [("a~2", False), ("b~2", False)]
+
+
+def test_many_are_purged_and_those_that_were_not_there_are_named(ledger: Ledger) -> None:
+    names = [dead(ledger, name) for name in "abc"]
+    results = ledger.dead_letters.purge_many([*names[:2], "never", "a"])
+    assert {result.job_id: result.purged for result in results} == {"a": True, "b": True, "never": False}
+    assert [letter.job_id for letter in ledger.dead_letters.newest()] == ["c"]
+    assert ledger.dead_letters.purge_many([]) == []
+
+
+def test_letters_are_selected_by_kind_and_age(ledger: Ledger) -> None:
+    for name in "abc":
+        dead(ledger, name)
+    letters = ledger.dead_letters
+    ids = [letter.job_id for letter in letters.newest()]
+    assert [letter.job_id for letter in letters.select()] == ids
+    assert [letter.job_id for letter in letters.select(DeadLetterQuery(kinds=("backtest",)))] == []
+    assert [letter.job_id for letter in letters.select(DeadLetterQuery(kinds=("check_health",)))] == ids
+    newest = letters.newest()[0].died_at
+    older = letters.select(DeadLetterQuery(died_before=newest))
+    assert [letter.job_id for letter in older] == [each.job_id for each in letters.newest() if each.died_at < newest]
+    for query in (DeadLetterQuery(kinds=("dance",)), DeadLetterQuery(died_before=newest.replace(tzinfo=None))):
+        with pytest.raises(JobRefusedError):
+            list(letters.select(query))
