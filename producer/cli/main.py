@@ -20,6 +20,7 @@ from producer.cli.commands.demo import demo
 from producer.cli.commands.enqueue import enqueue
 from producer.cli.commands.fight_results import fight_results
 from producer.cli.commands.health import health
+from producer.cli.commands.job_lists import jobs
 from producer.cli.commands.jobs import cancel, follow, result
 from producer.cli.commands.models.collect import collect
 from producer.cli.commands.models.import_joblib import import_joblib
@@ -127,6 +128,7 @@ for command in (
     health,
     models,
     fight_results,
+    jobs,
     dead_letters,
     quarantine,
     preflight,

@@ -143,6 +143,7 @@ class Supervisor:
                 self._log.error("the pool consumes nothing: it exits to be restarted")
                 self._pool.scoreboard.start_closing()
                 self._send_heartbeat(self._ledger, children)
+        self._ledger.job_index.sweep()  # last: nothing of the above may wait for it
 
     def _reap(self, ledger: Ledger) -> None:
         """Reap the ledger; leave expired leases alone if this pool was itself silent for as long as a lease."""
@@ -152,7 +153,6 @@ class Supervisor:
         if reaped.requeued or reaped.lost or reaped.expired:
             self._log.info("reaped", **msgspec.structs.asdict(reaped))
             self._pool.event_pipe.send(ReapEvent(reaped.requeued, reaped.lost, reaped.expired))
-        ledger.job_index.sweep()
 
     def _children(self, now_seconds: float) -> list[ChildSnapshot]:
         slots = self._pool.scoreboard.slots()

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, TypeVar
+
 import click
 import msgspec
 from rich.table import Table
 
-from ledger.contracts.failures import JobRefusedError
+from ledger.contracts.jobs import ROUTES
+from ledger.jobs.dead_letters import DeadLetterQuery, RequeuedLetter
 from ledger.ledger import DeadLetter
-from producer.client import Client
+from producer.cli.options.moments import MomentOrAgeParam, moment_of
+from producer.client import Client, existing_status
 from producer.output.console import Console, json_option, pass_console
 from producer.output.exit_codes import ExitCode
 from producer.output.report_tables import records_table
 from producer.output.table_parts import failures_table
 
-_ALL = 1_000_000  # above any number of dead letters
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _selection(command: Command) -> Command:
+    """Add the options that select dead letters without naming them."""
+    everything = click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
+    return everything(_filters(command))
+
+
+def _filters(command: Command) -> Command:
+    kind = click.option(
+        "--kind", "kinds", multiple=True, type=click.Choice(sorted(ROUTES)), help="Only this kind of job. Repeatable."
+    )
+    age = click.option(
+        "--older-than",
+        type=MomentOrAgeParam(),
+        metavar="AGE",
+        help="Only jobs that died before this time, or this long ago: 30min, 12h, 7d.",
+    )
+    return kind(age(command))
+
+
+def _query(client: Client, kinds: tuple[str, ...], older_than: datetime | timedelta | None) -> DeadLetterQuery:
+    before = moment_of(older_than, client.ledger.server.time())
+    return DeadLetterQuery(kinds=kinds, died_before=before)
 
 
 @click.group()
@@ -28,13 +59,14 @@ def dead_letters() -> None:
 
 
 @dead_letters.command("list")
+@_filters
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Maximum number to show.")
 @json_option
 @pass_console
-def list_letters(console: Console, limit: int) -> None:
+def list_letters(console: Console, limit: int, kinds: tuple[str, ...], older_than: datetime | timedelta | None) -> None:
     """List dead letters, newest first."""
     with Client.from_env() as client:
-        letters = client.ledger.dead_letters.newest(limit)
+        letters = list(islice(client.ledger.dead_letters.select(_query(client, kinds, older_than)), limit))
     console.output({"dead": letters}, *([_table(letters)] if letters else []))
     if not letters:
         console.note("No dead letters.")
@@ -55,18 +87,28 @@ def show(console: Console, job_id: str) -> None:
 
 @dead_letters.command()
 @click.argument("job_ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
+@_selection
 @json_option
 @pass_console
-def requeue(console: Console, job_ids: tuple[str, ...], everything: bool) -> None:
+def requeue(
+    console: Console,
+    job_ids: tuple[str, ...],
+    everything: bool,
+    kinds: tuple[str, ...],
+    older_than: datetime | timedelta | None,
+) -> None:
     """Submit dead jobs again, each as a new job.
 
-    No outcome is ever replaced: the job keeps its worker_lost outcome, and the new job is JOB_ID~2.
+    No outcome is ever replaced: the job keeps its worker_lost outcome, and the new job is JOB_ID~2. A job that is
+    refused, for example because its deadline has passed, stays in the list and does not stop the others.
     """
-    _check(job_ids, everything)
+    _check(job_ids, everything or bool(kinds) or older_than is not None)
     with Client.from_env() as client:
-        chosen = [letter.job_id for letter in client.ledger.dead_letters.newest(_ALL)] if everything else list(job_ids)
-        rows = [_requeue(client, job_id) for job_id in chosen]
+        letters = client.ledger.dead_letters
+        if len(job_ids) == 1:
+            existing_status(client.status(job_ids[0]))
+        chosen = job_ids or [letter.job_id for letter in letters.select(_query(client, kinds, older_than))]
+        rows = [_row(letter) for letter in letters.requeue_many(chosen)]
     console.output({"requeued": rows}, records_table("Queued again", ["job", "next_life", "refused"], rows))
     if any(row["refused"] for row in rows):
         click.get_current_context().exit(ExitCode.REFUSED)
@@ -74,30 +116,39 @@ def requeue(console: Console, job_ids: tuple[str, ...], everything: bool) -> Non
 
 @dead_letters.command()
 @click.argument("job_ids", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Select every dead letter.")
+@_selection
 @json_option
 @pass_console
-def purge(console: Console, job_ids: tuple[str, ...], everything: bool) -> None:
+def purge(
+    console: Console,
+    job_ids: tuple[str, ...],
+    everything: bool,
+    kinds: tuple[str, ...],
+    older_than: datetime | timedelta | None,
+) -> None:
     """Remove dead letters from the list; their outcomes stay readable."""
-    _check(job_ids, everything)
+    _check(job_ids, everything or bool(kinds) or older_than is not None)
     with Client.from_env() as client:
-        purged = client.ledger.dead_letters.purge_all() if everything else client.ledger.dead_letters.purge(*job_ids)
-    console.output({"purged": purged})
+        letters = client.ledger.dead_letters
+        chosen = job_ids or [letter.job_id for letter in letters.select(_query(client, kinds, older_than))]
+        results = letters.purge_many(chosen)
+    absent = [letter.job_id for letter in results if not letter.purged]
+    purged = len(results) - len(absent)
+    console.output({"purged": purged, "absent": absent} if absent else {"purged": purged})
     console.note(f"{purged} purged.")
+    if absent:
+        console.note(f"Not in the list: {', '.join(absent)}")
 
 
-def _check(job_ids: tuple[str, ...], everything: bool) -> None:
-    if bool(job_ids) == everything:
-        raise click.UsageError("name the jobs, or give --all")
+def _check(job_ids: tuple[str, ...], by_filter: bool) -> None:
+    if bool(job_ids) == by_filter:
+        raise click.UsageError("name the jobs, or select them by --all, --kind or --older-than")
 
 
-def _requeue(client: Client, job_id: str) -> dict[str, str | None]:
-    """Requeue one job and return its row; a refusal, such as a deadline that has passed, is part of the row."""
-    try:
-        receipt = client.ledger.dead_letters.requeue(job_id)
-    except JobRefusedError as refusal:
-        return {"job": job_id, "next_life": None, "refused": str(refusal)}
-    return {"job": job_id, "next_life": receipt.job_id, "refused": None}
+def _row(letter: RequeuedLetter) -> dict[str, str | None]:
+    """Return the row of one job; a refusal, such as a deadline that has passed, is part of it."""
+    refused = None if letter.failure is None else f"{letter.failure.code}: {letter.failure.message}"
+    return {"job": letter.job_id, "next_life": letter.new_job_id, "refused": refused}
 
 
 def _table(letters: list[DeadLetter]) -> Table:

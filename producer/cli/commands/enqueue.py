@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, get_args
@@ -28,6 +27,7 @@ from ledger.contracts.jobs import (
 )
 from ledger.contracts.reports import CardReport, FightFailure
 from producer.cli.options.idempotency import describe_existing, idempotency_options, stored_outcome, submission_key
+from producer.cli.options.moments import MomentParam
 from producer.client import Client
 from producer.feed.declared_records import parse_record
 from producer.feed.odds_api import MAX_FEED_BYTES, FeedError, FeedReading, read_feed
@@ -42,22 +42,6 @@ from producer.polling import CardSubmission, enqueue_if_changed, prepare_cards, 
 SECONDS = click.FloatRange(min=1, max=MAX_QUOTE_AGE_SECONDS)
 DEVIG_METHODS = list(get_args(DevigMethod))
 PRICE_FORMATS = [name.value for name in PriceFormat]
-
-
-class MomentParam(click.ParamType[datetime]):
-    """Command-line type for a time with a time zone."""
-
-    name = "moment"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Parse ISO 8601."""
-        try:
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time like 2030-01-01T00:00:00Z", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{value!r} has no time zone: write 2030-01-01T00:00:00Z", param, ctx)
-        return moment.astimezone(UTC)
 
 
 class CommissionParam(click.ParamType[tuple[str, float]]):

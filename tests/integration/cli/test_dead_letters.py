@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ledger.contracts.job_state import JobState
-from ledger.contracts.jobs import CheckHealth
+from ledger.contracts.jobs import CheckHealth, TrainEnsemble
 from ledger.ledger import Ledger
 from producer.cli.main import main
 from producer.output.exit_codes import ExitCode
@@ -79,12 +79,34 @@ def test_one_that_is_refused_does_not_hold_up_the_others(run: Run, dead: list[st
 
 
 def test_a_purge_of_some_and_of_all(run: Run, dead: list[str], ledger: Ledger) -> None:
-    assert document(run("purge", "older", "never", "--json")) == {"purged": 1}
+    assert document(run("purge", "older", "never", "--json")) == {"purged": 1, "absent": ["never"]}
     assert document(run("purge", "--all", "--json")) == {"purged": 1}
     assert ledger.status("older").state is JobState.FAILED
 
 
-@pytest.mark.parametrize("arguments", [["requeue"], ["purge"], ["purge", "x", "--all"], ["show"]])
+def test_a_selection_by_kind_and_age(run: Run, dead: list[str], ledger: Ledger) -> None:
+    job_id = ledger.submit(TrainEnsemble(data="d")).job_id
+    while claims := ledger.claim("train", "n#1/1"):
+        ledger.report_worker_lost(claims[0].job_id, claims[0].fence)
+    listed = document(run("list", "--kind", "train_ensemble", "--json"))["dead"]
+    assert [letter["job_id"] for letter in listed] == [job_id]
+    assert document(run("purge", "--older-than", "1h", "--json")) == {"purged": 0}
+    assert document(run("purge", "--kind", "train_ensemble", "--older-than", "0s", "--json")) == {"purged": 1}
+    rows = document(run("requeue", "--kind", "check_health", "--json"))["requeued"]
+    assert [row["next_life"] for row in rows] == ["newer~2", "older~2"]
+
+
+def test_some_that_are_none_are_named(run: Run, dead: list[str]) -> None:
+    rows = json.loads(run("requeue", "older", "never", "--json").stdout)["requeued"]
+    assert rows[0]["next_life"] == "older~2"
+    assert "never is unknown" in rows[1]["refused"]
+    assert "Not in the list: never" in run("purge", "newer", "never").output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["requeue"], ["purge"], ["purge", "x", "--all"], ["purge", "x", "--older-than", "1d"], ["show"]],
+)
 def test_wrong_usage_is_refused(run: Run, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == ExitCode.REFUSED
 

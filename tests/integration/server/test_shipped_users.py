@@ -170,6 +170,8 @@ def test_every_command_and_every_kind_of_job(shop: Shop, ledger: Ledger) -> None
         shop(role, "models show", "champion")
         shop(role, "models diff", "champion", "challenger")
         shop(role, "models history")
+        shop(role, "jobs list", "--kind", "predict_card")
+        shop(role, "jobs show", "card of producer")
     for role in ("reader", "operator"):
         shop(role, "status")
         shop(role, "dead-letters list")

@@ -45,6 +45,7 @@ COMMANDS = {
     "health",
     "models",
     "fight-results",
+    "jobs",
     "dead-letters",
     "quarantine",
     "backtest",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from producer.cli.commands.demo import _keep, _print_next_steps
-from producer.cli.commands.enqueue import MomentParam
+from producer.cli.options.moments import MomentParam
 from producer.feed.parsing import PriceFormat
 from producer.output.console import Console
 from producer.service.demo_data import DemoData
