@@ -161,6 +161,20 @@ def test_jobs_of_a_card(ledger: Ledger) -> None:
     assert all_ids(ledger, JobQuery(card_id="unknown")) == []
 
 
+def test_jobs_of_a_caller(ledger: Ledger) -> None:
+    for number in range(3):
+        for caller in ("books", "bets", None):
+            ledger.submit(card("c1", 2 + number / 10), key=f"{number} of {caller}", caller=caller)
+            time.sleep(0.002)
+    ledger.cancel("1 of books")
+    assert all_ids(ledger, JobQuery(caller="books")) == ["2 of books", "1 of books", "0 of books"]
+    assert all_ids(ledger, JobQuery(caller="books", states=(JobState.CANCELLED,))) == ["1 of books"]
+    assert all_ids(ledger, JobQuery(caller="bets", states=(JobState.CANCELLED,))) == []
+    assert {job.caller for job in ledger.job_index.jobs(JobQuery(card_id="c1"))} == {"books", "bets", None}
+    assert ledger.job_histories.get("0 of books").events[0].caller == "books"
+    check_index(ledger)
+
+
 def test_jobs_by_time(ledger: Ledger) -> None:
     names = [f"job {number}" for number in range(6)]
     submit_in_turn(ledger, *names)

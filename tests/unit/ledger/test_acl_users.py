@@ -114,6 +114,7 @@ def spoken(path: Path) -> set[str]:
 )
 def test_every_command_of_the_ledger_is_somebodys(path: Path) -> None:
     everybodys = {"ping", "waitaof"}  # of the category @connection
-    others = {"debug", "noauth", "nfkd"}  # a level of the log, an error, a form of Unicode
+    # A level of the log, an error, a form of Unicode, an option of XREAD.
+    others = {"debug", "noauth", "nfkd", "block"}
     somebodys = {name.partition("|")[0] for role in ROLES for name in allowed(role)}
     assert spoken(path) - everybodys - others - somebodys == set()
