@@ -14,10 +14,11 @@ from collections.abc import Iterable, Sequence
 
 from ledger.jobs.queue_stats import QueueBacklog
 from workers.pool.pool import WorkerPool
-from workers.pool.process_memory import PoolMemory, anon_rss_mb, pss_mb
+from workers.pool.process_memory import PoolMemory, anon_rss_mb
 from workers.pool.scoreboard import ChildSlot
 from workers.supervisor.memory_limits import memory_limits
 from workers.supervisor.memory_monitor import MemoryMonitor
+from workers.supervisor.pool_pss import PoolPss
 from workers.supervisor.rules import ChildSnapshot
 from workers.supervisor.scaling_policy import PoolLoad, ScalingHistory, desired_children
 
@@ -34,6 +35,7 @@ class MemoryBudget:
         self._pool = pool
         self._queues = queues
         self._memory_monitor = memory_monitor
+        self._pool_pss = PoolPss()
         self._history = ScalingHistory()
         self._idle_mb = MIN_JOB_MB
         self._report_seconds: float | None = None
@@ -43,11 +45,11 @@ class MemoryBudget:
     def update(self, children: Iterable[ChildSnapshot], backlog: QueueBacklog, now_seconds: float) -> None:
         """Measure the pool, and publish its free memory and its target size on the scoreboard."""
         living = [child.slot.pid for child in children if child.alive]
-        fixed_mb = pss_mb(os.getpid())
-        pss = {pid: pss_mb(pid) for pid in living}
-        used_mb = fixed_mb + sum(pss.values())
+        anon_rss = {pid: anon_rss_mb(pid) for pid in (os.getpid(), *living)}
+        pss = self._pool_pss.update(anon_rss, now_seconds)
+        used_mb = sum(pss.values())
+        fixed_mb = pss.pop(os.getpid())
         limited_by, limit_mb, max_limit_mb = self._limit(used_mb)
-        anon_rss = {pid: anon_rss_mb(pid) for pid in living}
         with self._pool.scoreboard.accounting() as write:
             slots = [slot for slot in self._pool.scoreboard.slots() if slot.pid in pss]
             unused = {slot.pid: _unused_reservation_mb(slot, anon_rss[slot.pid]) for slot in slots}
