@@ -29,6 +29,8 @@ settings.load_profile("cornerman")
 def pytest_configure(config: pytest.Config) -> None:
     # In the background of a shell Ctrl-C is ignored, and would be by the commands that tests stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Threads of OpenMP that wait would otherwise keep the processors from the other tests.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if not hasattr(config, "workerinput"):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="cornerman-tests-")
 
@@ -79,9 +81,10 @@ def until() -> Callable[..., None]:
     """Ask again until it is true; each question is a round trip to a server, or looks at a process."""
 
     def ask(condition: Callable[[], object], timeout_seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + timeout_seconds
+        started_seconds = time.monotonic()
         while not condition():
-            assert time.monotonic() < deadline, "it did not come true in time"
-            time.sleep(0.002)  # the processor is for those who are waited for
+            waited_seconds = time.monotonic() - started_seconds
+            assert waited_seconds < timeout_seconds, "it did not come true in time"
+            time.sleep(min(max(0.002, waited_seconds / 50), 0.01))  # the processor is for those who are waited for
 
     return ask
