@@ -7,10 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from ledger.contracts.job_state import JobStatus, Outcome, Progress, Receipt
-from ledger.contracts.jobs import Job
 from ledger.contracts.reports import Report
 from ledger.jobs.outcome_reader import OutcomeExchanges, OutcomePage, OutcomesMissedError
-from ledger.jobs.submission import SubmissionExchanges
+from ledger.jobs.submission import JobInput, SubmissionExchanges
 from ledger.server.async_server import AsyncServer
 from ledger.settings import LedgerSettings
 
@@ -76,7 +75,7 @@ class AsyncLedger:
 
     async def submit(
         self,
-        job: Job | bytes,
+        job: JobInput,
         *,
         key: str | None = None,
         correlation_id: str | None = None,
@@ -90,7 +89,7 @@ class AsyncLedger:
 
     async def submit_many(
         self,
-        jobs: Sequence[Job | bytes],
+        jobs: Sequence[JobInput],
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
@@ -114,7 +113,8 @@ class AsyncLedger:
         self, job_id: str, timeout_seconds: float, *, on_progress: Callable[[Progress], None] | None = None
     ) -> Outcome:
         """Wait for a job's outcome and return it, as `Ledger.wait` does. A cancelled wait leaves nothing behind."""
-        return await self.server.run_subscribed(self._outcomes.wait(job_id, timeout_seconds, on_progress))
+        wait = self._outcomes.wait(job_id, timeout_seconds, on_progress, read_first=True)
+        return await self.server.run_subscribed(wait)
 
     async def follow(
         self,

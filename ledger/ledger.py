@@ -7,7 +7,6 @@ from typing import Self
 
 from ledger.contracts.failures import Failure
 from ledger.contracts.job_state import JobState, JobStatus, Outcome, Progress, Receipt
-from ledger.contracts.jobs import Job
 from ledger.contracts.reports import Report
 from ledger.jobs.card_answers import CardAnswers
 from ledger.jobs.claims import Claim, Claims, ReapCounts, RunningJob, Settlement, SettleResult
@@ -20,7 +19,7 @@ from ledger.jobs.liveness_probes import LivenessProbes
 from ledger.jobs.outcome_reader import OutcomePage, OutcomeReader, OutcomesMissedError
 from ledger.jobs.outcome_stats import OutcomeStats
 from ledger.jobs.queue_stats import QueueStats
-from ledger.jobs.submission import Submission
+from ledger.jobs.submission import JobInput, Submission
 from ledger.models.aliases import Aliases
 from ledger.models.drift_alarms import DriftAlarms
 from ledger.models.drift_figures import DriftStore
@@ -160,7 +159,7 @@ class Ledger:
 
     def submit(
         self,
-        job: Job | bytes,
+        job: JobInput,
         *,
         key: str | None = None,
         correlation_id: str | None = None,
@@ -172,7 +171,7 @@ class Ledger:
         Parameters
         ----------
         job
-            The job, or its JSON; a job is checked as if it had been read from JSON.
+            The job, its JSON, or a `CheckedJob`; a job is checked as if it had been read from JSON.
         key
             Becomes the job's id; by default the id is a digest of the content. Submitting the same job again returns
             the same id, whatever the job's state, with `created=False`. Once its retention is over, the same job is
@@ -201,7 +200,7 @@ class Ledger:
 
     def submit_many(
         self,
-        jobs: Sequence[Job | bytes],
+        jobs: Sequence[JobInput],
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,

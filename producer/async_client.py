@@ -41,6 +41,7 @@ from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
 from ledger.contracts.update_report import UpdateReport
 from ledger.jobs.outcome_reader import OutcomesMissedError
+from ledger.jobs.submission import JobInput
 from producer.client import ReportT, SubmitManyOptions, SubmitOptions, require_report
 from producer.settings import ledger_settings
 
@@ -121,10 +122,10 @@ class AsyncClient:
     @overload
     async def enqueue(self, job: CollectGarbage, **submission: Unpack[SubmitOptions]) -> Receipt[GarbageReport]: ...
     @overload
-    async def enqueue(self, job: Job | bytes, **submission: Unpack[SubmitOptions]) -> Receipt[Report]: ...
+    async def enqueue(self, job: JobInput, **submission: Unpack[SubmitOptions]) -> Receipt[Report]: ...
     async def enqueue(
         self,
-        job: Job | bytes,
+        job: JobInput,
         *,
         key: str | None = None,
         correlation_id: str | None = None,
@@ -138,7 +139,7 @@ class AsyncClient:
         Parameters
         ----------
         job
-            The job, or its JSON.
+            The job, its JSON, or a `CheckedJob`, which was decoded from JSON and checked.
         key
             Id of the job; by default a digest of its content.
         correlation_id

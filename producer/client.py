@@ -46,6 +46,7 @@ from ledger.contracts.replay_report import ReplayReport
 from ledger.contracts.reports import CardReport, GarbageReport, HealthReport, Report, TrainingReport
 from ledger.contracts.update_report import UpdateReport
 from ledger.jobs.outcome_reader import OutcomesMissedError
+from ledger.jobs.submission import JobInput
 from ledger.ledger import Ledger
 from producer.settings import ledger_settings
 
@@ -143,10 +144,10 @@ class Client:
     @overload
     def enqueue(self, job: CollectGarbage, **submission: Unpack[SubmitOptions]) -> Receipt[GarbageReport]: ...
     @overload
-    def enqueue(self, job: Job | bytes, **submission: Unpack[SubmitOptions]) -> Receipt[Report]: ...
+    def enqueue(self, job: JobInput, **submission: Unpack[SubmitOptions]) -> Receipt[Report]: ...
     def enqueue(
         self,
-        job: Job | bytes,
+        job: JobInput,
         *,
         key: str | None = None,
         correlation_id: str | None = None,
@@ -160,7 +161,7 @@ class Client:
         Parameters
         ----------
         job
-            The job, or its JSON.
+            The job, its JSON, or a `CheckedJob`, which was decoded from JSON and checked.
         key
             Id of the job; by default a digest of its content.
         correlation_id

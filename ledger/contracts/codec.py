@@ -97,6 +97,17 @@ def decode_job(payload: bytes) -> Job:
     return job
 
 
+class CheckedJob(msgspec.Struct, frozen=True):
+    """A job that was decoded and checked, so that submitting it does not do so again."""
+
+    job: Job
+
+    @classmethod
+    def from_json(cls, payload: bytes) -> CheckedJob:
+        """Decode and check a job. Raises as `decode_job`."""
+        return cls(decode_job(payload))
+
+
 def decode_report(payload: bytes) -> Report:
     """Decode a report."""
     return _report_decoder.decode(payload)

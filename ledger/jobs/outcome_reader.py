@@ -119,20 +119,29 @@ class OutcomeExchanges:
         return (yield from self.status(job_id))
 
     def wait(
-        self, job_id: str, timeout_seconds: float, on_progress: Callable[[Progress], None] | None
+        self,
+        job_id: str,
+        timeout_seconds: float,
+        on_progress: Callable[[Progress], None] | None,
+        *,
+        read_first: bool = False,
     ) -> SubscribedExchange[Outcome]:
         """Implement `Ledger.wait`.
 
         Sleeps on the job's channel, on which the outcome itself is published. It subscribes before it reads the record,
         so that no outcome is missed in between, and reads it again every `poll_fallback_seconds`, because a published
-        message can be lost.
+        message can be lost. `read_first` reads it also before subscribing, if a subscription takes longer than that.
         """
         started_seconds = time.monotonic()
         deadline = started_seconds + timeout_seconds
         query = self._query(job_id)
         with self._server.translate_errors():
             with with_deadline(max(deadline, started_seconds + FINAL_READ_SECONDS)):
-                outcome = yield from self._read_record(job_id, (yield Subscribe(self._channel(job_id), query)))
+                outcome = None
+                if read_first:
+                    outcome = yield from self._read_record(job_id, (yield from self._server.command(*query)))
+                if outcome is None:
+                    outcome = yield from self._read_record(job_id, (yield Subscribe(self._channel(job_id), query)))
             while outcome is None and (remaining := deadline - time.monotonic()) > 0:
                 with with_deadline(deadline + FINAL_READ_SECONDS):
                     message = yield NextMessage(min(remaining, self._server.settings.poll_fallback_seconds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -47,6 +47,10 @@ MAX_URGENT_CHECKS = 100
 """How many urgent health checks may wait beyond the length of a full queue."""
 
 
+JobInput: TypeAlias = Job | bytes | codec.CheckedJob
+"""A job, its JSON, or a job that was decoded from JSON and checked."""
+
+
 class SubmissionExchanges:
     """Submission of jobs, as exchanges with a server."""
 
@@ -55,7 +59,7 @@ class SubmissionExchanges:
 
     def submit(
         self,
-        job: Job | bytes,
+        job: JobInput,
         *,
         key: str | None = None,
         correlation_id: str | None = None,
@@ -70,7 +74,7 @@ class SubmissionExchanges:
 
     def submit_many(
         self,
-        jobs: Sequence[Job | bytes],
+        jobs: Sequence[JobInput],
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
@@ -95,7 +99,7 @@ class SubmissionExchanges:
 
     def submit_all(
         self,
-        jobs: Sequence[Job | bytes],
+        jobs: Sequence[JobInput],
         keys: Sequence[str | None] | None,
         gate: _Gate,
         *,
@@ -225,7 +229,7 @@ class Submission:
 
     def submit(
         self,
-        job: Job | bytes,
+        job: JobInput,
         *,
         key: str | None = None,
         correlation_id: str | None = None,
@@ -239,7 +243,7 @@ class Submission:
 
     def submit_many(
         self,
-        jobs: Sequence[Job | bytes],
+        jobs: Sequence[JobInput],
         *,
         keys: Sequence[str | None] | None = None,
         correlation_id: str | None = None,
@@ -390,12 +394,15 @@ def time_limit_seconds(job: Job) -> float:
     return ROUTES[kind_of(job)].time_limit_seconds
 
 
-def _enter(job: Job | bytes, key: str | None) -> _Entry:
+def _enter(job: JobInput, key: str | None) -> _Entry:
     """Check a job by decoding it, or its encoding: constructing a value in Python checks no type and no limit."""
     if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
         raise codec.job_refused(f"a key has 1 to {MAX_KEY_CHARACTERS} printable characters, {key[:40]!r} has not")
     try:
-        checked = codec.decode_job(job if isinstance(job, bytes) else codec.encode(job))
+        if isinstance(job, codec.CheckedJob):
+            checked = job.job
+        else:
+            checked = codec.decode_job(job if isinstance(job, bytes) else codec.encode(job))
         deadline, fresh = (limit and limit.astimezone(UTC) for limit in (deadline_of(checked), fresh_until(checked)))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise codec.job_refused(f"the job cannot be written: {error}") from error

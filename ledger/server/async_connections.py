@@ -34,6 +34,8 @@ class AsyncConnections:
     def __init__(self, client: Any, reply_seconds: float) -> None:
         self._pool = client.connection_pool
         self.reply_seconds = reply_seconds
+        make: Any = redis.Connection
+        self._encoder = make()  # never connected: the blocking one encodes in C if `hiredis` is installed
         self._shared = SharedConnection(self)
         self._idle: list[PipelinedConnection] = []
         self._blocking: set[PipelinedConnection] = set()
@@ -65,7 +67,7 @@ class AsyncConnections:
     ) -> PipelinedConnection:
         """Return a new connection, connected. Raises redis.RedisError."""
         raw = self._pool.connection_class(**self._pool.connection_kwargs)
-        connection = PipelinedConnection(raw, on_message=on_message, on_end=on_end)
+        connection = PipelinedConnection(raw, self._encoder.pack_commands, on_message=on_message, on_end=on_end)
         await connection.open()
         return connection
 
@@ -150,12 +152,15 @@ async def with_retry(attempt: Callable[[], Awaitable[_Result]], reply_seconds: f
     """
     now_seconds = time.monotonic()
     latest_seconds = min(now_seconds + 2 * reply_seconds, latest_end())
+    # The connection itself ends a call after `reply_seconds`; a timeout for each attempt would cost 10 us.
+    bounded = latest_seconds < now_seconds + reply_seconds
     for pause_seconds in PAUSES_SECONDS:
         try:
-            return await _by(latest_seconds, attempt)
+            return await (_by(latest_seconds, attempt) if bounded else attempt())
         except redis.RedisError as error:
             if not may_pass(error) or latest_seconds - time.monotonic() - pause_seconds <= 0:
                 raise
+        bounded = True
         await asyncio.sleep(pause_seconds)
     return await _by(latest_seconds, attempt)
 

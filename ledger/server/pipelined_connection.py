@@ -33,7 +33,7 @@ class _Call:
 
 
 class PipelinedConnection:
-    """A redis-py connection with a task that reads it.
+    """A redis-py connection with a task that reads it; `pack_commands` encodes commands.
 
     Commands of one call are sent together, so no other call comes between them. A call that is cancelled leaves its
     replies to be read and dropped. A connection that is silent for longer than the oldest call allows is closed, and
@@ -42,9 +42,15 @@ class PipelinedConnection:
     """
 
     def __init__(
-        self, connection: Any, *, on_message: OnMessage | None = None, on_end: Callable[[], None] | None = None
+        self,
+        connection: Any,
+        pack_commands: Callable[[tuple[Command, ...]], list[bytes]],
+        *,
+        on_message: OnMessage | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         self._connection = connection
+        self._pack_commands = pack_commands
         self._on_message = on_message
         self._on_end = on_end
         self._calls: deque[_Call] = deque()
@@ -70,9 +76,10 @@ class PipelinedConnection:
         if self.closed:
             future.set_exception(redis.ConnectionError("the connection is closed"))
             return future
+        packed = self._pack_commands(commands)  # an error here is the caller's alone
         if not self._unsent:
             self._loop.call_soon(self._flush)
-        self._unsent += self._connection.pack_commands(commands)
+        self._unsent += packed
         self._calls.append(_Call(future, len(commands), time.monotonic() + reply_seconds))
         if self._timer is None:
             self._timer = self._loop.call_later(reply_seconds, self._check_silence)
