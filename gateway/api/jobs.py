@@ -59,7 +59,7 @@ async def submit_job(
     job = codec.decode_job(await request.body())
     _check_kind(job, request.user)
     receipt = await client.enqueue(
-        job,
+        codec.CheckedJob(job),
         key=header_text(idempotency_key),
         correlation_id=correlation(request, correlation_id),
         durable=durable,
