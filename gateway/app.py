@@ -13,7 +13,7 @@ from litestar.exceptions import HTTPException
 from litestar.response import Response
 from prometheus_client import CollectorRegistry
 
-from gateway.api import alerts, controls, events, feeds, health, jobs, models, pools, queues, status
+from gateway.api import alerts, controls, documents, events, feeds, health, jobs, models, pools, queues, status
 from gateway.events.outcome_feed import OutcomeFeed
 from gateway.metrics import RequestMetrics
 from gateway.pages import record, static_files, theme
@@ -43,6 +43,7 @@ SUBJECTS = (
     controls,
     models,
     health,
+    documents,
     record,
     theme,
     static_files,

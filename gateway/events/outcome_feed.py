@@ -11,7 +11,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from itertools import islice
-from typing import Any
 
 import structlog
 from msgspec import Struct
@@ -44,6 +43,17 @@ class OutcomeFilter(Struct, frozen=True, kw_only=True):
 
 
 EVERYTHING = OutcomeFilter()
+
+
+class MissedOutcomes(Struct, frozen=True, kw_only=True):
+    """Outcomes that came after the place `after` were dropped before they could be sent; the stream goes on.
+
+    `count` is how many, null if that is not known; `place` is where the stream goes on.
+    """
+
+    count: int | None
+    after: str
+    place: str
 
 
 class FeedEntry(Struct, frozen=True):
@@ -202,7 +212,7 @@ def _entry(place: str, outcome: Outcome) -> FeedEntry:
 
 
 def _missed_entry(missed: OutcomesMissedError) -> FeedEntry:
-    data: dict[str, Any] = {"count": missed.count, "after": missed.after, "place": missed.place}
+    data = MissedOutcomes(count=missed.count, after=missed.after, place=missed.place)
     return FeedEntry(read_place(missed.place), encode_event("missed", data, missed.place), MISSED, None, MISSED)
 
 

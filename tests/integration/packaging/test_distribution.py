@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ROOMS = ("cornerman", "engine", "ledger", "producer", "workers")
+ROOMS = ("cornerman", "engine", "gateway", "ledger", "producer", "workers")
 CONSUMER = """
 from cornerman import CardReport, Client, FightFailure, JobFailedError, PredictCard, ProductionEnsembleManager
 
@@ -68,8 +68,8 @@ def client_python(distributions: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def expected_files() -> set[str]:
-    """Every module, script and type marker of the rooms."""
-    kinds = ("*.py", "*.lua", "py.typed")
+    """Every module, script, document and type marker of the rooms."""
+    kinds = ("*.py", "*.lua", "*.json", "*.html", "*.ts", "py.typed")
     found = (path for room in ROOMS for kind in kinds for path in (ROOT / room).rglob(kind))
     return {path.relative_to(ROOT).as_posix() for path in found}
 

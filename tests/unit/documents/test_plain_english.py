@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = sorted(
     page for pattern in ("*.md", "docs/**/*.md", "deploy/**/*.md", "findings/*.md") for page in ROOT.glob(pattern)
 )
-ROOMS = ("benchmarks", "cornerman", "engine", "ledger", "producer", "workers")
+ROOMS = ("benchmarks", "cornerman", "engine", "gateway", "ledger", "producer", "workers")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 FORBIDDEN = {
     "anew": "again",

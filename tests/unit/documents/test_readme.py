@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-FOLDERS = "benchmarks|cornerman|deploy|docs|engine|findings|ledger|producer|tests|workers"
+FOLDERS = "benchmarks|cornerman|deploy|docs|engine|findings|gateway|ledger|producer|tests|workers"
 
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -1,0 +1,113 @@
+"""Operations of jobs: submit, status, outcome, cancel, replay, and their event streams."""
+
+from __future__ import annotations
+
+from gateway.security.caller import Role
+from gateway.specification.operations import Answer, Operation, header, path_parameter, query
+from gateway.specification.table import examples
+from ledger.contracts.job_state import JobStatus, Outcome, Receipt
+
+JOB_ID = path_parameter("job_id", "Id of the job.")
+KEY = header(
+    "Idempotency-Key",
+    "Id of the job; by default a digest of its content. The same job with the same key is the same job.",
+    minLength=1,
+    maxLength=200,
+)
+CORRELATION = header(
+    "X-Correlation-ID",
+    "Text that the outcome repeats; by default the id of the request.",
+    maxLength=200,
+)
+DURABLE = query("durable", "Answer only after the server has the job on disk.", type="boolean", default=False)
+_JOB = {"$ref": "#/components/schemas/Job"}
+GONE = {404: "The job was never submitted.", 410: "The job ended and its retention is over."}
+MADE = {
+    201: Answer(description="The job is accepted.", body=Receipt, headers=("Location",)),
+    200: Answer(description="The same job is known; `created` is false.", body=Receipt, headers=("Location",)),
+}
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/v1/jobs",
+        name="submitJob",
+        tag="jobs",
+        summary="Submit a job.",
+        description=(
+            "The job is accepted as a whole or refused, and an accepted job gets exactly one outcome, whatever fails. "
+            "After an error of the connection submit it again: the same content, or the same key, is the same job. "
+            "All kinds but `predict_card`, `check_health` and `replay` need the role operator."
+        ),
+        role=Role.PRODUCER,
+        parameters=(KEY, CORRELATION, DURABLE),
+        body=_JOB,
+        examples=examples.jobs(),
+        answers=MADE,
+        problems={409: "The server cannot confirm the write that `durable` asks for; the job is accepted."},
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}",
+        name="jobStatus",
+        tag="jobs",
+        summary="Return the state of a job.",
+        role=Role.READER,
+        parameters=(JOB_ID,),
+        answers={200: Answer(description="Its state.", body=JobStatus)},
+        problems=GONE,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/jobs/{job_id}/outcome",
+        name="jobOutcome",
+        tag="jobs",
+        summary="Return the outcome of a job, waiting for it if asked to.",
+        role=Role.READER,
+        parameters=(
+            JOB_ID,
+            query(
+                "wait",
+                "Seconds to wait for the outcome; the gateway may wait less.",
+                type="number",
+                minimum=0,
+                default=0,
+            ),
+        ),
+        answers={
+            200: Answer(description="The outcome: a report or a failure.", body=Outcome),
+            202: Answer(description="There is no outcome yet: the state.", body=JobStatus),
+        },
+        problems={**GONE, 502: "A newer version wrote the outcome."},
+    ),
+    Operation(
+        method="POST",
+        path="/v1/jobs/{job_id}/cancel",
+        name="cancelJob",
+        tag="jobs",
+        summary="Cancel a job, queued or running; a job that has ended keeps its outcome.",
+        role=Role.PRODUCER,
+        parameters=(JOB_ID,),
+        answers={200: Answer(description="Its state.", body=JobStatus)},
+        problems=GONE,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/jobs/{job_id}/replay",
+        name="replayJob",
+        tag="jobs",
+        summary="Submit a `replay` job, which recomputes the stored outcome of another job and compares them.",
+        description="A training or a backtest is recomputed as a `retrain` job, for which the role operator is needed.",
+        role=Role.PRODUCER,
+        parameters=(
+            JOB_ID,
+            query("retrain", "Recompute a training or a backtest in full.", type="boolean", default=False),
+        ),
+        answers={201: MADE[201]},
+        problems={
+            **GONE,
+            409: "The job has no outcome yet.",
+            422: "It takes as long as the job did, and `retrain` is not set.",
+        },
+    ),
+)
