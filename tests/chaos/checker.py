@@ -8,7 +8,7 @@ handlers tells which attempts began. A job is
     hanging     accepted, and without an outcome after the time to finish
     duplicated  more than once in the stream of outcomes
     unexpected  ended otherwise than is right for it, took too many workers down, or its outcome was replaced, invented,
-                or came after too many attempts
+                or came after too many attempts; or the index of jobs differs from the records
 
 A part of a training is hanging where it did not end with its training, and unexpected where it failed.
 """
@@ -50,6 +50,7 @@ class Evidence:
     trainings.
 
     `models` are the digests of what the trainings must come to, made without a queue; `parts` are of all trainings.
+    `index_differences` are the entries of the index that no record calls for, and those that are missing.
     """
 
     accepted: Mapping[str, Task]
@@ -64,6 +65,7 @@ class Evidence:
     taken_down: Counter[str] = field(default_factory=Counter)
     models: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[PartRecord] = ()
+    index_differences: Sequence[str] = ()
 
 
 @dataclass
@@ -103,6 +105,7 @@ def check(evidence: Evidence) -> Verdict:
             found.hanging.append(f"{part.job_id}, a part of {part.of}, is {part.state} at attempt {part.attempt}")
         elif part.state not in (JobState.SUCCEEDED, JobState.CANCELLED) or part.attempt > evidence.max_attempts:
             found.unexpected.append(f"{part.job_id}, a part of {part.of}, is {part.state} at attempt {part.attempt}")
+    found.unexpected += evidence.index_differences
     return found
 
 

@@ -31,6 +31,7 @@ from tests.chaos.jobs import Behaviour, Task, limit_seconds, newer_job_decoder
 from tests.chaos.server import Server
 from tests.chaos.store import Disk, StoreServer
 from tests.chaos.trainings import Trainings, emptier, part_records, right_models
+from tests.support.job_index import index_differences
 
 OFFSET_SECONDS = 1.0
 BUSY_SECONDS = 0.5  # so long a rush of jobs keeps the children busy, more or less
@@ -168,6 +169,7 @@ def gather(
         max_attempts=ledger.settings.max_attempts,
         models=right_models(accepted),
         parts=list(part_records(ledger)),
+        index_differences=index_differences(ledger),
     )
 
 

@@ -37,14 +37,16 @@ BROKEN = {
     "tells nobody": ("settle", "redis.call('XADD', ns .. 'outcomes'", "redis.call('XADD', ns .. 'x'", "unexpected"),
     "loses a job with its worker": (
         "reap",
-        "ring_doorbell(requeue(id))",
+        "ring_doorbell(requeue(id, false, event, reason))",
         "detach(id); redis.call('DEL', record_key(id))",
         "lost",
     ),
     "accepts a job and does not queue it": ("submit", "  add_to_queue(queue, place, deadline, first)", "", "hanging"),
-    "charges no loss": ("reap", "ring_doorbell(requeue(id))", "ring_doorbell(requeue(id, true))", "unexpected"),
+    "charges no loss": ("reap", "requeue(id, false, event, reason)", "requeue(id, true, event, reason)", "unexpected"),
     "gives up too early": ("reap", "attempts < max_attempts", "attempts < 2", "unexpected"),
     "never gives up": ("reap", "attempts < max_attempts", "true", "hanging"),
+    "lists an ended job as open": ("settle", "redis.call('ZREM', kind_index(kind, 'queued'), id)", "", "unexpected"),
+    "lists no ended job": ("settle", "redis.call('ZADD', kind_index(kind, state), submitted, id)", "", "unexpected"),
     "keeps no dead letter": ("reap", "redis.call('ZADD', ns .. 'dead', now_text, id)", "", "unexpected"),
 }
 

@@ -39,6 +39,17 @@ def recorded(ledger: Ledger) -> Entries:
     return entries
 
 
+def index_differences(ledger: Ledger) -> list[str]:
+    """Say what is wrong with the index: nothing, if each job is in exactly the sets that its record says.
+
+    Nobody may change the ledger meanwhile.
+    """
+    found, wanted = indexed(ledger), recorded(ledger)
+    return [f"{job_id} is wrongly in the index {name}" for name, job_id, _ in sorted(found - wanted)] + [
+        f"{job_id} is missing in the index {name}" for name, job_id, _ in sorted(wanted - found)
+    ]
+
+
 def check_index(ledger: Ledger) -> None:
     """Assert that each job is in exactly the sets that its record says. Nobody may change the ledger meanwhile."""
-    assert indexed(ledger) == recorded(ledger)
+    assert index_differences(ledger) == []
