@@ -38,6 +38,11 @@ class GatewaySettings:
     gateway_max_connections: int = _setting(10_000, "connections at once; further ones get 503")
     gateway_stream_buffer_mb: int = _setting(32, "recent outcomes kept in memory for the followers of a gateway")
     gateway_log_level: str = _setting("info", "lowest level of its log lines")
+    gateway_relay: str = _setting("on", "on or off: whether the gateway delivers outcomes to webhooks")
+    webhook_timeout_seconds: float = _setting(15.0, "how long a webhook may take to answer")
+    webhook_concurrency: int = _setting(16, "deliveries that one webhook gets at the same time")
+    webhook_first_retry_seconds: float = _setting(5.0, "delay after a failed delivery; each further one is 3 times it")
+    webhook_give_up_seconds: float = _setting(86_400.0, "after which time of retries a delivery is a dead letter")
 
     def __post_init__(self) -> None:
         """Refuse values that could only fail later. Raises ValueError naming the variable."""
@@ -49,6 +54,8 @@ class GatewaySettings:
             raise ValueError(f"{PREFIX}GATEWAY_PORT is at most {MAX_PORT}, not {self.gateway_port}")
         if bool(self.gateway_certificate) != bool(self.gateway_certificate_key):
             raise ValueError(f"{PREFIX}GATEWAY_CERTIFICATE and {PREFIX}GATEWAY_CERTIFICATE_KEY need each other")
+        if self.gateway_relay not in ("on", "off"):
+            raise ValueError(f"{PREFIX}GATEWAY_RELAY is on or off, not {self.gateway_relay[:40]!r}")
         if self.gateway_log_level not in ("debug", "info", "warning", "error"):
             raise ValueError(f"{PREFIX}GATEWAY_LOG_LEVEL is debug, info, warning or error")
 

@@ -5,7 +5,8 @@
 -- arg(4) maximum of entries in the log   arg(5) maximum of dead letters
 -- arg(6..) for each result: delivery, verdict, delay (ms), hold (ms), progress, entry of the log (JSON) or '', error
 --          verdict: 'delivered' | 'retry' after the delay | 'dead' | 'gone' (its outcome is no longer there: a dead
---          letter without an attempt) | 'disable' the webhook, of which error is the reason | 'back' (no attempt)
+--          letter without an attempt) | 'drop' it | 'disable' the webhook, of which error is the reason | 'back' (no
+--          attempt)
 --          hold: send nothing at all for so long
 -- Reply: {'lost'} if the lease is another's or the webhook is disabled or deleted, else
 --        {'held', revision, ms until the next is due or -1, then for each that is handed out: delivery, progress}
@@ -90,6 +91,8 @@ for index = FIRST, #ARGV - HEADER, FIELDS do
       if verdict == 'dead' then
         note_failure(error)
       end
+    elseif verdict == 'drop' then
+      remove(delivery)
     else
       make_due(key)
       if verdict == 'disable' then

@@ -25,7 +25,7 @@ MAX_LOG_ENTRIES = 1_000
 MAX_DEAD_LETTERS = 10_000
 _OUTCOMES_CACHED = 5_000
 
-Verdict = Literal["delivered", "retry", "dead", "gone", "disable", "back"]
+Verdict = Literal["delivered", "retry", "dead", "gone", "drop", "disable", "back"]
 
 
 class HeldWebhook(Struct, frozen=True):
@@ -73,8 +73,8 @@ class DeliveryResult(Struct, frozen=True, kw_only=True):
     """What became of a delivery that was handed out.
 
     `retry`: again after `delay_seconds`. `dead`: to the dead letters. `gone`: the same, as its outcome is no longer
-    stored. `disable`: disable the webhook, for `error`. `back`: there was no attempt. `hold_seconds`: send this webhook
-    nothing for so long. `entry` goes into the log.
+    stored. `drop`: it is not sent again. `disable`: disable the webhook, for `error`. `back`: there was no attempt.
+    `hold_seconds`: send this webhook nothing for so long. `entry` goes into the log.
     """
 
     due: DueDelivery

@@ -27,7 +27,7 @@ HIDDEN_KINDS = frozenset({"check_health"})
 """Kinds that a webhook receives only if its filter names them."""
 CARD_KIND = "predict_card"
 
-_FIELDS = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin")
+_FIELDS = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin", "caller")
 _JOB, _MISSED, _TEST = "j", "m", "t"
 
 
@@ -70,6 +70,7 @@ class _Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure: Raw | None = None
     correlation_id: str | None = None
     origin: Raw | None = None
+    caller: str | None = None
 
 
 class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,6 +193,7 @@ def _outcome_message(server: Server, job_id: str) -> Message | None:
         failure=_raw(record.get("failure")),
         correlation_id=record["correlation"].decode() if record.get("correlation") else None,
         origin=_raw(record.get("origin")),
+        caller=record["caller"].decode() if record.get("caller") else None,
     )
     event = _Event(type=f"outcome.{state}", timestamp=outcome.settled_at, data=outcome, card_id=stored.card_id)
     return Message(

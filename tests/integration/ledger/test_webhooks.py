@@ -29,7 +29,7 @@ def settle(ledger: Ledger, *names: str, card: str | None = None) -> None:
         if card is not None:
             fighters = (Fighter(name="Ana"), Fighter(name="Bea"))
             job = PredictCard(card_id=card, event_start=SOON, fights=(Fight(id=name, fighters=fighters),))
-        ledger.submit(job, key=name, correlation_id=f"about {name}")
+        ledger.submit(job, key=name, correlation_id=f"about {name}", caller="odds")
         (claim,) = ledger.claim("predict", OWNER)
         assert ledger.settle(claim, REPORT if card is None else FAILURE)
 
@@ -421,7 +421,7 @@ class TestDeliveries:
         data = msgspec.json.decode(message.body)["data"]
         whole = msgspec.json.decode(msgspec.json.encode(ledger.outcome("one")))
         assert data == whole
-        assert data.keys() >= set(Outcome.__struct_fields__) - {"caller"}
+        assert data.keys() >= set(Outcome.__struct_fields__)
 
     def test_an_outcome_of_a_newer_version_is_delivered(self, ledger: Ledger, held: HeldWebhook) -> None:
         settle(ledger, "one")

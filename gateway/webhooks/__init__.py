@@ -1,0 +1,1 @@
+"""The relay: posts outcomes to webhooks, as https://www.standardwebhooks.com describes."""

@@ -1,0 +1,57 @@
+"""Relays of webhooks as processes: how tests start them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ledger.settings import LedgerSettings
+
+STOP_SECONDS = 20
+QUICK = {
+    "CORNERMAN_WEBHOOK_FIRST_RETRY_SECONDS": "0.1",
+    "CORNERMAN_WEBHOOK_TIMEOUT_SECONDS": "2",
+    "CORNERMAN_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1,localhost",
+}
+
+
+def start_relay(ledger: LedgerSettings, log: Path, **variables: str) -> subprocess.Popen[bytes]:
+    """Start a relay that tries again soon, and may post to this machine."""
+    environment = {
+        **os.environ,
+        "CORNERMAN_REDIS_URL": str(ledger.redis_url),
+        "CORNERMAN_NAMESPACE": ledger.namespace,
+        "CORNERMAN_LEASE_SECONDS": str(ledger.lease_seconds),
+        "CORNERMAN_MAX_OUTCOMES": str(ledger.max_outcomes),
+        "CORNERMAN_REPLY_TIMEOUT_SECONDS": str(ledger.reply_timeout_seconds),
+        **QUICK,
+        **variables,
+    }
+    with log.open("ab") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gateway.webhooks"], env=environment, stdout=stream, stderr=stream
+        )
+
+
+def stop(process: subprocess.Popen[bytes], signum: int = signal.SIGTERM) -> int:
+    """Stop a relay and return its exit code."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signum)
+    return process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def running_relay(ledger: LedgerSettings, log: Path, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a relay for the duration of a block."""
+    process = start_relay(ledger, log, **variables)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
