@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from gateway.security.authentication import Authenticator
 from gateway.security.request_context import RequestContext
 from gateway.server.address import is_loopback
 from gateway.settings import GatewaySettings
+from gateway.webhooks.relay import Relay
 from ledger.async_ledger import AsyncLedger
 from ledger.ledger import Ledger
 from producer.async_client import AsyncClient
@@ -74,6 +76,19 @@ def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
         "alert_kinds": alert_kinds(),
     }
 
+    relay = Relay(ledger, settings, metrics.registry) if settings.gateway_relay == "on" else None
+
+    @asynccontextmanager
+    async def run_relay(_app: Litestar) -> AsyncIterator[None]:
+        stop = asyncio.Event()
+        running = None if relay is None else asyncio.create_task(relay.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            if running is not None:
+                await running
+
     @asynccontextmanager
     async def open_client(_app: Litestar) -> AsyncIterator[None]:
         async with client:
@@ -90,7 +105,7 @@ def create_gateway(settings: GatewaySettings, ledger: Ledger) -> Gateway:
         guards=[check_role],
         before_request=_prepare,
         exception_handlers={Exception: _error_response, HTTPException: _error_response},
-        lifespan=[open_client],
+        lifespan=[open_client, run_relay],
         openapi_config=None,
         logging_config=None,
         signature_types=[AsyncClient, Client, CollectorRegistry, Ledger, OutcomeFeed],

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import structlog
 
 from gateway.settings import GatewaySettings
+from gateway.webhooks.metrics import RelayMetrics
 from gateway.webhooks.retries import Response, Step, next_step
 from gateway.webhooks.sender import Sender
 from gateway.webhooks.signature import signed_headers
@@ -55,6 +56,7 @@ class DeliveryLoop:
         sender: Sender,
         settings: GatewaySettings,
         in_thread: InThread,
+        metrics: RelayMetrics,
         valid_until_seconds: float,
         unsettled: Sequence[DeliveryResult] = (),
     ) -> None:
@@ -66,6 +68,7 @@ class DeliveryLoop:
         self._sender = sender
         self._settings = settings
         self._in_thread = in_thread
+        self._metrics = metrics
         self._sending: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._unread = True
@@ -210,6 +213,7 @@ class DeliveryLoop:
             "error": response.error or None,
             "retry_in_seconds": round(step.delay_seconds, 3) if again else None,
         }
+        self._metrics.observe_attempt(str(entry["result"]), duration_seconds)
         entry |= {name: value for name, value in details.items() if value is not None}
         if step.verdict != "delivered":
             self._log.warning("delivery failed", **entry)

@@ -7,16 +7,18 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from gateway.settings import GatewaySettings
 from gateway.webhooks.delivery_loop import DeliveryLoop
+from gateway.webhooks.metrics import RelayMetrics
 from gateway.webhooks.sender import Sender
 from ledger.contracts.failures import LedgerError
 from ledger.ledger import Ledger
@@ -28,6 +30,7 @@ MAX_HEARTBEAT_SECONDS = 1.0
 HEARTBEATS_PER_LEASE = 4
 STOP_SECONDS = 5.0
 """How long deliveries under way may take when the relay ends."""
+FIGURES_SECONDS = 5.0
 _TAIL_SECONDS = 1.0
 
 
@@ -38,10 +41,11 @@ class Relay:
     relay. What a relay was sending when it died is sent again. So each event is delivered at least once.
     """
 
-    def __init__(self, ledger: Ledger, settings: GatewaySettings) -> None:
+    def __init__(self, ledger: Ledger, settings: GatewaySettings, registry: CollectorRegistry | None = None) -> None:
         self._ledger = ledger
         self._queue = ledger.webhook_queue
         self._settings = settings
+        self._metrics = RelayMetrics(registry or CollectorRegistry())
         self._lease_seconds = ledger.settings.lease_seconds
         self.name = f"{socket.gethostname()}#{os.getpid()}-{secrets.token_hex(3)}"
         self._loops: dict[str, tuple[DeliveryLoop, asyncio.Task[None]]] = {}
@@ -55,15 +59,19 @@ class Relay:
         allowed = allowed_hosts(self._ledger.settings.webhook_allowed_hosts)
         self._log.info("relay starts", relay=self.name)
         async with Sender(allowed, self._settings.webhook_timeout_seconds) as sender:
-            tail = asyncio.create_task(self._tail())
+            others = [asyncio.create_task(self._again(do)) for do in (self._tail, self._show)]
             try:
                 while not stop.is_set():
-                    await self._beat(sender)
+                    try:
+                        await self._beat(sender)
+                    except Exception:  # noqa: BLE001 - a relay that has stopped silently is worse than one that tries on
+                        self._log.exception("heartbeat failed", relay=self.name)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._pause_seconds):
                             await stop.wait()
             finally:
-                tail.cancel()
+                for task in others:
+                    task.cancel()
                 await self._end()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._log.info("relay ends", relay=self.name)
@@ -110,6 +118,7 @@ class Relay:
             sender,
             self._settings,
             self._in_thread,
+            self._metrics,
             valid_until_seconds,
             self._unsettled.pop(webhook.id, ()),
         )
@@ -132,19 +141,31 @@ class Relay:
                 if loop.unsettled:
                     self._unsettled[webhook_id] = loop.unsettled
 
+    async def _again(self, do: Callable[[], Awaitable[None]]) -> None:
+        """Do something until the relay ends, also if it fails."""
+        while True:
+            try:
+                await do()
+            except LedgerError:  # the heartbeat has noted it
+                await asyncio.sleep(self._pause_seconds)
+            except Exception:  # noqa: BLE001 - as in `run`
+                self._log.exception("relay goes on after an error", relay=self.name)
+                await asyncio.sleep(MAX_HEARTBEAT_SECONDS)
+
+    async def _show(self) -> None:
+        """Update the metrics of the fleet."""
+        self._metrics.show(await self._in_thread(self._ledger.webhooks.figures))
+        await asyncio.sleep(FIGURES_SECONDS)
+
     async def _tail(self) -> None:
         """Wake the loops when outcomes are settled, and now and then in any case."""
         place, told_seconds = "0", 0.0
         while True:
-            try:
-                before = place
-                if place == "0":
-                    place = await self._in_thread(self._ledger.latest_place)
-                else:
-                    place = await self._in_thread(self._queue.wait_for_outcomes, place, _TAIL_SECONDS)
-            except LedgerError:
-                await asyncio.sleep(self._pause_seconds)
-                continue
+            before = place
+            if place == "0":
+                place = await self._in_thread(self._ledger.latest_place)
+            else:
+                place = await self._in_thread(self._queue.wait_for_outcomes, place, _TAIL_SECONDS)
             now_seconds = time.monotonic()
             if place != before or now_seconds - told_seconds > self._ledger.settings.poll_fallback_seconds:
                 told_seconds = now_seconds

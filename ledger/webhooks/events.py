@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -27,7 +27,19 @@ HIDDEN_KINDS = frozenset({"check_health"})
 """Kinds that a webhook receives only if its filter names them."""
 CARD_KIND = "predict_card"
 
-_FIELDS = ("state", "kind", "attempt", "submitted", "settled", "report", "failure", "correlation", "origin", "caller")
+_FIELDS = (
+    "state",
+    "kind",
+    "attempt",
+    "submitted",
+    "settled",
+    "report",
+    "failure",
+    "correlation",
+    "origin",
+    "caller",
+    "card",
+)
 _JOB, _MISSED, _TEST = "j", "m", "t"
 
 
@@ -80,10 +92,6 @@ class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     card_id: str | None = None
 
 
-class _Card(Struct):
-    card_id: str | None = None
-
-
 class _Decision(Struct):
     action: str = ""
 
@@ -92,11 +100,10 @@ class _Fight(Struct):
     decision: _Decision | None = None
 
 
-class _CardReport(_Card):
+class _CardReport(Struct):
     fights: list[_Fight] = []
 
 
-_card_decoder = msgspec.json.Decoder(_Card)
 _report_decoder = msgspec.json.Decoder(_CardReport)
 
 
@@ -137,7 +144,7 @@ def matches_pattern(pattern: str, text: str) -> bool:
 def stored_outcomes(server: Server, job_ids: Sequence[str]) -> list[StoredOutcome | None]:
     """Return what filters look at, for each job; None if its record is gone."""
     records = server.transaction(*(("HMGET", server.key("job", job_id), *_FIELDS) for job_id in job_ids))
-    return [_stored(server, job_id, _decoded(record)) for job_id, record in zip(job_ids, records, strict=True)]
+    return [_stored(job_id, _decoded(record)) for job_id, record in zip(job_ids, records, strict=True)]
 
 
 def event_of_job(job_id: str) -> str:
@@ -177,7 +184,7 @@ def test_message_id(nonce: str) -> str:
 
 def _outcome_message(server: Server, job_id: str) -> Message | None:
     record = _decoded(server.execute("HMGET", server.key("job", job_id), *_FIELDS))
-    stored = _stored(server, job_id, record)
+    stored = _stored(job_id, record)
     if stored is None:
         return None
     state = record["state"].decode()
@@ -209,15 +216,15 @@ def _decoded(record: Sequence[bytes | None]) -> dict[str, bytes]:
     return {name: value for name, value in zip(_FIELDS, record, strict=True) if value is not None}
 
 
-def _stored(server: Server, job_id: str, record: Mapping[str, bytes]) -> StoredOutcome | None:
+def _stored(job_id: str, record: Mapping[str, bytes]) -> StoredOutcome | None:
     if not {"state", "kind", "settled"} <= record.keys():
         return None
     kind = record["kind"].decode()
-    card_id: str | None = None
+    card_id = record["card"].decode() if record.get("card") else None
     decision: Literal["bet", "abstain"] | None = None
-    if kind == CARD_KIND:
+    if kind == CARD_KIND and "report" in record:
         with suppress(msgspec.DecodeError):  # a newer version may write what this one cannot read
-            card_id, decision = _card(server, job_id, record.get("report"))
+            decision = _decision(record["report"])
     return StoredOutcome(
         job_id=job_id,
         kind=kind,
@@ -228,14 +235,11 @@ def _stored(server: Server, job_id: str, record: Mapping[str, bytes]) -> StoredO
     )
 
 
-def _card(server: Server, job_id: str, report: bytes | None) -> tuple[str | None, Literal["bet", "abstain"] | None]:
-    """Return the card of a job and its decision. A failure does not name the card, so its job is read."""
-    if report is None:
-        payload: Any = server.execute("HGET", server.key("job", job_id), "payload")
-        return (None if payload is None else _card_decoder.decode(payload).card_id), None
-    card = _report_decoder.decode(report)
-    bets = any(fight.decision is not None and fight.decision.action == "bet" for fight in card.fights)
-    return card.card_id, "bet" if bets else "abstain"
+def _decision(report: bytes) -> Literal["bet", "abstain"]:
+    fights = _report_decoder.decode(report).fights
+    return (
+        "bet" if any(fight.decision is not None and fight.decision.action == "bet" for fight in fights) else "abstain"
+    )
 
 
 def _raw(text: bytes | None) -> Raw | None:

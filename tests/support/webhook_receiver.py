@@ -85,6 +85,9 @@ class WebhookReceiver:
         class Server(ThreadingHTTPServer):
             request_queue_size = 128
 
+            def handle_error(self, *_: Any) -> None:  # a connection that the other side has cut
+                ...
+
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
 
