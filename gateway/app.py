@@ -20,6 +20,7 @@ from gateway.metrics import RequestMetrics
 from gateway.pages import record, static_files, theme
 from gateway.pages.error_pages import error_page, wants_page
 from gateway.pages.forms import check_form
+from gateway.pages.operations import overview, runbook
 from gateway.problems import ProblemError, describe_problem, problem_response
 from gateway.query import check_query
 from gateway.security.access import LOOPBACK_NAMES, check_role
@@ -49,6 +50,8 @@ SUBJECTS = (
     record,
     theme,
     static_files,
+    overview,
+    runbook,
 )
 """Modules with routes, each in its `ROUTES`."""
 

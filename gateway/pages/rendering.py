@@ -20,7 +20,10 @@ from gateway.security.caller import Caller, Role
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "cornerman-theme"
 HTML = "text/html"
-NAVIGATION = (("record", "/record", "Record", Role.READER),)
+NAVIGATION = (
+    ("record", "/record", "Record", Role.READER),
+    ("operations", "/operations", "Operations", Role.OPERATOR),
+)
 """Entries of the main navigation: name of the section, address, words, and the least role that sees it."""
 _COMPRESSION_LEVEL = 5
 _MIN_COMPRESSED_BYTES = 1_000

@@ -147,7 +147,7 @@ def _queues(view: Overview, now: datetime, max_queue_length: int) -> Iterator[_V
         full = backlog.waiting / max_queue_length
         yield "QueueNearlyFull", full, about, None, f"{waiting}, {full:.0%} of the most that are accepted"
         if change := switches.get(f"pause.{queue}"):
-            sentence = f"{queue} is paused by {change.who} ({change.why}); {waiting}"
+            sentence = f"the queue {queue} is paused by {change.who} ({change.why}); {waiting}"
             yield "QueuePaused", 1, about, change.at, sentence
         sentence = f"{backlog.quarantined:,} items of {queue} were written by something other than a ledger"
         yield "Quarantined", backlog.quarantined, about, None, sentence

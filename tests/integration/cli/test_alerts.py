@@ -87,7 +87,7 @@ def test_what_the_ledger_shows_of_jobs_queues_and_models(sound: Ledger, run: Run
     assert found.keys() == {"JobsExpire", "DeadLetters", "Quarantined", "QueuePaused", "DriftAlarm", "CalibrationDrift"}
     assert found["JobsExpire"]["sentence"] == "5 of the last 6 outcomes are expired jobs"
     assert found["DeadLetters"]["since"] == sound.dead_letters.get(lost).died_at.isoformat().replace("+00:00", "Z")
-    assert found["QueuePaused"]["sentence"].startswith("monitor is paused by ann@desk (repairs); 0 jobs wait")
+    assert found["QueuePaused"]["sentence"].startswith("the queue monitor is paused by ann@desk (repairs); 0 jobs wait")
     assert found["Quarantined"]["labels"] == {"queue": "train"}
     assert (found["DriftAlarm"]["since"], found["DriftAlarm"]["labels"]) == ("2026-01-02T00:00:00Z", {"model": A})
     assert found["CalibrationDrift"]["value"] == 0.2

@@ -1,0 +1,1 @@
+"""Pages for operators: what is wrong, jobs, dead letters, controls, models, audit."""
